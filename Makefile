@@ -1,0 +1,32 @@
+# Everything runs in .venv, which the first target makes. PYTHON chooses the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow check bench clean
+
+demo: .venv/installed
+	$(BIN)/edgeexit demo -o demo
+
+test: .venv/installed
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-slow: .venv/installed
+	$(BIN)/pytest -m "slow and not gpu"
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_imports.py runtime/tests/test_imports.py
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/session_overhead.py
+	$(BIN)/python benchmarks/threshold_search.py
+
+.venv/installed: pyproject.toml runtime/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e './runtime[cpu]' -e '.[demo,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,65 @@
+"""The command line. One file per command; a command imports torch only when it runs."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from edgeexit.errors import EdgeExitError, UnknownNameError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    name: f"edgeexit.cli.{name}"
+    for name in ("demo", "train", "eval", "tune", "export", "bench", "flops")
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's file when it is named, and explains errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            raise click.UsageError(str(UnknownNameError("command", cmd_name, COMMANDS)), ctx)
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except EdgeExitError as error:
+            explained = click.ClickException(str(error))
+            explained.exit_code = error.exit_code
+            raise explained from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(_missing_module(error)) from error
+
+
+def _missing_module(error: ModuleNotFoundError) -> str:
+    extras = {
+        "onnxruntime": "pip install 'edgeexit-runtime[cpu]' (or [gpu]; never both)",
+        "sklearn": "pip install 'edgeexit[demo]'",
+    }
+    name = (error.name or "").partition(".")[0]
+    if name not in extras:
+        raise error
+    return f"{name} is not installed: {extras[name]}"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgeexit")
+def main() -> None:
+    """Multi-exit image classifiers for edge devices: train, tune, export, benchmark.
+
+    \b
+    The way of a network, from images to a measured bundle:
+      edgeexit train --backbone resnet20 --branches 3+1 --dataset digits -o run/
+      edgeexit eval run/ckpt.pt
+      edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
+      edgeexit export run/tuned.pt --precision fp16 -o out/
+      edgeexit bench --engine-dir out/
+    """

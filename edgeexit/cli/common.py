@@ -1,0 +1,65 @@
+"""What several commands share: option types, options, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["MACS", "console", "format_macs", "print_json", "status_console"]
+
+_SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+class MacsType(click.ParamType[float]):
+    """A number of multiply-accumulates: ``91506688``, ``91.5M``, ``1.2G``."""
+
+    name = "macs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value).strip().upper()
+        scale = _SUFFIXES.get(text[-1:], 1.0)
+        digits = text[:-1] if text[-1:] in _SUFFIXES else text
+        try:
+            macs = float(digits) * scale
+        except ValueError:
+            macs = -1.0
+        if not 0 < macs < float("inf"):
+            self.fail(f"expected a number of MACs such as 91.5M or 1.2G, got {value!r}", param, ctx)
+        return macs
+
+
+MACS = MacsType()
+
+
+def format_macs(macs: float) -> str:
+    """Return a count of MACs as the paper rounds it: ``46.97M``, ``1.814G``."""
+    if macs >= 1e9:
+        return f"{macs / 1e9:.3f}G"
+    return f"{macs / 1e6:.2f}M"
+
+
+def console() -> Console:
+    """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def status_console() -> Console:
+    """Return the console for progress and remarks, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON on stdout, and nothing else with it."""
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,26 @@
+"""What a multi-exit network is: backbones, branches, and the network made of both."""
+
+from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.partition import Partition, partition
+from edgeexit.models.registry import (
+    list_backbones,
+    list_branches,
+    register_backbone,
+    register_branch,
+)
+from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
+
+__all__ = [
+    "FINAL",
+    "ExitSpec",
+    "FeatureInfo",
+    "ModelSpec",
+    "MultiExitNet",
+    "Partition",
+    "list_backbones",
+    "list_branches",
+    "make_spec",
+    "partition",
+    "register_backbone",
+    "register_branch",
+]

@@ -1,0 +1,1 @@
+"""Backbones, one family per file. Every file here is imported by the registry."""

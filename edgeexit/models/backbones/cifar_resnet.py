@@ -1,0 +1,95 @@
+"""ResNets for 32x32 images (He et al. 2016, https://arxiv.org/abs/1512.03385, Section 4.2).
+
+Three stages of n basic blocks with 16, 32 and 64 channels, 6n + 2 layers. Shortcuts between
+stages have no parameters (option A: every second pixel, zeros for the new channels).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.registry import register_backbone
+
+INPUT_SIZE = (3, 32, 32)
+WIDTHS = (16, 32, 64)
+
+
+class OptionAShortcut(nn.Module):
+    """Identity where the shape stays; else subsampling, and zero channels on either side."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = (out_channels - in_channels) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            return x
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = OptionAShortcut(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = F.relu(self.bn1(self.conv1(x)))
+        main = self.bn2(self.conv2(main))
+        return F.relu(main + self.shortcut(x))
+
+
+def _cifar_resnet(depth: int, num_classes: int, channels: int) -> Backbone:
+    blocks = (depth - 2) // 6
+    stem = OrderedDict(
+        conv=nn.Conv2d(channels, WIDTHS[0], 3, 1, 1, bias=False),
+        bn=nn.BatchNorm2d(WIDTHS[0]),
+        relu=nn.ReLU(inplace=True),
+    )
+    bodies: dict[str, nn.Module] = {
+        "stage1": nn.Sequential(OrderedDict(**stem, layer=_layer(blocks, WIDTHS[0], WIDTHS[0]))),
+        "stage2": _layer(blocks, WIDTHS[0], WIDTHS[1]),
+        "stage3": _layer(blocks, WIDTHS[1], WIDTHS[2]),
+    }
+    classifier = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[2], num_classes)
+    )
+    backbone = Backbone(bodies, classifier, exit_stages=("stage1", "stage2"))
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return backbone
+
+
+def _layer(blocks: int, in_channels: int, out_channels: int) -> nn.Sequential:
+    stride = 1 if in_channels == out_channels else 2
+    return nn.Sequential(
+        BasicBlock(in_channels, out_channels, stride),
+        *(BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)),
+    )
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def resnet20(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(20, num_classes, input_size[0])
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def resnet56(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(56, num_classes, input_size[0])
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def resnet110(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(110, num_classes, input_size[0])

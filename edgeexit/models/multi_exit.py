@@ -1,0 +1,104 @@
+"""The multi-exit network: a backbone in stages, and a branch behind each (Eq. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import IMAGES, feature_infos
+from edgeexit.models.registry import BranchSite, backbone_entry, create_backbone, create_branch
+from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
+
+__all__ = ["MultiExitNet", "make_spec"]
+
+
+class MultiExitNet(nn.Module):
+    """A network that gives one logits tensor per exit, by the exit's name.
+
+    Example:
+        >>> spec = make_spec("resnet20", "3+1", num_classes=10)
+        >>> logits = MultiExitNet(spec)(torch.zeros(8, 3, 32, 32))
+        >>> {name: tuple(tensor.shape) for name, tensor in logits.items()}
+        {'exit1': (8, 10), 'exit2': (8, 10), 'final': (8, 10)}
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = create_backbone(spec.backbone, spec.num_classes, spec.input_size)
+        self.features = self._feature_infos()
+        self.branches = nn.ModuleDict()
+        stages = dict(self.backbone.named_stages())
+        sites = {exit_: stages[exit_.stage].outputs for exit_ in spec.exits}
+        last = self.features[sites[spec.exits[-1]][-1]] if spec.exits else None
+        for exit_, names in sites.items():
+            assert last is not None
+            inputs = tuple(self.features[name] for name in names)
+            site = BranchSite(inputs, last, spec.num_classes)
+            self.branches[exit_.name] = create_branch(exit_.branch, site)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images (N, C, H, W) to logits (N, K) per exit, in order, ``final`` last."""
+        exits = {exit_.stage: exit_.name for exit_ in self.spec.exits}
+        features = {IMAGES: images}
+        logits: dict[str, Tensor] = {}
+        for name, stage in self.backbone.named_stages():
+            outputs = stage(*(features[key] for key in stage.inputs))
+            features.update(zip(stage.outputs, outputs, strict=True))
+            if name in exits:
+                branch = self.branches[exits[name]]
+                logits[exits[name]] = branch(*outputs)
+        classifier_inputs = self.backbone.classifier_inputs
+        logits[FINAL] = self.backbone.classifier(*(features[key] for key in classifier_inputs))
+        return logits
+
+    def _feature_infos(self) -> dict[str, FeatureInfo]:
+        spec = self.spec
+        try:
+            return feature_infos(self.backbone, spec.input_size)
+        except RuntimeError as error:
+            raise SpecError(
+                f"{spec.backbone} cannot read images of {spec.input_size}: {str(error).strip()}"
+            ) from error
+
+
+def make_spec(
+    backbone: str,
+    branches: str,
+    num_classes: int,
+    input_size: tuple[int, int, int] | None = None,
+) -> ModelSpec:
+    """Return the specification of a registered backbone with the branching pattern ``branches``.
+
+    Args:
+        backbone: a registered name.
+        branches: levels joined by ``+`` as the paper writes them, one per branching point
+            (``4+3+2``, ``n+2+3``), or ``none`` for the plain backbone.
+        num_classes: number of classes, K.
+        input_size: ``(channels, height, width)``; left out, what the backbone is meant for.
+
+    Raises:
+        UnknownNameError: no backbone has that name.
+        SpecError: the pattern has another number of branches than the backbone has points.
+    """
+    entry = backbone_entry(backbone)
+    size = input_size or entry.input_size
+    if num_classes < 2:
+        raise SpecError(f"a classifier needs at least 2 classes, got {num_classes}")
+    tokens = () if branches == "none" else tuple(branches.split("+"))
+    if not tokens:
+        return ModelSpec(backbone, num_classes, size)
+    with torch.device("meta"):  # only the names are wanted
+        points = entry.build(num_classes, entry.input_size).exit_stages
+    if len(tokens) != len(points):
+        example = "+".join(str(level) for level in range(len(points) + 1, 1, -1))
+        raise SpecError(
+            f"branches {branches!r}: {backbone} has {len(points)} branching points "
+            f"({', '.join(points)}), got {len(tokens)}; write for example {example}"
+        )
+    exits = tuple(
+        ExitSpec(f"exit{number}", stage, token)
+        for number, (stage, token) in enumerate(zip(points, tokens, strict=True), start=1)
+    )
+    return ModelSpec(backbone, num_classes, size, exits)

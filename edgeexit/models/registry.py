@@ -1,0 +1,168 @@
+"""Backbones and branches by name.
+
+A new backbone is one file in ``backbones/`` with a decorated builder; nothing else changes::
+
+    @register_backbone
+    def my_net(num_classes: int, input_size: tuple[int, int, int]) -> Backbone: ...
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+from torch import nn
+
+from edgeexit.errors import SpecError, UnknownNameError
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.spec import FeatureInfo
+
+__all__ = [
+    "BackboneEntry",
+    "BranchEntry",
+    "BranchSite",
+    "backbone_entry",
+    "branch_entry",
+    "create_backbone",
+    "create_branch",
+    "list_backbones",
+    "list_branches",
+    "register_backbone",
+    "register_branch",
+]
+
+BackboneBuilder = Callable[[int, tuple[int, int, int]], Backbone]
+Builder = TypeVar("Builder", bound=BackboneBuilder)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneEntry:
+    """A registered backbone.
+
+    ``load_pretrained`` fills a built one with public weights and says which, in a phrase.
+    """
+
+    name: str
+    build: BackboneBuilder
+    input_size: tuple[int, int, int]
+    load_pretrained: Callable[[Backbone], str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchSite:
+    """Where a branch is put: what it reads, and the last branched feature map of the network.
+
+    Every branch of a network brings its features to the size of ``last`` first (Section IV-B), so
+    that its cost depends on its level alone.
+    """
+
+    inputs: tuple[FeatureInfo, ...]
+    last: FeatureInfo
+    num_classes: int
+
+
+BranchBuilder = Callable[[BranchSite, str], nn.Module]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchEntry:
+    """A registered kind of branch and the pattern tokens that mean it."""
+
+    name: str
+    token: str
+    example: str
+    build: BranchBuilder
+
+
+_BACKBONES: dict[str, BackboneEntry] = {}
+_BRANCHES: dict[str, BranchEntry] = {}
+
+
+def register_backbone(
+    *,
+    input_size: tuple[int, int, int],
+    pretrained: Callable[[Backbone], str] | None = None,
+) -> Callable[[Builder], Builder]:
+    """Register a builder under its own name, with the input size that it is meant for."""
+
+    def register(build: Builder) -> Builder:
+        name = build.__name__
+        _BACKBONES[name] = BackboneEntry(name, build, input_size, pretrained)
+        return build
+
+    return register
+
+
+def register_branch(
+    name: str, *, token: str, example: str
+) -> Callable[[BranchBuilder], BranchBuilder]:
+    """Register a branch for every pattern token that the regular expression ``token`` matches."""
+
+    def register(build: BranchBuilder) -> BranchBuilder:
+        _BRANCHES[name] = BranchEntry(name, token, example, build)
+        return build
+
+    return register
+
+
+def list_backbones() -> list[str]:
+    """Names of all registered backbones, sorted."""
+    _import_all()
+    return sorted(_BACKBONES)
+
+
+def list_branches() -> list[BranchEntry]:
+    """All registered kinds of branch."""
+    _import_all()
+    return list(_BRANCHES.values())
+
+
+def backbone_entry(name: str) -> BackboneEntry:
+    """Return what is registered under ``name``.
+
+    Raises:
+        UnknownNameError: no backbone has that name; the message offers close matches.
+    """
+    _import_all()
+    if name not in _BACKBONES:
+        raise UnknownNameError("backbone", name, _BACKBONES)
+    return _BACKBONES[name]
+
+
+def branch_entry(token: str) -> BranchEntry:
+    """Return the kind of branch that a pattern token means.
+
+    Raises:
+        SpecError: no kind of branch reads that token.
+    """
+    _import_all()
+    for entry in _BRANCHES.values():
+        if re.fullmatch(entry.token, token):
+            return entry
+    known = ", ".join(f"{entry.example} ({entry.name})" for entry in _BRANCHES.values())
+    raise SpecError(f"unknown branch {token!r} in the pattern: known are {known}")
+
+
+def create_backbone(name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    """Build a registered backbone with new weights."""
+    return backbone_entry(name).build(num_classes, input_size)
+
+
+def create_branch(token: str, site: BranchSite) -> nn.Module:
+    """Build the branch that a pattern token means, for the place where it sits."""
+    return branch_entry(token).build(site, token)
+
+
+@cache
+def _import_all() -> None:
+    """Import every file that registers something; they import this one, hence so late."""
+    from edgeexit.models import backbones
+
+    for module in pkgutil.iter_modules(backbones.__path__):
+        importlib.import_module(f"{backbones.__name__}.{module.name}")
+    importlib.import_module("edgeexit.models.branches")

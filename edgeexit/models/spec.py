@@ -1,0 +1,56 @@
+"""What a multi-exit network is, as data: the part of a checkpoint that says how to build it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FINAL", "ExitSpec", "FeatureInfo", "ModelSpec"]
+
+FINAL = "final"
+"""Name of the last exit, the backbone's own classifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureInfo:
+    """A named tensor that crosses from one part of the network to another.
+
+    ``shape`` leaves out the batch dimension: ``(channels, height, width)`` for a feature map.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSpec:
+    """A branch: its name, the stage whose end it sits at, and its kind as a pattern writes it.
+
+    ``branch`` is one token of a pattern such as ``4+3+2``: a level of the SE-B branch, or ``n``.
+    """
+
+    name: str
+    stage: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A multi-exit network: a registered backbone and its branches, the final exit left out.
+
+    ``input_size`` is ``(channels, height, width)``. Without exits it is the plain backbone.
+    """
+
+    backbone: str
+    num_classes: int
+    input_size: tuple[int, int, int]
+    exits: tuple[ExitSpec, ...] = ()
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """Names of all exits in order, ``final`` last."""
+        return (*(exit_.name for exit_ in self.exits), FINAL)
+
+    @property
+    def pattern(self) -> str:
+        """The branching pattern as the paper writes it, ``none`` for a plain backbone."""
+        return "+".join(exit_.branch for exit_ in self.exits) or "none"

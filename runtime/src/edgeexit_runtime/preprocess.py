@@ -1,0 +1,63 @@
+"""Images as a camera or decoder gives them -> the tensor that the network was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit_runtime.errors import InputError
+
+__all__ = ["Preprocessing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image becomes an input: stored in the checkpoint and in the bundle.
+
+    Attributes:
+        input_size: ``(channels, height, width)`` of the network's input.
+        mean, std: one value per channel, on the scale where the image's values are 0 to 1.
+        resize: the shorter side is resized to this many pixels before the central crop to
+            ``input_size``; None where images are resized to ``input_size`` without a crop.
+    """
+
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int | None = None
+
+    def __post_init__(self) -> None:
+        channels = self.input_size[0]
+        if not (len(self.mean) == len(self.std) == channels) or min(self.input_size) < 1:
+            raise ValueError(
+                f"expected an input size and one mean and std for each of its {channels} "
+                f"channels, got {self.input_size}, {len(self.mean)} and {len(self.std)}"
+            )
+        if min(self.std) <= 0:
+            raise ValueError(f"expected std above 0, got {self.std}")
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (N, H, W, C) uint8 images of the input size to (N, C, H, W) float32, normalized.
+
+        Raises:
+            InputError: another shape or dtype.
+        """
+        channels, height, width = self.input_size
+        expected = (height, width, channels)
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+            got = getattr(images, "dtype", type(images).__name__)
+            raise InputError(f"images: expected a uint8 array (N, H, W, C), got {got}")
+        if images.ndim != 4 or images.shape[1:] != expected:
+            sizes = ", ".join(str(size) for size in expected)
+            raise InputError(
+                f"images: expected shape (N, {sizes}), got {images.shape}; resize them first"
+            )
+        std = np.asarray(self.std, np.float32)
+        scale = np.reciprocal(255 * std)[:, None, None]
+        offset = (np.asarray(self.mean, np.float32) / std)[:, None, None]
+        result = np.empty((len(images), *self.input_size), np.float32)
+        np.multiply(images.transpose(0, 3, 1, 2), scale, out=result)
+        result -= offset
+        return result
