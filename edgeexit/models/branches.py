@@ -119,7 +119,10 @@ def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
     last_channels, *last_size = last.shape
     kernel = round(3 * math.sqrt(last_channels / channels))
     strides, paddings = zip(
-        *(_stride_and_padding(features, *sizes, kernel) for sizes in zip(size, last_size)),
+        *(
+            _stride_and_padding(features, *sizes, kernel)
+            for sizes in zip(size, last_size, strict=True)
+        ),
         strict=True,
     )
     return nn.Conv2d(channels, last_channels, kernel, strides, paddings, bias=False)

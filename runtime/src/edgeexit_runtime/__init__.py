@@ -1,0 +1,31 @@
+"""Run multi-exit bundles made by edgeexit.
+
+    import edgeexit_runtime as ee
+
+    with ee.load("out/") as session:
+        result = session.infer(session.preprocess(images))  # uint8 (N, H, W, C)
+    result.labels, result.confidences, result.exits
+
+Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
+"""
+
+from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, InputError
+from edgeexit_runtime.gate import NEVER, Predictions
+from edgeexit_runtime.manifest import Manifest, load_manifest
+from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.session import Session, load, load_baseline
+
+__all__ = [
+    "NEVER",
+    "BackendError",
+    "BundleError",
+    "EdgeExitError",
+    "InputError",
+    "Manifest",
+    "Predictions",
+    "Preprocessing",
+    "Session",
+    "load",
+    "load_baseline",
+    "load_manifest",
+]

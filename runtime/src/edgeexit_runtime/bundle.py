@@ -1,0 +1,79 @@
+"""A bundle folder, opened: its manifest, and its files checked against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.manifest import GraphEntry, Manifest, load_manifest
+
+__all__ = ["Bundle", "baseline_bundle", "open_bundle"]
+
+MODEL_SUFFIXES = (".onnx", ".data", ".engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder and the manifest in it; the files are read one by one."""
+
+    folder: Path
+    manifest: Manifest
+
+    def read(self, graph: GraphEntry) -> bytes:
+        """Return the contents of a graph's file, which are what the manifest says they are.
+
+        Raises:
+            BundleError: the file is missing, of another size, or changed.
+        """
+        path = self.folder / graph.file
+        if not path.is_file():
+            raise BundleError(f"{path}: missing from the bundle; export or copy it again")
+        if path.resolve().parent != self.folder.resolve():
+            raise BundleError(f"{path}: a link out of the bundle's folder; copy the file itself")
+        size_bytes = path.stat().st_size
+        if size_bytes != graph.size_bytes:  # before any memory is taken for it
+            raise BundleError(
+                f"{path}: expected {graph.size_bytes} bytes, got {size_bytes}; it is truncated or "
+                "of another bundle, export or copy it again"
+            )
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != graph.sha256:
+            raise BundleError(
+                f"{path}: changed since it was exported (SHA-256 differs); export or copy it again"
+            )
+        return content
+
+
+def open_bundle(folder: str | Path) -> Bundle:
+    """Open a bundle folder; model files that its manifest does not know are refused.
+
+    Raises:
+        BundleError: the manifest is missing or broken, or a model file is foreign.
+    """
+    folder = Path(folder)
+    manifest = load_manifest(folder)
+    known = {graph.file for _, graph in manifest.graphs()}
+    if manifest.baseline is not None:
+        known.add(manifest.baseline.graph.file)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in MODEL_SUFFIXES and path.name not in known:
+            raise BundleError(f"{path}: a model file that is not of this bundle; move it elsewhere")
+    return Bundle(folder, manifest)
+
+
+def baseline_bundle(bundle: Bundle) -> Bundle:
+    """Return the bundle's plain backbone as a bundle of its own: one exit, no stages.
+
+    Raises:
+        BundleError: the bundle was exported without it.
+    """
+    baseline = bundle.manifest.baseline
+    if baseline is None:
+        raise BundleError(
+            f"{bundle.folder}: holds no plain backbone to compare with; export it with --baseline"
+        )
+    manifest = dataclasses.replace(bundle.manifest, stages=(), exits=(baseline,), baseline=None)
+    return Bundle(bundle.folder, manifest)

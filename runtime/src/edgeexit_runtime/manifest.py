@@ -1,0 +1,251 @@
+"""``manifest.json``: what a bundle holds and how its files fit together.
+
+This module is the only owner of the schema: the exporter writes these dataclasses, the runtime
+reads them, and nothing in the file is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.gate import NEVER
+from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.schema import SchemaError, decode, encode
+
+__all__ = [
+    "FINAL",
+    "GATE_OUTPUTS",
+    "IMAGES",
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "THRESHOLD",
+    "ExitEntry",
+    "GraphEntry",
+    "Manifest",
+    "ModelInfo",
+    "StageEntry",
+    "TensorInfo",
+    "load_manifest",
+    "manifest_json",
+]
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+MANIFEST_MAX_BYTES = 16 * 2**20
+
+IMAGES = "images"
+THRESHOLD = "threshold"
+FINAL = "final"
+GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
+"""What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+
+DTYPES = ("float32", "float16", "int32", "int64", "bool")
+# One plain file name: nothing in a bundle may point out of its folder.
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A named tensor of a graph; ``shape`` leaves out the batch dimension, which is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if any(size < 1 for size in self.shape):
+            raise ValueError(f"shape: expected sizes above 0, got {self.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEntry:
+    """One ONNX file. An exit's threshold input, float32 (1,), is not among ``inputs``."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    def __post_init__(self) -> None:
+        if not FILE_NAME.fullmatch(self.file):
+            raise ValueError(f"file: expected a plain file name, got {self.file!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntry:
+    """A stage of the backbone; ``macs`` is its own cost per sample."""
+
+    name: str
+    macs: int
+    graph: GraphEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ExitEntry:
+    """An exit: its classifier with softmax and gate, behind the stage it names.
+
+    ``stage`` is None for the plain backbone alone, whose one graph reads the images. Costs are
+    multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5.
+    """
+
+    name: str
+    stage: str | None
+    threshold: float
+    backbone_macs: int
+    branch_macs: int
+    path_macs: int
+    graph: GraphEntry
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= NEVER:
+            raise ValueError(f"threshold: expected 0 to {NEVER}, got {self.threshold}")
+        outputs = tuple(tensor.name for tensor in self.graph.outputs)
+        if outputs != GATE_OUTPUTS:
+            raise ValueError(f"outputs: expected {GATE_OUTPUTS}, got {outputs}")
+
+    @property
+    def macs(self) -> int:
+        """f_m: the backbone up to here and this classifier alone."""
+        return self.backbone_macs + self.branch_macs
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The network that the bundle was made from."""
+
+    backbone: str
+    branches: str
+    num_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's description; see the attributes of the entries for the units.
+
+    Attributes:
+        schema_version: the version of this schema.
+        precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
+        max_batch: the largest number of samples that one run of a graph takes.
+        stages, exits: in the order of execution, ``final`` last.
+        baseline: the plain backbone as one graph, to compare with; None where left out.
+        data: which data set the network was trained on, as its checkpoint says.
+        verification: how the files agreed with the network when they were made.
+        versions: of what made the bundle.
+    """
+
+    schema_version: int
+    model: ModelInfo
+    precision: str
+    opset: int
+    max_batch: int
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    stages: tuple[StageEntry, ...]
+    exits: tuple[ExitEntry, ...]
+    baseline: ExitEntry | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_flow(self)
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """Names of all exits in order, the last one always answers."""
+        return tuple(exit_.name for exit_ in self.exits)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every exit but the last."""
+        return {exit_.name: exit_.threshold for exit_ in self.exits[:-1]}
+
+    def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
+        """Yield name and graph of every stage and exit in the order of execution."""
+        exits = {exit_.stage: exit_ for exit_ in self.exits}
+        for stage in self.stages:
+            yield stage.name, stage.graph
+            if stage.name in exits:
+                yield exits[stage.name].name, exits[stage.name].graph
+        if None in exits:
+            yield exits[None].name, exits[None].graph
+
+
+def manifest_json(manifest: Manifest) -> str:
+    """Return the text of ``manifest.json``."""
+    return json.dumps(encode(manifest), indent=2) + "\n"
+
+
+def load_manifest(folder: str | Path) -> Manifest:
+    """Read and check the manifest of the bundle in ``folder``.
+
+    Raises:
+        BundleError: no bundle is there, or its manifest is broken, foreign, or newer.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    value = _read_json(path)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (no schema_version)")
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
+            "upgrade edgeexit-runtime"
+        )
+    try:
+        return decode(Manifest, value)
+    except SchemaError as error:
+        raise BundleError(f"{path}: {error}; export the bundle again") from error
+
+
+def _read_json(path: Path) -> Any:
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file; expected the folder that 'edgeexit export' wrote")
+    if path.stat().st_size > MANIFEST_MAX_BYTES:
+        raise BundleError(f"{path}: larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not valid JSON ({error}); export the bundle again") from error
+
+
+def _check_names(manifest: Manifest) -> None:
+    names = [name for name, _ in manifest.graphs()]
+    if len(names) != len(manifest.stages) + len(manifest.exits):
+        raise ValueError("exits: expected each behind another stage of this bundle")
+    if len(set(names)) != len(names):
+        raise ValueError(f"stages and exits: expected different names, got {', '.join(names)}")
+    if not manifest.exits or manifest.exits[-1].name != names[-1]:
+        raise ValueError("exits: expected the last one at the end of the last stage")
+    if len(manifest.class_names) != manifest.model.num_classes:
+        raise ValueError(
+            f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
+        )
+    if manifest.max_batch < 1:
+        raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
+
+
+def _check_flow(manifest: Manifest) -> None:
+    """Every tensor that a graph reads was written by a stage before it, with that shape."""
+    images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    written = {IMAGES: images}
+    stages = {stage.name for stage in manifest.stages}
+    for name, graph in manifest.graphs():
+        for tensor in graph.inputs:
+            if written.get(tensor.name) != tensor:
+                raise ValueError(
+                    f"{name}: its input {tensor.name} {tensor.dtype} {tensor.shape} is written by "
+                    "no stage before it"
+                )
+        if name in stages:
+            written.update({tensor.name: tensor for tensor in graph.outputs})

@@ -1,0 +1,196 @@
+"""The loop itself: stage -> branch -> gate, until everyone has left."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
+from edgeexit_runtime.errors import BackendError, InputError
+from edgeexit_runtime.gate import Predictions, Routing, check_thresholds
+from edgeexit_runtime.manifest import Manifest
+
+__all__ = ["BACKENDS", "Session", "load", "load_baseline"]
+
+BACKENDS = ("auto", "onnxruntime")
+
+
+class Session:
+    """A loaded bundle, ready to classify. Made by :func:`load`.
+
+    Batches are routed sample by sample: those that an exit is sure of leave there, the others go
+    on. A session may be shared between threads, which then take turns.
+
+    Attributes:
+        manifest: what the bundle says of itself.
+        runner: the backend; benchmarks time its parts.
+    """
+
+    def __init__(self, manifest: Manifest, runner: Runner) -> None:
+        self.manifest = manifest
+        self.runner = runner
+        self._steps = [(exit_.stage, exit_.name) for exit_ in manifest.exits]
+        self._last = len(self._steps) - 1
+        self._shape = manifest.preprocessing.input_size
+        self._thresholds = manifest.thresholds
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def device(self) -> str:
+        """Where the graphs run, in the backend's own word."""
+        return self.runner.device
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The threshold of every exit but the last, which answers whatever comes.
+
+        Set it to a mapping with a value for each: ``session.thresholds = {"exit1": 0.8}``. It
+        holds from the next call on, for this session; the bundle stays as it is.
+        """
+        return MappingProxyType(self._thresholds)
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Mapping[str, float]) -> None:
+        checked = check_thresholds(thresholds, self.manifest.exit_names[:-1])
+        with self._lock:
+            for name, value in checked.items():
+                self.runner.set_threshold(name, value)
+            self._thresholds = checked
+
+    def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.
+
+        Raises:
+            InputError: another shape or dtype.
+        """
+        return self.manifest.preprocessing(images)
+
+    def infer(self, images: NDArray[np.float32]) -> Predictions:
+        """Classify images (N, C, H, W), float32, normalized as :meth:`preprocess` does it.
+
+        A C-contiguous array is read where it lies. Any N goes: more than ``max_batch`` images
+        are taken in turns, none gives empty results.
+
+        Raises:
+            InputError: another shape or dtype, or values that are not finite.
+        """
+        self._check(images)
+        images = np.ascontiguousarray(images)
+        count = len(images)
+        answers = Predictions.empty(count)
+        step = self.manifest.max_batch
+        with self._lock:
+            if self._closed:
+                raise InputError("the session is closed; load the bundle again")
+            for start in range(0, count, step):
+                stop = min(start + step, count)
+                self._route(images[start:stop], Routing(answers, start, stop))
+        return answers
+
+    def close(self) -> None:
+        """Free the engines and their buffers. Closing twice does no harm."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.runner.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _route(self, images: NDArray[np.float32], routing: Routing) -> None:
+        runner = self.runner
+        runner.set_images(images)
+        for index, (stage, exit_) in enumerate(self._steps):
+            if stage is not None:
+                runner.run_stage(stage)
+            gate = runner.run_exit(exit_)
+            if index == self._last:
+                routing.leave_all(gate, index)
+                return
+            rows = routing.leave(gate, index)
+            if rows is None:
+                continue
+            if len(rows) == 0:
+                return
+            runner.keep(exit_, rows)
+
+    def _check(self, images: NDArray[np.float32]) -> None:
+        if not isinstance(images, np.ndarray) or images.dtype != np.float32:
+            got = getattr(images, "dtype", type(images).__name__)
+            hint = "; session.preprocess() makes it from uint8" if got == np.uint8 else ""
+            raise InputError(f"images: expected a float32 array (N, C, H, W), got {got}{hint}")
+        if images.ndim != 4 or images.shape[1:] != self._shape:
+            sizes = ", ".join(str(size) for size in self._shape)
+            raise InputError(f"images: expected shape (N, {sizes}), got {images.shape}")
+        # a sum is one fast pass and is not finite if any value is not; it may also overflow
+        if not math.isfinite(images.sum()) and not np.isfinite(images).all():
+            raise InputError("images: expected finite values, got NaN or infinity")
+
+
+def load(
+    bundle: str | Path,
+    *,
+    backend: str = "auto",
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Session:
+    """Load the bundle that ``edgeexit export`` wrote.
+
+    Args:
+        bundle: its folder.
+        backend: ``auto`` or one of :data:`BACKENDS`.
+        providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
+            None takes the GPU where there is one, else the CPU.
+        threads: threads per graph on the CPU; None leaves the choice to the backend.
+
+    Raises:
+        BundleError: the folder holds no bundle, or not the one that was exported.
+        BackendError: what should run it is not there.
+    """
+    return _open(open_bundle(bundle), backend, providers, threads)
+
+
+def load_baseline(
+    bundle: str | Path,
+    *,
+    backend: str = "auto",
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Session:
+    """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
+    return _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
+
+
+def _open(
+    bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
+) -> Session:
+    if backend not in BACKENDS:
+        raise InputError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: expected 1 or more, got {threads}")
+    try:
+        from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise BackendError(
+            "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]', or [gpu] for an "
+            "NVIDIA GPU; never both"
+        ) from error
+    return Session(bundle.manifest, OnnxRuntimeRunner(bundle, providers, threads))
