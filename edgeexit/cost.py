@@ -99,4 +99,4 @@ def _count(part: Part) -> int:
         with FlopCounterMode(display=False) as counter:
             module(*inputs)
     module.train(was_training)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2

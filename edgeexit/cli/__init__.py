@@ -16,6 +16,14 @@ COMMANDS = {
 }
 
 
+class _Explained(click.ClickException):
+    """One of edgeexit's own errors, as click shows it: one line and its exit code."""
+
+    def __init__(self, error: EdgeExitError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click types it as a ClassVar
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's file when it is named, and explains errors in one line."""
 
@@ -32,9 +40,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except EdgeExitError as error:
-            explained = click.ClickException(str(error))
-            explained.exit_code = error.exit_code
-            raise explained from error
+            raise _Explained(error) from error
         except ModuleNotFoundError as error:
             raise click.ClickException(_missing_module(error)) from error
 

@@ -74,8 +74,8 @@ def partition(net: MultiExitNet) -> Partition:
     """Return the parts of ``net``; they share its weights."""
     groups = _stage_groups(net)
     images, logits = net.features[IMAGES], FeatureInfo(LOGITS, (net.spec.num_classes,))
-    stages = []
-    exits = []
+    stages: list[Part] = []
+    exits: list[ExitPart] = []
     for exit_name, group in groups.items():
         name = f"stage{len(stages) + 1}"
         inputs = tuple(net.features[key] for key in group[0].inputs)

@@ -206,7 +206,8 @@ class OnnxRuntimeRunner(Runner):
         got = [tensor.name for tensor in session.get_inputs()]
         if sorted(got) != sorted(expected):
             raise BundleError(
-                f"{entry.file}: the manifest says it reads {expected}, it reads {got}"
+                f"{entry.file}: expected inputs {_listed(expected)} by the manifest, got "
+                f"{_listed(got)}; export the bundle again"
             )
         return _Graph(name, session, entry, gated)
 
