@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, partition
 
@@ -91,12 +91,9 @@ def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> f
 
 
 def _count(part: Part) -> int:
-    module: nn.Module = part.module
-    was_training = module.training
-    module.eval()
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with evaluating(part.module), fake, torch.no_grad():
         inputs = [torch.empty(1, *info.shape) for info in part.inputs]
         with FlopCounterMode(display=False) as counter:
-            module(*inputs)
-    module.train(was_training)
+            part.module(*inputs)
     return int(counter.get_total_flops()) // 2

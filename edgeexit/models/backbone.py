@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from edgeexit.models.mode import evaluating
 from edgeexit.models.spec import FeatureInfo
 
 __all__ = ["IMAGES", "Backbone", "Stage", "feature_infos"]
@@ -81,12 +82,10 @@ def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[
     Raises:
         RuntimeError: the images are too small for the backbone (from torch).
     """
-    was_training = backbone.training
-    backbone.eval()
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with evaluating(backbone), fake, torch.no_grad():
         features = {IMAGES: torch.empty(1, *input_size)}
         for _, stage in backbone.named_stages():
             outputs = stage(*(features[name] for name in stage.inputs))
             features.update(zip(stage.outputs, outputs, strict=True))
-    backbone.train(was_training)
     return {name: FeatureInfo(name, tuple(t.shape[1:])) for name, t in features.items()}

@@ -1,0 +1,204 @@
+"""The bundle: every graph of a network, its manifest, and the proof that they agree with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from edgeexit_runtime.manifest import (
+    FINAL,
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    ExitEntry,
+    GraphEntry,
+    Manifest,
+    ModelInfo,
+    StageEntry,
+    manifest_json,
+)
+from edgeexit_runtime.schema import encode
+from numpy.typing import NDArray
+
+from edgeexit.cost import NetworkCost, network_cost
+from edgeexit.errors import ExportError
+from edgeexit.export.graphs import Graph, exit_graph, stage_graph
+from edgeexit.export.precision import Precision
+from edgeexit.export.verification import Verification, require_agreement, verify_bundle
+from edgeexit.files import replace_folder
+from edgeexit.models.partition import Partition, partition
+from edgeexit.training.checkpoint import Checkpoint
+
+__all__ = ["ExportOptions", "ExportedBundle", "export_bundle"]
+
+# TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
+OPSETS = range(18, 21)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done now, how many steps are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export. ``baseline`` adds the plain backbone as one graph, for the benchmark."""
+
+    precision: Precision
+    opset: int = 18
+    max_batch: int = 32
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            raise ExportError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+        if self.max_batch < 1:
+            raise ExportError(f"max batch: expected 1 or more, got {self.max_batch}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedBundle:
+    """A bundle that was written: its folder, its manifest, and how it was proven."""
+
+    folder: Path
+    manifest: Manifest
+    verification: Verification
+
+
+def export_bundle(
+    checkpoint: Checkpoint,
+    output: Path,
+    options: ExportOptions,
+    samples: NDArray[np.float32],
+    source: str,
+    progress: Progress = lambda step, done, total: None,
+) -> ExportedBundle:
+    """Write the bundle of a trained network to the folder ``output``.
+
+    The bundle is made in a temporary folder and proven there against the network, and takes the
+    place of what is at ``output`` only then.
+
+    Args:
+        checkpoint: the trained network and its thresholds.
+        output: the bundle's folder; an older bundle there is replaced.
+        options: precision and form.
+        samples: real images (N, C, H, W) float32, normalized, to prove the bundle on.
+        source: where these come from, for the record.
+        progress: told of every step.
+
+    Raises:
+        ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
+            does not agree with the network.
+        WriteError: the disk is full or the folder cannot be written to.
+    """
+    _check_output(output)
+    if len(samples) == 0:
+        raise ExportError("no samples to prove the bundle on; give a data set with images")
+    net = checkpoint.build()
+    parts = partition(net)
+    total = 2 * len(parts.stages) + options.baseline + 1
+    graphs: dict[str, Graph] = {}
+    with replace_folder(output) as folder:
+        for name, make in _makers(parts, options).items():
+            progress(f"ONNX {name}", len(graphs), total)
+            graphs[name] = make()
+            (folder / _file_name(name)).write_bytes(graphs[name].content)
+        manifest = _manifest(checkpoint, options, graphs, network_cost(net))
+        path = folder / MANIFEST_NAME
+        path.write_text(manifest_json(manifest), encoding="utf-8")
+        progress("verification", len(graphs), total)
+        verification = verify_bundle(folder, net, samples, source, options.precision)
+        require_agreement(verification)
+        manifest = dataclasses.replace(manifest, verification=encode(verification))
+        path.write_text(manifest_json(manifest), encoding="utf-8")
+        progress("done", total, total)
+    return ExportedBundle(output, manifest, verification)
+
+
+def _check_output(output: Path) -> None:
+    """Only a bundle is ever replaced: nothing else of the user's may be lost."""
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
+        raise ExportError(f"{output}: holds other files and no bundle; choose another folder")
+    if output.exists() and not output.is_dir():
+        raise ExportError(f"{output}: is a file, expected a folder; choose another name")
+
+
+def _makers(parts: Partition, options: ExportOptions) -> dict[str, Callable[[], Graph]]:
+    precision, opset = options.precision, options.opset
+    makers: dict[str, Callable[[], Graph]] = {}
+    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+        makers[stage.name] = lambda part=stage: stage_graph(part, precision, opset)  # type: ignore[misc]
+        makers[exit_.part.name] = lambda part=exit_.part: exit_graph(part, precision, opset)  # type: ignore[misc]
+    if options.baseline:
+        makers[parts.baseline.name] = lambda: exit_graph(parts.baseline, precision, opset)
+    return makers
+
+
+def _manifest(
+    checkpoint: Checkpoint, options: ExportOptions, graphs: dict[str, Graph], cost: NetworkCost
+) -> Manifest:
+    spec = checkpoint.spec
+    entries = {name: _graph_entry(graph) for name, graph in graphs.items()}
+    thresholds = {**checkpoint.thresholds, FINAL: 0.0}
+    stages = tuple(
+        StageEntry(f"stage{number}", macs, entries[f"stage{number}"])
+        for number, macs in enumerate(cost.stage_macs, start=1)
+    )
+    exits = tuple(
+        ExitEntry(
+            name=exit_.name,
+            stage=stage.name,
+            threshold=thresholds[exit_.name],
+            backbone_macs=exit_.backbone_macs,
+            branch_macs=exit_.branch_macs,
+            path_macs=exit_.path_macs,
+            graph=entries[exit_.name],
+        )
+        for stage, exit_ in zip(stages, cost.exits, strict=True)
+    )
+    baseline = None
+    if options.baseline:
+        baseline = dataclasses.replace(
+            exits[-1],
+            name="baseline",
+            stage=None,
+            path_macs=cost.baseline_macs,
+            graph=entries["baseline"],
+        )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=ModelInfo(spec.backbone, spec.pattern, spec.num_classes),
+        precision=options.precision.name,
+        opset=options.opset,
+        max_batch=options.max_batch,
+        preprocessing=checkpoint.preprocessing,
+        class_names=checkpoint.class_names,
+        stages=stages,
+        exits=exits,
+        baseline=baseline,
+        data=encode(checkpoint.data),
+        versions=_versions(),
+    )
+
+
+def _graph_entry(graph: Graph) -> GraphEntry:
+    return GraphEntry(
+        file=_file_name(graph.name),
+        sha256=hashlib.sha256(graph.content).hexdigest(),
+        size_bytes=len(graph.content),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+    )
+
+
+def _file_name(name: str) -> str:
+    return f"{name}.onnx"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("edgeexit", "torch", "onnx", "onnxscript", "onnxsim")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version(), **versions}

@@ -1,0 +1,180 @@
+"""Does the bundle give what the network gives? Measured with the runtime, on real samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeexit.errors import ExportError
+from edgeexit.export.precision import Precision
+from edgeexit.models.multi_exit import MultiExitNet
+
+__all__ = ["ExitAgreement", "Verification", "require_agreement", "verify_bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitAgreement:
+    """How one exit of the bundle agrees with the FP32 network over all samples.
+
+    Attributes:
+        name: the exit's name, or ``baseline`` for the plain backbone as one graph.
+        max_logit_difference: the largest difference of any logit.
+        relative_logit_difference: the same, relative to the exit's largest logit.
+        equal_labels: share of samples with the same label, 0 to 1.
+        equal_decisions: share of samples that leave, or go on, as in the network.
+    """
+
+    name: str
+    max_logit_difference: float
+    relative_logit_difference: float
+    equal_labels: float
+    equal_decisions: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A bundle against the FP32 network it came from, on ``samples`` real images.
+
+    ``equal_answers`` is the share of samples that get the same label from the same exit when
+    each is routed through the bundle at its thresholds; ``versions`` are of what ran it.
+    """
+
+    samples: int
+    source: str
+    exits: tuple[ExitAgreement, ...]
+    equal_answers: float
+    min_agreement: float
+    max_logit_error: float
+    versions: dict[str, str]
+
+
+def verify_bundle(
+    folder: Path,
+    net: MultiExitNet,
+    samples: NDArray[np.float32],
+    source: str,
+    precision: Precision,
+) -> Verification:
+    """Compare the bundle in ``folder``, run by ONNX Runtime on the CPU, with ``net`` in FP32.
+
+    Args:
+        folder: a bundle.
+        net: the network that it was made from, in eval mode, on the CPU.
+        samples: real images (N, C, H, W), normalized.
+        source: where they come from, for the record.
+        precision: gives the floors for the record; see :func:`require_agreement`.
+    """
+    reference = _network_logits(net, samples)
+    providers = ["CPUExecutionProvider"]
+    with ee.load(folder, providers=providers) as session:
+        logits = _bundle_logits(session, samples)
+        routed = session.infer(samples)
+        versions = session.runner.versions
+        thresholds = {**session.thresholds, session.manifest.exit_names[-1]: 0.0}
+    expected = _leaving(reference, thresholds)
+    exits = [
+        _agreement(name, logits[name], reference[name], thresholds[name]) for name in reference
+    ]
+    if session.manifest.baseline is not None:
+        with ee.load_baseline(folder, providers=providers) as session:
+            (alone,) = _bundle_logits(session, samples).values()
+        exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0))
+    same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
+    return Verification(
+        len(samples),
+        source,
+        tuple(exits),
+        float(same.mean()),
+        precision.min_agreement,
+        precision.max_logit_error,
+        versions,
+    )
+
+
+def require_agreement(verification: Verification) -> None:
+    """Refuse a bundle that does not agree with its network.
+
+    Raises:
+        ExportError: an exit is below the floors of the bundle's precision.
+    """
+    for exit_ in verification.exits:
+        equal = min(exit_.equal_labels, exit_.equal_decisions)
+        if equal < verification.min_agreement:
+            raise ExportError(
+                f"{exit_.name}: only {equal:.2%} of {verification.samples} samples get the label "
+                f"and decision of the FP32 network, expected {verification.min_agreement:.2%}; "
+                "export in a higher precision or lower --min-agreement"
+            )
+        if not exit_.relative_logit_difference <= verification.max_logit_error:
+            raise ExportError(
+                f"{exit_.name}: logits differ by {exit_.relative_logit_difference:.2g} of the "
+                f"largest, expected at most {verification.max_logit_error:.2g}; export in a higher "
+                "precision"
+            )
+
+
+@torch.inference_mode()
+def _network_logits(
+    net: MultiExitNet, samples: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    batches = [net(torch.from_numpy(samples[part])) for part in _batches(len(samples), 32)]
+    return {name: torch.cat([b[name] for b in batches]).numpy() for name in net.spec.exit_names}
+
+
+def _bundle_logits(
+    session: ee.Session, samples: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """Return every exit's logits for all samples, nobody leaving before the end."""
+    runner, exits = session.runner, session.manifest.exits
+    collected: dict[str, list[NDArray[np.float32]]] = {exit_.name: [] for exit_ in exits}
+    for part in _batches(len(samples), session.manifest.max_batch):
+        runner.set_images(np.ascontiguousarray(samples[part]))
+        for exit_ in exits:
+            if exit_.stage is not None:
+                runner.run_stage(exit_.stage)
+            runner.run_exit(exit_.name)
+            collected[exit_.name].append(runner.logits(exit_.name))
+    return {name: np.concatenate(parts) for name, parts in collected.items()}
+
+
+def _agreement(
+    name: str, got: NDArray[np.float32], expected: NDArray[np.float32], threshold: float
+) -> ExitAgreement:
+    difference = float(np.abs(got - expected).max())
+    decisions = _confidence(got) >= np.float32(threshold)
+    expected_decisions = _confidence(expected) >= np.float32(threshold)
+    return ExitAgreement(
+        name,
+        difference,
+        difference / float(np.abs(expected).max()),
+        float((got.argmax(1) == expected.argmax(1)).mean()),
+        float((decisions == expected_decisions).mean()),
+    )
+
+
+def _leaving(
+    logits: dict[str, NDArray[np.float32]], thresholds: dict[str, float]
+) -> ee.Predictions:
+    """Return where each sample leaves the network, and with which answer (Section III-C)."""
+    confidences = np.stack([_confidence(values) for values in logits.values()])  # (M, N)
+    labels = np.stack([values.argmax(1) for values in logits.values()])  # (M, N)
+    gammas = np.array([thresholds[name] for name in logits], np.float32)[:, None]
+    exits = (confidences >= gammas).argmax(0)
+    samples = np.arange(len(exits))
+    return ee.Predictions(labels[exits, samples], confidences[exits, samples], exits)
+
+
+def _confidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    confidence: NDArray[np.float32] = torch.from_numpy(logits).softmax(1).amax(1).numpy()
+    return confidence
+
+
+def _batches(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
