@@ -1,0 +1,79 @@
+"""Train, tune, export and benchmark multi-exit image classifiers for edge devices.
+
+The names below are public; everything else may move. They are imported when they are first used,
+so that ``import edgeexit`` stays fast and pulls in no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeexit.bench import BenchOptions, BenchReport, run_bench
+    from edgeexit.cost import average_macs, network_cost
+    from edgeexit.data import DataConfig, load_data, register_dataset
+    from edgeexit.errors import EdgeExitError
+    from edgeexit.evaluation import evaluate_adaptive, predict
+    from edgeexit.export import ExportOptions, export_bundle
+    from edgeexit.models import MultiExitNet, make_spec, register_backbone, register_branch
+    from edgeexit.training import (
+        Checkpoint,
+        TrainConfig,
+        load_checkpoint,
+        save_checkpoint,
+        train,
+    )
+
+__all__ = [
+    "BenchOptions",
+    "BenchReport",
+    "Checkpoint",
+    "DataConfig",
+    "EdgeExitError",
+    "ExportOptions",
+    "MultiExitNet",
+    "TrainConfig",
+    "average_macs",
+    "evaluate_adaptive",
+    "export_bundle",
+    "load_checkpoint",
+    "load_data",
+    "make_spec",
+    "network_cost",
+    "predict",
+    "register_backbone",
+    "register_branch",
+    "register_dataset",
+    "run_bench",
+    "save_checkpoint",
+    "train",
+]
+
+_HOME = {
+    "edgeexit.bench": ("BenchOptions", "BenchReport", "run_bench"),
+    "edgeexit.cost": ("average_macs", "network_cost"),
+    "edgeexit.data": ("DataConfig", "load_data", "register_dataset"),
+    "edgeexit.errors": ("EdgeExitError",),
+    "edgeexit.evaluation": ("evaluate_adaptive", "predict"),
+    "edgeexit.export": ("ExportOptions", "export_bundle"),
+    "edgeexit.models": ("MultiExitNet", "make_spec", "register_backbone", "register_branch"),
+    "edgeexit.training": (
+        "Checkpoint",
+        "TrainConfig",
+        "load_checkpoint",
+        "save_checkpoint",
+        "train",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'edgeexit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

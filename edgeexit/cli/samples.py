@@ -1,0 +1,167 @@
+"""A checkpoint and the samples it is judged on: options and steps that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import status_console
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeexit.data import DataConfig, ImageData
+    from edgeexit.evaluation import ExitPredictions
+    from edgeexit.training.checkpoint import Checkpoint
+
+__all__ = [
+    "DataOptions",
+    "SampleOptions",
+    "data_options",
+    "load_samples",
+    "predict_split",
+    "sample_options",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """Values of :func:`data_options`; None leaves the choice to the checkpoint."""
+
+    dataset: str | None
+    data_dir: Path | None
+    download: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOptions(DataOptions):
+    """Values of :func:`sample_options`."""
+
+    batch_size: int
+    workers: int
+    device: str
+
+
+def data_options(command: Command) -> Command:
+    """Add the options that say which data set: :class:`DataOptions`."""
+    return _add(
+        command,
+        click.option(
+            "--dataset",
+            metavar="NAME",
+            help="Data set.  [default: the one that the network was trained on]",
+        ),
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
+        ),
+        click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+    )
+
+
+def sample_options(command: Command) -> Command:
+    """Add the options that say which data set and how it is run: :class:`SampleOptions`."""
+    command = _add(
+        command,
+        click.option("--batch-size", default=256, show_default=True, type=click.IntRange(min=1)),
+        click.option(
+            "--workers",
+            default=0,
+            show_default=True,
+            type=click.IntRange(min=0),
+            help="Processes that load images.",
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            type=click.Choice(["auto", "cpu", "cuda"]),
+        ),
+    )
+    return data_options(command)
+
+
+def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
+    """Load the data set that the options, or else the checkpoint, name.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        DataError: it cannot be loaded, or its images or classes are not the network's.
+    """
+    from edgeexit.data import load_data
+    from edgeexit.errors import DataError
+
+    config = _data_config(checkpoint, options)
+    data = load_data(config)
+    expected = checkpoint.spec.num_classes
+    if len(data.class_names) != expected:
+        raise DataError(
+            f"expected a data set of {expected} classes, as the checkpoint was trained on "
+            f"{checkpoint.data.name}, got {config.name} with {len(data.class_names)}; choose "
+            "another --dataset"
+        )
+    if data.preprocessing != checkpoint.preprocessing:
+        raise DataError(
+            f"expected images normalized as in training ({checkpoint.preprocessing}), got those "
+            f"of {config.name} ({data.preprocessing}); choose another --dataset"
+        )
+    if data.class_names != checkpoint.class_names:
+        status_console().print(
+            f"the classes of {config.name} have other names than those of the checkpoint; "
+            "they are compared by number"
+        )
+    return data
+
+
+def predict_split(
+    net: nn.Module, data: ImageData, split: str, options: SampleOptions
+) -> ExitPredictions:
+    """Run every exit on every sample of a split, with a progress bar on stderr."""
+    from rich.progress import Progress
+
+    from edgeexit.evaluation import predict
+
+    dataset = data.splits[split]
+    console = status_console()
+    # in a log file there is nothing to see but empty lines
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(split, total=len(dataset))
+        return predict(
+            net,
+            dataset,
+            batch_size=options.batch_size,
+            device=_device(options.device),
+            workers=options.workers,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+
+def _add(command: Command, *options: Callable[[Command], Command]) -> Command:
+    for option in reversed(options):  # the first is to stand first in the help
+        command = option(command)
+    return command
+
+
+def _data_config(checkpoint: Checkpoint, options: DataOptions) -> DataConfig:
+    from edgeexit.data import DataConfig
+
+    name, folder = options.dataset or checkpoint.data.name, options.data_dir
+    if folder is None and name == checkpoint.data.name:
+        data_dir = checkpoint.data.data_dir
+    else:
+        data_dir = None if folder is None else str(folder)
+    return DataConfig(name, data_dir, checkpoint.spec.input_size, options.download)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise click.UsageError("torch finds no CUDA device here; use --device cpu or auto")
+    return ("cuda" if found else "cpu") if name == "auto" else name

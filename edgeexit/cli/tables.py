@@ -1,0 +1,75 @@
+"""Tables of adaptive reports, one or several side by side, as eval and tune print them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgeexit.cli.common import format_macs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.evaluation import AdaptiveReport
+
+__all__ = ["exit_table", "format_threshold", "summary_table"]
+
+
+def exit_table(reports: Mapping[str, AdaptiveReport], title: str) -> Table:
+    """Return one row per exit; the reports, by split, are of one network at one setting."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("exit")
+    for heading in ("threshold", "f_m", "path\n(Eq. 5)"):
+        table.add_column(heading, justify="right")
+    for split in reports:
+        for heading in ("\naccuracy", "\nleaving", " accuracy\nof those"):
+            table.add_column(f"{split}:{heading}", justify="right")
+    for same_exit in zip(*(report.exits for report in reports.values()), strict=True):
+        first = same_exit[0]
+        cells = [first.name, format_threshold(first.threshold)]
+        cells += [format_macs(first.macs), format_macs(first.path_macs)]
+        for exit_ in same_exit:
+            cells += [f"{exit_.accuracy:.4f}", f"{exit_.share:.1%}"]
+            cells.append(_optional(exit_.leaving_accuracy))
+        table.add_row(*cells)
+    return table
+
+
+def summary_table(reports: Mapping[str, AdaptiveReport]) -> Table:
+    """Return one column per report: adaptive accuracy and Eq. 5 beside the backbone alone."""
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("")
+    for split in reports:
+        table.add_column(split, justify="right")
+    columns = list(reports.values())
+    table.add_row("samples", *(str(report.samples) for report in columns), end_section=True)
+    table.add_row("adaptive accuracy", *(f"{report.adaptive_accuracy:.4f}" for report in columns))
+    table.add_row(
+        "accuracy of the backbone alone",
+        *(f"{report.backbone_accuracy:.4f}" for report in columns),
+    )
+    table.add_row(
+        "ratio", *(_optional(report.accuracy_ratio) for report in columns), end_section=True
+    )
+    table.add_row("average MACs (Eq. 5)", *(format_macs(report.average_macs) for report in columns))
+    table.add_row(
+        "MACs of the backbone alone", *(format_macs(report.baseline_macs) for report in columns)
+    )
+    table.add_row("ratio", *(f"{report.macs_ratio:.4f}" for report in columns))
+    return table
+
+
+def format_threshold(threshold: float | None) -> str:
+    """Return a threshold, ``never`` where nobody leaves, nothing for ``final``."""
+    if threshold is None:
+        return ""
+    # no softmax value is above 1
+    return "never" if threshold > 1 else f"{threshold:.7g}"
+
+
+def _optional(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction:.4f}"

@@ -1,0 +1,191 @@
+"""``edgeexit tune``: the best thresholds under a constraint, chosen on val, reported on test."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import MACS, console, format_macs, print_json, status_console
+from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
+from edgeexit.cli.tables import exit_table, summary_table
+
+if TYPE_CHECKING:
+    from edgeexit.evaluation import AdaptiveReport, SearchResult, Setting
+    from edgeexit.training.checkpoint import Checkpoint
+
+CONSTRAINTS = {
+    "min_accuracy": "lowest average cost with an accuracy of at least {:.4g}",
+    "max_drop": "lowest average cost with at most {:.4g} less accuracy than the backbone alone",
+    "max_macs": "highest accuracy with an average cost of at most {}",
+}
+
+
+class FractionType(click.ParamType[float]):
+    """A share or accuracy from 0 to 1."""
+
+    name = "fraction"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            fraction = float(value)
+        except ValueError:
+            fraction = -1.0
+        if 1 < fraction <= 100:
+            self.fail(
+                f"expected a fraction from 0 to 1: {fraction / 100:g}, not {value}", param, ctx
+            )
+        if not 0 <= fraction <= 1:
+            self.fail(f"expected a fraction from 0 to 1 such as 0.95, got {value!r}", param, ctx)
+        return fraction
+
+
+@click.command("tune")
+@click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
+@click.option(
+    "--min-accuracy",
+    type=FractionType(),
+    help="Lowest average cost with at least this accuracy, such as 0.95.",
+)
+@click.option(
+    "--max-drop",
+    type=FractionType(),
+    help="Lowest average cost with at most this much less accuracy than the backbone alone.",
+)
+@click.option(
+    "--max-macs", type=MACS, help="Highest accuracy within this average cost, such as 91.5M."
+)
+@click.option(
+    "--grid-size",
+    type=int,
+    help="Most values tried per exit.  [default: by the number of branches, 200 for three]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Checkpoint to write with the new thresholds; may be CKPT itself.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@sample_options
+def command(
+    path: Path,
+    min_accuracy: float | None,
+    max_drop: float | None,
+    max_macs: float | None,
+    grid_size: int | None,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Choose the thresholds that are best under one constraint, by exact search.
+
+    They are chosen on the validation images and reported on the test images beside them. Every
+    combination of the grid's values is counted, for up to three branches.
+
+    \b
+    Example:
+      edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
+    """
+    from edgeexit.training.checkpoint import load_checkpoint, save_checkpoint
+
+    constraint, limit = _only_constraint(
+        {"min_accuracy": min_accuracy, "max_drop": max_drop, "max_macs": max_macs}
+    )
+    samples = SampleOptions(**options)
+    checkpoint = load_checkpoint(path)
+    choice = _choose(checkpoint, samples, constraint, limit, grid_size)
+    tuning = {
+        "dataset": samples.dataset or checkpoint.data.name,
+        "constraint": {constraint: limit},
+        "chosen_on": "val",
+        **choice.as_json(),
+    }
+    if output is not None:
+        metrics = {**checkpoint.metrics, "tuning": tuning}
+        tuned = dataclasses.replace(checkpoint, thresholds=choice.thresholds, metrics=metrics)
+        save_checkpoint(output, tuned)
+    if as_json:
+        print_json({"checkpoint": str(path), "output": output and str(output), **tuning})
+    else:
+        title = f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}"
+        out = console()
+        out.print(exit_table(choice.reports, f"{title}, thresholds chosen on val"))
+        out.print(summary_table(choice.reports))
+        out.print(f"{_describe(constraint, limit)}; the best of {choice.settings:,} settings")
+    status_console().print(
+        "nothing was written: add -o CKPT to keep these thresholds"
+        if output is None
+        else f"wrote {output}",
+        soft_wrap=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Thresholds that were chosen on val, and what they give on each split."""
+
+    thresholds: dict[str, float]
+    settings: int  # number that it is the best of
+    reports: dict[str, AdaptiveReport]
+
+    def as_json(self) -> dict[str, Any]:
+        from edgeexit_runtime.schema import encode
+
+        return {"thresholds": self.thresholds, "settings": self.settings, **encode(self.reports)}
+
+
+def _choose(
+    checkpoint: Checkpoint,
+    samples: SampleOptions,
+    constraint: str,
+    limit: float,
+    grid_size: int | None,
+) -> _Choice:
+    from edgeexit.cost import network_cost
+    from edgeexit.evaluation import confidence_grids, evaluate_adaptive, search_thresholds
+
+    data = load_samples(checkpoint, samples)
+    net = checkpoint.build()
+    cost = network_cost(net)
+    predictions = {"val": predict_split(net, data, "val", samples)}
+    path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}
+    grids = confidence_grids(predictions["val"], grid_size)
+    result = search_thresholds(predictions["val"], path_macs, grids)
+    thresholds = _select(result, constraint, limit).thresholds
+    predictions["test"] = predict_split(net, data, "test", samples)
+    reports = {
+        split: evaluate_adaptive(answers, thresholds, cost)
+        for split, answers in predictions.items()
+    }
+    return _Choice(thresholds, result.correct.size, reports)
+
+
+def _only_constraint(limits: dict[str, float | None]) -> tuple[str, float]:
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if len(given) != 1:
+        known = [f"--{name.replace('_', '-')}" for name in limits]
+        got = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
+        raise click.UsageError(f"expected exactly one of {', '.join(known)}, got {got}")
+    return next(iter(given.items()))
+
+
+def _select(result: SearchResult, constraint: str, limit: float) -> Setting:
+    from edgeexit import evaluation
+
+    select = {
+        "min_accuracy": evaluation.cheapest_with_accuracy,
+        "max_drop": evaluation.cheapest_within_drop,
+        "max_macs": evaluation.most_accurate_within_macs,
+    }
+    return select[constraint](result, limit)
+
+
+def _describe(constraint: str, limit: float) -> str:
+    value = format_macs(limit) if constraint == "max_macs" else limit
+    return CONSTRAINTS[constraint].format(value)

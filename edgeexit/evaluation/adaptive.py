@@ -1,0 +1,143 @@
+"""Adaptive accuracy and average cost: what early exit gives at fixed thresholds (Section V-A)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from edgeexit_runtime.gate import check_thresholds
+from numpy.typing import NDArray
+
+from edgeexit.cost import ExitCost, NetworkCost, average_macs
+from edgeexit.evaluation.predictions import ExitPredictions
+
+__all__ = ["AdaptiveReport", "ExitReport", "evaluate_adaptive", "leaving_exits"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """One exit at its threshold. Accuracies and shares are fractions from 0 to 1.
+
+    Attributes:
+        name: the exit's name.
+        threshold: gamma_m; None for ``final``, where everyone leaves.
+        accuracy: over all samples, as if none had left before.
+        share: r_m, samples that leave here over all samples.
+        leaving_accuracy: over the samples that leave here; None where nobody does.
+        macs: f_m of Tables II and III.
+        path_macs: what each sample that leaves here has paid, the bracket of Eq. 5.
+    """
+
+    name: str
+    threshold: float | None
+    accuracy: float
+    share: float
+    leaving_accuracy: float | None
+    macs: int
+    path_macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveReport:
+    """A network at its thresholds, on a number of samples, beside the backbone alone.
+
+    Attributes:
+        exits: one report per exit in order, ``final`` last.
+        samples: number of samples, N.
+        adaptive_accuracy: of the answers that samples leave with.
+        average_macs: Eq. 5.
+        backbone_accuracy: of the final exit over all samples, which is the backbone alone.
+        baseline_macs: of the backbone alone.
+        accuracy_ratio: adaptive accuracy over the backbone's; None where that is 0.
+        macs_ratio: average MACs over the baseline's.
+    """
+
+    exits: tuple[ExitReport, ...]
+    samples: int
+    adaptive_accuracy: float
+    average_macs: float
+    backbone_accuracy: float
+    baseline_macs: int
+    accuracy_ratio: float | None
+    macs_ratio: float
+
+
+def leaving_exits(
+    predictions: ExitPredictions, thresholds: Mapping[str, float]
+) -> NDArray[np.int64]:
+    """Return the 0-based exit at which each sample leaves, (N,) int64.
+
+    A sample leaves at the first exit where its largest softmax value is at least the threshold
+    (Section III-C), both taken as float32 as the exported graphs take them; ``final`` lets
+    everyone leave.
+
+    Raises:
+        InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.
+    """
+    branches = predictions.exit_names[:-1]
+    ordered = check_thresholds(thresholds, branches)
+    gammas = np.array([ordered[name] for name in branches], np.float32)
+    leaves = np.ones(predictions.confidences.shape, np.bool_)  # (M, N)
+    leaves[:-1] = predictions.confidences[:-1] >= gammas[:, None]
+    left_at: NDArray[np.int64] = leaves.argmax(axis=0)
+    return left_at
+
+
+def evaluate_adaptive(
+    predictions: ExitPredictions, thresholds: Mapping[str, float], cost: NetworkCost
+) -> AdaptiveReport:
+    """Report what the network gives when samples leave by ``thresholds``.
+
+    Args:
+        predictions: of every exit for every sample.
+        thresholds: gamma_m of every exit except ``final``, 0 to 1, or
+            :data:`edgeexit_runtime.gate.NEVER`.
+        cost: of the network that made the predictions.
+
+    Raises:
+        InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.
+    """
+    names = tuple(exit_.name for exit_ in cost.exits)
+    if names != predictions.exit_names:
+        raise ValueError(f"predictions of exits {predictions.exit_names}, costs of {names}")
+    left_at = leaving_exits(predictions, thresholds)
+    exits = tuple(
+        _exit_report(exit_, thresholds.get(exit_.name), correct, left_at == index)
+        for index, (exit_, correct) in enumerate(zip(cost.exits, predictions.correct, strict=True))
+    )
+    samples = len(left_at)
+    right = int(np.count_nonzero(predictions.correct[left_at, np.arange(samples)]))
+    backbone_right = int(np.count_nonzero(predictions.correct[-1]))
+    average = average_macs(
+        {exit_.name: exit_.share for exit_ in exits},
+        {exit_.name: exit_.path_macs for exit_ in cost.exits},
+    )
+    return AdaptiveReport(
+        exits=exits,
+        samples=samples,
+        adaptive_accuracy=right / samples,
+        average_macs=average,
+        backbone_accuracy=backbone_right / samples,
+        baseline_macs=cost.baseline_macs,
+        accuracy_ratio=right / backbone_right if backbone_right else None,
+        macs_ratio=average / cost.baseline_macs,
+    )
+
+
+def _exit_report(
+    cost: ExitCost,
+    threshold: float | None,
+    correct: NDArray[np.bool_],  # (N,)
+    leaves: NDArray[np.bool_],  # (N,)
+) -> ExitReport:
+    leaving = int(np.count_nonzero(leaves))
+    return ExitReport(
+        name=cost.name,
+        threshold=threshold,
+        accuracy=float(correct.mean()),
+        share=leaving / len(leaves),
+        leaving_accuracy=float(correct[leaves].mean()) if leaving else None,
+        macs=cost.macs,
+        path_macs=cost.path_macs,
+    )

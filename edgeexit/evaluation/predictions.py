@@ -1,0 +1,100 @@
+"""What every exit answers to every sample: the one thing that all evaluation is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from edgeexit.errors import DataError
+from edgeexit.models.mode import evaluating
+
+__all__ = ["ExitPredictions", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPredictions:
+    """Every exit's answer to each of N samples, as if no sample had left before; M exits.
+
+    Attributes:
+        exit_names: M names in order, ``final`` last.
+        confidences: (M, N) float32, the largest softmax value.
+        labels: (M, N) int64, the predicted class.
+        targets: (N,) int64, the true class.
+    """
+
+    exit_names: tuple[str, ...]
+    confidences: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        expected = (len(self.exit_names), *self.targets.shape)
+        if not self.confidences.shape == self.labels.shape == expected:
+            raise ValueError(
+                f"expected confidences and labels of shape {expected}, got "
+                f"{self.confidences.shape} and {self.labels.shape}"
+            )
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """(M, N) bool: whether the exit's label is the true one."""
+        return np.equal(self.labels, self.targets)
+
+
+def predict(
+    net: nn.Module,
+    dataset: Dataset[Any],
+    *,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> ExitPredictions:
+    """Run every exit of ``net`` on every sample of ``dataset``, in order, in evaluation mode.
+
+    The modules are put back in the mode that they were in, and torch's global random state is
+    not touched, so that a training loop may call this between two epochs.
+
+    Args:
+        net: maps images (n, C, H, W) to logits (n, K) per exit by name, ``final`` last. It is
+            moved to ``device`` and stays there.
+        dataset: items (image tensor (C, H, W), int label).
+        batch_size: samples per forward pass.
+        device: where the network runs.
+        workers: processes that load data; 0 loads in this one.
+        progress: called after each batch with the number of samples done so far.
+
+    Raises:
+        DataError: the data set has no samples.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size,
+        num_workers=workers,
+        generator=torch.Generator(),  # its own: the loader draws a seed even without shuffling
+    )
+    net.to(device)
+    names: tuple[str, ...] = ()
+    batches: list[tuple[Tensor, Tensor, Tensor]] = []  # confidences, labels, targets
+    done = 0
+    with evaluating(net), torch.inference_mode():
+        for images, targets in loader:
+            logits: dict[str, Tensor] = net(images.to(device))
+            stacked = torch.stack(list(logits.values()))  # (M, n, K)
+            confidences, labels = stacked.float().softmax(-1).max(-1)  # (M, n)
+            names = tuple(logits)
+            batches.append((confidences.cpu(), labels.cpu(), targets))
+            done += len(targets)
+            if progress is not None:
+                progress(done)
+    if not batches:
+        raise DataError("expected a data set with samples to evaluate on, got an empty one")
+    confidences, labels, targets = (torch.cat(parts, -1) for parts in zip(*batches, strict=True))
+    return ExitPredictions(names, confidences.numpy(), labels.numpy(), targets.numpy())

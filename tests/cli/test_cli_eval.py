@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from edgeexit_runtime.schema import encode
+
+from edgeexit.cli import main
+from edgeexit.cost import network_cost
+from edgeexit.data import DataConfig, ImageData, load_data, registry
+from edgeexit.evaluation import evaluate_adaptive, predict
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+SIZE = (3, 8, 8)
+DATA = DataConfig("digits", input_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights, and thresholds at which about half leave at each exit."""
+    torch.manual_seed(0)
+    spec = make_spec("resnet20", "3+1", 10, SIZE)
+    net = MultiExitNet(spec)
+    data = load_data(DATA)
+    medians = np.median(predict(net, data.splits["val"]).confidences[:-1], axis=1)
+    thresholds = {name: float(value) for name, value in zip(spec.exit_names, medians, strict=False)}
+    path = tmp_path_factory.mktemp("run") / "ckpt.pt"
+    weights = net.state_dict()
+    save_checkpoint(
+        path,
+        Checkpoint(spec, weights, data.preprocessing, data.class_names, thresholds, DATA, {}, {}),
+    )
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["eval", *map(str, arguments)])
+
+
+def message(result: Result) -> str:
+    """Return the error as one line, after checking that it is one and that nothing was printed."""
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_json_is_the_report_of_the_library(checkpoint: Path, split: str) -> None:
+    result = run(checkpoint, "--json", "--split", split)
+
+    assert result.exit_code == 0, result.stderr
+    loaded = load_checkpoint(checkpoint)
+    net = loaded.build()
+    predictions = predict(net, load_data(DATA).splits[split])
+    expected = encode(evaluate_adaptive(predictions, loaded.thresholds, network_cost(net)))
+    printed = json.loads(result.stdout)
+    assert printed.pop("checkpoint") == str(checkpoint)
+    assert printed.pop("dataset") == "digits"
+    assert printed.pop("split") == split
+    assert printed == expected
+    assert all(0.1 < exit_["share"] < 0.9 for exit_ in printed["exits"])
+
+
+def test_thresholds_take_the_place_of_the_checkpoints(checkpoint: Path) -> None:
+    result = run(checkpoint, "--json", "--thresholds", "never,0")
+    report = json.loads(result.stdout)
+    assert [exit_["share"] for exit_ in report["exits"]] == [0, 1, 0]
+    assert [exit_["threshold"] for exit_ in report["exits"]] == [2, 0, None]
+    assert report["average_macs"] == report["exits"][1]["path_macs"]
+
+
+def test_table_shows_exits_and_the_comparison_with_the_backbone(checkpoint: Path) -> None:
+    report = json.loads(run(checkpoint, "--json", "--thresholds", "never,0").stdout)
+    result = run(checkpoint, "--thresholds", "never,0")
+
+    assert result.exit_code == 0
+    assert "resnet20, branches 3+1, on digits" in result.stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
+    cells = {row[0]: row[1:] for row in rows if row}
+    assert cells["exit1"][0] == "never"
+    assert cells["exit1"][-2:] == ["0.0%", "-"]
+    assert cells["exit2"][-2:] == ["100.0%", f"{report['adaptive_accuracy']:.4f}"]
+    assert cells["final"][0] == ""
+    assert cells["samples"] == [str(report["samples"])]
+    assert cells["adaptive accuracy"] == [f"{report['adaptive_accuracy']:.4f}"]
+    assert cells["accuracy of the backbone alone"] == [f"{report['backbone_accuracy']:.4f}"]
+    assert cells["average MACs (Eq. 5)"] == [f"{report['average_macs'] / 1e6:.2f}M"]
+    assert cells["MACs of the backbone alone"] == [f"{report['baseline_macs'] / 1e6:.2f}M"]
+    assert cells["ratio"] == [f"{report['macs_ratio']:.4f}"]  # the last of the two
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [
+        ("0.5", "expected one for each of the 2 branches (exit1, exit2), got 1"),
+        ("0.5,high", "expected numbers from 0 to 1 or 'never', got 'high'"),
+        ("0.5,1.5", "expected numbers from 0 to 1 or 'never', got '1.5'"),
+        ("0.5,nan", "expected numbers from 0 to 1 or 'never', got 'nan'"),
+    ],
+)
+def test_thresholds_that_do_not_fit(checkpoint: Path, thresholds: str, expected: str) -> None:
+    result = run(checkpoint, "--thresholds", thresholds)
+    assert result.exit_code == 2
+    assert expected in message(result)
+
+
+def test_a_data_set_that_does_not_exist(checkpoint: Path) -> None:
+    result = run(checkpoint, "--dataset", "digit")
+    assert result.exit_code == 2
+    assert message(result) == "Error: unknown data set 'digit': did you mean digits?"
+
+
+def test_a_checkpoint_that_does_not_exist(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.pt")
+    assert result.exit_code == 1
+    assert "could not read the checkpoint" in message(result)
+
+
+def test_cuda_that_is_not_there(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = run(checkpoint, "--device", "cuda")
+    assert result.exit_code == 2
+    assert message(result) == "Error: torch finds no CUDA device here; use --device cpu or auto"
+
+
+def register(monkeypatch: pytest.MonkeyPatch, data: ImageData) -> list[DataConfig]:
+    """Register ``data`` as "other"; return the list of the configurations it is loaded with."""
+    asked: list[DataConfig] = []
+
+    def other(config: DataConfig) -> ImageData:
+        asked.append(config)
+        return data
+
+    monkeypatch.setitem(registry._DATASETS, "other", other)
+    return asked
+
+
+def test_a_data_set_with_another_number_of_classes(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, replace(load_data(DATA), class_names=("a", "b", "c")))
+    result = run(checkpoint, "--dataset", "other")
+    assert result.exit_code == 1
+    assert message(result) == (
+        "Error: expected a data set of 10 classes, as the checkpoint was trained on digits, got "
+        "other with 3; choose another --dataset"
+    )
+
+
+def test_a_data_set_that_is_normalized_another_way(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(DATA)
+    register(
+        monkeypatch, replace(data, preprocessing=replace(data.preprocessing, std=(1.0, 1.0, 1.0)))
+    )
+    result = run(checkpoint, "--dataset", "other")
+    assert result.exit_code == 1
+    assert "expected images normalized as in training" in message(result)
+
+
+def test_another_data_set_gets_the_networks_input_size_and_the_options(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(DATA)
+    asked = register(monkeypatch, replace(data, class_names=tuple("abcdefghij")))
+    result = run(checkpoint, "--dataset", "other", "--data-dir", "folder", "--download", "--json")
+    assert result.exit_code == 0
+    assert asked == [DataConfig("other", "folder", SIZE, download=True)]
+    assert "have other names than those of the checkpoint" in result.stderr
+    assert json.loads(result.stdout)["dataset"] == "other"
+
+
+def test_help_has_an_example() -> None:
+    result = run("--help")
+    assert "edgeexit eval run/ckpt.pt --thresholds 0.6,0.7" in result.stdout

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from edgeexit_runtime.gate import NEVER
+
+from edgeexit.cost import NetworkCost, network_cost
+from edgeexit.errors import InputError
+from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, leaving_exits
+from edgeexit.models import MultiExitNet, make_spec
+
+THRESHOLDS = {"exit1": 0.7, "exit2": 0.6}
+# ResNet-56 3+1 at 32x32 with 100 classes: the paper's Table III prints them rounded
+PATHS = (46_974_464, 91_506_688, 132_800_768)
+BASELINE = 125_491_456
+
+
+@cache
+def resnet56_cost() -> NetworkCost:
+    with torch.device("meta"):
+        return network_cost(MultiExitNet(make_spec("resnet56", "3+1", num_classes=100)))
+
+
+def predictions(samples: int = 400) -> ExitPredictions:
+    random = np.random.default_rng(5)
+    return ExitPredictions(
+        ("exit1", "exit2", "final"),
+        random.uniform(0.2, 1, (3, samples)).astype(np.float32),
+        random.integers(0, 3, (3, samples)),
+        random.integers(0, 3, samples),
+    )
+
+
+def few(confidences: list[list[float]], right: list[list[int]]) -> ExitPredictions:
+    """Return predictions with the true class 1 everywhere, and 0 where an exit is wrong."""
+    return ExitPredictions(
+        ("exit1", "exit2", "final"),
+        np.array(confidences, np.float32),
+        np.array(right, np.int64),
+        np.ones(len(right[0]), np.int64),
+    )
+
+
+def test_path_costs_of_resnet56() -> None:
+    cost = resnet56_cost()
+    assert tuple(exit_.path_macs for exit_ in cost.exits) == PATHS
+    assert cost.baseline_macs == BASELINE
+
+
+def test_report_equals_a_loop_over_samples() -> None:
+    given = predictions()
+    report = evaluate_adaptive(given, THRESHOLDS, resnet56_cost())
+
+    right, paid = 0, 0
+    leaving, leaving_right = [0, 0, 0], [0, 0, 0]
+    for n in range(400):
+        for m, gamma in enumerate((0.7, 0.6, 0.0)):
+            if given.confidences[m, n] >= np.float32(gamma):
+                hit = int(given.labels[m, n] == given.targets[n])
+                right += hit
+                paid += PATHS[m]
+                leaving[m] += 1
+                leaving_right[m] += hit
+                break
+
+    assert min(leaving) > 20  # every exit is really used
+    assert report.samples == 400
+    assert report.adaptive_accuracy == right / 400
+    assert report.average_macs == pytest.approx(paid / 400, rel=1e-12)
+    for m, exit_ in enumerate(report.exits):
+        everyone = sum(int(given.labels[m, n] == given.targets[n]) for n in range(400))
+        assert exit_.name == given.exit_names[m]
+        assert exit_.accuracy == everyone / 400
+        assert exit_.share == leaving[m] / 400
+        assert exit_.leaving_accuracy == pytest.approx(leaving_right[m] / leaving[m], rel=1e-12)
+        assert exit_.path_macs == PATHS[m]
+        assert exit_.macs == resnet56_cost().exits[m].macs
+    assert [exit_.threshold for exit_ in report.exits] == [0.7, 0.6, None]
+    assert report.backbone_accuracy == report.exits[-1].accuracy
+    assert report.baseline_macs == BASELINE
+    assert report.accuracy_ratio == pytest.approx(
+        report.adaptive_accuracy / report.backbone_accuracy, rel=1e-12
+    )
+    assert report.macs_ratio == pytest.approx(paid / 400 / BASELINE, rel=1e-12)
+
+
+def test_equation_5_by_hand() -> None:
+    # one sample leaves at exit 1, two at exit 2, one at the end
+    given = few(
+        [[0.9, 0.1, 0.1, 0.1], [0.9, 0.9, 0.8, 0.1], [0.3, 0.3, 0.3, 0.3]],
+        [[1, 1, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]],
+    )
+    report = evaluate_adaptive(given, {"exit1": 0.5, "exit2": 0.5}, resnet56_cost())
+    assert [exit_.share for exit_ in report.exits] == [0.25, 0.5, 0.25]
+    assert report.average_macs == (PATHS[0] + 2 * PATHS[1] + PATHS[2]) / 4
+    assert report.adaptive_accuracy == 0.5
+    assert report.backbone_accuracy == 0.75
+
+
+def test_a_sample_leaves_at_exactly_its_threshold_compared_in_float32() -> None:
+    below, equal = np.nextafter(np.float32(0.7), np.float32(0)), np.float32(0.7)
+    assert float(equal) < 0.7  # compared as float64, nobody would leave
+    given = few([[below, equal], [0.5, 0.5], [0.5, 0.5]], [[1, 1], [1, 1], [1, 1]])
+    assert leaving_exits(given, {"exit1": 0.7, "exit2": NEVER}).tolist() == [2, 0]
+
+
+def test_never_and_zero() -> None:
+    given = predictions(50)
+    given.confidences[0, 0] = 1.0
+    cost = resnet56_cost()
+
+    nobody = evaluate_adaptive(given, {"exit1": NEVER, "exit2": NEVER}, cost)
+    assert [exit_.share for exit_ in nobody.exits] == [0, 0, 1]
+    assert nobody.exits[0].leaving_accuracy is None
+    assert nobody.adaptive_accuracy == nobody.backbone_accuracy
+    assert nobody.accuracy_ratio == 1
+    assert nobody.average_macs == PATHS[2]
+
+    everybody = evaluate_adaptive(given, {"exit1": 0, "exit2": NEVER}, cost)
+    assert [exit_.share for exit_ in everybody.exits] == [1, 0, 0]
+    assert everybody.adaptive_accuracy == everybody.exits[0].accuracy
+    assert everybody.average_macs == PATHS[0]
+
+
+def test_ratio_to_a_backbone_that_is_never_right() -> None:
+    given = few([[0.9], [0.9], [0.9]], [[1], [1], [0]])
+    report = evaluate_adaptive(given, THRESHOLDS, resnet56_cost())
+    assert report.accuracy_ratio is None
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"exit1": 0.5, "exit2": 0.5, "exit3": 0.5}, "no exit 'exit3'.*known: exit1, exit2"),
+        ({"exit1": 0.5, "exit2": 0.5, "final": 0.5}, "no exit 'final'"),
+        ({"exit1": 0.5}, "none given for exit2"),
+        ({"exit1": 0.5, "exit2": 2.5}, "exit2: expected 0 to 1 .*got 2.5"),
+        ({"exit1": -0.1, "exit2": 0.5}, "exit1: expected 0 to 1 .*got -0.1"),
+        ({"exit1": float("nan"), "exit2": 0.5}, "exit1: expected 0 to 1 .*got nan"),
+    ],
+)
+def test_thresholds_that_do_not_fit(thresholds: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate_adaptive(predictions(4), thresholds, resnet56_cost())
+
+
+def test_cost_of_another_network_is_refused() -> None:
+    given = predictions(4)
+    two = ExitPredictions(
+        ("exit1", "final"), given.confidences[1:], given.labels[1:], given.targets
+    )
+    with pytest.raises(ValueError, match="predictions of exits"):
+        evaluate_adaptive(two, {"exit1": 0.5}, resnet56_cost())

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from edgeexit.errors import DataError
+from edgeexit.evaluation import ExitPredictions, predict
+from edgeexit.models import MultiExitNet, make_spec
+
+
+class TwoExits(nn.Module):
+    """Logits that are the images themselves, and their negatives; batch norm to see the mode."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.norm = nn.BatchNorm1d(3)
+        self.modes: list[bool] = []
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        self.modes.append(self.norm.training)
+        logits = images.to(self.dtype)
+        return {"exit1": logits, "final": -logits}
+
+
+def samples(count: int) -> TensorDataset:
+    random = torch.Generator().manual_seed(3)
+    images = 4 * torch.randn(count, 3, generator=random)
+    return TensorDataset(images, torch.randint(3, (count,), generator=random))
+
+
+def test_predictions_are_the_largest_softmax_value_and_its_class() -> None:
+    data = samples(11)
+    images, targets = data.tensors
+
+    predictions = predict(TwoExits(), data, batch_size=4)  # the last batch is smaller
+
+    assert predictions.exit_names == ("exit1", "final")
+    assert predictions.confidences.dtype == np.float32
+    assert predictions.labels.dtype == predictions.targets.dtype == np.int64
+    assert predictions.targets.tolist() == targets.tolist()
+    for row, logits in enumerate((images, -images)):
+        for n in range(11):
+            powers = logits[n].double().exp()
+            expected = float(powers.max() / powers.sum())
+            assert predictions.confidences[row, n] == pytest.approx(expected, rel=1e-6)
+            assert predictions.labels[row, n] == int(logits[n].argmax())
+            assert predictions.correct[row, n] == (int(logits[n].argmax()) == int(targets[n]))
+
+
+def test_softmax_is_computed_in_float32_for_half_precision_logits() -> None:
+    data = TensorDataset(torch.tensor([[8.0, 0.0, 0.0]]), torch.tensor([0]))
+    predictions = predict(TwoExits(torch.float16), data)
+    # float16 has no value between 0.99951 and 1
+    assert predictions.confidences[0, 0] == pytest.approx(1 / (1 + 2 * np.exp(-8.0)), abs=1e-7)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_modes_are_restored_module_by_module(training: bool) -> None:
+    net = TwoExits().train(training)
+    net.norm.train(not training)  # as a frozen batch norm in a network that trains
+
+    predict(net, samples(5), batch_size=2)
+
+    assert net.modes == [False] * 3
+    assert net.training is training
+    assert net.norm.training is not training
+
+
+def test_mode_is_restored_after_an_error() -> None:
+    net = TwoExits().train()
+    with pytest.raises(RuntimeError, match="stack expects"):
+        predict(net, _Uneven())
+    assert net.training
+
+
+class _Uneven(TensorDataset):
+    def __init__(self) -> None:
+        super().__init__(torch.zeros(2, 3), torch.zeros(2))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.zeros(3 + index), 0
+
+
+def test_global_random_state_is_left_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    predict(TwoExits(), samples(5))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_progress_counts_samples() -> None:
+    done: list[int] = []
+    predict(TwoExits(), samples(10), batch_size=4, progress=done.append)
+    assert done == [4, 8, 10]
+
+
+def test_a_multi_exit_net_gives_its_exits_in_order() -> None:
+    spec = make_spec("resnet20", "3+1", num_classes=4)
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 3, 32, 32, generator=random)
+    net = MultiExitNet(spec).eval()
+    predictions = predict(net, TensorDataset(images, torch.arange(3)), batch_size=2)
+
+    assert predictions.exit_names == spec.exit_names
+    with torch.no_grad():
+        logits = net(images)
+    for name, labels in zip(predictions.exit_names, predictions.labels, strict=True):
+        assert labels.tolist() == logits[name].argmax(1).tolist()
+
+
+def test_an_empty_data_set_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"expected a data set with samples.*got an empty one"):
+        predict(TwoExits(), samples(0))
+
+
+def test_arrays_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected .* of shape \(1, 2\), got \(1, 3\)"):
+        ExitPredictions(
+            ("final",),
+            np.zeros((1, 3), np.float32),
+            np.zeros((1, 2), np.int64),
+            np.zeros(2, np.int64),
+        )

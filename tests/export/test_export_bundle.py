@@ -1,0 +1,198 @@
+"""Bundles: proven against the network, whole or not there, read back by the runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edgeexit.cost import network_cost
+from edgeexit.errors import EdgeExitError, ExportError
+from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
+from edgeexit.export import bundle as bundle_module
+from edgeexit.export.verification import require_agreement
+from edgeexit.training import Checkpoint
+
+FP32 = ExportOptions(PRECISIONS["fp32"], max_batch=16)
+
+
+def test_runtime_answers_as_the_network_routes(
+    exported: ExportedBundle, checkpoint: Checkpoint, samples: NDArray[np.float32]
+) -> None:
+    net = checkpoint.build()
+    with torch.inference_mode():
+        logits = net(torch.from_numpy(samples))
+    thresholds = {**checkpoint.thresholds, "final": 0.0}
+    expected_exits, expected_labels = [], []
+    for number in range(len(samples)):
+        for index, (name, values) in enumerate(logits.items()):
+            confidence = values[number].softmax(0).max()
+            if confidence >= thresholds[name]:
+                expected_exits.append(index)
+                expected_labels.append(int(values[number].argmax()))
+                break
+    assert len(set(expected_exits)) == 3, "the samples should leave at different exits"
+    with ee.load(exported.folder) as session:
+        result = session.infer(samples)
+        single = [session.infer(samples[i : i + 1]) for i in range(len(samples))]
+    near = _near_threshold(logits, thresholds)  # may go either way in FP16
+    assert (result.exits == expected_exits)[~near].all()
+    assert (result.labels == expected_labels)[~near].all()
+    assert [int(one.exits[0]) for one in single] == result.exits.tolist()
+    assert [int(one.labels[0]) for one in single] == result.labels.tolist()
+
+
+def _near_threshold(
+    logits: dict[str, torch.Tensor], thresholds: dict[str, float]
+) -> NDArray[np.bool_]:
+    near = [
+        (values.softmax(1).amax(1) - thresholds[name]).abs() < 5e-3
+        for name, values in logits.items()
+    ]
+    return torch.stack(near).any(0).numpy()
+
+
+def test_manifest_tells_what_the_files_are(
+    exported: ExportedBundle, checkpoint: Checkpoint
+) -> None:
+    manifest = ee.load_manifest(exported.folder)
+    assert manifest == exported.manifest
+    assert manifest.exit_names == ("exit1", "exit2", "final")
+    assert manifest.thresholds == checkpoint.thresholds
+    assert manifest.preprocessing == checkpoint.preprocessing
+    cost = network_cost(checkpoint.build())
+    assert [exit_.path_macs for exit_ in manifest.exits] == [e.path_macs for e in cost.exits]
+    assert manifest.baseline is not None
+    assert manifest.baseline.path_macs == cost.baseline_macs
+    for _, graph in manifest.graphs():
+        content = (exported.folder / graph.file).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == graph.sha256
+        assert len(content) == graph.size_bytes
+    assert manifest.verification["equal_answers"] == exported.verification.equal_answers
+
+
+def test_graphs_have_a_dynamic_batch_the_precision_and_no_traces_of_this_machine(
+    exported: ExportedBundle,
+) -> None:
+    feature = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16}
+    for name, graph in exported.manifest.graphs():
+        content = (exported.folder / graph.file).read_bytes()
+        assert str(Path(__file__).parents[2]).encode() not in content
+        model = onnx.load_from_string(content)
+        assert {opset.domain: opset.version for opset in model.opset_import} == {"": 18}
+        assert not any(node.op_type == "BatchNormalization" for node in model.graph.node), name
+        weights = [w for w in model.graph.initializer if len(w.dims) == 4]
+        assert all(w.data_type == feature[exported.manifest.precision] for w in weights), name
+        for tensor in model.graph.input:
+            batch = tensor.type.tensor_type.shape.dim[0]
+            assert tensor.name == "threshold" or batch.dim_param, f"{name}: {tensor.name}"
+
+
+def test_verification_measures_every_exit_and_the_baseline(exported: ExportedBundle) -> None:
+    verification = exported.verification
+    assert [exit_.name for exit_ in verification.exits] == ["exit1", "exit2", "final", "baseline"]
+    for exit_ in verification.exits:
+        assert 0 <= exit_.relative_logit_difference <= verification.max_logit_error
+        assert exit_.equal_labels >= verification.min_agreement
+    if exported.manifest.precision == "fp16":  # rounding must show, or FP32 was exported
+        assert max(exit_.max_logit_difference for exit_ in verification.exits) > 1e-5
+
+
+@pytest.fixture
+def quick_graphs(fp32_bundle: ExportedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the graphs of a bundle made before instead of tracing again."""
+    entries = dict(fp32_bundle.manifest.graphs())
+    assert fp32_bundle.manifest.baseline is not None
+    entries["baseline"] = fp32_bundle.manifest.baseline.graph
+
+    def graph(part: object, *_: object) -> object:
+        entry = entries[part.name]  # type: ignore[attr-defined]
+        content = (fp32_bundle.folder / entry.file).read_bytes()
+        return bundle_module.Graph(part.name, content, entry.inputs, entry.outputs)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(bundle_module, "stage_graph", graph)
+    monkeypatch.setattr(bundle_module, "exit_graph", graph)
+
+
+@pytest.mark.usefixtures("quick_graphs")
+def test_other_weights_are_found_out_and_the_old_bundle_stays(
+    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    export_bundle(checkpoint, output, FP32, samples, "noise")
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    weights = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
+    weights["backbone.classifier.2.weight"] += 1.0 * torch.randn(5, 32)
+    other = dataclasses.replace(checkpoint, weights=weights)
+    with pytest.raises(ExportError, match=r"^final: .* expected .*; export in a higher precision"):
+        export_bundle(other, output, FP32, samples, "noise")
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.usefixtures("quick_graphs")
+def test_full_disk_leaves_nothing_behind(
+    checkpoint: Checkpoint,
+    samples: NDArray[np.float32],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EdgeExitError, match=r"could not write .*out: No space left on device"):
+        export_bundle(checkpoint, tmp_path / "out", FP32, samples, "noise")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_bundles_are_replaced(
+    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match="holds other files and no bundle"):
+        export_bundle(checkpoint, tmp_path, FP32, samples, "noise")
+    with pytest.raises(ExportError, match="is a file, expected a folder"):
+        export_bundle(checkpoint, tmp_path / "thesis.tex", FP32, samples, "noise")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_options_out_of_range() -> None:
+    with pytest.raises(ExportError, match="opset: expected 18 to 20, got 21"):
+        ExportOptions(PRECISIONS["fp32"], opset=21)
+    with pytest.raises(ExportError, match="max batch: expected 1 or more, got 0"):
+        ExportOptions(PRECISIONS["fp32"], max_batch=0)
+
+
+def test_no_samples_no_proof(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    none = np.empty((0, 3, 16, 16), np.float32)
+    with pytest.raises(ExportError, match="no samples to prove the bundle on"):
+        export_bundle(checkpoint, tmp_path / "out", FP32, none, "noise")
+
+
+def test_floors_are_kept(fp32_bundle: ExportedBundle) -> None:
+    good = fp32_bundle.verification
+    require_agreement(good)
+    bad_exit = dataclasses.replace(good.exits[1], equal_decisions=0.9)
+    bad = dataclasses.replace(good, exits=(good.exits[0], bad_exit, *good.exits[2:]))
+    with pytest.raises(ExportError, match=r"^exit2: only 90.00% of 40 samples"):
+        require_agreement(bad)
+    not_finite = dataclasses.replace(good.exits[0], relative_logit_difference=float("nan"))
+    with pytest.raises(ExportError, match=r"^exit1: logits differ by nan"):
+        require_agreement(dataclasses.replace(good, exits=(not_finite,)))
+
+
+def test_manifest_is_plain_json(fp32_bundle: ExportedBundle) -> None:
+    text = (fp32_bundle.folder / "manifest.json").read_text()
+    assert json.loads(text)["schema_version"] == 1
+    assert "NaN" not in text
+    assert "Infinity" not in text
