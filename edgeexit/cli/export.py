@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     type=click.Choice(["fp32", "fp16"]),
     help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
 )
-@click.option("--opset", default=18, show_default=True, help="ONNX opset, 18 to 20.")
+@click.option(
+    "--opset", default=18, show_default=True, type=click.IntRange(18, 20), help="ONNX opset."
+)
 @click.option(
     "--max-batch",
     default=32,

@@ -39,7 +39,10 @@ class Bundle:
                 f"{path}: expected {graph.size_bytes} bytes, got {size_bytes}; it is truncated or "
                 "of another bundle, export or copy it again"
             )
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != graph.sha256:
             raise BundleError(
                 f"{path}: changed since it was exported (SHA-256 differs); export or copy it again"

@@ -7,6 +7,7 @@ runs; what is here decides what becomes of its result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -117,15 +118,28 @@ def check_thresholds(thresholds: Mapping[str, float], exits: tuple[str, ...]) ->
     Raises:
         InputError: an exit is missing or unknown, or a value is outside 0 to 2.
     """
+    if not isinstance(thresholds, Mapping):
+        raise InputError(
+            f"thresholds: expected a mapping such as {{'exit1': 0.8}}, got {thresholds!r}"
+        )
     for name in thresholds:
         if name not in exits:
-            raise InputError(f"thresholds: no exit {name!r} takes one; known: {', '.join(exits)}")
+            known = ", ".join(exits) or "none"
+            raise InputError(f"thresholds: no exit {name!r} takes one; known: {known}")
     missing = [name for name in exits if name not in thresholds]
     if missing:
         raise InputError(f"thresholds: none given for {', '.join(missing)}")
     for name, value in thresholds.items():
-        if not 0 <= float(value) <= NEVER:
+        if not 0 <= _number(value) <= NEVER:
             raise InputError(
                 f"thresholds: {name}: expected 0 to 1 (or {NEVER} for never), got {value}"
             )
     return {name: float(thresholds[name]) for name in exits}
+
+
+def _number(value: object) -> float:
+    """Return ``value`` as a float, NaN where it is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan

@@ -44,6 +44,7 @@ THRESHOLD = "threshold"
 FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 """What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
 # One plain file name: nothing in a bundle may point out of its folder.
@@ -108,9 +109,6 @@ class ExitEntry:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= NEVER:
             raise ValueError(f"threshold: expected 0 to {NEVER}, got {self.threshold}")
-        outputs = tuple(tensor.name for tensor in self.graph.outputs)
-        if outputs != GATE_OUTPUTS:
-            raise ValueError(f"outputs: expected {GATE_OUTPUTS}, got {outputs}")
 
     @property
     def macs(self) -> int:
@@ -130,6 +128,8 @@ class ModelInfo:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A bundle's description; see the attributes of the entries for the units.
+
+    Behind each stage there is one exit; a network without early exits has one stage.
 
     Attributes:
         schema_version: the version of this schema.
@@ -159,6 +159,7 @@ class Manifest:
     def __post_init__(self) -> None:
         _check_names(self)
         _check_flow(self)
+        _check_exits(self)
 
     @property
     def exit_names(self) -> tuple[str, ...]:
@@ -172,18 +173,16 @@ class Manifest:
 
     def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
         """Yield name and graph of every stage and exit in the order of execution."""
-        exits = {exit_.stage: exit_ for exit_ in self.exits}
-        for stage in self.stages:
-            yield stage.name, stage.graph
-            if stage.name in exits:
-                yield exits[stage.name].name, exits[stage.name].graph
-        if None in exits:
-            yield exits[None].name, exits[None].graph
+        stages = {stage.name: stage for stage in self.stages}
+        for exit_ in self.exits:
+            if exit_.stage is not None:
+                yield exit_.stage, stages[exit_.stage].graph
+            yield exit_.name, exit_.graph
 
 
 def manifest_json(manifest: Manifest) -> str:
     """Return the text of ``manifest.json``."""
-    return json.dumps(encode(manifest), indent=2) + "\n"
+    return json.dumps(encode(manifest), indent=2, allow_nan=False) + "\n"
 
 
 def load_manifest(folder: str | Path) -> Manifest:
@@ -197,6 +196,8 @@ def load_manifest(folder: str | Path) -> Manifest:
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):
         raise BundleError(f"{path}: not the manifest of an edgeexit bundle (no schema_version)")
+    if version < 1:
+        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (schema {version})")
     if version > SCHEMA_VERSION:
         raise BundleError(
             f"{path}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
@@ -215,18 +216,20 @@ def _read_json(path: Path) -> Any:
         raise BundleError(f"{path}: larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not valid JSON ({error}); export the bundle again") from error
 
 
 def _check_names(manifest: Manifest) -> None:
-    names = [name for name, _ in manifest.graphs()]
-    if len(names) != len(manifest.stages) + len(manifest.exits):
-        raise ValueError("exits: expected each behind another stage of this bundle")
+    names = [stage.name for stage in manifest.stages] + list(manifest.exit_names)
     if len(set(names)) != len(names):
         raise ValueError(f"stages and exits: expected different names, got {', '.join(names)}")
-    if not manifest.exits or manifest.exits[-1].name != names[-1]:
-        raise ValueError("exits: expected the last one at the end of the last stage")
+    # the plain backbone alone has no stages and one exit
+    stages = tuple(stage.name for stage in manifest.stages) or (None,)
+    if tuple(exit_.stage for exit_ in manifest.exits) != stages:
+        raise ValueError("exits: expected one behind each stage, in the order of the stages")
     if len(manifest.class_names) != manifest.model.num_classes:
         raise ValueError(
             f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
@@ -236,7 +239,7 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _check_flow(manifest: Manifest) -> None:
-    """Every tensor that a graph reads was written by a stage before it, with that shape."""
+    """Every tensor that a graph reads was written once, by a stage before it, with that shape."""
     images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
     written = {IMAGES: images}
     stages = {stage.name for stage in manifest.stages}
@@ -247,5 +250,23 @@ def _check_flow(manifest: Manifest) -> None:
                     f"{name}: its input {tensor.name} {tensor.dtype} {tensor.shape} is written by "
                     "no stage before it"
                 )
-        if name in stages:
-            written.update({tensor.name: tensor for tensor in graph.outputs})
+        if name not in stages:
+            continue
+        for tensor in graph.outputs:
+            if tensor.name in (*written, THRESHOLD):
+                raise ValueError(f"{name}: its output {tensor.name} is the name of another tensor")
+            written[tensor.name] = tensor
+
+
+def _check_exits(manifest: Manifest) -> None:
+    """Every exit gives what the gate reads, and the plain backbone reads the images alone."""
+    images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    baseline = manifest.baseline
+    if baseline is not None and (baseline.stage, baseline.graph.inputs) != (None, (images,)):
+        raise ValueError("baseline: expected no stage and the images as its one input")
+    shapes = ((manifest.model.num_classes,), (), (), ())
+    expected = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
+    for exit_ in (*manifest.exits, *([baseline] if baseline is not None else [])):
+        if exit_.graph.outputs != expected:
+            shown = ", ".join(f"{tensor.name} {tensor.dtype} {tensor.shape}" for tensor in expected)
+            raise ValueError(f"{exit_.name}: expected the outputs {shown}")

@@ -100,7 +100,7 @@ def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[A
 def _decode_scalar(kind: Any, value: Any, where: str) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float:
-        _expect(number and math.isfinite(value), "a finite number", value, where)
+        _expect(number and _is_finite(value), "a finite number", value, where)
         return float(value)
     if kind is int:
         _expect(number and isinstance(value, int), "an integer", value, where)
@@ -118,6 +118,13 @@ def _expect(fits: bool, expected: str, got: Any, where: str) -> None:
         shown = json.dumps(got, default=repr)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         raise SchemaError(f"{where or 'top level'}: expected {expected}, got {shown}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

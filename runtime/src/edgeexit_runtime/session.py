@@ -11,15 +11,14 @@ from types import MappingProxyType, TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
-from edgeexit_runtime.errors import BackendError, InputError
+from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import Predictions, Routing, check_thresholds
 from edgeexit_runtime.manifest import Manifest
 
-__all__ = ["BACKENDS", "Session", "load", "load_baseline"]
-
-BACKENDS = ("auto", "onnxruntime")
+__all__ = ["Session", "load", "load_baseline"]
 
 
 class Session:
@@ -49,6 +48,11 @@ class Session:
         return self.runner.device
 
     @property
+    def threads(self) -> int | None:
+        """Threads per graph on the CPU; None where the backend chose."""
+        return self.runner.threads
+
+    @property
     def thresholds(self) -> Mapping[str, float]:
         """The threshold of every exit but the last, which answers whatever comes.
 
@@ -61,6 +65,7 @@ class Session:
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
         checked = check_thresholds(thresholds, self.manifest.exit_names[:-1])
         with self._lock:
+            self._require_open()
             for name, value in checked.items():
                 self.runner.set_threshold(name, value)
             self._thresholds = checked
@@ -88,8 +93,7 @@ class Session:
         answers = Predictions.empty(count)
         step = self.manifest.max_batch
         with self._lock:
-            if self._closed:
-                raise InputError("the session is closed; load the bundle again")
+            self._require_open()
             for start in range(0, count, step):
                 stop = min(start + step, count)
                 self._route(images[start:stop], Routing(answers, start, stop))
@@ -130,6 +134,10 @@ class Session:
                 return
             runner.keep(exit_, rows)
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InputError("the session is closed; load the bundle again")
+
     def _check(self, images: NDArray[np.float32]) -> None:
         if not isinstance(images, np.ndarray) or images.dtype != np.float32:
             got = getattr(images, "dtype", type(images).__name__)
@@ -139,14 +147,16 @@ class Session:
             sizes = ", ".join(str(size) for size in self._shape)
             raise InputError(f"images: expected shape (N, {sizes}), got {images.shape}")
         # a sum is one fast pass and is not finite if any value is not; it may also overflow
-        if not math.isfinite(images.sum()) and not np.isfinite(images).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = images.sum()
+        if not math.isfinite(total) and not np.isfinite(images).all():
             raise InputError("images: expected finite values, got NaN or infinity")
 
 
 def load(
     bundle: str | Path,
     *,
-    backend: str = "auto",
+    backend: str = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
 ) -> Session:
@@ -154,7 +164,7 @@ def load(
 
     Args:
         bundle: its folder.
-        backend: ``auto`` or one of :data:`BACKENDS`.
+        backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`.
         providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
             None takes the GPU where there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves the choice to the backend.
@@ -169,7 +179,7 @@ def load(
 def load_baseline(
     bundle: str | Path,
     *,
-    backend: str = "auto",
+    backend: str = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
 ) -> Session:
@@ -180,17 +190,6 @@ def load_baseline(
 def _open(
     bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
 ) -> Session:
-    if backend not in BACKENDS:
-        raise InputError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
     if threads is not None and threads < 1:
         raise InputError(f"threads: expected 1 or more, got {threads}")
-    try:
-        from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
-    except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        raise BackendError(
-            "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]', or [gpu] for an "
-            "NVIDIA GPU; never both"
-        ) from error
-    return Session(bundle.manifest, OnnxRuntimeRunner(bundle, providers, threads))
+    return Session(bundle.manifest, open_runner(backend, bundle, providers, threads))

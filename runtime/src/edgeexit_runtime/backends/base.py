@@ -23,6 +23,9 @@ class Runner(ABC):
     device: str
     """Where the graphs run, in the backend's own word."""
 
+    threads: int | None
+    """Threads per graph on the CPU; None where the backend chose."""
+
     versions: dict[str, str]
     """Name and version of what runs them."""
 
@@ -30,7 +33,10 @@ class Runner(ABC):
     def set_images(self, images: NDArray[np.float32]) -> None:
         """Begin a batch with images (n, C, H, W), C-contiguous.
 
-        The array is not copied: it must live and stay as it is until the next call of this.
+        The array is not copied: it must stay as it is until the next call of this.
+
+        Raises:
+            InputError: more than ``max_batch`` images; the buffers would not hold them.
         """
 
     @abstractmethod

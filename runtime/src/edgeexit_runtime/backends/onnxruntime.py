@@ -7,10 +7,8 @@ are kept per batch size, so that a run of a size seen before binds nothing but t
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -18,19 +16,16 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
 from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.errors import BackendError, BundleError
+from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
 
 __all__ = ["OnnxRuntimeRunner"]
 
-logger = logging.getLogger(__name__)
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
 # providers whose tensors live on the GPU; all others compute on the host's memory
-GPU_PROVIDERS = (CUDA, "TensorrtExecutionProvider")
+GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 HOST = ("cpu", 0)
 
 
@@ -52,17 +47,17 @@ class OnnxRuntimeRunner(Runner):
         self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
     ) -> None:
         manifest = bundle.manifest
-        self._providers = _choose_providers(providers)
-        self._required = self._providers[0] if providers is not None else None
-        self._options = _session_options(threads)
+        opener = SessionOpener(providers, threads)
         stages = {stage.name for stage in manifest.stages}
-        self._graphs = {
-            name: self._load(name, bundle.read(entry), entry, gated=name not in stages)
-            for name, entry in manifest.graphs()
-        }
-        self.device = self._started_provider()
+        self._graphs: dict[str, _Graph] = {}
+        for name, entry in manifest.graphs():
+            gated = name not in stages
+            session = opener.open_graph(entry, bundle.read(entry), gated=gated)
+            self._graphs[name] = _Graph(name, session, entry, gated)
+        self.device = opener.started_provider(session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
         self._device = ("cuda", 0) if on_gpu else HOST
+        self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
         self._features = {
@@ -75,20 +70,22 @@ class OnnxRuntimeRunner(Runner):
             exit_.name: np.array([exit_.threshold], np.float32) for exit_ in manifest.exits
         }
         self._gates: dict[str, _GateBuffers] = {}
+        self._last_counts: dict[str, int] = {}
         self._selectors = {
-            tensor.info.dtype: self._session(_select_rows_model(tensor.info.dtype))
+            tensor.info.dtype: opener.open_row_selection(tensor.info.dtype)
             for tensor in self._features.values()
         }
-        self._images: NDArray[np.float32] = np.empty(0, np.float32)
+        self._images = _NO_IMAGES
         self._count = 0
         self._capacity = 0
         self._reserve(1)
 
     def set_images(self, images: NDArray[np.float32]) -> None:
+        count = len(images)
+        if count > self._capacity:
+            self._reserve(count)
         self._images = images
-        self._count = len(images)
-        if self._count > self._capacity:
-            self._reserve(self._count)
+        self._count = count
 
     def run_stage(self, name: str) -> None:
         graph = self._graphs[name]
@@ -97,11 +94,12 @@ class OnnxRuntimeRunner(Runner):
         self._run(graph)
 
     def run_exit(self, name: str) -> GateOutputs:
-        return self._run(self._graphs[name]).gate
+        bound = self._run(self._graphs[name])
+        self._last_counts[name] = self._count
+        return bound.gate
 
     def logits(self, name: str) -> NDArray[np.float32]:
-        buffer = self._gates[name].logits
-        return np.array(buffer.numpy()[: self._count])
+        return np.array(self._gates[name].logits.numpy()[: self._last_counts[name]])
 
     def keep(self, name: str, rows: NDArray[np.int64]) -> None:
         for tensor in self._read_later[name]:
@@ -121,6 +119,7 @@ class OnnxRuntimeRunner(Runner):
         self._selectors.clear()
         self._features.clear()
         self._gates.clear()
+        self._images = _NO_IMAGES
 
     def _run(self, graph: _Graph) -> _Binding:
         current = tuple([self._features[name].current for name in graph.reads])
@@ -129,6 +128,10 @@ class OnnxRuntimeRunner(Runner):
         if bound is None:
             bound = graph.bindings[key] = self._bind(graph)
         if graph.reads_images:
+            # a binding keeps its images alive: only the last one used may do so
+            if graph.holder is not None and graph.holder is not bound.binding:
+                graph.holder.bind_cpu_input(IMAGES, _NO_IMAGES)
+            graph.holder = bound.binding
             bound.binding.bind_cpu_input(IMAGES, self._images)
         graph.session.run_with_iobinding(bound.binding)
         return bound
@@ -169,19 +172,21 @@ class OnnxRuntimeRunner(Runner):
         views = (gate.host[name][:count] for name in ("exits", "label", "confidence"))
         return _Binding(binding, GateOutputs(*views))
 
-    def _place(self, feature: _Feature, which: int, count: int) -> tuple[Any, ...]:
+    def _place(self, feature: _Feature, buffer: int, count: int) -> tuple[Any, ...]:
         """Return where the first ``count`` rows of a buffer lie, as ``bind_input`` wants it."""
-        address = feature.buffers[which].data_ptr()
+        address = feature.buffers[buffer].data_ptr()
         return (*self._device, np.dtype(feature.info.dtype), (count, *feature.info.shape), address)
 
     def _reserve(self, count: int) -> None:
         """Make room for batches of ``count`` samples, and forget bindings to the old buffers."""
+        if count > self._max_batch:  # graphs would write behind the buffers' ends
+            raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
         # doubled, so that batches that grow one by one do not allocate each time
         self._capacity = min(self._max_batch, max(count, 2 * self._capacity))
         for feature in self._features.values():
             shape = (self._capacity, *feature.info.shape)
-            both = 2 if self._capacity > 1 else 1  # a single sample leaves or goes on as it is
-            feature.buffers = [self._allocate(shape, feature.info.dtype) for _ in range(both)]
+            buffers = 2 if self._capacity > 1 else 1  # a single sample is never selected from
+            feature.buffers = [self._allocate(shape, feature.info.dtype) for _ in range(buffers)]
             feature.selections.clear()
         for graph in self._graphs.values():
             graph.bindings.clear()
@@ -194,41 +199,6 @@ class OnnxRuntimeRunner(Runner):
             shape, np.dtype(dtype), *self._device
         )
 
-    def _load(self, name: str, content: bytes, entry: GraphEntry, *, gated: bool) -> _Graph:
-        try:
-            session = self._session(content)
-        except BackendError:
-            raise
-        except Exception as error:  # onnxruntime's own have no common base but this
-            reason = str(error).strip().partition("\n")[0]
-            raise BackendError(f"{entry.file}: onnxruntime cannot load it: {reason}") from error
-        expected = [tensor.name for tensor in entry.inputs] + [THRESHOLD] * gated
-        got = [tensor.name for tensor in session.get_inputs()]
-        if sorted(got) != sorted(expected):
-            raise BundleError(
-                f"{entry.file}: expected inputs {_listed(expected)} by the manifest, got "
-                f"{_listed(got)}; export the bundle again"
-            )
-        return _Graph(name, session, entry, gated)
-
-    def _session(self, content: bytes) -> Any:
-        session = onnxruntime.InferenceSession(
-            content, self._options, providers=list(self._providers)
-        )
-        # onnxruntime goes on with the CPU when a provider fails to start
-        if self._required is not None and self._required not in session.get_providers():
-            raise BackendError(
-                f"{self._required} is in this onnxruntime but did not start here (driver or "
-                f"library missing?); started: {', '.join(session.get_providers())}"
-            )
-        return session
-
-    def _started_provider(self) -> str:
-        (started, *_), *_ = (graph.session.get_providers() for graph in self._graphs.values())
-        if started != self._providers[0]:
-            logger.warning("%s did not start, running on %s", self._providers[0], started)
-        return str(started)
-
 
 @dataclass(slots=True)
 class _Binding:
@@ -239,7 +209,7 @@ class _Binding:
 class _Graph:
     """A loaded graph and its bindings by batch size and by the buffers that it reads."""
 
-    __slots__ = ("bindings", "entry", "gated", "name", "reads", "reads_images", "session")
+    __slots__ = ("bindings", "entry", "gated", "holder", "name", "reads", "reads_images", "session")
 
     def __init__(self, name: str, session: Any, entry: GraphEntry, gated: bool) -> None:
         self.name = name
@@ -250,6 +220,7 @@ class _Graph:
         self.reads = [tensor for tensor in inputs if tensor != IMAGES]
         self.reads_images = IMAGES in inputs
         self.bindings: dict[tuple[int, tuple[int, ...]], _Binding] = {}
+        self.holder: Any = None  # the binding that holds images, where the graph reads them
 
 
 class _Feature:
@@ -272,6 +243,7 @@ class _GateBuffers:
     host: dict[str, NDArray[Any]]
 
 
+_NO_IMAGES: NDArray[np.float32] = np.empty(0, np.float32)
 _NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
@@ -296,35 +268,3 @@ def _tensors_read_later(graphs: list[tuple[str, GraphEntry]]) -> dict[str, list[
         read = {tensor.name for _, other in graphs[position + 1 :] for tensor in other.inputs}
         later[name] = sorted(written & read)
     return later
-
-
-def _choose_providers(providers: Sequence[str] | None) -> tuple[str, ...]:
-    available = onnxruntime.get_available_providers()
-    if providers is None:
-        return (CUDA, CPU) if CUDA in available else (CPU,)
-    if not providers:
-        raise BackendError(f"providers: expected at least one of {_listed(available)}")
-    for provider in providers:
-        if provider not in available:
-            raise BackendError(
-                f"providers: {provider} is not in this onnxruntime; it has {_listed(available)}"
-            )
-    return tuple(providers)
-
-
-def _session_options(threads: int | None) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; what matters is raised here
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    return options
-
-
-def _select_rows_model(dtype: str) -> bytes:
-    """Return the ONNX graph ``selected = features[rows]`` for features of any rank."""
-    file = resources.files("edgeexit_runtime.backends") / f"select_rows_{dtype}.onnx"
-    return file.read_bytes()
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -1,0 +1,155 @@
+"""A bundle's file -> a session of ONNX Runtime that is what was asked for.
+
+ONNX Runtime goes on with the CPU where a provider does not start, and believes whatever a file
+says of itself; what is opened here has the providers that were named and the tensors of the
+manifest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any
+
+import onnxruntime
+
+from edgeexit_runtime.errors import BackendError, BundleError, InputError
+from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
+
+__all__ = ["SessionOpener"]
+
+logger = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+# onnxruntime's names of the manifest's dtypes
+TYPES = {
+    "float32": "tensor(float)",
+    "float16": "tensor(float16)",
+    "int32": "tensor(int32)",
+    "int64": "tensor(int64)",
+    "bool": "tensor(bool)",
+}
+
+
+class SessionOpener:
+    """Opens the graphs of one bundle, all with the same providers and threads.
+
+    Args:
+        providers: execution providers in the order of preference, all of which must start; None
+            for the GPU where there is one, else the CPU.
+        threads: threads per graph on the CPU; None leaves it to ONNX Runtime.
+
+    Raises:
+        BackendError: a provider is not in this onnxruntime.
+    """
+
+    def __init__(self, providers: Sequence[str] | None, threads: int | None) -> None:
+        self._providers = _choose_providers(providers)
+        self._required = self._providers if providers is not None else ()
+        self._threads = threads
+
+    def open_graph(self, entry: GraphEntry, content: bytes, *, gated: bool) -> Any:
+        """Open a file of the bundle; ``gated`` graphs also read a threshold.
+
+        Raises:
+            BackendError: onnxruntime cannot load it, or a provider does not start.
+            BundleError: its tensors are not those of the manifest.
+        """
+        try:
+            session = self._open(content, self._threads)
+        except BackendError:
+            raise
+        except Exception as error:  # onnxruntime's own have no common base but this
+            reason = str(error).strip().partition("\n")[0]
+            raise BackendError(f"{entry.file}: onnxruntime cannot load it: {reason}") from error
+        _check_tensors(entry, session, gated)
+        return session
+
+    def open_row_selection(self, dtype: str) -> Any:
+        """Open the graph ``selected = features[rows]`` for features of any rank."""
+        file = resources.files("edgeexit_runtime.backends") / f"select_rows_{dtype}.onnx"
+        # a copy of rows is over before a second thread is awake
+        return self._open(file.read_bytes(), threads=1)
+
+    def started_provider(self, session: Any) -> str:
+        """Return the provider that a session runs on; it may be another only if none was named."""
+        started = str(session.get_providers()[0])
+        if started != self._providers[0]:
+            logger.warning("%s did not start, running on %s", self._providers[0], started)
+        return started
+
+    def _open(self, content: bytes, threads: int | None) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; what matters is raised here
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(content, options, providers=list(self._providers))
+        started = session.get_providers()
+        missing = [provider for provider in self._required if provider not in started]
+        if missing:
+            raise BackendError(
+                f"{missing[0]} is in this onnxruntime but did not start here (driver or "
+                f"library missing?); started: {_listed(started)}"
+            )
+        return session
+
+
+def _check_tensors(entry: GraphEntry, session: Any, gated: bool) -> None:
+    """A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+
+    Raises:
+        BundleError: they are not.
+    """
+    threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()  # (1,) as if a batch
+    for kind, expected, tensors in (
+        ("inputs", (*entry.inputs, *threshold), session.get_inputs()),
+        ("outputs", entry.outputs, session.get_outputs()),
+    ):
+        got = {tensor.name: tensor for tensor in tensors}
+        if set(got) != {tensor.name for tensor in expected}:
+            raise BundleError(
+                f"{entry.file}: expected {kind} {_listed(info.name for info in expected)} by the "
+                f"manifest, got {_listed(got)}; export the bundle again"
+            )
+        for info in expected:
+            if not _fits(info, got[info.name]):
+                raise BundleError(
+                    f"{entry.file}: expected {info.name} {info.dtype} {info.shape} by the "
+                    f"manifest, got {got[info.name].type} {tuple(got[info.name].shape[1:])}; "
+                    "export the bundle again"
+                )
+
+
+def _fits(info: TensorInfo, tensor: Any) -> bool:
+    """Whether a graph's tensor has this type and shape; sizes that it leaves open fit any."""
+    sizes = tensor.shape[1:]
+    return (
+        tensor.type == TYPES[info.dtype]
+        and len(sizes) == len(info.shape)
+        and all(
+            not isinstance(size, int) or size == expected
+            for size, expected in zip(sizes, info.shape, strict=True)
+        )
+    )
+
+
+def _choose_providers(providers: Sequence[str] | None) -> tuple[str, ...]:
+    available = onnxruntime.get_available_providers()
+    if isinstance(providers, str):
+        raise InputError(f"providers: expected a list such as ['{CPU}'], got {providers!r}")
+    if providers is None:
+        return (CUDA, CPU) if CUDA in available else (CPU,)
+    if not providers:
+        raise BackendError(f"providers: expected at least one of {_listed(available)}")
+    for provider in providers:
+        if provider not in available:
+            raise BackendError(
+                f"providers: {provider} is not in this onnxruntime; it has {_listed(available)}"
+            )
+    return tuple(providers)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

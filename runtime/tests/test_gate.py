@@ -1,0 +1,161 @@
+"""Who leaves here, and who goes on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.gate import NEVER, GateOutputs, Predictions, Routing, check_thresholds
+
+
+def gate(exits: list[int], labels: list[int]) -> GateOutputs:
+    return GateOutputs(
+        np.array(exits, np.bool_),
+        np.array(labels, np.int32),
+        np.array(labels, np.float32) / 100,
+    )
+
+
+def blank(count: int) -> Predictions:
+    answers = Predictions.empty(count)
+    for array in (answers.labels, answers.confidences, answers.exits):
+        array.fill(-1)
+    return answers
+
+
+def assert_answers(answers: Predictions, labels: list[int], exits: list[int]) -> None:
+    assert answers.labels.tolist() == labels
+    assert answers.exits.tolist() == exits
+    confidences = [label / 100 if label >= 0 else -1 for label in labels]
+    np.testing.assert_allclose(answers.confidences, confidences)
+
+
+def test_samples_leave_one_by_one_over_three_exits() -> None:
+    answers = blank(5)
+    routing = Routing(answers, 0, 5)
+
+    rows = routing.leave(gate([0, 1, 0, 0, 1], [10, 11, 12, 13, 14]), 0)
+    assert rows is not None
+    assert rows.dtype == np.int64
+    assert rows.tolist() == [0, 2, 3]
+    assert_answers(answers, [-1, 11, -1, -1, 14], [-1, 0, -1, -1, 0])
+
+    rows = routing.leave(gate([0, 1, 0], [20, 22, 23]), 1)
+    assert rows is not None
+    assert rows.tolist() == [0, 2]  # within what is left of the batch, not within the batch
+    assert_answers(answers, [-1, 11, 22, -1, 14], [-1, 0, 1, -1, 0])
+
+    routing.leave_all(gate([0, 0], [30, 33]), 2)
+    assert_answers(answers, [30, 11, 22, 33, 14], [2, 0, 1, 2, 0])
+
+
+def test_nobody_leaves() -> None:
+    answers = blank(2)
+    routing = Routing(answers, 0, 2)
+    assert routing.leave(gate([0, 0], [10, 11]), 0) is None
+    assert_answers(answers, [-1, -1], [-1, -1])
+    routing.leave_all(gate([0, 0], [20, 21]), 1)
+    assert_answers(answers, [20, 21], [1, 1])
+
+
+def test_everyone_leaves_at_once() -> None:
+    answers = blank(2)
+    rows = Routing(answers, 0, 2).leave(gate([1, 1], [10, 11]), 0)
+    assert rows is not None
+    assert rows.dtype == np.int64
+    assert len(rows) == 0
+    assert_answers(answers, [10, 11], [0, 0])
+
+
+def test_everyone_who_is_left_leaves() -> None:
+    answers = blank(3)
+    routing = Routing(answers, 0, 3)
+    routing.leave(gate([0, 1, 0], [10, 11, 12]), 0)
+    rows = routing.leave(gate([1, 1], [20, 22]), 1)
+    assert rows is not None
+    assert len(rows) == 0
+    assert_answers(answers, [20, 11, 22], [1, 0, 1])
+
+
+def test_a_batch_writes_to_its_own_place() -> None:
+    answers = blank(6)
+    routing = Routing(answers, 2, 5)
+    routing.leave(gate([0, 0, 1], [10, 11, 12]), 0)
+    routing.leave_all(gate([0, 0], [20, 21]), 1)
+    assert_answers(answers, [-1, -1, 20, 21, 12, -1], [-1, -1, 1, 1, 0, -1])
+
+
+def test_answers_do_not_change_with_the_gates_buffers() -> None:
+    answers = blank(3)
+    routing = Routing(answers, 0, 3)
+    outputs = gate([0, 1, 0], [10, 11, 12])
+    routing.leave(outputs, 0)
+    outputs.labels.fill(99)
+    outputs.exits.fill(True)
+    rest = gate([0, 0], [20, 22])
+    routing.leave_all(rest, 1)
+    rest.labels.fill(99)
+    assert_answers(answers, [20, 11, 22], [1, 0, 1])
+
+
+def test_thresholds_come_back_in_the_order_of_the_exits() -> None:
+    given = {"exit2": np.float32(0.5), "exit1": 1}
+    checked = check_thresholds(given, ("exit1", "exit2"))
+    assert list(checked.items()) == [("exit1", 1.0), ("exit2", 0.5)]
+    assert all(type(value) is float for value in checked.values())
+
+
+def test_thresholds_at_the_ends_of_the_range() -> None:
+    thresholds = {"exit1": 0.0, "exit2": NEVER}
+    assert check_thresholds(thresholds, ("exit1", "exit2")) == thresholds
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        (
+            {"exit1": 0.5, "exit2": 0.5, "exit3": 0.5},
+            "thresholds: no exit 'exit3' takes one; known: exit1, exit2",
+        ),
+        (
+            {"exit1": 0.5, "exit2": 0.5, "final": 0.5},
+            "thresholds: no exit 'final' takes one; known: exit1, exit2",
+        ),
+        ({"exit2": 0.5}, "thresholds: none given for exit1"),
+        ({}, "thresholds: none given for exit1, exit2"),
+        (
+            {"exit1": 0.5, "exit2": -0.1},
+            "thresholds: exit2: expected 0 to 1 (or 2.0 for never), got -0.1",
+        ),
+        (
+            {"exit1": 2.5, "exit2": 0.5},
+            "thresholds: exit1: expected 0 to 1 (or 2.0 for never), got 2.5",
+        ),
+        (
+            {"exit1": float("nan"), "exit2": 0.5},
+            "thresholds: exit1: expected 0 to 1 (or 2.0 for never), got nan",
+        ),
+        (
+            {"exit1": "high", "exit2": 0.5},
+            "thresholds: exit1: expected 0 to 1 (or 2.0 for never), got high",
+        ),
+        (
+            {"exit1": None, "exit2": 0.5},
+            "thresholds: exit1: expected 0 to 1 (or 2.0 for never), got None",
+        ),
+        ([0.5, 0.5], "thresholds: expected a mapping such as {'exit1': 0.8}, got [0.5, 0.5]"),
+        (0.5, "thresholds: expected a mapping such as {'exit1': 0.8}, got 0.5"),
+    ],
+)
+def test_thresholds_that_do_not_fit(thresholds: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_thresholds(thresholds, ("exit1", "exit2"))
+
+
+def test_no_threshold_where_there_is_one_exit() -> None:
+    assert check_thresholds({}, ()) == {}
+    with pytest.raises(InputError, match=r"^thresholds: no exit 'final' takes one; known: none$"):
+        check_thresholds({"final": 0.5}, ())

@@ -1,0 +1,159 @@
+"""The session with a backend of the reader's own: what it asks of one, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.gate import GateOutputs
+from numpy.typing import NDArray
+
+Images = NDArray[np.float32]
+
+
+class ScriptedRunner(Runner):
+    """Lets image i leave where its first pixel says, and notes down all that it is asked."""
+
+    device = "imagination"
+    threads = None
+    versions: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.images: Images = np.empty(0, np.float32)
+        self.waiting: Images = np.empty(0, np.float32)
+
+    def set_images(self, images: Images) -> None:
+        self.calls.append(("images", len(images)))
+        self.images = images
+        self.waiting = images[:, 0, 0, 0]
+
+    def run_stage(self, name: str) -> None:
+        self.calls.append(name)
+
+    def run_exit(self, name: str) -> GateOutputs:
+        self.calls.append(name)
+        index = {"exit1": 0, "exit2": 1, "final": 2}[name]
+        exits = self.waiting == index
+        labels = self.waiting.astype(np.int32)
+        return GateOutputs(exits, labels, self.waiting / 10)
+
+    def logits(self, name: str) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def keep(self, name: str, rows: NDArray[np.int64]) -> None:
+        assert rows.dtype == np.int64
+        self.calls.append((name, rows.tolist()))
+        self.waiting = self.waiting[rows]
+
+    def set_threshold(self, name: str, threshold: float) -> None:
+        self.calls.append((name, threshold))
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner()
+
+
+@pytest.fixture
+def session(bundle: Path, runner: ScriptedRunner) -> ee.Session:
+    """A session of ``chain``, which takes four images at a time."""
+    return ee.Session(ee.load_manifest(bundle), runner)
+
+
+def leaving_at(exits: list[int]) -> Images:
+    images = np.zeros((len(exits), 3, 4, 4), np.float32)
+    images[:, 0, 0, 0] = exits
+    return images
+
+
+@pytest.mark.parametrize(
+    ("exits", "calls"),
+    [
+        ([0], ["stage1", "exit1"]),
+        ([0, 0, 0], ["stage1", "exit1"]),
+        ([1], ["stage1", "exit1", "stage2", "exit2"]),
+        ([2, 2], ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]),
+        (
+            [2, 0, 1],
+            [
+                *("stage1", "exit1", ("exit1", [0, 2])),
+                *("stage2", "exit2", ("exit2", [0])),
+                *("stage3", "final"),
+            ],
+        ),
+        ([1, 0, 1], ["stage1", "exit1", ("exit1", [0, 2]), "stage2", "exit2"]),
+    ],
+)
+def test_no_part_runs_in_vain_and_nothing_is_copied_in_vain(
+    session: ee.Session, runner: ScriptedRunner, exits: list[int], calls: list[Any]
+) -> None:
+    result = session.infer(leaving_at(exits))
+    assert runner.calls == [("images", len(exits)), *calls]
+    assert result.exits.tolist() == exits
+    assert result.labels.tolist() == exits
+    np.testing.assert_allclose(result.confidences, np.array(exits) / 10)
+
+
+def test_many_images_are_taken_in_turns(session: ee.Session, runner: ScriptedRunner) -> None:
+    exits = [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert session.infer(leaving_at(exits)).exits.tolist() == exits
+    batches = [call for call in runner.calls if call[0] == "images"]
+    assert batches == [("images", 4), ("images", 4), ("images", 1)]
+
+
+def test_no_images_are_no_turn(session: ee.Session, runner: ScriptedRunner) -> None:
+    session.infer(leaving_at([]))
+    assert runner.calls == []
+
+
+def test_images_are_read_where_they_lie(session: ee.Session, runner: ScriptedRunner) -> None:
+    images = leaving_at([0, 1, 2])
+    session.infer(images)
+    assert np.shares_memory(runner.images, images)
+    session.infer(images[::-1])
+    assert runner.images.flags.c_contiguous
+
+
+def test_thresholds_reach_the_backend(session: ee.Session, runner: ScriptedRunner) -> None:
+    session.thresholds = {"exit2": 0.25, "exit1": 0.75}
+    assert runner.calls == [("exit1", 0.75), ("exit2", 0.25)]
+
+
+def test_backend_is_closed_once(session: ee.Session, runner: ScriptedRunner) -> None:
+    session.close()
+    session.close()
+    assert runner.calls == ["close"]
+
+
+def test_backend_names_its_device(session: ee.Session) -> None:
+    assert session.device == "imagination"
+
+
+def test_session_goes_on_after_a_failure_of_the_backend(
+    session: ee.Session, runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise RuntimeError(f"no {name} today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run_stage", fail)
+        with pytest.raises(RuntimeError, match="no stage1 today"):
+            session.infer(leaving_at([1]))
+    assert session.infer(leaving_at([1])).exits.tolist() == [1]
+
+
+def test_preprocess_is_the_manifests(
+    session: ee.Session, images_leaving_at: Callable[[list[int]], Images]
+) -> None:
+    images = np.full((1, 4, 4, 3), 255, np.uint8)
+    expected = (1 - np.array([0.5, 0.4, 0.3])) / np.array([0.25, 0.5, 1.0])
+    np.testing.assert_allclose(session.preprocess(images)[0, :, 0, 0], expected, rtol=1e-6)

@@ -1,0 +1,42 @@
+"""The example and the messages of the README are what one gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_example_runs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bundle.parent / "out").symlink_to(bundle, target_is_directory=True)
+    monkeypatch.chdir(bundle.parent)
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {"images": np.zeros((5, 4, 4, 3), np.uint8)}
+    exec(example, names)
+    assert names["result"].labels.shape == (5,)
+    assert dict(names["session"].thresholds) == {"exit1": 0.8, "exit2": 0.7}
+
+
+def test_every_field_of_the_manifest_is_named(
+    network: Any, write_bundle: Callable[[Any], Path]
+) -> None:
+    manifest = ee.load_manifest(write_bundle(network))
+    graph = manifest.stages[0].graph
+    entries = (manifest, manifest.model, manifest.preprocessing, manifest.stages[0])
+    for entry in (*entries, manifest.exits[0], graph, graph.inputs[0]):
+        missing = [name for name in entry.__slots__ if f"`{name}`" not in README]
+        assert missing == []
+
+
+def test_every_public_name_of_a_backend_is_named() -> None:
+    from edgeexit_runtime.backends.base import Runner
+
+    for name in Runner.__abstractmethods__:
+        assert f"`{name}(" in README
