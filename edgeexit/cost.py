@@ -2,7 +2,7 @@
 
 The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
 Biases, batch norm, activations, pooling and the squeeze-and-excitation product are left out.
-``torch.utils.flop_counter`` counts two operations per MAC of exactly these layers.
+``torch.utils.flop_counter`` counts two operations per MAC of these, and of matrix products.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> f
 def _count(part: Part) -> int:
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with evaluating(part.module), fake, torch.no_grad():
-        inputs = [torch.empty(1, *info.shape) for info in part.inputs]
+        device = next(part.module.parameters()).device
+        inputs = [torch.empty(1, *info.shape, device=device) for info in part.inputs]
         with FlopCounterMode(display=False) as counter:
             part.module(*inputs)
     return int(counter.get_total_flops()) // 2

@@ -19,6 +19,7 @@ __all__ = [
     "TrainingError",
     "TuningError",
     "UnknownNameError",
+    "WriteError",
 ]
 
 
@@ -58,3 +59,7 @@ class TuningError(EdgeExitError):
 
 class ExportError(EdgeExitError):
     """A bundle could not be written, or does not agree with the checkpoint it came from."""
+
+
+class WriteError(EdgeExitError):
+    """A file could not be written; what stood there before is untouched."""

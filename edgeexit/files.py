@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgeexit.errors import EdgeExitError
+from edgeexit.errors import WriteError
 
 __all__ = ["replace_file", "replace_folder", "write_json"]
-
-
-class WriteError(EdgeExitError):
-    """A file could not be written; what stood there before is untouched."""
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; rename it when the block succeeds.
 
+    Where ``path`` is a link, the file that it points at is replaced.
+
     Raises:
-        WriteError: the disk is full or the folder cannot be written to.
+        WriteError: the disk is full, the folder cannot be written to, or ``path`` is no file.
     """
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # the ending is kept: some writers choose the format by it
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
+        target = path.resolve()
+        if target.exists() and not target.is_file():  # a folder, or a device such as /dev/null
+            raise WriteError(f"could not write {path}: it is no regular file; choose another name")
+        temporary = _prepare(target)
         try:
+            temporary.touch()  # fails at once where nothing can be written
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -51,32 +45,46 @@ def replace_folder(path: Path) -> Iterator[Path]:
     rename fail.
 
     Raises:
-        WriteError: the disk is full or the folder cannot be written to.
+        WriteError: the disk is full, the folder cannot be written to, or ``path`` is no folder.
     """
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        old = temporary.with_name(temporary.name + ".old")
+        target = path.resolve()
+        if target.exists() and not target.is_dir():
+            raise WriteError(f"could not write {path}: it is no folder; choose another name")
+        temporary = _prepare(target)
         try:
+            temporary.mkdir()
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                path.rename(old)
-            try:
-                temporary.rename(path)
-            except OSError:
-                if old.exists():
-                    old.rename(path)
-                raise
+            _put_in_place(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _prepare(target: Path) -> Path:
+    """Make the folder that ``target`` is in; return a free name there with the same ending."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # the ending is kept: some writers choose the format by it
+    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_name(f"{new.name}.old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:  # Ctrl-C as well: what stood there must come back
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -88,9 +96,3 @@ def _explained(path: Path) -> Iterator[None]:
             f"could not write {path}: {error.strerror or error}; nothing was changed there, "
             "free space or choose another place"
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

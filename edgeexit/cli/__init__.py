@@ -16,6 +16,12 @@ COMMANDS = {
 }
 
 
+class _InterruptedError(EdgeExitError):
+    """Ctrl-C, with the exit code that shells give it."""
+
+    exit_code = 130
+
+
 class _Explained(click.ClickException):
     """One of edgeexit's own errors, as click shows it: one line and its exit code."""
 
@@ -41,6 +47,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except EdgeExitError as error:
             raise _Explained(error) from error
+        except KeyboardInterrupt as error:
+            raise _Explained(_InterruptedError("interrupted; no file is half-written")) from error
         except ModuleNotFoundError as error:
             raise click.ClickException(_missing_module(error)) from error
 

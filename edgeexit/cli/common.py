@@ -10,8 +10,9 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-__all__ = ["MACS", "console", "format_macs", "print_json", "status_console"]
+__all__ = ["MACS", "console", "format_macs", "print_json", "progress_bar", "status_console"]
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -40,24 +41,35 @@ MACS = MacsType()
 
 
 def format_macs(macs: float) -> str:
-    """Return a count of MACs as the paper rounds it: ``46.97M``, ``1.814G``."""
+    """Return a count of MACs as the paper rounds it, ``46.97M``, ``1.814G``; small ones exactly."""
     if macs >= 1e9:
         return f"{macs / 1e9:.3f}G"
-    return f"{macs / 1e6:.2f}M"
+    return f"{macs / 1e6:.2f}M" if macs >= 1e5 else f"{macs:.0f}"
 
 
 def console() -> Console:
     """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
 
 
 def status_console() -> Console:
     """Return the console for progress and remarks, on stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar on stderr, which is gone afterwards.
+
+    Where stderr is no terminal there is none: a log file would get nothing but empty lines.
+    """
+    from rich.progress import Progress
+
+    console = status_console()
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, status_console
+from edgeexit.cli.common import console, print_json, progress_bar
 from edgeexit.cli.samples import DataOptions, data_options, load_samples
 
 if TYPE_CHECKING:
@@ -87,8 +87,6 @@ def command(
     Example:
       edgeexit export run/tuned.pt --precision fp16 -o out/
     """
-    from rich.progress import Progress
-
     from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
 
@@ -98,7 +96,7 @@ def command(
     form = ExportOptions(chosen, opset, max_batch, baseline)
     checkpoint = load_checkpoint(path)
     images, source = _validation_images(checkpoint, DataOptions(**options), samples)
-    with Progress(console=status_console(), transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("export")
         bundle = export_bundle(
             checkpoint,

@@ -34,12 +34,16 @@ def command(
     Example, a row of the paper's Table III:
       edgeexit flops resnet56 --branches 3+1 --num-classes 100 --input-size 32
     """
+    import torch
+
     from edgeexit.cost import network_cost
     from edgeexit.models import MultiExitNet, make_spec
 
     size = None if input_size is None else (3, input_size, input_size)
     spec = make_spec(backbone, branches, num_classes, size)
-    cost = network_cost(MultiExitNet(spec))
+    with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
+        net = MultiExitNet(spec)
+    cost = network_cost(net)
     if as_json:
         print_json(_as_json(spec, cost))
     else:

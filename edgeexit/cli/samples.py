@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import status_console
+from edgeexit.cli.common import progress_bar, status_console
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,20 +122,17 @@ def predict_split(
     net: nn.Module, data: ImageData, split: str, options: SampleOptions
 ) -> ExitPredictions:
     """Run every exit on every sample of a split, with a progress bar on stderr."""
-    from rich.progress import Progress
-
+    from edgeexit.devices import resolve_device
     from edgeexit.evaluation import predict
 
     dataset = data.splits[split]
-    console = status_console()
-    # in a log file there is nothing to see but empty lines
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(split, total=len(dataset))
         return predict(
             net,
             dataset,
             batch_size=options.batch_size,
-            device=_device(options.device),
+            device=resolve_device(options.device),
             workers=options.workers,
             progress=lambda done: bar.update(task, completed=done),
         )
@@ -156,12 +153,3 @@ def _data_config(checkpoint: Checkpoint, options: DataOptions) -> DataConfig:
     else:
         data_dir = None if folder is None else str(folder)
     return DataConfig(name, data_dir, checkpoint.spec.input_size, options.download)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise click.UsageError("torch finds no CUDA device here; use --device cpu or auto")
-    return ("cuda" if found else "cpu") if name == "auto" else name

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from edgeexit.models.mode import evaluating
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["IMAGES", "Backbone", "Stage", "feature_infos"]
+__all__ = ["IMAGES", "Backbone", "Stage", "chained", "feature_infos"]
 
 IMAGES = "images"
 """Name of the network's input tensor."""
@@ -35,43 +35,61 @@ class Stage(nn.Module):
         result = self.body(*features)
         return (result,) if isinstance(result, Tensor) else tuple(result)
 
+    def apply_to(self, features: dict[str, Tensor]) -> None:
+        """Read this stage's inputs from ``features`` and add its outputs to them."""
+        outputs = self(*(features[name] for name in self.inputs))
+        features.update(zip(self.outputs, outputs, strict=True))
+
+
+def chained(bodies: Mapping[str, nn.Module]) -> dict[str, Stage]:
+    """Return stages that each map one tensor to one: ``stage1_out``, ``stage2_out`` and so on."""
+    stages = {}
+    before = IMAGES
+    for name, body in bodies.items():
+        stages[name] = Stage(body, (before,), (f"{name}_out",))
+        before = f"{name}_out"
+    return stages
+
 
 class Backbone(nn.Module):
     """Stages in order, and the backbone's own classifier behind the last.
 
     Args:
-        bodies: one module per stage name, in order.
-        classifier: maps what the last stage gives to logits, ``(N, num_classes)``.
+        stages: the stages by name, in order; :func:`chained` makes them where each hands one
+            tensor to the next.
+        classifier: maps the outputs of the last stage to logits, ``(N, num_classes)``.
         exit_stages: the stages at whose ends branches sit, by the paper's rule (Section III-A):
             where the resolution is about to change, not at the first decrease.
     """
 
     def __init__(
-        self, bodies: Mapping[str, nn.Module], classifier: nn.Module, exit_stages: Sequence[str]
+        self, stages: Mapping[str, Stage], classifier: nn.Module, exit_stages: Sequence[str]
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleDict()
-        names: tuple[str, ...] = (IMAGES,)
-        for name, body in bodies.items():
-            outputs = (f"{name}_out",)
-            self.stages[name] = Stage(body, names, outputs)
-            names = outputs
+        self.stages = nn.ModuleDict(stages)
         self.classifier = classifier
-        self.classifier_inputs = names
+        self.classifier_inputs = list(stages.values())[-1].outputs
         self.exit_stages = tuple(exit_stages)
 
     def named_stages(self) -> list[tuple[str, Stage]]:
         """Return the stages in order, each with its name."""
         return [(name, stage) for name, stage in self.stages.items() if isinstance(stage, Stage)]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, C, H, W)`` to the final logits ``(N, num_classes)``."""
+    def extract(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images ``(N, C, H, W)`` to every tensor between stages by name, images included."""
         features = {IMAGES: images}
         for _, stage in self.named_stages():
-            outputs = stage(*(features[name] for name in stage.inputs))
-            features.update(zip(stage.outputs, outputs, strict=True))
+            stage.apply_to(features)
+        return features
+
+    def classify(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Map the tensors of :meth:`extract` to the final logits ``(N, num_classes)``."""
         logits: Tensor = self.classifier(*(features[name] for name in self.classifier_inputs))
         return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, C, H, W)`` to the final logits ``(N, num_classes)``."""
+        return self.classify(self.extract(images))
 
 
 def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[str, FeatureInfo]:
@@ -84,8 +102,6 @@ def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with evaluating(backbone), fake, torch.no_grad():
-        features = {IMAGES: torch.empty(1, *input_size)}
-        for _, stage in backbone.named_stages():
-            outputs = stage(*(features[name] for name in stage.inputs))
-            features.update(zip(stage.outputs, outputs, strict=True))
+        device = next(backbone.parameters()).device
+        features = backbone.extract(torch.empty(1, *input_size, device=device))
     return {name: FeatureInfo(name, tuple(t.shape[1:])) for name, t in features.items()}

@@ -72,9 +72,9 @@ class SEBranch(nn.Module):
         height, breadth = (math.ceil(size / 2) for size in last.shape[1:])
         self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(width * height * breadth, classes))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features (N, c_m, h_m, w_m) to logits (N, K)."""
-        x = self.reduce(x)  # (N, c_last, s, s)
+    def forward(self, *features: Tensor) -> Tensor:
+        """Map features, of which the last (N, c_m, h_m, w_m) is read, to logits (N, K)."""
+        x = self.reduce(features[-1])  # (N, c_last, s, s)
         x = self.blocks(x)  # (N, 2 * c_last, s / 2, s / 2)
         logits: Tensor = self.classifier(x)  # (N, K)
         return logits
@@ -89,9 +89,9 @@ class NaiveBranch(nn.Module):
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features.shape[0], classes)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features (N, c, h, w) to logits (N, K)."""
-        logits: Tensor = self.classifier(x)
+    def forward(self, *features: Tensor) -> Tensor:
+        """Map features, of which the last (N, c, h, w) is read, to logits (N, K)."""
+        logits: Tensor = self.classifier(features[-1])
         return logits
 
 
@@ -137,7 +137,7 @@ def _stride_and_padding(
             return stride, padding
     raise SpecError(
         f"branch on {features.name} {features.shape}: no {kernel}x{kernel} convolution of stride "
-        f"{stride} takes {size} pixels to {goal}; use an input size divisible by 32"
+        f"{stride} takes {size} pixels to {goal}; use another input size, such as a multiple of 32"
     )
 
 

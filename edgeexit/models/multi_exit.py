@@ -6,8 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.backbone import IMAGES, feature_infos
-from edgeexit.models.registry import BranchSite, backbone_entry, create_backbone, create_branch
+from edgeexit.models.backbone import feature_infos
+from edgeexit.models.registry import (
+    BranchSite,
+    backbone_entry,
+    branch_entry,
+    create_backbone,
+    create_branch,
+)
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 
 __all__ = ["MultiExitNet", "make_spec"]
@@ -29,29 +35,30 @@ class MultiExitNet(nn.Module):
         self.backbone = create_backbone(spec.backbone, spec.num_classes, spec.input_size)
         self.features = self._feature_infos()
         self.branches = nn.ModuleDict()
-        stages = dict(self.backbone.named_stages())
-        sites = {exit_: stages[exit_.stage].outputs for exit_ in spec.exits}
-        last = self.features[sites[spec.exits[-1]][-1]] if spec.exits else None
-        for exit_, names in sites.items():
-            assert last is not None
-            inputs = tuple(self.features[name] for name in names)
-            site = BranchSite(inputs, last, spec.num_classes)
+        sites = [self._stage_outputs(exit_.stage) for exit_ in spec.exits]
+        for exit_, inputs in zip(spec.exits, sites, strict=True):
+            site = BranchSite(inputs, last=sites[-1][-1], num_classes=spec.num_classes)
             self.branches[exit_.name] = create_branch(exit_.branch, site)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, C, H, W) to logits (N, K) per exit, in order, ``final`` last."""
-        exits = {exit_.stage: exit_.name for exit_ in self.spec.exits}
-        features = {IMAGES: images}
+        features = self.backbone.extract(images)
         logits: dict[str, Tensor] = {}
-        for name, stage in self.backbone.named_stages():
-            outputs = stage(*(features[key] for key in stage.inputs))
-            features.update(zip(stage.outputs, outputs, strict=True))
-            if name in exits:
-                branch = self.branches[exits[name]]
-                logits[exits[name]] = branch(*outputs)
-        classifier_inputs = self.backbone.classifier_inputs
-        logits[FINAL] = self.backbone.classifier(*(features[key] for key in classifier_inputs))
+        for exit_ in self.spec.exits:
+            inputs = (features[info.name] for info in self._stage_outputs(exit_.stage))
+            logits[exit_.name] = self.branches[exit_.name](*inputs)
+        logits[FINAL] = self.backbone.classify(features)
         return logits
+
+    def _stage_outputs(self, stage: str) -> tuple[FeatureInfo, ...]:
+        """Return the tensors at the end of a stage, which the branch there reads."""
+        stages = dict(self.backbone.named_stages())
+        if stage not in stages:
+            raise SpecError(
+                f"{self.spec.backbone} has no stage {stage!r} for a branch to sit at; it has "
+                f"{', '.join(stages)}"
+            )
+        return tuple(self.features[name] for name in stages[stage].outputs)
 
     def _feature_infos(self) -> dict[str, FeatureInfo]:
         spec = self.spec
@@ -80,7 +87,8 @@ def make_spec(
 
     Raises:
         UnknownNameError: no backbone has that name.
-        SpecError: the pattern has another number of branches than the backbone has points.
+        SpecError: the pattern has another number of branches than the backbone has points, or
+            one that no kind of branch reads.
     """
     entry = backbone_entry(backbone)
     size = input_size or entry.input_size
@@ -97,6 +105,8 @@ def make_spec(
             f"branches {branches!r}: {backbone} has {len(points)} branching points "
             f"({', '.join(points)}), got {len(tokens)}; write for example {example}"
         )
+    for token in tokens:
+        branch_entry(token)
     exits = tuple(
         ExitSpec(f"exit{number}", stage, token)
         for number, (stage, token) in enumerate(zip(points, tokens, strict=True), start=1)

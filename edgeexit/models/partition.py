@@ -47,27 +47,33 @@ class Partition:
 
 
 class _Chain(nn.Module):
-    """Backbone stages run as one; the parts of a tuple pass between them by position."""
+    """Backbone stages run as one: what the first reads in, what the last writes out."""
 
     def __init__(self, stages: list[Stage]) -> None:
         super().__init__()
+        self.training = stages[0].training
         self.stages = nn.ModuleList(stages)
+        self.inputs = stages[0].inputs
+        self.outputs = stages[-1].outputs
 
-    def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        features = dict(zip(self.inputs, inputs, strict=True))
         for stage in self.stages:
-            features = stage(*features)
-        return features
+            assert isinstance(stage, Stage)
+            stage.apply_to(features)
+        return tuple(features[name] for name in self.outputs)
 
 
-class _Classifier(nn.Module):
-    """A classifier whose one result comes as a tuple, like every part's."""
+class _Logits(nn.Module):
+    """A network of one result, which comes as a tuple like every part's."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.training = network.training
+        self.network = network
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
-        return (self.classifier(*features),)
+        return (self.network(*features),)
 
 
 def partition(net: MultiExitNet) -> Partition:
@@ -83,9 +89,9 @@ def partition(net: MultiExitNet) -> Partition:
         stages.append(Part(name, _Chain(group), inputs, outputs))
         final = exit_name == FINAL
         classifier = net.backbone.classifier if final else net.branches[exit_name]
-        part = Part(exit_name, _Classifier(classifier), outputs, (logits,))
+        part = Part(exit_name, _Logits(classifier), outputs, (logits,))
         exits.append(ExitPart(name, part))
-    baseline = Part("baseline", _Classifier(net.backbone), (images,), (logits,))
+    baseline = Part("baseline", _Logits(net.backbone), (images,), (logits,))
     return Partition(tuple(stages), tuple(exits), baseline)
 
 

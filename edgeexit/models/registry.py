@@ -2,7 +2,7 @@
 
 A new backbone is one file in ``backbones/`` with a decorated builder; nothing else changes::
 
-    @register_backbone
+    @register_backbone(input_size=(3, 32, 32))
     def my_net(num_classes: int, input_size: tuple[int, int, int]) -> Backbone: ...
 """
 
@@ -92,6 +92,8 @@ def register_backbone(
 
     def register(build: Builder) -> Builder:
         name = build.__name__
+        if name in _BACKBONES:
+            raise ValueError(f"a backbone {name!r} is registered already")
         _BACKBONES[name] = BackboneEntry(name, build, input_size, pretrained)
         return build
 
@@ -104,6 +106,8 @@ def register_branch(
     """Register a branch for every pattern token that the regular expression ``token`` matches."""
 
     def register(build: BranchBuilder) -> BranchBuilder:
+        if name in _BRANCHES:
+            raise ValueError(f"a branch {name!r} is registered already")
         _BRANCHES[name] = BranchEntry(name, token, example, build)
         return build
 

@@ -125,7 +125,7 @@ def test_a_checkpoint_that_does_not_exist(tmp_path: Path) -> None:
 def test_cuda_that_is_not_there(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = run(checkpoint, "--device", "cuda")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert message(result) == "Error: torch finds no CUDA device here; use --device cpu or auto"
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from edgeexit.data import DataConfig
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.models import MultiExitNet, make_spec, register_backbone
-from edgeexit.models.backbone import Backbone
+from edgeexit.models.backbone import Backbone, chained
 from edgeexit.training import Checkpoint
 
 INPUT_SIZE = (3, 16, 16)
@@ -30,7 +30,7 @@ def tiny_for_export(num_classes: int, input_size: tuple[int, int, int]) -> Backb
 
     bodies = OrderedDict(stage1=stage(3, 8, 1), stage2=stage(8, 16, 2), stage3=stage(16, 32, 2))
     classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, num_classes))
-    return Backbone(bodies, classifier, exit_stages=("stage1", "stage2"))
+    return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeexit.models.backbone import Backbone
+from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
 
 INPUT_SIZE = (3, 32, 32)
@@ -65,7 +65,7 @@ def _cifar_resnet(depth: int, num_classes: int, channels: int) -> Backbone:
     classifier = nn.Sequential(
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[2], num_classes)
     )
-    backbone = Backbone(bodies, classifier, exit_stages=("stage1", "stage2"))
+    backbone = Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

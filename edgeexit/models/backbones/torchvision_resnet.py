@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from pickle import UnpicklingError
 
 import torch
 import torchvision
 from torch import nn
 
 from edgeexit.errors import DataError, SpecError
-from edgeexit.models.backbone import Backbone
+from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
 
 INPUT_SIZE = (3, 224, 224)
 PRETRAINED_WEIGHTS = "IMAGENET1K_V1"
 
 
-def _split(network: nn.Module, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+def _split(network: nn.Module, input_size: tuple[int, int, int]) -> Backbone:
     if input_size[0] != 3:
         raise SpecError(f"torchvision's ResNets read 3 channels, got {input_size[0]}")
     modules = dict(network.named_children())
@@ -35,7 +36,7 @@ def _split(network: nn.Module, num_classes: int, input_size: tuple[int, int, int
     classifier = nn.Sequential(
         OrderedDict(avgpool=modules["avgpool"], flatten=nn.Flatten(), fc=modules["fc"])
     )
-    return Backbone(bodies, classifier, exit_stages=("stage1", "stage2", "stage3"))
+    return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2", "stage3"))
 
 
 def _pretrained(name: str) -> Callable[[Backbone], str]:
@@ -49,7 +50,12 @@ def _pretrained(name: str) -> Callable[[Backbone], str]:
                 f"pretrained {name}: torchvision could not fetch its weights ({error}); put the "
                 f"file into {torch.hub.get_dir()}/checkpoints or train without --pretrained"
             ) from error
-        weights = _split(source, source.fc.out_features, INPUT_SIZE).state_dict()
+        except (RuntimeError, EOFError, UnpicklingError) as error:  # torch.load, and the hash check
+            raise DataError(
+                f"pretrained {name}: torchvision's weights in {torch.hub.get_dir()}/checkpoints "
+                "are damaged; delete the file and try again"
+            ) from error
+        weights = _split(source, INPUT_SIZE).state_dict()
         own = backbone.state_dict()
         fitting = {key: value for key, value in weights.items() if value.shape == own[key].shape}
         backbone.load_state_dict(fitting, strict=False)
@@ -62,7 +68,7 @@ def _pretrained(name: str) -> Callable[[Backbone], str]:
 
 def _network(name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
-    return _split(network, num_classes, input_size)
+    return _split(network, input_size)
 
 
 @register_backbone(input_size=INPUT_SIZE, pretrained=_pretrained("resnet18"))

@@ -1,0 +1,208 @@
+"""``edgeexit demo``: the whole way once, on real images, with the commands that a user types."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeexit.cli.common import console, format_macs
+from edgeexit.cli.tables import format_threshold
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.bench import BenchReport
+    from edgeexit.evaluation import AdaptiveReport
+
+RECIPE = "--backbone resnet20 --dataset digits --epochs 10 --batch-size 32 --lr 0.03"
+PRECISIONS = ("fp32", "fp16")
+BENCH = "--dataset digits --duration 5"
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where the demo keeps what it makes."""
+
+    folder: Path
+
+    @property
+    def branched(self) -> Path:
+        return self.folder / "resnet20_3+1"
+
+    @property
+    def plain(self) -> Path:
+        return self.folder / "resnet20"
+
+    @property
+    def tuned(self) -> Path:
+        return self.branched / "tuned.pt"
+
+    def bundle(self, precision: str) -> Path:
+        return self.folder / f"bundle_{precision}"
+
+    def report(self, precision: str) -> Path:
+        return self.folder / f"bench_{precision}.json"
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / "bench.png"
+
+
+@click.command("demo")
+@click.option(
+    "-o",
+    "--output",
+    default="demo",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for everything that the demo makes.",
+)
+def command(output: Path) -> None:
+    """Train, tune, export and benchmark a small network on handwritten digits, in minutes.
+
+    ResNet-20 with branches 3+1 on the 1,797 images of scikit-learn, and the plain backbone beside
+    it. Every step is the command that is printed above its output. A second run starts from what
+    is there.
+
+    \b
+    Example:
+      edgeexit demo -o demo/
+    """
+    files = _Files(output)
+    trained = files.branched / "ckpt.pt"
+    _train(files.branched, "--branches 3+1 --distill wed")
+    _train(files.plain, "--branches none")
+    _make(files.tuned, trained, f"tune {_q(trained)} --max-drop 0.01 -o {_q(files.tuned)}")
+    for precision in PRECISIONS:
+        bundle, report = files.bundle(precision), files.report(precision)
+        manifest = bundle / "manifest.json"
+        export = f"export {_q(files.tuned)} --precision {precision} -o {_q(bundle)}"
+        _make(manifest, files.tuned, export)
+        bench = f"bench --engine-dir {_q(bundle)} {BENCH} --json {_q(report)}"
+        _make(report, manifest, bench)
+    _summarize(files)
+
+
+def _train(folder: Path, options: str) -> None:
+    """Train, or go on with what is there; the command says itself when the run is finished."""
+    if (folder / "last.pt").is_file():
+        _run(f"train --resume -o {_q(folder)}")
+    else:
+        _run(f"train {RECIPE} {options} -o {_q(folder)}")
+
+
+def _make(target: Path, source: Path, line: str) -> None:
+    """Run a command unless its result is there already and newer than what it is made from."""
+    if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
+        click.secho(f"\n{target} is there: not made again", bold=True)
+    else:
+        _run(line)
+
+
+def _run(line: str) -> None:
+    from edgeexit.cli import main
+
+    click.secho(f"\n$ edgeexit {line}", bold=True)
+    main.main(shlex.split(line), prog_name="edgeexit", standalone_mode=False)
+
+
+def _q(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _summarize(files: _Files) -> None:
+    from edgeexit_runtime.schema import decode
+
+    from edgeexit.bench import load_report, plot_reports, verdict
+    from edgeexit.evaluation import AdaptiveReport
+    from edgeexit.training import load_checkpoint
+
+    reports = [load_report(files.report(precision)) for precision in PRECISIONS]
+    plot_reports(reports, files.picture)
+    tuned = load_checkpoint(files.tuned)
+    adaptive = decode(AdaptiveReport, tuned.metrics["tuning"]["test"])
+    out = console()
+    click.secho("\nSummary", bold=True)
+    out.print(_table(adaptive, _plain_accuracy(files), reports))
+    for report in reports:
+        out.print(f"{report.bundle.precision}: {verdict(report)}")
+    out.print(
+        f"thresholds chosen on val, everything above measured on {adaptive.samples} test images; "
+        "MACs are multiply-accumulates, which the paper calls FLOPs"
+    )
+    out.print(f"picture, measured against Eq. 5: {files.picture}")
+    out.print(f"network: {files.tuned}")
+    for precision in PRECISIONS:
+        out.print(f"{precision} bundle: {files.bundle(precision)}")
+
+
+def _plain_accuracy(files: _Files) -> float:
+    """Return the test accuracy of the plain backbone that was trained the same way."""
+    from edgeexit.data import load_data
+    from edgeexit.evaluation import predict
+    from edgeexit.training import load_checkpoint
+
+    checkpoint = load_checkpoint(files.plain / "ckpt.pt")
+    predictions = predict(checkpoint.build(), load_data(checkpoint.data).splits["test"])
+    return float(predictions.correct[-1].mean())
+
+
+def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchReport]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="ResNet-20 with branches 3+1 on handwritten digits")
+    for heading in ("", "threshold", "accuracy", "leave here", "MACs (Eq. 5)", "ratio"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for report in reports:
+        table.add_column(f"{report.bundle.precision} ms", justify="right")
+        table.add_column("ratio", justify="right")
+    for index, exit_ in enumerate(adaptive.exits):
+        paths = [report.paths[index] for report in reports]
+        timings = [(path.latency.p50_ms, path.ratio) for path in paths]
+        table.add_row(
+            exit_.name,
+            format_threshold(exit_.threshold),
+            f"{exit_.accuracy:.4f}",
+            f"{exit_.share:.1%}",
+            *_cost_cells(exit_.path_macs, adaptive.baseline_macs, timings),
+        )
+    table.add_section()
+    mixtures = [report.mixture for report in reports if report.mixture is not None]
+    table.add_row(
+        "early exit",
+        "",
+        f"{adaptive.adaptive_accuracy:.4f}",
+        "",
+        *_cost_cells(
+            adaptive.average_macs,
+            adaptive.baseline_macs,
+            [(mixture.latency.mean_ms, mixture.ratio) for mixture in mixtures],
+        ),
+    )
+    table.add_row(
+        "plain backbone",
+        "",
+        f"{plain_accuracy:.4f}",
+        "",
+        *_cost_cells(
+            adaptive.baseline_macs,
+            adaptive.baseline_macs,
+            [(mixture.baseline_latency.mean_ms, 1.0) for mixture in mixtures],
+        ),
+    )
+    table.caption = (
+        "exits: accuracy over all images, and the median of the path that ends there; below: "
+        "means over the images. Ratios are to the plain backbone, measured in the same run."
+    )
+    return table
+
+
+def _cost_cells(macs: float, baseline: int, timings: list[tuple[float, float]]) -> list[str]:
+    cells = [format_macs(macs), f"{macs / baseline:.3f}"]
+    for milliseconds, ratio in timings:
+        cells += [f"{milliseconds:.3f}", f"{ratio:.3f}"]
+    return cells

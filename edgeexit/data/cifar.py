@@ -1,0 +1,100 @@
+"""CIFAR-10 and CIFAR-100 in torchvision's format (https://www.cs.toronto.edu/~kriz/cifar.html).
+
+A tenth of the 50,000 training images is held out for validation, as the paper does (Section V).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import v2
+
+from edgeexit.data.config import DataConfig
+from edgeexit.data.dataset import ImageArrays, ImageData
+from edgeexit.data.registry import register_dataset
+from edgeexit.data.splits import stratified_split
+from edgeexit.data.transforms import compose, resize_exactly
+from edgeexit.errors import DataError
+
+IMAGE_SIZE = (32, 32)
+PADDING = 4
+HELD_OUT = 0.1
+DEFAULT_FOLDER = "data"
+
+
+@register_dataset
+def cifar10(config: DataConfig) -> ImageData:
+    return _load(
+        torchvision.datasets.CIFAR10,
+        config,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+    )
+
+
+@register_dataset
+def cifar100(config: DataConfig) -> ImageData:
+    return _load(
+        torchvision.datasets.CIFAR100,
+        config,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+    )
+
+
+def _load(
+    kind: type[torchvision.datasets.CIFAR10],
+    config: DataConfig,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> ImageData:
+    height, width = config.input_size[1:] if config.input_size else IMAGE_SIZE
+    preprocessing = Preprocessing((3, height, width), mean, std)
+    resize = resize_exactly((height, width), IMAGE_SIZE)
+    crop = v2.RandomCrop(IMAGE_SIZE, padding=PADDING)
+    augmented = compose([crop, v2.RandomHorizontalFlip(), *resize], preprocessing)
+    plain = compose(resize, preprocessing)
+
+    training, test = (_read(kind, config, train=train) for train in (True, False))
+    targets = np.asarray(training.targets)
+    train, val = stratified_split(training.targets, (1 - HELD_OUT, HELD_OUT), config.name)
+    images = _tensor(training.data)
+    return ImageData(
+        class_names=tuple(training.classes),
+        preprocessing=preprocessing,
+        training=ImageArrays(images[torch.from_numpy(train)], targets[train], augmented),
+        splits={
+            "train": ImageArrays(images[torch.from_numpy(train)], targets[train], plain),
+            "val": ImageArrays(images[torch.from_numpy(val)], targets[val], plain),
+            "test": ImageArrays(_tensor(test.data), test.targets, plain),
+        },
+    )
+
+
+def _read(
+    kind: type[torchvision.datasets.CIFAR10], config: DataConfig, *, train: bool
+) -> torchvision.datasets.CIFAR10:
+    folder = Path(config.data_dir or DEFAULT_FOLDER)
+    try:
+        return kind(folder, train=train, download=config.download)
+    except OSError as error:  # URLError is one
+        raise DataError(
+            f"{config.name}: could not be fetched into {folder} ({error}); put the folder "
+            f"{kind.base_folder} of {kind.filename} there by hand"
+        ) from error
+    except RuntimeError as error:  # torchvision's checksums
+        raise DataError(
+            f"{config.name}: {kind.base_folder} is missing or damaged in {folder}; add --download "
+            f"or unpack {kind.filename} there"
+        ) from error
+
+
+def _tensor(images: NDArray[np.uint8]) -> Tensor:
+    """Map (N, H, W, C) to (N, C, H, W), without a copy."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2))

@@ -1,0 +1,29 @@
+"""Which data a network is trained and judged on, as data: what a checkpoint stores about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DataConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """A data set by its registered name, made of plain JSON values.
+
+    Attributes:
+        name: a registered name, see :func:`edgeexit.data.list_datasets`.
+        data_dir: the folder of the files; None for what the data set takes by itself.
+        input_size: ``(channels, height, width)`` of the images; None for what is usual with the
+            data set.
+        download: fetch missing files, where the data set can be fetched.
+    """
+
+    name: str
+    data_dir: str | None = None
+    input_size: tuple[int, int, int] | None = None
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        if self.input_size is not None and min(self.input_size) < 1:
+            raise ValueError(f"expected an input size of at least one pixel, got {self.input_size}")

@@ -1,0 +1,75 @@
+"""A loaded data set: its splits, its classes, and how an image becomes an input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+__all__ = ["ImageArrays", "ImageData", "ImageDataset", "Sample", "Transform"]
+
+Sample = tuple[Tensor, int]
+"""An image, float32 (C, H, W) and normalized, and its label."""
+
+Transform = Callable[..., Tensor]
+"""Maps a uint8 image, a tensor (C, H, W) or PIL's, to the float32 tensor of a sample."""
+
+
+class ImageDataset(Dataset[Sample], ABC):
+    """Labelled images, by index."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """A data set that is ready to use.
+
+    Attributes:
+        class_names: the name of each label, in order.
+        preprocessing: what ``splits`` do to an image, as the runtime does it on a device.
+        training: the training images, augmented anew at every access by torch's random numbers.
+        splits: ``train``, ``val`` and ``test``, not augmented. No image is in two of them.
+            Choose on ``val``, report on ``test``.
+    """
+
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    training: ImageDataset
+    splits: dict[str, ImageDataset]
+
+
+class ImageArrays(ImageDataset):
+    """Images that are held in memory.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: N labels.
+        transform: applied at every access.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Sequence[int] | NDArray[np.int64], transform: Transform
+    ) -> None:
+        assert images.dtype == torch.uint8
+        assert len(images) == len(labels)
+        self.images = images
+        self.labels = [int(label) for label in labels]
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.transform(self.images[index]), self.labels[index]

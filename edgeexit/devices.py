@@ -1,0 +1,25 @@
+"""Which device torch computes on."""
+
+from __future__ import annotations
+
+import torch
+
+from edgeexit.errors import InputError
+
+__all__ = ["DEVICES", "resolve_device"]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def resolve_device(name: str) -> str:
+    """Return ``cpu`` or ``cuda``; ``auto`` takes the GPU where torch finds one.
+
+    Raises:
+        InputError: ``cuda`` is asked for and not there, or the name is no device.
+    """
+    if name not in DEVICES:
+        raise InputError(f"device: expected one of {', '.join(DEVICES)}, got {name!r}")
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise InputError("torch finds no CUDA device here; use --device cpu or auto")
+    return ("cuda" if found else "cpu") if name == "auto" else name

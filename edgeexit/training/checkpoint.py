@@ -1,0 +1,213 @@
+"""A checkpoint: a network with everything needed to use it, in one file that runs no code.
+
+The file is torch's zip format with plain values and tensors alone, so that it loads with
+``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+import typing
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.schema import SchemaError, decode, encode
+from torch import Tensor
+
+from edgeexit.data.config import DataConfig
+from edgeexit.errors import CheckpointError
+from edgeexit.files import replace_file
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.spec import ModelSpec
+
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
+FORMAT_VERSION = 1
+DEFAULT_THRESHOLD = 0.9
+"""Every branch's threshold until better ones are chosen."""
+
+_FORMAT = "edgeexit checkpoint"
+_ZIP_START = b"PK\x03\x04"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A trained network that describes itself.
+
+    Attributes:
+        spec: how to build it.
+        weights: its parameters and buffers, by the names of ``MultiExitNet.state_dict``.
+        preprocessing: how an image becomes an input.
+        class_names: one per class, in order.
+        thresholds: gamma per branch exit, a softmax value; ``final`` has none.
+        data: what it was trained on.
+        training: how it was trained: the configuration, the epoch, versions; JSON values.
+        metrics: what it achieved on the validation images at that epoch; JSON values.
+    """
+
+    spec: ModelSpec
+    weights: dict[str, Tensor]
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    thresholds: dict[str, float]
+    data: DataConfig
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        branches = self.spec.exit_names[:-1]
+        if sorted(self.thresholds) != sorted(branches):
+            raise ValueError(
+                f"thresholds: expected one for each of {list(branches)}, got "
+                f"{list(self.thresholds)}"
+            )
+        if not all(math.isfinite(value) for value in self.thresholds.values()):
+            raise ValueError(f"thresholds: expected finite numbers, got {self.thresholds}")
+        if len(self.class_names) != self.spec.num_classes:
+            raise ValueError(
+                f"class_names: expected {self.spec.num_classes}, got {len(self.class_names)}"
+            )
+        if self.preprocessing.input_size != self.spec.input_size:
+            raise ValueError(
+                f"preprocessing.input_size: expected {self.spec.input_size}, got "
+                f"{self.preprocessing.input_size}"
+            )
+
+    def build(self) -> MultiExitNet:
+        """Return the network with these weights, in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: the weights are not those of the network.
+            UnknownNameError, SpecError: this version cannot build the network.
+        """
+        net = MultiExitNet(self.spec)
+        try:
+            net.load_state_dict(self.weights)
+        except RuntimeError as error:  # one line per weight below the first
+            first = (str(error).splitlines()[1:2] or [str(error)])[0]
+            raise CheckpointError(
+                f"the weights do not fit {self.spec.backbone} with branches {self.spec.pattern} "
+                f"({textwrap.shorten(first, 160, placeholder=' ...')}); train it anew"
+            ) from error
+        return net.eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint``, atomically.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written to.
+    """
+    write_plain(path, to_plain(checkpoint))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; no code of the file is run and nothing in it is believed.
+
+    Raises:
+        CheckpointError: it is missing, truncated, of a newer format, or no checkpoint at all.
+    """
+    return from_plain(path, read_plain(path))
+
+
+def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the file holds: JSON values, and tensors under ``weights``."""
+    plain: dict[str, Any] = {"format": _FORMAT, "format_version": FORMAT_VERSION}
+    for name in _described():
+        plain[name] = encode(getattr(checkpoint, name))
+    plain["weights"] = {
+        # a copy, because a tensor is stored with all of the memory that it is a view of
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in checkpoint.weights.items()
+    }
+    return plain
+
+
+def from_plain(path: Path, plain: dict[str, Any]) -> Checkpoint:
+    """Return the checkpoint that the content of ``path`` describes, every field checked."""
+    try:
+        described = {
+            name: decode(kind, plain.get(name), name) for name, kind in _described().items()
+        }
+        weights = plain.get("weights")
+        if not isinstance(weights, dict) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+        ):
+            raise SchemaError("weights: expected tensors by name")
+        return Checkpoint(weights=weights, **described)
+    except ValueError as error:  # SchemaError is one
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged ({error}); train or copy it again"
+        ) from error
+
+
+def write_plain(path: Path, plain: dict[str, Any]) -> None:
+    """Write plain values and tensors, atomically."""
+    buffer = io.BytesIO()  # torch hides the reason when it is its own write that fails
+    torch.save(plain, buffer)
+    with replace_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint of this format, its fields not yet checked.
+
+    Raises:
+        CheckpointError: see :func:`load_checkpoint`.
+    """
+    _check_container(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and its unpickler raise many kinds
+        raise _foreign(path) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise _foreign(path)
+    version = content.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(f"{path}: the checkpoint is damaged: no format version")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: made by a newer edgeexit (format {version}, this reads {FORMAT_VERSION}): "
+            "upgrade edgeexit"
+        )
+    return content
+
+
+def _check_container(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_ZIP_START))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: could not read the checkpoint ({error.strerror}); give the path of a ckpt.pt "
+            "that 'edgeexit train' wrote"
+        ) from error
+    if not start or (start == _ZIP_START and not zipfile.is_zipfile(path)):
+        raise CheckpointError(f"{path}: the checkpoint is truncated; train or copy it again")
+    if start != _ZIP_START:
+        raise _foreign(path)
+
+
+def _foreign(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: not a checkpoint of edgeexit; give the path of a ckpt.pt that 'edgeexit train' "
+        "wrote"
+    )
+
+
+def _described() -> dict[str, Any]:
+    """Return the annotation of every field that is stored as JSON values."""
+    hints = typing.get_type_hints(Checkpoint)
+    return {f.name: hints[f.name] for f in fields(Checkpoint) if f.name != "weights"}

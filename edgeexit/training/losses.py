@@ -1,0 +1,65 @@
+"""The loss functions of Section III-B. Each maps logits (N, K) per exit to a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Loss", "distillation_loss", "divergence", "joint_cross_entropy"]
+
+Loss = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+"""Maps every exit's logits, (N, K) by name, and the targets, (N,) int64, to a scalar."""
+
+
+def joint_cross_entropy(logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+    """Return the sum of every exit's cross entropy, Eq. 2, averaged over the samples.
+
+    Args:
+        logits: (N, K) per exit.
+        targets: (N,) int64.
+    """
+    return torch.stack([F.cross_entropy(z, targets) for z in logits.values()]).sum()
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return the Kullback-Leibler divergence of the student from the teacher, sample mean.
+
+    It is ``sum_k t_k (log t_k - log s_k)`` with ``s`` and ``t`` the softened class probabilities:
+    what the student lacks of the teacher.
+
+    Args:
+        student, teacher: logits (N, K).
+        temperature: tau, which both are divided by.
+    """
+    return F.kl_div(
+        F.log_softmax(student / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def distillation_loss(
+    logits: Mapping[str, Tensor],
+    targets: Tensor,
+    teacher: Tensor,
+    *,
+    distill_lambda: float,
+    temperature: float,
+) -> Tensor:
+    """Return Eq. 3: ``lambda * joint + tau^2 * (1 - lambda) * sum of divergences``.
+
+    Args:
+        logits: (N, K) per exit, the students.
+        targets: (N,) int64.
+        teacher: logits (N, K); no gradient flows into them.
+        distill_lambda: lambda, the weight of the labels.
+        temperature: tau.
+    """
+    teacher = teacher.detach()
+    divergences = torch.stack([divergence(z, teacher, temperature) for z in logits.values()]).sum()
+    joint = joint_cross_entropy(logits, targets)
+    return distill_lambda * joint + temperature**2 * (1 - distill_lambda) * divergences

@@ -1,0 +1,40 @@
+"""What one epoch achieved: a line of ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["EpochRecord", "best_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean over the epoch's training images.
+        lr: the rate at the epoch's first step.
+        accuracy: share of the validation images that each exit labels correctly, by exit.
+        teacher_accuracy: the same of the teacher; None without one.
+        samples_per_second: training images per second, validation left out.
+    """
+
+    epoch: int
+    loss: float
+    lr: float
+    accuracy: dict[str, float]
+    teacher_accuracy: float | None
+    samples_per_second: float
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Validation accuracy averaged over all exits: what chooses the best epoch."""
+        return math.fsum(self.accuracy.values()) / len(self.accuracy)
+
+
+def best_record(history: Sequence[EpochRecord]) -> EpochRecord:
+    """Return the epoch of the highest mean accuracy, of equal ones the latest."""
+    return max(history, key=lambda record: (record.mean_accuracy, record.epoch))

@@ -1,0 +1,153 @@
+"""A run's folder: what is written into it after every epoch, and read back to go on.
+
+``last.pt`` is a checkpoint with what training needs besides; the other files follow from it and
+are written before it, so that they are whole whenever it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.schema import SchemaError, decode, encode
+
+from edgeexit.errors import CheckpointError, TrainingError
+from edgeexit.files import replace_file, write_json
+from edgeexit.training.checkpoint import (
+    Checkpoint,
+    from_plain,
+    read_plain,
+    save_checkpoint,
+    to_plain,
+    write_plain,
+)
+from edgeexit.training.config import TrainConfig
+from edgeexit.training.metrics import EpochRecord, best_record
+
+__all__ = ["RunFolder", "RunState", "check_same_options"]
+
+FREE_OPTIONS = ("device", "data.data_dir", "data.download")
+"""Where a run executes and finds its files; it may go on elsewhere."""
+
+_OPTION_NAMES = {"data.name": "--dataset", "data.input_size": "--input-size"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunState:
+    """A run after its last finished epoch.
+
+    Attributes:
+        checkpoint: the network at that epoch.
+        history: every finished epoch.
+        optimizer, scheduler: their ``state_dict``.
+    """
+
+    checkpoint: Checkpoint
+    history: tuple[EpochRecord, ...]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration that the run was started with."""
+        return decode(TrainConfig, self.checkpoint.training.get("config"), "training.config")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run and the files in it."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        return self.path / "ckpt.pt"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last.pt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def check_unused(self) -> None:
+        """Raise TrainingError where the folder already holds a run."""
+        if self.last.exists():
+            raise TrainingError(
+                f"{self.path} holds a run: continue it with --resume or choose another -o"
+            )
+
+    def load(self) -> RunState:
+        """Read the run's state.
+
+        Raises:
+            TrainingError: there is no run in the folder.
+            CheckpointError: it is damaged or of a newer format.
+        """
+        if not self.last.exists():
+            raise TrainingError(
+                f"{self.path} holds no run to continue, last.pt is missing: start one without "
+                "--resume"
+            )
+        plain = read_plain(self.last)
+        checkpoint = from_plain(self.last, plain)
+        try:
+            extra = plain["run"]
+            history = decode(tuple[EpochRecord, ...], extra["history"], "history")
+            state = RunState(checkpoint, history, extra["optimizer"], extra["scheduler"])
+            if not history or not state.config:
+                raise SchemaError("history: expected at least one epoch")
+        except (KeyError, TypeError, SchemaError) as error:
+            raise CheckpointError(
+                f"{self.last}: not the last state of a run ({error}); start it anew with another -o"
+            ) from error
+        if not self.best.exists():
+            raise TrainingError(
+                f"{self.best} is missing, the best epoch of the run: put it back or start anew "
+                "with another -o"
+            )
+        return state
+
+    def write_config(self, config: TrainConfig) -> None:
+        write_json(self.path / "config.json", encode(config))
+
+    def write_metrics(self, history: tuple[EpochRecord, ...]) -> None:
+        lines = (json.dumps(encode(record)) + "\n" for record in history)
+        with replace_file(self.metrics) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+    def save(self, state: RunState) -> None:
+        """Write the state after an epoch; ``last.pt`` is written at the very end."""
+        self.write_metrics(state.history)
+        if best_record(state.history) is state.history[-1]:
+            save_checkpoint(self.best, state.checkpoint)
+        extra = {
+            "history": encode(state.history),
+            "optimizer": state.optimizer,
+            "scheduler": state.scheduler,
+        }
+        write_plain(self.last, {**to_plain(state.checkpoint), "run": extra})
+
+
+def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfig) -> None:
+    """Raise TrainingError, naming each option, where ``asked`` would give another result."""
+    before, now = _options(stored), _options(asked)
+    different = [
+        f"{_OPTION_NAMES.get(name, '--' + name.replace('_', '-'))} {before[name]}, got {now[name]}"
+        for name in before
+        if before[name] != now[name] and name not in FREE_OPTIONS
+    ]
+    if different:
+        raise TrainingError(
+            f"{folder.path} was started with {'; '.join(different)}: leave the options out to "
+            "continue it, or choose another -o"
+        )
+
+
+def _options(config: TrainConfig) -> dict[str, Any]:
+    options: dict[str, Any] = encode(config)
+    data = options.pop("data")
+    return {**options, **{f"data.{name}": value for name, value in data.items()}}

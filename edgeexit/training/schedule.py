@@ -1,0 +1,13 @@
+"""How the rate falls over a run: linearly to 0, step by step, as the paper trains (Section V)."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+__all__ = ["linear_decay"]
+
+
+def linear_decay(optimizer: Optimizer, steps: int) -> LambdaLR:
+    """Return a schedule that takes each group's rate from its initial value to 0 in ``steps``."""
+    return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))

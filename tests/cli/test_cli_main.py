@@ -1,0 +1,146 @@
+"""The command line as a whole: names, exit codes, and the types that commands share."""
+
+from __future__ import annotations
+
+import math
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeexit.cli import COMMANDS, main
+from edgeexit.cli import flops as flops_file
+from edgeexit.cli.common import MACS, format_macs, print_json
+from edgeexit.errors import CheckpointError, EdgeExitError
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="edgeexit")
+
+
+def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Run a command that raises ``error``."""
+
+    @click.command("flops")
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(flops_file, "command", command)
+    return run("flops")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_lists_the_commands_in_the_order_of_use(option: str) -> None:
+    result = run(option)
+    assert result.exit_code == 0
+    listed = result.stdout.partition("Commands:")[2].split("\n")
+    assert [line.split()[0] for line in listed if line.strip()] == list(COMMANDS)
+
+
+def test_every_command_of_the_examples_exists() -> None:
+    lines = [line.split() for line in run("--help").stdout.splitlines()]
+    examples = [words[1] for words in lines if words[:1] == ["edgeexit"]]
+    assert len(examples) >= 5
+    assert set(examples) <= set(COMMANDS)
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("edgeexit, version ")
+
+
+def test_unknown_command_offers_the_close_one() -> None:
+    result = run("flop")
+    assert result.exit_code == 2
+    assert "Error: unknown command 'flop': did you mean flops?" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(CheckpointError("run/ckpt.pt: truncated"), 1), (EdgeExitError("no"), 1)]
+)
+def test_own_error_is_one_line_on_stderr(
+    error: EdgeExitError, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = failing_with(error, monkeypatch)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr == f"Error: {error}\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "install"),
+    [
+        ("onnxruntime", "pip install 'edgeexit-runtime[cpu]'"),
+        ("sklearn.datasets", "pip install 'edgeexit[demo]'"),
+    ],
+)
+def test_missing_extra_names_what_to_install(
+    module: str, install: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = failing_with(ModuleNotFoundError("no", name=module), monkeypatch)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        f"Error: {module.partition('.')[0]} is not installed: {install}"
+    )
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_other_missing_module_is_our_bug_and_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result = failing_with(ModuleNotFoundError("no", name="edgeexit.nonsense"), monkeypatch)
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(KeyboardInterrupt(), monkeypatch)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "Error: interrupted; no file is half-written"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("91506688", 91_506_688),
+        ("91.5M", 91_500_000),
+        ("91.5m", 91_500_000),
+        ("1.2G", 1_200_000_000),
+        ("1.2B", 1_200_000_000),
+        ("64K", 64_000),
+        (" 3e6 ", 3_000_000),
+        (0.5e9, 500_000_000),
+    ],
+)
+def test_macs_are_read_as_the_paper_writes_them(text: object, expected: float) -> None:
+    assert math.isclose(MACS.convert(text, None, None), expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "M", "many", "1.2T", "1.2GM", "-5M", "0", "0M", "nan", "nanM", "inf", "infG"]
+)
+def test_macs_that_are_none(text: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        MACS.convert(text, None, None)
+    assert caught.value.message == (
+        f"expected a number of MACs such as 91.5M or 1.2G, got {text!r}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("macs", "expected"),
+    [
+        (46_974_464, "46.97M"),
+        (1_814_073_344, "1.814G"),
+        (132_800_768, "132.80M"),
+        (512_000, "0.51M"),
+        (640, "640"),
+    ],
+)
+def test_macs_are_printed_as_the_paper_rounds_them(macs: int, expected: str) -> None:
+    assert format_macs(macs) == expected
+
+
+def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "exit1"})
+    assert capsys.readouterr().out == '{\n  "name": "exit1"\n}\n'

@@ -1,0 +1,30 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from edgeexit.models import MultiExitNet, make_spec
+
+NetFactory = Callable[..., MultiExitNet]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_threads() -> None:
+    """One thread: sums come out in the same order, and the networks here are too small for more."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_net() -> NetFactory:
+    """``tiny_net(branches="3+1", num_classes=10, seed=0)``: a ResNet-20 with known weights."""
+
+    def build(branches: str = "3+1", num_classes: int = 10, seed: int = 0) -> MultiExitNet:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return MultiExitNet(make_spec("resnet20", branches, num_classes))
+
+    return build

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from edgeexit_runtime.preprocess import Preprocessing
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from edgeexit.data import DataConfig, ImageData, load_data
+from edgeexit.errors import DataError
+
+
+def _write(folder: Path, count: int, size: tuple[int, int] = (40, 30), seed: int = 0) -> None:
+    """Write ``count`` different images of ``size`` (width, height)."""
+    folder.mkdir(parents=True)
+    random = np.random.RandomState(seed)
+    for i in range(count):
+        pixels = random.randint(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:03}.png")
+
+
+def _tree(root: Path, splits: tuple[str, ...], count: int = 10) -> DataConfig:
+    for i, split in enumerate(splits):
+        for j, name in enumerate(("cat", "dog")):
+            _write(root / split / name, count, seed=10 * i + j)
+    return DataConfig("imagefolder", str(root), (3, 28, 28))
+
+
+def _contents(data: ImageData) -> dict[str, set[bytes]]:
+    return {
+        name: {split[i][0].numpy().tobytes() for i in range(len(split))}
+        for name, split in data.splits.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("splits", "sizes"),
+    [
+        (("train", "val", "test"), {"train": 20, "val": 20, "test": 20}),
+        (("train", "val"), {"train": 20, "val": 10, "test": 10}),
+        (("",), {"train": 16, "val": 2, "test": 2}),
+    ],
+)
+def test_splits_of_every_layout(
+    tmp_path: Path, splits: tuple[str, ...], sizes: dict[str, int]
+) -> None:
+    data = load_data(_tree(tmp_path, splits))
+    assert data.class_names == ("cat", "dog")
+    assert {name: len(split) for name, split in data.splits.items()} == sizes
+    contents = _contents(data)
+    assert len(set().union(*contents.values())) == sum(sizes.values())
+    labels = [data.splits["test"][i][1] for i in range(sizes["test"])]
+    assert labels.count(0) == labels.count(1)
+
+
+def test_sizes_are_the_papers_in_proportion(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("",))
+    data = load_data(config)
+    assert data.preprocessing.resize == 32
+    assert data.training[0][0].shape == data.splits["val"][0][0].shape == (3, 28, 28)
+    usual = load_data(DataConfig("imagefolder", config.data_dir))
+    assert usual.preprocessing.input_size == (3, 224, 224)
+    assert usual.preprocessing.resize == 256
+
+
+def test_evaluation_images_are_what_the_runtime_makes_of_them(tmp_path: Path) -> None:
+    data = load_data(_tree(tmp_path, ("train", "val", "test")))
+    _write(tmp_path / "wide", 1, size=(80, 64))
+    (tmp_path / "wide" / "000.png").replace(tmp_path / "test" / "cat" / "000.png")
+    with Image.open(tmp_path / "test" / "cat" / "000.png") as image:
+        resized = image.resize((40, 32), Image.Resampling.BILINEAR)  # the shorter side to 32
+    central = np.array(resized.crop((6, 2, 34, 30)))
+    expected = data.preprocessing(central[None])[0]
+    assert np.abs(data.splits["test"][0][0].numpy() - expected).max() < 1e-6
+
+
+def test_training_images_vary_and_keep_the_normalization(tmp_path: Path) -> None:
+    data = load_data(_tree(tmp_path, ("train", "val")))
+    with Image.open(tmp_path / "train" / "cat" / "000.png") as image:
+        squeezed = v2.functional.resize(image, [32, 32], antialias=True)
+    normalize = Preprocessing((3, 32, 32), data.preprocessing.mean, data.preprocessing.std)
+    whole = torch.tensor(normalize(np.array(squeezed)[None])[0])
+    crops = [whole[:, y : y + 28, x : x + 28] for y in range(5) for x in range(5)]
+    variants = torch.stack([*crops, *(crop.flip(2) for crop in crops)])
+    torch.manual_seed(0)
+    found = set()
+    for _ in range(20):
+        distances = (variants - data.training[0][0]).abs().amax(dim=(1, 2, 3))
+        assert distances.min() < 1e-5
+        found.add(int(distances.argmin()))
+    assert len(found) > 10
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("",))
+    Image.new("L", (30, 30), 128).save(tmp_path / "cat" / "000.png")
+    Image.new("RGBA", (30, 30), (9, 9, 9, 9)).save(tmp_path / "cat" / "001.png")
+    data = load_data(config)
+    assert sum(len(contents) for contents in _contents(data).values()) == 20
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("",))
+    (tmp_path / ".cache").mkdir()
+    assert load_data(config).class_names == ("cat", "dog")
+
+
+def test_no_folder_given() -> None:
+    with pytest.raises(DataError, match=r"imagefolder: expected the folder .* --data-dir"):
+        load_data(DataConfig("imagefolder"))
+
+
+def test_download_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be downloaded; leave --download out"):
+        load_data(DataConfig("imagefolder", str(tmp_path), download=True))
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere; check --data-dir"):
+        load_data(DataConfig("imagefolder", str(tmp_path / "nowhere")))
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected one folder per class .* at least 2, got 0"):
+        load_data(DataConfig("imagefolder", str(tmp_path)))
+
+
+def test_class_folders_without_images(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("",))
+    (tmp_path / "bird").mkdir()
+    (tmp_path / "bird" / "notes.txt").write_text("none")
+    with pytest.raises(DataError, match=r"no images in .*bird; expected files .*\.png"):
+        load_data(config)
+
+
+def test_train_without_val(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has train/ but no val/"):
+        load_data(_tree(tmp_path, ("train",)))
+
+
+def test_different_classes_in_val(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("train", "val"))
+    (tmp_path / "val" / "dog").rename(tmp_path / "val" / "fox")
+    with pytest.raises(DataError, match="val and train/ have different class folders, such as dog"):
+        load_data(config)
+
+
+def _damaged(tmp_path: Path) -> ImageData:
+    config = _tree(tmp_path, ("train", "val", "test"))
+    path = tmp_path / "val" / "cat" / "000.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return load_data(config)
+
+
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    data = _damaged(tmp_path)
+    with pytest.raises(DataError, match=r"val/cat/000\.png: not a readable image") as caught:
+        data.splits["val"][0]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_damaged_image_is_named_in_one_line_by_a_worker_process(tmp_path: Path) -> None:
+    loader = DataLoader(_damaged(tmp_path).splits["val"], num_workers=1)
+    with pytest.raises(DataError) as caught:
+        next(iter(loader))
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path))
+    assert "000.png: not a readable image" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("limit", [1000, 500])  # PIL warns above the limit, refuses at twice it
+def test_a_decompression_bomb_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    data = load_data(_tree(tmp_path, ("train", "val", "test")))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(DataError, match=rf"000\.png: the image has more than {limit} pixels"):
+        data.splits["val"][0]

@@ -1,0 +1,141 @@
+"""The SE-B branch as the paper's costs fix it, and the naive one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models import FeatureInfo, MultiExitNet, make_spec
+from edgeexit.models.branches import NaiveBranch, SEBlock, SEBranch, variable_convolution
+from edgeexit.models.registry import BranchSite, create_branch
+
+LAST = FeatureInfo("stage3_out", (256, 14, 14))
+
+
+@pytest.mark.parametrize(
+    ("shape", "last", "kernel", "stride", "padding"),
+    [
+        ((64, 56, 56), (256, 14, 14), 6, 4, 1),
+        ((128, 28, 28), (256, 14, 14), 4, 2, 1),
+        ((256, 14, 14), (256, 14, 14), 3, 1, 1),
+        ((16, 32, 32), (32, 16, 16), 4, 2, 1),
+        ((128, 56, 56), (512, 14, 14), 6, 4, 1),  # VGG-16
+        ((168, 16, 16), (312, 8, 8), 4, 2, 1),  # DenseNet-40-12
+        ((480, 16, 16), (832, 8, 8), 4, 2, 1),  # GoogLeNet
+    ],
+)
+def test_variable_convolution_of_the_paper(
+    shape: tuple[int, ...], last: tuple[int, ...], kernel: int, stride: int, padding: int
+) -> None:
+    convolution = variable_convolution(FeatureInfo("here", shape), FeatureInfo("last", last))
+    assert convolution.kernel_size == (kernel, kernel)
+    assert convolution.stride == (stride, stride)
+    assert convolution.padding == (padding, padding)
+    assert convolution.bias is None
+    with torch.no_grad():
+        assert convolution(torch.zeros(1, *shape)).shape == (1, *last)
+
+
+def test_variable_convolution_reaches_every_size() -> None:
+    """ResNet-18's maps, for every image size that its branches should take."""
+    for pixels in range(32, 320):
+        sizes = [-(-pixels // factor) for factor in (4, 8, 16)]
+        goal = FeatureInfo("last", (256, sizes[-1], sizes[-1]))
+        for channels, size in zip((64, 128, 256), sizes, strict=True):
+            here = FeatureInfo("here", (channels, size, size))
+            with torch.device("meta"):
+                convolution = variable_convolution(here, goal)
+                output = convolution(torch.empty(1, *here.shape))
+            assert output.shape[1:] == goal.shape, f"{pixels} pixels"
+
+
+def test_convolution_that_cannot_reach_the_size() -> None:
+    here, last = FeatureInfo("stage1_out", (64, 1, 1)), FeatureInfo("last", (256, 1, 1))
+    with pytest.raises(SpecError) as caught:
+        variable_convolution(here, last)
+    assert str(caught.value) == (
+        "branch on stage1_out (64, 1, 1): no 6x6 convolution of stride 1 takes 1 pixels to 1; "
+        "use another input size, such as a multiple of 32"
+    )
+
+
+@pytest.mark.parametrize("level", [1, 2, 4])
+@pytest.mark.parametrize("shape", [(64, 56, 56), (128, 28, 28), (256, 14, 14)])
+def test_shapes_inside_the_branch(level: int, shape: tuple[int, ...]) -> None:
+    branch = SEBranch(FeatureInfo("here", shape), LAST, level, classes=10).eval()
+    with torch.no_grad():
+        reduced = branch.reduce(torch.zeros(1, *shape))
+        blocks = [reduced]
+        for block in branch.blocks:
+            blocks.append(block(blocks[-1]))
+    assert reduced.shape == (1, 256, 14, 14)
+    assert [tuple(tensor.shape) for tensor in blocks[1:]] == [(1, 512, 7, 7)] * level
+    flatten, linear = branch.classifier
+    assert isinstance(flatten, nn.Flatten)
+    assert (linear.in_features, linear.out_features) == (512 * 7 * 7, 10)
+
+
+def test_block_of_the_paper() -> None:
+    block = SEBlock(256, 512, stride=2)
+    convolutions = [m for m in block.bottleneck if isinstance(m, nn.Conv2d)]
+    found = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions]
+    assert found == [(256, 128, 1, 1), (128, 128, 3, 2), (128, 512, 1, 1)]
+    assert (block.excitation.fc1.out_channels, block.excitation.fc2.out_channels) == (32, 512)
+    shortcut = block.shortcut[0]
+    assert (shortcut.kernel_size, shortcut.stride) == ((1, 1), (2, 2))
+    kinds = [type(module) for module in block.bottleneck]
+    assert kinds == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 2 + [nn.Conv2d, nn.BatchNorm2d]
+
+
+def test_block_that_keeps_its_shape_has_a_projection_too() -> None:
+    shortcut = SEBlock(64, 64, stride=1).shortcut[0]
+    assert isinstance(shortcut, nn.Conv2d)
+    assert shortcut.weight.shape == (64, 64, 1, 1)
+
+
+def test_block_adds_the_excited_bottleneck_to_the_shortcut() -> None:
+    torch.manual_seed(0)
+    block = SEBlock(16, 32, stride=2).eval()
+    x = torch.randn(2, 16, 8, 8)
+    with torch.no_grad():
+        main = block.bottleneck(x)
+        squeezed = main.mean((2, 3), keepdim=True)
+        scale = block.excitation.fc2(block.excitation.fc1(squeezed).relu()).sigmoid()
+        expected = (main * scale + block.shortcut(x)).relu()
+        torch.testing.assert_close(block(x), expected)
+
+
+def test_naive_branch_is_pooling_and_one_layer() -> None:
+    branch = NaiveBranch(FeatureInfo("here", (64, 56, 56)), classes=10)
+    x = torch.randn(2, 64, 56, 56)
+    linear = branch.classifier[-1]
+    torch.testing.assert_close(branch(x), linear(x.mean((2, 3))))
+    assert sum(value.numel() for value in branch.parameters()) == 64 * 10 + 10
+
+
+def test_branches_sit_where_the_paper_puts_them() -> None:
+    with torch.device("meta"):
+        nets = {
+            name: MultiExitNet(make_spec(name, pattern, 10))
+            for name, pattern in (("resnet18", "1+1+1"), ("resnet56", "1+1"))
+        }
+    found = {
+        name: [net.features[f"{exit_.stage}_out"].shape for exit_ in net.spec.exits]
+        for name, net in nets.items()
+    }
+    assert found == {
+        "resnet18": [(64, 56, 56), (128, 28, 28), (256, 14, 14)],
+        "resnet56": [(16, 32, 32), (32, 16, 16)],
+    }
+
+
+@pytest.mark.parametrize("token", ["n", "2"])
+def test_branch_on_something_that_is_no_feature_map(token: str) -> None:
+    flat = FeatureInfo("tokens", (197, 768))
+    with pytest.raises(SpecError) as caught:
+        create_branch(token, BranchSite((flat,), LAST, 10))
+    assert str(caught.value) == (
+        "branch on tokens: expected a feature map (channels, height, width), got shape (197, 768)"
+    )

@@ -1,0 +1,163 @@
+"""The whole network: what it gives, what it learns, and what its backbone shares."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgeexit.errors import SpecError
+from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet, list_branches, make_spec
+
+
+def test_logits_of_every_exit_by_name(net: MultiExitNet, images: Tensor) -> None:
+    logits = net(images)
+    assert tuple(logits) == net.spec.exit_names
+    assert {tensor.shape for tensor in logits.values()} == {(2, net.spec.num_classes)}
+    assert all(tensor.dtype == torch.float32 for tensor in logits.values())
+    assert all(bool(tensor.isfinite().all()) for tensor in logits.values())
+
+
+def test_every_parameter_gets_a_gradient(net: MultiExitNet, images: Tensor) -> None:
+    sum(logits.square().sum() for logits in net(images).values()).backward()
+    without = [name for name, value in net.named_parameters() if value.grad is None]
+    assert without == []
+    assert all(bool(value.grad.isfinite().all()) for value in net.parameters())
+
+
+def test_branches_do_not_change_the_final_exit(net: MultiExitNet, images: Tensor) -> None:
+    net.eval()
+    with torch.no_grad():
+        assert torch.equal(net(images)["final"], net.backbone(images))
+
+
+def test_samples_do_not_see_each_other(net: MultiExitNet, images: Tensor) -> None:
+    net.eval()
+    with torch.no_grad():
+        together, alone = net(images), net(images[1:])
+    for name, logits in alone.items():
+        torch.testing.assert_close(logits[0], together[name][1], rtol=1e-4, atol=1e-4)
+
+
+def test_state_fits_a_second_network_of_the_same_spec(net: MultiExitNet, images: Tensor) -> None:
+    twin = MultiExitNet(net.spec)
+    twin.load_state_dict(net.state_dict())
+    net.eval(), twin.eval()
+    with torch.no_grad():
+        for mine, other in zip(net(images).values(), twin(images).values(), strict=True):
+            assert torch.equal(mine, other)
+
+
+def test_plain_backbone_has_the_weights_of_the_branched_one(net: MultiExitNet) -> None:
+    spec = net.spec
+    plain = MultiExitNet(make_spec(spec.backbone, "none", spec.num_classes, spec.input_size))
+    mine, other = net.state_dict(), plain.state_dict()
+    assert list(other) == [name for name in mine if not name.startswith("branches.")]
+    net.load_state_dict(other, strict=False)
+    plain.backbone.load_state_dict(net.backbone.state_dict())
+
+
+def test_the_example_of_the_docstring() -> None:
+    logits = MultiExitNet(make_spec("resnet20", "3+1", num_classes=10))(torch.zeros(8, 3, 32, 32))
+    assert {name: tuple(tensor.shape) for name, tensor in logits.items()} == {
+        "exit1": (8, 10),
+        "exit2": (8, 10),
+        "final": (8, 10),
+    }
+
+
+def test_spec_names_exits_stages_and_pattern() -> None:
+    spec = make_spec("resnet18", "4+n+2", num_classes=1000)
+    assert spec == ModelSpec(
+        "resnet18",
+        1000,
+        (3, 224, 224),
+        (
+            ExitSpec("exit1", "stage1", "4"),
+            ExitSpec("exit2", "stage2", "n"),
+            ExitSpec("exit3", "stage3", "2"),
+        ),
+    )
+    assert spec.exit_names == ("exit1", "exit2", "exit3", "final")
+    assert spec.pattern == "4+n+2"
+    assert make_spec("resnet20", "none", 10).pattern == "none"
+
+
+def test_pattern_of_another_length() -> None:
+    with pytest.raises(SpecError) as caught:
+        make_spec("resnet18", "4+3", num_classes=10)
+    assert str(caught.value) == (
+        "branches '4+3': resnet18 has 3 branching points (stage1, stage2, stage3), got 2; "
+        "write for example 4+3+2"
+    )
+
+
+def test_the_example_in_that_message_fits(backbone: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_spec(backbone, "+".join("1" * 9), num_classes=10)
+    make_spec(backbone, str(caught.value).rpartition(" ")[2], num_classes=10)
+
+
+@pytest.mark.parametrize("token", ["x", "0", "-1", "1.5", "N", "", "03", "100", " 1"])
+def test_unknown_branch_is_refused_before_anything_is_built(token: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_spec("resnet20", f"3+{token}", num_classes=10)
+    assert str(caught.value) == (
+        f"unknown branch {token!r} in the pattern: known are 3 (SE-B of level n), n (naive)"
+    )
+
+
+def test_the_examples_in_that_message_are_branches() -> None:
+    for entry in list_branches():
+        pattern = f"{entry.example}+{entry.example}"
+        assert make_spec("resnet20", pattern, num_classes=10).pattern == pattern
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3])
+def test_a_classifier_needs_two_classes(classes: int) -> None:
+    with pytest.raises(SpecError, match=f"at least 2 classes, got {classes}"):
+        make_spec("resnet20", "3+1", classes)
+
+
+def test_images_too_small_for_the_backbone() -> None:
+    with pytest.raises(SpecError, match=r"resnet20 cannot read images of \(3, 0, 0\): .*size"):
+        MultiExitNet(make_spec("resnet20", "none", 10, (3, 0, 0)))
+
+
+def test_images_too_small_for_the_branch() -> None:
+    with pytest.raises(SpecError) as caught:
+        MultiExitNet(make_spec("resnet18", "1+1+1", 10, (3, 8, 8)))
+    assert str(caught.value) == (
+        "branch on stage2_out (128, 1, 1): no 4x4 convolution of stride 1 takes 1 pixels to 1; "
+        "use another input size, such as a multiple of 32"
+    )
+
+
+def test_channels_that_the_backbone_does_not_read() -> None:
+    with pytest.raises(SpecError, match="torchvision's ResNets read 3 channels, got 1"):
+        MultiExitNet(make_spec("resnet18", "none", 10, (1, 64, 64)))
+
+
+def test_stage_that_the_backbone_does_not_have() -> None:
+    spec = ModelSpec("resnet20", 10, (3, 32, 32), (ExitSpec("exit1", "stage9", "1"),))
+    with pytest.raises(SpecError) as caught:
+        MultiExitNet(spec)
+    assert str(caught.value) == (
+        "resnet20 has no stage 'stage9' for a branch to sit at; it has stage1, stage2, stage3"
+    )
+
+
+@pytest.mark.parametrize("size", [225, 160, 96, 64])
+@pytest.mark.parametrize("name", ["resnet18", "resnet20"])
+def test_other_input_sizes(name: str, size: int) -> None:
+    pattern = {"resnet18": "1+1+1", "resnet20": "1+1"}[name]
+    net = MultiExitNet(make_spec(name, pattern, 10, (3, size, size))).eval()
+    with torch.no_grad():
+        logits = net(torch.zeros(1, 3, size, size))
+    assert [tuple(tensor.shape) for tensor in logits.values()] == [(1, 10)] * len(logits)
+
+
+def test_images_need_not_be_square() -> None:
+    net = MultiExitNet(make_spec("resnet20", "2+1", 10, (3, 32, 48))).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, 3, 32, 48))["exit1"].shape == (1, 10)

@@ -1,0 +1,106 @@
+"""Weights of torchvision in a backbone, without a network to fetch them from."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from edgeexit.errors import DataError
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.registry import backbone_entry, create_backbone, list_backbones
+
+IMAGENET_CLASSES = 1000
+get_model = torchvision.models.get_model
+
+
+def load(backbone: Backbone, name: str = "resnet18") -> str:
+    loader = backbone_entry(name).load_pretrained
+    assert loader is not None
+    return loader(backbone)
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    """A network whose weights are what torchvision would fetch."""
+    torch.manual_seed(1)
+    network = get_model("resnet18", weights=None, num_classes=IMAGENET_CLASSES)
+
+    def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
+        if weights is None:
+            return get_model(name, weights=None, **options)
+        assert (name, weights) == ("resnet18", "IMAGENET1K_V1")
+        return network
+
+    monkeypatch.setattr(torchvision.models, "get_model", fake)
+    return network
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    def fail_with(error: Exception) -> None:
+        def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
+            if weights is None:
+                return get_model(name, weights=None, **options)
+            raise error
+
+        monkeypatch.setattr(torchvision.models, "get_model", fake)
+
+    return fail_with
+
+
+def test_weights_are_loaded(source: nn.Module) -> None:
+    backbone = create_backbone("resnet18", IMAGENET_CLASSES, (3, 64, 64)).eval()
+    assert load(backbone) == "torchvision's resnet18 IMAGENET1K_V1"
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), source.eval()(images))
+
+
+def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(source: nn.Module) -> None:
+    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    before = backbone.classifier.fc.weight.clone()
+    assert load(backbone) == (
+        "torchvision's resnet18 IMAGENET1K_V1; new, of another shape: "
+        "classifier.fc.weight, classifier.fc.bias"
+    )
+    assert torch.equal(backbone.classifier.fc.weight, before)
+    first = backbone.state_dict()["stages.stage1.body.conv1.weight"]
+    assert torch.equal(first, source.conv1.weight)
+
+
+def test_no_network(failing: Callable[[Exception], None]) -> None:
+    failing(urllib.error.URLError("Name or service not known"))
+    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    with pytest.raises(DataError) as caught:
+        load(backbone)
+    assert str(caught.value) == (
+        "pretrained resnet18: torchvision could not fetch its weights (<urlopen error Name or "
+        f"service not known>); put the file into {torch.hub.get_dir()}/checkpoints or train "
+        "without --pretrained"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("invalid hash value"), EOFError("Ran out of input")], ids=repr
+)
+def test_damaged_file(error: Exception, failing: Callable[[Exception], None]) -> None:
+    failing(error)
+    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    with pytest.raises(DataError) as caught:
+        load(backbone)
+    assert str(caught.value) == (
+        f"pretrained resnet18: torchvision's weights in {torch.hub.get_dir()}/checkpoints are "
+        "damaged; delete the file and try again"
+    )
+
+
+def test_which_backbones_have_weights_to_load() -> None:
+    with_weights = {name for name in list_backbones() if backbone_entry(name).load_pretrained}
+    assert {"resnet18", "resnet34", "resnet50"} <= with_weights
+    assert not with_weights & {"resnet20", "resnet56", "resnet110"}

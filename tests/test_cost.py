@@ -1,0 +1,212 @@
+"""Costs against the paper's tables, closed forms, and loops written out by hand."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeexit.cost import NetworkCost, average_macs, network_cost
+from edgeexit.models import FINAL, MultiExitNet, list_backbones, make_spec, register_backbone
+from edgeexit.models import registry as model_registry
+from edgeexit.models.backbone import Backbone, chained
+
+PAPER = json.loads((Path(__file__).parent / "paper_tables.json").read_text(encoding="utf-8"))
+
+
+@cache
+def cost_of(backbone: str, pattern: str, num_classes: int, size: int) -> NetworkCost:
+    return network_cost(MultiExitNet(make_spec(backbone, pattern, num_classes, (3, size, size))))
+
+
+def printed_rows() -> list[Any]:
+    """One parameter per row of Tables II and III whose backbone is registered."""
+    rows = []
+    for table in (PAPER["table2_imagenet"], PAPER["table3_cifar100"]):
+        for backbone, printed in table["backbones"].items():
+            if backbone not in list_backbones():
+                continue
+            unit = printed.get("unit", table.get("unit"))
+            size = (table["num_classes"], table["input_size"])
+            for pattern, row in printed["patterns"].items():
+                expected = (row["flops"], row["total_flops"], printed["baseline_flops"])
+                name = f"{backbone}-{pattern}"
+                rows.append(pytest.param(backbone, pattern, *size, unit, expected, id=name))
+    return rows
+
+
+def test_every_resnet_row_of_the_tables_is_checked() -> None:
+    names = [row.id for row in printed_rows()]
+    for backbone, rows in {"resnet18": 6, "resnet56": 3, "resnet110": 3}.items():
+        assert sum(name.startswith(f"{backbone}-") for name in names) == rows
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pattern", "classes", "size", "unit", "expected"), printed_rows()
+)
+def test_tables_2_and_3_as_printed(
+    backbone: str,
+    pattern: str,
+    classes: int,
+    size: int,
+    unit: float,
+    expected: tuple[list[float], float, float],
+) -> None:
+    cost = cost_of(backbone, pattern, classes, size)
+    f_m = [round(exit_.macs / unit, 2) for exit_ in cost.exits if exit_.name != FINAL]
+    total, baseline = round(cost.total_macs / unit, 2), round(cost.baseline_macs / unit, 2)
+    assert (f_m, total, baseline) == expected
+
+
+@pytest.mark.parametrize("backbone", ["resnet56", "resnet110"])
+@pytest.mark.parametrize("pattern", ["1+3", "2+2", "3+1"])
+def test_table_4_path_cost_of_exit_2_as_printed(backbone: str, pattern: str) -> None:
+    table = PAPER["table4_path_flops"]
+    exit2 = cost_of(backbone, pattern, 100, 32).exits[1]
+    assert round(exit2.path_macs / table["unit"], 2) == table[backbone]
+
+
+@pytest.mark.parametrize(("backbone", "expected"), [("resnet34", 3.66), ("resnet50", 4.09)])
+def test_baselines_of_table_6_as_printed(backbone: str, expected: float) -> None:
+    assert PAPER["table6_imagenet"][backbone]["baseline"][1] == expected
+    assert round(cost_of(backbone, "none", 1000, 224).baseline_macs / 1e9, 2) == expected
+
+
+def test_exact_counts() -> None:
+    cost = cost_of("resnet56", "3+1", 100, 32)
+    assert [exit_.macs for exit_ in cost.exits] == [46_974_464, 87_441_920, 125_491_456]
+    assert cost.total_macs == 132_800_768
+    assert cost.baseline_macs == 125_491_456
+
+
+def test_block_costs_what_section_4_says() -> None:
+    """13.7M per further block of ResNet-18's branches, the shortcut not counted."""
+    two, three = (cost_of("resnet18", f"{level}+2+2", 1000, 224).exits[0] for level in (2, 3))
+    shortcut = 512 * 512 * 7 * 7
+    assert round((three.macs - two.macs - shortcut) / 1e6, 1) == 13.7
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pattern", "classes", "size"),
+    [("resnet56", "3+1", 100, 32), ("resnet18", "4+3+2", 10, 64), ("resnet20", "n+2", 10, 32)],
+)
+def test_path_cost_is_the_bracket_of_eq_5(
+    backbone: str, pattern: str, classes: int, size: int
+) -> None:
+    cost = cost_of(backbone, pattern, classes, size)
+    for number, exit_ in enumerate(cost.exits):
+        branches_before = sum(before.macs - before.backbone_macs for before in cost.exits[:number])
+        assert exit_.path_macs == exit_.macs + branches_before
+    assert cost.total_macs == cost.exits[-1].path_macs
+    assert cost.baseline_macs == cost.exits[-1].macs
+    backbone_macs = [sum(cost.stage_macs[: number + 1]) for number in range(len(cost.exits))]
+    assert [exit_.backbone_macs for exit_ in cost.exits] == backbone_macs
+
+
+def test_branches_of_one_level_cost_nearly_the_same_wherever_they_sit() -> None:
+    first, second, _ = cost_of("resnet56", "2+2", 100, 32).exits
+    assert first.branch_macs == pytest.approx(second.branch_macs, rel=0.2)
+
+
+def test_plain_backbone_costs_as_much_as_with_branches() -> None:
+    plain, branched = (cost_of("resnet20", pattern, 10, 32) for pattern in ("none", "3+1"))
+    assert plain.baseline_macs == plain.total_macs == branched.baseline_macs
+    assert [exit_.name for exit_ in plain.exits] == [FINAL]
+    assert plain.exits[0].branch_macs == 64 * 10
+
+
+def test_average_is_eq_5_written_out() -> None:
+    cost = cost_of("resnet20", "3+1", 10, 32)
+    shares = {"exit1": 0.5, "exit2": 0.2, "final": 0.3}
+    f = [exit_.macs for exit_ in cost.exits]
+    b = [exit_.backbone_macs for exit_ in cost.exits]
+    expected = 0.0
+    for m, share in enumerate(shares.values()):
+        bracket = float(f[m])
+        for i in range(m):
+            bracket += f[i] - b[i]
+        expected += share * bracket
+    path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}
+    assert average_macs(shares, path_macs) == pytest.approx(expected, rel=1e-12)
+
+
+def test_average_of_samples_that_all_leave_at_one_exit_is_its_path_cost() -> None:
+    path_macs = {"exit1": 30, "final": 100}
+    assert average_macs({"exit1": 0.0, "final": 1.0}, path_macs) == 100
+    assert average_macs({"exit1": 1.0, "final": 0.0}, path_macs) == 30
+
+
+@pytest.fixture
+def toy_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Register a backbone that is small enough to be counted on paper."""
+    list_backbones()
+    monkeypatch.setattr(model_registry, "_BACKBONES", dict(model_registry._BACKBONES))
+
+    @register_backbone(input_size=(3, 8, 8))
+    def toy(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+        bodies = {
+            "stage1": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()),
+            "stage2": nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2),
+        }
+        classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+        return Backbone(chained(bodies), classifier, exit_stages=("stage1",))
+
+    return toy.__name__
+
+
+def test_small_network_against_closed_forms(toy_backbone: str) -> None:
+    cost = network_cost(MultiExitNet(make_spec(toy_backbone, "n", num_classes=5)))
+    stage1 = (8 * 8) * 4 * (3 * 3 * 3)  # pixels x outputs x inputs of each; bias and norm are free
+    stage2 = (4 * 4) * 8 * (3 * 3 * 4 // 2)  # two groups: half of the inputs
+    assert cost.stage_macs == (stage1, stage2)
+    assert [exit_.branch_macs for exit_ in cost.exits] == [4 * 5, 8 * 5]
+    assert cost.total_macs == stage1 + stage2 + 4 * 5 + 8 * 5
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pattern", "size"), [("resnet20", "3+n", 33), ("resnet18", "2+n+1", 64)]
+)
+def test_total_equals_a_count_by_hooks(backbone: str, pattern: str, size: int) -> None:
+    net = MultiExitNet(make_spec(backbone, pattern, 10, (3, size, size))).eval()
+    counted = []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            each = module.weight[0].numel()  # multiplications per output value
+        elif isinstance(module, nn.Linear):
+            each = module.in_features
+        else:
+            return
+        counted.append(output.numel() * each)
+
+    for module in net.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, 3, size, size))
+    by_hooks = sum(counted)
+    assert network_cost(net).total_macs == by_hooks
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    net = MultiExitNet(make_spec("resnet20", "3+1", 10)).train()
+    net.backbone.stages["stage1"].eval()  # frozen, while the rest trains
+    modes = [module.training for module in net.modules()]
+    weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    network_cost(net)
+    assert [module.training for module in net.modules()] == modes
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
+    net.eval()
+    network_cost(net)
+    assert not any(module.training for module in net.modules())
+
+
+def test_counting_needs_neither_weights_nor_their_memory() -> None:
+    spec = make_spec("resnet20", "3+1", 10)
+    with torch.device("meta"):
+        net = MultiExitNet(spec)
+    assert network_cost(net) == network_cost(MultiExitNet(spec))

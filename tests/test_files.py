@@ -1,0 +1,233 @@
+"""Files are whole or not there, whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from edgeexit.errors import EdgeExitError
+from edgeexit.files import replace_file, replace_folder, write_json
+
+Replace = Callable[[Path], AbstractContextManager[Path]]
+
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(params=[0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def put(replace: Replace, path: Path, text: str) -> None:
+    """Write ``text`` to a file, or to ``content`` in a folder."""
+    with replace(path) as temporary:
+        target = temporary / "content" if replace is replace_folder else temporary
+        target.write_text(text)
+
+
+def read(replace: Replace, path: Path) -> str:
+    return (path / "content" if replace is replace_folder else path).read_text()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+both = pytest.mark.parametrize("replace", [replace_file, replace_folder])
+
+
+@both
+def test_new_content_takes_the_place_of_old(replace: Replace, tmp_path: Path) -> None:
+    path = tmp_path / "target.bin"
+    for text in ("old", "new"):
+        put(replace, path, text)
+        assert read(replace, path) == text
+    assert names(tmp_path) == ["target.bin"]
+
+
+def test_nothing_of_the_old_folder_stays(tmp_path: Path) -> None:
+    put(replace_folder, tmp_path / "out", "old")
+    with replace_folder(tmp_path / "out") as folder:
+        (folder / "other").write_text("new")
+    assert names(tmp_path / "out") == ["other"]
+
+
+@both
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), NO_SPACE], ids=repr)
+def test_interrupted_block_leaves_the_old_content_and_nothing_else(
+    replace: Replace, error: BaseException, tmp_path: Path
+) -> None:
+    path = tmp_path / "target.bin"
+    put(replace, path, "old")
+    expected = EdgeExitError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected):
+        write_half(replace, path, error)
+    assert read(replace, path) == "old"
+    assert names(tmp_path) == ["target.bin"]
+
+
+def write_half(replace: Replace, path: Path, error: BaseException) -> None:
+    with replace(path) as temporary:
+        (temporary / "half" if temporary.is_dir() else temporary).write_text("half")
+        raise error
+
+
+@both
+def test_interrupted_first_write_leaves_nothing(replace: Replace, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), replace(tmp_path / "target"):
+        raise ValueError("no")
+    assert names(tmp_path) == []
+
+
+@both
+def test_old_content_stands_until_the_block_ends(replace: Replace, tmp_path: Path) -> None:
+    path = tmp_path / "target"
+    put(replace, path, "old")
+    with replace(path) as temporary:
+        assert read(replace, path) == "old"
+        assert temporary.parent == tmp_path, "a rename is atomic only on one file system"
+        (temporary / "content" if temporary.is_dir() else temporary).write_text("new")
+    assert read(replace, path) == "new"
+
+
+@both
+def test_full_disk_is_explained_in_one_line(replace: Replace, tmp_path: Path) -> None:
+    path = tmp_path / "target"
+    with pytest.raises(EdgeExitError) as caught, replace(path):
+        raise NO_SPACE
+    assert str(caught.value) == (
+        f"could not write {path}: No space left on device; nothing was changed there, "
+        "free space or choose another place"
+    )
+    assert caught.value.exit_code == 1
+
+
+@both
+def test_folder_that_cannot_be_made_is_explained(replace: Replace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(EdgeExitError, match=r"could not write .*target: (Not a dir|File exists)"),
+        replace(tmp_path / "file" / "target"),
+    ):
+        pytest.fail("the block must not start")
+
+
+@both
+def test_missing_parents_are_made(replace: Replace, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "target"
+    put(replace, path, "new")
+    assert read(replace, path) == "new"
+
+
+@both
+def test_permissions_are_those_of_any_new_file(
+    replace: Replace, umask: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "target"
+    put(replace, path, "new")
+    usual = 0o777 if replace is replace_folder else 0o666
+    assert stat.S_IMODE(path.stat().st_mode) == usual & ~umask
+    assert os.umask(umask) == umask, "the process's own mask is as it was"
+
+
+def test_the_ending_is_kept_for_writers_that_choose_by_it(tmp_path: Path) -> None:
+    with replace_file(tmp_path / "figure.png") as temporary:
+        assert temporary.suffix == ".png"
+        temporary.write_bytes(b"")
+
+
+def test_folder_that_cannot_take_its_place_gives_the_old_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    put(replace_folder, path, "old")
+    fail_when_renamed_to(path, OSError(errno.EIO, "I/O error"), monkeypatch)
+    with pytest.raises(EdgeExitError, match="I/O error"):
+        put(replace_folder, path, "new")
+    assert read(replace_folder, path) == "old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_interrupt_between_the_renames_gives_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    put(replace_folder, path, "old")
+    fail_when_renamed_to(path, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        put(replace_folder, path, "new")
+    assert read(replace_folder, path) == "old"
+
+
+def fail_when_renamed_to(path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first rename to ``path`` fail, and every later one succeed."""
+    rename, errors = Path.rename, [error]
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target) == path and errors:
+            raise errors.pop()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+
+
+@both
+def test_link_stays_a_link(replace: Replace, tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    put(replace, real, "old")
+    link.symlink_to(real)
+    put(replace, link, "new")
+    assert link.is_symlink()
+    assert read(replace, real) == "new"
+    assert names(tmp_path) == ["link", "real"]
+
+
+def test_device_or_pipe_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(EdgeExitError, match="it is no regular file; choose another name"):
+        put(replace_file, pipe, "new")
+    assert pipe.is_fifo()
+
+
+def test_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(EdgeExitError, match="it is no folder; choose another name"):
+        put(replace_folder, path, "new")
+    assert path.read_text() == "mine"
+    assert names(tmp_path) == ["notes.txt"]
+
+
+def test_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    put(replace_folder, tmp_path / "out", "mine")
+    with pytest.raises(EdgeExitError, match="could not write"):
+        put(replace_file, tmp_path / "out", "new")
+    assert read(replace_folder, tmp_path / "out") == "mine"
+    assert names(tmp_path) == ["out"]
+
+
+def test_json_is_readable_and_ends_with_a_line(tmp_path: Path) -> None:
+    value = {"exits": [{"name": "exit1", "threshold": 0.5}], "note": "ä"}
+    write_json(tmp_path / "value.json", value)
+    text = (tmp_path / "value.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
+    assert len(text.splitlines()) > 3, "people read it too"
+
+
+def test_value_without_json_form_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "value.json", 1)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(tmp_path / "value.json", {"value": object()})
+    assert json.loads((tmp_path / "value.json").read_text()) == 1
+    assert names(tmp_path) == ["value.json"]

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import errno
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from edgeexit_runtime.errors import EdgeExitError
+from edgeexit_runtime.preprocess import Preprocessing
+
+from edgeexit.data import DataConfig
+from edgeexit.errors import CheckpointError
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training import Checkpoint, load_checkpoint, save_checkpoint
+from edgeexit.training.checkpoint import FORMAT_VERSION
+
+SIZE = (3, 8, 8)
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    net = MultiExitNet(make_spec("resnet20", "1+n", 2, SIZE))
+    return Checkpoint(
+        spec=net.spec,
+        weights=net.state_dict(),
+        preprocessing=Preprocessing(SIZE, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), resize=9),
+        class_names=("a", "b"),
+        thresholds={"exit1": 0.9, "exit2": 2.0},
+        data=DataConfig("digits", None, SIZE),
+        training={"epoch": 3, "config": {"lr": 0.1}},
+        metrics={"accuracy": {"exit1": 0.5}},
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path, checkpoint: Checkpoint) -> Path:
+    save_checkpoint(tmp_path / "ckpt.pt", checkpoint)
+    return tmp_path / "ckpt.pt"
+
+
+def _edit(path: Path, **changes: Any) -> None:
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)
+
+
+def test_what_is_saved_comes_back(path: Path, checkpoint: Checkpoint) -> None:
+    loaded = load_checkpoint(path)
+    for name in ("spec", "preprocessing", "class_names", "thresholds", "data", "training"):
+        assert getattr(loaded, name) == getattr(checkpoint, name), name
+    assert loaded.metrics == checkpoint.metrics
+    assert list(loaded.weights) == list(checkpoint.weights)
+    assert all(torch.equal(loaded.weights[k], v) for k, v in checkpoint.weights.items())
+
+
+def test_the_built_network_gives_the_same_logits(path: Path, checkpoint: Checkpoint) -> None:
+    source = MultiExitNet(checkpoint.spec)
+    source.load_state_dict(checkpoint.weights)
+    images = torch.randn(2, *SIZE)
+    net = load_checkpoint(path).build()
+    assert not net.training
+    for name, logits in source.eval()(images).items():
+        assert torch.equal(net(images)[name], logits)
+
+
+def test_a_view_is_stored_without_the_memory_behind_it(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    whole = torch.zeros(1000, 1000)
+    big = {**checkpoint.weights, "extra": whole[0]}
+    save_checkpoint(tmp_path / "big.pt", replace(checkpoint, weights=big))
+    assert (tmp_path / "big.pt").stat().st_size < 3_000_000
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    message = r"ckpt\.pt: could not read the checkpoint \(No such file or directory\); give the"
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "ckpt.pt")
+    with pytest.raises(CheckpointError, match="Is a directory"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_truncated_file(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match="the checkpoint is truncated; train or copy it"):
+        load_checkpoint(path)
+
+
+class _Code:
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_foreign_files_are_refused_and_run_no_code(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+
+    def check() -> None:
+        with pytest.raises(CheckpointError, match=r"ckpt\.pt: not a checkpoint of edgeexit"):
+            load_checkpoint(path)
+
+    path.write_text("hello, this is text")
+    check()
+    path.write_bytes(pickle.dumps(_Code()))
+    check()
+    torch.save({"model": torch.zeros(2)}, path)
+    check()
+    torch.save(_Code(), path)
+    check()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "a zip, but not torch's")
+    check()
+    assert not Path("executed").exists()
+
+
+def test_a_newer_format(path: Path) -> None:
+    _edit(path, format_version=FORMAT_VERSION + 1)
+    message = r"made by a newer edgeexit \(format 2, this reads 1\): upgrade edgeexit"
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"format_version": "new"}, "no format version"),
+        ({"spec": None}, "spec: expected an object, got null"),
+        ({"class_names": ["a", 1]}, r"class_names\[1\]: expected a string, got 1"),
+        ({"class_names": ["a"]}, "class_names: expected 2, got 1"),
+        ({"thresholds": {"exit1": 0.5}}, r"thresholds: expected one for each of .* got"),
+        ({"thresholds": {"exit1": 0.5, "exit2": float("nan")}}, "expected a finite number"),
+        ({"weights": {"a": 1}}, "weights: expected tensors by name"),
+        ({"data": {"name": "digits", "colour": 1}}, "data.colour: no such field"),
+        (
+            {"preprocessing": {"input_size": [3, 9, 9], "mean": [0, 0, 0], "std": [1, 1, 1]}},
+            r"preprocessing.input_size: expected \(3, 8, 8\), got \(3, 9, 9\)",
+        ),
+    ],
+)
+def test_damaged_fields_are_named(path: Path, changes: dict[str, Any], what: str) -> None:
+    _edit(path, **changes)
+    with pytest.raises(CheckpointError, match=f"the checkpoint is damaged.*{what}"):
+        load_checkpoint(path)
+
+
+def test_weights_of_another_network(checkpoint: Checkpoint) -> None:
+    weights = {k: v for k, v in checkpoint.weights.items() if not k.startswith("branches")}
+    message = "the weights do not fit resnet20 with branches 1.n .Missing key"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        replace(checkpoint, weights=weights).build()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    first = next(iter(checkpoint.weights))
+    changed = {**checkpoint.weights, first: torch.zeros(7, 3, 3, 3)}
+    with pytest.raises(CheckpointError, match="size mismatch"):
+        replace(checkpoint, weights=changed).build()
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(
+    path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(self: Path, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EdgeExitError, match="No space left on device"):
+        save_checkpoint(path, replace(checkpoint, class_names=("c", "d")))
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["ckpt.pt"]
