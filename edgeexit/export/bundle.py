@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, network_cost
 from edgeexit.errors import ExportError
-from edgeexit.export.graphs import Graph, exit_graph, stage_graph
+from edgeexit.export.graphs import Graph, export_graphs
 from edgeexit.export.precision import Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
-from edgeexit.models.partition import Partition, partition
+from edgeexit.models.partition import partition
 from edgeexit.training.checkpoint import Checkpoint
 
 __all__ = ["ExportOptions", "ExportedBundle", "export_bundle"]
@@ -100,16 +100,20 @@ def export_bundle(
     net = checkpoint.build()
     parts = partition(net)
     total = 2 * len(parts.stages) + options.baseline + 1
-    graphs: dict[str, Graph] = {}
+    entries: dict[str, GraphEntry] = {}
     with replace_folder(output) as folder:
-        for name, make in _makers(parts, options).items():
-            progress(f"ONNX {name}", len(graphs), total)
-            graphs[name] = make()
-            (folder / _file_name(name)).write_bytes(graphs[name].content)
-        manifest = _manifest(checkpoint, options, graphs, network_cost(net))
+        for graph in export_graphs(
+            parts,
+            options.precision,
+            options.opset,
+            baseline=options.baseline,
+            progress=lambda step: progress(step, len(entries), total),
+        ):
+            entries[graph.name] = _write(graph, folder)
+        manifest = _manifest(checkpoint, options, entries, network_cost(net))
         path = folder / MANIFEST_NAME
         path.write_text(manifest_json(manifest), encoding="utf-8")
-        progress("verification", len(graphs), total)
+        progress("verification", len(entries), total)
         verification = verify_bundle(folder, net, samples, source, options.precision)
         require_agreement(verification)
         manifest = dataclasses.replace(manifest, verification=encode(verification))
@@ -126,22 +130,13 @@ def _check_output(output: Path) -> None:
         raise ExportError(f"{output}: is a file, expected a folder; choose another name")
 
 
-def _makers(parts: Partition, options: ExportOptions) -> dict[str, Callable[[], Graph]]:
-    precision, opset = options.precision, options.opset
-    makers: dict[str, Callable[[], Graph]] = {}
-    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-        makers[stage.name] = lambda part=stage: stage_graph(part, precision, opset)  # type: ignore[misc]
-        makers[exit_.part.name] = lambda part=exit_.part: exit_graph(part, precision, opset)  # type: ignore[misc]
-    if options.baseline:
-        makers[parts.baseline.name] = lambda: exit_graph(parts.baseline, precision, opset)
-    return makers
-
-
 def _manifest(
-    checkpoint: Checkpoint, options: ExportOptions, graphs: dict[str, Graph], cost: NetworkCost
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    entries: dict[str, GraphEntry],
+    cost: NetworkCost,
 ) -> Manifest:
     spec = checkpoint.spec
-    entries = {name: _graph_entry(graph) for name, graph in graphs.items()}
     thresholds = {**checkpoint.thresholds, FINAL: 0.0}
     stages = tuple(
         StageEntry(f"stage{number}", macs, entries[f"stage{number}"])
@@ -184,18 +179,16 @@ def _manifest(
     )
 
 
-def _graph_entry(graph: Graph) -> GraphEntry:
+def _write(graph: Graph, folder: Path) -> GraphEntry:
+    file = f"{graph.name}.onnx"
+    (folder / file).write_bytes(graph.content)
     return GraphEntry(
-        file=_file_name(graph.name),
+        file=file,
         sha256=hashlib.sha256(graph.content).hexdigest(),
         size_bytes=len(graph.content),
         inputs=graph.inputs,
         outputs=graph.outputs,
     )
-
-
-def _file_name(name: str) -> str:
-    return f"{name}.onnx"
 
 
 def _versions() -> dict[str, str]:

@@ -1,33 +1,44 @@
-"""One part of a network -> one ONNX file, simplified and checked."""
+"""A network -> one ONNX graph per part, simplified and checked.
+
+The network is traced once, with every tensor between its parts as an output, and then cut at
+these tensors: tracing takes seconds, whatever the size of the part.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import onnx
+import onnx.utils
 import onnxsim
 import torch
-from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
+from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
 from torch import Tensor, nn
 
 from edgeexit.errors import ExportError
 from edgeexit.export.precision import Precision
-from edgeexit.models.partition import Part
+from edgeexit.models.partition import Part, Partition
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["Graph", "exit_graph", "stage_graph"]
+__all__ = ["Graph", "export_graphs"]
 
 EXAMPLE_BATCH = 2  # one would be taken for a constant
+
+Progress = Callable[[str], None]
+"""Called with the name of the graph that comes next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An ONNX model with a dynamic batch, serialized; an exit's threshold is not in ``inputs``."""
+    """An ONNX model with a dynamic batch, serialized.
+
+    The input ``threshold``, float32 (1,), that every exit has is not among ``inputs``.
+    """
 
     name: str
     content: bytes
@@ -35,122 +46,166 @@ class Graph:
     outputs: tuple[TensorInfo, ...]
 
 
-class _Stage(nn.Module):
-    """A part in the bundle's precision, which takes the images as FP32."""
+class _Network(nn.Module):
+    """All stages and exits of a network, with what crosses from one to another as outputs."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, parts: Partition, dtype: torch.dtype) -> None:
         super().__init__()
-        self.module = module
+        self.steps = [
+            (stage.inputs, stage.outputs, exit_.part.inputs)
+            for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
+        ]
+        # copied as one, so that weights that parts share stay shared
+        modules = nn.ModuleList(
+            module
+            for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
+            for module in (stage.module, exit_.part.module)
+        )
+        self.parts = copy.deepcopy(modules).to(device="cpu", dtype=dtype)
         self.dtype = dtype
 
-    def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
-        result: tuple[Tensor, ...] = self.module(*(tensor.to(self.dtype) for tensor in features))
-        return result
+    def forward(self, images: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, C, H, W) and a threshold (1,) to all outputs in order of execution."""
+        features = {IMAGES: images.to(self.dtype)}
+        results: list[Tensor] = []
+        for number, (reads, writes, exit_reads) in enumerate(self.steps):
+            stage, exit_ = self.parts[2 * number], self.parts[2 * number + 1]
+            outputs = stage(*(features[info.name] for info in reads))
+            features.update(zip((info.name for info in writes), outputs, strict=True))
+            (logits,) = exit_(*(features[info.name] for info in exit_reads))
+            results += [*outputs, *_gate(logits, threshold)]
+        return tuple(results)
 
 
-class _Exit(nn.Module):
-    """A classifier with softmax and gate in FP32 behind it (Section III-C)."""
-
-    def __init__(self, stage: _Stage) -> None:
-        super().__init__()
-        self.stage = stage
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        *features, threshold = inputs
-        (logits,) = self.stage(*features)
-        logits = logits.float()  # (N, K)
-        confidence, label = logits.softmax(dim=1).max(dim=1)  # (N,), (N,)
-        return logits, confidence, label.int(), confidence >= threshold
+def _gate(logits: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+    """Return the four outputs of an exit; softmax and comparison are FP32 (Section III-C)."""
+    logits = logits.float()  # (N, K)
+    confidence, label = logits.softmax(dim=1).max(dim=1)  # (N,), (N,)
+    return logits, confidence, label.int(), confidence >= threshold
 
 
-def stage_graph(part: Part, precision: Precision, opset: int) -> Graph:
-    """Export a stage: features in, features out, both in the bundle's precision.
+def export_graphs(
+    parts: Partition, precision: Precision, opset: int, *, baseline: bool, progress: Progress
+) -> Iterator[Graph]:
+    """Yield the graph of every stage and exit in order, and of the plain backbone if asked for.
 
-    Raises:
-        ExportError: the part cannot be traced, or ONNX does not accept the result.
-    """
-    inputs = tuple(_tensor_info(info, precision) for info in part.inputs)
-    outputs = tuple(_tensor_info(info, precision) for info in part.outputs)
-    content = _export(part.name, _in_precision(part, precision), inputs, (), outputs, opset)
-    return Graph(part.name, content, inputs, outputs)
-
-
-def exit_graph(part: Part, precision: Precision, opset: int) -> Graph:
-    """Export an exit: features and ``threshold`` float32 (1,) in, the four gate outputs out.
-
-    The outputs are ``logits`` float32 (N, K), ``confidence`` float32 (N,), ``label`` int32 (N,)
-    and ``exits`` bool (N,), which is confidence >= threshold.
+    A stage maps features to features, in the bundle's precision. An exit maps features and
+    ``threshold``, float32 (1,), to ``logits`` float32 (N, K), ``confidence`` float32 (N,),
+    ``label`` int32 (N,) and ``exits`` bool (N,), which is confidence >= threshold.
 
     Raises:
-        ExportError: the part cannot be traced, or ONNX does not accept the result.
+        ExportError: the network cannot be traced, or ONNX does not accept the result.
     """
-    inputs = tuple(_tensor_info(info, precision) for info in part.inputs)
+    progress("tracing")
+    extractor = onnx.utils.Extractor(_trace(parts, precision, opset))
+    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+        progress(stage.name)
+        inputs, outputs = (
+            _tensor_infos(stage.inputs, precision),
+            _tensor_infos(stage.outputs, precision),
+        )
+        model = extractor.extract_model(_names(inputs), _names(outputs))
+        yield Graph(stage.name, _finish(stage.name, model), inputs, outputs)
+        progress(exit_.part.name)
+        yield _exit_graph(extractor, exit_.part, exit_.part.name, precision)
+    if baseline:
+        progress(parts.baseline.name)
+        yield _exit_graph(extractor, parts.baseline, parts.exits[-1].part.name, precision)
+
+
+def _exit_graph(
+    extractor: onnx.utils.Extractor, part: Part, traced_as: str, precision: Precision
+) -> Graph:
+    """Cut out what leads from the inputs of ``part`` to the outputs of the exit ``traced_as``."""
+    inputs = _tensor_infos(part.inputs, precision)
     (logits,) = part.outputs
     shapes = (logits.shape, (), (), ())
-    dtypes = ("float32", "float32", "int32", "bool")
-    outputs = tuple(
-        TensorInfo(name, dtype, shape)
-        for name, dtype, shape in zip(GATE_OUTPUTS, dtypes, shapes, strict=True)
-    )
-    module = _Exit(_in_precision(part, precision))
-    threshold = (torch.tensor([0.5]),)
-    content = _export(part.name, module, inputs, threshold, outputs, opset)
-    return Graph(part.name, content, inputs, outputs)
+    outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
+    traced = [_traced_name(traced_as, name) for name in GATE_OUTPUTS]
+    model = extractor.extract_model([*_names(inputs), THRESHOLD], traced)
+    _rename(model, dict(zip(traced, GATE_OUTPUTS, strict=True)))
+    return Graph(part.name, _finish(part.name, model), inputs, outputs)
 
 
-def _tensor_info(info: FeatureInfo, precision: Precision) -> TensorInfo:
-    dtype = torch.float32 if info.name == IMAGES else precision.dtype
-    return TensorInfo(info.name, str(dtype).removeprefix("torch."), info.shape)
-
-
-def _in_precision(part: Part, precision: Precision) -> _Stage:
-    module = copy.deepcopy(part.module).to(device="cpu", dtype=precision.dtype)
-    return _Stage(module, precision.dtype)
-
-
-def _export(
-    name: str,
-    module: nn.Module,
-    inputs: tuple[TensorInfo, ...],
-    constants: tuple[Tensor, ...],
-    outputs: tuple[TensorInfo, ...],
-    opset: int,
-) -> bytes:
-    """Return the ONNX file of ``module``; ``constants`` are inputs without a batch dimension."""
-    examples = tuple(
-        torch.zeros(EXAMPLE_BATCH, *tensor.shape, dtype=getattr(torch, tensor.dtype))
-        for tensor in inputs
-    )
-    batch = torch.export.Dim("batch", min=1)
-    # one entry for the one parameter of forward(*features), which holds all tensors
-    dynamic = ((*({0: batch} for _ in examples), *(None for _ in constants)),)
-    names = [tensor.name for tensor in inputs] + [THRESHOLD] * len(constants)
+def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProto:
+    network = _Network(parts, precision.dtype).eval()
+    (images,) = parts.stages[0].inputs
+    example = torch.zeros(EXAMPLE_BATCH, *images.shape)
+    names: list[str] = []
+    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+        names += [info.name for info in stage.outputs]
+        names += [_traced_name(exit_.part.name, name) for name in GATE_OUTPUTS]
     try:
         with _quiet():
             program = torch.onnx.export(
-                module.eval(),
-                (*examples, *constants),
-                input_names=names,
-                output_names=[tensor.name for tensor in outputs],
+                network,
+                (example, torch.tensor([0.5])),
+                input_names=[IMAGES, THRESHOLD],
+                output_names=names,
                 opset_version=opset,
                 dynamo=True,
-                dynamic_shapes=dynamic,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)}, None),
                 external_data=False,
                 verbose=False,
             )
-            assert program is not None
-            model, valid = onnxsim.simplify(program.model_proto)
-            if not valid:
-                raise ExportError(f"{name}: onnxsim's result differs from what it simplified")
-            _strip_metadata(model)
-            onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # torch's exporters raise many kinds
+        raise ExportError(
+            f"the network could not be made into ONNX opset {opset}: {_first_line(error)}"
+        ) from error
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def _finish(name: str, model: onnx.ModelProto) -> bytes:
+    """Return a cut-out part simplified, checked, and without traces of how it was made."""
+    try:
+        simple, valid = onnxsim.simplify(model)
+        if not valid:
+            raise ExportError(f"{name}: onnxsim's result differs from what it simplified")
+        _strip_metadata(simple)
+        simple.graph.name = name
+        onnx.checker.check_model(simple, full_check=True)
     except ExportError:
         raise
-    except Exception as error:  # torch, onnxsim and onnx have no common error
-        reason = str(error).strip().partition("\n")[0]
-        raise ExportError(f"{name}: could not be made into ONNX opset {opset}: {reason}") from error
-    content: bytes = model.SerializeToString()
+    except Exception as error:  # onnxsim and onnx have no common error
+        raise ExportError(
+            f"{name}: ONNX does not accept the graph: {_first_line(error)}"
+        ) from error
+    content: bytes = simple.SerializeToString(deterministic=True)
     return content
+
+
+def _tensor_infos(infos: Sequence[FeatureInfo], precision: Precision) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(
+            info.name,
+            "float32" if info.name == IMAGES else str(precision.dtype).removeprefix("torch."),
+            info.shape,
+        )
+        for info in infos
+    )
+
+
+def _names(tensors: Sequence[TensorInfo]) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def _traced_name(exit_name: str, output: str) -> str:
+    return f"{exit_name}.{output}"
+
+
+def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Give tensors of a model new names, wherever they are written, read or described."""
+    for node in model.graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
+    for described in (*model.graph.output, *model.graph.value_info):
+        described.name = names.get(described.name, described.name)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _strip_metadata(model: onnx.ModelProto) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import edgeexit_runtime as ee
@@ -19,6 +20,7 @@ from edgeexit.cost import network_cost
 from edgeexit.errors import EdgeExitError, ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export import bundle as bundle_module
+from edgeexit.export.graphs import Graph
 from edgeexit.export.verification import require_agreement
 from edgeexit.training import Checkpoint
 
@@ -114,13 +116,12 @@ def quick_graphs(fp32_bundle: ExportedBundle, monkeypatch: pytest.MonkeyPatch) -
     assert fp32_bundle.manifest.baseline is not None
     entries["baseline"] = fp32_bundle.manifest.baseline.graph
 
-    def graph(part: object, *_: object) -> object:
-        entry = entries[part.name]  # type: ignore[attr-defined]
-        content = (fp32_bundle.folder / entry.file).read_bytes()
-        return bundle_module.Graph(part.name, content, entry.inputs, entry.outputs)  # type: ignore[attr-defined]
+    def graphs(*_: object, **__: object) -> Iterator[Graph]:
+        for name, entry in entries.items():
+            content = (fp32_bundle.folder / entry.file).read_bytes()
+            yield Graph(name, content, entry.inputs, entry.outputs)
 
-    monkeypatch.setattr(bundle_module, "stage_graph", graph)
-    monkeypatch.setattr(bundle_module, "exit_graph", graph)
+    monkeypatch.setattr(bundle_module, "export_graphs", graphs)
 
 
 @pytest.mark.usefixtures("quick_graphs")

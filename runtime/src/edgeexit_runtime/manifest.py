@@ -20,6 +20,7 @@ from edgeexit_runtime.schema import SchemaError, decode, encode
 
 __all__ = [
     "FINAL",
+    "GATE_DTYPES",
     "GATE_OUTPUTS",
     "IMAGES",
     "MANIFEST_NAME",

@@ -64,6 +64,13 @@ class Runner(ABC):
     def set_threshold(self, name: str, threshold: float) -> None:
         """Set an exit's threshold for all runs to come."""
 
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was begun.
+
+        There is nothing to wait for where a run returns when it is done.
+        """
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Free everything; the runner is of no use afterwards."""

@@ -1,0 +1,45 @@
+"""What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
+
+from edgeexit.bench.images import (
+    BenchImages,
+    images_from_dataset,
+    images_from_folder,
+    images_from_npz,
+)
+from edgeexit.bench.measure import run_bench
+from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
+from edgeexit.bench.report import (
+    BenchOptions,
+    BenchReport,
+    BundleInfo,
+    DeviceInfo,
+    Mixture,
+    MixtureExit,
+    PartTiming,
+    PathTiming,
+    load_report,
+    report_json,
+    verdict,
+)
+
+__all__ = [
+    "BenchImages",
+    "BenchOptions",
+    "BenchReport",
+    "BundleInfo",
+    "DeviceInfo",
+    "Mixture",
+    "MixtureExit",
+    "PartTiming",
+    "PathTiming",
+    "check_plot_path",
+    "images_from_dataset",
+    "images_from_folder",
+    "images_from_npz",
+    "load_report",
+    "plot_report",
+    "plot_reports",
+    "report_json",
+    "run_bench",
+    "verdict",
+]

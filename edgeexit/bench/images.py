@@ -1,0 +1,267 @@
+"""Real images to benchmark on, prepared as the bundle's manifest says.
+
+Only a seeded choice of them is read. Nothing here imports torch but a data set by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from edgeexit_runtime.manifest import Manifest
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgeexit.data import DataConfig
+
+__all__ = ["BenchImages", "images_from_dataset", "images_from_folder", "images_from_npz"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
+MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BenchImages:
+    """Images ready to run.
+
+    Attributes:
+        source: where they came from, for the report.
+        images: (N, C, H, W) float32, normalized, C-contiguous, N at least 1.
+        labels: (N,) int64; None where they are not known.
+    """
+
+    source: str
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+
+    def __post_init__(self) -> None:
+        if len(self.images) == 0:
+            raise InputError(f"{self.source}: expected at least one image, got none")
+        if self.labels is not None and len(self.labels) != len(self.images):
+            raise InputError(
+                f"{self.source}: expected a label for each of {len(self.images)} images, got "
+                f"{len(self.labels)}"
+            )
+
+
+def images_from_dataset(
+    config: DataConfig, manifest: Manifest, samples: int, seed: int
+) -> BenchImages:
+    """Choose images from the test split of a data set.
+
+    Args:
+        config: the data set; without an input size it gets the bundle's.
+        manifest: of the bundle that will run them.
+        samples: how many images at most.
+        seed: of the choice.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        DataError: the data set is missing, damaged, or of other classes.
+    """
+    from edgeexit.data import load_data  # imports torch
+
+    preprocessing = manifest.preprocessing
+    data = load_data(
+        dataclasses.replace(config, input_size=config.input_size or preprocessing.input_size)
+    )
+    if data.class_names != manifest.class_names:
+        raise DataError(
+            f"{config.name}: its {len(data.class_names)} classes are not the bundle's "
+            f"{len(manifest.class_names)}; choose the data set that the network was trained on"
+        )
+    if data.preprocessing != preprocessing:
+        raise DataError(
+            f"{config.name}: prepares images with {data.preprocessing}, the bundle expects "
+            f"{preprocessing}; choose the data set that the network was trained on"
+        )
+    split = data.splits["test"]
+    if len(split) == 0:
+        raise DataError(f"{config.name}: expected a test split with images, got an empty one")
+    chosen = [split[index] for index in _choose(len(split), samples, seed)]
+    images = np.stack([image.numpy() for image, _ in chosen])
+    return BenchImages(
+        f"{config.name} (test)", images, np.array([label for _, label in chosen], np.int64)
+    )
+
+
+def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
+    """Choose images from a folder: images in it, or class folders named as the bundle's classes.
+
+    Args:
+        folder: where to look; class folders are searched with everything below them.
+        manifest: of the bundle that will run them.
+        samples: how many images at most.
+        seed: of the choice.
+
+    Raises:
+        DataError: the folder is missing, empty or of other classes, or an image is not readable.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; expected one with images")
+    flat = sorted(path for path in folder.iterdir() if _is_image(path))
+    labelled = [] if flat else _class_folders(folder, manifest.class_names)
+    paths = flat or [path for path, _ in labelled]
+    if not paths:
+        raise DataError(
+            f"no images in {folder}; expected files that end in {', '.join(SUFFIXES)}, there or "
+            "in class folders"
+        )
+    chosen = _choose(len(paths), samples, seed)
+    pixels = np.stack([_read(paths[index], manifest.preprocessing) for index in chosen])
+    labels = np.array([labelled[index][1] for index in chosen], np.int64) if labelled else None
+    return BenchImages(str(folder), manifest.preprocessing(pixels), labels)
+
+
+def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
+    """Choose images from a NumPy archive with ``images`` and, optionally, ``labels`` (N,).
+
+    ``images`` are uint8 (N, H, W, C) of the bundle's input size, or float32 (N, C, H, W) that are
+    normalized already.
+
+    Args:
+        file: the ``.npz`` file; pickled objects in it are refused.
+        manifest: of the bundle that will run them.
+        samples: how many images at most.
+        seed: of the choice.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds arrays of another shape or dtype.
+        InputError: uint8 images are not of the bundle's input size.
+    """
+    arrays = _load_npz(file)
+    if "images" not in arrays:
+        raise DataError(f"{file}: expected an array 'images', got {', '.join(arrays) or 'none'}")
+    images = arrays["images"]
+    if images.ndim != 4 or len(images) == 0 or images.dtype not in (np.uint8, np.float32):
+        raise DataError(
+            f"{file}: images: expected uint8 (N, H, W, C) or float32 (N, C, H, W) with N above 0, "
+            f"got {images.dtype} {images.shape}"
+        )
+    labels = arrays.get("labels")
+    if labels is not None:
+        _check_labels(labels, len(images), len(manifest.class_names), file)
+    chosen = _choose(len(images), samples, seed)
+    images = images[chosen]
+    if images.dtype == np.uint8:
+        images = manifest.preprocessing(images)
+    elif images.shape[1:] != manifest.preprocessing.input_size:
+        raise DataError(
+            f"{file}: images: the bundle takes float32 (N, C, H, W) of "
+            f"{manifest.preprocessing.input_size}, got {images.shape[1:]}"
+        )
+    elif not np.isfinite(images).all():
+        raise DataError(f"{file}: images: expected finite values, got NaN or infinity")
+    return BenchImages(
+        str(file),
+        np.ascontiguousarray(images),
+        None if labels is None else labels[chosen].astype(np.int64),
+    )
+
+
+def _choose(count: int, samples: int, seed: int) -> list[int]:
+    """Return the indices of up to ``samples`` of ``count`` images, in random order."""
+    if samples < 1:
+        raise InputError(f"samples: expected 1 or more, got {samples}")
+    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:samples].tolist()
+    return chosen
+
+
+def _class_folders(folder: Path, class_names: Sequence[str]) -> list[tuple[Path, int]]:
+    """Return every image below ``folder/CLASS/`` with its label."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir() or entry.name.startswith("."):
+            continue
+        paths = sorted(path for path in entry.rglob("*") if _is_image(path))
+        if paths and entry.name not in class_names:
+            raise DataError(
+                f"{entry}: {entry.name!r} is no class of the bundle ({_some(class_names)}); name "
+                "class folders as its classes, or put the images into one folder without classes"
+            )
+        found += [(path, class_names.index(entry.name)) for path in paths]
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _read(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return an image file as (H, W, C) uint8 of the input size."""
+    from PIL import Image
+
+    channels = preprocessing.input_size[0]
+    if channels not in MODES:
+        raise InputError(
+            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                image = opened.convert(MODES[channels])
+    except Exception as error:  # each of PIL's decoders fails in its own way
+        raise DataError(
+            f"{path}: not a readable image ({type(error).__name__}); replace it or take it away"
+        ) from error
+    pixels = np.asarray(_fit(image, preprocessing), np.uint8)
+    return pixels[..., None] if channels == 1 else pixels
+
+
+def _fit(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Resize and crop as torchvision's Resize and CenterCrop do, which training uses."""
+    from PIL import Image
+
+    _, height, width = preprocessing.input_size
+    shorter = preprocessing.resize
+    if shorter is None:
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    scale_by = min(image.size)
+    resized = tuple(int(shorter * side / scale_by) for side in image.size)
+    image = image.resize((resized[0], resized[1]), Image.Resampling.BILINEAR)
+    left, top = round((resized[0] - width) / 2), round((resized[1] - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
+    try:
+        with file.open("rb") as opened:  # numpy leaves a file open that it cannot read
+            archive = np.load(opened, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("a single array")
+            return {name: archive[name] for name in ("images", "labels") if name in archive}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{file}: not a NumPy archive (.npz) of plain arrays; write it with "
+            "numpy.savez(file, images=images, labels=labels)"
+        ) from error
+
+
+def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{file}: labels: expected integers ({count},), got {labels.dtype} {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{file}: labels: expected 0 to {classes - 1}, got {labels.min()} to {labels.max()}"
+        )

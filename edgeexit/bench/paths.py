@@ -1,0 +1,120 @@
+"""Every stage, branch and forced exit path, timed beside the plain backbone on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from edgeexit_runtime import NEVER, Session
+from edgeexit_runtime.manifest import ExitEntry
+from edgeexit_runtime.timing import summarize, time_call
+from numpy.typing import NDArray
+
+from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
+from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
+
+__all__ = ["measure_paths"]
+
+PARTS = "parts"
+PATH = "path "
+LEAVE = 0.0  # no softmax value is below it
+
+
+def measure_paths(
+    chain: Session,
+    plain: Session,
+    image: NDArray[np.float32],
+    options: BenchOptions,
+    progress: Progress,
+) -> tuple[tuple[PartTiming, ...], PathTiming, tuple[PathTiming, ...]]:
+    """Return the timings of the parts, the plain backbone and the paths.
+
+    One session serves all forced paths, and a turn's untimed calls take the cost of binding the
+    exits whose thresholds changed. A session for each would keep as many copies of the weights
+    in memory and caches, which no device does.
+
+    Args:
+        chain: the bundle; its thresholds are changed.
+        plain: the bundle's plain backbone.
+        image: (1, C, H, W) float32.
+        options: how to measure.
+        progress: told how far it is.
+    """
+    exits = chain.manifest.exits
+    (baseline,) = plain.manifest.exits
+    turns = [
+        _inference_turn(plain, baseline.name, {}, image),
+        Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
+        *(
+            _inference_turn(chain, PATH + exit_.name, _forcing(chain, index), image)
+            for index, exit_ in enumerate(exits)
+        ),
+    ]
+    warm_up(turns, options, progress)
+    times = take_turns(turns, options, progress)
+    plain_ms = [ms for (ms,) in times[baseline.name]]
+    paths = tuple(
+        _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], baseline, plain_ms)
+        for exit_ in exits
+    )
+    parts = _part_timings(chain, times[PARTS])
+    return parts, _path_timing(baseline, plain_ms, baseline, plain_ms), paths
+
+
+def _forcing(chain: Session, index: int) -> dict[str, float]:
+    """Return thresholds at which everyone leaves at the exit with that index, ``final`` last."""
+    names = chain.manifest.exit_names[:-1]
+    return {name: LEAVE if number == index else NEVER for number, name in enumerate(names)}
+
+
+def _inference_turn(
+    session: Session, name: str, thresholds: dict[str, float], image: NDArray[np.float32]
+) -> Turn:
+    wait = session.runner.synchronize
+    infer = partial(session.infer, image)
+
+    def prepare() -> None:
+        session.thresholds = thresholds
+
+    return Turn(name, prepare, lambda: (time_call(infer, wait)[0],))
+
+
+def _parts(chain: Session) -> list[tuple[str, str, int]]:
+    """Return name, kind and MACs of every stage and branch in the order of execution."""
+    stages = {stage.name: stage.macs for stage in chain.manifest.stages}
+    branches = {exit_.name: exit_.branch_macs for exit_ in chain.manifest.exits}
+    return [
+        (name, "stage", stages[name]) if name in stages else (name, "branch", branches[name])
+        for name, _ in chain.manifest.graphs()
+    ]
+
+
+def _parts_call(chain: Session) -> Callable[[], tuple[float, ...]]:
+    runner, wait = chain.runner, chain.runner.synchronize
+    runs: list[Callable[[], object]] = [
+        partial(runner.run_stage if kind == "stage" else runner.run_exit, name)
+        for name, kind, _ in _parts(chain)
+    ]
+    return lambda: tuple([time_call(run, wait)[0] for run in runs])
+
+
+def _part_timings(chain: Session, times: tuple[tuple[float, ...], ...]) -> tuple[PartTiming, ...]:
+    columns = zip(*times, strict=True)
+    return tuple(
+        PartTiming(name, kind, macs, summarize(np.array(column)), column)
+        for (name, kind, macs), column in zip(_parts(chain), columns, strict=True)
+    )
+
+
+def _path_timing(
+    exit_: ExitEntry, times_ms: list[float], baseline: ExitEntry, plain_ms: list[float]
+) -> PathTiming:
+    return PathTiming(
+        name=exit_.name,
+        path_macs=exit_.path_macs,
+        ratio=float(np.median(times_ms) / np.median(plain_ms)),
+        macs_ratio=exit_.path_macs / baseline.path_macs,
+        latency=summarize(np.array(times_ms)),
+        times_ms=tuple(times_ms),
+    )

@@ -1,0 +1,266 @@
+"""What a benchmark found, as data, and what it comes to in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.timing import LatencySummary
+
+from edgeexit.errors import DataError, InputError
+
+__all__ = [
+    "BenchOptions",
+    "BenchReport",
+    "BundleInfo",
+    "DeviceInfo",
+    "Mixture",
+    "MixtureExit",
+    "PartTiming",
+    "PathTiming",
+    "load_report",
+    "report_json",
+    "verdict",
+]
+
+SCHEMA_VERSION = 1
+BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
+UNSTEADY = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """How to measure.
+
+    Attributes:
+        backend, providers, threads: as :func:`edgeexit_runtime.load` takes them.
+        rounds: how often each part and path has its turn, at most.
+        duration_s: no round starts after this many seconds of each of the two measurements
+            (parts and paths; mixture), but 10 rounds or one pass over the images are always made.
+        warm_up_s: untimed rounds go on for this many seconds, and for 10 rounds at least.
+        seed: of the order within each round.
+    """
+
+    backend: str = "auto"
+    providers: tuple[str, ...] | None = None
+    threads: int | None = None
+    rounds: int = 100
+    duration_s: float = 10.0
+    warm_up_s: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise InputError(f"rounds: expected 1 or more, got {self.rounds}")
+        if not self.duration_s > 0:
+            raise InputError(f"duration: expected seconds above 0, got {self.duration_s}")
+        if not self.warm_up_s >= 0:
+            raise InputError(f"warm-up: expected 0 seconds or more, got {self.warm_up_s}")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """Which bundle was measured."""
+
+    folder: str
+    backbone: str
+    branches: str
+    num_classes: int
+    precision: str
+    input_size: tuple[int, int, int]
+    thresholds: dict[str, float]
+    versions: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and pictures."""
+        return f"{self.backbone} {self.branches} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What it was measured on. ``threads`` is None where the backend chose their number."""
+
+    cpu: str
+    cores: int
+    system: str
+    backend_device: str
+    threads: int | None
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PartTiming:
+    """One stage or branch alone; ``kind`` is one of these two words. A time for each call."""
+
+    name: str
+    kind: str
+    macs: int
+    latency: LatencySummary
+    times_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathTiming:
+    """All that a sample goes through that leaves at one exit, forced to, or the plain backbone.
+
+    Attributes:
+        path_macs: the bracket of Eq. 5 for this exit, MACs per sample.
+        ratio: median over the plain backbone's median in the same rounds.
+        macs_ratio: what Eq. 5 says of it: path MACs over the plain backbone's.
+        times_ms: of each call.
+    """
+
+    name: str
+    path_macs: int
+    ratio: float
+    macs_ratio: float
+    latency: LatencySummary
+    times_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureExit:
+    """The images that left at one exit, as a share of all; ``latency`` is None where none did.
+
+    ``accuracy`` is of these images; None where there are none, or none with labels.
+    ``threshold`` is None for the last exit.
+    """
+
+    name: str
+    threshold: float | None
+    share: float
+    latency: LatencySummary | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Real images one by one at the bundle's thresholds, and the plain backbone on the same.
+
+    Attributes:
+        source: where the N images came from.
+        exits: one per exit in order.
+        ratio: mean over the plain backbone's mean.
+        macs_ratio: Eq. 5's average at these shares over the plain backbone's MACs.
+        accuracy, baseline_accuracy: fractions; None where the images have no labels.
+        left_at: the 0-based exit of each image.
+        times_ms, baseline_times_ms: of each pass over the images, one time per image.
+    """
+
+    source: str
+    samples: int
+    exits: tuple[MixtureExit, ...]
+    ratio: float
+    macs_ratio: float
+    latency: LatencySummary
+    baseline_latency: LatencySummary
+    accuracy: float | None
+    baseline_accuracy: float | None
+    left_at: tuple[int, ...]
+    times_ms: tuple[tuple[float, ...], ...]
+    baseline_times_ms: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
+
+    Attributes:
+        parts: stages and branches in the order of execution.
+        baseline: the plain backbone; its ratios are 1.
+        paths: every exit, forced, in order.
+        mixture: None where no images were given.
+    """
+
+    bundle: BundleInfo
+    device: DeviceInfo
+    options: BenchOptions
+    parts: tuple[PartTiming, ...]
+    baseline: PathTiming
+    paths: tuple[PathTiming, ...]
+    mixture: Mixture | None
+
+
+def report_json(report: BenchReport) -> dict[str, Any]:
+    """Return the report as JSON values: all figures, and the raw times in milliseconds."""
+    head = {"schema_version": SCHEMA_VERSION, "batch_size": 1, "verdict": verdict(report)}
+    return {**head, **encode(report)}
+
+
+def load_report(file: Path) -> BenchReport:
+    """Read a report that was written as :func:`report_json` makes it.
+
+    Raises:
+        DataError: the file is missing, no report, or of a newer edgeexit.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: cannot be read as JSON; expected a file of --json") from error
+    version = value.pop("schema_version", None) if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        raise DataError(f"{file}: not a report of 'edgeexit bench' (no schema_version)")
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"{file}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
+            "upgrade edgeexit"
+        )
+    fields = {key: item for key, item in value.items() if key not in ("batch_size", "verdict")}
+    try:
+        return decode(BenchReport, fields)
+    except SchemaError as error:
+        raise DataError(f"{file}: {error}; run the benchmark again") from error
+
+
+def verdict(report: BenchReport) -> str:
+    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it."""
+    mixture = report.mixture
+    found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
+    latency = report.baseline.latency
+    spread = latency.p90_ms / latency.min_ms
+    if spread < UNSTEADY:
+        return found
+    return (
+        f"{found} The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
+        "fastest call): something else runs on this device, measure again when it is idle."
+    )
+
+
+def _paths_verdict(report: BenchReport) -> str:
+    faster = [path.name for path in report.paths if path.ratio < 1 - BREAK_EVEN]
+    pays = (
+        f"Early exit can pay on this device for images that leave at {' or '.join(faster)}"
+        if faster
+        else "Early exit cannot pay on this device: no exit is faster than the plain backbone"
+    )
+    last = report.paths[-1]
+    off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
+    return (
+        f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
+        f"Measured against Eq. 5: {off}. No mixture was measured, because no images were given: "
+        "whether it pays on average depends on how many leave where."
+    )
+
+
+def _mixture_verdict(mixture: Mixture) -> str:
+    if mixture.ratio < 1 - BREAK_EVEN:
+        pays = "Early exit pays on this device at these thresholds"
+    elif mixture.ratio > 1 + BREAK_EVEN:
+        pays = "Early exit does not pay on this device at these thresholds"
+    else:
+        pays = "Early exit breaks even on this device at these thresholds"
+    return (
+        f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
+        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f}. Eq. 5 says "
+        f"{mixture.macs_ratio:.3f}; measured is {_off(mixture.ratio, mixture.macs_ratio)}."
+    )
+
+
+def _off(measured: float, analytic: float) -> str:
+    """Return how far a measured ratio is from Eq. 5's: ``12 % above it``."""
+    percent = 100 * (measured / analytic - 1)
+    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'} it"

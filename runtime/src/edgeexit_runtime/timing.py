@@ -1,0 +1,69 @@
+"""Timers that do not run backwards and wait for the device, and what their samples say.
+
+A timed call must end when its work is done, not when it is queued. ONNX Runtime's
+``run_with_iobinding`` returns when the provider's stream is empty, and every exit's gate comes to
+the host, so that a whole inference always waits. Where a stage alone may return earlier, its
+runner's ``synchronize`` waits for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LatencySummary", "summarize", "time_call"]
+
+Result = TypeVar("Result")
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """What a number of timed calls took, in milliseconds.
+
+    Percentiles are interpolated linearly between samples: with fewer than 100 of them, p99 says
+    little more than the slowest call.
+    """
+
+    count: int
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    min_ms: float
+
+
+def summarize(samples_ms: NDArray[np.float64]) -> LatencySummary:
+    """Summarize timed calls.
+
+    Args:
+        samples_ms: milliseconds of each call, of any shape.
+
+    Raises:
+        ValueError: there are none.
+    """
+    samples_ms = np.asarray(samples_ms, np.float64)
+    if samples_ms.size == 0:
+        raise ValueError("expected at least one timed call, got none")
+    p50, p90, p95, p99 = np.percentile(samples_ms, (50, 90, 95, 99)).tolist()
+    return LatencySummary(
+        samples_ms.size, float(samples_ms.mean()), p50, p90, p95, p99, float(samples_ms.min())
+    )
+
+
+def time_call(call: Callable[[], Result], wait: Callable[[], None]) -> tuple[float, Result]:
+    """Call, and return the milliseconds until ``wait`` found the work done, and the result.
+
+    The clock is monotonic and counts nanoseconds; reading it twice takes about 100 of them.
+    """
+    start = time.perf_counter_ns()
+    result = call()
+    wait()
+    return (time.perf_counter_ns() - start) / NS_PER_MS, result

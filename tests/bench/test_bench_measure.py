@@ -1,0 +1,245 @@
+"""Measuring a bundle: what is timed, how often, and what the figures are made of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from edgeexit_runtime.timing import summarize
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions, run_bench
+from edgeexit.bench.turns import MIN_ROUNDS, Turn, take_turns, warm_up
+from edgeexit.errors import BundleError, InputError
+
+QUICK = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
+EXITS, LABELS = [0, 1, 0, 0], [3, 4, 5, 6]
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+
+
+@pytest.fixture(autouse=True)
+def short_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+
+
+def test_without_images_every_part_and_path_is_timed(bundle: Path) -> None:
+    report = run_bench(bundle, None, QUICK)
+
+    parts = [(part.name, part.kind, part.macs) for part in report.parts]
+    assert parts == [
+        ("stage1", "stage", 300),
+        ("exit1", "branch", 50),
+        ("stage2", "stage", 600),
+        ("final", "branch", 100),
+    ]
+    assert [(path.name, path.path_macs) for path in report.paths] == [
+        ("exit1", 350),
+        ("final", 1050),
+    ]
+    assert [path.macs_ratio for path in report.paths] == [0.35, 1.05]
+    assert (report.baseline.path_macs, report.baseline.ratio, report.baseline.macs_ratio) == (
+        1000,
+        1,
+        1,
+    )
+    for timing in (*report.parts, *report.paths, report.baseline):
+        assert len(timing.times_ms) == 3 * 5  # rounds of five calls
+        assert min(timing.times_ms) > 0
+        assert timing.latency == summarize(np.array(timing.times_ms))
+    for path in report.paths:
+        assert path.ratio == path.latency.p50_ms / report.baseline.latency.p50_ms
+    assert report.mixture is None
+
+
+def test_report_names_bundle_device_and_versions(bundle: Path) -> None:
+    report = run_bench(bundle, None, QUICK)
+    assert (report.bundle.backbone, report.bundle.branches, report.bundle.precision) == (
+        "tiny",
+        "n",
+        "fp32",
+    )
+    assert report.bundle.thresholds == {"exit1": 0.5}
+    assert report.device.backend_device == "CPUExecutionProvider"
+    assert report.device.threads == 1
+    assert {"onnxruntime", "edgeexit", "edgeexit-runtime", "numpy", "python"} <= set(
+        report.device.versions
+    )
+    assert report.options == QUICK
+
+
+def test_forced_paths_leave_where_they_are_made_to(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[tuple[str, int]] = []
+    infer = ee.Session.infer
+
+    def watched(self: ee.Session, images: NDArray[np.float32]) -> ee.Predictions:
+        answer = infer(self, images)
+        left.append((self.manifest.exit_names[answer.exits[0]], len(images)))
+        return answer
+
+    monkeypatch.setattr(ee.Session, "infer", watched)
+    run_bench(bundle, None, QUICK)
+    # ten rounds of warming up, then three of one settling and five timed calls
+    calls = MIN_ROUNDS + 3 * (1 + 5)
+    assert {name: left.count((name, 1)) for name, _ in left} == dict.fromkeys(
+        ("baseline", "exit1", "final"), calls
+    )
+
+
+def test_mixture_counts_every_image_once_a_pass(bundle: Path, leaving_at: LeavingAt) -> None:
+    images = BenchImages("test", leaving_at(EXITS, LABELS), np.array(LABELS))
+    mixture = run_bench(bundle, images, QUICK).mixture
+
+    assert mixture is not None
+    assert (mixture.source, mixture.samples, mixture.left_at) == ("test", 4, tuple(EXITS))
+    chain_ms, plain_ms = np.array(mixture.times_ms), np.array(mixture.baseline_times_ms)
+    assert chain_ms.shape == plain_ms.shape == (3, 4)  # passes, images
+    assert min(chain_ms.min(), plain_ms.min()) > 0
+    assert mixture.ratio == chain_ms.mean() / plain_ms.mean()
+    assert mixture.macs_ratio == (0.75 * 350 + 0.25 * 1050) / 1000
+    assert [exit_.share for exit_ in mixture.exits] == [0.75, 0.25]
+    assert [exit_.threshold for exit_ in mixture.exits] == [0.5, None]
+    assert [exit_.accuracy for exit_ in mixture.exits] == [1, 1]
+    assert mixture.exits[1].latency == summarize(chain_ms[:, 1])
+    # the plain backbone sees nothing in images that leave at exit1, and says 0
+    assert (mixture.accuracy, mixture.baseline_accuracy) == (1, 0.25)
+
+
+def test_mixture_without_labels_and_with_an_exit_that_nobody_takes(
+    bundle: Path, leaving_at: LeavingAt
+) -> None:
+    images = BenchImages("test", leaving_at([1, 1], [0, 1]), None)
+    mixture = run_bench(bundle, images, QUICK).mixture
+    assert mixture is not None
+    assert (mixture.accuracy, mixture.baseline_accuracy) == (None, None)
+    first, last = mixture.exits
+    assert (first.share, first.latency, first.accuracy) == (0, None, None)
+    assert (last.share, last.accuracy) == (1, None)
+    assert mixture.macs_ratio == 1.05
+
+
+def test_duration_ends_the_rounds_but_not_before_the_least_number(
+    bundle: Path, leaving_at: LeavingAt
+) -> None:
+    options = BenchOptions(threads=1, rounds=1000, duration_s=1e-6, warm_up_s=0)
+    images = BenchImages("test", leaving_at(EXITS, LABELS), None)
+    report = run_bench(bundle, images, options)
+    assert report.baseline.latency.count == MIN_ROUNDS * 5
+    assert report.mixture is not None
+    assert report.mixture.latency.count == 4  # one whole pass
+
+
+def test_progress_goes_up_to_the_end_of_each_measurement(
+    bundle: Path, leaving_at: LeavingAt
+) -> None:
+    told: dict[str, list[float]] = {}
+    images = BenchImages("test", leaving_at(EXITS, LABELS), None)
+    run_bench(bundle, images, QUICK, lambda step, done: told.setdefault(step, []).append(done))
+    assert list(told) == ["warm-up", "parts and paths", "mixture"]
+    for fractions in told.values():
+        assert fractions == sorted(fractions)
+        assert 0 <= fractions[0] < fractions[-1] == 1
+
+
+def recording_turns(names: str, order: list[str]) -> list[Turn]:
+    def turn(name: str) -> Turn:
+        def call() -> tuple[float, ...]:
+            order.append(name)
+            return (float(len(order)),)
+
+        return Turn(name, lambda: order.append(f"prepare {name}"), call)
+
+    return [turn(name) for name in names]
+
+
+def test_turns_are_prepared_settled_timed_and_shuffled_by_seed() -> None:
+    def order_of(seed: int) -> list[str]:
+        order: list[str] = []
+        times = take_turns(
+            recording_turns("abc", order),
+            BenchOptions(rounds=4, seed=seed),
+            lambda step, done: None,
+        )
+        assert {name: len(calls) for name, calls in times.items()} == {"a": 20, "b": 20, "c": 20}
+        return order
+
+    order = order_of(seed=1)
+    turns = [order[start : start + 7] for start in range(0, len(order), 7)]
+    for turn in turns:  # one settling call, five timed ones
+        name = turn[-1]
+        assert turn == [f"prepare {name}", *[name] * 6]
+    rounds = ["".join(turn[-1] for turn in turns[start : start + 3]) for start in (0, 3, 6, 9)]
+    assert all(sorted(round_) == ["a", "b", "c"] for round_ in rounds)
+    assert len(set(rounds)) > 1
+    assert order_of(seed=1) == order
+    assert order_of(seed=2) != order
+
+
+def test_settling_calls_are_not_among_the_times() -> None:
+    order: list[str] = []
+    times = take_turns(recording_turns("a", order), BenchOptions(rounds=1), lambda *_: None)
+    assert times == {"a": ((3.0,), (4.0,), (5.0,), (6.0,), (7.0,))}  # prepared, settled, timed
+
+
+def test_warm_up_lasts_as_long_as_asked_for() -> None:
+    order: list[str] = []
+    told: list[float] = []
+    warm_up(
+        recording_turns("a", order),
+        BenchOptions(warm_up_s=0.05),
+        lambda step, done: told.append(done),
+    )
+    assert order.count("a") > MIN_ROUNDS  # such a round takes microseconds
+    assert told[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rounds": 0}, "rounds: expected 1 or more, got 0"),
+        ({"duration_s": 0.0}, "duration: expected seconds above 0, got 0.0"),
+        ({"warm_up_s": -1.0}, "warm-up: expected 0 seconds or more, got -1.0"),
+    ],
+)
+def test_options_that_measure_nothing(changes: dict[str, float], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        BenchOptions(**changes)  # type: ignore[arg-type]
+
+
+def test_a_bundle_without_the_plain_backbone(bundle_without_baseline: Path) -> None:
+    with pytest.raises(BundleError, match="holds no plain backbone to compare with"):
+        run_bench(bundle_without_baseline, None, QUICK)
+
+
+def test_images_of_another_size(bundle: Path) -> None:
+    images = BenchImages("test", np.zeros((2, 3, 4, 4), np.float32), None)
+    with pytest.raises(InputError, match=r"expected shape \(N, 3, 8, 8\), got \(1, 3, 4, 4\)"):
+        run_bench(bundle, images, QUICK)
+
+
+def test_a_benchmark_without_a_data_set_imports_no_torch(bundle: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
+    code = f"""
+import json, sys
+from pathlib import Path
+from edgeexit_runtime import load_manifest
+from edgeexit.bench import *
+folder, bundle = Path({str(tmp_path)!r}), Path({str(bundle)!r})
+images = images_from_npz(folder / "images.npz", load_manifest(bundle), samples=2, seed=0)
+report = run_bench(bundle, images, BenchOptions(rounds=1, warm_up_s=0))
+plot_report(report, folder / "plot.png")
+print(json.dumps("torch" in sys.modules))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) is False

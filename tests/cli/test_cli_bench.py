@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from edgeexit.bench import load_report, verdict
+from edgeexit.cli import main
+
+# the tiny bundle of the benchmark's own tests
+BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
+QUICK = ("--rounds", "2", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Three images that leave at exit1 and one that leaves at final, with labels."""
+    images = BUILDER["write_images"]([0, 1, 0, 0], [3, 4, 5, 6])
+    np.savez(tmp_path / "images.npz", images=images, labels=np.array([3, 4, 5, 6]))
+    return tmp_path / "images.npz"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def message(result: Result) -> str:
+    """Return the error as one line, after checking that it is one and that nothing was printed."""
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def rows_of(output: str) -> dict[str, list[list[str]]]:
+    """Return the cells of the printed tables' rows by their first cell."""
+    rows: dict[str, list[list[str]]] = {}
+    for line in output.splitlines():
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        if cells:
+            rows.setdefault(cells[0], []).append(cells[1:])
+    return rows
+
+
+def one_line(output: str) -> str:
+    return " ".join(output.split())
+
+
+def test_tables_show_parts_paths_and_the_mixture(
+    bundle: Path, archive: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    result = run("--engine-dir", bundle, "--npz", archive, "--json", file, *QUICK)
+
+    assert result.exit_code == 0, result.stderr
+    report = load_report(file)
+    assert report.mixture is not None
+    rows = rows_of(result.stdout)
+    (stage,) = rows["stage1"]
+    latency = report.parts[0].latency
+    numbers = [latency.p50_ms, latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.mean_ms]
+    assert stage == ["stage", "300", *(f"{number:.3f}" for number in numbers), "10"]
+    branch, path, leaving = rows["exit1"]
+    assert branch[0] == "branch"
+    assert (path[1], path[-1]) == ("0.350", f"{report.paths[0].ratio:.3f}")
+    assert leaving[:3] == ["0.5", "75.0%", "1.0000"]
+    assert rows["all"][0][:3] == ["", "", "1.0000"]
+    path, mixture = rows["plain"]
+    assert (path[1], path[-1]) == ("1.000", "1.000")
+    assert mixture[2] == "0.2500"
+    said = one_line(result.stdout)
+    assert f"measured {report.mixture.ratio:.3f}, Eq. 5 0.525" in said
+    assert one_line(verdict(report)) in said
+    assert "CPUExecutionProvider, threads per graph: 1" in said
+    assert f"onnxruntime {report.device.versions['onnxruntime']}" in said
+
+
+def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Path) -> None:
+    result = run("--engine-dir", bundle, "--rounds", "1")
+    assert result.exit_code == 0, result.stderr
+    said = one_line(result.stdout)
+    assert "No mixture was measured, because no images were given" in said
+    assert "images that leave at exit1 or" not in said.partition("Early exit")[0]
+    assert "threads per graph: the backend's choice" in said
+
+
+def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    options = ("--samples", 7, "--rounds", 1, "--json", file)
+    result = run("--engine-dir", bundle, "--dataset", "digits", *options)
+    assert result.exit_code == 0, result.stderr
+    assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
+    mixture = json.loads(file.read_text())["mixture"]
+    assert np.shape(mixture["times_ms"]) == (1, 7)
+    assert 0 <= mixture["accuracy"] <= 1
+
+
+def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("[red] photos")  # no markup
+    folder.mkdir()
+    Image.new("RGB", (30, 20)).save(folder / "a.png")
+    result = run("--engine-dir", bundle, "--images", folder, "--rounds", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "mixture: 1 images of [red] photos at the bundle's thresholds" in result.stdout
+
+
+def test_a_narrow_terminal_cuts_no_numbers_off(
+    bundle: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    monkeypatch.setattr("edgeexit.cli.bench.console", lambda: Console(width=80, markup=False))
+    result = run("--engine-dir", bundle, "--npz", archive, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    assert "…" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "new" / "bench.png"
+    result = run("--engine-dir", bundle, "--npz", archive, "--plot", plot, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert f"wrote {plot}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "expected"),
+    [
+        (
+            ("--dataset", "digits", "--images", "photos"),
+            2,
+            "give one of --dataset, --images and --npz, or none of them",
+        ),
+        (("--data-dir", "data"), 2, "--data-dir goes with --dataset"),
+        (("--dataset", "digit"), 2, "unknown data set 'digit': did you mean digits?"),
+        (("--images", "nowhere"), 1, "there is no folder nowhere; expected one with images"),
+        (("--npz", "none.npz"), 1, "none.npz: no such file; expected a NumPy archive (.npz)"),
+        (("--plot", "plot.gif"), 1, "plot.gif: expected a picture's name that ends in .png, .pdf"),
+        (("--rounds", "0"), 2, "Invalid value for '--rounds'"),
+        (("--duration", "0"), 2, "Invalid value for '--duration'"),
+        (("--providers", "NoProvider"), 1, "providers: NoProvider is not in this onnxruntime"),
+    ],
+)
+def test_options_that_do_not_fit(
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    exit_code: int,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("--engine-dir", bundle, "--json", "bench.json", *options)
+    assert result.exit_code == exit_code
+    assert expected in message(result)
+    assert list(tmp_path.iterdir()) == [bundle]
+
+
+def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
+    result = run("--engine-dir", tmp_path)
+    assert result.exit_code == 1
+    assert "no such file; expected the folder that 'edgeexit export' wrote" in message(result)
+
+
+def test_a_bundle_without_the_plain_backbone(tmp_path: Path) -> None:
+    bundle = BUILDER["write_bundle"](tmp_path / "bundle", baseline=False)
+    result = run("--engine-dir", bundle)
+    assert result.exit_code == 1
+    assert "holds no plain backbone to compare with" in message(result)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interruption_leaves_no_file(
+    bundle: Path,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException | type[BaseException],
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise raised
+
+    if raised is KeyboardInterrupt:
+        monkeypatch.setattr("edgeexit.bench.measure.measure_mixture", interrupted)
+    else:
+        monkeypatch.setattr(Path, "write_text", interrupted)
+    files = ("--json", tmp_path / "bench.json", "--plot", tmp_path / "plot.png")
+    result = run("--engine-dir", bundle, "--npz", archive, *files, *QUICK)
+    assert result.exit_code == (130 if raised is KeyboardInterrupt else 1)
+    assert "Traceback" not in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "images.npz"]
+
+
+def test_help_has_an_example() -> None:
+    assert "edgeexit bench --engine-dir out/ --dataset digits --json" in run("--help").stdout
