@@ -19,86 +19,90 @@ def gate(exits: list[int], labels: list[int]) -> GateOutputs:
     )
 
 
-def blank(count: int) -> Predictions:
-    answers = Predictions.empty(count)
-    for array in (answers.labels, answers.confidences, answers.exits):
-        array.fill(-1)
-    return answers
-
-
 def assert_answers(answers: Predictions, labels: list[int], exits: list[int]) -> None:
+    assert answers.labels.dtype == answers.exits.dtype == np.int64
+    assert answers.confidences.dtype == np.float32
     assert answers.labels.tolist() == labels
     assert answers.exits.tolist() == exits
-    confidences = [label / 100 if label >= 0 else -1 for label in labels]
-    np.testing.assert_allclose(answers.confidences, confidences)
+    np.testing.assert_allclose(answers.confidences, np.array(labels) / 100, rtol=1e-6)
 
 
 def test_samples_leave_one_by_one_over_three_exits() -> None:
-    answers = blank(5)
-    routing = Routing(answers, 0, 5)
+    routing = Routing(5)
 
     rows = routing.leave(gate([0, 1, 0, 0, 1], [10, 11, 12, 13, 14]), 0)
     assert rows is not None
     assert rows.dtype == np.int64
     assert rows.tolist() == [0, 2, 3]
-    assert_answers(answers, [-1, 11, -1, -1, 14], [-1, 0, -1, -1, 0])
 
     rows = routing.leave(gate([0, 1, 0], [20, 22, 23]), 1)
     assert rows is not None
     assert rows.tolist() == [0, 2]  # within what is left of the batch, not within the batch
-    assert_answers(answers, [-1, 11, 22, -1, 14], [-1, 0, 1, -1, 0])
 
-    routing.leave_all(gate([0, 0], [30, 33]), 2)
+    answers = routing.leave_all(gate([0, 0], [30, 33]), 2)
     assert_answers(answers, [30, 11, 22, 33, 14], [2, 0, 1, 2, 0])
 
 
-def test_nobody_leaves() -> None:
-    answers = blank(2)
-    routing = Routing(answers, 0, 2)
-    assert routing.leave(gate([0, 0], [10, 11]), 0) is None
-    assert_answers(answers, [-1, -1], [-1, -1])
-    routing.leave_all(gate([0, 0], [20, 21]), 1)
-    assert_answers(answers, [20, 21], [1, 1])
+@pytest.mark.parametrize("count", [1, 2])
+def test_nobody_leaves(count: int) -> None:
+    routing = Routing(count)
+    assert routing.leave(gate([0] * count, [10] * count), 0) is None
+    assert_answers(routing.leave_all(gate([0] * count, [20] * count), 1), [20] * count, [1] * count)
 
 
-def test_everyone_leaves_at_once() -> None:
-    answers = blank(2)
-    rows = Routing(answers, 0, 2).leave(gate([1, 1], [10, 11]), 0)
+@pytest.mark.parametrize("count", [1, 2])
+def test_everyone_leaves_at_once(count: int) -> None:
+    outputs = gate([1] * count, [10] * count)
+    routing = Routing(count)
+    rows = routing.leave(outputs, 0)
     assert rows is not None
     assert rows.dtype == np.int64
     assert len(rows) == 0
-    assert_answers(answers, [10, 11], [0, 0])
+    assert_answers(routing.leave_all(outputs, 0), [10] * count, [0] * count)
 
 
 def test_everyone_who_is_left_leaves() -> None:
-    answers = blank(3)
-    routing = Routing(answers, 0, 3)
+    routing = Routing(3)
     routing.leave(gate([0, 1, 0], [10, 11, 12]), 0)
-    rows = routing.leave(gate([1, 1], [20, 22]), 1)
+    outputs = gate([1, 1], [20, 22])
+    rows = routing.leave(outputs, 1)
     assert rows is not None
     assert len(rows) == 0
-    assert_answers(answers, [20, 11, 22], [1, 0, 1])
+    assert_answers(routing.leave_all(outputs, 1), [20, 11, 22], [1, 0, 1])
 
 
-def test_a_batch_writes_to_its_own_place() -> None:
-    answers = blank(6)
-    routing = Routing(answers, 2, 5)
-    routing.leave(gate([0, 0, 1], [10, 11, 12]), 0)
-    routing.leave_all(gate([0, 0], [20, 21]), 1)
-    assert_answers(answers, [-1, -1, 20, 21, 12, -1], [-1, -1, 1, 1, 0, -1])
+def test_the_last_who_waits_leaves_at_a_later_exit() -> None:
+    routing = Routing(2)
+    routing.leave(gate([1, 0], [10, 11]), 0)
+    assert routing.leave(gate([0], [21]), 1) is None
+    assert_answers(routing.leave_all(gate([0], [31]), 2), [10, 31], [0, 2])
 
 
 def test_answers_do_not_change_with_the_gates_buffers() -> None:
-    answers = blank(3)
-    routing = Routing(answers, 0, 3)
+    routing = Routing(3)
     outputs = gate([0, 1, 0], [10, 11, 12])
     routing.leave(outputs, 0)
     outputs.labels.fill(99)
     outputs.exits.fill(True)
     rest = gate([0, 0], [20, 22])
-    routing.leave_all(rest, 1)
+    answers = routing.leave_all(rest, 1)
     rest.labels.fill(99)
     assert_answers(answers, [20, 11, 22], [1, 0, 1])
+
+    whole = gate([1, 1], [10, 11])
+    answers = Routing(2).leave_all(whole, 0)
+    for array in (whole.labels, whole.confidences):
+        array.fill(99)
+    assert_answers(answers, [10, 11], [0, 0])
+
+
+def test_batches_are_joined_in_order() -> None:
+    parts = [
+        Routing(2).leave_all(gate([1, 1], [10, 11]), 0),
+        Routing(1).leave_all(gate([1], [12]), 1),
+    ]
+    assert_answers(Predictions.joined(parts), [10, 11, 12], [0, 0, 1])
+    assert_answers(Predictions.joined([]), [], [])
 
 
 def test_thresholds_come_back_in_the_order_of_the_exits() -> None:

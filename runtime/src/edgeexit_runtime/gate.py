@@ -8,7 +8,7 @@ runs; what is here decides what becomes of its result.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,58 +55,79 @@ class Predictions:
             np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.int64)
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Return the predictions of several batches as one, in order."""
+        if not parts:
+            return cls.empty(0)
+        return cls(
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.confidences for part in parts]),
+            np.concatenate([part.exits for part in parts]),
+        )
+
 
 class Routing:
-    """Which samples of a batch are still on their way; writes the answers of those that left.
+    """Which samples of a batch are still on their way, and the answers of those that left.
 
-    Args:
-        answers: where to write.
-        start, stop: the batch's place in ``answers``.
+    Between two runs of an engine every call of numpy costs several times what it costs in a tight
+    loop, so that the usual case, a batch that leaves as a whole, is one copy of the gate's outputs.
     """
 
-    __slots__ = ("_answers", "_waiting")
+    __slots__ = ("_answers", "_count", "_waiting")
 
-    def __init__(self, answers: Predictions, start: int, stop: int) -> None:
-        self._answers = answers
-        # positions of the samples still on their way; a slice while nobody has left, since
-        # writing through a slice copies nothing
-        self._waiting: slice | NDArray[np.intp] = slice(start, stop)
-
-    def leave_all(self, gate: GateOutputs, exit_index: int) -> None:
-        """Let everyone who is left leave here."""
-        self._write(self._waiting, gate.labels, gate.confidences, exit_index)
+    def __init__(self, count: int) -> None:
+        self._count = count
+        # both None while nobody has left and everyone waits
+        self._answers: Predictions | None = None
+        self._waiting: NDArray[np.intp] | None = None
 
     def leave(self, gate: GateOutputs, exit_index: int) -> NDArray[np.int64] | None:
         """Let those leave whom the gate lets; return the rows of those who go on.
 
         Returns:
-            Ascending row numbers within the current batch, int64, empty when everyone has left;
-            None when nobody has, and the batch stays as it is.
+            Ascending row numbers within the current batch, int64; empty when everyone would
+            leave, which :meth:`leave_all` then does; None when nobody does, and the batch stays
+            as it is.
         """
-        leaving = np.count_nonzero(gate.exits)
-        if leaving == 0:
+        leaving = gate.exits
+        if len(leaving) == 1:
+            return _NOBODY if leaving[0] else None
+        count = np.count_nonzero(leaving)
+        if count == 0:
             return None
-        if leaving == len(gate.exits):
-            self.leave_all(gate, exit_index)
+        if count == len(leaving):
             return _NOBODY
-        if isinstance(self._waiting, slice):
-            self._waiting = np.arange(self._waiting.start, self._waiting.stop)
-        where = self._waiting[gate.exits]
-        self._write(where, gate.labels[gate.exits], gate.confidences[gate.exits], exit_index)
-        rows = np.flatnonzero(~gate.exits)
+        if self._waiting is None:
+            self._waiting = np.arange(self._count)
+        if self._answers is None:
+            self._answers = Predictions.empty(self._count)
+        where = self._waiting[leaving]
+        _write(self._answers, where, gate.labels[leaving], gate.confidences[leaving], exit_index)
+        rows = np.flatnonzero(~leaving)
         self._waiting = self._waiting[rows]
         return rows.astype(np.int64, copy=False)
 
-    def _write(
-        self,
-        where: slice | NDArray[np.intp],
-        labels: NDArray[np.int32],
-        confidences: NDArray[np.float32],
-        exit_index: int,
-    ) -> None:
-        self._answers.labels[where] = labels
-        self._answers.confidences[where] = confidences
-        self._answers.exits[where] = exit_index
+    def leave_all(self, gate: GateOutputs, exit_index: int) -> Predictions:
+        """Let everyone who is left leave here; return the answers of the whole batch."""
+        if self._answers is None or self._waiting is None:
+            exits = np.empty(self._count, np.int64)
+            exits.fill(exit_index)
+            return Predictions(gate.labels.astype(np.int64), gate.confidences.copy(), exits)
+        _write(self._answers, self._waiting, gate.labels, gate.confidences, exit_index)
+        return self._answers
+
+
+def _write(
+    answers: Predictions,
+    where: NDArray[np.intp],
+    labels: NDArray[np.int32],
+    confidences: NDArray[np.float32],
+    exit_index: int,
+) -> None:
+    answers.labels[where] = labels
+    answers.confidences[where] = confidences
+    answers.exits[where] = exit_index
 
 
 _NOBODY: NDArray[np.int64] = np.empty(0, np.int64)

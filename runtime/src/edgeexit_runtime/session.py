@@ -20,6 +20,9 @@ from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["Session", "load", "load_baseline"]
 
+# Products of more numbers wake a BLAS library's threads, which then compete with the engine's.
+SMALL = 10_000
+
 
 class Session:
     """A loaded bundle, ready to classify. Made by :func:`load`.
@@ -37,6 +40,7 @@ class Session:
         self.runner = runner
         self._steps = [(exit_.stage, exit_.name) for exit_ in manifest.exits]
         self._last = len(self._steps) - 1
+        self._max_batch = manifest.max_batch
         self._shape = manifest.preprocessing.input_size
         self._thresholds = manifest.thresholds
         self._lock = threading.Lock()
@@ -89,15 +93,13 @@ class Session:
         """
         self._check(images)
         images = np.ascontiguousarray(images)
-        count = len(images)
-        answers = Predictions.empty(count)
-        step = self.manifest.max_batch
+        step = self._max_batch
         with self._lock:
             self._require_open()
-            for start in range(0, count, step):
-                stop = min(start + step, count)
-                self._route(images[start:stop], Routing(answers, start, stop))
-        return answers
+            if 0 < len(images) <= step:
+                return self._route(images)
+            starts = range(0, len(images), step)
+            return Predictions.joined([self._route(images[i : i + step]) for i in starts])
 
     def close(self) -> None:
         """Free the engines and their buffers. Closing twice does no harm."""
@@ -117,22 +119,24 @@ class Session:
     ) -> None:
         self.close()
 
-    def _route(self, images: NDArray[np.float32], routing: Routing) -> None:
+    def _route(self, images: NDArray[np.float32]) -> Predictions:
+        """Classify 1 to ``max_batch`` images."""
         runner = self.runner
+        routing = Routing(len(images))
         runner.set_images(images)
         for index, (stage, exit_) in enumerate(self._steps):
             if stage is not None:
                 runner.run_stage(stage)
             gate = runner.run_exit(exit_)
             if index == self._last:
-                routing.leave_all(gate, index)
-                return
+                break
             rows = routing.leave(gate, index)
             if rows is None:
                 continue
             if len(rows) == 0:
-                return
+                break
             runner.keep(exit_, rows)
+        return routing.leave_all(gate, index)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -146,11 +150,16 @@ class Session:
         if images.ndim != 4 or images.shape[1:] != self._shape:
             sizes = ", ".join(str(size) for size in self._shape)
             raise InputError(f"images: expected shape (N, {sizes}), got {images.shape}")
-        # a sum is one fast pass and is not finite if any value is not; it may also overflow
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = images.sum()
-        if not math.isfinite(total) and not np.isfinite(images).all():
+        if not _all_finite(images):
             raise InputError("images: expected finite values, got NaN or infinity")
+
+
+def _all_finite(images: NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite."""
+    # one pass and one call, which costs half of isfinite and all; large values overflow, though
+    if images.size <= SMALL and math.isfinite(np.vdot(images, images)):
+        return True
+    return bool(np.isfinite(images).all())
 
 
 def load(
