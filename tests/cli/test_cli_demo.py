@@ -1,0 +1,68 @@
+"""``edgeexit demo``: every step, and that a second run starts from what is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgeexit.cli import demo, main
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(demo, "_run", lines.append)
+    return lines
+
+
+def test_a_target_is_made_once(tmp_path: Path, ran: list[str]) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.touch()
+    demo._make(target, source, "tune")
+    assert ran == ["tune"]
+    target.touch()
+    demo._make(target, source, "tune")
+    assert ran == ["tune"]
+
+
+def test_a_target_older_than_its_source_is_made_again(tmp_path: Path, ran: list[str]) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    target.touch()
+    source.touch()
+    os.utime(target, (0, 0))
+    demo._make(target, source, "tune")
+    assert ran == ["tune"]
+
+
+def test_an_interrupted_training_is_resumed(tmp_path: Path, ran: list[str]) -> None:
+    folder = tmp_path / "a run"  # a space, which a command line has to quote
+    demo._train(folder, "--branches 3+1")
+    folder.mkdir()
+    (folder / "last.pt").touch()
+    demo._train(folder, "--branches 3+1")
+    assert ran[0].startswith("train --backbone resnet20")
+    assert ran[0].endswith(f"--branches 3+1 -o '{folder}'")
+    assert ran[1] == f"train --resume -o '{folder}'"
+
+
+@pytest.mark.slow
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "RECIPE", "--backbone resnet20 --dataset digits --epochs 1 --lr 0.05")
+    monkeypatch.setattr(demo, "BENCH", "--dataset digits --duration 0.1 --samples 20")
+    output = tmp_path / "demo"
+    first = CliRunner().invoke(main, ["demo", "-o", str(output)])
+    assert first.exit_code == 0, first.output
+    for word in ("Summary", "exit1", "early exit", "plain backbone", "bench.png"):
+        assert word in first.stdout
+    assert (output / "bench.png").stat().st_size > 10_000
+    made = {path: path.stat().st_mtime for path in output.rglob("*.onnx")}
+    assert len(made) == 14
+
+    second = CliRunner().invoke(main, ["demo", "-o", str(output)])
+    assert second.exit_code == 0, second.output
+    assert "is finished" in second.stderr
+    assert second.stdout.count("is there: not made again") == 5
+    assert {path: path.stat().st_mtime for path in output.rglob("*.onnx")} == made
