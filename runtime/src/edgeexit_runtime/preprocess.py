@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +55,19 @@ class Preprocessing:
             raise InputError(
                 f"images: expected shape (N, {sizes}), got {images.shape}; resize them first"
             )
-        std = np.asarray(self.std, np.float32)
-        scale = np.reciprocal(255 * std)[:, None, None]
-        offset = (np.asarray(self.mean, np.float32) / std)[:, None, None]
+        scale, offset = _scale_and_offset(self)
         result = np.empty((len(images), *self.input_size), np.float32)
         np.multiply(images.transpose(0, 3, 1, 2), scale, out=result)
         result -= offset
         return result
+
+
+@functools.lru_cache(maxsize=8)
+def _scale_and_offset(
+    preprocessing: Preprocessing,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what to multiply a uint8 value by and then subtract, (C, 1, 1) each."""
+    std = np.asarray(preprocessing.std, np.float32)
+    scale = np.reciprocal(255 * std)[:, None, None]
+    offset = (np.asarray(preprocessing.mean, np.float32) / std)[:, None, None]
+    return scale, offset
