@@ -10,12 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeexit.bench import BenchOptions, BenchReport, run_bench
+    from edgeexit.bench import (
+        BenchOptions,
+        BenchReport,
+        images_from_dataset,
+        images_from_folder,
+        images_from_npz,
+        run_bench,
+    )
     from edgeexit.cost import average_macs, network_cost
     from edgeexit.data import DataConfig, load_data, register_dataset
     from edgeexit.errors import EdgeExitError
     from edgeexit.evaluation import evaluate_adaptive, predict
-    from edgeexit.export import ExportOptions, export_bundle
+    from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
     from edgeexit.models import MultiExitNet, make_spec, register_backbone, register_branch
     from edgeexit.training import (
         Checkpoint,
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "PRECISIONS",
     "BenchOptions",
     "BenchReport",
     "Checkpoint",
@@ -37,6 +45,9 @@ __all__ = [
     "average_macs",
     "evaluate_adaptive",
     "export_bundle",
+    "images_from_dataset",
+    "images_from_folder",
+    "images_from_npz",
     "load_checkpoint",
     "load_data",
     "make_spec",
@@ -51,12 +62,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "edgeexit.bench": ("BenchOptions", "BenchReport", "run_bench"),
+    "edgeexit.bench": (
+        "BenchOptions",
+        "BenchReport",
+        "images_from_dataset",
+        "images_from_folder",
+        "images_from_npz",
+        "run_bench",
+    ),
     "edgeexit.cost": ("average_macs", "network_cost"),
     "edgeexit.data": ("DataConfig", "load_data", "register_dataset"),
     "edgeexit.errors": ("EdgeExitError",),
     "edgeexit.evaluation": ("evaluate_adaptive", "predict"),
-    "edgeexit.export": ("ExportOptions", "export_bundle"),
+    "edgeexit.export": ("PRECISIONS", "ExportOptions", "export_bundle"),
     "edgeexit.models": ("MultiExitNet", "make_spec", "register_backbone", "register_branch"),
     "edgeexit.training": (
         "Checkpoint",

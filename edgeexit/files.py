@@ -78,11 +78,12 @@ def _put_in_place(new: Path, target: Path) -> None:
         new.rename(target)
         return
     old = new.with_name(f"{new.name}.old")
-    target.rename(old)
     try:
+        target.rename(old)
         new.rename(target)
-    except BaseException:  # Ctrl-C as well: what stood there must come back
-        old.rename(target)
+    except BaseException:  # Ctrl-C as well, wherever it strikes: what stood there must come back
+        if not target.exists():
+            old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

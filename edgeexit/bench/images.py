@@ -6,7 +6,7 @@ Only a seeded choice of them is read. Nothing here imports torch but a data set 
 from __future__ import annotations
 
 import dataclasses
-import warnings
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
+from edgeexit.images import read_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -205,22 +206,12 @@ def _is_image(path: Path) -> bool:
 
 def _read(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return an image file as (H, W, C) uint8 of the input size."""
-    from PIL import Image
-
     channels = preprocessing.input_size[0]
     if channels not in MODES:
         raise InputError(
             f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                image = opened.convert(MODES[channels])
-    except Exception as error:  # each of PIL's decoders fails in its own way
-        raise DataError(
-            f"{path}: not a readable image ({type(error).__name__}); replace it or take it away"
-        ) from error
+    image = read_image(path, MODES[channels])
     pixels = np.asarray(_fit(image, preprocessing), np.uint8)
     return pixels[..., None] if channels == 1 else pixels
 
@@ -248,12 +239,29 @@ def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
             archive = np.load(opened, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("a single array")
-            return {name: archive[name] for name in ("images", "labels") if name in archive}
+            names = [name for name in ("images", "labels") if name in archive]
+            for name in names:
+                _check_size(archive.zip, f"{name}.npy")
+            return {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{file}: not a NumPy archive (.npz) of plain arrays; write it with "
             "numpy.savez(file, images=images, labels=labels)"
         ) from error
+
+
+def _check_size(archive: zipfile.ZipFile, member: str) -> None:
+    """Raise ValueError where an array's header promises more than the archive holds."""
+    with archive.open(member) as opened:
+        version = np.lib.format.read_magic(opened)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(opened)
+    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
+        raise ValueError(f"{member} is shorter than its header says")
 
 
 def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:

@@ -7,7 +7,6 @@ class folders is split 80/10/10. Processing is the paper's for ImageNet (Section
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import torchvision
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
@@ -25,23 +23,12 @@ from edgeexit.data.registry import register_dataset
 from edgeexit.data.splits import stratified_split
 from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError
+from edgeexit.images import read_image
 
 INPUT_SIZE = (3, 224, 224)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIZE_RATIO = 256 / 224
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
-
-
-class ImageError(DataError):
-    """An image file cannot be read.
-
-    A loader's worker process hands an error on with its traceback written into the message; the
-    constructor takes the message back out, so that it stays one line.
-    """
-
-    def __init__(self, message: str) -> None:
-        last = message.rstrip().rpartition("\n")[2]
-        super().__init__(last.removeprefix(f"{__name__}.{type(self).__name__}: "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +53,7 @@ class ImageFiles(ImageDataset):
         return len(self.files.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.transform(_read_image(self.files.paths[index])), self.files.labels[index]
+        return self.transform(read_image(self.files.paths[index], "RGB")), self.files.labels[index]
 
 
 @register_dataset
@@ -164,27 +151,3 @@ def _class_folders(folder: Path) -> tuple[tuple[str, ...], _Files]:
             f"in {', '.join(torchvision.datasets.folder.IMG_EXTENSIONS)}"
         )
     return tuple(class_names), files
-
-
-def _read_image(path: str) -> Image.Image:
-    """Return the image in a file as RGB.
-
-    Raises:
-        ImageError: it is no image, is damaged, or is so large that it may be meant to fill the
-            memory.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                rgb: Image.Image = image.convert("RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{path}: the image has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller or "
-            "take it away"
-        ) from error
-    except Exception as error:  # each of PIL's decoders fails in its own way
-        raise ImageError(
-            f"{path}: not a readable image ({type(error).__name__}); replace it or take it away"
-        ) from error
-    return rgb

@@ -20,13 +20,14 @@ from edgeexit_runtime.manifest import (
     Manifest,
     ModelInfo,
     StageEntry,
+    load_manifest,
     manifest_json,
 )
 from edgeexit_runtime.schema import encode
 from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, network_cost
-from edgeexit.errors import ExportError
+from edgeexit.errors import BundleError, ExportError
 from edgeexit.export.graphs import Graph, export_graphs
 from edgeexit.export.precision import Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
@@ -124,10 +125,27 @@ def export_bundle(
 
 def _check_output(output: Path) -> None:
     """Only a bundle is ever replaced: nothing else of the user's may be lost."""
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
-        raise ExportError(f"{output}: holds other files and no bundle; choose another folder")
-    if output.exists() and not output.is_dir():
+    if not output.exists():
+        return
+    if not output.is_dir():
         raise ExportError(f"{output}: is a file, expected a folder; choose another name")
+    found = {entry.name for entry in output.iterdir()}
+    try:
+        manifest = load_manifest(output) if found else None
+    except BundleError as error:
+        raise ExportError(
+            f"{output}: holds other files and no bundle; choose another folder"
+        ) from error
+    if manifest is None:
+        return
+    known = {MANIFEST_NAME, *(graph.file for _, graph in manifest.graphs())}
+    if manifest.baseline is not None:
+        known.add(manifest.baseline.graph.file)
+    foreign = sorted(found - known)
+    if foreign:
+        raise ExportError(
+            f"{output}: holds {foreign[0]} besides a bundle, which would be lost; move it elsewhere"
+        )
 
 
 def _manifest(
@@ -180,15 +198,15 @@ def _manifest(
 
 
 def _write(graph: Graph, folder: Path) -> GraphEntry:
-    file = f"{graph.name}.onnx"
-    (folder / file).write_bytes(graph.content)
-    return GraphEntry(
-        file=file,
+    entry = GraphEntry(  # checks that the name points nowhere else
+        file=f"{graph.name}.onnx",
         sha256=hashlib.sha256(graph.content).hexdigest(),
         size_bytes=len(graph.content),
         inputs=graph.inputs,
         outputs=graph.outputs,
     )
+    (folder / entry.file).write_bytes(graph.content)
+    return entry
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
@@ -73,17 +74,17 @@ def verify_bundle(
     reference = _network_logits(net, samples)
     providers = ["CPUExecutionProvider"]
     with ee.load(folder, providers=providers) as session:
-        logits = _bundle_logits(session, samples)
+        answers = _bundle_answers(session, samples)
         routed = session.infer(samples)
         versions = session.runner.versions
         thresholds = {**session.thresholds, session.manifest.exit_names[-1]: 0.0}
     expected = _leaving(reference, thresholds)
     exits = [
-        _agreement(name, logits[name], reference[name], thresholds[name]) for name in reference
+        _agreement(name, answers[name], reference[name], thresholds[name]) for name in reference
     ]
     if session.manifest.baseline is not None:
         with ee.load_baseline(folder, providers=providers) as session:
-            (alone,) = _bundle_logits(session, samples).values()
+            (alone,) = _bundle_answers(session, samples).values()
         exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0))
     same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
     return Verification(
@@ -127,34 +128,45 @@ def _network_logits(
     return {name: torch.cat([b[name] for b in batches]).numpy() for name in net.spec.exit_names}
 
 
-def _bundle_logits(
-    session: ee.Session, samples: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
-    """Return every exit's logits for all samples, nobody leaving before the end."""
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """All that an exit's graph gives for N samples, as the graph itself computed it."""
+
+    logits: NDArray[np.float32]  # (N, K)
+    labels: NDArray[np.int32]  # (N,)
+    leaves: NDArray[np.bool_]  # (N,)
+
+
+def _bundle_answers(session: ee.Session, samples: NDArray[np.float32]) -> dict[str, _Answers]:
+    """Return every exit's answers to all samples, nobody leaving before the end."""
     runner, exits = session.runner, session.manifest.exits
-    collected: dict[str, list[NDArray[np.float32]]] = {exit_.name: [] for exit_ in exits}
+    collected: dict[str, list[tuple[NDArray[Any], ...]]] = {exit_.name: [] for exit_ in exits}
     for part in _batches(len(samples), session.manifest.max_batch):
         runner.set_images(np.ascontiguousarray(samples[part]))
         for exit_ in exits:
             if exit_.stage is not None:
                 runner.run_stage(exit_.stage)
-            runner.run_exit(exit_.name)
-            collected[exit_.name].append(runner.logits(exit_.name))
-    return {name: np.concatenate(parts) for name, parts in collected.items()}
+            gate = runner.run_exit(exit_.name)  # views, which its next run overwrites
+            collected[exit_.name].append(
+                (runner.logits(exit_.name), gate.labels.copy(), gate.exits.copy())
+            )
+    return {
+        name: _Answers(*map(np.concatenate, zip(*parts, strict=True)))
+        for name, parts in collected.items()
+    }
 
 
 def _agreement(
-    name: str, got: NDArray[np.float32], expected: NDArray[np.float32], threshold: float
+    name: str, got: _Answers, expected: NDArray[np.float32], threshold: float
 ) -> ExitAgreement:
-    difference = float(np.abs(got - expected).max())
-    decisions = _confidence(got) >= np.float32(threshold)
-    expected_decisions = _confidence(expected) >= np.float32(threshold)
+    difference = float(np.abs(got.logits - expected).max())
+    leaves = _confidence(expected) >= np.float32(threshold)
     return ExitAgreement(
         name,
         difference,
         difference / float(np.abs(expected).max()),
-        float((got.argmax(1) == expected.argmax(1)).mean()),
-        float((decisions == expected_decisions).mean()),
+        float((got.labels == expected.argmax(1)).mean()),
+        float((got.leaves == leaves).mean()),
     )
 
 

@@ -36,6 +36,7 @@ class MultiExitNet(nn.Module):
         self.features = self._feature_infos()
         self.branches = nn.ModuleDict()
         sites = [self._stage_outputs(exit_.stage) for exit_ in spec.exits]
+        self._check_order()
         for exit_, inputs in zip(spec.exits, sites, strict=True):
             site = BranchSite(inputs, last=sites[-1][-1], num_classes=spec.num_classes)
             self.branches[exit_.name] = create_branch(exit_.branch, site)
@@ -59,6 +60,16 @@ class MultiExitNet(nn.Module):
                 f"{', '.join(stages)}"
             )
         return tuple(self.features[name] for name in stages[stage].outputs)
+
+    def _check_order(self) -> None:
+        """Exits and stages are paired in order, and ``final`` alone sits behind the last."""
+        stages = [name for name, _ in self.backbone.named_stages()]
+        asked = [exit_.stage for exit_ in self.spec.exits]
+        if asked != [stage for stage in stages[:-1] if stage in asked]:
+            raise SpecError(
+                f"exits behind {', '.join(asked)}: expected different stages in the order of "
+                f"{self.spec.backbone}, of {', '.join(stages[:-1])}"
+            )
 
     def _feature_infos(self) -> dict[str, FeatureInfo]:
         spec = self.spec

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["FINAL", "ExitSpec", "FeatureInfo", "ModelSpec"]
 
 FINAL = "final"
 """Name of the last exit, the backbone's own classifier."""
+
+# A name becomes that of a module, of tensors and of a file of the bundle.
+EXIT_NAME = re.compile(r"exit[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class ExitSpec:
     stage: str
     branch: str
 
+    def __post_init__(self) -> None:
+        if not EXIT_NAME.fullmatch(self.name):
+            raise ValueError(f"name: expected exit1, exit2 and so on, got {self.name!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -44,6 +52,13 @@ class ModelSpec:
     num_classes: int
     input_size: tuple[int, int, int]
     exits: tuple[ExitSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = self.exit_names
+        if len(set(names)) != len(names):
+            raise ValueError(f"exits: expected different names, got {', '.join(names)}")
+        if self.num_classes < 2:
+            raise ValueError(f"num_classes: expected 2 or more, got {self.num_classes}")
 
     @property
     def exit_names(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ The file is torch's zip format with plain values and tensors alone, so that it l
 from __future__ import annotations
 
 import io
-import math
 import textwrap
 import typing
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.schema import SchemaError, decode, encode
 from torch import Tensor
@@ -73,8 +73,8 @@ class Checkpoint:
                 f"thresholds: expected one for each of {list(branches)}, got "
                 f"{list(self.thresholds)}"
             )
-        if not all(math.isfinite(value) for value in self.thresholds.values()):
-            raise ValueError(f"thresholds: expected finite numbers, got {self.thresholds}")
+        if not all(0 <= value <= NEVER for value in self.thresholds.values()):
+            raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
         if len(self.class_names) != self.spec.num_classes:
             raise ValueError(
                 f"class_names: expected {self.spec.num_classes}, got {len(self.class_names)}"
@@ -92,9 +92,14 @@ class Checkpoint:
             CheckpointError: the weights are not those of the network.
             UnknownNameError, SpecError: this version cannot build the network.
         """
-        net = MultiExitNet(self.spec)
+        with torch.device("meta"):  # a file that names a huge network must not take its memory
+            net = MultiExitNet(self.spec)
+        weights = {  # copies: to train the network must not change the checkpoint
+            name: value.clone().float() if value.is_floating_point() else value.clone()
+            for name, value in self.weights.items()
+        }
         try:
-            net.load_state_dict(self.weights)
+            net.load_state_dict(weights, assign=True)
         except RuntimeError as error:  # one line per weight below the first
             first = (str(error).splitlines()[1:2] or [str(error)])[0]
             raise CheckpointError(
@@ -194,9 +199,17 @@ def _check_container(path: Path) -> None:
             f"{path}: could not read the checkpoint ({error.strerror}); give the path of a ckpt.pt "
             "that 'edgeexit train' wrote"
         ) from error
-    if not start or (start == _ZIP_START and not zipfile.is_zipfile(path)):
-        raise CheckpointError(f"{path}: the checkpoint is truncated; train or copy it again")
-    if start != _ZIP_START:
+    if start and start != _ZIP_START:
+        raise _foreign(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint is truncated; train or copy it again"
+        ) from error
+    # torch stores its tensors as they are: what is packed could be of any size
+    if any(member.file_size > member.compress_size for member in members):
         raise _foreign(path)
 
 

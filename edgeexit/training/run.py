@@ -75,7 +75,7 @@ class RunFolder:
 
     def check_unused(self) -> None:
         """Raise TrainingError where the folder already holds a run."""
-        if self.last.exists():
+        if self.last.exists() or self.best.exists():
             raise TrainingError(
                 f"{self.path} holds a run: continue it with --resume or choose another -o"
             )

@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import edgeexit_runtime as ee
@@ -20,6 +20,7 @@ from edgeexit.cost import network_cost
 from edgeexit.errors import EdgeExitError, ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export import bundle as bundle_module
+from edgeexit.export import graphs as graphs_module
 from edgeexit.export.graphs import Graph
 from edgeexit.export.verification import require_agreement
 from edgeexit.training import Checkpoint
@@ -165,6 +166,47 @@ def test_only_bundles_are_replaced(
     with pytest.raises(ExportError, match="is a file, expected a folder"):
         export_bundle(checkpoint, tmp_path / "thesis.tex", FP32, samples, "noise")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.usefixtures("quick_graphs")
+def test_files_beside_a_bundle_are_not_lost(
+    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    export_bundle(checkpoint, output, FP32, samples, "noise")
+    (output / "bench.json").write_text("{}")
+    with pytest.raises(ExportError, match=r"holds bench\.json besides a bundle"):
+        export_bundle(checkpoint, output, FP32, samples, "noise")
+    assert (output / "bench.json").exists()
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(ExportError, match="holds other files and no bundle"):
+        export_bundle(checkpoint, app, FP32, samples, "noise")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda z, c, k, t: (z, c, k, c < t), "^exit1: only"),
+        (lambda z, c, k, t: (z, c, (k + 1) % 5, c >= t), "^exit1: only 0.00%"),
+    ],
+)
+def test_a_wrong_gate_is_found_out(
+    wrong: Callable[..., tuple[torch.Tensor, ...]],
+    message: str,
+    checkpoint: Checkpoint,
+    samples: NDArray[np.float32],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gate(logits: torch.Tensor, threshold: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        confidence, label = logits.float().softmax(dim=1).max(dim=1)
+        return wrong(logits.float() + 0, confidence, label.int(), threshold)
+
+    monkeypatch.setattr(graphs_module, "_gate", gate)
+    with pytest.raises(ExportError, match=message):
+        export_bundle(checkpoint, tmp_path / "out", FP32, samples, "noise")
 
 
 def test_options_out_of_range() -> None:

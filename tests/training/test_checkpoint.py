@@ -14,7 +14,7 @@ from edgeexit_runtime.preprocess import Preprocessing
 
 from edgeexit.data import DataConfig
 from edgeexit.errors import CheckpointError
-from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.models import ExitSpec, MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, load_checkpoint, save_checkpoint
 from edgeexit.training.checkpoint import FORMAT_VERSION
 
@@ -175,3 +175,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(
         save_checkpoint(path, replace(checkpoint, class_names=("c", "d")))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["ckpt.pt"]
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil", "../evil", "exit1.logits", "final", "exit0"])
+def test_exit_names_that_are_no_names_of_exits(name: str) -> None:
+    with pytest.raises(ValueError, match="name: expected exit1, exit2 and so on"):
+        ExitSpec(name, "stage1", "1")
+
+
+def test_a_packed_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ckpt.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 100_000)
+    with pytest.raises(CheckpointError, match="not a checkpoint of edgeexit"):
+        load_checkpoint(path)

@@ -12,6 +12,8 @@ from edgeexit_runtime.errors import InputError
 
 __all__ = ["Preprocessing"]
 
+MAX_RESIZE = 16_384
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -36,6 +38,8 @@ class Preprocessing:
                 f"expected an input size and one mean and std for each of its {channels} "
                 f"channels, got {self.input_size}, {len(self.mean)} and {len(self.std)}"
             )
+        if self.resize is not None and not 1 <= self.resize <= MAX_RESIZE:
+            raise ValueError(f"expected resize from 1 to {MAX_RESIZE} pixels, got {self.resize}")
         if min(self.std) <= 0:
             raise ValueError(f"expected std above 0, got {self.std}")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
 from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
 
@@ -54,7 +54,8 @@ class OnnxRuntimeRunner(Runner):
             gated = name not in stages
             session = opener.open_graph(entry, bundle.read(entry), gated=gated)
             self._graphs[name] = _Graph(name, session, entry, gated)
-        self.device = opener.started_provider(session)  # the same for all
+        first = next(iter(self._graphs.values()))
+        self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
         self._device = ("cuda", 0) if on_gpu else HOST
         self.threads = threads
@@ -78,7 +79,12 @@ class OnnxRuntimeRunner(Runner):
         self._images = _NO_IMAGES
         self._count = 0
         self._capacity = 0
-        self._reserve(1)
+        try:
+            self._reserve(1)
+        except (MemoryError, RuntimeError) as error:
+            raise BackendError(
+                f"the features of one image do not fit into this device's memory: {error}"
+            ) from error
 
     def set_images(self, images: NDArray[np.float32]) -> None:
         count = len(images)
