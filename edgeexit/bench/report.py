@@ -57,6 +57,8 @@ class BenchOptions:
             raise InputError(f"rounds: expected 1 or more, got {self.rounds}")
         if not self.duration_s > 0:
             raise InputError(f"duration: expected seconds above 0, got {self.duration_s}")
+        if self.seed < 0:
+            raise InputError(f"seed: expected 0 or more, got {self.seed}")
         if not self.warm_up_s >= 0:
             raise InputError(f"warm-up: expected 0 seconds or more, got {self.warm_up_s}")
 
@@ -219,7 +221,13 @@ def load_report(file: Path) -> BenchReport:
 def verdict(report: BenchReport) -> str:
     """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it."""
     mixture = report.mixture
-    found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
+    if len(report.paths) == 1:
+        found = (
+            "This network has no branches, so that nothing leaves early; its parts take "
+            f"{report.paths[0].ratio:.2f} times the backbone as one graph."
+        )
+    else:
+        found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
     latency = report.baseline.latency
     spread = latency.p90_ms / latency.min_ms
     if spread < UNSTEADY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 
 import click
@@ -51,6 +52,12 @@ class LazyGroup(click.Group):
             raise _Explained(_InterruptedError("interrupted; no file is half-written")) from error
         except ModuleNotFoundError as error:
             raise click.ClickException(_missing_module(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+                raise  # a closed pipe among them, which click ends quietly
+            raise click.ClickException(
+                f"could not write the output: {error.strerror}; free space or send it elsewhere"
+            ) from error
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:

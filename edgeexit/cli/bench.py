@@ -32,6 +32,7 @@ LATENCIES = ("p50", "p90", "p95", "p99", "mean")
 )
 @click.option("--dataset", metavar="NAME", help="Run the test images of a data set.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data set's files.")
+@click.option("--download", is_flag=True, help="Fetch the data set where it is missing.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -72,7 +73,13 @@ LATENCIES = ("p50", "p90", "p95", "p99", "mean")
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always made.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the choice and order of images.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of the choice and order of images.",
+)
 @click.option(
     "--json",
     "json_file",
@@ -89,6 +96,7 @@ def command(
     engine_dir: Path,
     dataset: str | None,
     data_dir: str | None,
+    download: bool,
     images: Path | None,
     npz: Path | None,
     samples: int,
@@ -127,8 +135,8 @@ def command(
 
     if sum(source is not None for source in (dataset, images, npz)) > 1:
         raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
-    if data_dir is not None and dataset is None:
-        raise click.UsageError("--data-dir goes with --dataset")
+    if (data_dir is not None or download) and dataset is None:
+        raise click.UsageError("--data-dir and --download go with --dataset")
     if plot_file is not None:
         check_plot_path(plot_file)
     options = BenchOptions(
@@ -144,7 +152,9 @@ def command(
     if dataset is not None:
         from edgeexit.data import DataConfig  # imports torch
 
-        chosen = images_from_dataset(DataConfig(dataset, data_dir), manifest, samples, seed)
+        chosen = images_from_dataset(
+            DataConfig(dataset, data_dir, download=download), manifest, samples, seed
+        )
     elif images is not None:
         chosen = images_from_folder(images, manifest, samples, seed)
     elif npz is not None:

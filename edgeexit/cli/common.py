@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,9 @@ def console() -> Console:
     """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+    # a table in a narrower terminal would lose digits
+    return Console(width=max(100, width), highlight=False, markup=False)
 
 
 def status_console() -> Console:

@@ -122,13 +122,16 @@ def predict_split(
     net: nn.Module, data: ImageData, split: str, options: SampleOptions
 ) -> ExitPredictions:
     """Run every exit on every sample of a split, with a progress bar on stderr."""
+    import numpy as np
+
     from edgeexit.devices import resolve_device
+    from edgeexit.errors import CheckpointError
     from edgeexit.evaluation import predict
 
     dataset = data.splits[split]
     with progress_bar() as bar:
         task = bar.add_task(split, total=len(dataset))
-        return predict(
+        predictions = predict(
             net,
             dataset,
             batch_size=options.batch_size,
@@ -136,6 +139,11 @@ def predict_split(
             workers=options.workers,
             progress=lambda done: bar.update(task, completed=done),
         )
+    if np.isnan(predictions.confidences).any():
+        raise CheckpointError(
+            "the network answers NaN: its weights are damaged, train or copy the checkpoint again"
+        )
+    return predictions
 
 
 def _add(command: Command, *options: Callable[[Command], Command]) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,12 @@ def require_agreement(verification: Verification) -> None:
                 f"and decision of the FP32 network, expected {verification.min_agreement:.2%}; "
                 "export in a higher precision or lower --min-agreement"
             )
-        if not exit_.relative_logit_difference <= verification.max_logit_error:
+        if not math.isfinite(exit_.relative_logit_difference):
+            raise ExportError(
+                f"{exit_.name}: logits are infinite or NaN; check the network with 'edgeexit "
+                "eval', or export in a higher precision"
+            )
+        if exit_.relative_logit_difference > verification.max_logit_error:
             raise ExportError(
                 f"{exit_.name}: logits differ by {exit_.relative_logit_difference:.2g} of the "
                 f"largest, expected at most {verification.max_logit_error:.2g}; export in a higher "

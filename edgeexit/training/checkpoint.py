@@ -203,14 +203,19 @@ def _check_container(path: Path) -> None:
         raise _foreign(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            # torch stores its tensors as they are: what is packed could be of any size
+            stored = all(m.file_size <= m.compress_size for m in archive.infolist())
+            damaged = archive.testzip() if stored else None  # torch compares no checksums
     except zipfile.BadZipFile as error:
         raise CheckpointError(
             f"{path}: the checkpoint is truncated; train or copy it again"
         ) from error
-    # torch stores its tensors as they are: what is packed could be of any size
-    if any(member.file_size > member.compress_size for member in members):
+    if not stored:
         raise _foreign(path)
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged ({damaged}); train or copy it again"
+        )
 
 
 def _foreign(path: Path) -> CheckpointError:

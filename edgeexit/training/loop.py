@@ -13,7 +13,7 @@ from edgeexit_runtime.schema import encode
 
 from edgeexit.data import ImageData, load_data
 from edgeexit.devices import resolve_device
-from edgeexit.errors import TrainingError
+from edgeexit.errors import TrainingError, WriteError
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.metrics import EpochRecord, best_record
@@ -167,6 +167,8 @@ def _run(
                 on_epoch(record)
     except KeyboardInterrupt:
         raise InterruptedRunError(f"interrupted: {_kept(folder, history)}") from None
+    except WriteError as error:
+        raise WriteError(f"{error}; {_kept(folder, history)}") from error
     except DivergedError as error:
         raise TrainingError(f"{error}; {_kept(folder, history, resumable=False)}") from error
     return history

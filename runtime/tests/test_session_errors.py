@@ -89,7 +89,7 @@ def test_thresholds_that_do_not_fit_change_nothing(
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_threads_below_one(bundle: Path, threads: int) -> None:
-    message = f"threads: expected 1 or more, got {threads}"
+    message = f"threads: expected a whole number above 0, got {threads}"
     for load in (ee.load, ee.load_baseline):
         with pytest.raises(ee.InputError, match=f"^{re.escape(message)}$"):
             load(bundle, threads=threads)

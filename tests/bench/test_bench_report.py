@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -260,3 +261,9 @@ def test_cpu_model_from_cpuinfo_or_the_board(tmp_path: Path) -> None:
     assert cpu_model(cpuinfo, board) == "NVIDIA Jetson Orin Nano"
     assert cpu_model(tmp_path / "none", tmp_path / "none") != ""
     assert cores_available() >= 1
+
+
+def test_verdict_on_a_plain_backbone() -> None:
+    branched = report_with(PATHS, None)
+    said = verdict(replace(branched, paths=branched.paths[-1:]))
+    assert said.startswith("This network has no branches, so that nothing leaves early")

@@ -148,7 +148,7 @@ def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
             2,
             "give one of --dataset, --images and --npz, or none of them",
         ),
-        (("--data-dir", "data"), 2, "--data-dir goes with --dataset"),
+        (("--data-dir", "data"), 2, "--data-dir and --download go with --dataset"),
         (("--dataset", "digit"), 2, "unknown data set 'digit': did you mean digits?"),
         (("--images", "nowhere"), 1, "there is no folder nowhere; expected one with images"),
         (("--npz", "none.npz"), 1, "none.npz: no such file; expected a NumPy archive (.npz)"),

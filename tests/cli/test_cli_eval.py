@@ -180,3 +180,13 @@ def test_another_data_set_gets_the_networks_input_size_and_the_options(
 def test_help_has_an_example() -> None:
     result = run("--help")
     assert "edgeexit eval run/ckpt.pt --thresholds 0.6,0.7" in result.stdout
+
+
+def test_weights_that_are_not_numbers(checkpoint: Path, tmp_path: Path) -> None:
+    loaded = load_checkpoint(checkpoint)
+    weights = {name: value * float("nan") for name, value in loaded.weights.items()}
+    integers = {name: loaded.weights[name] for name in weights if "num_batches" in name}
+    save_checkpoint(tmp_path / "nan.pt", replace(loaded, weights={**weights, **integers}))
+    result = run(tmp_path / "nan.pt")
+    assert result.exit_code == 1
+    assert "the network answers NaN: its weights are damaged" in message(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 
 import click
@@ -144,3 +145,12 @@ def test_macs_are_printed_as_the_paper_rounds_them(macs: int, expected: str) -> 
 def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"name": "exit1"})
     assert capsys.readouterr().out == '{\n  "name": "exit1"\n}\n'
+
+
+def test_output_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(OSError(errno.ENOSPC, "No space left on device"), monkeypatch)
+    assert result.exit_code == 1
+    expected = (
+        "could not write the output: No space left on device; free space or send it elsewhere"
+    )
+    assert result.stderr.strip() == f"Error: {expected}"

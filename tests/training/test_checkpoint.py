@@ -189,3 +189,16 @@ def test_a_packed_checkpoint_is_refused(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", b"\0" * 100_000)
     with pytest.raises(CheckpointError, match="not a checkpoint of edgeexit"):
         load_checkpoint(path)
+
+
+def test_changed_bytes_are_found_out(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "ckpt.pt"
+    save_checkpoint(path, checkpoint)
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    content = bytearray(path.read_bytes())
+    middle = largest.header_offset + largest.file_size // 2
+    content[middle : middle + 8] = bytes(byte ^ 0xFF for byte in content[middle : middle + 8])
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        load_checkpoint(path)

@@ -199,6 +199,6 @@ def load_baseline(
 def _open(
     bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
 ) -> Session:
-    if threads is not None and threads < 1:
-        raise InputError(f"threads: expected 1 or more, got {threads}")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads: expected a whole number above 0, got {threads!r}")
     return Session(bundle.manifest, open_runner(backend, bundle, providers, threads))
