@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from edgeexit_runtime.manifest import IMAGES
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -12,9 +13,6 @@ from edgeexit.models.mode import evaluating
 from edgeexit.models.spec import FeatureInfo
 
 __all__ = ["IMAGES", "Backbone", "Stage", "chained", "feature_infos"]
-
-IMAGES = "images"
-"""Name of the network's input tensor."""
 
 
 class Stage(nn.Module):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["FINAL", "ExitSpec", "FeatureInfo", "ModelSpec"]
+from edgeexit_runtime.manifest import FINAL
 
-FINAL = "final"
-"""Name of the last exit, the backbone's own classifier."""
+__all__ = ["FINAL", "ExitSpec", "FeatureInfo", "ModelSpec"]
 
 # A name becomes that of a module, of tensors and of a file of the bundle.
 EXIT_NAME = re.compile(r"exit[1-9][0-9]*")

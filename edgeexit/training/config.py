@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 from edgeexit.data.config import DataConfig
+from edgeexit.devices import DEVICES
 
 __all__ = ["TrainConfig"]
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
