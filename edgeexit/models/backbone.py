@@ -18,8 +18,8 @@ __all__ = ["IMAGES", "Backbone", "Stage", "chained", "feature_infos"]
 class Stage(nn.Module):
     """A stretch of the backbone that reads and writes tensors by name.
 
-    One tensor goes in and out of the usual stage; a multi-scale network has several. A stage
-    knows nothing of the branch at its end.
+    One tensor goes in and out of the usual stage; a multi-scale network has several, of which
+    the last is what a branch at the stage's end reads. The stage knows nothing of that branch.
     """
 
     def __init__(self, body: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -55,18 +55,23 @@ class Backbone(nn.Module):
     Args:
         stages: the stages by name, in order; :func:`chained` makes them where each hands one
             tensor to the next.
-        classifier: maps the outputs of the last stage to logits, ``(N, num_classes)``.
+        classifier: maps the tensors of ``classifier_inputs`` to logits, ``(N, num_classes)``.
         exit_stages: the stages at whose ends branches sit, by the paper's rule (Section III-A):
             where the resolution is about to change, not at the first decrease.
+        classifier_inputs: what the classifier reads; left out, the last output of the last stage.
     """
 
     def __init__(
-        self, stages: Mapping[str, Stage], classifier: nn.Module, exit_stages: Sequence[str]
+        self,
+        stages: Mapping[str, Stage],
+        classifier: nn.Module,
+        exit_stages: Sequence[str],
+        classifier_inputs: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.classifier = classifier
-        self.classifier_inputs = list(stages.values())[-1].outputs
+        self.classifier_inputs = tuple(classifier_inputs) or list(stages.values())[-1].outputs[-1:]
         self.exit_stages = tuple(exit_stages)
 
     def named_stages(self) -> list[tuple[str, Stage]]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.backbone import feature_infos
+from edgeexit.models.backbone import Backbone, feature_infos
 from edgeexit.models.registry import (
     BranchSite,
     backbone_entry,
@@ -22,6 +22,14 @@ __all__ = ["MultiExitNet", "make_spec"]
 class MultiExitNet(nn.Module):
     """A network that gives one logits tensor per exit, by the exit's name.
 
+    Args:
+        spec: what to build.
+        backbone: what the branches are put on; left out, the registered one that ``spec`` names.
+
+    Raises:
+        UnknownNameError: no backbone has the name in ``spec``.
+        SpecError: the branches or the input size do not fit the backbone.
+
     Example:
         >>> spec = make_spec("resnet20", "3+1", num_classes=10)
         >>> logits = MultiExitNet(spec)(torch.zeros(8, 3, 32, 32))
@@ -29,16 +37,19 @@ class MultiExitNet(nn.Module):
         {'exit1': (8, 10), 'exit2': (8, 10), 'final': (8, 10)}
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = create_backbone(spec.backbone, spec.num_classes, spec.input_size)
+        self.backbone = backbone or create_backbone(
+            spec.backbone, spec.num_classes, spec.input_size
+        )
         self.features = self._feature_infos()
         self.branches = nn.ModuleDict()
-        sites = [self._stage_outputs(exit_.stage) for exit_ in spec.exits]
+        self._reads = {exit_.name: self._exit_feature(exit_.stage) for exit_ in spec.exits}
         self._check_order()
-        for exit_, inputs in zip(spec.exits, sites, strict=True):
-            site = BranchSite(inputs, last=sites[-1][-1], num_classes=spec.num_classes)
+        for exit_ in spec.exits:
+            read, last = self._reads[exit_.name], self._reads[spec.exits[-1].name]
+            site = BranchSite(self.features[read], self.features[last], spec.num_classes)
             self.branches[exit_.name] = create_branch(exit_.branch, site)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -46,20 +57,23 @@ class MultiExitNet(nn.Module):
         features = self.backbone.extract(images)
         logits: dict[str, Tensor] = {}
         for exit_ in self.spec.exits:
-            inputs = (features[info.name] for info in self._stage_outputs(exit_.stage))
-            logits[exit_.name] = self.branches[exit_.name](*inputs)
+            logits[exit_.name] = self.branches[exit_.name](features[self._reads[exit_.name]])
         logits[FINAL] = self.backbone.classify(features)
         return logits
 
-    def _stage_outputs(self, stage: str) -> tuple[FeatureInfo, ...]:
-        """Return the tensors at the end of a stage, which the branch there reads."""
+    def exit_inputs(self, name: str) -> tuple[str, ...]:
+        """Return the names of the tensors that an exit's classifier reads."""
+        return self.backbone.classifier_inputs if name == FINAL else (self._reads[name],)
+
+    def _exit_feature(self, stage: str) -> str:
+        """Return the name of the tensor that a branch at the end of a stage reads."""
         stages = dict(self.backbone.named_stages())
         if stage not in stages:
             raise SpecError(
                 f"{self.spec.backbone} has no stage {stage!r} for a branch to sit at; it has "
                 f"{', '.join(stages)}"
             )
-        return tuple(self.features[name] for name in stages[stage].outputs)
+        return stages[stage].outputs[-1]
 
     def _check_order(self) -> None:
         """Exits and stages are paired in order, and ``final`` alone sits behind the last."""

@@ -47,14 +47,16 @@ class Partition:
 
 
 class _Chain(nn.Module):
-    """Backbone stages run as one: what the first reads in, what the last writes out."""
+    """Backbone stages run as one; only what others read comes out."""
 
-    def __init__(self, stages: list[Stage]) -> None:
+    def __init__(
+        self, stages: list[Stage], inputs: tuple[str, ...], outputs: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.training = stages[0].training
         self.stages = nn.ModuleList(stages)
-        self.inputs = stages[0].inputs
-        self.outputs = stages[-1].outputs
+        self.inputs = inputs
+        self.outputs = outputs
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         features = dict(zip(self.inputs, inputs, strict=True))
@@ -82,14 +84,14 @@ def partition(net: MultiExitNet) -> Partition:
     images, logits = net.features[IMAGES], FeatureInfo(LOGITS, (net.spec.num_classes,))
     stages: list[Part] = []
     exits: list[ExitPart] = []
-    for exit_name, group in groups.items():
-        name = f"stage{len(stages) + 1}"
-        inputs = tuple(net.features[key] for key in group[0].inputs)
-        outputs = tuple(net.features[key] for key in group[-1].outputs)
-        stages.append(Part(name, _Chain(group), inputs, outputs))
+    for number, (exit_name, group) in enumerate(groups.items(), start=1):
+        name, reads = f"stage{number}", net.exit_inputs(exit_name)
+        inputs, outputs = _inputs(group), _outputs(group, list(groups.values())[number:], reads)
+        chain = _Chain(group, inputs, outputs)
+        stages.append(Part(name, chain, _infos(net, inputs), _infos(net, outputs)))
         final = exit_name == FINAL
         classifier = net.backbone.classifier if final else net.branches[exit_name]
-        part = Part(exit_name, _Logits(classifier), outputs, (logits,))
+        part = Part(exit_name, _Logits(classifier), _infos(net, reads), (logits,))
         exits.append(ExitPart(name, part))
     baseline = Part("baseline", _Logits(net.backbone), (images,), (logits,))
     return Partition(tuple(stages), tuple(exits), baseline)
@@ -106,3 +108,22 @@ def _stage_groups(net: MultiExitNet) -> dict[str, list[Stage]]:
             groups[exit_at[name]], group = group, []
     groups[FINAL] = group
     return groups
+
+
+def _inputs(group: list[Stage]) -> tuple[str, ...]:
+    """Return what the stages of a group read and none of them writes."""
+    written = {name for stage in group for name in stage.outputs}
+    read = dict.fromkeys(name for stage in group for name in stage.inputs)
+    return tuple(name for name in read if name not in written)
+
+
+def _outputs(
+    group: list[Stage], later: list[list[Stage]], exit_reads: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what the stages of a group write and a later group or this group's exit reads."""
+    read = {*exit_reads, *(name for stages in later for name in _inputs(stages))}
+    return tuple(name for stage in group for name in stage.outputs if name in read)
+
+
+def _infos(net: MultiExitNet, names: tuple[str, ...]) -> tuple[FeatureInfo, ...]:
+    return tuple(net.features[name] for name in names)

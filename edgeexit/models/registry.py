@@ -1,9 +1,13 @@
 """Backbones and branches by name.
 
-A new backbone is one file in ``backbones/`` with a decorated builder; nothing else changes::
+A new backbone is one file in ``backbones/`` with a decorated builder, a new branch one file in
+``branches/``; nothing else changes::
 
     @register_backbone(input_size=(3, 32, 32))
     def my_net(num_classes: int, input_size: tuple[int, int, int]) -> Backbone: ...
+
+    @register_branch("my branch", token="my", example="my")
+    def my_branch(site: BranchSite, token: str) -> nn.Module: ...
 """
 
 from __future__ import annotations
@@ -57,13 +61,27 @@ class BackboneEntry:
 class BranchSite:
     """Where a branch is put: what it reads, and the last branched feature map of the network.
 
-    Every branch of a network brings its features to the size of ``last`` first (Section IV-B), so
-    that its cost depends on its level alone.
+    Every SE-B branch of a network brings its features to the size of ``last`` first
+    (Section IV-B), so that its cost depends on its level alone.
     """
 
-    inputs: tuple[FeatureInfo, ...]
+    features: FeatureInfo
     last: FeatureInfo
     num_classes: int
+
+    @property
+    def feature_map(self) -> FeatureInfo:
+        """``features``, for branches that read a feature map ``(channels, height, width)``.
+
+        Raises:
+            SpecError: the features are of another kind.
+        """
+        if len(self.features.shape) != 3:
+            raise SpecError(
+                f"branch on {self.features.name}: expected a feature map (channels, height, "
+                f"width), got shape {self.features.shape}"
+            )
+        return self.features
 
 
 BranchBuilder = Callable[[BranchSite, str], nn.Module]
@@ -165,8 +183,8 @@ def create_branch(token: str, site: BranchSite) -> nn.Module:
 @cache
 def _import_all() -> None:
     """Import every file that registers something; they import this one, hence so late."""
-    from edgeexit.models import backbones
+    from edgeexit.models import backbones, branches
 
-    for module in pkgutil.iter_modules(backbones.__path__):
-        importlib.import_module(f"{backbones.__name__}.{module.name}")
-    importlib.import_module("edgeexit.models.branches")
+    for package in (backbones, branches):
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")

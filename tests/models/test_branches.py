@@ -8,7 +8,9 @@ from torch import nn
 
 from edgeexit.errors import SpecError
 from edgeexit.models import FeatureInfo, MultiExitNet, make_spec
-from edgeexit.models.branches import NaiveBranch, SEBlock, SEBranch, variable_convolution
+from edgeexit.models.branches.naive import NaiveBranch
+from edgeexit.models.branches.se import SEBlock, SEBranch
+from edgeexit.models.branches.variable_convolution import variable_convolution
 from edgeexit.models.registry import BranchSite, create_branch
 
 LAST = FeatureInfo("stage3_out", (256, 14, 14))
@@ -135,7 +137,7 @@ def test_branches_sit_where_the_paper_puts_them() -> None:
 def test_branch_on_something_that_is_no_feature_map(token: str) -> None:
     flat = FeatureInfo("tokens", (197, 768))
     with pytest.raises(SpecError) as caught:
-        create_branch(token, BranchSite((flat,), LAST, 10))
+        create_branch(token, BranchSite(flat, LAST, 10))
     assert str(caught.value) == (
         "branch on tokens: expected a feature map (channels, height, width), got shape (197, 768)"
     )

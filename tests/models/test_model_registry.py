@@ -62,7 +62,7 @@ def test_own_backbone_and_branch_need_only_a_registration() -> None:
 
     @register_branch("maximum", token="max", example="max")
     def maximum(site: BranchSite, token: str) -> nn.Module:
-        return Pooled(site.inputs[0].shape[0], site.num_classes)
+        return Pooled(site.features.shape[0], site.num_classes)
 
     assert "two_stages" in list_backbones()
     assert "maximum" in [entry.name for entry in list_branches()]

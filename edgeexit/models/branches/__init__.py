@@ -1,0 +1,1 @@
+"""Branch classifiers, one kind per file. Every file here is imported by the registry."""

@@ -1,0 +1,48 @@
+"""The convolution that brings every branch's features to one size (Section IV-B)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models.spec import FeatureInfo
+
+__all__ = ["variable_convolution"]
+
+
+def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
+    """Return the convolution that brings ``features`` to the size of ``last`` (Section IV-B).
+
+    The kernel is ``3 * sqrt(c_last / c_m)`` so that kernel area times channels stays the same;
+    the stride is the ratio of the resolutions. Where that ratio is no whole number, as with
+    images of 225 pixels, the padding is what makes the output size exact.
+
+    Raises:
+        SpecError: no stride and padding give that output size.
+    """
+    channels, *size = features.shape
+    last_channels, *last_size = last.shape
+    kernel = round(3 * math.sqrt(last_channels / channels))
+    strides, paddings = zip(
+        *(
+            _stride_and_padding(features, *sizes, kernel)
+            for sizes in zip(size, last_size, strict=True)
+        ),
+        strict=True,
+    )
+    return nn.Conv2d(channels, last_channels, kernel, strides, paddings, bias=False)
+
+
+def _stride_and_padding(
+    features: FeatureInfo, size: int, goal: int, kernel: int
+) -> tuple[int, int]:
+    stride = max(1, round(size / goal))
+    for padding in range(kernel):
+        if size + 2 * padding >= kernel and (size + 2 * padding - kernel) // stride + 1 == goal:
+            return stride, padding
+    raise SpecError(
+        f"branch on {features.name} {features.shape}: no {kernel}x{kernel} convolution of stride "
+        f"{stride} takes {size} pixels to {goal}; use another input size, such as a multiple of 32"
+    )
