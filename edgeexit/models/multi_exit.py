@@ -16,7 +16,7 @@ from edgeexit.models.registry import (
 )
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 
-__all__ = ["MultiExitNet", "make_spec"]
+__all__ = ["MultiExitNet", "make_spec", "pattern_tokens"]
 
 
 class MultiExitNet(nn.Module):
@@ -119,7 +119,7 @@ def make_spec(
     size = input_size or entry.input_size
     if num_classes < 2:
         raise SpecError(f"a classifier needs at least 2 classes, got {num_classes}")
-    tokens = () if branches == "none" else tuple(branches.split("+"))
+    tokens = pattern_tokens(branches)
     if not tokens:
         return ModelSpec(backbone, num_classes, size)
     with torch.device("meta"):  # only the names are wanted
@@ -130,10 +130,20 @@ def make_spec(
             f"branches {branches!r}: {backbone} has {len(points)} branching points "
             f"({', '.join(points)}), got {len(tokens)}; write for example {example}"
         )
-    for token in tokens:
-        branch_entry(token)
     exits = tuple(
         ExitSpec(f"exit{number}", stage, token)
         for number, (stage, token) in enumerate(zip(points, tokens, strict=True), start=1)
     )
     return ModelSpec(backbone, num_classes, size, exits)
+
+
+def pattern_tokens(branches: str) -> tuple[str, ...]:
+    """Return the tokens of a branching pattern such as ``4+3+2``; ``none`` has none.
+
+    Raises:
+        SpecError: no kind of branch reads one of them.
+    """
+    tokens = () if branches == "none" else tuple(branches.split("+"))
+    for token in tokens:
+        branch_entry(token)
+    return tokens

@@ -79,7 +79,7 @@ class BranchSite:
         if len(self.features.shape) != 3:
             raise SpecError(
                 f"branch on {self.features.name}: expected a feature map (channels, height, "
-                f"width), got shape {self.features.shape}"
+                f"width), got shape {self.features.shape}; a naive branch, n, reads tokens too"
             )
         return self.features
 

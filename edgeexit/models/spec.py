@@ -42,15 +42,23 @@ class ExitSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A multi-exit network: a registered backbone and its branches, the final exit left out.
+    """A multi-exit network: a backbone and its branches, the final exit left out.
 
-    ``input_size`` is ``(channels, height, width)``. Without exits it is the plain backbone.
+    Attributes:
+        backbone: a registered name, or for a model that exits were attached to where it comes
+            from, as ``package.module:factory``.
+        num_classes: K.
+        input_size: ``(channels, height, width)``.
+        exits: the branches in order; without any it is the plain backbone.
+        points: where a model that is not registered is cut: the module at whose end each stage
+            but the last ends. Empty for registered backbones.
     """
 
     backbone: str
     num_classes: int
     input_size: tuple[int, int, int]
     exits: tuple[ExitSpec, ...] = ()
+    points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.exit_names
@@ -58,6 +66,11 @@ class ModelSpec:
             raise ValueError(f"exits: expected different names, got {', '.join(names)}")
         if self.num_classes < 2:
             raise ValueError(f"num_classes: expected 2 or more, got {self.num_classes}")
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the registry can build the backbone; else only its own code can."""
+        return ":" not in self.backbone
 
     @property
     def exit_names(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["NaiveBranch"]
+__all__ = ["NaiveBranch", "TokenBranch"]
 
 
 class NaiveBranch(nn.Module):
@@ -25,6 +25,21 @@ class NaiveBranch(nn.Module):
         return logits
 
 
+class TokenBranch(nn.Module):
+    """The naive branch on a transformer's tokens: their mean and one fully connected layer."""
+
+    def __init__(self, features: FeatureInfo, classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(features.shape[-1], classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map tokens (N, L, c) to logits (N, K)."""
+        logits: Tensor = self.classifier(features.mean(dim=1))
+        return logits
+
+
 @register_branch("naive", token="n", example="n")
 def naive_branch(site: BranchSite, token: str) -> nn.Module:
+    if len(site.features.shape) == 2:
+        return TokenBranch(site.features, site.num_classes)
     return NaiveBranch(site.feature_map, site.num_classes)

@@ -1,0 +1,178 @@
+"""Put exits onto any classifier that can be traced, without rewriting it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import IMAGES, Backbone
+from edgeexit.models.cutting import cut
+from edgeexit.models.mode import evaluating
+from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
+from edgeexit.models.points import Point, list_points, propose_points
+from edgeexit.models.spec import ExitSpec, ModelSpec
+from edgeexit.models.tracing import Traces, trace
+
+__all__ = ["AUTO", "attach_exits", "attach_spec", "inspect_points"]
+
+AUTO = "auto"
+
+CHECK_BATCH = 3
+RELATIVE_TOLERANCE = 1e-4
+
+
+def attach_exits(
+    model: nn.Module,
+    exits: Mapping[str, str] | Sequence[str] | str = AUTO,
+    *,
+    branches: str,
+    input_size: tuple[int, int, int],
+    num_classes: int | None = None,
+    name: str | None = None,
+) -> MultiExitNet:
+    """Return ``model`` with a branch at each of the named points, as a network like any other.
+
+    The model is traced and cut where the modules named in ``exits`` end. What crosses a cut, one
+    tensor or several, follows from the trace. The result shares the model's weights. In
+    evaluation mode its chained stages are compared with the model on random images.
+
+    Args:
+        model: maps images ``(N, C, H, W)`` to logits ``(N, K)``.
+        exits: the path of a module (``layer2``, ``features.denseblock1``) for each exit in order,
+            by the exit's name or in a sequence; ``auto`` takes the points where the resolution is
+            about to change.
+        branches: a branching pattern with one token per exit, such as ``3+1``.
+        input_size: ``(channels, height, width)`` of the images.
+        num_classes: K, to check the model's logits against; left out, what they say.
+        name: what the network's specification calls the model, ``package.module:factory``; left
+            out, its class.
+
+    Raises:
+        SpecError: the model cannot be traced, a point does not exist or nothing can be cut there,
+            or the branches do not fit; the message says what is possible.
+
+    Example:
+        >>> import torchvision
+        >>> model = torchvision.models.mobilenet_v3_small(num_classes=10)
+        >>> net = attach_exits(
+        ...     model, ["features.1", "features.3"], branches="2+1", input_size=(3, 64, 64)
+        ... )
+        >>> list(net(torch.zeros(2, 3, 64, 64)))
+        ['exit1', 'exit2', 'final']
+    """
+    traces = trace(model, input_size)
+    classes = _num_classes(traces, num_classes)
+    tokens = pattern_tokens(branches)
+    spec = ModelSpec(
+        name or f"{type(model).__module__}:{type(model).__qualname__}",
+        classes,
+        input_size,
+        tuple(
+            ExitSpec(f"exit{number}", f"stage{number}", token)
+            for number, token in enumerate(tokens, start=1)
+        ),
+        _points(traces, exits, tokens, input_size),
+    )
+    return _build(model, traces, spec)
+
+
+def attach_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
+    """Put the exits of ``spec`` onto ``model``, as :func:`attach_exits` did when it was made.
+
+    Raises:
+        SpecError: the model is not the one that the specification was made for.
+    """
+    traces = trace(model, spec.input_size)
+    _num_classes(traces, spec.num_classes)
+    return _build(model, traces, spec)
+
+
+def inspect_points(model: nn.Module, input_size: tuple[int, int, int]) -> list[Point]:
+    """Return where ``model`` can be cut, in the order of execution.
+
+    Raises:
+        SpecError: it cannot be traced.
+    """
+    return list_points(trace(model, input_size).evaluation, input_size)
+
+
+def _points(
+    traces: Traces,
+    exits: Mapping[str, str] | Sequence[str] | str,
+    tokens: Sequence[str],
+    input_size: tuple[int, int, int],
+) -> tuple[str, ...]:
+    if exits == AUTO:
+        proposed = propose_points(list_points(traces.evaluation, input_size), input_size)
+        points = tuple(point.name for point in proposed) if tokens else ()
+    elif isinstance(exits, str):
+        points = tuple(exits.split(","))
+    elif isinstance(exits, Mapping):
+        expected = [f"exit{number}" for number in range(1, len(exits) + 1)]
+        if list(exits) != expected:
+            raise SpecError(
+                f"exits: expected the names {', '.join(expected)} in this order, got "
+                f"{', '.join(exits)}"
+            )
+        points = tuple(exits.values())
+    else:
+        points = tuple(exits)
+    if len(points) != len(tokens):
+        raise SpecError(
+            f"branches {'+'.join(tokens) or 'none'}: expected one for each of the {len(points)} "
+            f"points ({', '.join(points)}), got {len(tokens)}"
+        )
+    return points
+
+
+def _num_classes(traces: Traces, expected: int | None) -> int:
+    evaluation = traces.evaluation
+    classes = int(evaluation.values[evaluation.output][0].shape[1])
+    if expected is not None and classes != expected:
+        raise SpecError(
+            f"expected a model with logits of {expected} classes, got {classes}; build it with "
+            "that many"
+        )
+    if classes < 2:
+        raise SpecError(f"expected a model with logits of 2 or more classes, got {classes}")
+    return classes
+
+
+def _build(model: nn.Module, traces: Traces, spec: ModelSpec) -> MultiExitNet:
+    backbone = cut(traces, spec.points, spec.input_size)
+    _compare(model, backbone, spec)
+    return MultiExitNet(spec, backbone).train(model.training)
+
+
+def _compare(model: nn.Module, backbone: Backbone, spec: ModelSpec) -> None:
+    """Raise SpecError where the chained stages do not give what the model gives."""
+    weights = [*model.parameters(), *model.buffers()]
+    if any(weight.is_meta for weight in weights):
+        return  # without values there is nothing to compare
+    device = weights[0].device if weights else torch.device("cpu")
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(CHECK_BATCH, *spec.input_size, generator=generator).to(device)
+    with evaluating(model), evaluating(backbone), torch.no_grad():
+        expected: Tensor = model(images.clone())
+        features = {IMAGES: images.clone()}
+        written = {IMAGES: images}
+        for _, stage in backbone.named_stages():
+            stage.apply_to(features)
+            written.update({name: features[name].clone() for name in stage.outputs})
+        logits = backbone.classify(features)
+    where = ", ".join(spec.points) or "the end"
+    changed = [name for name in written if not torch.equal(written[name], features[name])]
+    if changed:
+        raise SpecError(
+            f"cut at {where}: a later part overwrites {', '.join(changed)}, which branches read; "
+            "cut behind the module that works in place"
+        )
+    difference = float((logits - expected).abs().max())
+    if not difference <= RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise SpecError(
+            f"cut at {where}: the chained stages differ from the model by {difference:.3g} in its "
+            "logits; choose other points"
+        )

@@ -1,0 +1,143 @@
+"""Which values of a traced model are needed where, and so what crosses a cut.
+
+A cut at a node parts the graph into what the node needs and everything else: nothing is computed
+before an exit that the exit does not need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from edgeexit.models.tracing import BATCHES, Trace
+
+__all__ = ["Flow", "has_tensor", "is_batched"]
+
+Nodes = int
+"""A set of nodes, one bit each by position in the graph: graphs have thousands of nodes."""
+
+
+class Flow:
+    """The order and the dependencies of a trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.nodes = list(trace.graph.nodes)
+        self.position = {node: number for number, node in enumerate(self.nodes)}
+        self._needs: list[Nodes] = []
+        self._images: Nodes = 0
+        self._tensors: Nodes = 0
+        for number, node in enumerate(self.nodes):
+            needs = 1 << number
+            from_images = node.op == "placeholder"
+            is_tensor = has_tensor(trace.values[node][0])
+            for source in node.all_input_nodes:
+                needs |= self._needs[self.position[source]]
+                from_images |= bool(self._images >> self.position[source] & 1)
+            self._needs.append(needs)
+            self._images |= from_images << number
+            self._tensors |= is_tensor << number
+        self._used = self._needs[self.position[trace.output]]
+        self._users = [sum(1 << self.position[user] for user in node.users) for node in self.nodes]
+        self._splits = [
+            node
+            for node in self.nodes
+            if not isinstance(trace.values[node][0], Tensor) and has_tensor(trace.values[node][0])
+        ]
+        self._macs = {
+            1 << self.position[node]: count for node, count in trace.macs.items() if count
+        }
+
+    def needed(self, node: fx.Node) -> Nodes:
+        """Return ``node`` and everything it is computed from.
+
+        What splits a tensor goes together with the taking of its pieces: only tensors cross.
+        """
+        needs = self._needs[self.position[node]]
+        for split in self._splits:
+            if needs >> self.position[split] & 1:
+                for user in split.users:
+                    own = 1 << self.position[user]
+                    if self._needs[self.position[user]] & ~needs == own:
+                        needs |= own
+        return needs
+
+    def before(self, node: fx.Node, other: fx.Node) -> bool:
+        """Whether ``other`` cannot be computed without ``node``."""
+        return bool(self._needs[self.position[other]] >> self.position[node] & 1)
+
+    def is_used(self, node: fx.Node) -> bool:
+        """Whether the logits are computed from ``node``."""
+        return bool(self._used >> self.position[node] & 1)
+
+    def from_images(self, node: fx.Node) -> bool:
+        """Whether ``node`` depends on the images, other than weights and constants."""
+        return bool(self._images >> self.position[node] & 1)
+
+    def members(self, nodes: Nodes) -> list[fx.Node]:
+        """Return a set's nodes that compute tensors from the images, in the order of execution."""
+        nodes &= self._images & self._tensors
+        return [node for number, node in enumerate(self.nodes) if nodes >> number & 1]
+
+    def segment(self, nodes: Nodes) -> list[fx.Node]:
+        """Return what a stage of these nodes executes.
+
+        Besides :meth:`members` that are the updates whose result nobody reads, such as batch
+        norm's count of batches: each goes with the node that it stands before.
+        """
+        own = self._images & self._tensors
+        chosen: list[fx.Node] = []
+        updates: list[fx.Node] = []
+        for number, node in enumerate(self.nodes):
+            if nodes & own & 1 << number and node.op != "placeholder":
+                chosen += [*updates, node]
+            if _is_update(node):
+                updates.append(node)
+            elif node.op == "call_function" and node.users:
+                updates.clear()
+        return chosen
+
+    def crossing(self, done: Nodes) -> list[fx.Node]:
+        """Return the tensors that what is left reads of what is done, in order.
+
+        Sizes do not count: they are known, or follow from the batch of any tensor.
+        """
+        left = self._used & self._tensors & ~done
+        return [
+            node
+            for node in self.members(done)
+            if isinstance(self.trace.values[node][0], Tensor)
+            and left & self._users[self.position[node]]
+        ]
+
+    def macs(self, nodes: Nodes) -> int:
+        """Return the multiply-accumulates per image of a set of nodes."""
+        return sum(count for node, count in self._macs.items() if nodes & node)
+
+
+def has_tensor(value: Any) -> bool:
+    """Whether a value is a tensor or holds one, and not sizes and other settings alone."""
+    if isinstance(value, (tuple, list)):
+        return any(map(has_tensor, value))
+    if isinstance(value, dict):
+        return any(map(has_tensor, value.values()))
+    return isinstance(value, Tensor)
+
+
+def is_batched(value: tuple[Any, Any]) -> bool:
+    """Whether a value is a tensor whose first dimension, and no other, is the batch."""
+    first, second = value
+    return (
+        isinstance(first, Tensor)
+        and isinstance(second, Tensor)
+        and (first.shape[:1], second.shape[:1]) == ((BATCHES[0],), (BATCHES[1],))
+        and first.shape[1:] == second.shape[1:]
+    )
+
+
+def _is_update(node: fx.Node) -> bool:
+    target = node.target
+    mutable = isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+    return mutable and not node.users

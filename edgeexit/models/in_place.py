@@ -1,0 +1,88 @@
+"""Operations of a traced model that overwrite their input.
+
+A model may overwrite a tensor that a branch, or a part that runs alone, reads as well.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+__all__ = ["follow_overwritten", "is_in_place", "make_out_of_place"]
+
+OUT_OF_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+def is_in_place(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node overwrites its first input. ``root`` owns the modules that nodes name."""
+    if not node.args or not isinstance(node.args[0], fx.Node):
+        return False
+    target = node.target
+    if node.op == "call_module":
+        return bool(getattr(root.get_submodule(str(target)), "inplace", False))
+    if node.op == "call_method":
+        return str(target).endswith("_") and not str(target).endswith("__")
+    if isinstance(target, torch._ops.OpOverload):
+        return target._schema.is_mutable and _packet(target).endswith("_")
+    return target in OUT_OF_PLACE or bool(_bound(node).get("inplace", False))
+
+
+def follow_overwritten(root: nn.Module, graph: fx.Graph) -> None:
+    """Let everything behind an operation that overwrites a tensor read its result instead.
+
+    The graph computes the same, and goes on to when the operation gives a new tensor.
+    """
+    position = {node: number for number, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        if node.op.startswith("call") and is_in_place(root, node):
+            overwritten = node.args[0]
+            for user in list(overwritten.users):
+                if position[user] > position[node]:
+                    user.replace_input_with(overwritten, node)
+
+
+def make_out_of_place(node: fx.Node, module: nn.Module | None) -> nn.Module | None:
+    """Make a node that overwrites its input give a new tensor.
+
+    Returns:
+        The module for the node to call, for nodes that call one: a copy that shares its weights.
+    """
+    target = node.target
+    if module is not None:
+        module = copy.copy(module)
+        setattr(module, "inplace", False)  # noqa: B010 (mypy knows no such attribute)
+    elif node.op == "call_method":
+        node.target = str(target)[:-1]
+    elif isinstance(target, torch._ops.OpOverload):
+        node.target = getattr(getattr(torch.ops.aten, _packet(target)[:-1]), target._overloadname)
+    elif target in OUT_OF_PLACE:
+        node.target = OUT_OF_PLACE[target]
+    else:
+        arguments = _bound(node)
+        arguments["inplace"] = False
+        node.args, node.kwargs = (), arguments
+    return module
+
+
+def _bound(node: fx.Node) -> dict[str, Any]:
+    """Return the arguments of a call by name; none for builtins, which have no signature."""
+    assert callable(node.target)
+    try:
+        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)
+    except (TypeError, ValueError):
+        return {}
+    return dict(bound.arguments)
+
+
+def _packet(target: torch._ops.OpOverload[Any, Any]) -> str:
+    return target._schema.name.partition("::")[2]

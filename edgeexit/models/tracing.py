@@ -1,0 +1,266 @@
+"""What any classifier computes, as a graph: traced by torch.fx, or else by torch.export.
+
+torch.fx keeps the model's own modules but follows no control flow that depends on values or
+sizes; torch.export follows the latter. Layers such as dropout differ in training and evaluation,
+so each mode is traced by itself.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgeexit.errors import SpecError
+from edgeexit.models.in_place import follow_overwritten
+from edgeexit.models.mode import in_mode
+
+__all__ = ["BATCHES", "Trace", "Traces", "trace"]
+
+BATCHES = (2, 3)
+"""The two batch sizes that every value is propagated for: what grows with them is the batch."""
+
+TORCH = Path(torch.__file__).parent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A model in one mode, as a graph from one placeholder, the images, to one output.
+
+    Attributes:
+        root: owns the modules and tensors that the nodes name.
+        graph: what is computed.
+        output: the node of the logits.
+        points: what each module returned by the module's path, in the order of execution; the
+            second result of a module that is called twice has ``@2`` behind the path.
+        values: what each node holds for either of :data:`BATCHES`; tensors are fake.
+        macs: multiply-accumulates of each node, per image.
+    """
+
+    root: nn.Module
+    graph: fx.Graph
+    output: fx.Node
+    points: Mapping[str, fx.Node]
+    values: Mapping[fx.Node, tuple[Any, Any]]
+    macs: Mapping[fx.Node, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traces:
+    """A model in both modes."""
+
+    training: Trace
+    evaluation: Trace
+
+
+def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
+    """Trace a classifier that maps images ``(N, C, H, W)`` to logits ``(N, K)``.
+
+    Nothing is computed and the model is not changed.
+
+    Raises:
+        SpecError: it cannot read images of that size, gives something else than one tensor of
+            logits, or can be traced by neither tracer; the message names the place.
+    """
+    name = type(model).__name__
+    try:
+        return _trace_modes(_fx_graph, model, input_size)
+    except Exception as fx_error:
+        reason = _reason(fx_error)
+    for training in (True, False):  # what is wrong with the model itself is told first
+        _check_model(model, name, input_size, training)
+    try:
+        return _trace_modes(_exported_graph, model, input_size)
+    except Exception as export_error:
+        raise SpecError(
+            f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
+            f"torch.export at {_reason(export_error)}; rewrite that part so that it does not "
+            "depend on the images' values"
+        ) from export_error
+
+
+Tracer = Callable[[nn.Module, tuple[int, int, int]], tuple[nn.Module, fx.Graph, dict[str, fx.Node]]]
+
+
+def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
+    traces: list[Trace] = []
+    for training in (False, True):
+        with in_mode(model, training), _kept_buffers(model), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracers speak of their own insides
+            root, graph, points = tracer(model, input_size)
+            follow_overwritten(root, graph)
+            if traces and _code(graph) == _code(traces[0].graph):
+                return Traces(traces[0], traces[0])
+            values, macs = _propagate(root, graph, input_size)
+            traces.append(Trace(root, graph, _output(graph, values), points, values, macs))
+    evaluation, train = traces
+    return Traces(train, evaluation)
+
+
+@contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Give buffers their values back: counters of batches go on even with fake tensors."""
+    kept = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+def _code(graph: fx.Graph) -> str:
+    return graph.python_code("self").src
+
+
+class _PointTracer(fx.Tracer):
+    """Notes what each module returned, and where tracing stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: dict[str, fx.Node] = {}
+        self.calls: dict[str, int] = {}
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        path = self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        calls = self.calls[path] = self.calls.get(path, 0) + 1
+        if isinstance(result, fx.Proxy):
+            self.points[path if calls == 1 else f"{path}@{calls}"] = result.node
+        return result
+
+
+def _fx_graph(
+    model: nn.Module, input_size: tuple[int, int, int]
+) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
+    tracer = _PointTracer()
+    graph = tracer.trace(model)
+    return model, graph, tracer.points
+
+
+def _exported_graph(
+    model: nn.Module, input_size: tuple[int, int, int]
+) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
+    """Trace with torch.export, in whose graph the modules are dissolved.
+
+    A point is the last operation that came from a module.
+    """
+    example = torch.zeros(BATCHES[0], *input_size, device=_device(model))
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},), strict=False)
+    root = program.module(check_guards=False)
+    assert isinstance(root, fx.GraphModule)
+    points: dict[str, fx.Node] = {}
+    for node in root.graph.nodes:
+        if node.op == "call_function" and node.users:
+            for path, _ in node.meta.get("nn_module_stack", {}).values():
+                if path:
+                    points[path] = node
+    order = {node: number for number, node in enumerate(root.graph.nodes)}
+    return root, root.graph, dict(sorted(points.items(), key=lambda item: order[item[1]]))
+
+
+class _Propagation(fx.Interpreter):
+    """Runs a graph on fake tensors and keeps what every node gave, and its cost."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(root, garbage_collect_values=False, graph=graph)
+        self.counter = FlopCounterMode(display=False)
+        self.macs: dict[fx.Node, int] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if isinstance(self.fetch_attr(target), _NormBase):
+            # decomposed in Python for fake tensors, it would take most of the time
+            return torch.empty_like(args[0])
+        return super().call_module(target, args, kwargs)
+
+    def run_node(self, n: fx.Node) -> Any:
+        before = self.counter.get_total_flops()
+        result = super().run_node(n)
+        self.macs[n] = int(self.counter.get_total_flops() - before) // 2 // BATCHES[0]
+        return result
+
+
+def _propagate(
+    root: nn.Module, graph: fx.Graph, input_size: tuple[int, int, int]
+) -> tuple[dict[fx.Node, tuple[Any, Any]], dict[fx.Node, int]]:
+    runs = []
+    for batch in BATCHES:
+        propagation = _Propagation(root, graph)
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), propagation.counter:
+            # the tracers' graphs read their one input by position
+            propagation.run(torch.empty(batch, *input_size, device=_device(root)))
+        runs.append(propagation)
+    first, second = runs
+    values = {node: (first.env[node], second.env[node]) for node in first.env}
+    return values, first.macs
+
+
+def _check_model(
+    model: nn.Module, name: str, input_size: tuple[int, int, int], training: bool
+) -> None:
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        with in_mode(model, training), _kept_buffers(model), fake, torch.no_grad():
+            result = model(torch.empty(BATCHES[0], *input_size, device=_device(model)))
+    except Exception as error:
+        raise SpecError(
+            f"{name} cannot be run on images of {input_size} without their values: "
+            f"{_reason(error)}; check input_size, and that no step depends on the images' values"
+        ) from error
+    if not _are_logits(result):
+        got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+        mode = "training" if training else "evaluation"
+        raise SpecError(
+            f"{name} in {mode} mode: expected one tensor of logits (N, K) for N images, got "
+            f"{got}; turn auxiliary outputs off, or wrap the model in one that returns the logits"
+        )
+
+
+def _output(graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]]) -> fx.Node:
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    result = output.args[0]
+    if isinstance(result, (tuple, list)) and len(result) == 1:  # torch.export's graphs do so
+        (result,) = result
+    if not isinstance(result, fx.Node) or not _are_logits(values[result][0]):
+        raise ValueError("the output is not one tensor of logits (N, K)")
+    return result
+
+
+def _are_logits(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 2 and len(value) == BATCHES[0]
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _reason(error: Exception) -> str:
+    """Return the last line of the user's own code that the error went through, and its text."""
+    text = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [
+        frame
+        for frame in frames
+        if TORCH not in Path(frame.filename).parents and Path(frame.filename) != Path(__file__)
+    ]
+    if not outside:
+        return text
+    frame = outside[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno} `{frame.line}` ({text})"
