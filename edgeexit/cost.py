@@ -1,24 +1,53 @@
-"""Cost of a multi-exit network in multiply-accumulates, and Eq. 5.
+"""Cost of a multi-exit network: multiply-accumulates, Eq. 5, and the bytes of each part.
 
 The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
 Biases, batch norm, activations, pooling and the squeeze-and-excitation product are left out.
-``torch.utils.flop_counter`` counts two operations per MAC of these, and of matrix products.
+:mod:`edgeexit.counting` counts these, and matrix products. Bytes are there because MACs alone do
+not explain time: at batch 1 the flattened classifiers of the paper's branches are 100 MB of weights
+each on ResNet-18, read once per image for a tenth of the branch's MACs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
-from edgeexit.models.mode import evaluating
+from edgeexit.counting import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, partition
 
-__all__ = ["ExitCost", "NetworkCost", "average_macs", "network_cost"]
+__all__ = ["ExitCost", "NetworkCost", "PartCost", "average_macs", "network_cost"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """Cost of one stage or branch by itself, for one image; bytes are those of FP32 values.
+
+    Attributes:
+        name: the part's name, ``stage1`` and so on, or the exit's.
+        macs: multiply-accumulates.
+        parameters: number of values of all its parameters; a shared parameter counts once.
+        weight_bytes: parameters and floating buffers that it reads, each once. What is not read
+            in evaluation mode is not among them.
+        activation_bytes: what its operators read and write besides weights, operator by operator
+            as torch runs them in evaluation mode, batch norm and activation functions each on
+            their own. An engine that fuses operators moves fewer. Views move nothing.
+        output_bytes: the tensors that leave the part.
+        uncounted: operators that do arithmetic which ``macs`` does not include and the paper's
+            definition does not leave out, by name, sorted. Where there are any, ``macs`` is too
+            low.
+    """
+
+    name: str
+    macs: int
+    parameters: int
+    weight_bytes: int
+    activation_bytes: int
+    output_bytes: int
+    uncounted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +79,47 @@ class NetworkCost:
 
     Attributes:
         exits: one cost per exit in order, ``final`` last.
-        stage_macs: MACs of each stage part alone, in order.
+        stages: each stage part alone, in order.
+        branches: the classifier of each exit alone, in order; that of ``final`` is the backbone's.
         baseline_macs: the plain backbone with its own classifier.
     """
 
     exits: tuple[ExitCost, ...]
-    stage_macs: tuple[int, ...]
+    stages: tuple[PartCost, ...]
+    branches: tuple[PartCost, ...]
     baseline_macs: int
+
+    @property
+    def stage_macs(self) -> tuple[int, ...]:
+        """MACs of each stage part alone, in order."""
+        return tuple(stage.macs for stage in self.stages)
 
     @property
     def total_macs(self) -> int:
         """Backbone and all branches: "Total" in Tables II and III."""
         return self.exits[-1].path_macs
 
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Operators of any part that its MACs should include and do not, by name, sorted."""
+        return tuple(sorted({name for p in (*self.stages, *self.branches) for name in p.uncounted}))
+
 
 def network_cost(net: MultiExitNet) -> NetworkCost:
     """Count ``net`` for one image of its input size. Nothing is computed."""
+    device = next(net.parameters()).device  # a part may have no weights to tell
     parts = partition(net)
-    stage_macs = tuple(_count(part) for part in parts.stages)
+    stages = tuple(_part_cost(part, device) for part in parts.stages)
+    branches = tuple(_part_cost(exit_.part, device) for exit_ in parts.exits)
     exits = []
     backbone_macs = branches_macs = 0
-    for stage, exit_ in zip(stage_macs, parts.exits, strict=True):
-        backbone_macs += stage
-        branch = _count(exit_.part)
-        branches_macs += branch
+    for stage, branch in zip(stages, branches, strict=True):
+        backbone_macs += stage.macs
+        branches_macs += branch.macs
         exits.append(
-            ExitCost(exit_.part.name, backbone_macs, branch, backbone_macs + branches_macs)
+            ExitCost(branch.name, backbone_macs, branch.macs, backbone_macs + branches_macs)
         )
-    return NetworkCost(tuple(exits), stage_macs, exits[-1].macs)
+    return NetworkCost(tuple(exits), stages, branches, exits[-1].macs)
 
 
 def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> float:
@@ -90,11 +132,14 @@ def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> f
     return sum(share * path_macs[name] for name, share in shares.items())
 
 
-def _count(part: Part) -> int:
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with evaluating(part.module), fake, torch.no_grad():
-        device = next(part.module.parameters()).device
-        inputs = [torch.empty(1, *info.shape, device=device) for info in part.inputs]
-        with FlopCounterMode(display=False) as counter:
-            part.module(*inputs)
-    return int(counter.get_total_flops()) // 2
+def _part_cost(part: Part, device: torch.device) -> PartCost:
+    counted = count_operators(part.module, [(1, *info.shape) for info in part.inputs], device)
+    return PartCost(
+        name=part.name,
+        macs=counted.macs,
+        parameters=sum(parameter.numel() for parameter in part.module.parameters()),
+        weight_bytes=counted.weight_bytes,
+        activation_bytes=counted.activation_bytes,
+        output_bytes=sum(FP32_BYTES * math.prod(info.shape) for info in part.outputs),
+        uncounted=counted.uncounted,
+    )

@@ -1,7 +1,8 @@
-"""``edgeexit flops``: what each exit of a network costs."""
+"""``edgeexit flops``: what each exit and each part of a network costs."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +10,31 @@ import click
 from edgeexit.cli.common import console, format_macs, print_json
 
 if TYPE_CHECKING:
-    from edgeexit.cost import NetworkCost
+    from rich.table import Table
+
+    from edgeexit.cost import NetworkCost, PartCost
+    from edgeexit.models import MultiExitNet
     from edgeexit.models.spec import ModelSpec
+
+MEGABYTE = 1e6
+
+
+class ImageSizeType(click.ParamType[tuple[int, int]]):
+    """Height and width in pixels: ``224`` for a square image, ``240x320`` for any."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", str(value).strip())
+        if match is None:
+            self.fail(
+                f"expected pixels such as 224, or height x width such as 240x320, got {value!r}",
+                param,
+                ctx,
+            )
+        return int(match[1]), int(match[2] or match[1])
 
 
 @click.command("flops")
@@ -19,16 +43,22 @@ if TYPE_CHECKING:
 @click.option("--num-classes", default=1000, show_default=True, type=click.IntRange(min=2))
 @click.option(
     "--input-size",
-    type=click.IntRange(min=1),
-    help="Height and width in pixels.  [default: what the backbone is meant for]",
+    type=ImageSizeType(),
+    help="Pixels: 224 or HEIGHTxWIDTH.  [default: what the backbone is meant for]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    backbone: str, branches: str, num_classes: int, input_size: int | None, as_json: bool
+    backbone: str,
+    branches: str,
+    num_classes: int,
+    input_size: tuple[int, int] | None,
+    as_json: bool,
 ) -> None:
-    """Print what each exit of a network costs, in multiply-accumulates per image.
+    """Print what each exit of a network costs, and what each part of it computes and moves.
 
     The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
+    Bytes are those of FP32 for one image: weights that a part reads, and what its operators read
+    and write besides, one by one.
 
     \b
     Example, a row of the paper's Table III:
@@ -36,26 +66,46 @@ def command(
     """
     import torch
 
-    from edgeexit.cost import network_cost
     from edgeexit.models import MultiExitNet, make_spec
 
-    size = None if input_size is None else (3, input_size, input_size)
+    size = None if input_size is None else (3, *input_size)
     spec = make_spec(backbone, branches, num_classes, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
         net = MultiExitNet(spec)
+    print_costs(net, as_json)
+
+
+def print_costs(net: MultiExitNet, as_json: bool) -> None:
+    """Print the costs of any network, as tables or as JSON."""
+    from edgeexit.cost import network_cost
+
     cost = network_cost(net)
     if as_json:
-        print_json(_as_json(spec, cost))
-    else:
-        _print_table(spec, cost)
+        print_json(_as_json(net.spec, cost))
+        return
+    out = console()
+    out.print(_exit_table(net.spec, cost))
+    out.print(
+        f"plain backbone {format_macs(cost.baseline_macs)}, with all branches "
+        f"{format_macs(cost.total_macs)}; counted in multiply-accumulates (MACs), which the paper "
+        "calls FLOPs"
+    )
+    out.print(_part_table(cost))
+    out.print("bytes in FP32, for one image; activations as operators read and write them, unfused")
+    if cost.uncounted:
+        names = ", ".join(cost.uncounted)
+        out.print(f"not counted, so the true MACs are higher: {names}", soft_wrap=True)
 
 
 def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
+    from edgeexit_runtime.schema import encode
+
+    height, width = spec.input_size[1:]
     return {
         "backbone": spec.backbone,
         "branches": spec.pattern,
         "num_classes": spec.num_classes,
-        "input_size": spec.input_size[1],
+        "input_size": height if height == width else f"{height}x{width}",
         "baseline_macs": cost.baseline_macs,
         "total_macs": cost.total_macs,
         "exits": [
@@ -68,10 +118,13 @@ def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
             }
             for exit_ in cost.exits
         ],
+        "stages": encode(cost.stages),
+        "branch_parts": encode(cost.branches),
+        "uncounted": list(cost.uncounted),
     }
 
 
-def _print_table(spec: ModelSpec, cost: NetworkCost) -> None:
+def _exit_table(spec: ModelSpec, cost: NetworkCost) -> Table:
     from rich.table import Table
 
     table = Table(
@@ -85,10 +138,30 @@ def _print_table(spec: ModelSpec, cost: NetworkCost) -> None:
         counts = (exit_.macs, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
         ratio = f"{exit_.path_macs / cost.baseline_macs:.3f}"
         table.add_row(exit_.name, *(format_macs(count) for count in counts), ratio)
-    out = console()
-    out.print(table)
-    out.print(
-        f"plain backbone {format_macs(cost.baseline_macs)}, with all branches "
-        f"{format_macs(cost.total_macs)}; counted in multiply-accumulates (MACs), which the paper "
-        "calls FLOPs"
-    )
+    return table
+
+
+def _part_table(cost: NetworkCost) -> Table:
+    """Return one row per part in the order of execution, and their sum."""
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("part")
+    for heading in ("MACs", "share", "parameters", "weights MB", "activations MB"):
+        table.add_column(heading, justify="right")
+    parts = [part for pair in zip(cost.stages, cost.branches, strict=True) for part in pair]
+    for part in parts:
+        table.add_row(part.name, *_cells([part], cost), end_section=part is parts[-1])
+    table.add_row("all", *_cells(parts, cost))
+    return table
+
+
+def _cells(parts: list[PartCost], cost: NetworkCost) -> list[str]:
+    macs = sum(part.macs for part in parts)
+    return [
+        format_macs(macs),
+        f"{macs / cost.total_macs:.1%}",
+        f"{sum(part.parameters for part in parts):,}",
+        f"{sum(part.weight_bytes for part in parts) / MEGABYTE:.3f}",
+        f"{sum(part.activation_bytes for part in parts) / MEGABYTE:.3f}",
+    ]

@@ -104,7 +104,7 @@ def export_graphs(
             _tensor_infos(stage.inputs, precision),
             _tensor_infos(stage.outputs, precision),
         )
-        model = extractor.extract_model(_names(inputs), _names(outputs))
+        model = _extract(extractor, _names(inputs), _names(outputs))
         yield Graph(stage.name, _finish(stage.name, model), inputs, outputs)
         progress(exit_.part.name)
         yield _exit_graph(extractor, exit_.part, exit_.part.name, precision)
@@ -122,9 +122,30 @@ def _exit_graph(
     shapes = (logits.shape, (), (), ())
     outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
     traced = [_traced_name(traced_as, name) for name in GATE_OUTPUTS]
-    model = extractor.extract_model([*_names(inputs), THRESHOLD], traced)
+    model = _extract(extractor, [*_names(inputs), THRESHOLD], traced)
     _rename(model, dict(zip(traced, GATE_OUTPUTS, strict=True)))
     return Graph(part.name, _finish(part.name, model), inputs, outputs)
+
+
+def _extract(
+    extractor: onnx.utils.Extractor, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Return what leads from ``inputs`` to ``outputs``, the batch size read from the first input.
+
+    The exporter takes every batch size from the images, also in parts that do not read them.
+    """
+    model: onnx.ModelProto = extractor.extract_model(list(inputs), list(outputs))
+    if IMAGES not in inputs:
+        for node in model.graph.node:
+            if node.op_type == "Shape" and node.input[0] == IMAGES and _is_batch_alone(node):
+                node.input[0] = inputs[0]
+    return model
+
+
+def _is_batch_alone(shape: onnx.NodeProto) -> bool:
+    """Whether a Shape node gives the first dimension and no other."""
+    bounds = {item.name: onnx.helper.get_attribute_value(item) for item in shape.attribute}
+    return bounds.get("start", 0) == 0 and bounds.get("end") == 1
 
 
 def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProto:

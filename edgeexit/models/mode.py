@@ -1,13 +1,15 @@
-"""Training or evaluation mode for the length of a block."""
+"""Modes of modules, and of torch, for the length of a block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["evaluating", "in_mode"]
+__all__ = ["evaluating", "in_mode", "plain_attention"]
 
 
 @contextmanager
@@ -29,3 +31,18 @@ def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
 def evaluating(module: nn.Module) -> AbstractContextManager[None]:
     """Put ``module`` into evaluation mode for the length of a block."""
     return in_mode(module, False)
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Run attention and torch's transformer layers without fused kernels.
+
+    Two matrix products around a softmax can be counted; fused kernels depend on the device.
+    """
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
 from edgeexit.models.in_place import follow_overwritten
-from edgeexit.models.mode import in_mode
+from edgeexit.models.mode import in_mode, plain_attention
 
 __all__ = ["BATCHES", "Trace", "Traces", "trace"]
 
@@ -203,8 +203,8 @@ def _propagate(
     runs = []
     for batch in BATCHES:
         propagation = _Propagation(root, graph)
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), propagation.counter:
-            # the tracers' graphs read their one input by position
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        with plain_attention(), fake, torch.no_grad(), propagation.counter:
             propagation.run(torch.empty(batch, *input_size, device=_device(root)))
         runs.append(propagation)
     first, second = runs

@@ -17,14 +17,18 @@ def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
 
     The kernel is ``3 * sqrt(c_last / c_m)`` so that kernel area times channels stays the same;
     the stride is the ratio of the resolutions. Where that ratio is no whole number, as with
-    images of 225 pixels, the padding is what makes the output size exact.
+    images of 225 pixels, the padding is what makes the output size exact. No even kernel keeps a
+    size, so where the size stays, as between MSDNet's exits, the kernel is the nearest odd one.
 
     Raises:
         SpecError: no stride and padding give that output size.
     """
     channels, *size = features.shape
     last_channels, *last_size = last.shape
-    kernel = round(3 * math.sqrt(last_channels / channels))
+    exact = 3 * math.sqrt(last_channels / channels)
+    kernel = round(exact)
+    if any(kernel <= here == goal for here, goal in zip(size, last_size, strict=True)):
+        kernel = 1 + 2 * round((exact - 1) / 2)
     strides, paddings = zip(
         *(
             _stride_and_padding(features, *sizes, kernel)

@@ -1,0 +1,200 @@
+"""``edgeexit models``: the registered backbones and branches."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeexit.cli.common import console, format_macs, print_json
+
+if TYPE_CHECKING:
+    from edgeexit.models.registry import BackboneEntry, BranchEntry
+
+LARGE_IMAGES = 64  # pixels from which the paper's tables have ImageNet's classes, else CIFAR-100's
+LARGE_CLASSES, SMALL_CLASSES = 1000, 100
+BACKBONE_HEADINGS = (
+    "backbone",
+    "pixels",
+    "classes",
+    "exits",
+    "branches behind",
+    "parameters",
+    "MACs",
+    "pretrained",
+)
+BRANCH_HEADINGS = ("token", "branch", "what it is")
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneInfo:
+    """A registered backbone at the input size that it is meant for, without branches.
+
+    Attributes:
+        exits: how many it has with a branch at every point, ``final`` included.
+        points: the stages that a branch can sit behind, in order.
+        macs: multiply-accumulates per image.
+        uncounted: operators that ``macs`` should include and does not, by name.
+        pretrained: whether public weights can be loaded.
+    """
+
+    name: str
+    input_size: tuple[int, int, int]
+    num_classes: int
+    exits: int
+    points: tuple[str, ...]
+    parameters: int
+    macs: int
+    uncounted: tuple[str, ...]
+    pretrained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BranchInfo:
+    """A registered kind of branch: a pattern token that means it, its name, and one line on it."""
+
+    token: str
+    name: str
+    summary: str
+
+
+@click.command("models")
+@click.option(
+    "--num-classes",
+    type=click.IntRange(min=2),
+    help=f"Classes to count with.  [default: {LARGE_CLASSES}, and {SMALL_CLASSES} for images "
+    f"under {LARGE_IMAGES} pixels, as in the paper's tables]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print the tables of the README.")
+def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
+    """List the backbones and branches that a network can be made of.
+
+    Parameters and MACs are those of the backbone without branches.
+
+    \b
+    Example:
+      edgeexit models --num-classes 10
+    """
+    from edgeexit_runtime.schema import encode
+
+    if as_json and markdown:
+        raise click.UsageError("expected at most one of --json and --markdown, got both")
+    backbones, branches = backbone_infos(num_classes), branch_infos()
+    if as_json:
+        print_json({"backbones": encode(backbones), "branches": encode(branches)})
+    elif markdown:
+        click.echo(markdown_tables(backbones, branches))
+    else:
+        _print_tables(backbones, branches)
+
+
+def backbone_infos(num_classes: int | None = None) -> list[BackboneInfo]:
+    """Return every registered backbone; nothing is computed, and no weights take memory.
+
+    Raises:
+        SpecError: one of them cannot be built or counted; the message names it.
+    """
+    from edgeexit.models import list_backbones
+    from edgeexit.models.registry import backbone_entry
+
+    return [_backbone_info(backbone_entry(name), num_classes) for name in list_backbones()]
+
+
+def branch_infos() -> list[BranchInfo]:
+    """Return every registered kind of branch."""
+    from edgeexit.models import list_branches
+
+    return [BranchInfo(entry.example, entry.name, _summary(entry)) for entry in list_branches()]
+
+
+def markdown_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> str:
+    """Return both tables as the README has them."""
+    tables = []
+    for headings, rows in _tables(backbones, branches):
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        cells = [headings, ["---"] * len(headings), *escaped]
+        tables.append("\n".join(f"| {' | '.join(row)} |" for row in cells))
+    return "\n\n".join(tables)
+
+
+def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInfo:
+    import torch
+
+    from edgeexit.counting import count_operators
+    from edgeexit.errors import SpecError
+
+    usual = LARGE_CLASSES if min(entry.input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES
+    classes = num_classes or usual
+    meta = torch.device("meta")
+    try:
+        with meta:
+            backbone = entry.build(classes, entry.input_size)
+        counted = count_operators(backbone, [(1, *entry.input_size)], meta)
+    except Exception as error:  # whatever a builder of somebody's own raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SpecError(
+            f"backbone {entry.name!r} with {classes} classes and images of {entry.input_size} "
+            f"cannot be built: {reason}; mend its builder, or take its file away"
+        ) from error
+    return BackboneInfo(
+        name=entry.name,
+        input_size=entry.input_size,
+        num_classes=classes,
+        exits=len(backbone.exit_stages) + 1,
+        points=backbone.exit_stages,
+        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        macs=counted.macs,
+        uncounted=counted.uncounted,
+        pretrained=entry.load_pretrained is not None,
+    )
+
+
+def _summary(entry: BranchEntry) -> str:
+    """Return the first sentence on a branch: its builder's, or else that of the builder's file."""
+    module = sys.modules.get(entry.build.__module__)
+    text = inspect.getdoc(entry.build) or inspect.getdoc(module) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _tables(
+    backbones: list[BackboneInfo], branches: list[BranchInfo]
+) -> list[tuple[tuple[str, ...], list[list[str]]]]:
+    """Return headings and rows of cells, for each of the two tables."""
+    rows = [
+        [
+            info.name,
+            "x".join(str(pixels) for pixels in info.input_size[1:]),
+            str(info.num_classes),
+            str(info.exits),
+            ", ".join(info.points),
+            f"{info.parameters / 1e6:.2f}M",
+            format_macs(info.macs) + (" and more" if info.uncounted else ""),
+            "yes" if info.pretrained else "-",
+        ]
+        for info in backbones
+    ]
+    kinds = [[info.token, info.name, info.summary] for info in branches]
+    return [(BACKBONE_HEADINGS, rows), (BRANCH_HEADINGS, kinds)]
+
+
+def _print_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> None:
+    from rich.table import Table
+
+    out = console()
+    right = {"exits", "classes", "parameters", "MACs"}
+    for headings, rows in _tables(backbones, branches):
+        table = Table()
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading in right else "left")
+        for row in rows:
+            table.add_row(*row)
+        out.print(table)
+    out.print(
+        "parameters and multiply-accumulates (MACs) per image of the plain backbone, at this size "
+        "and number of classes; a branching pattern joins one token per point: 3+1",
+        soft_wrap=True,
+    )

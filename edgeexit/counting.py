@@ -1,0 +1,186 @@
+"""One run of a module, operator by operator: its multiply-accumulates and the bytes it moves.
+
+**MACs.** ``torch.utils.flop_counter`` has formulas, of two operations per MAC, for convolutions,
+matrix products and attention, and takes composite operators apart. Attention is run in its plain
+form, two matrix products around a softmax, not as a fused kernel: fused kernels depend on the
+device, some have no formula, and the exported graph has the plain form too.
+
+**Left out** are the operators that the paper's definition of the cost leaves out: those that go
+value by value (torch tags most of them), those of :data:`LEFT_OUT`, and views. Whatever is neither
+counted nor left out is named, so that no cost is too low without a word.
+
+**Bytes** are those of FP32 values, whatever the weights' type here; integers are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgeexit.models.mode import evaluating, plain_attention
+
+__all__ = ["FP32_BYTES", "LEFT_OUT", "OperatorCount", "count_operators"]
+
+FP32_BYTES = 4
+
+# Operators of torch's namespace aten that are left out, besides those tagged as value by value.
+_VALUE_BY_VALUE = """
+    _prelu_kernel floor_divide glu hardswish log_sigmoid_forward masked_fill rrelu_with_noise rsub
+"""
+_NORMALISATION = """
+    _fused_rms_norm _log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training
+    _safe_softmax _softmax cudnn_batch_norm linalg_vector_norm logsumexp native_batch_norm
+    native_group_norm native_layer_norm norm
+"""
+_POOLING = """
+    _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d all amax amin
+    aminmax any argmax argmin avg_pool1d avg_pool2d avg_pool3d max max_pool2d_with_indices
+    max_pool3d_with_indices mean median min prod sort std std_mean sum topk var var_mean
+"""
+_RESAMPLING = """
+    _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
+    _upsample_nearest_exact2d grid_sampler_2d upsample_bicubic2d upsample_bilinear2d
+    upsample_linear1d upsample_nearest1d upsample_nearest2d
+"""
+_MOVING_AND_MAKING = """
+    _to_copy _unsafe_index cat clone constant_pad_nd copy diag_embed embedding empty_like fill flip
+    full_like gather im2col index index_fill index_put index_select lift_fresh_copy masked_select
+    native_channel_shuffle new_empty new_full new_ones new_zeros nonzero ones_like pixel_shuffle
+    pixel_unshuffle reflection_pad1d reflection_pad2d repeat replication_pad1d replication_pad2d
+    roll scatter select_scatter slice_scatter split_with_sizes_copy stack tril triu unsafe_split
+    unsafe_split_with_sizes zero zeros_like
+"""
+# An operator that works in place, name_, is left out like its other form.
+LEFT_OUT = frozenset(
+    " ".join((_VALUE_BY_VALUE, _NORMALISATION, _POOLING, _RESAMPLING, _MOVING_AND_MAKING)).split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCount:
+    """What the operators of one run do.
+
+    Attributes:
+        macs: multiply-accumulates.
+        weight_bytes: the parameters and floating buffers that an operator reads, each once.
+        activation_bytes: what the operators read and write besides, one by one: see
+            :class:`_Observer`.
+        uncounted: names of operators that are neither counted nor left out, sorted.
+    """
+
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+    uncounted: tuple[str, ...]
+
+
+def count_operators(
+    module: nn.Module, shapes: Sequence[tuple[int, ...]], device: torch.device
+) -> OperatorCount:
+    """Count one evaluation of ``module`` on inputs of these shapes, batch dimension included.
+
+    Only shapes are propagated: nothing is computed and no memory is taken. ``device`` is that of
+    the module's weights.
+    """
+    # on the meta device all tensors are nothing but shapes, and fake ones would take twice the time
+    fake = FakeTensorMode(allow_non_fake_inputs=True) if device.type != "meta" else nullcontext()
+    with evaluating(module), torch.no_grad(), plain_attention(), fake:
+        inputs = [torch.empty(shape, device=device) for shape in shapes]
+        counter = FlopCounterMode(display=False)
+        observer = _Observer(module, inputs, counter.flop_registry)
+        with observer, counter:  # the counter comes first, and hands on what it has taken apart
+            module(*inputs)
+    return OperatorCount(
+        int(counter.get_total_flops()) // 2,
+        _bytes(observer.weights_read.values()),
+        observer.activation_bytes,
+        tuple(sorted(observer.uncounted)),
+    )
+
+
+class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what every operator reads and writes, and which ones nobody counts.
+
+    Activations are the inputs and whatever is computed from them; what is computed from weights
+    alone is a weight to the operators behind it. Every operator reads each of its activations once
+    and writes its result once. An operator that works in place does both; a view does neither. Of
+    several results the first counts: the others, statistics and indices, are for training.
+
+    An engine that fuses operators moves fewer bytes. This is the sum that depends on the network
+    alone, so that devices and engines can be compared by how far they stay below it.
+    """
+
+    def __init__(
+        self, module: nn.Module, inputs: Sequence[Tensor], counted: Collection[Any]
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights_read: dict[int, Tensor] = {}
+        self.activation_bytes = 0
+        self.uncounted: set[str] = set()
+        self._counted = counted
+        self._weights = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+        # held on to, or another tensor could get the address of a storage that is gone
+        self._activations = {_address(tensor): tensor.untyped_storage() for tensor in inputs}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        operands = {id(tensor): tensor for tensor in _tensors((args, kwargs))}
+        returned = result if isinstance(result, tuple) else (result,)
+        if result is None and func._schema.is_mutable:  # it wrote into its operands
+            returned = (list(operands.values()),)
+        results = [_tensors(value) for value in returned]
+        if operands and any(results):
+            self._note(func, operands, results)
+        return result
+
+    def _note(
+        self, func: OpOverload, operands: dict[int, Tensor], results: list[list[Tensor]]
+    ) -> None:
+        self.weights_read.update({key: operands[key] for key in operands.keys() & self._weights})
+        activations = [t for t in operands.values() if _address(t) in self._activations]
+        if activations:
+            made = (tensor for tensors in results for tensor in tensors)
+            self._activations.update({_address(t): t.untyped_storage() for t in made})
+        if func.is_view or func is torch.ops.aten._unsafe_view.default:
+            return
+        if activations:
+            self.activation_bytes += _bytes(activations) + _bytes(results[0])
+        if func._overloadpacket not in self._counted and not _is_left_out(func):
+            self.uncounted.add(str(func._overloadpacket))
+
+
+def _is_left_out(func: OpOverload) -> bool:
+    if torch.Tag.pointwise in func.tags:
+        return True
+    return func.namespace == "aten" and func._opname.removesuffix("_") in LEFT_OUT
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _address(tensor: Tensor) -> int:
+    """Return what a tensor and its views have in common."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _bytes(tensors: Collection[Tensor]) -> int:
+    """Return the bytes of the floating tensors among ``tensors`` in FP32."""
+    return sum(FP32_BYTES * t.numel() for t in tensors if t.dtype.is_floating_point)

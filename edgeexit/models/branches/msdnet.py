@@ -1,0 +1,35 @@
+"""MSDNet's classifier as a branch (Huang et al., ICLR 2018, https://arxiv.org/abs/1703.09844)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from edgeexit.models.msdnet_layers import classifier
+from edgeexit.models.registry import BranchSite, register_branch
+from edgeexit.models.spec import FeatureInfo
+
+__all__ = ["MSDNetBranch"]
+
+
+class MSDNetBranch(nn.Module):
+    """Two 3x3 convolutions of stride 2, average pooling, and one fully connected layer.
+
+    The authors keep the number of channels on ImageNet and bring it to 128 on CIFAR, which is
+    why a pattern says which: ``m`` keeps it, ``m128`` has 128 (or any other number).
+    """
+
+    def __init__(self, features: FeatureInfo, width: int | None, classes: int) -> None:
+        super().__init__()
+        channels = features.shape[0]
+        self.classifier = classifier(channels, width or channels, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (N, c, h, w) to logits (N, K)."""
+        logits: Tensor = self.classifier(features)
+        return logits
+
+
+@register_branch("MSDNet's, m128 with 128 channels", token=r"m(?:[1-9][0-9]{0,3})?", example="m")
+def msdnet_branch(site: BranchSite, token: str) -> nn.Module:
+    width = int(token[1:]) if len(token) > 1 else None
+    return MSDNetBranch(site.feature_map, width, site.num_classes)

@@ -1,0 +1,391 @@
+"""MSDNet beside the authors' PyTorch code: shapes, parameters and costs of every exit.
+
+Every figure of the reference was measured on https://github.com/kalviny/MSDNet-PyTorch, commit
+f654595, built by the commands of its README ("Network Configurations").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeexit.cost import network_cost
+from edgeexit.models import FINAL, ExitSpec, ModelSpec, MultiExitNet, make_spec, partition
+from edgeexit.models.msdnet_layers import DenseLayer, Stem, Transition, classifier, convolution
+from edgeexit.models.registry import create_backbone
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One row per exit: the block's parameters and MACs, and the classifier's behind it.
+
+    ``path_parameters`` is what the reference's op_counter.py prints: all that has run until an
+    exit has answered. ``shapes`` are of the features that each block hands on, finest first.
+    """
+
+    pattern: str
+    classes: int
+    block_parameters: tuple[int, ...]
+    classifier_parameters: tuple[int, ...]
+    path_parameters: tuple[int, ...]
+    block_macs: tuple[int, ...]
+    classifier_macs: tuple[int, ...]
+    path_macs: tuple[int, ...]
+    shapes: tuple[tuple[tuple[int, int], ...], ...]  # (channels, pixels) per scale
+
+
+REFERENCE = {
+    "msdnet_cifar100": Reference(
+        pattern="m128+m128+m128+m128+m128+m128",
+        classes=100,
+        block_parameters=(88_688, 42_432, 76_012, 43_152, 50_064, 88_928, 73_440),
+        classifier_parameters=(345_188, 400_484, 322_148, 377_444, 432_740, 335_972, 391_268),
+        path_parameters=(
+            433_876,
+            876_792,
+            1_274_952,
+            1_695_548,
+            2_178_352,
+            2_603_252,
+            3_067_960,
+        ),
+        block_macs=(11_415_552, 5_855_232, 8_338_432, 5_124_096, 6_008_832, 6_191_104, 4_669_440),
+        classifier_macs=(
+            3_551_744,
+            4_436_480,
+            3_183_104,
+            4_067_840,
+            4_952_576,
+            3_404_288,
+            4_289_024,
+        ),
+        path_macs=(
+            14_967_296,
+            25_259_008,
+            36_780_544,
+            45_972_480,
+            56_933_888,
+            66_529_280,
+            75_487_744,
+        ),
+        shapes=(
+            ((40, 32), (80, 16), (160, 8)),
+            ((52, 32), (104, 16), (208, 8)),
+            ((70, 16), (140, 8)),
+            ((94, 16), (188, 8)),
+            ((118, 16), (236, 8)),
+            ((152, 8),),
+            ((200, 8),),
+        ),
+    ),
+    "msdnet_imagenet": Reference(
+        pattern="m+m+m+m",
+        classes=1000,
+        block_parameters=(1_197_760, 1_492_992, 1_716_352, 1_705_440, 1_001_984),
+        classifier_parameters=(3_040_744, 3_040_744, 2_584_680, 1_969_704, 6_208_040),
+        path_parameters=(4_238_504, 8_772_240, 13_073_272, 16_748_416, 23_958_440),
+        block_macs=(310_288_384, 317_513_728, 299_350_016, 229_028_352, 48_971_776),
+        classifier_macs=(26_926_080, 26_926_080, 22_654_720, 16_938_880, 57_008_000),
+        path_macs=(337_214_464, 681_654_272, 1_003_659_008, 1_249_626_240, 1_355_606_016),
+        shapes=(
+            ((96, 56), (192, 28), (384, 14), (384, 7)),
+            ((192, 28), (384, 14), (384, 7)),
+            ((352, 14), (352, 7)),
+            ((304, 7),),
+            ((560, 7),),
+        ),
+    ),
+}
+SMALL = {"msdnet_cifar100": (3, 16, 16), "msdnet_imagenet": (3, 64, 64)}
+SE_PATTERN = {"msdnet_cifar100": "3+3+2+2+1+1", "msdnet_imagenet": "4+3+2+1"}
+
+
+SE_NETWORKS = pytest.mark.parametrize(
+    "name", ["msdnet_cifar100", pytest.param("msdnet_imagenet", marks=pytest.mark.slow)]
+)
+
+
+@pytest.fixture(params=list(REFERENCE))
+def name(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
+
+
+def on_meta(spec: ModelSpec) -> MultiExitNet:
+    with torch.device("meta"):
+        return MultiExitNet(spec)
+
+
+@cache
+def reference_net(name: str) -> MultiExitNet:
+    """The network with the reference's own classifiers, without memory for its weights."""
+    return on_meta(make_spec(name, REFERENCE[name].pattern, REFERENCE[name].classes))
+
+
+def small_net(name: str, pattern: str) -> MultiExitNet:
+    torch.manual_seed(0)
+    return MultiExitNet(make_spec(name, pattern, 5, SMALL[name]))
+
+
+@pytest.fixture(scope="module")
+def own_classifiers() -> Callable[[str], MultiExitNet]:
+    """A small network with MSDNet's own classifiers by name, built once."""
+    return cache(lambda name: small_net(name, REFERENCE[name].pattern))
+
+
+def small_images(name: str) -> Tensor:
+    return torch.randn(4, *SMALL[name], generator=torch.Generator().manual_seed(1))
+
+
+def count(module: nn.Module) -> int:
+    return sum(value.numel() for value in module.parameters())
+
+
+def test_parameters_of_the_reference(name: str) -> None:
+    net, reference = reference_net(name), REFERENCE[name]
+    blocks = [count(stage) for _, stage in net.backbone.named_stages()]
+    classifiers = [count(branch) for branch in (*net.branches.values(), net.backbone.classifier)]
+    assert tuple(blocks) == reference.block_parameters
+    assert tuple(classifiers) == reference.classifier_parameters
+    path = [
+        sum(blocks[: number + 1]) + sum(classifiers[: number + 1]) for number in range(len(blocks))
+    ]
+    assert tuple(path) == reference.path_parameters
+    assert count(net) == path[-1]
+
+
+def test_costs_of_the_reference(name: str) -> None:
+    cost, reference = network_cost(reference_net(name)), REFERENCE[name]
+    assert cost.stage_macs == reference.block_macs
+    assert tuple(exit_.branch_macs for exit_ in cost.exits) == reference.classifier_macs
+    assert tuple(exit_.path_macs for exit_ in cost.exits) == reference.path_macs
+
+
+def test_features_of_the_reference_by_name(name: str) -> None:
+    net, shapes = reference_net(name), REFERENCE[name].shapes
+    coarsest = len(shapes[0])
+    for number, ((stage, module), scales) in enumerate(
+        zip(net.backbone.named_stages(), shapes, strict=True), start=1
+    ):
+        assert stage == f"stage{number}"
+        left = range(coarsest - len(scales) + 1, coarsest + 1)
+        assert module.outputs == tuple(f"{stage}_scale{scale}" for scale in left)
+        found = [net.features[output].shape for output in module.outputs]
+        assert found == [(channels, pixels, pixels) for channels, pixels in scales]
+
+
+def test_every_exit_reads_the_coarsest_scale(name: str) -> None:
+    net = reference_net(name)
+    coarsest = len(REFERENCE[name].shapes[0])
+    stages = range(1, len(REFERENCE[name].shapes) + 1)
+    reads = [net.exit_inputs(exit_) for exit_ in net.spec.exit_names]
+    assert reads == [(f"stage{stage}_scale{coarsest}",) for stage in stages]
+
+
+def test_stages_read_all_that_the_one_before_gives(name: str) -> None:
+    before: tuple[str, ...] = ("images",)
+    for _, stage in reference_net(name).backbone.named_stages():
+        assert stage.inputs == before
+        before = stage.outputs
+
+
+def test_every_parameter_gets_a_gradient(
+    name: str, own_classifiers: Callable[[str], MultiExitNet]
+) -> None:
+    net = own_classifiers(name).train()
+    net.zero_grad(set_to_none=True)
+    sum(logits.square().sum() for logits in net(small_images(name)).values()).backward()
+    assert [key for key, value in net.named_parameters() if value.grad is None] == []
+
+
+def test_chained_parts_equal_the_whole_network(
+    name: str, own_classifiers: Callable[[str], MultiExitNet]
+) -> None:
+    net, images = own_classifiers(name).eval(), small_images(name)
+    parts = partition(net)
+    tensors, logits = {"images": images}, {}
+    with torch.no_grad():
+        for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+            outputs = stage.module(*(tensors[info.name] for info in stage.inputs))
+            for info, value in zip(stage.outputs, outputs, strict=True):
+                assert value.shape[1:] == info.shape
+                tensors[info.name] = value
+            (answer,) = exit_.part.module(*(tensors[info.name] for info in exit_.part.inputs))
+            logits[exit_.part.name] = answer
+        expected = net(images)
+        (baseline,) = parts.baseline.module(images)
+    assert all(torch.equal(logits[exit_], expected[exit_]) for exit_ in net.spec.exit_names)
+    assert torch.equal(baseline, expected[FINAL])
+
+
+def test_parts_hand_on_every_scale_and_nothing_else() -> None:
+    """Branches behind stages 2 and 5 alone: three parts, of stages 1-2, 3-5 and 6-7."""
+    exits = (ExitSpec("exit1", "stage2", "m"), ExitSpec("exit2", "stage5", "n"))
+    parts = partition(on_meta(ModelSpec("msdnet_cifar100", 10, (3, 32, 32), exits)))
+    flow = [([i.name for i in p.inputs], [o.name for o in p.outputs]) for p in parts.stages]
+    assert flow == [
+        (["images"], ["stage2_scale1", "stage2_scale2", "stage2_scale3"]),
+        (
+            ["stage2_scale1", "stage2_scale2", "stage2_scale3"],
+            ["stage5_scale2", "stage5_scale3"],
+        ),
+        (["stage5_scale2", "stage5_scale3"], ["stage7_scale3"]),
+    ]
+    assert [part.outputs[-1].shape for part in parts.stages] == [
+        (208, 8, 8),
+        (236, 8, 8),
+        (200, 8, 8),
+    ]
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (3, 33, 47), (3, 1, 1)])
+def test_other_images(name: str, size: tuple[int, int, int]) -> None:
+    net = create_backbone(name, 7, size).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(2, *size)).shape == (2, 7)
+
+
+@SE_NETWORKS
+def test_se_branches_of_the_paper_learn(name: str) -> None:
+    """The patterns of Section V-E, in the same places as MSDNet's own classifiers."""
+    net, images = small_net(name, SE_PATTERN[name]), small_images(name)
+    labels = torch.arange(len(images))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+    losses = []
+    for _ in range(2):
+        logits = net(images)
+        assert tuple(logits) == net.spec.exit_names
+        loss = sum(nn.functional.cross_entropy(values, labels) for values in logits.values())
+        assert isinstance(loss, Tensor)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(value.grad is not None for value in net.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]
+
+
+@SE_NETWORKS
+def test_se_branches_of_the_paper_cost(name: str) -> None:
+    reference = REFERENCE[name]
+    net = on_meta(make_spec(name, SE_PATTERN[name], reference.classes))
+    cost = network_cost(net)
+    assert cost.stage_macs == reference.block_macs
+    assert cost.exits[-1].branch_macs == reference.classifier_macs[-1]
+    assert cost.baseline_macs == sum(reference.block_macs) + reference.classifier_macs[-1]
+    last, pixels = reference.shapes[-2][-1]
+    half = -(-pixels // 2)
+    for exit_, level, scales in zip(
+        cost.exits[:-1], SE_PATTERN[name].split("+"), reference.shapes[:-1], strict=True
+    ):
+        by_hand = _se_branch_macs(scales[-1][0], last, pixels, half, int(level), reference.classes)
+        assert exit_.branch_macs == by_hand, exit_.name
+
+
+def _se_branch_macs(
+    channels: int, last: int, pixels: int, half: int, level: int, classes: int
+) -> int:
+    """An SE-B branch written out: all features of MSDNet have one size, so kernels are 3x3."""
+    width, narrow, squeezed = 2 * last, 2 * last // 4, 2 * last // 16
+    excitation = 2 * width * squeezed
+    total = pixels**2 * 9 * channels * last
+    total += pixels**2 * last * narrow + half**2 * 9 * narrow**2 + half**2 * narrow * width
+    total += excitation + half**2 * last * width
+    same = half**2 * (width * narrow + 9 * narrow**2 + narrow * width + width * width)
+    total += (level - 1) * (same + excitation)
+    return total + half**2 * width * classes
+
+
+def test_dense_layer_keeps_its_inputs_and_adds_from_the_finer_scale_and_its_own() -> None:
+    torch.manual_seed(0)
+    layer = DenseLayer(base=4, growth=6, factors=(1, 2, 4), drops=False).eval()
+    inputs = [torch.randn(2, 4 * f, 8 // s, 8 // s) for f, s in ((1, 1), (2, 2), (4, 4))]
+    with torch.no_grad():
+        outputs = layer(inputs)
+        changed = layer([inputs[0] + 1, *inputs[1:]])
+    assert [tuple(x.shape) for x in outputs] == [(2, 10, 8, 8), (2, 20, 4, 4), (2, 40, 2, 2)]
+    for before, after in zip(inputs, outputs, strict=True):
+        assert torch.equal(after[:, : before.shape[1]], before)
+    differs = [
+        (old != new).flatten(2).any(2).any(0) for old, new in zip(outputs, changed, strict=True)
+    ]
+    assert differs[1][8:14].any(), "half of what the second scale adds comes from the finer one"
+    assert not differs[1][14:].any()
+    assert not differs[2].any()
+
+
+def test_dropped_scale_is_read_a_last_time() -> None:
+    torch.manual_seed(0)
+    layer = DenseLayer(base=4, growth=6, factors=(1, 2), drops=True).eval()
+    fine, coarse = torch.randn(1, 4, 8, 8), torch.randn(1, 8, 4, 4)
+    with torch.no_grad():
+        (output,) = layer([fine, coarse])
+        (changed,) = layer([fine + 1, coarse])
+    assert output.shape == (1, 20, 4, 4)
+    assert (output != changed)[:, 8:14].any()
+
+
+@pytest.mark.parametrize(
+    ("base", "width"),
+    [(4, 4), (8, 8), (100, 12)],  # never wider than what it reads, nor than factor * added
+)
+def test_bottleneck_width(base: int, width: int) -> None:
+    finest = DenseLayer(base, growth=12, factors=(1,), drops=False).scales[0]
+    assert finest.same[0].out_channels == width
+    assert finest.same[3].weight.shape == (12, width, 3, 3)
+
+
+def test_bottleneck_of_a_coarse_scale_goes_by_the_factor_of_what_it_reads() -> None:
+    coarse = DenseLayer(base=100, growth=6, factors=(2, 4), drops=True).scales[0]
+    assert coarse.down[0].weight.shape == (2 * 12, 200, 1, 1)
+    assert coarse.same[0].weight.shape == (4 * 12, 400, 1, 1)
+
+
+def test_stem_makes_each_scale_from_the_finer_one() -> None:
+    torch.manual_seed(0)
+    stem = Stem(convolution(3, 4), channels=(4, 8, 16)).eval()
+    with torch.no_grad():
+        first, second, third = stem([torch.randn(2, 3, 8, 8)])
+        assert torch.equal(second, stem.scales[1](first))
+        assert torch.equal(third, stem.scales[2](second))
+    assert [x.shape[1:] for x in (first, second, third)] == [(4, 8, 8), (8, 4, 4), (16, 2, 2)]
+
+
+def test_transition_mixes_the_channels_of_every_pixel_alone() -> None:
+    torch.manual_seed(0)
+    transition = Transition(base=4, reduced=2, factors=(2, 4)).eval()
+    inputs = [torch.randn(1, 8, 4, 4), torch.randn(1, 16, 2, 2)]
+    changed = [value.clone() for value in inputs]
+    changed[0][:, :, 1, 2] += 1
+    with torch.no_grad():
+        outputs, others = transition(inputs), transition(changed)
+    assert [x.shape[1:] for x in outputs] == [(4, 4, 4), (8, 2, 2)]
+    differs = (outputs[0] != others[0]).any(1)[0]
+    assert differs.nonzero().tolist() == [[1, 2]]
+    assert torch.equal(outputs[1], others[1])
+
+
+@pytest.mark.parametrize("pixels", [8, 7])
+def test_global_pooling_is_the_references_2x2_pooling(pixels: int) -> None:
+    torch.manual_seed(0)
+    ours = classifier(6, 4, 3).eval()
+    features = torch.randn(2, 6, pixels, pixels)
+    with torch.no_grad():
+        before = ours.conv2(ours.conv1(features))  # (2, 4, 2, 2)
+        pooled = nn.functional.avg_pool2d(before, 2).flatten(1)
+        torch.testing.assert_close(ours(features), ours.linear(pooled))
+    assert before.shape == (2, 4, 2, 2)
+
+
+def test_weights_start_as_pytorch_initializes_them() -> None:
+    """As in the reference, where they were measured: uniform, up to 1 / sqrt(fan in)."""
+    torch.manual_seed(0)
+    for module in create_backbone("msdnet_cifar100", 10, (3, 32, 32)).modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            bound = module.weight[0].numel() ** -0.5
+            assert 0.9 * bound < module.weight.abs().max() <= bound
