@@ -18,10 +18,12 @@ import onnx.utils
 import onnxsim
 import torch
 from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
+from onnxscript import ir
 from torch import Tensor, nn
 
 from edgeexit.errors import ExportError
 from edgeexit.export.precision import Precision
+from edgeexit.export.rewrites import rewrite_graph
 from edgeexit.models.partition import Part, Partition
 from edgeexit.models.spec import FeatureInfo
 
@@ -174,7 +176,7 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
             f"the network could not be made into ONNX opset {opset}: {_first_line(error)}"
         ) from error
     assert program is not None
-    model: onnx.ModelProto = program.model_proto
+    model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
     return model
 
 

@@ -117,7 +117,8 @@ class _Builder:
         path = str(node.target)
         parent, _, name = path.rpartition(".")
         owner = self.stage.root.get_submodule(parent)
-        self.targets[path] = (owner, getattr(owner, name))
+        # called again, it may be a copy that works out of place by now
+        self.targets.setdefault(path, (owner, getattr(owner, name)))
 
     def _keep_incoming(self, node: fx.Node) -> None:
         """Make a node that overwrites a tensor of another stage give a new one."""
