@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from edgeexit.errors import EdgeExitError
     from edgeexit.evaluation import evaluate_adaptive, predict
     from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
-    from edgeexit.models import MultiExitNet, make_spec, register_backbone, register_branch
+    from edgeexit.models import (
+        MultiExitNet,
+        attach_exits,
+        inspect_points,
+        make_spec,
+        register_backbone,
+        register_branch,
+    )
     from edgeexit.training import (
         Checkpoint,
         TrainConfig,
@@ -42,12 +49,14 @@ __all__ = [
     "ExportOptions",
     "MultiExitNet",
     "TrainConfig",
+    "attach_exits",
     "average_macs",
     "evaluate_adaptive",
     "export_bundle",
     "images_from_dataset",
     "images_from_folder",
     "images_from_npz",
+    "inspect_points",
     "load_checkpoint",
     "load_data",
     "make_spec",
@@ -75,7 +84,14 @@ _HOME = {
     "edgeexit.errors": ("EdgeExitError",),
     "edgeexit.evaluation": ("evaluate_adaptive", "predict"),
     "edgeexit.export": ("PRECISIONS", "ExportOptions", "export_bundle"),
-    "edgeexit.models": ("MultiExitNet", "make_spec", "register_backbone", "register_branch"),
+    "edgeexit.models": (
+        "MultiExitNet",
+        "attach_exits",
+        "inspect_points",
+        "make_spec",
+        "register_backbone",
+        "register_branch",
+    ),
     "edgeexit.training": (
         "Checkpoint",
         "TrainConfig",

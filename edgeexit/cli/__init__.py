@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     name: f"edgeexit.cli.{name}"
-    for name in ("demo", "train", "eval", "tune", "export", "bench", "flops", "models")
+    for name in ("demo", "train", "eval", "tune", "export", "bench", "flops", "models", "inspect")
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +15,22 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["MACS", "console", "format_macs", "print_json", "progress_bar", "status_console"]
+    from edgeexit.models.factories import Factory
+
+__all__ = [
+    "IMAGE_SIZE",
+    "MACS",
+    "console",
+    "exits_option",
+    "format_macs",
+    "import_model",
+    "model_option",
+    "print_json",
+    "progress_bar",
+    "status_console",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -39,6 +56,61 @@ class MacsType(click.ParamType[float]):
 
 
 MACS = MacsType()
+
+
+class ImageSizeType(click.ParamType[tuple[int, int]]):
+    """Height and width in pixels: ``224`` for a square image, ``240x320`` for any."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", str(value).strip())
+        if match is None:
+            self.fail(
+                f"expected pixels such as 224, or height x width such as 240x320, got {value!r}",
+                param,
+                ctx,
+            )
+        return int(match[1]), int(match[2] or match[1])
+
+
+IMAGE_SIZE = ImageSizeType()
+
+
+def model_option(command: Command) -> Command:
+    """Add ``--model``, for networks that are not made of a registered backbone."""
+    return click.option(
+        "--model",
+        metavar="MODULE:FACTORY",
+        help="A network of your own: package.module:factory, from a file here or installed. "
+        "Checkpoints hold no code, so it is named every time.",
+    )(command)
+
+
+def exits_option(command: Command) -> Command:
+    """Add ``--exits``, which goes with ``--model``."""
+    return click.option(
+        "--exits",
+        default="",
+        metavar="auto|P1,P2,...",
+        help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
+        "[default: auto]",
+    )(command)
+
+
+def import_model(model: str | None) -> Factory | None:
+    """Import what ``--model`` names, so that a mistake is told before anything else is done.
+
+    Raises:
+        SpecError: it cannot be imported.
+    """
+    if model is None:
+        return None
+    from edgeexit.models.factories import import_factory
+
+    return import_factory(model)
 
 
 def format_macs(macs: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.common import console, print_json
+from edgeexit.cli.common import console, import_model, model_option, print_json
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
 from edgeexit.cli.tables import exit_table, summary_table
 
@@ -49,9 +49,15 @@ class ThresholdsType(click.ParamType[tuple[float, ...]]):
     help="One per branch, 0 to 1 or never.  [default: those of the checkpoint]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@model_option
 @sample_options
 def command(
-    path: Path, split: str, thresholds: tuple[float, ...] | None, as_json: bool, **options: Any
+    path: Path,
+    split: str,
+    thresholds: tuple[float, ...] | None,
+    as_json: bool,
+    model: str | None,
+    **options: Any,
 ) -> None:
     """Print accuracy and cost of a trained network: exit by exit, and with early exit.
 
@@ -72,8 +78,8 @@ def command(
     checkpoint = load_checkpoint(path)
     branches = checkpoint.spec.exit_names[:-1]
     gammas = checkpoint.thresholds if thresholds is None else _by_name(thresholds, branches)
+    net = checkpoint.build(import_model(model))
     data = load_samples(checkpoint, samples)
-    net = checkpoint.build()
     report = evaluate_adaptive(predict_split(net, data, split, samples), gammas, network_cost(net))
     dataset = samples.dataset or checkpoint.data.name
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, progress_bar
+from edgeexit.cli.common import console, import_model, model_option, print_json, progress_bar
 from edgeexit.cli.samples import DataOptions, data_options, load_samples
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     "[default: 0.99 for fp32, 0.97 for fp16]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@model_option
 @data_options
 def command(
     path: Path,
@@ -76,6 +77,7 @@ def command(
     samples: int,
     min_agreement: float | None,
     as_json: bool,
+    model: str | None,
     **options: Any,
 ) -> None:
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
@@ -95,6 +97,7 @@ def command(
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
     form = ExportOptions(chosen, opset, max_batch, baseline)
     checkpoint = load_checkpoint(path)
+    factory = import_model(model)
     images, source = _validation_images(checkpoint, DataOptions(**options), samples)
     with progress_bar() as bar:
         task = bar.add_task("export")
@@ -107,6 +110,7 @@ def command(
             progress=lambda step, done, total: bar.update(
                 task, description=step, completed=done, total=total
             ),
+            model=factory,
         )
     if as_json:
         print_json({"bundle": str(output), **bundle.manifest.verification})

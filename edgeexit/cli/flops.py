@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, format_macs, print_json
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    console,
+    exits_option,
+    format_macs,
+    model_option,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,40 +23,32 @@ if TYPE_CHECKING:
     from edgeexit.models.spec import ModelSpec
 
 MEGABYTE = 1e6
-
-
-class ImageSizeType(click.ParamType[tuple[int, int]]):
-    """Height and width in pixels: ``224`` for a square image, ``240x320`` for any."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", str(value).strip())
-        if match is None:
-            self.fail(
-                f"expected pixels such as 224, or height x width such as 240x320, got {value!r}",
-                param,
-                ctx,
-            )
-        return int(match[1]), int(match[2] or match[1])
+DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
 
 
 @click.command("flops")
-@click.argument("backbone")
+@click.argument("backbone", required=False)
+@model_option
+@exits_option
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
-@click.option("--num-classes", default=1000, show_default=True, type=click.IntRange(min=2))
+@click.option(
+    "--num-classes",
+    type=click.IntRange(min=2),
+    help=f"[default: {DEFAULT_CLASSES}; of a model that takes no number, its own]",
+)
 @click.option(
     "--input-size",
-    type=ImageSizeType(),
-    help="Pixels: 224 or HEIGHTxWIDTH.  [default: what the backbone is meant for]",
+    type=IMAGE_SIZE,
+    help="Pixels: 224 or HEIGHTxWIDTH.  [default: what the backbone is meant for; "
+    f"{DEFAULT_PIXELS} with --model]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    backbone: str,
+    backbone: str | None,
+    model: str | None,
+    exits: str,
     branches: str,
-    num_classes: int,
+    num_classes: int | None,
     input_size: tuple[int, int] | None,
     as_json: bool,
 ) -> None:
@@ -61,18 +59,52 @@ def command(
     and write besides, one by one.
 
     \b
-    Example, a row of the paper's Table III:
+    Examples, the first a row of the paper's Table III:
       edgeexit flops resnet56 --branches 3+1 --num-classes 100 --input-size 32
+      edgeexit flops --model torchvision.models:densenet121 --branches n+n+n
     """
+    size = None if input_size is None else (3, *input_size)
+    if model is not None and backbone is None:
+        net = _attached(model, exits or "auto", branches, num_classes, size)
+    elif backbone is not None and model is None and not exits:
+        net = _registered(backbone, branches, num_classes, size)
+    else:
+        raise click.UsageError("expected either BACKBONE, or --model and maybe --exits")
+    print_costs(net, as_json)
+
+
+def _registered(
+    backbone: str, branches: str, num_classes: int | None, size: tuple[int, int, int] | None
+) -> MultiExitNet:
     import torch
 
     from edgeexit.models import MultiExitNet, make_spec
 
-    size = None if input_size is None else (3, *input_size)
-    spec = make_spec(backbone, branches, num_classes, size)
+    if ":" in backbone:
+        raise click.UsageError(f"{backbone} is no registered backbone: write --model {backbone}")
+    spec = make_spec(backbone, branches, num_classes or DEFAULT_CLASSES, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
-        net = MultiExitNet(spec)
-    print_costs(net, as_json)
+        return MultiExitNet(spec)
+
+
+def _attached(
+    model: str,
+    exits: str,
+    branches: str,
+    num_classes: int | None,
+    size: tuple[int, int, int] | None,
+) -> MultiExitNet:
+    from edgeexit.models import attach_exits
+    from edgeexit.models.factories import create_model
+
+    return attach_exits(
+        create_model(model, num_classes or DEFAULT_CLASSES),
+        exits,
+        branches=branches,
+        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
+        num_classes=num_classes,
+        name=model,
+    )
 
 
 def print_costs(net: MultiExitNet, as_json: bool) -> None:

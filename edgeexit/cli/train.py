@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, status_console
+from edgeexit.cli.common import (
+    console,
+    exits_option,
+    import_model,
+    model_option,
+    print_json,
+    status_console,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,12 +24,14 @@ if TYPE_CHECKING:
     from edgeexit.training.metrics import EpochRecord
 
 DATA_OPTIONS = {"dataset": "name", "data_dir": "data_dir", "download": "download"}
-NOT_CONFIG = ("output", "resume", "as_json", "input_size", *DATA_OPTIONS)
+NOT_CONFIG = ("output", "resume", "as_json", "input_size", "model", *DATA_OPTIONS)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @click.command("train")
-@click.option("--backbone", help="Such as resnet20.  [required unless --resume]")
+@click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]")
+@model_option
+@exits_option
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
 @click.option(
     "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
@@ -99,8 +108,12 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
       edgeexit train --backbone resnet20 --branches 3+1 --dataset digits --distill wed \\
           --epochs 12 --batch-size 32 --lr 0.05 -o run/
       edgeexit train --resume -o run/
+      edgeexit train --model torchvision.models:mobilenet_v3_small --branches n+n \\
+          --exits features.1,features.3 --dataset digits --epochs 3 -o own/
     """
     from edgeexit.training import train
+
+    factory = import_model(ctx.params["model"])
 
     try:
         config = _resumed(ctx, output) if resume else _config(ctx)
@@ -108,7 +121,12 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
         raise click.UsageError(str(error), ctx) from error
     with _ProgressBar(config.epochs) as progress:
         result = train(
-            config, output, resume=resume, on_epoch=progress.epoch_done, progress=progress
+            config,
+            output,
+            resume=resume,
+            on_epoch=progress.epoch_done,
+            progress=progress,
+            model=factory,
         )
     if as_json:
         print_json(_as_json(result))
@@ -120,10 +138,11 @@ def _config(ctx: click.Context) -> TrainConfig:
     from edgeexit.data import DataConfig
     from edgeexit.training import TrainConfig
 
-    for name in ("backbone", "dataset"):
-        if ctx.params[name] is None:
-            raise click.UsageError(f"Missing option '--{name}' (or continue with --resume).", ctx)
-    options = {name: value for name, value in ctx.params.items() if name not in NOT_CONFIG}
+    options = _train_options(ctx.params)
+    for name, given in (("backbone", options["backbone"]), ("dataset", ctx.params["dataset"])):
+        if given is None:
+            what = "'--backbone' or '--model'" if name == "backbone" else f"'--{name}'"
+            raise click.UsageError(f"Missing option {what} (or continue with --resume).", ctx)
     return TrainConfig(data=DataConfig(**_data_options(ctx.params)), **options)
 
 
@@ -141,8 +160,21 @@ def _resumed(ctx: click.Context, output: Path) -> TrainConfig:
         for name, value in ctx.params.items()
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    options = {name: value for name, value in typed.items() if name not in NOT_CONFIG}
-    return replace(stored, data=replace(stored.data, **_data_options(typed)), **options)
+    data = replace(stored.data, **_data_options(typed))
+    return replace(stored, data=data, **_train_options(typed))
+
+
+def _train_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of TrainConfig that are among ``options``, but for the data."""
+    fields = {name: value for name, value in options.items() if name not in NOT_CONFIG}
+    model = options.get("model")
+    if model is not None:
+        if fields.get("backbone") is not None:
+            raise click.UsageError("expected one of --backbone and --model, got both")
+        fields["backbone"] = model
+    elif fields.get("exits") and fields.get("backbone") is not None:
+        raise click.UsageError("--exits goes with --model; a registered backbone has its own")
+    return fields
 
 
 def _data_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -242,9 +274,10 @@ def _print_summary(result: TrainResult) -> None:
     checkpoint = shlex.quote(str(result.checkpoint))
     tuned = shlex.quote(str(result.checkpoint.with_name("tuned.pt")))
     branched = config.branches != "none"
-    following = (
-        f"tune {checkpoint} --max-drop 0.01 -o {tuned}" if branched else f"eval {checkpoint}"
-    )
+    network = checkpoint
+    if ":" in config.backbone:
+        network += f" --model {shlex.quote(config.backbone)}"
+    following = f"tune {network} --max-drop 0.01 -o {tuned}" if branched else f"eval {network}"
     lines = (
         f"{config.backbone}, branches {config.branches}, on {config.data.name}: best epoch "
         f"{best.epoch} of {config.epochs}",

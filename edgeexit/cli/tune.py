@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import MACS, console, format_macs, print_json, status_console
+from edgeexit.cli.common import (
+    MACS,
+    console,
+    format_macs,
+    import_model,
+    model_option,
+    print_json,
+    status_console,
+)
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
 from edgeexit.cli.tables import exit_table, summary_table
 
 if TYPE_CHECKING:
     from edgeexit.evaluation import AdaptiveReport, SearchResult, Setting
+    from edgeexit.models import MultiExitNet
     from edgeexit.training.checkpoint import Checkpoint
 
 CONSTRAINTS = {
@@ -72,6 +81,7 @@ class FractionType(click.ParamType[float]):
     help="Checkpoint to write with the new thresholds; may be CKPT itself.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@model_option
 @sample_options
 def command(
     path: Path,
@@ -81,6 +91,7 @@ def command(
     grid_size: int | None,
     output: Path | None,
     as_json: bool,
+    model: str | None,
     **options: Any,
 ) -> None:
     """Choose the thresholds that are best under one constraint, by exact search.
@@ -99,7 +110,8 @@ def command(
     )
     samples = SampleOptions(**options)
     checkpoint = load_checkpoint(path)
-    choice = _choose(checkpoint, samples, constraint, limit, grid_size)
+    net = checkpoint.build(import_model(model))
+    choice = _choose(checkpoint, net, samples, constraint, limit, grid_size)
     tuning = {
         "dataset": samples.dataset or checkpoint.data.name,
         "constraint": {constraint: limit},
@@ -142,6 +154,7 @@ class _Choice:
 
 def _choose(
     checkpoint: Checkpoint,
+    net: MultiExitNet,
     samples: SampleOptions,
     constraint: str,
     limit: float,
@@ -151,7 +164,6 @@ def _choose(
     from edgeexit.evaluation import confidence_grids, evaluate_adaptive, search_thresholds
 
     data = load_samples(checkpoint, samples)
-    net = checkpoint.build()
     cost = network_cost(net)
     predictions = {"val": predict_split(net, data, "val", samples)}
     path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}

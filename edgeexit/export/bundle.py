@@ -32,6 +32,7 @@ from edgeexit.export.graphs import Graph, export_graphs
 from edgeexit.export.precision import Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
+from edgeexit.models.factories import ModelSource
 from edgeexit.models.partition import partition
 from edgeexit.training.checkpoint import Checkpoint
 
@@ -76,6 +77,8 @@ def export_bundle(
     samples: NDArray[np.float32],
     source: str,
     progress: Progress = lambda step, done, total: None,
+    *,
+    model: ModelSource | None = None,
 ) -> ExportedBundle:
     """Write the bundle of a trained network to the folder ``output``.
 
@@ -89,8 +92,11 @@ def export_bundle(
         samples: real images (N, C, H, W) float32, normalized, to prove the bundle on.
         source: where these come from, for the record.
         progress: told of every step.
+        model: what the network was made from, if not from a registered backbone: see
+            :meth:`Checkpoint.build`.
 
     Raises:
+        CheckpointError, SpecError: the network cannot be built from the checkpoint and ``model``.
         ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
             does not agree with the network.
         WriteError: the disk is full or the folder cannot be written to.
@@ -98,7 +104,7 @@ def export_bundle(
     _check_output(output)
     if len(samples) == 0:
         raise ExportError("no samples to prove the bundle on; give a data set with images")
-    net = checkpoint.build()
+    net = checkpoint.build(model)
     parts = partition(net)
     total = 2 * len(parts.stages) + options.baseline + 1
     entries: dict[str, GraphEntry] = {}

@@ -1,5 +1,6 @@
 """What a multi-exit network is: backbones, branches, and the network made of both."""
 
+from edgeexit.models.attach import attach_exits, inspect_points
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.partition import Partition, partition
 from edgeexit.models.registry import (
@@ -17,6 +18,8 @@ __all__ = [
     "ModelSpec",
     "MultiExitNet",
     "Partition",
+    "attach_exits",
+    "inspect_points",
     "list_backbones",
     "list_branches",
     "make_spec",

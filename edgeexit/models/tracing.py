@@ -7,6 +7,7 @@ so each mode is traced by itself.
 
 from __future__ import annotations
 
+import copy
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ BATCHES = (2, 3)
 """The two batch sizes that every value is propagated for: what grows with them is the batch."""
 
 TORCH = Path(torch.__file__).parent
+CALLED = "model."  # what the paths of a model begin with inside the module that calls it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +86,8 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     except Exception as export_error:
         raise SpecError(
             f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
-            f"torch.export at {_reason(export_error)}; rewrite that part so that it does not "
-            "depend on the images' values"
+            f"torch.export at {_reason(export_error)}; rewrite that part so that it "
+            "depends neither on the images' values nor on len(images), for which there is shape[0]"
         ) from export_error
 
 
@@ -146,12 +148,34 @@ class _PointTracer(fx.Tracer):
         return result
 
 
+class _ImagesAlone(nn.Module):
+    """Calls a model with the images alone, so that its other arguments have their defaults."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images)
+
+
 def _fx_graph(
     model: nn.Module, input_size: tuple[int, int, int]
 ) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
-    tracer = _PointTracer()
-    graph = tracer.trace(model)
-    return model, graph, tracer.points
+    tracer, caller = _PointTracer(), _ImagesAlone(model)
+    graph = tracer.trace(caller)
+    root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
+    for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
+        setattr(root, name, getattr(caller, name))
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr"):
+            node.target = node.target.removeprefix(CALLED)
+    points = {
+        path.removeprefix(CALLED): node
+        for path, node in tracer.points.items()
+        if path.startswith(CALLED)
+    }
+    return root, graph, points
 
 
 def _exported_graph(

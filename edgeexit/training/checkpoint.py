@@ -23,6 +23,8 @@ from torch import Tensor
 from edgeexit.data.config import DataConfig
 from edgeexit.errors import CheckpointError
 from edgeexit.files import replace_file
+from edgeexit.models.attach import attach_spec
+from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
 
@@ -85,28 +87,54 @@ class Checkpoint:
                 f"{self.preprocessing.input_size}"
             )
 
-    def build(self) -> MultiExitNet:
+    def build(self, model: ModelSource | None = None) -> MultiExitNet:
         """Return the network with these weights, in evaluation mode, on the CPU.
 
+        Args:
+            model: for a network whose backbone is not registered, the model that its exits were
+                attached to: a module, which the network shares weights with, or what builds one.
+                A checkpoint holds no code and is not believed, so it alone leads to no import.
+
         Raises:
-            CheckpointError: the weights are not those of the network.
-            UnknownNameError, SpecError: this version cannot build the network.
+            CheckpointError: the weights are not those of the network; ``model`` is missing, or
+                not wanted.
+            UnknownNameError, SpecError: this version, or the model, cannot make the network.
         """
-        with torch.device("meta"):  # a file that names a huge network must not take its memory
-            net = MultiExitNet(self.spec)
+        net = self._registered_net() if model is None else self._attached_net(model)
         weights = {  # copies: to train the network must not change the checkpoint
             name: value.clone().float() if value.is_floating_point() else value.clone()
             for name, value in self.weights.items()
         }
         try:
-            net.load_state_dict(weights, assign=True)
+            net.load_state_dict(weights, assign=model is None)
         except RuntimeError as error:  # one line per weight below the first
             first = (str(error).splitlines()[1:2] or [str(error)])[0]
+            advice = "" if self.spec.is_registered else "give the model that it was made from, or "
             raise CheckpointError(
                 f"the weights do not fit {self.spec.backbone} with branches {self.spec.pattern} "
-                f"({textwrap.shorten(first, 160, placeholder=' ...')}); train it anew"
+                f"({textwrap.shorten(first, 160, placeholder=' ...')}); {advice}train it anew"
             ) from error
         return net.eval()
+
+    def _registered_net(self) -> MultiExitNet:
+        name = self.spec.backbone
+        if not self.spec.is_registered:
+            raise CheckpointError(
+                f"this network was made from {name}, which is code that a checkpoint cannot hold: "
+                f"name it again with {model_option(name)} (from Python: "
+                "checkpoint.build(model=...))"
+            )
+        with torch.device("meta"):  # a file that names a huge network must not take its memory
+            return MultiExitNet(self.spec)
+
+    def _attached_net(self, model: ModelSource) -> MultiExitNet:
+        if self.spec.is_registered:
+            raise CheckpointError(
+                f"{self.spec.backbone} is a registered backbone, which needs no model: leave "
+                "--model out (from Python: checkpoint.build())"
+            )
+        # for real: what is not among the weights comes out of the model
+        return attach_spec(create_model(model, self.spec.num_classes).cpu(), self.spec)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

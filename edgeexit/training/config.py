@@ -16,7 +16,8 @@ class TrainConfig:
     """One training run. The defaults are the paper's for CIFAR-100 (Section V), but for epochs.
 
     Attributes:
-        backbone: a registered backbone.
+        backbone: a registered backbone, or ``package.module:factory`` of a model that exits are
+            put onto.
         branches: a branching pattern such as ``3+1``, or ``none`` for the plain backbone.
         data: what to train on.
         epochs: passes over the training images; the rate falls linearly to 0 over all of them.
@@ -32,6 +33,9 @@ class TrainConfig:
         workers: processes that load images; 0 loads them in this one.
         device: ``auto`` is CUDA where there is one.
         pretrained: start from the backbone's public weights.
+        exits: where the branches of a model that is not registered go: its modules, separated
+            by commas, or ``auto``, which is what an empty text means there. Empty for a
+            registered backbone.
     """
 
     backbone: str
@@ -50,6 +54,7 @@ class TrainConfig:
     workers: int = 0
     device: str = "auto"
     pretrained: bool = False
+    exits: str = ""
 
     def __post_init__(self) -> None:
         rules = {
@@ -62,6 +67,10 @@ class TrainConfig:
             "temperature": (0 < self.temperature < math.inf, "above 0"),
             "seed": (self.seed >= 0, "at least 0"),
             "workers": (self.workers >= 0, "at least 0"),
+            "exits": (
+                not self.exits or ":" in self.backbone,
+                "nothing for a registered backbone, whose branches have their places",
+            ),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }
         broken = [

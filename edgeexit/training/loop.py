@@ -14,9 +14,11 @@ from edgeexit_runtime.schema import encode
 from edgeexit.data import ImageData, load_data
 from edgeexit.devices import resolve_device
 from edgeexit.errors import TrainingError, WriteError
+from edgeexit.models.factories import ModelSource
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.metrics import EpochRecord, best_record
+from edgeexit.training.network import check_model, resolve_exits
 from edgeexit.training.run import RunFolder, RunState, check_same_options
 from edgeexit.training.trainer import DivergedError, Trainer
 
@@ -72,6 +74,7 @@ def train(
     resume: bool = False,
     on_epoch: EpochCallback | None = None,
     progress: Progress | None = None,
+    model: ModelSource | None = None,
 ) -> TrainResult:
     """Train a network and write its checkpoints and metrics to the folder ``output``.
 
@@ -86,10 +89,13 @@ def train(
         resume: go on after the last epoch of the run in ``output``, rather than start one there.
         on_epoch: called with each finished epoch, after it was saved.
         progress: told about every batch.
+        model: for a backbone that is not registered: a module or what builds one, to put exits
+            onto, or a network with its exits. A module is trained itself; one from a factory has
+            the weights that the seed gives it. To resume, it is needed again.
 
     Raises:
         TrainingError: ``output`` holds a run already, or none to resume; other options than the
-            run's; the loss is no longer finite.
+            run's; ``model`` is missing or does not fit ``config``; the loss is no longer finite.
         InterruptedRunError: Ctrl-C, with the last finished epoch saved.
         UnknownNameError, SpecError, DataError, CheckpointError, WriteError: see there.
     """
@@ -97,9 +103,10 @@ def train(
     state = folder.load() if resume else None
     if state is None:
         folder.check_unused()
+    check_model(config, model, resume=resume)
     device = resolve_device(config.device)
     data = load_data(config.data)
-    config = _resolve(config, data, device)
+    config = _resolve(config, data, device, model)
     if state is not None:
         check_same_options(folder, state.config, config)
         if len(state.history) >= config.epochs:
@@ -108,7 +115,7 @@ def train(
                     f"{output} is finished: epoch {config.epochs} of {config.epochs} is done"
                 )
             return TrainResult(folder.best, folder.last, config, state.history, True)
-    trainer = Trainer(config, data)
+    trainer = Trainer(config, data, model, None if state is None else state.checkpoint.spec)
     pretrained = _begin(trainer, state, progress)
     folder.write_config(config)
     history = () if state is None else state.history
@@ -131,6 +138,7 @@ def _begin(trainer: Trainer, state: RunState | None, progress: Progress | None) 
     """Bring the trainer to the state that it starts from; return which public weights, if any."""
     pretrained: str | None = None
     remark = ""
+    points = trainer.net.spec.points
     if state is not None:
         trainer.restore(state)
         pretrained = state.checkpoint.training.get("pretrained")
@@ -138,6 +146,8 @@ def _begin(trainer: Trainer, state: RunState | None, progress: Progress | None) 
     elif trainer.config.pretrained:
         pretrained = trainer.load_pretrained()
         remark = f"starting from {pretrained}"
+    elif points:
+        remark = f"exits behind {', '.join(points)}"
     if remark and progress is not None:
         progress.remark(remark)
     return pretrained
@@ -214,10 +224,13 @@ def _state(trainer: Trainer, history: tuple[EpochRecord, ...], pretrained: str |
     )
 
 
-def _resolve(config: TrainConfig, data: ImageData, device: str) -> TrainConfig:
+def _resolve(
+    config: TrainConfig, data: ImageData, device: str, model: ModelSource | None
+) -> TrainConfig:
     """Return ``config`` with what it left open filled in."""
     return replace(
         config,
         data=replace(config.data, input_size=data.preprocessing.input_size),
         device=device,
+        exits=resolve_exits(config, model),
     )

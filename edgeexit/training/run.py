@@ -135,8 +135,9 @@ class RunFolder:
 def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfig) -> None:
     """Raise TrainingError, naming each option, where ``asked`` would give another result."""
     before, now = _options(stored), _options(asked)
+    names = {**_OPTION_NAMES, "backbone": "--model" if ":" in stored.backbone else "--backbone"}
     different = [
-        f"{_OPTION_NAMES.get(name, '--' + name.replace('_', '-'))} {before[name]}, got {now[name]}"
+        f"{names.get(name, '--' + name.replace('_', '-'))} {before[name]}, got {now[name]}"
         for name in before
         if before[name] != now[name] and name not in FREE_OPTIONS
     ]

@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader
 from edgeexit.data import ImageData
 from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.evaluation.predictions import predict
-from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.factories import ModelSource
 from edgeexit.models.registry import backbone_entry, list_backbones
+from edgeexit.models.spec import ModelSpec
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.metrics import EpochRecord
+from edgeexit.training.network import create_network
 from edgeexit.training.run import RunState
 from edgeexit.training.schedule import linear_decay
 from edgeexit.training.strategies import create_objective
@@ -43,25 +45,32 @@ class Trainer:
     Args:
         config: resolved, that is with a device that exists.
         data: what ``config.data`` names.
+        model: what to train where ``config.backbone`` is not registered; built after seeding.
+        spec: of the network of a run that goes on.
 
     Raises:
         UnknownNameError, SpecError: no such network, strategy or teacher.
-        TrainingError: there are too few images for a batch.
+        TrainingError: there are too few images for a batch, or ``model`` is another network.
     """
 
-    def __init__(self, config: TrainConfig, data: ImageData) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: ImageData,
+        model: ModelSource | None = None,
+        spec: ModelSpec | None = None,
+    ) -> None:
         self.config = config
         self.data = data
         self.device = torch.device(config.device)
         torch.manual_seed(_seed(config.seed, 0))
-        spec = make_spec(
-            config.backbone,
-            config.branches,
-            len(data.class_names),
-            data.preprocessing.input_size,
+        net = create_network(config, data, model, spec)
+        # channels last: the convolutions' own order on the CPU, about a fifth faster there; but
+        # a model of the user's own may use view() in ways that only the other order allows
+        self.memory_format = (
+            torch.channels_last if net.spec.is_registered else torch.contiguous_format
         )
-        # channels last: the convolutions' own order on the CPU, about a fifth faster there
-        self.net = MultiExitNet(spec).to(memory_format=torch.channels_last).to(self.device)
+        self.net = net.to(memory_format=self.memory_format).to(self.device)
         self.teacher = create_teacher(config.distill)
         objective = create_objective(self.net, config)
         self.loss = objective.loss
@@ -141,7 +150,7 @@ class Trainer:
         )
 
     def _step(self, images: Tensor, targets: Tensor) -> float:
-        images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
         targets = targets.to(self.device, non_blocking=True)
         loss = self.loss(self.net(images), targets)
         self.optimizer.zero_grad()

@@ -132,17 +132,20 @@ def test_ctrl_c_exits_with_130(
     assert result.stderr.splitlines()[-1] == message
 
 
-@pytest.mark.parametrize("name", ["backbone", "dataset"])
-def test_what_a_new_run_must_be_told(arguments: list[str], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("backbone", "'--backbone' or '--model'"), ("dataset", "'--dataset'")],
+)
+def test_what_a_new_run_must_be_told(arguments: list[str], name: str, missing: str) -> None:
     at = arguments.index(f"--{name}")
     result = _invoke(*arguments[:at], *arguments[at + 2 :])
     assert result.exit_code == 2
-    assert f"Missing option '--{name}' (or continue with --resume)" in result.stderr
+    assert f"Missing option {missing} (or continue with --resume)" in result.stderr
 
 
 def test_the_options_defaults_are_the_configurations() -> None:
     fields = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
     options = command.make_context("train", ["-o", "run"]).params
     shared = [name for name, value in fields.items() if value is not dataclasses.MISSING]
-    assert len(shared) == 13
+    assert len(shared) == 14
     assert {name: options[name] for name in shared} == {name: fields[name] for name in shared}

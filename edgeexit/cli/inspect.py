@@ -1,0 +1,294 @@
+"""``edgeexit inspect``: what a network is, and where exits can be put."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+from edgeexit_runtime.manifest import IMAGES
+
+from edgeexit.cli.common import IMAGE_SIZE, console, format_macs, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import nn
+
+    from edgeexit.counting import OperatorCount
+    from edgeexit.models.backbone import Backbone
+    from edgeexit.models.points import Point
+
+DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
+MARK = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class _Inspection:
+    """A network and the places where it can be cut.
+
+    Attributes:
+        kind: the class of what was built.
+        num_classes: as its logits have.
+        macs: multiply-accumulates per image.
+        uncounted: operators that ``macs`` should include and does not, by name.
+        points: every place, in the order of execution.
+        proposed: names of those where exits belong.
+        registered: whether the registry knows it, which has settled where its exits go.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    input_size: tuple[int, int, int]
+    num_classes: int
+    macs: int
+    uncounted: tuple[str, ...]
+    points: tuple[Point, ...]
+    proposed: tuple[str, ...]
+    registered: bool
+
+
+@click.command("inspect")
+@click.argument("model")
+@click.option("--points", "with_points", is_flag=True, help="List where exits can be put.")
+@click.option(
+    "--all", "every", is_flag=True, help="With --points: also where several tensors cross."
+)
+@click.option(
+    "--input-size",
+    type=IMAGE_SIZE,
+    help=f"Pixels: 224 or HEIGHTxWIDTH.  [default: {DEFAULT_PIXELS}; for a registered backbone "
+    "what it is meant for]",
+)
+@click.option(
+    "--num-classes",
+    default=DEFAULT_CLASSES,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Classes to build it with, where it takes a number.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(
+    model: str,
+    with_points: bool,
+    every: bool,
+    input_size: tuple[int, int] | None,
+    num_classes: int,
+    as_json: bool,
+) -> None:
+    """Print what MODEL is and where exits can be put on it.
+
+    MODEL is package.module:factory, from a file here or installed, or a registered backbone. A
+    point is the end of one of its modules. A branch reads what that module returned; what else
+    the rest of the model reads crosses the cut too, and a device keeps it in memory.
+
+    \b
+    Examples:
+      edgeexit inspect torchvision.models:mobilenet_v3_small
+      edgeexit inspect torchvision.models:densenet121 --points --input-size 64
+    """
+    if every and not with_points:
+        raise click.UsageError("--all goes with --points")
+    size = None if input_size is None else (3, *input_size)
+    inspect = _inspect_model if ":" in model else _inspect_backbone
+    inspection = inspect(model, size, num_classes)
+    if as_json:
+        from edgeexit_runtime.schema import encode
+
+        print_json(encode(inspection))
+    elif with_points:
+        _print_points(inspection, every)
+    else:
+        _print_summary(inspection)
+
+
+def _inspect_model(
+    reference: str, size: tuple[int, int, int] | None, num_classes: int
+) -> _Inspection:
+    from edgeexit.models.factories import create_model
+    from edgeexit.models.points import list_points, propose_points
+    from edgeexit.models.tracing import trace
+
+    input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
+    model = create_model(reference, num_classes)
+    evaluation = trace(model, input_size).evaluation
+    points = list_points(evaluation, input_size)
+    counted = _count(model, [input_size])
+    return _Inspection(
+        name=reference,
+        kind=_kind(model),
+        parameters=_parameters(model),
+        input_size=input_size,
+        num_classes=int(evaluation.values[evaluation.output][0].shape[1]),
+        macs=counted.macs,
+        uncounted=counted.uncounted,
+        points=tuple(points),
+        proposed=tuple(point.name for point in propose_points(points, input_size)),
+        registered=False,
+    )
+
+
+def _inspect_backbone(
+    name: str, size: tuple[int, int, int] | None, num_classes: int
+) -> _Inspection:
+    """Inspect a registered backbone, whose points are the ends of its stages."""
+    import torch
+
+    from edgeexit.models import MultiExitNet, make_spec
+
+    spec = make_spec(name, "none", num_classes, size)
+    with torch.device("meta"):  # shapes are enough
+        net = MultiExitNet(spec)
+    backbone = net.backbone
+    shapes = {info.name: info.shape for info in net.features.values()}
+    modules: list[tuple[nn.Module, tuple[str, ...]]] = [
+        *((stage, stage.inputs) for _, stage in backbone.named_stages()),
+        (backbone.classifier, tuple(backbone.classifier_inputs)),
+    ]
+    counts = [_count(module, [shapes[name] for name in inputs]) for module, inputs in modules]
+    macs = [counted.macs for counted in counts]
+    return _Inspection(
+        name=name,
+        kind=_kind(backbone),
+        parameters=_parameters(backbone),
+        input_size=spec.input_size,
+        num_classes=spec.num_classes,
+        macs=sum(macs),
+        uncounted=tuple(sorted({name for counted in counts for name in counted.uncounted})),
+        points=tuple(_stage_points(backbone, shapes, macs)),
+        proposed=backbone.exit_stages,
+        registered=True,
+    )
+
+
+def _stage_points(
+    backbone: Backbone, shapes: dict[str, tuple[int, ...]], macs: list[int]
+) -> Iterator[Point]:
+    """Yield the end of every stage but the last."""
+    from edgeexit.models.points import Point
+
+    stages = backbone.named_stages()
+    written = {IMAGES}
+    for number, (name, stage) in enumerate(stages[:-1], start=1):
+        written.update(stage.outputs)
+        read = {source for _, later in stages[number:] for source in later.inputs}
+        crossing = written & (read | set(backbone.classifier_inputs))
+        yield Point(
+            name=name,
+            shape=shapes[stage.outputs[-1]],
+            channels_last=False,
+            macs_share=sum(macs[:number]) / sum(macs),
+            crossing=len(crossing),
+            crossing_bytes=sum(4 * math.prod(shapes[source]) for source in crossing),
+        )
+
+
+def _count(module: nn.Module, shapes: list[tuple[int, ...]]) -> OperatorCount:
+    """Count a module on one image of inputs of these shapes."""
+    import torch
+
+    from edgeexit.counting import count_operators
+
+    device = next((weight.device for weight in module.parameters()), torch.device("meta"))
+    return count_operators(module, [(1, *shape) for shape in shapes], device)
+
+
+def _kind(model: nn.Module) -> str:
+    return f"{type(model).__module__}.{type(model).__qualname__}"
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _print_summary(inspection: _Inspection) -> None:
+    out = console()
+    single = [point for point in inspection.points if point.crossing == 1]
+    more = " and more" if inspection.uncounted else ""
+    rows = {
+        "class": inspection.kind,
+        "parameters": f"{inspection.parameters:,}",
+        "MACs": f"{format_macs(inspection.macs)}{more} per image",
+        "input": "x".join(map(str, inspection.input_size)),
+        "classes": str(inspection.num_classes),
+        "points": f"{len(inspection.points)}, of which one tensor crosses {len(single)}",
+    }
+    out.print(inspection.name, soft_wrap=True)
+    for name, value in rows.items():
+        out.print(f"  {name:11}{value}", soft_wrap=True)
+    _print_not_counted(inspection)
+    out.print(_advice(inspection), soft_wrap=True)
+
+
+def _print_points(inspection: _Inspection, every: bool) -> None:
+    every |= inspection.registered
+    shown = [point for point in inspection.points if every or point.crossing == 1]
+    out = console()
+    out.print(_points_table(inspection, shown))
+    hidden = len(inspection.points) - len(shown)
+    if hidden:
+        out.print(f"{hidden} more points are crossed by several tensors: --all lists them")
+    _print_not_counted(inspection)
+    out.print(_advice(inspection), soft_wrap=True)
+
+
+def _points_table(inspection: _Inspection, points: list[Point]) -> Table:
+    from rich.table import Table
+
+    size = "x".join(map(str, inspection.input_size))
+    table = Table(
+        title=f"{inspection.name}, input {size}, {inspection.num_classes} classes",
+        caption=f"MACs: share spent up to there; crossing: tensors and KB per image in FP32 that "
+        f"the rest reads; {MARK} proposed",
+    )
+    table.add_column("")
+    table.add_column("point", overflow="fold")
+    for heading in ("shape", "layout"):
+        table.add_column(heading)
+    for heading in ("MACs", "crossing", "KB"):
+        table.add_column(heading, justify="right")
+    for point in points:
+        table.add_row(
+            MARK if point.name in inspection.proposed else "",
+            point.name,
+            "x".join(map(str, point.shape)),
+            _layout(point),
+            f"{point.macs_share:.1%}",
+            str(point.crossing),
+            f"{point.crossing_bytes / 1024:.1f}",
+        )
+    return table
+
+
+def _layout(point: Point) -> str:
+    if len(point.shape) == 2:
+        return "tokens, channels"
+    return "channels last" if point.channels_last else "channels first"
+
+
+def _print_not_counted(inspection: _Inspection) -> None:
+    if inspection.uncounted:
+        names = ", ".join(inspection.uncounted)
+        console().print(f"not counted, so the true MACs are higher: {names}", soft_wrap=True)
+
+
+def _advice(inspection: _Inspection) -> str:
+    """Return what to type for the exits that are proposed."""
+    count = len(inspection.proposed)
+    if inspection.registered:
+        pattern = "+".join(str(level) for level in range(count + 1, 1, -1)) or "none"
+        where = ", ".join(inspection.proposed)
+        return (
+            f"its {count} branches have their places, behind {where}: "
+            f"--backbone {inspection.name} --branches {pattern}"
+        )
+    if not count:
+        return "no exits are proposed: choose from the points that --points lists"
+    return (
+        f"proposed: --model {shlex.quote(inspection.name)} --exits "
+        f"{shlex.quote(','.join(inspection.proposed))} --branches "
+        f"{'+'.join('n' * count)}"
+    )

@@ -1,0 +1,175 @@
+"""Models that the user names: from ``package.module:factory`` to an ``nn.Module``.
+
+Nothing is imported but what a caller passes in here, and callers pass what the user typed: never
+what a checkpoint says.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from edgeexit.errors import SpecError
+
+__all__ = ["Factory", "ModelSource", "create_model", "import_factory", "model_option"]
+
+Factory = Callable[..., nn.Module]
+"""Builds a model; its number of classes is asked for as ``num_classes`` where it takes that."""
+
+ModelSource = nn.Module | Factory | str
+"""A model, what builds one, or the name of that: ``package.module:factory``."""
+
+TORCH = Path(torch.__file__).parent
+OWN_FILES = (Path(__file__), Path(importlib.__file__))
+
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_REFERENCE = re.compile(rf"({_DOTTED}):({_DOTTED})")
+
+
+def import_factory(reference: str) -> Factory:
+    """Import what ``reference`` names; the current folder comes first, as for a script in it.
+
+    Args:
+        reference: ``package.module:factory``, such as ``torchvision.models:densenet121``, or
+            ``my_models:make`` for a file ``my_models.py`` in the current folder. The factory is a
+            function or a class, and may be an attribute of another: ``my_models:Net.small``.
+
+    Raises:
+        SpecError: it is written otherwise, cannot be imported, or is nothing that can be called.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise SpecError(
+            f"model {reference!r}: expected package.module:factory, such as "
+            "torchvision.models:densenet121, or my_models:make for a file my_models.py here"
+        )
+    module_name, path = match.groups()
+    value: object = _import_module(reference, module_name)
+    for name in path.split("."):
+        value = _attribute(reference, value, name)
+    if isinstance(value, nn.Module):
+        raise SpecError(
+            f"model {reference!r}: expected a function or class that builds the network, got a "
+            f"{type(value).__name__} that is built already; write a function that returns it"
+        )
+    if not callable(value):
+        raise SpecError(
+            f"model {reference!r}: expected a function or class that builds the network, got a "
+            f"value of type {type(value).__name__}"
+        )
+    return value
+
+
+def create_model(source: ModelSource, num_classes: int) -> nn.Module:
+    """Return the model that ``source`` is, builds, or names.
+
+    A factory is called with ``num_classes`` if its signature takes that, else with nothing. Whether
+    the logits have as many classes is for :func:`edgeexit.attach_exits` to check.
+
+    Raises:
+        SpecError: the name leads to nothing, the factory raises, or gives something else.
+    """
+    if isinstance(source, nn.Module):
+        return source
+    factory = import_factory(source) if isinstance(source, str) else source
+    arguments = {"num_classes": num_classes} if _takes_num_classes(factory) else {}
+    call = f"{_name(source)}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+    try:
+        model: object = factory(**arguments)
+    except Exception as error:  # whatever code of the user's own raises
+        raise SpecError(f"{call} raised {_summary(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise SpecError(f"{call}: expected an nn.Module, got a {type(model).__name__}")
+    return model
+
+
+def model_option(backbone: str) -> str:
+    """Return what to type for a model that is called ``backbone``; it is not imported.
+
+    The name may come from a file that nobody vouches for, so it is quoted for the shell.
+    """
+    if _REFERENCE.fullmatch(backbone) is None:
+        return "--model package.module:factory"
+    return f"--model {shlex.quote(backbone)}"
+
+
+def _import_module(reference: str, name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if sys.path[:1] not in ([here], [""]):
+        sys.path.insert(0, here)  # for good: the module may import its neighbours later
+    importlib.invalidate_caches()  # the file may be younger than the folder's listing
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise _import_raised(reference, name, error) from error
+        close = difflib.get_close_matches(name, _modules_here(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else "is it installed?"
+        raise SpecError(
+            f"model {reference!r}: there is no module {error.name}, neither in the current folder "
+            f"nor among the installed packages; {hint}"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever code of the user's own raises
+        raise _import_raised(reference, name, error) from error
+
+
+def _import_raised(reference: str, name: str, error: BaseException) -> SpecError:
+    return SpecError(f"model {reference!r}: importing {name} raised {_summary(error)}")
+
+
+def _modules_here() -> list[str]:
+    files = [path.stem for path in Path.cwd().glob("*.py")]
+    return files + [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
+
+
+def _attribute(reference: str, owner: object, name: str) -> object:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        known = [other for other in dir(owner) if not other.startswith("_")]
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else "check the name"
+        where = getattr(owner, "__name__", type(owner).__name__)
+        raise SpecError(f"model {reference!r}: {where} has no {name}; {hint}") from error
+
+
+def _takes_num_classes(factory: Factory) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except ValueError:  # written in C
+        return False
+    return any(
+        parameter.kind is parameter.VAR_KEYWORD or parameter.name == "num_classes"
+        for parameter in parameters
+    )
+
+
+def _name(source: Factory | str) -> str:
+    if isinstance(source, str):
+        return source
+    name = getattr(source, "__qualname__", type(source).__qualname__)
+    return f"{getattr(source, '__module__', '')}:{name}"
+
+
+def _summary(error: BaseException) -> str:
+    """Return kind and first line of an exception, and the line that raised it, if not torch's."""
+    text = " ".join(str(error).strip().partition("\n")[0].split())
+    kind = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    lines = [
+        f"{path.name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        for path in (Path(frame.filename),)
+        if path.is_file() and path not in OWN_FILES and TORCH not in path.parents
+    ]
+    return f"{kind} ({lines[-1]})" if lines else kind

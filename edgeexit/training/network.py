@@ -1,0 +1,105 @@
+"""The network of a run: a registered backbone's, or one whose exits are put onto a model."""
+
+from __future__ import annotations
+
+from edgeexit.data import ImageData
+from edgeexit.errors import SpecError, TrainingError
+from edgeexit.models.attach import AUTO, attach_exits, attach_spec
+from edgeexit.models.factories import ModelSource, create_model, model_option
+from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.spec import ModelSpec
+from edgeexit.training.config import TrainConfig
+
+__all__ = ["check_model", "create_network", "resolve_exits"]
+
+
+def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool) -> None:
+    """Raise where a model is missing or not wanted, before anything is loaded.
+
+    Raises:
+        TrainingError: the backbone is not registered and there is no model, or the reverse.
+        SpecError: public weights are asked for, which only registered backbones have.
+    """
+    attached = ":" in config.backbone
+    if attached and model is None:
+        action = "continue" if resume else "train"
+        raise TrainingError(
+            f"{config.backbone} is no registered backbone and its code is not stored: {action} it "
+            f"with {model_option(config.backbone)} (from Python: train(..., model=...))"
+        )
+    if model is not None and not attached and not isinstance(model, MultiExitNet):
+        raise TrainingError(
+            f"backbone {config.backbone!r} is the name of a registered one, and a model was given: "
+            "leave model out, or call the backbone package.module:factory"
+        )
+    if config.pretrained and model is not None:
+        raise SpecError(
+            f"--pretrained is for registered backbones: {config.backbone} comes with the weights "
+            "that its factory gives it; leave --pretrained out"
+        )
+
+
+def resolve_exits(config: TrainConfig, model: ModelSource | None) -> str:
+    """Return ``config.exits`` with what it left open filled in."""
+    if isinstance(model, MultiExitNet):
+        points = ",".join(model.spec.points)
+        return points if config.exits in ("", AUTO) else config.exits
+    points = ",".join(point.strip() for point in config.exits.split(","))
+    return points or (AUTO if ":" in config.backbone else "")
+
+
+def create_network(
+    config: TrainConfig, data: ImageData, model: ModelSource | None, spec: ModelSpec | None
+) -> MultiExitNet:
+    """Build the network that a run trains.
+
+    Args:
+        config: resolved.
+        data: tells the classes and the size of the images.
+        model: what the exits are put onto, or the network itself; None for a registered backbone.
+        spec: of the run that goes on: its exits stay where they are, wherever ``auto`` would
+            put them by now.
+
+    Raises:
+        UnknownNameError, SpecError: there is no such network.
+        TrainingError: ``model`` is a network, and not the one of ``config`` and ``data``.
+    """
+    num_classes, input_size = len(data.class_names), data.preprocessing.input_size
+    if isinstance(model, MultiExitNet):
+        _check_ready(model.spec, config, num_classes, input_size)
+        return model
+    if model is None:
+        return MultiExitNet(make_spec(config.backbone, config.branches, num_classes, input_size))
+    module = create_model(model, num_classes)
+    if spec is not None:
+        return attach_spec(module, spec)
+    return attach_exits(
+        module,
+        config.exits,
+        branches=config.branches,
+        input_size=input_size,
+        num_classes=num_classes,
+        name=config.backbone,
+    )
+
+
+def _check_ready(
+    spec: ModelSpec, config: TrainConfig, num_classes: int, input_size: tuple[int, int, int]
+) -> None:
+    pairs = {
+        "backbone": (config.backbone, spec.backbone),
+        "branches": (config.branches, spec.pattern),
+        "exits": (config.exits, ",".join(spec.points)),
+        "classes of the data": (num_classes, spec.num_classes),
+        "input size of the data": (input_size, spec.input_size),
+    }
+    different = [
+        f"{what}: {expected}, got {got}"
+        for what, (expected, got) in pairs.items()
+        if expected != got
+    ]
+    if different:
+        raise TrainingError(
+            f"expected a network that agrees with the configuration ({'; '.join(different)}): "
+            "change the one or the other"
+        )
