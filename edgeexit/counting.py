@@ -53,12 +53,12 @@ _RESAMPLING = """
     upsample_linear1d upsample_nearest1d upsample_nearest2d
 """
 _MOVING_AND_MAKING = """
-    _to_copy _unsafe_index as_strided cat clone constant_pad_nd copy diag_embed embedding empty_like fill flip
-    full_like gather im2col index index_fill index_put index_select lift_fresh_copy masked_select
-    native_channel_shuffle new_empty new_full new_ones new_zeros nonzero ones_like pixel_shuffle
-    pixel_unshuffle reflection_pad1d reflection_pad2d repeat replication_pad1d replication_pad2d
-    roll scatter select_scatter slice_scatter split_with_sizes_copy stack tril triu unsafe_split
-    unsafe_split_with_sizes zero zeros_like
+    _to_copy _unsafe_index as_strided cat clone constant_pad_nd copy diag_embed embedding empty_like
+    fill flip full_like gather im2col index index_fill index_put index_select lift_fresh_copy
+    masked_select native_channel_shuffle new_empty new_full new_ones new_zeros nonzero ones_like
+    pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d repeat replication_pad1d
+    replication_pad2d roll scatter select_scatter slice_scatter split_with_sizes_copy stack tril
+    triu unsafe_split unsafe_split_with_sizes zero zeros_like
 """
 # An operator that works in place, name_, is left out like its other form.
 LEFT_OUT = frozenset(

@@ -27,8 +27,10 @@ def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
     last_channels, *last_size = last.shape
     exact = 3 * math.sqrt(last_channels / channels)
     kernel = round(exact)
-    if any(kernel <= here == goal for here, goal in zip(size, last_size, strict=True)):
-        kernel = 1 + 2 * round((exact - 1) / 2)
+    odd = 1 + 2 * round((exact - 1) / 2)
+    # wider than this it would have weights that never meet the map
+    if any(odd <= 2 * here - 1 for here, goal in zip(size, last_size, strict=True) if here == goal):
+        kernel = odd
     strides, paddings = zip(
         *(
             _stride_and_padding(features, *sizes, kernel)
