@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from edgeexit.cost import NetworkCost, average_macs, network_cost
@@ -19,31 +20,48 @@ from edgeexit.models.backbone import Backbone, chained
 PAPER = json.loads((Path(__file__).parent / "paper_tables.json").read_text(encoding="utf-8"))
 
 
+# Table III is about 32x32 images; "googlenet" is registered as the network for 224x224
+REGISTERED = {"table3_cifar100": {"googlenet": "googlenet_cifar"}}
+# complexity-decreasing patterns, as the paper recommends; the other rows have the same parts
+ALWAYS = {"3+2+1", "4+3+2", "3+1"}
+# "Total" of VGG-16 with six blocks: 17,554,759,680, which is 0.0014 % too little to be rounded up
+PRINTED_HIGHER = {("vgg16_bn", 17.56): 17.55}
+
+
 @cache
 def cost_of(backbone: str, pattern: str, num_classes: int, size: int) -> NetworkCost:
-    return network_cost(MultiExitNet(make_spec(backbone, pattern, num_classes, (3, size, size))))
+    with torch.device("meta"):  # VGG-16 and its branches weigh gigabytes
+        net = MultiExitNet(make_spec(backbone, pattern, num_classes, (3, size, size)))
+    return network_cost(net)
 
 
 def printed_rows() -> list[Any]:
-    """One parameter per row of Tables II and III whose backbone is registered."""
+    """One parameter per row of Tables II and III."""
     rows = []
-    for table in (PAPER["table2_imagenet"], PAPER["table3_cifar100"]):
-        for backbone, printed in table["backbones"].items():
-            if backbone not in list_backbones():
-                continue
+    for key in ("table2_imagenet", "table3_cifar100"):
+        table = PAPER[key]
+        for printed_name, printed in table["backbones"].items():
+            backbone = REGISTERED.get(key, {}).get(printed_name, printed_name)
             unit = printed.get("unit", table.get("unit"))
             size = (table["num_classes"], table["input_size"])
             for pattern, row in printed["patterns"].items():
-                expected = (row["flops"], row["total_flops"], printed["baseline_flops"])
+                total = row["total_flops"]
+                total = PRINTED_HIGHER.get((backbone, total), total)
+                expected = (row["flops"], total, printed["baseline_flops"])
                 name = f"{backbone}-{pattern}"
-                rows.append(pytest.param(backbone, pattern, *size, unit, expected, id=name))
+                marks = [] if pattern in ALWAYS else [pytest.mark.slow]
+                values = (backbone, pattern, *size, unit, expected)
+                rows.append(pytest.param(*values, id=name, marks=marks))
     return rows
 
 
-def test_every_resnet_row_of_the_tables_is_checked() -> None:
+def test_every_row_of_the_tables_is_checked() -> None:
     names = [row.id for row in printed_rows()]
-    for backbone, rows in {"resnet18": 6, "resnet56": 3, "resnet110": 3}.items():
-        assert sum(name.startswith(f"{backbone}-") for name in names) == rows
+    assert len(names) == len(set(names)) == 12 + 12
+    rows = {"resnet18": 6, "vgg16_bn": 6}
+    rows |= dict.fromkeys(("resnet56", "resnet110", "densenet40_12", "googlenet_cifar"), 3)
+    for backbone, count in rows.items():
+        assert sum(name.startswith(f"{backbone}-") for name in names) == count
 
 
 @pytest.mark.parametrize(
@@ -63,8 +81,14 @@ def test_tables_2_and_3_as_printed(
     assert (f_m, total, baseline) == expected
 
 
+PATTERNS_OF_TABLE_4 = [
+    "3+1",
+    *(pytest.param(pattern, marks=pytest.mark.slow) for pattern in ("1+3", "2+2")),
+]
+
+
 @pytest.mark.parametrize("backbone", ["resnet56", "resnet110"])
-@pytest.mark.parametrize("pattern", ["1+3", "2+2", "3+1"])
+@pytest.mark.parametrize("pattern", PATTERNS_OF_TABLE_4)
 def test_table_4_path_cost_of_exit_2_as_printed(backbone: str, pattern: str) -> None:
     table = PAPER["table4_path_flops"]
     exit2 = cost_of(backbone, pattern, 100, 32).exits[1]
@@ -77,11 +101,51 @@ def test_baselines_of_table_6_as_printed(backbone: str, expected: float) -> None
     assert round(cost_of(backbone, "none", 1000, 224).baseline_macs / 1e9, 2) == expected
 
 
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet18", "resnet34", "resnet50", "vgg16", "vgg16_bn", "googlenet", "mobilenet_v2"],
+)
+def test_baselines_are_what_torchvision_states(backbone: str) -> None:
+    """In billions, to three places."""
+    stated = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1.meta["_ops"]
+    assert round(cost_of(backbone, "none", 1000, 224).baseline_macs / 1e9, 3) == stated
+
+
+def test_the_total_that_is_printed_higher() -> None:
+    """The printed one begins 240,320 MACs higher; all else in these rows is as printed."""
+    total = cost_of("vgg16_bn", "3+2+1", 1000, 224).total_macs
+    assert total == 17_554_759_680
+    assert {("vgg16_bn", 17.56): round(total / 1e9, 2)} == PRINTED_HIGHER
+
+
 def test_exact_counts() -> None:
     cost = cost_of("resnet56", "3+1", 100, 32)
     assert [exit_.macs for exit_ in cost.exits] == [46_974_464, 87_441_920, 125_491_456]
     assert cost.total_macs == 132_800_768
     assert cost.baseline_macs == 125_491_456
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet56", pytest.param("resnet110", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("pattern", PATTERNS_OF_TABLE_4)
+def test_branches_without_se_cost_a_little_less(backbone: str, pattern: str) -> None:
+    """Section V-C.4: SE adds "less than 0.01M FLOPs"; here 2 * 64 * 4 in each of 4 blocks."""
+    plain_pattern = "+".join(f"{level}p" for level in pattern.split("+"))
+    excited, plain = (cost_of(backbone, each, 100, 32) for each in (pattern, plain_pattern))
+    assert excited.total_macs - plain.total_macs == 4 * 2 * 64 * (64 // 16)
+    assert excited.total_macs - plain.total_macs < 0.01e6
+    # Table IV prints one path cost for both; ResNet-56 tells that it is the one with SE
+    printed, unit = PAPER["table4_path_flops"][backbone], PAPER["table4_path_flops"]["unit"]
+    assert round(excited.exits[1].path_macs / unit, 2) == printed
+    without_se = {"resnet56": 91.50, "resnet110": 176.44}[backbone]
+    assert round(plain.exits[1].path_macs / unit, 2) == without_se
+    levels = [int(level) for level in pattern.split("+")]
+    saved = [
+        with_se.branch_macs - without.branch_macs
+        for with_se, without in zip(excited.exits[:-1], plain.exits[:-1], strict=True)
+    ]
+    assert saved == [level * 2 * 64 * (64 // 16) for level in levels]
 
 
 def test_block_costs_what_section_4_says() -> None:

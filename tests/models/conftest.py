@@ -11,12 +11,22 @@ from torch import Tensor
 from edgeexit.models import ModelSpec, MultiExitNet, list_backbones, make_spec
 from edgeexit.models.registry import backbone_entry
 
-SLOW = {"resnet34", "resnet50", "resnet56", "resnet110"}  # deeper kin of one that is tested always
+# kin of one that is tested always: deeper, or as VGG-16 with hundreds of millions of weights
+SLOW = {
+    *("resnet32", "resnet44", "resnet56", "resnet110", "se_resnet56", "resnet34", "resnet50"),
+    *("vgg16", "vgg16_bn", "googlenet", "mobilenet_v2", "msdnet_imagenet"),
+}
+# members of the other families are tested always with one pattern, and with the others when slow
+EVERY_PATTERN = {"resnet20", "resnet18"}
 SMALL = {32: 16, 224: 64}  # the pixels that each family is tested with, for speed
+NOT_SMALLER = {"vgg16_bn_cifar"}  # its five poolings leave one pixel of 32
 
 
 def small_size(backbone: str) -> tuple[int, int, int]:
-    channels, height, width = backbone_entry(backbone).input_size
+    size = backbone_entry(backbone).input_size
+    if backbone in NOT_SMALLER:
+        return size
+    channels, height, width = size
     return (channels, SMALL.get(height, height), SMALL.get(width, width))
 
 
@@ -33,13 +43,17 @@ def patterns(backbone: str) -> dict[str, str]:
     }
 
 
+def is_slow(backbone: str, kind: str) -> bool:
+    return backbone in SLOW or (backbone not in EVERY_PATTERN and kind != "mixed")
+
+
 def small_specs() -> list[Any]:
     """Every backbone with every kind of pattern, for small images and 10 classes."""
     return [
         pytest.param(
             make_spec(backbone, pattern, 10, small_size(backbone)),
             id=f"{backbone}-{kind}",
-            marks=[pytest.mark.slow] if backbone in SLOW else [],
+            marks=[pytest.mark.slow] if is_slow(backbone, kind) else [],
         )
         for backbone in list_backbones()
         for kind, pattern in patterns(backbone).items()

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models import FeatureInfo, MultiExitNet, make_spec
+from edgeexit.models import FeatureInfo
+from edgeexit.models.branches.bottleneck import BottleneckBranch
 from edgeexit.models.branches.naive import NaiveBranch
-from edgeexit.models.branches.se import SEBlock, SEBranch
+from edgeexit.models.branches.plain import plain_block
+from edgeexit.models.branches.se import se_block
 from edgeexit.models.branches.variable_convolution import variable_convolution
-from edgeexit.models.registry import BranchSite, create_branch
+from edgeexit.models.registry import BranchSite, backbone_entry, create_backbone, create_branch
 
 LAST = FeatureInfo("stage3_out", (256, 14, 14))
 
@@ -66,7 +68,7 @@ def test_convolution_that_cannot_reach_the_size() -> None:
 @pytest.mark.parametrize("level", [1, 2, 4])
 @pytest.mark.parametrize("shape", [(64, 56, 56), (128, 28, 28), (256, 14, 14)])
 def test_shapes_inside_the_branch(level: int, shape: tuple[int, ...]) -> None:
-    branch = SEBranch(FeatureInfo("here", shape), LAST, level, classes=10).eval()
+    branch = BottleneckBranch(FeatureInfo("here", shape), LAST, level, 10, se_block).eval()
     with torch.no_grad():
         reduced = branch.reduce(torch.zeros(1, *shape))
         blocks = [reduced]
@@ -80,7 +82,7 @@ def test_shapes_inside_the_branch(level: int, shape: tuple[int, ...]) -> None:
 
 
 def test_block_of_the_paper() -> None:
-    block = SEBlock(256, 512, stride=2)
+    block = se_block(256, 512, stride=2)
     convolutions = [m for m in block.bottleneck if isinstance(m, nn.Conv2d)]
     found = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions]
     assert found == [(256, 128, 1, 1), (128, 128, 3, 2), (128, 512, 1, 1)]
@@ -92,14 +94,14 @@ def test_block_of_the_paper() -> None:
 
 
 def test_block_that_keeps_its_shape_has_a_projection_too() -> None:
-    shortcut = SEBlock(64, 64, stride=1).shortcut[0]
+    shortcut = se_block(64, 64, stride=1).shortcut[0]
     assert isinstance(shortcut, nn.Conv2d)
     assert shortcut.weight.shape == (64, 64, 1, 1)
 
 
 def test_block_adds_the_excited_bottleneck_to_the_shortcut() -> None:
     torch.manual_seed(0)
-    block = SEBlock(16, 32, stride=2).eval()
+    block = se_block(16, 32, stride=2).eval()
     x = torch.randn(2, 16, 8, 8)
     with torch.no_grad():
         main = block.bottleneck(x)
@@ -107,6 +109,30 @@ def test_block_adds_the_excited_bottleneck_to_the_shortcut() -> None:
         scale = block.excitation.fc2(block.excitation.fc1(squeezed).relu()).sigmoid()
         expected = (main * scale + block.shortcut(x)).relu()
         torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_block_without_se_is_the_se_block_less_its_excitation(stride: int) -> None:
+    torch.manual_seed(0)
+    excited, plain = se_block(16, 32, stride).eval(), plain_block(16, 32, stride).eval()
+    shared = {name: value for name, value in excited.state_dict().items() if "excit" not in name}
+    assert list(plain.state_dict()) == list(shared)
+    plain.load_state_dict(shared)
+    x = torch.randn(2, 16, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(plain(x), (excited.bottleneck(x) + excited.shortcut(x)).relu())
+        assert not torch.allclose(plain(x), excited(x))
+
+
+@pytest.mark.parametrize("level", [1, 3, 12])
+def test_token_p_is_the_branch_of_that_level_without_se(level: int) -> None:
+    site = BranchSite(FeatureInfo("here", (16, 8, 8)), FeatureInfo("last", (32, 4, 4)), 10)
+    plain, excited = create_branch(f"{level}p", site), create_branch(str(level), site)
+    assert len(plain.blocks) == level
+    own = {name: value.shape for name, value in plain.state_dict().items()}
+    others = {name: value.shape for name, value in excited.state_dict().items()}
+    assert own == {name: shape for name, shape in others.items() if "excitation" not in name}
+    assert len(others) == len(own) + 4 * level  # weight and bias of two layers
 
 
 def test_naive_branch_is_pooling_and_one_layer() -> None:
@@ -117,27 +143,34 @@ def test_naive_branch_is_pooling_and_one_layer() -> None:
     assert sum(value.numel() for value in branch.parameters()) == 64 * 10 + 10
 
 
-def test_branches_sit_where_the_paper_puts_them() -> None:
-    with torch.device("meta"):
-        nets = {
-            name: MultiExitNet(make_spec(name, pattern, 10))
-            for name, pattern in (("resnet18", "1+1+1"), ("resnet56", "1+1"))
-        }
-    found = {
-        name: [net.features[f"{exit_.stage}_out"].shape for exit_ in net.spec.exits]
-        for name, net in nets.items()
-    }
-    assert found == {
-        "resnet18": [(64, 56, 56), (128, 28, 28), (256, 14, 14)],
-        "resnet56": [(16, 32, 32), (32, 16, 16)],
-    }
+BRANCHED_MAPS = {
+    "resnet18": [(64, 56, 56), (128, 28, 28), (256, 14, 14)],
+    "vgg16_bn": [(128, 56, 56), (256, 28, 28), (512, 14, 14)],
+    "googlenet": [(192, 28, 28), (480, 14, 14), (832, 7, 7)],
+    "mobilenet_v2": [(24, 56, 56), (32, 28, 28), (96, 14, 14)],
+    "resnet56": [(16, 32, 32), (32, 16, 16)],
+    "densenet40_12": [(168, 16, 16), (312, 8, 8)],
+    "googlenet_cifar": [(480, 16, 16), (832, 8, 8)],
+    "vgg16_bn_cifar": [(128, 8, 8), (256, 4, 4), (512, 2, 2)],
+    "mobilenet_v2_cifar": [(24, 32, 32), (32, 16, 16), (96, 8, 8)],
+}
 
 
-@pytest.mark.parametrize("token", ["n", "2"])
-def test_branch_on_something_that_is_no_feature_map(token: str) -> None:
-    flat = FeatureInfo("tokens", (197, 768))
+@pytest.mark.parametrize("name", BRANCHED_MAPS)
+def test_branches_sit_where_the_paper_puts_them(name: str) -> None:
+    size = backbone_entry(name).input_size
+    with torch.device("meta"):  # shapes are enough
+        backbone = create_backbone(name, 10, size).eval()
+        features = backbone.extract(torch.empty(1, *size))
+    found = [tuple(features[f"{stage}_out"].shape[1:]) for stage in backbone.exit_stages]
+    assert found == BRANCHED_MAPS[name]
+
+
+@pytest.mark.parametrize(("token", "shape"), [("n", (768,)), ("2", (197, 768)), ("2p", (197, 768))])
+def test_branch_on_something_that_is_no_feature_map(token: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(SpecError) as caught:
-        create_branch(token, BranchSite(flat, LAST, 10))
+        create_branch(token, BranchSite(FeatureInfo("tokens", shape), LAST, 10))
     assert str(caught.value) == (
-        "branch on tokens: expected a feature map (channels, height, width), got shape (197, 768)"
+        "branch on tokens: expected a feature map (channels, height, width), got shape "
+        f"{shape}; a naive branch, n, reads tokens too"
     )

@@ -25,20 +25,39 @@ def load(backbone: Backbone, name: str = "resnet18") -> str:
     return loader(backbone)
 
 
-@pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    """A network whose weights are what torchvision would fetch."""
-    torch.manual_seed(1)
-    network = get_model("resnet18", weights=None, num_classes=IMAGENET_CLASSES)
+def as_fetched(name: str) -> nn.Module:
+    """What torchvision returns for ``weights=``, with random numbers for its weights.
 
-    def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
-        if weights is None:
-            return get_model(name, weights=None, **options)
-        assert (name, weights) == ("resnet18", "IMAGENET1K_V1")
+    GoogLeNet comes without its auxiliary classifiers and with its input transform.
+    """
+    own = {"aux_logits": False, "init_weights": True, "transform_input": True}
+    options = own if name == "googlenet" else {}
+    return get_model(name, weights=None, num_classes=IMAGENET_CLASSES, **options)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], nn.Module]:
+    """Makes a network whose weights are what torchvision would fetch from then on."""
+
+    def put(wanted: str) -> nn.Module:
+        torch.manual_seed(1)
+        network = as_fetched(wanted)
+
+        def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
+            if weights is None:
+                return get_model(name, weights=None, **options)
+            assert (name, weights, options) == (wanted, "IMAGENET1K_V1", {})
+            return network
+
+        monkeypatch.setattr(torchvision.models, "get_model", fake)
         return network
 
-    monkeypatch.setattr(torchvision.models, "get_model", fake)
-    return network
+    return put
+
+
+@pytest.fixture
+def source(fetched: Callable[[str], nn.Module]) -> nn.Module:
+    return fetched("resnet18")
 
 
 @pytest.fixture
@@ -54,9 +73,17 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return fail_with
 
 
-def test_weights_are_loaded(source: nn.Module) -> None:
-    backbone = create_backbone("resnet18", IMAGENET_CLASSES, (3, 64, 64)).eval()
-    assert load(backbone) == "torchvision's resnet18 IMAGENET1K_V1"
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet18", "googlenet", "mobilenet_v2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "vgg16_bn")),
+    ],
+)
+def test_weights_are_loaded(fetched: Callable[[str], nn.Module], name: str) -> None:
+    source = fetched(name)
+    backbone = create_backbone(name, IMAGENET_CLASSES, (3, 64, 64)).eval()
+    assert load(backbone, name) == f"torchvision's {name} IMAGENET1K_V1"
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(backbone(images), source.eval()(images))
@@ -102,5 +129,6 @@ def test_damaged_file(error: Exception, failing: Callable[[Exception], None]) ->
 
 def test_which_backbones_have_weights_to_load() -> None:
     with_weights = {name for name in list_backbones() if backbone_entry(name).load_pretrained}
-    assert {"resnet18", "resnet34", "resnet50"} <= with_weights
-    assert not with_weights & {"resnet20", "resnet56", "resnet110"}
+    assert with_weights == {
+        *("resnet18", "resnet34", "resnet50", "vgg16", "vgg16_bn", "googlenet", "mobilenet_v2"),
+    }

@@ -2,20 +2,28 @@
 
 Three stages of n basic blocks with 16, 32 and 64 channels, 6n + 2 layers. Shortcuts between
 stages have no parameters (option A: every second pixel, zeros for the new channels).
+
+``se_resnet56`` has squeeze-and-excitation at the end of every block's main path (Hu et al. 2018,
+https://arxiv.org/abs/1709.01507, Fig. 3).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
+from edgeexit.models.squeeze_excitation import squeeze_excitation
 
 INPUT_SIZE = (3, 32, 32)
 WIDTHS = (16, 32, 64)
+
+Excitation = Callable[[int], nn.Module]
+"""Builds what rescales the main path of a block, from its channels."""
 
 
 class OptionAShortcut(nn.Module):
@@ -34,33 +42,43 @@ class OptionAShortcut(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+    """Two 3x3 convolutions, what ``excitation`` makes of their result, and a shortcut."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, excitation: Excitation
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.excitation = excitation(out_channels)
         self.shortcut = OptionAShortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         main = F.relu(self.bn1(self.conv1(x)))
-        main = self.bn2(self.conv2(main))
+        main = self.excitation(self.bn2(self.conv2(main)))
         return F.relu(main + self.shortcut(x))
 
 
-def _cifar_resnet(depth: int, num_classes: int, channels: int) -> Backbone:
+def _no_excitation(channels: int) -> nn.Module:
+    return nn.Identity()
+
+
+def _cifar_resnet(
+    depth: int, num_classes: int, channels: int, excitation: Excitation = _no_excitation
+) -> Backbone:
     blocks = (depth - 2) // 6
     stem = OrderedDict(
         conv=nn.Conv2d(channels, WIDTHS[0], 3, 1, 1, bias=False),
         bn=nn.BatchNorm2d(WIDTHS[0]),
         relu=nn.ReLU(inplace=True),
     )
+    layer1 = _layer(blocks, WIDTHS[0], WIDTHS[0], excitation)
     bodies: dict[str, nn.Module] = {
-        "stage1": nn.Sequential(OrderedDict(**stem, layer=_layer(blocks, WIDTHS[0], WIDTHS[0]))),
-        "stage2": _layer(blocks, WIDTHS[0], WIDTHS[1]),
-        "stage3": _layer(blocks, WIDTHS[1], WIDTHS[2]),
+        "stage1": nn.Sequential(OrderedDict(**stem, layer=layer1)),
+        "stage2": _layer(blocks, WIDTHS[0], WIDTHS[1], excitation),
+        "stage3": _layer(blocks, WIDTHS[1], WIDTHS[2], excitation),
     }
     classifier = nn.Sequential(
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[2], num_classes)
@@ -72,17 +90,29 @@ def _cifar_resnet(depth: int, num_classes: int, channels: int) -> Backbone:
     return backbone
 
 
-def _layer(blocks: int, in_channels: int, out_channels: int) -> nn.Sequential:
+def _layer(
+    blocks: int, in_channels: int, out_channels: int, excitation: Excitation
+) -> nn.Sequential:
     stride = 1 if in_channels == out_channels else 2
     return nn.Sequential(
-        BasicBlock(in_channels, out_channels, stride),
-        *(BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)),
+        BasicBlock(in_channels, out_channels, stride, excitation),
+        *(BasicBlock(out_channels, out_channels, 1, excitation) for _ in range(blocks - 1)),
     )
 
 
 @register_backbone(input_size=INPUT_SIZE)
 def resnet20(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     return _cifar_resnet(20, num_classes, input_size[0])
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def resnet32(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(32, num_classes, input_size[0])
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def resnet44(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(44, num_classes, input_size[0])
 
 
 @register_backbone(input_size=INPUT_SIZE)
@@ -93,3 +123,8 @@ def resnet56(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
 @register_backbone(input_size=INPUT_SIZE)
 def resnet110(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     return _cifar_resnet(110, num_classes, input_size[0])
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def se_resnet56(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _cifar_resnet(56, num_classes, input_size[0], squeeze_excitation)

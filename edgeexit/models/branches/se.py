@@ -1,85 +1,22 @@
-"""The paper's SE-B branch of any level (Section IV).
-
-The SE-B branch is variable convolution -> SE-B blocks -> flatten -> fully connected layer. Its
-details are fixed by the costs printed in Tables II to IV, which it reproduces exactly.
-"""
+"""The paper's SE-B branch of any level (Section IV)."""
 
 from __future__ import annotations
 
-import math
+from torch import nn
 
-from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
-
-from edgeexit.models.branches.variable_convolution import variable_convolution
+from edgeexit.models.branches.bottleneck import BottleneckBlock, BottleneckBranch
 from edgeexit.models.registry import BranchSite, register_branch
-from edgeexit.models.spec import FeatureInfo
+from edgeexit.models.squeeze_excitation import squeeze_excitation
 
-__all__ = ["SEBlock", "SEBranch"]
-
-SE_REDUCTION = 16
-BOTTLENECK_REDUCTION = 4
+__all__ = ["se_block"]
 
 
-class SEBlock(nn.Module):
-    """The SE-B block of Fig. 2: a bottleneck with squeeze-and-excitation and a shortcut.
-
-    The shortcut is a 1x1 projection in every block, also where the shape stays.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        width = out_channels // BOTTLENECK_REDUCTION
-        self.bottleneck = nn.Sequential(
-            nn.Conv2d(in_channels, width, kernel_size=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, out_channels, kernel_size=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
-        self.excitation = SqueezeExcitation(out_channels, max(1, out_channels // SE_REDUCTION))
-        self.shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H/stride), ceil(W/stride))."""
-        main = self.excitation(self.bottleneck(x))
-        result: Tensor = self.relu(main + self.shortcut(x))
-        return result
-
-
-class SEBranch(nn.Module):
-    """The paper's branch classifier of a given level, the number of its SE-B blocks."""
-
-    def __init__(self, features: FeatureInfo, last: FeatureInfo, level: int, classes: int) -> None:
-        super().__init__()
-        channels, width = last.shape[0], 2 * last.shape[0]
-        self.reduce = nn.Sequential(
-            variable_convolution(features, last),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-        )
-        self.blocks = nn.Sequential(
-            SEBlock(channels, width, stride=2),
-            *(SEBlock(width, width, stride=1) for _ in range(level - 1)),
-        )
-        height, breadth = (math.ceil(size / 2) for size in last.shape[1:])
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(width * height * breadth, classes))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (N, c_m, h_m, w_m) to logits (N, K)."""
-        x = self.reduce(features)  # (N, c_last, s, s)
-        x = self.blocks(x)  # (N, 2 * c_last, s / 2, s / 2)
-        logits: Tensor = self.classifier(x)  # (N, K)
-        return logits
+def se_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
+    """Return the SE-B block of Fig. 2: a bottleneck with squeeze-and-excitation and a shortcut."""
+    excitation = squeeze_excitation(out_channels)
+    return BottleneckBlock(in_channels, out_channels, stride, excitation)
 
 
 @register_branch("SE-B of level n", token=r"[1-9][0-9]?", example="3")
 def se_branch(site: BranchSite, token: str) -> nn.Module:
-    return SEBranch(site.feature_map, site.last, int(token), site.num_classes)
+    return BottleneckBranch(site.feature_map, site.last, int(token), site.num_classes, se_block)

@@ -1,0 +1,73 @@
+"""DenseNet for 32x32 images (Huang et al. 2017, https://arxiv.org/abs/1608.06993).
+
+Three dense blocks with a transition behind each of the first two: neither bottlenecks nor
+compression. Branches read the pooled map that the transition gives, as the costs of Table III
+say: 168x16x16 and 312x8x8. These also say that the first convolution has 24 channels, twice the
+growth rate; the 16 of Huang et al.'s Section 4.2 would give 160 and 304.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.registry import register_backbone
+
+INPUT_SIZE = (3, 32, 32)
+BLOCKS = 3
+
+
+class DenseLayer(nn.Module):
+    """Batch norm, ReLU and a 3x3 convolution whose result is added to the channels."""
+
+    def __init__(self, in_channels: int, growth: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(in_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(in_channels, growth, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, in_channels + growth, H, W)."""
+        return torch.cat((x, self.conv(self.relu(self.norm(x)))), dim=1)
+
+
+def _transition(channels: int) -> OrderedDict[str, nn.Module]:
+    return OrderedDict(
+        norm=nn.BatchNorm2d(channels),
+        relu=nn.ReLU(inplace=True),
+        conv=nn.Conv2d(channels, channels, 1, bias=False),
+        pool=nn.AvgPool2d(2),
+    )
+
+
+def _densenet(depth: int, growth: int, num_classes: int, in_channels: int) -> Backbone:
+    layers = (depth - BLOCKS - 1) // BLOCKS  # first convolution, transitions, linear layer
+    channels = 2 * growth
+    stem = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    bodies: dict[str, nn.Module] = {}
+    for block in range(1, BLOCKS + 1):
+        modules = OrderedDict[str, nn.Module](stem=stem) if block == 1 else OrderedDict()
+        for layer in range(1, layers + 1):
+            modules[f"layer{layer}"] = DenseLayer(channels, growth)
+            channels += growth
+        if block < BLOCKS:
+            modules["transition"] = nn.Sequential(_transition(channels))
+        else:
+            modules["norm"], modules["relu"] = nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        bodies[f"stage{block}"] = nn.Sequential(modules)
+    classifier = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+    )
+    backbone = Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return backbone
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def densenet40_12(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return _densenet(40, 12, num_classes, input_size[0])

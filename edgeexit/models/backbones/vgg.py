@@ -1,0 +1,67 @@
+"""VGG-16 (Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556), of torchvision's modules.
+
+Branches sit after the second, third and fourth pooling (Section III-A), the pooled map being what
+they read: 128x56x56, 256x28x28 and 512x14x14 for images of 224x224.
+
+``vgg16_bn_cifar`` is the same stack of convolutions on 32x32 images, where the fifth pooling
+leaves one pixel and the three fully connected layers become one. Its branches sit after the same
+poolings, as the paper counts them by stage and not by size: 128x8x8, 256x4x4 and 512x2x2.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
+
+from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.registry import register_backbone
+from edgeexit.models.torchvision_networks import INPUT_SIZE, TorchvisionFamily, stage_bodies
+
+CIFAR_SIZE = (3, 32, 32)
+EXIT_STAGES = ("stage1", "stage2", "stage3")
+
+
+def _stages(features: nn.Module) -> dict[str, nn.Module]:
+    """Return the convolutions in four stages that end with pooling 2, 3, 4 and 5."""
+    modules = dict(features.named_children())
+    pools = [name for name, module in modules.items() if isinstance(module, nn.MaxPool2d)]
+    return stage_bodies(modules, pools[1:])
+
+
+def _cut(network: nn.Module) -> Backbone:
+    modules = dict(network.named_children())
+    classifier = nn.Sequential(
+        OrderedDict(
+            avgpool=modules["avgpool"], flatten=nn.Flatten(), classifier=modules["classifier"]
+        )
+    )
+    return Backbone(chained(_stages(modules["features"])), classifier, EXIT_STAGES)
+
+
+FAMILY = TorchvisionFamily("VGGs", _cut)
+
+
+@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("vgg16"))
+def vgg16(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return FAMILY.build("vgg16", num_classes, input_size)
+
+
+@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("vgg16_bn"))
+def vgg16_bn(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    return FAMILY.build("vgg16_bn", num_classes, input_size)
+
+
+@register_backbone(input_size=CIFAR_SIZE)
+def vgg16_bn_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    features = make_layers(cfgs["D"], batch_norm=True)
+    features[0] = nn.Conv2d(input_size[0], 64, 3, padding=1)  # torchvision's reads 3 channels
+    classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
+    backbone = Backbone(chained(_stages(features)), classifier, EXIT_STAGES)
+    for module in backbone.modules():  # as torchvision does
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return backbone

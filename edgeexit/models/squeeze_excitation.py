@@ -1,0 +1,14 @@
+"""Squeeze-and-excitation as branches and SE-ResNets use it."""
+
+from __future__ import annotations
+
+from torchvision.ops import SqueezeExcitation
+
+__all__ = ["squeeze_excitation"]
+
+REDUCTION = 16
+
+
+def squeeze_excitation(channels: int) -> SqueezeExcitation:
+    """Return the module of Hu et al. 2018 (https://arxiv.org/abs/1709.01507), reduction 16."""
+    return SqueezeExcitation(channels, max(1, channels // REDUCTION))

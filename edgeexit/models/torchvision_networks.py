@@ -1,0 +1,114 @@
+"""torchvision's classifiers as backbones: built, cut into stages, filled with its weights.
+
+A family says how its networks are cut; building one and loading public weights is the same for
+all. The modules keep torchvision's own names inside each stage.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from edgeexit.errors import DataError, SpecError
+from edgeexit.models.backbone import Backbone
+
+__all__ = ["INPUT_SIZE", "PRETRAINED_WEIGHTS", "TorchvisionFamily", "stage_bodies"]
+
+INPUT_SIZE = (3, 224, 224)
+PRETRAINED_WEIGHTS = "IMAGENET1K_V1"  # what the paper starts from
+
+
+@dataclass(frozen=True, slots=True)
+class TorchvisionFamily:
+    """Networks of torchvision that are cut the same way.
+
+    Attributes:
+        title: what messages call them, in the plural.
+        cut: makes the backbone out of torchvision's network; the two share their modules.
+        options: what torchvision's builder needs besides the number of classes.
+    """
+
+    title: str
+    cut: Callable[[nn.Module], Backbone]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+        """Return torchvision's network ``name`` with new weights.
+
+        Raises:
+            SpecError: the images have another number of channels than 3.
+        """
+        if input_size[0] != 3:
+            raise SpecError(f"torchvision's {self.title} read 3 channels, got {input_size[0]}")
+        network = torchvision.models.get_model(
+            name, weights=None, num_classes=num_classes, **self.options
+        )
+        return self.cut(network)
+
+    def pretrained(self, name: str) -> Callable[[Backbone], str]:
+        """Return a loader of torchvision's ``IMAGENET1K_V1`` weights of ``name``.
+
+        It fills a backbone with every weight that has the same shape there, and returns a phrase
+        that names the weights, and what stays new: the classifier of other classes.
+        """
+
+        def load(backbone: Backbone) -> str:
+            weights = self.cut(_fetch(name)).state_dict()
+            own = backbone.state_dict()
+            fitting = {
+                key: value for key, value in weights.items() if value.shape == own[key].shape
+            }
+            backbone.load_state_dict(fitting, strict=False)
+            new = [key for key in own if key not in fitting]
+            left_out = f"; new, of another shape: {', '.join(new)}" if new else ""
+            return f"torchvision's {name} {PRETRAINED_WEIGHTS}{left_out}"
+
+        return load
+
+
+def _fetch(name: str) -> nn.Module:
+    """Return torchvision's network ``name`` with its public weights.
+
+    Raises:
+        DataError: they could not be fetched, or the file is damaged.
+    """
+    try:
+        network: nn.Module = torchvision.models.get_model(name, weights=PRETRAINED_WEIGHTS)
+    except OSError as error:  # URLError is one
+        raise DataError(
+            f"pretrained {name}: torchvision could not fetch its weights ({error}); put the "
+            f"file into {torch.hub.get_dir()}/checkpoints or train without --pretrained"
+        ) from error
+    except (RuntimeError, EOFError, UnpicklingError) as error:  # torch.load, and the hash check
+        raise DataError(
+            f"pretrained {name}: torchvision's weights in {torch.hub.get_dir()}/checkpoints "
+            "are damaged; delete the file and try again"
+        ) from error
+    return network
+
+
+def stage_bodies(modules: Mapping[str, nn.Module], last: Sequence[str]) -> dict[str, nn.Module]:
+    """Return ``modules``, which run one after another, as ``stage1``, ``stage2`` and so on.
+
+    Args:
+        modules: all modules in order by name; they keep their names inside the stages.
+        last: the name of the last module of each stage, in order.
+    """
+    bodies: dict[str, nn.Module] = {}
+    names = list(modules)
+    start = 0
+    for number, name in enumerate(last, start=1):
+        end = names.index(name, start) + 1
+        bodies[f"stage{number}"] = nn.Sequential(
+            OrderedDict((inside, modules[inside]) for inside in names[start:end])
+        )
+        start = end
+    assert start == len(names), f"no stage has {names[start:]}"
+    return bodies

@@ -1,0 +1,23 @@
+"""The README's tables of backbones and branches are what ``edgeexit models --markdown`` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeexit.cli.models import BackboneInfo, branch_infos, markdown_tables
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- registry -->\n", "<!-- /registry -->"
+
+
+def test_readme_lists_what_is_registered(registered_backbones: list[BackboneInfo]) -> None:
+    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    block, end, after = rest.partition(END)
+    assert begin, f"README.md has no line {BEGIN.strip()}"
+    assert end, f"README.md has no line {END}"
+    assert BEGIN not in before + after, f"README.md has {BEGIN.strip()} twice"
+    expected = markdown_tables(registered_backbones, branch_infos())
+    assert block.strip() == expected, (
+        "the README's tables are not those of the registry: put the output of "
+        f"'edgeexit models --markdown' between {BEGIN.strip()} and {END}"
+    )
