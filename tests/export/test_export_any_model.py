@@ -124,21 +124,31 @@ def cases(precisions: tuple[str, ...]) -> list[object]:
 
 def trained(net: MultiExitNet, images: Tensor) -> MultiExitNet:
     """Give batch norm the images' own statistics, and the exits logits that differ by image."""
+    heads = _last_linear_layers(net)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
+    for head in heads.values():
+        nn.init.normal_(head.weight, std=0.05)  # torchvision's transformer starts from zeros
     with torch.no_grad():
         net.train()(images)
-    net.eval()
-    with torch.no_grad():
-        for name, logits in net(images).items():
+        all_logits = net.eval()(images)
+        for name, head in heads.items():
+            logits = all_logits[name]
             scale = 4 / float(logits.std(dim=0).mean())
-            head = net.backbone.classifier if name == FINAL else net.branches[name]
-            last = [module for module in head.modules() if isinstance(module, nn.Linear)][-1:]
-            for linear in last:
-                linear.weight.mul_(scale)
-                linear.bias.sub_(logits.mean(dim=0)).mul_(scale)
+            head.weight.mul_(scale)
+            head.bias.sub_(logits.mean(dim=0)).mul_(scale)
     return net
+
+
+def _last_linear_layers(net: MultiExitNet) -> dict[str, nn.Linear]:
+    """Return the linear layer that each exit ends in, but for SqueezeNet's, which has none."""
+    classifiers = {**dict(net.branches.named_children()), FINAL: net.backbone.classifier}
+    layers = {
+        name: [module for module in classifier.modules() if isinstance(module, nn.Linear)]
+        for name, classifier in classifiers.items()
+    }
+    return {name: linear[-1] for name, linear in layers.items() if linear}
 
 
 @pytest.mark.parametrize(("name", "precision"), cases(("fp32", "fp16")))
