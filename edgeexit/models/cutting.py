@@ -25,6 +25,7 @@ class _Segment:
     nodes: list[fx.Node]
     inputs: dict[str, fx.Node]
     outputs: dict[str, fx.Node]
+    path: frozenset[fx.Node]
     channels_last: str | None = None
 
 
@@ -73,6 +74,7 @@ def _segments(
     segments: dict[str, _Segment] = {}
     (images,) = (node for node in flow.nodes if node.op == "placeholder")
     names = {images: IMAGES}
+    path = flow.path
     done = 0
     for number, end in enumerate(ends, start=1):
         needed = flow.needed(end)
@@ -86,10 +88,11 @@ def _segments(
             nodes,
             _inputs(nodes, names),
             outputs,
+            path,
             f"{stage}_nchw" if channels_last else None,
         )
     nodes = flow.segment(flow.needed(trace.output) & ~done)
-    segments["classifier"] = _Segment(nodes, _inputs(nodes, names), {"logits": trace.output})
+    segments["classifier"] = _Segment(nodes, _inputs(nodes, names), {"logits": trace.output}, path)
     return segments
 
 
@@ -174,6 +177,7 @@ def _stage_graph(trace: Trace, segment: _Segment) -> StageGraph:
         segment.inputs,
         segment.outputs,
         trace.values,
+        segment.path,
         permuted=segment.channels_last is not None,
     )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
+from edgeexit.models.in_place import is_update
 from edgeexit.models.tracing import BATCHES, Trace
 
 __all__ = ["Flow", "has_tensor", "is_batched"]
@@ -40,6 +40,7 @@ class Flow:
             self._images |= from_images << number
             self._tensors |= is_tensor << number
         self._used = self._needs[self.position[trace.output]]
+        self._path = self._used & self._images & self._tensors
         self._users = [sum(1 << self.position[user] for user in node.users) for node in self.nodes]
         self._splits = [
             node
@@ -87,17 +88,22 @@ class Flow:
         Besides :meth:`members` that are the updates whose result nobody reads, such as batch
         norm's count of batches: each goes with the node that it stands before.
         """
-        own = self._images & self._tensors
         chosen: list[fx.Node] = []
         updates: list[fx.Node] = []
+        inside = False
         for number, node in enumerate(self.nodes):
-            if nodes & own & 1 << number and node.op != "placeholder":
-                chosen += [*updates, node]
-            if _is_update(node):
+            if is_update(node):
                 updates.append(node)
-            elif node.op == "call_function" and node.users:
+            elif self._path >> number & 1 and node.op != "placeholder":
+                inside = bool(nodes >> number & 1)
+                chosen += [*updates, node] if inside else []
                 updates.clear()
-        return chosen
+        return chosen + (updates if inside else [])
+
+    @property
+    def path(self) -> frozenset[fx.Node]:
+        """All tensors on the way from the images to the logits."""
+        return frozenset(self.members(self._path))
 
     def crossing(self, done: Nodes) -> list[fx.Node]:
         """Return the tensors that what is left reads of what is done, in order.
@@ -135,9 +141,3 @@ def is_batched(value: tuple[Any, Any]) -> bool:
         and (first.shape[:1], second.shape[:1]) == ((BATCHES[0],), (BATCHES[1],))
         and first.shape[1:] == second.shape[1:]
     )
-
-
-def _is_update(node: fx.Node) -> bool:
-    target = node.target
-    mutable = isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
-    return mutable and not node.users

@@ -13,7 +13,15 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-__all__ = ["follow_overwritten", "is_in_place", "make_out_of_place"]
+from edgeexit.errors import SpecError
+
+__all__ = [
+    "check_updates",
+    "follow_overwritten",
+    "is_in_place",
+    "is_update",
+    "make_out_of_place",
+]
 
 OUT_OF_PLACE = {
     operator.iadd: operator.add,
@@ -49,6 +57,43 @@ def follow_overwritten(root: nn.Module, graph: fx.Graph) -> None:
             for user in list(overwritten.users):
                 if position[user] > position[node]:
                     user.replace_input_with(overwritten, node)
+
+
+def is_update(node: fx.Node) -> bool:
+    """Whether a node changes a tensor and nobody reads its result, as counters of batches do."""
+    if node.users or not node.op.startswith("call") or node.op == "call_module":
+        return False
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return target._schema.is_mutable
+    if node.op == "call_method":
+        return str(target).endswith("_") and not str(target).endswith("__")
+    return target is operator.setitem or target in OUT_OF_PLACE or "out" in node.kwargs
+
+
+def check_updates(graph: fx.Graph) -> None:
+    """Raise where a part of a tensor is overwritten, which no later node of the graph shows.
+
+    Updates of buffers are another matter: the stage that owns the buffer keeps them.
+
+    Raises:
+        SpecError: there is such an operation; the message names it.
+    """
+    for node in graph.nodes:
+        if is_update(node) and not _is_of_buffer(node):
+            what = getattr(node.target, "__name__", str(node.target))
+            raise SpecError(
+                f"the model overwrites a part of a tensor ({what} on {node.args[0]}), which a cut "
+                "cannot follow; write it so that it makes a new tensor, as torch.where does"
+            )
+
+
+def _is_of_buffer(node: fx.Node) -> bool:
+    """Whether the tensor that a node changes is a buffer, through any chain of first inputs."""
+    changed = node.args[0] if node.args else None
+    while isinstance(changed, fx.Node) and changed.op.startswith("call"):
+        changed = changed.args[0] if changed.args else None
+    return isinstance(changed, fx.Node) and changed.op == "get_attr"
 
 
 def make_out_of_place(node: fx.Node, module: nn.Module | None) -> nn.Module | None:

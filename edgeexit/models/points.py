@@ -58,8 +58,11 @@ def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
     if node is not None and _fits(trace, flow, node):
         return node
     known = [point for point, end in trace.points.items() if _fits(trace, flow, end)]
-    close = [point for point in known if point.startswith(f"{name}.")][-1:]
-    close += difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    if not known:
+        raise SpecError("the model has no place to cut at: no module gives a tensor per image")
+    around = [point for point in known if name.startswith(f"{point}.")][-1:]
+    inside = [point for point in known if point.startswith(f"{name}.")][-1:]
+    close = [*around, *inside, *difflib.get_close_matches(name, known, n=3, cutoff=0.4)]
     close = list(dict.fromkeys(close)) or known[:3]
     what = "is no module of the model" if node is None else "gives nothing that a branch could read"
     raise SpecError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ class StageGraph:
             taken along.
         inputs, outputs: the tensors that it reads and hands on, by name and in order.
         values: what every node holds at the two batch sizes.
+        path: all tensors on the way from the images to the logits, in this stage and others.
         permuted: hand on the last output once more, from channels last to (N, C, H, W).
     """
 
@@ -35,6 +36,7 @@ class StageGraph:
     inputs: Mapping[str, fx.Node]
     outputs: Mapping[str, fx.Node]
     values: Mapping[fx.Node, tuple[Any, Any]]
+    path: Collection[fx.Node]
     permuted: bool
 
 
@@ -96,6 +98,11 @@ class _Builder:
         first, second = self.stage.values[node]
         if not has_tensor(first):
             return self._setting(node, first, second)
+        if node in self.stage.path:
+            raise SpecError(
+                f"a buffer is updated with {node.name}, which another stage computes and does not "
+                "hand on; choose another point, or update the buffer next to where it is read"
+            )
         return self._copy(node)  # weights, constants, and what is computed of them
 
     def _setting(self, node: fx.Node, first: Any, second: Any) -> Any:

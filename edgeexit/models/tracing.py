@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
-from edgeexit.models.in_place import follow_overwritten
+from edgeexit.models.in_place import check_updates, follow_overwritten
 from edgeexit.models.mode import in_mode, plain_attention
 
 __all__ = ["BATCHES", "Trace", "Traces", "trace"]
@@ -75,14 +75,19 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
             logits, or can be traced by neither tracer; the message names the place.
     """
     name = type(model).__name__
+    _check_kind(model, name)
     try:
         return _trace_modes(_fx_graph, model, input_size)
+    except SpecError:
+        raise
     except Exception as fx_error:
         reason = _reason(fx_error)
     for training in (True, False):  # what is wrong with the model itself is told first
         _check_model(model, name, input_size, training)
     try:
         return _trace_modes(_exported_graph, model, input_size)
+    except SpecError:
+        raise
     except Exception as export_error:
         raise SpecError(
             f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
@@ -97,27 +102,34 @@ Tracer = Callable[[nn.Module, tuple[int, int, int]], tuple[nn.Module, fx.Graph, 
 def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     traces: list[Trace] = []
     for training in (False, True):
-        with in_mode(model, training), _kept_buffers(model), warnings.catch_warnings():
+        with in_mode(model, training), _unchanged(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracers speak of their own insides
             root, graph, points = tracer(model, input_size)
             follow_overwritten(root, graph)
             if traces and _code(graph) == _code(traces[0].graph):
                 return Traces(traces[0], traces[0])
             values, macs = _propagate(root, graph, input_size)
+            check_updates(graph)
             traces.append(Trace(root, graph, _output(graph, values), points, values, macs))
     evaluation, train = traces
     return Traces(train, evaluation)
 
 
 @contextmanager
-def _kept_buffers(model: nn.Module) -> Iterator[None]:
-    """Give buffers their values back: counters of batches go on even with fake tensors."""
-    kept = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Give a model back what tracing changes: values of buffers, and attributes set in forward."""
+    values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    attributes = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
     try:
         yield
     finally:
+        for module, kept, buffers in attributes:
+            vars(module).clear()
+            vars(module).update(kept)
+            module._buffers.clear()
+            module._buffers.update(buffers)
         with torch.no_grad():
-            for buffer, value in kept:
+            for buffer, value in values:
                 buffer.copy_(value)
 
 
@@ -126,7 +138,9 @@ def _code(graph: fx.Graph) -> str:
 
 
 class _PointTracer(fx.Tracer):
-    """Notes what each module returned, and where tracing stopped."""
+    """Notes what each module returned."""
+
+    proxy_buffer_attributes = True  # else an update of a buffer would be done while tracing
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,12 +250,29 @@ def _propagate(
     return values, first.macs
 
 
+def _check_kind(model: nn.Module, name: str) -> None:
+    """Refuse what hides a model from the tracers or crashes in them, and weights in FP16."""
+    instead = None
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        instead = "its .module"
+    elif isinstance(model, torch.jit.ScriptModule):
+        instead = "the module that was scripted"
+    elif hasattr(model, "_orig_mod"):
+        instead = "the model before torch.compile"
+    if instead is not None:
+        raise SpecError(f"{name} cannot be cut: expected a plain model, give {instead}")
+    dtypes = {weight.dtype for weight in model.parameters()} - {torch.float32}
+    if dtypes:
+        found = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
+        raise SpecError(f"{name}: expected weights in float32, got {found}; call model.float()")
+
+
 def _check_model(
     model: nn.Module, name: str, input_size: tuple[int, int, int], training: bool
 ) -> None:
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        with in_mode(model, training), _kept_buffers(model), fake, torch.no_grad():
+        with in_mode(model, training), _unchanged(model), fake, torch.no_grad():
             result = model(torch.empty(BATCHES[0], *input_size, device=_device(model)))
     except Exception as error:
         raise SpecError(

@@ -110,6 +110,24 @@ class TakesMore(Chain):
         return super().forward(x * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1))
 
 
+class Updates(Chain):
+    """A running mean of its own, which forward updates, and an attribute that it sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(8))
+        self.last: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        if self.training:
+            self.seen.mul_(0.9).add_(0.1 * first.detach().mean((0, 2, 3)))
+        x = self.second(first - self.seen.view(-1, 1, 1))
+        self.last = x.detach()
+        logits: Tensor = self.head(self.third(x).mean((2, 3)))
+        return logits
+
+
 class ChannelsLast(nn.Module):
     """Features (N, height, width, channels), as in Swin transformers."""
 
@@ -155,6 +173,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str]] = {
     "reads overwritten": (ReadsOverwritten, ["first", "second"], "n+n"),
     "asks for sizes": (AsksForSizes, ["first", "second"], "1+1"),
     "takes more": (TakesMore, ["first"], "1"),
+    "updates": (Updates, ["first", "second"], "1+n"),
     "channels last": (ChannelsLast, ["mix"], "1"),
     "tokens": (Tokens, ["layers.0", "layers.1"], "n+n"),
     "plain": (Chain, [], "none"),
@@ -254,14 +273,16 @@ def test_a_second_network_of_the_same_spec_takes_the_weights(
 
 
 def test_attaching_leaves_the_model_as_it_was() -> None:
-    model = AsksForSizes().train()
-    model.second[1].eval()
-    kept = copy.deepcopy(model.state_dict())
-    modes = [module.training for module in model.modules()]
-    attach_exits(model, ["first"], branches="1", input_size=SIZE)
-    torch.testing.assert_close(model.state_dict(), kept)
-    # the network trains when the model does
-    assert [module.training for module in model.modules()] == modes
+    for model in (AsksForSizes(), Updates()):
+        model.train()
+        kept = copy.deepcopy(model.state_dict())
+        attributes = [dict(vars(module)) for module in model.modules()]
+        attach_exits(model, ["first"], branches="1", input_size=SIZE)
+        torch.testing.assert_close(model.state_dict(), kept)
+        for module, before in zip(model.modules(), attributes, strict=True):
+            before.pop("last", None)  # is set whenever the model runs, as it is for comparison
+            assert {name: value for name, value in vars(module).items() if name in before} == before
+            assert module.training
 
 
 def test_what_crosses_a_cut_follows_from_the_graph() -> None:
@@ -328,6 +349,23 @@ class SharedWeights(Chain):
         return logits
 
 
+class AssignsSlice(Chain):
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        first[:, 0] = 0
+        logits: Tensor = self.head(self.third(self.second(first)).mean((2, 3)))
+        return logits
+
+
+class ScalesView(Chain):
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        half = first[:, :4]
+        half.mul_(2.0)
+        logits: Tensor = self.head(self.third(self.second(first)).mean((2, 3)))
+        return logits
+
+
 class Aside(Chain):
     """The transposed copy is read late, so that it crosses every cut in between."""
 
@@ -354,6 +392,27 @@ class Aside(Chain):
         (Auxiliary, ["first"], "1", "Auxiliary in training mode: expected one tensor of logits (N"),
         (SharedWeights, ["second"], "n", "the weight second.weight is used by stage1 and by stage"),
         (Aside, ["second"], "n", "crosses it and its first dimension is not the batch; choose an"),
+        (AssignsSlice, ["first"], "n", "the model overwrites a part of a tensor ("),
+        (ScalesView, ["first"], "n", "the model overwrites a part of a tensor (mul_ on getitem),"),
+        (
+            lambda: Chain().half(),
+            ["first"],
+            "n",
+            "Chain: expected weights in float32, got float16;",
+        ),
+        (
+            lambda: nn.DataParallel(Chain()),
+            ["first"],
+            "n",
+            "expected a plain model, give its .modul",
+        ),
+        (
+            lambda: torch.compile(Chain()),
+            ["first"],
+            "n",
+            "a plain model, give the model before torc",
+        ),
+        (nn.Flatten, ["first"], "n", "the model has no place to cut at: no module gives a tensor"),
         (Tokens, ["layers.0"], "1", "got shape (17, 8); a naive branch, n, reads tokens too"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
