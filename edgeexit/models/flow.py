@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, fx
 
 from edgeexit.models.in_place import is_update
-from edgeexit.models.tracing import BATCHES, Trace
+from edgeexit.models.tracers import BATCHES
+from edgeexit.models.tracing import Trace
 
 __all__ = ["Flow", "has_tensor", "is_batched"]
 

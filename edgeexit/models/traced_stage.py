@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from edgeexit.errors import SpecError
 from edgeexit.models.flow import has_tensor
 from edgeexit.models.in_place import is_in_place, make_out_of_place
-from edgeexit.models.tracing import BATCHES
+from edgeexit.models.tracers import BATCHES
 
 __all__ = ["StageGraph", "TracedStage"]
 

@@ -7,10 +7,9 @@ so each mode is traced by itself.
 
 from __future__ import annotations
 
-import copy
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +24,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgeexit.errors import SpecError
 from edgeexit.models.in_place import check_updates, follow_overwritten
 from edgeexit.models.mode import in_mode, plain_attention
+from edgeexit.models.tracers import (
+    BATCHES,
+    CONSTANT,
+    Tracer,
+    exported_graph,
+    first_device,
+    symbolic_graph,
+)
 
-__all__ = ["BATCHES", "Trace", "Traces", "trace"]
-
-BATCHES = (2, 3)
-"""The two batch sizes that every value is propagated for: what grows with them is the batch."""
+__all__ = ["Trace", "Traces", "trace"]
 
 TORCH = Path(torch.__file__).parent
-CALLED = "model."  # what the paths of a model begin with inside the module that calls it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,7 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     name = type(model).__name__
     _check_kind(model, name)
     try:
-        return _trace_modes(_fx_graph, model, input_size)
+        return _trace_modes(symbolic_graph, model, input_size)
     except SpecError:
         raise
     except Exception as fx_error:
@@ -85,7 +88,7 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     for training in (True, False):  # what is wrong with the model itself is told first
         _check_model(model, name, input_size, training)
     try:
-        return _trace_modes(_exported_graph, model, input_size)
+        return _trace_modes(exported_graph, model, input_size)
     except SpecError:
         raise
     except Exception as export_error:
@@ -96,9 +99,6 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
         ) from export_error
 
 
-Tracer = Callable[[nn.Module, tuple[int, int, int]], tuple[nn.Module, fx.Graph, dict[str, fx.Node]]]
-
-
 def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     traces: list[Trace] = []
     for training in (False, True):
@@ -106,7 +106,7 @@ def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, i
             warnings.simplefilter("ignore")  # the tracers speak of their own insides
             root, graph, points = tracer(model, input_size)
             follow_overwritten(root, graph)
-            if traces and _code(graph) == _code(traces[0].graph):
+            if traces and _are_same(graph, traces[0].graph):
                 return Traces(traces[0], traces[0])
             values, macs = _propagate(root, graph, input_size)
             check_updates(graph)
@@ -133,85 +133,10 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _code(graph: fx.Graph) -> str:
-    return graph.python_code("self").src
-
-
-class _PointTracer(fx.Tracer):
-    """Notes what each module returned."""
-
-    proxy_buffer_attributes = True  # else an update of a buffer would be done while tracing
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.points: dict[str, fx.Node] = {}
-        self.calls: dict[str, int] = {}
-
-    def call_module(
-        self,
-        m: nn.Module,
-        forward: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        path = self.path_of_module(m)
-        result = super().call_module(m, forward, args, kwargs)
-        calls = self.calls[path] = self.calls.get(path, 0) + 1
-        if isinstance(result, fx.Proxy):
-            self.points[path if calls == 1 else f"{path}@{calls}"] = result.node
-        return result
-
-
-class _ImagesAlone(nn.Module):
-    """Calls a model with the images alone, so that its other arguments have their defaults."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Any:
-        return self.model(images)
-
-
-def _fx_graph(
-    model: nn.Module, input_size: tuple[int, int, int]
-) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
-    tracer, caller = _PointTracer(), _ImagesAlone(model)
-    graph = tracer.trace(caller)
-    root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
-    for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
-        setattr(root, name, getattr(caller, name))
-    for node in graph.nodes:
-        if node.op in ("call_module", "get_attr"):
-            node.target = node.target.removeprefix(CALLED)
-    points = {
-        path.removeprefix(CALLED): node
-        for path, node in tracer.points.items()
-        if path.startswith(CALLED)
-    }
-    return root, graph, points
-
-
-def _exported_graph(
-    model: nn.Module, input_size: tuple[int, int, int]
-) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
-    """Trace with torch.export, in whose graph the modules are dissolved.
-
-    A point is the last operation that came from a module.
-    """
-    example = torch.zeros(BATCHES[0], *input_size, device=_device(model))
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},), strict=False)
-    root = program.module(check_guards=False)
-    assert isinstance(root, fx.GraphModule)
-    points: dict[str, fx.Node] = {}
-    for node in root.graph.nodes:
-        if node.op == "call_function" and node.users:
-            for path, _ in node.meta.get("nn_module_stack", {}).values():
-                if path:
-                    points[path] = node
-    order = {node: number for number, node in enumerate(root.graph.nodes)}
-    return root, root.graph, dict(sorted(points.items(), key=lambda item: order[item[1]]))
+def _are_same(graph: fx.Graph, other: fx.Graph) -> bool:
+    """Whether two graphs compute the same; constants made while tracing may differ by the mode."""
+    code = graph.python_code("self").src
+    return CONSTANT not in code and code == other.python_code("self").src
 
 
 class _Propagation(fx.Interpreter):
@@ -243,7 +168,7 @@ def _propagate(
         propagation = _Propagation(root, graph)
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         with plain_attention(), fake, torch.no_grad(), propagation.counter:
-            propagation.run(torch.empty(batch, *input_size, device=_device(root)))
+            propagation.run(torch.empty(batch, *input_size, device=first_device(root)))
         runs.append(propagation)
     first, second = runs
     values = {node: (first.env[node], second.env[node]) for node in first.env}
@@ -273,7 +198,7 @@ def _check_model(
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:
         with in_mode(model, training), _unchanged(model), fake, torch.no_grad():
-            result = model(torch.empty(BATCHES[0], *input_size, device=_device(model)))
+            result = model(torch.empty(BATCHES[0], *input_size, device=first_device(model)))
     except Exception as error:
         raise SpecError(
             f"{name} cannot be run on images of {input_size} without their values: "
@@ -302,10 +227,6 @@ def _are_logits(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 2 and len(value) == BATCHES[0]
 
 
-def _device(module: nn.Module) -> torch.device:
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
-
-
 def _reason(error: Exception) -> str:
     """Return the last line of the user's own code that the error went through, and its text."""
     text = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
@@ -313,7 +234,8 @@ def _reason(error: Exception) -> str:
     outside = [
         frame
         for frame in frames
-        if TORCH not in Path(frame.filename).parents and Path(frame.filename) != Path(__file__)
+        if TORCH not in Path(frame.filename).parents
+        and Path(frame.filename).parent != Path(__file__).parent
     ]
     if not outside:
         return text

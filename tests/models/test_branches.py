@@ -174,3 +174,11 @@ def test_branch_on_something_that_is_no_feature_map(token: str, shape: tuple[int
         "branch on tokens: expected a feature map (channels, height, width), got shape "
         f"{shape}; a naive branch, n, reads tokens too"
     )
+
+
+def test_naive_branch_on_tokens_is_the_linear_layer_of_their_mean() -> None:
+    tokens = FeatureInfo("tokens", (17, 8))
+    branch = create_branch("n", BranchSite(tokens, tokens, 5))
+    values = torch.randn(2, 17, 8)
+    (linear,) = (module for module in branch.modules() if isinstance(module, nn.Linear))
+    torch.testing.assert_close(branch(values), linear(values.sum(1) / 17))

@@ -1,0 +1,104 @@
+"""A model in its present mode -> its graph, and what every module returned: by either tracer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+__all__ = ["BATCHES", "CONSTANT", "Tracer", "exported_graph", "first_device", "symbolic_graph"]
+
+BATCHES = (2, 3)
+"""The two batch sizes that every value is propagated for: what grows with them is the batch."""
+CONSTANT = "_tensor_constant"
+"""What torch.fx calls the tensors that a model makes while it is traced."""
+CALLED = "model."  # what the paths of a model begin with inside the module that calls it
+
+Tracer = Callable[[nn.Module, tuple[int, int, int]], tuple[nn.Module, fx.Graph, dict[str, fx.Node]]]
+"""Gives the owner of what the nodes name, the graph, and the node that each module returned."""
+
+
+def first_device(module: nn.Module) -> torch.device:
+    """Return the device of a module's first parameter, the CPU where it has none."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+class _PointTracer(fx.Tracer):
+    """Notes what each module returned."""
+
+    proxy_buffer_attributes = True  # else an update of a buffer would be done while tracing
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: dict[str, fx.Node] = {}
+        self.calls: dict[str, int] = {}
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        path = self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        calls = self.calls[path] = self.calls.get(path, 0) + 1
+        if isinstance(result, fx.Proxy):
+            self.points[path if calls == 1 else f"{path}@{calls}"] = result.node
+        return result
+
+
+class _ImagesAlone(nn.Module):
+    """Calls a model with the images alone, so that its other arguments have their defaults."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images)
+
+
+def symbolic_graph(
+    model: nn.Module, input_size: tuple[int, int, int]
+) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
+    """Trace with torch.fx, which keeps torch's own modules whole."""
+    tracer, caller = _PointTracer(), _ImagesAlone(model)
+    graph = tracer.trace(caller)
+    root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
+    for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
+        setattr(root, name, getattr(caller, name))
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr"):
+            node.target = node.target.removeprefix(CALLED)
+    points = {
+        path.removeprefix(CALLED): node
+        for path, node in tracer.points.items()
+        if path.startswith(CALLED)
+    }
+    return root, graph, points
+
+
+def exported_graph(
+    model: nn.Module, input_size: tuple[int, int, int]
+) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
+    """Trace with torch.export, in whose graph the modules are dissolved.
+
+    A point is the last operation that came from a module.
+    """
+    example = torch.zeros(BATCHES[0], *input_size, device=first_device(model))
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},), strict=False)
+    root = program.module(check_guards=False)
+    assert isinstance(root, fx.GraphModule)
+    points: dict[str, fx.Node] = {}
+    for node in root.graph.nodes:
+        if node.op == "call_function" and node.users:
+            for path, _ in node.meta.get("nn_module_stack", {}).values():
+                if path:
+                    points[path] = node
+    order = {node: number for number, node in enumerate(root.graph.nodes)}
+    return root, root.graph, dict(sorted(points.items(), key=lambda item: order[item[1]]))
