@@ -59,7 +59,9 @@ def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
         return node
     known = [point for point, end in trace.points.items() if _fits(trace, flow, end)]
     if not known:
-        raise SpecError("the model has no place to cut at: no module gives a tensor per image")
+        raise SpecError(
+            f"no cut at {name!r}: no module of the model gives features of each image to cut at"
+        )
     around = [point for point in known if name.startswith(f"{point}.")][-1:]
     inside = [point for point in known if point.startswith(f"{name}.")][-1:]
     close = [*around, *inside, *difflib.get_close_matches(name, known, n=3, cutoff=0.4)]

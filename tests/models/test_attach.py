@@ -412,7 +412,7 @@ class Aside(Chain):
             "n",
             "a plain model, give the model before torc",
         ),
-        (nn.Flatten, ["first"], "n", "the model has no place to cut at: no module gives a tensor"),
+        (nn.Flatten, ["first"], "n", "no cut at 'first': no module of the model gives features"),
         (Tokens, ["layers.0"], "1", "got shape (17, 8); a naive branch, n, reads tokens too"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
