@@ -148,7 +148,7 @@ class _Propagation(fx.Interpreter):
         self.macs: dict[fx.Node, int] = {}
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if isinstance(self.fetch_attr(target), _NormBase):
+        if args and isinstance(self.fetch_attr(target), _NormBase):
             # decomposed in Python for fake tensors, it would take most of the time
             return torch.empty_like(args[0])
         return super().call_module(target, args, kwargs)
