@@ -14,22 +14,25 @@ from torch import Tensor, nn
 from edgeexit.models.branches.variable_convolution import variable_convolution
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["Block", "BottleneckBlock", "BottleneckBranch"]
+__all__ = ["Block", "BottleneckBlock", "BottleneckBranch", "Excitation"]
 
 BOTTLENECK_REDUCTION = 4
+
+Excitation = Callable[[int], nn.Module]
+"""Builds what rescales the result of a bottleneck, from its channels."""
 
 Block = Callable[[int, int, int], nn.Module]
 """Builds a block from its channels, in and out, and its stride."""
 
 
 class BottleneckBlock(nn.Module):
-    """A bottleneck and a shortcut; ``excitation`` rescales the bottleneck's result.
+    """A bottleneck and a shortcut; what ``excitation`` builds rescales the bottleneck's result.
 
     The shortcut is a 1x1 projection in every block, also where the shape stays.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, excitation: nn.Module
+        self, in_channels: int, out_channels: int, stride: int, excitation: Excitation
     ) -> None:
         super().__init__()
         width = out_channels // BOTTLENECK_REDUCTION
@@ -43,7 +46,7 @@ class BottleneckBlock(nn.Module):
             nn.Conv2d(width, out_channels, kernel_size=1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
-        self.excitation = excitation
+        self.excitation = excitation(out_channels)
         self.shortcut = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False),
             nn.BatchNorm2d(out_channels),

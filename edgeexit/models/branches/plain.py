@@ -12,7 +12,7 @@ __all__ = ["plain_block"]
 
 def plain_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
     """Return the SE-B block with nothing in place of its squeeze-and-excitation."""
-    return BottleneckBlock(in_channels, out_channels, stride, nn.Identity())
+    return BottleneckBlock(in_channels, out_channels, stride, nn.Identity)
 
 
 @register_branch("SE-B without SE of level n", token=r"[1-9][0-9]?p", example="3p")

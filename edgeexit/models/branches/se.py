@@ -13,8 +13,7 @@ __all__ = ["se_block"]
 
 def se_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
     """Return the SE-B block of Fig. 2: a bottleneck with squeeze-and-excitation and a shortcut."""
-    excitation = squeeze_excitation(out_channels)
-    return BottleneckBlock(in_channels, out_channels, stride, excitation)
+    return BottleneckBlock(in_channels, out_channels, stride, squeeze_excitation)
 
 
 @register_branch("SE-B of level n", token=r"[1-9][0-9]?", example="3")
