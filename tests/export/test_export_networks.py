@@ -202,11 +202,11 @@ def check_bundle(net: MultiExitNet, model: nn.Module | None, precision: str, fol
     with torch.no_grad():
         logits = {name: value.double() for name, value in trained(net, images)(images).items()}
     confidences = np.stack([value.softmax(1).amax(1).numpy() for value in logits.values()], 1)
-    thresholds = {
-        name: _between(confidences[:, number]) for number, name in enumerate(list(logits)[:-1])
-    }
-    # the heads are scaled up until confidences spread, and with them the rounding of FP16
-    floor = PRECISIONS[precision].min_agreement if precision == "fp32" else 0.8
+    thresholds = _thresholds(confidences, list(logits)[:-1])
+    # the heads are scaled up until confidences spread, and with them every rounding
+    floor = 1.0 if precision == "fp32" else 0.8
+    error = {"fp32": 1e-3, "fp16": PRECISIONS["fp16"].max_logit_error}[precision]
+    proof = replace(PRECISIONS[precision], min_agreement=floor, max_logit_error=error)
     export_bundle(
         Checkpoint(
             net.spec,
@@ -219,7 +219,7 @@ def check_bundle(net: MultiExitNet, model: nn.Module | None, precision: str, fol
             {},
         ),
         folder,
-        ExportOptions(replace(PRECISIONS[precision], min_agreement=floor), baseline=False),
+        ExportOptions(proof, baseline=False),
         images.numpy(),
         "random images",
         model=model,
@@ -229,7 +229,7 @@ def check_bundle(net: MultiExitNet, model: nn.Module | None, precision: str, fol
     if precision == "fp32":
         _check_graphs(net, manifest, folder, images)
     expected = (confidences >= np.array([*thresholds.values(), 0.0])).argmax(axis=1)
-    _check_routing(folder, images, expected, logits, floor if precision != "fp32" else 1.0)
+    _check_routing(folder, images, expected, logits, floor)
 
 
 def _check_graphs(net: MultiExitNet, manifest: Manifest, folder: Path, images: Tensor) -> None:
@@ -280,9 +280,14 @@ def _check_routing(
             assert (labels == wanted).mean() >= floor
 
 
-def _between(confidences: NDArray[np.float64]) -> float:
-    """Return a threshold that about a third reach, in the widest gap around there."""
-    ordered = np.sort(confidences)
-    middle = range(len(ordered) // 2, len(ordered) * 5 // 6)
-    widest = max(middle, key=lambda number: float(ordered[number] - ordered[number - 1]))
-    return float((ordered[widest] + ordered[widest - 1]) / 2)
+def _thresholds(confidences: NDArray[np.float64], branches: list[str]) -> dict[str, float]:
+    """Let a sixth to a third of those who come to an exit leave, at the widest gap between them."""
+    thresholds = {}
+    here = np.ones(len(confidences), bool)
+    for number, name in enumerate(branches):
+        ordered = np.sort(confidences[here, number])
+        places = range(len(ordered) * 2 // 3, len(ordered) * 5 // 6 + 1)
+        widest = max(places, key=lambda place: float(ordered[place] - ordered[place - 1]))
+        thresholds[name] = float((ordered[widest] + ordered[widest - 1]) / 2)
+        here &= confidences[:, number] < thresholds[name]
+    return thresholds
