@@ -17,13 +17,26 @@ class DataConfig:
         input_size: ``(channels, height, width)`` of the images; None for what is usual with the
             data set.
         download: fetch missing files, where the data set can be fetched.
+        hold_out: training images of each class that are kept for validation; None for what is
+            usual with the data set. The paper takes 50 (5K of CIFAR-100, 50K of ImageNet).
+        augmentation: how training images are varied, see
+            :data:`edgeexit.data.augmentation.AUGMENTATIONS`; ``auto`` for what is usual with the
+            data set.
+        skip_corrupt: leave out image files that cannot be read, and count them, rather than stop.
     """
 
     name: str
     data_dir: str | None = None
     input_size: tuple[int, int, int] | None = None
     download: bool = False
+    hold_out: int | None = None
+    augmentation: str = "auto"
+    skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:
             raise ValueError(f"expected an input size of at least one pixel, got {self.input_size}")
+        if self.hold_out is not None and self.hold_out < 1:
+            raise ValueError(
+                f"hold_out: expected at least one image per class, got {self.hold_out}"
+            )

@@ -1,4 +1,8 @@
-"""How a network is trained, as data: what a run's folder and its checkpoints store about it."""
+"""How a network is trained, as data: what a run's folder and its checkpoints store about it.
+
+Where a run executes (processes, device, how often it saves) is part of it as well, but may change
+when it goes on: see :data:`edgeexit.training.run.FREE_OPTIONS`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from dataclasses import dataclass
 from edgeexit.data.config import DataConfig
 from edgeexit.devices import DEVICES
 
-__all__ = ["TrainConfig"]
+__all__ = ["AMP", "TrainConfig"]
+
+AMP = ("off", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +26,34 @@ class TrainConfig:
             put onto.
         branches: a branching pattern such as ``3+1``, or ``none`` for the plain backbone.
         data: what to train on.
-        epochs: passes over the training images; the rate falls linearly to 0 over all of them.
+        epochs: passes over the training images in each phase of the strategy (one, but for
+            ``branches-only`` and ``stage-wise``); the rate falls linearly to 0 over all of them.
             The paper takes 300 for CIFAR-100 and 60 for ImageNet.
         strategy: which parameters train on which loss, a registered strategy.
         distill: who teaches the exits, a registered teacher or ``none``.
-        batch_size: images per step.
+        teacher: the plain backbone of ``dk``: a checkpoint's path, ``pretrained`` for the public
+            weights of this backbone, or ``pretrained:NAME`` for another's. Else empty.
+        init: a checkpoint whose backbone's weights are started from; empty for none.
+        batch_size: images per step, over all processes and accumulated batches together.
         lr: initial rate of stochastic gradient descent.
         momentum, weight_decay: of stochastic gradient descent.
         distill_lambda: lambda of Eq. 3, the weight of the labels against the teacher.
         temperature: tau of Eq. 3.
         seed: of weights, order and augmentation. Data splits do not depend on it.
-        workers: processes that load images; 0 loads them in this one.
+        workers: processes that load images, per training process; 0 loads them in this one.
         device: ``auto`` is CUDA where there is one.
         pretrained: start from the backbone's public weights.
         exits: where the branches of a model that is not registered go: its modules, separated
             by commas, or ``auto``, which is what an empty text means there. Empty for a
             registered backbone.
+        accumulate: the parts that a step's images are computed in, one after another, where they
+            do not fit the memory at once. Batch norm takes its statistics from each.
+        amp: automatic mixed precision, ``off``, ``bf16`` or ``fp16``.
+        channels_last: the memory format of the convolutions; None takes it for registered
+            backbones, since a model of the user's own may rely on the other.
+        compile: through ``torch.compile``.
+        sync_batch_norm: batch norm's statistics over all processes; on GPUs alone, as torch's.
+        save_minutes: ``last.pt`` is written within an epoch when it is as old as this.
     """
 
     backbone: str
@@ -44,6 +62,8 @@ class TrainConfig:
     epochs: int = 30
     strategy: str = "coop"
     distill: str = "none"
+    teacher: str = ""
+    init: str = ""
     batch_size: int = 64
     lr: float = 0.01
     momentum: float = 0.9
@@ -55,6 +75,12 @@ class TrainConfig:
     device: str = "auto"
     pretrained: bool = False
     exits: str = ""
+    accumulate: int = 1
+    amp: str = "off"
+    channels_last: bool | None = None
+    compile: bool = False
+    sync_batch_norm: bool = False
+    save_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         rules = {
@@ -71,6 +97,13 @@ class TrainConfig:
                 not self.exits or ":" in self.backbone,
                 "nothing for a registered backbone, whose branches have their places",
             ),
+            "accumulate": (
+                self.accumulate >= 1 and self.batch_size % max(1, self.accumulate) == 0,
+                f"a divisor of batch_size, {self.batch_size}",
+            ),
+            "amp": (self.amp in AMP, f"one of {', '.join(AMP)}"),
+            "save_minutes": (0 <= self.save_minutes < math.inf, "at least 0"),
+            "init": (not (self.init and self.pretrained), "one of init and pretrained"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }
         broken = [
