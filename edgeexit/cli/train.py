@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgeexit.training import TrainConfig, TrainResult
     from edgeexit.training.metrics import EpochRecord
+    from edgeexit.training.progress import StepStatus
 
 DATA_OPTIONS = {"dataset": "name", "data_dir": "data_dir", "download": "download"}
 NOT_CONFIG = ("output", "resume", "as_json", "input_size", "model", *DATA_OPTIONS)
@@ -101,7 +102,7 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
     """Train a multi-exit network, and save the best and the last epoch.
 
     The folder gets ckpt.pt (the best epoch by validation accuracy, averaged over the exits),
-    last.pt (to continue from), metrics.jsonl and config.json.
+    last.pt (to continue from), metrics.jsonl and config.toml.
 
     \b
     Examples:
@@ -227,12 +228,12 @@ class _ProgressBar:
     def remark(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)
 
-    def batch(self, epoch: int, done: int, total: int) -> None:
+    def step(self, status: StepStatus) -> None:
         self.bar.update(
             self.task,
-            description=f"epoch {epoch}/{self.epochs}",
-            completed=(epoch - 1) * total + done,
-            total=self.epochs * total,
+            description=f"epoch {status.epoch}/{status.epochs}",
+            completed=(status.epoch - 1) * status.steps + status.step,
+            total=status.epochs * status.steps,
         )
 
     def epoch_done(self, record: EpochRecord) -> None:

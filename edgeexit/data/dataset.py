@@ -42,12 +42,16 @@ class ImageData:
         training: the training images, augmented anew at every access by torch's random numbers.
         splits: ``train``, ``val`` and ``test``, not augmented. No image is in two of them.
             Choose on ``val``, report on ``test``.
+        augmentation: the name of how the training images are varied.
+        skipped: files that were left out because they cannot be read.
     """
 
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     training: ImageDataset
     splits: dict[str, ImageDataset]
+    augmentation: str = "auto"
+    skipped: tuple[str, ...] = ()
 
 
 class ImageArrays(ImageDataset):

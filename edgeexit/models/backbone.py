@@ -78,11 +78,18 @@ class Backbone(nn.Module):
         """Return the stages in order, each with its name."""
         return [(name, stage) for name, stage in self.stages.items() if isinstance(stage, Stage)]
 
-    def extract(self, images: Tensor) -> dict[str, Tensor]:
-        """Map images ``(N, C, H, W)`` to every tensor between stages by name, images included."""
+    def extract(self, images: Tensor, last: str | None = None) -> dict[str, Tensor]:
+        """Map images ``(N, C, H, W)`` to every tensor between stages by name, images included.
+
+        Args:
+            images: (N, C, H, W).
+            last: the stage to stop after; left out, the last there is.
+        """
         features = {IMAGES: images}
-        for _, stage in self.named_stages():
+        for name, stage in self.named_stages():
             stage.apply_to(features)
+            if name == last:
+                break
         return features
 
     def classify(self, features: Mapping[str, Tensor]) -> Tensor:

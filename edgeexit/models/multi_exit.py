@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -54,11 +56,21 @@ class MultiExitNet(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, C, H, W) to logits (N, K) per exit, in order, ``final`` last."""
-        features = self.backbone.extract(images)
+        return self.logits(images, self.spec.exit_names)
+
+    def logits(self, images: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Map images (N, C, H, W) to the logits (N, K) of some exits, in their order.
+
+        Stages behind the last of these exits do not run.
+        """
+        wanted = [exit_ for exit_ in self.spec.exits if exit_.name in names]
+        last = None if FINAL in names or not wanted else wanted[-1].stage
+        features = self.backbone.extract(images, last)
         logits: dict[str, Tensor] = {}
-        for exit_ in self.spec.exits:
+        for exit_ in wanted:
             logits[exit_.name] = self.branches[exit_.name](features[self._reads[exit_.name]])
-        logits[FINAL] = self.backbone.classify(features)
+        if FINAL in names:
+            logits[FINAL] = self.backbone.classify(features)
         return logits
 
     def exit_inputs(self, name: str) -> tuple[str, ...]:

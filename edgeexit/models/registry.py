@@ -25,6 +25,7 @@ from torch import nn
 from edgeexit.errors import SpecError, UnknownNameError
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.spec import FeatureInfo
+from edgeexit.models.weights import LoadedWeights
 
 __all__ = [
     "BackboneEntry",
@@ -48,13 +49,13 @@ Builder = TypeVar("Builder", bound=BackboneBuilder)
 class BackboneEntry:
     """A registered backbone.
 
-    ``load_pretrained`` fills a built one with public weights and says which, in a phrase.
+    ``load_pretrained`` fills a built one with public weights and tells which.
     """
 
     name: str
     build: BackboneBuilder
     input_size: tuple[int, int, int]
-    load_pretrained: Callable[[Backbone], str] | None
+    load_pretrained: Callable[[Backbone], LoadedWeights] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ _BRANCHES: dict[str, BranchEntry] = {}
 def register_backbone(
     *,
     input_size: tuple[int, int, int],
-    pretrained: Callable[[Backbone], str] | None = None,
+    pretrained: Callable[[Backbone], LoadedWeights] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Register a builder under its own name, with the input size that it is meant for."""
 

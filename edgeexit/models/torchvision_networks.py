@@ -18,6 +18,7 @@ from torch import nn
 
 from edgeexit.errors import DataError, SpecError
 from edgeexit.models.backbone import Backbone
+from edgeexit.models.weights import LoadedWeights, fill_backbone
 
 __all__ = ["INPUT_SIZE", "PRETRAINED_WEIGHTS", "TorchvisionFamily", "stage_bodies"]
 
@@ -52,23 +53,12 @@ class TorchvisionFamily:
         )
         return self.cut(network)
 
-    def pretrained(self, name: str) -> Callable[[Backbone], str]:
-        """Return a loader of torchvision's ``IMAGENET1K_V1`` weights of ``name``.
+    def pretrained(self, name: str) -> Callable[[Backbone], LoadedWeights]:
+        """Return a loader of torchvision's ``IMAGENET1K_V1`` weights of ``name``."""
 
-        It fills a backbone with every weight that has the same shape there, and returns a phrase
-        that names the weights, and what stays new: the classifier of other classes.
-        """
-
-        def load(backbone: Backbone) -> str:
+        def load(backbone: Backbone) -> LoadedWeights:
             weights = self.cut(_fetch(name)).state_dict()
-            own = backbone.state_dict()
-            fitting = {
-                key: value for key, value in weights.items() if value.shape == own[key].shape
-            }
-            backbone.load_state_dict(fitting, strict=False)
-            new = [key for key in own if key not in fitting]
-            left_out = f"; new, of another shape: {', '.join(new)}" if new else ""
-            return f"torchvision's {name} {PRETRAINED_WEIGHTS}{left_out}"
+            return fill_backbone(backbone, weights, f"torchvision's {name} {PRETRAINED_WEIGHTS}")
 
         return load
 

@@ -2,7 +2,8 @@
 
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeexit.training.config import TrainConfig
-from edgeexit.training.loop import TrainResult, stored_config, train
+from edgeexit.training.loop import stored_config, train
+from edgeexit.training.result import TrainResult
 
 __all__ = [
     "Checkpoint",

@@ -1,70 +1,42 @@
-"""From a configuration to a run folder with checkpoints: epoch after epoch, stopped and resumed."""
+"""Train a network from its configuration to a run's folder, epoch by epoch."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from edgeexit_runtime.schema import encode
 
 from edgeexit.data import ImageData, load_data
-from edgeexit.devices import resolve_device
 from edgeexit.errors import TrainingError, WriteError
 from edgeexit.models.factories import ModelSource
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
-from edgeexit.training.metrics import EpochRecord, best_record
+from edgeexit.training.dark_knowledge import DarkKnowledge
+from edgeexit.training.distributed import World, joined_world
+from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import check_model, resolve_exits
+from edgeexit.training.progress import Progress, StepStatus
+from edgeexit.training.result import TrainResult
 from edgeexit.training.run import RunFolder, RunState, check_same_options
+from edgeexit.training.sums import EpochSums
+from edgeexit.training.tensorboard import tensorboard_log
 from edgeexit.training.trainer import DivergedError, Trainer
 
-__all__ = ["InterruptedRunError", "Progress", "TrainResult", "stored_config", "train"]
+__all__ = ["InterruptedRunError", "stored_config", "train"]
 
 EpochCallback = Callable[[EpochRecord], None]
 
 
 class InterruptedRunError(TrainingError):
-    """Ctrl-C; the last finished epoch is saved."""
+    """Ctrl-C; what was saved last is kept."""
 
     exit_code = 130
-
-
-class Progress(Protocol):
-    """Who is told how far training is."""
-
-    def remark(self, text: str) -> None:
-        """Take a line about the run, such as where it starts."""
-
-    def batch(self, epoch: int, done: int, total: int) -> None:
-        """Take the number of batches done in the epoch, and of all in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a run left behind.
-
-    Attributes:
-        checkpoint: the best epoch's file, by mean validation accuracy over all exits.
-        last: the last epoch's file, with what resuming needs.
-        config: resolved.
-        history: every epoch.
-        finished_before: nothing was done, because the run was already finished.
-    """
-
-    checkpoint: Path
-    last: Path
-    config: TrainConfig
-    history: tuple[EpochRecord, ...]
-    finished_before: bool
-
-    @property
-    def best(self) -> EpochRecord:
-        """The epoch that ``checkpoint`` holds."""
-        return best_record(self.history)
 
 
 def train(
@@ -81,14 +53,17 @@ def train(
     Torch's global random numbers are seeded. On the CPU the result depends on ``config`` and the
     number of threads alone, whether or not the run was stopped and resumed in between.
 
+    Started by ``torchrun``, every process calls this with the same arguments, and they train
+    together; the first of them writes the files.
+
     Args:
         config: what to train. To resume, it must be the configuration that the run was started
             with, see :func:`stored_config`; device and folder of the data may differ.
         output: the run's folder: ``ckpt.pt`` (best epoch), ``last.pt``, ``metrics.jsonl``,
-            ``config.json``.
-        resume: go on after the last epoch of the run in ``output``, rather than start one there.
+            ``config.toml``, and ``tensorboard/`` where TensorBoard is installed.
+        resume: go on where the run in ``output`` was saved last, rather than start one there.
         on_epoch: called with each finished epoch, after it was saved.
-        progress: told about every batch.
+        progress: told about steps, and in a line what the run starts from.
         model: for a backbone that is not registered: a module or what builds one, to put exits
             onto, or a network with its exits. A module is trained itself; one from a factory has
             the weights that the seed gives it. To resume, it is needed again.
@@ -96,32 +71,31 @@ def train(
     Raises:
         TrainingError: ``output`` holds a run already, or none to resume; other options than the
             run's; ``model`` is missing or does not fit ``config``; the loss is no longer finite.
-        InterruptedRunError: Ctrl-C, with the last finished epoch saved.
-        UnknownNameError, SpecError, DataError, CheckpointError, WriteError: see there.
+        InterruptedRunError: Ctrl-C, with what was saved last kept.
+        UnknownNameError, SpecError, InputError, DataError, CheckpointError, WriteError: see there.
     """
-    folder = RunFolder(output)
-    state = folder.load() if resume else None
-    if state is None:
-        folder.check_unused()
-    check_model(config, model, resume=resume)
-    device = resolve_device(config.device)
-    data = load_data(config.data)
-    config = _resolve(config, data, device, model)
-    if state is not None:
-        check_same_options(folder, state.config, config)
-        if len(state.history) >= config.epochs:
-            if progress is not None:
-                progress.remark(
-                    f"{output} is finished: epoch {config.epochs} of {config.epochs} is done"
-                )
-            return TrainResult(folder.best, folder.last, config, state.history, True)
-    trainer = Trainer(config, data, model, None if state is None else state.checkpoint.spec)
-    pretrained = _begin(trainer, state, progress)
-    folder.write_config(config)
-    history = () if state is None else state.history
-    folder.write_metrics(history)
-    history = _run(trainer, folder, history, pretrained, on_epoch, progress)
-    return TrainResult(folder.best, folder.last, config, history, False)
+    with joined_world(config.device) as world:
+        progress = progress if world.is_main else None
+        folder = RunFolder(output)
+        state = folder.load() if resume else None
+        if state is None:
+            folder.check_unused()
+        world.wait()  # nobody writes into the folder before all have looked
+        check_model(config, model, resume=resume)
+        with world.main_first():  # it may fetch files
+            data = load_data(config.data)
+        config = _resolve(config, data, world, model)
+        if state is not None:
+            check_same_options(folder, state.config, config)
+            if len(state.history) >= state.epochs:
+                _remark(progress, f"{output} is finished: epoch {state.epochs} of {state.epochs}")
+                return TrainResult(folder.best, folder.last, config, state.history, True)
+        trainer = Trainer(config, data, world, model, state)
+        if state is not None:
+            _check_same_teacher(folder, state, trainer)
+        run = _Run(trainer, folder, state, on_epoch, progress)
+        run.finish()
+        return TrainResult(folder.best, folder.last, config, run.history, False)
 
 
 def stored_config(output: Path) -> TrainConfig:
@@ -134,80 +108,136 @@ def stored_config(output: Path) -> TrainConfig:
     return RunFolder(output).load().config
 
 
-def _begin(trainer: Trainer, state: RunState | None, progress: Progress | None) -> str | None:
-    """Bring the trainer to the state that it starts from; return which public weights, if any."""
-    pretrained: str | None = None
-    remark = ""
-    points = trainer.net.spec.points
-    if state is not None:
-        trainer.restore(state)
-        pretrained = state.checkpoint.training.get("pretrained")
-        remark = f"continuing after epoch {len(state.history)} of {trainer.config.epochs}"
-    elif trainer.config.pretrained:
-        pretrained = trainer.load_pretrained()
-        remark = f"starting from {pretrained}"
-    elif points:
-        remark = f"exits behind {', '.join(points)}"
-    if remark and progress is not None:
-        progress.remark(remark)
-    return pretrained
+class _Run:
+    """A run from where it is to its last epoch."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: RunFolder,
+        state: RunState | None,
+        on_epoch: EpochCallback | None,
+        progress: Progress | None,
+    ) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.on_epoch, self.progress = on_epoch, progress
+        self.history: tuple[EpochRecord, ...] = () if state is None else state.history
+        self.saved = "nothing is saved"
+        self.saved_at = time.monotonic()
+        started = trainer.started_from
+        self.started_from = None if started is None else str(started)
+        if state is not None:
+            self.started_from = state.checkpoint.training.get("started_from")
+            self.saved = self._place(state.sums)
+        self._tell(state)
+
+    def finish(self) -> None:
+        """Train to the end, saving on the way."""
+        trainer, main = self.trainer, self.trainer.world.is_main
+        board = tensorboard_log(self.folder.path, len(self.history)) if main else None
+        try:
+            if main:
+                self.folder.write_config(trainer.config)
+            if not self.history and not trainer.sums.steps:
+                self._save(None)
+            for epoch in range(len(self.history) + 1, trainer.epochs + 1):
+                record = trainer.run_epoch(epoch, self._on_step)
+                self.history = (*self.history, record)
+                self._save(None)
+                if board is not None:
+                    board.write(record)
+                if self.on_epoch is not None and main:
+                    self.on_epoch(record)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(f"interrupted: {self.saved}") from None
+        except WriteError as error:
+            raise WriteError(f"{error}; {self.saved}") from error
+        except DivergedError as error:
+            raise TrainingError(f"{error}; {self.saved.partition(';')[0]}") from error
+        finally:
+            trainer.release()
+            if board is not None:
+                board.close()
+
+    def _on_step(self, status: StepStatus) -> None:
+        if self.progress is not None:
+            self.progress.step(status)
+        age = time.monotonic() - self.saved_at
+        due = age >= 60 * self.trainer.config.save_minutes and status.step < status.steps
+        if self.trainer.world.as_main(due):
+            self.trainer.check_weights(status.epoch)
+            self._save(self.trainer.total_sums())
+
+    def _save(self, sums: EpochSums | None) -> None:
+        if self.trainer.world.is_main:
+            self.folder.save(_state(self.trainer, self.history, sums, self.started_from))
+        self.saved = self._place(sums)
+        self.saved_at = time.monotonic()
+
+    def _place(self, sums: EpochSums | None) -> str:
+        """Say what is saved, and how to go on."""
+        epochs = len(self.history)
+        place = f"epoch {epochs}" if epochs else "the start"
+        if sums is not None:
+            place = f"step {sums.steps} of {self.trainer.steps} in epoch {epochs + 1}"
+        return f"{self.folder.last} holds {place}; continue it with --resume"
+
+    def _tell(self, state: RunState | None) -> None:
+        """Remark what the run starts from."""
+        trainer = self.trainer
+        if state is not None:
+            where = f" and {state.sums.steps} steps" if state.sums is not None else ""
+            _remark(
+                self.progress,
+                f"continuing after epoch {len(self.history)}{where} of {trainer.epochs}",
+            )
+            return
+        if self.started_from is not None:
+            _remark(self.progress, f"starting from {self.started_from}")
+        if trainer.net.spec.points:
+            _remark(self.progress, f"exits behind {', '.join(trainer.net.spec.points)}")
+        if isinstance(trainer.teacher, DarkKnowledge):
+            _remark(self.progress, f"taught by {trainer.teacher.source}")
+        if len(trainer.phases) > 1:
+            names = ", ".join(phase.name for phase in trainer.phases)
+            _remark(self.progress, f"{trainer.config.epochs} epochs each: {names}")
+        skipped = trainer.data.skipped
+        if skipped:
+            named = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
+            _remark(self.progress, f"left out {len(skipped)} unreadable images: {named}")
 
 
-def _run(
+def _remark(progress: Progress | None, text: str) -> None:
+    if progress is not None:
+        progress.remark(text)
+
+
+def _check_same_teacher(folder: RunFolder, state: RunState, trainer: Trainer) -> None:
+    if state.checkpoint.training.get("teacher_digest") != trainer.teacher_digest:
+        raise TrainingError(
+            f"{folder.path} was started with a teacher of other weights than "
+            f"{trainer.config.teacher}: give it that one with --teacher, or choose another -o"
+        )
+
+
+def _state(
     trainer: Trainer,
-    folder: RunFolder,
     history: tuple[EpochRecord, ...],
-    pretrained: str | None,
-    on_epoch: EpochCallback | None,
-    progress: Progress | None,
-) -> tuple[EpochRecord, ...]:
-    """Train from the epoch after ``history`` to the last; return all of it."""
-    epochs = range(len(history) + 1, trainer.config.epochs + 1)
-    try:
-        for epoch in epochs:
-
-            def on_batch(done: int, total: int, epoch: int = epoch) -> None:
-                if progress is not None:
-                    progress.batch(epoch, done, total)
-
-            record = trainer.run_epoch(epoch, on_batch)
-            folder.save(_state(trainer, (*history, record), pretrained))
-            history = (*history, record)
-            if on_epoch is not None:
-                on_epoch(record)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(f"interrupted: {_kept(folder, history)}") from None
-    except WriteError as error:
-        raise WriteError(f"{error}; {_kept(folder, history)}") from error
-    except DivergedError as error:
-        raise TrainingError(f"{error}; {_kept(folder, history, resumable=False)}") from error
-    return history
-
-
-def _kept(folder: RunFolder, history: tuple[EpochRecord, ...], *, resumable: bool = True) -> str:
-    if not history:
-        return "no epoch was finished, so nothing is saved"
-    advice = "; continue it with --resume" if resumable else ""
-    return f"{folder.last} holds epoch {len(history)}{advice}"
-
-
-def _state(trainer: Trainer, history: tuple[EpochRecord, ...], pretrained: str | None) -> RunState:
-    config, record, spec = trainer.config, history[-1], trainer.net.spec
+    sums: EpochSums | None,
+    started_from: str | None,
+) -> RunState:
+    config, spec = trainer.config, trainer.net.spec
     versions = {
         "edgeexit": importlib.metadata.version("edgeexit"),
         "torch": str(torch.__version__),  # its type is torch's own, which a checkpoint may not hold
     }
     training: dict[str, Any] = {
         "config": encode(config),
-        "epoch": record.epoch,
-        "pretrained": pretrained,
+        "epoch": len(history),
+        "phases": [phase.name for phase in trainer.phases],
+        "started_from": started_from,
+        "teacher_digest": trainer.teacher_digest,
         "versions": versions,
-    }
-    metrics: dict[str, Any] = {
-        "split": "val",
-        "accuracy": record.accuracy,
-        "mean_accuracy": record.mean_accuracy,
-        "teacher_accuracy": record.teacher_accuracy,
     }
     checkpoint = Checkpoint(
         spec=spec,
@@ -217,20 +247,33 @@ def _state(trainer: Trainer, history: tuple[EpochRecord, ...], pretrained: str |
         thresholds=dict.fromkeys(spec.exit_names[:-1], DEFAULT_THRESHOLD),
         data=config.data,
         training=training,
-        metrics=metrics,
+        metrics=_metrics(history[-1]) if history and sums is None else {},
     )
-    return RunState(
-        checkpoint, history, trainer.optimizer.state_dict(), trainer.scheduler.state_dict()
-    )
+    return RunState(checkpoint, history, trainer.stepper_state(), sums)
+
+
+def _metrics(record: EpochRecord) -> dict[str, Any]:
+    return {
+        "split": "val",
+        "accuracy": record.accuracy,
+        "mean_accuracy": record.mean_accuracy,
+        "teacher_accuracy": record.teacher_accuracy,
+    }
 
 
 def _resolve(
-    config: TrainConfig, data: ImageData, device: str, model: ModelSource | None
+    config: TrainConfig, data: ImageData, world: World, model: ModelSource | None
 ) -> TrainConfig:
     """Return ``config`` with what it left open filled in."""
+    registered = ":" not in config.backbone
     return replace(
         config,
-        data=replace(config.data, input_size=data.preprocessing.input_size),
-        device=device,
+        data=replace(
+            config.data,
+            input_size=data.preprocessing.input_size,
+            augmentation=data.augmentation,
+        ),
+        device=world.device.type,
         exits=resolve_exits(config, model),
+        channels_last=registered if config.channels_last is None else config.channels_last,
     )

@@ -20,6 +20,8 @@ class EpochRecord:
         accuracy: share of the validation images that each exit labels correctly, by exit.
         teacher_accuracy: the same of the teacher; None without one.
         samples_per_second: training images per second, validation left out.
+        phase: the phase of the strategy that the epoch belongs to.
+        data_wait_share: share of the training time in which the next images were not there yet.
     """
 
     epoch: int
@@ -28,6 +30,8 @@ class EpochRecord:
     accuracy: dict[str, float]
     teacher_accuracy: float | None
     samples_per_second: float
+    phase: str = ""
+    data_wait_share: float = 0.0
 
     @property
     def mean_accuracy(self) -> float:
@@ -36,5 +40,9 @@ class EpochRecord:
 
 
 def best_record(history: Sequence[EpochRecord]) -> EpochRecord:
-    """Return the epoch of the highest mean accuracy, of equal ones the latest."""
-    return max(history, key=lambda record: (record.mean_accuracy, record.epoch))
+    """Return the epoch of the highest mean accuracy, of equal ones the latest.
+
+    Only the phase that ran last counts: before it, exits were still untrained.
+    """
+    last = [record for record in history if record.phase == history[-1].phase]
+    return max(last, key=lambda record: (record.mean_accuracy, record.epoch))

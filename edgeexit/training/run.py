@@ -1,4 +1,4 @@
-"""A run's folder: what is written into it after every epoch, and read back to go on.
+"""A run's folder: what is written into it as it trains, and read back to go on.
 
 ``last.pt`` is a checkpoint with what training needs besides; the other files follow from it and
 are written before it, so that they are whole whenever it is read.
@@ -14,7 +14,7 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 
 from edgeexit.errors import CheckpointError, TrainingError
-from edgeexit.files import replace_file, write_json
+from edgeexit.files import replace_file
 from edgeexit.training.checkpoint import (
     Checkpoint,
     from_plain,
@@ -24,35 +24,60 @@ from edgeexit.training.checkpoint import (
     write_plain,
 )
 from edgeexit.training.config import TrainConfig
+from edgeexit.training.config_file import write_config
 from edgeexit.training.metrics import EpochRecord, best_record
+from edgeexit.training.sums import EpochSums
 
 __all__ = ["RunFolder", "RunState", "check_same_options"]
 
-FREE_OPTIONS = ("device", "data.data_dir", "data.download")
-"""Where a run executes and finds its files; it may go on elsewhere."""
+FREE_OPTIONS = (
+    "device",
+    "workers",
+    "save_minutes",
+    "teacher",
+    "data.data_dir",
+    "data.download",
+)
+"""Where a run executes and finds its files, and how often it saves; it may go on elsewhere.
 
-_OPTION_NAMES = {"data.name": "--dataset", "data.input_size": "--input-size"}
+That a teacher from elsewhere is the same is found by its fingerprint.
+"""
+
+_OPTION_NAMES = {"data.name": "--dataset"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunState:
-    """A run after its last finished epoch.
+    """A run at the moment that it was saved.
 
     Attributes:
-        checkpoint: the network at that epoch.
+        checkpoint: the network at that moment.
         history: every finished epoch.
-        optimizer, scheduler: their ``state_dict``.
+        stepper: the optimizer, the rate and the scale of the phase, see
+            :meth:`edgeexit.training.stepper.Stepper.state_dict`.
+        sums: of the epoch that was going on; None between two epochs.
     """
 
     checkpoint: Checkpoint
     history: tuple[EpochRecord, ...]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
+    stepper: dict[str, Any]
+    sums: EpochSums | None = None
 
     @property
     def config(self) -> TrainConfig:
         """The configuration that the run was started with."""
         return decode(TrainConfig, self.checkpoint.training.get("config"), "training.config")
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The names of the phases that the run consists of."""
+        stored = self.checkpoint.training.get("phases")
+        return decode(tuple[str, ...], stored, "training.phases")
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return self.config.epochs * len(self.phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +93,10 @@ class RunFolder:
     @property
     def last(self) -> Path:
         return self.path / "last.pt"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
 
     @property
     def metrics(self) -> Path:
@@ -97,14 +126,15 @@ class RunFolder:
         try:
             extra = plain["run"]
             history = decode(tuple[EpochRecord, ...], extra["history"], "history")
-            state = RunState(checkpoint, history, extra["optimizer"], extra["scheduler"])
-            if not history or not state.config:
-                raise SchemaError("history: expected at least one epoch")
+            sums = None if extra["sums"] is None else decode(EpochSums, extra["sums"], "sums")
+            state = RunState(checkpoint, history, extra["stepper"], sums)
+            if len(history) > state.epochs:
+                raise SchemaError(f"history: expected {state.epochs} epochs, got {len(history)}")
         except (KeyError, TypeError, SchemaError) as error:
             raise CheckpointError(
                 f"{self.last}: not the last state of a run ({error}); start it anew with another -o"
             ) from error
-        if not self.best.exists():
+        if history and not self.best.exists():
             raise TrainingError(
                 f"{self.best} is missing, the best epoch of the run: put it back or start anew "
                 "with another -o"
@@ -112,7 +142,7 @@ class RunFolder:
         return state
 
     def write_config(self, config: TrainConfig) -> None:
-        write_json(self.path / "config.json", encode(config))
+        write_config(self.config, config)
 
     def write_metrics(self, history: tuple[EpochRecord, ...]) -> None:
         lines = (json.dumps(encode(record)) + "\n" for record in history)
@@ -120,14 +150,15 @@ class RunFolder:
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def save(self, state: RunState) -> None:
-        """Write the state after an epoch; ``last.pt`` is written at the very end."""
+        """Write the run's state; ``last.pt`` at the very end, when the other files are there."""
         self.write_metrics(state.history)
-        if best_record(state.history) is state.history[-1]:
+        finished_epoch = state.history and state.sums is None
+        if finished_epoch and best_record(state.history) is state.history[-1]:
             save_checkpoint(self.best, state.checkpoint)
         extra = {
             "history": encode(state.history),
-            "optimizer": state.optimizer,
-            "scheduler": state.scheduler,
+            "stepper": state.stepper,
+            "sums": encode(state.sums),
         }
         write_plain(self.last, {**to_plain(state.checkpoint), "run": extra})
 
@@ -137,7 +168,7 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
     before, now = _options(stored), _options(asked)
     names = {**_OPTION_NAMES, "backbone": "--model" if ":" in stored.backbone else "--backbone"}
     different = [
-        f"{names.get(name, '--' + name.replace('_', '-'))} {before[name]}, got {now[name]}"
+        f"{names.get(name) or _option(name)} {before[name]}, got {now[name]}"
         for name in before
         if before[name] != now[name] and name not in FREE_OPTIONS
     ]
@@ -146,6 +177,10 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
             f"{folder.path} was started with {'; '.join(different)}: leave the options out to "
             "continue it, or choose another -o"
         )
+
+
+def _option(field: str) -> str:
+    return "--" + field.removeprefix("data.").replace("_", "-")
 
 
 def _options(config: TrainConfig) -> dict[str, Any]:

@@ -1,86 +1,96 @@
-"""Training strategies by name: which parameters train, and on which loss.
+"""Training strategies by name: the phases in which a network learns (Section V-D).
 
 A new strategy is one decorated function::
 
-    @register_strategy
-    def my_strategy(net: MultiExitNet, config: TrainConfig) -> Objective: ...
+    @STRATEGIES.register("my-strategy")
+    def my_strategy(net: MultiExitNet) -> tuple[Phase, ...]: ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from torch import Tensor, nn
-
-from edgeexit.errors import SpecError, UnknownNameError
+from edgeexit.errors import SpecError
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.training.config import TrainConfig
-from edgeexit.training.losses import Loss, distillation_loss, joint_cross_entropy
-from edgeexit.training.teachers import create_teacher
+from edgeexit.models.spec import FINAL
+from edgeexit.registry import Registry
+from edgeexit.training.phases import Phase
 
-__all__ = ["Objective", "create_objective", "list_strategies", "register_strategy"]
+__all__ = ["STRATEGIES", "Strategy", "plan_phases"]
 
+Strategy = Callable[[MultiExitNet], tuple[Phase, ...]]
 
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What a strategy trains: the parameters, and the loss that they are to lower."""
+STRATEGIES: Registry[Strategy] = Registry("strategy")
 
-    parameters: tuple[nn.Parameter, ...]
-    loss: Loss
+BACKBONE = "backbone"
 
 
-Strategy = Callable[[MultiExitNet, TrainConfig], Objective]
+def plan_phases(
+    name: str, net: MultiExitNet, *, taught: bool, backbone_is_trained: bool
+) -> tuple[Phase, ...]:
+    """Return the phases in which the strategy ``name`` trains ``net``, in order.
 
-_STRATEGIES: dict[str, Strategy] = {}
-
-
-def register_strategy(strategy: Strategy) -> Strategy:
-    """Register a strategy under the function's name."""
-    _STRATEGIES[strategy.__name__] = strategy
-    return strategy
-
-
-def list_strategies() -> list[str]:
-    """Names of all registered strategies, sorted."""
-    return sorted(_STRATEGIES)
-
-
-def create_objective(net: MultiExitNet, config: TrainConfig) -> Objective:
-    """Return what ``config.strategy`` trains of ``net``.
+    Args:
+        name: a registered strategy.
+        net: the network.
+        taught: there is a teacher.
+        backbone_is_trained: the backbone starts from learned weights, its classifier too. A phase
+            that would do no more than learn them is left out.
 
     Raises:
-        UnknownNameError: no strategy or teacher has that name.
-        SpecError: the network has nobody to teach.
+        UnknownNameError: no strategy has that name.
+        SpecError: the network has no branches that the strategy or the teacher could train.
     """
-    if config.strategy not in _STRATEGIES:
-        raise UnknownNameError("strategy", config.strategy, _STRATEGIES)
-    return _STRATEGIES[config.strategy](net, config)
-
-
-@register_strategy
-def coop(net: MultiExitNet, config: TrainConfig) -> Objective:
-    """Cooperative training: everything at once, on Eq. 2, or on Eq. 3 with a teacher."""
-    return Objective(tuple(net.parameters()), _loss(net, config))
-
-
-def _loss(net: MultiExitNet, config: TrainConfig) -> Loss:
-    teacher = create_teacher(config.distill)
-    if teacher is None:
-        return joint_cross_entropy
-    if not net.spec.exits:
+    phases = STRATEGIES[name](net)
+    if not net.spec.exits and len(phases) > 1:
         raise SpecError(
-            f"--distill {config.distill} teaches branches, and this {config.backbone} has none; "
-            "add --branches or use --distill none"
+            f"--strategy {name} trains branches apart from their backbone, and this "
+            f"{net.spec.backbone} has none; add --branches or use --strategy coop"
         )
-
-    def loss(logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-        return distillation_loss(
-            logits,
-            targets,
-            teacher(logits),
-            distill_lambda=config.distill_lambda,
-            temperature=config.temperature,
+    if taught and not net.spec.exits:
+        raise SpecError(
+            f"--distill teaches branches, and this {net.spec.backbone} has none; add --branches or "
+            "use --distill none"
         )
+    if taught and not any(phase.taught for phase in phases):
+        raise SpecError(
+            f"--strategy {name} has no phase that a teacher takes part in: use --distill none, or "
+            "--strategy coop or branches-only"
+        )
+    if backbone_is_trained and len(phases) > 1:
+        phases = tuple(phase for phase in phases if phase.name != BACKBONE)
+    return phases
 
-    return loss
+
+@STRATEGIES.register("coop")
+def coop(net: MultiExitNet) -> tuple[Phase, ...]:
+    """Cooperative: everything at once, on Eq. 2, or on Eq. 3 with a teacher."""
+    return (Phase("coop", (net,), net.spec.exit_names, taught=True),)
+
+
+@STRATEGIES.register("branches-only")
+def branches_only(net: MultiExitNet) -> tuple[Phase, ...]:
+    """The backbone with its own classifier first; then, with these frozen, the branches."""
+    branches = net.spec.exit_names[:-1]
+    return (
+        Phase(BACKBONE, (net.backbone,), (FINAL,)),
+        Phase("branches", (net.branches,), branches, taught=True),
+    )
+
+
+@STRATEGIES.register("stage-wise")
+def stage_wise(net: MultiExitNet) -> tuple[Phase, ...]:
+    """Each stage with its branch in turn, what was learned before frozen.
+
+    Stages without a branch are learned with the next that has one.
+    """
+    phases = []
+    waiting = dict(net.backbone.named_stages())
+    for number, exit_ in enumerate(net.spec.exits, start=1):
+        names = list(waiting)
+        here = [waiting.pop(name) for name in names[: names.index(exit_.stage) + 1]]
+        modules = (*here, net.branches[exit_.name])
+        phases.append(Phase(f"stage {number}", modules, (exit_.name,)))
+    modules = (*waiting.values(), net.backbone.classifier)
+    phases.append(Phase(f"stage {len(phases) + 1}", modules, (FINAL,)))
+    return tuple(phases)

@@ -1,58 +1,99 @@
-"""Who teaches the exits, by name. A teacher makes logits from every exit's logits.
+"""Who teaches the exits, by name: ensembles of the exits themselves, or another network.
 
-A new teacher is one decorated function::
+A new ensemble is one decorated function::
 
-    @register_teacher
-    def my_teacher(logits: Mapping[str, Tensor]) -> Tensor: ...
+    @ENSEMBLES.register("mine")
+    def mine(logits: Mapping[str, Tensor]) -> Tensor: ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from edgeexit.errors import UnknownNameError
+from edgeexit.registry import Registry
 
-__all__ = ["Teacher", "create_teacher", "list_teachers", "register_teacher"]
-
-Teacher = Callable[[Mapping[str, Tensor]], Tensor]
-"""Maps every exit's logits, (N, K) by name in order, to the teacher's, (N, K), detached."""
+__all__ = [
+    "DK",
+    "ENSEMBLES",
+    "NO_TEACHER",
+    "Ensemble",
+    "Teacher",
+    "check_teacher",
+    "ensemble_weights",
+    "list_teachers",
+]
 
 NO_TEACHER = "none"
+DK = "dk"
+"""Dark knowledge: another network, trained before; see :mod:`edgeexit.training.dark_knowledge`."""
 
-_TEACHERS: dict[str, Teacher] = {}
+EnsembleFunction = Callable[[Mapping[str, Tensor]], Tensor]
+"""Maps every exit's logits, (N, K) by name in order, to the teacher's, (N, K)."""
+
+ENSEMBLES: Registry[EnsembleFunction] = Registry("distillation")
 
 
-def register_teacher(teacher: Teacher) -> Teacher:
-    """Register a teacher under the function's name."""
-    _TEACHERS[teacher.__name__] = teacher
-    return teacher
+class Teacher(Protocol):
+    """Makes the logits that the exits learn from. No gradient flows into them."""
+
+    @property
+    def reads_exits(self) -> bool:
+        """Whether the logits of all exits are needed to answer."""
+
+    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+        """Map images (N, C, H, W) and logits (N, K) per exit to logits (N, K), detached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A teacher made of the exits that it teaches."""
+
+    combine: EnsembleFunction
+    reads_exits: bool = True
+
+    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+        return self.combine({name: z.detach() for name, z in logits.items()})
 
 
 def list_teachers() -> list[str]:
-    """Names of all registered teachers, sorted, ``none`` first."""
-    return [NO_TEACHER, *sorted(_TEACHERS)]
+    """Names of all teachers, sorted, ``none`` first."""
+    return [NO_TEACHER, *sorted([DK, *ENSEMBLES.names()])]
 
 
-def create_teacher(name: str) -> Teacher | None:
-    """Return the teacher of that name, None for ``none``.
-
-    Raises:
-        UnknownNameError: no teacher has that name; the message offers close matches.
-    """
-    if name == NO_TEACHER:
-        return None
-    if name not in _TEACHERS:
-        raise UnknownNameError("distillation", name, list_teachers())
-    return _TEACHERS[name]
+def check_teacher(name: str) -> None:
+    """Raise UnknownNameError, which offers close matches, where no teacher has that name."""
+    if name not in list_teachers():
+        raise UnknownNameError(ENSEMBLES.kind, name, list_teachers())
 
 
-@register_teacher
+@ENSEMBLES.register("ofa")
+def ofa(logits: Mapping[str, Tensor]) -> Tensor:
+    """The last classifier alone (Section III-B)."""
+    return list(logits.values())[-1]
+
+
+@ENSEMBLES.register("med")
+def med(logits: Mapping[str, Tensor]) -> Tensor:
+    """The mean of all exits, in logits (Section III-B)."""
+    return torch.stack(list(logits.values())).mean(dim=0)
+
+
+@ENSEMBLES.register("wed")
 def wed(logits: Mapping[str, Tensor]) -> Tensor:
     """Weighted ensemble: exit j of M counts ``j / (1 + ... + M)``, in logits (Section III-B)."""
-    stacked = torch.stack([z.detach() for z in logits.values()])  # (M, N, K)
-    weights = torch.arange(1, len(stacked) + 1, dtype=stacked.dtype, device=stacked.device)
-    ensemble: Tensor = torch.tensordot(weights / weights.sum(), stacked, dims=1)  # (N, K)
+    stacked = torch.stack(list(logits.values()))  # (M, N, K)
+    weights = ensemble_weights(len(stacked)).to(stacked)
+    ensemble: Tensor = torch.tensordot(weights, stacked, dims=1)  # (N, K)
     return ensemble
+
+
+def ensemble_weights(exits: int) -> Tensor:
+    """Return alpha_j = j / (1 + ... + M) for j = 1 to M = ``exits``, (M,) float64."""
+    weights = torch.arange(1, exits + 1, dtype=torch.float64)
+    return weights / weights.sum()

@@ -1,34 +1,53 @@
-"""One epoch of training: network, optimizer and schedule of a run."""
+"""One epoch of training after another: network, teacher and phases of a run."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from edgeexit.data import ImageData
-from edgeexit.errors import CheckpointError, SpecError, TrainingError
+from edgeexit.data.seeded import Seeded
+from edgeexit.errors import CheckpointError, InputError, TrainingError
 from edgeexit.evaluation.predictions import predict
 from edgeexit.models.factories import ModelSource
-from edgeexit.models.registry import backbone_entry, list_backbones
-from edgeexit.models.spec import ModelSpec
+from edgeexit.models.weights import LoadedWeights
 from edgeexit.training.config import TrainConfig
+from edgeexit.training.dark_knowledge import DarkKnowledge, load_dark_knowledge
+from edgeexit.training.distributed import World
+from edgeexit.training.initial import load_initial_weights
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import create_network
+from edgeexit.training.order import epoch_batches
+from edgeexit.training.phases import Phase, learn_only, set_modes
+from edgeexit.training.progress import StepStatus
 from edgeexit.training.run import RunState
-from edgeexit.training.schedule import linear_decay
-from edgeexit.training.strategies import create_objective
-from edgeexit.training.teachers import Teacher, create_teacher
+from edgeexit.training.stepper import Stepper, memory_format
+from edgeexit.training.strategies import plan_phases
+from edgeexit.training.sums import EpochSums
+from edgeexit.training.teachers import (
+    DK,
+    ENSEMBLES,
+    NO_TEACHER,
+    Ensemble,
+    Teacher,
+    check_teacher,
+)
 
 __all__ = ["DivergedError", "Trainer"]
 
 TEACHER = "teacher"
+READ_EVERY = 16
+"""Steps whose results are read together from a GPU: each reading waits until it has caught up."""
+
+OnStep = Callable[[StepStatus], None]
 
 
 class DivergedError(TrainingError):
@@ -38,149 +57,279 @@ class DivergedError(TrainingError):
 class Trainer:
     """What changes while a run trains.
 
-    Everything random in an epoch (order, augmentation, dropout) is seeded from the run's seed and
-    the epoch's number, through torch's global generator and the loader's own. That is why a run
-    goes on from a checkpoint without any stored random state.
+    Everything random is seeded from the run's seed and where it happens: the order from the epoch,
+    an image's augmentation from the epoch and its index, dropout from the step. That is why a run
+    goes on from any step without any stored random state, and why augmentation and order do not
+    depend on the number of processes.
 
     Args:
         config: resolved, that is with a device that exists.
         data: what ``config.data`` names.
+        world: the processes that train together.
         model: what to train where ``config.backbone`` is not registered; built after seeding.
-        spec: of the network of a run that goes on.
+        state: of the run that goes on.
+
+    Attributes:
+        started_from: the weights that the backbone started from; None for new ones, and for a run
+            that goes on.
+        phases: of the strategy, in order; each takes ``config.epochs`` epochs.
 
     Raises:
         UnknownNameError, SpecError: no such network, strategy or teacher.
-        TrainingError: there are too few images for a batch, or ``model`` is another network.
+        TrainingError: the images are fewer than a batch, the batch cannot be shared out, or
+            ``model`` is another network.
+        InputError: the device cannot compute what is asked for.
+        CheckpointError, DataError: weights to start from, or the teacher's, could not be loaded;
+            ``state`` is that of another network.
     """
 
     def __init__(
         self,
         config: TrainConfig,
         data: ImageData,
+        world: World,
         model: ModelSource | None = None,
-        spec: ModelSpec | None = None,
+        state: RunState | None = None,
     ) -> None:
-        self.config = config
-        self.data = data
-        self.device = torch.device(config.device)
+        _check_execution(config, world)
+        self.config, self.data, self.world = config, data, world
+        self.steps = _steps_per_epoch(config, data, world)
         torch.manual_seed(_seed(config.seed, 0))
-        net = create_network(config, data, model, spec)
-        # channels last: the convolutions' own order on the CPU, about a fifth faster there; but
-        # a model of the user's own may use view() in ways that only the other order allows
-        self.memory_format = (
-            torch.channels_last if net.spec.is_registered else torch.contiguous_format
+        check_teacher(config.distill)
+        net = create_network(config, data, model, None if state is None else state.checkpoint.spec)
+        self.started_from: LoadedWeights | None = None
+        if state is None:
+            with world.main_first():  # it may fetch files
+                self.started_from = load_initial_weights(net, config)
+        self.phases = plan_phases(
+            config.strategy,
+            net,
+            taught=config.distill != NO_TEACHER,
+            backbone_is_trained=self.started_from is not None and not self.started_from.new,
         )
-        self.net = net.to(memory_format=self.memory_format).to(self.device)
-        self.teacher = create_teacher(config.distill)
-        objective = create_objective(self.net, config)
-        self.loss = objective.loss
-        self.loader_generator = torch.Generator()
-        self.loader = self._loader()
-        self.optimizer = torch.optim.SGD(
-            objective.parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
-        self.scheduler = linear_decay(self.optimizer, config.epochs * len(self.loader))
+        self.teacher = self._teacher(model)
+        if config.sync_batch_norm and world.size > 1:
+            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+        self.net = net.to(memory_format=memory_format(config)).to(world.device)
+        self.learnable = [p for p in self.net.parameters() if p.requires_grad]
+        self.sums = EpochSums.none(0)
+        self._phase: Phase | None = None
+        self._stepper: Stepper | None = None
+        if state is not None:
+            self._restore(state)
 
-    def load_pretrained(self) -> str:
-        """Fill the backbone with its public weights; return which they are, in a phrase.
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return self.config.epochs * len(self.phases)
+
+    @property
+    def teacher_digest(self) -> str | None:
+        """The fingerprint of a teacher that is another network."""
+        return self.teacher.digest if isinstance(self.teacher, DarkKnowledge) else None
+
+    def run_epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
+        """Train for one epoch, or for the rest of one that a run goes on in; validate every exit.
+
+        Args:
+            epoch: counted from 1 over all phases.
+            on_step: told where the epoch is, after steps whose loss was finite.
 
         Raises:
-            SpecError: the backbone has none.
-            DataError: they could not be fetched.
+            DivergedError: the loss or a weight is no longer finite.
+            DataError: an image cannot be read, or has a label that is no class.
         """
-        load = backbone_entry(self.config.backbone).load_pretrained
-        if load is None:
-            known = [name for name in list_backbones() if backbone_entry(name).load_pretrained]
-            raise SpecError(
-                f"{self.config.backbone} has no pretrained weights: leave --pretrained out or use "
-                f"one of {', '.join(known)}"
-            )
-        return load(self.net.backbone)
+        stepper = self._enter(epoch)
+        exits = stepper.phase.exits
+        if not 0 < self.sums.steps < self.steps:
+            self.sums = EpochSums.none(len(exits))
+        lr = self._initial_rate(epoch)
+        set_modes(self.net, stepper.phase)
+        self._train(epoch, stepper, on_step)
+        self.check_weights(epoch)
+        total = self.total_sums()
+        self.world.share_buffers(self.net)
+        accuracy = self._validate()
+        teacher_accuracy = accuracy.pop(TEACHER, None)
+        return EpochRecord(
+            epoch=epoch,
+            loss=total.loss / total.samples,
+            lr=lr,
+            accuracy=accuracy,
+            teacher_accuracy=teacher_accuracy,
+            samples_per_second=total.samples * self.world.size / total.seconds,
+            phase=stepper.phase.name,
+            data_wait_share=total.waited_seconds / total.seconds,
+        )
 
-    def restore(self, state: RunState) -> None:
-        """Go back to where the run was after its last finished epoch.
+    def total_sums(self) -> EpochSums:
+        """Return the epoch's sums over all processes; all of them have to ask."""
+        return EpochSums.of(self.sums.steps, self.world.sum(self.sums.values))
+
+    def check_weights(self, epoch: int) -> None:
+        """Raise DivergedError where a weight is not finite."""
+        if not all(bool(value.isfinite().all()) for value in self.net.state_dict().values()):
+            raise DivergedError(self._diverged("weights", epoch, self.sums.steps))
+
+    def stepper_state(self) -> dict[str, Any]:
+        """Return the state of the phase's optimizer, rate and scale."""
+        return {} if self._stepper is None else self._stepper.state_dict()
+
+    def release(self) -> None:
+        """Let everything learn again that could before, for whoever uses the network next."""
+        for parameter in self.learnable:
+            parameter.requires_grad_(True)
+
+    def _train(self, epoch: int, stepper: Stepper, on_step: OnStep) -> None:
+        """Take the epoch's remaining steps, and add them to the sums."""
+        batches = self._batches(epoch, self.sums.steps)
+        before, waited, unread = time.perf_counter(), 0.0, list[Tensor]()
+        read_every = READ_EVERY if self.world.device.type == "cuda" else 1
+        for step in range(self.sums.steps + 1, self.steps + 1):
+            start = time.perf_counter()
+            parts = list(islice(batches, self.config.accumulate))
+            waited += time.perf_counter() - start
+            torch.manual_seed(_seed(self.config.seed, epoch, step, self.world.rank))
+            unread.append(stepper.step(parts))
+            if len(unread) == read_every or step == self.steps:
+                rows = torch.stack(unread).tolist()
+                now = time.perf_counter()
+                self._add(epoch, rows, now - before, waited)
+                before, waited = now, 0.0
+                unread.clear()
+                on_step(self._status(epoch, stepper.phase))
+
+    def _add(self, epoch: int, rows: list[list[float]], seconds: float, waited: float) -> None:
+        """Add the results of steps to the sums: the loss, and the right answers of each exit."""
+        sums, images = self.sums, self.config.batch_size // self.world.size
+        for step, row in enumerate(rows, start=sums.steps + 1):
+            if not math.isfinite(row[0]):
+                raise DivergedError(self._diverged("loss", epoch, step))
+        loss, *correct = (math.fsum(column) for column in zip(*rows, strict=True))
+        self.sums = EpochSums(
+            steps=sums.steps + len(rows),
+            samples=sums.samples + images * len(rows),
+            loss=sums.loss + loss,
+            correct=tuple(a + b for a, b in zip(sums.correct, correct, strict=True)),
+            seconds=sums.seconds + seconds,
+            waited_seconds=sums.waited_seconds + waited,
+        )
+
+    def _status(self, epoch: int, phase: Phase) -> StepStatus:
+        sums = self.sums
+        shares = [count / sums.samples for count in sums.correct]
+        return StepStatus(
+            phase=phase.name,
+            epoch=epoch,
+            epochs=self.epochs,
+            step=sums.steps,
+            steps=self.steps,
+            loss=sums.loss / sums.samples,
+            accuracy=dict(zip(phase.exits, shares, strict=True)),
+        )
+
+    def _enter(self, epoch: int) -> Stepper:
+        """Return the stepper of the phase that ``epoch`` belongs to."""
+        phase = self.phases[(epoch - 1) // self.config.epochs]
+        if phase is not self._phase or self._stepper is None:
+            parameters = learn_only(phase, self.learnable)
+            self._phase = phase
+            self._stepper = Stepper(
+                self.net,
+                phase,
+                parameters,
+                self.config,
+                self.world,
+                self.teacher,
+                self.config.epochs * self.steps,
+            )
+        return self._stepper
+
+    def _initial_rate(self, epoch: int) -> float:
+        """Return the rate at the epoch's first step, of a linear fall over its phase."""
+        return self.config.lr * (1 - (epoch - 1) % self.config.epochs / self.config.epochs)
+
+    def _restore(self, state: RunState) -> None:
+        """Go back to where the run was when it was saved.
 
         Raises:
             CheckpointError: the state is that of another network.
         """
+        stored = state.phases
+        self.phases = tuple(phase for phase in self.phases if phase.name in stored)
+        last = max(1, len(state.history) + (state.sums is not None))
+        going_on = state.sums is not None or len(state.history) % self.config.epochs
         try:
+            if tuple(phase.name for phase in self.phases) != stored:
+                raise ValueError(f"phases {', '.join(stored)}")
             self.net.load_state_dict(state.checkpoint.weights)
-            self.optimizer.load_state_dict(state.optimizer)
-            self.scheduler.load_state_dict(state.scheduler)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            if going_on:
+                self._enter(last).load_state_dict(state.stepper)
+        except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CheckpointError(
                 "last.pt does not fit the network that the run trains; start it anew with "
                 "another -o"
             ) from error
-
-    def run_epoch(self, epoch: int, on_batch: Callable[[int, int], None]) -> EpochRecord:
-        """Train for one epoch and validate every exit.
-
-        Args:
-            epoch: counted from 1.
-            on_batch: called after each batch with the number of batches done, and of all.
-
-        Raises:
-            DivergedError: the loss or a weight is no longer finite.
-        """
-        seed = _seed(self.config.seed, epoch)
-        torch.manual_seed(seed)
-        self.loader_generator.manual_seed(seed)
-        lr = float(self.scheduler.get_last_lr()[0])
-        self.net.train()
-        loss_sum, samples = 0.0, 0
-        start = time.perf_counter()
-        for step, (images, targets) in enumerate(self.loader, start=1):
-            loss = self._step(images, targets)
-            if not math.isfinite(loss):
-                raise DivergedError(self._diverged("loss", epoch, step))
-            loss_sum += loss * len(targets)
-            samples += len(targets)
-            on_batch(step, len(self.loader))
-        seconds = time.perf_counter() - start
-        if not all(bool(value.isfinite().all()) for value in self.net.state_dict().values()):
-            raise DivergedError(self._diverged("weights", epoch, len(self.loader)))
-        accuracy = self._validate()
-        teacher_accuracy = accuracy.pop(TEACHER, None)
-        return EpochRecord(
-            epoch, loss_sum / samples, lr, accuracy, teacher_accuracy, samples / seconds
-        )
-
-    def _step(self, images: Tensor, targets: Tensor) -> float:
-        images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
-        targets = targets.to(self.device, non_blocking=True)
-        loss = self.loss(self.net(images), targets)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.scheduler.step()
-        return loss.item()
+        if state.sums is not None:
+            exits = len(self._enter(last).phase.exits)
+            mine = state.sums if self.world.is_main else EpochSums.none(exits, state.sums.steps)
+            self.sums = mine
 
     def _validate(self) -> dict[str, float]:
         """Return each exit's accuracy on the validation images, and the teacher's if any."""
-        net = self.net if self.teacher is None else _Taught(self.net, self.teacher)
-        predictions = predict(
-            net, self.data.splits["val"], device=self.device, workers=self.config.workers
-        )
-        shares = predictions.correct.mean(axis=1)
-        return dict(zip(predictions.exit_names, shares.tolist(), strict=True))
+        world, images = self.world, self.data.splits["val"]
+        names = list(self.net.spec.exit_names)
+        net: nn.Module = self.net
+        if self.teacher is not None:
+            net, names = _Taught(self.net, self.teacher), [*names, TEACHER]
+        share = range(world.rank, len(images), world.size)
+        correct = [0.0] * len(names)
+        if share:
+            predictions = predict(
+                net, Subset(images, share), device=world.device, workers=self.config.workers
+            )
+            correct = predictions.correct.sum(axis=1).tolist()
+        return {
+            name: count / len(images) for name, count in zip(names, world.sum(correct), strict=True)
+        }
 
-    def _loader(self) -> DataLoader[Any]:
-        images, batch_size = len(self.data.training), self.config.batch_size
-        if images < 2:
-            raise TrainingError(f"expected at least 2 training images, got {images}; add more")
-        return DataLoader(
-            self.data.training,
-            batch_size,
-            shuffle=True,
-            generator=self.loader_generator,
-            num_workers=self.config.workers,
-            pin_memory=self.device.type == "cuda",
-            drop_last=images % batch_size == 1,  # batch norm cannot use a single sample
+    def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        config, world = self.config, self.world
+        seed = _seed(config.seed, epoch)
+        order = epoch_batches(
+            len(self.data.training),
+            config.batch_size,
+            seed=seed,
+            rank=world.rank,
+            processes=world.size,
+            parts=config.accumulate,
+            first_step=first_step,
         )
+        return iter(
+            DataLoader(
+                Seeded(self.data.training, seed),
+                batch_sampler=order,
+                num_workers=config.workers,
+                pin_memory=world.device.type == "cuda",
+                generator=torch.Generator(),  # the loader draws a seed, which nothing depends on
+            )
+        )
+
+    def _teacher(self, model: ModelSource | None) -> Teacher | None:
+        config = self.config
+        if config.distill != DK and config.teacher:
+            raise InputError(
+                f"--teacher {config.teacher} goes with --distill {DK}, got --distill "
+                f"{config.distill}: leave the one out or change the other"
+            )
+        if config.distill == NO_TEACHER:
+            return None
+        if config.distill != DK:
+            return Ensemble(ENSEMBLES[config.distill])
+        with self.world.main_first():
+            teacher = load_dark_knowledge(config, self.data, model)
+        teacher.net.to(memory_format=memory_format(config)).to(self.world.device)
+        return teacher
 
     def _diverged(self, what: str, epoch: int, step: int) -> str:
         return (
@@ -199,8 +348,35 @@ class _Taught(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         logits: dict[str, Tensor] = self.net(images)
-        return {**logits, TEACHER: self.teacher(logits)}
+        return {**logits, TEACHER: self.teacher(images, logits)}
 
 
-def _seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def _steps_per_epoch(config: TrainConfig, data: ImageData, world: World) -> int:
+    images, shares = len(data.training), config.accumulate * world.size
+    if images < config.batch_size:
+        raise TrainingError(
+            f"expected at least one batch of {config.batch_size} training images, got {images} "
+            "images: lower --batch-size or add images"
+        )
+    if config.batch_size % shares or config.batch_size < 2 * shares:
+        raise TrainingError(
+            f"a batch of {config.batch_size} images cannot be shared out to {world.size} processes "
+            f"and {config.accumulate} accumulated parts with 2 or more each: choose a --batch-size "
+            f"that is a multiple of {shares}, at least {2 * shares}"
+        )
+    return images // config.batch_size
+
+
+def _check_execution(config: TrainConfig, world: World) -> None:
+    """Raise InputError where the device cannot compute as ``config`` asks for."""
+    if config.sync_batch_norm and world.device.type == "cpu":
+        raise InputError(
+            "--sync-batch-norm: torch synchronizes batch norm on GPUs alone; leave it out on the "
+            "CPU"
+        )
+    if config.amp == "bf16" and world.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError("--amp bf16: this GPU does not compute in bfloat16; use --amp fp16")
+
+
+def _seed(seed: int, *place: int) -> int:
+    return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0])

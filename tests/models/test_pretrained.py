@@ -22,7 +22,7 @@ get_model = torchvision.models.get_model
 def load(backbone: Backbone, name: str = "resnet18") -> str:
     loader = backbone_entry(name).load_pretrained
     assert loader is not None
-    return loader(backbone)
+    return str(loader(backbone))
 
 
 def as_fetched(name: str) -> nn.Module:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,16 @@ from edgeexit.data import load_data
 from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
 from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
+from edgeexit.models.weights import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, stored_config, train
 from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.metrics import EpochRecord, best_record
+from edgeexit.training.progress import StepStatus
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -31,9 +39,9 @@ class Listener:
     def remark(self, text: str) -> None:
         self.remarks.append(text)
 
-    def batch(self, epoch: int, done: int, total: int) -> None:
-        self.batches.append((epoch, done, total))
-        if epoch == self.stop_in_epoch and done == total:
+    def step(self, status: StepStatus) -> None:
+        self.batches.append((status.epoch, status.step, status.steps))
+        if status.epoch == self.stop_in_epoch and status.step == status.steps:
             raise KeyboardInterrupt
 
 
@@ -47,7 +55,7 @@ def test_a_run_learns_and_leaves_its_files(tmp_path: Path, tiny_config: MakeConf
     config = tiny_config(epochs=6, distill="wed", lr=0.05)
     result = train(config, tmp_path / "run", on_epoch=records.append, progress=listener)
     files = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert files == ["ckpt.pt", "config.json", "last.pt", "metrics.jsonl"]
+    assert files == ["ckpt.pt", "config.toml", "last.pt", "metrics.jsonl"]
     assert tuple(records) == result.history
     assert not result.finished_before
     # three batches of 8, the single image over is dropped
@@ -64,6 +72,7 @@ def test_metrics_have_a_line_per_epoch(tmp_path: Path, tiny_config: MakeConfig) 
     lines = _lines(tmp_path)
     assert [line["epoch"] for line in lines] == [1, 2]
     fields = {"epoch", "loss", "lr", "accuracy", "teacher_accuracy", "samples_per_second"}
+    fields |= {"phase", "data_wait_share"}
     assert set(lines[0]) == fields
     assert list(lines[0]["accuracy"]) == ["exit1", "exit2", "final"]  # type: ignore[call-overload]
     assert 0 <= lines[0]["teacher_accuracy"] <= 1  # type: ignore[operator]
@@ -71,7 +80,7 @@ def test_metrics_have_a_line_per_epoch(tmp_path: Path, tiny_config: MakeConfig) 
 
 def test_the_configuration_is_stored_resolved(tmp_path: Path, tiny_config: MakeConfig) -> None:
     train(tiny_config(epochs=1, device="auto"), tmp_path)
-    stored = json.loads((tmp_path / "config.json").read_text())
+    stored = tomllib.loads((tmp_path / "config.toml").read_text())
     assert stored["data"]["input_size"] == [3, 8, 8]
     assert stored["device"] in ("cpu", "cuda")
     assert stored["lr"] == 0.01
@@ -150,9 +159,13 @@ def test_ctrl_c_says_what_is_saved(tmp_path: Path, tiny_config: MakeConfig) -> N
 
 
 def test_ctrl_c_in_the_first_epoch(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(InterruptedRunError, match="no epoch was finished, so nothing is saved"):
+    with pytest.raises(InterruptedRunError, match=r"last\.pt holds the start; continue it"):
         train(tiny_config(), tmp_path, progress=Listener(stop_in_epoch=1))
-    train(tiny_config(epochs=1), tmp_path)  # the folder is free
+    assert not (tmp_path / "ckpt.pt").exists()
+    listener = Listener()
+    train(tiny_config(), tmp_path, resume=True, progress=listener)
+    assert listener.remarks == ["continuing after epoch 0 of 2"]
+    assert listener.batches[0] == (1, 1, 3)
 
 
 def test_a_run_is_never_overwritten(tmp_path: Path, tiny_config: MakeConfig) -> None:
@@ -175,7 +188,7 @@ def test_a_finished_run_says_so(tmp_path: Path, tiny_config: MakeConfig) -> None
     before = (tmp_path / "last.pt").read_bytes()
     listener = Listener()
     again = train(tiny_config(epochs=1), tmp_path, resume=True, progress=listener)
-    assert listener.remarks == [f"{tmp_path} is finished: epoch 1 of 1 is done"]
+    assert listener.remarks == [f"{tmp_path} is finished: epoch 1 of 1"]
     assert again.finished_before
     assert again.history == first.history
     assert (tmp_path / "last.pt").read_bytes() == before
@@ -214,14 +227,14 @@ def test_a_run_without_its_best_checkpoint(tmp_path: Path, tiny_config: MakeConf
 def test_a_loss_that_is_no_number_keeps_the_last_epoch(
     tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
-    message = "became infinite or not a number in epoch 1, step [0-9]+: lower --lr, now 1e.30; no"
+    message = "became infinite or not a number in epoch 1, step [0-9]+: lower --lr, now 1e.30; "
     with pytest.raises(TrainingError, match=message):
         train(tiny_config(lr=1e30), tmp_path / "first")
-    assert not (tmp_path / "first" / "last.pt").exists()
+    assert load_checkpoint(tmp_path / "first" / "last.pt").training["epoch"] == 0
 
     class Poison(Listener):
-        def batch(self, epoch: int, done: int, total: int) -> None:
-            if (epoch, done) == (2, 1):  # as if a step had gone wrong
+        def step(self, status: StepStatus) -> None:
+            if (status.epoch, status.step) == (2, 1):  # as if a step had gone wrong
                 optimizer = next(o for o in OPTIMIZERS if o.state)
                 optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
 
@@ -256,10 +269,10 @@ def test_pretrained_weights(
     with pytest.raises(SpecError, match="resnet20 has no pretrained weights: leave --pretrained"):
         train(tiny_config(pretrained=True), tmp_path / "none")
 
-    def load(backbone: torch.nn.Module) -> str:
+    def load(backbone: torch.nn.Module) -> LoadedWeights:
         with torch.no_grad():
             next(backbone.parameters()).fill_(0.0)
-        return "weights of zeros"
+        return LoadedWeights("weights of zeros", ())
 
     entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
     monkeypatch.setitem(model_registry._BACKBONES, "resnet20", entry)
@@ -268,7 +281,7 @@ def test_pretrained_weights(
     result = train(config, tmp_path / "zeros", progress=listener)
     assert listener.remarks == ["starting from weights of zeros"]
     checkpoint = load_checkpoint(result.checkpoint)
-    assert checkpoint.training["pretrained"] == "weights of zeros"
+    assert checkpoint.training["started_from"] == "weights of zeros"
     assert np.abs(next(iter(checkpoint.weights.values())).numpy()).max() < 1e-6
 
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeexit.models import MultiExitNet, make_spec
-from edgeexit.training import TrainConfig
 from edgeexit.training.losses import distillation_loss, divergence, joint_cross_entropy
-from edgeexit.training.strategies import create_objective
-from edgeexit.training.teachers import wed
+from edgeexit.training.teachers import ENSEMBLES, Ensemble, ensemble_weights, med, ofa, wed
 
 SAMPLES, CLASSES = 5, 4
 
@@ -90,25 +87,6 @@ def test_the_teacher_gets_no_gradient(targets: torch.Tensor) -> None:
     loss.backward()
     assert student.grad is not None
     assert teacher.grad is None
-    assert not wed({"exit1": student, "final": teacher}).requires_grad
-
-
-def _net_and_config(distill: str) -> tuple[MultiExitNet, TrainConfig]:
-    from edgeexit.data import DataConfig
-
-    torch.manual_seed(0)
-    net = MultiExitNet(make_spec("resnet20", "1+n", 4, (3, 8, 8)))
-    return net, TrainConfig("resnet20", "1+n", DataConfig("digits"), distill=distill)
-
-
-@pytest.mark.parametrize("distill", ["none", "wed"])
-def test_coop_gives_every_parameter_a_gradient(distill: str, targets: torch.Tensor) -> None:
-    net, config = _net_and_config(distill)
-    objective = create_objective(net, config)
-    assert list(map(id, objective.parameters)) == list(map(id, net.parameters()))
-    objective.loss(net(torch.randn(SAMPLES, 3, 8, 8)), targets).backward()
-    without = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
 
 
 def test_distillation_changes_the_gradient_as_eq_3_without_a_path_through_the_teacher(
@@ -116,8 +94,8 @@ def test_distillation_changes_the_gradient_as_eq_3_without_a_path_through_the_te
 ) -> None:
     values = {name: torch.randn(SAMPLES, CLASSES) for name in ("exit1", "final")}
     leaves = {name: value.clone().requires_grad_() for name, value in values.items()}
-    net, config = _net_and_config("wed")
-    create_objective(net, config).loss(leaves, targets).backward()
+    taught = Ensemble(wed)(torch.empty(0), leaves)
+    distillation_loss(leaves, targets, taught, distill_lambda=0.9, temperature=1.0).backward()
     # by hand: (lambda (softmax - one_hot) + (1 - lambda) (softmax - teacher's softmax)) / N
     teacher = (1 / 3 * values["exit1"] + 2 / 3 * values["final"]).softmax(1)
     one_hot = torch.nn.functional.one_hot(targets, CLASSES)
@@ -126,3 +104,16 @@ def test_distillation_changes_the_gradient_as_eq_3_without_a_path_through_the_te
         expected = (0.9 * (share - one_hot) + 0.1 * (share - teacher)) / SAMPLES
         assert leaf.grad is not None
         assert torch.allclose(leaf.grad, expected, atol=1e-6)
+
+
+def test_the_other_ensembles(logits: dict[str, torch.Tensor]) -> None:
+    mean = np.mean([z.numpy() for z in logits.values()], axis=0)
+    assert med(logits).numpy() == pytest.approx(mean, rel=1e-12)
+    assert torch.equal(ofa(logits), logits["final"])
+    assert ensemble_weights(4).tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ENSEMBLES.names())
+def test_an_ensemble_passes_no_gradient_on(logits: dict[str, torch.Tensor], name: str) -> None:
+    leaves = {key: value.clone().requires_grad_() for key, value in logits.items()}
+    assert not Ensemble(ENSEMBLES[name])(torch.empty(0), leaves).requires_grad

@@ -22,6 +22,7 @@ from edgeexit.training import (
     train,
 )
 from edgeexit.training.loop import InterruptedRunError
+from edgeexit.training.progress import StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -66,8 +67,8 @@ class Stop:
     def remark(self, text: str) -> None:
         self.remarks.append(text)
 
-    def batch(self, epoch: int, done: int, total: int) -> None:
-        if epoch == self.epoch and done == 2:
+    def step(self, status: StepStatus) -> None:
+        if status.epoch == self.epoch and status.step == 2:
             raise KeyboardInterrupt
 
 

@@ -7,9 +7,10 @@ from edgeexit.data import DataConfig
 from edgeexit.errors import SpecError, UnknownNameError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig
+from edgeexit.training.phases import Phase
 from edgeexit.training.schedule import linear_decay
-from edgeexit.training.strategies import create_objective, list_strategies
-from edgeexit.training.teachers import create_teacher, list_teachers
+from edgeexit.training.strategies import STRATEGIES, plan_phases
+from edgeexit.training.teachers import check_teacher, list_teachers
 
 
 def _config(**options: object) -> TrainConfig:
@@ -20,23 +21,31 @@ def _net() -> MultiExitNet:
     return MultiExitNet(make_spec("resnet20", "none", 10, (3, 8, 8)))
 
 
+def _plan(net: MultiExitNet, name: str, **options: bool) -> tuple[Phase, ...]:
+    return plan_phases(name, net, **{"taught": False, "backbone_is_trained": False, **options})
+
+
 def test_registered_names() -> None:
-    assert "coop" in list_strategies()
-    assert list_teachers()[0] == "none"
-    assert "wed" in list_teachers()
-    assert create_teacher("none") is None
+    assert STRATEGIES.names() == ["branches-only", "coop", "stage-wise"]
+    assert list_teachers() == ["none", "dk", "med", "ofa", "wed"]
 
 
 def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="unknown strategy 'cop': did you mean coop"):
-        create_objective(_net(), _config(strategy="cop"))
-    with pytest.raises(UnknownNameError, match="unknown distillation 'med': did you mean wed"):
-        create_objective(_net(), _config(distill="med"))
+        _plan(_net(), "cop")
+    with pytest.raises(UnknownNameError, match="unknown distillation 'wd': did you mean wed"):
+        check_teacher("wd")
 
 
 def test_a_plain_backbone_has_nobody_to_teach() -> None:
-    with pytest.raises(SpecError, match="--distill wed teaches branches, and this resnet20 has"):
-        create_objective(_net(), _config(distill="wed"))
+    with pytest.raises(SpecError, match="--distill teaches branches, and this resnet20 has none"):
+        _plan(_net(), "coop", taught=True)
+
+
+def test_a_plain_backbone_has_no_branches_to_train_apart() -> None:
+    message = "--strategy branches-only trains branches apart from their backbone, and this resnet"
+    with pytest.raises(SpecError, match=message):
+        _plan(_net(), "branches-only")
 
 
 def test_the_rate_falls_linearly_to_zero() -> None:

@@ -1,0 +1,59 @@
+"""Fill a backbone with weights that were learned elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import Backbone
+
+__all__ = ["LoadedWeights", "fill_backbone"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """What a backbone was filled with.
+
+    Attributes:
+        source: where the weights come from, in a phrase.
+        new: names of the backbone's weights that were not among them, or of another shape, and
+            stay as they are: the classifier of other classes.
+    """
+
+    source: str
+    new: tuple[str, ...]
+
+    def __str__(self) -> str:
+        left_out = f"; new, of another shape: {', '.join(self.new)}" if self.new else ""
+        return self.source + left_out
+
+
+def fill_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: str) -> LoadedWeights:
+    """Fill ``backbone`` with every weight of the same name and shape.
+
+    Args:
+        backbone: is changed.
+        weights: parameters and buffers by the names of ``backbone.state_dict``.
+        source: where they come from, in a phrase.
+
+    Raises:
+        SpecError: other weights than the classifier's do not fit.
+    """
+    own = backbone.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in own and value.shape == own[name].shape
+    }
+    new = tuple(name for name in own if name not in fitting)
+    misfits = [name for name in new if not name.startswith("classifier.")]
+    if misfits:
+        raise SpecError(
+            f"{source} does not fit the backbone: {misfits[0]} and {len(misfits) - 1} other "
+            "weights are missing there or of another shape; start from the same backbone"
+        )
+    backbone.load_state_dict(fitting, strict=False)
+    return LoadedWeights(source, new)

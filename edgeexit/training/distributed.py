@@ -1,0 +1,111 @@
+"""The processes that train one network together, as ``torchrun`` starts them.
+
+``torchrun`` sets RANK, LOCAL_RANK, WORLD_SIZE and where the others are
+(https://docs.pytorch.org/docs/stable/elastic/run.html). Without it, this process is alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from edgeexit.devices import resolve_device
+from edgeexit.errors import InputError
+
+__all__ = ["World", "joined_world"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among those that train together.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+        device: what this one computes on.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Return the sums over all processes, in float64."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return [float(value) for value in tensor.tolist()]
+
+    def as_main(self, flag: bool) -> bool:
+        """Return what the main process passes in, to all."""
+        return bool(self.sum([float(flag and self.is_main)])[0])
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the buffers of the main one, such as batch norm's statistics."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            self.sum([0.0])
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Let the main process go through the block before all others, such as to fetch files."""
+        if not self.is_main:
+            self.wait()
+        yield
+        if self.is_main:
+            self.wait()
+
+
+@contextmanager
+def joined_world(device: str) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started, or be alone, for the length of the block.
+
+    A group that exists already, made by the caller, is used and left.
+
+    Raises:
+        InputError: ``device`` is not there, or has fewer GPUs than there are processes here.
+    """
+    kind = resolve_device(device)
+    ours = not dist.is_initialized() and "WORLD_SIZE" in os.environ and "RANK" in os.environ
+    if not ours and not dist.is_initialized():
+        yield World(0, 1, torch.device(kind))
+        return
+    here = _local_device(kind)
+    if ours:
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), here)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def _local_device(kind: str) -> torch.device:
+    if kind == "cpu":
+        return torch.device("cpu")
+    local, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= found:
+        raise InputError(
+            f"expected a GPU for each process, got {found} GPUs and process {local + 1} on this "
+            "machine: lower --nproc-per-node, or use --device cpu"
+        )
+    device = torch.device("cuda", local)
+    torch.cuda.set_device(device)
+    return device

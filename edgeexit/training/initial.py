@@ -1,0 +1,75 @@
+"""What a network starts from: new weights, public ones, or a checkpoint's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.registry import backbone_entry, list_backbones
+from edgeexit.models.weights import LoadedWeights, fill_backbone
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
+from edgeexit.training.config import TrainConfig
+
+__all__ = ["load_initial_weights"]
+
+_OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
+"""In front of a weight's name in the model that was cut into stages."""
+
+
+def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeights | None:
+    """Fill the backbone of ``net`` as ``config`` asks for; return with what, None for nothing.
+
+    Branches always start from new weights.
+
+    Raises:
+        SpecError: there are no public weights, or those of another backbone.
+        DataError, CheckpointError: they could not be fetched or read.
+    """
+    if config.pretrained:
+        return _public_weights(net.backbone, config.backbone)
+    if config.init:
+        return _from_checkpoint(net, Path(config.init))
+    return None
+
+
+def _public_weights(backbone: Backbone, name: str) -> LoadedWeights:
+    load = backbone_entry(name).load_pretrained
+    if load is None:
+        known = [known for known in list_backbones() if backbone_entry(known).load_pretrained]
+        raise SpecError(
+            f"{name} has no pretrained weights: leave --pretrained out or use one of "
+            f"{', '.join(known)}"
+        )
+    return load(backbone)
+
+
+def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
+    checkpoint = load_checkpoint(path)
+    ours, theirs = net.spec.backbone, checkpoint.spec.backbone
+    if ours != theirs:
+        raise SpecError(
+            f"--init {path}: expected a checkpoint of the backbone {ours}, got one of {theirs}"
+        )
+    weights = _backbone_weights(checkpoint)
+    if not net.spec.is_registered:  # it may have been cut elsewhere, with or without exits
+        names = {_OWNER.sub("", name): name for name in net.backbone.state_dict()}
+        weights = {
+            names[own]: value
+            for name, value in weights.items()
+            if (own := _OWNER.sub("", name)) in names
+        }
+    return fill_backbone(net.backbone, weights, str(path))
+
+
+def _backbone_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    prefix = "backbone."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint.weights.items()
+        if name.startswith(prefix)
+    }

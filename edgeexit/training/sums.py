@@ -1,0 +1,44 @@
+"""What an epoch's steps add up to, on one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EpochSums"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSums:
+    """Sums over an epoch's steps so far.
+
+    Attributes:
+        steps: steps done.
+        samples: training images seen.
+        loss: sum of the images' losses.
+        correct: images that each exit of the phase labelled correctly, in order.
+        seconds: time taken, validation left out.
+        waited_seconds: of it, time in which the next images were not there yet.
+    """
+
+    steps: int
+    samples: int
+    loss: float
+    correct: tuple[float, ...]
+    seconds: float
+    waited_seconds: float
+
+    @property
+    def values(self) -> list[float]:
+        """What is added up over processes; the number of steps is the same on all of them."""
+        return [self.samples, self.loss, *self.correct, self.seconds, self.waited_seconds]
+
+    @classmethod
+    def of(cls, steps: int, values: list[float]) -> EpochSums:
+        """Return the sums that have these ``values``."""
+        samples, loss, *correct, seconds, waited = values
+        return cls(steps, int(samples), loss, tuple(correct), seconds, waited)
+
+    @classmethod
+    def none(cls, exits: int, steps: int = 0) -> EpochSums:
+        """Return the sums of nothing, for a number of exits."""
+        return cls(steps, 0, 0.0, (0.0,) * exits, 0.0, 0.0)

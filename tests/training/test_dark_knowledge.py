@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgeexit.data import DataConfig, load_data
+from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
+from edgeexit.models import registry as model_registry
+from edgeexit.models.weights import LoadedWeights
+from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
+from edgeexit.training.dark_knowledge import load_dark_knowledge
+from edgeexit.training.loop import InterruptedRunError
+from edgeexit.training.progress import StepStatus
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+class Remarks:
+    def __init__(self, stop: bool = False) -> None:
+        self.stop = stop
+        self.lines: list[str] = []
+
+    def remark(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, status: StepStatus) -> None:
+        if self.stop and (status.epoch, status.step) == (2, 1):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def plain(tmp_path: Path, tiny_config: MakeConfig) -> Path:
+    """The checkpoint of a plain backbone."""
+    return train(tiny_config(branches="none", epochs=1, seed=5), tmp_path / "plain").checkpoint
+
+
+def _public(monkeypatch: pytest.MonkeyPatch, new: tuple[str, ...] = ()) -> None:
+    """Give ResNet-20 public weights: zeros."""
+
+    def load(backbone: nn.Module) -> LoadedWeights:
+        with torch.no_grad():
+            for parameter in backbone.parameters():
+                parameter.zero_()
+        return LoadedWeights("the public zeros", new)
+
+    entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
+    monkeypatch.setitem(model_registry._BACKBONES, "resnet20", entry)
+
+
+def test_the_teacher_is_the_final_exit_of_the_other_network(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(distill="dk", teacher=str(plain))
+    teacher = load_dark_knowledge(config, load_data(config.data), None)
+    images = torch.randn(4, 3, 8, 8)
+    answer = teacher(images, {})
+    assert torch.equal(answer, load_checkpoint(plain).build()(images)["final"])
+    assert not answer.requires_grad
+    assert not teacher.reads_exits
+
+    listener = Remarks()
+    result = train(config, tmp_path / "run", progress=listener)
+    assert listener.lines == [f"taught by {plain}"]
+    assert result.best.teacher_accuracy == load_checkpoint(plain).metrics["accuracy"]["final"]
+    weights = load_checkpoint(plain).weights
+    assert all(torch.equal(weights[k], v) for k, v in teacher.net.state_dict().items())
+
+
+def test_the_labels_count_for_nothing_at_lambda_0(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    """The students follow a teacher that answers the wrong way round."""
+    checkpoint = load_checkpoint(plain)
+    flipped = {
+        name: value.flip(0) if name.startswith("backbone.classifier") else value
+        for name, value in checkpoint.weights.items()
+    }
+    liar = tmp_path / "liar.pt"
+    save_checkpoint(liar, replace(checkpoint, weights=flipped))
+    config = tiny_config(
+        distill="dk", teacher=str(liar), distill_lambda=0.0, lr=0.05, epochs=6, temperature=1.0
+    )
+    result = train(config, tmp_path / "run")
+    truth = checkpoint.metrics["accuracy"]["final"]
+    assert result.history[-1].teacher_accuracy == pytest.approx(1 - truth)
+    lied = result.history[-1].accuracy["exit1"]
+    assert abs(lied - (1 - truth)) < abs(lied - truth)
+
+
+def test_public_weights_teach(
+    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _public(monkeypatch)
+    for teacher in ("pretrained", "pretrained:resnet20"):
+        config = tiny_config(distill="dk", teacher=teacher)
+        loaded = load_dark_knowledge(config, load_data(config.data), None)
+        assert loaded.source == "the public zeros"
+        assert not loaded(torch.randn(2, 3, 8, 8), {}).any()
+
+
+def test_public_weights_of_other_classes(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _public(monkeypatch, new=("classifier.fc.weight",))
+    config = tiny_config(distill="dk", teacher="pretrained")
+    message = "--teacher pretrained: the classes of the public zeros are not the 2 of the data"
+    with pytest.raises(SpecError, match=message):
+        load_dark_knowledge(config, load_data(config.data), None)
+
+
+def test_no_public_weights(tiny_config: MakeConfig) -> None:
+    config = tiny_config(distill="dk", teacher="pretrained")
+    with pytest.raises(SpecError, match="resnet20 has no public weights; use one of "):
+        load_dark_knowledge(config, load_data(config.data), None)
+
+
+def test_a_teacher_that_nobody_named(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    message = "--distill dk needs a trained plain backbone: name its checkpoint with --teacher"
+    with pytest.raises(SpecError, match=message):
+        train(tiny_config(distill="dk"), tmp_path)
+
+
+def test_a_teacher_that_nobody_asked_for(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    with pytest.raises(InputError, match="goes with --distill dk, got --distill wed: leave"):
+        train(tiny_config(distill="wed", teacher="x.pt"), tmp_path)
+
+
+def test_a_teacher_that_is_not_there(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt: could not read the checkpoint"):
+        train(tiny_config(distill="dk", teacher=str(tmp_path / "none.pt")), tmp_path / "run")
+
+
+def test_a_teacher_of_other_images(plain: Path, tiny_config: MakeConfig) -> None:
+    config = replace(tiny_config(distill="dk", teacher=str(plain)), data=DataConfig("digits"))
+    message = r"expected classes 10, got 2; input size \(3, 32, 32\), got \(3, 8, 8\); mean"
+    with pytest.raises(SpecError, match=message):
+        load_dark_knowledge(config, load_data(config.data), None)
+
+
+def test_a_run_goes_on_with_the_same_teacher_alone(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(distill="dk", teacher=str(plain))
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedRunError):
+        train(config, run, progress=Remarks(stop=True))
+    other = train(tiny_config(branches="none", epochs=1, seed=6), tmp_path / "other").checkpoint
+    message = f"was started with a teacher of other weights than {other}: give it that one"
+    with pytest.raises(TrainingError, match=message):
+        train(replace(config, teacher=str(other)), run, resume=True)
+    moved = plain.rename(tmp_path / "moved.pt")
+    assert len(train(replace(config, teacher=str(moved)), run, resume=True).history) == 2
+
+
+def test_a_teacher_of_the_users_own_code(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    own = {"backbone": "my:Net", "branches": "none", "epochs": 1}
+    result = train(tiny_config(**own), tmp_path / "plain", model=Small)
+    taught = tiny_config(**own, distill="dk", teacher=str(result.checkpoint))
+    taught = replace(taught, branches="n", exits="first")
+    assert train(taught, tmp_path / "factory", model=Small).best.teacher_accuracy is not None
+    module = Small()
+    trained = train(taught, tmp_path / "module", model=module)
+    assert trained.best.teacher_accuracy == result.best.accuracy["final"]
+
+
+class Small(nn.Module):
+    def __init__(self, num_classes: int = 2) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU())
+        self.second = nn.Conv2d(4, 8, 3, 2, 1)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.second(self.first(x)).mean((2, 3)))
+        return logits

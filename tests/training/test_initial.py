@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeexit.data import load_data
+from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.training import TrainConfig, load_checkpoint, train
+from edgeexit.training.distributed import World
+from edgeexit.training.progress import StepStatus
+from edgeexit.training.trainer import Trainer
+
+MakeConfig = Callable[..., TrainConfig]
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+class Remarks:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def remark(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, status: StepStatus) -> None:
+        pass
+
+
+def _trainer(config: TrainConfig, model: nn.Module | None = None) -> Trainer:
+    config = replace(config, channels_last=False)
+    return Trainer(config, load_data(config.data), ALONE, model)
+
+
+@pytest.fixture
+def plain(tmp_path: Path, tiny_config: MakeConfig) -> Path:
+    return train(tiny_config(branches="none", epochs=1, seed=5), tmp_path / "plain").checkpoint
+
+
+def test_a_run_starts_from_a_plain_backbone(plain: Path, tiny_config: MakeConfig) -> None:
+    trainer = _trainer(tiny_config(init=str(plain)))
+    weights = load_checkpoint(plain).weights
+    assert str(trainer.started_from) == str(plain)
+    assert all(torch.equal(trainer.net.state_dict()[k], v) for k, v in weights.items())
+    fresh = _trainer(tiny_config()).net.branches.state_dict()
+    branches = trainer.net.branches.state_dict()
+    assert all(torch.equal(branches[name], value) for name, value in fresh.items())
+
+
+def test_the_branches_of_a_checkpoint_are_not_taken(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    branched = train(tiny_config(epochs=1, seed=5), tmp_path / "run").checkpoint
+    trainer = _trainer(tiny_config(init=str(branched)))
+    weights, stored = trainer.net.state_dict(), load_checkpoint(branched).weights
+    same = {name for name in stored if torch.equal(weights[name], stored[name])}
+    assert {n for n in stored if n.startswith("backbone.")} <= same
+    assert "branches.exit1.fc.weight" not in same
+
+
+def test_other_classes_leave_the_classifier_new(plain: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(init=str(plain))
+    data = replace(load_data(config.data), class_names=("upper", "lower", "left"))
+    trainer = Trainer(replace(config, channels_last=False), data, ALONE)
+    assert str(trainer.started_from) == (
+        f"{plain}; new, of another shape: classifier.2.weight, classifier.2.bias"
+    )
+
+
+def test_branches_only_skips_the_backbone_that_is_there(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(strategy="branches-only", init=str(plain), epochs=1)
+    listener = Remarks()
+    result = train(config, tmp_path / "run", progress=listener)
+    assert listener.lines == [f"starting from {plain}"]
+    assert [record.phase for record in result.history] == ["branches"]
+    before, after = load_checkpoint(plain).weights, load_checkpoint(result.checkpoint).weights
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert result.best.accuracy["final"] == load_checkpoint(plain).metrics["accuracy"]["final"]
+    assert train(config, tmp_path / "run", resume=True).finished_before
+
+
+def test_another_backbone(plain: Path, tiny_config: MakeConfig) -> None:
+    with pytest.raises(SpecError, match=r"expected a checkpoint of the backbone resnet32, got one"):
+        _trainer(tiny_config(init=str(plain), backbone="resnet32"))
+
+
+def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    (tmp_path / "x.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match=r"x\.pt: not a checkpoint of edgeexit"):
+        _trainer(tiny_config(init=str(tmp_path / "x.pt")))
+
+
+def test_both_ways_to_start(tiny_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match="one of init and pretrained"):
+        tiny_config(init="x.pt", pretrained=True)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.second = nn.Conv2d(4, 8, 3, 2, 1)
+        self.third = nn.Conv2d(8, 8, 3, 1, 1)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.third(self.second(self.first(x))).mean((2, 3)))
+        return logits
+
+
+def test_a_model_that_is_cut_elsewhere(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    own = tiny_config(backbone="my:Own", branches="none", epochs=1)
+    plain = train(own, tmp_path / "plain", model=Own).checkpoint
+    module = Own()
+    config = replace(own, branches="n+n", exits="first,second", init=str(plain))
+    trainer = _trainer(config, module)
+    assert trainer.started_from is not None
+    assert trainer.started_from.new == ()
+    weights = load_checkpoint(plain).build(Own).eval()
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(trainer.net.eval()(images)["final"], weights(images)["final"], atol=1e-6)

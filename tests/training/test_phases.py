@@ -1,0 +1,176 @@
+"""Which weights a strategy's phases move, and which stand still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training import TrainConfig, load_checkpoint, train
+from edgeexit.training.loop import InterruptedRunError
+from edgeexit.training.metrics import EpochRecord
+from edgeexit.training.phases import PhaseNet, learn_only, set_modes
+from edgeexit.training.progress import StepStatus
+from edgeexit.training.strategies import plan_phases
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+class Watcher:
+    """Keeps the weights and batch norm's statistics that ``last.pt`` holds after each phase."""
+
+    def __init__(self, run: Path, stop_after: int = 0) -> None:
+        self.run, self.stop_after = run, stop_after
+        self.weights: dict[str, dict[str, Tensor]] = {}
+        self.statuses: list[StepStatus] = []
+        self.remarks: list[str] = []
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
+        if not self.weights and (self.run / "last.pt").exists():
+            self.weights["start"] = load_checkpoint(self.run / "last.pt").weights
+
+    def step(self, status: StepStatus) -> None:
+        if "start" not in self.weights:
+            self.weights["start"] = load_checkpoint(self.run / "last.pt").weights
+        self.statuses.append(status)
+        if (status.epoch, status.step) == (self.stop_after + 1, 1) and self.stop_after:
+            raise KeyboardInterrupt
+
+    def epoch(self, record: EpochRecord) -> None:
+        self.weights[record.phase] = load_checkpoint(self.run / "last.pt").weights
+
+    def moved(self, before: str, after: str) -> set[str]:
+        """The parts of the network with a parameter or a statistic that changed."""
+        old, new = self.weights[before], self.weights[after]
+        return {_part(name) for name in old if not torch.equal(old[name], new[name])}
+
+
+def _part(name: str) -> str:
+    pieces = name.split(".")
+    return pieces[2] if pieces[1] == "stages" else pieces[1]
+
+
+def _watched(config: TrainConfig, run: Path) -> Watcher:
+    watcher = Watcher(run)
+    train(config, run, progress=watcher, on_epoch=watcher.epoch)
+    return watcher
+
+
+def test_coop_moves_everything(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    watcher = _watched(tiny_config(epochs=1), tmp_path / "run")
+    parts = {"stage1", "stage2", "stage3", "classifier", "exit1", "exit2"}
+    assert watcher.moved("start", "coop") == parts
+    assert list(watcher.statuses[0].accuracy) == ["exit1", "exit2", "final"]
+
+
+def test_branches_only_leaves_the_backbone_as_it_was_learned(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    watcher = _watched(tiny_config(strategy="branches-only", epochs=1), tmp_path / "run")
+    backbone = {"stage1", "stage2", "stage3", "classifier"}
+    assert watcher.moved("start", "backbone") == backbone
+    assert watcher.moved("backbone", "branches") == {"exit1", "exit2"}
+    computed = [list(status.accuracy) for status in watcher.statuses]
+    assert computed == [["final"]] * 3 + [["exit1", "exit2"]] * 3
+    assert [status.epochs for status in watcher.statuses] == [2] * 6
+    assert watcher.remarks == ["1 epochs each: backbone, branches"]
+
+
+def test_stage_wise_moves_a_stage_with_its_branch(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    watcher = _watched(tiny_config(strategy="stage-wise", epochs=1), tmp_path / "run")
+    assert watcher.moved("start", "stage 1") == {"stage1", "exit1"}
+    assert watcher.moved("stage 1", "stage 2") == {"stage2", "exit2"}
+    assert watcher.moved("stage 2", "stage 3") == {"stage3", "classifier"}
+    assert [list(s.accuracy) for s in watcher.statuses[::3]] == [["exit1"], ["exit2"], ["final"]]
+
+
+def test_stages_without_a_branch_are_learned_with_the_next() -> None:
+    net = MultiExitNet(make_spec("resnet20", "none", 4, (3, 8, 8)))
+    (phase,) = plan_phases("stage-wise", net, taught=False, backbone_is_trained=False)
+    assert len(learn_only(phase, list(net.parameters()))) == len(list(net.parameters()))
+
+
+def test_every_phase_has_its_own_fall_of_the_rate(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    result = train(tiny_config(strategy="branches-only", epochs=2), tmp_path / "run")
+    assert [record.lr for record in result.history] == [0.01, 0.005, 0.01, 0.005]
+    assert [record.phase for record in result.history] == ["backbone"] * 2 + ["branches"] * 2
+    assert result.best.phase == "branches"
+    assert load_checkpoint(result.checkpoint).training["epoch"] == result.best.epoch
+
+
+def test_a_teacher_may_teach_the_branches_alone(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(strategy="branches-only", distill="ofa", distill_lambda=0.0, epochs=1)
+    watcher = _watched(config, tmp_path / "run")
+    assert watcher.moved("backbone", "branches") == {"exit1", "exit2"}
+    assert list(watcher.statuses[-1].accuracy) == ["exit1", "exit2"]
+
+
+def test_stage_wise_has_nobody_to_teach(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    with pytest.raises(SpecError, match="--strategy stage-wise has no phase that a teacher takes"):
+        train(tiny_config(strategy="stage-wise", distill="wed"), tmp_path / "run")
+
+
+def test_parameters_that_their_author_froze_stay_frozen() -> None:
+    net = MultiExitNet(make_spec("resnet20", "1+1", 4, (3, 8, 8)))
+    frozen = next(net.parameters()).requires_grad_(False)
+    learnable = [p for p in net.parameters() if p.requires_grad]
+    for name in ("coop", "branches-only"):
+        for phase in plan_phases(name, net, taught=False, backbone_is_trained=False):
+            learn_only(phase, learnable)
+            assert not frozen.requires_grad
+
+
+def test_frozen_parts_are_in_evaluation_mode() -> None:
+    net = MultiExitNet(make_spec("resnet20", "1+1", 4, (3, 8, 8)))
+    _, phase = plan_phases("branches-only", net, taught=False, backbone_is_trained=False)
+    set_modes(net, phase)
+    assert not any(module.training for module in net.backbone.modules())
+    assert all(module.training for module in net.branches.modules())
+
+
+def test_a_phase_computes_its_exits_as_the_whole_network_does() -> None:
+    net = MultiExitNet(make_spec("resnet20", "1+n", 4, (3, 8, 8))).eval()
+    images = torch.randn(2, 3, 8, 8)
+    whole = net(images)
+    ran: list[str] = []
+    for name, stage in net.backbone.named_stages():
+        stage.register_forward_hook(lambda *_, name=name: ran.append(name))
+    for exits, stages in ((("exit1",), 1), (("exit2",), 2), (("exit1", "final"), 3)):
+        ran.clear()
+        logits = PhaseNet(net, exits)(images)
+        assert tuple(logits) == exits
+        assert all(torch.equal(logits[name], whole[name]) for name in exits)
+        assert len(ran) == stages
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("strategy", ["branches-only", "stage-wise"])
+def test_a_run_in_phases_goes_on_with_the_same_result(
+    tmp_path: Path, tiny_config: MakeConfig, strategy: str, stop: int
+) -> None:
+    config = tiny_config(strategy=strategy, epochs=2, lr=0.05)
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRunError):
+        train(config, tmp_path / "parts", progress=Watcher(tmp_path / "parts", stop_after=stop))
+    parts = train(config, tmp_path / "parts", resume=True)
+    assert [r.loss for r in whole.history] == [r.loss for r in parts.history]
+    first, second = (load_checkpoint(result.last).weights for result in (whole, parts))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_run_of_other_phases_is_refused(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(strategy="branches-only", epochs=1)
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedRunError):
+        train(config, run, progress=Watcher(run, stop_after=1))
+    plain = torch.load(run / "last.pt", weights_only=True)
+    plain["training"]["phases"] = ["branches", "something else"]
+    torch.save(plain, run / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt does not fit the network that the run"):
+        train(config, run, resume=True)
