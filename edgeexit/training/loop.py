@@ -88,7 +88,10 @@ def train(
         if state is not None:
             check_same_options(folder, state.config, config)
             if len(state.history) >= state.epochs:
-                _remark(progress, f"{output} is finished: epoch {state.epochs} of {state.epochs}")
+                _remark(
+                    progress,
+                    f"{output} is finished: epoch {state.epochs} of {state.epochs} is done",
+                )
                 return TrainResult(folder.best, folder.last, config, state.history, True)
         trainer = Trainer(config, data, world, model, state)
         if state is not None:

@@ -188,7 +188,7 @@ def test_a_finished_run_says_so(tmp_path: Path, tiny_config: MakeConfig) -> None
     before = (tmp_path / "last.pt").read_bytes()
     listener = Listener()
     again = train(tiny_config(epochs=1), tmp_path, resume=True, progress=listener)
-    assert listener.remarks == [f"{tmp_path} is finished: epoch 1 of 1"]
+    assert listener.remarks == [f"{tmp_path} is finished: epoch 1 of 1 is done"]
     assert again.finished_before
     assert again.history == first.history
     assert (tmp_path / "last.pt").read_bytes() == before
