@@ -13,17 +13,16 @@ import torchvision
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import v2
 
+from edgeexit.data.augmentation import AUGMENTATIONS, PADDING, resolve_augmentation
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageArrays, ImageData
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import stratified_split
+from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.data.transforms import compose, resize_exactly
 from edgeexit.errors import DataError
 
 IMAGE_SIZE = (32, 32)
-PADDING = 4
 HELD_OUT = 0.1
 DEFAULT_FOLDER = "data"
 
@@ -57,13 +56,14 @@ def _load(
     height, width = config.input_size[1:] if config.input_size else IMAGE_SIZE
     preprocessing = Preprocessing((3, height, width), mean, std)
     resize = resize_exactly((height, width), IMAGE_SIZE)
-    crop = v2.RandomCrop(IMAGE_SIZE, padding=PADDING)
-    augmented = compose([crop, v2.RandomHorizontalFlip(), *resize], preprocessing)
+    augmentation = resolve_augmentation(config.augmentation, "crop-flip")
+    vary = AUGMENTATIONS[augmentation].steps(IMAGE_SIZE, PADDING)
+    augmented = compose([*vary, *resize], preprocessing)
     plain = compose(resize, preprocessing)
 
     training, test = (_read(kind, config, train=train) for train in (True, False))
     targets = np.asarray(training.targets)
-    train, val = stratified_split(training.targets, (1 - HELD_OUT, HELD_OUT), config.name)
+    train, val = _split(training, config)
     images = _tensor(training.data)
     return ImageData(
         class_names=tuple(training.classes),
@@ -74,7 +74,17 @@ def _load(
             "val": ImageArrays(images[torch.from_numpy(val)], targets[val], plain),
             "test": ImageArrays(_tensor(test.data), test.targets, plain),
         },
+        augmentation=augmentation,
     )
+
+
+def _split(
+    training: torchvision.datasets.CIFAR10, config: DataConfig
+) -> tuple[NDArray[np.int64], ...]:
+    """Return the indices of the training images that are trained on, and of those held out."""
+    if config.hold_out is not None:
+        return hold_out_split(training.targets, config.hold_out, config.name, training.classes)
+    return stratified_split(training.targets, (1 - HELD_OUT, HELD_OUT), config.name)
 
 
 def _read(

@@ -43,7 +43,8 @@ class ImageData:
         splits: ``train``, ``val`` and ``test``, not augmented. No image is in two of them.
             Choose on ``val``, report on ``test``.
         augmentation: the name of how the training images are varied.
-        skipped: files that were left out because they cannot be read.
+        skipped: files that were left out because they cannot be read; None where the images are
+            not single files.
     """
 
     class_names: tuple[str, ...]
@@ -51,7 +52,7 @@ class ImageData:
     training: ImageDataset
     splits: dict[str, ImageDataset]
     augmentation: str = "auto"
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] | None = None
 
 
 class ImageArrays(ImageDataset):

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import v2
 
+from edgeexit.data.augmentation import AUGMENTATIONS, resolve_augmentation
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageArrays, ImageData
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import stratified_split
+from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError
 
@@ -24,7 +24,7 @@ INPUT_SIZE = (3, 32, 32)
 LARGEST_VALUE = 16
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 MEAN, STD = 0.305, 0.324  # of the training images at 32x32
-CROP_SHARE = 16  # images move by up to a sixteenth of their size: 2 of 32 pixels
+MOVED = 1 / 16  # share of the size that images are moved by at most: 2 of 32 pixels
 
 
 @register_dataset
@@ -40,20 +40,34 @@ def digits(config: DataConfig) -> ImageData:
     preprocessing = Preprocessing(size, (MEAN,) * 3, (STD,) * 3)
     images = _enlarge(bunch.images, size[1:])
     # no flips: a mirrored digit is another digit or none
-    padding = [max(1, size[2] // CROP_SHARE), max(1, size[1] // CROP_SHARE)]
-    augmented = compose([v2.RandomCrop(size[1:], padding=padding)], preprocessing)
+    augmentation = resolve_augmentation(config.augmentation, "crop")
+    augmented = compose(AUGMENTATIONS[augmentation].steps(size[1:], MOVED), preprocessing)
     plain = compose([], preprocessing)
-    indices = stratified_split(bunch.target, list(SHARES.values()), "digits")
+    class_names = tuple(str(name) for name in bunch.target_names)
+    indices = _split(bunch.target, config.hold_out, class_names)
     parts = {
         name: (images[torch.from_numpy(part)].expand(-1, 3, -1, -1), bunch.target[part])
-        for name, part in zip(SHARES, indices, strict=True)
+        for name, part in indices.items()
     }
     return ImageData(
-        class_names=tuple(str(name) for name in bunch.target_names),
+        class_names=class_names,
         preprocessing=preprocessing,
         training=ImageArrays(*parts["train"], augmented),
         splits={name: ImageArrays(*part, plain) for name, part in parts.items()},
+        augmentation=augmentation,
     )
+
+
+def _split(
+    targets: NDArray[np.int64], hold_out: int | None, class_names: tuple[str, ...]
+) -> dict[str, NDArray[np.int64]]:
+    parts = stratified_split(targets, list(SHARES.values()), "digits")
+    train, val, test = parts
+    if hold_out is not None:  # of all that is not for testing
+        train = np.sort(np.concatenate([train, val]))
+        stays, held = hold_out_split(targets[train], hold_out, "digits", class_names)
+        train, val = train[stays], train[held]
+    return {"train": train, "val": val, "test": test}
 
 
 def _enlarge(images: NDArray[np.float64], size: tuple[int, int]) -> Tensor:

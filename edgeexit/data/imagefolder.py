@@ -1,8 +1,9 @@
 """Images in folders, one folder per class: as ``train/`` and ``val/``, or as one tree.
 
 With ``train/``, ``val/`` and ``test/`` each is its split. Without ``test/`` the images of ``val/``
-are split in halves, so that thresholds are chosen and reported on different images. One tree of
-class folders is split 80/10/10. Processing is the paper's for ImageNet (Section V).
+are split in halves, so that thresholds are chosen and reported on different images; or images of
+``train/`` are held out to choose on, as the paper does, and all of ``val/`` is for testing. One
+tree of class folders is split 80/10/10. Processing is the paper's for ImageNet (Section V).
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torchvision
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
 
+from edgeexit.data.augmentation import AUGMENTATIONS, PADDING, RESIZE_RATIO, resolve_augmentation
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData, ImageDataset, Sample, Transform
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import stratified_split
+from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError
-from edgeexit.images import read_image
+from edgeexit.images import find_unreadable, read_image
 
 INPUT_SIZE = (3, 224, 224)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-RESIZE_RATIO = 256 / 224
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
@@ -62,27 +64,28 @@ def imagefolder(config: DataConfig) -> ImageData:
         raise DataError("imagefolder: your own images cannot be downloaded; leave --download out")
     if config.data_dir is None:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
-    class_names, parts = _find(Path(config.data_dir))
+    class_names, parts, skipped = _find(Path(config.data_dir), config)
     size = config.input_size or INPUT_SIZE
     preprocessing = Preprocessing(size, MEAN, STD, resize=round(max(size[1:]) * RESIZE_RATIO))
     plain = compose(_evaluation_steps(preprocessing), preprocessing)
-    augmented = compose(_training_steps(size[1:]), preprocessing)
+    augmentation = resolve_augmentation(config.augmentation, "resize-crop-flip")
+    augmented = compose(_training_steps(augmentation, preprocessing), preprocessing)
     return ImageData(
         class_names=class_names,
         preprocessing=preprocessing,
         training=ImageFiles(parts["train"], augmented),
         splits={name: ImageFiles(files, plain) for name, files in parts.items()},
+        augmentation=augmentation,
+        skipped=skipped,
     )
 
 
-def _training_steps(size: tuple[int, int]) -> list[nn.Module]:
-    enlarged = [round(pixels * RESIZE_RATIO) for pixels in size]
-    return [
-        v2.Resize(enlarged, antialias=True),
-        v2.RandomCrop(size),
-        v2.RandomHorizontalFlip(),
-        v2.PILToTensor(),
-    ]
+def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.Module]:
+    vary = AUGMENTATIONS[augmentation]
+    steps = vary.steps(preprocessing.input_size[1:], PADDING)
+    if vary.resizes:
+        return [*steps, v2.PILToTensor()]
+    return [*_evaluation_steps(preprocessing), *steps]
 
 
 def _evaluation_steps(preprocessing: Preprocessing) -> list[nn.Module]:
@@ -93,37 +96,89 @@ def _evaluation_steps(preprocessing: Preprocessing) -> list[nn.Module]:
     ]
 
 
-def _find(root: Path) -> tuple[tuple[str, ...], dict[str, _Files]]:
-    """Return the class names and the files of each split below ``root``."""
+def _find(
+    root: Path, config: DataConfig
+) -> tuple[tuple[str, ...], dict[str, _Files], tuple[str, ...]]:
+    """Return the class names, the files of each split below ``root``, and those left out."""
     if not root.is_dir():
         raise DataError(f"imagefolder: there is no folder {root}; check --data-dir")
-    if not (root / "train").is_dir():
+    if (root / "train").is_dir():
+        class_names, found = _split_folders(root, config.hold_out)
+    else:
         class_names, files = _class_folders(root)
-        indices = stratified_split(files.labels, list(SHARES.values()), f"imagefolder {root}")
-        parts = zip(SHARES, indices, strict=True)
-        return class_names, {name: files.take(part) for name, part in parts}
+        found = {"": files}
+    skipped: list[str] = []
+    if config.skip_corrupt:
+        for name in found:
+            found[name], unreadable = _without_unreadable(found[name], class_names)
+            skipped += unreadable
+    return class_names, _split(root, class_names, found, config.hold_out), tuple(skipped)
+
+
+def _split_folders(root: Path, hold_out: int | None) -> tuple[tuple[str, ...], dict[str, _Files]]:
+    """Return the class names, and the files of ``train/``, ``val/`` and, if there is, ``test/``."""
     if not (root / "val").is_dir():
         raise DataError(f"imagefolder: {root} has train/ but no val/; add val/ beside it")
     class_names, train = _class_folders(root / "train")
-    val = _same_classes(root / "val", class_names)
+    found = {"train": train, "val": _same_classes(root / "val", class_names)}
     if (root / "test").is_dir():
-        return class_names, {
-            "train": train,
-            "val": val,
-            "test": _same_classes(root / "test", class_names),
+        if hold_out is not None:
+            raise DataError(
+                f"imagefolder: {root} has train/, val/ and test/, so nothing has to be held out; "
+                "leave --hold-out out"
+            )
+        found["test"] = _same_classes(root / "test", class_names)
+    return class_names, found
+
+
+def _split(
+    root: Path, class_names: tuple[str, ...], found: dict[str, _Files], hold_out: int | None
+) -> dict[str, _Files]:
+    """Return the files of ``train``, ``val`` and ``test`` from the folders that were found."""
+    if "test" in found:
+        return found
+    if "train" not in found:
+        files = found[""]
+        parts = stratified_split(files.labels, list(SHARES.values()), f"imagefolder {root}")
+        if hold_out is None:
+            return {name: files.take(part) for name, part in zip(SHARES, parts, strict=True)}
+        found = {
+            "train": files.take(np.sort(np.concatenate(parts[:2]))),
+            "val": files.take(parts[2]),
         }
-    first, second = stratified_split(val.labels, (0.5, 0.5), f"imagefolder {root / 'val'}")
-    return class_names, {"train": train, "val": val.take(first), "test": val.take(second)}
+    train, val = found["train"], found["val"]
+    if hold_out is None:
+        first, second = stratified_split(val.labels, (0.5, 0.5), f"imagefolder {root / 'val'}")
+        return {"train": train, "val": val.take(first), "test": val.take(second)}
+    stays, held = hold_out_split(train.labels, hold_out, f"imagefolder {root}", class_names)
+    return {"train": train.take(stays), "val": train.take(held), "test": val}
+
+
+def _without_unreadable(files: _Files, class_names: tuple[str, ...]) -> tuple[_Files, list[str]]:
+    """Return the files that can be read, and the paths of the others."""
+    unreadable = np.array(find_unreadable(files.paths), np.bool_)
+    kept = files.take(np.flatnonzero(~unreadable))
+    empty = sorted(set(files.labels) - set(kept.labels))
+    if empty:
+        raise DataError(
+            f"imagefolder: none of the images of class {class_names[empty[0]]} can be read; "
+            "replace them or take the class away"
+        )
+    return kept, [files.paths[i] for i in np.flatnonzero(unreadable)]
 
 
 def _same_classes(folder: Path, class_names: tuple[str, ...]) -> _Files:
     found, files = _class_folders(folder)
-    different = sorted(set(found) ^ set(class_names))
-    if different:
-        raise DataError(
-            f"imagefolder: {folder} and train/ have different class folders, such as "
-            f"{different[0]}; use the same in both"
-        )
+    for more, lacking, names in (
+        (folder, folder.with_name("train"), set(found) - set(class_names)),
+        (folder.with_name("train"), folder, set(class_names) - set(found)),
+    ):
+        if names:
+            raise DataError(
+                f"imagefolder: {more} has the class {min(names)}, which {lacking} lacks"
+                f"{f', and {len(names) - 1} more such' if len(names) > 1 else ''}; use the same "
+                "class folders in both"
+            )
     return files
 
 

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
+
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData
-from edgeexit.errors import DataError, UnknownNameError
+from edgeexit.errors import DataError
+from edgeexit.registry import Registry
 
 __all__ = ["list_datasets", "load_data", "register_dataset"]
 
@@ -25,19 +28,23 @@ Loader = TypeVar("Loader", bound=DatasetLoader)
 
 CHANNELS = 3
 
-_DATASETS: dict[str, DatasetLoader] = {}
+_DATASETS: Registry[DatasetLoader] = Registry("data set")
 
 
 def register_dataset(load: Loader) -> Loader:
-    """Register a loader under its own name."""
-    _DATASETS[load.__name__] = load
+    """Register a loader under its own name.
+
+    Raises:
+        ValueError: another one has it.
+    """
+    _DATASETS.register(load.__name__)(load)
     return load
 
 
 def list_datasets() -> list[str]:
     """Names of all registered data sets, sorted."""
     _import_all()
-    return sorted(_DATASETS)
+    return _DATASETS.names()
 
 
 def load_data(config: DataConfig) -> ImageData:
@@ -45,17 +52,35 @@ def load_data(config: DataConfig) -> ImageData:
 
     Raises:
         UnknownNameError: no data set has that name; the message offers close matches.
-        DataError: its files are missing, empty or damaged.
+        DataError: its files are missing, empty or damaged, or its labels are no classes.
     """
     _import_all()
-    if config.name not in _DATASETS:
-        raise UnknownNameError("data set", config.name, _DATASETS)
+    load = _DATASETS[config.name]
     if config.input_size is not None and config.input_size[0] != CHANNELS:
         raise DataError(
             f"{config.name}: images are read with {CHANNELS} channels, got the input size "
             f"{config.input_size}; use ({CHANNELS}, height, width)"
         )
-    return _DATASETS[config.name](config)
+    data = load(config)
+    if config.skip_corrupt and data.skipped is None:
+        raise DataError(
+            f"{config.name}: its images are not single files that could be left out; leave "
+            "--skip-corrupt out"
+        )
+    _check_labels(config.name, data)
+    return data
+
+
+def _check_labels(name: str, data: ImageData) -> None:
+    """Raise DataError where a label that is at hand is no class."""
+    for split, images in {**data.splits, "training": data.training}.items():
+        labels = np.asarray(getattr(images, "labels", ()))
+        outside = labels[(labels < 0) | (labels >= len(data.class_names))]
+        if len(outside):
+            raise DataError(
+                f"{name}: expected labels of 0 to {len(data.class_names) - 1}, got {outside[0]} in "
+                f"{split}; the files are damaged or have other classes"
+            )
 
 
 @cache

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 
-__all__ = ["SPLIT_SEED", "stratified_split"]
+__all__ = ["SPLIT_SEED", "hold_out_split", "stratified_split"]
 
 SPLIT_SEED = 0
 """Not the training's seed: networks trained with different seeds are compared on one split."""
 
 
 def stratified_split(
-    labels: Sequence[int], shares: Sequence[float], name: str
+    labels: Sequence[int] | NDArray[np.int64], shares: Sequence[float], name: str
 ) -> tuple[NDArray[np.int64], ...]:
     """Return the indices of each split, in ascending order; every class is shared out alike.
 
@@ -46,3 +46,31 @@ def stratified_split(
             f"{name}: {len(targets)} images are too few to split into {len(parts)} parts; add more"
         )
     return tuple(np.sort(part) for part in parts)
+
+
+def hold_out_split(
+    labels: Sequence[int] | NDArray[np.int64], per_class: int, name: str, class_names: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices that stay, and those of ``per_class`` samples of each class, ascending.
+
+    Args:
+        labels: the label of each sample.
+        per_class: how many of each class are held out.
+        name: the data set's name, for the error.
+        class_names: the name of each label, for the error.
+
+    Raises:
+        DataError: a class would have nothing left.
+    """
+    random = np.random.RandomState(SPLIT_SEED)  # frozen, see stratified_split
+    targets = np.asarray(labels)
+    held = np.zeros(len(targets), np.bool_)
+    for label, class_name in enumerate(class_names):
+        (members,) = np.nonzero(targets == label)
+        if len(members) <= per_class:
+            raise DataError(
+                f"{name}: expected more than {per_class} training images of class {class_name} "
+                f"to hold out {per_class}, got {len(members)}; lower --hold-out"
+            )
+        held[random.permutation(members)[:per_class]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

@@ -204,7 +204,7 @@ class _Run:
         if len(trainer.phases) > 1:
             names = ", ".join(phase.name for phase in trainer.phases)
             _remark(self.progress, f"{trainer.config.epochs} epochs each: {names}")
-        skipped = trainer.data.skipped
+        skipped = trainer.data.skipped or ()
         if skipped:
             named = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
             _remark(self.progress, f"left out {len(skipped)} unreadable images: {named}")

@@ -137,7 +137,7 @@ def register(monkeypatch: pytest.MonkeyPatch, data: ImageData) -> list[DataConfi
         asked.append(config)
         return data
 
-    monkeypatch.setitem(registry._DATASETS, "other", other)
+    monkeypatch.setitem(registry._DATASETS._values, "other", other)
     return asked
 
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import FunctionType
+
 import pytest
+import torch
+from edgeexit_runtime.preprocess import Preprocessing
 
 from edgeexit.data import DataConfig, list_datasets, load_data, register_dataset
 from edgeexit.data import registry as registry_module
-from edgeexit.data.dataset import ImageData
+from edgeexit.data.dataset import ImageArrays, ImageData
+from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError, UnknownNameError
 
 
@@ -18,7 +24,8 @@ def test_an_unknown_name_offers_the_close_one() -> None:
 
 
 def test_a_new_data_set_is_one_registration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "_DATASETS", dict(registry_module._DATASETS))
+    values = registry_module._DATASETS._values
+    monkeypatch.setattr(registry_module._DATASETS, "_values", dict(values))
     asked: list[DataConfig] = []
 
     @register_dataset
@@ -32,6 +39,10 @@ def test_a_new_data_set_is_one_registration(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [config]
     assert "mine" in list_datasets()
 
+    again = FunctionType(mine.__code__, {}, "mine")
+    with pytest.raises(ValueError, match="data set 'mine' is registered already; choose another"):
+        register_dataset(again)
+
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100", "imagefolder"])
 def test_every_data_set_gives_three_channels(name: str) -> None:
@@ -43,3 +54,34 @@ def test_every_data_set_gives_three_channels(name: str) -> None:
 def test_a_size_below_one_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match="expected an input size of at least one pixel"):
         DataConfig("digits", input_size=(3, 0, 32))
+
+
+def _labelled(labels: list[int]) -> Callable[[DataConfig], ImageData]:
+    def load(config: DataConfig) -> ImageData:
+        preprocessing = Preprocessing((3, 8, 8), (0.5,) * 3, (0.25,) * 3)
+        images = torch.zeros(len(labels), 3, 8, 8, dtype=torch.uint8)
+        arrays = ImageArrays(images, labels, compose([], preprocessing))
+        return ImageData(("a", "b"), preprocessing, arrays, dict.fromkeys(["train"], arrays))
+
+    return load
+
+
+@pytest.mark.parametrize(("labels", "wrong"), [([0, 1, 2], 2), ([-1, 0, 1], -1)])
+def test_labels_that_are_no_class_are_found_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, labels: list[int], wrong: int
+) -> None:
+    monkeypatch.setitem(registry_module._DATASETS._values, "mine", _labelled(labels))
+    message = f"mine: expected labels of 0 to 1, got {wrong} in train; the files are damaged or"
+    with pytest.raises(DataError, match=message):
+        load_data(DataConfig("mine"))
+
+
+def test_images_in_memory_cannot_be_left_out() -> None:
+    pytest.importorskip("sklearn")
+    with pytest.raises(DataError, match="digits: its images are not single files that could be"):
+        load_data(DataConfig("digits", skip_corrupt=True))
+
+
+def test_nothing_to_hold_out() -> None:
+    with pytest.raises(ValueError, match="hold_out: expected at least one image per class, got 0"):
+        DataConfig("digits", hold_out=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from edgeexit.data import DataConfig, ImageData, load_data
+from edgeexit.data.augmentation import AUGMENTATIONS
 from edgeexit.errors import DataError
 
 
@@ -145,8 +147,83 @@ def test_train_without_val(tmp_path: Path) -> None:
 def test_different_classes_in_val(tmp_path: Path) -> None:
     config = _tree(tmp_path, ("train", "val"))
     (tmp_path / "val" / "dog").rename(tmp_path / "val" / "fox")
-    with pytest.raises(DataError, match="val and train/ have different class folders, such as dog"):
+    with pytest.raises(DataError, match=r"val has the class fox, which .*train lacks; use"):
         load_data(config)
+    (tmp_path / "val" / "fox").rename(tmp_path / "val" / "dog")
+    for name in ("emu", "gnu"):
+        _write(tmp_path / "train" / name, 1)
+    message = "train has the class emu, which .*val lacks, and 1 more such; use the same class"
+    with pytest.raises(DataError, match=message):
+        load_data(config)
+
+
+def test_images_are_held_out_as_the_paper_does(tmp_path: Path) -> None:
+    config = replace(_tree(tmp_path, ("train", "val")), hold_out=3)
+    data = load_data(config)
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 14,
+        "val": 6,
+        "test": 20,
+    }
+    assert sorted(data.splits["val"].files.labels) == [0] * 3 + [1] * 3  # type: ignore[attr-defined]
+    assert all("/train/" in path for path in data.splits["val"].files.paths)  # type: ignore[attr-defined]
+    assert len(set().union(*_contents(data).values())) == 40
+    assert _contents(load_data(config)) == _contents(data)
+
+
+def test_images_are_held_out_of_one_tree(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("",))
+    data = load_data(replace(config, hold_out=3))
+    assert [len(split) for split in data.splits.values()] == [12, 6, 2]
+    assert _contents(data)["test"] == _contents(load_data(config))["test"]
+
+
+def test_more_held_out_than_there_is(tmp_path: Path) -> None:
+    config = replace(_tree(tmp_path, ("train", "val")), hold_out=10)
+    message = "expected more than 10 training images of class cat to hold out 10, got 10; lower"
+    with pytest.raises(DataError, match=message):
+        load_data(config)
+
+
+def test_nothing_has_to_be_held_out(tmp_path: Path) -> None:
+    config = replace(_tree(tmp_path, ("train", "val", "test")), hold_out=2)
+    with pytest.raises(DataError, match="so nothing has to be held out; leave --hold-out out"):
+        load_data(config)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path: Path, kind: str) -> None:
+    config = _tree(tmp_path, ("train", "val", "test"))
+    broken = [tmp_path / "train" / "cat" / f"broken{i}.{kind}" for i in range(2)]
+    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(broken[0])
+    broken[0].write_bytes(broken[0].read_bytes()[:-200])
+    broken[1].write_text("no image")
+    assert load_data(config).skipped == ()
+    data = load_data(replace(config, skip_corrupt=True))
+    assert data.skipped == tuple(map(str, broken))
+    assert len(data.training) == 20
+    assert len(list(DataLoader(data.training, 20))) == 1
+
+
+def test_a_class_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("train", "val", "test"), count=2)
+    for path in (tmp_path / "val" / "dog").iterdir():
+        path.write_bytes(b"x")
+    with pytest.raises(DataError, match="none of the images of class dog can be read; replace"):
+        load_data(replace(config, skip_corrupt=True))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS.names())
+def test_every_augmentation_gives_the_size(tmp_path: Path, name: str) -> None:
+    data = load_data(replace(_tree(tmp_path, ("train", "val")), augmentation=name))
+    assert data.augmentation == name
+    torch.manual_seed(0)
+    first, second = data.training[0][0], data.training[0][0]
+    assert first.shape == (3, 28, 28)
+    assert torch.equal(first, second) == (name == "none")
+    if name == "none":
+        assert torch.equal(first, data.splits["train"][0][0])
 
 
 def _damaged(tmp_path: Path) -> ImageData:

@@ -43,7 +43,7 @@ def tiny(config: DataConfig) -> ImageData:
 @pytest.fixture
 def tiny_config(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
     """Give a run of ResNet-20 on a data set of 25 images of 8x8, its options by keyword."""
-    monkeypatch.setitem(data_registry._DATASETS, "tiny", tiny)
+    monkeypatch.setitem(data_registry._DATASETS._values, "tiny", tiny)
 
     def make(**options: object) -> TrainConfig:
         defaults = {"backbone": "resnet20", "branches": "1+1", "epochs": 2, "batch_size": 8}
