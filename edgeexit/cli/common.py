@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGE_SIZE",
     "MACS",
+    "SectionedCommand",
     "console",
     "exits_option",
     "format_macs",
@@ -77,6 +78,30 @@ class ImageSizeType(click.ParamType[tuple[int, int]]):
 
 
 IMAGE_SIZE = ImageSizeType()
+
+
+class SectionedCommand(click.Command):
+    """A command whose ``--help`` lists its options in sections.
+
+    Args:
+        sections: the names of the parameters in each, in order; the others come last.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {
+            str(parameter.name): record
+            for parameter in self.get_params(ctx)
+            if (record := parameter.get_help_record(ctx)) is not None
+        }
+        for title, names in {**self.sections, "Other": tuple(records)}.items():
+            rows = [records.pop(name) for name in names if name in records]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def model_option(command: Command) -> Command:

@@ -9,31 +9,45 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
+    SectionedCommand,
     console,
     exits_option,
     import_model,
     model_option,
     print_json,
-    status_console,
 )
+from edgeexit.cli.train_options import Choice, choose_config, resumed_config
+from edgeexit.cli.train_progress import TrainProgress, accuracies, is_main_process
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from edgeexit.training import TrainResult
 
-    from edgeexit.training import TrainConfig, TrainResult
-    from edgeexit.training.metrics import EpochRecord
-    from edgeexit.training.progress import StepStatus
-
-DATA_OPTIONS = {"dataset": "name", "data_dir": "data_dir", "download": "download"}
-NOT_CONFIG = ("output", "resume", "as_json", "input_size", "model", *DATA_OPTIONS)
 POSITIVE = click.FloatRange(min=0, min_open=True)
+SECTIONS = {
+    "Network": ("backbone", "model", "exits", "branches", "pretrained", "init"),
+    "Data": (
+        *("dataset", "data_dir", "download", "input_size", "hold_out", "augmentation"),
+        *("skip_corrupt", "workers"),
+    ),
+    "Training": (
+        *("recipe", "config_file", "strategy", "epochs", "batch_size", "lr", "momentum"),
+        *("weight_decay", "seed"),
+    ),
+    "Distillation (Eq. 3)": ("distill", "teacher", "distill_lambda", "temperature"),
+    "Execution": (*("device", "amp", "accumulate", "channels_last", "compile", "sync_batch_norm"),),
+    "Output": ("output", "resume", "save_minutes", "as_json"),
+}
 
 
-@click.command("train")
+@click.command("train", cls=SectionedCommand, sections=SECTIONS)
 @click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]")
 @model_option
 @exits_option
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
+@click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights.")
+@click.option(
+    "--init", default="", metavar="CKPT", help="Start from the backbone of this checkpoint."
+)
 @click.option(
     "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
 )
@@ -44,16 +58,60 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     type=click.IntRange(min=1),
     help="Height and width in pixels.  [default: what is usual with the data set]",
 )
-@click.option("--strategy", default="coop", show_default=True, help="What trains on which loss.")
-@click.option("--distill", default="none", show_default=True, help="Teacher: none or wed (Eq. 3).")
+@click.option(
+    "--hold-out",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Training images of each class to validate on.  [default: usual with the data set]",
+)
+@click.option(
+    "--augmentation",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is what is "
+    "usual with the data set.",
+)
+@click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read.")
+@click.option(
+    "--workers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Processes that load images.",
+)
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="The paper's setting: cifar100 or imagenet. Options typed beside it come first.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="The config.toml of another run. Options typed beside it come first.",
+)
+@click.option(
+    "--strategy",
+    default="coop",
+    show_default=True,
+    metavar="NAME",
+    help="coop (all at once), branches-only (behind a frozen backbone) or stage-wise.",
+)
 @click.option(
     "--epochs",
     default=30,
     show_default=True,
     type=click.IntRange(min=1),
-    help="The paper takes 300 for CIFAR-100, 60 for ImageNet.",
+    help="For each phase of the strategy. The paper takes 300 for CIFAR-100, 60 for ImageNet.",
 )
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=2))
+@click.option(
+    "--batch-size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Images per step, over all processes.",
+)
 @click.option("--lr", default=0.01, show_default=True, type=POSITIVE, help="Initial rate.")
 @click.option(
     "--momentum",
@@ -62,6 +120,21 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     type=click.FloatRange(min=0, max=1, max_open=True),
 )
 @click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--distill",
+    default="none",
+    show_default=True,
+    metavar="NAME",
+    help="Teacher: none, dk (a trained backbone), ofa (the last exit), med (the mean of all) or "
+    "wed (the weighted mean).",
+)
+@click.option(
+    "--teacher",
+    default="",
+    metavar="CKPT",
+    help="For dk: a checkpoint, or pretrained[:BACKBONE] for public weights.",
+)
 @click.option(
     "--distill-lambda",
     default=0.9,
@@ -76,18 +149,30 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     type=POSITIVE,
     help="Softens the teacher's and the exits' classes.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option(
-    "--workers",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Processes that load images.",
-)
 @click.option(
     "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])
 )
-@click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights.")
+@click.option(
+    "--amp",
+    default="off",
+    show_default=True,
+    type=click.Choice(["off", "bf16", "fp16"]),
+    help="Automatic mixed precision.",
+)
+@click.option(
+    "--accumulate",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Compute a batch in so many parts, where it does not fit the memory.",
+)
+@click.option(
+    "--channels-last/--no-channels-last",
+    default=None,
+    help="Memory format.  [default: last, but for --model]",
+)
+@click.option("--compile", is_flag=True, help="Use torch.compile.")
+@click.option("--sync-batch-norm", is_flag=True, help="Statistics over all processes (GPUs).")
 @click.option(
     "-o",
     "--output",
@@ -96,159 +181,59 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     help="The run's folder.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in the folder, with its options.")
+@click.option(
+    "--save-minutes",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Within long epochs, save this often.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
 def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **_: Any) -> None:
     """Train a multi-exit network, and save the best and the last epoch.
 
     The folder gets ckpt.pt (the best epoch by validation accuracy, averaged over the exits),
-    last.pt (to continue from), metrics.jsonl and config.toml.
+    last.pt (to continue from), metrics.jsonl and config.toml (to train another one the same way).
 
     \b
     Examples:
       edgeexit train --backbone resnet20 --branches 3+1 --dataset digits --distill wed \\
           --epochs 12 --batch-size 32 --lr 0.05 -o run/
       edgeexit train --resume -o run/
+      edgeexit train --config run/config.toml --seed 1 -o run1/
+      edgeexit train --recipe cifar100 --backbone resnet56 --branches 3+1 --download -o r56/
+      edgeexit train --backbone resnet18 --pretrained --strategy branches-only --branches 4+3+2 \\
+          --recipe imagenet --data-dir imagenet/ -o r18/
       edgeexit train --model torchvision.models:mobilenet_v3_small --branches n+n \\
           --exits features.1,features.3 --dataset digits --epochs 3 -o own/
+    Several GPUs, or CPU processes:
+      torchrun --nproc-per-node 2 -m edgeexit train --backbone resnet20 ... -o run/
     """
-    from edgeexit.training import train
+    from edgeexit.training import stored_config, train
 
     factory = import_model(ctx.params["model"])
-
-    try:
-        config = _resumed(ctx, output) if resume else _config(ctx)
-    except ValueError as error:  # a rule of the configuration, such as lr not being nan
-        raise click.UsageError(str(error), ctx) from error
-    with _ProgressBar(config.epochs) as progress:
+    if resume:
+        choice = Choice(resumed_config(ctx, stored_config(output)), ())
+    else:
+        choice = choose_config(ctx)
+    with TrainProgress() as progress:
+        for line in choice.remarks:
+            progress.remark(line)
         result = train(
-            config,
+            choice.config,
             output,
             resume=resume,
             on_epoch=progress.epoch_done,
             progress=progress,
             model=factory,
         )
+    if not is_main_process():
+        return
     if as_json:
         print_json(_as_json(result))
     else:
         _print_summary(result)
-
-
-def _config(ctx: click.Context) -> TrainConfig:
-    from edgeexit.data import DataConfig
-    from edgeexit.training import TrainConfig
-
-    options = _train_options(ctx.params)
-    for name, given in (("backbone", options["backbone"]), ("dataset", ctx.params["dataset"])):
-        if given is None:
-            what = "'--backbone' or '--model'" if name == "backbone" else f"'--{name}'"
-            raise click.UsageError(f"Missing option {what} (or continue with --resume).", ctx)
-    return TrainConfig(data=DataConfig(**_data_options(ctx.params)), **options)
-
-
-def _resumed(ctx: click.Context, output: Path) -> TrainConfig:
-    """Return the run's own configuration with the options that were typed put over it."""
-    from dataclasses import replace
-
-    from click.core import ParameterSource
-
-    from edgeexit.training import stored_config
-
-    stored = stored_config(output)
-    typed = {
-        name: value
-        for name, value in ctx.params.items()
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    data = replace(stored.data, **_data_options(typed))
-    return replace(stored, data=data, **_train_options(typed))
-
-
-def _train_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of TrainConfig that are among ``options``, but for the data."""
-    fields = {name: value for name, value in options.items() if name not in NOT_CONFIG}
-    model = options.get("model")
-    if model is not None:
-        if fields.get("backbone") is not None:
-            raise click.UsageError("expected one of --backbone and --model, got both")
-        fields["backbone"] = model
-    elif fields.get("exits") and fields.get("backbone") is not None:
-        raise click.UsageError("--exits goes with --model; a registered backbone has its own")
-    return fields
-
-
-def _data_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of DataConfig that are among ``options``."""
-    data = {field: options[name] for name, field in DATA_OPTIONS.items() if name in options}
-    if options.get("input_size") is not None:
-        data["input_size"] = (3, options["input_size"], options["input_size"])
-    return data
-
-
-class _ProgressBar:
-    """A bar for the run on stderr, remarks and one line per epoch above it."""
-
-    def __init__(self, epochs: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        self.console = status_console()
-        self.epochs = epochs
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-            redirect_stdout=False,  # results on stdout are results, also while a bar is drawn
-            redirect_stderr=False,
-        )
-        self.task = self.bar.add_task("loading", total=None)
-
-    def __enter__(self) -> _ProgressBar:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
-
-    def remark(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, markup=False)
-
-    def step(self, status: StepStatus) -> None:
-        self.bar.update(
-            self.task,
-            description=f"epoch {status.epoch}/{status.epochs}",
-            completed=(status.epoch - 1) * status.steps + status.step,
-            total=status.epochs * status.steps,
-        )
-
-    def epoch_done(self, record: EpochRecord) -> None:
-        width = len(str(self.epochs))
-        self.remark(
-            f"epoch {record.epoch:{width}}/{self.epochs}  loss {record.loss:.4f}  "
-            f"validation: {_accuracies(record)}  ({record.samples_per_second:.0f} images/s)"
-        )
-
-
-def _accuracies(record: EpochRecord) -> str:
-    shares = dict(record.accuracy)
-    if record.teacher_accuracy is not None:
-        shares["teacher"] = record.teacher_accuracy
-    return "  ".join(f"{name} {100 * share:.2f} %" for name, share in shares.items())
 
 
 def _as_json(result: TrainResult) -> dict[str, Any]:
@@ -261,7 +246,7 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
         "dataset": config.data.name,
         "strategy": config.strategy,
         "distill": config.distill,
-        "epochs": config.epochs,
+        "epochs": len(result.history),
         "best_epoch": best.epoch,
         "accuracy": best.accuracy,
         "mean_accuracy": best.mean_accuracy,
@@ -281,8 +266,8 @@ def _print_summary(result: TrainResult) -> None:
     following = f"tune {network} --max-drop 0.01 -o {tuned}" if branched else f"eval {network}"
     lines = (
         f"{config.backbone}, branches {config.branches}, on {config.data.name}: best epoch "
-        f"{best.epoch} of {config.epochs}",
-        f"validation accuracy: {_accuracies(best)}",
+        f"{best.epoch} of {len(result.history)}",
+        f"validation accuracy: {accuracies(best.accuracy, best.teacher_accuracy)}",
         f"best epoch: {result.checkpoint}   last epoch: {result.last}",
         f"next: edgeexit {following}",
     )

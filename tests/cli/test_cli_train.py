@@ -1,17 +1,30 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from rich.console import Console
 
 from edgeexit.cli import main
-from edgeexit.cli.train import command
+from edgeexit.cli.train import SECTIONS, command
+from edgeexit.cli.train_options import DATA_FIELDS
+from edgeexit.cli.train_progress import TrainProgress
+from edgeexit.data import DataConfig, list_datasets
+from edgeexit.data.augmentation import AUGMENTATIONS
 from edgeexit.training import TrainConfig, load_checkpoint
+from edgeexit.training.metrics import EpochRecord
+from edgeexit.training.progress import StepStatus
+from edgeexit.training.recipes import RECIPES
+from edgeexit.training.strategies import STRATEGIES
+from edgeexit.training.teachers import list_teachers
 
 
 @pytest.fixture
@@ -118,13 +131,11 @@ def test_bad_input_is_explained_without_a_traceback(
 def test_ctrl_c_exits_with_130(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeexit.cli import train as module
-
-    def interrupt(self: object, epoch: int, done: int, total: int) -> None:
-        if epoch == 2:
+    def interrupt(self: object, status: StepStatus) -> None:
+        if status.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module._ProgressBar, "batch", interrupt)
+    monkeypatch.setattr(TrainProgress, "step", interrupt)
     result = _invoke(*arguments)
     assert result.exit_code == 130
     last = Path(_run(tmp_path)) / "last.pt"
@@ -147,5 +158,141 @@ def test_the_options_defaults_are_the_configurations() -> None:
     fields = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
     options = command.make_context("train", ["-o", "run"]).params
     shared = [name for name, value in fields.items() if value is not dataclasses.MISSING]
-    assert len(shared) == 14
+    assert len(shared) == 22
     assert {name: options[name] for name in shared} == {name: fields[name] for name in shared}
+    data = {f.name: f.default for f in dataclasses.fields(DataConfig) if f.name != "name"}
+    assert {name: options[name] for name in data} == data
+
+
+def _options() -> set[str]:
+    return {str(parameter.name) for parameter in command.params}
+
+
+def test_every_option_stands_in_one_section() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == _options()
+    text = _invoke("train", "--help").stdout
+    assert text.index("\n  --backbone") < text.index("\nData:") < text.index("\n  --dataset")
+
+
+def test_every_field_of_the_configuration_has_an_option() -> None:
+    fields = {f.name for f in dataclasses.fields(TrainConfig)} - {"data"}
+    assert fields <= _options()
+    assert {f.name for f in dataclasses.fields(DataConfig)} == set(DATA_FIELDS.values())
+    assert set(DATA_FIELDS) <= _options()
+
+
+def test_the_help_names_what_there_is() -> None:
+    helps = {p.name: p.help for p in command.params if isinstance(p, click.Option)}
+    for option, names in {
+        "strategy": STRATEGIES.names(),
+        "distill": list_teachers(),
+        "augmentation": AUGMENTATIONS.names(),
+        "recipe": RECIPES.names(),
+        "dataset": list_datasets(),
+    }.items():
+        assert all(name in (helps[option] or "") for name in names), option
+
+
+def test_a_run_starts_from_the_configuration_of_another(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    arguments += ["--lr", "0.02", "--seed", "3"]
+    assert _invoke(*arguments).exit_code == 0
+    config = str(tmp_path / "run" / "config.toml")
+    same, other = str(tmp_path / "same"), str(tmp_path / "other")
+    result = _invoke("train", "--config", config, "-o", same)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[0] == f"configuration of {config}"
+    first, second = (load_checkpoint(Path(run) / "last.pt") for run in (_run(tmp_path), same))
+    assert first.training["config"] == second.training["config"]
+    assert first.metrics == second.metrics
+    result = _invoke("train", "--config", config, "--epochs", "1", "--lr", "0.02", "-o", other)
+    assert result.stderr.splitlines()[0] == f"configuration of {config}, but for epochs 2 (here 1)"
+    assert load_checkpoint(Path(other) / "last.pt").training["config"]["seed"] == 3
+
+
+def test_a_recipe_is_printed_and_overridden_one_by_one(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    arguments += ["--recipe", "imagenet", "--hold-out", "2"]
+    result = _invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("recipe imagenet: ImageNet 2012 as in Section V-A: 50 images per")
+    assert lines[1] == (
+        "  sets epochs 60 (here 2), batch-size 256 (here 8), strategy coop, lr 0.01, momentum 0.9, "
+        "weight-decay 0.0001, distill-lambda 0.9, temperature 1.0, dataset imagefolder, input-size "
+        "224x224 (here 8x8), hold-out 50 (here 2), augmentation resize-crop-flip"
+    )
+
+
+@pytest.mark.parametrize("option", ["--recipe", "--config"])
+def test_what_starts_a_run_does_not_continue_one(
+    arguments: list[str], tmp_path: Path, option: str
+) -> None:
+    assert _invoke(*arguments).exit_code == 0
+    result = _invoke("train", "--resume", "-o", _run(tmp_path), option, "imagenet")
+    assert result.exit_code == 2
+    assert f"{option} starts a run; leave it out to continue one" in result.stderr
+
+
+def test_options_reach_the_run(arguments: list[str], tmp_path: Path) -> None:
+    arguments += ["--strategy", "branches-only", "--accumulate", "2", "--amp", "bf16"]
+    arguments += ["--no-channels-last", "--augmentation", "none", "--skip-corrupt"]
+    broken = tmp_path / "images" / "dark" / "broken.png"
+    broken.write_bytes(b"x")
+    result = _invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[:2] == [
+        "2 epochs each: backbone, branches",
+        f"left out 1 unreadable images: {broken}",
+    ]
+    starts = ["backbone, epoch 1/4", "backbone, epoch 2/4", "branches, epoch 3/4"]
+    assert [line.partition("  ")[0] for line in lines[2:5]] == starts
+    stored = load_checkpoint(Path(_run(tmp_path)) / "last.pt").training["config"]
+    assert (stored["accumulate"], stored["amp"], stored["channels_last"]) == (2, "bf16", False)
+    assert stored["data"]["augmentation"] == "none"
+
+
+def test_a_corrupt_image_stops_a_run_that_was_not_told_to_skip_it(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    for path in (tmp_path / "images" / "dark").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    result = _invoke(*arguments)
+    assert result.exit_code == 1
+    message = r"Error: .*images/dark/[0-9]\.png: not a readable image"
+    assert re.match(message, result.stderr.splitlines()[-1])
+
+
+def test_only_the_first_of_several_processes_tells(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeexit.cli.train.is_main_process", lambda: False)
+    monkeypatch.setattr("edgeexit.cli.train_progress.is_main_process", lambda: False)
+    result = _invoke(*arguments, "--json")
+    assert result.exit_code == 0
+    assert result.output == ""
+
+
+def test_the_bar_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(
+        force_terminal=True, width=200, file=io.StringIO(), highlight=False, color_system=None
+    )
+    monkeypatch.setattr("edgeexit.cli.train_progress.status_console", lambda: console)
+    with TrainProgress() as progress:
+        status = StepStatus("stage 2", 3, 4, 5, 10, 1.25, {"exit1": 0.5, "exit2": 0.625})
+        progress.step(status)
+        task = progress.bar.tasks[0]
+        assert (task.completed, task.total) == (25, 40)
+        assert task.description == "stage 2, epoch 3/4"
+        assert task.fields["status"] == "loss 1.2500  training: exit1 50.00 %  exit2 62.50 %"
+        record = EpochRecord(3, 1.0, 0.1, {"final": 0.5}, None, 12.0, "stage 2", 0.25)
+        progress.epochs = 4
+        progress.epoch_done(record)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "stage 2, epoch 3/4  loss 1.0000  validation: final 50.00 %" in shown, shown
+    assert "(12 images/s, 25 % waiting for images)" in shown
