@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -22,6 +22,10 @@ check: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
 	$(BIN)/python benchmarks/threshold_search.py
+	$(BIN)/python benchmarks/training_overhead.py
+
+results: .venv/installed
+	$(BIN)/python benchmarks/training_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -13,7 +13,10 @@ __all__ = ["main"]
 
 COMMANDS = {
     name: f"edgeexit.cli.{name}"
-    for name in ("demo", "train", "eval", "tune", "export", "bench", "flops", "models", "inspect")
+    for name in (
+        *("demo", "train", "eval", "compare", "tune", "export", "bench"),
+        *("flops", "models", "inspect"),
+    )
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -155,9 +155,15 @@ def _add(command: Command, *options: Callable[[Command], Command]) -> Command:
 def _data_config(checkpoint: Checkpoint, options: DataOptions) -> DataConfig:
     from edgeexit.data import DataConfig
 
-    name, folder = options.dataset or checkpoint.data.name, options.data_dir
-    if folder is None and name == checkpoint.data.name:
-        data_dir = checkpoint.data.data_dir
-    else:
-        data_dir = None if folder is None else str(folder)
-    return DataConfig(name, data_dir, checkpoint.spec.input_size, options.download)
+    stored = checkpoint.data
+    folder = None if options.data_dir is None else str(options.data_dir)
+    size = checkpoint.spec.input_size
+    if options.dataset not in (None, stored.name):
+        return DataConfig(str(options.dataset), folder, size, options.download)
+    # how the splits are made is part of it: validation images must not be training images
+    return replace(
+        stored,
+        data_dir=folder or stored.data_dir,
+        input_size=size,
+        download=options.download,
+    )

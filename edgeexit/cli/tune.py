@@ -10,65 +10,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
-    MACS,
     console,
-    format_macs,
     import_model,
     model_option,
     print_json,
     status_console,
 )
+from edgeexit.cli.constraints import (
+    constraint_options,
+    describe_constraint,
+    only_constraint,
+    select_setting,
+)
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
 from edgeexit.cli.tables import exit_table, summary_table
 
 if TYPE_CHECKING:
-    from edgeexit.evaluation import AdaptiveReport, SearchResult, Setting
+    from edgeexit.evaluation import AdaptiveReport
     from edgeexit.models import MultiExitNet
     from edgeexit.training.checkpoint import Checkpoint
-
-CONSTRAINTS = {
-    "min_accuracy": "lowest average cost with an accuracy of at least {:.4g}",
-    "max_drop": "lowest average cost with at most {:.4g} less accuracy than the backbone alone",
-    "max_macs": "highest accuracy with an average cost of at most {}",
-}
-
-
-class FractionType(click.ParamType[float]):
-    """A share or accuracy from 0 to 1."""
-
-    name = "fraction"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            fraction = float(value)
-        except ValueError:
-            fraction = -1.0
-        if 1 < fraction <= 100:
-            self.fail(
-                f"expected a fraction from 0 to 1: {fraction / 100:g}, not {value}", param, ctx
-            )
-        if not 0 <= fraction <= 1:
-            self.fail(f"expected a fraction from 0 to 1 such as 0.95, got {value!r}", param, ctx)
-        return fraction
 
 
 @click.command("tune")
 @click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
-@click.option(
-    "--min-accuracy",
-    type=FractionType(),
-    help="Lowest average cost with at least this accuracy, such as 0.95.",
-)
-@click.option(
-    "--max-drop",
-    type=FractionType(),
-    help="Lowest average cost with at most this much less accuracy than the backbone alone.",
-)
-@click.option(
-    "--max-macs", type=MACS, help="Highest accuracy within this average cost, such as 91.5M."
-)
+@constraint_options
 @click.option(
     "--grid-size",
     type=int,
@@ -105,7 +70,7 @@ def command(
     """
     from edgeexit.training.checkpoint import load_checkpoint, save_checkpoint
 
-    constraint, limit = _only_constraint(
+    constraint, limit = only_constraint(
         {"min_accuracy": min_accuracy, "max_drop": max_drop, "max_macs": max_macs}
     )
     samples = SampleOptions(**options)
@@ -129,7 +94,9 @@ def command(
         out = console()
         out.print(exit_table(choice.reports, f"{title}, thresholds chosen on val"))
         out.print(summary_table(choice.reports))
-        out.print(f"{_describe(constraint, limit)}; the best of {choice.settings:,} settings")
+        out.print(
+            f"{describe_constraint(constraint, limit)}; the best of {choice.settings:,} settings"
+        )
     status_console().print(
         "nothing was written: add -o CKPT to keep these thresholds"
         if output is None
@@ -169,35 +136,10 @@ def _choose(
     path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}
     grids = confidence_grids(predictions["val"], grid_size)
     result = search_thresholds(predictions["val"], path_macs, grids)
-    thresholds = _select(result, constraint, limit).thresholds
+    thresholds = select_setting(result, constraint, limit).thresholds
     predictions["test"] = predict_split(net, data, "test", samples)
     reports = {
         split: evaluate_adaptive(answers, thresholds, cost)
         for split, answers in predictions.items()
     }
     return _Choice(thresholds, result.correct.size, reports)
-
-
-def _only_constraint(limits: dict[str, float | None]) -> tuple[str, float]:
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    if len(given) != 1:
-        known = [f"--{name.replace('_', '-')}" for name in limits]
-        got = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
-        raise click.UsageError(f"expected exactly one of {', '.join(known)}, got {got}")
-    return next(iter(given.items()))
-
-
-def _select(result: SearchResult, constraint: str, limit: float) -> Setting:
-    from edgeexit import evaluation
-
-    select = {
-        "min_accuracy": evaluation.cheapest_with_accuracy,
-        "max_drop": evaluation.cheapest_within_drop,
-        "max_macs": evaluation.most_accurate_within_macs,
-    }
-    return select[constraint](result, limit)
-
-
-def _describe(constraint: str, limit: float) -> str:
-    value = format_macs(limit) if constraint == "max_macs" else limit
-    return CONSTRAINTS[constraint].format(value)

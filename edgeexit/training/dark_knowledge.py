@@ -24,7 +24,7 @@ __all__ = ["PRETRAINED", "DarkKnowledge", "load_dark_knowledge"]
 PRETRAINED = "pretrained"
 
 
-class DarkKnowledge:
+class DarkKnowledge(nn.Module):
     """A network whose final exit teaches; it is never trained.
 
     Args:
@@ -35,12 +35,13 @@ class DarkKnowledge:
     reads_exits = False
 
     def __init__(self, net: MultiExitNet, source: str) -> None:
+        super().__init__()
         self.net = net.eval().requires_grad_(False)
         self.source = source
         self.digest = _digest(net)
 
-    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
-        """Map images (N, C, H, W) to the teacher's logits, (N, K)."""
+    def forward(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+        """Map images (N, C, H, W) to the teacher's logits, (N, K), whatever the exits' are."""
         with torch.no_grad():
             return self.net.logits(images, (FINAL,))[FINAL]
 

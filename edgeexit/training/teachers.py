@@ -13,23 +13,33 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from edgeexit.errors import UnknownNameError
+from edgeexit.data import ImageData
+from edgeexit.errors import InputError, UnknownNameError
+from edgeexit.models.factories import ModelSource
 from edgeexit.registry import Registry
+from edgeexit.training.config import TrainConfig
+from edgeexit.training.dark_knowledge import load_dark_knowledge
 
 __all__ = [
     "DK",
     "ENSEMBLES",
     "NO_TEACHER",
+    "TEACHER",
     "Ensemble",
+    "TaughtNet",
     "Teacher",
     "check_teacher",
+    "create_teacher",
     "ensemble_weights",
     "list_teachers",
 ]
 
 NO_TEACHER = "none"
+TEACHER = "teacher"
+"""The name of the teacher among the exits of :class:`TaughtNet`."""
+
 DK = "dk"
 """Dark knowledge: another network, trained before; see :mod:`edgeexit.training.dark_knowledge`."""
 
@@ -61,6 +71,20 @@ class Ensemble:
         return self.combine({name: z.detach() for name, z in logits.items()})
 
 
+class TaughtNet(nn.Module):
+    """A network with its teacher as one more exit, so that both are judged in one pass."""
+
+    def __init__(self, net: nn.Module, teacher: Teacher) -> None:
+        super().__init__()
+        self.net = net
+        self.teacher = teacher
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images (N, C, H, W) to logits (N, K) of every exit, and of ``teacher``."""
+        logits: dict[str, Tensor] = self.net(images)
+        return {**logits, TEACHER: self.teacher(images, logits)}
+
+
 def list_teachers() -> list[str]:
     """Names of all teachers, sorted, ``none`` first."""
     return [NO_TEACHER, *sorted([DK, *ENSEMBLES.names()])]
@@ -70,6 +94,33 @@ def check_teacher(name: str) -> None:
     """Raise UnknownNameError, which offers close matches, where no teacher has that name."""
     if name not in list_teachers():
         raise UnknownNameError(ENSEMBLES.kind, name, list_teachers())
+
+
+def create_teacher(
+    config: TrainConfig, data: ImageData, model: ModelSource | None = None
+) -> Teacher | None:
+    """Return the teacher that ``config`` names, None for ``none``.
+
+    Args:
+        config: names it, and for ``dk`` its weights.
+        data: what is taught on.
+        model: what a teacher of the user's own code is built from.
+
+    Raises:
+        UnknownNameError, InputError: there is no such teacher; weights are named for one that has
+            none.
+        SpecError, CheckpointError, DataError: see
+            :func:`edgeexit.training.dark_knowledge.load_dark_knowledge`.
+    """
+    check_teacher(config.distill)
+    if config.distill == DK:
+        return load_dark_knowledge(config, data, model)
+    if config.teacher:
+        raise InputError(
+            f"--teacher {config.teacher} goes with --distill {DK}, got --distill {config.distill}: "
+            "leave the one out or change the other"
+        )
+    return None if config.distill == NO_TEACHER else Ensemble(ENSEMBLES[config.distill])
 
 
 @ENSEMBLES.register("ofa")

@@ -20,7 +20,7 @@ from edgeexit.evaluation.predictions import predict
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.weights import LoadedWeights
 from edgeexit.training.config import TrainConfig
-from edgeexit.training.dark_knowledge import DarkKnowledge, load_dark_knowledge
+from edgeexit.training.dark_knowledge import DarkKnowledge
 from edgeexit.training.distributed import World
 from edgeexit.training.initial import load_initial_weights
 from edgeexit.training.metrics import EpochRecord
@@ -33,17 +33,16 @@ from edgeexit.training.stepper import Stepper, memory_format
 from edgeexit.training.strategies import plan_phases
 from edgeexit.training.sums import EpochSums
 from edgeexit.training.teachers import (
-    DK,
-    ENSEMBLES,
     NO_TEACHER,
-    Ensemble,
+    TEACHER,
+    TaughtNet,
     Teacher,
     check_teacher,
+    create_teacher,
 )
 
 __all__ = ["DivergedError", "Trainer"]
 
-TEACHER = "teacher"
 READ_EVERY = 16
 """Steps whose results are read together from a GPU: each reading waits until it has caught up."""
 
@@ -281,7 +280,7 @@ class Trainer:
         names = list(self.net.spec.exit_names)
         net: nn.Module = self.net
         if self.teacher is not None:
-            net, names = _Taught(self.net, self.teacher), [*names, TEACHER]
+            net, names = TaughtNet(self.net, self.teacher), [*names, TEACHER]
         share = range(world.rank, len(images), world.size)
         correct = [0.0] * len(names)
         if share:
@@ -316,19 +315,10 @@ class Trainer:
         )
 
     def _teacher(self, model: ModelSource | None) -> Teacher | None:
-        config = self.config
-        if config.distill != DK and config.teacher:
-            raise InputError(
-                f"--teacher {config.teacher} goes with --distill {DK}, got --distill "
-                f"{config.distill}: leave the one out or change the other"
-            )
-        if config.distill == NO_TEACHER:
-            return None
-        if config.distill != DK:
-            return Ensemble(ENSEMBLES[config.distill])
-        with self.world.main_first():
-            teacher = load_dark_knowledge(config, self.data, model)
-        teacher.net.to(memory_format=memory_format(config)).to(self.world.device)
+        with self.world.main_first():  # it may fetch files
+            teacher = create_teacher(self.config, self.data, model)
+        if isinstance(teacher, DarkKnowledge):
+            teacher.to(memory_format=memory_format(self.config)).to(self.world.device)
         return teacher
 
     def _diverged(self, what: str, epoch: int, step: int) -> str:
@@ -336,19 +326,6 @@ class Trainer:
             f"the {what} became infinite or not a number in epoch {epoch}, step {step}: lower "
             f"--lr, now {self.config.lr}"
         )
-
-
-class _Taught(nn.Module):
-    """A network with its teacher as one more exit, so that both are judged in one pass."""
-
-    def __init__(self, net: nn.Module, teacher: Teacher) -> None:
-        super().__init__()
-        self.net = net
-        self.teacher = teacher
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        logits: dict[str, Tensor] = self.net(images)
-        return {**logits, TEACHER: self.teacher(images, logits)}
 
 
 def _steps_per_epoch(config: TrainConfig, data: ImageData, world: World) -> int:

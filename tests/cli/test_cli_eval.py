@@ -144,12 +144,12 @@ def register(monkeypatch: pytest.MonkeyPatch, data: ImageData) -> list[DataConfi
 def test_a_data_set_with_another_number_of_classes(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register(monkeypatch, replace(load_data(DATA), class_names=("a", "b", "c")))
+    register(monkeypatch, replace(load_data(DATA), class_names=tuple("abcdefghijkl")))
     result = run(checkpoint, "--dataset", "other")
     assert result.exit_code == 1
     assert message(result) == (
         "Error: expected a data set of 10 classes, as the checkpoint was trained on digits, got "
-        "other with 3; choose another --dataset"
+        "other with 12; choose another --dataset"
     )
 
 
@@ -190,3 +190,11 @@ def test_weights_that_are_not_numbers(checkpoint: Path, tmp_path: Path) -> None:
     result = run(tmp_path / "nan.pt")
     assert result.exit_code == 1
     assert "the network answers NaN: its weights are damaged" in message(result)
+
+
+def test_images_that_were_trained_on_are_not_validated_on(checkpoint: Path, tmp_path: Path) -> None:
+    """How many were held out is part of the data set, and is taken from the checkpoint."""
+    stored = replace(load_checkpoint(checkpoint), data=replace(DATA, hold_out=30))
+    save_checkpoint(tmp_path / "held.pt", stored)
+    result = run(tmp_path / "held.pt", "--split", "val", "--json")
+    assert json.loads(result.stdout)["samples"] == 300

@@ -1,0 +1,194 @@
+"""``edgeexit compare``: finished runs side by side, as in the paper's Table V."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import (
+    console,
+    format_macs,
+    import_model,
+    model_option,
+    print_json,
+    progress_bar,
+    status_console,
+)
+from edgeexit.cli.constraints import (
+    constraint_options,
+    describe_constraint,
+    only_constraint,
+    select_setting,
+)
+from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.comparison import ComparedRun, FinishedRun, RunGroup, Spread
+    from edgeexit.data import DataConfig, ImageData
+
+DEFAULT_MAX_DROP = 0.01
+
+
+@click.command("compare")
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@constraint_options
+@click.option("--no-group", is_flag=True, help="A row for each run, also where seeds alone differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@model_option
+@sample_options
+def command(
+    paths: tuple[Path, ...],
+    no_group: bool,
+    as_json: bool,
+    markdown: bool,
+    model: str | None,
+    min_accuracy: float | None,
+    max_drop: float | None,
+    max_macs: float | None,
+    **options: Any,
+) -> None:
+    """Print finished runs side by side: accuracy of each exit, of the teacher, and with early exit.
+
+    Thresholds are chosen on each run's validation images under one constraint, --max-drop 0.01
+    unless another is given; everything shown is of the test images. Runs that differ in their seed
+    alone are one row, with mean and standard deviation.
+
+    \b
+    Example:
+      edgeexit compare run-coop/ run-wed/ --max-drop 0.01
+    """
+    if as_json and markdown:
+        raise click.UsageError("expected at most one of --json and --markdown, got both")
+    limits = {"min_accuracy": min_accuracy, "max_drop": max_drop, "max_macs": max_macs}
+    if all(limit is None for limit in limits.values()):
+        limits["max_drop"] = DEFAULT_MAX_DROP
+    constraint, limit = only_constraint(limits)
+    runs = _compare(paths, constraint, limit, SampleOptions(**options), model)
+    groups = _groups(runs, no_group)
+    chosen = f"thresholds chosen on val: {describe_constraint(constraint, limit)}"
+    if as_json:
+        print_json(_as_json(groups, constraint, limit))
+    elif markdown:
+        click.echo(markdown_table(groups))
+    else:
+        samples = runs[0].report.samples
+        out = console()
+        out.print(_table(groups, f"on {samples} test images of {runs[0].config.data.name}"))
+        out.print(chosen)
+
+
+def _compare(
+    paths: Sequence[Path],
+    constraint: str,
+    limit: float,
+    samples: SampleOptions,
+    model: str | None,
+) -> list[ComparedRun]:
+    from edgeexit.comparison import Execution, check_comparable, compare_run, load_finished_run
+    from edgeexit.devices import resolve_device
+    from edgeexit.errors import TuningError
+
+    factory = import_model(model)
+    finished = [load_finished_run(path) for path in paths]
+    check_comparable(finished)
+    execution = Execution(samples.batch_size, samples.workers, resolve_device(samples.device))
+    select = partial(select_setting, constraint=constraint, limit=limit)
+    loaded: dict[DataConfig, ImageData] = {}
+    compared = []
+    with progress_bar() as bar:
+        task = bar.add_task("runs", total=len(finished))
+        for run in finished:
+            data = _data(run, samples, loaded)
+            source = None if run.checkpoint.spec.is_registered else factory
+            try:
+                compared.append(compare_run(run, data, select, execution, source))
+            except TuningError as error:
+                raise TuningError(f"{run.name}: {error}") from error
+            bar.advance(task)
+    for entry in compared:
+        if entry.teacher_problem:
+            status_console().print(entry.teacher_problem, soft_wrap=True)
+    return compared
+
+
+def _data(
+    run: FinishedRun, samples: SampleOptions, loaded: dict[DataConfig, ImageData]
+) -> ImageData:
+    if run.config.data not in loaded:
+        loaded[run.config.data] = load_samples(run.checkpoint, samples)
+    return loaded[run.config.data]
+
+
+def _groups(runs: list[ComparedRun], no_group: bool) -> list[RunGroup]:
+    from edgeexit.comparison import group_runs
+
+    if no_group:
+        return [group for run in runs for group in group_runs([run])]
+    return group_runs(runs)
+
+
+def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows; a column that no row has a value for is left out."""
+    exits = max((list(group.accuracy) for group in groups), key=len)
+    headings = ["run", "backbone", "branches", "strategy", "teacher", "n"]
+    headings += [*exits, "y_t", "adaptive", "MACs (Eq. 5)", "ratio"]
+    rows = []
+    for group in groups:
+        config = group.runs[0].config
+        cells = [group.name, config.backbone, config.branches, config.strategy, config.distill]
+        cells += [str(len(group.runs))]
+        cells += [_percent(group.accuracy.get(name)) for name in exits]
+        cells += [_percent(group.teacher_accuracy), _percent(group.adaptive_accuracy)]
+        cells += [_macs(group.average_macs), _ratio(group.macs_ratio)]
+        rows.append(cells)
+    kept = [i for i in range(len(headings)) if any(row[i] for row in rows)]
+    return [headings[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _table(groups: Sequence[RunGroup], title: str) -> Table:
+    from rich.table import Table
+
+    headings, rows = _columns(groups)
+    table = Table(title=f"accuracy in %, {title}")
+    for heading in headings:
+        left = heading in ("run", "backbone", "branches", "strategy", "teacher")
+        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown_table(groups: Sequence[RunGroup]) -> str:
+    """Return the table in Markdown; accuracies in percent."""
+    headings, rows = _columns(groups)
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _as_json(groups: Sequence[RunGroup], constraint: str, limit: float) -> dict[str, Any]:
+    from edgeexit_runtime.schema import encode
+
+    return {"constraint": {constraint: limit}, "split": "test", "groups": encode(list(groups))}
+
+
+def _percent(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
+    return f"{100 * spread.mean:.2f}{std}"
+
+
+def _macs(spread: Spread) -> str:
+    return format_macs(spread.mean)
+
+
+def _ratio(spread: Spread) -> str:
+    std = "" if spread.std is None else f" ± {spread.std:.3f}"
+    return f"{spread.mean:.3f}{std}"
