@@ -27,6 +27,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeexit.comparison import ComparedRun, RunGroup, Spread
 
+Tables = dict[str, tuple[Sequence[str], Sequence["RunGroup"]]]
+"""By title, the names of the rows and what is in them."""
+
 SETTING: dict[str, Any] = {
     "backbone": "resnet20",
     "epochs": 20,
@@ -81,15 +84,16 @@ REPORT = """# Training strategies, teachers and branching patterns on the digits
 Written by `make results` (`benchmarks/training_results.py`); the same figures are in
 [training.json](training.json).
 
-ResNet-20 on scikit-learn's handwritten digits at 16x16 pixels, {epochs} epochs per phase, batches of
-{batch_size}, learning rate {lr}, 138 training images only and 1,300 to choose on, so that the task
-is not trivial. Accuracy on {samples} test images in percent, mean ± standard deviation over {seeds}
-seeds. One test image is 0.28 points: differences below a standard deviation mean nothing.
+ResNet-20 on scikit-learn's handwritten digits at 16x16 pixels, {epochs} epochs per phase, batches
+of {batch_size}, learning rate {lr}. To make the task hard there are {training} training images, and
+{validation} to choose on. Accuracy on {samples} test images in percent, mean ± standard deviation
+over {seeds} seeds. One test image is {step:.2f} points: differences below a standard deviation mean
+nothing.
 
 - **teacher**: its accuracy on the same images.
 - **adaptive**: accuracy with early exit, at the thresholds of the lowest average cost that lose at
   most {drop} point of the final exit's accuracy on the validation images.
-- **MACs (Eq. 5)** and **ratio**: average cost of an image there, and over that of the plain backbone.
+- **MACs (Eq. 5)** and **ratio**: average cost of an image there, and over the plain backbone's.
 
 ## Strategies and teachers (Table V)
 
@@ -186,11 +190,14 @@ def write_report(
     """Write ``training.md``, ``training.json`` and ``training.png`` to the folder ``output``."""
     from edgeexit_runtime.schema import encode
 
+    from edgeexit.data import load_data
     from edgeexit.files import replace_file, write_json
 
+    data = load_data(strategies[0].runs[0].config.data)
+    samples = len(data.splits["test"])
     names = [method.name for method in METHODS]
     pattern_names = [method.name for method in PATTERNS]
-    tables = {"strategies": (names, strategies), "patterns": (pattern_names, patterns)}
+    tables: Tables = {"strategies": (names, strategies), "patterns": (pattern_names, patterns)}
     figures = {
         title: {name: _without_runs(encode(group)) for name, group in zip(*table, strict=True)}
         for title, table in tables.items()
@@ -202,7 +209,10 @@ def write_report(
         batch_size=setting["batch_size"],
         lr=setting["lr"],
         seeds=seeds,
-        samples=strategies[0].runs[0].report.samples,
+        training=len(data.training),
+        validation=len(data.splits["val"]),
+        samples=samples,
+        step=100 / samples,
         drop=f"{100 * MAX_DROP:g}",
         strategies=_table(names, strategies),
         patterns=_table(pattern_names, patterns),
@@ -232,7 +242,7 @@ def _without_runs(group: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name not in ("runs", "name")}
 
 
-def _plot(path: Path, tables: dict[str, tuple[Sequence[str], Sequence[RunGroup]]]) -> None:
+def _plot(path: Path, tables: Tables) -> None:
     """Draw each method's accuracies with their standard deviations, one panel per table."""
     import matplotlib as mpl
 
