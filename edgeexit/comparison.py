@@ -132,6 +132,11 @@ def load_finished_run(path: Path) -> FinishedRun:
         CheckpointError: it is damaged.
     """
     folder = RunFolder(path)
+    if not folder.last.exists():
+        raise TrainingError(
+            f"{path}: expected the folder of a run, with a last.pt in it; give the -o of edgeexit "
+            "train"
+        )
     state = folder.load()
     if len(state.history) < state.epochs:
         raise TrainingError(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
 
 DEFAULT_MAX_DROP = 0.01
+SETTING = ("backbone", "branches", "strategy", "teacher")
 
 
 @click.command("compare")
@@ -139,11 +140,12 @@ def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
     exits = max((list(group.accuracy) for group in groups), key=len)
     headings = ["run", "backbone", "branches", "strategy", "teacher", "n"]
     headings += [*exits, "y_t", "adaptive", "MACs (Eq. 5)", "ratio"]
+    several = any(len(group.runs) > 1 for group in groups)
     rows = []
     for group in groups:
         config = group.runs[0].config
         cells = [group.name, config.backbone, config.branches, config.strategy, config.distill]
-        cells += [str(len(group.runs))]
+        cells += [str(len(group.runs)) if several else ""]
         cells += [_percent(group.accuracy.get(name)) for name in exits]
         cells += [_percent(group.teacher_accuracy), _percent(group.adaptive_accuracy)]
         cells += [_macs(group.average_macs), _ratio(group.macs_ratio)]
@@ -153,15 +155,28 @@ def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
 
 
 def _table(groups: Sequence[RunGroup], title: str) -> Table:
+    """Return the table; what all rows have in common stands in its title."""
     from rich.table import Table
 
     headings, rows = _columns(groups)
-    table = Table(title=f"accuracy in %, {title}")
-    for heading in headings:
-        left = heading in ("run", "backbone", "branches", "strategy", "teacher")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+    common = [
+        index
+        for index, heading in enumerate(headings)
+        if heading in SETTING and len({row[index] for row in rows}) == 1
+    ]
+    shared = ", ".join(f"{headings[index]} {rows[0][index]}" for index in common)
+    table = Table(title=f"accuracy in %, {title}" + (f"\n{shared}" if shared else ""))
+    shown = [index for index in range(len(headings)) if index not in common]
+    for index in shown:
+        left = headings[index] in ("run", *SETTING)
+        table.add_column(
+            headings[index],
+            justify="left" if left else "right",
+            overflow="fold",
+            no_wrap=headings[index] != "run",  # the one that may be long
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in shown))
     return table
 
 

@@ -168,7 +168,7 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
     before, now = _options(stored), _options(asked)
     names = {**_OPTION_NAMES, "backbone": "--model" if ":" in stored.backbone else "--backbone"}
     different = [
-        f"{names.get(name) or _option(name)} {before[name]}, got {now[name]}"
+        f"{names.get(name) or _option(name)} {_shown(before[name])}, got {_shown(now[name])}"
         for name in before
         if before[name] != now[name] and name not in FREE_OPTIONS
     ]
@@ -181,6 +181,10 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
 
 def _option(field: str) -> str:
     return "--" + field.removeprefix("data.").replace("_", "-")
+
+
+def _shown(value: object) -> object:
+    return "as usual" if value is None else value
 
 
 def _options(config: TrainConfig) -> dict[str, Any]:

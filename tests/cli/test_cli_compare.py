@@ -117,6 +117,7 @@ def test_the_table_and_its_markdown(runs: Path) -> None:
     table = _invoke(*arguments)
     assert table.exit_code == 0
     assert "accuracy in %, on 359 test images of digits" in table.stdout
+    assert "backbone resnet20, strategy coop " in table.stdout, "what all have in common"
     assert "lowest average cost with at most 0.01 less accuracy than the backbone" in table.stdout
     lines = _invoke(*arguments, "--markdown").stdout.splitlines()
     assert lines[0].startswith("| run | backbone | branches | strategy | teacher | n | exit1 |")
@@ -143,7 +144,7 @@ def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere"], 1, "nowhere holds no run to continue"),
+        (["nowhere"], 1, "nowhere: expected the folder of a run, with"),
         (["RUNS/plain", "--json", "--markdown"], 2, "expected at most one of --json and --markd"),
         (["RUNS/plain", "--max-drop", "0.1", "--max-macs", "1M"], 2, "expected exactly one of"),
         (["RUNS/plain", "--max-macs", "1"], 1, "plain: no thresholds keep the average cost"),

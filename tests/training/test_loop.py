@@ -55,6 +55,7 @@ def test_a_run_learns_and_leaves_its_files(tmp_path: Path, tiny_config: MakeConf
     config = tiny_config(epochs=6, distill="wed", lr=0.05)
     result = train(config, tmp_path / "run", on_epoch=records.append, progress=listener)
     files = sorted(path.name for path in (tmp_path / "run").iterdir())
+    files = [name for name in files if name != "tensorboard"]  # where it is installed
     assert files == ["ckpt.pt", "config.toml", "last.pt", "metrics.jsonl"]
     assert tuple(records) == result.history
     assert not result.finished_before
@@ -200,6 +201,14 @@ def test_other_options_are_named(tmp_path: Path, tiny_config: MakeConfig) -> Non
     other = replace(config, epochs=3, weight_decay=0.5)
     message = r"was started with --epochs 1, got 3; --weight-decay 0.0001, got 0.5: leave the"
     with pytest.raises(TrainingError, match=message):
+        train(other, tmp_path, resume=True)
+
+
+def test_an_option_of_the_data_is_named(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(epochs=1)
+    train(config, tmp_path)
+    other = replace(config, data=replace(config.data, hold_out=9))
+    with pytest.raises(TrainingError, match="was started with --hold-out as usual, got 9: leave"):
         train(other, tmp_path, resume=True)
 
 
