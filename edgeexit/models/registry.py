@@ -37,6 +37,7 @@ __all__ = [
     "create_branch",
     "list_backbones",
     "list_branches",
+    "pretrained_loader",
     "register_backbone",
     "register_branch",
 ]
@@ -169,6 +170,22 @@ def branch_entry(token: str) -> BranchEntry:
             return entry
     known = ", ".join(f"{entry.example} ({entry.name})" for entry in _BRANCHES.values())
     raise SpecError(f"unknown branch {token!r} in the pattern: known are {known}")
+
+
+def pretrained_loader(name: str, advice: str) -> Callable[[Backbone], LoadedWeights]:
+    """Return what fills the backbone ``name`` with its public weights.
+
+    Raises:
+        UnknownNameError: no backbone has that name.
+        SpecError: it has no public weights; ``advice`` says what to do in place of using them.
+    """
+    load = backbone_entry(name).load_pretrained
+    if load is None:
+        known = [other for other in list_backbones() if backbone_entry(other).load_pretrained]
+        raise SpecError(
+            f"{name} has no pretrained weights: {advice} or use one of {', '.join(known)}"
+        )
+    return load
 
 
 def create_backbone(name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:

@@ -14,7 +14,7 @@ from edgeexit.data import ImageData
 from edgeexit.errors import CheckpointError, SpecError
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
-from edgeexit.models.registry import backbone_entry, list_backbones
+from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.spec import FINAL
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 from edgeexit.training.config import TrainConfig
@@ -76,13 +76,7 @@ def load_dark_knowledge(
 
 def _public(config: TrainConfig, data: ImageData) -> DarkKnowledge:
     name = config.teacher.partition(":")[2] or config.backbone
-    load = backbone_entry(name).load_pretrained
-    if load is None:
-        known = [known for known in list_backbones() if backbone_entry(known).load_pretrained]
-        raise SpecError(
-            f"--teacher {config.teacher}: {name} has no public weights; use one of "
-            f"{', '.join(f'{PRETRAINED}:{other}' for other in known)}, or a checkpoint"
-        )
+    load = pretrained_loader(name, "give --teacher a checkpoint")
     classes = len(data.class_names)
     net = MultiExitNet(make_spec(name, "none", classes, data.preprocessing.input_size))
     weights = load(net.backbone)

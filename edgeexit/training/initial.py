@@ -8,9 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from edgeexit.errors import SpecError
-from edgeexit.models.backbone import Backbone
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.registry import backbone_entry, list_backbones
+from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.weights import LoadedWeights, fill_backbone
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 from edgeexit.training.config import TrainConfig
@@ -31,21 +30,10 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
         DataError, CheckpointError: they could not be fetched or read.
     """
     if config.pretrained:
-        return _public_weights(net.backbone, config.backbone)
+        return pretrained_loader(config.backbone, "leave --pretrained out")(net.backbone)
     if config.init:
         return _from_checkpoint(net, Path(config.init))
     return None
-
-
-def _public_weights(backbone: Backbone, name: str) -> LoadedWeights:
-    load = backbone_entry(name).load_pretrained
-    if load is None:
-        known = [known for known in list_backbones() if backbone_entry(known).load_pretrained]
-        raise SpecError(
-            f"{name} has no pretrained weights: leave --pretrained out or use one of "
-            f"{', '.join(known)}"
-        )
-    return load(backbone)
 
 
 def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:

@@ -115,7 +115,9 @@ def test_public_weights_of_other_classes(
 
 def test_no_public_weights(tiny_config: MakeConfig) -> None:
     config = tiny_config(distill="dk", teacher="pretrained")
-    with pytest.raises(SpecError, match="resnet20 has no public weights; use one of "):
+    with pytest.raises(
+        SpecError, match="resnet20 has no pretrained weights: give --teacher a chec"
+    ):
         load_dark_knowledge(config, load_data(config.data), None)
 
 
