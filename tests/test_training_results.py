@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -30,6 +30,32 @@ def test_the_methods_are_the_papers(program: ModuleType) -> None:
     names = [method.name for method in program.METHODS]
     assert names == ["plain", "BO", "SW", "Coop", "DK", "OFA", "MED", "WED"]
     assert len(program.PATTERNS) == 6
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict"),
+    [
+        ([1.0, 1.2, 0.9], "clearly agrees"),
+        ([-1.0, -1.2, -0.9], "clearly the other way"),
+        ([1.0, -1.2, 0.9], "not to be told apart"),
+        ([1.0], "not to be told apart"),
+    ],
+)
+def test_what_the_seeds_say_of_a_claim(
+    program: ModuleType, points: list[float], verdict: str
+) -> None:
+    assert program._verdict(points) == verdict
+
+
+def test_claims_compare_the_runs_seed_by_seed(program: ModuleType) -> None:
+    def group(*teachers: float) -> SimpleNamespace:
+        report = SimpleNamespace(exits=[], adaptive_accuracy=0.5)
+        runs = [SimpleNamespace(report=report, teacher_accuracy=value) for value in teachers]
+        return SimpleNamespace(runs=runs)
+
+    table = program._claims_table({"WED": group(0.9, 0.95), "OFA": group(0.89, 0.93)})
+    (row,) = table.splitlines()[2:]
+    assert row.endswith("| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 | not to be told apart |")
 
 
 @pytest.mark.slow

@@ -189,5 +189,7 @@ def _shown(value: object) -> object:
 
 def _options(config: TrainConfig) -> dict[str, Any]:
     options: dict[str, Any] = encode(config)
+    if Path(config.init or "").is_file():  # the same file, however the path is written
+        options["init"] = str(Path(options["init"]).resolve())
     data = options.pop("data")
     return {**options, **{f"data.{name}": value for name, value in data.items()}}

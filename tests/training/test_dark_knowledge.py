@@ -115,9 +115,7 @@ def test_public_weights_of_other_classes(
 
 def test_no_public_weights(tiny_config: MakeConfig) -> None:
     config = tiny_config(distill="dk", teacher="pretrained")
-    with pytest.raises(
-        SpecError, match="resnet20 has no pretrained weights: give --teacher a chec"
-    ):
+    with pytest.raises(SpecError, match="resnet20 has no pretrained weights: give --teacher a"):
         load_dark_knowledge(config, load_data(config.data), None)
 
 

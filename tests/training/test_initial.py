@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.data import load_data
-from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
 from edgeexit.training.progress import StepStatus
@@ -48,6 +48,18 @@ def test_a_run_starts_from_a_plain_backbone(plain: Path, tiny_config: MakeConfig
     fresh = _trainer(tiny_config()).net.branches.state_dict()
     branches = trainer.net.branches.state_dict()
     assert all(torch.equal(branches[name], value) for name, value in fresh.items())
+
+
+def test_a_run_goes_on_however_the_path_is_written(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train(tiny_config(init=str(plain), epochs=1), tmp_path / "run")
+    monkeypatch.chdir(plain.parent)
+    again = train(tiny_config(init=plain.name, epochs=1), tmp_path / "run", resume=True)
+    assert again.finished_before
+    assert again.history == first.history
+    with pytest.raises(TrainingError, match=r"was started with --init .*, got other\.pt: leave"):
+        train(tiny_config(init="other.pt", epochs=1), tmp_path / "run", resume=True)
 
 
 def test_the_branches_of_a_checkpoint_are_not_taken(
