@@ -64,9 +64,8 @@ def measure_mixture(
     (baseline,) = plain.manifest.exits
     exits = _mixture_exits(manifest, ours, images.labels)
     # Eq. 5; cost.average_macs, which does the same, would import torch
-    average_macs = sum(
-        exit_.share * entry.path_macs for exit_, entry in zip(exits, manifest.exits, strict=True)
-    )
+    paid_macs = manifest.paid_macs
+    average_macs = sum(exit_.share * paid_macs[exit_.name] for exit_ in exits)
     ours_ms, theirs_ms = ours.times_ms, theirs.times_ms
     return Mixture(
         source=images.source,

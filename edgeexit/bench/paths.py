@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from edgeexit_runtime import NEVER, Session
+from edgeexit_runtime import Session
 from edgeexit_runtime.manifest import ExitEntry
 from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ __all__ = ["measure_paths"]
 PARTS = "parts"
 PATH = "path "
 LEAVE = 0.0  # no softmax value is below it
+PASS = 1.5  # above every softmax value, and yet not NEVER, at which the branch would not be run
 
 
 def measure_paths(
@@ -63,9 +64,12 @@ def measure_paths(
 
 
 def _forcing(chain: Session, index: int) -> dict[str, float]:
-    """Return thresholds at which everyone leaves at the exit with that index, ``final`` last."""
+    """Return thresholds at which everyone leaves at the exit with that index, ``final`` last.
+
+    The branches of all exits before it are run, as Eq. 5 counts them.
+    """
     names = chain.manifest.exit_names[:-1]
-    return {name: LEAVE if number == index else NEVER for number, name in enumerate(names)}
+    return {name: LEAVE if number == index else PASS for number, name in enumerate(names)}
 
 
 def _inference_turn(

@@ -41,6 +41,12 @@ def test_macs_of_an_exit_are_the_backbones_and_its_own(bundle: Path) -> None:
     assert [exit_.macs for exit_ in ee.load_manifest(bundle).exits] == [1010, 2010, 3010]
 
 
+def test_exits_that_are_switched_off_are_not_paid(bundle: Path, edit_manifest: Edit) -> None:
+    assert ee.load_manifest(bundle).paid_macs == {"exit1": 1010, "exit2": 2020, "final": 3030}
+    edit_manifest(bundle, lambda manifest: manifest["exits"][0].update(threshold=ee.NEVER))
+    assert ee.load_manifest(bundle).paid_macs == {"exit1": 1000, "exit2": 2010, "final": 3020}
+
+
 def test_missing_folder(tmp_path: Path) -> None:
     missing = "no such file; expected the folder that 'edgeexit export' wrote"
     refused(tmp_path / "nowhere", missing)

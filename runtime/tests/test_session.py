@@ -124,6 +124,59 @@ def test_threshold_0_lets_everyone_leave_and_never_nobody(
         assert session.infer(images).exits.tolist() == [2] * 9
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "run"),
+    [
+        ({"exit1": ee.NEVER, "exit2": 1.5}, ["exit2", "final"]),
+        ({"exit1": 1.5, "exit2": ee.NEVER}, ["exit1", "final"]),
+        ({"exit1": ee.NEVER, "exit2": ee.NEVER}, ["final"]),
+        ({"exit1": 1.5, "exit2": 1.5}, ["exit1", "exit2", "final"]),
+    ],
+)
+def test_the_branch_of_an_exit_that_is_switched_off_is_not_run(
+    bundle: Path,
+    edit_manifest: Callable[[Path, Callable[[dict[str, Any]], object]], None],
+    random_images: Callable[[int, int], Images],
+    monkeypatch: pytest.MonkeyPatch,
+    thresholds: dict[str, float],
+    run: list[str],
+) -> None:
+    def write_thresholds(manifest: dict[str, Any]) -> None:
+        for exit_ in manifest["exits"][:-1]:
+            exit_["threshold"] = thresholds[exit_["name"]]
+
+    def branches_run(session: ee.Session) -> list[str]:
+        names: list[str] = []
+        run_exit = session.runner.run_exit
+
+        def record(name: str) -> Any:
+            names.append(name)
+            return run_exit(name)
+
+        monkeypatch.setattr(session.runner, "run_exit", record)
+        assert session.infer(random_images(2, 0)).exits.tolist() == [2, 2]
+        return names
+
+    with ee.load(bundle, threads=1) as session:
+        session.thresholds = thresholds
+        assert branches_run(session) == run
+    edit_manifest(bundle, write_thresholds)
+    with ee.load(bundle, threads=1) as session:
+        assert branches_run(session) == run
+
+
+def test_an_exit_may_be_switched_off_in_mixed_batches(
+    chain: Any, bundle: Path, images_leaving_at: Callable[[list[int]], Images], expected: Expected
+) -> None:
+    images = images_leaving_at([2, 0, 1, 1, 0, 2])
+    thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
+    with ee.load(bundle, threads=1) as session:
+        session.thresholds = thresholds
+        got = session.infer(images)
+    assert_same(got, expected(chain, images, thresholds))
+    assert set(got.exits.tolist()) == {1, 2}
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_confidence_equal_to_the_threshold_leaves(
     bundle: Path, random_images: Callable[[int, int], Images], size: int

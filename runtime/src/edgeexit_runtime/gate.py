@@ -19,7 +19,7 @@ from edgeexit_runtime.errors import InputError
 __all__ = ["NEVER", "GateOutputs", "Predictions", "Routing", "check_thresholds"]
 
 NEVER = 2.0
-"""A threshold above every softmax value: nobody leaves at an exit that has it."""
+"""The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ class ExitEntry:
     """An exit: its classifier with softmax and gate, behind the stage it names.
 
     ``stage`` is None for the plain backbone alone, whose one graph reads the images. Costs are
-    multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5.
+    multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5 where the
+    branches of all exits before it are run.
     """
 
     name: str
@@ -171,6 +173,18 @@ class Manifest:
     def thresholds(self) -> dict[str, float]:
         """The threshold of every exit but the last."""
         return {exit_.name: exit_.threshold for exit_ in self.exits[:-1]}
+
+    @property
+    def paid_macs(self) -> dict[str, int]:
+        """MACs that a sample leaving at each exit has paid: Eq. 5 at these thresholds.
+
+        It is each exit's ``path_macs`` without the branches of exits that are switched off.
+        """
+        off = [exit_.branch_macs * (exit_.threshold == NEVER) for exit_ in self.exits]
+        return {
+            exit_.name: exit_.path_macs - saved
+            for exit_, saved in zip(self.exits, accumulate(off), strict=True)
+        }
 
     def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
         """Yield name and graph of every stage and exit in the order of execution."""

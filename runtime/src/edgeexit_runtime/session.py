@@ -15,7 +15,7 @@ from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.gate import Predictions, Routing, check_thresholds
+from edgeexit_runtime.gate import NEVER, Predictions, Routing, check_thresholds
 from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["Session", "load", "load_baseline"]
@@ -38,11 +38,11 @@ class Session:
     def __init__(self, manifest: Manifest, runner: Runner) -> None:
         self.manifest = manifest
         self.runner = runner
-        self._steps = [(exit_.stage, exit_.name) for exit_ in manifest.exits]
-        self._last = len(self._steps) - 1
         self._max_batch = manifest.max_batch
         self._shape = manifest.preprocessing.input_size
         self._thresholds = manifest.thresholds
+        self._steps = _steps(manifest, manifest.thresholds)
+        self._last = len(self._steps) - 1
         self._lock = threading.Lock()
         self._closed = False
 
@@ -61,7 +61,8 @@ class Session:
         """The threshold of every exit but the last, which answers whatever comes.
 
         Set it to a mapping with a value for each: ``session.thresholds = {"exit1": 0.8}``. It
-        holds from the next call on, for this session; the bundle stays as it is.
+        holds from the next call on, for this session; the bundle stays as it is. The branch of an
+        exit whose threshold is :data:`NEVER` is not run.
         """
         return MappingProxyType(self._thresholds)
 
@@ -73,6 +74,7 @@ class Session:
             for name, value in checked.items():
                 self.runner.set_threshold(name, value)
             self._thresholds = checked
+            self._steps = _steps(self.manifest, checked)
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.
@@ -127,6 +129,8 @@ class Session:
         for index, (stage, exit_) in enumerate(self._steps):
             if stage is not None:
                 runner.run_stage(stage)
+            if exit_ is None:
+                continue
             gate = runner.run_exit(exit_)
             if index == self._last:
                 break
@@ -152,6 +156,16 @@ class Session:
             raise InputError(f"images: expected shape (N, {sizes}), got {images.shape}")
         if not _all_finite(images):
             raise InputError("images: expected finite values, got NaN or infinity")
+
+
+def _steps(
+    manifest: Manifest, thresholds: Mapping[str, float]
+) -> tuple[tuple[str | None, str | None], ...]:
+    """Return each stage to run, if any, with the exit to run behind it, None where it is off."""
+    return tuple(
+        (exit_.stage, None if thresholds.get(exit_.name) == NEVER else exit_.name)
+        for exit_ in manifest.exits
+    )
 
 
 def _all_finite(images: NDArray[np.float32]) -> bool:
