@@ -175,6 +175,7 @@ def _manifest(
             branch_macs=exit_.branch_macs,
             path_macs=exit_.path_macs,
             graph=entries[exit_.name],
+            temperature=checkpoint.temperatures.get(exit_.name, 1.0),
         )
         for stage, exit_ in zip(stages, cost.exits, strict=True)
     )

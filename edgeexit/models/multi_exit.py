@@ -28,6 +28,11 @@ class MultiExitNet(nn.Module):
         spec: what to build.
         backbone: what the branches are put on; left out, the registered one that ``spec`` names.
 
+    Attributes:
+        temperatures: what the logits of an exit are divided by, by the exit's name; 1 where left
+            out. Guo et al., On Calibration of Modern Neural Networks,
+            https://arxiv.org/abs/1706.04599.
+
     Raises:
         UnknownNameError: no backbone has the name in ``spec``.
         SpecError: the branches or the input size do not fit the backbone.
@@ -42,6 +47,7 @@ class MultiExitNet(nn.Module):
     def __init__(self, spec: ModelSpec, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.spec = spec
+        self.temperatures: dict[str, float] = {}
         self.backbone = backbone or create_backbone(
             spec.backbone, spec.num_classes, spec.input_size
         )
@@ -71,7 +77,10 @@ class MultiExitNet(nn.Module):
             logits[exit_.name] = self.branches[exit_.name](features[self._reads[exit_.name]])
         if FINAL in names:
             logits[FINAL] = self.backbone.classify(features)
-        return logits
+        return {
+            name: tensor / self.temperatures[name] if name in self.temperatures else tensor
+            for name, tensor in logits.items()
+        }
 
     def exit_inputs(self, name: str) -> tuple[str, ...]:
         """Return the names of the tensors that an exit's classifier reads."""

@@ -69,13 +69,15 @@ class _Chain(nn.Module):
 class _Logits(nn.Module):
     """A network of one result, which comes as a tuple like every part's."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, temperature: float | None) -> None:
         super().__init__()
         self.training = network.training
         self.network = network
+        self.temperature = temperature
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
-        return (self.network(*features),)
+        logits: Tensor = self.network(*features)
+        return (logits if self.temperature is None else logits / self.temperature,)
 
 
 def partition(net: MultiExitNet) -> Partition:
@@ -91,9 +93,15 @@ def partition(net: MultiExitNet) -> Partition:
         stages.append(Part(name, chain, _infos(net, inputs), _infos(net, outputs)))
         final = exit_name == FINAL
         classifier = net.backbone.classifier if final else net.branches[exit_name]
-        part = Part(exit_name, _Logits(classifier), _infos(net, reads), (logits,))
+        part = Part(
+            exit_name,
+            _Logits(classifier, net.temperatures.get(exit_name)),
+            _infos(net, reads),
+            (logits,),
+        )
         exits.append(ExitPart(name, part))
-    baseline = Part("baseline", _Logits(net.backbone), (images,), (logits,))
+    plain = _Logits(net.backbone, net.temperatures.get(FINAL))
+    baseline = Part("baseline", plain, (images,), (logits,))
     return Partition(tuple(stages), tuple(exits), baseline)
 
 

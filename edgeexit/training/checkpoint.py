@@ -7,10 +7,11 @@ The file is torch's zip format with plain values and tensors alone, so that it l
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import typing
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ __all__ = [
     "save_checkpoint",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no temperatures
 DEFAULT_THRESHOLD = 0.9
 """Every branch's threshold until better ones are chosen."""
 
@@ -57,6 +58,8 @@ class Checkpoint:
         data: what it was trained on.
         training: how it was trained: the configuration, the epoch, versions; JSON values.
         metrics: what it achieved on the validation images at that epoch; JSON values.
+        temperatures: what an exit's logits are divided by, where calibrated: see
+            :mod:`edgeexit.evaluation.calibration`.
     """
 
     spec: ModelSpec
@@ -67,6 +70,7 @@ class Checkpoint:
     data: DataConfig
     training: dict[str, Any]
     metrics: dict[str, Any]
+    temperatures: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         branches = self.spec.exit_names[:-1]
@@ -77,6 +81,13 @@ class Checkpoint:
             )
         if not all(0 <= value <= NEVER for value in self.thresholds.values()):
             raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
+        if not set(self.temperatures) <= set(self.spec.exit_names):
+            raise ValueError(
+                f"temperatures: expected exits of {list(self.spec.exit_names)}, got "
+                f"{list(self.temperatures)}"
+            )
+        if not all(0 < value < math.inf for value in self.temperatures.values()):
+            raise ValueError(f"temperatures: expected above 0, got {self.temperatures}")
         if len(self.class_names) != self.spec.num_classes:
             raise ValueError(
                 f"class_names: expected {self.spec.num_classes}, got {len(self.class_names)}"
@@ -114,6 +125,7 @@ class Checkpoint:
                 f"the weights do not fit {self.spec.backbone} with branches {self.spec.pattern} "
                 f"({textwrap.shorten(first, 160, placeholder=' ...')}); {advice}train it anew"
             ) from error
+        net.temperatures = dict(self.temperatures)
         return net.eval()
 
     def _registered_net(self) -> MultiExitNet:
@@ -170,6 +182,8 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def from_plain(path: Path, plain: dict[str, Any]) -> Checkpoint:
     """Return the checkpoint that the content of ``path`` describes, every field checked."""
+    if plain["format_version"] == 1:
+        plain = {**plain, "temperatures": {}}
     try:
         described = {
             name: decode(kind, plain.get(name), name) for name, kind in _described().items()

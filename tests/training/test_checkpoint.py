@@ -121,7 +121,7 @@ def test_foreign_files_are_refused_and_run_no_code(
 
 def test_a_newer_format(path: Path) -> None:
     _edit(path, format_version=FORMAT_VERSION + 1)
-    message = r"made by a newer edgeexit \(format 2, this reads 1\): upgrade edgeexit"
+    message = r"made by a newer edgeexit \(format 3, this reads 2\): upgrade edgeexit"
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
 
@@ -201,4 +201,37 @@ def test_changed_bytes_are_found_out(tmp_path: Path, checkpoint: Checkpoint) -> 
     content[middle : middle + 8] = bytes(byte ^ 0xFF for byte in content[middle : middle + 8])
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        load_checkpoint(path)
+
+
+def test_temperatures_are_kept_and_used(path: Path) -> None:
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.temperatures == {}
+    calibrated = replace(checkpoint, temperatures={"exit1": 2.5})
+    save_checkpoint(path, calibrated)
+    loaded = load_checkpoint(path)
+    assert loaded.temperatures == {"exit1": 2.5}
+    assert loaded.build().temperatures == {"exit1": 2.5}
+
+
+def test_the_first_format_had_no_temperatures(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    del content["temperatures"]
+    torch.save({**content, "format_version": 1}, path)
+    assert load_checkpoint(path).temperatures == {}
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [
+        ({"exit9": 1.0}, r"temperatures: expected exits of \['exit1', .*, got \['exit9'\]"),
+        ({"exit1": 0.0}, "temperatures: expected above 0, got"),
+        ({"exit1": "warm"}, "temperatures.exit1: expected a finite number"),
+    ],
+)
+def test_temperatures_that_do_not_fit(
+    path: Path, temperatures: dict[str, object], message: str
+) -> None:
+    _edit(path, temperatures=temperatures)
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)

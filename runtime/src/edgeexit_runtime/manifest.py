@@ -98,7 +98,7 @@ class ExitEntry:
 
     ``stage`` is None for the plain backbone alone, whose one graph reads the images. Costs are
     multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5 where the
-    branches of all exits before it are run.
+    branches of all exits before it are run. The graph divides its logits by ``temperature``.
     """
 
     name: str
@@ -108,6 +108,7 @@ class ExitEntry:
     branch_macs: int
     path_macs: int
     graph: GraphEntry
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= NEVER:

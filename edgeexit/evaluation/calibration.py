@@ -1,0 +1,112 @@
+"""Temperatures: confidences that mean what they say, without changing a label.
+
+A threshold asks how sure an exit is, and networks are surer than they are right. Dividing an exit's
+logits by one number, its temperature, mends most of that and moves no largest logit (Guo et al.,
+On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, Section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.models.mode import evaluating
+
+__all__ = [
+    "BINS",
+    "MAX_TEMPERATURE",
+    "MIN_TEMPERATURE",
+    "collect_logits",
+    "expected_calibration_error",
+    "fit_temperature",
+]
+
+BINS = 15
+"""Of equal width: what the paper cited above reports."""
+
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+"""Where an exit is always right, or never better than chance, the best one is 0 or infinite."""
+
+HALVINGS = 60  # of the interval of 1/T: further than float64 tells numbers apart
+
+
+def expected_calibration_error(predictions: ExitPredictions) -> dict[str, float]:
+    """Return per exit the mean distance between confidence and accuracy, 0 to 1.
+
+    Samples are put in :data:`BINS` bins by confidence; each bin's distance between mean confidence
+    and accuracy counts by its number of samples (Guo et al., Eq. 3).
+    """
+    return {
+        name: _calibration_error(confidences, correct)
+        for name, confidences, correct in zip(
+            predictions.exit_names, predictions.confidences, predictions.correct, strict=True
+        )
+    }
+
+
+def _calibration_error(confidences: NDArray[np.float32], correct: NDArray[np.bool_]) -> float:
+    # bins are closed above, as in the paper: ((k - 1) / BINS, k / BINS]
+    bins = np.ceil(confidences.astype(np.float64) * BINS).astype(np.intp)
+    surplus = np.bincount(bins, weights=confidences - correct.astype(np.float64))
+    return float(np.abs(surplus).sum() / len(confidences))
+
+
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """Return the temperature that makes ``targets`` most likely.
+
+    The mean negative log-likelihood is convex in 1/T, and the sign of its derivative is enough to
+    halve the interval again and again.
+
+    Args:
+        logits: (N, K), N >= 1.
+        targets: (N,) int64, the true classes.
+
+    Returns:
+        A number from :data:`MIN_TEMPERATURE` to :data:`MAX_TEMPERATURE`.
+    """
+    # only differences count, and below the largest they cannot overflow
+    logits = (logits - logits.amax(dim=1, keepdim=True)).double()
+    of_target = logits.gather(1, targets[:, None]).mean()
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        expected = ((logits * middle).softmax(dim=1) * logits).sum(dim=1).mean()
+        if expected > of_target:  # the derivative by 1/T: the minimum lies below
+            high = middle
+        else:
+            low = middle
+    return 2 / (low + high)
+
+
+def collect_logits(
+    net: nn.Module,
+    dataset: Dataset[Any],
+    *,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the logits (N, K) float32 of every exit and the true classes (N,), on the CPU.
+
+    The arguments are those of :func:`edgeexit.evaluation.predict`.
+    """
+    loader = DataLoader(dataset, batch_size, num_workers=workers, generator=torch.Generator())
+    net.to(device)
+    batches: list[dict[str, Tensor]] = []
+    targets: list[Tensor] = []
+    with evaluating(net), torch.inference_mode():
+        for images, classes in loader:
+            logits: dict[str, Tensor] = net(images.to(device))
+            batches.append({name: tensor.float().cpu() for name, tensor in logits.items()})
+            targets.append(classes)
+            if progress is not None:
+                progress(sum(map(len, targets)))
+    return {name: torch.cat([b[name] for b in batches]) for name in batches[0]}, torch.cat(targets)
