@@ -6,6 +6,7 @@ from edgeexit.evaluation.adaptive import (
     evaluate_adaptive,
     leaving_exits,
 )
+from edgeexit.evaluation.bundle_predictions import predict_bundle
 from edgeexit.evaluation.predictions import ExitPredictions, predict
 from edgeexit.evaluation.selection import (
     cheapest_with_accuracy,
@@ -34,5 +35,6 @@ __all__ = [
     "most_accurate_within_macs",
     "pareto_front",
     "predict",
+    "predict_bundle",
     "search_thresholds",
 ]

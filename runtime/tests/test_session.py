@@ -295,3 +295,36 @@ def test_uint8_images_through_preprocess(bundle: Path) -> None:
     assert result.exits.tolist() == [0, 2]
     assert result.labels[0] == 1
     assert result.confidences[0] == pytest.approx(np.exp(4) / (np.exp(4) + 2), rel=1e-5)
+
+
+def test_every_exit_answers_where_nobody_leaves(
+    network: Any,
+    write_bundle: Callable[[Any], Path],
+    random_images: Callable[[int, int], Images],
+    expected: Expected,
+) -> None:
+    names = network.exit_names
+    off = dict.fromkeys(names[:-1], ee.NEVER)
+    folder = write_bundle(network)
+    for count in (0, 1, network.max_batch, 2 * network.max_batch + 1):
+        images = random_images(count, 3)
+        with ee.load(folder, threads=1) as session:
+            session.thresholds = off
+            answers = session.infer_all_exits(images)
+            assert dict(session.thresholds) == off
+            session.infer(images)  # what an exit said must not change with the next call
+        assert answers.labels.shape == answers.confidences.shape == (len(names), count)
+        assert (answers.labels.dtype, answers.confidences.dtype) == (np.int64, np.float32)
+        for index, name in enumerate(names if count else ()):
+            want = expected(network, images, off | ({name: 0.0} if name in off else {}))
+            np.testing.assert_array_equal(answers.labels[index], want.labels)
+            np.testing.assert_allclose(answers.confidences[index], want.confidences, rtol=1e-6)
+
+
+def test_every_exit_is_asked_about_images_that_fit(bundle: Path) -> None:
+    with ee.load(bundle) as session:
+        with pytest.raises(ee.InputError, match="images: expected shape"):
+            session.infer_all_exits(np.zeros((1, 3, 5, 5), np.float32))
+        session.close()
+        with pytest.raises(ee.InputError, match="the session is closed"):
+            session.infer_all_exits(np.zeros((1, 3, 4, 4), np.float32))

@@ -10,7 +10,7 @@ Importing this imports numpy and nothing else; an engine is imported when a bund
 """
 
 from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, InputError
-from edgeexit_runtime.gate import NEVER, Predictions
+from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
 from edgeexit_runtime.manifest import Manifest, load_manifest
 from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.session import Session, load, load_baseline
@@ -20,6 +20,7 @@ __all__ = [
     "BackendError",
     "BundleError",
     "EdgeExitError",
+    "ExitAnswers",
     "InputError",
     "Manifest",
     "Predictions",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.errors import InputError
 
-__all__ = ["NEVER", "GateOutputs", "Predictions", "Routing", "check_thresholds"]
+__all__ = ["NEVER", "ExitAnswers", "GateOutputs", "Predictions", "Routing", "check_thresholds"]
 
 NEVER = 2.0
 """The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
@@ -65,6 +65,24 @@ class Predictions:
             np.concatenate([part.confidences for part in parts]),
             np.concatenate([part.exits for part in parts]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ExitAnswers:
+    """What each of M exits says of each of N images, in the order of the images.
+
+    Attributes:
+        labels: (M, N) int64, the predicted classes.
+        confidences: (M, N) float32, the largest softmax values.
+    """
+
+    labels: NDArray[np.int64]
+    confidences: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, exits: int, count: int) -> ExitAnswers:
+        """Return answers with undefined contents."""
+        return cls(np.empty((exits, count), np.int64), np.empty((exits, count), np.float32))
 
 
 class Routing:

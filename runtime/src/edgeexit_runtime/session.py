@@ -15,7 +15,13 @@ from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.gate import NEVER, Predictions, Routing, check_thresholds
+from edgeexit_runtime.gate import (
+    NEVER,
+    ExitAnswers,
+    Predictions,
+    Routing,
+    check_thresholds,
+)
 from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["Session", "load", "load_baseline"]
@@ -102,6 +108,34 @@ class Session:
                 return self._route(images)
             starts = range(0, len(images), step)
             return Predictions.joined([self._route(images[i : i + step]) for i in starts])
+
+    def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
+        """Ask every exit about every image, nobody leaving: to choose thresholds, or to look.
+
+        Exits that are switched off answer too; thresholds stay as they are.
+
+        Args:
+            images: as :meth:`infer` takes them.
+
+        Raises:
+            InputError: another shape or dtype, or values that are not finite.
+        """
+        self._check(images)
+        images = np.ascontiguousarray(images)
+        exits, runner = self.manifest.exits, self.runner
+        answers = ExitAnswers.empty(len(exits), len(images))
+        with self._lock:
+            self._require_open()
+            for start in range(0, len(images), self._max_batch):
+                part = slice(start, start + self._max_batch)
+                runner.set_images(images[part])
+                for index, exit_ in enumerate(exits):
+                    if exit_.stage is not None:
+                        runner.run_stage(exit_.stage)
+                    gate = runner.run_exit(exit_.name)
+                    answers.labels[index, part] = gate.labels
+                    answers.confidences[index, part] = gate.confidences
+        return answers
 
     def close(self) -> None:
         """Free the engines and their buffers. Closing twice does no harm."""

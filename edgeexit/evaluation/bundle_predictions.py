@@ -1,0 +1,52 @@
+"""What every exit of a bundle answers to every sample: its own graphs, in its own precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from edgeexit_runtime import ExitAnswers, Session
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from edgeexit.errors import DataError
+from edgeexit.evaluation.predictions import ExitPredictions
+
+__all__ = ["predict_bundle"]
+
+
+def predict_bundle(
+    session: Session,
+    dataset: Dataset[Any],
+    *,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> ExitPredictions:
+    """Run every exit of a bundle on every sample of ``dataset``, nobody leaving before the end.
+
+    Args:
+        session: a loaded bundle; its thresholds play no part and stay as they are.
+        dataset: items (image tensor (C, H, W) float32, normalized as the bundle expects, label).
+        workers: processes that load data; 0 loads in this one.
+        progress: called after each batch with the number of samples done so far.
+
+    Raises:
+        DataError: the data set has no samples.
+        InputError: the images have another shape, or values that are not finite.
+    """
+    answers: list[ExitAnswers] = []
+    targets: list[NDArray[np.int64]] = []
+    for images, classes in DataLoader(dataset, session.manifest.max_batch, num_workers=workers):
+        answers.append(session.infer_all_exits(images.numpy()))
+        targets.append(classes.numpy())
+        if progress is not None:
+            progress(sum(map(len, targets)))
+    if not answers:
+        raise DataError("expected a data set with samples to evaluate on, got an empty one")
+    return ExitPredictions(
+        session.manifest.exit_names,
+        np.concatenate([answer.confidences for answer in answers], axis=1),
+        np.concatenate([answer.labels for answer in answers], axis=1),
+        np.concatenate(targets),
+    )
