@@ -8,10 +8,10 @@ demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
 
 test: .venv/installed
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not gpu"
 
 test-slow: .venv/installed
-	$(BIN)/pytest -m "slow and not gpu"
+	$(BIN)/pytest -n auto --dist worksteal -m "slow and not gpu"
 
 check: .venv/installed
 	$(BIN)/ruff check .
