@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,9 +202,8 @@ def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]
     """Return one group per method: what its runs give on the test images."""
     from edgeexit.comparison import Execution, compare_run, group_runs, load_finished_run
     from edgeexit.data import load_data
-    from edgeexit.evaluation import cheapest_within_drop
+    from edgeexit.evaluation import Limits
 
-    select = partial(cheapest_within_drop, max_drop=MAX_DROP)
     data = None
     groups = []
     for method in methods:
@@ -213,7 +211,7 @@ def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]
         for seed in range(seeds):
             run = load_finished_run(folder(runs, method.name, seed))
             data = data or load_data(run.config.data)
-            compared.append(compare_run(run, data, select, Execution()))
+            compared.append(compare_run(run, data, Limits(max_drop=MAX_DROP), Execution()))
         (group,) = group_runs(compared)
         groups.append(group)
     return groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
 from edgeexit.evaluation import (
     AdaptiveReport,
     ExitPredictions,
-    SearchResult,
-    Setting,
-    confidence_grids,
+    Limits,
+    PathCosts,
+    best_setting,
     evaluate_adaptive,
     predict,
     search_thresholds,
@@ -168,7 +168,7 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
 def compare_run(
     run: FinishedRun,
     data: ImageData,
-    select: Callable[[SearchResult], Setting],
+    limits: Limits,
     execution: Execution,
     model: ModelSource | None = None,
 ) -> ComparedRun:
@@ -177,7 +177,7 @@ def compare_run(
     Args:
         run: the run.
         data: what it was trained on.
-        select: the thresholds that are best, of all.
+        limits: what the thresholds have to keep to.
         execution: how the network is run.
         model: what a network of the user's own code is built from.
 
@@ -187,9 +187,11 @@ def compare_run(
     """
     net = run.checkpoint.build(model)
     cost = network_cost(net)
-    path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}
     val = _predict(net, data, "val", execution)
-    thresholds = select(search_thresholds(val, path_macs, confidence_grids(val))).thresholds
+    front = search_thresholds(
+        val, PathCosts.in_macs(cost.exits), max_path_cost=limits.max_path_cost
+    )
+    thresholds = best_setting(front, limits).thresholds
     teacher, problem = _load_teacher(run, data, model)
     test, teacher_accuracy = _predict_taught(net, teacher, data, execution)
     return ComparedRun(

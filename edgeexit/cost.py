@@ -19,7 +19,7 @@ from edgeexit.counting import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, partition
 
-__all__ = ["ExitCost", "NetworkCost", "PartCost", "average_macs", "network_cost"]
+__all__ = ["ExitCost", "ExitCosts", "NetworkCost", "PartCost", "average_macs", "network_cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +74,32 @@ class ExitCost:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkCost:
-    """Cost of a whole network, in MACs per sample.
+class ExitCosts:
+    """What samples pay, in MACs: all that Eq. 5 needs.
 
     Attributes:
         exits: one cost per exit in order, ``final`` last.
-        stages: each stage part alone, in order.
-        branches: the classifier of each exit alone, in order; that of ``final`` is the backbone's.
-        baseline_macs: the plain backbone with its own classifier.
     """
 
     exits: tuple[ExitCost, ...]
+
+    @property
+    def baseline_macs(self) -> int:
+        """The plain backbone with its own classifier."""
+        return self.exits[-1].macs
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCost(ExitCosts):
+    """Cost of a whole network, per sample.
+
+    Attributes:
+        stages: each stage part alone, in order.
+        branches: the classifier of each exit alone, in order; that of ``final`` is the backbone's.
+    """
+
     stages: tuple[PartCost, ...]
     branches: tuple[PartCost, ...]
-    baseline_macs: int
 
     @property
     def stage_macs(self) -> tuple[int, ...]:
@@ -119,7 +131,7 @@ def network_cost(net: MultiExitNet) -> NetworkCost:
         exits.append(
             ExitCost(branch.name, backbone_macs, branch.macs, backbone_macs + branches_macs)
         )
-    return NetworkCost(tuple(exits), stages, branches, exits[-1].macs)
+    return NetworkCost(tuple(exits), stages, branches)
 
 
 def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> float:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from edgeexit.models.factories import Factory
 
 __all__ = [
+    "COST",
     "IMAGE_SIZE",
-    "MACS",
     "SectionedCommand",
     "console",
     "exits_option",
+    "format_cost",
     "format_macs",
     "import_model",
     "model_option",
@@ -36,10 +37,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
-class MacsType(click.ParamType[float]):
-    """A number of multiply-accumulates: ``91506688``, ``91.5M``, ``1.2G``."""
+class CostType(click.ParamType[float]):
+    """A cost: ``91506688``, ``91.5M`` or ``1.2G`` of MACs, ``1.25`` where milliseconds count."""
 
-    name = "macs"
+    name = "cost"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -48,15 +49,20 @@ class MacsType(click.ParamType[float]):
         scale = _SUFFIXES.get(text[-1:], 1.0)
         digits = text[:-1] if text[-1:] in _SUFFIXES else text
         try:
-            macs = float(digits) * scale
+            cost = float(digits) * scale
         except ValueError:
-            macs = -1.0
-        if not 0 < macs < float("inf"):
-            self.fail(f"expected a number of MACs such as 91.5M or 1.2G, got {value!r}", param, ctx)
-        return macs
+            cost = -1.0
+        if not 0 < cost < float("inf"):
+            self.fail(
+                f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got "
+                f"{value!r}",
+                param,
+                ctx,
+            )
+        return cost
 
 
-MACS = MacsType()
+COST = CostType()
 
 
 class ImageSizeType(click.ParamType[tuple[int, int]]):
@@ -143,6 +149,11 @@ def format_macs(macs: float) -> str:
     if macs >= 1e9:
         return f"{macs / 1e9:.3f}G"
     return f"{macs / 1e6:.2f}M" if macs >= 1e5 else f"{macs:.0f}"
+
+
+def format_cost(cost: float, unit: str) -> str:
+    """Return a cost with its unit; MACs as the paper rounds them."""
+    return f"{format_macs(cost)} MACs" if unit == "MACs" else f"{cost:.4g} {unit}"
 
 
 def console() -> Console:

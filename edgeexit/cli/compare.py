@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,7 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
-from edgeexit.cli.constraints import (
-    constraint_options,
-    describe_constraint,
-    only_constraint,
-    select_setting,
-)
+from edgeexit.cli.limits import describe_limits, given_limits, limit_options
 from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
 
 if TYPE_CHECKING:
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
 
     from edgeexit.comparison import ComparedRun, FinishedRun, RunGroup, Spread
     from edgeexit.data import DataConfig, ImageData
+    from edgeexit.evaluation import Limits
 
 DEFAULT_MAX_DROP = 0.01
 SETTING = ("backbone", "branches", "strategy", "teacher")
@@ -38,7 +34,7 @@ SETTING = ("backbone", "branches", "strategy", "teacher")
 
 @click.command("compare")
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@constraint_options
+@limit_options
 @click.option("--no-group", is_flag=True, help="A row for each run, also where seeds alone differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
@@ -50,15 +46,12 @@ def command(
     as_json: bool,
     markdown: bool,
     model: str | None,
-    min_accuracy: float | None,
-    max_drop: float | None,
-    max_macs: float | None,
     **options: Any,
 ) -> None:
     """Print finished runs side by side: accuracy of each exit, of the teacher, and with early exit.
 
-    Thresholds are chosen on each run's validation images under one constraint, --max-drop 0.01
-    unless another is given; everything shown is of the test images. Runs that differ in their seed
+    Thresholds are chosen on each run's validation images, with --max-drop 0.01 unless other
+    limits are given; everything shown is of the test images. Runs that differ in their seed
     alone are one row, with mean and standard deviation.
 
     \b
@@ -67,15 +60,14 @@ def command(
     """
     if as_json and markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")
-    limits = {"min_accuracy": min_accuracy, "max_drop": max_drop, "max_macs": max_macs}
-    if all(limit is None for limit in limits.values()):
-        limits["max_drop"] = DEFAULT_MAX_DROP
-    constraint, limit = only_constraint(limits)
-    runs = _compare(paths, constraint, limit, SampleOptions(**options), model)
+    limits = given_limits(options)
+    if limits == type(limits)():
+        limits = replace(limits, max_drop=DEFAULT_MAX_DROP)
+    runs = _compare(paths, limits, SampleOptions(**options), model)
     groups = _groups(runs, no_group)
-    chosen = f"thresholds chosen on val: {describe_constraint(constraint, limit)}"
+    chosen = f"thresholds chosen on val: {describe_limits(limits, 'MACs')}"
     if as_json:
-        print_json(_as_json(groups, constraint, limit))
+        print_json(_as_json(groups, limits))
     elif markdown:
         click.echo(markdown_table(groups))
     else:
@@ -87,8 +79,7 @@ def command(
 
 def _compare(
     paths: Sequence[Path],
-    constraint: str,
-    limit: float,
+    limits: Limits,
     samples: SampleOptions,
     model: str | None,
 ) -> list[ComparedRun]:
@@ -100,7 +91,6 @@ def _compare(
     finished = [load_finished_run(path) for path in paths]
     check_comparable(finished)
     execution = Execution(samples.batch_size, samples.workers, resolve_device(samples.device))
-    select = partial(select_setting, constraint=constraint, limit=limit)
     loaded: dict[DataConfig, ImageData] = {}
     compared = []
     with progress_bar() as bar:
@@ -109,7 +99,7 @@ def _compare(
             data = _data(run, samples, loaded)
             source = None if run.checkpoint.spec.is_registered else factory
             try:
-                compared.append(compare_run(run, data, select, execution, source))
+                compared.append(compare_run(run, data, limits, execution, source))
             except TuningError as error:
                 raise TuningError(f"{run.name}: {error}") from error
             bar.advance(task)
@@ -187,10 +177,10 @@ def markdown_table(groups: Sequence[RunGroup]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _as_json(groups: Sequence[RunGroup], constraint: str, limit: float) -> dict[str, Any]:
+def _as_json(groups: Sequence[RunGroup], limits: Limits) -> dict[str, Any]:
     from edgeexit_runtime.schema import encode
 
-    return {"constraint": {constraint: limit}, "split": "test", "groups": encode(list(groups))}
+    return {"limits": encode(limits), "split": "test", "groups": encode(list(groups))}
 
 
 def _percent(spread: Spread | None) -> str:

@@ -10,19 +10,32 @@ from edgeexit.cli.common import format_macs
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeexit.evaluation import AdaptiveReport
+    from edgeexit.evaluation import AdaptiveReport, PathCosts
+    from edgeexit.evaluation.bootstrap import Interval
+    from edgeexit.evaluation.tuning import Judgement
 
 __all__ = ["exit_table", "format_threshold", "summary_table"]
 
 
-def exit_table(reports: Mapping[str, AdaptiveReport], title: str) -> Table:
-    """Return one row per exit; the reports, by split, are of one network at one setting."""
+def exit_table(
+    reports: Mapping[str, AdaptiveReport], title: str, costs: PathCosts | None = None
+) -> Table:
+    """Return one row per exit; the reports, by split, are of one network at one setting.
+
+    ``costs`` adds what each path costs besides its MACs.
+    """
     from rich.table import Table
 
     table = Table(title=title)
     table.add_column("exit")
-    for heading in ("threshold", "f_m", "path\n(Eq. 5)"):
+    for heading in (
+        "threshold",
+        "f_m",
+        "path\n(Eq. 5)",
+        *([f"path\n({costs.unit})"] if costs else []),
+    ):
         table.add_column(heading, justify="right")
+    paid = costs.paid(_thresholds(reports)) if costs else {}
     for split in reports:
         for heading in ("\naccuracy", "\nleaving", " accuracy\nof those"):
             table.add_column(f"{split}:{heading}", justify="right")
@@ -30,6 +43,7 @@ def exit_table(reports: Mapping[str, AdaptiveReport], title: str) -> Table:
         first = same_exit[0]
         cells = [first.name, format_threshold(first.threshold)]
         cells += [format_macs(first.macs), format_macs(first.path_macs)]
+        cells += [f"{paid[first.name]:.4g}"] if costs else []
         for exit_ in same_exit:
             cells += [f"{exit_.accuracy:.4f}", f"{exit_.share:.1%}"]
             cells.append(_optional(exit_.leaving_accuracy))
@@ -37,8 +51,13 @@ def exit_table(reports: Mapping[str, AdaptiveReport], title: str) -> Table:
     return table
 
 
-def summary_table(reports: Mapping[str, AdaptiveReport]) -> Table:
-    """Return one column per report: adaptive accuracy and Eq. 5 beside the backbone alone."""
+def summary_table(
+    reports: Mapping[str, AdaptiveReport], judgements: Mapping[str, Judgement] | None = None
+) -> Table:
+    """Return one column per report: adaptive accuracy and Eq. 5 beside the backbone alone.
+
+    ``judgements``, by split, add intervals to accuracies, and how much is lost.
+    """
     from rich.table import Table
 
     table = Table()
@@ -47,11 +66,32 @@ def summary_table(reports: Mapping[str, AdaptiveReport]) -> Table:
         table.add_column(split, justify="right")
     columns = list(reports.values())
     table.add_row("samples", *(str(report.samples) for report in columns), end_section=True)
-    table.add_row("adaptive accuracy", *(f"{report.adaptive_accuracy:.4f}" for report in columns))
+    intervals = [(judgements or {})[split].intervals if judgements else None for split in reports]
+    table.add_row(
+        "adaptive accuracy",
+        *(
+            _with_interval(report.adaptive_accuracy, found and found.adaptive_accuracy)
+            for report, found in zip(columns, intervals, strict=True)
+        ),
+    )
     table.add_row(
         "accuracy of the backbone alone",
-        *(f"{report.backbone_accuracy:.4f}" for report in columns),
+        *(
+            _with_interval(report.backbone_accuracy, found and found.backbone_accuracy)
+            for report, found in zip(columns, intervals, strict=True)
+        ),
     )
+    if judgements:
+        table.add_row(
+            "drop",
+            *(
+                _with_interval(
+                    report.backbone_accuracy - report.adaptive_accuracy,
+                    found and found.accuracy_drop,
+                )
+                for report, found in zip(columns, intervals, strict=True)
+            ),
+        )
     table.add_row(
         "ratio", *(_optional(report.accuracy_ratio) for report in columns), end_section=True
     )
@@ -69,6 +109,16 @@ def format_threshold(threshold: float | None) -> str:
         return ""
     # no softmax value is above 1
     return "never" if threshold > 1 else f"{threshold:.7g}"
+
+
+def _thresholds(reports: Mapping[str, AdaptiveReport]) -> dict[str, float]:
+    report = next(iter(reports.values()))
+    return {exit_.name: exit_.threshold for exit_ in report.exits if exit_.threshold is not None}
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    shown = f"{value:.4f}"
+    return shown if interval is None else f"{shown} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _optional(fraction: float | None) -> str:

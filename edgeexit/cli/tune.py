@@ -1,145 +1,166 @@
-"""``edgeexit tune``: the best thresholds under a constraint, chosen on val, reported on test."""
+"""``edgeexit tune``: the best thresholds within limits, chosen on val, reported on test."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeexit.cli.common import (
+    SectionedCommand,
     console,
-    import_model,
     model_option,
     print_json,
+    progress_bar,
     status_console,
 )
-from edgeexit.cli.constraints import (
-    constraint_options,
-    describe_constraint,
-    only_constraint,
-    select_setting,
-)
-from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
-from edgeexit.cli.tables import exit_table, summary_table
+from edgeexit.cli.limits import LIMITS, given_limits, limit_options
+from edgeexit.cli.samples import SampleOptions, sample_options
+from edgeexit.cli.tune_options import TuneOptions, tune_options
 
 if TYPE_CHECKING:
-    from edgeexit.evaluation import AdaptiveReport
-    from edgeexit.models import MultiExitNet
+    from edgeexit.cli.tune_report import Result
+    from edgeexit.cli.tune_subjects import Loaded
+    from edgeexit.evaluation import Front, Limits
     from edgeexit.training.checkpoint import Checkpoint
 
+SECTIONS = {
+    "Limits": LIMITS,
+    "What is tuned": ("engine_dir", "objective", "costs", "threads", "calibrate", "grid_size"),
+    "What is written": ("output", "dry_run", "front", "plot", "as_json"),
+    "Images": ("dataset", "data_dir", "download", "batch_size", "workers", "device"),
+}
 
-@click.command("tune")
-@click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
-@constraint_options
-@click.option(
-    "--grid-size",
-    type=int,
-    help="Most values tried per exit.  [default: by the number of branches, 200 for three]",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Checkpoint to write with the new thresholds; may be CKPT itself.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+@click.command("tune", cls=SectionedCommand, sections=SECTIONS)
+@tune_options
+@limit_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, the whole front included.")
 @model_option
 @sample_options
-def command(
-    path: Path,
-    min_accuracy: float | None,
-    max_drop: float | None,
-    max_macs: float | None,
-    grid_size: int | None,
-    output: Path | None,
-    as_json: bool,
-    model: str | None,
-    **options: Any,
-) -> None:
-    """Choose the thresholds that are best under one constraint, by exact search.
+def command(as_json: bool, model: str | None, **values: Any) -> None:
+    """Choose the thresholds that are best within limits; without limits, show what there is.
 
-    They are chosen on the validation images and reported on the test images beside them. Every
-    combination of the grid's values is counted, for up to three branches.
+    They are chosen on the validation images and reported on the test images beside them, with 95 %
+    bootstrap intervals. Up to three branches every combination of the grid's values is counted;
+    with more the search is a local one. An exit whose branch costs more than it saves is switched
+    off. --engine-dir tunes a bundle by its own graphs and rewrites its thresholds.
 
     \b
-    Example:
+    Examples:
       edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
+      edgeexit tune run/ckpt.pt --front front.csv --plot front.png
+      edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
     """
-    from edgeexit.training.checkpoint import load_checkpoint, save_checkpoint
+    from edgeexit.bench import check_plot_path
 
-    constraint, limit = only_constraint(
-        {"min_accuracy": min_accuracy, "max_drop": max_drop, "max_macs": max_macs}
-    )
-    samples = SampleOptions(**options)
-    checkpoint = load_checkpoint(path)
-    net = checkpoint.build(import_model(model))
-    choice = _choose(checkpoint, net, samples, constraint, limit, grid_size)
-    tuning = {
-        "dataset": samples.dataset or checkpoint.data.name,
-        "constraint": {constraint: limit},
-        "chosen_on": "val",
-        **choice.as_json(),
-    }
-    if output is not None:
-        metrics = {**checkpoint.metrics, "tuning": tuning}
-        tuned = dataclasses.replace(checkpoint, thresholds=choice.thresholds, metrics=metrics)
-        save_checkpoint(output, tuned)
-    if as_json:
-        print_json({"checkpoint": str(path), "output": output and str(output), **tuning})
-    else:
-        title = f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}"
-        out = console()
-        out.print(exit_table(choice.reports, f"{title}, thresholds chosen on val"))
-        out.print(summary_table(choice.reports))
-        out.print(
-            f"{describe_constraint(constraint, limit)}; the best of {choice.settings:,} settings"
+    limits = given_limits(values)
+    options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
+    samples = SampleOptions(**values)
+    options.check()
+    if options.plot is not None:
+        check_plot_path(options.plot)
+    _check_output(options, limits)
+    checkpoint, loaded = _load(options, samples, model)
+    result = _tune(loaded, options, limits)
+    _save(result, options, checkpoint)
+    _print(result, options, as_json)
+
+
+def _check_output(options: TuneOptions, limits: Limits) -> None:
+    if limits == type(limits)() and options.output is not None:
+        known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
+        raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
+
+
+def _load(
+    options: TuneOptions, samples: SampleOptions, model: str | None
+) -> tuple[Checkpoint | None, Loaded]:
+    from edgeexit.cli.tune_subjects import load_bundle, load_checkpoint_subject
+    from edgeexit.training.checkpoint import load_checkpoint
+
+    if options.path is None:
+        return None, load_bundle(options, samples)
+    checkpoint = load_checkpoint(options.path)
+    return checkpoint, load_checkpoint_subject(checkpoint, options, samples, model)
+
+
+def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
+    from edgeexit.cli.tune_report import Result
+    from edgeexit.evaluation.tuning import find_thresholds, judge
+
+    with progress_bar() as bar:
+        task = bar.add_task("thresholds", total=1.0)
+        front, thresholds = find_thresholds(
+            loaded.subject,
+            limits,
+            options.grid_size,
+            lambda done: bar.update(task, completed=done),
         )
-    status_console().print(
-        "nothing was written: add -o CKPT to keep these thresholds"
-        if output is None
-        else f"wrote {output}",
-        soft_wrap=True,
-    )
+    judgements = {}
+    if thresholds is not None:
+        judgements = {split: judge(loaded.subject, split, thresholds) for split in ("val", "test")}
+    return Result(loaded, limits, front, thresholds, judgements)
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Thresholds that were chosen on val, and what they give on each split."""
+def _save(result: Result, options: TuneOptions, checkpoint: Checkpoint | None) -> None:
+    from edgeexit.cli.tune_subjects import save_bundle, save_tuned
 
-    thresholds: dict[str, float]
-    settings: int  # number that it is the best of
-    reports: dict[str, AdaptiveReport]
+    _save_front(result, options)
+    if result.thresholds is None:
+        return
+    if checkpoint is not None and options.output is not None:
+        save_tuned(
+            checkpoint, options.output, result.thresholds, result.loaded, result.choice_json()
+        )
+    elif options.engine_dir is not None and not options.dry_run:
+        save_bundle(options.engine_dir, result.thresholds)
 
-    def as_json(self) -> dict[str, Any]:
-        from edgeexit_runtime.schema import encode
 
-        return {"thresholds": self.thresholds, "settings": self.settings, **encode(self.reports)}
+def _save_front(result: Result, options: TuneOptions) -> None:
+    from edgeexit.evaluation.front_file import write_front
+
+    front: Front = result.front
+    if options.front is not None:
+        write_front(options.front, front, result.points())
+        status_console().print(f"wrote {options.front}: {len(front)} settings", soft_wrap=True)
+    if options.plot is not None:
+        from edgeexit.figures.tuned import write_tuned
+
+        write_tuned(
+            options.plot,
+            front,
+            result.points(),
+            result.thresholds,
+            result.loaded.subject.test,
+            result.loaded.title,
+        )
+        status_console().print(f"wrote {options.plot}", soft_wrap=True)
 
 
-def _choose(
-    checkpoint: Checkpoint,
-    net: MultiExitNet,
-    samples: SampleOptions,
-    constraint: str,
-    limit: float,
-    grid_size: int | None,
-) -> _Choice:
-    from edgeexit.cost import network_cost
-    from edgeexit.evaluation import confidence_grids, evaluate_adaptive, search_thresholds
+def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
+    from edgeexit.cli.tune_report import print_result
 
-    data = load_samples(checkpoint, samples)
-    cost = network_cost(net)
-    predictions = {"val": predict_split(net, data, "val", samples)}
-    path_macs = {exit_.name: exit_.path_macs for exit_ in cost.exits}
-    grids = confidence_grids(predictions["val"], grid_size)
-    result = search_thresholds(predictions["val"], path_macs, grids)
-    thresholds = select_setting(result, constraint, limit).thresholds
-    predictions["test"] = predict_split(net, data, "test", samples)
-    reports = {
-        split: evaluate_adaptive(answers, thresholds, cost)
-        for split, answers in predictions.items()
-    }
-    return _Choice(thresholds, result.correct.size, reports)
+    if as_json:
+        about = {
+            name: str(path)
+            for name in ("path", "engine_dir", "output")
+            if (path := getattr(options, name))
+        }
+        print_json({**about, **result.choice_json(), "front": result.front_json()})
+    else:
+        print_result(console(), result)
+    status = status_console()
+    if options.engine_dir is not None and result.thresholds is not None:
+        where = (
+            "nothing was written: a dry run"
+            if options.dry_run
+            else (f"wrote these thresholds into {options.engine_dir}")
+        )
+    elif options.output is not None:
+        where = f"wrote {options.output}"
+    elif result.thresholds is None:
+        where = "nothing was chosen: add a limit such as --max-drop 0.01"
+    else:
+        where = "nothing was written: add -o CKPT to keep these thresholds"
+    status.print(where, soft_wrap=True)

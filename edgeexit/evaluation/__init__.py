@@ -7,33 +7,25 @@ from edgeexit.evaluation.adaptive import (
     leaving_exits,
 )
 from edgeexit.evaluation.bundle_predictions import predict_bundle
+from edgeexit.evaluation.front import Front, Setting
+from edgeexit.evaluation.grids import confidence_grids
+from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions, predict
-from edgeexit.evaluation.selection import (
-    cheapest_with_accuracy,
-    cheapest_within_drop,
-    most_accurate_within_macs,
-    pareto_front,
-)
-from edgeexit.evaluation.thresholds import (
-    SearchResult,
-    Setting,
-    confidence_grids,
-    search_thresholds,
-)
+from edgeexit.evaluation.selection import Limits, best_setting
+from edgeexit.evaluation.thresholds import search_thresholds
 
 __all__ = [
     "AdaptiveReport",
     "ExitPredictions",
     "ExitReport",
-    "SearchResult",
+    "Front",
+    "Limits",
+    "PathCosts",
     "Setting",
-    "cheapest_with_accuracy",
-    "cheapest_within_drop",
+    "best_setting",
     "confidence_grids",
     "evaluate_adaptive",
     "leaving_exits",
-    "most_accurate_within_macs",
-    "pareto_front",
     "predict",
     "predict_bundle",
     "search_thresholds",

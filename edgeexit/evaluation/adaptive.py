@@ -9,7 +9,8 @@ import numpy as np
 from edgeexit_runtime.gate import check_thresholds
 from numpy.typing import NDArray
 
-from edgeexit.cost import ExitCost, NetworkCost, average_macs
+from edgeexit.cost import ExitCost, ExitCosts, average_macs
+from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 
 __all__ = ["AdaptiveReport", "ExitReport", "evaluate_adaptive", "leaving_exits"]
@@ -26,7 +27,8 @@ class ExitReport:
         share: r_m, samples that leave here over all samples.
         leaving_accuracy: over the samples that leave here; None where nobody does.
         macs: f_m of Tables II and III.
-        path_macs: what each sample that leaves here has paid, the bracket of Eq. 5.
+        path_macs: what each sample that leaves here has paid: the bracket of Eq. 5, without the
+            branches of exits that are switched off.
     """
 
     name: str
@@ -85,7 +87,7 @@ def leaving_exits(
 
 
 def evaluate_adaptive(
-    predictions: ExitPredictions, thresholds: Mapping[str, float], cost: NetworkCost
+    predictions: ExitPredictions, thresholds: Mapping[str, float], cost: ExitCosts
 ) -> AdaptiveReport:
     """Report what the network gives when samples leave by ``thresholds``.
 
@@ -102,8 +104,9 @@ def evaluate_adaptive(
     if names != predictions.exit_names:
         raise ValueError(f"predictions of exits {predictions.exit_names}, costs of {names}")
     left_at = leaving_exits(predictions, thresholds)
+    paid = PathCosts.in_macs(cost.exits).paid(thresholds)
     exits = tuple(
-        _exit_report(exit_, thresholds.get(exit_.name), correct, left_at == index)
+        _exit_report(exit_, thresholds.get(exit_.name), paid, correct, left_at == index)
         for index, (exit_, correct) in enumerate(zip(cost.exits, predictions.correct, strict=True))
     )
     samples = len(left_at)
@@ -111,7 +114,7 @@ def evaluate_adaptive(
     backbone_right = int(np.count_nonzero(predictions.correct[-1]))
     average = average_macs(
         {exit_.name: exit_.share for exit_ in exits},
-        {exit_.name: exit_.path_macs for exit_ in cost.exits},
+        {exit_.name: exit_.path_macs for exit_ in exits},
     )
     return AdaptiveReport(
         exits=exits,
@@ -128,6 +131,7 @@ def evaluate_adaptive(
 def _exit_report(
     cost: ExitCost,
     threshold: float | None,
+    paid_macs: Mapping[str, float],
     correct: NDArray[np.bool_],  # (N,)
     leaves: NDArray[np.bool_],  # (N,)
 ) -> ExitReport:
@@ -139,5 +143,5 @@ def _exit_report(
         share=leaving / len(leaves),
         leaving_accuracy=float(correct[leaves].mean()) if leaving else None,
         macs=cost.macs,
-        path_macs=cost.path_macs,
+        path_macs=round(paid_macs[cost.name]),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit.evaluation.adaptive import leaving_exits
+from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 
 __all__ = ["CONFIDENCE_LEVEL", "RESAMPLES", "Interval", "ReportIntervals", "bootstrap_intervals"]
@@ -52,7 +53,7 @@ class ReportIntervals:
 def bootstrap_intervals(
     predictions: ExitPredictions,
     thresholds: Mapping[str, float],
-    path_costs: Mapping[str, float],
+    costs: PathCosts,
     seed: int = 0,
 ) -> ReportIntervals:
     """Return the intervals of what :func:`edgeexit.evaluation.evaluate_adaptive` reports.
@@ -63,7 +64,7 @@ def bootstrap_intervals(
     Args:
         predictions: of every exit for every sample.
         thresholds: gamma of every exit but ``final``.
-        path_costs: what a sample that leaves at each exit has paid, by the exit's name.
+        costs: what a sample that leaves at each exit has paid.
         seed: of the resampling.
 
     Raises:
@@ -77,12 +78,12 @@ def bootstrap_intervals(
     drawn = np.random.default_rng(seed).multinomial(samples, counts / samples, RESAMPLES)
     shares = drawn / samples  # (RESAMPLES, kinds present)
     is_right, backbone_right = present // 2 % 2, present % 2
-    costs = np.array([path_costs[name] for name in predictions.exit_names], np.float64)
+    paid = np.array([*costs.paid(thresholds).values()])
     return ReportIntervals(
         adaptive_accuracy=_interval(shares @ is_right),
         backbone_accuracy=_interval(shares @ backbone_right),
         accuracy_drop=_interval(shares @ (backbone_right - is_right)),
-        average_cost=_interval(shares @ costs[present // 4]),
+        average_cost=_interval(shares @ paid[present // 4]),
     )
 
 

@@ -8,21 +8,26 @@ On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, Sect
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.data.splits import stratified_split
+from edgeexit.evaluation.predictions import ExitPredictions, predict
 from edgeexit.models.mode import evaluating
+from edgeexit.models.multi_exit import MultiExitNet
 
 __all__ = [
     "BINS",
     "MAX_TEMPERATURE",
     "MIN_TEMPERATURE",
+    "Calibration",
+    "calibrate",
     "collect_logits",
     "expected_calibration_error",
     "fit_temperature",
@@ -110,3 +115,57 @@ def collect_logits(
             if progress is not None:
                 progress(sum(map(len, targets)))
     return {name: torch.cat([b[name] for b in batches]) for name in batches[0]}, torch.cat(targets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Temperatures that were fitted on one half of a split, and the other half at them.
+
+    Attributes:
+        temperatures: by the exit's name.
+        fitted_on: number of samples that they were fitted on.
+        error_before, error_after: expected calibration errors on the other half, by exit.
+        predictions: of the other half, calibrated: what thresholds are chosen on.
+    """
+
+    temperatures: dict[str, float]
+    fitted_on: int
+    error_before: dict[str, float]
+    error_after: dict[str, float]
+    predictions: ExitPredictions
+
+
+def calibrate(
+    net: MultiExitNet,
+    dataset: Dataset[Any],
+    before: ExitPredictions,
+    *,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+) -> Calibration:
+    """Fit a temperature per exit on half of ``dataset``, every class shared out alike.
+
+    The logits of that half are held in memory, N/2 x K x 4 bytes for each exit.
+
+    Args:
+        net: the network, which gets the temperatures.
+        dataset: samples that the network was not trained on.
+        before: what it answers to all of them without temperatures.
+        batch_size, device, workers: see :func:`edgeexit.evaluation.predict`.
+
+    Raises:
+        DataError: too few samples to share out.
+    """
+    fitting, judging = stratified_split(before.targets, (0.5, 0.5), "calibration")
+    how: dict[str, Any] = {"batch_size": batch_size, "device": device, "workers": workers}
+    logits, targets = collect_logits(net, Subset(dataset, fitting.tolist()), **how)
+    net.temperatures = {name: fit_temperature(of_exit, targets) for name, of_exit in logits.items()}
+    after = predict(net, Subset(dataset, judging.tolist()), **how)
+    return Calibration(
+        dict(net.temperatures),
+        len(fitting),
+        expected_calibration_error(before.take(judging)),
+        expected_calibration_error(after),
+        after,
+    )

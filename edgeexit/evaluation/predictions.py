@@ -47,6 +47,15 @@ class ExitPredictions:
         """(M, N) bool: whether the exit's label is the true one."""
         return np.equal(self.labels, self.targets)
 
+    def take(self, samples: NDArray[np.int64]) -> ExitPredictions:
+        """Return the predictions of some samples, by index (n,)."""
+        return ExitPredictions(
+            self.exit_names,
+            self.confidences[:, samples],
+            self.labels[:, samples],
+            self.targets[samples],
+        )
+
 
 def predict(
     net: nn.Module,

@@ -1,114 +1,88 @@
-"""The best setting of the thresholds under a constraint, and the front of all that are best.
-
-Settings that are equally good by what a function asks for are told apart the same way everywhere:
-lower cost (or higher accuracy) first, then the highest threshold of the first exit, of the second,
-and so on, since a higher threshold is the more careful one on samples not seen yet.
-"""
+"""The best setting of the thresholds within limits, chosen on the front."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation.thresholds import SearchResult, Setting
+from edgeexit.evaluation.front import Front, Setting, describe_setting
 
-__all__ = [
-    "cheapest_with_accuracy",
-    "cheapest_within_drop",
-    "most_accurate_within_macs",
-    "pareto_front",
-]
+__all__ = ["Limits", "best_setting"]
 
 
-def cheapest_with_accuracy(result: SearchResult, min_accuracy: float) -> Setting:
-    """Return the setting of the lowest average cost with at least ``min_accuracy``, 0 to 1.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the thresholds have to keep to; None is no limit.
 
-    Ties: higher accuracy, then higher thresholds.
+    Attributes:
+        min_accuracy: fraction from 0 to 1.
+        max_drop: in accuracy against the backbone alone, as a fraction of all samples.
+        max_cost: average cost (Eq. 5) of a sample, in the unit of the costs.
+        max_path_cost: of the dearest path that a sample may take, in the same unit; it is the
+            search itself that keeps to it.
+    """
+
+    min_accuracy: float | None = None
+    max_drop: float | None = None
+    max_cost: float | None = None
+    max_path_cost: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_drop is not None and not self.max_drop >= 0:
+            raise TuningError(f"expected a drop in accuracy of 0 to 1, got {self.max_drop}")
+
+    @property
+    def asks_for_accuracy(self) -> bool:
+        """Whether the lowest cost is wanted, not the highest accuracy."""
+        return self.min_accuracy is not None or self.max_drop is not None
+
+
+def best_setting(front: Front, limits: Limits) -> Setting:
+    """Return the best setting within ``limits``.
+
+    That is the one of the lowest average cost where an accuracy is asked for, else the most
+    accurate one. Settings that are equal in both are told apart the same way everywhere where the
+    search was exact: the highest threshold of the first exit, of the second, and so on, since a
+    higher threshold is the more careful one on samples not seen yet.
 
     Raises:
-        TuningError: no setting is as accurate; the message gives the most accurate.
+        TuningError: no setting keeps to the limits; the message gives the nearest.
     """
-    needed = int(np.searchsorted(_fractions(result.samples), min_accuracy))
-    return _cheapest(result, needed, f"an accuracy of {min_accuracy:.4f}")
+    needed = _needed(front, limits)
+    affordable = _affordable(front, limits)
+    accurate = int(np.searchsorted(front.correct, needed))  # the first that is accurate enough
+    cheap = int(np.searchsorted(front.cost, affordable, side="right")) - 1  # the last affordable
+    if accurate == len(front):
+        raise _not_accurate(front, limits)
+    if cheap < 0:
+        raise _not_cheap(front, limits)
+    if accurate > cheap:
+        raise _not_both(front, accurate, cheap)
+    return front.setting(accurate if limits.asks_for_accuracy else cheap)
 
 
-def cheapest_within_drop(result: SearchResult, max_drop: float) -> Setting:
-    """Return the setting of the lowest average cost that loses at most ``max_drop`` accuracy.
-
-    The drop is a fraction of all samples, against the backbone alone. Ties: higher accuracy, then
-    higher thresholds.
-
-    Raises:
-        TuningError: a negative drop, or no setting within it; the message gives the nearest.
-    """
-    if not max_drop >= 0:
-        raise TuningError(f"expected a drop in accuracy of 0 to 1, got {max_drop}")
-    lost = int(np.searchsorted(_fractions(result.samples), max_drop, side="right")) - 1
-    backbone = result.backbone_correct / result.samples
-    asked = f"the backbone's accuracy of {backbone:.4f} within {max_drop:.4f}"
-    return _cheapest(result, result.backbone_correct - lost, asked)
+def _needed(front: Front, limits: Limits) -> int:
+    """Return how many samples have to be right."""
+    needed = 0
+    if limits.min_accuracy is not None:
+        needed = int(np.searchsorted(_fractions(front.samples), limits.min_accuracy))
+    if limits.max_drop is not None:
+        fractions = _fractions(front.samples)
+        lost = int(np.searchsorted(fractions, limits.max_drop, side="right")) - 1
+        needed = max(needed, front.backbone_correct - lost)
+    return needed
 
 
-def most_accurate_within_macs(result: SearchResult, max_macs: float) -> Setting:
-    """Return the most accurate setting whose average cost (Eq. 5) is at most ``max_macs``.
-
-    Ties: lower cost, then higher thresholds.
-
-    Raises:
-        TuningError: every setting costs more; the message gives the cheapest.
-    """
-    correct, cost = result.correct.ravel(), result.cost.ravel()
-    allowed = np.flatnonzero(cost <= math.floor(Fraction(max_macs) * result.samples))
-    if not len(allowed):
-        lowest = math.ceil(Fraction(int(cost.min()), result.samples))
-        nearest = _describe(result.setting(_last(cost == cost.min())))
-        raise TuningError(
-            f"no thresholds keep the average cost within {max_macs:,.0f} MACs: the lowest is "
-            f"{nearest}; allow {lowest:,} or more"
-        )
-    allowed = allowed[correct[allowed] == correct[allowed].max()]
-    allowed = allowed[cost[allowed] == cost[allowed].min()]
-    return result.setting(int(allowed[-1]))
-
-
-def pareto_front(result: SearchResult) -> tuple[Setting, ...]:
-    """Return the settings that no other beats, from the cheapest to the most accurate.
-
-    Each is the cheapest of its accuracy, and every more accurate one costs more. Ties: higher
-    thresholds.
-    """
-    correct, cost = result.correct.ravel(), result.cost.ravel()
-    unreached = np.iinfo(np.int64).max
-    lowest = np.full(result.samples + 2, unreached)  # by number correct; one more than there is
-    np.minimum.at(lowest, correct, cost)
-    lowest_above = np.minimum.accumulate(lowest[::-1])[::-1][1:]
-    on_front = lowest[:-1] < lowest_above
-    members = np.flatnonzero(on_front[correct] & (cost == lowest[correct]))
-    chosen = np.full(result.samples + 1, -1)
-    np.maximum.at(chosen, correct[members], members)
-    return tuple(result.setting(int(index)) for index in chosen[chosen >= 0])
-
-
-def _cheapest(result: SearchResult, needed: int, asked: str) -> Setting:
-    correct, cost = result.correct.ravel(), result.cost.ravel()
-    allowed = np.flatnonzero(correct >= needed)
-    if not len(allowed):
-        highest = int(correct.max())
-        cheapest = cost[correct == highest].min()
-        nearest = _describe(result.setting(_last((correct == highest) & (cost == cheapest))))
-        reachable = highest * 10_000 // result.samples / 10_000  # rounded down: it can be reached
-        raise TuningError(
-            f"no thresholds reach {asked} on these {result.samples} samples: the nearest is "
-            f"{nearest}; ask for {reachable:.4f} or less"
-        )
-    allowed = allowed[cost[allowed] == cost[allowed].min()]
-    allowed = allowed[correct[allowed] == correct[allowed].max()]
-    return result.setting(int(allowed[-1]))
+def _affordable(front: Front, limits: Limits) -> int:
+    """Return what all samples together may cost, in steps."""
+    if limits.max_cost is None:
+        return int(front.cost[-1])
+    return math.floor(Fraction(limits.max_cost) * front.costs.steps * front.samples)
 
 
 def _fractions(samples: int) -> NDArray[np.float64]:
@@ -116,16 +90,44 @@ def _fractions(samples: int) -> NDArray[np.float64]:
     return np.arange(samples + 1) / samples
 
 
-def _last(members: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(members)[-1])
+def _not_accurate(front: Front, limits: Limits) -> TuningError:
+    asked = []
+    if limits.min_accuracy is not None:
+        asked.append(f"an accuracy of {limits.min_accuracy:.4f}")
+    if limits.max_drop is not None:
+        backbone = front.backbone_correct / front.samples
+        asked.append(f"the backbone's accuracy of {backbone:.4f} within {limits.max_drop:.4f}")
+    reachable = int(front.correct[-1]) * 10_000 // front.samples / 10_000  # rounded down
+    return TuningError(
+        f"no thresholds reach {' and '.join(asked)} on these {front.samples} samples: the nearest "
+        f"is {_describe(front, -1)}; ask for {reachable:.4f} or less"
+    )
 
 
-def _describe(setting: Setting) -> str:
-    thresholds = ", ".join(
-        f"{name} {'never' if value == NEVER else value}"
-        for name, value in setting.thresholds.items()
+def _not_cheap(front: Front, limits: Limits) -> TuningError:
+    unit = front.costs.unit
+    lowest = Fraction(int(front.cost[0]), front.samples * front.costs.steps)
+    allow = f"{math.ceil(lowest):,}" if front.costs.steps == 1 else f"{_rounded_up(lowest):g}"
+    limit = f"{limits.max_cost:,.0f}" if front.costs.steps == 1 else f"{limits.max_cost:g}"
+    return TuningError(
+        f"no thresholds keep the average cost within {limit} {unit}: the lowest is "
+        f"{_describe(front, 0)}; allow {allow} or more"
     )
-    return (
-        f"accuracy {setting.accuracy:.4f} at {setting.average_macs:,.0f} MACs on average "
-        f"({thresholds or 'no branches'})"
+
+
+def _not_both(front: Front, accurate: int, cheap: int) -> TuningError:
+    return TuningError(
+        "no thresholds are as accurate as asked for within the average cost: the cheapest that "
+        f"are accurate enough have {_describe(front, accurate)}, the most accurate that are cheap "
+        f"enough {_describe(front, cheap)}; give up some of one"
     )
+
+
+def _rounded_up(value: Fraction) -> float:
+    """Round up to six digits, as many as are printed."""
+    scale = Fraction(10) ** (5 - math.floor(math.log10(value)))
+    return float(math.ceil(value * scale) / scale)
+
+
+def _describe(front: Front, index: int) -> str:
+    return describe_setting(front.setting(index), front.costs.unit)

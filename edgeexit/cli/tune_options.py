@@ -1,0 +1,121 @@
+"""The options of ``edgeexit tune`` besides those that it shares, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["TuneOptions", "tune_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MACS, LATENCY = "macs", "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """Values of :func:`tune_options`."""
+
+    path: Path | None
+    engine_dir: Path | None
+    objective: str | None
+    costs: Path | None
+    threads: int | None
+    calibrate: bool
+    grid_size: int | None
+    front: Path | None
+    plot: Path | None
+    output: Path | None
+    dry_run: bool
+
+    def check(self) -> None:
+        """Raise :class:`click.UsageError` where two of them do not go together."""
+        if (self.path is None) == (self.engine_dir is None):
+            got = "none" if self.path is None else "both"
+            raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
+        if self.objective is not None and self.costs is not None:
+            raise click.UsageError(
+                "--costs says what is counted and --objective too: give one of them"
+            )
+        if self.engine_dir is None:
+            self._check_checkpoint()
+        else:
+            self._check_bundle()
+
+    def _check_checkpoint(self) -> None:
+        if self.objective == LATENCY:
+            raise click.UsageError(
+                "a checkpoint has no latency: export it and give --engine-dir, or --costs with "
+                "what 'edgeexit bench --json' wrote"
+            )
+        if self.dry_run or self.threads is not None:
+            raise click.UsageError("--dry-run and --threads go with --engine-dir")
+
+    def _check_bundle(self) -> None:
+        if self.calibrate:
+            raise click.UsageError(
+                "temperatures are part of a bundle's graphs: calibrate the checkpoint and export it"
+            )
+        if self.output is not None:
+            raise click.UsageError(
+                "--engine-dir writes the thresholds into the bundle itself: leave -o out"
+            )
+        if self.threads is not None and self.objective != LATENCY:
+            raise click.UsageError("--threads goes with --objective latency")
+
+
+def tune_options(command: Command) -> Command:
+    """Add everything but limits, samples and the model."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    options = (
+        click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
+        click.option(
+            "--engine-dir",
+            type=click.Path(path_type=Path),
+            help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
+        ),
+        click.option(
+            "--objective",
+            type=click.Choice([MACS, LATENCY]),
+            help="What is kept low: Eq. 5 in MACs, or milliseconds that the bundle takes here, "
+            "measured first.  [default: macs]",
+        ),
+        click.option(
+            "--costs",
+            type=file,
+            help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
+            'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            help="Threads per graph where latency is measured.  [default: the backend's choice]",
+        ),
+        click.option(
+            "--calibrate",
+            is_flag=True,
+            help="Fit a temperature per exit first, on half of the validation images.",
+        ),
+        click.option(
+            "--grid-size",
+            type=int,
+            help="Most values tried per exit.  [default: 10,000 for one branch, 2,000 for two, "
+            "else 200]",
+        ),
+        click.option("--front", type=file, help="Write the whole front to this CSV file."),
+        click.option("--plot", type=file, help="Draw the front: .png, .pdf or .svg."),
+        click.option(
+            "-o",
+            "--output",
+            type=file,
+            help="Checkpoint to write with the new thresholds; may be CKPT itself.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Leave the bundle as it is."),
+    )
+    for option in reversed(options):  # the first is to stand first in the help
+        command = option(command)
+    return command

@@ -1,0 +1,187 @@
+"""What ``edgeexit tune`` found, as tables and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from edgeexit.cli.common import format_cost
+from edgeexit.cli.limits import describe_limits
+from edgeexit.cli.tables import exit_table, format_threshold, summary_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeexit.cli.tune_subjects import Loaded
+    from edgeexit.evaluation import Front, Limits
+    from edgeexit.evaluation.front_file import FrontPoint
+    from edgeexit.evaluation.tuning import Judgement
+
+__all__ = ["Result", "print_result"]
+
+SHOWN = 15  # settings of the front
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The front, and what was chosen on it.
+
+    Attributes:
+        loaded: what was tuned.
+        limits: what the thresholds had to keep to.
+        front: the settings that no other beats on val.
+        thresholds: None where no limit was given.
+        judgements: of these thresholds, by split.
+    """
+
+    loaded: Loaded
+    limits: Limits
+    front: Front
+    thresholds: dict[str, float] | None
+    judgements: dict[str, Judgement]
+
+    def points(self) -> list[FrontPoint]:
+        """Return the front beside what its settings give on test."""
+        return _points(self)
+
+    def choice_json(self) -> dict[str, Any]:
+        """Return all but the front."""
+        from edgeexit_runtime.schema import encode
+
+        costs, calibration = self.loaded.subject.costs, self.loaded.calibration
+        value: dict[str, Any] = {
+            "dataset": self.loaded.dataset,
+            "limits": encode(self.limits),
+            "objective": {
+                "unit": costs.unit,
+                "source": self.loaded.source,
+                "paths": {n: costs.in_unit(p) for n, p in zip(costs.exit_names, costs.paths)},
+                "branches": {n: costs.in_unit(b) for n, b in zip(costs.exit_names, costs.branches)},
+                "baseline": None if costs.baseline is None else costs.in_unit(costs.baseline),
+            },
+            "chosen_on": "val",
+            "thresholds": self.thresholds,
+            "settings": self.front.settings,
+            "exact": self.front.exact,
+        }
+        for split, judgement in self.judgements.items():
+            value[split] = encode(judgement.report)
+            value.setdefault("average_cost", {})[split] = judgement.average_cost
+            value.setdefault("intervals", {})[split] = encode(judgement.intervals)
+        if calibration is not None:
+            value["calibration"] = {
+                "temperatures": calibration.temperatures,
+                "fitted_on": calibration.fitted_on,
+                "expected_calibration_error_before": calibration.error_before,
+                "expected_calibration_error_after": calibration.error_after,
+            }
+        return value
+
+    def front_json(self) -> list[dict[str, Any]]:
+        """Return every setting of the front, on val and on test."""
+        return [
+            {
+                "thresholds": point.val.thresholds,
+                **{
+                    split: {"accuracy": s.accuracy, "average_cost": s.average_cost}
+                    for split, s in (("val", point.val), ("test", point.test))
+                },
+            }
+            for point in self.points()
+        ]
+
+
+@lru_cache(maxsize=1)  # a picture, a file and JSON may all want them
+def _points(result: Result) -> list[FrontPoint]:
+    from edgeexit.evaluation.front_file import front_points
+
+    return front_points(result.front, result.loaded.subject.test)
+
+
+def print_result(out: Console, result: Result) -> None:
+    """Print the calibration, the choice or else the front, and how it was found."""
+    front, loaded = result.front, result.loaded
+    costs = loaded.subject.costs
+    if loaded.calibration is not None:
+        out.print(_calibration_table(result))
+    if result.thresholds is None:
+        out.print(_front_table(result))
+        return
+    reports = {split: judgement.report for split, judgement in result.judgements.items()}
+    extra = None if costs.unit == "MACs" else costs
+    out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))
+    table = summary_table(reports, result.judgements)
+    if extra is not None:
+        _add_costs(table, result)
+    out.print(table)
+    how = "the best of" if front.exact else "the best found, by local search, counting"
+    out.print(
+        f"{describe_limits(result.limits, costs.unit)}; {how} {front.settings:,} settings, by "
+        f"{costs.unit} of {loaded.source}"
+    )
+
+
+def _add_costs(table: Table, result: Result) -> None:
+    """Add average, baseline and ratio in the unit that was kept low."""
+    costs, judgements = result.loaded.subject.costs, result.judgements.values()
+    table.add_section()
+    table.add_row(
+        f"average {costs.unit}",
+        *(
+            f"{j.average_cost:.4g} [{j.intervals.average_cost.low:.4g}, "
+            f"{j.intervals.average_cost.high:.4g}]"
+            for j in judgements
+        ),
+    )
+    if costs.baseline is not None:
+        baseline = costs.in_unit(costs.baseline)
+        table.add_row(
+            f"{costs.unit} of the backbone alone", *(f"{baseline:.4g}" for _ in judgements)
+        )
+        table.add_row("ratio", *(f"{j.average_cost / baseline:.4f}" for j in judgements))
+
+
+def _calibration_table(result: Result) -> Table:
+    from rich.table import Table
+
+    calibration = result.loaded.calibration
+    assert calibration is not None
+    judged = len(calibration.predictions.targets)
+    table = Table(
+        title=f"temperatures, fitted on {calibration.fitted_on} images of val\n"
+        f"expected calibration error on the other {judged}"
+    )
+    for heading in ("exit", "temperature", "before", "after"):
+        table.add_column(heading, justify="left" if heading == "exit" else "right")
+    for name, temperature in calibration.temperatures.items():
+        before, after = calibration.error_before[name], calibration.error_after[name]
+        table.add_row(name, f"{temperature:.4f}", f"{before:.4f}", f"{after:.4f}")
+    return table
+
+
+def _front_table(result: Result) -> Table:
+    from rich.table import Table
+
+    from edgeexit.evaluation.front_file import spread_points
+
+    front, points = result.front, result.points()
+    costs = front.costs
+    chosen = spread_points(front, SHOWN)
+    table = Table(
+        title=f"{result.loaded.title}: accuracy against average {costs.unit}, {len(chosen)} of the "
+        f"{len(front)} settings on the front"
+    )
+    for name in costs.exit_names[:-1]:
+        table.add_column(f"{name}\nthreshold", justify="right")
+    for split in ("val", "test"):
+        table.add_column(f"{split}:\naccuracy", justify="right")
+        table.add_column(f"\naverage {costs.unit}", justify="right")
+    for place in chosen:
+        point = points[place]
+        cells = [format_threshold(value) for value in point.val.thresholds.values()]
+        for setting in (point.val, point.test):
+            cells += [f"{setting.accuracy:.4f}", format_cost(setting.average_cost, costs.unit)]
+        table.add_row(*cells)
+    return table

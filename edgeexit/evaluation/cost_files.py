@@ -1,0 +1,106 @@
+"""Costs of exit paths that were measured, from a file.
+
+Two kinds are read: what ``edgeexit bench --json`` writes, whose medians count, and a JSON object of
+the user's own, in any unit::
+
+    {"unit": "mJ",
+     "paths": {"exit1": 1.2, "exit2": 2.5, "final": 4.1},
+     "branches": {"exit1": 0.4, "exit2": 0.3},
+     "baseline": 3.2}
+
+``paths`` has what a sample pays that leaves at each exit, all branches before it run; ``branches``,
+which may be left out, what each branch is of it, saved where its exit is switched off; ``baseline``,
+which may be left out too, is the plain backbone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.schema import SchemaError, decode
+
+from edgeexit.bench.report import BenchReport, load_report
+from edgeexit.errors import DataError
+from edgeexit.evaluation.path_costs import PathCosts
+
+__all__ = ["costs_of_report", "load_costs"]
+
+MAX_BYTES = 2**28  # a benchmark's raw times may be many
+
+
+@dataclass(frozen=True, slots=True)
+class _CostFile:
+    unit: str
+    paths: dict[str, float]
+    branches: dict[str, float] = field(default_factory=dict)
+    baseline: float | None = None
+
+
+def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
+    """Read the costs of the exits of a network.
+
+    Args:
+        file: of one of the two kinds above.
+        exit_names: of the network, in order.
+
+    Raises:
+        DataError: the file is missing or of neither kind, or has other exits.
+    """
+    value = _read(file)
+    if isinstance(value, dict) and "schema_version" in value:
+        costs = costs_of_report(load_report(file))
+    else:
+        costs = _own(file, value)
+    if sorted(costs.exit_names) != sorted(exit_names):
+        raise DataError(
+            f"{file}: expected the costs of {', '.join(exit_names)}, got those of "
+            f"{', '.join(costs.exit_names)}; measure the network that is tuned"
+        )
+    if costs.exit_names != exit_names:
+        raise DataError(
+            f"{file}: expected the exits in the order {', '.join(exit_names)}, got "
+            f"{', '.join(costs.exit_names)}"
+        )
+    return costs
+
+
+def costs_of_report(report: BenchReport) -> PathCosts:
+    """Return the medians of a benchmark's paths and branches, in milliseconds."""
+    return PathCosts.measured(
+        {path.name: path.latency.p50_ms for path in report.paths},
+        {part.name: part.latency.p50_ms for part in report.parts if part.kind == "branch"},
+        report.baseline.latency.p50_ms,
+        "ms",
+    )
+
+
+def _own(file: Path, value: Any) -> PathCosts:
+    try:
+        content = decode(_CostFile, value)
+        if not content.paths:
+            raise SchemaError("paths: expected one cost per exit, got none")
+    except SchemaError as error:
+        raise DataError(
+            f"{file}: neither a report of 'edgeexit bench --json' nor costs such as "
+            f'{{"unit": "mJ", "paths": {{"exit1": 1.2, "final": 4.1}}}} ({error})'
+        ) from error
+    try:
+        return PathCosts.measured(content.paths, content.branches, content.baseline, content.unit)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no file of costs")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be read ({error.strerror}); expected a JSON file"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: not valid JSON ({error})") from error

@@ -1,0 +1,65 @@
+"""The front on validation samples beside what the same settings give on test samples."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeexit.evaluation.adaptive import leaving_exits
+from edgeexit.evaluation.front import Front, Setting
+from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.files import replace_file
+
+__all__ = ["FrontPoint", "front_points", "spread_points", "write_front"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A setting as it was chosen on ``val``, and what it gives on ``test``."""
+
+    val: Setting
+    test: Setting
+
+
+def front_points(front: Front, test: ExitPredictions) -> list[FrontPoint]:
+    """Judge every setting of the front on other samples."""
+    samples = np.arange(len(test.targets))
+    points = []
+    for setting in front:
+        left_at = leaving_exits(test, setting.thresholds)
+        paid = np.array([*front.costs.paid(setting.thresholds).values()])
+        accuracy = float(test.correct[left_at, samples].mean())
+        judged = Setting(setting.thresholds, accuracy, float(paid[left_at].mean()))
+        points.append(FrontPoint(setting, judged))
+    return points
+
+
+def spread_points(front: Front, count: int) -> list[int]:
+    """Return up to ``count`` of the front's places, evenly over its cost, the ends among them."""
+    wanted = np.linspace(front.cost[0], front.cost[-1], count)
+    nearest = np.abs(front.cost[:, None] - wanted).argmin(axis=0)
+    return [int(place) for place in np.unique(nearest)]
+
+
+def write_front(path: Path, front: Front, points: Sequence[FrontPoint]) -> None:
+    """Write one line of CSV per setting, from the cheapest to the most accurate, atomically.
+
+    A threshold of 2 is an exit that is switched off.
+    """
+    unit = front.costs.unit.lower()
+    names = front.costs.exit_names[:-1]
+    columns = [f"{name}_threshold" for name in names]
+    for split in ("val", "test"):
+        columns += [f"{split}_accuracy", f"{split}_average_{unit}"]
+    with replace_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for point in points:
+            row: list[float] = [point.val.thresholds[name] for name in names]
+            for setting in (point.val, point.test):
+                row += [setting.accuracy, setting.average_cost]
+            writer.writerow(row)

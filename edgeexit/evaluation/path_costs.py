@@ -1,0 +1,135 @@
+"""What a sample pays that leaves at each exit, in MACs or in anything that was measured.
+
+Eq. 5 adds up multiply-accumulates, but it holds for any cost that stages and branches have one by
+one: milliseconds, millijoules. Costs are kept as whole numbers of small steps, so that sums over
+samples are exact and settings that cost the same are seen to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from edgeexit_runtime.gate import NEVER
+
+from edgeexit.cost import ExitCost
+from edgeexit.errors import DataError
+
+__all__ = ["MACS", "PathCosts"]
+
+MACS = "MACs"
+RESOLUTION = 8  # at least this many digits of the largest measured cost are kept
+
+
+@dataclass(frozen=True, slots=True)
+class PathCosts:
+    """Cost of every exit path of a network, per sample.
+
+    Attributes:
+        exit_names: M names in order, ``final`` last.
+        paths: of each exit, the bracket of Eq. 5: all stages and branches up to here, in steps.
+        branches: the part of it that is the exit's own branch, which is not paid by anybody
+            while the exit is switched off, in steps.
+        baseline: of the plain backbone alone, in steps; None where it is not known.
+        unit: what is counted, :data:`MACS` or for example ``ms``.
+        steps: so many steps are one unit.
+    """
+
+    exit_names: tuple[str, ...]
+    paths: tuple[int, ...]
+    branches: tuple[int, ...]
+    baseline: int | None
+    unit: str = MACS
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.exit_names) == len(self.paths) == len(self.branches) > 0:
+            raise ValueError(
+                f"expected a path and a branch for each of {self.exit_names}, got {self.paths} "
+                f"and {self.branches}"
+            )
+
+    @classmethod
+    def in_macs(cls, exits: Sequence[ExitCost]) -> PathCosts:
+        """Return the costs of Eq. 5 itself."""
+        return cls(
+            tuple(exit_.name for exit_ in exits),
+            tuple(exit_.path_macs for exit_ in exits),
+            tuple(exit_.branch_macs for exit_ in exits),
+            exits[-1].macs,
+        )
+
+    @classmethod
+    def measured(
+        cls,
+        paths: Mapping[str, float],
+        branches: Mapping[str, float],
+        baseline: float | None,
+        unit: str,
+    ) -> PathCosts:
+        """Return costs that were measured, by the exit's name, in ``unit``.
+
+        Args:
+            paths: of every exit, in order, ``final`` last; finite and above 0.
+            branches: what is saved where an exit is switched off; 0 where it is left out.
+            baseline: of the plain backbone.
+            unit: such as ``ms``.
+
+        Raises:
+            DataError: a cost is no number above 0, or a branch has no path.
+        """
+        for name, value in {
+            **paths,
+            **({} if baseline is None else {"baseline": baseline}),
+        }.items():
+            if not 0 < value < math.inf:
+                raise DataError(f"cost of {name}: expected a number of {unit} above 0, got {value}")
+        for name, value in branches.items():
+            if name not in paths or not 0 <= value < math.inf:
+                raise DataError(
+                    f"cost of the branch of {name}: expected 0 {unit} or more, for one of "
+                    f"{', '.join(paths)}, got {value}"
+                )
+        digits = math.ceil(math.log10(max(paths.values())))
+        steps = 10 ** max(0, RESOLUTION + 1 - digits)
+        return cls(
+            tuple(paths),
+            tuple(round(value * steps) for value in paths.values()),
+            tuple(round(branches.get(name, 0.0) * steps) for name in paths),
+            None if baseline is None else round(baseline * steps),
+            unit,
+            steps,
+        )
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """What goes on from one exit to the next pays besides the branch there, in steps.
+
+        Where costs were measured, noise may make one of them negative.
+        """
+        before = (0, *self.paths[:-1])
+        return tuple(
+            path - earlier - branch
+            for path, earlier, branch in zip(self.paths, before, self.branches, strict=True)
+        )
+
+    def paid(self, thresholds: Mapping[str, float]) -> dict[str, float]:
+        """Return what a sample pays that leaves at each exit, in the unit.
+
+        The branches of exits that are switched off (:data:`edgeexit_runtime.gate.NEVER`) are not
+        run and not paid.
+        """
+        saved = accumulate(
+            branch * (thresholds.get(name) == NEVER)
+            for name, branch in zip(self.exit_names, self.branches, strict=True)
+        )
+        return {
+            name: (path - less) / self.steps
+            for name, path, less in zip(self.exit_names, self.paths, saved, strict=True)
+        }
+
+    def in_unit(self, steps: float) -> float:
+        """Return a number of steps in the unit."""
+        return steps / self.steps

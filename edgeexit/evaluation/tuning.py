@@ -1,0 +1,90 @@
+"""Thresholds chosen on validation samples, and what they are worth on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeexit.cost import ExitCosts
+from edgeexit.evaluation.adaptive import AdaptiveReport, evaluate_adaptive
+from edgeexit.evaluation.bootstrap import ReportIntervals, bootstrap_intervals
+from edgeexit.evaluation.front import Front
+from edgeexit.evaluation.grids import confidence_grids
+from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.evaluation.selection import Limits, best_setting
+from edgeexit.evaluation.thresholds import search_thresholds
+
+__all__ = ["Judgement", "Subject", "find_thresholds", "judge"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A network whose thresholds are chosen.
+
+    Attributes:
+        exits: what its exits cost in MACs.
+        costs: what is to be kept low: these MACs, or something that was measured.
+        val: answers that thresholds are chosen on.
+        test: answers that they are judged on.
+    """
+
+    exits: ExitCosts
+    costs: PathCosts
+    val: ExitPredictions
+    test: ExitPredictions
+
+    @property
+    def splits(self) -> dict[str, ExitPredictions]:
+        """``val`` and ``test`` by name."""
+        return {"val": self.val, "test": self.test}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What thresholds give on one split.
+
+    Attributes:
+        report: accuracies, shares and MACs.
+        average_cost: Eq. 5 in the unit of the costs that were kept low.
+        intervals: how far accuracy and average cost may be off.
+    """
+
+    report: AdaptiveReport
+    average_cost: float
+    intervals: ReportIntervals
+
+
+def find_thresholds(
+    subject: Subject,
+    limits: Limits,
+    grid_size: int | None = None,
+    progress: Callable[[float], None] = lambda done: None,
+) -> tuple[Front, dict[str, float] | None]:
+    """Return the front on ``val``, and the best thresholds on it; None where there is no limit.
+
+    Raises:
+        TuningError: no thresholds keep to the limits, or too small or large a grid.
+    """
+    front = search_thresholds(
+        subject.val,
+        subject.costs,
+        confidence_grids(subject.val, grid_size),
+        max_path_cost=limits.max_path_cost,
+        progress=progress,
+    )
+    if limits == Limits():
+        return front, None
+    return front, best_setting(front, limits).thresholds
+
+
+def judge(subject: Subject, split: str, thresholds: dict[str, float]) -> Judgement:
+    """Return what ``thresholds`` give on ``val`` or ``test``."""
+    predictions = subject.splits[split]
+    report = evaluate_adaptive(predictions, thresholds, subject.exits)
+    paid = subject.costs.paid(thresholds)
+    return Judgement(
+        report,
+        sum(exit_.share * paid[exit_.name] for exit_ in report.exits),
+        bootstrap_intervals(predictions, thresholds, subject.costs),
+    )
