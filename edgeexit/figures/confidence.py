@@ -95,6 +95,8 @@ def draw_confidence(rows: Sequence[ConfidenceRow], title: str) -> Figure:
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         _draw_exit(axes, [row for row in rows if row.exit == name])
+    shares = [s for row in rows for s in (row.correct_percent, row.incorrect_percent)]
+    panels[0].set_ylim(0, 1.08 * max(share or 0 for share in shares))
     for unused in panels[len(names) :]:
         unused.remove()
     for axes in panels[: len(names)]:
@@ -130,7 +132,7 @@ def _draw_exit(axes: Axes, rows: Sequence[ConfidenceRow]) -> None:
     counts = f"{sum(r.correct_samples for r in rows)} right, "
     counts += f"{sum(r.incorrect_samples for r in rows)} wrong"
     axes.set_title(f"{rows[0].exit}{gamma}\n{counts}")
-    axes.set(xlim=(0, 1), ylim=(0, 105))
+    axes.set(xlim=(0, 1))
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     axes.grid(True)
 

@@ -26,7 +26,7 @@ LEFT, TOP, GAP, CAPTION = 0.72, 0.5, 0.1, 0.118  # inches; the caption's is of e
 WIDEST = 1.05  # inches of an image
 LINE = 8.2  # points between two lines of a caption
 POINTS_PER_INCH = 72
-CHARACTER = 0.053  # inches that one of a caption takes, on average
+CHARACTER = 0.055  # inches that one of a caption takes, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +162,12 @@ def _draw_example(axes: Axes, row: ExampleRow, picture: NDArray[np.float32], wid
     if not row.right:
         axes.add_patch(_frame(axes))
     room = int(width / CHARACTER)
-    _write(axes, 0, shorten(row.class_name, room), {"fontstyle": "italic"})
+    _write(axes, 0, shorten(row.class_name, room, keep_end=False), {"fontstyle": "italic"})
     passed = False  # those behind the exit that it left at were never asked
     for number, (name, answer) in enumerate(row.answer.items(), start=1):
         mark = RIGHT if answer == row.class_name else WRONG
         end = f" {row.confidence_softmax[name]:.2f}"
-        text = f"{mark} {shorten(answer, room - len(end) - 2)}{end}"
+        text = f"{mark} {shorten(answer, room - len(end) - 2, keep_end=False)}{end}"
         look: dict[str, Any] = {"color": GREY if passed else "black"}
         if name == row.left_at:
             passed = True

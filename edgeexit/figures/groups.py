@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeexit.figures.choosing import as_given
 from edgeexit.figures.classes import class_rows
+from edgeexit.figures.labels import PointLabel, place_labels
 from edgeexit.figures.registry import Drawn, FigureOptions, network_figure
 from edgeexit.figures.style import (
     BLUE,
@@ -101,38 +102,32 @@ def draw_groups(rows: Sequence[GroupRow], title: str, first: str) -> Figure:
     """
     figure = new_figure(PAGE_WIDTH, HEIGHT)
     relation, accuracies, costs = figure.subplots(1, 3, width_ratios=[1.6, 0.8, 0.8])
-    for kind, color, marker, side in ((ASCENDING, ORANGE, "s", 1), (DESCENDING, BLUE, "o", -1)):
-        _draw_groups(relation, [row for row in rows if row.kind == kind], color, marker, side)
+    lines = []
+    for kind, color, marker in ((ASCENDING, ORANGE, "s"), (DESCENDING, BLUE, "o")):
+        points = [
+            PointLabel(row.name, row.leaving_first_percent or 0.0, row.accuracy_percent, color)
+            for row in rows
+            if row.kind == kind
+        ]
+        x, y = [point.x for point in points], [point.y for point in points]
+        relation.plot(x, y, "-", marker=marker, color=color, label=kind)
+        lines.append(points)
     percent_axis(relation, "y", "mean adaptive accuracy", None)
     percent_axis(relation, "x", f"mean share leaving at {first}", None)
     relation.margins(0.12)
     relation.grid(True)
     relation.set_title("groups of classes, numbers: classes in the group")
-    relation.legend(title=f"by the share leaving at {first}", title_fontsize=7.5, loc="best")
+    legend = relation.legend(
+        title=f"by the share leaving at {first}", title_fontsize=7.5, loc="best"
+    )
     ways = [row for row in rows if row.kind == INFERENCE]
     _draw_ways(accuracies, ways, [row.accuracy_percent for row in ways])
     accuracies.set_ylabel("accuracy (%)")
     _draw_ways(costs, ways, [(row.average_cost_macs or 0) / MEGA for row in ways])
     costs.set_ylabel("average cost, Eq. 5 (M MACs)")
     figure.suptitle(shorten(title, 110))
+    place_labels(relation, lines, [legend])
     return figure
-
-
-def _draw_groups(axes: Axes, rows: Sequence[GroupRow], color: str, marker: str, side: int) -> None:
-    x = [row.leaving_first_percent or 0.0 for row in rows]
-    y = [row.accuracy_percent for row in rows]
-    axes.plot(x, y, "-", marker=marker, color=color, label=rows[0].kind)
-    for row, place in zip(rows, zip(x, y, strict=True), strict=True):
-        axes.annotate(
-            row.name,
-            place,
-            (4 * side, -2.5 * side),  # off a line that rises
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            va="top" if side > 0 else "bottom",
-            fontsize=6.5,
-            color=color,
-        )
 
 
 def _draw_ways(axes: Axes, rows: Sequence[GroupRow], values: Sequence[float]) -> None:
@@ -142,5 +137,5 @@ def _draw_ways(axes: Axes, rows: Sequence[GroupRow], values: Sequence[float]) ->
         axes.bar(place, value, color=color, hatch=hatch, edgecolor="black", linewidth=0.6)
         axes.text(place, value, f"{value:.4g}", ha="center", va="bottom", fontsize=7)
     axes.set_xticks(places, ["\n".join(row.name.rsplit(" ", 1)) for row in rows])
-    axes.set_ylim(0, 1.12 * max(values))
+    axes.set_ylim(0, 1.12 * max(values) or 1)
     axes.grid(True, axis="y")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["PatternRow", "draw_patterns", "pattern_rows"]
 
 ROW_HEIGHT, FRAME_HEIGHT = 0.36, 1.3  # inches
-LEAST_LABELLED = 7  # percent: in a narrower part there is no room for its number
+LEAST_LABELLED = 12  # percent: in a narrower part there is no room for its number
 NEVER_AT = 1.3  # where "never" is drawn, beyond every softmax value
 
 
@@ -123,7 +123,7 @@ def draw_patterns(rows: Sequence[PatternRow], images: str) -> Figure:
         f"lowest average cost on val with an accuracy of at least {asked:.4g} %\n"
         f"drawn, and the accuracies beside the names: of {images}"
     )
-    figure.legend(loc="outside lower center", ncols=6, handlelength=1.6)
+    figure.legend(loc="outside lower center", ncols=8, handlelength=1.5, columnspacing=1.2)
     return figure
 
 
@@ -145,7 +145,7 @@ def _draw_shares(axes: Axes, rows: Sequence[PatternRow], names: Sequence[str]) -
         )
         for place, (start, width) in enumerate(zip(left, widths, strict=True)):
             if width >= LEAST_LABELLED:
-                axes.text(start + width / 2, place, f"{width:.0f}", **_LABEL)
+                axes.text(start + width / 2, place, f"{width:.3g}", **_LABEL)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     percent_axis(axes, "x", "test samples leaving", (0, 100))
 

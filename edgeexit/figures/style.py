@@ -140,12 +140,14 @@ def percent_axis(axes: Axes, which: str, label: str, limits: tuple[float, float]
     axes.grid(True, axis="x" if which == "x" else "y")
 
 
-def shorten(text: str, length: int) -> str:
-    """Return ``text`` without what cannot be printed, its middle left out where it is long."""
+def shorten(text: str, length: int, *, keep_end: bool = True) -> str:
+    """Return ``text`` without what cannot be printed; where it is long its middle is left out, or,
+    without ``keep_end``, its end.
+    """
     clean = re.sub(r"[^\w\s!-~]|[\x00-\x1f]", "?", text)
     if clean.startswith("_"):
         clean = f" {clean}"  # a legend leaves out what begins with it
     if len(clean) <= length:
         return clean
-    tail = (length - 1) // 2
+    tail = (length - 1) // 2 if keep_end else 0
     return f"{clean[: length - 1 - tail]}…{clean[len(clean) - tail :]}"
