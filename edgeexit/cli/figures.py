@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     "--examples-per-exit",
     default=6,
     show_default=True,
-    type=click.IntRange(1, 12),
+    type=click.IntRange(1, 8),
     help="Images of each exit in examples.",
 )
 @click.option(

@@ -63,7 +63,7 @@ def confidence(subject: Subject, options: FigureOptions) -> Drawn:
 def confidence_rows(subject: Subject) -> list[ConfidenceRow]:
     """Return the histograms of every exit over all test samples, as if none had left before."""
     answers = subject.test
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, BINS + 1).astype(np.float32)  # as the gate compares
     rows = []
     for name, sure, right in zip(
         answers.exit_names, answers.confidences, answers.correct, strict=True
@@ -99,9 +99,11 @@ def draw_confidence(rows: Sequence[ConfidenceRow], title: str) -> Figure:
     panels[0].set_ylim(0, 1.08 * max(share or 0 for share in shares))
     for unused in panels[len(names) :]:
         unused.remove()
-    for axes in panels[: len(names)]:
-        axes.set(xlabel="largest softmax value", ylabel="samples (% of their kind)")
-        axes.label_outer()
+    for index, axes in enumerate(panels[: len(names)]):
+        lowest = index + columns >= len(names)  # of its column: below it may be nothing
+        axes.tick_params(labelbottom=lowest)
+        axes.set_xlabel("largest softmax value" if lowest else "")
+        axes.set_ylabel("" if index % columns else "samples (% of their kind)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.suptitle(shorten(title, 110))
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

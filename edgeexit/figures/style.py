@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,7 +101,9 @@ def print_style() -> Iterator[None]:
     """Draw and save with these settings, whatever the user's own are; put them back afterwards."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # a class name in a script that the font lacks is drawn as boxes; its CSV has it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
         yield
@@ -144,9 +146,10 @@ def shorten(text: str, length: int, *, keep_end: bool = True) -> str:
     """Return ``text`` without what cannot be printed; where it is long its middle is left out, or,
     without ``keep_end``, its end.
     """
-    clean = re.sub(r"[^\w\s!-~]|[\x00-\x1f]", "?", text)
+    clean = "".join(character if character.isprintable() else "?" for character in text)
     if clean.startswith("_"):
         clean = f" {clean}"  # a legend leaves out what begins with it
+    length = max(1, length)
     if len(clean) <= length:
         return clean
     tail = (length - 1) // 2 if keep_end else 0
