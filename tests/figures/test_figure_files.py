@@ -14,6 +14,7 @@ import pytest
 
 from edgeexit.errors import DataError, InputError, UnknownNameError, WriteError
 from edgeexit.figures import (
+    FigureKind,
     FigureOptions,
     Subject,
     check_same_images,
@@ -44,7 +45,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("kind", list_figures(), ids=lambda kind: kind.name)
-def test_every_figure_is_written(kind, subject: MakeSubject, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_figure_is_written(kind: FigureKind, subject: MakeSubject, tmp_path: Path) -> None:
     files = make([kind.name], [subject("a"), subject("b")], tmp_path)
     assert list(files) == ([f"{kind.name}-a", f"{kind.name}-b"] if kind.each else [kind.name])
     for png, pdf, numbers in files.values():
