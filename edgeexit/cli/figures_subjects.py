@@ -143,17 +143,25 @@ def _load_bundle_data(source: Source, manifest: Manifest, config: DataConfig) ->
 def _predict_bundle(
     session: ee.Session, data: ImageData, split: str, options: SampleOptions
 ) -> ExitPredictions:
+    import numpy as np
+
+    from edgeexit.errors import BundleError
     from edgeexit.evaluation import predict_bundle
 
     dataset = data.splits[split]
     with progress_bar() as bar:
         task = bar.add_task(split, total=len(dataset))
-        return predict_bundle(
+        predictions = predict_bundle(
             session,
             dataset,
             workers=options.workers,
             progress=lambda done: bar.update(task, completed=done),
         )
+    if np.isnan(predictions.confidences).any():
+        raise BundleError(
+            "the bundle answers NaN: its values are beyond its precision, export it in a higher one"
+        )
+    return predictions
 
 
 def _bundle_cost(manifest: Manifest) -> NetworkCost:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,11 @@ def default_accuracy(subjects: Sequence[Subject]) -> float:
     """Return an adaptive accuracy on val that all networks reach: the highest that there is less
     :data:`DEFAULT_DROP`, rounded down to a hundredth of a percent.
     """
-    highest = min(pareto_front(_search(subject))[-1].accuracy for subject in subjects)
-    return max(0.0, math.floor((highest - DEFAULT_DROP) * 10_000) / 10_000)
+    reached = []
+    for subject in subjects:
+        with _named(subject):
+            reached.append(pareto_front(_search(subject))[-1].accuracy)
+    return max(0.0, math.floor((min(reached) - DEFAULT_DROP) * 10_000) / 10_000)
 
 
 def choose_at_accuracy(subject: Subject, accuracy: float) -> Chosen:
@@ -56,17 +60,14 @@ def choose_at_accuracy(subject: Subject, accuracy: float) -> Chosen:
     Raises:
         TuningError: no thresholds reach it; the message gives the nearest.
     """
-    result = _search(subject)
-    try:
-        setting = cheapest_with_accuracy(result, accuracy)
-    except TuningError as error:
-        raise TuningError(f"{subject.name}: {error}") from error
-    return _on_test(subject, setting)
+    with _named(subject):
+        return _on_test(subject, cheapest_with_accuracy(_search(subject), accuracy))
 
 
 def choose_front(subject: Subject, most: int) -> list[Chosen]:
     """Return the settings that no other beats on val, at most ``most``, evenly over the cost."""
-    front = pareto_front(_search(subject))
+    with _named(subject):
+        front = pareto_front(_search(subject))
     costs = np.array([setting.average_macs for setting in front])
     wanted = np.linspace(costs[0], costs[-1], most)
     nearest = np.abs(costs[:, None] - wanted).argmin(axis=0)
@@ -76,6 +77,15 @@ def choose_front(subject: Subject, most: int) -> list[Chosen]:
 def as_given(subject: Subject) -> AdaptiveReport:
     """Return what the network gives on test at its own thresholds."""
     return evaluate_adaptive(subject.test, subject.thresholds, subject.cost)
+
+
+@contextmanager
+def _named(subject: Subject) -> Iterator[None]:
+    """Say of which network an error is."""
+    try:
+        yield
+    except TuningError as error:
+        raise TuningError(f"{subject.name}: {error}") from error
 
 
 def _search(subject: Subject) -> SearchResult:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, load_data
-from edgeexit.evaluation import evaluate_adaptive, predict
+from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
 
 pytest.importorskip("sklearn")
@@ -180,3 +181,18 @@ def test_networks_of_other_classes(runs: Path, tmp_path: Path) -> None:
         "cannot share a figure: expected the same classes, got 10 (0, 1, 2, ...) and 10 (a, b"
         in (result.stderr)
     )
+
+
+def test_a_bundle_that_answers_nan(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ExitPredictions(
+        ("exit1", "exit2", "final"),
+        np.full((3, 1), np.nan, np.float32),
+        np.zeros((3, 1), np.int64),
+        np.zeros(1, np.int64),
+    )
+    monkeypatch.setattr("edgeexit.evaluation.predict_bundle", lambda *given, **options: answers)
+    result = _invoke(runs / "fp16", "-o", tmp_path / "f")
+    assert result.exit_code == 1
+    assert "the bundle answers NaN: its values are beyond its precision" in result.stderr
