@@ -18,6 +18,7 @@ from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
+from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
 
 pytest.importorskip("sklearn")
@@ -28,11 +29,17 @@ CONFIG = TrainConfig("resnet20", "1+n", DATA, epochs=1, batch_size=32, lr=0.05, 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs ``early`` and ``plain``, and the bundle ``fp16`` of the first."""
+    """A folder with ``early``, a run, ``fp16``, its bundle, and ``plain``, which is not trained."""
     folder: Path = tmp_path_factory.mktemp("runs")
-    for name, branches in (("early", "1+n"), ("plain", "none")):
-        train(dataclasses.replace(CONFIG, branches=branches), folder / name)
+    train(CONFIG, folder / "early")
     checkpoint = load_checkpoint(folder / "early" / "ckpt.pt")
+    spec = make_spec("resnet20", "none", 10, DATA.input_size)
+    weights = MultiExitNet(spec).state_dict()
+    (folder / "plain").mkdir()
+    save_checkpoint(
+        folder / "plain" / "ckpt.pt",
+        dataclasses.replace(checkpoint, spec=spec, weights=weights, thresholds={}),
+    )
     tuned = dataclasses.replace(checkpoint, thresholds={"exit1": 0.5, "exit2": 0.6})
     save_checkpoint(folder / "early" / "tuned.pt", tuned)
     arguments = ["export", str(folder / "early" / "tuned.pt"), "--precision", "fp16"]
