@@ -1,0 +1,103 @@
+"""Where the networks of figures come from: checkpoints, folders of runs, and bundles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest
+
+from edgeexit.errors import InputError
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
+
+__all__ = ["CHECKPOINT_NAME", "Source", "file_names", "find_sources"]
+
+CHECKPOINT_NAME = "ckpt.pt"
+LONGEST_FILE_NAME = 80
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A network that was found.
+
+    Attributes:
+        name: what tells it from the others: the end of its path.
+        path: of the checkpoint's file or the bundle's folder.
+        network: what is there.
+    """
+
+    name: str
+    path: Path
+    network: Checkpoint | Manifest
+
+
+def find_sources(paths: Sequence[Path]) -> list[Source]:
+    """Return what is at each path: a checkpoint, a run's folder with one, or a bundle's folder.
+
+    Raises:
+        InputError: nothing of the kind is there, or a path stands twice.
+        CheckpointError, BundleError: it is damaged.
+    """
+    found = [_find(path) for path in paths]
+    for index, path in enumerate(found):
+        if path.resolve() in [earlier.resolve() for earlier in found[:index]]:
+            raise InputError(f"{paths[index]}: given twice; name every network once")
+    names = _unique_names(found)
+    return [
+        Source(name, path, load_manifest(path) if path.is_dir() else load_checkpoint(path))
+        for name, path in zip(names, found, strict=True)
+    ]
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Return a part of a file's name for each network, safe on any disk, no two alike."""
+    given: list[str] = []
+    for name in names:
+        safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[-LONGEST_FILE_NAME:] or "network"
+        unique, number = safe, 1
+        while unique.lower() in {other.lower() for other in given}:  # some disks know no case
+            number += 1
+            unique = f"{safe}-{number}"
+        given.append(unique)
+    return given
+
+
+def _find(path: Path) -> Path:
+    if not path.is_dir():
+        return path  # load_checkpoint says what is wrong with it
+    for name, found in ((MANIFEST_NAME, path), (CHECKPOINT_NAME, path / CHECKPOINT_NAME)):
+        if (path / name).is_file():
+            return found
+    raise InputError(
+        f"{path}: expected a checkpoint, the folder of a run with a {CHECKPOINT_NAME}, or the "
+        f"folder of a bundle with a {MANIFEST_NAME}; give what 'edgeexit train' or 'edgeexit "
+        "export' wrote"
+    )
+
+
+def _unique_names(paths: Sequence[Path]) -> list[str]:
+    """Return the end of each path, as many parts of it as it takes to tell it from the others."""
+    parts = [_name_parts(path.resolve()) for path in paths]
+    names = []
+    for index, own in enumerate(parts):
+        others = parts[:index] + parts[index + 1 :]
+        # a file's own name, such as tuned.pt, says less than its run's
+        length = min(len(own), 2 if _is_other_file(paths[index]) else 1)
+        while length < len(own) and any(other[-length:] == own[-length:] for other in others):
+            length += 1
+        names.append("/".join(own[-length:]))
+    return names
+
+
+def _is_other_file(path: Path) -> bool:
+    return path.name != CHECKPOINT_NAME and not path.is_dir()
+
+
+def _name_parts(path: Path) -> tuple[str, ...]:
+    """Return the parts of a path that name a network: a run is called as its folder."""
+    parts = path.parts[1:] or ("network",)
+    if path.name == CHECKPOINT_NAME and len(parts) > 1:
+        return parts[:-1]
+    return (*parts[:-1], path.stem if path.suffix == ".pt" else path.name)

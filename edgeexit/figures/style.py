@@ -1,0 +1,156 @@
+"""How all figures look: colours, hatches and markers that differ in grey too, sizes, fonts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "LIGHT_BLUE",
+    "MEGA",
+    "ORANGE",
+    "PAGE_WIDTH",
+    "ExitStyle",
+    "LineStyle",
+    "exit_styles",
+    "line_style",
+    "new_figure",
+    "percent_axis",
+    "print_style",
+    "shorten",
+]
+
+PAGE_WIDTH = 7.16
+"""Inches: both columns of a page, as journals and conferences print it."""
+
+DPI = 300
+MEGA = 1e6
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart (their yellow is too pale)
+LIGHT_BLUE = "#99C7E0"  # for areas behind text
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "0.4"
+LINES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+DASHES = ("-", "--", "-.", ":")
+# neighbours differ in lightness, and in their hatch
+BRANCHES = (
+    (SKY, ""),
+    (BLUE, "////"),
+    (AMBER, "...."),
+    (GREEN, "\\\\\\\\"),
+    (PURPLE, "xxxx"),
+    (ORANGE, "----"),
+)
+FINAL = ("0.85", "")
+
+_SETTINGS: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "figure.titlesize": 8.5,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a name may hold a dollar
+    "text.usetex": False,
+    "savefig.dpi": DPI,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStyle:
+    """How what belongs to one exit is filled."""
+
+    color: str
+    hatch: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineStyle:
+    """How one network's line and points are drawn."""
+
+    color: str
+    marker: str
+    dashes: str
+
+
+@contextmanager
+def print_style() -> Iterator[None]:
+    """Draw and save with these settings, whatever the user's own are; put them back afterwards."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        # a class name in a script that the font lacks is drawn as boxes; its CSV has it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
+        yield
+
+
+def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
+    """Return an empty figure of that size in inches, which no window knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained" if constrained else None)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def exit_styles(exit_names: Sequence[str]) -> dict[str, ExitStyle]:
+    """Return the style of each exit by name; the last one has always the same."""
+    branches = [ExitStyle(*BRANCHES[i % len(BRANCHES)]) for i in range(len(exit_names) - 1)]
+    return dict(zip(exit_names, [*branches, ExitStyle(*FINAL)], strict=True))
+
+
+def line_style(index: int) -> LineStyle:
+    """Return the style of a network by its number."""
+    return LineStyle(
+        LINES[index % len(LINES)],
+        MARKERS[index % len(MARKERS)],
+        DASHES[index // len(LINES) % len(DASHES)],
+    )
+
+
+def percent_axis(axes: Axes, which: str, label: str, limits: tuple[float, float] | None) -> None:
+    """Label an axis of ``axes``, ``x`` or ``y``, and put a grid behind it."""
+    getattr(axes, f"set_{which}label")(f"{label} (%)")
+    if limits is not None:
+        getattr(axes, f"set_{which}lim")(*limits)
+    axes.grid(True, axis="x" if which == "x" else "y")
+
+
+def shorten(text: str, length: int, *, keep_end: bool = True) -> str:
+    """Return ``text`` without what cannot be printed; where it is long its middle is left out, or,
+    without ``keep_end``, its end.
+    """
+    clean = "".join(character if character.isprintable() else "?" for character in text)
+    if clean.startswith("_"):
+        clean = f" {clean}"  # a legend leaves out what begins with it
+    length = max(1, length)
+    if len(clean) <= length:
+        return clean
+    tail = (length - 1) // 2 if keep_end else 0
+    return f"{clean[: length - 1 - tail]}…{clean[len(clean) - tail :]}"

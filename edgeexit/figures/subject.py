@@ -1,0 +1,97 @@
+"""A trained network as every figure sees it: its answers to val and test, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.cost import NetworkCost
+from edgeexit.data.dataset import ImageDataset
+from edgeexit.errors import DataError
+from edgeexit.evaluation import ExitPredictions, leaving_exits
+
+__all__ = ["Subject", "check_same_images"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What is drawn.
+
+    Attributes:
+        name: what tells it from the other networks of the figures.
+        about: its backbone and branches.
+        dataset: the name of what it is judged on.
+        class_names: one per class, in order.
+        preprocessing: how an image became an input.
+        thresholds: gamma of every exit but ``final``, as the checkpoint or bundle has them.
+        cost: of its exits.
+        val: answers that thresholds are chosen on.
+        test: answers that are drawn.
+        test_images: the images of ``test``, by index.
+    """
+
+    name: str
+    about: str
+    dataset: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    thresholds: dict[str, float]
+    cost: NetworkCost
+    val: ExitPredictions
+    test: ExitPredictions
+    test_images: ImageDataset
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """Names of all exits in order, ``final`` last."""
+        return self.test.exit_names
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether it is more than a plain backbone."""
+        return len(self.exit_names) > 1
+
+    @property
+    def title(self) -> str:
+        """Name, backbone and branches, and what it is judged on."""
+        return f"{self.name} ({self.about}), {len(self.test.targets)} test images of {self.dataset}"
+
+    def left_at(self) -> NDArray[np.int64]:
+        """Return the 0-based exit at which each test sample leaves, (N,)."""
+        return leaving_exits(self.test, self.thresholds)
+
+    def adaptive_correct(self) -> NDArray[np.bool_]:
+        """Return whether the answer that each test sample leaves with is right, (N,)."""
+        left_at = self.left_at()
+        correct: NDArray[np.bool_] = self.test.correct[left_at, np.arange(len(left_at))]
+        return correct
+
+
+def check_same_images(subjects: Sequence[Subject]) -> None:
+    """Raise DataError where networks were not judged on the same images."""
+    first = subjects[0]
+    for other in subjects[1:]:
+        for what, one, another in (
+            ("data set", first.dataset, other.dataset),
+            ("classes", first.class_names, other.class_names),
+            ("test images", first.test.targets.tolist(), other.test.targets.tolist()),
+        ):
+            if one != another:
+                raise DataError(
+                    f"{first.name} and {other.name} cannot share a figure: expected the same "
+                    f"{what}, got {_short(one)} and {_short(another)}; draw them apart"
+                )
+
+
+def _short(value: object) -> str:
+    return repr(value) if isinstance(value, str) else _listed(value)
+
+
+def _listed(value: object) -> str:
+    assert isinstance(value, (tuple, list))
+    shown = ", ".join(map(str, value[:3]))
+    return f"{len(value)} ({shown}{', ...' if len(value) > 3 else ''})"

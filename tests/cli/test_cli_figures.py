@@ -1,0 +1,205 @@
+"""Figures of runs on digits of 8x8 pixels, and of a bundle of one of them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeexit.cli import main
+from edgeexit.cost import network_cost
+from edgeexit.data import DataConfig, load_data
+from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
+
+pytest.importorskip("sklearn")
+
+DATA = DataConfig("digits", input_size=(3, 8, 8), hold_out=20)
+CONFIG = TrainConfig("resnet20", "1+n", DATA, epochs=1, batch_size=32, lr=0.05, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``early``, a run, ``fp16``, its bundle, and ``plain``, which is not trained."""
+    folder: Path = tmp_path_factory.mktemp("runs")
+    train(CONFIG, folder / "early")
+    checkpoint = load_checkpoint(folder / "early" / "ckpt.pt")
+    spec = make_spec("resnet20", "none", 10, DATA.input_size)
+    weights = MultiExitNet(spec).state_dict()
+    (folder / "plain").mkdir()
+    save_checkpoint(
+        folder / "plain" / "ckpt.pt",
+        dataclasses.replace(checkpoint, spec=spec, weights=weights, thresholds={}),
+    )
+    tuned = dataclasses.replace(checkpoint, thresholds={"exit1": 0.5, "exit2": 0.6})
+    save_checkpoint(folder / "early" / "tuned.pt", tuned)
+    arguments = ["export", str(folder / "early" / "tuned.pt"), "--precision", "fp16"]
+    result = CliRunner().invoke(main, [*arguments, "-o", str(folder / "fp16"), "--no-baseline"])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def _invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["figures", *map(str, arguments), "--device", "cpu"])
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_every_figure_of_checkpoints_and_a_bundle(runs: Path, tmp_path: Path) -> None:
+    result = _invoke(
+        *(runs / "early" / "tuned.pt", runs / "plain", runs / "fp16"),
+        *("-o", tmp_path / "figures", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    written: dict[str, Any] = json.loads(result.stdout)
+    by_figure: dict[str, list[list[str]]] = {}
+    for figure in written["figures"]:
+        by_figure.setdefault(figure["figure"], []).append(figure["networks"])
+        for file in figure["files"]:
+            assert Path(file).stat().st_size > 0
+    each = [["early/tuned"], ["fp16"]]
+    assert by_figure == {
+        "confidence": each,
+        "patterns": [["early/tuned", "fp16"]],
+        "front": [["early/tuned", "plain", "fp16"]],
+        "classes": each,
+        "groups": each,
+        "examples": each,
+    }
+    assert written["remarks"] == [
+        "plain is a plain backbone: it is not in confidence, patterns, classes, groups, examples"
+    ]
+    assert written["remarks"][0] in result.stderr
+    files = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"confidence-early-tuned.png", "classes-fp16.pdf", "front.csv"} < files
+    assert len(files) == 3 * 10
+
+
+def test_the_numbers_are_those_of_eval(runs: Path, tmp_path: Path) -> None:
+    path = runs / "early" / "tuned.pt"
+    result = _invoke(path, "-o", tmp_path, "--only", "groups,front", "--json")
+    assert [figure["figure"] for figure in json.loads(result.stdout)["figures"]] == [
+        "front",
+        "groups",
+    ]
+    checkpoint = load_checkpoint(path)
+    net = checkpoint.build()
+    test = predict(net, load_data(checkpoint.data).splits["test"])
+    report = evaluate_adaptive(test, checkpoint.thresholds, network_cost(net))
+    ways = {row["name"]: row for row in _read(tmp_path / "groups-early-tuned.csv")[-3:]}
+    assert float(ways["adaptive"]["accuracy_percent"]) == 100 * report.adaptive_accuracy
+    assert float(ways["adaptive"]["average_cost_macs"]) == report.average_macs
+    assert float(ways["all at exit1"]["average_cost_macs"]) == report.exits[0].path_macs
+    (alone,) = (row for row in _read(tmp_path / "front.csv") if row["kind"] == "backbone alone")
+    assert float(alone["accuracy_percent"]) == 100 * report.backbone_accuracy
+
+
+def test_a_bundle_is_drawn_of_its_own_graphs(runs: Path, tmp_path: Path) -> None:
+    assert _invoke(runs / "fp16", "-o", tmp_path, "--only", "fig11,fig9").exit_code == 0
+    test = load_data(load_checkpoint(runs / "early" / "ckpt.pt").data).splits["test"]
+    with ee.load(runs / "fp16") as session:
+        assert session.manifest.precision == "fp16"
+        for row in _read(tmp_path / "examples-fp16.csv"):
+            image = test[int(row["sample"])][0].numpy()[None]
+            left = session.infer(image)
+            name = session.manifest.exit_names[left.exits[0]]
+            assert row["left_at"] == name
+            assert row[f"answer_{name}"] == session.manifest.class_names[left.labels[0]]
+            shown = float(row[f"confidence_softmax_{name}"])
+            assert shown == pytest.approx(left.confidences[0], abs=1e-3)
+
+
+def test_what_was_written_is_listed(runs: Path, tmp_path: Path) -> None:
+    result = _invoke(runs / "early", "-o", tmp_path / "f", "--only", "confidence")
+    assert result.stdout == f"{tmp_path / 'f' / 'confidence-early'}  png, pdf, csv\n"
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["RUNS/early", "--only", "clases"], 2, "unknown figure 'clases': did you mean classes"),
+        (["RUNS/nowhere.pt"], 1, "nowhere.pt: could not read the checkpoint"),
+        (["RUNS"], 1, "expected a checkpoint, the folder of a run with a ckpt.pt, or the folder"),
+        (["RUNS/early", "RUNS/early/ckpt.pt"], 1, "ckpt.pt: given twice; name every network once"),
+        (["RUNS/plain", "--only", "groups"], 1, "nothing to draw: groups show exits, and plain "),
+        (["RUNS/early", "--accuracy", "95"], 2, "expected a fraction from 0 to 1: 0.95, not 95"),
+        (["RUNS/early", "--accuracy", "1", "--only", "patterns"], 1, "early: no thresholds reach"),
+        (["RUNS/early", "--dataset", "digit"], 2, "unknown data set 'digit': did you mean digits"),
+        (["RUNS/fp16", "--dataset", "digit"], 2, "unknown data set 'digit': did you mean digits"),
+        (["RUNS/early", "--examples-per-exit", "0"], 2, "0 is not in the range 1<=x<=8"),
+        (["RUNS/early", "-o", "RUNS/early/ckpt.pt"], 1, "ckpt.pt: is a file, expected a folder"),
+        ([], 2, "Missing argument 'CKPT|RUN|BUNDLE...'"),
+    ],
+)
+def test_mistakes_are_explained(
+    runs: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    result = _invoke(
+        "-o", tmp_path, *(argument.replace("RUNS", str(runs)) for argument in arguments)
+    )
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert not list(tmp_path.iterdir())
+
+
+def _changed_bundle(runs: Path, folder: Path, **changed: Any) -> Path:
+    shutil.copytree(runs / "fp16", folder)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    return folder
+
+
+def test_a_bundle_that_does_not_say_what_it_was_trained_on(runs: Path, tmp_path: Path) -> None:
+    bundle = _changed_bundle(runs, tmp_path / "bundle", data={})
+    result = _invoke(bundle, "-o", tmp_path / "f", "--only", "confidence")
+    assert result.exit_code == 1
+    assert "does not say which data it was trained on (data.name: " in result.stderr
+    given = _invoke(bundle, "-o", tmp_path / "f", "--only", "confidence", "--dataset", "digits")
+    assert given.exit_code == 0
+
+
+def test_networks_of_other_classes(runs: Path, tmp_path: Path) -> None:
+    bundle = _changed_bundle(runs, tmp_path / "bundle", class_names=list("abcdefghij"))
+    result = _invoke(bundle, "-o", tmp_path / "f")
+    assert result.exit_code == 1
+    assert "expected a data set with the bundle's classes, got digits with others" in result.stderr
+    checkpoint = load_checkpoint(runs / "early" / "ckpt.pt")
+    save_checkpoint(
+        tmp_path / "ckpt.pt", dataclasses.replace(checkpoint, class_names=tuple("abcdefghij"))
+    )
+    result = _invoke(runs / "plain", tmp_path / "ckpt.pt", "-o", tmp_path / "f")
+    assert result.exit_code == 1
+    assert (
+        "cannot share a figure: expected the same classes, got 10 (0, 1, 2, ...) and 10 (a, b"
+        in (result.stderr)
+    )
+
+
+def test_a_bundle_that_answers_nan(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ExitPredictions(
+        ("exit1", "exit2", "final"),
+        np.full((3, 1), np.nan, np.float32),
+        np.zeros((3, 1), np.int64),
+        np.zeros(1, np.int64),
+    )
+    monkeypatch.setattr("edgeexit.evaluation.predict_bundle", lambda *given, **options: answers)
+    result = _invoke(runs / "fp16", "-o", tmp_path / "f")
+    assert result.exit_code == 1
+    assert "the bundle answers NaN: its values are beyond its precision" in result.stderr
