@@ -16,7 +16,7 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
-from edgeexit.cli.constraints import FractionType
+from edgeexit.cli.limits import FractionType
 from edgeexit.cli.figures_subjects import load_subjects
 from edgeexit.cli.samples import SampleOptions, sample_options
 

@@ -28,12 +28,8 @@ def exit_table(
 
     table = Table(title=title)
     table.add_column("exit")
-    for heading in (
-        "threshold",
-        "f_m",
-        "path\n(Eq. 5)",
-        *([f"path\n({costs.unit})"] if costs else []),
-    ):
+    headings = ["threshold", "f_m", "path\n(Eq. 5)", *([f"path\n({costs.unit})"] if costs else [])]
+    for heading in headings:
         table.add_column(heading, justify="right")
     paid = costs.paid(_thresholds(reports)) if costs else {}
     for split in reports:
@@ -66,30 +62,28 @@ def summary_table(
         table.add_column(split, justify="right")
     columns = list(reports.values())
     table.add_row("samples", *(str(report.samples) for report in columns), end_section=True)
-    intervals = [(judgements or {})[split].intervals if judgements else None for split in reports]
+    found = [judgements[split].intervals if judgements else None for split in reports]
     table.add_row(
         "adaptive accuracy",
         *(
-            _with_interval(report.adaptive_accuracy, found and found.adaptive_accuracy)
-            for report, found in zip(columns, intervals, strict=True)
+            _with_interval(report.adaptive_accuracy, near.adaptive_accuracy if near else None)
+            for report, near in zip(columns, found, strict=True)
         ),
     )
     table.add_row(
         "accuracy of the backbone alone",
         *(
-            _with_interval(report.backbone_accuracy, found and found.backbone_accuracy)
-            for report, found in zip(columns, intervals, strict=True)
+            _with_interval(report.backbone_accuracy, near.backbone_accuracy if near else None)
+            for report, near in zip(columns, found, strict=True)
         ),
     )
     if judgements:
+        drops = [report.backbone_accuracy - report.adaptive_accuracy for report in columns]
         table.add_row(
             "drop",
             *(
-                _with_interval(
-                    report.backbone_accuracy - report.adaptive_accuracy,
-                    found and found.accuracy_drop,
-                )
-                for report, found in zip(columns, intervals, strict=True)
+                _with_interval(drop, near.accuracy_drop if near else None)
+                for drop, near in zip(drops, found, strict=True)
             ),
         )
     table.add_row(

@@ -142,11 +142,12 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
     from edgeexit.cli.tune_report import print_result
 
     if as_json:
-        about = {
-            name: str(path)
-            for name in ("path", "engine_dir", "output")
-            if (path := getattr(options, name))
+        given = {
+            "checkpoint": options.path,
+            "engine_dir": options.engine_dir,
+            "output": options.output,
         }
+        about = {name: str(path) for name, path in given.items() if path is not None}
         print_json({**about, **result.choice_json(), "front": result.front_json()})
     else:
         print_result(console(), result)

@@ -54,13 +54,7 @@ class Result:
         value: dict[str, Any] = {
             "dataset": self.loaded.dataset,
             "limits": encode(self.limits),
-            "objective": {
-                "unit": costs.unit,
-                "source": self.loaded.source,
-                "paths": {n: costs.in_unit(p) for n, p in zip(costs.exit_names, costs.paths)},
-                "branches": {n: costs.in_unit(b) for n, b in zip(costs.exit_names, costs.branches)},
-                "baseline": None if costs.baseline is None else costs.in_unit(costs.baseline),
-            },
+            "objective": {**costs.in_units(), "source": self.loaded.source},
             "chosen_on": "val",
             "thresholds": self.thresholds,
             "settings": self.front.settings,
@@ -137,9 +131,8 @@ def _add_costs(table: Table, result: Result) -> None:
     )
     if costs.baseline is not None:
         baseline = costs.in_unit(costs.baseline)
-        table.add_row(
-            f"{costs.unit} of the backbone alone", *(f"{baseline:.4g}" for _ in judgements)
-        )
+        alone = [f"{baseline:.4g}"] * len(judgements)
+        table.add_row(f"{costs.unit} of the backbone alone", *alone)
         table.add_row("ratio", *(f"{j.average_cost / baseline:.4f}" for j in judgements))
 
 

@@ -8,9 +8,9 @@ the user's own, in any unit::
      "branches": {"exit1": 0.4, "exit2": 0.3},
      "baseline": 3.2}
 
-``paths`` has what a sample pays that leaves at each exit, all branches before it run; ``branches``,
-which may be left out, what each branch is of it, saved where its exit is switched off; ``baseline``,
-which may be left out too, is the plain backbone.
+``paths`` has what a sample pays that leaves at each exit, all branches before it run. ``branches``,
+which may be left out, has what each branch is of it: saved where its exit is switched off.
+``baseline``, which may be left out too, is the plain backbone.
 """
 
 from __future__ import annotations

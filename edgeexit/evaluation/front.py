@@ -113,4 +113,5 @@ def describe_setting(setting: Setting, unit: str) -> str:
         for name, value in setting.thresholds.items()
     )
     cost = f"{setting.average_cost:,.0f}" if unit == "MACs" else f"{setting.average_cost:.6g}"
-    return f"accuracy {setting.accuracy:.4f} at {cost} {unit} on average ({thresholds or 'no branches'})"
+    at = thresholds or "no branches"
+    return f"accuracy {setting.accuracy:.4f} at {cost} {unit} on average ({at})"

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from edgeexit_runtime.gate import NEVER
 
@@ -133,3 +134,12 @@ class PathCosts:
     def in_unit(self, steps: float) -> float:
         """Return a number of steps in the unit."""
         return steps / self.steps
+
+    def in_units(self) -> dict[str, Any]:
+        """Return the costs as JSON values, in the form that files of costs have."""
+        paths, branches = (
+            {name: value / self.steps for name, value in zip(self.exit_names, values, strict=True)}
+            for values in (self.paths, self.branches)
+        )
+        baseline = None if self.baseline is None else self.baseline / self.steps
+        return {"unit": self.unit, "paths": paths, "branches": branches, "baseline": baseline}

@@ -6,20 +6,20 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
+from functools import lru_cache
 
 from edgeexit.errors import TuningError
 from edgeexit.evaluation import (
     AdaptiveReport,
-    SearchResult,
+    Front,
+    Limits,
+    PathCosts,
     Setting,
-    cheapest_with_accuracy,
-    confidence_grids,
+    best_setting,
     evaluate_adaptive,
-    pareto_front,
     search_thresholds,
 )
+from edgeexit.evaluation.front_file import spread_points
 from edgeexit.figures.subject import Subject
 
 __all__ = [
@@ -47,10 +47,7 @@ def default_accuracy(subjects: Sequence[Subject]) -> float:
     """Return an adaptive accuracy on val that all networks reach: the highest that there is less
     :data:`DEFAULT_DROP`, rounded down to a hundredth of a percent.
     """
-    reached = []
-    for subject in subjects:
-        with _named(subject):
-            reached.append(pareto_front(_search(subject))[-1].accuracy)
+    reached = [_front(subject).setting(-1).accuracy for subject in subjects]
     return max(0.0, math.floor((min(reached) - DEFAULT_DROP) * 10_000) / 10_000)
 
 
@@ -61,17 +58,13 @@ def choose_at_accuracy(subject: Subject, accuracy: float) -> Chosen:
         TuningError: no thresholds reach it; the message gives the nearest.
     """
     with _named(subject):
-        return _on_test(subject, cheapest_with_accuracy(_search(subject), accuracy))
+        return _on_test(subject, best_setting(_front(subject), Limits(min_accuracy=accuracy)))
 
 
 def choose_front(subject: Subject, most: int) -> list[Chosen]:
     """Return the settings that no other beats on val, at most ``most``, evenly over the cost."""
-    with _named(subject):
-        front = pareto_front(_search(subject))
-    costs = np.array([setting.average_macs for setting in front])
-    wanted = np.linspace(costs[0], costs[-1], most)
-    nearest = np.abs(costs[:, None] - wanted).argmin(axis=0)
-    return [_on_test(subject, front[index]) for index in np.unique(nearest)]
+    front = _front(subject)
+    return [_on_test(subject, front.setting(place)) for place in spread_points(front, most)]
 
 
 def as_given(subject: Subject) -> AdaptiveReport:
@@ -88,9 +81,10 @@ def _named(subject: Subject) -> Iterator[None]:
         raise TuningError(f"{subject.name}: {error}") from error
 
 
-def _search(subject: Subject) -> SearchResult:
-    path_macs = {exit_.name: exit_.path_macs for exit_ in subject.cost.exits}
-    return search_thresholds(subject.val, path_macs, confidence_grids(subject.val))
+@lru_cache(maxsize=64)  # several figures want it, and with many branches it takes seconds
+def _front(subject: Subject) -> Front:
+    with _named(subject):
+        return search_thresholds(subject.val, PathCosts.in_macs(subject.cost.exits))
 
 
 def _on_test(subject: Subject, setting: Setting) -> Chosen:

@@ -9,7 +9,7 @@ import numpy as np
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
-from edgeexit.cost import NetworkCost
+from edgeexit.cost import ExitCosts
 from edgeexit.data.dataset import ImageDataset
 from edgeexit.errors import DataError
 from edgeexit.evaluation import ExitPredictions, leaving_exits
@@ -40,7 +40,7 @@ class Subject:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     thresholds: dict[str, float]
-    cost: NetworkCost
+    cost: ExitCosts
     val: ExitPredictions
     test: ExitPredictions
     test_images: ImageDataset
