@@ -14,7 +14,7 @@ __all__ = ["main"]
 COMMANDS = {
     name: f"edgeexit.cli.{name}"
     for name in (
-        *("demo", "train", "eval", "compare", "tune", "export", "bench"),
+        *("demo", "train", "eval", "compare", "consistency", "tune", "export", "bench"),
         *("flops", "models", "inspect"),
     )
 }
