@@ -134,8 +134,8 @@ def command(
     fit = {name: options.pop(name) for name in FIT_OPTIONS}
     try:  # nan and inf are numbers to click
         settings = FitSettings(batch_size=fit.pop("fit_batch_size"), **fit)
-        study = StudyOptions(depths, runs, settings, control, int(cache_gib * GIB))
-    except (ValueError, OverflowError) as error:
+        study = StudyOptions(depths, runs, settings, control, cache_gib * GIB)
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
     report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
     _write(report, output)

@@ -25,12 +25,12 @@ class StudyOptions:
     runs: int = 3
     fit: FitSettings = field(default_factory=FitSettings)
     control: bool = False
-    cache_bytes: int = 2 * 2**30
+    cache_bytes: float = 2 * 2**30
 
     def __post_init__(self) -> None:
         if not self.depths or min(self.depths) < 0 or len(set(self.depths)) < len(self.depths):
             raise ValueError(f"depths: expected different numbers from 0 on, got {self.depths}")
         if self.runs < 1:
             raise ValueError(f"runs: expected at least 1, got {self.runs}")
-        if self.cache_bytes < 0:
+        if not self.cache_bytes >= 0:
             raise ValueError(f"cache_bytes: expected at least 0, got {self.cache_bytes}")

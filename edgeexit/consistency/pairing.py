@@ -107,7 +107,7 @@ def open_stage(
     stage: str,
     data: ImageData,
     execution: Execution,
-    cache_bytes: int,
+    cache_bytes: float,
     told: StudyProgress,
 ) -> PairOpener:
     """Prepare the baseline's features at a stage, and return what puts networks beside them.
@@ -119,7 +119,7 @@ def open_stage(
     infos = crossing_features(baseline, stage)
     baseline.to(execution.device)
 
-    def features(net: MultiExitNet, split: str, name: str, room: int) -> FeatureSource:
+    def features(net: MultiExitNet, split: str, name: str, room: float) -> FeatureSource:
         names = [info.name for info in infos]
         images = data.splits[split]
         computed = ComputedFeatures(net.backbone, stage, names, images, execution)

@@ -19,6 +19,15 @@ __all__ = ["Fit", "FitKey", "StudyRecord", "StudySettings"]
 FORMAT = "edgeexit consistency"
 VERSION = 1
 
+_OPTIONS = {
+    "epochs": "--epochs",
+    "lr": "--lr",
+    "batch_size": "--fit-batch-size",
+    "momentum": "--momentum",
+    "weight_decay": "--weight-decay",
+    "seed": "--seed",
+}
+
 FitKey = tuple[str, bool, str, int, int]
 """Fingerprint, control, stage, depth and run: what tells one fit from another in one study."""
 
@@ -77,7 +86,7 @@ class Fit:
 
 
 class StudyRecord:
-    """The finished fits of a study and the file that they are in.
+    """The finished fits of a study and the file that they are in, which is written at once.
 
     Args:
         path: the file; what is in it is kept.
@@ -85,6 +94,7 @@ class StudyRecord:
 
     Raises:
         DataError: the file is damaged, or was made with other settings.
+        WriteError: it cannot be written.
     """
 
     def __init__(self, path: Path, settings: StudySettings) -> None:
@@ -94,6 +104,7 @@ class StudyRecord:
             found, fits = _read(path)
             _check_same(path, found, settings)
             self.fits = {fit.key: fit for fit in fits}
+        self._write({})
 
     def add(self, fit: Fit) -> None:
         """Keep a finished fit, in the file as well."""
@@ -129,7 +140,8 @@ def _check_same(path: Path, found: StudySettings, wanted: StudySettings) -> None
     pairs = [(f.name, getattr(found, f.name), getattr(wanted, f.name)) for f in fields(found)]
     pairs.remove(("fit", found.fit, wanted.fit))
     pairs += [
-        (f.name, getattr(found.fit, f.name), getattr(wanted.fit, f.name)) for f in fields(found.fit)
+        (_OPTIONS.get(f.name, f.name), getattr(found.fit, f.name), getattr(wanted.fit, f.name))
+        for f in fields(found.fit)
     ]
     different = [f"{name} {one}, now {other}" for name, one, other in pairs if one != other]
     if different:
