@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,20 +38,25 @@ def noise() -> ImageData:
 
 
 def checkpoint(
-    branches: str = "1+1", backbone: str = "resnet20", seed: int = 0, data: DataConfig | None = None
+    branches: str = "1+1",
+    backbone: str = "resnet20",
+    seed: int = 0,
+    data: DataConfig | None = None,
+    exits: int | None = None,
 ) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         spec = make_spec(backbone, branches, len(CLASSES), SIZE)
+        spec = replace(spec, exits=spec.exits[:exits])
         weights = MultiExitNet(spec).state_dict()
     data = data or DataConfig("noise", input_size=SIZE)
-    thresholds = {name: 0.9 for name in spec.exit_names[:-1]}
+    thresholds = dict.fromkeys(spec.exit_names[:-1], 0.9)
     return Checkpoint(spec, weights, PREPROCESSING, CLASSES, thresholds, data, {}, {})
 
 
 @pytest.fixture(scope="session")
 def trained() -> NetworkFactory:
-    """``trained(branches="1+1", backbone="resnet20", seed=0, data=None)``."""
+    """``trained(branches="1+1", backbone="resnet20", seed=0, data=None, exits=None)``."""
 
     def make(*args: object, **options: object) -> TrainedNetwork:
         made = checkpoint(*args, **options)  # type: ignore[arg-type]

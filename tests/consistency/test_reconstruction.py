@@ -75,7 +75,7 @@ def test_a_linear_map_is_found_and_a_random_one_is_not() -> None:
     maps = {info.name: nn.Conv2d(info.shape[0], info.shape[0], 3, padding=1) for info in INFOS}
     with torch.no_grad():
         target = {name: maps[name](tensor) for name, tensor in source.items()}
-    options = {"epochs": 150, "lr": 0.1, "decay_epochs": 60}
+    options = {"epochs": 60, "lr": 0.2, "decay_epochs": 25}
     fitted = fit(source, target, **options)
     assert fitted.unexplained < 0.01
     assert not fitted.network.training
