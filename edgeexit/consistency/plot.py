@@ -67,6 +67,8 @@ def _draw_panel(axes: Axes, report: ConsistencyReport, stage: str) -> None:
     for index, network in enumerate(networks):
         color, marker = STYLES[index % len(STYLES)]
         cells = [cell for cell in network.cells if cell.stage == stage]
+        if not cells:
+            continue
         shift = SPREAD * (index - (len(networks) - 1) / 2)
         axes.errorbar(
             [cell.depth + shift for cell in cells],
