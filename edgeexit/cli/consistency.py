@@ -198,10 +198,10 @@ def _table(report: ConsistencyReport) -> Table:
 
     settings = report.settings
     depths = sorted({cell.depth for network in report.networks for cell in network.cells})
-    spread = f"mean ± standard deviation of {report.runs} runs, " if report.runs > 1 else ""
+    spread = f", mean ± standard deviation of {report.runs} runs" if report.runs > 1 else ""
     table = Table(
-        title=f"{report.backbone} with features reconstructed by N non-linear layers\n"
-        f"accuracy in %, {spread}{settings.test_images} test images of {settings.dataset}",
+        title=f"accuracy in % with reconstructed features\n{report.backbone}, "
+        f"{settings.test_images} test images of {settings.dataset}{spread}",
     )
     for heading in ("stage", "features of"):
         table.add_column(heading, no_wrap=True)

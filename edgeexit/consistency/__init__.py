@@ -1,6 +1,6 @@
 """Knowledge consistency: how much of a plain network is in one with branches (Section IV-C)."""
 
-from edgeexit.consistency.features import Execution
+from edgeexit.comparison import Execution
 from edgeexit.consistency.networks import TrainedNetwork, check_comparable, name_networks
 from edgeexit.consistency.options import StudyOptions
 from edgeexit.consistency.plot import plot_consistency

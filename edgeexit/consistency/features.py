@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from edgeexit.comparison import Execution
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.mode import evaluating
 from edgeexit.models.spec import FeatureInfo
 
 __all__ = [
     "ComputedFeatures",
-    "Execution",
     "FeatureSource",
     "FeatureStatistics",
     "Features",
@@ -35,21 +35,6 @@ Batches = Sequence[Sequence[int]]
 """Indices of images, batch by batch."""
 
 BYTES = 4  # of a float32
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How networks are run.
-
-    Attributes:
-        batch_size: images at a time where nothing is learned.
-        workers: processes that load images; 0 loads them in this one.
-        device: ``cpu`` or ``cuda``.
-    """
-
-    batch_size: int = 256
-    workers: int = 0
-    device: str = "cpu"
 
 
 class FeatureSource(Protocol):

@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from edgeexit.comparison import Execution
 from edgeexit.consistency.features import (
     ComputedFeatures,
-    Execution,
     FeatureSource,
     FeatureStatistics,
     KeptFeatures,

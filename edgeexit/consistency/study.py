@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgeexit.consistency.features import Execution
+from edgeexit.comparison import Execution
 from edgeexit.consistency.networks import (
     TrainedNetwork,
     build_baseline,

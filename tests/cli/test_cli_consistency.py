@@ -64,7 +64,7 @@ def finished(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_table_and_files(finished: tuple[Path, Result]) -> None:
     output, result = finished
-    assert "mean ± standard deviation of 2 runs, 359 test images of digits" in " ".join(
+    assert "359 test images of digits, mean ± standard deviation of 2 runs" in " ".join(
         result.stdout.split()
     )
     rows = [
