@@ -274,6 +274,15 @@ def test_networks_that_cannot_be_compared(
         study_consistency(trained("none"), [broken], noise, tmp_path, QUICK)
 
 
+def test_a_baseline_that_answers_nan(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline = trained("none")
+    baseline.checkpoint.weights["backbone.classifier.2.weight"].fill_(3e38)
+    with pytest.raises(CheckpointError, match="the baseline answers NaN: its weights are damaged"):
+        study_consistency(baseline, [trained()], noise, tmp_path, QUICK)
+
+
 def test_networks_are_named_by_what_tells_them_apart(trained: NetworkFactory) -> None:
     paths = [Path("a/ckpt.pt"), Path("b/ckpt.pt"), Path("b/best.pt"), Path("d/ckpt.pt")]
     checkpoints = [trained(seed=seed).checkpoint for seed in range(3)]
