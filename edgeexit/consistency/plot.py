@@ -44,7 +44,7 @@ def plot_consistency(report: ConsistencyReport, paths: Sequence[Path]) -> None:
     from matplotlib.figure import Figure
 
     count = len(report.stages)
-    columns = min(count, PANELS_PER_ROW)
+    columns = min(count, PANELS_PER_ROW) if count != 4 else 2
     rows = -(-count // columns)
     width = max(2, columns) * PANEL[0] + 0.4
     figure = Figure(figsize=(width, rows * PANEL[1] + 0.4), dpi=160, layout="constrained")
