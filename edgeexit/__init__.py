@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         images_from_npz,
         run_bench,
     )
+    from edgeexit.consistency import study_consistency
     from edgeexit.cost import average_macs, network_cost
     from edgeexit.data import DataConfig, load_data, register_dataset
     from edgeexit.errors import EdgeExitError
@@ -67,6 +68,7 @@ __all__ = [
     "register_dataset",
     "run_bench",
     "save_checkpoint",
+    "study_consistency",
     "train",
 ]
 
@@ -79,6 +81,7 @@ _HOME = {
         "images_from_npz",
         "run_bench",
     ),
+    "edgeexit.consistency": ("study_consistency",),
     "edgeexit.cost": ("average_macs", "network_cost"),
     "edgeexit.data": ("DataConfig", "load_data", "register_dataset"),
     "edgeexit.errors": ("EdgeExitError",),

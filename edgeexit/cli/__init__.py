@@ -15,7 +15,7 @@ COMMANDS = {
     name: f"edgeexit.cli.{name}"
     for name in (
         *("demo", "train", "eval", "compare", "tune", "export", "bench"),
-        "figures",
+        *("figures", "consistency"),
         *("flops", "models", "inspect"),
     )
 }

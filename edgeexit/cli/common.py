@@ -101,7 +101,8 @@ class SectionedCommand(click.Command):
         records = {
             str(parameter.name): record
             for parameter in self.get_params(ctx)
-            if (record := parameter.get_help_record(ctx)) is not None
+            if isinstance(parameter, click.Option)  # arguments stand in the first line
+            and (record := parameter.get_help_record(ctx)) is not None
         }
         for title, names in {**self.sections, "Other": tuple(records)}.items():
             rows = [records.pop(name) for name in names if name in records]

@@ -14,7 +14,7 @@ from edgeexit.models.weights import LoadedWeights, fill_backbone
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 from edgeexit.training.config import TrainConfig
 
-__all__ = ["load_initial_weights"]
+__all__ = ["fill_from_checkpoint", "load_initial_weights"]
 
 _OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
 """In front of a weight's name in the model that was cut into stages."""
@@ -43,6 +43,20 @@ def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
         raise SpecError(
             f"--init {path}: expected a checkpoint of the backbone {ours}, got one of {theirs}"
         )
+    return fill_from_checkpoint(net, checkpoint, str(path))
+
+
+def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str) -> LoadedWeights:
+    """Fill the backbone of ``net`` with that of a checkpoint of the same backbone.
+
+    Args:
+        net: is changed; its branches are not.
+        checkpoint: a model of the user's own code may have been cut elsewhere in it.
+        source: where it comes from, in a phrase.
+
+    Raises:
+        SpecError: the weights do not fit.
+    """
     weights = _backbone_weights(checkpoint)
     if not net.spec.is_registered:  # it may have been cut elsewhere, with or without exits
         names = {_OWNER.sub("", name): name for name in net.backbone.state_dict()}
@@ -51,7 +65,7 @@ def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
             for name, value in weights.items()
             if (own := _OWNER.sub("", name)) in names
         }
-    return fill_backbone(net.backbone, weights, str(path))
+    return fill_backbone(net.backbone, weights, source)
 
 
 def _backbone_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -1,0 +1,168 @@
+"""The networks that are compared, and whether they can be."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgeexit.errors import CheckpointError, DataError, SpecError
+from edgeexit.models.attach import attach_spec
+from edgeexit.models.factories import ModelSource, create_model
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.training.checkpoint import Checkpoint
+from edgeexit.training.initial import fill_from_checkpoint
+
+__all__ = [
+    "TrainedNetwork",
+    "build_baseline",
+    "build_network",
+    "check_comparable",
+    "fingerprint",
+    "name_networks",
+]
+
+DIGITS = 16  # of a fingerprint, which is read by people too
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """A network as it is compared with others; :func:`name_networks` makes them.
+
+    Attributes:
+        name: in tables and pictures.
+        checkpoint: of the network.
+        path: where the checkpoint lies.
+        fingerprint: what tells its weights from others'.
+    """
+
+    name: str
+    checkpoint: Checkpoint
+    path: Path
+    fingerprint: str
+
+
+def name_networks(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> list[TrainedNetwork]:
+    """Return the checkpoints by their branches, and by folder or path where these are the same.
+
+    Raises:
+        SpecError: two are the same network.
+    """
+    names = [checkpoint.spec.pattern for checkpoint in checkpoints]
+    names = ["plain" if name == "none" else name for name in names]
+    for extra in ([path.resolve().parent.name for path in paths], list(map(str, paths))):
+        times = Counter(names)
+        names = [
+            f"{name} ({more})" if times[name] > 1 else name
+            for name, more in zip(names, extra, strict=True)
+        ]
+    networks: dict[str, TrainedNetwork] = {}
+    for name, checkpoint, path in zip(names, checkpoints, paths, strict=True):
+        digest = fingerprint(checkpoint)
+        if digest in networks:
+            raise SpecError(
+                f"{networks[digest].path} and {path} hold the same network: give it once"
+            )
+        networks[digest] = TrainedNetwork(name, checkpoint, path, digest)
+    return list(networks.values())
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Return a digest of the network and its weights: equal for copies with other thresholds."""
+    digest = hashlib.sha256(repr(checkpoint.spec).encode())
+    for name, value in sorted(checkpoint.weights.items()):
+        digest.update(name.encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:DIGITS]
+
+
+def check_comparable(
+    baseline: TrainedNetwork, networks: Sequence[TrainedNetwork], *, same_folder: bool = True
+) -> None:
+    """Raise SpecError or DataError where a network was not trained on what the baseline was.
+
+    Args:
+        baseline: what the others are compared with.
+        networks: the others.
+        same_folder: whether the images must come from the same folder.
+    """
+    for network in networks:
+        ours, theirs = baseline.checkpoint, network.checkpoint
+        pairs: list[tuple[type[Exception], str, object, object]] = [
+            (SpecError, "backbone", ours.spec.backbone, theirs.spec.backbone),
+            (SpecError, "input size", ours.spec.input_size, theirs.spec.input_size),
+            (DataError, "data set", ours.data.name, theirs.data.name),
+            (DataError, "held-out images per class", ours.data.hold_out, theirs.data.hold_out),
+            (DataError, "classes", ours.class_names, theirs.class_names),
+            (DataError, "preprocessing", ours.preprocessing, theirs.preprocessing),
+        ]
+        if same_folder:
+            folders = (ours.data.data_dir, theirs.data.data_dir)
+            pairs.append((DataError, "folder of images", *folders))
+        for error, what, expected, got in pairs:
+            if expected != got:
+                raise error(
+                    f"{network.path} cannot be compared with the baseline {baseline.path}: "
+                    f"expected the same {what}, {_short(expected)}, got {_short(got)}; train both "
+                    "alike"
+                )
+    for network in (baseline, *networks):
+        if not all(
+            bool(torch.isfinite(value).all()) for value in network.checkpoint.weights.values()
+        ):
+            raise CheckpointError(
+                f"{network.path}: the weights are not finite, train or copy the checkpoint again"
+            )
+
+
+def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiExitNet:
+    """Return the network of a checkpoint; ``model`` is for one of the user's own code.
+
+    Raises:
+        CheckpointError, SpecError: see :meth:`edgeexit.training.Checkpoint.build`.
+    """
+    return network.checkpoint.build(_own_copy(model)).requires_grad_(False)
+
+
+def build_baseline(
+    baseline: TrainedNetwork, points: tuple[str, ...], model: ModelSource | None
+) -> MultiExitNet:
+    """Return the baseline, cut into stages at ``points`` where it is of the user's own code.
+
+    Its branches, should it have any, are left out there.
+
+    Raises:
+        CheckpointError, SpecError: see :func:`build_network`.
+    """
+    checkpoint = baseline.checkpoint
+    if model is None or checkpoint.spec.is_registered or checkpoint.spec.points == points:
+        return build_network(baseline, model)
+    spec = replace(checkpoint.spec, exits=(), points=points)
+    own = _own_copy(model)
+    assert own is not None
+    net = attach_spec(create_model(own, spec.num_classes).cpu(), spec)
+    filled = fill_from_checkpoint(net, checkpoint, str(baseline.path))
+    if filled.new:
+        raise SpecError(
+            f"{baseline.path} does not fit the model: {filled.new[0]} is missing there or of "
+            "another shape; give the model that it was made from"
+        )
+    return net.eval().requires_grad_(False)
+
+
+def _own_copy(model: ModelSource | None) -> ModelSource | None:
+    """Return the source of a network that shares no weights with another."""
+    return copy.deepcopy(model) if isinstance(model, nn.Module) else model
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple) and value and isinstance(value[0], str):
+        return f"{len(value)} from {value[0]!r} to {value[-1]!r}"
+    return "the usual" if value is None else str(value)

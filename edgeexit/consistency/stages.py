@@ -1,0 +1,100 @@
+"""Where two networks are compared: what crosses from a stage to the rest of its backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import IMAGES, Backbone
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.spec import FeatureInfo
+
+__all__ = ["check_same_features", "compared_stages", "crossing_features", "finish"]
+
+FEATURE_MAP = 3  # dimensions of (channels, height, width)
+
+
+def compared_stages(net: MultiExitNet) -> tuple[str, ...]:
+    """Return the stages that exits of ``net`` sit behind; of a plain backbone, those they could.
+
+    Raises:
+        SpecError: there are none.
+    """
+    stages = tuple(exit_.stage for exit_ in net.spec.exits) or net.backbone.exit_stages
+    if not stages:
+        raise SpecError(
+            f"{net.spec.backbone} without exits has no stage to compare at: give a checkpoint with "
+            "branches after the baseline's"
+        )
+    return stages
+
+
+def crossing_features(net: MultiExitNet, stage: str) -> tuple[FeatureInfo, ...]:
+    """Return what the rest of the backbone reads of everything up to ``stage``.
+
+    That is one tensor of most networks, one per scale of a multi-scale network, and where a later
+    stage reads what an earlier one wrote, that as well: nothing of the baseline's own may get past
+    the reconstruction.
+
+    Raises:
+        SpecError: a tensor is no feature map ``(channels, height, width)``.
+    """
+    written = {IMAGES}
+    read = dict.fromkeys(net.backbone.classifier_inputs)
+    behind = False
+    for name, part in net.backbone.named_stages():
+        if behind:
+            read.update(dict.fromkeys(part.inputs))
+        else:
+            written.update(part.outputs)
+        behind = behind or name == stage
+    features = tuple(
+        info for name, info in net.features.items() if name in read and name in written
+    )
+    for info in features:
+        _check_feature_map(net, stage, info)
+    return features
+
+
+def check_same_features(
+    baseline: tuple[FeatureInfo, ...], network: tuple[FeatureInfo, ...], stage: str, name: str
+) -> None:
+    """Raise SpecError where what crosses at ``stage`` differs in name or shape."""
+    if baseline != network:
+        raise SpecError(
+            f"{name} cannot stand in for the baseline at {stage}: expected the baseline's features "
+            f"{_listed(baseline)}, got {_listed(network)}; give networks of one backbone"
+        )
+
+
+def finish(backbone: Backbone, features: Mapping[str, Tensor], stage: str) -> Tensor:
+    """Map what crosses from ``stage`` to the final logits (N, K): the rest of the backbone."""
+    known = dict(features)
+    behind = False
+    for name, part in backbone.named_stages():
+        if behind:
+            part.apply_to(known)
+        behind = behind or name == stage
+    return backbone.classify(known)
+
+
+def _check_feature_map(net: MultiExitNet, stage: str, info: FeatureInfo) -> None:
+    outputs = [name for _, part in net.backbone.named_stages() for name in part.outputs]
+    if info.name == IMAGES:
+        what = "the images themselves, which are the same in every network"
+    elif len(info.shape) != FEATURE_MAP:
+        what = f"features of shape {info.shape}"
+    elif f"{stage}_nchw" in outputs:  # a traced stage adds this copy for its branch
+        what = f"features with channels last, {info.shape}"
+    else:
+        return
+    raise SpecError(
+        f"{net.spec.backbone} cannot be compared at {stage}: expected feature maps (channels, "
+        f"height, width), which a convolution reconstructs; the rest of the network reads {what}"
+    )
+
+
+def _listed(features: tuple[FeatureInfo, ...]) -> str:
+    return ", ".join(f"{info.name} {info.shape}" for info in features)
