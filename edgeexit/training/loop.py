@@ -140,6 +140,7 @@ class _Run:
         board = tensorboard_log(self.folder.path, len(self.history)) if main else None
         try:
             if main:
+                self.folder.remove_leftovers()
                 self.folder.write_config(trainer.config)
             if not self.history and not trainer.sums.steps:
                 self._save(None)
