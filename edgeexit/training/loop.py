@@ -23,7 +23,7 @@ from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import check_model, resolve_exits
 from edgeexit.training.progress import Progress, StepStatus
 from edgeexit.training.result import TrainResult
-from edgeexit.training.run import RunFolder, RunState, check_same_options
+from edgeexit.training.run import RunFolder, RunState, check_same_classes, check_same_options
 from edgeexit.training.sums import EpochSums
 from edgeexit.training.tensorboard import tensorboard_log
 from edgeexit.training.trainer import DivergedError, Trainer
@@ -87,6 +87,7 @@ def train(
         config = _resolve(config, data, world, model)
         if state is not None:
             check_same_options(folder, state.config, config)
+            check_same_classes(folder, state, data.class_names)
             if len(state.history) >= state.epochs:
                 _remark(
                     progress,

@@ -28,7 +28,7 @@ from edgeexit.training.config_file import is_written_config, write_config
 from edgeexit.training.metrics import EpochRecord, best_record
 from edgeexit.training.sums import EpochSums
 
-__all__ = ["RunFolder", "RunState", "check_same_options"]
+__all__ = ["RunFolder", "RunState", "check_same_classes", "check_same_options"]
 
 FREE_OPTIONS = (
     "device",
@@ -200,11 +200,28 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
         )
 
 
+def check_same_classes(folder: RunFolder, state: RunState, class_names: tuple[str, ...]) -> None:
+    """Raise TrainingError where the data has other classes by now: labels would change meaning."""
+    before = state.checkpoint.class_names
+    if before == class_names:
+        return
+    what = f"{len(before)} classes, got {len(class_names)}"
+    if len(before) == len(class_names):
+        place = next(i for i, name in enumerate(before) if name != class_names[i])
+        what = f"class {place} named {before[place]}, got {class_names[place]}"
+    raise TrainingError(
+        f"{folder.path} was started with {what}: give it the images that it was started with, or "
+        "choose another -o"
+    )
+
+
 def _option(field: str) -> str:
     return "--" + field.removeprefix("data.").replace("_", "-")
 
 
 def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return "as usual" if value is None else value
 
 

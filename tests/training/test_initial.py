@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
 
 
 def test_both_ways_to_start(tiny_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match="one of init and pretrained"):
+    with pytest.raises(ValueError, match=r"init: expected nothing beside pretrained, got 'x\.pt'"):
         tiny_config(init="x.pt", pretrained=True)
 
 
