@@ -14,6 +14,7 @@ from edgeexit_runtime.schema import encode
 
 from edgeexit.data import ImageData, load_data
 from edgeexit.errors import TrainingError, WriteError
+from edgeexit.images import ImageError
 from edgeexit.models.factories import ModelSource
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
@@ -157,6 +158,10 @@ class _Run:
             raise InterruptedRunError(f"interrupted: {self.saved}") from None
         except WriteError as error:
             raise WriteError(f"{error}; {self.saved}") from error
+        except ImageError as error:
+            if trainer.config.data.skip_corrupt:  # it was damaged after it had been looked at
+                raise
+            raise ImageError(f"{error}, or leave out all such with --skip-corrupt") from error
         except DivergedError as error:
             raise TrainingError(f"{error}; {self.saved.partition(';')[0]}") from error
         finally:
