@@ -149,9 +149,9 @@ class _Run:
             for epoch in range(len(self.history) + 1, trainer.epochs + 1):
                 record = trainer.run_epoch(epoch, self._on_step)
                 self.history = (*self.history, record)
-                self._save(None)
-                if board is not None:
+                if board is not None:  # before it is saved: to go on hides what is written twice
                     board.write(record)
+                self._save(None)
                 if self.on_epoch is not None and main:
                     self.on_epoch(record)
         except KeyboardInterrupt:
