@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import secrets
 import shutil
@@ -12,7 +14,10 @@ from typing import Any
 
 from edgeexit.errors import WriteError
 
-__all__ = ["replace_file", "replace_folder", "write_json"]
+__all__ = ["remove_leftovers", "replace_file", "replace_folder", "write_json"]
+
+TOKEN_BYTES = 4
+"""Of the random part of a temporary name, which has two digits for each."""
 
 
 @contextmanager
@@ -66,11 +71,23 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of :func:`replace_file` that killed processes left beside it.
+
+    Nobody else may be writing ``path``.
+    """
+    target = path.resolve()
+    digits = "[0-9a-f]" * (2 * TOKEN_BYTES)
+    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.{digits}{target.suffix}"):
+        with contextlib.suppress(OSError):  # they do no harm
+            leftover.unlink()
+
+
 def _prepare(target: Path) -> Path:
     """Make the folder that ``target`` is in; return a free name there with the same ending."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # the ending is kept: some writers choose the format by it
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    return target.with_name(f".{target.stem}.{secrets.token_hex(TOKEN_BYTES)}{target.suffix}")
 
 
 def _put_in_place(new: Path, target: Path) -> None:

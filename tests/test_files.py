@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeexit.errors import EdgeExitError
-from edgeexit.files import replace_file, replace_folder, write_json
+from edgeexit.files import remove_leftovers, replace_file, replace_folder, write_json
 
 Replace = Callable[[Path], AbstractContextManager[Path]]
 
@@ -231,3 +231,16 @@ def test_value_without_json_form_leaves_the_old_file(tmp_path: Path) -> None:
         write_json(tmp_path / "value.json", {"value": object()})
     assert json.loads((tmp_path / "value.json").read_text()) == 1
     assert names(tmp_path) == ["value.json"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "la[s]t.pt"
+    made = []
+    for _ in range(3):
+        with replace_file(path) as temporary:
+            made.append(temporary.name)
+    others = [".la[s]t.pt", ".la[s]t.0123456.pt", ".la[s]t.0123456g.pt", ".last.01234567.pt"]
+    for name in [*made, *others, path.name]:
+        (tmp_path / name).touch()
+    remove_leftovers(path)
+    assert names(tmp_path) == sorted([*others, path.name])

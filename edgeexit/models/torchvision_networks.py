@@ -74,7 +74,7 @@ def _fetch(name: str) -> nn.Module:
     except OSError as error:  # URLError is one
         raise DataError(
             f"pretrained {name}: torchvision could not fetch its weights ({error}); put the "
-            f"file into {torch.hub.get_dir()}/checkpoints or train without --pretrained"
+            f"file into {torch.hub.get_dir()}/checkpoints or do without them"
         ) from error
     except (RuntimeError, EOFError, UnpicklingError) as error:  # torch.load, and the hash check
         raise DataError(

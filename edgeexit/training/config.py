@@ -103,7 +103,7 @@ class TrainConfig:
             ),
             "amp": (self.amp in AMP, f"one of {', '.join(AMP)}"),
             "save_minutes": (0 <= self.save_minutes < math.inf, "at least 0"),
-            "init": (not (self.init and self.pretrained), "one of init and pretrained"),
+            "init": (not (self.init and self.pretrained), "nothing beside pretrained"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }
         broken = [

@@ -23,11 +23,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["read_options", "write_config"]
+__all__ = ["is_written_config", "read_options", "write_config"]
 
 DATA = "data"
 MAX_BYTES = 1 << 20
-HEADER = "# How this run was trained. The same again: edgeexit train --config {name} -o other/\n"
+TITLE = "# How this run was trained."
+HEADER = TITLE + " The same again: edgeexit train --config {name} -o other/\n"
 
 
 def write_config(path: Path, config: TrainConfig) -> None:
@@ -41,6 +42,15 @@ def write_config(path: Path, config: TrainConfig) -> None:
     with replace_file(path) as temporary:
         text = HEADER.format(name=path.name) + tomli_w.dumps(plain)
         temporary.write_text(text, encoding="utf-8")
+
+
+def is_written_config(path: Path) -> bool:
+    """Whether :func:`write_config` wrote the file, rather than somebody by hand."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(TITLE)) == TITLE.encode()
+    except OSError:
+        return False
 
 
 def read_options(path: Path) -> dict[str, Any]:

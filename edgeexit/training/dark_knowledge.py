@@ -68,7 +68,10 @@ def load_dark_knowledge(
     if config.teacher.partition(":")[0] == PRETRAINED:
         return _public(config, data)
     path = Path(config.teacher)
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"--teacher {error}") from error
     _check_fits(path, checkpoint, data)
     source = _own_copy(model) if not checkpoint.spec.is_registered else None
     return DarkKnowledge(checkpoint.build(source), str(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from edgeexit.errors import SpecError
+from edgeexit.errors import CheckpointError, SpecError
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.weights import LoadedWeights, fill_backbone
@@ -37,7 +37,10 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
 
 
 def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"--init {error}") from error
     ours, theirs = net.spec.backbone, checkpoint.spec.backbone
     if ours != theirs:
         raise SpecError(

@@ -14,6 +14,7 @@ from edgeexit_runtime.schema import encode
 
 from edgeexit.data import ImageData, load_data
 from edgeexit.errors import TrainingError, WriteError
+from edgeexit.images import ImageError
 from edgeexit.models.factories import ModelSource
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
@@ -23,7 +24,7 @@ from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import check_model, resolve_exits
 from edgeexit.training.progress import Progress, StepStatus
 from edgeexit.training.result import TrainResult
-from edgeexit.training.run import RunFolder, RunState, check_same_options
+from edgeexit.training.run import RunFolder, RunState, check_same_classes, check_same_options
 from edgeexit.training.sums import EpochSums
 from edgeexit.training.tensorboard import tensorboard_log
 from edgeexit.training.trainer import DivergedError, Trainer
@@ -87,6 +88,7 @@ def train(
         config = _resolve(config, data, world, model)
         if state is not None:
             check_same_options(folder, state.config, config)
+            check_same_classes(folder, state, data.class_names)
             if len(state.history) >= state.epochs:
                 _remark(
                     progress,
@@ -140,21 +142,26 @@ class _Run:
         board = tensorboard_log(self.folder.path, len(self.history)) if main else None
         try:
             if main:
+                self.folder.remove_leftovers()
                 self.folder.write_config(trainer.config)
             if not self.history and not trainer.sums.steps:
                 self._save(None)
             for epoch in range(len(self.history) + 1, trainer.epochs + 1):
                 record = trainer.run_epoch(epoch, self._on_step)
                 self.history = (*self.history, record)
-                self._save(None)
-                if board is not None:
+                if board is not None:  # before it is saved: to go on hides what is written twice
                     board.write(record)
+                self._save(None)
                 if self.on_epoch is not None and main:
                     self.on_epoch(record)
         except KeyboardInterrupt:
             raise InterruptedRunError(f"interrupted: {self.saved}") from None
         except WriteError as error:
             raise WriteError(f"{error}; {self.saved}") from error
+        except ImageError as error:
+            if trainer.config.data.skip_corrupt:  # it was damaged after it had been looked at
+                raise
+            raise ImageError(f"{error}, or leave out all such with --skip-corrupt") from error
         except DivergedError as error:
             raise TrainingError(f"{error}; {self.saved.partition(';')[0]}") from error
         finally:

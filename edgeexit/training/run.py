@@ -14,7 +14,7 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 
 from edgeexit.errors import CheckpointError, TrainingError
-from edgeexit.files import replace_file
+from edgeexit.files import remove_leftovers, replace_file
 from edgeexit.training.checkpoint import (
     Checkpoint,
     from_plain,
@@ -24,11 +24,11 @@ from edgeexit.training.checkpoint import (
     write_plain,
 )
 from edgeexit.training.config import TrainConfig
-from edgeexit.training.config_file import write_config
+from edgeexit.training.config_file import is_written_config, write_config
 from edgeexit.training.metrics import EpochRecord, best_record
 from edgeexit.training.sums import EpochSums
 
-__all__ = ["RunFolder", "RunState", "check_same_options"]
+__all__ = ["RunFolder", "RunState", "check_same_classes", "check_same_options"]
 
 FREE_OPTIONS = (
     "device",
@@ -103,10 +103,26 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def check_unused(self) -> None:
-        """Raise TrainingError where the folder already holds a run."""
+        """Raise TrainingError where the folder holds a run, or files that one would overwrite.
+
+        A run that was killed before its first ``last.pt`` has left nothing to keep.
+        """
         if self.last.exists() or self.best.exists():
             raise TrainingError(
                 f"{self.path} holds a run: continue it with --resume or choose another -o"
+            )
+        foreign = [
+            path
+            for path, ours in (
+                (self.config, is_written_config(self.config)),
+                (self.metrics, self.metrics.is_file() and not self.metrics.stat().st_size),
+            )
+            if path.exists() and not ours
+        ]
+        if foreign:
+            raise TrainingError(
+                f"{foreign[0]} would be overwritten by the run's own: move it away or choose "
+                "another -o"
             )
 
     def load(self) -> RunState:
@@ -140,6 +156,11 @@ class RunFolder:
                 "with another -o"
             )
         return state
+
+    def remove_leftovers(self) -> None:
+        """Remove what processes that were killed while they wrote have left."""
+        for path in (self.best, self.last, self.config, self.metrics):
+            remove_leftovers(path)
 
     def write_config(self, config: TrainConfig) -> None:
         write_config(self.config, config)
@@ -179,11 +200,28 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
         )
 
 
+def check_same_classes(folder: RunFolder, state: RunState, class_names: tuple[str, ...]) -> None:
+    """Raise TrainingError where the data has other classes by now: labels would change meaning."""
+    before = state.checkpoint.class_names
+    if before == class_names:
+        return
+    what = f"{len(before)} classes, got {len(class_names)}"
+    if len(before) == len(class_names):
+        place = next(i for i, name in enumerate(before) if name != class_names[i])
+        what = f"class {place} named {before[place]}, got {class_names[place]}"
+    raise TrainingError(
+        f"{folder.path} was started with {what}: give it the images that it was started with, or "
+        "choose another -o"
+    )
+
+
 def _option(field: str) -> str:
     return "--" + field.removeprefix("data.").replace("_", "-")
 
 
 def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return "as usual" if value is None else value
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -94,6 +95,24 @@ def test_resuming_with_another_option(arguments: list[str], tmp_path: Path) -> N
     assert result.exit_code == 1
     assert "was started with --epochs 2, got 5: leave the options out" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_resuming_with_a_switch(arguments: list[str], tmp_path: Path) -> None:
+    _invoke(*arguments)
+    result = _invoke("train", "--resume", "-o", _run(tmp_path), "--skip-corrupt")
+    assert "was started with --skip-corrupt off, got on: leave the options out" in result.stderr
+
+
+def test_resuming_on_other_classes(arguments: list[str], images: Path, tmp_path: Path) -> None:
+    _invoke(*arguments)
+    (images / "dark").rename(images / "aa")  # as many classes, in another order
+    result = _invoke("train", "--resume", "-o", _run(tmp_path))
+    assert result.exit_code == 1
+    assert "was started with class 0 named bright, got aa: give it the images" in result.stderr
+    assert result.stderr.count("\n") == 1
+    shutil.copytree(images / "aa", images / "more")
+    result = _invoke("train", "--resume", "-o", _run(tmp_path))
+    assert "was started with 2 classes, got 3: give it the images that it" in result.stderr
 
 
 def test_starting_over_a_run(arguments: list[str]) -> None:
@@ -264,8 +283,11 @@ def test_a_corrupt_image_stops_a_run_that_was_not_told_to_skip_it(
         path.write_bytes(path.read_bytes()[:100])
     result = _invoke(*arguments)
     assert result.exit_code == 1
-    message = r"Error: .*images/dark/[0-9]\.png: not a readable image"
-    assert re.match(message, result.stderr.splitlines()[-1])
+    message = (
+        r"Error: .*images/dark/[0-9]\.png: not a readable image \(\w+\); replace it or take it "
+        r"away, or leave out all such with --skip-corrupt"
+    )
+    assert re.fullmatch(message, result.stderr.splitlines()[-1])
 
 
 def test_only_the_first_of_several_processes_tells(

@@ -108,8 +108,8 @@ def test_no_network(failing: Callable[[Exception], None]) -> None:
         load(backbone)
     assert str(caught.value) == (
         "pretrained resnet18: torchvision could not fetch its weights (<urlopen error Name or "
-        f"service not known>); put the file into {torch.hub.get_dir()}/checkpoints or train "
-        "without --pretrained"
+        f"service not known>); put the file into {torch.hub.get_dir()}/checkpoints or do "
+        "without them"
     )
 
 

@@ -16,6 +16,7 @@ from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
 from edgeexit.models.weights import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, stored_config, train
+from edgeexit.training.config_file import write_config
 from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.metrics import EpochRecord, best_record
 from edgeexit.training.progress import StepStatus
@@ -176,6 +177,28 @@ def test_a_run_is_never_overwritten(tmp_path: Path, tiny_config: MakeConfig) -> 
     with pytest.raises(TrainingError, match=message):
         train(tiny_config(epochs=1), tmp_path)
     assert (tmp_path / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl"])
+def test_somebody_elses_files_are_not_overwritten(
+    tmp_path: Path, tiny_config: MakeConfig, name: str
+) -> None:
+    (tmp_path / name).write_text("# mine\n")
+    with pytest.raises(TrainingError, match=rf"{name} would be overwritten by the run's own: move"):
+        train(tiny_config(epochs=1), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "# mine\n"
+
+
+def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    """Before the first ``last.pt`` there is nothing to go on from, and nothing to lose."""
+    write_config(tmp_path / "config.toml", tiny_config())
+    (tmp_path / "metrics.jsonl").touch()
+    for name in (".last.0123abcd.pt", ".ckpt.89abcdef.pt", ".metrics.00000000.jsonl"):
+        (tmp_path / name).write_bytes(b"half")
+    train(tiny_config(epochs=1), tmp_path)
+    files = {path.name for path in tmp_path.iterdir()} - {"tensorboard"}
+    assert files == {"ckpt.pt", "config.toml", "last.pt", "metrics.jsonl"}
 
 
 def test_nothing_to_resume(tmp_path: Path, tiny_config: MakeConfig) -> None:

@@ -13,6 +13,7 @@ from edgeexit.errors import CheckpointError, SpecError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
+from edgeexit.training.losses import joint_cross_entropy
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.phases import PhaseNet, learn_only, set_modes
 from edgeexit.training.progress import StepStatus
@@ -124,6 +125,19 @@ def test_parameters_that_their_author_froze_stay_frozen() -> None:
         for phase in plan_phases(name, net, taught=False, backbone_is_trained=False):
             learn_only(phase, learnable)
             assert not frozen.requires_grad
+
+
+@pytest.mark.parametrize("name", ["branches-only", "stage-wise"])
+def test_frozen_parameters_get_no_gradient(name: str) -> None:
+    net = MultiExitNet(make_spec("resnet20", "1+n", 4, (3, 8, 8)))
+    everything = list(net.parameters())
+    for phase in plan_phases(name, net, taught=False, backbone_is_trained=False):
+        net.zero_grad()
+        trained = learn_only(phase, everything)
+        assert 0 < len(trained) < len(everything)
+        logits = PhaseNet(net, phase.exits)(torch.randn(2, 3, 8, 8))
+        joint_cross_entropy(logits, torch.tensor([0, 3])).backward()
+        assert {id(p) for p in everything if p.grad is not None} == {id(p) for p in trained}
 
 
 def test_frozen_parts_are_in_evaluation_mode() -> None:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from edgeexit.training import TrainConfig, train
+from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training import tensorboard as module
 
 MakeConfig = Callable[..., TrainConfig]
@@ -34,14 +34,18 @@ class Writer:
         self.closed = True
 
 
-def test_every_epoch_is_logged(
-    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stub = ModuleType("torch.utils.tensorboard")
-    stub.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stub)
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have :class:`Writer` in the place of torch's."""
+    tensorboard = ModuleType("torch.utils.tensorboard")
+    tensorboard.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     Writer.made.clear()
+
+
+@pytest.mark.usefixtures("stub")
+def test_every_epoch_is_logged(tmp_path: Path, tiny_config: MakeConfig) -> None:
     result = train(tiny_config(distill="wed"), tmp_path / "run")
     (writer,) = Writer.made
     assert writer.folder == str(tmp_path / "run" / "tensorboard")
@@ -52,6 +56,21 @@ def test_every_epoch_is_logged(
     expected = {*names, *(f"accuracy/{name}" for name in exits)}
     assert set(writer.scalars) == {(name, epoch) for name in expected for epoch in (1, 2)}
     assert writer.scalars["accuracy/exit1", 2] == result.history[1].accuracy["exit1"]
+
+
+@pytest.mark.usefixtures("stub")
+def test_an_epoch_is_logged_before_it_is_saved(
+    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed in between goes on before the epoch, and hides its first curve."""
+    saved: list[int] = []
+
+    def flush(self: Writer) -> None:
+        saved.append(load_checkpoint(tmp_path / "run" / "last.pt").training["epoch"])
+
+    monkeypatch.setattr(Writer, "flush", flush)
+    train(tiny_config(epochs=3), tmp_path / "run")
+    assert saved == [0, 1, 2]
 
 
 def test_without_tensorboard_there_is_none(
