@@ -16,8 +16,8 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
-from edgeexit.cli.limits import FractionType
 from edgeexit.cli.figures_subjects import load_subjects
+from edgeexit.cli.limits import FractionType
 from edgeexit.cli.samples import SampleOptions, sample_options
 
 if TYPE_CHECKING:

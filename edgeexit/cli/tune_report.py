@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import format_cost
+from edgeexit.cli.common import format_macs
 from edgeexit.cli.limits import describe_limits
 from edgeexit.cli.tables import exit_table, format_threshold, summary_table
 
@@ -175,6 +175,8 @@ def _front_table(result: Result) -> Table:
         point = points[place]
         cells = [format_threshold(value) for value in point.val.thresholds.values()]
         for setting in (point.val, point.test):
-            cells += [f"{setting.accuracy:.4f}", format_cost(setting.average_cost, costs.unit)]
+            cost = setting.average_cost
+            shown = format_macs(cost) if costs.unit == "MACs" else f"{cost:.4g}"
+            cells += [f"{setting.accuracy:.4f}", shown]
         table.add_row(*cells)
     return table
