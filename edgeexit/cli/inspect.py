@@ -227,7 +227,8 @@ def _print_points(inspection: _Inspection, every: bool) -> None:
     every |= inspection.registered
     shown = [point for point in inspection.points if every or point.crossing == 1]
     out = console()
-    out.print(_points_table(inspection, shown))
+    if shown:
+        out.print(_points_table(inspection, shown))
     hidden = len(inspection.points) - len(shown)
     if hidden:
         out.print(f"{hidden} more points are crossed by several tensors: --all lists them")
@@ -277,14 +278,17 @@ def _print_not_counted(inspection: _Inspection) -> None:
 
 def _advice(inspection: _Inspection) -> str:
     """Return what to type for the exits that are proposed."""
+    from edgeexit.models.multi_exit import example_pattern
+
     count = len(inspection.proposed)
     if inspection.registered:
-        pattern = "+".join(str(level) for level in range(count + 1, 1, -1)) or "none"
         where = ", ".join(inspection.proposed)
         return (
             f"its {count} branches have their places, behind {where}: "
-            f"--backbone {inspection.name} --branches {pattern}"
+            f"--backbone {inspection.name} --branches {example_pattern(count)}"
         )
+    if not inspection.points:
+        return "it has no place for exits: no module of it gives a feature map or tokens"
     if not count:
         return "no exits are proposed: choose from the points that --points lists"
     return (
