@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 from edgeexit_runtime.manifest import IMAGES
 
-from edgeexit.cli.common import IMAGE_SIZE, console, format_macs, print_json
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    LARGE_CLASSES,
+    USUAL_CLASSES,
+    console,
+    format_macs,
+    print_json,
+    usual_classes,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from edgeexit.models.backbone import Backbone
     from edgeexit.models.points import Point
 
-DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
+DEFAULT_PIXELS = 224
 MARK = "*"
 
 
@@ -65,10 +73,9 @@ class _Inspection:
 )
 @click.option(
     "--num-classes",
-    default=DEFAULT_CLASSES,
-    show_default=True,
     type=click.IntRange(min=2),
-    help="Classes to build it with, where it takes a number.",
+    help=f"Classes to build it with, where it takes a number.  [default: {LARGE_CLASSES}; for a "
+    f"registered backbone {USUAL_CLASSES}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
@@ -76,7 +83,7 @@ def command(
     with_points: bool,
     every: bool,
     input_size: tuple[int, int] | None,
-    num_classes: int,
+    num_classes: int | None,
     as_json: bool,
 ) -> None:
     """Print what MODEL is and where exits can be put on it.
@@ -106,14 +113,14 @@ def command(
 
 
 def _inspect_model(
-    reference: str, size: tuple[int, int, int] | None, num_classes: int
+    reference: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     from edgeexit.models.factories import create_model
     from edgeexit.models.points import list_points, propose_points
     from edgeexit.models.tracing import trace
 
     input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
-    model = create_model(reference, num_classes)
+    model = create_model(reference, num_classes or LARGE_CLASSES)
     evaluation = trace(model, input_size).evaluation
     points = list_points(evaluation, input_size)
     counted = _count(model, [input_size])
@@ -132,14 +139,16 @@ def _inspect_model(
 
 
 def _inspect_backbone(
-    name: str, size: tuple[int, int, int] | None, num_classes: int
+    name: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     """Inspect a registered backbone, whose points are the ends of its stages."""
     import torch
 
     from edgeexit.models import MultiExitNet, make_spec
+    from edgeexit.models.registry import backbone_entry
 
-    spec = make_spec(name, "none", num_classes, size)
+    classes = num_classes or usual_classes(backbone_entry(name).input_size)
+    spec = make_spec(name, "none", classes, size)
     with torch.device("meta"):  # shapes are enough
         net = MultiExitNet(spec)
     backbone = net.backbone
