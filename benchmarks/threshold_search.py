@@ -66,8 +66,8 @@ def show_exact(samples: int, seed: int) -> None:
     used_mib = peak_memory_mib() - before_mib
     met = seconds < EXACT_GOAL_S and peak_memory_mib() < EXACT_GOAL_MIB
     print(
-        f"exact, {EXACT_BRANCHES} branches: {front.settings:,} settings, {len(front)} on the front, "
-        f"{seconds:.2f} s, {used_mib:.0f} MiB above the {before_mib:.0f} MiB of the imports "
+        f"exact, {EXACT_BRANCHES} branches: {front.settings:,} settings, {len(front)} on the "
+        f"front, {seconds:.2f} s, {used_mib:.0f} MiB above the {before_mib:.0f} MiB of the imports "
         f"(goal {EXACT_GOAL_S:.0f} s, {EXACT_GOAL_MIB} MiB: {'met' if met else 'MISSED'})"
     )
 

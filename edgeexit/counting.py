@@ -22,12 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeexit.models.mode import evaluating, plain_attention
+from edgeexit.models.mode import evaluating, plain_attention, shapes_alone
 
 __all__ = ["FP32_BYTES", "LEFT_OUT", "OperatorCount", "count_operators"]
 
@@ -93,7 +92,7 @@ def count_operators(
     the module's weights.
     """
     # on the meta device all tensors are nothing but shapes, and fake ones would take twice the time
-    fake = FakeTensorMode(allow_non_fake_inputs=True) if device.type != "meta" else nullcontext()
+    fake = shapes_alone() if device.type != "meta" else nullcontext()
     with evaluating(module), torch.no_grad(), plain_attention(), fake:
         inputs = [torch.empty(shape, device=device) for shape in shapes]
         counter = FlopCounterMode(display=False)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COST",
     "IMAGE_SIZE",
+    "LARGE_CLASSES",
+    "USUAL_CLASSES",
     "SectionedCommand",
     "console",
     "exits_option",
@@ -30,7 +32,15 @@ __all__ = [
     "print_json",
     "progress_bar",
     "status_console",
+    "usual_classes",
 ]
+
+LARGE_IMAGES = 64
+LARGE_CLASSES, SMALL_CLASSES = 1000, 100
+USUAL_CLASSES = (
+    f"{LARGE_CLASSES}, and {SMALL_CLASSES} for images under {LARGE_IMAGES} pixels, as in the "
+    "paper's tables"
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -171,6 +181,11 @@ def status_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False)
+
+
+def usual_classes(input_size: tuple[int, int, int]) -> int:
+    """Return ImageNet's or CIFAR-100's number of classes, by what a backbone is meant for."""
+    return LARGE_CLASSES if min(input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES
 
 
 def progress_bar() -> Progress:

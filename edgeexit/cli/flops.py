@@ -8,11 +8,14 @@ import click
 
 from edgeexit.cli.common import (
     IMAGE_SIZE,
+    LARGE_CLASSES,
+    USUAL_CLASSES,
     console,
     exits_option,
     format_macs,
     model_option,
     print_json,
+    usual_classes,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from edgeexit.models.spec import ModelSpec
 
 MEGABYTE = 1e6
-DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
+DEFAULT_PIXELS = 224
 
 
 @click.command("flops")
@@ -34,7 +37,8 @@ DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
 @click.option(
     "--num-classes",
     type=click.IntRange(min=2),
-    help=f"[default: {DEFAULT_CLASSES}; of a model that takes no number, its own]",
+    help=f"[default: {USUAL_CLASSES}; with --model {LARGE_CLASSES}, or its own where it takes no "
+    "number]",
 )
 @click.option(
     "--input-size",
@@ -79,10 +83,12 @@ def _registered(
     import torch
 
     from edgeexit.models import MultiExitNet, make_spec
+    from edgeexit.models.registry import backbone_entry
 
     if ":" in backbone:
         raise click.UsageError(f"{backbone} is no registered backbone: write --model {backbone}")
-    spec = make_spec(backbone, branches, num_classes or DEFAULT_CLASSES, size)
+    classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
+    spec = make_spec(backbone, branches, classes, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
         return MultiExitNet(spec)
 
@@ -98,7 +104,7 @@ def _attached(
     from edgeexit.models.factories import create_model
 
     return attach_exits(
-        create_model(model, num_classes or DEFAULT_CLASSES),
+        create_model(model, num_classes or LARGE_CLASSES),
         exits,
         branches=branches,
         input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 from edgeexit_runtime.manifest import IMAGES
 
-from edgeexit.cli.common import IMAGE_SIZE, console, format_macs, print_json
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    LARGE_CLASSES,
+    USUAL_CLASSES,
+    console,
+    format_macs,
+    print_json,
+    usual_classes,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from edgeexit.models.backbone import Backbone
     from edgeexit.models.points import Point
 
-DEFAULT_PIXELS, DEFAULT_CLASSES = 224, 1000
+DEFAULT_PIXELS = 224
 MARK = "*"
 
 
@@ -65,10 +73,9 @@ class _Inspection:
 )
 @click.option(
     "--num-classes",
-    default=DEFAULT_CLASSES,
-    show_default=True,
     type=click.IntRange(min=2),
-    help="Classes to build it with, where it takes a number.",
+    help=f"Classes to build it with, where it takes a number.  [default: {LARGE_CLASSES}; for a "
+    f"registered backbone {USUAL_CLASSES}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
@@ -76,7 +83,7 @@ def command(
     with_points: bool,
     every: bool,
     input_size: tuple[int, int] | None,
-    num_classes: int,
+    num_classes: int | None,
     as_json: bool,
 ) -> None:
     """Print what MODEL is and where exits can be put on it.
@@ -106,14 +113,14 @@ def command(
 
 
 def _inspect_model(
-    reference: str, size: tuple[int, int, int] | None, num_classes: int
+    reference: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     from edgeexit.models.factories import create_model
     from edgeexit.models.points import list_points, propose_points
     from edgeexit.models.tracing import trace
 
     input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
-    model = create_model(reference, num_classes)
+    model = create_model(reference, num_classes or LARGE_CLASSES)
     evaluation = trace(model, input_size).evaluation
     points = list_points(evaluation, input_size)
     counted = _count(model, [input_size])
@@ -132,14 +139,16 @@ def _inspect_model(
 
 
 def _inspect_backbone(
-    name: str, size: tuple[int, int, int] | None, num_classes: int
+    name: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     """Inspect a registered backbone, whose points are the ends of its stages."""
     import torch
 
     from edgeexit.models import MultiExitNet, make_spec
+    from edgeexit.models.registry import backbone_entry
 
-    spec = make_spec(name, "none", num_classes, size)
+    classes = num_classes or usual_classes(backbone_entry(name).input_size)
+    spec = make_spec(name, "none", classes, size)
     with torch.device("meta"):  # shapes are enough
         net = MultiExitNet(spec)
     backbone = net.backbone
@@ -227,7 +236,8 @@ def _print_points(inspection: _Inspection, every: bool) -> None:
     every |= inspection.registered
     shown = [point for point in inspection.points if every or point.crossing == 1]
     out = console()
-    out.print(_points_table(inspection, shown))
+    if shown:
+        out.print(_points_table(inspection, shown))
     hidden = len(inspection.points) - len(shown)
     if hidden:
         out.print(f"{hidden} more points are crossed by several tensors: --all lists them")
@@ -277,14 +287,17 @@ def _print_not_counted(inspection: _Inspection) -> None:
 
 def _advice(inspection: _Inspection) -> str:
     """Return what to type for the exits that are proposed."""
+    from edgeexit.models.multi_exit import example_pattern
+
     count = len(inspection.proposed)
     if inspection.registered:
-        pattern = "+".join(str(level) for level in range(count + 1, 1, -1)) or "none"
         where = ", ".join(inspection.proposed)
         return (
             f"its {count} branches have their places, behind {where}: "
-            f"--backbone {inspection.name} --branches {pattern}"
+            f"--backbone {inspection.name} --branches {example_pattern(count)}"
         )
+    if not inspection.points:
+        return "it has no place for exits: no module of it gives a feature map or tokens"
     if not count:
         return "no exits are proposed: choose from the points that --points lists"
     return (

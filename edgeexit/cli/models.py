@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import console, format_macs, print_json
+from edgeexit.cli.common import USUAL_CLASSES, console, format_macs, print_json, usual_classes
 
 if TYPE_CHECKING:
     from edgeexit.models.registry import BackboneEntry, BranchEntry
 
-LARGE_IMAGES = 64  # pixels from which the paper's tables have ImageNet's classes, else CIFAR-100's
-LARGE_CLASSES, SMALL_CLASSES = 1000, 100
 BACKBONE_HEADINGS = (
     "backbone",
     "pixels",
@@ -65,8 +63,7 @@ class BranchInfo:
 @click.option(
     "--num-classes",
     type=click.IntRange(min=2),
-    help=f"Classes to count with.  [default: {LARGE_CLASSES}, and {SMALL_CLASSES} for images "
-    f"under {LARGE_IMAGES} pixels, as in the paper's tables]",
+    help=f"Classes to count with.  [default: {USUAL_CLASSES}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print the tables of the README.")
@@ -127,8 +124,7 @@ def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInf
     from edgeexit.counting import count_operators
     from edgeexit.errors import SpecError
 
-    usual = LARGE_CLASSES if min(entry.input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES
-    classes = num_classes or usual
+    classes = num_classes or usual_classes(entry.input_size)
     meta = torch.device("meta")
     try:
         with meta:

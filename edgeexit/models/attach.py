@@ -109,7 +109,7 @@ def _points(
         proposed = propose_points(list_points(traces.evaluation, input_size), input_size)
         points = tuple(point.name for point in proposed) if tokens else ()
     elif isinstance(exits, str):
-        points = tuple(exits.split(","))
+        points = tuple(point.strip() for point in exits.split(","))
     elif isinstance(exits, Mapping):
         expected = [f"exit{number}" for number in range(1, len(exits) + 1)]
         if list(exits) != expected:

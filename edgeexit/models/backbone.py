@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from edgeexit_runtime.manifest import IMAGES
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from edgeexit.models.mode import evaluating
+from edgeexit.models.mode import evaluating, shapes_alone
 from edgeexit.models.spec import FeatureInfo
 
 __all__ = ["IMAGES", "Backbone", "Stage", "chained", "feature_infos"]
@@ -105,13 +104,12 @@ class Backbone(nn.Module):
 def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[str, FeatureInfo]:
     """Return name and shape of every tensor between stages, ``images`` included.
 
-    Shapes are propagated with fake tensors: nothing is computed and no memory is taken.
+    Nothing is computed and no memory is taken.
 
     Raises:
         RuntimeError: the images are too small for the backbone (from torch).
     """
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with evaluating(backbone), fake, torch.no_grad():
+    with evaluating(backbone), shapes_alone(), torch.no_grad():
         device = next(backbone.parameters()).device
         features = backbone.extract(torch.empty(1, *input_size, device=device))
     return {name: FeatureInfo(name, tuple(t.shape[1:])) for name, t in features.items()}

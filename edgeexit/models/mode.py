@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["evaluating", "in_mode", "plain_attention"]
+__all__ = ["evaluating", "in_mode", "plain_attention", "shapes_alone"]
+
+FAKE_TENSOR_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 
 @contextmanager
@@ -46,3 +50,18 @@ def plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Propagate shapes with fake tensors: nothing is computed and no memory is taken.
+
+    An operator that cannot read a shape raises as it always does. Torch logs the traceback of
+    that, too, which is left out: callers explain the error in a line.
+    """
+    disabled, FAKE_TENSOR_LOG.disabled = FAKE_TENSOR_LOG.disabled, True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        FAKE_TENSOR_LOG.disabled = disabled

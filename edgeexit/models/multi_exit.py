@@ -18,7 +18,10 @@ from edgeexit.models.registry import (
 )
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 
-__all__ = ["MultiExitNet", "make_spec", "pattern_tokens"]
+__all__ = ["MultiExitNet", "example_pattern", "make_spec", "pattern_tokens"]
+
+PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
+"""What the paper recommends, by the number of branches: fewer blocks later (Section V-C)."""
 
 
 class MultiExitNet(nn.Module):
@@ -146,16 +149,22 @@ def make_spec(
     with torch.device("meta"):  # only the names are wanted
         points = entry.build(num_classes, entry.input_size).exit_stages
     if len(tokens) != len(points):
-        example = "+".join(str(level) for level in range(len(points) + 1, 1, -1))
         raise SpecError(
             f"branches {branches!r}: {backbone} has {len(points)} branching points "
-            f"({', '.join(points)}), got {len(tokens)}; write for example {example}"
+            f"({', '.join(points)}), got {len(tokens)}; "
+            f"write for example {example_pattern(len(points))}"
         )
     exits = tuple(
         ExitSpec(f"exit{number}", stage, token)
         for number, (stage, token) in enumerate(zip(points, tokens, strict=True), start=1)
     )
     return ModelSpec(backbone, num_classes, size, exits)
+
+
+def example_pattern(count: int) -> str:
+    """Return a pattern for so many branches, the paper's where it has one."""
+    levels = "+".join(str(level) for level in range(count, 0, -1)) or "none"
+    return PAPER_PATTERNS.get(count, levels)
 
 
 def pattern_tokens(branches: str) -> tuple[str, ...]:

@@ -17,13 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
 from edgeexit.models.in_place import check_updates, follow_overwritten
-from edgeexit.models.mode import in_mode, plain_attention
+from edgeexit.models.mode import in_mode, plain_attention, shapes_alone
 from edgeexit.models.tracers import (
     BATCHES,
     CONSTANT,
@@ -166,8 +165,7 @@ def _propagate(
     runs = []
     for batch in BATCHES:
         propagation = _Propagation(root, graph)
-        fake = FakeTensorMode(allow_non_fake_inputs=True)
-        with plain_attention(), fake, torch.no_grad(), propagation.counter:
+        with plain_attention(), shapes_alone(), torch.no_grad(), propagation.counter:
             propagation.run(torch.empty(batch, *input_size, device=first_device(root)))
         runs.append(propagation)
     first, second = runs
@@ -195,9 +193,8 @@ def _check_kind(model: nn.Module, name: str) -> None:
 def _check_model(
     model: nn.Module, name: str, input_size: tuple[int, int, int], training: bool
 ) -> None:
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        with in_mode(model, training), _unchanged(model), fake, torch.no_grad():
+        with in_mode(model, training), _unchanged(model), shapes_alone(), torch.no_grad():
             result = model(torch.empty(BATCHES[0], *input_size, device=first_device(model)))
     except Exception as error:
         raise SpecError(

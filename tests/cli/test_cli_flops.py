@@ -121,7 +121,7 @@ def test_input_size_of_any_shape(size: str, expected: int | str) -> None:
 
 def test_title_shows_height_and_width() -> None:
     title = flops("resnet20", "--input-size", "40x56").stdout.splitlines()[0]
-    assert "resnet20, branches none, 1000 classes, 40x56 pixels" in title
+    assert "resnet20, branches none, 100 classes, 40x56 pixels" in title
 
 
 def test_operators_that_are_not_counted_are_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,6 +151,15 @@ def test_defaults_are_the_plain_backbone_at_its_usual_size() -> None:
     assert (value["branches"], value["num_classes"], value["input_size"]) == ("none", 1000, 224)
     assert value["baseline_macs"] == value["total_macs"] == 1_814_073_344
     assert [exit_["name"] for exit_ in value["exits"]] == ["final"]
+
+
+@pytest.mark.parametrize("command", ["flops", "inspect"])
+@pytest.mark.parametrize(("backbone", "classes"), [("resnet56", 100), ("resnet18", 1000)])
+def test_usual_classes_are_those_that_models_lists(
+    command: str, backbone: str, classes: int
+) -> None:
+    result = CliRunner().invoke(main, [command, backbone, "--json"])
+    assert json.loads(result.stdout)["num_classes"] == classes
 
 
 def test_size_whose_weights_fit_no_memory() -> None:

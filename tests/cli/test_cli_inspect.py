@@ -61,6 +61,10 @@ class Tokens(nn.Module):
         x = self.patches(images).flatten(2).transpose(1, 2)
         return self.head(self.third(self.second(self.first(x))).mean(1))
 
+class Flat(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(3072, 8), nn.ReLU(), nn.Linear(8, 4))
+
 class Late(nn.Sequential):
     def __init__(self):
         head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 4))
@@ -192,6 +196,17 @@ def test_classes_are_those_of_the_logits(own: str) -> None:
 def test_a_network_without_a_proposal_says_where_to_look(own: str) -> None:
     lines = succeed(f"{own}:Late", "--input-size", "32").splitlines()
     assert lines[-1] == "no exits are proposed: choose from the points that --points lists"
+
+
+@pytest.mark.parametrize("option", ["--points", "--num-classes=4"])
+def test_a_network_without_features_says_so(own: str, option: str) -> None:
+    lines = succeed(f"{own}:Flat", "--input-size", "32", option).splitlines()
+    assert lines[-1] == "it has no place for exits: no module of it gives a feature map or tokens"
+    assert (len(lines) == 1) is (option == "--points")  # no empty table
+
+
+def test_the_advice_on_a_registered_backbone_is_the_papers_pattern() -> None:
+    assert succeed("resnet56").endswith(": --backbone resnet56 --branches 3+1\n")
 
 
 @pytest.mark.parametrize("name", ["resnet20", pytest.param("msdnet_cifar100", marks=SLOW)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import re
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from edgeexit.errors import SpecError
 from edgeexit.models.attach import attach_exits, attach_spec
 from edgeexit.models.mode import in_mode
-from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.partition import partition
 
 SIZE = (3, 16, 16)
@@ -313,6 +314,11 @@ def test_exits_by_name_and_the_spec_that_is_stored() -> None:
     assert net.spec.backbone.endswith(":Chain")
 
 
+def test_points_in_one_text_may_have_spaces_between_them() -> None:
+    spaced = attach_exits(Chain(), " first, second ", branches="1+n", input_size=SIZE)
+    assert spaced.spec.points == ("first", "second")
+
+
 def test_auto_takes_the_ends_of_the_resolutions() -> None:
     model = torchvision.models.mobilenet_v3_small(num_classes=5)
     net = attach_exits(model, "auto", branches="3+2+1", input_size=(3, 128, 128))
@@ -437,3 +443,30 @@ def test_an_untraceable_model_names_the_line() -> None:
 def test_other_number_of_classes() -> None:
     with pytest.raises(SpecError, match="expected a model with logits of 7 classes, got 5; build"):
         attach_exits(Chain(), ["first"], branches="1", input_size=SIZE, num_classes=7)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: attach_exits(
+            torchvision.models.squeezenet1_1(), branches="n", input_size=(3, 4, 4)
+        ),
+        lambda: MultiExitNet(make_spec("vgg16_bn_cifar", "none", 10, (3, 8, 8))),
+    ],
+    ids=["attached", "registered"],
+)
+def test_too_small_images_are_told_in_one_error_and_not_in_torchs_log(
+    build: Callable[[], object],
+) -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(handler)
+    try:
+        with pytest.raises(SpecError, match=r"cannot (be run on|read) images of \(3, [48], [48]\)"):
+            build()
+    finally:
+        log.removeHandler(handler)
+    assert not records
+    assert not log.disabled

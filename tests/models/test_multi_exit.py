@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -90,6 +92,20 @@ def test_pattern_of_another_length() -> None:
         "branches '4+3': resnet18 has 3 branching points (stage1, stage2, stage3), got 2; "
         "write for example 4+3+2"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("resnet56", "3+1"),
+        ("resnet18", "4+3+2"),
+        ("msdnet_imagenet", "4+3+2+1"),
+        ("msdnet_cifar100", "3+3+2+2+1+1"),
+    ],
+)
+def test_the_example_in_that_message_is_the_papers_pattern(name: str, pattern: str) -> None:
+    with pytest.raises(SpecError, match=rf"; write for example {re.escape(pattern)}$"):
+        make_spec(name, "1", num_classes=10)
 
 
 def test_the_example_in_that_message_fits(backbone: str) -> None:
