@@ -211,8 +211,8 @@ def _switch_off(
     if space.off[exit_] is None or values[axis][-1] != space.off[exit_]:
         return
     saved = np.asarray(coming) * space.costs.branches[exit_]
-    switched_off = np.moveaxis(cost, axis, 0)[-1]  # a view
-    switched_off -= saved.reshape(saved.shape + (1,) * (cost.ndim - axis - 1))
+    switched_off: tuple[slice | int, ...] = (*[slice(None)] * axis, -1)
+    cost[switched_off] -= saved.reshape(saved.shape + (1,) * (cost.ndim - axis - 1))
 
 
 def _cumulated(
