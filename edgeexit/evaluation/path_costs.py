@@ -81,10 +81,10 @@ class PathCosts:
         Raises:
             DataError: a cost is no number above 0, or a branch has no path.
         """
-        for name, value in {
-            **paths,
-            **({} if baseline is None else {"baseline": baseline}),
-        }.items():
+        positive = dict(paths)
+        if baseline is not None:
+            positive["the plain backbone"] = baseline
+        for name, value in positive.items():
             if not 0 < value < math.inf:
                 raise DataError(f"cost of {name}: expected a number of {unit} above 0, got {value}")
         for name, value in branches.items():
