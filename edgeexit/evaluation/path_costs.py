@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
@@ -134,6 +135,19 @@ class PathCosts:
     def in_unit(self, steps: float) -> float:
         """Return a number of steps in the unit."""
         return steps / self.steps
+
+    def show(self, cost: float) -> str:
+        """Return a cost, in the unit, as it stands in a message; MACs to the whole number."""
+        return f"{cost:,.0f}" if self.steps == 1 else f"{cost:g}"
+
+    def enough(self, steps: Fraction) -> str:
+        """Return a number of steps, in the unit, rounded up: what is within it as a limit too."""
+        cost = steps / self.steps
+        if self.steps == 1:
+            return f"{math.ceil(cost):,}"
+        # to six digits, as many as are printed
+        scale = Fraction(10) ** (5 - math.floor(math.log10(cost)))
+        return f"{float(math.ceil(cost * scale) / scale):g}"
 
     def in_units(self) -> dict[str, Any]:
         """Return the costs as JSON values, in the form that files of costs have."""

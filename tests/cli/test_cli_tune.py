@@ -159,7 +159,7 @@ def test_a_path_that_is_too_dear_for_all_settings(checkpoint: Path, tmp_path: Pa
     assert result.exit_code == 1
     told = message(result)
     assert "no thresholds keep every path within 10 MACs" in told
-    lowest = told.rpartition("costs ")[2].partition(" ")[0].replace(",", "")
+    lowest = told.rpartition("costs ")[2].partition(";")[0].replace(",", "")
     found = run_json(checkpoint, "--max-path-cost", lowest)
     assert found["thresholds"]["exit1"] == 0, "all leave at the first exit"
     assert found["average_cost"]["val"] == float(lowest)
@@ -426,21 +426,20 @@ def test_grid_size_is_the_searchs(checkpoint: Path) -> None:
 def test_more_than_three_branches_are_searched_locally(
     tmp_path: Path, tiny_checkpoint: Callable[[str], Checkpoint]
 ) -> None:
-    path = tmp_path / "deep.pt"
+    path, output = tmp_path / "deep.pt", tmp_path / "tuned.pt"
     save_checkpoint(path, tiny_checkpoint("n+n+n+n"))
-    printed = run_json(path, "--max-drop", "0.01", "--grid-size", 102)
-    assert printed["exact"] is False
-    assert sorted(printed["thresholds"]) == ["exit1", "exit2", "exit3", "exit4"]
-    val = printed["val"]
-    assert val["adaptive_accuracy"] >= val["backbone_accuracy"] - 0.01
-    assert val["macs_ratio"] < 1
-    result = run(path, "--max-drop", "0.01", "--grid-size", 102)
-    assert f"the best found, by local search, counting {printed['settings']:,} settings" in (
+    result = run(path, "--max-drop", "0.01", "--grid-size", 102, "-o", output)
+    assert result.exit_code == 0, result.stderr
+    written = load_checkpoint(output)
+    tuning = written.metrics["tuning"]
+    assert tuning["exact"] is False
+    assert f"the best found, by local search, counting {tuning['settings']:,} settings" in (
         " ".join(result.stdout.split())
     )
-    front = run(path, "--grid-size", 102)
-    assert front.exit_code == 0
-    assert "exit4" in front.stdout
+    assert sorted(written.thresholds) == ["exit1", "exit2", "exit3", "exit4"]
+    val = tuning["val"]
+    assert val["adaptive_accuracy"] >= val["backbone_accuracy"] - 0.01
+    assert val["macs_ratio"] < 1
 
 
 def test_a_plain_backbone_has_nothing_to_choose(
