@@ -23,6 +23,7 @@ __all__ = ["MACS", "PathCosts"]
 
 MACS = "MACs"
 RESOLUTION = 8  # at least this many digits of the largest measured cost are kept
+LARGEST = 1e13  # of half a million samples the sum is within int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class PathCosts:
             unit: such as ``ms``.
 
         Raises:
-            DataError: a cost is no number above 0, or a branch has no path.
+            DataError: a cost is no number above 0, a branch has no path or is dearer than it, or
+                all is too large or small to count.
         """
         positive = dict(paths)
         if baseline is not None:
@@ -94,7 +96,14 @@ class PathCosts:
                     f"cost of the branch of {name}: expected 0 {unit} or more, for one of "
                     f"{', '.join(paths)}, got {value}"
                 )
-        digits = math.ceil(math.log10(max(paths.values())))
+        _check_branches(paths, branches, unit)
+        largest = max(paths.values())
+        if not 1 / LARGEST <= largest <= LARGEST:
+            raise DataError(
+                f"expected the largest cost from {1 / LARGEST:g} to {LARGEST:g} {unit}, got "
+                f"{largest:g}; choose another unit"
+            )
+        digits = math.ceil(math.log10(largest))
         steps = 10 ** max(0, RESOLUTION + 1 - digits)
         return cls(
             tuple(paths),
@@ -157,3 +166,14 @@ class PathCosts:
         )
         baseline = None if self.baseline is None else self.baseline / self.steps
         return {"unit": self.unit, "paths": paths, "branches": branches, "baseline": baseline}
+
+
+def _check_branches(paths: Mapping[str, float], branches: Mapping[str, float], unit: str) -> None:
+    """Raise where a path would cost nothing, or less, with all branches on it switched off."""
+    together = accumulate(branches.get(name, 0.0) for name in paths)
+    for (name, path), branches_there in zip(paths.items(), together, strict=True):
+        if branches_there >= path:
+            raise DataError(
+                f"cost of the branches up to {name}: expected less than the path's {path:g} "
+                f"{unit}, which they are part of, got {branches_there:g}"
+            )

@@ -160,11 +160,11 @@ def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> N
         ),
         (
             '{"unit": "mJ", "paths": {"exit1": NaN, "exit2": 3, "final": 4}}',
-            "cost of exit1: expected a number of mJ above 0, got nan",
+            "paths.exit1: expected a finite number, got NaN",
         ),
         (
             '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, "baseline": 0}',
-            "cost of baseline: expected a number of mJ above 0, got 0",
+            "cost of the plain backbone: expected a number of mJ above 0, got 0",
         ),
         (
             '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, "branches": {"a": 1}}',
@@ -173,11 +173,15 @@ def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> N
         (
             '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, '
             '"branches": {"exit1": 2}}',
-            "cost of the branches up to exit1: expected less than the path's 1 mJ, got 2",
+            "cost of the branches up to exit1: expected less than the path's 1 mJ, which they are",
         ),
         (
             '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 1e300}}',
-            "expected costs of at most 1e+12 times the smallest",
+            "expected the largest cost from 1e-13 to 1e+13 mJ, got 1e+300; choose another unit",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1e-320, "exit2": 3e-320, "final": 4e-320}}',
+            "expected the largest cost from 1e-13 to 1e+13 mJ, got 3.9",
         ),
         ('{"unit": "", "paths": {"exit1": 1, "exit2": 3, "final": 4}}', "unit: expected a word"),
         ('{"schema_version": 1}', "costs.json"),
