@@ -61,8 +61,19 @@ class TuneOptions:
         for (name, path), (other, same) in combinations(given, 2):
             if path == same and (name, other) != ("CKPT", "--output"):
                 raise click.UsageError(f"{name} and {other} are the same file: {files[name]}")
+        for name in ("--front", "--plot"):
+            file = files[name]
+            if file is None or self.engine_dir is None:
+                continue
+            if self.engine_dir.resolve() in file.resolve().parents:
+                raise click.UsageError(
+                    f"{name} {file} would lie in the bundle, which holds nothing but its own "
+                    "files: choose another folder"
+                )
 
     def _check_checkpoint(self) -> None:
+        if self.path is not None and (self.path / "manifest.json").exists():
+            raise click.UsageError(f"{self.path} is a bundle: give it as --engine-dir {self.path}")
         if self.objective == LATENCY:
             raise click.UsageError(
                 "a checkpoint has no latency: export it and give --engine-dir, or --costs with "

@@ -359,6 +359,11 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
         (["--engine-dir", "out", "--threads", "1"], "--threads goes with --objective latency"),
         (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
+        (
+            ["--engine-dir", "out", "--front", "out/manifest.json"],
+            "--front out/manifest.json would lie in the bundle",
+        ),
+        (["--engine-dir", "out", "--plot", "out/a/b.png"], "out/a/b.png would lie in the bundle"),
         (["CKPT", "--front", "CKPT"], "CKPT and --front are the same file"),
         (["CKPT", "--costs", "a.csv", "--front", "./a.csv"], "--costs and --front are the same"),
         (

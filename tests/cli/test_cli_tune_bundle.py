@@ -296,6 +296,12 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     assert str(tmp_path) in message(result)
 
 
+def test_a_bundle_is_told_from_a_checkpoint(bundle: Path) -> None:
+    result = run(bundle, "--max-drop", "0.02")
+    assert result.exit_code == 2
+    assert message(result) == f"Error: {bundle} is a bundle: give it as --engine-dir {bundle}"
+
+
 def test_a_manifest_that_cannot_be_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
