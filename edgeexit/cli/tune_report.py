@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Result", "print_result"]
 
 SHOWN = 15  # settings of the front
+APART = 3  # thresholds in columns of their own; more would not fit a terminal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,14 +175,22 @@ def _front_table(result: Result) -> Table:
         title=f"{result.loaded.title}: accuracy against average {costs.unit}, {len(chosen)} of the "
         f"{len(front)} settings on the front"
     )
-    for name in costs.exit_names[:-1]:
-        table.add_column(f"{name}\nthreshold", justify="right")
+    branches = costs.exit_names[:-1]
+    apart = len(branches) <= APART
+    if apart:
+        for name in branches:
+            table.add_column(f"{name}\nthreshold", justify="right")
+    else:
+        table.add_column(f"thresholds of\n{branches[0]} to {branches[-1]}")
     for split in ("val", "test"):
-        table.add_column(f"{split}:\naccuracy", justify="right")
-        table.add_column(f"\naverage {costs.unit}", justify="right")
+        table.add_column(f"{split}:\naccuracy", justify="right", no_wrap=True)
+        table.add_column(f"\naverage {costs.unit}", justify="right", no_wrap=True)
     for place in chosen:
         point = points[place]
-        cells = [format_threshold(value) for value in point.val.thresholds.values()]
+        values = point.val.thresholds.values()
+        cells = [format_threshold(value) for value in values]
+        if not apart:
+            cells = [" ".join("never" if value > 1 else f"{value:.4f}" for value in values)]
         for setting in (point.val, point.test):
             cost = setting.average_cost
             shown = format_macs(cost) if costs.unit == "MACs" else f"{cost:.4g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,17 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from edgeexit_runtime.schema import encode
+from rich.console import Console
 
 from edgeexit.cli import main
-from edgeexit.cost import network_cost
+from edgeexit.cli.tune_report import Result as TuneResult
+from edgeexit.cli.tune_report import print_result
+from edgeexit.cli.tune_subjects import Loaded
+from edgeexit.cost import ExitCost, ExitCosts, network_cost
 from edgeexit.data import DataConfig, load_data
-from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
+from edgeexit.evaluation import ExitPredictions, Front, Limits, evaluate_adaptive, predict
+from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.evaluation.tuning import Subject as TuneSubject
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
@@ -445,6 +452,29 @@ def test_more_than_three_branches_are_searched_locally(
     val = tuning["val"]
     assert val["adaptive_accuracy"] >= val["backbone_accuracy"] - 0.01
     assert val["macs_ratio"] < 1
+
+
+def test_a_front_of_many_thresholds_fits_a_terminal() -> None:
+    """Of ten exits, as MSDNet may have; what does not fit a line is put on the next."""
+    names = [*(f"exit{place}" for place in range(1, 11)), "final"]
+    costs = PathCosts.measured({name: 10.0 + i for i, name in enumerate(names)}, {}, None, "ms")
+    thresholds = np.linspace(0.1234, 0.9876, 10, dtype=np.float32)[None]
+    front = Front(costs, thresholds, np.array([1]), np.array([11]) * costs.steps, 1, 1, 7, False)
+    test = ExitPredictions(
+        tuple(names), np.ones((11, 1), np.float32), np.zeros((11, 1), np.int64), np.zeros(1, int)
+    )
+    nothing = ExitCosts(tuple(ExitCost(name, 1, 0, 1) for name in names))
+    loaded = Loaded("deep", "digits", "a file", TuneSubject(nothing, costs, test, test))
+    out = Console(width=100, file=io.StringIO())
+    print_result(out, TuneResult(loaded, Limits(), front, None, {}))
+    printed = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    assert "thresholds of" in printed
+    assert "exit1 to exit10" in printed
+    for value in thresholds[0]:
+        assert f"{value:.4f}" in printed
+    for cell in ("1.0000", "11", "10"):
+        assert f" {cell} │" in printed
 
 
 def test_a_plain_backbone_has_nothing_to_choose(
