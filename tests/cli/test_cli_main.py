@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from edgeexit.cli import COMMANDS, main
 from edgeexit.cli import flops as flops_file
-from edgeexit.cli.common import MACS, format_macs, print_json
+from edgeexit.cli.common import COST, format_cost, format_macs, print_json
 from edgeexit.errors import CheckpointError, EdgeExitError
 
 
@@ -113,18 +113,18 @@ def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (0.5e9, 500_000_000),
     ],
 )
-def test_macs_are_read_as_the_paper_writes_them(text: object, expected: float) -> None:
-    assert math.isclose(MACS.convert(text, None, None), expected)
+def test_costs_are_read_as_the_paper_writes_them(text: object, expected: float) -> None:
+    assert math.isclose(COST.convert(text, None, None), expected)
 
 
 @pytest.mark.parametrize(
     "text", ["", "M", "many", "1.2T", "1.2GM", "-5M", "0", "0M", "nan", "nanM", "inf", "infG"]
 )
-def test_macs_that_are_none(text: str) -> None:
+def test_costs_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
-        MACS.convert(text, None, None)
+        COST.convert(text, None, None)
     assert caught.value.message == (
-        f"expected a number of MACs such as 91.5M or 1.2G, got {text!r}"
+        f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got {text!r}"
     )
 
 
@@ -140,6 +140,11 @@ def test_macs_that_are_none(text: str) -> None:
 )
 def test_macs_are_printed_as_the_paper_rounds_them(macs: int, expected: str) -> None:
     assert format_macs(macs) == expected
+
+
+def test_costs_are_printed_with_their_unit() -> None:
+    assert format_cost(46_974_464, "MACs") == "46.97M MACs"
+    assert format_cost(1.23456, "ms") == "1.235 ms"
 
 
 def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
