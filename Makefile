@@ -26,6 +26,7 @@ bench: .venv/installed
 
 results: .venv/installed
 	$(BIN)/python benchmarks/training_results.py
+	$(BIN)/python benchmarks/evaluation_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

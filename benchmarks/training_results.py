@@ -181,7 +181,7 @@ def train_all(runs: Path, seeds: int, jobs: int, setting: dict[str, Any]) -> Non
     for wave in waves:
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
             waiting: list[Future[str]] = [
-                pool.submit(_train, method, seed, runs, setting) for method, seed in wave
+                pool.submit(train_one, method, seed, runs, setting) for method, seed in wave
             ]
             try:
                 for future in as_completed(waiting):
@@ -373,7 +373,7 @@ def _others() -> Iterator[Method]:
     yield from (method for method in PATTERNS if method.name not in SAME)
 
 
-def _train(method: Method, seed: int, runs: Path, setting: dict[str, Any]) -> str:
+def train_one(method: Method, seed: int, runs: Path, setting: dict[str, Any]) -> str:
     """Bring one run to its end; return a line about it."""
     import torch
 

@@ -69,9 +69,9 @@ def test_a_report_is_written_from_the_runs(
     runs = tmp_path / "runs"
     for method in strategies:
         for seed in (0, 1):
-            line = program._train(method, seed, runs, setting)
+            line = program.train_one(method, seed, runs, setting)
             assert line.startswith(f"{method.name}-seed{seed}: validation ")
-    assert program._train(strategies[0], 0, runs, setting), "a finished run is kept"
+    assert program.train_one(strategies[0], 0, runs, setting), "a finished run is kept"
     groups = [program.compare(runs, methods, 2) for methods in (strategies, program.PATTERNS)]
     program.write_report(tmp_path / "out", *groups, setting, 2)
 

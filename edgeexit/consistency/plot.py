@@ -31,11 +31,18 @@ PANEL = (3.1, 3.6)  # inches
 PANELS_PER_ROW = 3
 
 
-def plot_consistency(report: ConsistencyReport, paths: Sequence[Path]) -> None:
+def plot_consistency(
+    report: ConsistencyReport, paths: Sequence[Path], *, repeated: str = "runs"
+) -> None:
     """Write the picture to each of ``paths``, whose endings choose PNG, PDF or SVG.
 
     The control of shuffled features is left out: it is so far below that nothing else could be
     told apart.
+
+    Args:
+        report: what is drawn.
+        paths: the files.
+        repeated: what its spread is over, in the plural.
 
     Raises:
         WriteError: a file cannot be written.
@@ -56,7 +63,7 @@ def plot_consistency(report: ConsistencyReport, paths: Sequence[Path]) -> None:
             _draw_panel(panel, report, report.stages[index])
     for row in panels:
         row[0].set_ylabel(f"baseline's accuracy, % of {report.settings.test_images:,} test images")
-    _draw_frame(figure, report)
+    _draw_frame(figure, report, repeated)
     for path in paths:
         with replace_file(path) as temporary:
             figure.savefig(temporary)
@@ -97,7 +104,7 @@ def _draw_panel(axes: Axes, report: ConsistencyReport, stage: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_frame(figure: Figure, report: ConsistencyReport) -> None:
+def _draw_frame(figure: Figure, report: ConsistencyReport, repeated: str) -> None:
     handles: dict[str, Artist] = {}
     for panel in figure.axes:
         drawn, labels = panel.get_legend_handles_labels()
@@ -109,7 +116,7 @@ def _draw_frame(figure: Figure, report: ConsistencyReport) -> None:
         ncols=min(4, len(handles)),
         fontsize=9,
     )
-    spread = f"\nmean and standard deviation of {report.runs} runs" if report.runs > 1 else ""
+    spread = f"\nmean and standard deviation of {report.runs} {repeated}" if report.runs > 1 else ""
     figure.suptitle(
         f"{report.backbone} on {report.settings.dataset}, with features reconstructed from "
         f"networks with branches{spread}",

@@ -12,7 +12,6 @@ from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.figures.style import (
     BLUE,
-    GREY,
     MEGA,
     ORANGE,
     new_figure,
@@ -45,7 +44,7 @@ def write_tuned(
         front: on val.
         points: the same beside test.
         chosen: thresholds that were chosen on it, which are marked.
-        test: answers of the test samples, of which the backbone alone is marked.
+        test: answers of the test samples; the backbone alone is marked on val and on test.
         title: what was tuned.
 
     Raises:
@@ -86,15 +85,17 @@ def draw_tuned(
                     label=f"chosen, on {split}",
                 )
     if front.costs.baseline is not None:
-        axes.plot(
-            front.costs.in_unit(front.costs.baseline) / scale,
-            100 * backbone_accuracy,
-            "D",
-            color=GREY,
-            markerfacecolor="none",
-            clip_on=False,
-            label="the backbone alone, on test",
-        )
+        alone = (front.backbone_correct / front.samples, backbone_accuracy)
+        for split, color, accuracy in zip(("val", "test"), (BLUE, ORANGE), alone, strict=True):
+            axes.plot(
+                front.costs.in_unit(front.costs.baseline) / scale,
+                100 * accuracy,
+                "D",
+                color=color,
+                markerfacecolor="none",
+                clip_on=False,
+                label=f"the backbone alone, on {split}",
+            )
     axes.set_xlabel(f"average cost ({unit})")
     percent_axis(axes, "y", "accuracy", None)
     axes.grid(True)

@@ -1,0 +1,293 @@
+"""What the commands of evaluation_results.py said, as Markdown, JSON and pictures."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexit_runtime.gate import NEVER
+from evaluation_text import CAPTIONS, REPORT
+from knowledge import Knowledge, pool_studies
+
+if TYPE_CHECKING:
+    from edgeexit.evaluation import PathCosts
+
+FOLDER = "evaluation"
+SHOWN_OF = "3+1"
+"""Figures that each network has one of are shown of this one alone, but for Fig. 4."""
+WIDTH, COLOURS = 1300, 96
+"""Of pictures in the repository: pixels, and entries of their palette."""
+Row = Sequence[object]
+SPLITS = ("val", "test")
+
+HEADS: dict[str, Row] = {
+    "front": (
+        *("", "thresholds for", "γ exit1", "γ exit2", "leaving, % (test)"),
+        *("accuracy, % (val)", "accuracy, % (test)", "MACs over plain (test)"),
+    ),
+    "switching": (
+        *("", "settings on the front", "with exit1 off", "with exit2 off", "γ of the choice"),
+        *("its MACs over plain", "were branches always run"),
+        *("γ, one branch at most", "its MACs over plain"),
+    ),
+    "calibration": ("", "exit", "temperature", "error before, %", "error after, %"),
+    "calibrated": (
+        *("", "temperatures", "γ exit1", "γ exit2", "leaving, % (test)"),
+        *("accuracy, % (test)", "MACs over plain (test)"),
+    ),
+    "paths": ("", "path to", "MACs over plain", "time over plain"),
+    "objectives": (
+        *("", "measurement", "chosen by", "γ exit1", "γ exit2", "leaving, % (test)"),
+        *("accuracy, % (test)", "MACs over plain", "time over plain"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What the commands said.
+
+    Attributes:
+        accuracy: on val, that all networks are compared at.
+        plain: of ``eval``, by split.
+        fronts: of ``tune --json``, by pattern.
+        tuned: of every ``tune``, by pattern and by what it was asked.
+        figures: of ``figures --json``.
+        studies: of ``consistency --json``, the baseline itself first, then seed by seed.
+        work: the folder with what they wrote.
+        setting: how networks were trained.
+    """
+
+    accuracy: float
+    plain: dict[str, dict[str, Any]]
+    fronts: dict[str, list[dict[str, Any]]]
+    tuned: dict[str, dict[str, Any]]
+    figures: dict[str, Any]
+    studies: list[dict[str, Any]]
+    work: Path
+    setting: dict[str, Any]
+
+
+def write_report(output: Path, evaluation: Evaluation) -> None:
+    """Write ``evaluation.md``, ``evaluation.json`` and the folder ``evaluation`` to ``output``."""
+    from edgeexit_runtime.schema import encode
+
+    from edgeexit.files import replace_file, write_json
+
+    knowledge = pool_studies(evaluation.studies)
+    by_pattern: dict[str, Callable[[str, Mapping[str, Any]], Iterator[Row]]] = {
+        "switching": switching_rows,
+        "calibration": calibration_rows,
+        "calibrated": calibrated_rows,
+        "paths": path_rows,
+        "objectives": objective_rows,
+    }
+    tables = {"front": [HEADS["front"], *front_rows(evaluation)]}
+    for table, rows_of in by_pattern.items():
+        rows = (row for name, said in evaluation.tuned.items() for row in rows_of(name, said))
+        tables[table] = [HEADS[table], *rows]
+    tables["knowledge"] = knowledge.rows("accuracy")
+    tables["unexplained"] = knowledge.rows("unexplained")
+    tables["apart"] = knowledge.differences()
+    pictures = copy_pictures(evaluation, output / FOLDER)
+    pictures["consistency"] = draw_knowledge(knowledge, output / FOLDER)
+    figures = "\n\n".join(
+        f"### {CAPTIONS[kind][0]}\n\n"
+        + "\n\n".join(f"![{kind}]({FOLDER}/{name})" for name in names)
+        + f"\n\n{CAPTIONS[kind][1]}"
+        for kind, names in pictures.items()
+        if kind not in ("tune", "consistency")
+    )
+    settings = knowledge.report.settings
+    text = REPORT.format(
+        **{name: markdown(rows) for name, rows in tables.items()},
+        figures=figures,
+        tuned_pictures="\n\n".join(f"![front]({FOLDER}/{name})" for name in pictures["tune"]),
+        accuracy=f"{100 * evaluation.accuracy:.1f}",
+        samples=evaluation.plain["test"]["samples"],
+        validation=evaluation.plain["val"]["samples"],
+        step=f"{100 / evaluation.plain['test']['samples']:.2f}",
+        cpu=processor(),
+        seeds=knowledge.report.runs,
+        train_images=settings.train_images,
+        baseline=f"{100 * knowledge.report.baseline_accuracy:.2f}",
+        control=knowledge.control,
+        fit_batch=settings.fit.batch_size,
+    )
+    with replace_file(output / "evaluation.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    lines = {name: [list(map(str, row)) for row in rows] for name, rows in tables.items()}
+    about = {"setting": evaluation.setting, "accuracy": evaluation.accuracy, "tables": lines}
+    write_json(
+        output / "evaluation.json",
+        {**about, "fronts": evaluation.fronts, "consistency": encode(knowledge.report)},
+    )
+
+
+def front_rows(evaluation: Evaluation) -> list[Row]:
+    """Return a row for the plain backbone, and three for each pattern."""
+    plain = [f"{100 * evaluation.plain[s]['backbone_accuracy']:.2f}" for s in ("val", "test")]
+    rows: list[Row] = [("plain", "", "", "", "", *plain, "1.000")]
+    asked = {
+        "common": f"{100 * evaluation.accuracy:.1f} % on val",
+        "own": "no loss against its own backbone",
+        "highest": "the highest accuracy",
+    }
+    for name, said in evaluation.tuned.items():
+        rows += [
+            (name, text, *gammas(said[key]), leaving(said[key]), *accuracies(said[key]), ratio)
+            for key, text in asked.items()
+            for ratio in [f"{said[key]['test']['macs_ratio']:.3f}"]
+        ]
+        alone = [f"{100 * said['own'][split]['backbone_accuracy']:.2f}" for split in SPLITS]
+        rows.append((name, "its backbone alone", "", "", "", *alone, "1.000"))
+    return rows
+
+
+def gammas(said: Mapping[str, Any]) -> list[str]:
+    return ["off" if value == NEVER else f"{value:.3f}" for value in said["thresholds"].values()]
+
+
+def leaving(said: Mapping[str, Any]) -> str:
+    return " / ".join(f"{100 * exit_['share']:.1f}" for exit_ in said["test"]["exits"])
+
+
+def accuracies(said: Mapping[str, Any]) -> list[str]:
+    """Return the accuracy on val, and that on test with its interval, in percent."""
+    low, high = (100 * said["intervals"]["test"]["adaptive_accuracy"][k] for k in ("low", "high"))
+    val, test = (100 * said[split]["adaptive_accuracy"] for split in SPLITS)
+    return [f"{val:.2f}", f"{test:.2f} [{low:.1f}, {high:.1f}]"]
+
+
+def switching_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield what switching exits off does to one network."""
+    front = said["common"]["front"]
+    off = [sum(point["thresholds"][e] == NEVER for point in front) for e in ("exit1", "exit2")]
+    baseline = said["common"]["objective"]["baseline"]
+    cheapest = said["common"]["average_cost"]["val"] / baseline
+    kept = said["always run"]["average_cost"]["val"] / baseline
+    worst = said["one branch"]
+    one = ["cannot be reached", ""]
+    if worst is not None:
+        one = [" / ".join(gammas(worst)), f"{worst['average_cost']['val'] / baseline:.3f}"]
+    shown = " / ".join(gammas(said["common"]))
+    yield (name, len(front), *off, shown, f"{cheapest:.3f}", f"{kept:.3f}", *one)
+
+
+def calibration_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield each exit's temperature, and how far its confidences were and are off."""
+    found = said["calibrated"]["calibration"]
+    for exit_, temperature in found["temperatures"].items():
+        before, after = (
+            100 * found[f"expected_calibration_error_{when}"][exit_] for when in ("before", "after")
+        )
+        yield (name, exit_, f"{temperature:.2f}", f"{before:.2f}", f"{after:.2f}")
+
+
+def calibrated_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield what thresholds give without temperatures and with them."""
+    for key, text in (("own", "none"), ("calibrated", "fitted")):
+        answer = said[key]
+        ratio = f"{answer['test']['macs_ratio']:.3f}"
+        yield (name, text, *gammas(answer), leaving(answer), accuracies(answer)[1], ratio)
+
+
+def costs_of(said: Mapping[str, Any]) -> PathCosts:
+    """Return what was measured when these thresholds were chosen."""
+    from edgeexit.evaluation import PathCosts
+
+    given = said["objective"]
+    return PathCosts.measured(given["paths"], given["branches"], given["baseline"], given["unit"])
+
+
+def path_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield each path of a bundle over the plain backbone of the same measurement."""
+    macs = said["bundle, MACs"]["objective"]
+    for exit_, cost in macs["paths"].items():
+        measured = [
+            given["paths"][exit_] / given["baseline"]
+            for given in (answer["objective"] for answer in said["bundle, ms"])
+        ]
+        yield (name, exit_, f"{cost / macs['baseline']:.3f}", spread(measured, 3))
+
+
+def objective_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield thresholds by MACs, and by milliseconds in each measurement, both at its times."""
+    by_macs = said["bundle, MACs"]
+    for place, answer in enumerate(said["bundle, ms"], start=1):
+        costs = costs_of(answer)
+        for text, chosen in (("MACs", by_macs), ("ms", answer)):
+            paid = costs.paid(chosen["thresholds"])
+            shares = {exit_["name"]: exit_["share"] for exit_ in chosen["test"]["exits"]}
+            average = sum(share * paid[exit_] for exit_, share in shares.items())
+            assert costs.baseline is not None
+            yield (
+                *(name, place, text, *gammas(chosen), leaving(chosen), accuracies(chosen)[1]),
+                f"{chosen['test']['macs_ratio']:.3f}",
+                f"{average / costs.in_unit(costs.baseline):.3f}",
+            )
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    std = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):.{digits}f} ± {std:.{digits}f}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return rows as a table; the first one is its head."""
+    head, *others = rows
+    lines = [head, ["---"] * len(head), *others]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
+    """Copy pictures, made small, and their numbers; return the pictures' names by figure."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    shown: dict[str, list[str]] = {"tune": []}
+    for name in evaluation.tuned:
+        shutil.copyfile(evaluation.work / f"front-{name}.csv", folder / f"tune-{name}.csv")
+        shrink(evaluation.work / f"front-{name}.png", folder / f"tune-{name}.png")
+        shown["tune"].append(f"tune-{name}.png")
+    for figure in evaluation.figures["figures"]:
+        kind, networks = figure["figure"], figure["networks"]
+        if kind in ("classes", "groups", "examples") and networks != [SHOWN_OF]:
+            continue
+        for file in map(Path, figure["files"]):
+            if file.suffix == ".csv":
+                shutil.copyfile(file, folder / file.name)
+            elif file.suffix == ".png":
+                shrink(file, folder / file.name)
+                shown.setdefault(kind, []).append(file.name)
+    return shown
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Write a picture in the size of a screen and with a palette."""
+    from PIL import Image
+
+    with Image.open(source) as image:
+        height = round(image.height * WIDTH / image.width)
+        small = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+    small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
+    from edgeexit.consistency import plot_consistency, write_csv
+
+    path = folder / "consistency.png"
+    plot_consistency(knowledge.report, [path], repeated="trained networks")
+    shrink(path, path)
+    write_csv(knowledge.report, folder / "consistency.csv")
+    return [path.name]
+
+
+def processor() -> str:
+    from edgeexit.bench.device import cpu_model
+
+    return cpu_model()
