@@ -169,11 +169,12 @@ class PathCosts:
 
 
 def _check_branches(paths: Mapping[str, float], branches: Mapping[str, float], unit: str) -> None:
-    """Raise where a path would cost nothing, or less, with all branches on it switched off."""
-    together = accumulate(branches.get(name, 0.0) for name in paths)
+    """Raise where a path would cost less than nothing with all branches on it switched off."""
+    *switched, _ = paths  # the last exit always answers
+    together = accumulate((*(branches.get(name, 0.0) for name in switched), 0.0))
     for (name, path), branches_there in zip(paths.items(), together, strict=True):
-        if branches_there >= path:
+        if branches_there > path:
             raise DataError(
-                f"cost of the branches up to {name}: expected less than the path's {path:g} "
+                f"cost of the branches up to {name}: expected at most the path's {path:g} "
                 f"{unit}, which they are part of, got {branches_there:g}"
             )
