@@ -22,7 +22,8 @@ are of ImageNet and CIFAR-100: what a small network makes of an easy data set ne
 refutes what it found there.
 
 For thresholds and figures the networks are those of seed 0 of [training.md](training.md), which
-learned from 138 images so that the task is not too easy. Thresholds are chosen on {validation} other
+learned from 138 images so that the task is not too easy. Thresholds are chosen on {validation}
+other
 images (val) and judged on {samples} further ones (test), where one image is {step} points and
 brackets are 95 % bootstrap intervals. All thresholds of one network are judged on the same
 images; patterns differ by one training each, and over five trainings [training.md](training.md)
@@ -84,10 +85,10 @@ LATENCY_TEXT
 `edgeexit consistency` with N = 0 to 3 and 3 fits each, batches of {fit_batch}, on networks that
 learned from all {train_images} training images: 138 are too few to fit the reconstructions. A plain
 ResNet-20 of one seed is the baseline, right on {baseline} % of the test images. {seeds} networks of
-each pattern, and {seeds} more plain ones, were trained with other seeds: with the baseline's own they
-would start from the same weights. The mean over 3 fits counts as one value; ± is the standard
-deviation over the {seeds} trainings, of *the baseline itself* over its fits. *std of fits* is how far
-fits of one network differ.
+each pattern, and {seeds} more plain ones, were trained with other seeds: with the baseline's own
+they would start from the same weights. The mean over 3 fits counts as one value; ± is the standard
+deviation over the {seeds} trainings, of *the baseline itself* over its fits. *std of fits* is how
+far fits of one network differ.
 
 Accuracy of the baseline with reconstructed features, in percent. With features shuffled across
 images it is {control} % (the control, chance is 10 %).
