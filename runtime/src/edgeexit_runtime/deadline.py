@@ -7,7 +7,6 @@ at which every backend is known to be done, and measuring costs no waiting of it
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -98,9 +97,10 @@ class StepTimes:
 
     def way(self, steps: Sequence[Step], start: int, count: int) -> int:
         """Return the nanoseconds expected from before a step to the next answer."""
-        return sum(
-            self.expected(index, steps[index][1] is not None, count) for index in _way(steps, start)
-        )
+        if steps[start][1] is not None:
+            return self.expected(start, True, count)
+        way = _way(steps, start)
+        return sum(self.expected(index, steps[index][1] is not None, count) for index in way)
 
     def _find(self, index: int, answers: bool, size: int) -> _Record | None:
         record = self._records.get((index, answers, size))
@@ -142,7 +142,7 @@ class DeadlineLoop:
             later += self.times.way(steps, 0, rest) if rest else 0
             turns.append(self.route(images[start : start + max_batch], steps, end - later))
         if not turns:
-            return dataclasses.replace(Predictions.empty(0), cut_short=np.empty(0, np.bool_))
+            return _with_cut(Predictions.empty(0), np.empty(0, np.bool_))
         return turns[0] if len(turns) == 1 else Predictions.joined(turns)
 
     def route(self, images: NDArray[np.float32], steps: Sequence[Step], end: int) -> Predictions:
@@ -243,7 +243,11 @@ def _finish(routing: Routing, best: GateOutputs, answered: int, cut_short: bool)
     cut = np.zeros(len(answers.labels), np.bool_)
     if cut_short:
         cut[slice(None) if waiting is None else waiting] = True
-    return dataclasses.replace(answers, cut_short=cut)
+    return _with_cut(answers, cut)
+
+
+def _with_cut(answers: Predictions, cut_short: NDArray[np.bool_]) -> Predictions:
+    return Predictions(answers.labels, answers.confidences, answers.exits, cut_short)
 
 
 def _taken(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -24,6 +24,7 @@ from edgeexit_runtime.gate import (
     Routing,
     check_thresholds,
 )
+from edgeexit_runtime.images import ImageSource, prepare
 from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["Session", "load", "load_baseline"]
@@ -101,6 +102,20 @@ class Session:
             InputError: another shape or dtype.
         """
         return self.manifest.preprocessing(images)
+
+    def prepare(self, images: Iterable[ImageSource]) -> NDArray[np.float32]:
+        """Map images of any size to what :meth:`infer` takes, resized and cropped as in training.
+
+        Args:
+            images: paths, open files, Pillow's images, or uint8 arrays (H, W) or (H, W, C), whose
+                colours are RGB; OpenCV's are BGR: ``frame[..., ::-1]``.
+
+        Raises:
+            ImageError: a file is no image, damaged, or so large or long that it may do harm.
+            InputError: pixels of another dtype or shape.
+            BackendError: Pillow is not installed, and is needed.
+        """
+        return prepare(images, self.manifest.preprocessing)
 
     def infer(
         self, images: NDArray[np.float32], *, deadline_ms: float | None = None
