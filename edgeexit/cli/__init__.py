@@ -14,7 +14,7 @@ __all__ = ["main"]
 COMMANDS = {
     name: f"edgeexit.cli.{name}"
     for name in (
-        *("demo", "train", "eval", "compare", "tune", "export", "bench"),
+        *("demo", "train", "eval", "compare", "tune", "export", "bench", "predict"),
         *("figures", "consistency"),
         *("flops", "models", "inspect"),
     )
@@ -87,4 +87,5 @@ def main() -> None:
       edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
       edgeexit export run/tuned.pt --precision fp16 -o out/
       edgeexit bench --engine-dir out/
+      edgeexit predict --engine-dir out/ photos/
     """

@@ -18,9 +18,10 @@ def test_example_runs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle.parent / "out").symlink_to(bundle, target_is_directory=True)
     monkeypatch.chdir(bundle.parent)
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names: dict[str, Any] = {"images": np.zeros((5, 4, 4, 3), np.uint8)}
+    images = np.zeros((5, 4, 4, 3), np.uint8)
+    names: dict[str, Any] = {"images": images, "frame": images[0]}
     exec(example, names)
-    assert names["result"].labels.shape == (5,)
+    assert names["result"].cut_short.shape == (1,)
     assert dict(names["session"].thresholds) == {"exit1": 0.8, "exit2": 0.7}
 
 
@@ -40,3 +41,23 @@ def test_every_public_name_of_a_backend_is_named() -> None:
 
     for name in Runner.__abstractmethods__:
         assert f"`{name}(" in README
+
+
+def test_every_message_of_the_table_is_one_that_there_is() -> None:
+    """But for the numbers and names in it."""
+    source = Path(ee.__file__).parent
+    text = "".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    text = re.sub(r'"\s*\n\s*f?"', "", text)  # strings over several lines
+    table = README.partition("## Errors")[2].partition("## Tests")[0]
+    messages = [
+        found
+        for row in re.findall(r"^\| (`.*?) \|", table, re.M)
+        for found in re.findall(r"`([^`]+)`", row)
+    ]
+    assert len(messages) > 20
+    filled_in = (
+        r"out/\w+\.onnx: |(cat|clip)\.\w+: |exit\d|\b(onnxruntime|CUDAExecutionProvider) (?=is)"
+    )
+    for message in messages:
+        words = re.split(r"[^A-Za-z ()-]+", re.sub(filled_in, "", message))
+        assert max(words, key=len).strip() in text, message

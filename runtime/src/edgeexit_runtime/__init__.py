@@ -3,13 +3,13 @@
     import edgeexit_runtime as ee
 
     with ee.load("out/") as session:
-        result = session.infer(session.preprocess(images))  # uint8 (N, H, W, C)
+        result = session.infer(session.prepare(["cat.jpg", frame]))  # of any size
     result.labels, result.confidences, result.exits
 
 Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
 """
 
-from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, InputError
+from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, ImageError, InputError
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
 from edgeexit_runtime.manifest import Manifest, load_manifest
 from edgeexit_runtime.preprocess import Preprocessing
@@ -21,6 +21,7 @@ __all__ = [
     "BundleError",
     "EdgeExitError",
     "ExitAnswers",
+    "ImageError",
     "InputError",
     "Manifest",
     "Predictions",

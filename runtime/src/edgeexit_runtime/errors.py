@@ -6,7 +6,7 @@ on stderr and leaves with ``exit_code``; it never shows a traceback for one of t
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "BundleError", "EdgeExitError", "InputError"]
+__all__ = ["BackendError", "BundleError", "EdgeExitError", "ImageError", "InputError"]
 
 
 class EdgeExitError(Exception):
@@ -24,4 +24,8 @@ class InputError(EdgeExitError):
 
 
 class BackendError(EdgeExitError):
-    """The engine that should execute a bundle is not there or could not be made."""
+    """The engine that should execute a bundle, or read an image, is not there or cannot be made."""
+
+
+class ImageError(InputError):
+    """A file is no image, is damaged, or so large or long that it may be meant to do harm."""

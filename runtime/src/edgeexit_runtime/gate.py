@@ -42,11 +42,13 @@ class Predictions:
         labels: (N,) int64, the predicted classes.
         confidences: (N,) float32, the largest softmax value at the exit that answered.
         exits: (N,) int64, the 0-based index of that exit.
+        cut_short: (N,) bool, who would have gone on, but for the deadline; None without one.
     """
 
     labels: NDArray[np.int64]
     confidences: NDArray[np.float32]
     exits: NDArray[np.int64]
+    cut_short: NDArray[np.bool_] | None = None
 
     @classmethod
     def empty(cls, count: int) -> Predictions:
@@ -60,10 +62,12 @@ class Predictions:
         """Return the predictions of several batches as one, in order."""
         if not parts:
             return cls.empty(0)
+        cut = [part.cut_short for part in parts if part.cut_short is not None]
         return cls(
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.confidences for part in parts]),
             np.concatenate([part.exits for part in parts]),
+            np.concatenate(cut) if len(cut) == len(parts) else None,
         )
 
 
@@ -99,6 +103,11 @@ class Routing:
         # both None while nobody has left and everyone waits
         self._answers: Predictions | None = None
         self._waiting: NDArray[np.intp] | None = None
+
+    @property
+    def waiting(self) -> NDArray[np.intp] | None:
+        """The samples still on their way, ascending; None while nobody has left."""
+        return self._waiting
 
     def leave(self, gate: GateOutputs, exit_index: int) -> NDArray[np.int64] | None:
         """Let those leave whom the gate lets; return the rows of those who go on.

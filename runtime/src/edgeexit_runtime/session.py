@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
+from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import (
     NEVER,
@@ -22,6 +24,7 @@ from edgeexit_runtime.gate import (
     Routing,
     check_thresholds,
 )
+from edgeexit_runtime.images import ImageSource, prepare
 from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["Session", "load", "load_baseline"]
@@ -39,9 +42,17 @@ class Session:
     Attributes:
         manifest: what the bundle says of itself.
         runner: the backend; benchmarks time its parts.
+
+    Args:
+        clock: nanoseconds that never run backwards, for deadlines.
     """
 
-    def __init__(self, manifest: Manifest, runner: Runner) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        runner: Runner,
+        clock: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
         self.manifest = manifest
         self.runner = runner
         self._max_batch = manifest.max_batch
@@ -49,6 +60,8 @@ class Session:
         self._thresholds = manifest.thresholds
         self._steps = _steps(manifest, manifest.thresholds)
         self._last = len(self._steps) - 1
+        self._clock = clock
+        self._by_deadline = DeadlineLoop(runner, manifest.exit_names, clock)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -90,15 +103,49 @@ class Session:
         """
         return self.manifest.preprocessing(images)
 
-    def infer(self, images: NDArray[np.float32]) -> Predictions:
+    def prepare(self, images: Iterable[ImageSource]) -> NDArray[np.float32]:
+        """Map images of any size to what :meth:`infer` takes, resized and cropped as in training.
+
+        Args:
+            images: paths, open files, Pillow's images, or uint8 arrays (H, W) or (H, W, C), whose
+                colours are RGB; OpenCV's are BGR: ``frame[..., ::-1]``.
+
+        Raises:
+            ImageError: a file is no image, damaged, or so large or long that it may do harm.
+            InputError: pixels of another dtype or shape.
+            BackendError: Pillow is not installed, and is needed.
+        """
+        return prepare(images, self.manifest.preprocessing)
+
+    def infer(
+        self, images: NDArray[np.float32], *, deadline_ms: float | None = None
+    ) -> Predictions:
         """Classify images (N, C, H, W), float32, normalized as :meth:`preprocess` does it.
 
         A C-contiguous array is read where it lies. Any N goes: more than ``max_batch`` images
         are taken in turns, none gives empty results.
 
+        With a deadline, those who would go on leave with the best answer so far, that of the
+        last exit that was run, when the way to the next answer would not fit. It runs from this
+        call on, waiting for other threads included. The first exit always answers, also past
+        the deadline. An exit that is switched off answers only where none before it is on and
+        the next one that is on would not fit.
+
+        What the way takes was measured before, in calls with a deadline and by :meth:`warm_up`:
+        of each stage with its branch the longest of the last 8 runs, per class of batch size (1,
+        2, 3-4, 5-8, ...). What was never measured is run, and may be late. After 32 refusals in
+        a row the longest run is forgotten, and so on down to the fastest ever measured, so that
+        neither a hiccup nor a device that was hot for a while cuts all later calls short.
+
+        Args:
+            images: what to classify.
+            deadline_ms: milliseconds, above 0; None lets everyone go on until an exit is sure.
+
         Raises:
-            InputError: another shape or dtype, or values that are not finite.
+            InputError: another shape or dtype, values that are not finite, or no such deadline.
         """
+        if deadline_ms is not None:
+            return self._infer_by(images, self._clock() + check_deadline(deadline_ms))
         self._check(images)
         images = np.ascontiguousarray(images)
         step = self._max_batch
@@ -108,6 +155,45 @@ class Session:
                 return self._route(images)
             starts = range(0, len(images), step)
             return Predictions.joined([self._route(images[i : i + step]) for i in starts])
+
+    def _infer_by(self, images: NDArray[np.float32], end: int) -> Predictions:
+        self._check(images)
+        images = np.ascontiguousarray(images)
+        with self._lock:
+            self._require_open()
+            return self._by_deadline.infer(images, self._max_batch, self._steps, end)
+
+    def warm_up(self, batch_size: int = 1, runs: int = 8) -> dict[str, float]:
+        """Run everything a few times, so that no later call is the first, and measure it.
+
+        What deadlines go by is forgotten and measured anew, for every class of batch size up to
+        this one: each size takes ``runs`` + 1 passes through the whole network, and as many
+        again where an exit is switched off. Other threads wait meanwhile. Call it once before
+        the first deadline, or again when the device has become faster or slower.
+
+        Args:
+            batch_size: of the largest batch that will come, 1 to ``max_batch``.
+            runs: how often each part is measured, at least 1.
+
+        Returns:
+            For each exit that is on, the milliseconds in which a batch of this size gets there:
+            the shortest deadlines that allow it.
+
+        Raises:
+            InputError: a value out of range.
+        """
+        if not isinstance(batch_size, int) or not 1 <= batch_size <= self._max_batch:
+            raise InputError(f"batch_size: expected 1 to {self._max_batch}, got {batch_size!r}")
+        if not isinstance(runs, int) or runs < 1:
+            raise InputError(f"runs: expected a whole number above 0, got {runs!r}")
+        images = np.zeros((batch_size, *self._shape), np.float32)
+        sizes = [2**power for power in range((batch_size - 1).bit_length())]
+        with self._lock:
+            self._require_open()
+            self._by_deadline.times.clear()
+            for size in sizes:
+                self._by_deadline.warm_up(images[:size], self._steps, runs)
+            return self._by_deadline.warm_up(images, self._steps, runs)
 
     def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
         """Ask every exit about every image, nobody leaving: to choose thresholds, or to look.

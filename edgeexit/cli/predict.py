@@ -1,0 +1,216 @@
+"""``edgeexit predict``: what a bundle says of images and videos, one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import progress_bar, status_console
+
+if TYPE_CHECKING:
+    from edgeexit_runtime import Session
+    from edgeexit_runtime.images import ImageSource
+
+__all__ = ["command"]
+
+
+@click.command("predict")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--engine-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The bundle that 'edgeexit export' wrote.",
+)
+@click.option(
+    "--deadline-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Milliseconds per image, after which the best answer so far is given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image.")
+@click.option(
+    "--skip-corrupt", is_flag=True, help="Name and count files that cannot be read, and go on."
+)
+@click.option("--backend", default="auto", show_default=True)
+@click.option(
+    "--providers", metavar="P1,P2", help="ONNX Runtime's execution providers, best first."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads per graph on the CPU.  [default: the backend's choice]",
+)
+def command(
+    sources: tuple[Path, ...],
+    engine_dir: Path,
+    deadline_ms: float | None,
+    as_json: bool,
+    skip_corrupt: bool,
+    backend: str,
+    providers: str | None,
+    threads: int | None,
+) -> None:
+    """Classify images, the images of folders and of those below them, and frames of videos.
+
+    Each is resized, cropped and normalized as the bundle says, and run alone. A line has its
+    label, confidence, exit and milliseconds, without those of reading and resizing it. With a
+    deadline, "cut short" marks those that would have gone on to the next exit. Videos need
+    OpenCV: pip install 'edgeexit[video]'.
+
+    \b
+    Examples:
+      edgeexit predict --engine-dir out/ cat.jpg photos/
+      edgeexit predict --engine-dir out/ clip.mp4 --deadline-ms 10 --json > answers.jsonl
+    """
+    import edgeexit_runtime as ee
+
+    from edgeexit.errors import DataError
+
+    files = _files(sources)
+    tally = _Tally()
+    chosen = None if providers is None else tuple(providers.split(","))
+    stderr = status_console()
+    with (
+        ee.load(engine_dir, backend=backend, providers=chosen, threads=threads) as session,
+        progress_bar() as bar,
+    ):
+        session.warm_up()  # else the first image would pay for the start
+        # where the answers come on the screen, they are the progress
+        task = bar.add_task("", total=len(files), visible=not sys.stdout.isatty())
+        for path in files:
+            try:
+                for frame, image in _images_of(path):
+                    answer = _predict(session, path, frame, image, deadline_ms)
+                    tally.add(answer)
+                    click.echo(json.dumps(answer) if as_json else _line(answer))
+                    bar.update(task, description=f"{tally.count} images")
+            except ee.ImageError as error:
+                if not skip_corrupt:
+                    raise DataError(f"{error}; --skip-corrupt goes on without") from error
+                tally.skipped += 1
+                stderr.print(f"skipped {error}", soft_wrap=True)
+            bar.advance(task)
+    if tally.count == 0:
+        raise DataError(f"none of {tally.skipped} files can be read; nothing was classified")
+    stderr.print(tally.summary(session.manifest.exit_names), soft_wrap=True)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What all answers come to."""
+
+    exits: Counter[str] = field(default_factory=Counter)
+    infer_ms: float = 0.0
+    prepare_ms: float = 0.0
+    cut_short: int = 0
+    skipped: int = 0
+
+    @property
+    def count(self) -> int:
+        return sum(self.exits.values())
+
+    def add(self, answer: dict[str, Any]) -> None:
+        self.exits[answer["exit"]] += 1
+        self.infer_ms += answer["ms"]
+        self.prepare_ms += answer["prepare_ms"]
+        self.cut_short += answer.get("cut_short", False)
+
+    def summary(self, exit_names: tuple[str, ...]) -> str:
+        exits = ", ".join(f"{name} {self.exits[name]}" for name in exit_names)
+        text = (
+            f"{self.count} images: {exits}; {self.infer_ms / self.count:.2f} ms on average, "
+            f"{self.prepare_ms / self.count:.2f} ms before to read and resize"
+        )
+        for number, what in ((self.cut_short, "cut short"), (self.skipped, "skipped")):
+            text += f"; {number} {what}" if number else ""
+        return text
+
+
+def _files(sources: tuple[Path, ...]) -> list[Path]:
+    """Return every file that is to be read, folders replaced by the images in them.
+
+    Raises:
+        DataError: a source is not there, or neither images nor a video.
+    """
+    from edgeexit_runtime.images import IMAGE_SUFFIXES, find_images
+    from edgeexit_runtime.video import VIDEO_SUFFIXES
+
+    from edgeexit.errors import DataError
+
+    files: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found = list(find_images(source))
+            if not found:
+                raise DataError(
+                    f"no images in {source}; expected files that end in "
+                    f"{', '.join(IMAGE_SUFFIXES)}, there or below"
+                )
+            files += found
+        elif not source.is_file():
+            raise DataError(f"there is no file or folder {source}")
+        elif source.suffix.lower() not in IMAGE_SUFFIXES + VIDEO_SUFFIXES:
+            raise DataError(
+                f"{source}: expected an image ({', '.join(IMAGE_SUFFIXES)}), a video "
+                f"({', '.join(VIDEO_SUFFIXES)}) or a folder with images"
+            )
+        else:
+            files.append(source)
+    return files
+
+
+def _images_of(path: Path) -> Iterator[tuple[int | None, ImageSource]]:
+    """Yield the image in a file, or each frame of a video with its number from 0."""
+    from edgeexit_runtime.images import IMAGE_SUFFIXES
+    from edgeexit_runtime.video import read_frames
+
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        yield None, path
+        return
+    # OpenCV's decoders write to stderr what is said here in one line
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    yield from enumerate(read_frames(path))
+
+
+def _predict(
+    session: Session,
+    path: Path,
+    frame: int | None,
+    image: ImageSource,
+    deadline_ms: float | None,
+) -> dict[str, Any]:
+    from edgeexit_runtime.timing import time_call
+
+    wait = session.runner.synchronize
+    prepare_ms, images = time_call(lambda: session.prepare([image]), wait)
+    ms, result = time_call(lambda: session.infer(images, deadline_ms=deadline_ms), wait)
+    label = int(result.labels[0])
+    return {
+        "source": str(path),
+        **({} if frame is None else {"frame": frame}),
+        "label": session.manifest.class_names[label],
+        "index": label,
+        "confidence": round(float(result.confidences[0]), 6),
+        "exit": session.manifest.exit_names[result.exits[0]],
+        "ms": round(ms, 4),
+        "prepare_ms": round(prepare_ms, 4),
+        **({} if result.cut_short is None else {"cut_short": bool(result.cut_short[0])}),
+    }
+
+
+def _line(answer: dict[str, Any]) -> str:
+    name = answer["source"] + (f" frame {answer['frame']}" if "frame" in answer else "")
+    cut = "  cut short" if answer.get("cut_short") else ""
+    return (
+        f"{name}  {answer['label']}  {answer['confidence']:.4f}  {answer['exit']}  "
+        f"{answer['ms']:.2f} ms{cut}"
+    )

@@ -1,0 +1,270 @@
+"""Answers by a deadline: a batch goes on only where the way to the next answer still fits.
+
+A *step* is what lies between two answers: a stage and the branch behind it, or a stage alone where
+its exit is switched off. The gate's outputs come to the host, so that the end of a step is a moment
+at which every backend is known to be done, and measuring costs no waiting of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.gate import GateOutputs, Predictions, Routing
+
+__all__ = ["DeadlineLoop", "StepTimes", "check_deadline"]
+
+RECENT = 8
+"""A step is expected to take as long as the longest of so many of its last runs."""
+PATIENCE = 32
+"""After so many refusals the longest of them is forgotten: it may have been an accident."""
+NS_PER_MS = 1_000_000
+
+Step = tuple[str | None, str | None]
+"""A stage to run, if any, and the exit behind it, None where it is switched off."""
+
+
+class _Record:
+    """What one step took, lately and at best, and how often it was refused since."""
+
+    __slots__ = ("fastest", "recent", "refusals")
+
+    def __init__(self) -> None:
+        self.recent: list[int] = []
+        self.fastest = 0
+        self.refusals = 0
+
+    def add(self, took: int) -> None:
+        self.fastest = min(self.fastest, took) if self.recent or self.fastest else took
+        self.recent.append(took)
+        del self.recent[:-RECENT]
+        self.refusals = 0
+
+    def expected(self) -> int:
+        return max(self.recent, default=self.fastest)
+
+    def refuse(self) -> None:
+        self.refusals += 1
+        if self.refusals % PATIENCE == 0 and self.recent:
+            self.recent.remove(max(self.recent))
+
+
+class StepTimes:
+    """What the steps of a session took, by the class of batch size: 1, 2, 3-4, 5-8, ...
+
+    Expected is the longest of the last :data:`RECENT` runs. A step that never fits would never
+    be measured again, and one hiccup, or a device that was hot for a while, would cut all later
+    batches short: so every :data:`PATIENCE` refusals in a row take the longest run out, down to
+    the fastest ever measured. Where even that does not fit, the step is not tried.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[int, bool, int], _Record] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._records.clear()
+
+    def add(self, index: int, answers: bool, count: int, took: int) -> None:
+        """Note what a step took, in nanoseconds; ``answers`` where its branch was run too."""
+        key = (index, answers, _size_class(count))
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = _Record()
+        record.add(took)
+
+    def expected(self, index: int, answers: bool, count: int) -> int:
+        """Return the nanoseconds that a step is expected to take.
+
+        Where its own size was never run, the next larger batch stands for it; where a stage was
+        never run alone, it with its branch does. A step of which nothing is known is expected to
+        take no time, so that it is run and measured.
+        """
+        record = self._find(index, answers, _size_class(count))
+        return 0 if record is None else record.expected()
+
+    def refuse(self, steps: Sequence[Step], start: int, count: int) -> None:
+        """Note that the steps from ``start`` to the next answer did not fit."""
+        for index in _way(steps, start):
+            record = self._find(index, steps[index][1] is not None, _size_class(count))
+            if record is not None:
+                record.refuse()
+
+    def way(self, steps: Sequence[Step], start: int, count: int) -> int:
+        """Return the nanoseconds expected from before a step to the next answer."""
+        if steps[start][1] is not None:
+            return self.expected(start, True, count)
+        way = _way(steps, start)
+        return sum(self.expected(index, steps[index][1] is not None, count) for index in way)
+
+    def _find(self, index: int, answers: bool, size: int) -> _Record | None:
+        record = self._records.get((index, answers, size))
+        if record is not None:
+            return record
+        larger = [key for key in self._records if key[:2] == (index, answers) and key[2] > size]
+        if larger:
+            return self._records[min(larger)]
+        return None if answers else self._find(index, True, size)
+
+
+class DeadlineLoop:
+    """The session's loop with a clock: what it measures is what it goes by. Not thread-safe.
+
+    Args:
+        runner: the backend.
+        exit_names: of all exits in order.
+        clock: nanoseconds that never run backwards.
+    """
+
+    def __init__(self, runner: Runner, exit_names: Sequence[str], clock: Callable[[], int]) -> None:
+        self.times = StepTimes()
+        self._runner = runner
+        self._exit_names = exit_names
+        self._clock = clock
+
+    def infer(
+        self, images: NDArray[np.float32], max_batch: int, steps: Sequence[Step], end: int
+    ) -> Predictions:
+        """Classify any number of images by ``end`` on the clock, in turns of ``max_batch``.
+
+        Each turn leaves the others the time that their first answers take.
+        """
+        count = len(images)
+        turns = []
+        for start in range(0, count, max_batch):
+            whole, rest = divmod(max(count - start - max_batch, 0), max_batch)
+            later = whole * self.times.way(steps, 0, max_batch) if whole else 0
+            later += self.times.way(steps, 0, rest) if rest else 0
+            turns.append(self.route(images[start : start + max_batch], steps, end - later))
+        if not turns:
+            return _with_cut(Predictions.empty(0), np.empty(0, np.bool_))
+        return turns[0] if len(turns) == 1 else Predictions.joined(turns)
+
+    def route(self, images: NDArray[np.float32], steps: Sequence[Step], end: int) -> Predictions:
+        """Classify one batch by ``end``; the first step is run whatever the clock says."""
+        runner, times = self._runner, self.times
+        routing = Routing(len(images))
+        count = len(images)
+        best: GateOutputs | None = None  # what the last exit said of those who wait
+        answered = 0  # its index
+        rows: NDArray[np.int64] | None = None  # those who wait, where others have just left
+        now = self._clock()
+        runner.set_images(images)
+        for index, (stage, exit_) in enumerate(steps):
+            if index > 0 and now + times.way(steps, index, count) > end:
+                times.refuse(steps, index, count)
+                if best is None:  # every exit so far is off: one of them has to answer
+                    answered = index - 1
+                    best = runner.run_exit(self._exit_names[answered])
+                return _finish(routing, best, answered, cut_short=True)
+            if rows is not None:
+                runner.keep(self._exit_names[answered], rows)
+                rows = None
+            if stage is not None:
+                runner.run_stage(stage)
+            if exit_ is None:
+                runner.synchronize()
+            else:
+                best, answered = runner.run_exit(exit_), index
+            before, now = now, self._clock()
+            times.add(index, exit_ is not None, count, now - before)
+            if exit_ is None or index == len(steps) - 1:
+                continue
+            assert best is not None
+            rows = routing.leave(best, index)
+            if rows is not None and len(rows) == 0:
+                break
+            best = _taken(best, rows)
+            count = len(best.labels)
+        assert best is not None, "the last exit is never switched off"
+        return _finish(routing, best, answered, cut_short=False)
+
+    def warm_up(
+        self, images: NDArray[np.float32], steps: Sequence[Step], runs: int
+    ) -> dict[str, float]:
+        """Run every step ``runs`` times and once before that; return the milliseconds to each exit.
+
+        Measured are all exits switched on, and, if some are off, also the steps as they are.
+        """
+        every = [(stage, name) for (stage, _), name in zip(steps, self._exit_names, strict=True)]
+        for chosen in (every,) if list(steps) == every else (every, list(steps)):
+            for run in range(runs + 1):
+                self._measure(images, chosen, keep=run > 0)
+        total = 0
+        reached = {}
+        for index, (name, (_, exit_)) in enumerate(zip(self._exit_names, steps, strict=True)):
+            total += self.times.expected(index, exit_ is not None, len(images))
+            if exit_ is not None:
+                reached[name] = total / NS_PER_MS
+        return reached
+
+    def _measure(self, images: NDArray[np.float32], steps: Sequence[Step], keep: bool) -> None:
+        """Run every step over all images, nobody leaving."""
+        runner = self._runner
+        now = self._clock()
+        runner.set_images(images)
+        for index, (stage, exit_) in enumerate(steps):
+            if stage is not None:
+                runner.run_stage(stage)
+            if exit_ is None:
+                runner.synchronize()
+            else:
+                runner.run_exit(exit_)
+            before, now = now, self._clock()
+            if keep:
+                self.times.add(index, exit_ is not None, len(images), now - before)
+
+
+def check_deadline(deadline_ms: float) -> int:
+    """Return a deadline in nanoseconds.
+
+    Raises:
+        InputError: it is no number above 0, or not finite.
+    """
+    try:
+        value = float(deadline_ms)
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(deadline_ms, (bool, np.bool_, str)) or not 0 < value < math.inf:
+        raise InputError(
+            f"deadline_ms: expected milliseconds above 0, or None for none, got {deadline_ms!r}"
+        )
+    return round(value * NS_PER_MS)
+
+
+def _finish(routing: Routing, best: GateOutputs, answered: int, cut_short: bool) -> Predictions:
+    waiting = routing.waiting
+    answers = routing.leave_all(best, answered)
+    cut = np.zeros(len(answers.labels), np.bool_)
+    if cut_short:
+        cut[slice(None) if waiting is None else waiting] = True
+    return _with_cut(answers, cut)
+
+
+def _with_cut(answers: Predictions, cut_short: NDArray[np.bool_]) -> Predictions:
+    return Predictions(answers.labels, answers.confidences, answers.exits, cut_short)
+
+
+def _taken(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:
+    """Return a copy of these rows: the backend's own arrays do not outlast another run."""
+    which = slice(None) if rows is None else rows
+    return GateOutputs(
+        gate.exits[which].copy(), gate.labels[which].copy(), gate.confidences[which].copy()
+    )
+
+
+def _way(steps: Sequence[Step], start: int) -> range:
+    """Return the steps from ``start`` to the next that answers; the last one always does."""
+    stop = start
+    while steps[stop][1] is None:
+        stop += 1
+    return range(start, stop + 1)
+
+
+def _size_class(count: int) -> int:
+    return (count - 1).bit_length()

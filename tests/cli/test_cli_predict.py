@@ -1,0 +1,235 @@
+"""``edgeexit predict`` on the benchmark's tiny bundle, whose answers can be read off the pixels."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from edgeexit_runtime import Session, load
+from PIL import Image
+
+from edgeexit.cli import main
+
+BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
+LINE = re.compile(r"(.+?)  (\S+)  (\d\.\d{4})  (\S+)  (\d+\.\d\d) ms(  cut short)?")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """``a.png`` leaves at exit1 as a 3, ``deeper/b.png`` at final as a 4."""
+    for name, exit_, label in (("a.png", 0, 3), ("deeper/b.png", 1, 4)):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels_leaving_at(exit_, label)).save(path)
+    return tmp_path / "photos"
+
+
+def pixels_leaving_at(exit_: int, label: int) -> np.ndarray[Any, Any]:
+    """A logit of about 2.1 against nine of -0.9: a confidence of 0.69 there, of 0.1 elsewhere."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels.reshape(-1, 3)[exit_ * 10 + label, 0] = 255
+    return pixels
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["predict", "--threads", "1", *map(str, arguments)])
+
+
+def message(result: Result) -> str:
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1].removeprefix("Error: ")
+
+
+def test_a_line_per_image(bundle: Path, photos: Path) -> None:
+    result = run("--engine-dir", bundle, photos)
+    assert result.exit_code == 0, result.stderr
+    first, second = (LINE.fullmatch(line) for line in result.stdout.splitlines())
+    assert first is not None
+    assert second is not None
+    assert first.group(1, 2, 4, 6) == (str(photos / "a.png"), "3", "exit1", None)
+    assert second.group(1, 2, 4, 6) == (str(photos / "deeper" / "b.png"), "4", "final", None)
+    summary = r"2 images: exit1 1, final 1; \d+\.\d\d ms on average, \d+\.\d\d ms before to read"
+    assert re.match(summary, result.stderr)
+
+
+def test_json_lines_are_what_the_session_says(bundle: Path, photos: Path) -> None:
+    result = run("--engine-dir", bundle, photos / "deeper" / "b.png", photos, "--json")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    names = [photos / "deeper" / "b.png", photos / "a.png", photos / "deeper" / "b.png"]
+    assert [answer["source"] for answer in answers] == list(map(str, names))
+    with load(bundle, threads=1) as session:
+        want = session.infer(session.prepare(names))
+    for answer, label, confidence in zip(answers, want.labels, want.confidences, strict=True):
+        assert list(answer) == [
+            *("source", "label", "index", "confidence", "exit", "ms", "prepare_ms")
+        ]
+        assert (answer["label"], answer["index"]) == (str(label), label)
+        assert answer["confidence"] == pytest.approx(confidence, abs=1e-6)
+        assert answer["ms"] > 0
+
+
+def test_images_are_resized_as_the_bundle_says(bundle: Path, tmp_path: Path) -> None:
+    large = Image.fromarray(pixels_leaving_at(0, 3)).resize((64, 64), Image.Resampling.NEAREST)
+    large.save(tmp_path / "large.png")
+    file = bundle / "manifest.json"  # resizing blurs: let it leave with less
+    file.write_text(file.read_text().replace('"threshold": 0.5', '"threshold": 0.2'))
+    result = run("--engine-dir", bundle, tmp_path / "large.png", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["label"], answer["exit"]) == ("3", "exit1")
+
+
+def test_a_deadline_cuts_short_who_is_not_sure(bundle: Path, photos: Path) -> None:
+    arguments = ("--engine-dir", bundle, photos, "--deadline-ms", "0.000001")
+    answers = [json.loads(line) for line in run(*arguments, "--json").stdout.splitlines()]
+    assert [answer["exit"] for answer in answers] == ["exit1", "exit1"]
+    assert [answer["cut_short"] for answer in answers] == [False, True]
+    result = run(*arguments)
+    assert [line.endswith("  cut short") for line in result.stdout.splitlines()] == [False, True]
+    assert result.stderr.strip().endswith("; 1 cut short")
+
+
+def test_damaged_files_are_named(bundle: Path, photos: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no image")
+    result = run("--engine-dir", bundle, photos)
+    assert len(result.stdout.splitlines()) == 1  # what came before it stays
+    assert message(result) == (
+        f"{photos / 'broken.png'}: not a readable image (UnidentifiedImageError); replace it or "
+        "take it away; --skip-corrupt goes on without"
+    )
+
+
+def test_damaged_files_are_skipped_and_counted(bundle: Path, photos: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no image")
+    result = run("--engine-dir", bundle, photos, "--skip-corrupt", "--json")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 2
+    named, summary = result.stderr.splitlines()
+    assert named.startswith(f"skipped {photos / 'broken.png'}: not a readable image")
+    assert summary.startswith("2 images: ")
+    assert summary.endswith("; 1 skipped")
+
+
+def test_nothing_but_damaged_files(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    result = run("--engine-dir", bundle, tmp_path / "broken.png", "--skip-corrupt")
+    assert message(result) == "none of 1 files can be read; nothing was classified"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("none.png", "there is no file or folder {path}"),
+        ("empty", "no images in {path}; expected files that end in .jpg, .jpeg, .png, .ppm"),
+        ("notes.txt", "{path}: expected an image (.jpg, "),
+    ],
+)
+def test_a_source_that_is_none(bundle: Path, tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    result = run("--engine-dir", bundle, tmp_path / name)
+    assert message(result).startswith(expected.format(path=tmp_path / name))
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--deadline-ms", "0"), "0.0 is not in the range x>0"),
+        (("--deadline-ms", "nan"), "deadline_ms: expected milliseconds above 0"),
+        (("--backend", "abacus"), "backend: expected one of auto, "),
+        (("--providers", "AbacusExecutionProvider"), "providers: AbacusExecutionProvider is not"),
+    ],
+)
+def test_options_that_cannot_be(
+    bundle: Path, photos: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    result = run("--engine-dir", bundle, photos, *arguments)
+    assert result.exit_code != 0
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_source_and_no_bundle(tmp_path: Path, photos: Path) -> None:
+    assert run("--engine-dir", tmp_path).exit_code == 2
+    assert "manifest.json: no such file" in message(run("--engine-dir", tmp_path, photos))
+
+
+def test_answers_come_one_by_one(
+    bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is printed before the next image is read."""
+    events: list[str] = []
+    prepare = Session.prepare
+    monkeypatch.setattr(
+        Session, "prepare", lambda self, images: (events.append("read"), prepare(self, images))[1]
+    )
+    monkeypatch.setattr("click.echo", lambda *_, **__: events.append("print"))
+    run("--engine-dir", bundle, photos)
+    assert events == ["read", "print"] * 2
+
+
+# videos
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Six frames that OpenCV wrote, the last three brighter."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    assert writer.isOpened()
+    for value in (50, 50, 50, 200, 200, 200):
+        writer.write(np.full((48, 64, 3), (value, 0, 255), np.uint8))  # BGR
+    writer.release()
+    return path
+
+
+def test_every_frame_of_a_video(bundle: Path, clip: Path) -> None:
+    result = run("--engine-dir", bundle, clip, "--json")
+    assert result.exit_code == 0, result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["frame"] for answer in answers] == list(range(6))
+    assert result.stderr.startswith("6 images: ")
+    assert run("--engine-dir", bundle, clip).stdout.startswith(f"{clip} frame 0  ")
+
+
+def test_frames_are_rgb(clip: Path) -> None:
+    from edgeexit_runtime.video import read_frames
+
+    frames = list(read_frames(clip))
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 6
+    np.testing.assert_allclose(frames[0][24, 32], (255, 0, 50), atol=12)
+    np.testing.assert_allclose(frames[5][24, 32], (255, 0, 200), atol=12)
+
+
+def test_a_damaged_video(bundle: Path, photos: Path, clip: Path) -> None:
+    broken = clip.with_name("broken.mp4")
+    broken.write_bytes(clip.read_bytes()[:100])
+    expected = f"{broken}: not a readable video; replace it or take it away"
+    assert message(run("--engine-dir", bundle, broken)).startswith(expected)
+    result = run("--engine-dir", bundle, broken, photos, "--skip-corrupt")
+    assert f"skipped {expected}" in result.stderr
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_a_video_without_opencv(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    (tmp_path / "clip.mp4").touch()
+    expected = "OpenCV is not installed: pip install 'edgeexit-runtime[video]'"
+    assert message(run("--engine-dir", bundle, tmp_path / "clip.mp4")) == expected

@@ -1,0 +1,114 @@
+"""The camera loop and the batch job run as a user runs them; all examples are short."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_every_example_is_short_and_says_what_it_needs(examples: Path) -> None:
+    files = sorted(examples.glob("*.py"))
+    assert [file.name for file in files] == ["camera.py", "folder_to_csv.py", "http_service.py"]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 100
+        assert "\nNeeds: pip install './runtime[cpu,images]'" in text
+        assert "import torch" not in text
+        assert "edgeexit." not in text, "a device has the runtime alone"
+
+
+# the batch job
+
+
+def test_batch_job_writes_a_line_per_image(examples: Path, bundle: Path, photos: Path) -> None:
+    output = photos.parent / "answers.csv"
+    (photos / "broken.png").write_bytes(b"no image")
+    result = run(examples / "folder_to_csv.py", bundle, photos, output, "--batch", "2")
+    assert result.returncode == 0, result.stderr
+    rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    assert [(row["file"], row["label"], row["exit"]) for row in rows] == [
+        ("a.png", "3", "exit1"),
+        ("deeper/b.png", "4", "final"),
+    ]
+    assert 0.5 < float(rows[0]["confidence"]) < 0.9
+    assert f"skipped {photos / 'broken.png'}: not a readable image" in result.stderr
+    assert result.stderr.splitlines()[-1] == "2 images classified, 1 skipped"
+    assert sorted(path.name for path in photos.parent.glob("answers*")) == ["answers.csv"]
+
+
+def test_batch_job_without_images(examples: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(examples / "folder_to_csv.py", bundle, tmp_path / "empty", tmp_path / "out.csv")
+    assert result.returncode == 1
+    assert result.stderr.strip() == f"{tmp_path / 'empty'}: no images there or below"
+    assert not (tmp_path / "out.csv").exists()
+
+
+# the camera loop
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Five frames of a video."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for value in range(0, 250, 50):
+        writer.write(np.full((240, 320, 3), value, np.uint8))
+    writer.release()
+    return path
+
+
+def test_camera_loop_draws_on_every_frame_of_a_video(
+    examples: Path, bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    import cv2
+
+    output = tmp_path / "seen.avi"
+    result = run(examples / "camera.py", bundle, clip, "--output", output)
+    assert result.returncode == 0, result.stderr
+    first, *lines = result.stdout.splitlines()
+    assert first.startswith("ms to reach exit1 ")
+    assert len(lines) == 5
+    assert all(line.split()[2] in ("exit1", "final") for line in lines)
+    video = cv2.VideoCapture(str(output))
+    for _ in range(5):
+        found, frame = video.read()
+        assert found
+        assert frame.shape == (240, 320, 3)
+        assert frame[215:, :200].std() > 5 > frame[:200].std()  # the text is at the bottom
+    assert not video.read()[0]
+
+
+def test_camera_loop_keeps_to_a_deadline(
+    examples: Path, bundle: Path, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2")
+    arguments = (bundle, photos, "--output", tmp_path / "seen.avi", "--deadline-ms", "0.001")
+    result = run(examples / "camera.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[2] for line in result.stdout.splitlines()[1:]] == ["exit1", "exit1"]
+
+
+def test_camera_that_is_not_there(examples: Path, bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    result = run(examples / "camera.py", bundle, tmp_path / "none.mp4")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("expected a camera, a video or a folder")
