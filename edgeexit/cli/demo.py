@@ -168,7 +168,7 @@ def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchR
             format_threshold(exit_.threshold),
             f"{exit_.accuracy:.4f}",
             f"{exit_.share:.1%}",
-            *_cost_cells(exit_.path_macs, adaptive.baseline_macs, timings),
+            *_cost_cells(paths[0].path_macs, adaptive.baseline_macs, timings),
         )
     table.add_section()
     mixtures = [report.mixture for report in reports if report.mixture is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgeexit.cli.common import (
     SectionedCommand,
@@ -58,6 +59,8 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
     options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
     samples = SampleOptions(**values)
     options.check()
+    if options.engine_dir is not None:
+        _check_bundle_options()
     if options.plot is not None:
         check_plot_path(options.plot)
     _check_output(options, limits)
@@ -65,6 +68,14 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
     result = _tune(loaded, options, limits)
     _save(result, options, checkpoint)
     _print(result, options, as_json)
+
+
+def _check_bundle_options() -> None:
+    """Refuse what says how a checkpoint is run, rather than leave it aside."""
+    context = click.get_current_context()
+    for name in ("model", "batch_size"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with a checkpoint")
 
 
 def _check_output(options: TuneOptions, limits: Limits) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,15 +46,45 @@ class TuneOptions:
             self._check_checkpoint()
         else:
             self._check_bundle()
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Keep one file from being written over another; only ``-o`` may be CKPT."""
+        files = {
+            "CKPT": self.path,
+            "--costs": self.costs,
+            "--front": self.front,
+            "--plot": self.plot,
+            "--output": self.output,
+        }
+        given = [(name, path.resolve()) for name, path in files.items() if path is not None]
+        for (name, path), (other, same) in combinations(given, 2):
+            if path == same and (name, other) != ("CKPT", "--output"):
+                raise click.UsageError(f"{name} and {other} are the same file: {files[name]}")
+        for name in ("--front", "--plot"):
+            file = files[name]
+            if file is None or self.engine_dir is None:
+                continue
+            if self.engine_dir.resolve() in file.resolve().parents:
+                raise click.UsageError(
+                    f"{name} {file} would lie in the bundle, which holds nothing but its own "
+                    "files: choose another folder"
+                )
 
     def _check_checkpoint(self) -> None:
+        if self.path is not None and (self.path / "manifest.json").exists():
+            raise click.UsageError(f"{self.path} is a bundle: give it as --engine-dir {self.path}")
         if self.objective == LATENCY:
             raise click.UsageError(
                 "a checkpoint has no latency: export it and give --engine-dir, or --costs with "
                 "what 'edgeexit bench --json' wrote"
             )
-        if self.dry_run or self.threads is not None:
-            raise click.UsageError("--dry-run and --threads go with --engine-dir")
+        for option, given in (
+            ("--dry-run", self.dry_run),
+            ("--threads", self.threads is not None),
+        ):
+            if given:
+                raise click.UsageError(f"{option} goes with --engine-dir")
 
     def _check_bundle(self) -> None:
         if self.calibrate:

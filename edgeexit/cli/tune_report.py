@@ -42,6 +42,14 @@ class Result:
     thresholds: dict[str, float] | None
     judgements: dict[str, Judgement]
 
+    @property
+    def by_macs(self) -> bool:
+        """Whether Eq. 5 itself was kept low, not costs from elsewhere."""
+        from edgeexit.evaluation.path_costs import PathCosts
+
+        subject = self.loaded.subject
+        return subject.costs == PathCosts.in_macs(subject.exits.exits)
+
     def points(self) -> list[FrontPoint]:
         """Return the front beside what its settings give on test."""
         return _points(self)
@@ -104,7 +112,7 @@ def print_result(out: Console, result: Result) -> None:
         out.print(_front_table(result))
         return
     reports = {split: judgement.report for split, judgement in result.judgements.items()}
-    extra = None if costs.unit == "MACs" else costs
+    extra = None if result.by_macs else costs
     out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))
     table = summary_table(reports, result.judgements)
     if extra is not None:

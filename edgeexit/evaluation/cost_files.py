@@ -80,6 +80,8 @@ def costs_of_report(report: BenchReport) -> PathCosts:
 def _own(file: Path, value: Any) -> PathCosts:
     try:
         content = decode(_CostFile, value)
+        if not content.unit.strip() or not content.unit.isprintable():
+            raise SchemaError(f"unit: expected a word such as mJ, got {content.unit!r}")
         if not content.paths:
             raise SchemaError("paths: expected one cost per exit, got none")
     except SchemaError as error:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeexit.evaluation.adaptive import leaving_exits
 from edgeexit.evaluation.front import Front, Setting
+from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.files import replace_file
 
@@ -50,7 +51,7 @@ def write_front(path: Path, front: Front, points: Sequence[FrontPoint]) -> None:
 
     A threshold of 2 is an exit that is switched off.
     """
-    unit = front.costs.unit.lower()
+    unit = "macs" if front.costs.unit == MACS else front.costs.unit  # mJ are no MJ
     names = front.costs.exit_names[:-1]
     columns = [f"{name}_threshold" for name in names]
     for split in ("val", "test"):

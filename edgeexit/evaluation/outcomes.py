@@ -18,6 +18,7 @@ all exits free, this counts every setting there is; all of it is integer arithme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,91 +149,107 @@ def count_outcomes(
         free: exits by number, ascending; none of them gives arrays without axes.
         values: of each free exit ascending indices into its grid.
     """
-    shape = tuple(map(len, values))
-    ends, paid = place.leaving(free), place.paid(free)
-    first = free[0] if free else space.branches
-    gone = ends < first
-    (coming,) = np.nonzero(~gone)
-    rest = ends[coming]
-    rights = [space.correct[exit_][coming] for exit_ in free]
-    rights.append(space.correct[rest, coming])
-    settled = int(space.correct[ends[gone], np.flatnonzero(gone)].sum())
-    correct = np.full(shape, settled + int(rights[0].sum()), np.int32)
-    start = int(paid[ends[gone]].sum())
-    start += len(coming) * int(paid[first]) if free else int(paid[rest].sum())
-    cost = np.full(shape, start, np.int64)
+    if not free:
+        ends, paid = place.leaving(free), place.paid(free)
+        right = space.correct[ends, np.arange(space.samples)].sum()
+        return Outcomes(np.array(right, np.int32), np.array(paid[ends].sum()))
+    count = _Count(space, place, free, values)
+    for axis in range(len(free)):
+        count.switch_off(axis)
+        count.go_past(axis)
+    return count.outcomes
 
-    if free:
-        _switch_off(cost, 0, values, space, free, len(coming))
-    bins: list[Index] = []
-    for number, exit_ in enumerate(free):
-        past = _bins(space, exit_, values[number], coming)
-        if number > 0:
-            past = np.where(rest > exit_, past, 0)  # the others were gone before: they pass
-        bins = [*bins, past]
-        stays = past < shape[number]  # who leaves here at any of the values is settled
-        if not stays.all():
-            bins = [kept[stays] for kept in bins]
-            coming, rest = coming[stays], rest[stays]
-            rights = [right[stays] for right in rights]
-        part = shape[: number + 1]
-        spread = (..., *[np.newaxis] * (len(shape) - len(part)))
-        gained = rights[number + 1] - rights[number]
-        correct += _cumulated(bins, part, gained).astype(np.int32)[spread]
-        if number + 1 < len(free):
-            passing = _cumulated(bins, part)
-            cost += (passing * (paid[free[number + 1]] - paid[exit_]))[spread]
-            there = rest > free[number + 1]
-            if not there.all():
-                passing = _cumulated([kept[there] for kept in bins], part)
-            _switch_off(cost, number + 1, values, space, free, passing)
+
+class _Count:
+    """Samples on their way past the free exits, and the outcomes if all left at the one before.
+
+    Those that leave at a fixed exit before the first free one are counted at the start. Those that
+    leave at one in between pass the free exits behind it, whatever their thresholds.
+    """
+
+    def __init__(
+        self, space: SearchSpace, place: Place, free: Sequence[int], values: Sequence[Index]
+    ) -> None:
+        self.space, self.free, self.values = space, free, values
+        self.paid = place.paid(free)
+        ends = place.leaving(free)
+        (coming,) = np.nonzero(ends > free[0])
+        (gone,) = np.nonzero(ends < free[0])
+        self.rest = ends[coming]  # where they go that pass all free exits
+        self.samples = coming
+        self.bins: list[Index] = []  # of the free exits passed
+        right = space.correct[ends[gone], gone].sum() + space.correct[free[0]][coming].sum()
+        cost = self.paid[ends[gone]].sum() + len(coming) * self.paid[free[0]]
+        shape = tuple(map(len, values))
+        self.outcomes = Outcomes(np.full(shape, right, np.int32), np.full(shape, cost, np.int64))
+
+    def switch_off(self, axis: int) -> None:
+        """Take a branch's cost back where its exit is off, from all who come there."""
+        exit_ = self.free[axis]
+        off = self.space.off[exit_]
+        if off is None or self.values[axis][-1] != off:
+            return
+        there = self.rest > exit_
+        coming = self._cumulated([bins[there] for bins in self.bins], int(there.sum()))
+        where: tuple[slice | int, ...] = (*[slice(None)] * axis, -1)
+        saved = coming * self.space.costs.branches[exit_]
+        self.outcomes.cost[where] -= _spread(saved, len(self.values) - 1)
+
+    def go_past(self, axis: int) -> None:
+        """Correct the outcomes for those who go on past a free exit, to the next or the rest."""
+        exit_ = self.free[axis]
+        self._reach(axis)
+        here = self.space.correct[exit_][self.samples]
+        axes = len(self.values)
+        if axis + 1 < axes:
+            then = self.space.correct[self.free[axis + 1]][self.samples]
+            more = int(self.paid[self.free[axis + 1]] - self.paid[exit_])
+            cost = self._cumulated(self.bins, len(self.samples)) * more
         else:
-            cost += _cumulated_costs(bins, part, paid[rest] - paid[exit_])
-    return Outcomes(correct, cost)
+            then = self.space.correct[self.rest, self.samples]
+            cost = self._cumulated_costs(self.paid[self.rest] - self.paid[exit_])
+        right = self._cumulated(self.bins, len(self.samples), then - here)
+        self.outcomes.correct[...] += _spread(right, axes).astype(np.int32)
+        self.outcomes.cost[...] += _spread(cost, axes)
+
+    def _reach(self, axis: int) -> None:
+        """Add the bins of an exit; who leaves there at any of the values goes no further."""
+        exit_, values = self.free[axis], self.values[axis]
+        chosen = np.searchsorted(values, np.arange(len(self.space.grids[exit_]) + 1), side="left")
+        bins: Index = chosen[self.space.bins[exit_][self.samples]]
+        bins = np.where(self.rest > exit_, bins, 0)  # the others were gone before: they pass
+        self.bins.append(bins)
+        stays = bins < len(values)
+        if not stays.all():
+            self.bins = [bins[stays] for bins in self.bins]
+            self.samples, self.rest = self.samples[stays], self.rest[stays]
+
+    def _cumulated(
+        self, bins: Sequence[Index], count: int, weights: NDArray[np.int8] | None = None
+    ) -> Index:
+        """Sum over ``count`` samples with bins[0] <= t_1, ..., bins[-1] <= t_f, for every t."""
+        if not bins:
+            return np.array(count)
+        # sums up to the number of samples are exact as float64 too
+        shape = tuple(map(len, self.values[: len(bins)]))
+        sums = np.bincount(_flat(bins, shape), weights, math.prod(shape)).astype(np.int64)
+        return _cumulate(sums.reshape(shape))
+
+    def _cumulated_costs(self, weights: Steps) -> Steps:
+        """Sum ``weights`` likewise over all who go on, exactly, whatever their size."""
+        shape = tuple(map(len, self.values))
+        flat = _flat(self.bins, shape)
+        if len(weights) and int(np.abs(weights).max()) * len(weights) >= EXACT_IN_FLOAT64:
+            sums = np.zeros(math.prod(shape), np.int64)
+            np.add.at(sums, flat, weights)
+        else:
+            sums = np.bincount(flat, weights, math.prod(shape)).astype(np.int64)
+        return _cumulate(sums.reshape(shape))
 
 
-def _bins(space: SearchSpace, exit_: int, values: Index, samples: Index) -> Index:
-    """Return how many of the chosen values each sample's confidence reaches."""
-    reached = np.searchsorted(values, np.arange(len(space.grids[exit_]) + 1), side="left")
-    chosen: Index = reached[space.bins[exit_][samples]]
-    return chosen
-
-
-def _switch_off(
-    cost: Steps,
-    axis: int,
-    values: Sequence[Index],
-    space: SearchSpace,
-    free: Sequence[int],
-    coming: int | Index,
-) -> None:
-    """Take back a branch's cost for those who come there, where its exit is switched off."""
-    exit_ = free[axis]
-    if space.off[exit_] is None or values[axis][-1] != space.off[exit_]:
-        return
-    saved = np.asarray(coming) * space.costs.branches[exit_]
-    switched_off = np.moveaxis(cost, axis, 0)[-1]  # a view
-    switched_off -= saved.reshape(saved.shape + (1,) * (cost.ndim - axis - 1))
-
-
-def _cumulated(
-    bins: Sequence[Index], shape: tuple[int, ...], weights: NDArray[np.int8] | None = None
-) -> Index:
-    """Sum over samples with bins[0] <= t_1, ..., bins[-1] <= t_f, for every t."""
-    # counts up to the number of samples are exact as float64 too
-    sums = np.bincount(_flat(bins, shape), weights, int(np.prod(shape))).astype(np.int64)
-    return _cumulate(sums.reshape(shape))
-
-
-def _cumulated_costs(bins: Sequence[Index], shape: tuple[int, ...], weights: Steps) -> Steps:
-    """Sum int64 ``weights`` as :func:`_cumulated` does, exactly, whatever their size."""
-    flat, size = _flat(bins, shape), int(np.prod(shape))
-    if len(weights) and int(np.abs(weights).max()) * len(weights) >= EXACT_IN_FLOAT64:
-        sums = np.zeros(size, np.int64)
-        np.add.at(sums, flat, weights)
-    else:
-        sums = np.bincount(flat, weights, size).astype(np.int64)
-    return _cumulate(sums.reshape(shape))
+def _spread(values: Index, axes: int) -> Index:
+    """Give an array of the first axes all of them."""
+    return values.reshape(values.shape + (1,) * (axes - values.ndim))
 
 
 def _flat(bins: Sequence[Index], shape: tuple[int, ...]) -> Index:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["MACS", "PathCosts"]
 
 MACS = "MACs"
 RESOLUTION = 8  # at least this many digits of the largest measured cost are kept
+LARGEST = 1e13  # of half a million samples the sum is within int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,13 @@ class PathCosts:
             unit: such as ``ms``.
 
         Raises:
-            DataError: a cost is no number above 0, or a branch has no path.
+            DataError: a cost is no number above 0, a branch has no path or is dearer than it, or
+                all is too large or small to count.
         """
-        for name, value in {
-            **paths,
-            **({} if baseline is None else {"baseline": baseline}),
-        }.items():
+        positive = dict(paths)
+        if baseline is not None:
+            positive["the plain backbone"] = baseline
+        for name, value in positive.items():
             if not 0 < value < math.inf:
                 raise DataError(f"cost of {name}: expected a number of {unit} above 0, got {value}")
         for name, value in branches.items():
@@ -93,7 +96,14 @@ class PathCosts:
                     f"cost of the branch of {name}: expected 0 {unit} or more, for one of "
                     f"{', '.join(paths)}, got {value}"
                 )
-        digits = math.ceil(math.log10(max(paths.values())))
+        _check_branches(paths, branches, unit)
+        largest = max(paths.values())
+        if not 1 / LARGEST <= largest <= LARGEST:
+            raise DataError(
+                f"expected the largest cost from {1 / LARGEST:g} to {LARGEST:g} {unit}, got "
+                f"{largest:g}; choose another unit"
+            )
+        digits = math.ceil(math.log10(largest))
         steps = 10 ** max(0, RESOLUTION + 1 - digits)
         return cls(
             tuple(paths),
@@ -135,6 +145,19 @@ class PathCosts:
         """Return a number of steps in the unit."""
         return steps / self.steps
 
+    def show(self, cost: float) -> str:
+        """Return a cost, in the unit, as it stands in a message; MACs to the whole number."""
+        return f"{cost:,.0f}" if self.steps == 1 else f"{cost:g}"
+
+    def enough(self, steps: Fraction) -> str:
+        """Return a number of steps, in the unit, rounded up: what is within it as a limit too."""
+        cost = steps / self.steps
+        if self.steps == 1:
+            return f"{math.ceil(cost):,}"
+        # to six digits, as many as are printed
+        scale = Fraction(10) ** (5 - math.floor(math.log10(cost)))
+        return f"{float(math.ceil(cost * scale) / scale):g}"
+
     def in_units(self) -> dict[str, Any]:
         """Return the costs as JSON values, in the form that files of costs have."""
         paths, branches = (
@@ -143,3 +166,14 @@ class PathCosts:
         )
         baseline = None if self.baseline is None else self.baseline / self.steps
         return {"unit": self.unit, "paths": paths, "branches": branches, "baseline": baseline}
+
+
+def _check_branches(paths: Mapping[str, float], branches: Mapping[str, float], unit: str) -> None:
+    """Raise where a path would cost nothing, or less, with all branches on it switched off."""
+    together = accumulate(branches.get(name, 0.0) for name in paths)
+    for (name, path), branches_there in zip(paths.items(), together, strict=True):
+        if branches_there >= path:
+            raise DataError(
+                f"cost of the branches up to {name}: expected less than the path's {path:g} "
+                f"{unit}, which they are part of, got {branches_there:g}"
+            )

@@ -105,12 +105,12 @@ def _not_accurate(front: Front, limits: Limits) -> TuningError:
 
 
 def _not_cheap(front: Front, limits: Limits) -> TuningError:
-    unit = front.costs.unit
-    lowest = Fraction(int(front.cost[0]), front.samples * front.costs.steps)
-    allow = f"{math.ceil(lowest):,}" if front.costs.steps == 1 else f"{_rounded_up(lowest):g}"
-    limit = f"{limits.max_cost:,.0f}" if front.costs.steps == 1 else f"{limits.max_cost:g}"
+    assert limits.max_cost is not None
+    costs = front.costs
+    limit = costs.show(limits.max_cost)
+    allow = costs.enough(Fraction(int(front.cost[0]), front.samples))
     return TuningError(
-        f"no thresholds keep the average cost within {limit} {unit}: the lowest is "
+        f"no thresholds keep the average cost within {limit} {costs.unit}: the lowest is "
         f"{_describe(front, 0)}; allow {allow} or more"
     )
 
@@ -121,12 +121,6 @@ def _not_both(front: Front, accurate: int, cheap: int) -> TuningError:
         f"are accurate enough have {_describe(front, accurate)}, the most accurate that are cheap "
         f"enough {_describe(front, cheap)}; give up some of one"
     )
-
-
-def _rounded_up(value: Fraction) -> float:
-    """Round up to six digits, as many as are printed."""
-    scale = Fraction(10) ** (5 - math.floor(math.log10(value)))
-    return float(math.ceil(value * scale) / scale)
 
 
 def _describe(front: Front, index: int) -> str:

@@ -101,10 +101,10 @@ def _max_path(costs: PathCosts, grids: Grids, max_path_cost: float) -> int:
     limit = math.floor(Fraction(max_path_cost) * costs.steps)
     least = least_worst_path(costs, grids)
     if least > limit:
-        shown = f"{least:,}" if costs.steps == 1 else f"{costs.in_unit(least):g}"
         raise TuningError(
-            f"no thresholds keep every path within {max_path_cost:g} {costs.unit}: the cheapest "
-            f"network that the exits allow costs {shown}; allow that or more"
+            f"no thresholds keep every path within {costs.show(max_path_cost)} {costs.unit}: the "
+            f"cheapest network that the exits allow costs {costs.enough(Fraction(least))}; allow "
+            "that or more"
         )
     return limit
 

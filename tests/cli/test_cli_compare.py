@@ -86,6 +86,17 @@ def test_runs_of_other_seeds_are_one_row(runs: Path) -> None:
     assert [group["name"] for group in apart] == ["wed-seed0", "wed-seed1"]
 
 
+def test_limits_in_json_are_those_that_were_kept_to(runs: Path) -> None:
+    none = {"min_accuracy": None, "max_drop": None, "max_cost": None, "max_path_cost": None}
+    for options, given in (
+        ((), {"max_drop": 0.01}),
+        (("--max-cost", "100M", "--max-drop", "0.5"), {"max_cost": 1e8, "max_drop": 0.5}),
+    ):
+        printed = json.loads(_invoke(runs / "wed-seed0", *options, "--json").stdout)
+        assert printed["limits"] == {**none, **given}
+        assert printed["split"] == "test"
+
+
 def test_a_plain_backbone_has_no_early_exit(runs: Path) -> None:
     (group,) = _json(runs / "plain")
     assert list(group["accuracy"]) == ["final"]
@@ -146,8 +157,12 @@ def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
     [
         (["nowhere"], 1, "nowhere: expected the folder of a run, with"),
         (["RUNS/plain", "--json", "--markdown"], 2, "expected at most one of --json and --markd"),
-        (["RUNS/plain", "--max-drop", "0.1", "--max-macs", "1M"], 2, "expected exactly one of"),
-        (["RUNS/plain", "--max-macs", "1"], 1, "plain: no thresholds keep the average cost"),
+        (
+            ["RUNS/plain", "--max-drop", "0.1", "--max-cost", "1"],
+            1,
+            "plain: no thresholds keep the average cost",
+        ),
+        (["RUNS/plain", "--max-path-cost", "1"], 1, "plain: no thresholds keep every path"),
     ],
 )
 def test_mistakes_are_explained(runs: Path, arguments: list[str], code: int, message: str) -> None:

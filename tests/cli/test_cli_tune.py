@@ -1,9 +1,14 @@
+"""Thresholds of a checkpoint: limits, the front, and what is printed and written of them."""
+
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -12,80 +17,167 @@ from edgeexit_runtime.schema import encode
 from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, load_data
-from edgeexit.evaluation import evaluate_adaptive, predict
-from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
-SIZE = (3, 8, 8)
-DATA = DataConfig("digits", input_size=SIZE)
+DATA = DataConfig("digits", input_size=(3, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network whose exits have random weights, so that no exit is better at all samples."""
-    torch.manual_seed(0)
-    spec = make_spec("resnet20", "3+1", 10, SIZE)
-    data = load_data(DATA)
-    thresholds = {"exit1": 0.9, "exit2": 0.9}
-    weights = MultiExitNet(spec).state_dict()
-    metrics = {"final": 0.1}
-    path = tmp_path_factory.mktemp("run") / "ckpt.pt"
-    save_checkpoint(
-        path,
-        Checkpoint(
-            spec, weights, data.preprocessing, data.class_names, thresholds, DATA, {}, metrics
-        ),
-    )
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Checkpoint]
+) -> Path:
+    path: Path = tmp_path_factory.mktemp("run") / "ckpt.pt"
+    save_checkpoint(path, tiny_checkpoint("n+n"))
     return path
+
+
+@pytest.fixture(scope="module")
+def predictions(checkpoint: Path) -> dict[str, ExitPredictions]:
+    net, splits = load_checkpoint(checkpoint).build(), load_data(DATA).splits
+    return {split: predict(net, splits[split]) for split in ("val", "test")}
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["tune", *map(str, arguments)])
 
 
+def run_json(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    printed: dict[str, Any] = json.loads(result.stdout)
+    return printed
+
+
 @pytest.fixture(scope="module")
 def printed(checkpoint: Path) -> dict[str, Any]:
     """What ``tune --max-drop 0.01 --json`` prints."""
-    result = run(checkpoint, "--max-drop", "0.01", "--json")
-    assert result.exit_code == 0, result.stderr
-    report: dict[str, Any] = json.loads(result.stdout)
-    return report
+    return run_json(checkpoint, "--max-drop", "0.01")
 
 
 def message(result: Result) -> str:
     """Return the error as one line, after checking that it is one and that nothing was printed."""
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)
     return result.stderr.strip().splitlines()[-1]
 
 
+def cells_of(output: str) -> dict[str, list[str]]:
+    """Return the cells of the printed tables' rows by their first cell; the last row counts."""
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
+    return {row[0]: row[1:] for row in rows if row}
+
+
 def test_thresholds_are_chosen_on_val_and_reported_on_both(
-    checkpoint: Path, printed: dict[str, Any]
+    checkpoint: Path, predictions: dict[str, ExitPredictions], printed: dict[str, Any]
 ) -> None:
-    assert printed["constraint"] == {"max_drop": 0.01}
+    assert printed["limits"] == {
+        "min_accuracy": None,
+        "max_drop": 0.01,
+        "max_cost": None,
+        "max_path_cost": None,
+    }
     assert printed["chosen_on"] == "val"
-    loaded, splits = load_checkpoint(checkpoint), load_data(DATA).splits
-    net = loaded.build()
-    for split in ("val", "test"):
-        predictions = predict(net, splits[split])
-        report = evaluate_adaptive(predictions, printed["thresholds"], network_cost(net))
+    assert printed["exact"] is True
+    cost = network_cost(load_checkpoint(checkpoint).build())
+    for split, answers in predictions.items():
+        report = evaluate_adaptive(answers, printed["thresholds"], cost)
         assert printed[split] == encode(report)
+        assert printed["average_cost"][split] == pytest.approx(report.average_macs, rel=1e-12)
     val = printed["val"]
     assert val["adaptive_accuracy"] >= val["backbone_accuracy"] - 0.01
     assert val["average_macs"] < val["exits"][-1]["path_macs"]
+    objective = printed["objective"]
+    assert (objective["unit"], objective["source"]) == ("MACs", "Eq. 5")
+    assert objective["paths"] == {exit_.name: exit_.path_macs for exit_ in cost.exits}
+    assert objective["baseline"] == cost.baseline_macs
 
 
-def test_each_constraint_is_kept_on_val(checkpoint: Path, printed: dict[str, Any]) -> None:
+def test_no_setting_of_two_thresholds_is_better(
+    checkpoint: Path, predictions: dict[str, ExitPredictions], printed: dict[str, Any]
+) -> None:
+    """Every pair of a coarse grid, counted one by one, loses against what was chosen."""
+    val = predictions["val"]
+    exits = network_cost(load_checkpoint(checkpoint).build()).exits
+    best = printed["average_cost"]["val"]
+    needed = val.correct[-1].mean() - 0.01
+    for first in [*np.arange(0, 1.01, 0.1), 2.0]:
+        for second in [*np.arange(0, 1.01, 0.1), 2.0]:
+            correct, cost = 0, 0
+            for sample in range(len(val.targets)):
+                paid = exits[0].backbone_macs + (first <= 1) * exits[0].branch_macs
+                left = 0
+                if val.confidences[0, sample] < np.float32(first):
+                    paid += exits[1].backbone_macs - exits[0].backbone_macs
+                    paid += (second <= 1) * exits[1].branch_macs
+                    left = 1
+                    if val.confidences[1, sample] < np.float32(second):
+                        paid += exits[2].backbone_macs - exits[1].backbone_macs
+                        paid += exits[2].branch_macs
+                        left = 2
+                correct += bool(val.correct[left, sample])
+                cost += paid
+            if correct / len(val.targets) >= needed - 1e-9:
+                assert cost / len(val.targets) >= best - 1e-9
+
+
+def test_each_limit_is_kept_on_val(checkpoint: Path, printed: dict[str, Any]) -> None:
     dropped = printed["val"]
     accuracy = dropped["adaptive_accuracy"]
-
-    same = json.loads(run(checkpoint, "--min-accuracy", accuracy, "--json").stdout)["val"]
-    assert same == dropped
+    same = run_json(checkpoint, "--min-accuracy", accuracy)
+    assert same["val"] == dropped
 
     budget = (dropped["exits"][0]["path_macs"] + dropped["exits"][1]["path_macs"]) / 2
-    within = json.loads(run(checkpoint, "--max-macs", f"{budget / 1e6}M", "--json").stdout)["val"]
+    within = run_json(checkpoint, "--max-cost", f"{budget / 1e3}K")["val"]
     assert within["average_macs"] <= budget
     assert within["adaptive_accuracy"] >= within["exits"][0]["accuracy"]
+
+
+def test_the_dearest_path_is_kept_to_for_every_image(
+    checkpoint: Path, predictions: dict[str, ExitPredictions], printed: dict[str, Any]
+) -> None:
+    """Both branches cannot be had on the way to final: one of them has to be switched off."""
+    paths = printed["objective"]["paths"]
+    limit = paths["final"] - 1
+    found = run_json(checkpoint, "--max-drop", "0.02", "--max-path-cost", limit)
+    off = [name for name, value in found["thresholds"].items() if value == 2]
+    assert off
+    for split in ("val", "test"):
+        leaving = [exit_ for exit_ in found[split]["exits"] if exit_["share"] > 0]
+        assert max(exit_["path_macs"] for exit_ in leaving) <= limit
+    for setting in found["front"]:
+        branches = found["objective"]["branches"]
+        on = [name for name, value in setting["thresholds"].items() if value <= 1]
+        dearest = paths["final"] - sum(branches[n] for n in branches if n not in (*on, "final"))
+        first_to_all = any(value == 0 for value in setting["thresholds"].values())
+        assert dearest <= limit or first_to_all
+
+
+def test_a_path_that_is_too_dear_for_all_settings(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(checkpoint, "--max-path-cost", "10", "-o", tmp_path / "tuned.pt")
+    assert result.exit_code == 1
+    told = message(result)
+    assert "no thresholds keep every path within 10 MACs" in told
+    lowest = told.rpartition("costs ")[2].partition(";")[0].replace(",", "")
+    found = run_json(checkpoint, "--max-path-cost", lowest)
+    assert found["thresholds"]["exit1"] == 0, "all leave at the first exit"
+    assert found["average_cost"]["val"] == float(lowest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_accuracy_and_cost_together(checkpoint: Path, printed: dict[str, Any]) -> None:
+    accuracy, cost = printed["val"]["adaptive_accuracy"], printed["val"]["average_macs"]
+    both = run_json(checkpoint, "--min-accuracy", accuracy, "--max-cost", cost + 1)
+    assert both["thresholds"] == printed["thresholds"]
+    assert both["limits"]["min_accuracy"] == accuracy
+    assert both["limits"]["max_cost"] == cost + 1
+
+    result = run(checkpoint, "--min-accuracy", accuracy, "--max-cost", cost - 1)
+    assert result.exit_code == 1
+    told = message(result)
+    assert "no thresholds are as accurate as asked for within the average cost" in told
+    assert f"accuracy {accuracy:.4f} at {cost:,.0f} MACs" in told
 
 
 def test_output_is_the_checkpoint_with_thresholds_and_report(
@@ -99,11 +191,13 @@ def test_output_is_the_checkpoint_with_thresholds_and_report(
     printed = json.loads(result.stdout)
     assert printed.pop("checkpoint") == str(checkpoint)
     assert printed.pop("output") == str(output)
+    assert printed.pop("front")
     before, after = load_checkpoint(checkpoint), load_checkpoint(output)
     assert after.thresholds == printed["thresholds"]
     assert after.thresholds != before.thresholds
-    assert after.metrics == {"final": 0.1, "tuning": printed}
+    assert after.metrics == {"final": 0.5, "tuning": printed}
     assert (after.spec, after.data, after.training) == (before.spec, before.data, before.training)
+    assert after.temperatures == before.temperatures == {}
     assert after.weights.keys() == before.weights.keys()
     for name, weight in before.weights.items():
         assert torch.equal(after.weights[name], weight)
@@ -113,7 +207,7 @@ def test_output_may_be_the_input(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "ckpt.pt"
     path.write_bytes(checkpoint.read_bytes())
     assert run(path, "--max-drop", "0.01", "-o", path).exit_code == 0
-    assert load_checkpoint(path).metrics["tuning"]["constraint"] == {"max_drop": 0.01}
+    assert load_checkpoint(path).metrics["tuning"]["limits"]["max_drop"] == 0.01
     assert [file.name for file in tmp_path.iterdir()] == ["ckpt.pt"]
 
 
@@ -127,30 +221,165 @@ def test_without_output_one_table_has_val_and_test_and_nothing_is_written(
     assert "nothing was written: add -o CKPT" in result.stderr
     assert checkpoint.read_bytes() == before
     assert [file.name for file in checkpoint.parent.iterdir()] == ["ckpt.pt"]
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
-    cells = {row[0]: row[1:] for row in rows if row}
+    cells = cells_of(result.stdout)
     both = [printed["val"], printed["test"]]
-    assert cells["adaptive accuracy"] == [f"{report['adaptive_accuracy']:.4f}" for report in both]
+    near = [printed["intervals"][split] for split in ("val", "test")]
+    for row, values, name in (
+        ("adaptive accuracy", [r["adaptive_accuracy"] for r in both], "adaptive_accuracy"),
+        (
+            "accuracy of the backbone alone",
+            [r["backbone_accuracy"] for r in both],
+            "backbone_accuracy",
+        ),
+        (
+            "drop",
+            [r["backbone_accuracy"] - r["adaptive_accuracy"] for r in both],
+            "accuracy_drop",
+        ),
+    ):
+        assert cells[row] == [
+            f"{value:.4f} [{n[name]['low']:.4f}, {n[name]['high']:.4f}]"
+            for value, n in zip(values, near, strict=True)
+        ]
     assert cells["samples"] == [str(report["samples"]) for report in both]
     shares = [f"{report['exits'][1]['share']:.1%}" for report in both]
     assert [cells["exit2"][4], cells["exit2"][7]] == shares
     assert "thresholds chosen on val" in result.stdout
     assert "lowest average cost with at most 0.01 less accuracy than the backbone" in result.stdout
+    assert f"the best of {printed['settings']:,} settings" in result.stdout
+
+
+def test_intervals_hold_what_is_reported(printed: dict[str, Any]) -> None:
+    for split in ("val", "test"):
+        report, near = printed[split], printed["intervals"][split]
+        drop = report["backbone_accuracy"] - report["adaptive_accuracy"]
+        for name, value in (
+            ("adaptive_accuracy", report["adaptive_accuracy"]),
+            ("backbone_accuracy", report["backbone_accuracy"]),
+            ("accuracy_drop", drop),
+            ("average_cost", printed["average_cost"][split]),
+        ):
+            assert near[name]["low"] <= value <= near[name]["high"]
+        # of N samples, a share p is off by 1.96 sqrt(p (1 - p) / N)
+        accuracy, samples = report["adaptive_accuracy"], report["samples"]
+        width = 2 * 1.96 * (accuracy * (1 - accuracy) / samples) ** 0.5
+        got = near["adaptive_accuracy"]
+        assert got["high"] - got["low"] == pytest.approx(width, rel=0.15)
+
+
+def test_without_limits_the_front_is_shown_and_nothing_is_written(
+    checkpoint: Path, printed: dict[str, Any]
+) -> None:
+    before = checkpoint.read_bytes()
+    result = run(checkpoint)
+    assert result.exit_code == 0, result.stderr
+    assert "nothing was chosen: add a limit such as --max-drop 0.01" in result.stderr
+    assert checkpoint.read_bytes() == before
+    front = printed["front"]
+    assert f"of the {len(front)} settings on the front" in " ".join(result.stdout.split())
+    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if "│" in line]
+    assert 2 <= len(rows) <= 15
+    for row, setting in ((rows[0], front[0]), (rows[-1], front[-1])):
+        assert row[2].strip() == f"{setting['val']['accuracy']:.4f}"
+        assert row[4].strip() == f"{setting['test']['accuracy']:.4f}"
+
+    report = run_json(checkpoint)
+    assert report["thresholds"] is None
+    assert "val" not in report
+    assert report["front"] == front
+
+
+def test_output_without_limits_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(checkpoint, "-o", tmp_path / "tuned.pt")
+    assert result.exit_code == 2
+    assert message(result) == (
+        "Error: -o needs to know which thresholds to write: give one of --min-accuracy, "
+        "--max-drop, --max-cost, --max-path-cost"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_front_as_csv(
+    checkpoint: Path, predictions: dict[str, ExitPredictions], tmp_path: Path
+) -> None:
+    file = tmp_path / "front.csv"
+    printed = run_json(checkpoint, "--front", file)
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert list(rows[0]) == [
+        "exit1_threshold",
+        "exit2_threshold",
+        "val_accuracy",
+        "val_average_macs",
+        "test_accuracy",
+        "test_average_macs",
+    ]
+    assert len(rows) == len(printed["front"])
+    cost = network_cost(load_checkpoint(checkpoint).build())
+    for row, setting in zip(rows, printed["front"], strict=True):
+        thresholds = {name: float(row[f"{name}_threshold"]) for name in ("exit1", "exit2")}
+        assert thresholds == setting["thresholds"]
+        for split, answers in predictions.items():
+            report = evaluate_adaptive(answers, thresholds, cost)
+            assert float(row[f"{split}_accuracy"]) == pytest.approx(report.adaptive_accuracy)
+            assert float(row[f"{split}_average_macs"]) == pytest.approx(report.average_macs)
+    for name in ("val_accuracy", "val_average_macs"):
+        values = [float(row[name]) for row in rows]
+        assert values == sorted(set(values)), "better and dearer from line to line"
 
 
 @pytest.mark.parametrize(
-    ("options", "got"),
+    ("name", "magic"), [("front.png", b"\x89PNG"), ("front.PDF", b"%PDF"), ("front.svg", b"<?xml")]
+)
+def test_the_front_as_a_picture(checkpoint: Path, tmp_path: Path, name: str, magic: bytes) -> None:
+    pytest.importorskip("matplotlib")
+    result = run(checkpoint, "--max-drop", "0.01", "--plot", tmp_path / name)
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / name).read_bytes().startswith(magic)
+    assert f"wrote {tmp_path / name}" in result.stderr
+
+
+def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Before the checkpoint, which is not there, is even looked for."""
+    result = run(tmp_path / "none.pt", "--plot", "front.gif")
+    assert result.exit_code == 1
+    assert "front.gif: expected a picture's name that ends in .png, .pdf, .svg" in message(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
     [
-        ((), "none"),
-        (("--max-drop", "0.1", "--max-macs", "1M"), "--max-drop and --max-macs"),
+        ([], "expected a checkpoint CKPT or --engine-dir, got none"),
+        (["CKPT", "--engine-dir", "out"], "expected a checkpoint CKPT or --engine-dir, got both"),
+        (["CKPT", "--objective", "macs", "--costs", "c.json"], "--objective too: give one of"),
+        (["CKPT", "--objective", "latency"], "a checkpoint has no latency: export it and give"),
+        (["CKPT", "--dry-run"], "--dry-run goes with --engine-dir"),
+        (["CKPT", "--threads", "1"], "--threads goes with --engine-dir"),
+        (["--engine-dir", "out", "--calibrate"], "calibrate the checkpoint and export it"),
+        (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "into the bundle itself: leave -o"),
+        (["--engine-dir", "out", "--threads", "1"], "--threads goes with --objective latency"),
+        (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
+        (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
+        (
+            ["--engine-dir", "out", "--front", "out/manifest.json"],
+            "--front out/manifest.json would lie in the bundle",
+        ),
+        (["--engine-dir", "out", "--plot", "out/a/b.png"], "out/a/b.png would lie in the bundle"),
+        (["CKPT", "--front", "CKPT"], "CKPT and --front are the same file"),
+        (["CKPT", "--costs", "a.csv", "--front", "./a.csv"], "--costs and --front are the same"),
+        (
+            ["CKPT", "--max-drop", "0", "-o", "a.png", "--plot", "a.png"],
+            "--plot and --output are the same file",
+        ),
     ],
 )
-def test_exactly_one_constraint(checkpoint: Path, options: tuple[str, ...], got: str) -> None:
-    result = run(checkpoint, *options)
+def test_options_that_do_not_go_together(
+    checkpoint: Path, options: list[str], expected: str
+) -> None:
+    before = checkpoint.read_bytes()
+    result = run(*(str(checkpoint) if option == "CKPT" else option for option in options))
     assert result.exit_code == 2
-    assert message(result) == (
-        f"Error: expected exactly one of --min-accuracy, --max-drop, --max-macs, got {got}"
-    )
+    assert expected in message(result)
+    assert checkpoint.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -161,7 +390,9 @@ def test_exactly_one_constraint(checkpoint: Path, options: tuple[str, ...], got:
         ("--max-drop", "-0.1", "expected a fraction from 0 to 1 such as 0.95, got '-0.1'"),
         ("--min-accuracy", "nan", "expected a fraction from 0 to 1 such as 0.95, got 'nan'"),
         ("--min-accuracy", "high", "expected a fraction from 0 to 1 such as 0.95, got 'high'"),
-        ("--max-macs", "0", "expected a number of MACs such as 91.5M or 1.2G, got '0'"),
+        ("--max-cost", "0", "expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25"),
+        ("--max-path-cost", "-1", "expected a cost above 0 such as 91.5M or 1.2G of MACs"),
+        ("--max-cost", "inf", "expected a cost above 0 such as 91.5M or 1.2G of MACs"),
     ],
 )
 def test_limits_that_are_none(checkpoint: Path, option: str, value: str, expected: str) -> None:
@@ -172,21 +403,64 @@ def test_limits_that_are_none(checkpoint: Path, option: str, value: str, expecte
 
 def test_a_target_out_of_reach_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "tuned.pt"
-    result = run(checkpoint, "--min-accuracy", "0.99", "-o", output)
+    result = run(checkpoint, "--min-accuracy", "1", "-o", output)
     assert result.exit_code == 1
-    assert "no thresholds reach an accuracy of 0.9900" in message(result)
-    result = run(checkpoint, "--max-macs", "1K", "-o", output)
+    assert "no thresholds reach an accuracy of 1.0000" in message(result)
+    result = run(checkpoint, "--max-cost", "1K", "-o", output)
     assert result.exit_code == 1
     assert "no thresholds keep the average cost within 1,000 MACs" in message(result)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["-o", "--front", "--plot"])
+def test_a_file_that_cannot_be_written(checkpoint: Path, tmp_path: Path, option: str) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    result = run(checkpoint, "--max-drop", "0.01", option, blocked / "x.png")
+    assert result.exit_code == 1
+    assert f"could not write {blocked / 'x.png'}: " in message(result)
+
+
 def test_grid_size_is_the_searchs(checkpoint: Path) -> None:
-    result = run(checkpoint, "--max-drop", "0.01", "--grid-size", "110", "--json")
-    assert json.loads(result.stdout)["settings"] <= 110**2
+    assert run_json(checkpoint, "--max-drop", "0.01", "--grid-size", "110")["settings"] <= 110**2
     result = run(checkpoint, "--max-drop", "0.01", "--grid-size", "50")
     assert result.exit_code == 1
     assert "grid of at least 102 values per exit" in message(result)
+
+
+def test_more_than_three_branches_are_searched_locally(
+    tmp_path: Path, tiny_checkpoint: Callable[[str], Checkpoint]
+) -> None:
+    path, output = tmp_path / "deep.pt", tmp_path / "tuned.pt"
+    save_checkpoint(path, tiny_checkpoint("n+n+n+n"))
+    result = run(path, "--max-drop", "0.01", "--grid-size", 102, "-o", output)
+    assert result.exit_code == 0, result.stderr
+    written = load_checkpoint(output)
+    tuning = written.metrics["tuning"]
+    assert tuning["exact"] is False
+    assert f"the best found, by local search, counting {tuning['settings']:,} settings" in (
+        " ".join(result.stdout.split())
+    )
+    assert sorted(written.thresholds) == ["exit1", "exit2", "exit3", "exit4"]
+    val = tuning["val"]
+    assert val["adaptive_accuracy"] >= val["backbone_accuracy"] - 0.01
+    assert val["macs_ratio"] < 1
+
+
+def test_a_plain_backbone_has_nothing_to_choose(
+    tmp_path: Path, tiny_checkpoint: Callable[[str], Checkpoint]
+) -> None:
+    path = tmp_path / "plain.pt"
+    save_checkpoint(path, tiny_checkpoint("none"))
+    printed = run_json(path, "--max-drop", "0", "--front", tmp_path / "front.csv")
+    assert printed["thresholds"] == {}
+    assert printed["val"]["macs_ratio"] == 1
+    assert len(printed["front"]) == printed["settings"] == 1
+    assert (tmp_path / "front.csv").read_text().startswith("val_accuracy,val_average_macs,")
+    assert run(path).exit_code == 0
+    result = run(path, "--max-cost", "1")
+    assert result.exit_code == 1
+    assert "(no branches)" in message(result)
 
 
 def test_help_has_an_example() -> None:

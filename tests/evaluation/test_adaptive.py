@@ -117,7 +117,11 @@ def test_never_and_zero() -> None:
     assert nobody.exits[0].leaving_accuracy is None
     assert nobody.adaptive_accuracy == nobody.backbone_accuracy
     assert nobody.accuracy_ratio == 1
-    assert nobody.average_macs == PATHS[2]
+    # branches of exits that are switched off are not run
+    assert nobody.average_macs == BASELINE
+    assert [exit_.path_macs for exit_ in nobody.exits][-1] == BASELINE
+    passed = evaluate_adaptive(given, {"exit1": 1.5, "exit2": 1.5}, cost)
+    assert passed.average_macs == PATHS[2]
 
     everybody = evaluate_adaptive(given, {"exit1": 0, "exit2": NEVER}, cost)
     assert [exit_.share for exit_ in everybody.exits] == [1, 0, 0]

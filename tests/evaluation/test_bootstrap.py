@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.evaluation import ExitPredictions
+from edgeexit.evaluation import ExitPredictions, PathCosts
 from edgeexit.evaluation.bootstrap import bootstrap_intervals
 
-PATHS = {"exit1": 2.0, "final": 5.0}
+COSTS = PathCosts(("exit1", "final"), (2, 5), (1, 1), 4)
 
 
 def draw(samples: int, seed: int) -> ExitPredictions:
@@ -20,7 +20,7 @@ def draw(samples: int, seed: int) -> ExitPredictions:
 
 def test_intervals_are_those_of_resampled_samples() -> None:
     predictions = draw(300, 0)
-    got = bootstrap_intervals(predictions, {"exit1": 0.5}, PATHS)
+    got = bootstrap_intervals(predictions, {"exit1": 0.5}, COSTS)
     early = predictions.confidences[0] >= 0.5
     right = np.where(early, predictions.correct[0], predictions.correct[1])
     rng = np.random.default_rng(1)
@@ -40,22 +40,22 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     truth = 0.5 * 0.8 + 0.5 * 0.9
     inside = 0
     for seed in range(200):
-        got = bootstrap_intervals(draw(400, seed), {"exit1": 0.5}, PATHS, seed).adaptive_accuracy
+        got = bootstrap_intervals(draw(400, seed), {"exit1": 0.5}, COSTS, seed).adaptive_accuracy
         inside += got.low <= truth <= got.high
     assert 0.9 <= inside / 200 <= 0.99
 
 
 def test_the_drop_is_paired() -> None:
     predictions = draw(400, 3)
-    same = bootstrap_intervals(predictions, {"exit1": NEVER}, PATHS)
+    same = bootstrap_intervals(predictions, {"exit1": NEVER}, COSTS)
     assert (same.accuracy_drop.low, same.accuracy_drop.high) == (0, 0)
-    assert (same.average_cost.low, same.average_cost.high) == pytest.approx((5, 5))
+    assert (same.average_cost.low, same.average_cost.high) == pytest.approx((4, 4))
     assert same.adaptive_accuracy == same.backbone_accuracy
 
 
 def test_the_seed_gives_the_same_again() -> None:
     predictions = draw(100, 0)
     first, again, other = (
-        bootstrap_intervals(predictions, {"exit1": 0.5}, PATHS, seed) for seed in (0, 0, 1)
+        bootstrap_intervals(predictions, {"exit1": 0.5}, COSTS, seed) for seed in (0, 0, 1)
     )
     assert first == again != other

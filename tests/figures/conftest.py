@@ -10,7 +10,7 @@ import pytest
 import torch
 from edgeexit_runtime.preprocess import Preprocessing
 
-from edgeexit.cost import ExitCost, NetworkCost
+from edgeexit.cost import ExitCost, ExitCosts
 from edgeexit.data.dataset import ImageArrays
 from edgeexit.evaluation import ExitPredictions
 from edgeexit.figures import Subject
@@ -61,7 +61,7 @@ def subject() -> MakeSubject:
             "class_names": ("circle", "square", "star"),
             "preprocessing": preprocessing,
             "thresholds": {} if plain else dict(THRESHOLDS),
-            "cost": NetworkCost((final,) if plain else (*exits, final), (), (), 100),
+            "cost": ExitCosts((final,) if plain else (*exits, final)),
             "val": _answers(LABELS, names),
             "test": _answers(LABELS, names),
             "test_images": ImageArrays(images, TARGETS, lambda image: (image / 255 - 0.5) / 0.25),

@@ -1,0 +1,314 @@
+"""Thresholds of a bundle: chosen by its own graphs and its own time, written into it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from edgeexit_runtime.manifest import MANIFEST_NAME
+
+from edgeexit.bench import BenchOptions
+from edgeexit.cli import main
+from edgeexit.data import DataConfig, load_data
+
+DATA = DataConfig("digits", input_size=(3, 8, 8))
+
+
+@pytest.fixture(scope="module", params=["fp32", "fp16"])
+def made(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_bundle: Callable[..., Path],
+) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundles") / request.param, request.param)
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """A copy, since tune writes into it."""
+    return Path(shutil.copytree(made, tmp_path / "bundle"))
+
+
+@pytest.fixture(autouse=True)
+def no_long_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+
+    def quick(**options: Any) -> BenchOptions:
+        return BenchOptions(**options, rounds=3, warm_up_s=0)
+
+    monkeypatch.setattr("edgeexit.bench.BenchOptions", quick)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["tune", *map(str, arguments), "--device", "cpu"])
+
+
+def message(result: Result) -> str:
+    """Return the error as one line, after checking that it is one and that nothing was printed."""
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    return result.stderr.strip().splitlines()[-1]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def answers(folder: Path, split: str) -> tuple[Any, Any, Any]:
+    """Return confidences (M, N) and correctness (M, N) of the bundle's own graphs, and manifest."""
+    dataset = load_data(DATA).splits[split]
+    images = torch.stack([image for image, _ in dataset]).numpy()
+    targets = np.array([target for _, target in dataset])
+    parts = []
+    with ee.load(folder, providers=("CPUExecutionProvider",), threads=1) as session:
+        manifest = session.manifest
+        for start in range(0, len(images), manifest.max_batch):
+            parts.append(session.infer_all_exits(images[start : start + manifest.max_batch]))
+    confidences = np.concatenate([part.confidences for part in parts], axis=1)
+    labels = np.concatenate([part.labels for part in parts], axis=1)
+    return confidences, labels == targets, manifest
+
+
+def outcome(
+    confidences: Any, correct: Any, thresholds: list[float], costs: dict[str, Any]
+) -> tuple[float, float]:
+    """Return accuracy and average cost, written out sample by sample."""
+    names = list(costs["paths"])
+    right, total = 0, 0.0
+    for sample in range(correct.shape[1]):
+        left = next(
+            (
+                place
+                for place, threshold in enumerate(thresholds)
+                if confidences[place, sample] >= np.float32(threshold)
+            ),
+            len(thresholds),
+        )
+        right += bool(correct[left, sample])
+        total += costs["paths"][names[left]]
+        for name, threshold in zip(names[: left + 1], thresholds, strict=False):
+            total -= costs["branches"][name] * (threshold == 2)
+    return right / correct.shape[1], total / correct.shape[1]
+
+
+def test_the_bundles_own_answers_choose_its_thresholds(bundle: Path) -> None:
+    before = contents(bundle)
+    result = run("--engine-dir", bundle, "--max-drop", "0.02", "--json", "--grid-size", "102")
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    confidences, correct, manifest = answers(bundle, "val")
+    costs = {
+        "paths": {exit_.name: exit_.path_macs for exit_ in manifest.exits},
+        "branches": {exit_.name: exit_.branch_macs for exit_ in manifest.exits},
+    }
+    chosen = printed["thresholds"]
+    assert manifest.thresholds == chosen
+
+    # all 102 x 102 settings, by hand: samples by exit are all that is needed
+    grid = [np.float32(value) for value in [*np.arange(101) / 100, 2]]
+    needed = correct[-1].mean() - 0.02 - 1e-9
+    best = min(
+        (cost, -first, -second)
+        for first in grid
+        for second in grid
+        if (found := by_hand(confidences, correct, first, second, costs))[0] >= needed
+        for cost in [found[1]]
+    )
+    for name, value in zip(chosen, best[1:], strict=True):
+        assert chosen[name] == pytest.approx(-value)
+    accuracy, cost = outcome(confidences, correct, list(chosen.values()), costs)
+    assert printed["val"]["adaptive_accuracy"] == pytest.approx(accuracy)
+    assert printed["average_cost"]["val"] == pytest.approx(cost)
+    assert cost == pytest.approx(best[0])
+    accuracy, cost = outcome(*answers(bundle, "test")[:2], list(chosen.values()), costs)
+    assert printed["test"]["adaptive_accuracy"] == pytest.approx(accuracy)
+    assert printed["average_cost"]["test"] == pytest.approx(cost)
+
+    check_only_thresholds_changed(before, contents(bundle), chosen)
+    assert f"wrote these thresholds into {bundle}" in result.stderr
+
+
+def by_hand(
+    confidences: Any, correct: Any, first: np.float32, second: np.float32, costs: dict[str, Any]
+) -> tuple[float, float]:
+    at_first = confidences[0] >= first
+    at_second = ~at_first & (confidences[1] >= second)
+    at_final = ~at_first & ~at_second
+    masks = (at_first, at_second, at_final)
+    paid = list(costs["paths"].values())
+    saved = [costs["branches"]["exit1"] * (first == 2), costs["branches"]["exit2"] * (second == 2)]
+    paid = [paid[0] - saved[0], paid[1] - sum(saved), paid[2] - sum(saved)]
+    right = sum(int(correct[place][mask].sum()) for place, mask in enumerate(masks))
+    total = sum(int(mask.sum()) * cost for mask, cost in zip(masks, paid, strict=True))
+    return right / len(at_first), total / len(at_first)
+
+
+def check_only_thresholds_changed(
+    before: dict[str, bytes], after: dict[str, bytes], thresholds: dict[str, float]
+) -> None:
+    assert before.keys() == after.keys(), "no temporary file is left"
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == [MANIFEST_NAME]
+    lines = [content[MANIFEST_NAME].decode().splitlines() for content in (before, after)]
+    differing = [pair for pair in zip(*lines, strict=True) if pair[0] != pair[1]]
+    assert all(line.strip().startswith('"threshold": ') for pair in differing for line in pair)
+    assert 1 <= len(differing) <= len(thresholds)
+
+
+def test_it_runs_with_what_was_written(bundle: Path) -> None:
+    """Early exit itself gives what was reported."""
+    result = run("--engine-dir", bundle, "--max-drop", "0.02", "--json")
+    printed = json.loads(result.stdout)
+    dataset = load_data(DATA).splits["test"]
+    with ee.load(bundle, providers=("CPUExecutionProvider",), threads=1) as session:
+        assert session.manifest.thresholds == printed["thresholds"]
+        got = [session.infer(image.numpy()[None]) for image, _ in dataset]
+    labels = np.concatenate([one.labels for one in got])
+    right = np.mean(labels == [target for _, target in dataset])
+    assert printed["test"]["adaptive_accuracy"] == pytest.approx(right)
+    left_at = np.concatenate([one.exits for one in got])
+    for place, exit_ in enumerate(printed["test"]["exits"]):
+        assert exit_["share"] == pytest.approx(np.mean(left_at == place))
+
+
+@pytest.mark.parametrize("options", [["--dry-run", "--max-drop", "0.02"], []])
+def test_a_dry_run_or_no_limit_changes_nothing(bundle: Path, options: list[str]) -> None:
+    before = contents(bundle)
+    result = run("--engine-dir", bundle, *options)
+    assert result.exit_code == 0, result.stderr
+    assert contents(bundle) == before
+    told = "a dry run" if options else "nothing was chosen: add a limit"
+    assert told in result.stderr
+
+
+def test_a_target_out_of_reach_leaves_the_bundle_as_it_was(bundle: Path) -> None:
+    before = contents(bundle)
+    result = run("--engine-dir", bundle, "--min-accuracy", "1")
+    assert result.exit_code == 1
+    assert "no thresholds reach an accuracy of 1.0000" in message(result)
+    assert contents(bundle) == before
+
+
+def test_an_interruption_while_writing_leaves_the_bundle_as_it_was(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(bundle)
+
+    def interrupt(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    result = run("--engine-dir", bundle, "--max-drop", "0.02")
+    assert result.exit_code != 0
+    assert "Traceback" not in result.output
+    assert contents(bundle) == before
+
+
+def test_latency_is_measured_and_chosen_by(bundle: Path) -> None:
+    result = run(
+        *("--engine-dir", bundle, "--objective", "latency", "--threads", "1"),
+        *("--max-drop", "0.02", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    objective = printed["objective"]
+    assert objective["unit"] == "ms"
+    assert re.match(r"medians of \d+ calls on .*, CPUExecutionProvider", objective["source"])
+    assert f"measured: {objective['source']}" in result.stderr
+    assert set(objective["paths"]) == {"exit1", "exit2", "final"}
+    assert all(value > 0 for value in objective["paths"].values())
+    for split in ("val", "test"):
+        confidences, correct, manifest = answers(bundle, split)
+        chosen = [printed["thresholds"][name] for name in ("exit1", "exit2")]
+        accuracy, cost = outcome(confidences, correct, chosen, objective)
+        assert printed[split]["adaptive_accuracy"] == pytest.approx(accuracy)
+        assert printed["average_cost"][split] == pytest.approx(cost)
+        near = printed["intervals"][split]["average_cost"]
+        assert near["low"] - 1e-9 <= cost <= near["high"] + 1e-9
+    assert manifest.thresholds == printed["thresholds"]
+    # none of the front is cheaper and accurate enough
+    needed = printed["val"]["backbone_accuracy"] - 0.02
+    better = [
+        setting["val"]["average_cost"]
+        for setting in printed["front"]
+        if setting["val"]["accuracy"] >= needed - 1e-9
+    ]
+    assert min(better) == pytest.approx(printed["average_cost"]["val"])
+
+
+def test_latency_in_the_tables(bundle: Path, tmp_path: Path) -> None:
+    front = tmp_path / "front.csv"
+    result = run(
+        *("--engine-dir", bundle, "--objective", "latency", "--threads", "1", "--dry-run"),
+        *("--max-drop", "0.02", "--front", front),
+    )
+    assert result.exit_code == 0, result.stderr
+    for words in ("path\n", "(ms)", "average ms", "ms of the backbone alone"):
+        assert words.strip() in result.stdout
+    assert "val_average_ms" in front.read_text().splitlines()[0]
+
+
+def test_a_bundle_without_the_plain_backbone_has_nothing_to_compare_with(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST_NAME).read_text())
+    manifest["baseline"] = None
+    (bundle / MANIFEST_NAME).write_text(json.dumps(manifest))
+    before = contents(bundle)
+    result = run("--engine-dir", bundle, "--objective", "latency", "--max-drop", "0.02")
+    assert result.exit_code == 1
+    assert "baseline" in message(result)
+    assert contents(bundle) == before
+
+
+def test_a_bundle_whose_data_is_not_told(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST_NAME).read_text())
+    manifest["data"] = {}
+    (bundle / MANIFEST_NAME).write_text(json.dumps(manifest))
+    result = run("--engine-dir", bundle, "--max-drop", "0.02")
+    assert result.exit_code == 1
+    assert "give --dataset" in message(result)
+    result = run("--engine-dir", bundle, "--max-drop", "0.02", "--dataset", "digits", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["dataset"] == "digits"
+
+
+def test_a_bundle_whose_data_is_gone(bundle: Path, tmp_path: Path) -> None:
+    result = run(
+        *("--engine-dir", bundle, "--max-drop", "0.02"),
+        *("--dataset", "imagefolder", "--data-dir", tmp_path / "none"),
+    )
+    assert result.exit_code == 1
+    assert str(tmp_path / "none") in message(result)
+
+
+def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
+    result = run("--engine-dir", tmp_path, "--max-drop", "0.02")
+    assert result.exit_code == 1
+    assert str(tmp_path) in message(result)
+
+
+def test_a_bundle_is_told_from_a_checkpoint(bundle: Path) -> None:
+    result = run(bundle, "--max-drop", "0.02")
+    assert result.exit_code == 2
+    assert message(result) == f"Error: {bundle} is a bundle: give it as --engine-dir {bundle}"
+
+
+def test_a_manifest_that_cannot_be_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    before = contents(bundle)
+    result = run("--engine-dir", bundle, "--max-drop", "0.02")
+    assert result.exit_code == 1
+    assert "No space left on device; nothing was changed there" in message(result)
+    assert contents(bundle) == before

@@ -1,0 +1,319 @@
+"""Costs from a file, and confidences that are calibrated first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from edgeexit.cli import main
+from edgeexit.data import DataConfig, load_data
+from edgeexit.evaluation import predict
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+DATA = DataConfig("digits", input_size=(3, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Checkpoint]
+) -> Path:
+    path: Path = tmp_path_factory.mktemp("run") / "ckpt.pt"
+    save_checkpoint(path, tiny_checkpoint("n+n"))
+    return path
+
+
+def invoke(command: str, *arguments: object) -> Result:
+    return CliRunner().invoke(main, [command, *map(str, arguments)])
+
+
+def run_json(command: str, *arguments: object) -> dict[str, Any]:
+    result = invoke(command, *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    printed: dict[str, Any] = json.loads(result.stdout)
+    return printed
+
+
+def message(result: Result) -> str:
+    """Return the error as one line, after checking that it is one and that nothing was printed."""
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    return result.stderr.strip().splitlines()[-1]
+
+
+def write(file: Path, **content: Any) -> Path:
+    file.write_text(json.dumps({"unit": "mJ", **content}))
+    return file
+
+
+def test_a_branch_that_costs_more_than_it_saves_is_switched_off(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """In MACs the first branch is nearly free; in millijoules all of it would be lost."""
+    costs = write(
+        tmp_path / "costs.json",
+        paths={"exit1": 3.0, "exit2": 3.5, "final": 4.5},
+        branches={"exit1": 2.5, "exit2": 0.1},
+        baseline=1.9,
+    )
+    by_macs = run_json("tune", checkpoint, "--max-drop", "0.01")
+    assert by_macs["thresholds"]["exit2"] <= 1
+    assert by_macs["objective"]["branches"]["exit1"] < by_macs["objective"]["paths"]["exit1"] / 50
+    printed = run_json("tune", checkpoint, "--max-drop", "0.01", "--costs", costs)
+    assert printed["thresholds"]["exit1"] == 2
+    assert printed["thresholds"]["exit2"] <= 1
+    assert printed["objective"] == {
+        "unit": "mJ",
+        "paths": {"exit1": 3.0, "exit2": 3.5, "final": 4.5},
+        "branches": {"exit1": 2.5, "exit2": 0.1, "final": 0},
+        "baseline": 1.9,
+        "source": str(costs),
+    }
+    for split in ("val", "test"):
+        _, second, final = printed[split]["exits"]
+        by_hand = second["share"] * (3.5 - 2.5) + final["share"] * (4.5 - 2.5)
+        assert printed["average_cost"][split] == pytest.approx(by_hand)
+
+
+def test_the_tables_are_in_the_unit_of_the_file(checkpoint: Path, tmp_path: Path) -> None:
+    costs = write(tmp_path / "costs.json", paths={"exit1": 1, "exit2": 2.5, "final": 4})
+    result = invoke("tune", checkpoint, "--max-cost", "2.75", "--costs", costs)
+    assert result.exit_code == 0, result.stderr
+    assert "average mJ" in result.stdout
+    assert "of the backbone alone" in result.stdout, "in MACs"
+    assert "mJ of the backbone alone" not in result.stdout, "not known"
+    assert "highest accuracy with an average cost of at most 2.75 mJ" in result.stdout
+    assert f"by mJ of {costs}" in " ".join(result.stdout.split())
+    front = tmp_path / "front.csv"
+    result = invoke("tune", checkpoint, "--costs", costs, "--front", front)
+    assert result.exit_code == 0, result.stderr
+    assert "accuracy against average mJ" in " ".join(result.stdout.split())
+    assert "val_average_mJ" in front.read_text().splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize("limit", ["--max-cost", "--max-path-cost"])
+def test_the_lowest_cost_that_is_named_can_be_asked_for(
+    checkpoint: Path, tmp_path: Path, limit: str
+) -> None:
+    paths = {"exit1": 1.23456123, "exit2": 2.5, "final": 4}
+    costs = write(tmp_path / "costs.json", paths=paths)
+    told = message(invoke("tune", checkpoint, "--costs", costs, limit, "1.2"))
+    assert "within 1.2 mJ" in told
+    assert "1.23457" in told
+    printed = run_json("tune", checkpoint, "--costs", costs, limit, "1.23457")
+    assert printed["average_cost"]["val"] == pytest.approx(1.23456123)
+
+
+def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> None:
+    """Exported, measured, and the checkpoint tuned by what was measured."""
+    bundle, file = tmp_path / "bundle", tmp_path / "bench.json"
+    assert invoke("export", checkpoint, "-o", bundle).exit_code == 0
+    result = invoke(
+        *("bench", "--engine-dir", bundle, "--rounds", "2", "--duration", "0.1"),
+        *("--threads", "1", "--json", file),
+    )
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(file.read_text())
+    medians = {path["name"]: path["latency"]["p50_ms"] for path in report["paths"]}
+    printed = run_json("tune", checkpoint, "--max-drop", "0.02", "--costs", file)
+    objective = printed["objective"]
+    assert objective["unit"] == "ms"
+    assert objective["paths"] == pytest.approx(medians)
+    assert objective["baseline"] == pytest.approx(report["baseline"]["latency"]["p50_ms"])
+    thresholds = printed["thresholds"]
+    saved, by_hand = 0.0, 0.0
+    for exit_ in printed["test"]["exits"]:
+        name = exit_["name"]
+        saved += objective["branches"][name] * (thresholds.get(name) == 2)
+        by_hand += exit_["share"] * (medians[name] - saved)
+    assert printed["average_cost"]["test"] == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "costs.json: cannot be read (No such file or directory); expected a JSON file"),
+        ("{unit: mJ}", "costs.json: not valid JSON ("),
+        ("[1, 2]", "neither a report of 'edgeexit bench --json' nor costs such as"),
+        ('{"unit": "mJ"}', "(paths: missing)"),
+        ('{"unit": "mJ", "paths": {}}', "(paths: expected one cost per exit, got none)"),
+        ('{"unit": "mJ", "paths": {"exit1": "dear"}}', "paths"),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1, "final": 4}}',
+            "expected the costs of exit1, exit2, final, got those of exit1, final; measure the",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit2": 1, "exit1": 3, "final": 4}}',
+            "expected the exits in the order exit1, exit2, final, got exit2, exit1, final",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": -1, "exit2": 3, "final": 4}}',
+            "cost of exit1: expected a number of mJ above 0, got -1",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": NaN, "exit2": 3, "final": 4}}',
+            "paths.exit1: expected a finite number, got NaN",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, "baseline": 0}',
+            "cost of the plain backbone: expected a number of mJ above 0, got 0",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, "branches": {"a": 1}}',
+            "cost of the branch of a: expected 0 mJ or more, for one of exit1, exit2, final",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 4}, '
+            '"branches": {"exit1": 2}}',
+            "cost of the branches up to exit1: expected less than the path's 1 mJ, which they are",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1, "exit2": 3, "final": 1e300}}',
+            "expected the largest cost from 1e-13 to 1e+13 mJ, got 1e+300; choose another unit",
+        ),
+        (
+            '{"unit": "mJ", "paths": {"exit1": 1e-320, "exit2": 3e-320, "final": 4e-320}}',
+            "expected the largest cost from 1e-13 to 1e+13 mJ, got 3.9",
+        ),
+        ('{"unit": "", "paths": {"exit1": 1, "exit2": 3, "final": 4}}', "unit: expected a word"),
+        ('{"schema_version": 1}', "costs.json"),
+        ('{"schema_version": "new"}', "costs.json"),
+    ],
+)
+def test_files_that_are_no_costs(
+    checkpoint: Path, tmp_path: Path, content: str | None, expected: str
+) -> None:
+    file = tmp_path / "costs.json"
+    if content is not None:
+        file.write_text(content)
+    result = invoke("tune", checkpoint, "--max-drop", "0.01", "--costs", file)
+    assert result.exit_code == 1
+    assert expected in message(result)
+
+
+def error_by_hand(confidences: Any, correct: Any) -> float:
+    """Return the expected calibration error: 15 bins, closed above (Guo et al., Eq. 3)."""
+    total = 0.0
+    for place in range(15):
+        inside = [
+            sample
+            for sample, confidence in enumerate(confidences)
+            if place / 15 < confidence <= (place + 1) / 15
+        ]
+        if inside:
+            gap = np.mean(confidences[inside], dtype=np.float64) - np.mean(correct[inside])
+            total += len(inside) / len(confidences) * abs(gap)
+    return total
+
+
+@pytest.fixture(scope="module")
+def calibrated(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output: Path = tmp_path_factory.mktemp("calibrated") / "tuned.pt"
+    result = invoke("tune", checkpoint, "--max-drop", "0.02", "--calibrate", "-o", output)
+    assert result.exit_code == 0, result.stderr
+    return output
+
+
+def test_fitted_on_one_half_and_judged_on_the_other(checkpoint: Path, calibrated: Path) -> None:
+    tuned = load_checkpoint(calibrated)
+    tuning = tuned.metrics["tuning"]
+    calibration = tuning["calibration"]
+    assert calibration["temperatures"] == tuned.temperatures
+    assert list(tuned.temperatures) == ["exit1", "exit2", "final"]
+    val = load_data(DATA).splits["val"]
+    assert calibration["fitted_on"] + tuning["val"]["samples"] == len(val)
+    assert abs(calibration["fitted_on"] - tuning["val"]["samples"]) <= 1
+
+    # which samples are which is found by the errors: those of one half alone fit
+    from edgeexit.data.splits import stratified_split
+
+    before, after = (
+        predict(load_checkpoint(path).build(), val) for path in (checkpoint, calibrated)
+    )
+    fitted, judged = stratified_split(before.targets, (0.5, 0.5), "calibration")
+    assert not set(fitted) & set(judged)
+    for place, name in enumerate(before.exit_names):
+        for kind, answers in (("before", before), ("after", after)):
+            expected = error_by_hand(
+                answers.confidences[place, judged], answers.correct[place, judged]
+            )
+            got = calibration[f"expected_calibration_error_{kind}"][name]
+            assert got == pytest.approx(expected, abs=1e-6)
+        exit_ = tuning["val"]["exits"][place]
+        assert exit_["accuracy"] == pytest.approx(after.correct[place, judged].mean())
+        np.testing.assert_array_equal(before.labels[place], after.labels[place])
+
+    # the likelihood of the first half alone is as high as it gets
+    images = torch.stack([val[int(sample)][0] for sample in fitted])
+    targets = torch.from_numpy(before.targets[fitted])
+    net = load_checkpoint(checkpoint).build().eval()
+    with torch.no_grad():
+        for name, logits in net(images).items():
+            losses = [
+                torch.nn.functional.cross_entropy(logits.double() / (t * factor), targets)
+                for t in [tuned.temperatures[name]]
+                for factor in (0.99, 1, 1.01)
+            ]
+            assert losses[1] == min(losses)
+
+
+def test_temperatures_are_used_from_then_on(
+    calibrated: Path, tiny_checkpoint: Callable[[str], Checkpoint], tmp_path: Path
+) -> None:
+    tuned = load_checkpoint(calibrated)
+    test = load_data(DATA).splits["test"]
+    reported = run_json("eval", calibrated)
+    assert reported["adaptive_accuracy"] == tuned.metrics["tuning"]["test"]["adaptive_accuracy"]
+    plain = tiny_checkpoint("n+n").build().eval()
+    images = torch.stack([image for image, _ in test])
+    with torch.no_grad():
+        first = plain(images)["exit1"] / tuned.temperatures["exit1"]
+    confidences = first.softmax(1).amax(1).numpy()
+    leaving = (confidences >= np.float32(tuned.thresholds["exit1"])).mean()
+    assert reported["exits"][0]["share"] == pytest.approx(leaving)
+
+    bundle = tmp_path / "bundle"
+    assert invoke("export", calibrated, "-o", bundle).exit_code == 0
+    with ee.load(bundle, providers=("CPUExecutionProvider",), threads=1) as session:
+        assert session.manifest.exits[0].temperature == tuned.temperatures["exit1"]
+        answers = session.infer_all_exits(images[:1].numpy())
+    assert answers.confidences[0, 0] == pytest.approx(confidences[0], abs=1e-4)
+
+
+def test_tuning_again_keeps_the_temperatures_and_calibrating_again_gives_the_same(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    before = load_checkpoint(calibrated)
+    output = tmp_path / "again.pt"
+    assert invoke("tune", calibrated, "--max-drop", "0.05", "-o", output).exit_code == 0
+    again = load_checkpoint(output)
+    assert again.temperatures == before.temperatures
+    assert "calibration" not in again.metrics["tuning"]
+    assert (
+        invoke("tune", calibrated, "--max-drop", "0.02", "--calibrate", "-o", output).exit_code == 0
+    )
+    twice = load_checkpoint(output)
+    assert twice.temperatures == before.temperatures
+    assert twice.thresholds == before.thresholds
+
+
+def test_the_table_of_temperatures(checkpoint: Path, calibrated: Path) -> None:
+    calibration = load_checkpoint(calibrated).metrics["tuning"]["calibration"]
+    result = invoke("tune", checkpoint, "--calibrate")
+    assert result.exit_code == 0, result.stderr
+    assert f"fitted on {calibration['fitted_on']} images of val" in result.stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
+    (final,) = (row for row in rows if row and row[0] == "final")
+    errors = [calibration[f"expected_calibration_error_{kind}"] for kind in ("before", "after")]
+    assert final[1:] == [
+        f"{calibration['temperatures']['final']:.4f}",
+        *(f"{error['final']:.4f}" for error in errors),
+    ]
