@@ -60,6 +60,7 @@ def test_lines_and_marks_are_where_the_numbers_are() -> None:
         "test": [(1, 25), (2.5, 50), (3.5, 75)],
         "chosen, on val": [(2.5, 75)],
         "chosen, on test": [(2.5, 50)],
+        "the backbone alone, on val": [(3.5, 100)],
         "the backbone alone, on test": [(3.5, 75)],
     }
     assert drawn.keys() == expected.keys()
