@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FOLDER = "evaluation"
 SHOWN_OF = "3+1"
 """Figures that each network has one of are shown of this one alone, but for Fig. 4."""
-WIDTH, COLOURS = 1300, 128
-"""Of pictures in the repository: pixels, and entries of their palette."""
+WIDTH = 1200
+"""Of pictures in the repository, in pixels, at most."""
 Row = Sequence[object]
 SPLITS = ("val", "test")
 
@@ -282,14 +282,14 @@ def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Write a picture in the size of a screen and with a palette."""
+    """Write a picture, made for print, in the size of a screen."""
     from PIL import Image
 
     with Image.open(source) as image:
-        height = round(image.height * WIDTH / image.width)
-        small = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    palette = small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette.save(target, optimize=True)
+        width = min(WIDTH, image.width)
+        height = round(image.height * width / image.width)
+        small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    small.save(target, optimize=True)
 
 
 def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
