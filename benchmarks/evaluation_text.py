@@ -68,7 +68,8 @@ accuracy on val that all three reach, less 0.2 points and rounded down.
 {front}
 
 Every pattern is as accurate on val as its own backbone for less than half of the MACs, and 2+2 and
-3+1 get a point above the plain backbone there for 53 and 60 % of its MACs. At {accuracy} % on val the three cost nearly
+3+1 get a point above the plain backbone there for 53 and 60 % of its MACs. At {accuracy} % on
+val the three cost nearly
 the same. 3+1 reaches the highest accuracy, on val and on test, but it is the dearest of the three
 at the common one, where the paper has the decreasing pattern ahead. With 359 test images the
 intervals are five points wide and overlap everywhere: no pattern is shown to be better. What is
