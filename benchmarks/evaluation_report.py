@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FOLDER = "evaluation"
 SHOWN_OF = "3+1"
 """Figures that each network has one of are shown of this one alone, but for Fig. 4."""
-WIDTH, COLOURS = 1300, 96
-"""Of pictures in the repository: pixels, and entries of their palette."""
+WIDTH = 1200
+"""Of pictures in the repository, in pixels, at most."""
 Row = Sequence[object]
 SPLITS = ("val", "test")
 
@@ -32,7 +32,7 @@ HEADS: dict[str, Row] = {
     "switching": (
         *("", "settings on the front", "with exit1 off", "with exit2 off", "γ of the choice"),
         *("its MACs over plain", "were branches always run"),
-        *("γ, one branch at most", "its MACs over plain"),
+        *("γ, worst path limited", "its MACs over plain"),
     ),
     "calibration": ("", "exit", "temperature", "error before, %", "error after, %"),
     "calibrated": (
@@ -41,8 +41,8 @@ HEADS: dict[str, Row] = {
     ),
     "paths": ("", "path to", "MACs over plain", "time over plain"),
     "objectives": (
-        *("", "measurement", "chosen by", "γ exit1", "γ exit2", "leaving, % (test)"),
-        *("accuracy, % (test)", "MACs over plain", "time over plain"),
+        *("", "chosen by", "γ exit1", "γ exit2", "leaving, % (test)", "accuracy, % (test)"),
+        *("MACs over plain", "time over plain", "on the front by ms alone"),
     ),
 }
 
@@ -170,7 +170,7 @@ def switching_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
     baseline = said["common"]["objective"]["baseline"]
     cheapest = said["common"]["average_cost"]["val"] / baseline
     kept = said["always run"]["average_cost"]["val"] / baseline
-    worst = said["one branch"]
+    worst = said["worst path"]
     one = ["cannot be reached", ""]
     if worst is not None:
         one = [" / ".join(gammas(worst)), f"{worst['average_cost']['val'] / baseline:.3f}"]
@@ -216,20 +216,34 @@ def path_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def objective_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield thresholds by MACs, and by milliseconds in each measurement, both at its times."""
+    """Yield the thresholds by MACs, and those by milliseconds, at the times of all measurements.
+
+    What several measurements chose alike is one row.
+    """
+    measurements = said["bundle, ms"]
     by_macs = said["bundle, MACs"]
-    for place, answer in enumerate(said["bundle, ms"], start=1):
-        costs = costs_of(answer)
-        for text, chosen in (("MACs", by_macs), ("ms", answer)):
-            paid = costs.paid(chosen["thresholds"])
-            shares = {exit_["name"]: exit_["share"] for exit_ in chosen["test"]["exits"]}
-            average = sum(share * paid[exit_] for exit_, share in shares.items())
-            assert costs.baseline is not None
-            yield (
-                *(name, place, text, *gammas(chosen), leaving(chosen), accuracies(chosen)[1]),
-                f"{chosen['test']['macs_ratio']:.3f}",
-                f"{average / costs.in_unit(costs.baseline):.3f}",
-            )
+    choices = {("MACs", *gammas(by_macs)): [by_macs]}
+    for answer in measurements:
+        choices.setdefault(("ms", *gammas(answer)), []).append(answer)
+    fronts = [{tuple(point["thresholds"].values()) for point in a["front"]} for a in measurements]
+    of_macs = {tuple(point["thresholds"].values()) for point in by_macs["front"]}
+    others = [f"{len(front - of_macs)} of {len(front)}" for front in fronts]
+    for (text, *thresholds), answers in choices.items():
+        chosen = answers[0]
+        times = [time_ratio(chosen, costs_of(answer)) for answer in measurements]
+        ratio = f"{chosen['test']['macs_ratio']:.3f}"
+        by = text if text == "MACs" else f"ms, {len(answers)} of {len(measurements)} times"
+        front = "" if text == "MACs" else ", ".join(dict.fromkeys(others))
+        accuracy = accuracies(chosen)[1]
+        yield (name, by, *thresholds, leaving(chosen), accuracy, ratio, spread(times, 3), front)
+
+
+def time_ratio(chosen: Mapping[str, Any], costs: PathCosts) -> float:
+    """Return what thresholds cost on test over the plain backbone."""
+    paid = costs.paid(chosen["thresholds"])
+    average = sum(exit_["share"] * paid[exit_["name"]] for exit_ in chosen["test"]["exits"])
+    assert costs.baseline is not None
+    return float(average / costs.in_unit(costs.baseline))
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -268,22 +282,23 @@ def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Write a picture in the size of a screen and with a palette."""
+    """Write a picture, made for print, in the size of a screen."""
     from PIL import Image
 
     with Image.open(source) as image:
-        height = round(image.height * WIDTH / image.width)
-        small = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        width = min(WIDTH, image.width)
+        height = round(image.height * width / image.width)
+        small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    small.save(target, optimize=True)
 
 
 def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
     from edgeexit.consistency import plot_consistency, write_csv
 
     path = folder / "consistency.png"
-    plot_consistency(knowledge.report, [path], repeated="trained networks")
+    plot_consistency(knowledge.drawn, [path], repeated="trained networks")
     shrink(path, path)
-    write_csv(knowledge.report, folder / "consistency.csv")
+    write_csv(knowledge.drawn, folder / "consistency.csv")
     return [path.name]
 
 

@@ -198,9 +198,8 @@ def tune_pattern(
     still_paid.write_text(json.dumps({**kept, "unit": "MAC"}), encoding="utf-8")
     said["always run"] = edgeexit("tune", checkpoint, *limit, "--costs", still_paid)
     cheaper = min(cost for exit_, cost in costs["branches"].items() if exit_ != "final")
-    one_branch = costs["paths"]["final"] - cheaper
-    worst = ("--max-path-cost", one_branch)
-    said["one branch"] = edgeexit("tune", checkpoint, *limit, *worst, may_fail=True)
+    worst = ("--max-path-cost", costs["paths"]["final"] - cheaper)
+    said["worst path"] = edgeexit("tune", checkpoint, *limit, *worst, may_fail=True)
     edgeexit("export", output, "-o", bundle)
     by_bundle = ("tune", "--engine-dir", bundle, *limit, "--threads", 1)
     said["bundle, MACs"] = edgeexit("tune", "--engine-dir", bundle, *limit, "--dry-run")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgeexit.consistency import Cell, ConsistencyReport, NetworkCells
 
 ITSELF = "the baseline itself"
+PLAIN, OTHERS = "plain", "plain, other seeds"
 ALPHA = 0.05
 Row = Sequence[object]
 
@@ -32,6 +33,11 @@ class Knowledge:
     control: str
     by_seed: tuple[ConsistencyReport, ...]
 
+    @property
+    def drawn(self) -> ConsistencyReport:
+        """The pooled networks with the baseline itself before them."""
+        return replace(self.report, networks=(self.itself, *self.report.networks))
+
     def rows(self, figure: str) -> list[Row]:
         """Return a row per stage and network, and a column per N, in percent.
 
@@ -41,9 +47,10 @@ class Knowledge:
         depths = sorted({cell.depth for cell in self.itself.cells})
         head = ["after", "features of", *(f"N = {depth}" for depth in depths), "std of fits"]
         rows: list[Row] = [head]
-        own = f"{100 * self.report.baseline_accuracy:.2f}" if figure == "accuracy" else "0.00"
+        own = f"{100 * self.report.baseline_accuracy:.2f}"
         for stage in self.report.stages:
-            rows.append((stage, "the baseline, its own", *([own] * len(depths)), ""))
+            if figure == "accuracy":
+                rows.append((stage, "the baseline, its own", *([own] * len(depths)), ""))
             for network in (self.itself, *self.report.networks):
                 spreads = [getattr(cell, figure) for cell in network.cells if cell.stage == stage]
                 shown = [_percent(spread.mean, spread.std) for spread in spreads]
@@ -88,6 +95,7 @@ def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
     from edgeexit.consistency import ConsistencyReport
 
     first, *by_seed = (decode(ConsistencyReport, study) for study in studies)
+    by_seed = [_rename_plain(report) for report in by_seed]
     itself, shuffled = first.networks
     worth = [100 * cell.accuracy.mean for cell in shuffled.cells]
     control = f"{min(worth):.1f} to {max(worth):.1f}"
@@ -97,6 +105,12 @@ def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
     )
     pooled = replace(by_seed[0], runs=len(by_seed), networks=networks)
     return Knowledge(pooled, replace(itself, name=ITSELF), control, tuple(by_seed))
+
+
+def _rename_plain(report: ConsistencyReport) -> ConsistencyReport:
+    """Tell plain networks from the baseline, which is called so as well."""
+    networks = (replace(n, name=OTHERS) if n.name == PLAIN else n for n in report.networks)
+    return replace(report, networks=tuple(networks))
 
 
 def _pool(networks: Sequence[NetworkCells]) -> NetworkCells:

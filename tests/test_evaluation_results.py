@@ -111,27 +111,31 @@ def answer(gammas: tuple[float, float], shares: tuple[float, float, float]) -> d
 
 def test_both_choices_are_judged_at_the_same_times(modules: dict[str, ModuleType]) -> None:
     report = modules["evaluation_report"]
-    said = {
+    said: dict[str, Any] = {
         "bundle, MACs": answer((0.5, 0.75), (0.5, 0.25, 0.25)),
         "bundle, ms": [answer((0.5, 2.0), (0.5, 0.0, 0.5))],
     }
+    said["bundle, MACs"]["front"] = [{"thresholds": {"exit1": 0.5, "exit2": 0.75}}]
+    said["bundle, ms"][0]["front"] = [{"thresholds": {"exit1": 0.5, "exit2": 2.0}}]
+    said["bundle, ms"] *= 2
     by_macs, by_time = report.objective_rows("3+1", said)
     assert by_macs == (
-        *("3+1", 1, "MACs", "0.500", "0.750", "50.0 / 25.0 / 25.0", "90.00 [85.0, 95.0]", "0.500"),
-        f"{(0.5 * 1 + 0.25 * 2 + 0.25 * 3) / 2:.3f}",
+        *("3+1", "MACs", "0.500", "0.750", "50.0 / 25.0 / 25.0", "90.00 [85.0, 95.0]", "0.500"),
+        f"{(0.5 * 1 + 0.25 * 2 + 0.25 * 3) / 2:.3f} ± 0.000",
+        "",
     )
     # exit2 is off: those who go on do not pay its branch
-    assert by_time[4] == "off"
-    assert by_time[-1] == f"{(0.5 * 1 + 0.5 * (3 - 0.5)) / 2:.3f}"
+    assert by_time[:4] == ("3+1", "ms, 2 of 2 times", "0.500", "off")
+    assert by_time[-2:] == (f"{(0.5 * 1 + 0.5 * (3 - 0.5)) / 2:.3f} ± 0.000", "1 of 1")
 
 
-def test_an_accuracy_that_one_branch_does_not_reach_is_told(modules: dict[str, ModuleType]) -> None:
+def test_an_accuracy_out_of_reach_is_told(modules: dict[str, ModuleType]) -> None:
     report = modules["evaluation_report"]
     chosen = answer((0.5, 2.0), (0.5, 0.0, 0.5))
     chosen |= {"average_cost": {"val": 1.0}, "front": [chosen, answer((0.5, 0.7), (1, 0, 0))]}
     always = {**chosen, "average_cost": {"val": 1.5}}
     (row,) = report.switching_rows(
-        "3+1", {"common": chosen, "always run": always, "one branch": None}
+        "3+1", {"common": chosen, "always run": always, "worst path": None}
     )
     assert row == ("3+1", 2, 0, 1, "0.500 / off", "0.500", "0.750", "cannot be reached", "")
 

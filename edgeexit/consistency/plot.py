@@ -119,6 +119,6 @@ def _draw_frame(figure: Figure, report: ConsistencyReport, repeated: str) -> Non
     spread = f"\nmean and standard deviation of {report.runs} {repeated}" if report.runs > 1 else ""
     figure.suptitle(
         f"{report.backbone} on {report.settings.dataset}, with features reconstructed from "
-        f"networks with branches{spread}",
+        f"other networks{spread}",
         fontsize=9,
     )
