@@ -9,12 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.errors import DataError
+import numpy as np
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_ASPECT", "ImageError", "find_unreadable", "read_image"]
+__all__ = [
+    "MAX_ASPECT",
+    "SUFFIXES",
+    "ImageError",
+    "find_unreadable",
+    "is_image",
+    "read_image",
+    "read_pixels",
+]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
+MODES = {1: "L", 3: "RGB"}
 
 MAX_ASPECT = 64
 """Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
@@ -60,6 +75,28 @@ def read_image(path: str | Path, mode: str) -> Image.Image:
     return image
 
 
+def is_image(path: Path) -> bool:
+    """Whether a path is a file that is named as images are, and not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def read_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the image in a file, resized and cropped: (H, W, C) uint8 of the input size.
+
+    Raises:
+        ImageError: see there.
+        InputError: the network takes images of neither 1 nor 3 channels.
+    """
+    channels = preprocessing.input_size[0]
+    if channels not in MODES:
+        raise InputError(
+            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
+        )
+    image = read_image(path, MODES[channels])
+    pixels = np.asarray(_fit(image, preprocessing), np.uint8)
+    return pixels[..., None] if channels == 1 else pixels
+
+
 def find_unreadable(paths: Sequence[str]) -> list[bool]:
     """Decode every file once, on all cores; return which of them :func:`read_image` would refuse.
 
@@ -67,6 +104,21 @@ def find_unreadable(paths: Sequence[str]) -> list[bool]:
     """
     with ThreadPoolExecutor() as pool:  # decoders let other threads run
         return list(pool.map(_is_unreadable, paths))
+
+
+def _fit(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Resize and crop as torchvision's Resize and CenterCrop do, which training uses."""
+    from PIL import Image
+
+    _, height, width = preprocessing.input_size
+    shorter = preprocessing.resize
+    if shorter is None:
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    scale_by = min(image.size)
+    resized = tuple(int(shorter * side / scale_by) for side in image.size)
+    image = image.resize((resized[0], resized[1]), Image.Resampling.BILINEAR)
+    left, top = round((resized[0] - width) / 2), round((resized[1] - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def _is_unreadable(path: str) -> bool:

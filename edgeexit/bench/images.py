@@ -16,21 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from edgeexit_runtime.manifest import Manifest
-from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
-from edgeexit.images import read_image
+from edgeexit.images import SUFFIXES, is_image, read_pixels
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgeexit.data import DataConfig
 
 __all__ = ["BenchImages", "images_from_dataset", "images_from_folder", "images_from_npz"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
-MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +106,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; expected one with images")
-    flat = sorted(path for path in folder.iterdir() if _is_image(path))
+    flat = sorted(path for path in folder.iterdir() if is_image(path))
     labelled = [] if flat else _class_folders(folder, manifest.class_names)
     paths = flat or [path for path, _ in labelled]
     if not paths:
@@ -121,7 +115,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
             "in class folders"
         )
     chosen = _choose(len(paths), samples, seed)
-    pixels = np.stack([_read(paths[index], manifest.preprocessing) for index in chosen])
+    pixels = np.stack([read_pixels(paths[index], manifest.preprocessing) for index in chosen])
     labels = np.array([labelled[index][1] for index in chosen], np.int64) if labelled else None
     return BenchImages(str(folder), manifest.preprocessing(pixels), labels)
 
@@ -186,7 +180,7 @@ def _class_folders(folder: Path, class_names: Sequence[str]) -> list[tuple[Path,
     for entry in sorted(folder.iterdir()):
         if not entry.is_dir() or entry.name.startswith("."):
             continue
-        paths = sorted(path for path in entry.rglob("*") if _is_image(path))
+        paths = sorted(path for path in entry.rglob("*") if is_image(path))
         if paths and entry.name not in class_names:
             raise DataError(
                 f"{entry}: {entry.name!r} is no class of the bundle ({_some(class_names)}); name "
@@ -198,37 +192,6 @@ def _class_folders(folder: Path, class_names: Sequence[str]) -> list[tuple[Path,
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _read(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return an image file as (H, W, C) uint8 of the input size."""
-    channels = preprocessing.input_size[0]
-    if channels not in MODES:
-        raise InputError(
-            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
-        )
-    image = read_image(path, MODES[channels])
-    pixels = np.asarray(_fit(image, preprocessing), np.uint8)
-    return pixels[..., None] if channels == 1 else pixels
-
-
-def _fit(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Resize and crop as torchvision's Resize and CenterCrop do, which training uses."""
-    from PIL import Image
-
-    _, height, width = preprocessing.input_size
-    shorter = preprocessing.resize
-    if shorter is None:
-        return image.resize((width, height), Image.Resampling.BILINEAR)
-    scale_by = min(image.size)
-    resized = tuple(int(shorter * side / scale_by) for side in image.size)
-    image = image.resize((resized[0], resized[1]), Image.Resampling.BILINEAR)
-    left, top = round((resized[0] - width) / 2), round((resized[1] - height) / 2)
-    return image.crop((left, top, left + width, top + height))
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
