@@ -117,12 +117,7 @@ def build_engines(
         )
     trt = open_library(library, compute_capability)
     trt.check(options, compute_capability)
-    place = here(trt)
-    if place.gpu is None and not trt.is_rtx:
-        raise BackendError(
-            f"{trt.title} builds on the GPU that will run the engines, and finds none here; build "
-            f"on the device, or ahead of time with {RTX}"
-        )
+    place = Here(trt.library.name, trt.version, trt.require_place())
     wanted = _Wanted(place, options, compute_capability)
     reasons = {
         name: "asked to" if rebuild else _reason(bundle, name, wanted)

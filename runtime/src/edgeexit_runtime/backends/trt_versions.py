@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
 
@@ -181,6 +181,20 @@ class TensorRt:
         if compute_capability is not None:
             self._capability(compute_capability)
         self._hardware_level(options.hardware_compatibility)
+
+    def require_place(self) -> Gpu | None:
+        """Return the GPU that is here; TensorRT-RTX builds without.
+
+        Raises:
+            BackendError: there is none, and the library builds on it.
+        """
+        gpu = find_gpu()
+        if gpu is None and not self.is_rtx:
+            raise BackendError(
+                f"{self.title} builds on the GPU that will run the engines, and finds none here; "
+                f"build on the device, or ahead of time with {RTX}"
+            )
+        return gpu
 
     def create_network(self, builder: Any) -> Any:
         """Return an empty strongly typed network."""
