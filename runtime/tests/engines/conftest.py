@@ -274,8 +274,10 @@ def make_module(version: str, rtx: bool, behaviour: Behaviour) -> types.ModuleTy
             return IExecutionContext() if behaviour.information_of_context else None
 
     class Runtime:
+        engine_host_code_allowed = False
+
         def __init__(self, log: Any) -> None:
-            self.engine_host_code_allowed = False
+            pass
 
         def deserialize_cuda_engine(self, content: Any) -> ICudaEngine | None:
             calls.append(("deserialize_cuda_engine", self.engine_host_code_allowed))
