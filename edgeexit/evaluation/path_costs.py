@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
-from edgeexit_runtime.gate import NEVER
+from edgeexit_runtime.gate import saved_costs
 
 from edgeexit.cost import ExitCost
 from edgeexit.errors import DataError
@@ -132,13 +132,10 @@ class PathCosts:
         The branches of exits that are switched off (:data:`edgeexit_runtime.gate.NEVER`) are not
         run and not paid.
         """
-        saved = accumulate(
-            branch * (thresholds.get(name) == NEVER)
-            for name, branch in zip(self.exit_names, self.branches, strict=True)
-        )
+        saved = saved_costs(dict(zip(self.exit_names, self.branches, strict=True)), thresholds)
         return {
-            name: (path - less) / self.steps
-            for name, path, less in zip(self.exit_names, self.paths, saved, strict=True)
+            name: (path - saved[name]) / self.steps
+            for name, path in zip(self.exit_names, self.paths, strict=True)
         }
 
     def in_unit(self, steps: float) -> float:

@@ -10,13 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.errors import InputError
 
-__all__ = ["NEVER", "ExitAnswers", "GateOutputs", "Predictions", "Routing", "check_thresholds"]
+__all__ = [
+    "NEVER",
+    "ExitAnswers",
+    "GateOutputs",
+    "Predictions",
+    "Routing",
+    "check_thresholds",
+    "saved_costs",
+]
 
 NEVER = 2.0
 """The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
@@ -183,6 +192,17 @@ def check_thresholds(thresholds: Mapping[str, float], exits: tuple[str, ...]) ->
                 f"thresholds: {name}: expected 0 to 1 (or {NEVER} for never), got {value}"
             )
     return {name: float(thresholds[name]) for name in exits}
+
+
+def saved_costs(branch_costs: Mapping[str, int], thresholds: Mapping[str, float]) -> dict[str, int]:
+    """Return what a path to each exit costs less than Eq. 5 says: branches that are not run.
+
+    Args:
+        branch_costs: of each exit's own branch, in the order of the exits.
+        thresholds: an exit without one, such as the last, is on.
+    """
+    off = (cost * (thresholds.get(name) == NEVER) for name, cost in branch_costs.items())
+    return dict(zip(branch_costs, accumulate(off), strict=True))
 
 
 def _number(value: object) -> float:

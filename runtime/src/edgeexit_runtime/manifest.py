@@ -10,12 +10,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from edgeexit_runtime.errors import BundleError
-from edgeexit_runtime.gate import NEVER
+from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.schema import SchemaError, decode, encode
 
@@ -181,11 +180,8 @@ class Manifest:
 
         It is each exit's ``path_macs`` without the branches of exits that are switched off.
         """
-        off = [exit_.branch_macs * (exit_.threshold == NEVER) for exit_ in self.exits]
-        return {
-            exit_.name: exit_.path_macs - saved
-            for exit_, saved in zip(self.exits, accumulate(off), strict=True)
-        }
+        saved = saved_costs({e.name: e.branch_macs for e in self.exits}, self.thresholds)
+        return {exit_.name: exit_.path_macs - saved[exit_.name] for exit_ in self.exits}
 
     def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
         """Yield name and graph of every stage and exit in the order of execution."""
