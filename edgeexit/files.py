@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import glob
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgeexit.errors import WriteError
 
-__all__ = ["remove_leftovers", "replace_file", "replace_folder", "write_json"]
+__all__ = ["remove_leftovers", "replace_file", "replace_folder", "write_csv", "write_json"]
 
 TOKEN_BYTES = 4
 """Of the random part of a temporary name, which has two digits for each."""
@@ -69,6 +70,14 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a heading and rows as CSV, atomically; what is None is left empty."""
+    with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexit import files
 from edgeexit.comparison import Spread
 from edgeexit.consistency.record import Fit, StudySettings
-from edgeexit.files import replace_file
 
 __all__ = ["Cell", "ConsistencyReport", "NetworkCells", "make_cells", "write_csv"]
 
@@ -98,14 +96,11 @@ def write_csv(report: ConsistencyReport, path: Path) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows = []
     for network in report.networks:
         for cell in network.cells:
             row: list[object] = [network.name, int(network.control), cell.stage, cell.depth]
             row += [report.runs, cell.accuracy.mean, cell.accuracy.std]
             row += [cell.unexplained.mean, cell.unexplained.std, report.baseline_accuracy]
-            writer.writerow(row)
-    with replace_file(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+            rows.append(row)
+    files.write_csv(path, CSV_COLUMNS, rows)

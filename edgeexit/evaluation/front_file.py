@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from edgeexit.evaluation.adaptive import leaving_exits
 from edgeexit.evaluation.front import Front, Setting
 from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.files import replace_file
+from edgeexit.files import write_csv
 
 __all__ = ["FrontPoint", "front_points", "spread_points", "write_front"]
 
@@ -56,11 +55,10 @@ def write_front(path: Path, front: Front, points: Sequence[FrontPoint]) -> None:
     columns = [f"{name}_threshold" for name in names]
     for split in ("val", "test"):
         columns += [f"{split}_accuracy", f"{split}_average_{unit}"]
-    with replace_file(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for point in points:
-            row: list[float] = [point.val.thresholds[name] for name in names]
-            for setting in (point.val, point.test):
-                row += [setting.accuracy, setting.average_cost]
-            writer.writerow(row)
+    rows = []
+    for point in points:
+        row: list[float] = [point.val.thresholds[name] for name in names]
+        for setting in (point.val, point.test):
+            row += [setting.accuracy, setting.average_cost]
+        rows.append(row)
+    write_csv(path, columns, rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeexit.figures.registry import Drawn
-from edgeexit.files import replace_file
+from edgeexit.files import replace_file, write_csv
 
 __all__ = ["table", "write_figure"]
 
@@ -28,14 +27,7 @@ def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
             # no date, by which each PDF would differ
             metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
             drawn.figure.savefig(temporary, metadata=metadata)
-    columns, lines = table(drawn.rows)
-    with (
-        replace_file(paths[2]) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(lines)
+    write_csv(paths[2], *table(drawn.rows))
     return paths
 
 
