@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import progress_bar
-from edgeexit.cli.samples import DataOptions, SampleOptions
+from edgeexit.cli.samples import DataOptions, SampleOptions, data_config, predict_with_bar
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest, Session
@@ -62,23 +61,17 @@ def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -
     from edgeexit.data import DataConfig
     from edgeexit.errors import BundleError
 
+    def stored() -> DataConfig:
+        try:
+            return decode(DataConfig, manifest.data, "data")
+        except SchemaError as error:
+            raise BundleError(
+                f"{folder}: its manifest does not say which data it was trained on ({error}); "
+                "give --dataset"
+            ) from error
+
     size = manifest.preprocessing.input_size
-    data_dir = None if options.data_dir is None else str(options.data_dir)
-    if options.dataset not in (None, manifest.data.get("name")):
-        return DataConfig(str(options.dataset), data_dir, size, options.download)
-    try:
-        stored = decode(DataConfig, manifest.data, "data")
-    except SchemaError as error:
-        raise BundleError(
-            f"{folder}: its manifest does not say which data it was trained on ({error}); "
-            "give --dataset"
-        ) from error
-    return replace(
-        stored,
-        data_dir=data_dir or stored.data_dir,
-        input_size=size,
-        download=options.download,
-    )
+    return data_config(manifest.data.get("name"), stored, size, options)
 
 
 def predict_bundle_split(
@@ -89,25 +82,15 @@ def predict_bundle_split(
     Raises:
         BundleError: it answers NaN.
     """
-    import numpy as np
-
     from edgeexit.errors import BundleError
     from edgeexit.evaluation import predict_bundle
 
     dataset = data.splits[split]
-    with progress_bar() as bar:
-        task = bar.add_task(split, total=len(dataset))
-        predictions = predict_bundle(
-            session,
-            dataset,
-            workers=options.workers,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    if np.isnan(predictions.confidences).any():
-        raise BundleError(
-            "the bundle answers NaN: its values are beyond its precision, export it in a higher one"
-        )
-    return predictions
+    run = partial(predict_bundle, session, dataset, workers=options.workers)
+    damaged = BundleError(
+        "the bundle answers NaN: its values are beyond its precision, export it in a higher one"
+    )
+    return predict_with_bar(run, split, len(dataset), damaged)
 
 
 def bundle_costs(manifest: Manifest) -> ExitCosts:

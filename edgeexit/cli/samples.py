@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeexit.data import DataConfig, ImageData
+    from edgeexit.errors import EdgeExitError
     from edgeexit.evaluation import ExitPredictions
     from edgeexit.training.checkpoint import Checkpoint
 
 __all__ = [
     "DataOptions",
     "SampleOptions",
+    "data_config",
     "data_options",
     "load_samples",
     "predict_split",
+    "predict_with_bar",
     "sample_options",
 ]
 
@@ -96,7 +100,8 @@ def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
     from edgeexit.data import load_data
     from edgeexit.errors import DataError
 
-    config = _data_config(checkpoint, options)
+    trained_on, size = checkpoint.data, checkpoint.spec.input_size
+    config = data_config(trained_on.name, lambda: trained_on, size, options)
     data = load_data(config)
     expected = checkpoint.spec.num_classes
     if len(data.class_names) != expected:
@@ -121,49 +126,73 @@ def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
 def predict_split(
     net: nn.Module, data: ImageData, split: str, options: SampleOptions
 ) -> ExitPredictions:
-    """Run every exit on every sample of a split, with a progress bar on stderr."""
-    import numpy as np
+    """Run every exit on every sample of a split, with a progress bar on stderr.
 
+    Raises:
+        CheckpointError: it answers NaN.
+    """
     from edgeexit.devices import resolve_device
     from edgeexit.errors import CheckpointError
     from edgeexit.evaluation import predict
 
-    dataset = data.splits[split]
+    run = partial(
+        predict,
+        net,
+        data.splits[split],
+        batch_size=options.batch_size,
+        device=resolve_device(options.device),
+        workers=options.workers,
+    )
+    damaged = CheckpointError(
+        "the network answers NaN: its weights are damaged, train or copy the checkpoint again"
+    )
+    return predict_with_bar(run, split, len(data.splits[split]), damaged)
+
+
+def predict_with_bar(
+    run: Callable[..., ExitPredictions], split: str, samples: int, damaged: EdgeExitError
+) -> ExitPredictions:
+    """Call what takes ``progress``, with a bar on stderr; raise ``damaged`` where it gives NaN."""
+    import numpy as np
+
     with progress_bar() as bar:
-        task = bar.add_task(split, total=len(dataset))
-        predictions = predict(
-            net,
-            dataset,
-            batch_size=options.batch_size,
-            device=resolve_device(options.device),
-            workers=options.workers,
-            progress=lambda done: bar.update(task, completed=done),
-        )
+        task = bar.add_task(split, total=samples)
+        predictions = run(progress=lambda done: bar.update(task, completed=done))
     if np.isnan(predictions.confidences).any():
-        raise CheckpointError(
-            "the network answers NaN: its weights are damaged, train or copy the checkpoint again"
-        )
+        raise damaged
     return predictions
+
+
+def data_config(
+    name: str | None,
+    stored: Callable[[], DataConfig],
+    input_size: tuple[int, int, int],
+    options: DataOptions,
+) -> DataConfig:
+    """Return what a network was trained on, or else the data set that the options name.
+
+    Args:
+        name: of what it was trained on.
+        stored: gives all that is stored of that.
+        input_size: of the network.
+        options: those of the command line.
+    """
+    from edgeexit.data import DataConfig
+
+    folder = None if options.data_dir is None else str(options.data_dir)
+    if options.dataset not in (None, name):
+        return DataConfig(str(options.dataset), folder, input_size, options.download)
+    # how the splits are made is part of it: validation images must not be training images
+    config = stored()
+    return replace(
+        config,
+        data_dir=folder or config.data_dir,
+        input_size=input_size,
+        download=options.download,
+    )
 
 
 def _add(command: Command, *options: Callable[[Command], Command]) -> Command:
     for option in reversed(options):  # the first is to stand first in the help
         command = option(command)
     return command
-
-
-def _data_config(checkpoint: Checkpoint, options: DataOptions) -> DataConfig:
-    from edgeexit.data import DataConfig
-
-    stored = checkpoint.data
-    folder = None if options.data_dir is None else str(options.data_dir)
-    size = checkpoint.spec.input_size
-    if options.dataset not in (None, stored.name):
-        return DataConfig(str(options.dataset), folder, size, options.download)
-    # how the splits are made is part of it: validation images must not be training images
-    return replace(
-        stored,
-        data_dir=folder or stored.data_dir,
-        input_size=size,
-        download=options.download,
-    )
