@@ -61,7 +61,7 @@ def command(
     if as_json and markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")
     limits = given_limits(options)
-    if limits == type(limits)():
+    if limits.none_given:
         limits = replace(limits, max_drop=DEFAULT_MAX_DROP)
     runs = _compare(paths, limits, SampleOptions(**options), model)
     groups = _groups(runs, no_group)

@@ -79,7 +79,7 @@ def _check_bundle_options() -> None:
 
 
 def _check_output(options: TuneOptions, limits: Limits) -> None:
-    if limits == type(limits)() and options.output is not None:
+    if limits.none_given and options.output is not None:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
         raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
 

@@ -37,6 +37,11 @@ class Limits:
             raise TuningError(f"expected a drop in accuracy of 0 to 1, got {self.max_drop}")
 
     @property
+    def none_given(self) -> bool:
+        """Whether there is nothing to keep to."""
+        return self == Limits()
+
+    @property
     def asks_for_accuracy(self) -> bool:
         """Whether the lowest cost is wanted, not the highest accuracy."""
         return self.min_accuracy is not None or self.max_drop is not None

@@ -73,7 +73,7 @@ def find_thresholds(
         max_path_cost=limits.max_path_cost,
         progress=progress,
     )
-    if limits == Limits():
+    if limits.none_given:
         return front, None
     return front, best_setting(front, limits).thresholds
 
