@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -23,6 +25,7 @@ __all__ = [
     "LARGE_CLASSES",
     "USUAL_CLASSES",
     "SectionedCommand",
+    "ShownProgress",
     "console",
     "exits_option",
     "format_cost",
@@ -43,6 +46,7 @@ USUAL_CLASSES = (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Shown = TypeVar("Shown", bound="ShownProgress")
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -197,6 +201,24 @@ def progress_bar() -> Progress:
 
     console = status_console()
     return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+class ShownProgress:
+    """What draws a bar from entering it on until leaving it; ``bar`` is its subclass's."""
+
+    bar: Progress
+
+    def __enter__(self: Shown) -> Shown:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
 
 
 def print_json(value: Any) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import progress_bar
+from edgeexit.cli.common import ShownProgress, progress_bar
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from edgeexit.consistency import Fit
 
 __all__ = ["ConsistencyProgress"]
 
 
-class ConsistencyProgress:
+class ConsistencyProgress(ShownProgress):
     """A bar for all fits and one for what goes on, with a line for each fit above them."""
 
     def __init__(self) -> None:
@@ -22,18 +20,6 @@ class ConsistencyProgress:
         self.console = self.bar.console
         self.all = self.bar.add_task("fits", total=None)
         self.now = self.bar.add_task("loading", total=None)
-
-    def __enter__(self) -> ConsistencyProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
 
     def remark(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import status_console
+from edgeexit.cli.common import ShownProgress, status_console
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from edgeexit.training.metrics import EpochRecord
     from edgeexit.training.progress import StepStatus
 
@@ -24,7 +22,7 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-class TrainProgress:
+class TrainProgress(ShownProgress):
     """A bar for the whole run, remarks and one line per epoch above it."""
 
     def __init__(self) -> None:
@@ -47,18 +45,6 @@ class TrainProgress:
             redirect_stderr=False,
         )
         self.task = self.bar.add_task("loading", total=None, status="")
-
-    def __enter__(self) -> TrainProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
 
     def remark(self, text: str) -> None:
         """Print a line about the run."""
