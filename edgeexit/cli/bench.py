@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.common import console, format_macs, progress_bar, status_console
 from edgeexit.cli.tables import format_threshold
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from edgeexit_runtime.timing import LatencySummary
     from rich.table import Table
 
-    from edgeexit.bench import BenchReport, Mixture
+    from edgeexit.bench import BenchImages, BenchOptions, BenchReport, Mixture
 
-__all__ = ["command", "print_report"]
+__all__ = ["bench_with_bar", "command", "print_report"]
 
 PLAIN = "plain\nbackbone"
 WIDE = 100  # columns; where there are fewer, numbers stand closer rather than cut off
@@ -50,15 +51,7 @@ LATENCIES = ("p50", "p90", "p95", "p99", "mean")
     type=click.IntRange(min=1),
     help="How many of the images, at most.",
 )
-@click.option("--backend", default="auto", show_default=True)
-@click.option(
-    "--providers", metavar="P1,P2", help="ONNX Runtime's execution providers, best first."
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads per graph on the CPU.  [default: the backend's choice]",
-)
+@backend_options
 @click.option(
     "--rounds",
     default=100,
@@ -101,7 +94,7 @@ def command(
     npz: Path | None,
     samples: int,
     backend: str,
-    providers: str | None,
+    providers: tuple[str, ...] | None,
     threads: int | None,
     rounds: int,
     duration: float,
@@ -129,7 +122,6 @@ def command(
         images_from_npz,
         plot_report,
         report_json,
-        run_bench,
     )
     from edgeexit.files import write_json
 
@@ -141,7 +133,7 @@ def command(
         check_plot_path(plot_file)
     options = BenchOptions(
         backend=backend,
-        providers=None if providers is None else tuple(providers.split(",")),
+        providers=providers,
         threads=threads,
         rounds=rounds,
         duration_s=duration,
@@ -159,14 +151,7 @@ def command(
         chosen = images_from_folder(images, manifest, samples, seed)
     elif npz is not None:
         chosen = images_from_npz(npz, manifest, samples, seed)
-    with progress_bar() as bar:
-        task = bar.add_task("", total=1.0)
-        report = run_bench(
-            engine_dir,
-            chosen,
-            options,
-            lambda step, done: bar.update(task, description=step, completed=done),
-        )
+    report = bench_with_bar(engine_dir, chosen, options)
     print_report(report)
     stderr = status_console()
     if json_file is not None:
@@ -175,6 +160,22 @@ def command(
     if plot_file is not None:
         plot_report(report, plot_file)
         stderr.print(f"wrote {plot_file}", soft_wrap=True)
+
+
+def bench_with_bar(
+    engine_dir: Path, images: BenchImages | None, options: BenchOptions
+) -> BenchReport:
+    """Measure a bundle, with a progress bar on stderr: see :func:`edgeexit.bench.run_bench`."""
+    from edgeexit.bench import run_bench
+
+    with progress_bar() as bar:
+        task = bar.add_task("", total=1.0)
+        return run_bench(
+            engine_dir,
+            images,
+            options,
+            lambda step, done: bar.update(task, description=step, completed=done),
+        )
 
 
 def print_report(report: BenchReport) -> None:

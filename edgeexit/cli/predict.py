@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.common import progress_bar, status_console
 
 if TYPE_CHECKING:
@@ -39,15 +40,7 @@ __all__ = ["command"]
 @click.option(
     "--skip-corrupt", is_flag=True, help="Name and count files that cannot be read, and go on."
 )
-@click.option("--backend", default="auto", show_default=True)
-@click.option(
-    "--providers", metavar="P1,P2", help="ONNX Runtime's execution providers, best first."
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads per graph on the CPU.  [default: the backend's choice]",
-)
+@backend_options
 def command(
     sources: tuple[Path, ...],
     engine_dir: Path,
@@ -55,7 +48,7 @@ def command(
     as_json: bool,
     skip_corrupt: bool,
     backend: str,
-    providers: str | None,
+    providers: tuple[str, ...] | None,
     threads: int | None,
 ) -> None:
     """Classify images, the images of folders and of those below them, and frames of videos.
@@ -76,10 +69,9 @@ def command(
 
     files = _files(sources)
     tally = _Tally()
-    chosen = None if providers is None else tuple(providers.split(","))
     stderr = status_console()
     with (
-        ee.load(engine_dir, backend=backend, providers=chosen, threads=threads) as session,
+        ee.load(engine_dir, backend=backend, providers=providers, threads=threads) as session,
         progress_bar() as bar,
     ):
         session.warm_up()  # else the first image would pay for the start

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.bundle_samples import (
     bundle_costs,
     bundle_data,
     predict_bundle_split,
     providers_of,
 )
-from edgeexit.cli.common import import_model, progress_bar, status_console
+from edgeexit.cli.common import import_model, status_console
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split
 from edgeexit.cli.tune_options import LATENCY, TuneOptions
 
@@ -160,18 +161,11 @@ def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:
 
 
 def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tuple[PathCosts, str]:
-    from edgeexit.bench import BenchOptions, run_bench
+    from edgeexit.bench import BenchOptions
     from edgeexit.evaluation.cost_files import costs_of_report
 
     bench = BenchOptions(providers=providers_of(samples), threads=options.threads)
-    with progress_bar() as bar:
-        task = bar.add_task("", total=1.0)
-        report = run_bench(
-            folder,
-            None,
-            bench,
-            lambda step, done: bar.update(task, description=step, completed=done),
-        )
+    report = bench_with_bar(folder, None, bench)
     device = report.device
     calls = report.baseline.latency.count
     source = f"medians of {calls} calls on {device.cpu}, {device.backend_device}, batch 1"

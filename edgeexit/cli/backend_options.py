@@ -1,0 +1,44 @@
+"""What runs a bundle: options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["backend_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ProvidersType(click.ParamType[tuple[str, ...]]):
+    """Execution providers, best first: ``CUDAExecutionProvider,CPUExecutionProvider``."""
+
+    name = "providers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        return tuple(str(value).split(","))
+
+
+def backend_options(command: Command) -> Command:
+    """Add ``--backend``, ``--providers``, ``--threads``: see :func:`edgeexit_runtime.load`."""
+    options = (
+        click.option("--backend", default="auto", show_default=True),
+        click.option(
+            "--providers",
+            metavar="P1,P2",
+            type=ProvidersType(),
+            help="ONNX Runtime's execution providers, best first.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            help="Threads per graph on the CPU.  [default: the backend's choice]",
+        ),
+    )
+    for option in reversed(options):  # the first is to stand first in the help
+        command = option(command)
+    return command
