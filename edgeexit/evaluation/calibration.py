@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from edgeexit.data.splits import stratified_split
-from edgeexit.evaluation.predictions import ExitPredictions, predict
-from edgeexit.models.mode import evaluating
+from edgeexit.evaluation.predictions import ExitPredictions, predict, run_batches
 from edgeexit.models.multi_exit import MultiExitNet
 
 __all__ = [
@@ -103,18 +102,16 @@ def collect_logits(
 
     The arguments are those of :func:`edgeexit.evaluation.predict`.
     """
-    loader = DataLoader(dataset, batch_size, num_workers=workers, generator=torch.Generator())
-    net.to(device)
-    batches: list[dict[str, Tensor]] = []
-    targets: list[Tensor] = []
-    with evaluating(net), torch.inference_mode():
-        for images, classes in loader:
-            logits: dict[str, Tensor] = net(images.to(device))
-            batches.append({name: tensor.float().cpu() for name, tensor in logits.items()})
-            targets.append(classes)
-            if progress is not None:
-                progress(sum(map(len, targets)))
-    return {name: torch.cat([b[name] for b in batches]) for name in batches[0]}, torch.cat(targets)
+    batches, targets = run_batches(
+        net,
+        dataset,
+        lambda logits: {name: tensor.float().cpu() for name, tensor in logits.items()},
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        progress=progress,
+    )
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from edgeexit.errors import DataError
 from edgeexit.models.mode import evaluating
 
-__all__ = ["ExitPredictions", "predict"]
+__all__ = ["ExitPredictions", "predict", "run_batches"]
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,45 @@ def predict(
     Raises:
         DataError: the data set has no samples.
     """
+    batches, targets = run_batches(
+        net,
+        dataset,
+        _answers,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        progress=progress,
+    )
+    names, confidences, labels = zip(*batches, strict=True)
+    return ExitPredictions(
+        names[0], torch.cat(confidences, -1).numpy(), torch.cat(labels, -1).numpy(), targets.numpy()
+    )
+
+
+def _answers(logits: dict[str, Tensor]) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    """Return names of exits, and largest softmax values and labels (M, n) on the CPU."""
+    stacked = torch.stack(list(logits.values()))  # (M, n, K)
+    confidences, labels = stacked.float().softmax(-1).max(-1)  # (M, n)
+    return tuple(logits), confidences.cpu(), labels.cpu()
+
+
+def run_batches(
+    net: nn.Module,
+    dataset: Dataset[Any],
+    keep: Callable[[dict[str, Tensor]], Kept],
+    *,
+    batch_size: int,
+    device: str | torch.device,
+    workers: int,
+    progress: Callable[[int], None] | None,
+) -> tuple[list[Kept], Tensor]:
+    """Return what ``keep`` makes of the logits of each batch, and the true classes (N,).
+
+    The other arguments, and what is left as it was, are those of :func:`predict`.
+
+    Raises:
+        DataError: the data set has no samples.
+    """
     loader = DataLoader(
         dataset,
         batch_size,
@@ -90,20 +131,16 @@ def predict(
         generator=torch.Generator(),  # its own: the loader draws a seed even without shuffling
     )
     net.to(device)
-    names: tuple[str, ...] = ()
-    batches: list[tuple[Tensor, Tensor, Tensor]] = []  # confidences, labels, targets
+    kept: list[Kept] = []
+    targets: list[Tensor] = []
     done = 0
     with evaluating(net), torch.inference_mode():
-        for images, targets in loader:
-            logits: dict[str, Tensor] = net(images.to(device))
-            stacked = torch.stack(list(logits.values()))  # (M, n, K)
-            confidences, labels = stacked.float().softmax(-1).max(-1)  # (M, n)
-            names = tuple(logits)
-            batches.append((confidences.cpu(), labels.cpu(), targets))
-            done += len(targets)
+        for images, classes in loader:
+            kept.append(keep(net(images.to(device))))
+            targets.append(classes)
+            done += len(classes)
             if progress is not None:
                 progress(done)
-    if not batches:
+    if not kept:
         raise DataError("expected a data set with samples to evaluate on, got an empty one")
-    confidences, labels, targets = (torch.cat(parts, -1) for parts in zip(*batches, strict=True))
-    return ExitPredictions(names, confidences.numpy(), labels.numpy(), targets.numpy())
+    return kept, torch.cat(targets)
