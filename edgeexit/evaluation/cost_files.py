@@ -105,4 +105,7 @@ def _read(file: Path) -> Any:
             f"{file}: cannot be read ({error.strerror}); expected a JSON file"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not valid JSON ({error})") from error
+        raise DataError(
+            f"{file}: not valid JSON ({error}); give a report of 'edgeexit bench --json', or costs "
+            "as 'edgeexit tune --help' shows"
+        ) from error
