@@ -14,7 +14,7 @@ __all__ = ["main"]
 COMMANDS = {
     name: f"edgeexit.cli.{name}"
     for name in (
-        *("demo", "train", "eval", "compare", "tune", "export", "bench", "predict"),
+        *("demo", "train", "eval", "compare", "tune", "export", "build", "bench", "predict"),
         *("figures", "consistency"),
         *("flops", "models", "inspect"),
     )
@@ -86,6 +86,7 @@ def main() -> None:
       edgeexit eval run/ckpt.pt
       edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
       edgeexit export run/tuned.pt --precision fp16 -o out/
+      edgeexit build --engine-dir out/
       edgeexit bench --engine-dir out/
       edgeexit predict --engine-dir out/ photos/
     """

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, import_model, model_option, print_json, progress_bar
+from edgeexit.cli.build import compute_capability_option, print_engines, run_build
+from edgeexit.cli.common import (
+    console,
+    import_model,
+    model_option,
+    print_json,
+    progress_bar,
+    status_console,
+)
 from edgeexit.cli.samples import DataOptions, data_options, load_samples
 
 if TYPE_CHECKING:
     import numpy as np
+    from edgeexit_runtime.engines import BuildReport
     from numpy.typing import NDArray
 
     from edgeexit.export import ExportedBundle
@@ -64,6 +73,14 @@ if TYPE_CHECKING:
     help="Least share of samples with the network's label and decision at each exit.  "
     "[default: 0.99 for fp32, 0.97 for fp16]",
 )
+@click.option(
+    "--engine",
+    default="none",
+    show_default=True,
+    type=click.Choice(["auto", "none", "tensorrt", "tensorrt-rtx"]),
+    help="Build engines at once, as 'edgeexit build' does; auto: where a library for it is here.",
+)
+@compute_capability_option
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 @model_option
 @data_options
@@ -76,6 +93,8 @@ def command(
     baseline: bool,
     samples: int,
     min_agreement: float | None,
+    engine: str,
+    compute_capability: str | None,
     as_json: bool,
     model: str | None,
     **options: Any,
@@ -83,11 +102,13 @@ def command(
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
 
     Before the bundle gets its name it is run on validation images and compared, exit by exit,
-    with the network in PyTorch. If it does not agree, nothing is written.
+    with the network in PyTorch. If it does not agree, nothing is written. Engines are built of
+    it afterwards; should that fail, the bundle stays, without engines.
 
     \b
-    Example:
+    Examples:
       edgeexit export run/tuned.pt --precision fp16 -o out/
+      edgeexit export run/tuned.pt -o out/ --engine tensorrt-rtx --compute-capability 8.6
     """
     from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
@@ -96,6 +117,7 @@ def command(
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
     form = ExportOptions(chosen, opset, max_batch, baseline)
+    library = _library(engine, compute_capability)
     checkpoint = load_checkpoint(path)
     factory = import_model(model)
     images, source = _validation_images(checkpoint, DataOptions(**options), samples)
@@ -112,10 +134,42 @@ def command(
             ),
             model=factory,
         )
-    if as_json:
-        print_json({"bundle": str(output), **bundle.manifest.verification})
-    else:
+    if not as_json:
         _print_summary(bundle)
+    engines = None
+    if library is not None:
+        engines = run_build(output, library, compute_capability)
+    if as_json:
+        print_json({"bundle": str(output), **bundle.manifest.verification, **_as_json(engines)})
+    else:
+        _print_next(output, engines)
+
+
+def _library(engine: str, compute_capability: str | None) -> str | None:
+    """Return the library that builds, found and asked before minutes are spent; None for none.
+
+    Raises:
+        BackendError, InputError: it is not here, or does not build for this compute capability.
+    """
+    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.engine_entry import EngineOptions
+
+    from edgeexit.errors import BackendError
+
+    if engine == "none":
+        if compute_capability is not None:
+            raise click.UsageError("--compute-capability is of engines: add --engine tensorrt-rtx")
+        return None
+    try:
+        trt = open_library(engine, compute_capability)
+        trt.require_place()
+    except BackendError as error:
+        if engine != "auto":
+            raise
+        status_console().print(f"no engines will be built here: {error}", soft_wrap=True)
+        return None
+    trt.check(EngineOptions(), compute_capability)
+    return trt.library.name
 
 
 def _validation_images(
@@ -158,4 +212,15 @@ def _print_summary(bundle: ExportedBundle) -> None:
     )
     size = sum(graph.size_bytes for _, graph in manifest.graphs()) / 1e6
     out.print(f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB")
-    out.print(f"measure it with: edgeexit bench --engine-dir {bundle.folder}")
+
+
+def _print_next(output: Path, engines: BuildReport | None) -> None:
+    if engines is not None:
+        print_engines(engines)
+    console().print(f"measure it with: edgeexit bench --engine-dir {output}")
+
+
+def _as_json(engines: BuildReport | None) -> dict[str, Any]:
+    from edgeexit_runtime.schema import encode
+
+    return {} if engines is None else {"engines": [encode(e.entry) for e in engines.engines]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from edgeexit_runtime.engines import TIMING_CACHE
 from edgeexit_runtime.manifest import (
     FINAL,
     MANIFEST_NAME,
@@ -144,10 +145,8 @@ def _check_output(output: Path) -> None:
         ) from error
     if manifest is None:
         return
-    known = {MANIFEST_NAME, *(graph.file for _, graph in manifest.graphs())}
-    if manifest.baseline is not None:
-        known.add(manifest.baseline.graph.file)
-    foreign = sorted(found - known)
+    # engines of the old bundle go with it: they are of its ONNX files
+    foreign = sorted(found - {MANIFEST_NAME, TIMING_CACHE, *manifest.files()})
     if foreign:
         raise ExportError(
             f"{output}: holds {foreign[0]} besides a bundle, which would be lost; move it elsewhere"

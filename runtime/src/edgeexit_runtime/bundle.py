@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.manifest import GraphEntry, Manifest, load_manifest
 
@@ -22,31 +23,38 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
-    def read(self, graph: GraphEntry) -> bytes:
-        """Return the contents of a graph's file, which are what the manifest says they are.
+    def read(self, entry: GraphEntry | EngineEntry) -> bytes:
+        """Return the contents of a file, which are what the manifest says they are.
 
         Raises:
             BundleError: the file is missing, of another size, or changed.
         """
-        path = self.folder / graph.file
+        path = self.folder / entry.file
+        changed, again = (
+            "changed since it was exported (SHA-256 differs)",
+            "export or copy it again",
+        )
+        if isinstance(entry, EngineEntry):
+            changed, again = (
+                "changed since it was built (SHA-256 differs)",
+                "build or copy it again",
+            )
         if not path.is_file():
-            raise BundleError(f"{path}: missing from the bundle; export or copy it again")
+            raise BundleError(f"{path}: missing from the bundle; {again}")
         if path.resolve().parent != self.folder.resolve():
             raise BundleError(f"{path}: a link out of the bundle's folder; copy the file itself")
         size_bytes = path.stat().st_size
-        if size_bytes != graph.size_bytes:  # before any memory is taken for it
+        if size_bytes != entry.size_bytes:  # before any memory is taken for it
             raise BundleError(
-                f"{path}: expected {graph.size_bytes} bytes, got {size_bytes}; it is truncated or "
-                "of another bundle, export or copy it again"
+                f"{path}: expected {entry.size_bytes} bytes, got {size_bytes}; it is truncated or "
+                f"of another bundle, {again}"
             )
         try:
             content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-        if hashlib.sha256(content).hexdigest() != graph.sha256:
-            raise BundleError(
-                f"{path}: changed since it was exported (SHA-256 differs); export or copy it again"
-            )
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise BundleError(f"{path}: {changed}; {again}")
         return content
 
 
@@ -58,9 +66,7 @@ def open_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     manifest = load_manifest(folder)
-    known = {graph.file for _, graph in manifest.graphs()}
-    if manifest.baseline is not None:
-        known.add(manifest.baseline.graph.file)
+    known = manifest.files()
     for path in sorted(folder.iterdir()):
         if path.suffix in MODEL_SUFFIXES and path.name not in known:
             raise BundleError(f"{path}: a model file that is not of this bundle; move it elsewhere")
@@ -78,5 +84,8 @@ def baseline_bundle(bundle: Bundle) -> Bundle:
         raise BundleError(
             f"{bundle.folder}: holds no plain backbone to compare with; export it with --baseline"
         )
-    manifest = dataclasses.replace(bundle.manifest, stages=(), exits=(baseline,), baseline=None)
+    engines = tuple(entry for entry in bundle.manifest.engines if entry.graph == baseline.name)
+    manifest = dataclasses.replace(
+        bundle.manifest, stages=(), exits=(baseline,), baseline=None, engines=engines
+    )
     return Bundle(bundle.folder, manifest)

@@ -7,16 +7,16 @@ reads them, and nothing in the file is believed before it is checked.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.preprocess import Preprocessing
-from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.schema import SchemaError, check_file_name, decode, encode
 
 __all__ = [
     "FINAL",
@@ -48,8 +48,6 @@ GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
-# One plain file name: nothing in a bundle may point out of its folder.
-FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,7 @@ class GraphEntry:
     outputs: tuple[TensorInfo, ...]
 
     def __post_init__(self) -> None:
-        if not FILE_NAME.fullmatch(self.file):
-            raise ValueError(f"file: expected a plain file name, got {self.file!r}")
+        check_file_name(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +140,7 @@ class Manifest:
         data: which data set the network was trained on, as its checkpoint says.
         verification: how the files agreed with the network when they were made.
         versions: of what made the bundle.
+        engines: TensorRT engines that were built of the graphs, at most one of each.
     """
 
     schema_version: int
@@ -158,11 +156,13 @@ class Manifest:
     data: dict[str, Any] = field(default_factory=dict)
     verification: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    engines: tuple[EngineEntry, ...] = ()
 
     def __post_init__(self) -> None:
         _check_names(self)
         _check_flow(self)
         _check_exits(self)
+        _check_engines(self)
 
     @property
     def exit_names(self) -> tuple[str, ...]:
@@ -190,6 +190,18 @@ class Manifest:
             if exit_.stage is not None:
                 yield exit_.stage, stages[exit_.stage].graph
             yield exit_.name, exit_.graph
+
+    def all_graphs(self) -> dict[str, GraphEntry]:
+        """Every graph by name: those of :meth:`graphs`, and the plain backbone last."""
+        graphs = dict(self.graphs())
+        if self.baseline is not None:
+            graphs[self.baseline.name] = self.baseline.graph
+        return graphs
+
+    def files(self) -> set[str]:
+        """Names of the ONNX and engine files of the bundle."""
+        onnx = {graph.file for graph in self.all_graphs().values()}
+        return onnx | {engine.file for engine in self.engines}
 
 
 def manifest_json(manifest: Manifest) -> str:
@@ -282,3 +294,15 @@ def _check_exits(manifest: Manifest) -> None:
         if exit_.graph.outputs != expected:
             shown = ", ".join(f"{tensor.name} {tensor.dtype} {tensor.shape}" for tensor in expected)
             raise ValueError(f"{exit_.name}: expected the outputs {shown}")
+
+
+def _check_engines(manifest: Manifest) -> None:
+    """Every engine was built of a graph of this bundle."""
+    graphs = manifest.all_graphs()
+    names = [engine.graph for engine in manifest.engines]
+    for name in names:
+        if name not in graphs:
+            raise ValueError(f"engines: expected graphs of this bundle, got {name!r}")
+    files = {engine.file for engine in manifest.engines}
+    if len(set(names)) != len(names) or len(files) != len(names):
+        raise ValueError(f"engines: expected one for each graph, got {', '.join(names)}")

@@ -11,13 +11,17 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import types
 import typing
 from typing import Any, TypeVar
 
-__all__ = ["SchemaError", "decode", "encode"]
+__all__ = ["SchemaError", "check_file_name", "decode", "encode"]
 
 T = TypeVar("T")
+
+# One plain file name: nothing in a bundle may point out of its folder.
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class SchemaError(ValueError):
@@ -33,6 +37,16 @@ def encode(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: encode(item) for key, item in value.items()}
     return value
+
+
+def check_file_name(name: str) -> None:
+    """A file of a bundle lies in its folder.
+
+    Raises:
+        ValueError: ``name`` is a path, or hidden.
+    """
+    if not FILE_NAME.fullmatch(name):
+        raise ValueError(f"file: expected a plain file name, got {name!r}")
 
 
 def decode(kind: type[T], value: Any, where: str = "") -> T:

@@ -1,0 +1,168 @@
+"""``edgeexit build``: the TensorRT engines of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import console, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from edgeexit_runtime.engines import BuildReport
+
+__all__ = ["command", "compute_capability_option", "print_engines", "run_build"]
+
+
+def compute_capability_option(command: Any) -> Any:
+    """Add ``--compute-capability``, which goes with TensorRT-RTX."""
+    return click.option(
+        "--compute-capability",
+        metavar="X.Y",
+        help="With TensorRT-RTX: of the GPUs to build for, such as 8.6.  "
+        "[default: all from Ampere on]",
+    )(command)
+
+
+@click.command("build")
+@click.option(
+    "--engine-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The bundle that 'edgeexit export' wrote; the engines are added to it.",
+)
+@click.option(
+    "--library",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),
+    help="What builds; auto is TensorRT where it and a GPU are there, else TensorRT-RTX.",
+)
+@compute_capability_option
+@click.option("--rebuild", is_flag=True, help="Build all, also those that still fit.")
+@click.option(
+    "--opt-batch",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Batch size that kernels are chosen for; all up to the bundle's largest run.",
+)
+@click.option(
+    "--workspace",
+    metavar="MIB",
+    type=click.IntRange(min=1),
+    help="Limit of scratch memory per layer.  [default: all that the GPU has]",
+)
+@click.option(
+    "--optimization-level",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0, 5),
+    help="0 builds fastest, 5 searches longest.",
+)
+@click.option(
+    "--version-compatible",
+    is_flag=True,
+    help="The engines also run in later versions of TensorRT; they may be slower.",
+)
+@click.option(
+    "--hardware-compatibility",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "same-capability", "ampere+"]),
+    help="The engines also run on other GPUs; they may be slower.",
+)
+@click.option("--tf32", is_flag=True, help="FP32 layers may multiply with a mantissa of 10 bits.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+def command(
+    engine_dir: Path,
+    library: str,
+    compute_capability: str | None,
+    rebuild: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Build the TensorRT engines of a bundle, on the device that will run them.
+
+    With TensorRT-RTX they are built ahead of time, without a GPU. Engines that still fit are
+    kept; those of another version, GPU or ONNX file are built again. A device that has the
+    runtime alone does the same by 'python -m edgeexit_runtime build out/'.
+
+    \b
+    Examples:
+      edgeexit build --engine-dir out/
+      edgeexit build --engine-dir out/ --library tensorrt-rtx --compute-capability 8.6
+    """
+    report = run_build(engine_dir, library, compute_capability, rebuild, **options)
+    if as_json:
+        print_json(_as_json(report))
+    else:
+        print_engines(report)
+
+
+def run_build(
+    folder: Path,
+    library: str,
+    compute_capability: str | None,
+    rebuild: bool = False,
+    *,
+    workspace: int | None = None,
+    **options: Any,
+) -> BuildReport:
+    """Build the engines of a bundle under a progress bar."""
+    from edgeexit_runtime.engines import EngineOptions, build_engines
+
+    with progress_bar() as bar:
+        task = bar.add_task("engines")
+        return build_engines(
+            folder,
+            EngineOptions(workspace_mib=workspace, **options),
+            library=library,
+            compute_capability=compute_capability,
+            rebuild=rebuild,
+            progress=lambda step, done, total: bar.update(
+                task, description=step, completed=done, total=total
+            ),
+        )
+
+
+def print_engines(report: BuildReport) -> None:
+    """Print a build as a table."""
+    from edgeexit_runtime.engine_entry import FROM_NETWORK
+    from rich.table import Table
+
+    table = Table(title=f"engines of {report.folder}, {report.library}")
+    table.add_column("graph")
+    for heading in ("MB", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("layers")
+    table.add_column("why")
+    for engine in report.engines:
+        entry = engine.entry
+        table.add_row(
+            entry.graph,
+            f"{entry.size_bytes / 1e6:.2f}",
+            "" if engine.seconds is None else f"{engine.seconds:.1f}",
+            ", ".join(f"{share:.0%} {name}" for name, share in entry.layers.items()),
+            engine.reason or "kept: it fits",
+        )
+    out = console()
+    out.print(table)
+    if any(engine.entry.layers_from == FROM_NETWORK for engine in report.engines):
+        out.print(
+            "the layers are those of the strongly typed network before the build: the engines "
+            "were not loaded here, or do not tell theirs"
+        )
+    kept = len(report.engines) - report.built
+    out.print(f"{report.folder}: {report.built} engines built, {kept} kept")
+
+
+def _as_json(report: BuildReport) -> dict[str, Any]:
+    from edgeexit_runtime.schema import encode
+
+    engines = [
+        {**encode(engine.entry), "seconds": engine.seconds, "reason": engine.reason}
+        for engine in report.engines
+    ]
+    return {"bundle": str(report.folder), "library": report.library, "engines": engines}

@@ -1,0 +1,134 @@
+"""``python -m edgeexit_runtime build out/``: engines on a device that has the runtime alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from edgeexit_runtime.backends.trt_versions import AUTO, LIBRARIES
+from edgeexit_runtime.engine_entry import (
+    HARDWARE_COMPATIBILITY,
+    OPTIMIZATION_LEVELS,
+    EngineOptions,
+)
+from edgeexit_runtime.engines import BuildReport, build_engines, describe
+from edgeexit_runtime.errors import EdgeExitError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    values = _parser().parse_args(arguments)
+    try:
+        options = EngineOptions(
+            opt_batch=values.opt_batch,
+            workspace_mib=values.workspace,
+            optimization_level=values.optimization_level,
+            version_compatible=values.version_compatible,
+            hardware_compatibility=values.hardware_compatibility,
+            tf32=values.tf32,
+        )
+    except ValueError as error:
+        return _fail(str(error), 2)
+    try:
+        report = build_engines(
+            values.folder,
+            options,
+            library=values.library,
+            compute_capability=values.compute_capability,
+            rebuild=values.rebuild,
+            progress=_progress(),
+        )
+    except EdgeExitError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the bundle is as it was", INTERRUPTED)
+    _clear()
+    _print(report)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeexit_runtime", description="Run multi-exit bundles made by edgeexit."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    build = commands.add_parser(
+        "build",
+        help="build the TensorRT engines of a bundle",
+        description="Build the TensorRT engines of a bundle on the device that will run them. "
+        "Those that still fit are kept.",
+    )
+    build.add_argument("folder", metavar="BUNDLE", help="the folder that 'edgeexit export' wrote")
+    build.add_argument("--library", default=AUTO, choices=(AUTO, *LIBRARIES))
+    build.add_argument(
+        "--compute-capability",
+        metavar="X.Y",
+        help="with TensorRT-RTX: of the GPUs to build for, such as 8.6 (all from Ampere on)",
+    )
+    build.add_argument("--rebuild", action="store_true", help="build all, also those that fit")
+    build.add_argument(
+        "--opt-batch", type=int, default=1, help="batch size that kernels are chosen for (1)"
+    )
+    build.add_argument("--workspace", type=int, metavar="MIB", help="limit of scratch memory")
+    build.add_argument(
+        "--optimization-level",
+        type=int,
+        default=3,
+        choices=OPTIMIZATION_LEVELS,
+        help="0 builds fastest, 5 searches longest (3)",
+    )
+    build.add_argument(
+        "--version-compatible", action="store_true", help="also runs in later versions of TensorRT"
+    )
+    build.add_argument(
+        "--hardware-compatibility",
+        default="none",
+        choices=HARDWARE_COMPATIBILITY,
+        help="also runs on other GPUs (none)",
+    )
+    build.add_argument(
+        "--tf32", action="store_true", help="FP32 layers may multiply with a mantissa of 10 bits"
+    )
+    return parser
+
+
+def _progress() -> Callable[[str, float, int], None]:
+    """A line that is written over on a terminal; in a log file, one line per engine."""
+    terminal = sys.stderr.isatty()
+    begun = set()
+
+    def show(step: str, done: float, total: int) -> None:
+        if terminal:
+            share = done / total if total else 1.0
+            sys.stderr.write(f"\r\x1b[K{share:4.0%}  {step}")
+            sys.stderr.flush()
+        elif ":" in step and (name := step.partition(":")[0]) not in begun:
+            begun.add(name)
+            sys.stderr.write(f"{name}: {min(int(done) + 1, total)} of {total}\n")
+
+    return show
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+def _print(report: BuildReport) -> None:
+    for line in describe(report):
+        sys.stdout.write(f"{line}\n")
+
+
+def _fail(message: str, code: int) -> int:
+    _clear()
+    sys.stderr.write(f"Error: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

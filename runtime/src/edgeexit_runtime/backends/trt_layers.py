@@ -1,0 +1,206 @@
+"""Which precision the layers of a network and of its engine compute in.
+
+A strongly typed network says it before the build, for the layers that the ONNX file has. The
+engine inspector says it after the build, for the layers that TensorRT fused them into.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.errors import BackendError
+
+__all__ = [
+    "EngineLayers",
+    "NetworkLayers",
+    "engine_layers",
+    "network_layers",
+    "require_precision",
+]
+
+# of the network; names of trt.LayerType
+WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+MOVING = (
+    *("CAST", "CONSTANT", "DEQUANTIZE", "GATHER", "IDENTITY", "QUANTIZE", "SHAPE", "SHUFFLE"),
+    *("SLICE", "SQUEEZE", "UNSQUEEZE"),
+)
+# of the engine; the inspector's LayerType in small letters
+OPAQUE = "myelin"
+MOVING_IN_ENGINE = (
+    "constant",
+    "identity",
+    "noop",
+    "reformat",
+    "shape",
+    "shuffle",
+    "signal",
+    "wait",
+)
+
+# names of trt.DataType -> a manifest's; integers are no precision
+PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
+FINEST_LAST = ("int8", "fp8", "fp16", "bf16", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLayers:
+    """A strongly typed network's layers: how many compute in each precision.
+
+    ``weighted`` counts those that multiply by weights, which are what a precision is chosen for;
+    softmax and gate are FP32 in all bundles.
+    """
+
+    layers: dict[str, int]
+    weighted: dict[str, int]
+
+    @property
+    def promised(self) -> str | None:
+        """The coarsest precision of a layer with weights; of any layer where none has weights."""
+        layers = self.weighted or self.layers
+        return next((name for name in FINEST_LAST if name in layers), None)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of layers per precision."""
+        return _shares(self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLayers:
+    """A built engine's layers: how many compute in each precision.
+
+    ``opaque`` says that some are fused into one whose inside the inspector does not show.
+    """
+
+    layers: dict[str, int]
+    opaque: bool
+
+    def shows(self, precision: str) -> bool:
+        """Whether some layer is known to compute in this precision."""
+        return precision in self.layers
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of layers per precision."""
+        return _shares(self.layers)
+
+
+def network_layers(network: Any) -> NetworkLayers:
+    """Count the layers of a parsed network by the precision that they compute in."""
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    writer = {
+        layer.get_output(index).name: layer
+        for layer in layers
+        for index in range(layer.num_outputs)
+    }
+    counts: Counter[str] = Counter()
+    weighted: Counter[str] = Counter()
+    for layer in layers:
+        kind = layer.type.name
+        if kind in MOVING:
+            continue
+        precision = _network_precision(layer, writer)
+        if precision is None:
+            continue
+        counts[precision] += 1
+        weighted[precision] += kind in WEIGHTED
+    return NetworkLayers(dict(counts), dict(+weighted))
+
+
+def engine_layers(trt: TensorRt, information: str) -> EngineLayers:
+    """Count an engine's layers by the precision that they compute in.
+
+    Args:
+        trt: the library.
+        information: what the engine inspector's ``get_engine_information`` gave, JSON.
+    """
+    try:
+        layers = json.loads(information)["Layers"]
+    except (ValueError, KeyError, TypeError):
+        layers = []
+    counts: Counter[str] = Counter()
+    opaque = False
+    for layer in layers:
+        if not isinstance(layer, dict):  # names alone: the library does not tell more
+            continue
+        kind = str(layer.get("LayerType", "")).lower()
+        precision = None if kind in MOVING_IN_ENGINE else _engine_precision(trt, layer)
+        if precision is not None:
+            counts[precision] += 1
+        opaque = opaque or kind == OPAQUE
+    return EngineLayers(dict(counts), opaque)
+
+
+def require_precision(
+    title: str, name: str, asked: str, network: NetworkLayers, engine: EngineLayers | None
+) -> None:
+    """Refuse an engine that does not compute in what its bundle was asked for.
+
+    Args:
+        title: the library and its version.
+        name: of the graph.
+        asked: the bundle's precision. Of an INT8 bundle, a graph may have nothing quantized.
+        network: the layers before the build.
+        engine: the engine's layers; None where they are not known.
+
+    Raises:
+        BackendError: it is FP32 in place of FP16, or FP16 in place of INT8.
+    """
+    if network.promised is None:  # it only moves data
+        return
+    if asked == "fp16" and network.promised != "fp16":
+        raise BackendError(
+            f"{name}: the bundle is {asked}, but its ONNX file computes in {network.promised}; "
+            "export the bundle again"
+        )
+    if engine is not None and not engine.shows(network.promised):
+        raise BackendError(
+            f"{name}: expected {network.promised} layers as in its ONNX file, but {title} built "
+            f"it of {', '.join(engine.shares)} alone; this GPU may lack {network.promised}, export "
+            "in another precision"
+        )
+
+
+def _network_precision(layer: Any, writer: dict[str, Any]) -> str | None:
+    """Quantized layers read what was quantized; all others compute in what they write."""
+    inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
+    if layer.type.name in WEIGHTED and len(inputs) > 1:
+        stored = [_quantized_as(tensor, writer) for tensor in inputs[:2]]  # features and weights
+        if None not in stored:
+            return stored[0]
+    dtypes = [layer.get_output(index).dtype.name for index in range(layer.num_outputs)]
+    return next((PRECISIONS[dtype] for dtype in dtypes if dtype in PRECISIONS), None)
+
+
+def _quantized_as(tensor: Any, writer: dict[str, Any]) -> str | None:
+    """Return the precision that a tensor was dequantized from, if it was."""
+    layer = writer.get(tensor.name)
+    while layer is not None and layer.type.name in ("SHUFFLE", "IDENTITY"):  # a transposed weight
+        layer = writer.get(layer.get_input(0).name)
+    if layer is None or layer.type.name != "DEQUANTIZE":
+        return None
+    return PRECISIONS.get(layer.get_input(0).dtype.name)
+
+
+def _engine_precision(trt: TensorRt, layer: dict[str, Any]) -> str | None:
+    """A fused layer computes in the coarsest of what it reads, or of what it writes."""
+    weights = layer.get("Weights")
+    reads = [*(layer.get("Inputs") or ())]
+    if isinstance(weights, dict):
+        reads.append({"DataType": weights.get("Type", "")})
+    for tensors in (reads, layer.get("Outputs") or ()):
+        listed = [tensor for tensor in tensors if isinstance(tensor, dict)]
+        found = {trt.tensor_precision(tensor) for tensor in listed}
+        for name in FINEST_LAST:
+            if name in found:
+                return name
+    return None
+
+
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {name: counts[name] / total for name in FINEST_LAST if counts.get(name)}

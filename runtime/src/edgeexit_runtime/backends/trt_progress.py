@@ -1,0 +1,96 @@
+"""How far a build of TensorRT is, from the nested phases that it tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Cancelled", "Phases", "make_monitor"]
+
+
+@dataclass(slots=True)
+class _Phase:
+    parent: str | None
+    steps: int
+    done: float = 0
+
+
+class Phases:
+    """The phases that are going on: each is one step of its parent, which has several."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, _Phase] = {}
+        self._share = 0.0
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        """A phase of so many steps begins."""
+        self._phases[name] = _Phase(parent if parent in self._phases else None, max(1, steps))
+
+    def step(self, name: str, index: int) -> None:
+        """Step ``index`` of a phase is over."""
+        if name in self._phases:
+            self._phases[name].done = index + 1
+
+    def finish(self, name: str) -> None:
+        """A phase is over."""
+        self._phases.pop(name, None)
+
+    @property
+    def share(self) -> float:
+        """What is done of the outermost phase, 0 to 1; never less than it was."""
+        total = 0.0
+        for phase in self._phases.values():
+            part = min(phase.done, phase.steps) / phase.steps
+            while phase.parent in self._phases:
+                phase = self._phases[phase.parent]
+                part /= phase.steps
+            total += part
+        self._share = min(1.0, max(self._share, total))
+        return self._share
+
+
+class Cancelled:
+    """Whether Ctrl-C has come during a build."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        """Ctrl-C has come."""
+        self._set = True
+
+    def __bool__(self) -> bool:
+        return self._set
+
+
+def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: Cancelled) -> Any:
+    """Return a monitor for TensorRT, which calls it from within the build.
+
+    Ctrl-C may come up in any of its methods and must not pass through TensorRT: the build is
+    told to stop, and ``cancelled`` says why it did.
+    """
+
+    class Monitor(module.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            module.IProgressMonitor.__init__(self)
+            self._phases = Phases()
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._tell(phase_name, lambda: self._phases.start(phase_name, parent_phase, num_steps))
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            self._tell(phase_name, lambda: self._phases.step(phase_name, step))
+            return not cancelled
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._tell(phase_name, lambda: self._phases.finish(phase_name))
+
+        def _tell(self, phase: str, change: Callable[[], None]) -> None:
+            try:
+                change()
+                report(phase, self._phases.share)
+            except KeyboardInterrupt:
+                cancelled.set()
+
+    return Monitor()

@@ -1,0 +1,290 @@
+"""TensorRT 10.3 to 11 and TensorRT-RTX as one: every difference between them is in this file.
+
+- Strongly typed networks are asked for in 10.x, and are the only ones from 11 on, where the flag
+  is deprecated. TensorRT-RTX ignores or needs the flag, by its version; it may always be set.
+- TensorRT builds on the GPU that will run the engine, unless compatibility with others is asked
+  for. TensorRT-RTX builds without a GPU, for compute capabilities; it has neither version nor
+  hardware compatibility, and its timing cache does nothing (until 1.1 it even needed a GPU).
+- ``SAME_COMPUTE_CAPABILITY`` came after 10.3.
+- The engine inspector's ``Format/Datatype`` of 10.x is ``DataType`` and ``Format`` in 11.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
+from edgeexit_runtime.engine_entry import EngineOptions
+from edgeexit_runtime.errors import BackendError, InputError
+
+__all__ = ["AUTO", "LIBRARIES", "RTX", "TENSORRT", "Library", "TensorRt", "open_library"]
+
+AUTO = "auto"
+TENSORRT = "tensorrt"
+RTX = "tensorrt-rtx"
+
+CAPABILITY = re.compile(r"[1-9][0-9]*\.[0-9]")
+# The inspector's words, in small letters -> a manifest's
+PRECISIONS = {
+    "int8": "int8",
+    "fp8": "fp8",
+    "bf16": "bf16",
+    "bfloat16": "bf16",
+    "half": "fp16",
+    "fp16": "fp16",
+    "float16": "fp16",
+    "float": "fp32",
+    "fp32": "fp32",
+    "float32": "fp32",
+}
+WORD = re.compile(r"[a-z]+[0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that builds engines: its Python module, and how it is installed."""
+
+    name: str
+    title: str
+    module: str
+    oldest: tuple[int, int]
+    install: str
+
+
+LIBRARIES = {
+    library.name: library
+    for library in (
+        Library(
+            TENSORRT,
+            "TensorRT",
+            "tensorrt",
+            (10, 3),
+            "pip install 'edgeexit-runtime[tensorrt]', or on a Jetson JetPack's python3-libnvinfer",
+        ),
+        Library(
+            RTX,
+            "TensorRT-RTX",
+            "tensorrt_rtx",
+            (1, 0),
+            "pip install 'edgeexit-runtime[tensorrt-rtx]'",
+        ),
+    )
+}
+"""The libraries by name."""
+
+
+def open_library(name: str = AUTO, compute_capability: str | None = None) -> TensorRt:
+    """Import a library, or with ``auto`` the one that can build here.
+
+    That is TensorRT where it and a GPU are there and no other ``compute_capability`` is asked
+    for, else TensorRT-RTX.
+
+    Raises:
+        InputError: there is no such library.
+        BackendError: it is not installed, too old, or does not start.
+    """
+    if name != AUTO:
+        if name not in LIBRARIES:
+            known = ", ".join((AUTO, *LIBRARIES))
+            raise InputError(f"library: expected one of {known}, got {name!r}")
+        return TensorRt(LIBRARIES[name], _import(LIBRARIES[name]))
+    if compute_capability is None and _is_installed(TENSORRT) and find_gpu() is not None:
+        return open_library(TENSORRT)
+    if _is_installed(RTX):
+        return open_library(RTX)
+    if _is_installed(TENSORRT):
+        return open_library(TENSORRT)
+    raise BackendError(
+        f"neither TensorRT nor TensorRT-RTX is installed: {LIBRARIES[TENSORRT].install}; to build "
+        f"without a GPU, {LIBRARIES[RTX].install}"
+    )
+
+
+def _import(library: Library) -> Any:
+    try:
+        return importlib.import_module(library.module)
+    except ModuleNotFoundError as error:
+        if error.name != library.module:
+            raise BackendError(
+                f"{library.title} is installed but not whole: {error.name} is missing; install it "
+                "again"
+            ) from error
+        raise BackendError(f"{library.title} is not installed: {library.install}") from error
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BackendError(
+            f"{library.title} is installed but does not start: {reason}; install it again"
+        ) from error
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(LIBRARIES[name].module) is not None
+
+
+class TensorRt:
+    """An imported library, with one way to say what its versions say differently.
+
+    Args:
+        library: which one.
+        module: what was imported.
+
+    Raises:
+        BackendError: the version is not one that this was written for.
+    """
+
+    def __init__(self, library: Library, module: Any) -> None:
+        self.library = library
+        self.module = module
+        self.version = str(module.__version__)
+        numbers = re.findall(r"\d+", self.version)
+        self._release = tuple(int(number) for number in numbers[:2])
+        if self._release < library.oldest:
+            oldest = ".".join(map(str, library.oldest))
+            raise BackendError(f"{self.title}: expected {oldest} or later; install a newer one")
+
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{self.library.title} {self.version}"
+
+    @property
+    def is_rtx(self) -> bool:
+        """Whether it is TensorRT-RTX."""
+        return self.library.name == RTX
+
+    def check(self, options: EngineOptions, compute_capability: str | None) -> None:
+        """Refuse what this library does not have, before anything is built.
+
+        Raises:
+            InputError: an option, or a compute capability, is not one of this library's.
+        """
+        if self.is_rtx:
+            if options.version_compatible:
+                raise InputError(
+                    "version compatible: TensorRT-RTX's engines run in the version that built "
+                    "them alone; build again after an upgrade"
+                )
+            if options.hardware_compatibility != "none":
+                raise InputError(
+                    "hardware compatibility: TensorRT-RTX's engines run on every GPU from Ampere "
+                    "on, or on those of one compute capability; leave it out"
+                )
+        elif compute_capability is not None:
+            raise InputError(
+                "compute capability: TensorRT builds for the GPU that is here; leave it out, or "
+                f"choose {RTX}"
+            )
+        if compute_capability is not None:
+            self._capability(compute_capability)
+        self._hardware_level(options.hardware_compatibility)
+
+    def require_place(self) -> Gpu | None:
+        """Return the GPU that is here; TensorRT-RTX builds without.
+
+        Raises:
+            BackendError: there is none, and the library builds on it.
+        """
+        gpu = find_gpu()
+        if gpu is None and not self.is_rtx:
+            raise BackendError(
+                f"{self.title} builds on the GPU that will run the engines, and finds none here; "
+                f"build on the device, or ahead of time with {RTX}"
+            )
+        return gpu
+
+    def create_network(self, builder: Any) -> Any:
+        """Return an empty strongly typed network."""
+        if not self.is_rtx and self._release[0] >= 11:
+            return builder.create_network()
+        flag = self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
+        return builder.create_network(1 << int(flag))
+
+    def configure(self, config: Any, options: EngineOptions, capability: str | None) -> None:
+        """Set everything in a builder's configuration that does not depend on the network."""
+        trt = self.module
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
+        config.builder_optimization_level = options.optimization_level
+        config.max_aux_streams = 0  # graphs of a bundle run one after another
+        if options.workspace_mib is not None:
+            size = options.workspace_mib * 2**20
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
+        if not options.tf32:  # TensorRT's default is to allow it
+            config.clear_flag(trt.BuilderFlag.TF32)
+        if options.version_compatible:
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if options.hardware_compatibility != "none":
+            level = self._hardware_level(options.hardware_compatibility)
+            config.hardware_compatibility_level = level
+        if capability is not None:
+            config.num_compute_capabilities = 1
+            if not config.set_compute_capability(self._capability(capability), 0):
+                raise BackendError(
+                    f"{self.title} does not build for compute capability {capability}"
+                )
+
+    def attach_timing_cache(self, config: Any, content: bytes) -> Any:
+        """Give a build what earlier ones measured; returns the cache, None where there is none.
+
+        What another GPU or version measured is refused by TensorRT, and a new cache begun.
+        """
+        if self.is_rtx:
+            return None
+        cache = config.create_timing_cache(content)
+        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, ignore_mismatch=False)
+        return cache
+
+    def parser_error(self, error: Any) -> str:
+        """Return what the ONNX parser did not like in one line: the node and the reason."""
+        reason = _one_line(error.desc())
+        operator, name = error.node_operator(), error.node_name()
+        return f"{operator} node {name!r}: {reason}" if operator else reason
+
+    def tensor_precision(self, tensor: dict[str, Any]) -> str | None:
+        """Return the precision of a tensor that the engine inspector lists; None for integers."""
+        fields = {key.lower(): str(value) for key, value in tensor.items()}
+        text = fields.get("datatype") or fields.get("format/datatype") or fields.get("format", "")
+        for word in WORD.findall(text.lower()):
+            if word in PRECISIONS:
+                return PRECISIONS[word]
+        return None
+
+    def open_engine(self, runtime: Any, content: Any, options: EngineOptions) -> Any:
+        """Return the engine, or None where this machine cannot load it."""
+        if options.version_compatible:
+            runtime.engine_host_code_allowed = True  # the lean runtime in a file built just now
+        return runtime.deserialize_cuda_engine(content)
+
+    def _capability(self, capability: str) -> Any:
+        member = "SM" + capability.replace(".", "")
+        known = self.module.ComputeCapability.__members__
+        if not CAPABILITY.fullmatch(capability) or member not in known:
+            numbers = [name[2:] for name in known if name.startswith("SM")]
+            listed = ", ".join(f"{number[:-1]}.{number[-1]}" for number in numbers)
+            raise InputError(
+                f"compute capability: {self.title} builds for {listed}, got {capability!r}"
+            )
+        return known[member]
+
+    def _hardware_level(self, compatibility: str) -> Any:
+        members = {
+            "none": "NONE",
+            "same-capability": "SAME_COMPUTE_CAPABILITY",
+            "ampere+": "AMPERE_PLUS",
+        }
+        levels = self.module.HardwareCompatibilityLevel.__members__
+        if members[compatibility] not in levels:
+            known = ", ".join(name for name, member in members.items() if member in levels)
+            raise InputError(
+                f"hardware compatibility: {self.title} has {known}, got {compatibility!r}"
+            )
+        return levels[members[compatibility]]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

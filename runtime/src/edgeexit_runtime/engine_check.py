@@ -1,0 +1,103 @@
+"""Whether an engine that was built once fits what would load it now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
+from edgeexit_runtime.backends.trt_versions import LIBRARIES, RTX, TensorRt
+from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.engine_entry import EngineEntry
+from edgeexit_runtime.errors import BackendError
+from edgeexit_runtime.manifest import Manifest
+
+__all__ = ["Here", "check_engine", "find_engine", "here", "misfit", "runs_on"]
+
+AMPERE = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What would load an engine: a library, its version in full, and a GPU if there is one."""
+
+    library: str
+    version: str
+    gpu: Gpu | None
+
+
+def here(trt: TensorRt) -> Here:
+    """Return what loads engines on this machine."""
+    return Here(trt.library.name, trt.version, find_gpu())
+
+
+def find_engine(manifest: Manifest, name: str) -> EngineEntry | None:
+    """Return the engine that was built of a graph, if one was."""
+    return next((entry for entry in manifest.engines if entry.graph == name), None)
+
+
+def check_engine(bundle: Bundle, name: str, place: Here) -> EngineEntry:
+    """Return the engine of a graph, which fits this machine; ``bundle.read`` gives its contents.
+
+    Raises:
+        BackendError: there is none, or it does not fit; the message says in what.
+    """
+    folder = bundle.folder
+    how = f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
+    entry = find_engine(bundle.manifest, name)
+    if entry is None:
+        raise BackendError(f"{folder}: no engine was built of {name}; run: {how}")
+    reason = misfit(entry, bundle.manifest, place)
+    if reason is not None:
+        raise BackendError(f"{folder / entry.file}: {reason}; run: {how}")
+    return entry
+
+
+def misfit(entry: EngineEntry, manifest: Manifest, place: Here) -> str | None:
+    """Return why an engine must not run here; None where it may."""
+    graph = manifest.all_graphs()[entry.graph]
+    if entry.onnx_sha256 != graph.sha256:
+        return f"{graph.file} was changed after the engine was built"
+    if entry.precision != manifest.precision:
+        return f"built in {entry.precision}, the bundle is {manifest.precision}"
+    if entry.max_batch != manifest.max_batch:
+        return f"built for batches up to {entry.max_batch}, the bundle has {manifest.max_batch}"
+    if entry.library != place.library or not _reads(entry, place.version):
+        return (
+            f"built with {_title(entry.library)} {entry.version}, this is "
+            f"{_title(place.library)} {place.version}"
+        )
+    return None if place.gpu is None else _other_gpu(entry, place.gpu)
+
+
+def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
+    level = entry.options.hardware_compatibility
+    if level == "ampere+" and float(gpu.compute_capability) >= AMPERE:
+        return None
+    if not runs_on(entry.compute_capability, gpu, entry.library == RTX):
+        built = entry.compute_capability or "8.0 and later"
+        return f"built for compute capability {built}, this {gpu.name} has {gpu.compute_capability}"
+    if entry.gpu not in (None, gpu.name) and level == "none":
+        return f"built on {entry.gpu}, this is {gpu.name}"
+    return None
+
+
+def runs_on(compute_capability: str | None, gpu: Gpu, is_rtx: bool) -> bool:
+    """Whether an engine for this compute capability, or for the library's choice, runs on a GPU."""
+    if compute_capability is None:
+        return not is_rtx or float(gpu.compute_capability) >= AMPERE
+    return compute_capability == gpu.compute_capability
+
+
+def _reads(entry: EngineEntry, version: str) -> bool:
+    """Whether a version of the library reads an engine: its own, or an older compatible one."""
+    if entry.version == version:
+        return True
+    return entry.options.version_compatible and _numbers(entry.version) < _numbers(version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _title(library: str) -> str:
+    return LIBRARIES[library].title if library in LIBRARIES else library

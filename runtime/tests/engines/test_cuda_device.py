@@ -1,0 +1,55 @@
+"""The GPU that the driver tells of, or none."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+from edgeexit_runtime.backends import cuda_device
+from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
+
+
+class Driver:
+    """A libcuda that fails in one of its functions, if any."""
+
+    def __init__(self, fails: str = "") -> None:
+        self._fails = fails
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return int(self._fails == "cuInit")
+
+    def cuDeviceGet(self, device: Any, number: int) -> int:  # noqa: N802
+        device._obj.value = 3
+        return int(self._fails == "cuDeviceGet")
+
+    def cuDeviceGetName(self, name: Any, size: int, device: ctypes.c_int) -> int:  # noqa: N802
+        assert device.value == 3
+        assert size == len(name)
+        name.value = b"Orin"
+        return int(self._fails == "cuDeviceGetName")
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
+        value._obj.value = {75: 8, 76: 7}[attribute]
+        return int(self._fails == "cuDeviceGetAttribute")
+
+
+def test_name_and_compute_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_device, "_load_driver", Driver)
+    assert find_gpu() == Gpu("Orin", "8.7")
+
+
+@pytest.mark.parametrize(
+    "function", ["cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute"]
+)
+def test_driver_without_a_gpu(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_device, "_load_driver", lambda: Driver(function))
+    assert find_gpu() is None
+
+
+def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Any:
+        raise OSError("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(cuda_device, "_load_driver", fail)
+    assert find_gpu() is None

@@ -1,0 +1,369 @@
+"""Engines in a bundle's folder and manifest: kept, built again, replaced, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import pytest
+from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.bundle import baseline_bundle, open_bundle
+from edgeexit_runtime.engines import EngineOptions, Here, build_engines, check_engine
+
+Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
+ORIN = Gpu("Orin", "8.7")
+PLACE = Here("tensorrt", "10.3.0", ORIN)
+
+
+def test_engine_is_recorded_with_what_it_depends_on(bundle: Path, doubles: Any) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle, EngineOptions(opt_batch=2))
+    manifest = ee.load_manifest(bundle)
+    stage = manifest.stages[0].graph
+    entry = manifest.engines[0]
+    assert (entry.graph, entry.file, entry.onnx_sha256) == ("stage1", "stage1.engine", stage.sha256)
+    assert (entry.library, entry.version) == ("tensorrt", "10.3.0")
+    assert (entry.gpu, entry.compute_capability) == ("Orin", "8.7")
+    assert (entry.precision, entry.max_batch, entry.options.opt_batch) == ("fp32", 4, 2)
+    assert (bundle / "stage1.engine").read_bytes() == b"engine", "nothing of ours is in the file"
+    assert entry.sha256 == hashlib.sha256(b"engine").hexdigest()
+    assert entry.size_bytes == 6
+
+
+def test_bundle_with_engines_is_loaded_as_before(
+    bundle: Path, doubles: Any, images_leaving_at: Callable[[list[int]], Any]
+) -> None:
+    doubles.install()
+    build_engines(bundle)
+    with ee.load(bundle, threads=1) as session:
+        assert session.infer(images_leaving_at([1, 0])).exits.tolist() == [1, 0]
+    with ee.load_baseline(bundle, threads=1) as session:
+        assert session.manifest.engines[0].graph == "baseline"
+
+
+def test_manifest_of_before_engines_still_loads(bundle: Path, edit_manifest: Edit) -> None:
+    edit_manifest(bundle, lambda manifest: manifest.pop("engines"))
+    assert ee.load_manifest(bundle).engines == ()
+
+
+def test_engines_that_fit_are_kept(bundle: Path, doubles: Any, files: Any) -> None:
+    behaviour = doubles.install()
+    assert build_engines(bundle).built == 7
+    before = files(bundle)
+    behaviour.calls.clear()
+    report = build_engines(bundle)
+    assert report.built == 0
+    assert [engine.reason for engine in report.engines] == [None] * 7
+    assert behaviour.calls == []
+    assert files(bundle) == before
+
+
+def test_rebuild_builds_all(bundle: Path, doubles: Any) -> None:
+    doubles.install()
+    build_engines(bundle)
+    report = build_engines(bundle, rebuild=True)
+    assert [engine.reason for engine in report.engines] == ["asked to"] * 7
+
+
+def test_only_what_no_longer_fits_is_built_again(bundle: Path, doubles: Any) -> None:
+    doubles.install()
+    build_engines(bundle)
+    (bundle / "exit1.engine").unlink()
+    (bundle / "stage2.engine").write_bytes(b"engin?")
+    (bundle / "final.engine").write_bytes(b"")
+    reasons = {e.entry.graph: e.reason for e in build_engines(bundle).engines if e.reason}
+    assert reasons == {
+        "exit1": "missing from the bundle",
+        "stage2": "changed since it was built (SHA-256 differs)",
+        "final": "expected 6 bytes, got 0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "gpu", "options", "reason"),
+    [
+        ("10.7.0", ORIN, {}, "built with TensorRT 10.3.0, this is TensorRT 10.7.0"),
+        (
+            "10.3.0",
+            Gpu("RTX 3090", "8.6"),
+            {},
+            "built for compute capability 8.7, this RTX 3090 has 8.6",
+        ),
+        ("10.3.0", Gpu("Orin NX", "8.7"), {}, "built on Orin, this is Orin NX"),
+        ("10.3.0", ORIN, {"opt_batch": 4}, "built with opt batch 1, asked for 4"),
+        ("10.3.0", ORIN, {"tf32": True}, "built with tf32 False, asked for True"),
+    ],
+)
+def test_reason_to_build_again(
+    version: str,
+    gpu: Gpu,
+    options: dict[str, Any],
+    reason: str,
+    bundle: Path,
+    doubles: Any,
+) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    doubles.install(version, gpu=gpu)
+    report = build_engines(bundle, EngineOptions(**options))
+    assert {engine.reason for engine in report.engines} == {reason}
+
+
+def test_other_compute_capability_asked_for(bundle: Path, doubles: Any) -> None:
+    doubles.install("1.7.1", rtx=True, gpu=None)
+    build_engines(bundle)
+    reason = "built for every GPU from Ampere on, asked for compute capability 8.6"
+    report = build_engines(bundle, compute_capability="8.6")
+    assert {engine.reason for engine in report.engines} == {reason}
+
+
+def test_failed_build_leaves_the_old_bundle_whole(bundle: Path, doubles: Any, files: Any) -> None:
+    doubles.install()
+    build_engines(bundle)
+    before = files(bundle)
+    behaviour = doubles.install("10.7.0", engine=b"newer", cache_fits=False)
+    finished = []
+
+    def building(monitor: Any) -> None:
+        finished.append(monitor)
+        if len(finished) == 4:
+            behaviour.engine = None
+
+    behaviour.building = building
+    with pytest.raises(ee.BackendError, match=r"^exit2: TensorRT 10\.7\.0 could not build it"):
+        build_engines(bundle)
+    after = files(bundle)
+    after.pop("timing.cache"), before.pop("timing.cache")
+    assert after == before
+
+
+def test_full_disk_leaves_the_old_bundle_whole(
+    bundle: Path, doubles: Any, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubles.install()
+    before = files(bundle)
+    write = Path.write_bytes
+
+    def fail(path: Path, content: bytes) -> int:
+        if "exit1.engine" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", fail)
+        with pytest.raises(ee.BundleError, match=r"cannot be written \(No space left on device\)$"):
+            build_engines(bundle)
+    after = files(bundle)
+    after.pop("timing.cache")
+    assert after == before
+
+
+def test_thresholds_tuned_during_a_build_are_not_lost(
+    bundle: Path, doubles: Any, edit_manifest: Edit
+) -> None:
+    def progress(step: str, done: float, total: int) -> None:
+        if step == "final: reading":
+            edit_manifest(bundle, lambda manifest: manifest["exits"][0].update(threshold=0.9))
+
+    doubles.install()
+    build_engines(bundle, progress=progress)
+    assert ee.load_manifest(bundle).thresholds["exit1"] == 0.9
+
+
+def test_timing_cache_goes_from_build_to_build(bundle: Path, doubles: Any) -> None:
+    behaviour = doubles.install()
+    build_engines(bundle)
+    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
+    assert given == [b"+" * count for count in range(7)]
+    assert (bundle / "timing.cache").read_bytes() == b"+" * 7
+
+
+def test_timing_cache_of_another_gpu_is_begun_anew(bundle: Path, doubles: Any) -> None:
+    (bundle / "timing.cache").write_bytes(b"other")
+    behaviour = doubles.install(cache_fits=False)
+    build_engines(bundle)
+    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
+    assert given[:2] == [b"other", b""]
+    assert (bundle / "timing.cache").read_bytes() == b"+"
+
+
+def test_changed_onnx_file_is_not_built(bundle: Path, doubles: Any) -> None:
+    doubles.install()
+    path = bundle / "stage1.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ee.BundleError, match=r"stage1\.onnx: changed since it was exported"):
+        build_engines(bundle)
+
+
+def test_engine_that_fits(bundle: Path, doubles: Any) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    opened = open_bundle(bundle)
+    entry = check_engine(opened, "exit1", PLACE)
+    assert opened.read(entry) == b"engine"
+    assert check_engine(baseline_bundle(opened), "baseline", PLACE).file == "baseline.engine"
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "reason"),
+    [
+        (
+            {},
+            {"version": "10.7.0"},
+            "built with TensorRT 10.3.0, this is TensorRT 10.7.0",
+        ),
+        (
+            {},
+            {"library": "tensorrt-rtx", "version": "1.7.1"},
+            "built with TensorRT 10.3.0, this is TensorRT-RTX 1.7.1",
+        ),
+        (
+            {},
+            {"gpu": Gpu("Thor", "11.0")},
+            "built for compute capability 8.7, this Thor has 11.0",
+        ),
+        ({}, {"gpu": Gpu("Orin NX", "8.7")}, "built on Orin, this is Orin NX"),
+        (
+            {"onnx_sha256": "0" * 64},
+            {},
+            "stage1.onnx was changed after the engine was built",
+        ),
+        ({"precision": "fp16"}, {}, "built in fp16, the bundle is fp32"),
+        ({"max_batch": 2}, {}, "built for batches up to 2, the bundle has 4"),
+        (
+            {"options": {"version_compatible": True}},
+            {"version": "10.2.0"},
+            "built with TensorRT 10.3.0, this is TensorRT 10.2.0",
+        ),
+        (
+            {"library": "tensorrt-rtx", "version": "1.7.1", "compute_capability": None},
+            {"library": "tensorrt-rtx", "version": "1.7.1", "gpu": Gpu("RTX 2080", "7.5")},
+            "built for compute capability 8.0 and later, this RTX 2080 has 7.5",
+        ),
+    ],
+)
+def test_engine_that_does_not_fit(
+    change: dict[str, Any],
+    place: dict[str, Any],
+    reason: str,
+    bundle: Path,
+    doubles: Any,
+    edit_manifest: Edit,
+) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(change))
+    message = (
+        f"{bundle / 'stage1.engine'}: {reason}; run: edgeexit build --engine-dir {bundle}, or "
+        f"python -m edgeexit_runtime build {bundle}"
+    )
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
+        check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"version_compatible": True}, {"version": "10.13.2"}),
+        ({"version_compatible": True}, {"version": "11.0.0"}),
+        ({"hardware_compatibility": "same-capability"}, {"gpu": Gpu("Orin NX", "8.7")}),
+        ({"hardware_compatibility": "ampere+"}, {"gpu": Gpu("Thor", "11.0")}),
+        ({}, {"gpu": None}),
+    ],
+)
+def test_compatible_engine_fits_elsewhere(
+    options: dict[str, Any],
+    place: dict[str, Any],
+    bundle: Path,
+    doubles: Any,
+    edit_manifest: Edit,
+) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(options=options))
+    check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+
+
+def test_engine_that_was_not_built(bundle: Path) -> None:
+    message = (
+        f"{bundle}: no engine was built of exit1; run: edgeexit build --engine-dir {bundle}, or "
+        f"python -m edgeexit_runtime build {bundle}"
+    )
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
+        check_engine(open_bundle(bundle), "exit1", PLACE)
+
+
+def test_changed_engine_file(bundle: Path, doubles: Any) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    (bundle / "exit1.engine").write_bytes(b"engin?")
+    opened = open_bundle(bundle)
+    entry = check_engine(opened, "exit1", PLACE)
+    message = (
+        r"exit1\.engine: changed since it was built \(SHA-256 differs\); build or copy it again$"
+    )
+    with pytest.raises(ee.BundleError, match=message):
+        opened.read(entry)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"graph": "stage9"}, "engines: expected graphs of this bundle, got 'stage9'"),
+        ({"graph": "exit1"}, "engines: expected one for each graph, got exit1, exit1, stage2"),
+        ({"file": "exit1.engine"}, "engines: expected one for each graph, got stage1, exit1"),
+        ({"file": "../stage1.engine"}, "file: expected a plain file name, got '../stage1.engine'"),
+        ({"file": "stage1.onnx"}, "file: expected a name that ends with .engine"),
+        ({"layers_from": "trust"}, "layers_from: expected inspector or network, got 'trust'"),
+        ({"options": {"opt_batch": 0}}, "opt batch: expected 1 or more, got 0"),
+    ],
+)
+def test_engines_of_a_manifest_are_not_believed(
+    change: dict[str, Any], message: str, bundle: Path, doubles: Any, edit_manifest: Edit
+) -> None:
+    doubles.install()
+    build_engines(bundle)
+    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(change))
+    with pytest.raises(ee.BundleError, match=re.escape(message)):
+        ee.load_manifest(bundle)
+
+
+def test_command_line(bundle: Path, doubles: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgeexit_runtime.__main__ import main
+
+    doubles.install("10.3.0")
+    assert main(["build", str(bundle), "--opt-batch", "2", "--tf32"]) == 0
+    out, err = capsys.readouterr()
+    first, *_, last = out.splitlines()
+    assert re.fullmatch(
+        r"stage1\.engine: 0\.00 MB, layers 100% fp32 \(\d+\.\d s, not built yet\)", first
+    )
+    assert last == f"{bundle}: 7 engines built, 0 kept, TensorRT 10.3.0"
+    assert err.splitlines()[0] == "stage1: 1 of 7"
+    assert err.splitlines()[-1] == "baseline: 7 of 7"
+    options = ee.load_manifest(bundle).engines[0].options
+    assert options == EngineOptions(opt_batch=2, tf32=True)
+    assert main(["build", str(bundle), "--opt-batch", "2", "--tf32"]) == 0
+    assert "stage1.engine: 0.00 MB, layers 100% fp32 (kept, it fits)" in capsys.readouterr().out
+    assert main(["build", str(bundle), "--opt-batch", "9"]) == 1
+    assert capsys.readouterr().err.startswith("Error: opt batch: expected 1 to 4")
+    assert main(["build", str(bundle), "--workspace", "0"]) == 2
+    assert main(["build", str(bundle / "no")]) == 1
+    assert json.loads((bundle / "manifest.json").read_text())["engines"]
+
+
+def test_command_line_interrupted(
+    bundle: Path, doubles: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeexit_runtime.__main__ import main
+
+    doubles.install(engine=KeyboardInterrupt())
+    assert main(["build", str(bundle)]) == 130
+    assert capsys.readouterr().err.endswith("Error: interrupted; the bundle is as it was\n")

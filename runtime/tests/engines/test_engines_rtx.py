@@ -1,0 +1,155 @@
+"""Real engines of every kind of graph, which TensorRT-RTX builds without a GPU."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import pytest
+from edgeexit_runtime.engines import EngineOptions, build_engines, check_engine, here
+from onnx import TensorProto, helper
+
+trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+
+# of the doubles, what only TensorRT's versions before 11 know by name
+NOT_IN_RTX = {("NetworkDefinitionCreationFlag", "EXPLICIT_BATCH")}
+# set by Python code of ours, never asked of TensorRT
+OURS = {"calls", "content", "layers", "inputs", "reads", "writes", "SETTABLE"}
+
+
+def used_of(doubles: Any) -> list[tuple[str, str]]:
+    """Every class of the doubles with each of its attributes."""
+    names: set[tuple[str, str]] = set()
+    for version, rtx in (("10.3.0", False), ("10.13.0", False), ("11.0.0", False), ("1.7", True)):
+        behaviour = doubles.install(version, rtx=rtx)
+        for kind_name, kind in vars(doubles.module(version, rtx, behaviour)).items():
+            if not inspect.isclass(kind):
+                continue
+            enumeration = issubclass(kind, enum.Enum)
+            members = set(kind.__members__) if enumeration else set(vars(kind))
+            members |= set(getattr(kind, "SETTABLE", ())) | set(
+                vars(kind).get("__annotations__", ())
+            )
+            names |= {(kind_name, member) for member in members if not member.startswith("_")}
+    return sorted(names)
+
+
+def test_everything_that_the_doubles_have_is_in_tensorrt(doubles: Any) -> None:
+    used = [
+        (kind, member)
+        for kind, member in used_of(doubles)
+        if member not in OURS and (kind, member) not in NOT_IN_RTX
+    ]
+    assert ("IBuilderConfig", "set_compute_capability") in used
+    assert ("Runtime", "engine_host_code_allowed") in used
+    assert len(used) >= 70
+    missing = [
+        f"{kind}.{member}" for kind, member in used if not hasattr(getattr(trt, kind), member)
+    ]
+    assert missing == []
+
+
+@pytest.fixture
+def no_gpu() -> None:
+    from edgeexit_runtime.backends.cuda_device import find_gpu
+
+    if find_gpu() is not None:
+        pytest.skip("there is a GPU here")
+
+
+def test_engines_of_every_graph(
+    network: Any, write_bundle: Callable[[Any], Path], no_gpu: None
+) -> None:
+    folder = write_bundle(network)
+    report = build_engines(folder, library="tensorrt-rtx", compute_capability="8.6")
+    manifest = ee.load_manifest(folder)
+    assert [entry.graph for entry in manifest.engines] == list(manifest.all_graphs())
+    for entry in manifest.engines:
+        assert entry.version == trt.__version__
+        assert (entry.gpu, entry.compute_capability) == (None, "8.6")
+        assert entry.layers_from == "network", "no GPU to load it on"
+        assert sum(entry.layers.values()) == pytest.approx(1, abs=1e-3)
+        assert (folder / entry.file).stat().st_size == entry.size_bytes > 1000
+    assert report.built == len(manifest.engines)
+    again = build_engines(folder, library="tensorrt-rtx", compute_capability="8.6")
+    assert again.built == 0
+
+
+def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> None:
+    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.bundle import open_bundle
+
+    build_engines(bundle, EngineOptions(opt_batch=4, workspace_mib=64, optimization_level=0))
+    opened = open_bundle(bundle)
+    place = here(open_library("tensorrt-rtx"))
+    assert len(opened.read(check_engine(opened, "exit1", place))) > 1000
+
+
+def test_compute_capability_that_there_is_not(bundle: Path) -> None:
+    with pytest.raises(ee.InputError, match=r"builds for 7\.5, 8\.0, 8\.6.*, got '6\.1'$"):
+        build_engines(bundle, library="tensorrt-rtx", compute_capability="6.1")
+
+
+def test_operator_that_there_is_not(
+    bundle: Path, replace_graph: Callable[[Path, str, bytes], None], no_gpu: None
+) -> None:
+    value = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 4, 4])
+    result = helper.make_tensor_value_info("first", TensorProto.FLOAT, ["batch", 3, 4, 4])
+    node = helper.make_node("Unheard", ["images"], ["first"], name="strange", domain="of.nobody")
+    graph = helper.make_graph([node], "stage1", [value], [result])
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("of.nobody", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    replace_graph(bundle, "stage1", model.SerializeToString())
+    with pytest.raises(ee.BackendError) as raised:
+        build_engines(bundle, library="tensorrt-rtx")
+    message = str(raised.value)
+    assert message.startswith(f"stage1.onnx: TensorRT-RTX {trt.__version__} cannot read the graph")
+    assert "Unheard node 'strange'" in message
+    assert "\n" not in message
+    assert not list(bundle.glob("*.engine"))
+
+
+def test_file_that_is_no_onnx(
+    bundle: Path, replace_graph: Callable[[Path, str, bytes], None], no_gpu: None
+) -> None:
+    replace_graph(bundle, "stage1", b"no graph at all")
+    with pytest.raises(ee.BackendError, match=r"^stage1\.onnx: TensorRT-RTX .* cannot read the gr"):
+        build_engines(bundle, library="tensorrt-rtx")
+
+
+def test_interrupt_cancels_a_real_build(bundle: Path, files: Any, no_gpu: None) -> None:
+    before = files(bundle)
+
+    def progress(step: str, done: float, total: int) -> None:
+        if done > 1.2:  # in the middle of the second engine
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engines(bundle, library="tensorrt-rtx", progress=progress)
+    assert files(bundle) == before
+
+
+def test_runtime_alone_builds(bundle: Path, no_gpu: None) -> None:
+    """Neither edgeexit nor ONNX Runtime nor PyCUDA is imported."""
+    code = (
+        "import sys; from edgeexit_runtime.__main__ import main; code = main(sys.argv[1:]); "
+        "print(sorted({'onnxruntime', 'torch', 'edgeexit', 'click', 'pycuda'} & set(sys.modules)));"
+        "sys.exit(code)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "build", str(bundle), "--library", "tensorrt-rtx"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert f"7 engines built, 0 kept, TensorRT-RTX {trt.__version__}" in result.stdout
+    assert (bundle / "baseline.engine").is_file()

@@ -1,0 +1,88 @@
+"""Engines of exported networks, built by TensorRT-RTX without a GPU, in every precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+import torch
+from edgeexit_runtime import Preprocessing
+from edgeexit_runtime.bundle import open_bundle
+from edgeexit_runtime.engines import BuildReport, build_engines
+
+from edgeexit.data import DataConfig
+from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training import Checkpoint
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+
+
+def build(folder: Path) -> BuildReport:
+    return build_engines(folder, library="tensorrt-rtx", compute_capability="8.6")
+
+
+def random_bundle(
+    folder: Path, backbone: str, branches: str, size: int, classes: int, precision: str
+) -> Path:
+    """The bundle of a network with random weights, which hardly agrees with itself in FP16."""
+    torch.manual_seed(0)
+    shape = (3, size, size)
+    spec = make_spec(backbone, branches, classes, input_size=shape)
+    early = branches.count("+") + 1
+    checkpoint = Checkpoint(
+        spec=spec,
+        weights=MultiExitNet(spec).state_dict(),
+        preprocessing=Preprocessing(shape, (0.5,) * 3, (0.25,) * 3),
+        class_names=tuple(map(str, range(classes))),
+        thresholds={f"exit{number}": 0.5 for number in range(1, early + 1)},
+        data=DataConfig("digits"),
+        training={},
+        metrics={},
+    )
+    form = dataclasses.replace(PRECISIONS[precision], min_agreement=0.0, max_logit_error=10.0)
+    samples = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
+    export_bundle(checkpoint, folder, ExportOptions(form, max_batch=8), samples, "noise")
+    return folder
+
+
+def check_all(folder: Path, precision: str) -> None:
+    """Every stage and exit has an engine, whose layers are in the precision asked for."""
+    report = build(folder)
+    bundle = open_bundle(folder)
+    engines = bundle.manifest.engines
+    assert [entry.graph for entry in engines] == list(bundle.manifest.all_graphs())
+    assert report.built == len(engines)
+    stages = {stage.name for stage in bundle.manifest.stages}
+    for entry in engines:
+        assert len(bundle.read(entry)) == entry.size_bytes
+        assert entry.precision == precision
+        if precision == "fp32" or entry.graph in stages:
+            assert entry.layers == {precision: 1.0}
+        else:  # softmax and gate are FP32
+            assert entry.layers[precision] >= 0.5
+            assert 0 < entry.layers["fp32"] <= 0.5
+
+
+def test_small_network(exported: ExportedBundle, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(exported.folder, folder)
+    check_all(folder, exported.manifest.precision)
+    with ee.load(folder) as session:
+        assert len(session.manifest.engines) == 7
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_resnet20(precision: str, tmp_path: Path) -> None:
+    check_all(random_bundle(tmp_path / "out", "resnet20", "3+1", 32, 10, precision), precision)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_resnet18(precision: str, tmp_path: Path) -> None:
+    folder = random_bundle(tmp_path / "out", "resnet18", "4+3+2", 224, 1000, precision)
+    check_all(folder, precision)
