@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench results clean
+.PHONY: demo test test-slow test-cuda check bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -12,6 +12,10 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/pytest -n auto --dist worksteal -m "slow and not gpu"
+
+# the TensorRT backend on a CUDA driver over the host's memory; needs gcc, makes .venv-cuda
+test-cuda:
+	PYTHON=$(PYTHON) runtime/tests/host_cuda/run.sh
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -34,4 +38,4 @@ results: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-cuda demo
