@@ -5,19 +5,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
 IS_BUILT = "EDGEEXIT_HOST_CUDA" in os.environ
 
 collect_ignore_glob = [] if IS_BUILT else ["test_*.py"]
 
 if IS_BUILT:
-    sys.path.insert(0, str(HERE))  # for the helpers beside the tests
+    sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside the tests
+    from engine_records import EngineRecord, write_engines
     from host_driver import HostDriver, open_driver
+    from tensorrt_double import World, make_module
 
     DRIVER = open_driver()  # before PyCUDA is imported, which then finds this one
 
@@ -31,3 +33,35 @@ if IS_BUILT:
         gc.collect()
         assert DRIVER.counts() == before, "left behind"
         assert DRIVER.depth() == 0, "a context is still pushed"
+
+    @pytest.fixture
+    def world(driver: HostDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+        """The double in TensorRT's place; a run that failed unseen fails the test."""
+        world = World(driver)
+        for name in ("tensorrt", "tensorrt_rtx"):
+            monkeypatch.setitem(sys.modules, name, make_module(name, world))
+        yield world
+        gc.collect()
+        assert world.failures == []
+        assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
+
+    @pytest.fixture
+    def build_engines(
+        world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., dict[str, EngineRecord]]:
+        """``build_engines(folder)`` makes an engine of every graph of a bundle.
+
+        ``library`` and the sizes of an :class:`EngineSpec` may be given. It returns the records,
+        which are those of the manifest from then on, by graph.
+        """
+        records: dict[str, EngineRecord] = {}
+        monkeypatch.setattr(
+            "edgeexit_runtime.backends.tensorrt_engines.engine_records",
+            lambda manifest: tuple(records.values()),
+        )
+
+        def build(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict[str, EngineRecord]:
+            records.update(write_engines(folder, library, sizes))
+            return records
+
+        return build

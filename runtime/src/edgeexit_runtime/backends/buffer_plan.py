@@ -1,0 +1,126 @@
+"""Where the tensors between graphs lie in device memory, and how the rows that stay are moved.
+
+Graphs run one after another, so that a tensor's place is free again behind its last reader: a
+chain of stages needs the room of its two largest neighbours. Every tensor keeps one address for
+good. When samples leave, the rows of the others close ranks in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit_runtime.manifest import IMAGES, Manifest, TensorInfo
+
+__all__ = ["ALIGNMENT_BYTES", "BufferPlan", "aligned", "plan_buffers", "row_bytes", "row_moves"]
+
+ALIGNMENT_BYTES = 256
+"""What TensorRT asks of addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferPlan:
+    """Places of the images and of all tensors between graphs, for batches of ``max_batch``.
+
+    Attributes:
+        offsets: where each tensor begins, in bytes.
+        row_bytes: the size of one sample of each tensor.
+        size_bytes: the room that all of them take together.
+        read_later: for each graph, the tensors that are written by its end and read by graphs
+            behind it.
+    """
+
+    offsets: dict[str, int]
+    row_bytes: dict[str, int]
+    size_bytes: int
+    read_later: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """The graphs, by position, from the one that writes a tensor to the last that reads it."""
+
+    name: str
+    size_bytes: int
+    first: int
+    last: int
+
+    def meets(self, other: _Life) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+def plan_buffers(manifest: Manifest) -> BufferPlan:
+    """Find a place for every tensor; two that are alive at the same time never share one."""
+    graphs = list(manifest.graphs())
+    stages = {stage.name for stage in manifest.stages}
+    images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    infos = {IMAGES: images}
+    first, last = {IMAGES: -1}, {IMAGES: -1}  # the images are there before the first graph
+    for position, (name, graph) in enumerate(graphs):
+        for tensor in graph.inputs:
+            last[tensor.name] = position
+        if name in stages:
+            for tensor in graph.outputs:
+                infos[tensor.name] = tensor
+                first[tensor.name] = last[tensor.name] = position
+    rows = {name: row_bytes(info) for name, info in infos.items()}
+    lives = [
+        _Life(name, aligned(rows[name] * manifest.max_batch), first[name], last[name])
+        for name in infos
+    ]
+    offsets = _place(lives)
+    read_later = {
+        name: tuple(life.name for life in lives if life.first <= position < life.last)
+        for position, (name, _) in enumerate(graphs)
+    }
+    size_bytes = max(offsets[life.name] + life.size_bytes for life in lives)
+    return BufferPlan(offsets, rows, size_bytes, read_later)
+
+
+def _place(lives: list[_Life]) -> dict[str, int]:
+    """Give the largest tensors the lowest places that are free during their life."""
+    placed: list[tuple[int, _Life]] = []
+    for life in sorted(lives, key=lambda life: -life.size_bytes):
+        offset = 0
+        taken = [(start, other.size_bytes) for start, other in placed if other.meets(life)]
+        for start, size_bytes in sorted(taken):
+            if offset + life.size_bytes <= start:
+                break
+            offset = max(offset, start + size_bytes)
+        placed.append((offset, life))
+    return {life.name: offset for offset, life in placed}
+
+
+def row_bytes(tensor: TensorInfo) -> int:
+    """Return the size of one sample of a tensor."""
+    return int(np.dtype(tensor.dtype).itemsize * np.prod(tensor.shape, dtype=np.int64))
+
+
+def aligned(size_bytes: int) -> int:
+    """Return the next multiple of the alignment."""
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def row_moves(rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """Yield copies (to, from, count) that bring ``rows`` to the front, to be made in this order.
+
+    Neighbours go together, and no copy's source overlaps its own target: rows that move up by k
+    places are moved k at a time.
+
+    Args:
+        rows: ascending, none twice.
+    """
+    numbers = [int(row) for row in rows]
+    position = 0
+    while position < len(numbers):
+        row, gap = numbers[position], numbers[position] - position
+        count = 1
+        while position + count < len(numbers) and numbers[position + count] == row + count:
+            count += 1
+        if gap > 0:
+            for done in range(0, count, gap):
+                yield position + done, row + done, min(gap, count - done)
+        position += count

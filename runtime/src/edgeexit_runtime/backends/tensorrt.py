@@ -1,0 +1,278 @@
+"""TensorRT: engines bound once to device memory that this module plans, through PyCUDA.
+
+All work goes into one stream: images up, stages and exits one after another, the rows that stay
+moved up on the device, and per exit one copy of its flags, labels and confidences down, behind
+which one event is waited for. Every tensor has one address for good, so that a run of a batch size
+seen before is one launch of a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pycuda
+import pycuda.driver as cuda
+from numpy.typing import NDArray
+
+from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
+from edgeexit_runtime.backends.cuda_context import PrimaryContext
+from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
+from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
+from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_files, engine_library
+from edgeexit_runtime.backends.tensorrt_gate import GatePlan
+from edgeexit_runtime.backends.tensorrt_library import TensorRTLibrary
+from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.gate import GateOutputs
+from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
+
+__all__ = ["TensorRTRunner"]
+
+logger = logging.getLogger(__name__)
+
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' default stream
+MAX_GRAPHS = 32  # batch sizes per stage and exit; those beyond are enqueued plainly
+
+
+class TensorRTRunner(Runner):
+    """Runs a bundle's engines on the first CUDA device.
+
+    Args:
+        bundle: the bundle; every engine file is checked while it is read.
+        providers: None; ONNX Runtime's execution providers are not for this backend.
+        threads: of the CPU, which computes nothing here; not used.
+
+    Raises:
+        BackendError: no engines, device or library, engines that do not fit them, or too little
+            memory.
+        BundleError: a file is missing, changed, or not what the manifest says.
+        InputError: ``providers`` were given.
+    """
+
+    def __init__(
+        self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
+    ) -> None:
+        if providers is not None:
+            raise InputError(f"providers: those of backend onnxruntime alone, got {providers!r}")
+        manifest = bundle.manifest
+        self.threads = None
+        self._files = engine_files(manifest)
+        self._library = TensorRTLibrary(engine_library(self._files))
+        self._max_batch = manifest.max_batch
+        self._plan = plan_buffers(manifest)
+        self._gates = GatePlan(manifest)
+        self._memory = CudaMemory()
+        self._stream: Any = None
+        self._event: Any = None
+        self._parts: dict[str, _Part] = {}
+        self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
+        self._count = 0
+        self._last_counts: dict[str, int] = {}
+        self._uploading = False  # whether the pinned images may still be read
+        self._has_said_why = False  # there is no CUDA graph of some part
+        self._closed = False
+        self._context = PrimaryContext()
+        try:
+            with self._context:
+                self._load(bundle)
+        except BaseException as error:
+            self._close(error)
+            raise
+        self.device = f"cuda:0 {self._context.name}"
+        self.versions = {
+            self._library.name: self._library.version,
+            "pycuda": pycuda.VERSION_TEXT,
+            "cuda driver": str(cuda.get_driver_version()),
+        }
+
+    def set_images(self, images: NDArray[np.float32]) -> None:
+        count = len(images)
+        if count > self._max_batch:
+            raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
+        with self._context:
+            if self._uploading:  # for a batch that nobody waited for
+                self._stream.synchronize()
+            pinned = self._pinned_images[:count]
+            np.copyto(pinned, images)
+            self._uploading = True
+            cuda.memcpy_htod_async(self._addresses[IMAGES], pinned, self._stream)
+        self._count = count
+
+    def run_stage(self, name: str) -> None:
+        with self._context:
+            self._run(self._parts[name])
+
+    def run_exit(self, name: str) -> GateOutputs:
+        with self._context:
+            self._run(self._parts[name])
+            self._event.record(self._stream)
+            self._event.synchronize()
+        self._uploading = False
+        self._last_counts[name] = self._count
+        return self._gates.outputs(name, self._count)
+
+    def logits(self, name: str) -> NDArray[np.float32]:
+        pinned = self._pinned_logits[: self._last_counts[name]]
+        with self._context:
+            address = self._parts[name].addresses["logits"]
+            cuda.memcpy_dtoh_async(pinned, address, self._stream)
+            self._stream.synchronize()
+        return np.array(pinned)
+
+    def keep(self, name: str, rows: NDArray[np.int64]) -> None:
+        moves = list(row_moves(rows))
+        with self._context:
+            for tensor in self._plan.read_later[name]:
+                begin, size = self._addresses[tensor], self._plan.row_bytes[tensor]
+                for to, source, count in moves:
+                    cuda.memcpy_dtod_async(
+                        begin + to * size, begin + source * size, count * size, self._stream
+                    )
+        self._count = len(rows)
+
+    def set_threshold(self, name: str, threshold: float) -> None:
+        with self._context:
+            pinned = self._gates.threshold(name)
+            pinned[0] = threshold
+            address = self._parts[name].addresses[THRESHOLD]
+            cuda.memcpy_htod_async(address, pinned, self._stream)
+            self._stream.synchronize()
+
+    def synchronize(self) -> None:
+        with self._context:
+            self._stream.synchronize()
+
+    def close(self) -> None:
+        self._close(None)
+
+    def _load(self, bundle: Bundle) -> None:
+        """Load the engines, allocate once, and bind everything for good."""
+        manifest, plan, gates, memory = bundle.manifest, self._plan, self._gates, self._memory
+        tensor_bytes = plan.size_bytes + gates.size_bytes
+        engine_bytes = sum(file.size_bytes for file in self._files.values())
+        require_free_memory(tensor_bytes + engine_bytes, "engines and features")
+        self._stream = cuda.Stream(NON_BLOCKING)
+        self._event = cuda.Event(cuda.event_flags.DISABLE_TIMING)
+        for name, entry in manifest.graphs():
+            self._parts[name] = self._open_part(name, entry, bundle)
+        scratch_bytes = max(part.engine.scratch_bytes for part in self._parts.values())
+        require_free_memory(tensor_bytes + scratch_bytes, "features and scratch memory")
+        scratch = memory.device(scratch_bytes)
+        features, outputs = memory.device(plan.size_bytes), memory.device(gates.size_bytes)
+        self._addresses = {name: features + offset for name, offset in plan.offsets.items()}
+        for name, entry in manifest.graphs():
+            part = self._parts[name]
+            tensors = [*entry.inputs, *([] if part.gated else entry.outputs)]
+            part.addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
+            if part.gated:
+                part.addresses |= gates.addresses(name, outputs)
+            part.engine.bind(part.addresses, scratch, scratch_bytes)
+        self._allocate_pinned(manifest)
+        for exit_ in manifest.exits:
+            self.set_threshold(exit_.name, exit_.threshold)
+
+    def _open_part(self, name: str, entry: GraphEntry, bundle: Bundle) -> _Part:
+        gated = name in bundle.manifest.exit_names
+        file = self._files[name]
+        content = bundle.read(cast(Any, file))  # which reads its name, size and hash alone
+        library, size = self._library, self._max_batch
+        engine = Engine(library, entry, file.file, content, gated=gated, max_batch=size)
+        return _Part(name, engine, gated)
+
+    def _allocate_pinned(self, manifest: Manifest) -> None:
+        count = self._max_batch
+        shape = (count, *manifest.preprocessing.input_size)
+        self._pinned_images = self._memory.pinned(shape, np.float32)
+        self._pinned_logits = self._memory.pinned((count, manifest.model.num_classes), np.float32)
+        self._gates.set_mirror(self._memory.pinned((self._gates.mirror_bytes,), np.uint8))
+
+    def _run(self, part: _Part) -> None:
+        """Enqueue a part over the current batch, as a graph from the third time of its size on."""
+        count = self._count
+        graph = part.graphs.get(count)
+        if graph is not None:
+            graph.launch(self._stream.handle)
+            return
+        self._enqueue(part, count)
+        if part.captures and count in part.sizes and len(part.graphs) < MAX_GRAPHS:
+            self._capture(part, count)
+        part.sizes.add(count)
+
+    def _enqueue(self, part: _Part, count: int) -> None:
+        part.engine.enqueue(count, self._stream.handle)
+        if part.gated:
+            result = self._gates.result(part.name, count)
+            cuda.memcpy_dtoh_async(result, part.addresses["confidence"], self._stream)
+
+    def _capture(self, part: _Part, count: int) -> None:
+        """Capture a run that has just been enqueued plainly, as TensorRT wants it."""
+        handle = self._stream.handle
+        try:
+            if not part.engine.is_capturable(handle):
+                raise CaptureError(f"{self._library.name} says that {part.name} is not capturable")
+            self._stream.synchronize()
+            part.graphs[count] = CudaGraph(handle, lambda: self._enqueue(part, count))
+        except CaptureError as error:
+            part.captures = False
+            if not self._has_said_why:
+                self._has_said_why = True
+                logger.warning("no CUDA graph, runs are enqueued one by one: %s", error)
+
+    def _close(self, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with self._context:
+                _forget_frames(error)
+                self._free()
+        finally:
+            self._context.release()
+
+    def _free(self) -> None:
+        """Free all that was made, in the reverse order; the context is current."""
+        try:
+            if self._stream is not None:
+                self._stream.synchronize()
+        except cuda.Error as error:  # of a run that failed; there is still all of it to free
+            logger.warning("at the end of the last run: %s", error)
+        for part in self._parts.values():
+            part.close()
+        self._parts.clear()
+        self._library.close()
+        self._memory.close()
+        self._event = None  # PyCUDA destroys both when nothing names them any more
+        self._stream = None
+
+
+class _Part:
+    """A stage or an exit: its engine, where its tensors are, and its graphs by batch size."""
+
+    __slots__ = ("addresses", "captures", "engine", "gated", "graphs", "name", "sizes")
+
+    def __init__(self, name: str, engine: Engine, gated: bool) -> None:
+        self.name = name
+        self.engine = engine
+        self.gated = gated
+        self.addresses: dict[str, int] = {}
+        self.graphs: dict[int, CudaGraph] = {}
+        self.sizes: set[int] = set()  # that it has run
+        self.captures = True
+
+    def close(self) -> None:
+        for graph in self.graphs.values():
+            graph.close()
+        self.graphs.clear()
+        self.engine.close()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error's frames hold, engines half made: its context is about to go."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,234 @@
+"""What a TensorRT session takes and gives back, also when something fails in the middle."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import pycuda.driver as cuda
+import pytest
+from edgeexit_runtime.backends.buffer_plan import plan_buffers
+from edgeexit_runtime.backends.tensorrt_gate import GatePlan
+from host_driver import HostDriver
+from numpy.typing import NDArray
+from tensorrt_double import World
+
+Images = NDArray[np.float32]
+RandomImages = Callable[[int, int], Images]
+LeavingAt = Callable[[list[int]], Images]
+Build = Callable[..., dict[str, Any]]
+EXITS = [2, 0, 1, 2]
+
+
+@pytest.fixture
+def folder(bundle: Path, build_engines: Build) -> Path:
+    """The bundle of ``chain``, with engines."""
+    build_engines(bundle)
+    return bundle
+
+
+def test_close_and_open_again(
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    before = driver.counts()
+    for _ in range(5):
+        with ee.load(folder, backend="tensorrt") as session:
+            for _ in range(3):
+                assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+            counts = driver.counts()
+            assert counts.device_allocations > before.device_allocations
+            assert counts.graph_execs > 0
+        assert driver.counts() == before
+
+
+def test_memory_is_what_was_planned(folder: Path, driver: HostDriver) -> None:
+    manifest = ee.load_manifest(folder)
+    planned = plan_buffers(manifest).size_bytes + GatePlan(manifest).size_bytes
+    with ee.load(folder, backend="tensorrt"):
+        # six engines with weights of 3000 bytes share scratch memory of 1000
+        assert driver.counts().device_bytes == planned + 6 * 3000 + 1000
+
+
+def test_running_takes_no_more(
+    folder: Path, random_images: RandomImages, driver: HostDriver
+) -> None:
+    batches = [random_images(1 + seed % 9, seed) for seed in range(60)]
+    with ee.load(folder, backend="tensorrt") as session:
+        for images in batches * 3:
+            session.infer(images)
+        before = driver.counts()
+        for images in batches * 3:
+            session.infer(images)
+        assert driver.counts() == before
+
+
+def test_closing_in_another_thread(folder: Path, images_leaving_at: LeavingAt) -> None:
+    sessions: list[ee.Session] = []
+    opener = threading.Thread(target=lambda: sessions.append(ee.load(folder, backend="tensorrt")))
+    opener.start()
+    opener.join()
+    assert sessions[0].infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+    closer = threading.Thread(target=sessions[0].close)
+    closer.start()
+    closer.join()
+
+
+def test_closing_while_work_waits(
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    with ee.load(folder, backend="tensorrt") as session:
+        session.runner.set_images(images_leaving_at(EXITS))
+        session.runner.run_stage("stage1")
+        assert driver.counts().waiting > 0
+
+
+def test_a_thread_keeps_its_own_context(
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    cuda.init()
+    own = cuda.Device(0).make_context()
+    try:
+        device = cuda.mem_alloc(4)
+        with ee.load(folder, backend="tensorrt") as session:
+            for _ in range(3):
+                assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+                assert cuda.Context.get_current() == own
+                assert driver.depth() == 1
+                cuda.memcpy_htod(device, np.zeros(4, np.uint8))
+        assert cuda.Context.get_current() == own
+        device.free()
+    finally:
+        own.pop()
+        own.push()
+        own.detach()
+
+
+def test_context_manager_frees_after_an_exception(folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError), ee.load(folder, backend="tensorrt"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+def test_every_call_of_the_driver_fails_once_while_loading(
+    bundle: Path, build_engines: Build, driver: HostDriver, world: World, library: str
+) -> None:
+    build_engines(bundle, library)
+    before = driver.counts()
+    calls = 0
+    while (error := load_with_failure(bundle, driver, calls + 1)) is not None:
+        calls += 1
+        assert isinstance(error, ee.BackendError)
+        assert "\n" not in str(error)
+        assert driver.depth() == 0
+        # with the error still held, whose frames saw it all
+        assert driver.counts() == before, f"left behind by call {calls}: {error}"
+        assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
+    assert calls > 25  # that may fail
+
+
+def load_with_failure(folder: Path, driver: HostDriver, call: int) -> Exception | None:
+    driver.fail(call)
+    try:
+        ee.load(folder, backend="tensorrt").close()
+    except Exception as error:
+        return error
+    finally:
+        driver.fail(0)
+    return None
+
+
+def test_every_call_of_the_driver_fails_once_while_running(
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    images, errors = images_leaving_at(EXITS), 0
+    for rounds in (0, 1, 2):  # the first, the second and the third time of a batch size
+        call, survived = 0, False
+        while not survived:
+            call += 1
+            with ee.load(folder, backend="tensorrt") as session:
+                for _ in range(rounds):
+                    session.infer(images)
+                driver.fail(call)
+                try:
+                    session.infer(images)
+                except ee.BackendError:
+                    errors += 1
+                survived = driver.failure_waits()
+                driver.fail(0)
+                for _ in range(4):
+                    assert session.infer(images).exits.tolist() == EXITS
+    assert errors > 30
+
+
+def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, world: World) -> None:
+    images = images_leaving_at(EXITS)
+    message = (
+        r"^(stage|exit|final).*\.plan: cannot be run over a batch of \d: refused as the test "
+        "wants it; build the engines again$"
+    )
+    for n in range(1, 7):
+        with ee.load(folder, backend="tensorrt") as session:
+            world.refuse_in = n
+            with pytest.raises(ee.BackendError, match=message):
+                session.infer(images)
+            for _ in range(4):
+                assert session.infer(images).exits.tolist() == EXITS
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
+    bundle: Path,
+    build_engines: Build,
+    images_leaving_at: LeavingAt,
+    world: World,
+    driver: HostDriver,
+    caplog: pytest.LogCaptureFixture,
+    library: str,
+) -> None:
+    build_engines(bundle, library)
+    world.can_capture = False
+    with caplog.at_level(logging.WARNING), ee.load(bundle, backend="tensorrt") as session:
+        for _ in range(4):
+            assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+        assert driver.counts().graphs == driver.counts().graph_execs == 0
+    said = [message for message in caplog.messages if "CUDA graph" in message]
+    assert len(said) == 1
+    assert said[0].startswith("no CUDA graph, runs are enqueued one by one: ")
+
+
+def test_too_little_memory_is_said_before_any_is_taken(
+    folder: Path, driver: HostDriver, build_engines: Build
+) -> None:
+    allocations = driver.calls("cuMemAlloc")
+    driver.set_total_memory(4000)
+    message = (
+        "engines and features: needs 0.0 MiB of device memory, 0.0 of 0.0 MiB are free; close "
+        "what else uses the device, or export the bundle with a smaller --max-batch"
+    )
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
+        ee.load(folder, backend="tensorrt")
+    assert driver.calls("cuMemAlloc") == allocations
+
+    build_engines(folder, scratch_bytes=5 * 2**20)
+    driver.set_total_memory(2**20)
+    message = "features and scratch memory: needs 5.0 MiB of device memory, 1.0 of 1.0 MiB are free"
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}"):
+        ee.load(folder, backend="tensorrt")
+
+
+def test_more_images_than_the_buffers_hold(folder: Path, random_images: RandomImages) -> None:
+    with ee.load(folder, backend="tensorrt") as session:
+        with pytest.raises(ee.InputError, match=r"^images: expected at most 4 at once, got 5$"):
+            session.runner.set_images(random_images(5, 0))
+        session.runner.set_images(random_images(4, 0))
+
+
+def test_providers_are_of_another_backend(folder: Path) -> None:
+    with pytest.raises(ee.InputError, match=r"^providers: those of backend onnxruntime alone"):
+        ee.load(folder, backend="tensorrt", providers=["CPUExecutionProvider"])
