@@ -33,6 +33,11 @@ BACKENDS = {
         runner="OnnxRuntimeRunner",
         install="pip install 'edgeexit-runtime[cpu]', or [gpu] for an NVIDIA GPU; never both",
     ),
+    "tensorrt": Backend(
+        module="edgeexit_runtime.backends.tensorrt",
+        runner="TensorRTRunner",
+        install="pip install 'edgeexit-runtime[tensorrt]', or [rtx] for TensorRT-RTX",
+    ),
 }
 """The backends by name."""
 
