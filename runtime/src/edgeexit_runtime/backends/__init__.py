@@ -6,6 +6,7 @@ A new backend is a file with a :class:`~edgeexit_runtime.backends.base.Runner` a
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,14 +46,19 @@ BACKENDS = {
 def open_runner(
     name: str, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
 ) -> Runner:
-    """Open a bundle with the backend ``name``; ``auto`` is ONNX Runtime, which runs everywhere.
+    """Open a bundle with the backend ``name``.
+
+    ``auto`` is TensorRT where the bundle has engines of all its graphs, their library is installed
+    and there is a CUDA device, unless ``providers`` are given; else ONNX Runtime, which runs
+    everywhere.
 
     Raises:
         InputError: there is no such backend.
         BackendError: its engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
-    name = "onnxruntime" if name == AUTO else name
+    if name == AUTO:
+        name = "tensorrt" if providers is None and _has_tensorrt(bundle) else "onnxruntime"
     if name not in BACKENDS:
         raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
     backend = BACKENDS[name]
@@ -69,3 +75,19 @@ def open_runner(
         ) from error
     runner: Runner = getattr(module, backend.runner)(bundle, providers, threads)
     return runner
+
+
+def _has_tensorrt(bundle: Bundle) -> bool:
+    """Whether a bundle's engines can be tried here; imports nothing where it has none."""
+    records = getattr(bundle.manifest, "engines", ())
+    built = {record.graph for record in records}
+    if not records or not built.issuperset(name for name, _ in bundle.manifest.graphs()):
+        return False
+    libraries = {record.library.replace("-", "_") for record in records}
+    if any(importlib.util.find_spec(library) is None for library in libraries):
+        return False
+    try:
+        cuda = importlib.import_module("edgeexit_runtime.backends.cuda_context")
+    except ImportError:
+        return False
+    return bool(cuda.has_device())

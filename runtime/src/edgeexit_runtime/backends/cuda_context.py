@@ -13,7 +13,7 @@ import pycuda.driver as cuda
 
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["PrimaryContext", "driver_library"]
+__all__ = ["PrimaryContext", "driver_library", "has_device"]
 
 LIBRARY = "libcuda.so.1"
 
@@ -66,6 +66,15 @@ class PrimaryContext:
         popped = ctypes.c_void_p()
         self._driver.cuCtxPopCurrent_v2(ctypes.byref(popped))
         self._context.detach()
+
+
+def has_device() -> bool:
+    """Whether there is a CUDA device."""
+    try:
+        cuda.init()
+        return bool(cuda.Device.count() > 0)
+    except cuda.Error:
+        return False
 
 
 def driver_library() -> ctypes.CDLL:
