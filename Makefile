@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-cuda check bench results clean
+.PHONY: demo test test-slow test-cuda test-gpu check bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -16,6 +16,10 @@ test-slow: .venv/installed
 # the TensorRT backend on a CUDA driver over the host's memory; needs gcc, makes .venv-cuda
 test-cuda:
 	PYTHON=$(PYTHON) runtime/tests/host_cuda/run.sh
+
+# on a machine with a GPU: the same backend on it; writes gpu_report.txt, to be sent back
+test-gpu:
+	PYTHON=$(PYTHON) runtime/tests/gpu/run.sh
 
 check: .venv/installed
 	$(BIN)/ruff check .
