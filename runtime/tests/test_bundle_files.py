@@ -75,7 +75,12 @@ def test_unreadable_file(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(bundle, "stage1.onnx", "cannot be read (Input/output error)")
 
 
-@pytest.mark.parametrize("name", ["other.onnx", "stage1.onnx.data", "stage1.engine"])
+def test_engine_that_nobody_recorded_is_never_read(bundle: Path) -> None:
+    (bundle / "stage1.engine").write_bytes(b"left of a build that was killed")
+    ee.load(bundle, threads=1).close()
+
+
+@pytest.mark.parametrize("name", ["other.onnx", "stage1.onnx.data"])
 def test_foreign_model_file(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"")
     refused(bundle, name, "a model file that is not of this bundle; move it elsewhere")

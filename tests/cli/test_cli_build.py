@@ -127,7 +127,7 @@ def test_mistakes_are_told_before_anything_is_exported(
 def test_auto_exports_where_nothing_builds(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeexit_runtime.backends.trt_versions._is_installed", lambda name: False)
+    monkeypatch.setattr("edgeexit_runtime.backends.trt_library.is_installed", lambda name: False)
     result = export(checkpoint, tmp_path / "out", "--engine", "auto")
     assert result.exit_code == 0, result.output
     assert "no engines will be built here: neither TensorRT nor TensorRT-RTX" in result.stderr

@@ -13,7 +13,7 @@ from edgeexit_runtime.manifest import GraphEntry, Manifest, load_manifest
 
 __all__ = ["Bundle", "baseline_bundle", "open_bundle"]
 
-MODEL_SUFFIXES = (".onnx", ".data", ".engine")
+MODEL_SUFFIXES = (".onnx", ".data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Bundle:
 
 def open_bundle(folder: str | Path) -> Bundle:
     """Open a bundle folder; model files that its manifest does not know are refused.
+
+    Engines that it does not know may be left of a build that was killed. They are never read.
 
     Raises:
         BundleError: the manifest is missing or broken, or a model file is foreign.

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
-from edgeexit_runtime.backends.trt_versions import LIBRARIES, RTX, TensorRt
+from edgeexit_runtime.backends.trt_library import LIBRARIES, RTX
+from edgeexit_runtime.backends.trt_versions import TensorRt
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError
 from edgeexit_runtime.manifest import Manifest
 
-__all__ = ["Here", "check_engine", "find_engine", "here", "misfit", "runs_on"]
+__all__ = [
+    "Here",
+    "check_engine",
+    "find_engine",
+    "here",
+    "how_to_build",
+    "misfit",
+    "require_engine",
+    "runs_on",
+]
 
 AMPERE = 8.0
 
@@ -41,15 +51,31 @@ def check_engine(bundle: Bundle, name: str, place: Here) -> EngineEntry:
     Raises:
         BackendError: there is none, or it does not fit; the message says in what.
     """
-    folder = bundle.folder
-    how = f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
-    entry = find_engine(bundle.manifest, name)
-    if entry is None:
-        raise BackendError(f"{folder}: no engine was built of {name}; run: {how}")
+    entry = require_engine(bundle, name)
     reason = misfit(entry, bundle.manifest, place)
     if reason is not None:
-        raise BackendError(f"{folder / entry.file}: {reason}; run: {how}")
+        raise BackendError(f"{bundle.folder / entry.file}: {reason}; run: {how_to_build(bundle)}")
     return entry
+
+
+def require_engine(bundle: Bundle, name: str) -> EngineEntry:
+    """Return the engine of a graph, whether it fits or not.
+
+    Raises:
+        BackendError: there is none.
+    """
+    entry = find_engine(bundle.manifest, name)
+    if entry is None:
+        raise BackendError(
+            f"{bundle.folder}: no engine was built of {name}; run: {how_to_build(bundle)}"
+        )
+    return entry
+
+
+def how_to_build(bundle: Bundle) -> str:
+    """Return the commands that build a bundle's engines."""
+    folder = bundle.folder
+    return f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
 
 
 def misfit(entry: EngineEntry, manifest: Manifest, place: Here) -> str | None:

@@ -13,15 +13,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeexit_runtime.backends.trt_build import BuiltEngine, Plan, build_engine
-from edgeexit_runtime.backends.trt_versions import AUTO, RTX, TensorRt, open_library
+from edgeexit_runtime.backends.trt_library import AUTO, RTX
+from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_check import Here, check_engine, find_engine, here, misfit, runs_on
 from edgeexit_runtime.engine_entry import (
@@ -30,8 +29,17 @@ from edgeexit_runtime.engine_entry import (
     EngineEntry,
     EngineOptions,
 )
+from edgeexit_runtime.engine_files import (
+    explained,
+    free_name,
+    put_in_place,
+    replace_file,
+    sweep,
+    temporary_path,
+)
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
-from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest, manifest_json
+from edgeexit_runtime.folder_lock import lock_folder
+from edgeexit_runtime.manifest import Manifest, load_manifest
 
 __all__ = [
     "TIMING_CACHE",
@@ -48,8 +56,6 @@ __all__ = [
 
 TIMING_CACHE = "timing.cache"
 """What builds have measured, so that the next one is faster; TensorRT's own file."""
-
-TEMPORARY = ".building"
 
 Progress = Callable[[str, float, int], None]
 """Called with what is done now, how many engines are done (fractions too), and how many in all."""
@@ -103,27 +109,26 @@ def build_engines(
 
     Raises:
         InputError: an option does not fit the bundle or the library.
-        BackendError: the library is not there, or a build failed.
+        BackendError: the library is not there, a build failed, or another is running.
         BundleError: the folder is no bundle, a file is changed, or it cannot be written to.
     """
     folder = Path(folder)
     options = options or EngineOptions()
     bundle = Bundle(folder, load_manifest(folder))
-    manifest = bundle.manifest
-    if options.opt_batch > manifest.max_batch:
-        raise InputError(
-            f"opt batch: expected 1 to {manifest.max_batch}, the bundle's largest, got "
-            f"{options.opt_batch}"
-        )
+    _check_opt_batch(options, bundle.manifest)
     trt = open_library(library, compute_capability)
     trt.check(options, compute_capability)
     place = Here(trt.library.name, trt.version, trt.require_place())
     wanted = _Wanted(place, options, compute_capability)
-    reasons = {
-        name: "asked to" if rebuild else _reason(bundle, name, wanted)
-        for name in manifest.all_graphs()
-    }
-    reports = _build_all(bundle, trt, wanted, reasons, progress)
+    reasons = _reasons(bundle, wanted, rebuild)
+    if not any(reasons.values()):  # a folder that cannot be written to will do
+        return BuildReport(folder, trt.title, _build_all(bundle, trt, wanted, reasons, progress))
+    with lock_folder(folder):
+        bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
+        _check_opt_batch(options, bundle.manifest)
+        sweep(bundle)
+        reasons = _reasons(bundle, wanted, rebuild)
+        reports = _build_all(bundle, trt, wanted, reasons, progress)
     return BuildReport(folder, trt.title, reports)
 
 
@@ -148,6 +153,14 @@ def describe(report: BuildReport) -> list[str]:
     kept = len(report.engines) - report.built
     lines.append(f"{report.folder}: {report.built} engines built, {kept} kept, {report.library}")
     return lines
+
+
+def _check_opt_batch(options: EngineOptions, manifest: Manifest) -> None:
+    if options.opt_batch > manifest.max_batch:
+        raise InputError(
+            f"opt batch: expected 1 to {manifest.max_batch}, the bundle's largest, got "
+            f"{options.opt_batch}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +193,7 @@ def _build_all(
 
             tell("reading", 0.0)
             started = time.perf_counter()
-            temporary = _temporary(bundle.folder / f"{name}{ENGINE_SUFFIX}")
+            temporary = temporary_path(bundle.folder / f"{name}{ENGINE_SUFFIX}")
             leftovers.callback(temporary.unlink, missing_ok=True)
             written[temporary] = _build_one(bundle, trt, name, wanted, temporary, tell)
             reports.append(EngineReport(written[temporary], time.perf_counter() - started, reason))
@@ -188,7 +201,7 @@ def _build_all(
         _require_some_int8(bundle, engines)
         progress("writing", total, total)
         if written:
-            _put_in_place(bundle, written, engines)
+            put_in_place(bundle, written, engines)
     return tuple(reports)
 
 
@@ -219,8 +232,8 @@ def _build_one(
         measured = cache.read_bytes()
     engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
     if engine.timing_cache:  # also if a later engine fails, its next build is faster
-        _replace(cache, engine.timing_cache)
-    with _explained(output):
+        replace_file(cache, engine.timing_cache)
+    with explained(output):
         output.write_bytes(engine.content)
     return _entry(manifest, trt, name, wanted, engine)
 
@@ -230,10 +243,11 @@ def _entry(
 ) -> EngineEntry:
     gpu = None if trt.is_rtx else wanted.place.gpu  # the engine is of the GPU, or of none
     content = memoryview(engine.content)
+    sha256 = hashlib.sha256(content).hexdigest()
     return EngineEntry(
         graph=name,
-        file=f"{name}{ENGINE_SUFFIX}",
-        sha256=hashlib.sha256(content).hexdigest(),
+        file=free_name(manifest, name, sha256),
+        sha256=sha256,
         size_bytes=content.nbytes,
         onnx_sha256=manifest.all_graphs()[name].sha256,
         library=trt.library.name,
@@ -246,6 +260,14 @@ def _entry(
         layers={precision: round(share, 4) for precision, share in engine.layers.items()},
         layers_from=engine.layers_from,
     )
+
+
+def _reasons(bundle: Bundle, wanted: _Wanted, rebuild: bool) -> dict[str, str | None]:
+    """Return for every graph why its engine has to be built; None where it is kept."""
+    return {
+        name: "asked to" if rebuild else _reason(bundle, name, wanted)
+        for name in bundle.manifest.all_graphs()
+    }
 
 
 def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
@@ -282,37 +304,3 @@ def _require_some_int8(bundle: Bundle, engines: tuple[EngineEntry, ...]) -> None
         raise BackendError(
             f"{bundle.folder}: the bundle is int8, but no layer of any engine is; export it again"
         )
-
-
-def _put_in_place(
-    bundle: Bundle, written: dict[Path, EngineEntry], engines: tuple[EngineEntry, ...]
-) -> None:
-    """Give the engines their names, and the manifest, read again, the news of them."""
-    manifest = dataclasses.replace(load_manifest(bundle.folder), engines=engines)
-    for temporary, entry in written.items():
-        with _explained(bundle.folder / entry.file):
-            temporary.replace(bundle.folder / entry.file)
-    _replace(bundle.folder / MANIFEST_NAME, manifest_json(manifest).encode())
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is whole or not there."""
-    temporary = _temporary(path)
-    with _explained(path):
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be written ({error.strerror})") from error

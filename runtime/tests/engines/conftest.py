@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgeexit_runtime.backends import trt_versions
+from edgeexit_runtime.backends import trt_library, trt_versions
 from edgeexit_runtime.backends.cuda_device import Gpu
 
 ORIN = Gpu("Orin", "8.7")
@@ -288,9 +288,10 @@ def make_module(version: str, rtx: bool, behaviour: Behaviour) -> types.ModuleTy
     levels = ("NONE", "AMPERE_PLUS")
     if release >= (10, 12):
         levels += ("SAME_COMPUTE_CAPABILITY",)
+    flags = ("TF32", "VERSION_COMPATIBLE", *(("REQUIRE_USER_ALLOCATION",) if rtx else ()))
     contents: dict[str, Any] = {
         "__version__": version,
-        "BuilderFlag": enum_of("BuilderFlag", "TF32", "VERSION_COMPATIBLE"),
+        "BuilderFlag": enum_of("BuilderFlag", *flags),
         "HardwareCompatibilityLevel": enum_of("HardwareCompatibilityLevel", *levels),
         "LayerInformationFormat": enum_of("LayerInformationFormat", "ONELINE", "JSON"),
         "MemoryPoolType": enum_of("MemoryPoolType", "WORKSPACE"),
@@ -339,7 +340,8 @@ class Doubles:
 
     def place(self, gpu: Gpu | None) -> None:
         """This GPU is here from now on."""
-        self.monkeypatch.setattr(trt_versions, "find_gpu", lambda: gpu)
+        for module in (trt_library, trt_versions):
+            self.monkeypatch.setattr(module, "find_gpu", lambda: gpu)
 
 
 @pytest.fixture

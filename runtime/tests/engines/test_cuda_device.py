@@ -35,7 +35,7 @@ class Driver:
 
 
 def test_name_and_compute_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_device, "_load_driver", Driver)
+    monkeypatch.setattr(cuda_device, "load_driver", Driver)
     assert find_gpu() == Gpu("Orin", "8.7")
 
 
@@ -43,7 +43,7 @@ def test_name_and_compute_capability(monkeypatch: pytest.MonkeyPatch) -> None:
     "function", ["cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute"]
 )
 def test_driver_without_a_gpu(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_device, "_load_driver", lambda: Driver(function))
+    monkeypatch.setattr(cuda_device, "load_driver", lambda: Driver(function))
     assert find_gpu() is None
 
 
@@ -51,5 +51,5 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Any:
         raise OSError("libcuda.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(cuda_device, "_load_driver", fail)
+    monkeypatch.setattr(cuda_device, "load_driver", fail)
     assert find_gpu() is None

@@ -289,9 +289,9 @@ def test_neither_library_installed(bundle: Path, doubles: Any, monkeypatch: Any)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     build_fails(
         bundle,
-        "neither TensorRT nor TensorRT-RTX is installed: pip install 'edgeexit-runtime[tensorrt]', "
+        "neither TensorRT nor TensorRT-RTX is installed: pip install tensorrt, "
         "or on a Jetson JetPack's python3-libnvinfer; to build without a GPU, pip install "
-        "'edgeexit-runtime[tensorrt-rtx]'",
+        "tensorrt-rtx",
     )
 
 
@@ -304,7 +304,7 @@ def test_library_that_was_named_is_not_installed(
     monkeypatch.setattr("importlib.import_module", missing)
     build_fails(
         bundle,
-        "TensorRT-RTX is not installed: pip install 'edgeexit-runtime[tensorrt-rtx]'",
+        "TensorRT-RTX is not installed: pip install tensorrt-rtx",
         library="tensorrt-rtx",
     )
 

@@ -1,24 +1,24 @@
 """The TensorRT backend on a real device, against ONNX Runtime on the CPU.
 
-The engines are built here, as plainly as can be.
+The engines are built here, as ``edgeexit build`` does it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
+from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.trt_library import LIBRARIES, is_installed
+from edgeexit_runtime.engines import build_engines, describe
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.gpu
@@ -27,68 +27,17 @@ Images = NDArray[np.float32]
 RandomImages = Callable[[int, int], Images]
 
 
-def library() -> Any:
-    for name in ("tensorrt", "tensorrt_rtx"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    pytest.skip("neither tensorrt nor tensorrt_rtx is installed")
-
-
-def build(trt: Any, onnx: bytes, max_batch: int) -> bytes:
-    """Build an engine of an ONNX file for batches of 1 to ``max_batch``."""
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    flag = trt.NetworkDefinitionCreationFlag
-    flags = 1 << int(flag.STRONGLY_TYPED) if hasattr(flag, "STRONGLY_TYPED") else 0
-    network = builder.create_network(flags)
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(onnx), [parser.get_error(i).desc() for i in range(parser.num_errors)]
-    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        if tensor.shape[0] == -1:
-            rest = tuple(tensor.shape)[1:]
-            profile.set_shape(tensor.name, (1, *rest), (1, *rest), (max_batch, *rest))
-    config.add_optimization_profile(profile)
-    config.max_aux_streams = 0
-    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # TensorRT-RTX, to be capturable
-        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
-    engine = builder.build_serialized_network(network, config)
-    assert engine is not None
-    return bytes(engine)
-
-
 @pytest.fixture
-def folder(
-    network: Any, write_bundle: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder(network: Any, write_bundle: Callable[[Any], Path]) -> Path:
     """The bundle of every network in turn, with engines of this device."""
-    cuda = pytest.importorskip("pycuda.driver")
-    try:
-        cuda.init()
-    except cuda.Error as error:
-        pytest.skip(f"no CUDA device: {error}")
-    trt = library()
+    pytest.importorskip("pycuda.driver")
+    if find_gpu() is None:
+        pytest.skip("no CUDA device")
+    if not any(is_installed(name) for name in LIBRARIES):
+        pytest.skip("neither TensorRT nor TensorRT-RTX is installed")
     folder = write_bundle(network)
-    records = []
-    manifest = ee.load_manifest(folder)
-    for name, graph in manifest.graphs():
-        content = build(trt, (folder / graph.file).read_bytes(), manifest.max_batch)
-        (folder / f"{name}.plan").write_bytes(content)
-        records.append(
-            SimpleNamespace(
-                graph=name,
-                file=f"{name}.plan",
-                sha256=hashlib.sha256(content).hexdigest(),
-                size_bytes=len(content),
-                onnx_sha256=graph.sha256,
-                library=trt.__name__.replace("_", "-"),
-            )
-        )
-    place = "edgeexit_runtime.backends.tensorrt_engines.engine_records"
-    monkeypatch.setattr(place, lambda manifest: tuple(records))
+    for line in describe(build_engines(folder)):
+        sys.stdout.write(f"\n{line}")
     return folder
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,8 @@ collect_ignore_glob = [] if IS_BUILT else ["test_*.py"]
 
 if IS_BUILT:
     sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside the tests
-    from engine_records import EngineRecord, write_engines
+    from edgeexit_runtime.engine_entry import EngineEntry
+    from engine_records import write_engines
     from host_driver import HostDriver, open_driver
     from tensorrt_double import World, make_module
 
@@ -46,22 +46,10 @@ if IS_BUILT:
         assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
 
     @pytest.fixture
-    def build_engines(
-        world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> Callable[..., dict[str, EngineRecord]]:
-        """``build_engines(folder)`` makes an engine of every graph of a bundle.
+    def build_engines(world: World) -> Callable[..., dict[str, EngineEntry]]:
+        """``build_engines(folder)`` makes an engine of every graph, and records them.
 
-        ``library`` and the sizes of an :class:`EngineSpec` may be given. It returns the records,
-        which are those of the manifest from then on, by graph.
+        ``library`` and the sizes of an :class:`EngineSpec` may be given. It returns the records by
+        graph.
         """
-        records: dict[str, EngineRecord] = {}
-        monkeypatch.setattr(
-            "edgeexit_runtime.backends.tensorrt_engines.engine_records",
-            lambda manifest: tuple(records.values()),
-        )
-
-        def build(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict[str, EngineRecord]:
-            records.update(write_engines(folder, library, sizes))
-            return records
-
-        return build
+        return write_engines

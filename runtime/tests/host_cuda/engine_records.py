@@ -1,42 +1,60 @@
-"""A bundle's engines of the double, and their records."""
+"""A bundle's engines of the double, and the manifest that records them."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
-from tensorrt_double import EngineSpec, engine_bytes
+from edgeexit_runtime.engine_entry import (
+    ENGINE_SUFFIX,
+    FROM_NETWORK,
+    EngineEntry,
+    EngineOptions,
+)
+from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
+from tensorrt_double import VERSIONS, EngineSpec, engine_bytes
 
-__all__ = ["EngineRecord", "write_engines"]
+__all__ = ["record", "write_engines"]
 
-
-@dataclass(frozen=True)
-class EngineRecord:
-    """What the runtime reads of a manifest's record of an engine."""
-
-    graph: str
-    file: str
-    sha256: str
-    size_bytes: int
-    onnx_sha256: str
-    library: str
+GPU, CAPABILITY = "host CUDA", "8.6"  # of the host's driver
 
 
-def write_engines(folder: Path, library: str, sizes: dict[str, Any]) -> dict[str, EngineRecord]:
-    """Write an engine of every graph beside it; return the records by graph."""
+def write_engines(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict[str, EngineEntry]:
+    """Write an engine of every graph and record them; return the records by graph.
+
+    ``sizes`` are those of an :class:`EngineSpec`.
+    """
     manifest = ee.load_manifest(folder)
-    graphs = dict(manifest.graphs())
-    if manifest.baseline is not None:
-        graphs["baseline"] = manifest.baseline.graph
     spec = EngineSpec(**{"max_batch": manifest.max_batch, **sizes})
-    records = {}
-    for name, graph in graphs.items():
+    entries = {}
+    for name, graph in manifest.all_graphs().items():
         content = engine_bytes((folder / graph.file).read_bytes(), spec)
-        file = f"{name}.plan"
-        (folder / file).write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        records[name] = EngineRecord(name, file, digest, len(content), graph.sha256, library)
-    return records
+        (folder / f"{name}{ENGINE_SUFFIX}").write_bytes(content)
+        is_rtx = library == "tensorrt-rtx"
+        entries[name] = EngineEntry(
+            graph=name,
+            file=f"{name}{ENGINE_SUFFIX}",
+            sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
+            onnx_sha256=graph.sha256,
+            library=library,
+            version=VERSIONS[library],
+            gpu=None if is_rtx else GPU,
+            compute_capability=None if is_rtx else CAPABILITY,
+            precision=manifest.precision,
+            max_batch=manifest.max_batch,
+            options=EngineOptions(),
+            layers={"fp32": 1.0},
+            layers_from=FROM_NETWORK,
+        )
+    record(folder, entries)
+    return entries
+
+
+def record(folder: Path, entries: dict[str, EngineEntry]) -> None:
+    """Make these the engines of the manifest."""
+    manifest = dataclasses.replace(ee.load_manifest(folder), engines=tuple(entries.values()))
+    (folder / MANIFEST_NAME).write_text(manifest_json(manifest), encoding="utf-8")

@@ -9,6 +9,7 @@ GPU would forgive. A class here has no public attribute that the real one does n
 from __future__ import annotations
 
 import ctypes
+import importlib.machinery
 import json
 import types
 from dataclasses import asdict, dataclass
@@ -19,8 +20,9 @@ import numpy as np
 import onnxruntime
 from host_driver import HostDriver
 
-__all__ = ["EngineSpec", "MisuseError", "World", "engine_bytes", "make_module"]
+__all__ = ["VERSIONS", "EngineSpec", "MisuseError", "World", "engine_bytes", "make_module"]
 
+VERSIONS = {"tensorrt": "10.3.0", "tensorrt-rtx": "1.7.0"}
 MAGIC = b"engine of the double\n"
 ALIGNMENT = 256
 GARBAGE = 0x5A
@@ -69,6 +71,8 @@ class World:
 class ILogger:
     class Severity:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
     def __init__(self) -> None:
         pass
@@ -363,7 +367,8 @@ def make_module(name: str, world: World) -> types.ModuleType:
     """Return ``tensorrt`` or ``tensorrt_rtx`` over this world."""
     is_rtx = name == "tensorrt_rtx"
     module: Any = types.ModuleType(name)
-    module.__version__ = "1.7.0" if is_rtx else "10.3.0"
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    module.__version__ = VERSIONS[name.replace("_", "-")]
     context: Any = type("IExecutionContext", (IExecutionContext,), {"_world": world})
     engine: Any = type("ICudaEngine", (ICudaEngine,), {"_world": world, "_context": context})
     if is_rtx:

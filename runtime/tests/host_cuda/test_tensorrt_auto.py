@@ -1,59 +1,88 @@
-"""When ``auto`` is TensorRT. The manifest's records stand in for themselves here."""
+"""When ``auto`` is TensorRT."""
 
 from __future__ import annotations
 
-import importlib.machinery
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends import _has_tensorrt
+from engine_records import record
 from host_driver import HostDriver
+
+NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
 
 @pytest.fixture
-def bundle_with(
-    bundle: Path, build_engines: Callable[..., dict[str, Any]]
-) -> Callable[[set[str]], Any]:
-    """A bundle whose manifest has the records of all engines but some."""
-    module: Any = sys.modules["tensorrt"]
-    module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
-
-    def make(left_out: set[str]) -> Any:
-        manifest = ee.load_manifest(bundle)
-        records = build_engines(bundle)
-        engines = [record for name, record in records.items() if name not in left_out]
-        return SimpleNamespace(manifest=SimpleNamespace(graphs=manifest.graphs, engines=engines))
-
-    return make
+def records(bundle: Path, build_engines: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return build_engines(bundle)
 
 
-def test_engines_and_a_device(bundle_with: Callable[[set[str]], Any]) -> None:
-    assert _has_tensorrt(bundle_with(set()))
-    assert _has_tensorrt(bundle_with({"baseline"}))
+def backend_of(folder: Path, **options: Any) -> str:
+    with ee.load(folder, threads=1, **options) as session:
+        return next(iter(session.runner.versions))
 
 
-def test_an_engine_is_missing(bundle_with: Callable[[set[str]], Any]) -> None:
-    assert not _has_tensorrt(bundle_with({"exit2"}))
-
-
-def test_no_engines(bundle: Path) -> None:
-    with ee.load(bundle, threads=1) as session:
+def test_engines_and_a_device(bundle: Path, records: dict[str, Any]) -> None:
+    assert backend_of(bundle) == "tensorrt"
+    del records["baseline"]
+    record(bundle, records)
+    assert backend_of(bundle) == "tensorrt"
+    with pytest.raises(ee.BackendError, match=r"no engine was built of baseline; run: edgeexit"):
+        ee.load_baseline(bundle, backend="tensorrt")
+    with ee.load_baseline(bundle, threads=1) as session:
         assert "onnxruntime" in session.runner.versions
 
 
-def test_no_device(bundle_with: Callable[[set[str]], Any], driver: HostDriver) -> None:
-    driver.fail(1, "cuDeviceGetCount", error=100)
-    assert not _has_tensorrt(bundle_with(set()))
+def test_providers_are_of_onnx_runtime(bundle: Path, records: dict[str, Any]) -> None:
+    assert backend_of(bundle, providers=["CPUExecutionProvider"]) == "onnxruntime"
 
 
-def test_no_library(
-    bundle_with: Callable[[set[str]], Any], monkeypatch: pytest.MonkeyPatch
+def test_an_engine_is_missing(bundle: Path, records: dict[str, Any]) -> None:
+    del records["exit2"]
+    record(bundle, records)
+    assert backend_of(bundle) == "onnxruntime"
+
+
+def test_no_engines(bundle: Path) -> None:
+    assert backend_of(bundle) == "onnxruntime"
+
+
+def test_no_device(bundle: Path, records: dict[str, Any], driver: HostDriver) -> None:
+    driver.fail(1, "cuInit", error=NO_DEVICE)
+    assert backend_of(bundle) == "onnxruntime"
+
+
+@pytest.mark.parametrize("module", ["tensorrt", "pycuda"])
+def test_what_is_not_installed_is_said(
+    bundle: Path,
+    records: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    module: str,
 ) -> None:
-    bundle = bundle_with(set())
-    monkeypatch.delitem(sys.modules, "tensorrt")
-    assert not _has_tensorrt(bundle)
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == module else find(name)
+    )
+    with caplog.at_level(logging.WARNING):
+        assert backend_of(bundle) == "onnxruntime"
+    assert caplog.messages == [
+        f"{bundle}: its TensorRT engines are not used, as {module} is not installed: pip install "
+        "'edgeexit-runtime[tensorrt]', [tensorrt-rtx] for TensorRT-RTX, or [jetson] where JetPack "
+        "brings TensorRT"
+    ]
+
+
+def test_engines_that_do_not_fit_are_named(
+    bundle: Path, records: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = sys.modules["tensorrt"]
+    monkeypatch.setattr(module, "__version__", "10.7.0")
+    with pytest.raises(ee.BackendError, match=r"built with TensorRT 10\.3\.0, this is .*10\.7\.0"):
+        ee.load(bundle)

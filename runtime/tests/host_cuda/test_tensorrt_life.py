@@ -169,7 +169,7 @@ def test_every_call_of_the_driver_fails_once_while_running(
 def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, world: World) -> None:
     images = images_leaving_at(EXITS)
     message = (
-        r"^(stage|exit|final).*\.plan: cannot be run over a batch of \d: refused as the test "
+        r"^(stage|exit|final).*\.engine: cannot be run over a batch of \d: refused as the test "
         "wants it; build the engines again$"
     )
     for n in range(1, 7):

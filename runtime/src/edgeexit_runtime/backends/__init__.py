@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from edgeexit_runtime.errors import BackendError, InputError
 __all__ = ["AUTO", "BACKENDS", "Backend", "open_runner"]
 
 AUTO = "auto"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ BACKENDS = {
     "tensorrt": Backend(
         module="edgeexit_runtime.backends.tensorrt",
         runner="TensorRTRunner",
-        install="pip install 'edgeexit-runtime[tensorrt]', or [rtx] for TensorRT-RTX",
+        install="pip install 'edgeexit-runtime[tensorrt]', [tensorrt-rtx] for TensorRT-RTX, or "
+        "[jetson] where JetPack brings TensorRT",
     ),
 }
 """The backends by name."""
@@ -48,9 +52,9 @@ def open_runner(
 ) -> Runner:
     """Open a bundle with the backend ``name``.
 
-    ``auto`` is TensorRT where the bundle has engines of all its graphs, their library is installed
-    and there is a CUDA device, unless ``providers`` are given; else ONNX Runtime, which runs
-    everywhere.
+    ``auto`` is TensorRT where the bundle has engines of all its graphs, there is a CUDA device, and
+    their library and PyCUDA are installed, unless ``providers`` are given; else ONNX Runtime,
+    which runs everywhere.
 
     Raises:
         InputError: there is no such backend.
@@ -78,16 +82,24 @@ def open_runner(
 
 
 def _has_tensorrt(bundle: Bundle) -> bool:
-    """Whether a bundle's engines can be tried here; imports nothing where it has none."""
-    records = getattr(bundle.manifest, "engines", ())
-    built = {record.graph for record in records}
-    if not records or not built.issuperset(name for name, _ in bundle.manifest.graphs()):
+    """Whether a bundle's engines are to be run here; imports nothing where it has none.
+
+    Where only something that can be installed is missing, the log says so. Engines that do not
+    fit are no reason for another backend: they are named when they are loaded.
+    """
+    entries = bundle.manifest.engines
+    built = {entry.graph: entry.library for entry in entries}
+    names = [name for name, _ in bundle.manifest.graphs()]
+    if any(name not in built for name in names):
         return False
-    libraries = {record.library.replace("-", "_") for record in records}
-    if any(importlib.util.find_spec(library) is None for library in libraries):
+    cuda = importlib.import_module("edgeexit_runtime.backends.cuda_device")
+    if cuda.find_gpu() is None:
         return False
-    try:
-        cuda = importlib.import_module("edgeexit_runtime.backends.cuda_context")
-    except ImportError:
-        return False
-    return bool(cuda.has_device())
+    modules = {"pycuda", *(built[name].replace("-", "_") for name in names)}
+    missing = [module for module in sorted(modules) if importlib.util.find_spec(module) is None]
+    if missing:
+        logger.warning(
+            "%s: its TensorRT engines are not used, as %s is not installed: %s",
+            *(bundle.folder, missing[0], BACKENDS["tensorrt"].install),
+        )
+    return not missing

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ctypes
 from types import TracebackType
+from typing import Any
 
 import pycuda.driver as cuda
 
+from edgeexit_runtime.backends.cuda_device import load_driver
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["PrimaryContext", "driver_library", "has_device"]
-
-LIBRARY = "libcuda.so.1"
+__all__ = ["PrimaryContext", "driver_library"]
 
 
 class PrimaryContext:
@@ -68,25 +68,16 @@ class PrimaryContext:
         self._context.detach()
 
 
-def has_device() -> bool:
-    """Whether there is a CUDA device."""
-    try:
-        cuda.init()
-        return bool(cuda.Device.count() > 0)
-    except cuda.Error:
-        return False
-
-
-def driver_library() -> ctypes.CDLL:
+def driver_library() -> Any:
     """Return the driver's library, for what PyCUDA does not wrap. PyCUDA has loaded it.
 
     Raises:
         BackendError: it is not there under its name.
     """
     try:
-        return ctypes.CDLL(LIBRARY)
+        return load_driver()
     except OSError as error:
-        raise BackendError(f"{LIBRARY} cannot be loaded: {error}") from error
+        raise BackendError(f"CUDA's driver cannot be loaded: {error}") from error
 
 
 def _translated(error: Exception) -> BackendError:

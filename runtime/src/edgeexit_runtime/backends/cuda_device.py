@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "find_gpu"]
+__all__ = ["Gpu", "find_gpu", "load_driver"]
 
 # CUdevice_attribute of cuda.h
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
@@ -25,13 +25,18 @@ class Gpu:
 def find_gpu() -> Gpu | None:
     """Return the first GPU that the driver shows, which is the one TensorRT takes; None without."""
     try:
-        driver = _load_driver()
+        driver = load_driver()
     except OSError:
         return None
     return _first_gpu(driver)
 
 
-def _load_driver() -> Any:
+def load_driver() -> Any:
+    """Return the driver's library.
+
+    Raises:
+        OSError: it is not there under its name.
+    """
     if sys.platform == "win32":
         return ctypes.WinDLL("nvcuda.dll")
     return ctypes.CDLL("libcuda.so.1")

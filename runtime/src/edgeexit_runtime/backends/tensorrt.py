@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pycuda
@@ -23,9 +23,10 @@ from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
 from edgeexit_runtime.backends.cuda_context import PrimaryContext
 from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
 from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
-from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_files, engine_library
+from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
-from edgeexit_runtime.backends.tensorrt_library import TensorRTLibrary
+from edgeexit_runtime.backends.trt_runtime import EngineRuntime
+from edgeexit_runtime.backends.trt_versions import open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import GateOutputs
@@ -61,8 +62,9 @@ class TensorRTRunner(Runner):
             raise InputError(f"providers: those of backend onnxruntime alone, got {providers!r}")
         manifest = bundle.manifest
         self.threads = None
-        self._files = engine_files(manifest)
-        self._library = TensorRTLibrary(engine_library(self._files))
+        trt = open_library(engine_library(bundle))
+        self._entries = engine_entries(bundle, trt)
+        self._runtime = EngineRuntime(trt)
         self._max_batch = manifest.max_batch
         self._plan = plan_buffers(manifest)
         self._gates = GatePlan(manifest)
@@ -85,7 +87,7 @@ class TensorRTRunner(Runner):
             raise
         self.device = f"cuda:0 {self._context.name}"
         self.versions = {
-            self._library.name: self._library.version,
+            trt.library.name: trt.version,
             "pycuda": pycuda.VERSION_TEXT,
             "cuda driver": str(cuda.get_driver_version()),
         }
@@ -154,20 +156,20 @@ class TensorRTRunner(Runner):
         """Load the engines, allocate once, and bind everything for good."""
         manifest, plan, gates, memory = bundle.manifest, self._plan, self._gates, self._memory
         tensor_bytes = plan.size_bytes + gates.size_bytes
-        engine_bytes = sum(file.size_bytes for file in self._files.values())
+        engine_bytes = sum(entry.size_bytes for entry in self._entries.values())
         require_free_memory(tensor_bytes + engine_bytes, "engines and features")
         self._stream = cuda.Stream(NON_BLOCKING)
         self._event = cuda.Event(cuda.event_flags.DISABLE_TIMING)
-        for name, entry in manifest.graphs():
-            self._parts[name] = self._open_part(name, entry, bundle)
+        for name, graph in manifest.graphs():
+            self._parts[name] = self._open_part(name, graph, bundle)
         scratch_bytes = max(part.engine.scratch_bytes for part in self._parts.values())
         require_free_memory(tensor_bytes + scratch_bytes, "features and scratch memory")
         scratch = memory.device(scratch_bytes)
         features, outputs = memory.device(plan.size_bytes), memory.device(gates.size_bytes)
         self._addresses = {name: features + offset for name, offset in plan.offsets.items()}
-        for name, entry in manifest.graphs():
+        for name, graph in manifest.graphs():
             part = self._parts[name]
-            tensors = [*entry.inputs, *([] if part.gated else entry.outputs)]
+            tensors = [*graph.inputs, *([] if part.gated else graph.outputs)]
             part.addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
             if part.gated:
                 part.addresses |= gates.addresses(name, outputs)
@@ -176,12 +178,11 @@ class TensorRTRunner(Runner):
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
 
-    def _open_part(self, name: str, entry: GraphEntry, bundle: Bundle) -> _Part:
+    def _open_part(self, name: str, graph: GraphEntry, bundle: Bundle) -> _Part:
         gated = name in bundle.manifest.exit_names
-        file = self._files[name]
-        content = bundle.read(cast(Any, file))  # which reads its name, size and hash alone
-        library, size = self._library, self._max_batch
-        engine = Engine(library, entry, file.file, content, gated=gated, max_batch=size)
+        entry, size = self._entries[name], self._max_batch
+        content = bundle.read(entry)
+        engine = Engine(self._runtime, entry, graph, content, gated=gated, max_batch=size)
         return _Part(name, engine, gated)
 
     def _allocate_pinned(self, manifest: Manifest) -> None:
@@ -214,7 +215,8 @@ class TensorRTRunner(Runner):
         handle = self._stream.handle
         try:
             if not part.engine.is_capturable(handle):
-                raise CaptureError(f"{self._library.name} says that {part.name} is not capturable")
+                title = self._runtime.trt.title
+                raise CaptureError(f"{title} says that {part.name} is not capturable")
             self._stream.synchronize()
             part.graphs[count] = CudaGraph(handle, lambda: self._enqueue(part, count))
         except CaptureError as error:
@@ -244,7 +246,7 @@ class TensorRTRunner(Runner):
         for part in self._parts.values():
             part.close()
         self._parts.clear()
-        self._library.close()
+        self._runtime.close()
         self._memory.close()
         self._event = None  # PyCUDA destroys both when nothing names them any more
         self._stream = None

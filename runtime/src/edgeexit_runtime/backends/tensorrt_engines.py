@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from edgeexit_runtime.backends.tensorrt_library import TensorRTLibrary
+from edgeexit_runtime.backends.trt_library import LIBRARIES
+from edgeexit_runtime.backends.trt_runtime import EngineRuntime
+from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.engine_check import check_engine, here, how_to_build, require_engine
+from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError, BundleError
-from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
+from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
-__all__ = ["Engine", "EngineFile", "engine_files", "engine_library", "engine_records"]
+__all__ = ["Engine", "engine_entries", "engine_library"]
 
 # TensorRT's names of the manifest's dtypes
 TYPES = {
@@ -22,60 +27,35 @@ TYPES = {
 }
 
 
-class EngineFile(Protocol):
-    """What the runner reads of a manifest's record of an engine."""
+def engine_library(bundle: Bundle) -> str:
+    """Return the library that built the engine of a bundle's first graph.
 
-    @property
-    def graph(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def onnx_sha256(self) -> str: ...
-    @property
-    def library(self) -> str: ...
-
-
-def engine_records(manifest: Manifest) -> tuple[EngineFile, ...]:
-    """Return what the manifest holds of engines, none where it knows of none."""
-    return getattr(manifest, "engines", ())
-
-
-def engine_files(manifest: Manifest) -> dict[str, EngineFile]:
-    """Return the record of the engine of every stage and exit, by name, in order.
+    Those of the others have to be its own too; :func:`engine_entries` sees to that.
 
     Raises:
-        BackendError: some were not built, or were built from other ONNX files.
+        BackendError: there is no such engine, or the library is none that is known here.
     """
-    by_graph = {record.graph: record for record in engine_records(manifest)}
-    graphs = dict(manifest.graphs())
-    missing = [name for name in graphs if name not in by_graph]
-    if missing:
+    name, _ = next(bundle.manifest.graphs())
+    entry = require_engine(bundle, name)
+    if entry.library not in LIBRARIES:
         raise BackendError(
-            f"no engine of {', '.join(missing)} in this bundle; build them on this device"
+            f"{bundle.folder / entry.file}: built with {entry.library}, which this "
+            f"edgeexit-runtime does not know; run: {how_to_build(bundle)}"
         )
-    old = [name for name in graphs if by_graph[name].onnx_sha256 != graphs[name].sha256]
-    if old:
-        raise BackendError(
-            f"the engines of {', '.join(old)} were built from other ONNX files than the bundle's; "
-            "build them again"
-        )
-    return {name: by_graph[name] for name in graphs}
+    return entry.library
 
 
-def engine_library(files: dict[str, EngineFile]) -> str:
-    """Return the one library that built all of them.
+def engine_entries(bundle: Bundle, trt: TensorRt) -> dict[str, EngineEntry]:
+    """Return the engine of every stage and exit, by name, in order; all of them fit.
 
     Raises:
-        BackendError: several did.
+        BackendError: there is no GPU; or some were not built, or do not fit the library, the GPU or
+            the ONNX files.
     """
-    names = sorted({file.library for file in files.values()})
-    if len(names) > 1:
-        raise BackendError(f"engines: built with {' and '.join(names)}; build them with one")
-    return names[0]
+    place = here(trt)
+    if place.gpu is None:
+        raise BackendError("no CUDA device can be used here: the driver shows none")
+    return {name: check_engine(bundle, name, place) for name, _ in bundle.manifest.graphs()}
 
 
 class Engine:
@@ -91,39 +71,40 @@ class Engine:
 
     def __init__(
         self,
-        library: TensorRTLibrary,
-        entry: GraphEntry,
-        file: str,
+        runtime: EngineRuntime,
+        entry: EngineEntry,
+        graph: GraphEntry,
         content: bytes,
         *,
         gated: bool,
         max_batch: int,
     ) -> None:
-        self._library = library
+        file, trt = entry.file, runtime.trt
+        self._runtime = runtime
         self._file = file
-        self._batched = entry.inputs
+        self._batched = graph.inputs
         self._count = 0  # that the context's shapes are set for
         self._context: Any = None
-        self._engine = library.deserialize(content)
+        self._engine = runtime.open_engine(content, entry.options)
         if self._engine is None:
-            raise library.failed(f"{file}: {library.name} {library.version} cannot load it")
+            raise runtime.failed(f"{file}: {trt.title} cannot load it")
         tensors = _tensors(self._engine)
         threshold = (TensorInfo(THRESHOLD, "float32", (1,)),) if gated else ()
-        _check_tensors(file, library.module, tensors, "INPUT", entry.inputs, threshold)
-        _check_tensors(file, library.module, tensors, "OUTPUT", entry.outputs, ())
-        for tensor in entry.inputs:
+        _check_tensors(file, trt.module, tensors, "INPUT", graph.inputs, threshold)
+        _check_tensors(file, trt.module, tensors, "OUTPUT", graph.outputs, ())
+        for tensor in graph.inputs:
             smallest, _, largest = self._engine.get_tensor_profile_shape(tensor.name, 0)
             _check_batches(file, smallest[0], largest[0], max_batch)
-        self._context = library.create_context(self._engine)
+        self._context = trt.create_context(self._engine)
         if self._context is None:
-            raise library.failed(f"{file}: {library.name} cannot make an execution context")
+            raise runtime.failed(f"{file}: {trt.title} cannot make an execution context")
         self.scratch_bytes = int(self._engine.device_memory_size_v2)
 
     def bind(self, addresses: dict[str, int], scratch: int, scratch_bytes: int) -> None:
         """Say for good where the tensors and the scratch memory are."""
         for name, address in addresses.items():
             if not self._context.set_tensor_address(name, address):
-                raise self._library.failed(f"{self._file}: {name} cannot be bound")
+                raise self._runtime.failed(f"{self._file}: {name} cannot be bound")
         if self.scratch_bytes:
             self._context.set_device_memory(scratch, scratch_bytes)
 
@@ -137,14 +118,14 @@ class Engine:
             self._count = 0  # unknown, should one of them fail
             for tensor in self._batched:
                 if not self._context.set_input_shape(tensor.name, (count, *tensor.shape)):
-                    raise self._library.failed(f"{self._file}: refuses a batch of {count}")
+                    raise self._runtime.failed(f"{self._file}: refuses a batch of {count}")
             self._count = count
         if not self._context.execute_async_v3(stream):
-            raise self._library.failed(f"{self._file}: cannot be run over a batch of {count}")
+            raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {count}")
 
     def is_capturable(self, stream: int) -> bool:
         """Whether a run can be captured, once it was run with the same batch size."""
-        return self._library.is_capturable(self._context, stream)
+        return self._runtime.trt.is_capturable(self._context, stream)
 
     def close(self) -> None:
         """Free the context, then the engine."""

@@ -18,6 +18,7 @@ from edgeexit_runtime.backends.trt_layers import (
     network_layers,
     require_precision,
 )
+from edgeexit_runtime.backends.trt_log import make_log
 from edgeexit_runtime.backends.trt_progress import Cancelled, make_monitor
 from edgeexit_runtime.backends.trt_versions import TensorRt
 from edgeexit_runtime.engine_entry import FROM_INSPECTOR, FROM_NETWORK, EngineOptions
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = re.compile(r"out ?of ?memory|bad_alloc|memoryallocation", re.IGNORECASE)
 WORKSPACE = re.compile(r"insufficient workspace", re.IGNORECASE)
-# what TensorRT-RTX says before every build, and is none
-NO_ERROR = "Thread context has not been set"
 
 Report = Callable[[str, float], None]
 """Called with what the builder does now, and the share of the build that is done, 0 to 1."""
@@ -89,7 +88,7 @@ def build_engine(
         KeyboardInterrupt: Ctrl-C; TensorRT has stopped.
     """
     cancelled = Cancelled()
-    log = _make_log(trt.module, cancelled)
+    log = make_log(trt.module, logger, logging.DEBUG, cancelled)
     builder = _start(trt, plan, log)
     network = trt.create_network(builder)
     _parse(trt, network, plan, content, log)
@@ -199,32 +198,3 @@ def _failed(trt: TensorRt, plan: Plan, log: Any, otherwise: str = "") -> Backend
     return BackendError(
         f"{plan.name}: {trt.title} could not build it: {log.reason() or otherwise or 'no reason'}"
     )
-
-
-def _make_log(module: Any, cancelled: Cancelled) -> Any:
-    """Return a logger for TensorRT that keeps its errors; warnings go to Python's logging.
-
-    Ctrl-C may come up in it and must not pass through TensorRT, as in the progress monitor.
-    """
-
-    class Log(module.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            module.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            try:
-                if severity in (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR):
-                    if NO_ERROR not in message:
-                        self.errors.append(" ".join(message.split()))
-                elif severity == module.ILogger.WARNING:
-                    logger.debug("%s", message)
-            except KeyboardInterrupt:
-                cancelled.set()
-
-        def reason(self, pattern: re.Pattern[str] | None = None) -> str:
-            """The first error, which is nearest to the cause; of those with a pattern, if any."""
-            fitting = (text for text in self.errors if pattern is None or pattern.search(text))
-            return next(fitting, "")
-
-    return Log()

@@ -51,7 +51,7 @@ class Phases:
 
 
 class Cancelled:
-    """Whether Ctrl-C has come during a build."""
+    """Whether Ctrl-C has come while TensorRT was at work."""
 
     def __init__(self) -> None:
         self._set = False
@@ -59,6 +59,10 @@ class Cancelled:
     def set(self) -> None:
         """Ctrl-C has come."""
         self._set = True
+
+    def clear(self) -> None:
+        """It was told."""
+        self._set = False
 
     def __bool__(self) -> bool:
         return self._set

@@ -6,26 +6,30 @@
   for. TensorRT-RTX builds without a GPU, for compute capabilities; it has neither version nor
   hardware compatibility, and its timing cache does nothing (until 1.1 it even needed a GPU).
 - ``SAME_COMPUTE_CAPABILITY`` came after 10.3.
+- TensorRT-RTX from 1.2 on is told to leave all memory to the session: else it may allocate while
+  it runs, which no CUDA graph captures. TensorRT itself does not do that.
+- TensorRT-RTX from 1.1 on makes contexts from a configuration, and compiles kernels for a batch
+  size behind the back of a captured graph, if it is not told to do it at once.
 - The engine inspector's ``Format/Datatype`` of 10.x is ``DataType`` and ``Format`` in 11.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
+from edgeexit_runtime.backends.trt_library import (
+    AUTO,
+    RTX,
+    Library,
+    find_library,
+    import_library,
+)
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
 
-__all__ = ["AUTO", "LIBRARIES", "RTX", "TENSORRT", "Library", "TensorRt", "open_library"]
-
-AUTO = "auto"
-TENSORRT = "tensorrt"
-RTX = "tensorrt-rtx"
+__all__ = ["TensorRt", "open_library"]
 
 CAPABILITY = re.compile(r"[1-9][0-9]*\.[0-9]")
 # The inspector's words, in small letters -> a manifest's
@@ -44,85 +48,15 @@ PRECISIONS = {
 WORD = re.compile(r"[a-z]+[0-9]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
-    """A library that builds engines: its Python module, and how it is installed."""
-
-    name: str
-    title: str
-    module: str
-    oldest: tuple[int, int]
-    install: str
-
-
-LIBRARIES = {
-    library.name: library
-    for library in (
-        Library(
-            TENSORRT,
-            "TensorRT",
-            "tensorrt",
-            (10, 3),
-            "pip install 'edgeexit-runtime[tensorrt]', or on a Jetson JetPack's python3-libnvinfer",
-        ),
-        Library(
-            RTX,
-            "TensorRT-RTX",
-            "tensorrt_rtx",
-            (1, 0),
-            "pip install 'edgeexit-runtime[tensorrt-rtx]'",
-        ),
-    )
-}
-"""The libraries by name."""
-
-
 def open_library(name: str = AUTO, compute_capability: str | None = None) -> TensorRt:
     """Import a library, or with ``auto`` the one that can build here.
-
-    That is TensorRT where it and a GPU are there and no other ``compute_capability`` is asked
-    for, else TensorRT-RTX.
 
     Raises:
         InputError: there is no such library.
         BackendError: it is not installed, too old, or does not start.
     """
-    if name != AUTO:
-        if name not in LIBRARIES:
-            known = ", ".join((AUTO, *LIBRARIES))
-            raise InputError(f"library: expected one of {known}, got {name!r}")
-        return TensorRt(LIBRARIES[name], _import(LIBRARIES[name]))
-    if compute_capability is None and _is_installed(TENSORRT) and find_gpu() is not None:
-        return open_library(TENSORRT)
-    if _is_installed(RTX):
-        return open_library(RTX)
-    if _is_installed(TENSORRT):
-        return open_library(TENSORRT)
-    raise BackendError(
-        f"neither TensorRT nor TensorRT-RTX is installed: {LIBRARIES[TENSORRT].install}; to build "
-        f"without a GPU, {LIBRARIES[RTX].install}"
-    )
-
-
-def _import(library: Library) -> Any:
-    try:
-        return importlib.import_module(library.module)
-    except ModuleNotFoundError as error:
-        if error.name != library.module:
-            raise BackendError(
-                f"{library.title} is installed but not whole: {error.name} is missing; install it "
-                "again"
-            ) from error
-        raise BackendError(f"{library.title} is not installed: {library.install}") from error
-    except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BackendError(
-            f"{library.title} is installed but does not start: {reason}; install it again"
-        ) from error
-
-
-def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(LIBRARIES[name].module) is not None
+    library = find_library(name, compute_capability)
+    return TensorRt(library, import_library(library))
 
 
 class TensorRt:
@@ -209,6 +143,8 @@ class TensorRt:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
         config.builder_optimization_level = options.optimization_level
         config.max_aux_streams = 0  # graphs of a bundle run one after another
+        if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # TensorRT-RTX 1.2
+            config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if options.workspace_mib is not None:
             size = options.workspace_mib * 2**20
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
@@ -259,6 +195,24 @@ class TensorRt:
         if options.version_compatible:
             runtime.engine_host_code_allowed = True  # the lean runtime in a file built just now
         return runtime.deserialize_cuda_engine(content)
+
+    def create_context(self, engine: Any) -> Any:
+        """Return an execution context whose scratch memory is the caller's, or None."""
+        trt = self.module
+        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if not hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):  # TensorRT-RTX 1.1
+            return engine.create_execution_context(strategy)
+        config = engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(strategy)
+        eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        return engine.create_execution_context(config)
+
+    def is_capturable(self, context: Any, stream: int) -> bool:
+        """Whether a context's work can be captured, as far as the library knows."""
+        if hasattr(context, "is_stream_capturable"):  # TensorRT-RTX 1.2
+            return bool(context.is_stream_capturable(stream))
+        return True
 
     def _capability(self, capability: str) -> Any:
         member = "SM" + capability.replace(".", "")

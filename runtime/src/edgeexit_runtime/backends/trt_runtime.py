@@ -1,0 +1,53 @@
+"""The library that built the engines, started to run them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from edgeexit_runtime.backends.trt_log import make_log
+from edgeexit_runtime.backends.trt_progress import Cancelled
+from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.engine_entry import EngineOptions
+from edgeexit_runtime.errors import BackendError
+
+__all__ = ["EngineRuntime"]
+
+logger = logging.getLogger(__name__)
+
+
+class EngineRuntime:
+    """TensorRT's runtime and its logger.
+
+    Attributes:
+        trt: the library.
+    """
+
+    def __init__(self, trt: TensorRt) -> None:
+        self.trt = trt
+        self._cancelled = Cancelled()
+        self._log = make_log(trt.module, logger, logging.WARNING, self._cancelled)
+        self._runtime: Any = None
+
+    def open_engine(self, content: bytes, options: EngineOptions) -> Any:
+        """Make an engine of a file's contents, None where that cannot be done.
+
+        Its weights take device memory; a context is current.
+        """
+        if self._runtime is None:
+            self._runtime = self.trt.module.Runtime(self._log)
+        engine = self.trt.open_engine(self._runtime, content, options)
+        if self._cancelled:  # by Ctrl-C, while it was logging
+            self._cancelled.clear()
+            raise KeyboardInterrupt
+        return engine
+
+    def failed(self, what: str) -> BackendError:
+        """Return an error with what the library has logged of it."""
+        reason = self._log.errors[-1] if self._log.errors else "it does not say why"
+        self._log.errors.clear()
+        return BackendError(f"{what}: {reason}; build the engines again")
+
+    def close(self) -> None:
+        """Free the runtime; engines and contexts are gone before."""
+        self._runtime = None
