@@ -82,6 +82,7 @@ def test_rtx_needs_no_gpu_and_takes_a_compute_capability(bundle: Path, doubles: 
     report = build_engines(bundle, compute_capability="8.6")
     assert ("num_compute_capabilities", 1) in behaviour.calls
     assert ("set_compute_capability", "SM86", 0) in behaviour.calls
+    assert ("set_flag", "REQUIRE_USER_ALLOCATION") in behaviour.calls, "CUDA graphs need it"
     assert not any(call[0] == "set_timing_cache" for call in behaviour.calls), "does nothing there"
     assert report.engines[0].entry.gpu is None
     assert report.engines[0].entry.compute_capability == "8.6"

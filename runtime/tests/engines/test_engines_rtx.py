@@ -91,6 +91,19 @@ def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> 
     assert len(opened.read(check_engine(opened, "exit1", place))) > 1000
 
 
+def test_memory_is_left_to_the_session(no_gpu: None) -> None:
+    """Every engine of the tests above was built so; without it, no CUDA graph captures a run."""
+    from edgeexit_runtime.backends.trt_versions import open_library
+
+    library = open_library("tensorrt-rtx")
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    config = builder.create_builder_config()
+    assert not config.get_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    library.configure(config, EngineOptions(), "8.6")
+    assert config.get_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    assert config.max_aux_streams == 0
+
+
 def test_compute_capability_that_there_is_not(bundle: Path) -> None:
     with pytest.raises(ee.InputError, match=r"builds for 7\.5, 8\.0, 8\.6.*, got '6\.1'$"):
         build_engines(bundle, library="tensorrt-rtx", compute_capability="6.1")

@@ -54,7 +54,7 @@ def test_every_batch_size_again_and_again(
     with (
         caplog.at_level(logging.WARNING),
         ee.load(folder, backend="tensorrt") as session,
-        ee.load(folder, threads=1) as other,
+        ee.load(folder, backend="onnxruntime", threads=1) as other,
     ):
         for seed, size in enumerate(sizes.tolist()):
             images = random_images(size, seed)
@@ -70,7 +70,7 @@ def test_threads(folder: Path, random_images: RandomImages) -> None:
 
     def work(session: ee.Session, seed: int) -> None:
         try:
-            with ee.load(folder, threads=1) as other:
+            with ee.load(folder, backend="onnxruntime", threads=1) as other:
                 for turn in range(50):
                     images = random_images(1 + turn % 9, 1000 * seed + turn)
                     assert_same(session.infer(images), other.infer(images))

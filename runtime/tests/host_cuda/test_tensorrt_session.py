@@ -47,7 +47,10 @@ def test_every_batch_size_again_and_again_in_any_order(
     sizes = [*range(1, 2 * network.max_batch + 2)] * 6
     order = np.random.default_rng(0).permutation(sizes).tolist()
     seen: set[int] = set()
-    with ee.load(folder, backend="tensorrt") as session, ee.load(folder, threads=1) as other:
+    with (
+        ee.load(folder, backend="tensorrt") as session,
+        ee.load(folder, backend="onnxruntime", threads=1) as other,
+    ):
         for seed, size in enumerate(order):
             images = random_images(size, seed)
             got = session.infer(images)
@@ -73,7 +76,10 @@ def test_every_exit_asked_about_every_image(
     network: Any, folder: Path, random_images: RandomImages
 ) -> None:
     images = random_images(2 * network.max_batch + 1, 0)
-    with ee.load(folder, backend="tensorrt") as session, ee.load(folder, threads=1) as other:
+    with (
+        ee.load(folder, backend="tensorrt") as session,
+        ee.load(folder, backend="onnxruntime", threads=1) as other,
+    ):
         for _ in range(4):
             got, want = session.infer_all_exits(images), other.infer_all_exits(images)
             np.testing.assert_array_equal(got.labels, want.labels)
@@ -84,7 +90,7 @@ def test_every_exit_asked_about_every_image(
 def test_baseline(network: Any, folder: Path, random_images: RandomImages) -> None:
     with (
         ee.load_baseline(folder, backend="tensorrt") as session,
-        ee.load_baseline(folder, threads=1) as other,
+        ee.load_baseline(folder, backend="onnxruntime", threads=1) as other,
     ):
         for size in (1, 4, 3, 9) * 3:
             images = random_images(size, size)
