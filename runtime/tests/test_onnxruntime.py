@@ -71,8 +71,8 @@ def broken_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An onnxruntime with GPU providers that do not start: it goes on with the CPU."""
     session = onnxruntime.InferenceSession
 
-    def make(content: bytes, options: Any, providers: list[str]) -> Any:
-        return session(content, options, providers=[CPU])
+    def make(content: bytes, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+        return session(content, options, providers=[CPU] if CPU in dict(providers) else [])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", make)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
@@ -81,7 +81,7 @@ def broken_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("broken_gpu")
 @pytest.mark.parametrize(
     ("providers", "missing"),
-    [([CUDA], CUDA), ([CUDA, CPU], CUDA), ([CPU, CUDA], CUDA), ([TENSORRT, CUDA], TENSORRT)],
+    [([CUDA, CPU], CUDA), ([CPU, CUDA], CUDA), ([TENSORRT, CUDA, CPU], TENSORRT)],
 )
 def test_provider_that_was_asked_for_and_does_not_start(
     bundle: Path, providers: list[str], missing: str
@@ -89,6 +89,17 @@ def test_provider_that_was_asked_for_and_does_not_start(
     message = (
         f"{missing} is in this onnxruntime but did not start here (driver or library missing?); "
         f"started: {CPU}"
+    )
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
+        ee.load(bundle, providers=providers)
+
+
+@pytest.mark.usefixtures("broken_gpu")
+@pytest.mark.parametrize("providers", [[CUDA], [TENSORRT, CUDA]])
+def test_provider_alone_that_does_not_start(bundle: Path, providers: list[str]) -> None:
+    message = (
+        f"stage1.onnx: {providers[0]} did not start here (driver or library missing?), or does not "
+        f"have all of its nodes; name {CPU} behind it to let the CPU have the others"
     )
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
         ee.load(bundle, providers=providers)

@@ -16,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.onnxruntime_providers import CUDA, TENSORRT
 from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
@@ -25,7 +26,7 @@ from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
 __all__ = ["OnnxRuntimeRunner"]
 
 # providers whose tensors live on the GPU; all others compute on the host's memory
-GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+GPU_PROVIDERS = (CUDA, TENSORRT)
 HOST = ("cpu", 0)
 
 
@@ -47,7 +48,7 @@ class OnnxRuntimeRunner(Runner):
         self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
     ) -> None:
         manifest = bundle.manifest
-        opener = SessionOpener(providers, threads)
+        opener = SessionOpener(bundle, providers, threads)
         stages = {stage.name for stage in manifest.stages}
         self._graphs: dict[str, _Graph] = {}
         for name, entry in manifest.graphs():

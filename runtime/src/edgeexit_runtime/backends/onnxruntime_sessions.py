@@ -14,6 +14,13 @@ from typing import Any
 
 import onnxruntime
 
+from edgeexit_runtime.backends.onnxruntime_providers import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    provider_options,
+)
+from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
@@ -21,8 +28,8 @@ __all__ = ["SessionOpener"]
 
 logger = logging.getLogger(__name__)
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+# of its error where only the CPU would have a node, and is not to
+CPU_IS_OFF = "fallback to CPU EP has been explicitly disabled"
 # onnxruntime's names of the manifest's dtypes
 TYPES = {
     "float32": "tensor(float)",
@@ -37,15 +44,19 @@ class SessionOpener:
     """Opens the graphs of one bundle, all with the same providers and threads.
 
     Args:
-        providers: execution providers in the order of preference, all of which must start; None
-            for the GPU where there is one, else the CPU.
+        bundle: the bundle, by which the providers are set.
+        providers: execution providers in the order of preference, all of which must start, and
+            none but which compute; None for the GPU where there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves it to ONNX Runtime.
 
     Raises:
         BackendError: a provider is not in this onnxruntime.
     """
 
-    def __init__(self, providers: Sequence[str] | None, threads: int | None) -> None:
+    def __init__(
+        self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
+    ) -> None:
+        self._bundle = bundle
         self._providers = _choose_providers(providers)
         self._required = self._providers if providers is not None else ()
         self._threads = threads
@@ -58,11 +69,21 @@ class SessionOpener:
             BundleError: its tensors are not those of the manifest.
         """
         try:
-            session = self._open(content, self._threads)
-        except BackendError:
+            options = {
+                provider: provider_options(provider, self._bundle, entry)
+                for provider in self._providers
+            }
+            session = self._open(content, self._threads, options)
+        except (BackendError, BundleError):
             raise
         except Exception as error:  # onnxruntime's own have no common base but this
             reason = str(error).strip().partition("\n")[0]
+            if CPU_IS_OFF in reason:
+                raise BackendError(
+                    f"{entry.file}: {self._required[0]} did not start here (driver or library "
+                    f"missing?), or does not have all of its nodes; name {CPU} behind it to let "
+                    "the CPU have the others"
+                ) from error
             raise BackendError(f"{entry.file}: onnxruntime cannot load it: {reason}") from error
         _check_tensors(entry, session, gated)
         return session
@@ -71,7 +92,11 @@ class SessionOpener:
         """Open the graph ``selected = features[rows]`` for features of any rank."""
         file = resources.files("edgeexit_runtime.backends") / f"select_rows_{dtype}.onnx"
         # a copy of rows is over before a second thread is awake
-        return self._open(file.read_bytes(), threads=1)
+        # TensorRT has no engines for features of any rank; on the device, CUDA copies rows too
+        options: dict[str, dict[str, str]] = {
+            CUDA if provider == TENSORRT else provider: {} for provider in self._providers
+        }
+        return self._open(file.read_bytes(), 1, options)
 
     def started_provider(self, session: Any) -> str:
         """Return the provider that a session runs on; it may be another only if none was named."""
@@ -80,7 +105,9 @@ class SessionOpener:
             logger.warning("%s did not start, running on %s", self._providers[0], started)
         return started
 
-    def _open(self, content: bytes, threads: int | None) -> Any:
+    def _open(
+        self, content: bytes, threads: int | None, providers: dict[str, dict[str, str]]
+    ) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; what matters is raised here
         options.intra_op_num_threads = threads or 0
@@ -88,9 +115,14 @@ class SessionOpener:
         # Each session has threads of its own. By default they spin on after a run, on the cores
         # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = onnxruntime.InferenceSession(content, options, providers=list(self._providers))
+        if self._required and CPU not in self._required:
+            # else it takes the nodes that the others do not have, and nobody is told
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        named = list(providers.items())
+        session = onnxruntime.InferenceSession(content, options, providers=named)
         started = session.get_providers()
-        missing = [provider for provider in self._required if provider not in started]
+        required = providers if self._required else ()
+        missing = [provider for provider in required if provider not in started]
         if missing:
             raise BackendError(
                 f"{missing[0]} is in this onnxruntime but did not start here (driver or "

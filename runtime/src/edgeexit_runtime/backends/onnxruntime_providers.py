@@ -1,0 +1,84 @@
+"""Options of ONNX Runtime's GPU providers, from what a bundle says of itself.
+
+Names and meanings are those of onnxruntime.ai/docs/execution-providers, CUDA and TensorRT.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.manifest import GraphEntry
+
+__all__ = ["CACHE_FOLDER", "CPU", "CUDA", "TENSORRT", "provider_options"]
+
+logger = logging.getLogger(__name__)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+
+CACHE_FOLDER = Path("engines") / "onnxruntime"
+"""Where the TensorRT provider keeps the engines that it builds, in the bundle's folder."""
+
+
+def provider_options(provider: str, bundle: Bundle, graph: GraphEntry) -> dict[str, str]:
+    """Return the options of a provider for one graph; none where it has none to be set.
+
+    Raises:
+        BundleError: the TensorRT provider cannot keep its engines in the bundle's folder.
+    """
+    if provider == CUDA:
+        return {"use_tf32": "1" if bundle.manifest.precision != "fp32" else "0"}
+    if provider == TENSORRT:
+        return _tensorrt_options(bundle, graph)
+    return {}
+
+
+def _tensorrt_options(bundle: Bundle, graph: GraphEntry) -> dict[str, str]:
+    manifest = bundle.manifest
+    cache = _cache_of(bundle.folder, graph)
+    dtypes = {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)}
+    is_half = manifest.precision == "fp16" or "float16" in dtypes
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(cache.parent),
+        # without a profile, an engine is built again whenever a larger batch comes
+        "trt_profile_min_shapes": _shapes(graph, 1),
+        "trt_profile_opt_shapes": _shapes(graph, 1),
+        "trt_profile_max_shapes": _shapes(graph, manifest.max_batch),
+        # what may be used at all; where it is used, the types in the ONNX file say
+        "trt_fp16_enable": "1" if is_half else "0",
+        "trt_int8_enable": "1" if manifest.precision == "int8" else "0",
+    }
+
+
+def _cache_of(folder: Path, graph: GraphEntry) -> Path:
+    """Return a graph's cache; the hash keeps engines of other weights out.
+
+    The provider itself tells graphs apart by the names of their tensors alone.
+    """
+    stem = graph.file.removesuffix(".onnx")
+    cache = folder.resolve() / CACHE_FOLDER / f"{stem}-{graph.sha256[:16]}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        empty = next(cache.iterdir(), None) is None
+    except OSError as error:
+        raise BundleError(
+            f"{cache}: {TENSORRT} keeps its engines here, and it cannot be written "
+            f"({error.strerror}); make the folder writable"
+        ) from error
+    if empty:
+        logger.warning("%s builds the engine of %s, which may take minutes", TENSORRT, stem)
+    return cache
+
+
+def _shapes(graph: GraphEntry, batch: int) -> str:
+    """Return the shapes of a graph's inputs for a batch size; a threshold's is fixed."""
+    return ",".join(
+        f"{tensor.name}:{'x'.join(map(str, (batch, *tensor.shape)))}" for tensor in graph.inputs
+    )
