@@ -17,7 +17,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_example_runs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle.parent / "out").symlink_to(bundle, target_is_directory=True)
     monkeypatch.chdir(bundle.parent)
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    use = README.partition("## Use")[2].partition("\n## ")[0]
+    (example,) = re.findall(r"```python\n(.*?)```", use, re.DOTALL)
     images = np.zeros((5, 4, 4, 3), np.uint8)
     names: dict[str, Any] = {"images": images, "frame": images[0]}
     exec(example, names)
@@ -56,7 +57,8 @@ def test_every_message_of_the_table_is_one_that_there_is() -> None:
     ]
     assert len(messages) > 20
     filled_in = (
-        r"out/\w+\.onnx: |(cat|clip)\.\w+: |exit\d|\b(onnxruntime|CUDAExecutionProvider) (?=is)"
+        r"(out/)?\w+\.(onnx|engine):? |(cat|clip)\.\w+: |exit\d|stage\d|\S+ExecutionProvider (?=\w)"
+        r"|\b(onnxruntime|pycuda|TensorRT) (?=is|\d)|as pycuda is"
     )
     for message in messages:
         words = re.split(r"[^A-Za-z ()-]+", re.sub(filled_in, "", message))
