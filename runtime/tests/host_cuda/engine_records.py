@@ -28,9 +28,11 @@ def write_engines(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict
     ``sizes`` are those of an :class:`EngineSpec`.
     """
     manifest = ee.load_manifest(folder)
-    spec = EngineSpec(**{"max_batch": manifest.max_batch, **sizes})
     entries = {}
-    for name, graph in manifest.all_graphs().items():
+    for position, (name, graph) in enumerate(manifest.all_graphs().items()):
+        scratch_bytes = 1000 + 500 * (position % 3)  # the largest is neither first nor last
+        defaults = {"max_batch": manifest.max_batch, "scratch_bytes": scratch_bytes}
+        spec = EngineSpec(**{**defaults, **sizes})
         content = engine_bytes((folder / graph.file).read_bytes(), spec)
         (folder / f"{name}{ENGINE_SUFFIX}").write_bytes(content)
         is_rtx = library == "tensorrt-rtx"

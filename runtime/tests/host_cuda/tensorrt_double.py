@@ -209,6 +209,9 @@ class ICudaEngine:
 
     def create_execution_context(self, strategy: Any) -> IExecutionContext:
         if isinstance(strategy, IRuntimeConfig):
+            eager = DynamicShapesKernelSpecializationStrategy.EAGER
+            chosen = strategy.dynamic_shapes_kernel_specialization_strategy
+            require(chosen is eager, "kernels would be compiled behind a captured graph's back")
             strategy = strategy._strategy
         managed = ExecutionContextAllocationStrategy.USER_MANAGED
         require(strategy is managed, "the double allocates no scratch memory")

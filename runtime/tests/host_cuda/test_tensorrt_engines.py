@@ -99,6 +99,40 @@ def test_library_that_is_not_installed(
     refuses(bundle, ee.BackendError, message)
 
 
+def test_no_device(bundle: Path, records: dict[str, Any], driver: HostDriver) -> None:
+    driver.fail(1, "cuInit", error=100)
+    refuses(bundle, ee.BackendError, "no CUDA device can be used here: the driver shows none")
+
+
+def test_device_that_cannot_be_used(
+    bundle: Path, records: dict[str, Any], driver: HostDriver
+) -> None:
+    driver.fail(1, "cuDevicePrimaryCtxRetain", error=2)
+    with pytest.raises(ee.BackendError, match=r"^no CUDA device can be used here: .*out of memory"):
+        ee.load(bundle, backend="tensorrt")
+
+
+def test_no_driver(bundle: Path, records: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Any:
+        raise OSError("libcuda.so.1: no such file")
+
+    monkeypatch.setattr("edgeexit_runtime.backends.cuda_context.load_driver", fail)
+    message = "CUDA's driver cannot be loaded: libcuda.so.1: no such file"
+    refuses(bundle, ee.BackendError, message)
+
+
+def test_library_that_makes_no_context(
+    bundle: Path, records: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine: Any = sys.modules["tensorrt"]
+    monkeypatch.setattr(engine.ICudaEngine, "create_execution_context", lambda self, strategy: None)
+    message = (
+        "stage1.engine: TensorRT 10.3.0 cannot make an execution context: it does not say why; "
+        "build the engines again"
+    )
+    refuses(bundle, ee.BackendError, message)
+
+
 def test_pycuda_that_is_not_installed(
     bundle: Path, records: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,8 +51,8 @@ def test_memory_is_what_was_planned(folder: Path, driver: HostDriver) -> None:
     manifest = ee.load_manifest(folder)
     planned = plan_buffers(manifest).size_bytes + GatePlan(manifest).size_bytes
     with ee.load(folder, backend="tensorrt"):
-        # six engines with weights of 3000 bytes share scratch memory of 1000
-        assert driver.counts().device_bytes == planned + 6 * 3000 + 1000
+        # six engines with weights of 3000 bytes share the scratch memory of the largest
+        assert driver.counts().device_bytes == planned + 6 * 3000 + 2000
 
 
 def test_running_takes_no_more(
