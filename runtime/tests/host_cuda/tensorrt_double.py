@@ -62,6 +62,7 @@ class World:
         self.failures: list[str] = []  # in operations and destructors, which cannot raise
         self.runs = 0  # that were executed
         self.refuse_in = 0  # the n-th call of execute_async_v3 from now is refused
+        self.refuse_shape_in = 0  # and of set_input_shape
         self.can_capture = True
 
     def count(self, kind: str, change: int) -> None:
@@ -265,6 +266,10 @@ class IExecutionContext:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         engine = self._engine
+        self._world.refuse_shape_in -= 1
+        if self._world.refuse_shape_in == 0:
+            engine._runtime._logger.log(ILogger.Severity.ERROR, "a shape is refused")
+            return False
         smallest, _, largest = engine.get_tensor_profile_shape(name, 0)
         if len(shape) != len(smallest) or any(
             not low <= size <= high

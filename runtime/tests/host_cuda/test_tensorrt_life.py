@@ -181,6 +181,18 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
                 assert session.infer(images).exits.tolist() == EXITS
 
 
+def test_tensorrt_refuses_a_shape(folder: Path, images_leaving_at: LeavingAt, world: World) -> None:
+    message = r"\.engine: refuses a batch of \d: a shape is refused; build the engines again$"
+    for n in (1, 2, 3):
+        with ee.load(folder, backend="tensorrt") as session:
+            session.infer(images_leaving_at([2, 2]))
+            world.refuse_shape_in = n
+            with pytest.raises(ee.BackendError, match=message):
+                session.infer(images_leaving_at([2, 2, 2]))
+            for _ in range(4):
+                assert session.infer(images_leaving_at([2, 2, 2])).exits.tolist() == [2, 2, 2]
+
+
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
 def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
     bundle: Path,
