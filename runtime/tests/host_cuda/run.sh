@@ -10,6 +10,7 @@ cuda_headers="nvidia-cuda-runtime==13.0.* nvidia-cuda-profiler-api==13.0.*"
 
 skip() {
     echo "test-cuda: SKIPPED: $1" >&2
+    [ -z "${CI:-}" ] || exit 1 # there nobody would read it
     exit 0
 }
 
