@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime.images import IMAGE_SUFFIXES, MODES, fit, is_image_file
+from edgeexit_runtime.images import IMAGE_SUFFIXES, is_image_file
 from edgeexit_runtime.manifest import Manifest
-from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
-from edgeexit.images import read_image
+from edgeexit.images import read_pixels
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
@@ -117,7 +116,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
             "or in class folders"
         )
     chosen = _choose(len(paths), samples, seed)
-    pixels = np.stack([_read(paths[index], manifest.preprocessing) for index in chosen])
+    pixels = np.stack([read_pixels(paths[index], manifest.preprocessing) for index in chosen])
     labels = np.array([labelled[index][1] for index in chosen], np.int64) if labelled else None
     return BenchImages(str(folder), manifest.preprocessing(pixels), labels)
 
@@ -194,16 +193,6 @@ def _class_folders(folder: Path, class_names: Sequence[str]) -> list[tuple[Path,
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _read(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return an image file as (H, W, C) uint8 of the input size."""
-    channels = preprocessing.input_size[0]
-    if channels not in MODES:
-        raise InputError(
-            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
-        )
-    return fit(read_image(path, MODES[channels]), preprocessing)
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
