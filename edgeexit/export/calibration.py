@@ -20,9 +20,8 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
 
-__all__ = ["METHODS", "Ranges", "measure_ranges"]
+__all__ = ["Ranges", "measure_ranges"]
 
-METHODS = ("minmax", "entropy", "percentile")
 
 CHUNK = 16  # images at once: every watched tensor of one graph is in memory
 PERCENTILE = 99.99
@@ -59,7 +58,7 @@ def measure_ranges(
         graphs: FP32, in the order of execution.
         tensors: by graph, the names of those to measure.
         images: (N, C, H, W) float32, normalized.
-        methods: of :data:`METHODS`.
+        methods: of :data:`edgeexit.export.precision.METHODS`.
         progress: told how many images are done.
     """
     flow = GraphFlow(graphs, tensors)

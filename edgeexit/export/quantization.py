@@ -74,18 +74,21 @@ def insert_qdq(
     model: onnx.ModelProto,
     plan: QuantizationPlan,
     largest: Mapping[str, float],
-    weights: Mapping[str, NDArray[np.float32]],
     dtype: np.dtype[Any],
 ) -> onnx.ModelProto:
     """Return a copy of a graph with its Q/DQ nodes.
 
     Args:
-        model: the graph, computing in ``dtype``.
-        plan: of the FP32 graph, whose tensors have the same names.
+        model: the graph, FP32.
+        plan: what of it is rounded.
         largest: the magnitude that each of ``plan.tensors`` is represented up to.
-        weights: FP32 values of ``plan.weights``.
-        dtype: of scales and of what is not quantized, float32 or float16.
+        dtype: float32, or float16 for scales that a graph can keep that is then made FP16.
     """
+    weights = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.name in plan.weights
+    }
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
@@ -106,13 +109,16 @@ def insert_qdq(
 
 def weight_scales(
     weight: NDArray[np.float32], axis: int, dtype: np.dtype[Any]
-) -> NDArray[np.floating[Any]]:
-    """Return the scale of each output channel, (channels,), as ``dtype`` represents it."""
+) -> NDArray[np.float32]:
+    """Return the scale of each output channel, (channels,) float32, that ``dtype`` represents."""
     others = tuple(index for index in range(weight.ndim) if index != axis)
-    scales = (np.abs(weight).max(axis=others) / LEVELS).astype(dtype)
-    # a channel of zeros, or one that half precision takes for it
-    result: NDArray[np.floating[Any]] = np.maximum(scales, dtype.type(SMALLEST_SCALE))
-    return result
+    return _representable(np.abs(weight).max(axis=others) / LEVELS, dtype)
+
+
+def _representable(scales: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.float32]:
+    """Return scales as ``dtype`` has them; 0, or what it takes for 0, becomes small."""
+    result: NDArray[np.float32] = np.maximum(scales, SMALLEST_SCALE).astype(dtype)
+    return result.astype(np.float32)
 
 
 def _channel_axis(node: onnx.NodeProto, view: GraphView) -> int | None:
@@ -160,7 +166,7 @@ def _pairs(
     """Yield the Q/DQ pair of each of ``names`` that the plan wants rounded."""
     for name in names:
         if name in plan.tensors:
-            scale = np.array(max(largest[name] / LEVELS, SMALLEST_SCALE), dtype)
+            scale = _representable(np.array(largest[name] / LEVELS), dtype)
             constants = _add_constants(graph, name, scale, np.array(0, np.int8))
             quantized = f"{name}_quantized"
             yield helper.make_node(
@@ -185,7 +191,7 @@ def _quantized_weight(
     scales = weight_scales(weight, axis, dtype)
     shape = [1] * weight.ndim
     shape[axis] = -1
-    steps = np.rint(weight / scales.astype(np.float32).reshape(shape))
+    steps = np.rint(weight / scales.reshape(shape))
     quantized = np.clip(steps, -LEVELS, LEVELS).astype(np.int8)
     graph.initializer.append(numpy_helper.from_array(quantized, f"{name}_quantized"))
     constants = _add_constants(graph, name, scales, np.zeros(len(scales), np.int8))

@@ -134,6 +134,7 @@ class Manifest:
     Attributes:
         schema_version: the version of this schema.
         precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
+            ``int8`` where Q/DQ nodes round most of them; features between graphs are still float.
         max_batch: the largest number of samples that one run of a graph takes.
         stages, exits: in the order of execution, ``final`` last.
         baseline: the plain backbone as one graph, to compare with; None where left out.
@@ -141,6 +142,7 @@ class Manifest:
         verification: how the files agreed with the network when they were made.
         versions: of what made the bundle.
         engines: TensorRT engines that were built of the graphs, at most one of each.
+        quantization: of an INT8 bundle: what is in 8 bits and how its ranges were found.
     """
 
     schema_version: int
@@ -157,6 +159,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     engines: tuple[EngineEntry, ...] = ()
+    quantization: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_names(self)
