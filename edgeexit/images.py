@@ -14,7 +14,7 @@ from edgeexit_runtime.images import MODES, check_aspect, fit, open_image
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
-from edgeexit.errors import DataError
+from edgeexit.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image

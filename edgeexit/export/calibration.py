@@ -27,7 +27,7 @@ CHUNK = 16  # images at once: every watched tensor of one graph is in memory
 PERCENTILE = 99.99
 # Of these bins on both sides of 0, 128 around the middle are the narrowest range that is tried;
 # with onnxruntime's default of 128 bins in all, entropy would always keep the whole range.
-ENTROPY_BINS, QUANTIZED_BINS = 1024, 128
+ENTROPY_BINS, QUANTIZED_BINS = 512, 128
 PERCENTILE_BINS = 2048
 
 Progress = Callable[[int], None]

@@ -5,9 +5,11 @@ What is wrong with them would not show in the bundle but in its answers, so it i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError
 from edgeexit.images import read_pixels
 
-__all__ = ["CalibrationImages", "load_calibration_images"]
+__all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
 
 MAX_IMAGES = 1000
 """More are not read: ranges no longer change, and the histograms take their time."""
@@ -56,8 +58,12 @@ class CalibrationImages:
             )
 
     def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
-        """Return one image of ``every`` held out, chosen at random, as the second of two sets."""
-        order = np.random.default_rng(seed).permutation(len(self.images))
+        """Return one image of ``every`` held out, chosen at random, as the second of two sets.
+
+        Copies of an image are left out, so that none is in both.
+        """
+        first = {image.tobytes(): place for place, image in reversed([*enumerate(self.images)])}
+        order = np.random.default_rng(seed).permutation(sorted(first.values()))
         held_out = np.sort(order[: len(order) // every])
         kept = np.sort(order[len(order) // every :])
         return (
@@ -90,6 +96,25 @@ def load_calibration_images(
             f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
         )
     return CalibrationImages(str(path), images)
+
+
+def distinct_from(
+    samples: NDArray[np.float32], calibration: CalibrationImages, preprocessing: Preprocessing
+) -> NDArray[np.bool_]:
+    """Return (N,) which of the samples, normalized, are not among the calibration images.
+
+    Images are the same where all of their 8-bit pixels are.
+    """
+    known = set(_digests(calibration.images, preprocessing))
+    return np.array([key not in known for key in _digests(samples, preprocessing)], np.bool_)
+
+
+def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Iterator[bytes]:
+    std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+    mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
+    for image in images:
+        pixels = np.rint((image * std + mean) * 255).clip(0, 255).astype(np.uint8)
+        yield hashlib.sha256(pixels.tobytes()).digest()
 
 
 def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:

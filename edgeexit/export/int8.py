@@ -8,6 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
+from edgeexit_runtime.quantization_entry import (
+    CALIBRATION_METHODS,
+    DYNAMIC,
+    MethodScore,
+    QuantizationEntry,
+)
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, ExportError
@@ -17,12 +23,11 @@ from edgeexit.export.dynamic import MIN_WEIGHTS, find_classifier, quantize_class
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
 from edgeexit.export.half import to_half
-from edgeexit.export.precision import AUTO, METHODS, PRECISIONS, Quantization
+from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
 from edgeexit.export.quantization import insert_qdq, plan_quantization
 
-__all__ = ["DYNAMIC", "MethodScore", "QuantizationRecord", "QuantizedGraphs", "quantize_graphs"]
+__all__ = ["QuantizedGraphs", "quantize_graphs"]
 
-DYNAMIC = "dynamic"
 HOLD_OUT_EVERY = 5
 MIN_HELD_OUT = 2
 SEED = 0
@@ -31,48 +36,12 @@ Progress = Callable[[str], None]
 """Called with what is being done now."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MethodScore:
-    """How a calibration method did on held-out images, compared in the order of the fields.
-
-    Attributes:
-        equal_decisions: share of images and exits with FP32's decision to leave or go on.
-        equal_labels: the same of labels.
-        closeness: minus the mean difference of logits, relative to FP32's largest.
-    """
-
-    equal_decisions: float
-    equal_labels: float
-    closeness: float
-
-
-@dataclass(frozen=True, slots=True)
-class QuantizationRecord:
-    """What stands in the manifest.
-
-    Attributes:
-        extent, fallback: as :class:`Quantization` says.
-        method: how the ranges were chosen.
-        samples, source: how many images they were measured on, and where these came from.
-        held_out: how many more the methods were compared on, 0 where one was asked for.
-        candidates: by method, what it came to there.
-    """
-
-    extent: str
-    method: str
-    fallback: str
-    samples: int = 0
-    source: str = ""
-    held_out: int = 0
-    candidates: dict[str, MethodScore] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class QuantizedGraphs:
     """INT8 graphs and how they were made."""
 
     graphs: tuple[Graph, ...]
-    record: QuantizationRecord
+    record: QuantizationEntry
 
 
 def quantize_graphs(
@@ -102,7 +71,7 @@ def quantize_graphs(
     recipe = _Recipe(graphs, quantization.fallback)
     if not any(plan.weights for plan in recipe.plans.values()):
         raise ExportError("the network has no convolution or linear layer to quantize")
-    record = QuantizationRecord(
+    record = QuantizationEntry(
         quantization.extent,
         quantization.method,
         quantization.fallback,
@@ -148,7 +117,7 @@ class _Recipe:
 
 def _quantize_best(
     recipe: _Recipe,
-    record: QuantizationRecord,
+    record: QuantizationEntry,
     calibration: CalibrationImages,
     thresholds: Mapping[str, float],
     progress: Progress,
@@ -156,11 +125,11 @@ def _quantize_best(
     """Try all methods, and keep the one that agrees best with FP32 on held-out images."""
     kept, held_out = _split(calibration)
     progress("calibration")
-    ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, METHODS)
+    ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, CALIBRATION_METHODS)
     reference = _answers(recipe.graphs, held_out.images, thresholds)
     best: tuple[MethodScore, tuple[Graph, ...], str] | None = None
     scores: dict[str, MethodScore] = {}
-    for method in METHODS:
+    for method in CALIBRATION_METHODS:
         progress(f"calibration by {method}")
         graphs = recipe.apply(ranges[method])
         scores[method] = _score(_answers(graphs, held_out.images, thresholds), reference)
@@ -234,7 +203,7 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
             f"no exit ends in a linear layer of {MIN_WEIGHTS} weights or more, and smaller ones "
             "are no faster in 8 bits; choose --quantize all, or --precision fp32"
         )
-    record = QuantizationRecord(quantization.extent, DYNAMIC, quantization.fallback)
+    record = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
     return QuantizedGraphs(tuple(results), record)
 
 

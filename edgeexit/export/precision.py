@@ -10,23 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from edgeexit_runtime.quantization_entry import CALIBRATION_METHODS, EXTENTS, FALLBACKS
 
 from edgeexit.errors import ExportError
 
-__all__ = [
-    "AUTO",
-    "EXTENTS",
-    "FALLBACKS",
-    "METHODS",
-    "PRECISIONS",
-    "Precision",
-    "Quantization",
-]
+__all__ = ["AUTO", "PRECISIONS", "Precision", "Quantization"]
 
-METHODS = ("minmax", "entropy", "percentile")
 AUTO = "auto"
-EXTENTS = ("all", "classifier")
-FALLBACKS = ("fp32", "fp16")
+LEAST_OPSET = 18  # below, the exporter converts with losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +27,8 @@ class Quantization:
     Attributes:
         extent: ``all`` convolutions, linear layers and residual additions, for GPUs; or the
             ``classifier`` alone where it is large, for CPUs.
-        method: of :data:`METHODS`, how value ranges are chosen, or ``auto`` for the best of them;
+        method: how value ranges are chosen, ``minmax``, ``entropy`` or ``percentile``, or ``auto``
+            for the best of them;
             ``classifier`` needs none, since it rounds to the range of each image.
         fallback: what is not quantized is ``fp32`` or ``fp16``.
     """
@@ -48,7 +40,7 @@ class Quantization:
     def __post_init__(self) -> None:
         for what, got, known in (
             ("extent", self.extent, EXTENTS),
-            ("method", self.method, (*METHODS, AUTO)),
+            ("method", self.method, (*CALIBRATION_METHODS, AUTO)),
             ("fallback", self.fallback, FALLBACKS),
         ):
             if got not in known:
@@ -73,6 +65,12 @@ class Precision:
     min_agreement: float
     max_logit_error: float
     quantization: Quantization | None = None
+
+    @property
+    def least_opset(self) -> int:
+        """The lowest ONNX opset that can say it; before 19, QuantizeLinear takes no FP16."""
+        is_mixed = self.quantization is not None and self.quantization.fallback == "fp16"
+        return 19 if is_mixed else LEAST_OPSET
 
     def quantized(self, quantization: Quantization) -> Precision:
         """Return this precision with another quantization."""

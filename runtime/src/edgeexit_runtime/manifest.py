@@ -16,6 +16,7 @@ from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.quantization_entry import QuantizationEntry
 from edgeexit_runtime.schema import SchemaError, check_file_name, decode, encode
 
 __all__ = [
@@ -45,6 +46,7 @@ THRESHOLD = "threshold"
 FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 """What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+INT8 = "int8"
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
@@ -142,7 +144,7 @@ class Manifest:
         verification: how the files agreed with the network when they were made.
         versions: of what made the bundle.
         engines: TensorRT engines that were built of the graphs, at most one of each.
-        quantization: of an INT8 bundle: what is in 8 bits and how its ranges were found.
+        quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
     """
 
     schema_version: int
@@ -159,7 +161,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     engines: tuple[EngineEntry, ...] = ()
-    quantization: dict[str, Any] = field(default_factory=dict)
+    quantization: QuantizationEntry | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -261,6 +263,8 @@ def _check_names(manifest: Manifest) -> None:
         raise ValueError(
             f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
         )
+    if (manifest.quantization is not None) != (manifest.precision == INT8):
+        raise ValueError(f"quantization: expected with precision {INT8} alone")
     if manifest.max_batch < 1:
         raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
 
