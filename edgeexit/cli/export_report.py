@@ -70,7 +70,7 @@ def _exit_table(bundle: ExportedBundle) -> Table:
     table.add_column("exit")
     headings = ["largest logit difference", "equal labels", "equal decisions"]
     if labelled:
-        headings += ["accuracy", f"in {manifest.precision}"]
+        headings += ["fp32 accuracy", f"{manifest.precision} accuracy"]
     for heading in headings:
         table.add_column(heading, justify="right")
     for exit_ in proof.exits:

@@ -140,8 +140,7 @@ def export_bundle(
         made = _make_graphs(parts, options, calibration, checkpoint.thresholds, tell)
         for graph in made.graphs:
             entries[graph.name] = _write(graph, folder)
-        manifest = _manifest(checkpoint, options, entries, network_cost(net))
-        manifest = dataclasses.replace(manifest, quantization=made.record)
+        manifest = _manifest(checkpoint, options, entries, network_cost(net), made.entry)
         path = folder / MANIFEST_NAME
         path.write_text(manifest_json(manifest), encoding="utf-8")
         tell("verification")
@@ -174,11 +173,11 @@ def _judged(
 
 @dataclass(frozen=True, slots=True)
 class _MadeGraphs:
-    """What is written; of INT8 also the FP32 graphs it was made from, and the record of how."""
+    """What is written; of INT8 also the FP32 graphs it was made from, and how."""
 
     graphs: Iterable[Graph]
     before: tuple[Graph, ...] = ()
-    record: QuantizationEntry | None = None
+    entry: QuantizationEntry | None = None
 
 
 def _make_graphs(
@@ -198,7 +197,7 @@ def _make_graphs(
         return _MadeGraphs(traced)
     before = tuple(traced)
     quantized = quantize_graphs(before, quantization, calibration, thresholds, progress)
-    return _MadeGraphs(quantized.graphs, before, quantized.record)
+    return _MadeGraphs(quantized.graphs, before, quantized.entry)
 
 
 def _check_output(output: Path) -> None:
@@ -229,6 +228,7 @@ def _manifest(
     options: ExportOptions,
     entries: dict[str, GraphEntry],
     cost: NetworkCost,
+    quantization: QuantizationEntry | None,
 ) -> Manifest:
     spec = checkpoint.spec
     thresholds = {**checkpoint.thresholds, FINAL: 0.0}
@@ -271,6 +271,7 @@ def _manifest(
         baseline=baseline,
         data=encode(checkpoint.data),
         versions=_versions(),
+        quantization=quantization,
     )
 
 

@@ -57,13 +57,14 @@ class CalibrationImages:
                 f"{source}: its {len(images)} images are all the same; take different ones"
             )
 
-    def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
-        """Return one image of ``every`` held out, chosen at random, as the second of two sets.
-
-        Copies of an image are left out, so that none is in both.
-        """
+    def distinct(self) -> CalibrationImages:
+        """Return the images without copies of one that comes before."""
         first = {image.tobytes(): place for place, image in reversed([*enumerate(self.images)])}
-        order = np.random.default_rng(seed).permutation(sorted(first.values()))
+        return CalibrationImages(self.source, self.images[sorted(first.values())])
+
+    def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
+        """Return one image of ``every`` held out, chosen at random, as the second of two sets."""
+        order = np.random.default_rng(seed).permutation(len(self.images))
         held_out = np.sort(order[: len(order) // every])
         kept = np.sort(order[len(order) // every :])
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ __all__ = ["QuantizedGraphs", "quantize_graphs"]
 HOLD_OUT_EVERY = 5
 MIN_HELD_OUT = 2
 SEED = 0
+LEAST_SCORE = MethodScore(-1.0, -1.0, -math.inf)
 
 Progress = Callable[[str], None]
 """Called with what is being done now."""
@@ -41,7 +43,7 @@ class QuantizedGraphs:
     """INT8 graphs and how they were made."""
 
     graphs: tuple[Graph, ...]
-    record: QuantizationEntry
+    entry: QuantizationEntry
 
 
 def quantize_graphs(
@@ -71,19 +73,12 @@ def quantize_graphs(
     recipe = _Recipe(graphs, quantization.fallback)
     if not any(plan.weights for plan in recipe.plans.values()):
         raise ExportError("the network has no convolution or linear layer to quantize")
-    record = QuantizationEntry(
-        quantization.extent,
-        quantization.method,
-        quantization.fallback,
-        len(calibration.images),
-        calibration.source,
-    )
     if quantization.method == AUTO:
-        return _quantize_best(recipe, record, calibration, thresholds, progress)
+        return _quantize_best(recipe, calibration, thresholds, progress)
     progress("calibration")
-    methods = (quantization.method,)
-    ranges = measure_ranges(graphs, recipe.tensors, calibration.images, methods)
-    return QuantizedGraphs(recipe.apply(ranges[quantization.method]), record)
+    method = quantization.method
+    ranges = measure_ranges(graphs, recipe.tensors, calibration.images, (method,))
+    return QuantizedGraphs(recipe.apply(ranges[method]), recipe.entry(method, calibration))
 
 
 class _Recipe:
@@ -102,6 +97,11 @@ class _Recipe:
         """Return the graphs with their Q/DQ nodes."""
         return tuple(self._apply(graph, model, ranges) for graph, model in self._models())
 
+    def entry(self, method: str, calibration: CalibrationImages) -> QuantizationEntry:
+        """Return what the manifest says of it."""
+        count, source = len(calibration.images), calibration.source
+        return QuantizationEntry("all", method, self.fallback, count, source)
+
     def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
         for graph in self.graphs:  # one at a time: large networks fit into memory once
             yield graph, onnx.load_from_string(graph.content)
@@ -117,7 +117,6 @@ class _Recipe:
 
 def _quantize_best(
     recipe: _Recipe,
-    record: QuantizationEntry,
     calibration: CalibrationImages,
     thresholds: Mapping[str, float],
     progress: Progress,
@@ -127,31 +126,27 @@ def _quantize_best(
     progress("calibration")
     ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, CALIBRATION_METHODS)
     reference = _answers(recipe.graphs, held_out.images, thresholds)
-    best: tuple[MethodScore, tuple[Graph, ...], str] | None = None
+    best: tuple[Graph, ...] = ()
     scores: dict[str, MethodScore] = {}
     for method in CALIBRATION_METHODS:
         progress(f"calibration by {method}")
         graphs = recipe.apply(ranges[method])
-        scores[method] = _score(_answers(graphs, held_out.images, thresholds), reference)
-        if best is None or scores[method] > best[0]:
-            best = (scores[method], graphs, method)
-    assert best is not None
-    record = replace(
-        record,
-        method=best[2],
-        samples=len(kept.images),
-        held_out=len(held_out.images),
-        candidates=scores,
-    )
-    return QuantizedGraphs(best[1], record)
+        score = _score(_answers(graphs, held_out.images, thresholds), reference)
+        if score > max(scores.values(), default=LEAST_SCORE):  # the first of equals is kept
+            best, chosen = graphs, method
+        scores[method] = score
+    entry = replace(recipe.entry(chosen, kept), held_out=len(held_out.images), candidates=scores)
+    return QuantizedGraphs(best, entry)
 
 
 def _split(calibration: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages]:
+    """Return what ranges are measured on and what methods are compared on, no image in both."""
+    calibration = calibration.distinct()
     count, least = len(calibration.images), MIN_HELD_OUT * HOLD_OUT_EVERY
     if count < least:
         raise DataError(
-            f"{calibration.source}: choosing the method by --method auto takes {least} images or "
-            f"more, got {count}; add some, or choose --method minmax"
+            f"{calibration.source}: choosing the method by --method auto takes {least} different "
+            f"images or more, got {count}; add some, or choose --method minmax"
         )
     return calibration.split(SEED, HOLD_OUT_EVERY)
 
@@ -203,8 +198,8 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
             f"no exit ends in a linear layer of {MIN_WEIGHTS} weights or more, and smaller ones "
             "are no faster in 8 bits; choose --quantize all, or --precision fp32"
         )
-    record = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
-    return QuantizedGraphs(tuple(results), record)
+    entry = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
+    return QuantizedGraphs(tuple(results), entry)
 
 
 def _finished(graph: Graph, model: onnx.ModelProto, fallback: str) -> Graph:

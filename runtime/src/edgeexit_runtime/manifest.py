@@ -263,8 +263,8 @@ def _check_names(manifest: Manifest) -> None:
         raise ValueError(
             f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
         )
-    if (manifest.quantization is not None) != (manifest.precision == INT8):
-        raise ValueError(f"quantization: expected with precision {INT8} alone")
+    if manifest.quantization is not None and manifest.precision != INT8:
+        raise ValueError(f"quantization: expected null in {manifest.precision}, it is of {INT8}")
     if manifest.max_batch < 1:
         raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
 
