@@ -6,7 +6,6 @@ Only a seeded choice of them is read. Nothing here imports torch but a data set 
 from __future__ import annotations
 
 import dataclasses
-import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.images import read_pixels
+from edgeexit.npz import check_member_size
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
@@ -205,27 +205,13 @@ def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("a single array")
             names = [name for name in ("images", "labels") if name in archive]
             for name in names:
-                _check_size(archive.zip, f"{name}.npy")
+                check_member_size(archive.zip, f"{name}.npy")
             return {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{file}: not a NumPy archive (.npz) of plain arrays; write it with "
             "numpy.savez(file, images=images, labels=labels)"
         ) from error
-
-
-def _check_size(archive: zipfile.ZipFile, member: str) -> None:
-    """Raise ValueError where an array's header promises more than the archive holds."""
-    with archive.open(member) as opened:
-        version = np.lib.format.read_magic(opened)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(opened)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
-        raise ValueError(f"{member} is shorter than its header says")
 
 
 def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:

@@ -6,7 +6,6 @@ What is wrong with them would not show in the bundle but in its answers, so it i
 from __future__ import annotations
 
 import hashlib
-import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 from edgeexit.images import read_pixels
+from edgeexit.npz import check_member_size
 
 __all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
 
@@ -155,7 +155,7 @@ def _load(file: Path) -> NDArray[Any]:
                 raise DataError(
                     f"{file}: expected an array 'images', got {', '.join(loaded) or 'none'}"
                 )
-            _check_size(loaded.zip)
+            check_member_size(loaded.zip, "images.npy")
             images: NDArray[Any] = loaded["images"]
             return images
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -163,20 +163,6 @@ def _load(file: Path) -> NDArray[Any]:
             f"{file}: not a NumPy file of plain arrays; expected a folder of images, or {FORMATS} "
             "written by numpy.save or numpy.savez(file, images=images)"
         ) from error
-
-
-def _check_size(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError where the header of ``images`` promises more than the archive holds."""
-    with archive.open("images.npy") as opened:
-        version = np.lib.format.read_magic(opened)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(opened)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo("images.npy").file_size:
-        raise ValueError("images.npy is shorter than its header says")
 
 
 def _choose(count: int, seed: int) -> list[int]:

@@ -69,10 +69,8 @@ def find_classifier(model: onnx.ModelProto) -> Classifier | None:
     )
 
 
-def quantize_classifier(
-    model: onnx.ModelProto, classifier: Classifier
-) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Return the graph with its classifier in 8 bits, and the nodes that have to stay FP32.
+def quantize_classifier(model: onnx.ModelProto, classifier: Classifier) -> onnx.ModelProto:
+    """Return the graph with its classifier in 8 bits.
 
     Args:
         model: FP32.
@@ -99,7 +97,7 @@ def quantize_classifier(
     del graph.node[position]
     for offset, node in enumerate(added):
         graph.node.insert(position + offset, node)
-    return result, tuple(node.output[0] for node in added)
+    return result
 
 
 def _in_8_bits(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:

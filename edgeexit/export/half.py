@@ -1,8 +1,8 @@
-"""FP32 graph -> FP16 graph, but for images, softmax, gate, and nodes that are to stay FP32."""
+"""FP32 graph -> FP16 graph, but for images, softmax, gate, and what else comes at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 
 import onnx
 from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD
@@ -11,53 +11,68 @@ from onnxscript import ir
 
 from edgeexit.export.graph_view import GraphView, descendants
 
-__all__ = ["to_half"]
+__all__ = ["LOGITS", "to_half"]
 
 LOGITS = GATE_OUTPUTS[0]
 
 
-def to_half(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
+def to_half(model: onnx.ModelProto, until: str = LOGITS) -> onnx.ModelProto:
     """Return a stage or exit computing in FP16; tensors between graphs are FP16 too.
 
     Args:
         model: FP32.
-        keep: first outputs of nodes that stay FP32, besides all that follows the logits.
+        until: a tensor that stays FP32, and so does what is computed from it; a stage, which has
+            none of that name, becomes FP16 as a whole.
     """
-    trunk, gate = _without_gate(model)
-    blocked = []
-    for number, node in enumerate(trunk.graph.node):
-        node.name = f"{node.name or node.op_type}/{number}"  # blocked by name, so unique
-        if node.output[0] in keep:
-            blocked.append(node.name)
-    converted = convert_float_to_float16(
-        trunk, keep_io_types=[IMAGES, LOGITS], node_block_list=blocked
-    )
-    result: onnx.ModelProto = ir.to_proto(_sorted(converted))
-    # back to what came in, but for the types of features
-    result.graph.node.extend(gate)
+    if not any(until in node.output for node in model.graph.node):
+        return _converted(model, ())
+    trunk, tail = _cut(model, until)
+    result = _converted(trunk, (until,))
+    result.graph.node.extend(tail.nodes)
+    result.graph.initializer.extend(tail.initializers)
     result.graph.input.extend(info for info in model.graph.input if info.name == THRESHOLD)
-    result.graph.output.extend(info for info in model.graph.output if info.name in GATE_OUTPUTS[1:])
-    del result.graph.value_info[:]  # some are of tensors that are no longer there
+    del result.graph.output[:]
+    result.graph.output.extend(model.graph.output)
     return result
 
 
-def _without_gate(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """Return what leads to the logits, or the whole stage, and the nodes that follow them."""
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    nodes: tuple[onnx.NodeProto, ...]
+    initializers: tuple[onnx.TensorProto, ...]
+
+
+def _cut(model: onnx.ModelProto, at: str) -> tuple[onnx.ModelProto, _Tail]:
+    """Return what leads to the tensor ``at``, and the nodes of an exit that come after it."""
+    behind = descendants(GraphView(model), at)
+    nodes = tuple(node for node in model.graph.node if node.output[0] in behind)
+    reads = {name for node in nodes for name in node.input}
     trunk = onnx.ModelProto()
     trunk.CopyFrom(model)
     graph = trunk.graph
-    behind = descendants(GraphView(model), LOGITS)
-    gate = [node for node in model.graph.node if node.output[0] in behind]
     for node in [node for node in graph.node if node.output[0] in behind]:
         graph.node.remove(node)
-    for tensors, left_out in ((graph.input, (THRESHOLD,)), (graph.output, GATE_OUTPUTS[1:])):
-        for info in [info for info in tensors if info.name in left_out]:
-            tensors.remove(info)
-    return trunk, gate
+    still_read = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in still_read]:
+        graph.initializer.remove(tensor)
+    for info in [info for info in graph.input if info.name == THRESHOLD]:
+        graph.input.remove(info)
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(at, onnx.TensorProto.FLOAT, None))
+    kept = {tensor.name for tensor in graph.initializer}
+    initializers = tuple(
+        tensor
+        for tensor in model.graph.initializer
+        if tensor.name in reads and tensor.name not in kept
+    )
+    return trunk, _Tail(nodes, initializers)
 
 
-def _sorted(model: onnx.ModelProto) -> ir.Model:
-    """Return a model with its nodes in order; the converter's casts come last."""
-    result = ir.from_proto(model)
-    result.graph.sort()
+def _converted(model: onnx.ModelProto, keep: tuple[str, ...]) -> onnx.ModelProto:
+    """Return a model in FP16, with its nodes in order; the converter's casts come last."""
+    converted = convert_float_to_float16(model, keep_io_types=[IMAGES, *keep])
+    in_order = ir.from_proto(converted)
+    in_order.graph.sort()
+    result: onnx.ModelProto = ir.to_proto(in_order)
+    del result.graph.value_info[:]  # some are of tensors that are no longer there
     return result

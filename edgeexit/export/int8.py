@@ -23,7 +23,7 @@ from edgeexit.export.calibration_images import CalibrationImages
 from edgeexit.export.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
-from edgeexit.export.half import to_half
+from edgeexit.export.half import LOGITS, to_half
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
 from edgeexit.export.quantization import insert_qdq, plan_quantization
 
@@ -186,12 +186,12 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
     for graph in graphs:
         model = onnx.load_from_string(graph.content)
         classifier = find_classifier(model)
-        keep: tuple[str, ...] = ()
+        until = LOGITS
         if classifier is not None:
             found = True
-            model, keep = quantize_classifier(model, classifier)
+            model, until = quantize_classifier(model, classifier), classifier.inputs
         if quantization.fallback == "fp16":
-            model = to_half(model, keep)
+            model = to_half(model, until)
         results.append(_finished(graph, model, quantization.fallback))
     if not found:
         raise ExportError(
