@@ -85,12 +85,13 @@ PRECISIONS = {
         Precision("fp32", torch.float32, min_agreement=0.99, max_logit_error=1e-4),
         # float16 rounds at 5e-4, and errors of the layers before add up
         Precision("fp16", torch.float16, min_agreement=0.97, max_logit_error=5e-2),
-        # a value is rounded by up to 1/254 of its tensor's largest, in every layer
+        # a value is rounded by up to 1/254 of its tensor's largest in every layer, and the rare
+        # logits far above all others may be cut off: only what is none of this is refused
         Precision(
             "int8",
             torch.float32,
             min_agreement=0.95,
-            max_logit_error=0.3,
+            max_logit_error=1.0,
             quantization=Quantization(),
         ),
     )
