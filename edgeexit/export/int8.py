@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
 from edgeexit_runtime.quantization_entry import (
+    ALL,
     CALIBRATION_METHODS,
+    CLASSIFIER,
     DYNAMIC,
     MethodScore,
     QuantizationEntry,
@@ -66,7 +68,7 @@ def quantize_graphs(
         ExportError: there is nothing to quantize, or images are missing or of no use.
         DataError: ``auto`` has too few images to hold some out.
     """
-    if quantization.extent == "classifier":
+    if quantization.extent == CLASSIFIER:
         return _quantize_classifiers(graphs, quantization)
     if calibration is None:
         raise ExportError("INT8 needs images to measure value ranges on; give --calibration-data")
@@ -100,7 +102,7 @@ class _Recipe:
     def entry(self, method: str, calibration: CalibrationImages) -> QuantizationEntry:
         """Return what the manifest says of it."""
         count, source = len(calibration.images), calibration.source
-        return QuantizationEntry("all", method, self.fallback, count, source)
+        return QuantizationEntry(ALL, method, self.fallback, count, source)
 
     def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
         for graph in self.graphs:  # one at a time: large networks fit into memory once

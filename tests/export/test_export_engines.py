@@ -15,7 +15,14 @@ from edgeexit_runtime.bundle import open_bundle
 from edgeexit_runtime.engines import BuildReport, build_engines
 
 from edgeexit.data import DataConfig
-from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
+from edgeexit.export import (
+    PRECISIONS,
+    CalibrationImages,
+    ExportedBundle,
+    ExportOptions,
+    Quantization,
+    export_bundle,
+)
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint
 
@@ -44,9 +51,15 @@ def random_bundle(
         training={},
         metrics={},
     )
-    form = dataclasses.replace(PRECISIONS[precision], min_agreement=0.0, max_logit_error=10.0)
-    samples = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
-    export_bundle(checkpoint, folder, ExportOptions(form, max_batch=8), samples, "noise")
+    form = PRECISIONS[precision]
+    noise = np.random.default_rng(0).standard_normal((6, *shape), np.float32)
+    calibration = None
+    if precision == "int8":
+        form = form.quantized(Quantization("all", "minmax", "fp16"))
+        calibration = CalibrationImages("noise", noise[2:])
+    form = dataclasses.replace(form, min_agreement=0.0, max_logit_error=1e4)
+    options = ExportOptions(form, form.least_opset, max_batch=8)
+    export_bundle(checkpoint, folder, options, noise[:2], "noise", calibration=calibration)
     return folder
 
 

@@ -32,6 +32,7 @@ from edgeexit_runtime.engine_entry import (
 )
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest, manifest_json
+from edgeexit_runtime.quantization_entry import CLASSIFIER
 
 __all__ = [
     "TIMING_CACHE",
@@ -114,6 +115,12 @@ def build_engines(
         raise InputError(
             f"opt batch: expected 1 to {manifest.max_batch}, the bundle's largest, got "
             f"{options.opt_batch}"
+        )
+    quantization = manifest.quantization
+    if quantization is not None and quantization.extent == CLASSIFIER:
+        raise InputError(
+            f"{folder}: its classifiers are in 8 bits for CPUs, in operators that TensorRT "
+            "does not have; export it with --quantize all"
         )
     trt = open_library(library, compute_capability)
     trt.check(options, compute_capability)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "ALL",
     "CALIBRATION_METHODS",
+    "CLASSIFIER",
     "DYNAMIC",
     "EXTENTS",
     "FALLBACKS",
@@ -13,7 +15,8 @@ __all__ = [
     "QuantizationEntry",
 ]
 
-EXTENTS = ("all", "classifier")
+ALL, CLASSIFIER = "all", "classifier"
+EXTENTS = (ALL, CLASSIFIER)
 CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
 DYNAMIC = "dynamic"
 """No ranges were measured: a classifier's inputs are rounded to the range of each batch."""
@@ -60,7 +63,7 @@ class QuantizationEntry:
     candidates: dict[str, MethodScore] | None = None
 
     def __post_init__(self) -> None:
-        methods = (DYNAMIC,) if self.extent == "classifier" else CALIBRATION_METHODS
+        methods = (DYNAMIC,) if self.extent == CLASSIFIER else CALIBRATION_METHODS
         for what, got, known in (
             ("extent", self.extent, EXTENTS),
             ("method", self.method, methods),
