@@ -215,3 +215,34 @@ def test_other_calibration_images_than_the_networks(checkpoint: Path, tmp_path: 
     result = run("export", checkpoint, "-o", tmp_path / "out", *options)
     assert result.exit_code == 1
     assert "the network takes uint8 images (N, 8, 8, 3), got (20, 32, 32, 3)" in result.stderr
+
+
+def test_engines_are_built_with_fp16_around_it(
+    checkpoint: Path, images: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    options = ("--precision", "int8", "--min-agreement", 0.5, "--no-times", "--no-baseline")
+    engine = ("--engine", "tensorrt-rtx", "--compute-capability", "8.6")
+    output = tmp_path / "out"
+    built = run("export", checkpoint, "-o", output, "--calibration-data", images, *options, *engine)
+    assert built.exit_code == 0, built.output
+    manifest = ee.load_manifest(output)
+    assert manifest.quantization is not None
+    assert manifest.quantization.fallback == "fp16"
+    assert manifest.opset == 19
+    assert len(manifest.engines) == 6
+    assert all("int8" in entry.layers and "fp16" in entry.layers for entry in manifest.engines)
+    refused = run(
+        *("export", checkpoint, "-o", tmp_path / "cpu", *options, "--quantize", "classifier"),
+        *engine,
+    )
+    assert refused.exit_code == 2
+    assert "--quantize classifier is for CPUs, TensorRT cannot build it" in refused.stderr
+    assert not (tmp_path / "cpu").exists()
+
+
+def test_figures_of_it(exported: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = exported
+    drawn = run("figures", folder, "-o", tmp_path / "figures", "--only", "patterns")
+    assert drawn.exit_code == 0, drawn.output
+    assert list((tmp_path / "figures").glob("*.csv"))
