@@ -69,7 +69,8 @@ def _change(old: Graph, new: Graph, before: LatencySummary, after: LatencySummar
 def _turns(
     form: str, graphs: Sequence[Graph], image: NDArray[np.float32], options: BenchOptions
 ) -> list[Turn]:
-    opener = SessionOpener(options.providers, options.threads)
+    dtypes = {info.dtype for graph in graphs for info in (*graph.inputs, *graph.outputs)}
+    opener = SessionOpener(options.providers, options.threads, half_scales="float16" in dtypes)
     feeds = {name: inputs for name, inputs, _ in GraphFlow(graphs).run(image)}
     turns = []
     for graph in graphs:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from edgeexit_runtime.backends.onnxruntime_sessions import BIAS_ROUNDING
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 
@@ -69,5 +70,8 @@ def _open(graph: Graph, watched: Sequence[str]) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=[BIAS_ROUNDING],
     )

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from edgeexit_runtime.backends.onnxruntime_sessions import BIAS_ROUNDING
 from numpy.typing import NDArray
 
 from edgeexit.cost import network_cost
@@ -93,6 +94,11 @@ def make(
     return Maker(residual, samples, calibration, tmp_path_factory.mktemp("int8"))
 
 
+def is_half(bundle: ExportedBundle) -> bool:
+    entry = bundle.manifest.quantization
+    return entry is not None and entry.fallback == "fp16"
+
+
 def by_hand(
     bundle: ExportedBundle, images: NDArray[np.float32]
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -100,7 +106,9 @@ def by_hand(
     features, answers = {"images": images}, {}
     for name, entry in bundle.manifest.graphs():
         session = onnxruntime.InferenceSession(
-            bundle.folder / entry.file, providers=["CPUExecutionProvider"]
+            bundle.folder / entry.file,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=[BIAS_ROUNDING] if is_half(bundle) else [],
         )
         feeds = {tensor.name: features[tensor.name] for tensor in entry.inputs}
         if name.startswith("stage"):
@@ -134,6 +142,34 @@ def test_session_answers_as_the_files_do(
             assert (result.labels == labels[exits, rows])[~near].all()
             left += exits.tolist()
     assert len(set(left)) == 3, "the samples should leave at different exits"
+
+
+def test_session_computes_what_the_files_say_in_fp16(
+    make: Maker, samples: NDArray[np.float32]
+) -> None:
+    """ONNX Runtime's own rounding of biases by FP16 steps would show in the logits."""
+    bundle = make("all-fp16")
+    written, features = {}, {"images": samples[:16]}
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for name, entry in bundle.manifest.graphs():
+        session = onnxruntime.InferenceSession(
+            bundle.folder / entry.file, plain, providers=["CPUExecutionProvider"]
+        )
+        feeds = {tensor.name: features[tensor.name] for tensor in entry.inputs}
+        if name.startswith("stage"):
+            (features[entry.outputs[0].name],) = session.run(None, feeds)
+        else:
+            feeds["threshold"] = np.zeros(1, np.float32)
+            (written[name],) = session.run(["logits"], feeds)
+    with ee.load(bundle.folder, providers=["CPUExecutionProvider"]) as session:
+        session.runner.set_images(samples[:16])
+        for exit_ in session.manifest.exits:
+            session.runner.run_stage(exit_.stage)
+            session.runner.run_exit(exit_.name)
+            logits = session.runner.logits(exit_.name)
+            scale = np.abs(written[exit_.name]).max()
+            assert np.abs(logits - written[exit_.name]).mean() / scale < 0.01
 
 
 @pytest.mark.parametrize("kind", KINDS)

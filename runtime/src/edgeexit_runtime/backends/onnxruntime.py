@@ -21,6 +21,7 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
+from edgeexit_runtime.quantization_entry import ALL
 
 __all__ = ["OnnxRuntimeRunner"]
 
@@ -47,7 +48,9 @@ class OnnxRuntimeRunner(Runner):
         self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
     ) -> None:
         manifest = bundle.manifest
-        opener = SessionOpener(providers, threads)
+        int8 = manifest.quantization
+        half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
+        opener = SessionOpener(providers, threads, half_scales=half_scales)
         stages = {stage.name for stage in manifest.stages}
         self._graphs: dict[str, _Graph] = {}
         for name, entry in manifest.graphs():
