@@ -9,16 +9,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.manifest import GraphEntry
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export import CalibrationImages, Graph, Quantization
 from edgeexit.export import int8 as int8_module
-from edgeexit.export.calibration import measure_ranges
+from edgeexit.export.calibration import Ranges, measure_ranges
 from edgeexit.export.int8 import QuantizedGraphs, quantize_graphs
 
 FALLBACKS = ("fp32", "fp16")
+CPU = ["CPUExecutionProvider"]
 THRESHOLDS = {"exit1": 0.8, "exit2": 0.7}
 GATE = ["Softmax", "ReduceMax", "ArgMax", "GreaterOrEqual"]
 
@@ -342,3 +345,25 @@ def no_layers() -> bytes:
     graph = onnx.helper.make_graph([node], "stage1", [value], [result])
     content: bytes = onnx.helper.make_model(graph).SerializeToString()
     return content
+
+
+def test_biases_beside_fp16_steps_are_those_of_the_file(
+    residual_graphs: tuple[Graph, ...],
+) -> None:
+    """ONNX Runtime would round them to multiples of the two scales' product, in FP16."""
+    recipe = int8_module._Recipe(residual_graphs[-1:], "fp16")
+    small = dict.fromkeys(recipe.tensors["baseline"], 0.02)
+    (graph,) = recipe.apply(Ranges("minmax", {"baseline": small}))
+    entry = GraphEntry("baseline.onnx", "", len(graph.content), graph.inputs, graph.outputs)
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    written = onnxruntime.InferenceSession(graph.content, plain, providers=CPU)
+    images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), np.float32)
+    feeds = {"images": images, "threshold": np.zeros(1, np.float32)}
+    (expected,) = written.run(["logits"], feeds)
+    errors = {}
+    for half_scales in (True, False):
+        opener = SessionOpener(CPU, 1, half_scales=half_scales)
+        (got,) = opener.open_graph(entry, graph.content, gated=True).run(["logits"], feeds)
+        errors[half_scales] = np.abs(got - expected).max() / np.abs(expected).max()
+    assert errors[True] < 2e-3 < errors[False], "the second says that it is still needed"
