@@ -71,8 +71,8 @@ def broken_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An onnxruntime with GPU providers that do not start: it goes on with the CPU."""
     session = onnxruntime.InferenceSession
 
-    def make(content: bytes, options: Any, providers: list[str]) -> Any:
-        return session(content, options, providers=[CPU])
+    def make(content: bytes, options: Any, providers: list[str], **more: Any) -> Any:
+        return session(content, options, providers=[CPU], **more)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", make)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
