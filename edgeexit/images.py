@@ -8,15 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from edgeexit_runtime import errors
-from edgeexit_runtime.images import check_aspect, open_image
+from edgeexit_runtime.images import MODES, check_aspect, fit, open_image
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
 
-from edgeexit.errors import DataError
+from edgeexit.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageError", "find_unreadable", "read_image"]
+__all__ = ["ImageError", "find_unreadable", "read_image", "read_pixels"]
 
 
 class ImageError(DataError, errors.ImageError):
@@ -41,6 +44,21 @@ def read_image(path: str | Path, mode: str) -> Image.Image:
         return open_image(path, mode)
     except errors.ImageError as error:
         raise ImageError(str(error)) from error
+
+
+def read_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the image in a file, resized and cropped: (H, W, C) uint8 of the input size.
+
+    Raises:
+        ImageError: see there.
+        InputError: the network takes images of neither 1 nor 3 channels.
+    """
+    channels = preprocessing.input_size[0]
+    if channels not in MODES:
+        raise InputError(
+            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
+        )
+    return fit(read_image(path, MODES[channels]), preprocessing)
 
 
 def find_unreadable(paths: Sequence[str]) -> list[bool]:

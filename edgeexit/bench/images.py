@@ -6,7 +6,6 @@ Only a seeded choice of them is read. Nothing here imports torch but a data set 
 from __future__ import annotations
 
 import dataclasses
-import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime.images import IMAGE_SUFFIXES, MODES, fit, is_image_file
+from edgeexit_runtime.images import IMAGE_SUFFIXES, is_image_file
 from edgeexit_runtime.manifest import Manifest
-from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
-from edgeexit.images import read_image
+from edgeexit.images import read_pixels
+from edgeexit.npz import check_member_size
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
@@ -117,7 +116,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
             "or in class folders"
         )
     chosen = _choose(len(paths), samples, seed)
-    pixels = np.stack([_read(paths[index], manifest.preprocessing) for index in chosen])
+    pixels = np.stack([read_pixels(paths[index], manifest.preprocessing) for index in chosen])
     labels = np.array([labelled[index][1] for index in chosen], np.int64) if labelled else None
     return BenchImages(str(folder), manifest.preprocessing(pixels), labels)
 
@@ -196,16 +195,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _read(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return an image file as (H, W, C) uint8 of the input size."""
-    channels = preprocessing.input_size[0]
-    if channels not in MODES:
-        raise InputError(
-            f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
-        )
-    return fit(read_image(path, MODES[channels]), preprocessing)
-
-
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
@@ -216,27 +205,13 @@ def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("a single array")
             names = [name for name in ("images", "labels") if name in archive]
             for name in names:
-                _check_size(archive.zip, f"{name}.npy")
+                check_member_size(archive.zip, f"{name}.npy")
             return {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{file}: not a NumPy archive (.npz) of plain arrays; write it with "
             "numpy.savez(file, images=images, labels=labels)"
         ) from error
-
-
-def _check_size(archive: zipfile.ZipFile, member: str) -> None:
-    """Raise ValueError where an array's header promises more than the archive holds."""
-    with archive.open(member) as opened:
-        version = np.lib.format.read_magic(opened)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(opened)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
-        raise ValueError(f"{member} is shorter than its header says")
 
 
 def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:

@@ -17,6 +17,8 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
+from edgeexit.cli.export_report import print_summary, report_json
+from edgeexit.cli.quantize_options import QuantizeOptions, quantize_options
 from edgeexit.cli.samples import DataOptions, data_options, load_samples
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from edgeexit_runtime.engines import BuildReport
     from numpy.typing import NDArray
 
+    from edgeexit.bench.before_after import PartChange
     from edgeexit.export import ExportedBundle
     from edgeexit.training import Checkpoint
 
@@ -41,11 +44,14 @@ if TYPE_CHECKING:
     "--precision",
     default="fp32",
     show_default=True,
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
 )
+@quantize_options
 @click.option(
-    "--opset", default=18, show_default=True, type=click.IntRange(18, 20), help="ONNX opset."
+    "--opset",
+    type=click.IntRange(18, 20),
+    help="ONNX opset.  [default: 18, and 19 for INT8 with FP16 around it]",
 )
 @click.option(
     "--max-batch",
@@ -71,7 +77,13 @@ if TYPE_CHECKING:
     "--min-agreement",
     type=click.FloatRange(min=0, max=1),
     help="Least share of samples with the network's label and decision at each exit.  "
-    "[default: 0.99 for fp32, 0.97 for fp16]",
+    "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
+)
+@click.option(
+    "--times/--no-times",
+    default=True,
+    show_default=True,
+    help="Of INT8: measure every part before and after on this machine.",
 )
 @click.option(
     "--engine",
@@ -88,11 +100,16 @@ def command(
     path: Path,
     output: Path,
     precision: str,
-    opset: int,
+    calibration_data: Path | None,
+    method: str | None,
+    quantize: str | None,
+    fallback: str | None,
+    opset: int | None,
     max_batch: int,
     baseline: bool,
     samples: int,
     min_agreement: float | None,
+    times: bool,
     engine: str,
     compute_capability: str | None,
     as_json: bool,
@@ -105,22 +122,29 @@ def command(
     with the network in PyTorch. If it does not agree, nothing is written. Engines are built of
     it afterwards; should that fail, the bundle stays, without engines.
 
+    INT8 rounds most values to 8 bits; Q/DQ nodes in the files say which. Their ranges are measured
+    on the calibration images, and what it costs and saves is printed for every exit and part.
+
     \b
     Examples:
       edgeexit export run/tuned.pt --precision fp16 -o out/
+      edgeexit export run/tuned.pt --precision int8 --calibration-data calibration_data/digits -o q/
+      edgeexit export run/tuned.pt --precision int8 --quantize classifier -o cpu/
       edgeexit export run/tuned.pt -o out/ --engine tensorrt-rtx --compute-capability 8.6
     """
-    from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
+    from edgeexit.export import ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
 
-    chosen = PRECISIONS[precision]
+    library = _library(engine, compute_capability)
+    int8 = QuantizeOptions(calibration_data, method, quantize, fallback)
+    chosen = int8.precision(precision, builds_engines=library is not None)
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
-    form = ExportOptions(chosen, opset, max_batch, baseline)
-    library = _library(engine, compute_capability)
+    form = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline)
     checkpoint = load_checkpoint(path)
     factory = import_model(model)
-    images, source = _validation_images(checkpoint, DataOptions(**options), samples)
+    calibration = int8.images(checkpoint)
+    images, labels, source = _validation_images(checkpoint, DataOptions(**options), samples)
     with progress_bar() as bar:
         task = bar.add_task("export")
         bundle = export_bundle(
@@ -133,14 +157,17 @@ def command(
                 task, description=step, completed=done, total=total
             ),
             model=factory,
+            labels=labels,
+            calibration=calibration,
         )
+    changes = _measure(bundle, images[:1]) if times and bundle.before else None
     if not as_json:
-        _print_summary(bundle)
+        print_summary(bundle, changes)
     engines = None
     if library is not None:
         engines = run_build(output, library, compute_capability)
     if as_json:
-        print_json({"bundle": str(output), **bundle.manifest.verification, **_as_json(engines)})
+        print_json({**report_json(bundle, changes), **_as_json(engines)})
     else:
         _print_next(output, engines)
 
@@ -174,44 +201,34 @@ def _library(engine: str, compute_capability: str | None) -> str | None:
 
 def _validation_images(
     checkpoint: Checkpoint, options: DataOptions, limit: int
-) -> tuple[NDArray[np.float32], str]:
-    """Return up to ``limit`` validation images, spread evenly over the split, and their source."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
+    """Return up to ``limit`` validation images, spread evenly over the split, labels, source."""
     import numpy as np
 
     data = load_samples(checkpoint, options)
     split = data.splits["val"]
     count = min(limit, len(split))
     numbers = np.linspace(0, len(split) - 1, count).round().astype(int)
-    images = np.stack([split[number][0].numpy() for number in numbers])
-    return images, f"{options.dataset or checkpoint.data.name}, val"
+    chosen = [split[number] for number in numbers]
+    images = np.stack([image.numpy() for image, _ in chosen])
+    labels = np.array([label for _, label in chosen], np.int64)
+    return images, labels, f"{options.dataset or checkpoint.data.name}, val"
 
 
-def _print_summary(bundle: ExportedBundle) -> None:
-    from rich.table import Table
+def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartChange, ...]:
+    """Time every part of an INT8 bundle before and after, on this machine."""
+    from edgeexit.bench.before_after import time_graphs
+    from edgeexit.bench.report import BenchOptions
 
-    proof, manifest = bundle.verification, bundle.manifest
-    table = Table(
-        title=f"{manifest.precision} bundle against the FP32 network on {proof.samples} images "
-        f"({proof.source})"
-    )
-    table.add_column("exit")
-    for heading in ("largest logit difference", "equal labels", "equal decisions"):
-        table.add_column(heading, justify="right")
-    for exit_ in proof.exits:
-        table.add_row(
-            exit_.name,
-            f"{exit_.max_logit_difference:.2g}",
-            f"{exit_.equal_labels:.2%}",
-            f"{exit_.equal_decisions:.2%}",
+    with progress_bar() as bar:
+        task = bar.add_task("times", total=1)
+        return time_graphs(
+            bundle.before,
+            bundle.after,
+            image,
+            BenchOptions(rounds=20, duration_s=5.0),
+            lambda step, done: bar.update(task, completed=done),
         )
-    out = console()
-    out.print(table)
-    out.print(
-        f"{proof.equal_answers:.2%} of the images get the network's label from the network's exit "
-        f"(at least {proof.min_agreement:.0%} asked of every exit)"
-    )
-    size = sum(graph.size_bytes for _, graph in manifest.graphs()) / 1e6
-    out.print(f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB")
 
 
 def _print_next(output: Path, engines: BuildReport | None) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +24,20 @@ from edgeexit_runtime.manifest import (
     load_manifest,
     manifest_json,
 )
+from edgeexit_runtime.quantization_entry import QuantizationEntry
 from edgeexit_runtime.schema import encode
 from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, network_cost
-from edgeexit.errors import BundleError, ExportError
+from edgeexit.errors import BundleError, DataError, ExportError
+from edgeexit.export.calibration_images import CalibrationImages, distinct_from
 from edgeexit.export.graphs import Graph, export_graphs
-from edgeexit.export.precision import Precision
+from edgeexit.export.int8 import quantize_graphs
+from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
 from edgeexit.models.factories import ModelSource
-from edgeexit.models.partition import partition
+from edgeexit.models.partition import Partition, partition
 from edgeexit.training.checkpoint import Checkpoint
 
 __all__ = ["ExportOptions", "ExportedBundle", "export_bundle"]
@@ -60,15 +63,26 @@ class ExportOptions:
             raise ExportError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
         if self.max_batch < 1:
             raise ExportError(f"max batch: expected 1 or more, got {self.max_batch}")
+        least = self.precision.least_opset
+        if self.opset < least:
+            raise ExportError(
+                f"opset: INT8 with FP16 around it takes {least} or more, got {self.opset}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedBundle:
-    """A bundle that was written: its folder, its manifest, and how it was proven."""
+    """A bundle that was written: its folder, its manifest, and how it was proven.
+
+    ``before`` and ``after`` are the graphs of an INT8 bundle in FP32 and as they were written, in
+    the order of execution.
+    """
 
     folder: Path
     manifest: Manifest
     verification: Verification
+    before: tuple[Graph, ...] = ()
+    after: tuple[Graph, ...] = ()
 
 
 def export_bundle(
@@ -80,6 +94,8 @@ def export_bundle(
     progress: Progress = lambda step, done, total: None,
     *,
     model: ModelSource | None = None,
+    labels: NDArray[np.int64] | None = None,
+    calibration: CalibrationImages | None = None,
 ) -> ExportedBundle:
     """Write the bundle of a trained network to the folder ``output``.
 
@@ -95,39 +111,93 @@ def export_bundle(
         progress: told of every step.
         model: what the network was made from, if not from a registered backbone: see
             :meth:`Checkpoint.build`.
+        labels: (N,) of ``samples``, for the accuracies in the record.
+        calibration: images for value ranges of INT8; those of them that are among ``samples`` are
+            not judged.
 
     Raises:
         CheckpointError, SpecError: the network cannot be built from the checkpoint and ``model``.
         ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
             does not agree with the network.
+        DataError: there are too few images to calibrate on, or none to judge by.
         WriteError: the disk is full or the folder cannot be written to.
     """
     _check_output(output)
     if len(samples) == 0:
         raise ExportError("no samples to prove the bundle on; give a data set with images")
+    judged = np.ones(len(samples), np.bool_)
+    if calibration is not None:
+        judged = _judged(samples, source, calibration, checkpoint)
     net = checkpoint.build(model)
     parts = partition(net)
     total = 2 * len(parts.stages) + options.baseline + 1
     entries: dict[str, GraphEntry] = {}
+
+    def tell(step: str) -> None:
+        progress(step, len(entries), total)
+
     with replace_folder(output) as folder:
-        for graph in export_graphs(
-            parts,
-            options.precision,
-            options.opset,
-            baseline=options.baseline,
-            progress=lambda step: progress(step, len(entries), total),
-        ):
+        made = _make_graphs(parts, options, calibration, checkpoint.thresholds, tell)
+        for graph in made.graphs:
             entries[graph.name] = _write(graph, folder)
-        manifest = _manifest(checkpoint, options, entries, network_cost(net))
+        manifest = _manifest(checkpoint, options, entries, network_cost(net), made.entry)
         path = folder / MANIFEST_NAME
         path.write_text(manifest_json(manifest), encoding="utf-8")
-        progress("verification", len(entries), total)
-        verification = verify_bundle(folder, net, samples, source, options.precision)
+        tell("verification")
+        known = None if labels is None else labels[judged]
+        verification = verify_bundle(folder, net, samples[judged], source, options.precision, known)
+        verification = dataclasses.replace(verification, excluded=int((~judged).sum()))
         require_agreement(verification)
         manifest = dataclasses.replace(manifest, verification=encode(verification))
         path.write_text(manifest_json(manifest), encoding="utf-8")
         progress("done", total, total)
-    return ExportedBundle(output, manifest, verification)
+    after = tuple(made.graphs) if made.before else ()
+    return ExportedBundle(output, manifest, verification, made.before, after)
+
+
+def _judged(
+    samples: NDArray[np.float32],
+    source: str,
+    calibration: CalibrationImages,
+    checkpoint: Checkpoint,
+) -> NDArray[np.bool_]:
+    """Return which samples say something of the calibration: those that it has not seen."""
+    judged = distinct_from(samples, calibration, checkpoint.preprocessing)
+    if not judged.any():
+        raise DataError(
+            f"all {len(samples)} images of {source} are in {calibration.source} too: nothing is "
+            "left to judge INT8 by; calibrate on training images"
+        )
+    return judged
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeGraphs:
+    """What is written; of INT8 also the FP32 graphs it was made from, and how."""
+
+    graphs: Iterable[Graph]
+    before: tuple[Graph, ...] = ()
+    entry: QuantizationEntry | None = None
+
+
+def _make_graphs(
+    parts: Partition,
+    options: ExportOptions,
+    calibration: CalibrationImages | None,
+    thresholds: Mapping[str, float],
+    progress: Callable[[str], None],
+) -> _MadeGraphs:
+    """Trace the network; one graph at a time where nothing needs them all."""
+    quantization = options.precision.quantization
+    precision = options.precision if quantization is None else PRECISIONS["fp32"]
+    traced = export_graphs(
+        parts, precision, options.opset, baseline=options.baseline, progress=progress
+    )
+    if quantization is None:
+        return _MadeGraphs(traced)
+    before = tuple(traced)
+    quantized = quantize_graphs(before, quantization, calibration, thresholds, progress)
+    return _MadeGraphs(quantized.graphs, before, quantized.entry)
 
 
 def _check_output(output: Path) -> None:
@@ -158,6 +228,7 @@ def _manifest(
     options: ExportOptions,
     entries: dict[str, GraphEntry],
     cost: NetworkCost,
+    quantization: QuantizationEntry | None,
 ) -> Manifest:
     spec = checkpoint.spec
     thresholds = {**checkpoint.thresholds, FINAL: 0.0}
@@ -200,6 +271,7 @@ def _manifest(
         baseline=baseline,
         data=encode(checkpoint.data),
         versions=_versions(),
+        quantization=quantization,
     )
 
 

@@ -2,16 +2,49 @@
 
 Precision lives in the graph itself: an FP16 file has FP16 weights and features, so every engine
 that runs it computes in FP16 or says that it cannot. Images come in as FP32, and softmax and gate
-stay FP32 in every precision.
+stay FP32 in every precision. INT8 is said by Q/DQ nodes; what they leave out is FP32 or FP16.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from edgeexit_runtime.quantization_entry import CALIBRATION_METHODS, EXTENTS, FALLBACKS
 
-__all__ = ["PRECISIONS", "Precision"]
+from edgeexit.errors import ExportError
+
+__all__ = ["AUTO", "PRECISIONS", "Precision", "Quantization"]
+
+AUTO = "auto"
+LEAST_OPSET = 18  # below, the exporter converts with losses
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What of a network is in 8 bits, and how.
+
+    Attributes:
+        extent: ``all`` convolutions, linear layers and residual additions, for GPUs; or the
+            ``classifier`` alone where it is large, for CPUs.
+        method: how value ranges are chosen, ``minmax``, ``entropy`` or ``percentile``, or ``auto``
+            for the best of them;
+            ``classifier`` needs none, since it rounds to the range of each image.
+        fallback: what is not quantized is ``fp32`` or ``fp16``.
+    """
+
+    extent: str = "all"
+    method: str = AUTO
+    fallback: str = "fp32"
+
+    def __post_init__(self) -> None:
+        for what, got, known in (
+            ("extent", self.extent, EXTENTS),
+            ("method", self.method, (*CALIBRATION_METHODS, AUTO)),
+            ("fallback", self.fallback, FALLBACKS),
+        ):
+            if got not in known:
+                raise ExportError(f"{what}: expected one of {', '.join(known)}, got {got!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +53,29 @@ class Precision:
 
     Attributes:
         name: as the command line and the manifest write it.
-        dtype: of weights and features.
+        dtype: of weights and features; of INT8 of what is not quantized.
         min_agreement: the least share of samples, 0 to 1, for which each exit must give the
             label, and make the decision, of the FP32 network.
         max_logit_error: the largest difference of a logit, relative to the exit's largest logit.
+        quantization: of INT8; None for the others.
     """
 
     name: str
     dtype: torch.dtype
     min_agreement: float
     max_logit_error: float
+    quantization: Quantization | None = None
+
+    @property
+    def least_opset(self) -> int:
+        """The lowest ONNX opset that can say it; before 19, QuantizeLinear takes no FP16."""
+        is_mixed = self.quantization is not None and self.quantization.fallback == "fp16"
+        return 19 if is_mixed else LEAST_OPSET
+
+    def quantized(self, quantization: Quantization) -> Precision:
+        """Return this precision with another quantization."""
+        dtype = PRECISIONS[quantization.fallback].dtype
+        return replace(self, dtype=dtype, quantization=quantization)
 
 
 PRECISIONS = {
@@ -39,5 +85,14 @@ PRECISIONS = {
         Precision("fp32", torch.float32, min_agreement=0.99, max_logit_error=1e-4),
         # float16 rounds at 5e-4, and errors of the layers before add up
         Precision("fp16", torch.float16, min_agreement=0.97, max_logit_error=5e-2),
+        # a value is rounded by up to 1/254 of its tensor's largest in every layer, and the rare
+        # logits far above all others may be cut off: only what is none of this is refused
+        Precision(
+            "int8",
+            torch.float32,
+            min_agreement=0.95,
+            max_logit_error=1.0,
+            quantization=Quantization(),
+        ),
     )
 }

@@ -30,6 +30,8 @@ class ExitAgreement:
         relative_logit_difference: the same, relative to the exit's largest logit.
         equal_labels: share of samples with the same label, 0 to 1.
         equal_decisions: share of samples that leave, or go on, as in the network.
+        accuracy, network_accuracy: of this exit answering all samples, in the bundle and in the
+            network; None where labels are not known.
     """
 
     name: str
@@ -37,12 +39,15 @@ class ExitAgreement:
     relative_logit_difference: float
     equal_labels: float
     equal_decisions: float
+    accuracy: float | None = None
+    network_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """A bundle against the FP32 network it came from, on ``samples`` real images.
 
+    ``excluded`` is how many more were given and left out, since INT8 was calibrated on them.
     ``equal_answers`` is the share of samples that get the same label from the same exit when
     each is routed through the bundle at its thresholds; ``versions`` are of what ran it.
     """
@@ -54,6 +59,7 @@ class Verification:
     min_agreement: float
     max_logit_error: float
     versions: dict[str, str]
+    excluded: int = 0
 
 
 def verify_bundle(
@@ -62,6 +68,7 @@ def verify_bundle(
     samples: NDArray[np.float32],
     source: str,
     precision: Precision,
+    labels: NDArray[np.int64] | None = None,
 ) -> Verification:
     """Compare the bundle in ``folder``, run by ONNX Runtime on the CPU, with ``net`` in FP32.
 
@@ -71,6 +78,7 @@ def verify_bundle(
         samples: real images (N, C, H, W), normalized.
         source: where they come from, for the record.
         precision: gives the floors for the record; see :func:`require_agreement`.
+        labels: (N,) of the samples, where they are known.
     """
     reference = _network_logits(net, samples)
     providers = ["CPUExecutionProvider"]
@@ -81,12 +89,13 @@ def verify_bundle(
         thresholds = {**session.thresholds, session.manifest.exit_names[-1]: 0.0}
     expected = _leaving(reference, thresholds)
     exits = [
-        _agreement(name, answers[name], reference[name], thresholds[name]) for name in reference
+        _agreement(name, answers[name], reference[name], thresholds[name], labels)
+        for name in reference
     ]
     if session.manifest.baseline is not None:
         with ee.load_baseline(folder, providers=providers) as session:
             (alone,) = _bundle_answers(session, samples).values()
-        exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0))
+        exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0, labels))
     same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
     return Verification(
         len(samples),
@@ -163,7 +172,11 @@ def _bundle_answers(session: ee.Session, samples: NDArray[np.float32]) -> dict[s
 
 
 def _agreement(
-    name: str, got: _Answers, expected: NDArray[np.float32], threshold: float
+    name: str,
+    got: _Answers,
+    expected: NDArray[np.float32],
+    threshold: float,
+    labels: NDArray[np.int64] | None,
 ) -> ExitAgreement:
     difference = float(np.abs(got.logits - expected).max())
     leaves = _confidence(expected) >= np.float32(threshold)
@@ -173,6 +186,8 @@ def _agreement(
         difference / float(np.abs(expected).max()),
         float((got.labels == expected.argmax(1)).mean()),
         float((got.leaves == leaves).mean()),
+        None if labels is None else float((got.labels == labels).mean()),
+        None if labels is None else float((expected.argmax(1) == labels).mean()),
     )
 
 

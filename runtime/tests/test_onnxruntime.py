@@ -71,8 +71,10 @@ def broken_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An onnxruntime with GPU providers that do not start: it goes on with the CPU."""
     session = onnxruntime.InferenceSession
 
-    def make(content: bytes, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
-        return session(content, options, providers=[CPU] if CPU in dict(providers) else [])
+    def make(
+        content: bytes, options: Any, providers: list[tuple[str, dict[str, str]]], **more: Any
+    ) -> Any:
+        return session(content, options, providers=[CPU] if CPU in dict(providers) else [], **more)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", make)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])

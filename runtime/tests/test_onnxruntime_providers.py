@@ -25,7 +25,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     real = onnxruntime.InferenceSession
 
     class Session(real):
-        def __init__(self, content: bytes, options: Any, providers: Any) -> None:
+        def __init__(self, content: bytes, options: Any, providers: Any, **more: Any) -> None:
             calls.append((options, dict(providers)))
             plain = onnxruntime.SessionOptions()
             plain.intra_op_num_threads = 1

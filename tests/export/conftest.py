@@ -10,12 +10,21 @@ import pytest
 import torch
 from edgeexit_runtime import Preprocessing
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from edgeexit.data import DataConfig
-from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
+from edgeexit.export import (
+    PRECISIONS,
+    CalibrationImages,
+    ExportedBundle,
+    ExportOptions,
+    Graph,
+    export_bundle,
+)
+from edgeexit.export.graphs import export_graphs
 from edgeexit.models import MultiExitNet, make_spec, register_backbone
 from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.partition import partition
 from edgeexit.training import Checkpoint
 
 INPUT_SIZE = (3, 16, 16)
@@ -33,6 +42,36 @@ def tiny_for_export(num_classes: int, input_size: tuple[int, int, int]) -> Backb
     return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
 
 
+class Residual(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.shortcut = (
+            nn.Identity() if (before, stride) == (after, 1) else nn.Conv2d(before, after, 1, stride)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.convolutions(features) + self.shortcut(features))
+
+
+@register_backbone(input_size=INPUT_SIZE)
+def tiny_residual_for_export(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    """An addition to a convolution, and one to what a stage before gives."""
+    bodies = OrderedDict[str, nn.Module](
+        stage1=nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU()),
+        stage2=Residual(8, 8, 1),
+        stage3=Residual(8, 16, 2),
+    )
+    classifier = nn.Sequential(nn.Flatten(), nn.Linear(16 * 8 * 8, num_classes))
+    return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
+
+
 @pytest.fixture(scope="session")
 def samples() -> NDArray[np.float32]:
     return np.random.default_rng(1).standard_normal((40, *INPUT_SIZE), np.float32)
@@ -40,9 +79,13 @@ def samples() -> NDArray[np.float32]:
 
 @pytest.fixture(scope="session")
 def checkpoint(samples: NDArray[np.float32]) -> Checkpoint:
+    return sharpened("tiny_for_export", samples)
+
+
+def sharpened(backbone: str, samples: NDArray[np.float32]) -> Checkpoint:
     """Random weights, sharpened so that confidences spread over 0 to 1."""
     torch.manual_seed(0)
-    spec = make_spec("tiny_for_export", "2+n", num_classes=5)
+    spec = make_spec(backbone, "2+n", num_classes=5)
     net = MultiExitNet(spec)
     with torch.no_grad():
         net(torch.from_numpy(samples))  # batch norm sees the data once
@@ -87,3 +130,25 @@ def fp16_bundle(
 def exported(request: pytest.FixtureRequest) -> ExportedBundle:
     bundle: ExportedBundle = request.getfixturevalue(f"{request.param}_bundle")
     return bundle
+
+
+@pytest.fixture(scope="session")
+def residual(samples: NDArray[np.float32]) -> Checkpoint:
+    return sharpened("tiny_residual_for_export", samples)
+
+
+@pytest.fixture(scope="session")
+def residual_graphs(residual: Checkpoint) -> tuple[Graph, ...]:
+    """The FP32 graphs of :func:`residual`, in opset 19, which FP16 around INT8 takes."""
+    parts = partition(residual.build())
+    traced = export_graphs(parts, PRECISIONS["fp32"], 19, baseline=True, progress=lambda step: None)
+    return tuple(traced)
+
+
+@pytest.fixture(scope="session")
+def calibration() -> CalibrationImages:
+    """Noise as ``samples``, but other; not a multiple of the images that are run at once."""
+    return CalibrationImages(
+        "noise to calibrate on",
+        np.random.default_rng(2).standard_normal((37, *INPUT_SIZE), np.float32),
+    )

@@ -40,6 +40,7 @@ from edgeexit_runtime.engine_files import (
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.folder_lock import lock_folder
 from edgeexit_runtime.manifest import Manifest, load_manifest
+from edgeexit_runtime.quantization_entry import CLASSIFIER
 
 __all__ = [
     "TIMING_CACHE",
@@ -115,7 +116,7 @@ def build_engines(
     folder = Path(folder)
     options = options or EngineOptions()
     bundle = Bundle(folder, load_manifest(folder))
-    _check_opt_batch(options, bundle.manifest)
+    _check_bundle(options, bundle)
     trt = open_library(library, compute_capability)
     trt.check(options, compute_capability)
     place = Here(trt.library.name, trt.version, trt.require_place())
@@ -125,7 +126,7 @@ def build_engines(
         return BuildReport(folder, trt.title, _build_all(bundle, trt, wanted, reasons, progress))
     with lock_folder(folder):
         bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
-        _check_opt_batch(options, bundle.manifest)
+        _check_bundle(options, bundle)
         sweep(bundle)
         reasons = _reasons(bundle, wanted, rebuild)
         reports = _build_all(bundle, trt, wanted, reasons, progress)
@@ -155,7 +156,15 @@ def describe(report: BuildReport) -> list[str]:
     return lines
 
 
-def _check_opt_batch(options: EngineOptions, manifest: Manifest) -> None:
+def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
+    """Refuse what TensorRT cannot build."""
+    manifest = bundle.manifest
+    quantization = manifest.quantization
+    if quantization is not None and quantization.extent == CLASSIFIER:
+        raise InputError(
+            f"{bundle.folder}: its classifiers are in 8 bits for CPUs, in operators that TensorRT "
+            "does not have; export it with --quantize all"
+        )
     if options.opt_batch > manifest.max_batch:
         raise InputError(
             f"opt batch: expected 1 to {manifest.max_batch}, the bundle's largest, got "

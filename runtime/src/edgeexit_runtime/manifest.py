@@ -16,6 +16,7 @@ from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.quantization_entry import QuantizationEntry
 from edgeexit_runtime.schema import SchemaError, check_file_name, decode, encode
 
 __all__ = [
@@ -45,6 +46,7 @@ THRESHOLD = "threshold"
 FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 """What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+INT8 = "int8"
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
@@ -134,6 +136,7 @@ class Manifest:
     Attributes:
         schema_version: the version of this schema.
         precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
+            ``int8`` where Q/DQ nodes round most of them; features between graphs are still float.
         max_batch: the largest number of samples that one run of a graph takes.
         stages, exits: in the order of execution, ``final`` last.
         baseline: the plain backbone as one graph, to compare with; None where left out.
@@ -141,6 +144,7 @@ class Manifest:
         verification: how the files agreed with the network when they were made.
         versions: of what made the bundle.
         engines: TensorRT engines that were built of the graphs, at most one of each.
+        quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
     """
 
     schema_version: int
@@ -157,6 +161,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     engines: tuple[EngineEntry, ...] = ()
+    quantization: QuantizationEntry | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -258,6 +263,8 @@ def _check_names(manifest: Manifest) -> None:
         raise ValueError(
             f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
         )
+    if manifest.quantization is not None and manifest.precision != INT8:
+        raise ValueError(f"quantization: expected null in {manifest.precision}, it is of {INT8}")
     if manifest.max_batch < 1:
         raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
 

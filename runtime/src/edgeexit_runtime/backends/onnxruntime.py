@@ -22,6 +22,7 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
+from edgeexit_runtime.quantization_entry import ALL
 
 __all__ = ["OnnxRuntimeRunner"]
 
@@ -48,7 +49,9 @@ class OnnxRuntimeRunner(Runner):
         self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
     ) -> None:
         manifest = bundle.manifest
-        opener = SessionOpener(bundle, providers, threads)
+        int8 = manifest.quantization
+        half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
+        opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
         stages = {stage.name for stage in manifest.stages}
         self._graphs: dict[str, _Graph] = {}
         for name, entry in manifest.graphs():

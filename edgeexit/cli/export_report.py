@@ -1,0 +1,152 @@
+"""What ``edgeexit export`` prints of a bundle: its proof, and what INT8 changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgeexit.cli.common import console
+
+if TYPE_CHECKING:
+    from edgeexit_runtime.quantization_entry import QuantizationEntry
+    from rich.table import Table
+
+    from edgeexit.bench.before_after import PartChange
+    from edgeexit.export import ExportedBundle
+
+__all__ = ["print_summary", "report_json"]
+
+SLOWER = 1.02  # less is within what two runs differ by
+MB = 1e6
+FEW_IMAGES = 100
+
+
+def report_json(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> dict[str, Any]:
+    """Return everything that is printed as JSON values; sizes in bytes, times in milliseconds."""
+    from edgeexit_runtime.schema import encode
+
+    result: dict[str, Any] = {"bundle": str(bundle.folder), **bundle.manifest.verification}
+    if bundle.before:
+        result["quantization"] = encode(bundle.manifest.quantization)
+        result["sizes"] = [
+            {"name": old.name, "before": len(old.content), "after": len(new.content)}
+            for old, new in zip(bundle.before, bundle.after, strict=True)
+        ]
+    if changes is not None:
+        result["times"] = encode(tuple(changes))
+    return result
+
+
+def print_summary(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> None:
+    """Print the proof, and tables of what INT8 changed."""
+    proof, manifest = bundle.verification, bundle.manifest
+    out = console()
+    out.print(_exit_table(bundle))
+    out.print(
+        f"{proof.equal_answers:.2%} of the images get the network's label from the network's exit "
+        f"(at least {proof.min_agreement:.0%} asked of every exit)"
+    )
+    if proof.excluded:
+        out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
+    if manifest.quantization is not None:
+        out.print(_part_table(bundle, changes))
+        for line in _quantization_lines(manifest.quantization):
+            out.print(line, soft_wrap=True)
+    if changes is not None:
+        out.print(_verdict(changes))
+    size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
+    out.print(f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB")
+
+
+def _exit_table(bundle: ExportedBundle) -> Table:
+    from rich.table import Table
+
+    proof, manifest = bundle.verification, bundle.manifest
+    table = Table(
+        title=f"{manifest.precision} bundle against the FP32 network on {proof.samples} images "
+        f"({proof.source})"
+    )
+    labelled = all(exit_.accuracy is not None for exit_ in proof.exits)
+    table.add_column("exit")
+    headings = ["largest logit difference", "equal labels", "equal decisions"]
+    if labelled:
+        headings += ["fp32 accuracy", f"{manifest.precision} accuracy"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for exit_ in proof.exits:
+        row = [
+            exit_.name,
+            f"{exit_.max_logit_difference:.2g}",
+            f"{exit_.equal_labels:.2%}",
+            f"{exit_.equal_decisions:.2%}",
+        ]
+        if exit_.accuracy is not None and exit_.network_accuracy is not None:
+            row += [f"{exit_.network_accuracy:.4f}", f"{exit_.accuracy:.4f}"]
+        table.add_row(*row[: len(table.columns)])
+    return table
+
+
+def _quantization_lines(record: QuantizationEntry) -> list[str]:
+    """Say how the ranges were found, and how the methods compared."""
+    if record.extent == "classifier":
+        return [
+            "8 bits: the weights of the exits' large classifiers; inputs are rounded as they come"
+        ]
+    lines = [
+        f"8 bits: convolutions, linear layers, residual additions; the rest {record.fallback}. "
+        f"Ranges by {record.method} on {record.samples} images of {record.source}"
+    ]
+    if record.samples < FEW_IMAGES // 2:
+        lines.append(f"that is few: with {FEW_IMAGES} or more, ranges hold for other images too")
+    if record.candidates:
+        lines.append(f"--method auto compared on {record.held_out} more:")
+        lines += [
+            f"  {method:<10}  equal decisions {score.equal_decisions:.2%}, equal labels "
+            f"{score.equal_labels:.2%}, mean logit difference {-score.closeness:.2%}"
+            + (" (kept)" if method == record.method else "")
+            for method, score in record.candidates.items()
+        ]
+    return lines
+
+
+def _part_table(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> Table:
+    """Return size and time of every part; only sizes where times were not measured."""
+    from rich.table import Table
+
+    precision = bundle.manifest.precision
+    title = "before and after"
+    if changes is not None:
+        title += ", time of one image on this machine (medians of calls in turns)"
+    table = Table(title=title)
+    table.add_column("part")
+    headings = ["fp32 MB", f"{precision} MB", "ratio"]
+    if changes is not None:
+        headings += ["fp32 ms", f"{precision} ms", "ratio"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    times = {change.name: change for change in changes or ()}
+    for old, new in zip(bundle.before, bundle.after, strict=True):
+        before, after = len(old.content), len(new.content)
+        row = [old.name, f"{before / MB:.3f}", f"{after / MB:.3f}", f"{after / before:.2f}"]
+        if old.name in times:
+            change = times[old.name]
+            row += [
+                f"{change.before.p50_ms:.3f}",
+                f"{change.after.p50_ms:.3f}",
+                f"{change.ratio:.2f}",
+            ]
+        table.add_row(*row)
+    return table
+
+
+def _verdict(changes: Sequence[PartChange]) -> str:
+    """Say where INT8 does not pay on this machine."""
+    slower = [change for change in changes if change.ratio > SLOWER]
+    if not slower:
+        return "INT8 is as fast or faster in every part on this machine"
+    names = ", ".join(f"{change.name} ({change.ratio:.2f})" for change in slower)
+    return (
+        f"INT8 does not pay everywhere: on this machine it is slower in {names}. Its Q/DQ nodes "
+        "are meant for TensorRT, which computes in INT8 between them; CPUs gain from --quantize "
+        "classifier where classifiers are large"
+    )

@@ -1,0 +1,122 @@
+"""Options of ``edgeexit export`` that say what INT8 rounds, and by which images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeexit.export import CalibrationImages, Precision
+    from edgeexit.training import Checkpoint
+
+__all__ = ["QuantizeOptions", "quantize_options"]
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOptions:
+    """Values of :func:`quantize_options`; None where not given."""
+
+    calibration_data: Path | None
+    method: str | None
+    quantize: str | None
+    fallback: str | None
+
+    def precision(self, name: str, *, builds_engines: bool) -> Precision:
+        """Return the precision that the command line names.
+
+        Raises:
+            click.UsageError: the options do not go together.
+        """
+        from edgeexit.export import PRECISIONS, Quantization
+
+        if name != "int8":
+            unused = self._given()
+            if unused:
+                raise click.UsageError(f"{unused[0]} goes with --precision int8, got {name}")
+            return PRECISIONS[name]
+        if self.quantize == "classifier":
+            self._check_classifier(builds_engines)
+        elif self.calibration_data is None:
+            raise click.UsageError(
+                "--precision int8 needs --calibration-data: a folder of images, a .npy or a .npz "
+                "file"
+            )
+        fallback = self.fallback or ("fp16" if builds_engines else "fp32")
+        return PRECISIONS[name].quantized(
+            Quantization(self.quantize or "all", self.method or "auto", fallback)
+        )
+
+    def images(self, checkpoint: Checkpoint) -> CalibrationImages | None:
+        """Read the calibration images as the network takes them; None where none are named.
+
+        Raises:
+            DataError: they are missing, or of no use.
+        """
+        from edgeexit.export import load_calibration_images
+
+        if self.calibration_data is None:
+            return None
+        return load_calibration_images(self.calibration_data, checkpoint.preprocessing)
+
+    def _given(self) -> list[str]:
+        values = {
+            "--calibration-data": self.calibration_data,
+            "--method": self.method,
+            "--quantize": self.quantize,
+            "--fallback": self.fallback,
+        }
+        return [option for option, value in values.items() if value is not None]
+
+    def _check_classifier(self, builds_engines: bool) -> None:
+        for option in ("--calibration-data", "--method"):
+            if option in self._given():
+                raise click.UsageError(
+                    f"{option} goes with --quantize all: classifiers are rounded to the range of "
+                    "each image; leave it out"
+                )
+        if builds_engines:
+            raise click.UsageError(
+                "--quantize classifier is for CPUs, TensorRT cannot build it: leave out --engine, "
+                "or choose --quantize all"
+            )
+
+
+def quantize_options(command: Command) -> Command:
+    """Add the options of INT8: :class:`QuantizeOptions`."""
+    options = (
+        click.option(
+            "--calibration-data",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER|NPY|NPZ",
+            help="Images that value ranges of INT8 are measured on; see "
+            "calibration_data/README.md.",
+        ),
+        click.option(
+            "--method",
+            type=click.Choice(["auto", "minmax", "entropy", "percentile"]),
+            help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
+            "images that it holds out.  [default: auto]",
+        ),
+        click.option(
+            "--quantize",
+            type=click.Choice(["all", "classifier"]),
+            help="What INT8 has in 8 bits: all that TensorRT computes so, or for CPUs large "
+            "classifiers alone.  [default: all]",
+        ),
+        click.option(
+            "--fallback",
+            type=click.Choice(["fp32", "fp16"]),
+            help="Of what INT8 leaves out, and of features between graphs.  "
+            "[default: fp32, and fp16 where engines are built]",
+        ),
+    )
+    for option in reversed(options):  # the first is to stand first in the help
+        command = option(command)
+    return command

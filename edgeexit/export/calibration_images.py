@@ -1,0 +1,171 @@
+"""The images that value ranges are measured on: a folder or a NumPy file, checked.
+
+What is wrong with them would not show in the bundle but in its answers, so it is refused here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgeexit_runtime.images import IMAGE_SUFFIXES, find_images
+from edgeexit_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.errors import DataError
+from edgeexit.images import read_pixels
+from edgeexit.npz import check_member_size
+
+__all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
+
+MAX_IMAGES = 1000
+"""More are not read: ranges no longer change, and the histograms take their time."""
+
+FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationImages:
+    """Images (N, C, H, W) float32, normalized, and where they are from, for the record."""
+
+    source: str
+    images: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        source, images = self.source, self.images
+        if len(images) == 0:
+            raise DataError(f"{source}: expected calibration images, got none; put some there")
+        if not np.isfinite(images).all():
+            raise DataError(
+                f"{source}: expected finite values, got NaN or infinity; look at how the images "
+                "were made"
+            )
+        flat = images.reshape(len(images), images.shape[1], -1)  # (N, C, H * W)
+        if not np.ptp(flat, axis=2).any():
+            raise DataError(
+                f"{source}: every image is of one color, which says nothing of the values to "
+                "expect; take photographs of what the network will see"
+            )
+        if len(images) > 1 and not np.ptp(images, axis=0).any():
+            raise DataError(
+                f"{source}: its {len(images)} images are all the same; take different ones"
+            )
+
+    def distinct(self) -> CalibrationImages:
+        """Return the images without copies of one that comes before."""
+        first = {image.tobytes(): place for place, image in reversed([*enumerate(self.images)])}
+        return CalibrationImages(self.source, self.images[sorted(first.values())])
+
+    def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
+        """Return one image of ``every`` held out, chosen at random, as the second of two sets."""
+        order = np.random.default_rng(seed).permutation(len(self.images))
+        held_out = np.sort(order[: len(order) // every])
+        kept = np.sort(order[len(order) // every :])
+        return (
+            CalibrationImages(self.source, self.images[kept]),
+            CalibrationImages(self.source, self.images[held_out]),
+        )
+
+
+def load_calibration_images(
+    path: Path, preprocessing: Preprocessing, seed: int = 0
+) -> CalibrationImages:
+    """Read up to :data:`MAX_IMAGES` images, chosen at random where there are more.
+
+    Args:
+        path: a folder with images in it or in folders of it, whatever these are called; or a
+            ``.npy`` file, or a ``.npz`` file with an array ``images``: uint8 (N, H, W, C) of the
+            network's input size, or float32 (N, C, H, W) that is normalized already.
+        preprocessing: the network's.
+        seed: of the choice.
+
+    Raises:
+        DataError: missing, empty, unreadable, of another shape, constant, or not finite.
+    """
+    if path.is_dir():
+        images = _from_folder(path, preprocessing, seed)
+    elif path.is_file():
+        images = _from_array(path, preprocessing, seed)
+    else:
+        raise DataError(
+            f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
+        )
+    return CalibrationImages(str(path), images)
+
+
+def distinct_from(
+    samples: NDArray[np.float32], calibration: CalibrationImages, preprocessing: Preprocessing
+) -> NDArray[np.bool_]:
+    """Return (N,) which of the samples, normalized, are not among the calibration images.
+
+    Images are the same where all of their 8-bit pixels are.
+    """
+    known = set(_digests(calibration.images, preprocessing))
+    return np.array([key not in known for key in _digests(samples, preprocessing)], np.bool_)
+
+
+def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Iterator[bytes]:
+    std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+    mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
+    for image in images:
+        pixels = np.rint((image * std + mean) * 255).clip(0, 255).astype(np.uint8)
+        yield hashlib.sha256(pixels.tobytes()).digest()
+
+
+def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:
+    paths = list(find_images(folder))
+    if not paths:
+        raise DataError(
+            f"{folder}: expected images, got none; put files there that end in "
+            f"{', '.join(IMAGE_SUFFIXES)}"
+        )
+    chosen = _choose(len(paths), seed)
+    return preprocessing(np.stack([read_pixels(paths[index], preprocessing) for index in chosen]))
+
+
+def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:
+    images = _load(file)
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
+        raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
+    channels, height, width = preprocessing.input_size
+    is_bytes = images.dtype == np.uint8
+    expected = (height, width, channels) if is_bytes else preprocessing.input_size
+    if images.shape[1:] != expected:
+        raise DataError(
+            f"{file}: the network takes {images.dtype} images (N, "
+            f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
+        )
+    images = images[_choose(len(images), seed)]
+    return preprocessing(images) if is_bytes else np.ascontiguousarray(images)
+
+
+def _load(file: Path) -> NDArray[Any]:
+    try:
+        with file.open("rb") as opened:  # numpy leaves a file open that it cannot read
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            if "images" not in loaded:
+                raise DataError(
+                    f"{file}: expected an array 'images', got {', '.join(loaded) or 'none'}"
+                )
+            check_member_size(loaded.zip, "images.npy")
+            images: NDArray[Any] = loaded["images"]
+            return images
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{file}: not a NumPy file of plain arrays; expected a folder of images, or {FORMATS} "
+            "written by numpy.save or numpy.savez(file, images=images)"
+        ) from error
+
+
+def _choose(count: int, seed: int) -> list[int]:
+    """Return the sorted indices of up to :data:`MAX_IMAGES` of ``count`` images."""
+    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:MAX_IMAGES].tolist()
+    return sorted(chosen)

@@ -1,0 +1,97 @@
+"""Questions about an ONNX graph: who writes and reads a tensor, which nodes are an SE gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from onnx import helper, numpy_helper
+
+__all__ = ["GraphView", "descendants", "excitation_nodes", "pooled_tensors"]
+
+GLOBAL_POOLING = ("GlobalAveragePool", "GlobalMaxPool")
+REDUCTIONS = ("ReduceMean", "ReduceMax")
+SPATIAL_AXES = {2, 3}
+UNKNOWN_RANK = -1
+
+
+class GraphView:
+    """A model's initializers, and the producer of each tensor.
+
+    A node is named by its first output, which is unique where names are not.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.nodes = tuple(model.graph.node)
+        self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.producers = {name: node for node in self.nodes for name in node.output}
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        described = (*inferred.input, *inferred.value_info, *inferred.output)
+        self._ranks = {info.name: len(info.type.tensor_type.shape.dim) for info in described}
+
+    def rank(self, name: str) -> int:
+        """Return how many dimensions a tensor has; -1 where that is not known."""
+        return self._ranks.get(name, UNKNOWN_RANK)
+
+    def variables(self, node: onnx.NodeProto) -> list[str]:
+        """Return the inputs of a node that are no constants."""
+        return [name for name in node.input if name and name not in self.initializers]
+
+    @staticmethod
+    def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+        """Return the value of an attribute."""
+        for item in node.attribute:
+            if item.name == name:
+                return helper.get_attribute_value(item)
+        return default
+
+
+def pooled_tensors(view: GraphView) -> frozenset[str]:
+    """Return what is computed from globally pooled features and nothing else."""
+    pooled: set[str] = set()
+    for node in view.nodes:
+        variables = view.variables(node)
+        if _pools(node, view) or (variables and pooled.issuperset(variables)):
+            pooled.update(node.output)
+    return frozenset(pooled)
+
+
+def excitation_nodes(view: GraphView) -> frozenset[str]:
+    """Return the nodes between a global pooling and the feature map that the result multiplies.
+
+    These are the gates of squeeze-and-excitation, whatever their activation is.
+    """
+    pooled = pooled_tensors(view)
+    found: set[str] = set()
+    for node in view.nodes:
+        gates = [name for name in view.variables(node) if name in pooled]
+        if node.op_type != "Mul" or len(view.variables(node)) != 2 or len(gates) != 1:
+            continue
+        while gates:
+            producer = view.producers[gates.pop()]
+            if producer.output[0] not in found and not _pools(producer, view):
+                found.add(producer.output[0])
+                gates += [name for name in view.variables(producer) if name in pooled]
+    return frozenset(found)
+
+
+def descendants(view: GraphView, name: str) -> frozenset[str]:
+    """Return the nodes that a tensor has an influence on."""
+    reached, nodes = {name}, []
+    for node in view.nodes:
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            nodes.append(node.output[0])
+    return frozenset(nodes)
+
+
+def _pools(node: onnx.NodeProto, view: GraphView) -> bool:
+    """Whether a node pools feature maps (N, C, H, W) over all of H and W."""
+    if node.op_type in GLOBAL_POOLING:
+        return True
+    if node.op_type not in REDUCTIONS or view.rank(node.input[0]) != 4:
+        return False
+    axes = view.attribute(node, "axes", None)
+    if axes is None and len(node.input) > 1 and node.input[1] in view.initializers:
+        axes = numpy_helper.to_array(view.initializers[node.input[1]]).tolist()
+    return axes is not None and {axis % 4 for axis in axes} == SPATIAL_AXES

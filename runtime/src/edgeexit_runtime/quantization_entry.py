@@ -1,0 +1,76 @@
+"""What a manifest says of an INT8 bundle: what is in 8 bits, and how value ranges were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ALL",
+    "CALIBRATION_METHODS",
+    "CLASSIFIER",
+    "DYNAMIC",
+    "EXTENTS",
+    "FALLBACKS",
+    "MethodScore",
+    "QuantizationEntry",
+]
+
+ALL, CLASSIFIER = "all", "classifier"
+EXTENTS = (ALL, CLASSIFIER)
+CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
+DYNAMIC = "dynamic"
+"""No ranges were measured: a classifier's inputs are rounded to the range of each batch."""
+FALLBACKS = ("fp32", "fp16")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MethodScore:
+    """How a calibration method did on held-out images, compared in the order of the fields.
+
+    Attributes:
+        equal_decisions: share of images and exits, 0 to 1, with FP32's decision to leave or go on.
+        equal_labels: the same of labels.
+        closeness: minus the mean difference of logits, relative to FP32's largest.
+    """
+
+    equal_decisions: float
+    equal_labels: float
+    closeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationEntry:
+    """How the weights and features of a bundle came into 8 bits.
+
+    Attributes:
+        extent: ``all``: convolutions, linear layers and residual additions, with Q/DQ nodes;
+            ``classifier``: the weights of large classifiers, which TensorRT does not build.
+        method: how ranges were chosen, of :data:`CALIBRATION_METHODS`; :data:`DYNAMIC` for
+            ``classifier``.
+        fallback: what is not quantized is ``fp32`` or ``fp16``.
+        samples: how many images the ranges were measured on.
+        source: where these came from.
+        held_out: how many more the methods were compared on; 0 where one was asked for.
+        candidates: by method, what it came to there.
+    """
+
+    extent: str
+    method: str
+    fallback: str
+    samples: int = 0
+    source: str = ""
+    held_out: int = 0
+    candidates: dict[str, MethodScore] | None = None
+
+    def __post_init__(self) -> None:
+        methods = (DYNAMIC,) if self.extent == CLASSIFIER else CALIBRATION_METHODS
+        for what, got, known in (
+            ("extent", self.extent, EXTENTS),
+            ("method", self.method, methods),
+            ("fallback", self.fallback, FALLBACKS),
+            *(("candidates", name, CALIBRATION_METHODS) for name in self.candidates or ()),
+        ):
+            if got not in known:
+                raise ValueError(f"{what}: expected one of {', '.join(known)}, got {got!r}")
+        if self.samples < 0 or self.held_out < 0:
+            raise ValueError("samples, held_out: expected 0 or more")

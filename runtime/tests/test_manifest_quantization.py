@@ -1,0 +1,77 @@
+"""What a manifest says of INT8 is checked like all else in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgeexit_runtime as ee
+import pytest
+from edgeexit_runtime.engines import build_engines
+from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry
+
+Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
+
+SCORE = {"equal_decisions": 0.99, "equal_labels": 0.98, "closeness": -0.01}
+GOOD: dict[str, Any] = {
+    "extent": "all",
+    "method": "entropy",
+    "fallback": "fp16",
+    "samples": 80,
+    "source": "photos",
+    "held_out": 20,
+    "candidates": {"minmax": {**SCORE, "equal_decisions": 0.9}, "entropy": SCORE},
+}
+
+
+def test_read(bundle: Path, edit_manifest: Edit) -> None:
+    assert ee.load_manifest(bundle).quantization is None
+    edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=GOOD))
+    entry = ee.load_manifest(bundle).quantization
+    best = MethodScore(0.99, 0.98, -0.01)
+    scores = {"minmax": MethodScore(0.9, 0.98, -0.01), "entropy": best}
+    assert entry == QuantizationEntry("all", "entropy", "fp16", 80, "photos", 20, scores)
+    assert max(scores.values()) == best
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"extent": "most"}, "quantization: extent: expected one of all, classifier, got 'most'"),
+        ({"method": "dynamic"}, "expected one of minmax, entropy, percentile, got 'dynamic'"),
+        ({"extent": "classifier"}, "method: expected one of dynamic, got 'entropy'"),
+        ({"fallback": "bf16"}, "fallback: expected one of fp32, fp16, got 'bf16'"),
+        ({"samples": -1}, "samples, held_out: expected 0 or more"),
+        ({"samples": "many"}, 'quantization.samples: expected an integer, got "many"'),
+        ({"candidates": {"kl": SCORE}}, "candidates: expected one of minmax, entropy, percentile"),
+        (
+            {"candidates": {"minmax": {}}},
+            "quantization.candidates.minmax.equal_decisions: missing",
+        ),
+        ({"bits": 4}, "quantization.bits: no such field"),
+    ],
+)
+def test_refused(wrong: dict[str, Any], message: str, bundle: Path, edit_manifest: Edit) -> None:
+    quantization = {**GOOD, **wrong}
+    edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=quantization))
+    with pytest.raises(ee.BundleError, match=re.escape(message)):
+        ee.load(bundle)
+
+
+def test_of_int8_alone(bundle: Path, edit_manifest: Edit) -> None:
+    edit_manifest(bundle, lambda m: m.update(quantization=GOOD))
+    with pytest.raises(ee.BundleError, match="quantization: expected null in fp32, it is of int8"):
+        ee.load(bundle)
+
+
+def test_tensorrt_cannot_build_classifiers_for_cpus(bundle: Path, edit_manifest: Edit) -> None:
+    entry = {"extent": "classifier", "method": "dynamic", "fallback": "fp32"}
+    edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=entry))
+    with pytest.raises(
+        ee.InputError,
+        match=r"in operators that TensorRT does not have; export it with --quantize all$",
+    ):
+        build_engines(bundle)
+    assert not list(bundle.glob("*.engine"))

@@ -1,0 +1,248 @@
+"""``edgeexit export --precision int8`` as a user types it, and commands that read its bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from edgeexit_runtime.quantization_entry import QuantizationEntry
+from PIL import Image
+
+from edgeexit.cli import main
+from edgeexit.data import DataConfig, load_data
+from edgeexit.export import dynamic as dynamic_module
+from edgeexit.training import Checkpoint, save_checkpoint
+
+SIZE = (3, 8, 8)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    tiny_checkpoint: Callable[[str], Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "ckpt.pt"
+    save_checkpoint(path, tiny_checkpoint("n+n"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 training images as uint8."""
+    data = load_data(DataConfig("digits", input_size=SIZE))
+    split = data.splits["train"]
+    mean = np.asarray(data.preprocessing.mean, np.float32)[:, None, None]
+    std = np.asarray(data.preprocessing.std, np.float32)[:, None, None]
+    pixels = [(split[place][0].numpy() * std + mean) * 255 for place in range(40)]
+    path = tmp_path_factory.mktemp("images") / "train.npy"
+    np.save(path, np.stack(pixels).round().astype(np.uint8).transpose(0, 2, 3, 1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(
+    checkpoint: Path, images: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    output = tmp_path_factory.mktemp("out") / "int8"
+    options = ("--precision", "int8", "--calibration-data", images, "--min-agreement", 0.5)
+    result = run("export", checkpoint, "-o", output, *options)
+    assert result.exit_code == 0, result.output
+    return output, result
+
+
+def cells(output: str, first: str) -> list[list[str]]:
+    """Rows of tables whose first cell is ``first``."""
+    rows = [re.split(r"[│┃]", line)[1:-1] for line in output.splitlines() if "│" in line]
+    stripped = [[cell.strip() for cell in row] for row in rows]
+    return [row for row in stripped if row and row[0] == first]
+
+
+def test_tables(exported: tuple[Path, Result]) -> None:
+    folder, result = exported
+    manifest = ee.load_manifest(folder)
+    entry, proof = manifest.quantization, manifest.verification
+    assert entry is not None
+    assert entry.candidates is not None
+    assert (entry.samples, entry.held_out) == (32, 8)
+    for exit_ in proof["exits"]:
+        agreement, part = cells(result.stdout, exit_["name"])
+        assert agreement[2:] == [
+            f"{exit_['equal_labels']:.2%}",
+            f"{exit_['equal_decisions']:.2%}",
+            f"{exit_['network_accuracy']:.4f}",
+            f"{exit_['accuracy']:.4f}",
+        ]
+        size = manifest.all_graphs()[exit_["name"]].size_bytes
+        assert part[2] == f"{size / 1e6:.3f}"
+        assert len(part) == 7
+        before_ms, after_ms = float(part[4]), float(part[5])
+        assert before_ms > 0
+        assert after_ms > 0
+    assert f"Ranges by {entry.method} on 32 images of" in result.stdout
+    assert "--method auto compared on 8 more:" in result.stdout
+    (kept,) = [line for line in result.stdout.splitlines() if line.endswith("(kept)")]
+    assert kept.split()[0] == entry.method
+    assert "that is few: with 100 or more" in result.stdout
+    assert "on this machine" in result.stdout
+
+
+def test_json_says_the_same(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    options = ("--precision", "int8", "--calibration-data", images, "--min-agreement", 0.5)
+    more = ("--method", "percentile", "--json", "--no-times", "--no-baseline")
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options, *more)
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    manifest = ee.load_manifest(tmp_path / "out")
+    assert printed["quantization"]["method"] == "percentile"
+    assert printed["quantization"]["samples"] == 40
+    assert "times" not in printed
+    assert {part["name"]: part["after"] for part in printed["sizes"]} == {
+        name: graph.size_bytes for name, graph in manifest.all_graphs().items()
+    }
+    assert all(part["after"] < part["before"] for part in printed["sizes"] if part["before"] > 4000)
+    assert printed["exits"] == manifest.verification["exits"]
+
+
+def test_other_commands_read_it(exported: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = exported
+    measured = run(
+        *("bench", "--engine-dir", folder, "--dataset", "digits", "--duration", 0.2),
+        *("--samples", 40, "--json", tmp_path / "bench.json"),
+    )
+    assert measured.exit_code == 0, measured.output
+    report = json.loads((tmp_path / "bench.json").read_text())
+    manifest = ee.load_manifest(folder)
+    assert report["bundle"]["precision"] == "int8"
+    assert [path["path_macs"] for path in report["paths"]] == [
+        exit_.path_macs for exit_ in manifest.exits
+    ]
+    tuned = run("tune", "--engine-dir", folder, "--max-drop", 0.05)
+    assert tuned.exit_code == 0, tuned.output
+    after = ee.load_manifest(folder)
+    assert after.thresholds != manifest.thresholds
+    assert after.quantization == manifest.quantization
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(
+        tmp_path / "x.png"
+    )
+    predicted = run("predict", "--engine-dir", folder, tmp_path / "x.png", "--json")
+    assert predicted.exit_code == 0, predicted.output
+    assert json.loads(predicted.stdout.splitlines()[0])["exit"] in manifest.exit_names
+
+
+def test_below_the_floor(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    dark = tmp_path / "dark.npy"
+    np.save(dark, np.load(images) // 40)
+    output = tmp_path / "out"
+    options = ("--precision", "int8", "--method", "minmax", "--no-times")
+    first = run(
+        *("export", checkpoint, "-o", output, "--calibration-data", images),
+        *(*options, "--min-agreement", 0.3),
+    )
+    assert first.exit_code == 0, first.output
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    second = run(
+        *("export", checkpoint, "-o", output, "--calibration-data", dark),
+        *(*options, "--min-agreement", 1),
+    )
+    assert second.exit_code == 1
+    assert "get the label and decision of the FP32 network, expected 100.00%" in second.stderr
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_classifier_alone(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--precision", "int8", "--quantize", "classifier", "--min-agreement", 0.5)
+    refused = run("export", checkpoint, "-o", tmp_path / "out", *options)
+    assert refused.exit_code == 1
+    assert "no exit ends in a linear layer of 65536 weights or more" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(dynamic_module, "MIN_WEIGHTS", 100)
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    assert "8 bits: the weights of the exits' large classifiers" in result.stdout
+    assert ee.load_manifest(tmp_path / "out").quantization == QuantizationEntry(
+        "classifier", "dynamic", "fp32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (("int8",), "--precision int8 needs --calibration-data: a folder of images, a .npy", 2),
+        (("fp16", "--method", "minmax"), "--method goes with --precision int8, got fp16", 2),
+        (("fp32", "--quantize", "all"), "--quantize goes with --precision int8, got fp32", 2),
+        (("fp32", "--fallback", "fp16"), "--fallback goes with --precision int8, got fp32", 2),
+        (("fp32", "--calibration-data", "x"), "--calibration-data goes with --precision int8", 2),
+        (
+            ("int8", "--quantize", "classifier", "--method", "auto"),
+            "--method goes with --quantize all: classifiers are rounded to the range of each image",
+            2,
+        ),
+        (("int8", "--quantize", "classifier", "--calibration-data", "x"), "leave it out", 2),
+        (("int8", "--calibration-data", "nowhere"), "nowhere: no such file or folder", 1),
+    ],
+)
+def test_mistakes(
+    arguments: tuple[str, ...], message: str, code: int, checkpoint: Path, tmp_path: Path
+) -> None:
+    result = run("export", checkpoint, "-o", tmp_path / "out", "--precision", *arguments)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opset_that_cannot_say_it(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    options = ("--precision", "int8", "--calibration-data", images, "--fallback", "fp16")
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options, "--opset", 18)
+    assert result.exit_code == 1
+    assert "opset: INT8 with FP16 around it takes 19 or more, got 18" in result.stderr
+
+
+def test_other_calibration_images_than_the_networks(checkpoint: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((20, 32, 32, 3), np.uint8))
+    options = ("--precision", "int8", "--calibration-data", tmp_path / "x.npy")
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options)
+    assert result.exit_code == 1
+    assert "the network takes uint8 images (N, 8, 8, 3), got (20, 32, 32, 3)" in result.stderr
+
+
+def test_engines_are_built_with_fp16_around_it(
+    checkpoint: Path, images: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    options = ("--precision", "int8", "--min-agreement", 0.5, "--no-times", "--no-baseline")
+    engine = ("--engine", "tensorrt-rtx", "--compute-capability", "8.6")
+    output = tmp_path / "out"
+    built = run("export", checkpoint, "-o", output, "--calibration-data", images, *options, *engine)
+    assert built.exit_code == 0, built.output
+    manifest = ee.load_manifest(output)
+    assert manifest.quantization is not None
+    assert manifest.quantization.fallback == "fp16"
+    assert manifest.opset == 19
+    assert len(manifest.engines) == 6
+    assert all("int8" in entry.layers and "fp16" in entry.layers for entry in manifest.engines)
+    refused = run(
+        *("export", checkpoint, "-o", tmp_path / "cpu", *options, "--quantize", "classifier"),
+        *engine,
+    )
+    assert refused.exit_code == 2
+    assert "--quantize classifier is for CPUs, TensorRT cannot build it" in refused.stderr
+    assert not (tmp_path / "cpu").exists()
+
+
+def test_figures_of_it(exported: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = exported
+    drawn = run("figures", folder, "-o", tmp_path / "figures", "--only", "patterns")
+    assert drawn.exit_code == 0, drawn.output
+    assert list((tmp_path / "figures").glob("*.csv"))

@@ -1,0 +1,369 @@
+"""Q/DQ graphs: what is rounded, by which scales, and how far from the FP32 values that is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.manifest import GraphEntry
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgeexit.errors import DataError, ExportError
+from edgeexit.export import CalibrationImages, Graph, Quantization
+from edgeexit.export import int8 as int8_module
+from edgeexit.export.calibration import Ranges, measure_ranges
+from edgeexit.export.int8 import QuantizedGraphs, quantize_graphs
+
+FALLBACKS = ("fp32", "fp16")
+CPU = ["CPUExecutionProvider"]
+THRESHOLDS = {"exit1": 0.8, "exit2": 0.7}
+GATE = ["Softmax", "ReduceMax", "ArgMax", "GreaterOrEqual"]
+
+
+@pytest.fixture(scope="module")
+def minmax(
+    residual_graphs: tuple[Graph, ...], calibration: CalibrationImages
+) -> dict[str, QuantizedGraphs]:
+    return {
+        fallback: quantize_graphs(
+            residual_graphs, Quantization("all", "minmax", fallback), calibration, THRESHOLDS
+        )
+        for fallback in FALLBACKS
+    }
+
+
+def load(graphs: Sequence[Graph]) -> dict[str, onnx.ModelProto]:
+    return {graph.name: onnx.load_from_string(graph.content) for graph in graphs}
+
+
+def constants(model: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def rounded_inputs(model: onnx.ModelProto) -> dict[str, list[bool]]:
+    """By first output of a node other than Q/DQ, which of its inputs come from 8 bits."""
+    dequantized = {n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    return {
+        node.output[0]: [name in dequantized for name in node.input]
+        for node in model.graph.node
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+    }
+
+
+def run_by_hand(
+    graphs: Sequence[Graph], images: NDArray[np.float32]
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Every tensor of every FP32 graph, the stages chained by hand."""
+    features = {"images": images}
+    found = {}
+    for graph in graphs:
+        model = onnx.load_from_string(graph.content)
+        outputs = [o for n in model.graph.node for o in n.output]
+        known = {info.name for info in model.graph.output}
+        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+        model.graph.output.extend(info for info in inferred if info.name not in known)
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        feeds = {
+            tensor.name: features.get(tensor.name, np.zeros(1, np.float32))
+            for tensor in session.get_inputs()
+        }
+        names = [tensor.name for tensor in session.get_outputs() if tensor.name in outputs]
+        found[graph.name] = {**feeds, **dict(zip(names, session.run(names, feeds), strict=True))}
+        if graph.name.startswith("stage"):
+            features[graph.outputs[0].name] = found[graph.name][graph.outputs[0].name]
+    return found
+
+
+@pytest.mark.parametrize("fallback", FALLBACKS)
+def test_weights_are_int8_per_channel_and_at_most_half_a_step_off(
+    fallback: str, minmax: dict[str, QuantizedGraphs], residual_graphs: tuple[Graph, ...]
+) -> None:
+    before, after = load(residual_graphs), load(minmax[fallback].graphs)
+    checked = 0
+    for name, model in after.items():
+        values, originals = constants(model), constants(before[name])
+        for node in model.graph.node:
+            if node.op_type != "DequantizeLinear" or node.input[0] not in values:
+                continue
+            stored, scales, zeros = (values[tensor] for tensor in node.input)
+            axis = {item.name: item.i for item in node.attribute}["axis"]
+            original = originals[node.input[0].removesuffix("_quantized")]
+            assert stored.dtype == zeros.dtype == np.int8
+            assert scales.dtype == (np.float16 if fallback == "fp16" else np.float32)
+            assert scales.shape == zeros.shape == (original.shape[axis],)
+            assert not zeros.any()
+            assert stored.min() >= -127
+            assert len(np.unique(scales)) > 1, "one scale for all channels would do this too"
+            shape = [-1 if index == axis else 1 for index in range(original.ndim)]
+            step = scales.astype(np.float64).reshape(shape)
+            # FP16 scales are rounded, so that the largest weight may lie 127 roundings outside
+            slack = 127 * 2**-11 if fallback == "fp16" else 1e-4
+            assert (np.abs(stored * step - original) <= step * (0.5 + slack)).all()
+            assert (np.abs(stored).reshape(-1).max()) == 127
+            checked += 1
+    assert checked == 1 + 10 + 2 + 1 + 3 + 1 + 7, "graph by graph"
+
+
+@pytest.mark.parametrize("fallback", FALLBACKS)
+def test_scales_are_the_largest_magnitude_of_the_features_that_flow(
+    fallback: str,
+    minmax: dict[str, QuantizedGraphs],
+    residual_graphs: tuple[Graph, ...],
+    calibration: CalibrationImages,
+) -> None:
+    """Stage m + 1 and exit m see what stage m gives in FP32."""
+    flowing = run_by_hand(residual_graphs, calibration.images)
+    dtype = np.float16 if fallback == "fp16" else np.float32
+    checked = 0
+    for name, model in load(minmax[fallback].graphs).items():
+        values = constants(model)
+        for node in model.graph.node:
+            if node.op_type == "QuantizeLinear":
+                _, scale, zero = node.input
+                tensor = scale.removesuffix("_scale")
+                expected = np.abs(flowing[name][tensor]).max() / 127
+                assert values[scale].dtype == dtype
+                np.testing.assert_allclose(values[scale], expected, rtol=2**-10, err_msg=tensor)
+                assert values[zero].dtype == np.int8
+                assert values[zero] == 0
+                checked += 1
+    assert checked == 1 + 10 + 2 + 1 + 3 + 1 + 7
+
+
+def test_what_is_rounded(minmax: dict[str, QuantizedGraphs]) -> None:
+    models = load(minmax["fp32"].graphs)
+    for name, model in models.items():
+        rounded = rounded_inputs(model)
+        operators = {node.output[0]: node for node in model.graph.node}
+        pooled = {n.output[0] for n in model.graph.node if n.op_type == "ReduceMean"}
+        gates = set()
+        for node in model.graph.node:  # fc1, ReLU, fc2, sigmoid behind a pooling
+            if pooled & set(node.input) and node.op_type in ("Conv", "Relu", "Sigmoid"):
+                gates.add(node.output[0])
+                pooled.add(node.output[0])
+        for output, inputs in rounded.items():
+            node = operators[output]
+            if output in gates or node.op_type in (*GATE, "Mul", "Relu", "Reshape", "ReduceMean"):
+                assert not any(inputs), f"{name}: {node.op_type} {output}"
+            elif node.op_type in ("Conv", "Gemm"):  # bias in floating point
+                assert inputs == [True, True, False], f"{name}: {output}"
+            elif node.op_type == "Add":  # the shortcut alone: the other is a convolution's
+                assert sorted(inputs) == [False, True], f"{name}: {output}"
+                plain = operators[node.input[inputs.index(False)]]
+                assert plain.op_type == "Conv"
+        assert (len(gates) > 0) == (name == "exit1")
+    additions = [sum(n.op_type == "Add" for n in model.graph.node) for model in models.values()]
+    assert dict(zip(models, additions, strict=True)) == {
+        **{"stage1": 0, "exit1": 2, "stage2": 1, "exit2": 0, "stage3": 1, "final": 0},
+        "baseline": 2,
+    }
+    assert any(node.op_type == "Gemm" for node in models["final"].graph.node)
+
+
+@pytest.mark.parametrize("fallback", FALLBACKS)
+def test_what_is_not_rounded_is_in_the_fallback(
+    fallback: str, minmax: dict[str, QuantizedGraphs]
+) -> None:
+    dtype = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16}[fallback]
+    for graph in minmax[fallback].graphs:
+        model = onnx.load_from_string(graph.content)
+        types = {t.name: t.data_type for t in model.graph.initializer}
+        excitation = [name for name in types if "excitation" in name]
+        assert bool(excitation) == (graph.name == "exit1")
+        assert all(types[name] == dtype for name in excitation)
+        outer = {
+            t.name: t.type.tensor_type.elem_type for t in (*model.graph.input, *model.graph.output)
+        }
+        for info in (*graph.inputs, *graph.outputs):
+            if info.name.startswith("stage"):
+                assert outer[info.name] == dtype
+                assert info.dtype == {"fp32": "float32", "fp16": "float16"}[fallback]
+        for name in ("images", "threshold", "logits", "confidence"):
+            assert outer.get(name, onnx.TensorProto.FLOAT) == onnx.TensorProto.FLOAT
+
+
+def test_any_batch_runs(minmax: dict[str, QuantizedGraphs]) -> None:
+    stage = next(graph for graph in minmax["fp32"].graphs if graph.name == "baseline")
+    session = onnxruntime.InferenceSession(stage.content, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).standard_normal((5, 3, 16, 16), np.float32)
+    threshold = np.zeros(1, np.float32)
+    (together,) = session.run(["logits"], {"images": images, "threshold": threshold})
+    for place in range(5):
+        feeds = {"images": images[place : place + 1], "threshold": threshold}
+        (alone,) = session.run(["logits"], feeds)
+        np.testing.assert_allclose(alone[0], together[place], rtol=1e-4, atol=1e-4)
+
+
+def test_methods_cut_off_what_they_say(residual_graphs: tuple[Graph, ...]) -> None:
+    """One value of 1,000 standard deviations: minmax keeps it, the others do not."""
+    images = np.random.default_rng(0).standard_normal((20, 3, 16, 16), np.float32)
+    images[3, 1, 2, 2] = 1000
+    tensors = {"stage1": ("images",)}
+    methods = ("minmax", "entropy", "percentile")
+    found = measure_ranges(residual_graphs[:1], tensors, images, methods)
+    largest = {method: found[method].largest["stage1"]["images"] for method in methods}
+    assert largest["minmax"] == 1000
+    ordinary = np.sort(np.abs(images), axis=None)[-2]
+    assert largest["entropy"] <= 500
+    # one in 10,000 of 15,360 values is cut off; a bin is 1,000 / 2,048 wide
+    assert ordinary * 0.5 < largest["percentile"] < 10
+
+
+def test_ranges_of_a_tensor_of_zeros_are_usable(residual_graphs: tuple[Graph, ...]) -> None:
+    images = np.zeros((2, 3, 16, 16), np.float32)
+    found = measure_ranges(residual_graphs[:1], {"stage1": ("images",)}, images, ("minmax",))
+    assert found["minmax"].largest["stage1"]["images"] == 0
+    quantized = int8_module._Recipe(residual_graphs[:1], "fp32").apply(found["minmax"])
+    scale = constants(onnx.load_from_string(quantized[0].content))["images_scale"]
+    assert 0 < scale < 1e-5
+
+
+def test_auto_keeps_the_best_on_images_that_no_range_was_measured_on(
+    residual_graphs: tuple[Graph, ...],
+    calibration: CalibrationImages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[NDArray[np.float32]] = []
+    judged: list[NDArray[np.float32]] = []
+    measure, answers = int8_module.measure_ranges, int8_module._answers
+
+    def spy_ranges(graphs, tensors, images, methods, *rest):  # type: ignore[no-untyped-def]
+        measured.append(images)
+        return measure(graphs, tensors, images, methods, *rest)
+
+    def spy_answers(graphs, images, thresholds):  # type: ignore[no-untyped-def]
+        judged.append(images)
+        return answers(graphs, images, thresholds)
+
+    monkeypatch.setattr(int8_module, "measure_ranges", spy_ranges)
+    monkeypatch.setattr(int8_module, "_answers", spy_answers)
+    twice = np.concatenate([calibration.images, calibration.images[:9]])
+    images = dataclasses.replace(calibration, images=twice)
+    result = quantize_graphs(residual_graphs, Quantization(), images, THRESHOLDS)
+    entry = result.entry
+    assert entry.candidates is not None
+    assert set(entry.candidates) == {"minmax", "entropy", "percentile"}
+    assert entry.candidates[entry.method] == max(entry.candidates.values())
+    assert len({score.closeness for score in entry.candidates.values()}) == 3
+    assert (entry.samples, entry.held_out) == (30, 7)
+    assert len(measured) == 1
+    seen = {image.tobytes() for image in measured[0]}
+    assert len(seen) == 30
+    assert len(judged) == 4
+    for batch in judged:
+        assert len(batch) == 7
+        assert not seen & {image.tobytes() for image in batch}
+    ranges = measure(residual_graphs, tensors_of(residual_graphs), measured[0], (entry.method,))
+    again = int8_module._Recipe(residual_graphs, "fp32").apply(ranges[entry.method])
+    assert [graph.content for graph in again] == [graph.content for graph in result.graphs]
+
+
+def tensors_of(graphs: tuple[Graph, ...]) -> dict[str, Sequence[str]]:
+    return dict(int8_module._Recipe(graphs, "fp32").tensors)
+
+
+@pytest.mark.parametrize(
+    ("winner", "scores"),
+    [
+        ("entropy", ((0.9, 1, 1), (0.95, 0.5, 0), (0.9, 1, 2))),
+        ("percentile", ((0.9, 0.8, 1), (0.9, 0.8, 2), (1, 0, 0))),
+        ("percentile", ((0.9, 0.7, 1), (0.9, 0.7, 2), (0.9, 0.8, 0))),
+        ("entropy", ((0.9, 0.8, 1), (0.9, 0.8, 2), (0.9, 0.8, 0))),
+        ("minmax", ((0.9, 0.8, 1), (0.9, 0.8, 1), (0.9, 0.8, 1))),
+    ],
+)
+def test_auto_goes_by_decisions_then_labels_then_logits(
+    winner: str,
+    scores: tuple[tuple[float, float, float], ...],
+    residual_graphs: tuple[Graph, ...],
+    calibration: CalibrationImages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = iter(scores)
+    monkeypatch.setattr(
+        int8_module, "_score", lambda got, expected: int8_module.MethodScore(*next(given))
+    )
+    result = quantize_graphs(residual_graphs[:2], Quantization(), calibration, THRESHOLDS)
+    assert result.entry.method == winner
+
+
+def test_score_is_the_share_over_images_and_exits() -> None:
+    def answers(labels: list[int], leaves: list[bool], logits: float) -> tuple[object, ...]:
+        return np.full((4, 2), logits, np.float32), np.array(labels), np.array(leaves)
+
+    expected = {
+        "exit1": answers([0, 1, 0, 1], [True, True, False, False], 2.0),
+        "final": answers([0, 1, 1, 1], [True] * 4, 4.0),
+    }
+    got = {
+        "exit1": answers([0, 1, 0, 0], [True, False, True, False], 1.5),
+        "final": answers([0, 1, 1, 1], [True] * 4, 4.0),
+    }
+    score = int8_module._score(got, expected)  # type: ignore[arg-type]
+    assert score.equal_decisions == (0.5 + 1) / 2
+    assert score.equal_labels == (0.75 + 1) / 2
+    assert score.closeness == pytest.approx(-(0.25 + 0) / 2)
+
+
+def test_refusals(residual_graphs: tuple[Graph, ...], calibration: CalibrationImages) -> None:
+    few = dataclasses.replace(calibration, images=calibration.images[:9])
+    with pytest.raises(
+        DataError,
+        match=r"^noise to calibrate on: .* --method auto takes 10 different images or more, got 9; "
+        r"add some, or choose --method minmax$",
+    ):
+        quantize_graphs(residual_graphs, Quantization(), few, THRESHOLDS)
+    copies = dataclasses.replace(calibration, images=np.concatenate([few.images, few.images]))
+    with pytest.raises(DataError, match=r"takes 10 different images or more, got 9"):
+        quantize_graphs(residual_graphs, Quantization(), copies, THRESHOLDS)
+    with pytest.raises(ExportError, match=r"INT8 needs images .* give --calibration-data$"):
+        quantize_graphs(residual_graphs, Quantization(), None, THRESHOLDS)
+    for wrong, message in (
+        ({"extent": "most"}, "extent: expected one of all, classifier, got 'most'"),
+        ({"method": "kl"}, "method: expected one of minmax, entropy, percentile, auto, got 'kl'"),
+        ({"fallback": "bf16"}, "fallback: expected one of fp32, fp16, got 'bf16'"),
+    ):
+        with pytest.raises(ExportError, match=f"^{message}$"):
+            Quantization(**wrong)
+    pooling = Graph("stage1", no_layers(), (), ())
+    with pytest.raises(ExportError, match="no convolution or linear layer to quantize"):
+        quantize_graphs([pooling], Quantization(), calibration, THRESHOLDS)
+
+
+def no_layers() -> bytes:
+    value = onnx.helper.make_tensor_value_info("images", 1, ["batch", 3])
+    result = onnx.helper.make_tensor_value_info("out", 1, ["batch", 3])
+    node = onnx.helper.make_node("Relu", ["images"], ["out"])
+    graph = onnx.helper.make_graph([node], "stage1", [value], [result])
+    content: bytes = onnx.helper.make_model(graph).SerializeToString()
+    return content
+
+
+def test_biases_beside_fp16_steps_are_those_of_the_file(
+    residual_graphs: tuple[Graph, ...],
+) -> None:
+    """ONNX Runtime would round them to multiples of the two scales' product, in FP16."""
+    recipe = int8_module._Recipe(residual_graphs[-1:], "fp16")
+    small = dict.fromkeys(recipe.tensors["baseline"], 0.02)
+    (graph,) = recipe.apply(Ranges("minmax", {"baseline": small}))
+    entry = GraphEntry("baseline.onnx", "", len(graph.content), graph.inputs, graph.outputs)
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    written = onnxruntime.InferenceSession(graph.content, plain, providers=CPU)
+    images = np.random.default_rng(0).standard_normal((4, 3, 16, 16), np.float32)
+    feeds = {"images": images, "threshold": np.zeros(1, np.float32)}
+    (expected,) = written.run(["logits"], feeds)
+    errors = {}
+    for half_scales in (True, False):
+        opener = SessionOpener(None, CPU, 1, half_scales=half_scales)
+        (got,) = opener.open_graph(entry, graph.content, gated=True).run(["logits"], feeds)
+        errors[half_scales] = np.abs(got - expected).max() / np.abs(expected).max()
+    assert errors[True] < 2e-3 < errors[False], "the second says that it is still needed"
