@@ -10,6 +10,8 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
+from edgeexit.bench.energy import Energy
+from edgeexit.bench.state import RunState
 from edgeexit.errors import DataError, InputError
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
     "verdict",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
 UNSTEADY = 1.5
 
@@ -176,6 +178,8 @@ class BenchReport:
         baseline: the plain backbone; its ratios are 1.
         paths: every exit, forced, in order.
         mixture: None where no images were given.
+        energy: None in reports of version 1.
+        state: clocks, temperatures and throttling; None in reports of version 1.
     """
 
     bundle: BundleInfo
@@ -185,6 +189,8 @@ class BenchReport:
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
     mixture: Mixture | None
+    energy: Energy | None = None
+    state: RunState | None = None
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:
