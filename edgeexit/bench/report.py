@@ -11,7 +11,7 @@ from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.energy import Energy
-from edgeexit.bench.state import RunState
+from edgeexit.bench.state import RunState, throttle_warning
 from edgeexit.errors import DataError, InputError
 
 __all__ = [
@@ -234,6 +234,7 @@ def verdict(report: BenchReport) -> str:
         )
     else:
         found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
+    found = throttle_warning(report.state) + found
     latency = report.baseline.latency
     spread = latency.p90_ms / latency.min_ms
     if spread < UNSTEADY:
