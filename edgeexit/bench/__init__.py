@@ -19,8 +19,8 @@ from edgeexit.bench.report import (
     PathTiming,
     load_report,
     report_json,
-    verdict,
 )
+from edgeexit.bench.verdict import verdict
 
 __all__ = [
     "BenchImages",

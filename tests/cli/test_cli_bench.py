@@ -125,7 +125,10 @@ def test_a_narrow_terminal_cuts_no_numbers_off(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr("edgeexit.cli.bench.console", lambda: Console(width=80, markup=False))
+    for module in ("bench", "bench_tables"):
+        monkeypatch.setattr(
+            f"edgeexit.cli.{module}.console", lambda: Console(width=80, markup=False)
+        )
     result = run("--engine-dir", bundle, "--npz", archive, *QUICK)
     assert result.exit_code == 0, result.stderr
     assert "…" not in result.stdout

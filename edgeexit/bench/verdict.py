@@ -1,0 +1,72 @@
+"""What a benchmark comes to, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeexit.bench.state import throttle_warning
+
+if TYPE_CHECKING:
+    from edgeexit.bench.report import BenchReport, Mixture
+
+__all__ = ["BREAK_EVEN", "verdict"]
+
+BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
+UNSTEADY = 1.5
+
+
+def verdict(report: BenchReport) -> str:
+    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it."""
+    mixture = report.mixture
+    if len(report.paths) == 1:
+        found = (
+            "This network has no branches, so that nothing leaves early; its parts take "
+            f"{report.paths[0].ratio:.2f} times the backbone as one graph."
+        )
+    else:
+        found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
+    found = throttle_warning(report.state) + found
+    latency = report.baseline.latency
+    spread = latency.p90_ms / latency.min_ms
+    if spread < UNSTEADY:
+        return found
+    return (
+        f"{found} The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
+        "fastest call): something else runs on this device, measure again when it is idle."
+    )
+
+
+def _paths_verdict(report: BenchReport) -> str:
+    faster = [path.name for path in report.paths if path.ratio < 1 - BREAK_EVEN]
+    pays = (
+        f"Early exit can pay on this device for images that leave at {' or '.join(faster)}"
+        if faster
+        else "Early exit cannot pay on this device: no exit is faster than the plain backbone"
+    )
+    last = report.paths[-1]
+    off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
+    return (
+        f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
+        f"Measured against Eq. 5: {off}. No mixture was measured, because no images were given: "
+        "whether it pays on average depends on how many leave where."
+    )
+
+
+def _mixture_verdict(mixture: Mixture) -> str:
+    if mixture.ratio < 1 - BREAK_EVEN:
+        pays = "Early exit pays on this device at these thresholds"
+    elif mixture.ratio > 1 + BREAK_EVEN:
+        pays = "Early exit does not pay on this device at these thresholds"
+    else:
+        pays = "Early exit breaks even on this device at these thresholds"
+    return (
+        f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
+        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f}. Eq. 5 says "
+        f"{mixture.macs_ratio:.3f}; measured is {_off(mixture.ratio, mixture.macs_ratio)}."
+    )
+
+
+def _off(measured: float, analytic: float) -> str:
+    """Return how far a measured ratio is from Eq. 5's: ``12 % above it``."""
+    percent = 100 * (measured / analytic - 1)
+    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'} it"
