@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,19 @@ from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
 from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_pair
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
 from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo, DeviceInfo
+from edgeexit.bench.sensors import SYSFS, find_meters, open_gpu, read_state
+from edgeexit.bench.state import StateWatch
 from edgeexit.bench.turns import Progress
 
 __all__ = ["run_bench"]
+
+SYNTHETIC = "a synthetic image"
+NVIDIA = ("CUDA", "Tensorrt", "TensorRT")  # in the names of what runs on NVIDIA's GPUs
 
 
 def run_bench(
@@ -27,6 +34,7 @@ def run_bench(
     images: BenchImages | None,
     options: BenchOptions,
     progress: Progress = lambda step, done: None,
+    sysfs: Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.
 
@@ -36,6 +44,8 @@ def run_bench(
             then timed on one synthetic image.
         options: how to measure.
         progress: told what is being measured and which fraction of it, 0 to 1, is done.
+        sysfs: where the device tells of its energy, clocks, temperatures and throttling; None for
+            this machine's.
 
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
@@ -47,6 +57,7 @@ def run_bench(
         "providers": options.providers,
         "threads": options.threads,
     }
+    sysfs = sysfs or SYSFS
     with ExitStack() as stack:
         plain = stack.enter_context(load_baseline(engine_dir, **chosen))
         chain = stack.enter_context(load(engine_dir, **chosen))
@@ -54,10 +65,21 @@ def run_bench(
             image = _synthetic_image(chain.manifest, options.seed)
         else:
             image = images.images[:1]
+        gpu, gpu_note = open_gpu() if _on_nvidia(chain) else (None, None)
+        watch = StateWatch(partial(read_state, sysfs, gpu))
+        progress = watch.during(progress)
         parts, baseline, paths = measure_paths(chain, plain, image, options, progress)
         mixture = None
         if images is not None:
             mixture = measure_mixture(chain, plain, images, options, progress)
+        energy = measure_energy(
+            (mixture_pair if images is not None else forced_paths)(chain, plain),
+            image if images is None else images.images,
+            SYNTHETIC if images is None else images.source,
+            find_meters(sysfs, gpu, gpu_note),
+            options,
+            progress,
+        )
         return BenchReport(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
@@ -66,7 +88,13 @@ def run_bench(
             baseline=baseline,
             paths=paths,
             mixture=mixture,
+            energy=energy,
+            state=watch.finish(),
         )
+
+
+def _on_nvidia(session: Session) -> bool:
+    return any(word in session.device for word in NVIDIA)
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
-__all__ = ["measure_paths"]
+__all__ = ["PATH", "forcing", "measure_paths"]
 
 PARTS = "parts"
 PATH = "path "
@@ -48,7 +48,7 @@ def measure_paths(
         _inference_turn(plain, baseline.name, {}, image),
         Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
         *(
-            _inference_turn(chain, PATH + exit_.name, _forcing(chain, index), image)
+            _inference_turn(chain, PATH + exit_.name, forcing(chain, index), image)
             for index, exit_ in enumerate(exits)
         ),
     ]
@@ -63,7 +63,7 @@ def measure_paths(
     return parts, _path_timing(baseline, plain_ms, baseline, plain_ms), paths
 
 
-def _forcing(chain: Session, index: int) -> dict[str, float]:
+def forcing(chain: Session, index: int) -> dict[str, float]:
     """Return thresholds at which everyone leaves at the exit with that index, ``final`` last.
 
     The branches of all exits before it are run, as Eq. 5 counts them.

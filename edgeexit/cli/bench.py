@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.backend_options import backend_options
+from edgeexit.cli.bench_energy import print_energy, print_state
 from edgeexit.cli.bench_tables import mixture_table, parts_table, paths_table
 from edgeexit.cli.common import console, progress_bar, status_console
 
@@ -188,4 +189,8 @@ def print_report(report: BenchReport) -> None:
     out.print(paths_table(report))
     if report.mixture is not None:
         out.print(mixture_table(report.mixture))
+    if report.energy is not None:
+        print_energy(report.energy, out)
+    if report.state is not None:
+        print_state(report.state, out)
     out.print(verdict(report))

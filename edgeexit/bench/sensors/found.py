@@ -13,10 +13,7 @@ from edgeexit.bench.sensors.sysfs import SYSFS
 
 __all__ = ["FoundMeters", "find_meters"]
 
-NONE_FOUND = (
-    "No energy was measured: this device has no sensor that could be read (INA3221 of Jetson "
-    "modules, RAPL of x86 processors, NVML of NVIDIA GPUs)."
-)
+NONE_FOUND = "No energy was measured: no INA3221, RAPL or NVML sensor could be read."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +24,9 @@ class FoundMeters:
     notes: tuple[str, ...]
 
 
-def find_meters(root: Path = SYSFS, gpu: Gpu | None = None, gpu_note: str = "") -> FoundMeters:
+def find_meters(
+    root: Path = SYSFS, gpu: Gpu | None = None, gpu_note: str | None = None
+) -> FoundMeters:
     """Return the meters of this device.
 
     A Jetson's rails include its GPU. Elsewhere processor and GPU have sensors of their own; a GPU
@@ -36,13 +35,13 @@ def find_meters(root: Path = SYSFS, gpu: Gpu | None = None, gpu_note: str = "") 
     Args:
         root: of the sysfs tree.
         gpu: that the benchmark runs on; None where it runs on none, or it cannot be asked.
-        gpu_note: why it cannot be asked.
+        gpu_note: why it cannot be asked, if there is one.
     """
     rails = ina3221_meters(root)
     if rails:
         return FoundMeters(tuple(rails), ())
     packages, notes = rapl_meters(root)
-    if gpu_note:
+    if gpu_note is not None:
         notes.append(gpu_note)
     meters: list[Meter] = [*packages]
     gpu_meter = None if gpu is None else gpu.meter()
