@@ -10,6 +10,8 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
+from edgeexit.bench.advice import Advice
+from edgeexit.bench.explanation import Explanation
 from edgeexit.errors import DataError, InputError
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
     "verdict",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 has sections that 1 had not
 BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
 UNSTEADY = 1.5
 
@@ -42,6 +44,7 @@ class BenchOptions:
             (parts and paths; mixture), but 10 rounds or one pass over the images are always made.
         warm_up_s: untimed rounds go on for this many seconds, and for 10 rounds at least.
         seed: of the order within each round.
+        explain: whether to measure what explains the paths' times too.
     """
 
     backend: str = "auto"
@@ -51,6 +54,7 @@ class BenchOptions:
     duration_s: float = 10.0
     warm_up_s: float = 1.0
     seed: int = 0
+    explain: bool = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -176,6 +180,9 @@ class BenchReport:
         baseline: the plain backbone; its ratios are 1.
         paths: every exit, forced, in order.
         mixture: None where no images were given.
+        explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
+        advice: None where no images with labels were given, or there is nothing to choose.
+        no_advice: why, then.
     """
 
     bundle: BundleInfo
@@ -185,6 +192,9 @@ class BenchReport:
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
     mixture: Mixture | None
+    explanation: Explanation | None = None
+    advice: Advice | None = None
+    no_advice: str | None = None
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:
