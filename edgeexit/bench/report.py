@@ -13,6 +13,7 @@ from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.alternatives import AlternativeResult
 from edgeexit.bench.matched import MatchedAccuracy
+from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
 from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
@@ -166,6 +167,7 @@ class Mixture:
         accuracy, baseline_accuracy: fractions; None where the images have no labels.
         left_at: the 0-based exit of each image.
         times_ms, baseline_times_ms: of each pass over the images, one time per image.
+        percentiles, baseline_percentiles: p50, p90 and p99 with their intervals.
         alternatives: what else ran on the same images in the same passes: the chain with exits
             switched off, and what it was compared with.
         matched: the chain at the other model's accuracy; None where there is no other, or no
@@ -184,6 +186,8 @@ class Mixture:
     left_at: tuple[int, ...]
     times_ms: tuple[tuple[float, ...], ...]
     baseline_times_ms: tuple[tuple[float, ...], ...]
+    percentiles: tuple[Percentile, ...] = ()
+    baseline_percentiles: tuple[Percentile, ...] = ()
     alternatives: tuple[AlternativeResult, ...] = ()
     matched: MatchedAccuracy | None = None
 
