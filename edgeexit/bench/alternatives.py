@@ -11,9 +11,10 @@ from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.percentiles import Percentile
 
-__all__ = ["CHAIN", "PLAIN", "Alternative", "AlternativeResult", "with_exits_off"]
+__all__ = ["CHAIN", "PLAIN", "VERSUS", "Alternative", "AlternativeResult", "with_exits_off"]
 
 CHAIN, PLAIN = "early exit", "plain backbone"
+VERSUS = "versus "  # before the name of another model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

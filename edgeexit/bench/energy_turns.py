@@ -22,7 +22,7 @@ from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.sensors import FoundMeters, Meter
 from edgeexit.bench.turns import Progress, settle
 
-__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy", "mixture_pair"]
+__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy", "mixture_set"]
 
 TURN_S = 1.0
 REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
@@ -54,10 +54,15 @@ class _Runner:
         return EnergyTurn(time.perf_counter() - start, _stop(meters), samples)
 
 
-def mixture_pair(chain: Session, plain: Session) -> tuple[Alternative, ...]:
-    """Return the plain backbone, and the chain at the bundle's thresholds: for real images."""
-    thresholds = chain.manifest.thresholds
-    return Alternative(PLAIN, plain, {}), Alternative(CHAIN, chain, thresholds)
+def mixture_set(
+    chain: Session, plain: Session, versus: Alternative | None = None
+) -> tuple[Alternative, ...]:
+    """Return the plain backbone, the chain at the bundle's thresholds, and what it is compared to.
+
+    For real images.
+    """
+    pair = Alternative(PLAIN, plain, {}), Alternative(CHAIN, chain, chain.manifest.thresholds)
+    return pair if versus is None else (*pair, versus)
 
 
 def forced_paths(chain: Session, plain: Session) -> tuple[Alternative, ...]:

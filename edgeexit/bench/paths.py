@@ -12,6 +12,7 @@ from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
+from edgeexit.bench.steadiness import WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
 __all__ = ["PATH", "forcing", "measure_paths"]
@@ -28,8 +29,8 @@ def measure_paths(
     image: NDArray[np.float32],
     options: BenchOptions,
     progress: Progress,
-) -> tuple[tuple[PartTiming, ...], PathTiming, tuple[PathTiming, ...]]:
-    """Return the timings of the parts, the plain backbone and the paths.
+) -> tuple[tuple[PartTiming, ...], PathTiming, tuple[PathTiming, ...], WarmUp]:
+    """Return the timings of the parts, the plain backbone and the paths, and the warm-up before.
 
     One session serves all forced paths, and a turn's untimed calls take the cost of binding the
     exits whose thresholds changed. A session for each would keep as many copies of the weights
@@ -52,7 +53,7 @@ def measure_paths(
             for index, exit_ in enumerate(exits)
         ),
     ]
-    warm_up(turns, options, progress)
+    warmed = warm_up(turns, options, progress)
     times = take_turns(turns, options, progress)
     plain_ms = [ms for (ms,) in times[baseline.name]]
     paths = tuple(
@@ -60,7 +61,7 @@ def measure_paths(
         for exit_ in exits
     )
     parts = _part_timings(chain, times[PARTS])
-    return parts, _path_timing(baseline, plain_ms, baseline, plain_ms), paths
+    return parts, _path_timing(baseline, plain_ms, baseline, plain_ms), paths, warmed
 
 
 def forcing(chain: Session, index: int) -> dict[str, float]:

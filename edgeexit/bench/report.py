@@ -16,6 +16,7 @@ from edgeexit.bench.alternatives import AlternativeResult
 from edgeexit.bench.energy import Energy
 from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.matched import MatchedAccuracy
+from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
 from edgeexit.bench.state import RunState
 from edgeexit.bench.steadiness import Steadiness
@@ -53,10 +54,6 @@ class BenchOptions:
         versus: another bundle's folder or an ONNX file to compare with; None for none.
         scenarios: names of :data:`edgeexit.bench.scenarios.SCENARIOS`.
         qps: arrivals per second of the server scenario; None leaves it out.
-        duration_s: no round starts after this many seconds of each of the two measurements
-            (parts and paths; mixture), but 10 rounds or one pass over the images are always made.
-        warm_up_s: untimed rounds go on for this many seconds, and for 10 rounds at least.
-        seed: of the order within each round.
         explain: whether to measure what explains the paths' times too.
     """
 
@@ -176,6 +173,7 @@ class Mixture:
         accuracy, baseline_accuracy: fractions; None where the images have no labels.
         left_at: the 0-based exit of each image.
         times_ms, baseline_times_ms: of each pass over the images, one time per image.
+        percentiles, baseline_percentiles: p50, p90 and p99 with their intervals.
         alternatives: what else ran on the same images in the same passes: the chain with exits
             switched off, and what it was compared with.
         matched: the chain at the other model's accuracy; None where there is no other, or no
@@ -194,6 +192,8 @@ class Mixture:
     left_at: tuple[int, ...]
     times_ms: tuple[tuple[float, ...], ...]
     baseline_times_ms: tuple[tuple[float, ...], ...]
+    percentiles: tuple[Percentile, ...] = ()
+    baseline_percentiles: tuple[Percentile, ...] = ()
     alternatives: tuple[AlternativeResult, ...] = ()
     matched: MatchedAccuracy | None = None
 

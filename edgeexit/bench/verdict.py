@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edgeexit.bench.comparison import BREAK_EVEN, compare
 from edgeexit.bench.state import throttle_warning
 
 if TYPE_CHECKING:
     from edgeexit.bench.report import BenchReport, Mixture
 
-__all__ = ["BREAK_EVEN", "verdict"]
+__all__ = ["verdict"]
 
-BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
 UNSTEADY = 1.5
 
 
 def verdict(report: BenchReport) -> str:
-    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it."""
+    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it.
+
+    Where another model was named that is the better choice, that comes first.
+    """
     mixture = report.mixture
     if len(report.paths) == 1:
         found = (
@@ -25,15 +29,46 @@ def verdict(report: BenchReport) -> str:
         )
     else:
         found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
-    found = throttle_warning(report.state) + found
+    said = [found]
+    if mixture is not None:
+        compared = compare(mixture)
+        if compared is not None:
+            said.insert(0 if compared.first else 1, compared.text)
+    return throttle_warning(report.state) + " ".join((*said, *_doubts(report)))
+
+
+def _doubts(report: BenchReport) -> Iterator[str]:
+    """Yield what makes the figures less sure than they look."""
     latency = report.baseline.latency
     spread = latency.p90_ms / latency.min_ms
-    if spread < UNSTEADY:
-        return found
-    return (
-        f"{found} The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
-        "fastest call): something else runs on this device, measure again when it is idle."
-    )
+    if spread >= UNSTEADY:
+        yield (
+            f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
+            "fastest call): something else runs on this device, measure again when it is idle."
+        )
+    steadiness = report.steadiness
+    if steadiness is None:
+        return
+    warm_up = steadiness.warm_up
+    if not warm_up.stable and report.options.warm_up_s > 0:
+        yield (
+            f"The warm-up never became stable: after {warm_up.seconds:.1f} s the medians of its "
+            f"windows still differed ({_milliseconds(warm_up.window_medians_ms[-3:])}); measure "
+            "again with a longer --warm-up, or when nothing else runs."
+        )
+    for drift in steadiness.drifts:
+        if drift.drifted:
+            yield (
+                f"The device's speed drifted while the {drift.measurement} were measured: the "
+                f"plain backbone's medians of the first, second and last third are "
+                f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
+                "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
+                "measure again."
+            )
+
+
+def _milliseconds(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values) + " ms"
 
 
 def _paths_verdict(report: BenchReport) -> str:

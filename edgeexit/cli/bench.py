@@ -9,7 +9,8 @@ import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_energy import print_energy, print_state
-from edgeexit.cli.bench_tables import mixture_table, parts_table, paths_table
+from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
+from edgeexit.cli.bench_tables import alternatives_table, mixture_table, parts_table, paths_table
 from edgeexit.cli.common import console, progress_bar, status_console
 
 if TYPE_CHECKING:
@@ -61,11 +62,38 @@ __all__ = ["bench_with_bar", "command", "print_report"]
     help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always made.",
 )
 @click.option(
+    "--warm-up",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Of the choice and order of images.",
+    help="Of the choice and order of images, and of arrivals.",
+)
+@click.option(
+    "--versus",
+    type=click.Path(path_type=Path),
+    help="Compare with another bundle, or a plain .onnx classifier: one input float32 (N,C,H,W), "
+    "normalized as the bundle's, one output logits (N,K); same input size, classes, precision.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    metavar="S1,S2|all",
+    type=ScenariosType(),
+    help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
+    "second), or all.",
+)
+@click.option(
+    "--qps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="MLPerf's server: so many queries per second arrive on average, for --duration, whether "
+    "the last one is answered or not.",
 )
 @click.option(
     "--json",
@@ -92,19 +120,26 @@ def command(
     threads: int | None,
     rounds: int,
     duration: float,
+    warm_up: float,
     seed: int,
+    versus: Path | None,
+    scenarios: tuple[str, ...] | None,
+    qps: float | None,
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
     With images (of --dataset, --images or --npz) also the mixture: the images one by one at the
-    bundle's thresholds, and the plain backbone on the same. All alternatives take turns within
-    one run.
+    bundle's thresholds, with each exit switched off, the plain backbone, and what --versus names,
+    also at its accuracy: thresholds that reach it are chosen on half of the images and judged on
+    the other half. All alternatives take turns within one run.
 
     \b
-    Example:
+    Examples:
       edgeexit bench --engine-dir out/ --dataset digits --json bench.json --plot bench.png
+      edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx
+      edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
     """
     from edgeexit_runtime import load_manifest
 
@@ -131,7 +166,11 @@ def command(
         threads=threads,
         rounds=rounds,
         duration_s=duration,
+        warm_up_s=warm_up,
         seed=seed,
+        versus=None if versus is None else str(versus),
+        scenarios=scenarios or (),
+        qps=qps,
     )
     manifest = load_manifest(engine_dir)
     chosen = None
@@ -189,6 +228,10 @@ def print_report(report: BenchReport) -> None:
     out.print(paths_table(report))
     if report.mixture is not None:
         out.print(mixture_table(report.mixture))
+        if report.mixture.percentiles:
+            out.print(alternatives_table(report.mixture))
+    for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
+        out.print(table)
     if report.energy is not None:
         print_energy(report.energy, out)
     if report.state is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, run_bench, verdict
 from edgeexit.bench.energy import Energy, EnergySensor
-from edgeexit.bench.energy_turns import MIN_ROUNDS, forced_paths, measure_energy, mixture_pair
+from edgeexit.bench.energy_turns import MIN_ROUNDS, forced_paths, measure_energy, mixture_set
 from edgeexit.bench.sensors import CounterMeter, FoundMeters
 from edgeexit.bench.state import (
     Clock,
@@ -57,7 +57,7 @@ def found(*joules_per_turn: float, notes: tuple[str, ...] = ()) -> FoundMeters:
 
 def measured(bundle: Path, images: NDArray[np.float32], meters: FoundMeters) -> Energy:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
-        pair = mixture_pair(chain, plain)
+        pair = mixture_set(chain, plain)
         return measure_energy(pair, images, "photos", meters, OPTIONS, lambda step, done: None)
 
 
