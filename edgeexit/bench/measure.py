@@ -13,6 +13,7 @@ from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
 from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
@@ -54,7 +55,9 @@ def run_bench(
             image = _synthetic_image(chain.manifest, options.seed)
         else:
             image = images.images[:1]
-        parts, baseline, paths = measure_paths(chain, plain, image, options, progress)
+        explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
+        turns = explainer.turns if explainer is not None else []
+        times = measure_paths(chain, plain, image, options, progress, turns)
         mixture = None
         if images is not None:
             mixture = measure_mixture(chain, plain, images, options, progress)
@@ -62,10 +65,11 @@ def run_bench(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
             options=options,
-            parts=parts,
-            baseline=baseline,
-            paths=paths,
+            parts=times.parts,
+            baseline=times.baseline,
+            paths=times.paths,
             mixture=mixture,
+            explanation=None if explainer is None else explainer.explain(times, mixture),
         )
 
 
