@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
 from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
+from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.matched import Choice, choose_matched
 from edgeexit.bench.mixture import measure_mixture
@@ -87,20 +88,23 @@ def run_bench(
         gpu, gpu_note = open_gpu() if _on_nvidia(chain) else (None, None)
         watch = StateWatch(partial(read_state, sysfs, gpu))
         progress = watch.during(progress)
-        parts, baseline, paths, warmed = measure_paths(chain, plain, image, options, progress)
-        drift = find_drift("paths", baseline.times_ms)
+        explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
+        turns = explainer.turns if explainer is not None else []
+        times = measure_paths(chain, plain, image, options, progress, turns)
+        drift = find_drift("paths", times.baseline.times_ms)
         report = BenchReport(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
             options=options,
-            parts=parts,
-            baseline=baseline,
-            paths=paths,
+            parts=times.parts,
+            baseline=times.baseline,
+            paths=times.paths,
             mixture=None,
-            steadiness=Steadiness(warmed, () if drift is None else (drift,)),
+            steadiness=Steadiness(times.warm_up, () if drift is None else (drift,)),
         )
         if images is not None:
             report = _with_images(report, chain, plain, versus, images, progress)
+        explanation = None if explainer is None else explainer.explain(times, report.mixture)
         energy = measure_energy(
             forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
             image if images is None else images.images,
@@ -109,7 +113,9 @@ def run_bench(
             options,
             progress,
         )
-        return dataclasses.replace(report, energy=energy, state=watch.finish())
+        return dataclasses.replace(
+            report, explanation=explanation, energy=energy, state=watch.finish()
+        )
 
 
 def _with_images(

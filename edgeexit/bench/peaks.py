@@ -32,9 +32,11 @@ if TYPE_CHECKING:  # a report is read without them
     from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
     from onnx import NodeProto
 
+    Graph = tuple[list[NodeProto], Mapping[str, NDArray[Any]]]
+
 __all__ = ["PeakRuns", "Peaks", "Stream", "peak_runs", "uncached_bytes"]
 
-MATRIX_SIZES = (256, 512)
+MATRIX_SIZES = (128, 256, 512)
 CACHED_BYTES = (256 * 2**10, 4 * 2**20)
 UNCACHED_BYTES = 128 * 2**20  # at least, and four times the last-level cache
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -181,9 +183,6 @@ def _element_kernel(opener: SessionOpener, device: str, working_set: int) -> _Ke
     nodes = [_node(("Neg", "Abs")[i % 2], [names[i]], [names[i + 1]]) for i in range(PASSES)]
     call = _open(opener, device, nodes, {}, (1, count), (1, count))
     return _Kernel(BYTES, working_set, PASSES * 2 * 4 * count, call)
-
-
-Graph = tuple[list[NodeProto], Mapping[str, NDArray[Any]]]
 
 
 def _fp32_product(weights: NDArray[np.float32]) -> Graph:

@@ -43,32 +43,11 @@ if TYPE_CHECKING:  # a report is read without it
 
 __all__ = ["GraphTraffic", "OperatorTraffic", "bundle_traffic", "graph_traffic"]
 
-UNARY = frozenset(
-    [
-        "Abs",
-        "BatchNormalization",
-        "Cast",
-        "Celu",
-        "Clip",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "LeakyRelu",
-        "Mish",
-        "Neg",
-        "PRelu",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Softplus",
-        "Sqrt",
-        "Tanh",
-    ]
-)
+_UNARY = """
+    Abs BatchNormalization Cast Celu Clip Elu Erf Exp Gelu HardSigmoid HardSwish LeakyRelu Mish Neg
+    PRelu Relu Round Selu Sigmoid Softplus Sqrt Tanh
+"""
+UNARY = frozenset(_UNARY.split())
 BINARY = frozenset({"Add", "Div", "Mul", "Sub"})
 VIEWS = frozenset(
     {"DequantizeLinear", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
@@ -291,7 +270,7 @@ def _constants(graph: GraphProto) -> dict[str, int]:
 
 
 def _tensor_bytes(tensor: TensorProto) -> int:
-    return math.prod(tensor.dims) * _item_bits(tensor.data_type) // 8
+    return int(math.prod(tensor.dims)) * _item_bits(tensor.data_type) // 8
 
 
 def _item_bits(data_type: int) -> int:
