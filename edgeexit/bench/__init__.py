@@ -1,5 +1,7 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
 
+from edgeexit.bench.advice import Advice
+from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.images import (
     BenchImages,
     images_from_dataset,
@@ -23,11 +25,13 @@ from edgeexit.bench.report import (
 )
 
 __all__ = [
+    "Advice",
     "BenchImages",
     "BenchOptions",
     "BenchReport",
     "BundleInfo",
     "DeviceInfo",
+    "Explanation",
     "Mixture",
     "MixtureExit",
     "PartTiming",

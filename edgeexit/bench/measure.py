@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
+from edgeexit.bench.advising import advise
 from edgeexit.bench.device import cores_available, cpu_model
 from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
@@ -61,7 +63,7 @@ def run_bench(
         mixture = None
         if images is not None:
             mixture = measure_mixture(chain, plain, images, options, progress)
-        return BenchReport(
+        report = BenchReport(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
             options=options,
@@ -71,6 +73,12 @@ def run_bench(
             mixture=mixture,
             explanation=None if explainer is None else explainer.explain(times, mixture),
         )
+        if not options.explain:
+            return report
+        advice = advise(report, chain, images)
+        if isinstance(advice, str):
+            return dataclasses.replace(report, no_advice=advice)
+        return dataclasses.replace(report, advice=advice)
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

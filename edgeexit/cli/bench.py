@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.backend_options import backend_options
+from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.common import console, format_macs, progress_bar, status_console
 from edgeexit.cli.tables import format_threshold
 
@@ -195,6 +196,7 @@ def print_report(report: BenchReport) -> None:
     out.print(_paths_table(report))
     if report.mixture is not None:
         out.print(_mixture_table(report.mixture))
+    print_explanation(out, report)
     out.print(verdict(report))
 
 

@@ -91,7 +91,7 @@ def test_json_holds_everything_and_can_be_read_back(report: BenchReport, tmp_pat
     assert load_report(file) == report
 
     value = json.loads(file.read_text())
-    assert value["schema_version"] == 1
+    assert value["schema_version"] == 2
     assert value["batch_size"] == 1
     assert value["verdict"] == verdict(report)
     assert value["paths"][0]["times_ms"] == list(report.paths[0].times_ms)
@@ -113,7 +113,7 @@ def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
     [
         ("", "cannot be read as JSON; expected a file of --json"),
         ("[]", "not a report of 'edgeexit bench' (no schema_version)"),
-        ('{"schema_version": 2}', "made by a newer edgeexit (schema 2, this reads 1); upgrade"),
+        ('{"schema_version": 3}', "made by a newer edgeexit (schema 3, this reads 2); upgrade"),
         ('{"schema_version": 1}', "bundle: missing; run the benchmark again"),
     ],
 )
