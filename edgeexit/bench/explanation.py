@@ -165,8 +165,10 @@ class Term:
 
     @property
     def is_noise(self) -> bool:
-        """Whether it may as well be 0."""
-        return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+        """Whether it may as well be 0, and is not known to be."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low <= 0 <= self.high and self.low < self.high
 
 
 @dataclass(frozen=True, slots=True)
