@@ -126,7 +126,7 @@ def choose_matched(
     except TuningError:  # out of reach, which is an answer
         alternative = None
     else:
-        name = f"early exit as accurate as {versus.name.removeprefix('versus ')}"
+        name = f"as accurate as {versus.name.removeprefix('versus ')}"
         alternative = Alternative(name, chain.session, thresholds)
     best = int(front.correct[-1]) / front.samples
     return Choice(versus, alternative, judging, len(choosing), target, best)

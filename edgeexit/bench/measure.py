@@ -110,7 +110,7 @@ def _with_images(
         if choice is not None and choice.alternative is not None:
             others.append(choice.alternative)
     mixture, drift = measure_mixture(ours, theirs, others, images, options, progress, choice)
-    compared = [ours, theirs, *([versus] if versus is not None else [])]
+    compared = [theirs, ours, *([versus] if versus is not None else [])]
     assert report.steadiness is not None
     drifts = (*report.steadiness.drifts, *([drift] if drift is not None else []))
     return dataclasses.replace(

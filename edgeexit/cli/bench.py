@@ -9,7 +9,13 @@ import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
-from edgeexit.cli.bench_tables import alternatives_table, mixture_table, parts_table, paths_table
+from edgeexit.cli.bench_tables import (
+    alternatives_table,
+    mixture_table,
+    parts_table,
+    paths_table,
+    warm_up_line,
+)
 from edgeexit.cli.common import console, progress_bar, status_console
 
 if TYPE_CHECKING:
@@ -223,6 +229,8 @@ def print_report(report: BenchReport) -> None:
         f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
         f"per graph: {threads}\n{versions}"
     )
+    if report.steadiness is not None:
+        out.print(warm_up_line(report.steadiness.warm_up))
     out.print(parts_table(report))
     out.print(paths_table(report))
     if report.mixture is not None:
