@@ -106,7 +106,7 @@ def _with_images(
     choice = None
     if versus is not None:
         others.append(versus)
-        choice = _choice(report, ours, versus, images)
+        choice = _choice(report, ours, versus, images, progress)
         if choice is not None and choice.alternative is not None:
             others.append(choice.alternative)
     mixture, drift = measure_mixture(ours, theirs, others, images, options, progress, choice)
@@ -122,13 +122,20 @@ def _with_images(
 
 
 def _choice(
-    report: BenchReport, chain: Alternative, versus: Alternative, images: BenchImages
+    report: BenchReport,
+    chain: Alternative,
+    versus: Alternative,
+    images: BenchImages,
+    progress: Progress,
 ) -> Choice | None:
     if images.labels is None:
         return None
     from edgeexit.evaluation.cost_files import costs_of_report  # imports torch
 
-    return choose_matched(chain, versus, images, costs_of_report(report), report.options.seed)
+    costs, seed = costs_of_report(report), report.options.seed
+    return choose_matched(
+        chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
+    )
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ class Chain:
 
 
 class Static:
-    """A model that is right on so many of the images, spread evenly."""
+    """A model that is wrong on one image in so many, spread evenly."""
 
     thresholds: dict[str, float]
 
@@ -115,6 +115,33 @@ def test_without_labels_or_with_few_images_nothing_is_matched() -> None:
     chain, versus = Chain(np.ones(COUNT), 0.3, 1.0), Static(10)
     assert choose(chain, versus, labels=False) is None
     assert choose(chain, versus, count=2 * MIN_HALF - 1) is None
+
+
+def test_a_network_without_branches_is_matched_as_it_is() -> None:
+    chain = Chain(np.ones(COUNT), 0.3, 0.9)
+    chain.manifest.exit_names = ("final",)
+    answers = chain.answers
+    chain.answers = ExitAnswers(answers.labels[1:], answers.confidences[1:])
+    images = BenchImages("test", np.zeros((COUNT, 1, 2, 2), np.float32), LABELS)
+    told: list[float] = []
+    found = {
+        every: choose_matched(
+            Alternative("early exit", chain, {}),  # type: ignore[arg-type]
+            Alternative("versus x", Static(every), {}),  # type: ignore[arg-type]
+            images,
+            PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
+            0,
+            told.append,
+        )
+        for every in (2, 100)
+    }
+    weaker, stronger = found[2], found[100]
+    assert weaker is not None
+    assert weaker.alternative is not None
+    assert weaker.alternative.thresholds == {}
+    assert stronger is not None
+    assert stronger.alternative is None
+    assert told == [0, 1] * 2
 
 
 def test_judged_on_the_other_half_alone() -> None:
