@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Advice", "Choice", "Gain", "advice_words"]
+from edgeexit.bench.comparison import BREAK_EVEN
 
-NOISE = 0.02  # of a mean: two runs differ by as much
+__all__ = ["Advice", "Choice", "Gain", "advice_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Choice:
         switched_off: exits where nobody leaves, whose branches are not run.
         accuracy, accuracy_low, accuracy_high: a fraction, and its 95 % bootstrap interval.
         average_ms, average_low_ms, average_high_ms: of a sample by the paths' medians, likewise.
-        p99_ms: 99 of 100 samples take no longer, by the calls of the paths that they take.
+        p99_ms: 99 of 100 samples take no longer, by the calls of the paths that they take; None
+            where these were too few.
         macs_ratio: Eq. 5's average over the plain backbone's MACs.
     """
 
@@ -32,7 +33,7 @@ class Choice:
     average_ms: float
     average_low_ms: float
     average_high_ms: float
-    p99_ms: float
+    p99_ms: float | None
     macs_ratio: float
 
 
@@ -53,7 +54,7 @@ class Gain:
     @property
     def is_none(self) -> bool:
         """Whether it is within what two runs, or other images, would differ by."""
-        return self.low_ms <= 0 <= self.high_ms or abs(self.share) < NOISE
+        return self.low_ms <= 0 <= self.high_ms or abs(self.share) < BREAK_EVEN
 
     def __str__(self) -> str:
         if self.is_none:
@@ -102,10 +103,10 @@ class Advice:
 def advice_words(advice: Advice) -> list[str]:
     """Return what to do, a sentence each."""
     best, now = advice.by_latency, advice.now
+    p99 = "" if best.p99_ms is None else f", p99 {best.p99_ms:.3g} ms"
     words = [
-        f"{_exits_words(best)} An image then takes {best.average_ms:.3g} ms on average, p99 "
-        f"{best.p99_ms:.3g} ms, at an accuracy of {best.accuracy:.4f} [{best.accuracy_low:.4f}, "
-        f"{best.accuracy_high:.4f}].",
+        f"{_exits_words(best)} An image then takes {best.average_ms:.3g} ms on average{p99}, at an "
+        f"accuracy of {best.accuracy:.4f} [{best.accuracy_low:.4f}, {best.accuracy_high:.4f}].",
         f"Against the bundle's thresholds: {advice.over_now}.",
         f"Against Eq. 5's choice: {advice.over_eq5}.",
         f"Against the plain backbone: {advice.over_plain}.",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.advice import Advice, Choice, Gain
 from edgeexit.bench.images import BenchImages
+from edgeexit.bench.percentiles import count_for_point
 from edgeexit.bench.report import BenchReport
 from edgeexit.errors import DataError
 
@@ -31,8 +32,10 @@ OUTSIDE = (0.025, 0.975)
 P99 = 0.99
 
 
-def advise(report: BenchReport, chain: Session, images: BenchImages | None) -> Advice | str:
-    """Return the advice, or in words why there is none.
+def advise(
+    report: BenchReport, chain: Session, images: BenchImages | None
+) -> tuple[Advice | None, str | None]:
+    """Return the advice, or None and in words why there is none.
 
     Args:
         report: of this run: its paths and branches are what is kept low.
@@ -41,16 +44,19 @@ def advise(report: BenchReport, chain: Session, images: BenchImages | None) -> A
     """
     manifest = chain.manifest
     if len(manifest.exits) == 1:
-        return "no advice: this network has no branches, so that there is nothing to choose"
+        return None, "no advice: this network has no branches, so that there is nothing to choose"
     if images is None or images.labels is None:
         got = "none were given" if images is None else "these have none"
-        return f"no advice: it takes images with labels, and {got}"
+        return None, f"no advice: it takes images with labels, and {got}"
     if len(images.labels) < MIN_IMAGES:
-        return (
+        return None, (
             f"no advice: expected {MIN_IMAGES} images with labels or more, to choose on half of "
             f"them, got {len(images.labels)}"
         )
-    return _Adviser(report, manifest, _predict(chain, images)).advice()
+    try:
+        return _Adviser(report, manifest, _predict(chain, images)).advice(), None
+    except DataError as error:  # noise made a branch dearer than the path it is on
+        return None, f"no advice: {error}; measure again"
 
 
 def _predict(chain: Session, images: BenchImages) -> ExitPredictions:
@@ -80,14 +86,11 @@ class _Adviser:
         self._choosing = predictions.take(order[:half])
         self._judging = predictions.take(order[half:])
 
-    def advice(self) -> Advice | str:
+    def advice(self) -> Advice:
         from edgeexit.evaluation import evaluate_adaptive
         from edgeexit.evaluation.cost_files import costs_of_report
 
-        try:
-            costs = costs_of_report(self._report)
-        except DataError as error:  # noise made a branch dearer than the path it is on
-            return f"no advice: {error}; measure again"
+        costs = costs_of_report(self._report)
         stored = self._manifest.thresholds
         wanted = evaluate_adaptive(self._choosing, stored, self._exits).adaptive_accuracy
         by_latency = self._choose(costs, wanted)
@@ -150,17 +153,21 @@ class _Adviser:
         milliseconds: NDArray[np.float64] = paid[leaving_exits(self._judging, thresholds)]
         return milliseconds
 
-    def _p99_ms(self, shares: dict[str, float], paid_ms: dict[str, float]) -> float:
-        """Return the p99 of calls of all paths, each path weighing as many as leave there.
+    def _p99_ms(self, shares: dict[str, float], paid_ms: dict[str, float]) -> float | None:
+        """Return the p99 of calls of the paths taken, each weighing as many as leave there.
 
         Where branches are switched off, the calls are faster by what these take.
         """
         times, weights = [], []
         for path in self._report.paths:
+            if not shares[path.name]:
+                continue
             calls = np.array(path.times_ms)
             times.append(calls - (path.latency.p50_ms - paid_ms[path.name]))
             weights.append(np.full(len(calls), shares[path.name] / len(calls)))
         joined = np.concatenate(times)
+        if len(joined) < count_for_point(100 * P99):
+            return None
         order = np.argsort(joined)
         reached = np.cumsum(np.concatenate(weights)[order])
         index = int(np.searchsorted(reached, P99 * reached[-1]))

@@ -14,13 +14,19 @@ from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
 from edgeexit.bench.advising import advise
+from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
 from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
+from edgeexit.bench.matched import Choice, choose_matched
 from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
 from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo, DeviceInfo
+from edgeexit.bench.scenario_runs import check_scenarios, measure_scenarios
+from edgeexit.bench.steadiness import Steadiness, find_drift
 from edgeexit.bench.turns import Progress
+from edgeexit.bench.versus import open_versus
+from edgeexit.errors import InputError
 
 __all__ = ["run_bench"]
 
@@ -43,16 +49,28 @@ def run_bench(
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
         BackendError: what should run it is not there.
-        InputError: the images do not fit the bundle.
+        InputError: the images, or what it is compared with, do not fit the bundle, or images
+            are missing or too few for a scenario.
+        DataError: the ONNX file that it is compared with is none.
     """
     chosen: dict[str, Any] = {
         "backend": options.backend,
         "providers": options.providers,
         "threads": options.threads,
     }
+    check_scenarios(images, options)
+    if images is None and options.versus is not None:
+        raise InputError(
+            "versus: expected real images, got none: two networks are compared by what they make "
+            "of the same ones; give --dataset, --images or --npz"
+        )
     with ExitStack() as stack:
         plain = stack.enter_context(load_baseline(engine_dir, **chosen))
         chain = stack.enter_context(load(engine_dir, **chosen))
+        versus = None
+        if options.versus is not None:
+            opened = open_versus(Path(options.versus), chain.manifest, chosen)
+            versus = stack.enter_context(opened)
         if images is None:
             image = _synthetic_image(chain.manifest, options.seed)
         else:
@@ -60,9 +78,7 @@ def run_bench(
         explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
         turns = explainer.turns if explainer is not None else []
         times = measure_paths(chain, plain, image, options, progress, turns)
-        mixture = None
-        if images is not None:
-            mixture = measure_mixture(chain, plain, images, options, progress)
+        drift = find_drift("paths", times.baseline.times_ms)
         report = BenchReport(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
@@ -70,15 +86,66 @@ def run_bench(
             parts=times.parts,
             baseline=times.baseline,
             paths=times.paths,
-            mixture=mixture,
-            explanation=None if explainer is None else explainer.explain(times, mixture),
+            mixture=None,
+            steadiness=Steadiness(times.warm_up, () if drift is None else (drift,)),
         )
-        if not options.explain:
-            return report
-        advice = advise(report, chain, images)
-        if isinstance(advice, str):
-            return dataclasses.replace(report, no_advice=advice)
-        return dataclasses.replace(report, advice=advice)
+        if images is not None:
+            report = _with_images(report, chain, plain, versus, images, progress)
+        if explainer is not None:
+            explanation = explainer.explain(times, report.mixture)
+            advice, no_advice = advise(report, chain, images)
+            report = dataclasses.replace(
+                report, explanation=explanation, advice=advice, no_advice=no_advice
+            )
+        return report
+
+
+def _with_images(
+    report: BenchReport,
+    chain: Session,
+    plain: Session,
+    versus: Alternative | None,
+    images: BenchImages,
+    progress: Progress,
+) -> BenchReport:
+    """Add what needs real images."""
+    options = report.options
+    ours = Alternative(CHAIN, chain, chain.manifest.thresholds)
+    theirs = Alternative(PLAIN, plain, {})
+    others = list(with_exits_off(ours))
+    choice = None
+    if versus is not None:
+        others.append(versus)
+        choice = _choice(report, ours, versus, images, progress)
+        if choice is not None and choice.alternative is not None:
+            others.append(choice.alternative)
+    mixture, drift = measure_mixture(ours, theirs, others, images, options, progress, choice)
+    compared = [theirs, ours, *([versus] if versus is not None else [])]
+    assert report.steadiness is not None
+    drifts = (*report.steadiness.drifts, *([drift] if drift is not None else []))
+    return dataclasses.replace(
+        report,
+        mixture=mixture,
+        scenarios=measure_scenarios(compared, mixture, images, options, progress),
+        steadiness=dataclasses.replace(report.steadiness, drifts=drifts),
+    )
+
+
+def _choice(
+    report: BenchReport,
+    chain: Alternative,
+    versus: Alternative,
+    images: BenchImages,
+    progress: Progress,
+) -> Choice | None:
+    if images.labels is None:
+        return None
+    from edgeexit.evaluation.cost_files import costs_of_report  # imports torch
+
+    costs, seed = costs_of_report(report), report.options.seed
+    return choose_matched(
+        chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
+    )
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
+from edgeexit.bench.steadiness import WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
 __all__ = ["PathTimes", "measure_paths", "part_list"]
@@ -31,12 +32,14 @@ class PathTimes:
         parts: stages and branches in the order of execution.
         baseline: the plain backbone.
         paths: every exit, forced.
+        warm_up: before all of it.
         more: of other turns by name, the milliseconds of each call.
     """
 
     parts: tuple[PartTiming, ...]
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
+    warm_up: WarmUp
     more: dict[str, tuple[tuple[float, ...], ...]]
 
 
@@ -73,7 +76,7 @@ def measure_paths(
         ),
         *more,
     ]
-    warm_up(turns, options, progress)
+    warmed = warm_up(turns, options, progress)
     times = take_turns(turns, options, progress)
     plain_ms = [ms for (ms,) in times[baseline.name]]
     paths = tuple(
@@ -84,6 +87,7 @@ def measure_paths(
         _part_timings(chain, times[PARTS]),
         _path_timing(baseline, plain_ms, baseline, plain_ms),
         paths,
+        warmed,
         {turn.name: times[turn.name] for turn in more},
     )
 

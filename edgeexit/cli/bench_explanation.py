@@ -137,6 +137,10 @@ def _advice_table(advice: Advice) -> Table:
         *(f"{choice.average_ms:.3f}" for choice in advice.choices),
         f"{advice.plain_ms:.3f}",
     )
-    table.add_row("p99 ms", *(f"{choice.p99_ms:.3f}" for choice in advice.choices), "")
+    table.add_row("p99 ms", *(_ms(choice.p99_ms) for choice in advice.choices), "")
     table.add_row("Eq. 5", *(f"{choice.macs_ratio:.3f}" for choice in advice.choices), "1.000")
     return table
+
+
+def _ms(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.3f}"
