@@ -29,7 +29,7 @@ def compare(mixture: Mixture) -> Comparison | None:
     others = [it for it in mixture.alternatives if it.name.startswith(VERSUS)]
     if not others:
         return None
-    (other,) = others
+    other = others[0]
     if mixture.matched is None:
         return _as_they_are(mixture, other)
     if mixture.matched.thresholds is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,12 @@ class Choice:
 
 
 def choose_matched(
-    chain: Alternative, versus: Alternative, images: BenchImages, costs: PathCosts, seed: int
+    chain: Alternative,
+    versus: Alternative,
+    images: BenchImages,
+    costs: PathCosts,
+    seed: int,
+    progress: Callable[[float], None] = lambda done: None,
 ) -> Choice | None:
     """Choose the thresholds of the least cost at which the chain is as accurate as ``versus``.
 
@@ -100,6 +106,7 @@ def choose_matched(
         images: with labels.
         costs: what each path takes on this device.
         seed: of the halves.
+        progress: told which fraction of the search, 0 to 1, is done.
 
     Returns:
         The choice; None where there are no labels, or fewer than :data:`MIN_HALF` images a half.
@@ -111,6 +118,7 @@ def choose_matched(
     from edgeexit.errors import TuningError
     from edgeexit.evaluation import ExitPredictions, Limits, best_setting, search_thresholds
 
+    progress(0)
     versus.prepare()
     versus_right = versus.session.infer(images.images).labels == labels
     answers = chain.session.infer_all_exits(images.images)
@@ -120,13 +128,14 @@ def choose_matched(
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     choosing, judging = shuffled[:half], shuffled[half:]
     target = float(versus_right[choosing].mean())
-    front = search_thresholds(predictions.take(choosing), costs)
+    front = search_thresholds(predictions.take(choosing), costs, progress=progress)
+    progress(1)
     try:
         thresholds = best_setting(front, Limits(min_accuracy=target)).thresholds
     except TuningError:  # out of reach, which is an answer
         alternative = None
     else:
-        name = f"early exit as accurate as {versus.name.removeprefix('versus ')}"
+        name = f"as accurate as {versus.name.removeprefix('versus ')}"
         alternative = Alternative(name, chain.session, thresholds)
     best = int(front.correct[-1]) / front.samples
     return Choice(versus, alternative, judging, len(choosing), target, best)

@@ -14,6 +14,7 @@ import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
+from edgeexit.bench.advising import advise
 from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
 from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
@@ -104,7 +105,12 @@ def run_bench(
         )
         if images is not None:
             report = _with_images(report, chain, plain, versus, images, progress)
-        explanation = None if explainer is None else explainer.explain(times, report.mixture)
+        if explainer is not None:
+            explanation = explainer.explain(times, report.mixture)
+            advice, no_advice = advise(report, chain, images)
+            report = dataclasses.replace(
+                report, explanation=explanation, advice=advice, no_advice=no_advice
+            )
         energy = measure_energy(
             forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
             image if images is None else images.images,
@@ -113,9 +119,7 @@ def run_bench(
             options,
             progress,
         )
-        return dataclasses.replace(
-            report, explanation=explanation, energy=energy, state=watch.finish()
-        )
+        return dataclasses.replace(report, energy=energy, state=watch.finish())
 
 
 def _with_images(
@@ -134,11 +138,11 @@ def _with_images(
     choice = None
     if versus is not None:
         others.append(versus)
-        choice = _choice(report, ours, versus, images)
+        choice = _choice(report, ours, versus, images, progress)
         if choice is not None and choice.alternative is not None:
             others.append(choice.alternative)
     mixture, drift = measure_mixture(ours, theirs, others, images, options, progress, choice)
-    compared = [ours, theirs, *([versus] if versus is not None else [])]
+    compared = [theirs, ours, *([versus] if versus is not None else [])]
     assert report.steadiness is not None
     drifts = (*report.steadiness.drifts, *([drift] if drift is not None else []))
     return dataclasses.replace(
@@ -150,13 +154,20 @@ def _with_images(
 
 
 def _choice(
-    report: BenchReport, chain: Alternative, versus: Alternative, images: BenchImages
+    report: BenchReport,
+    chain: Alternative,
+    versus: Alternative,
+    images: BenchImages,
+    progress: Progress,
 ) -> Choice | None:
     if images.labels is None:
         return None
     from edgeexit.evaluation.cost_files import costs_of_report  # imports torch
 
-    return choose_matched(chain, versus, images, costs_of_report(report), report.options.seed)
+    costs, seed = costs_of_report(report), report.options.seed
+    return choose_matched(
+        chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
+    )
 
 
 def _on_nvidia(session: Session) -> bool:

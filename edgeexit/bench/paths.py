@@ -32,6 +32,7 @@ class PathTimes:
         parts: stages and branches in the order of execution.
         baseline: the plain backbone.
         paths: every exit, forced.
+        warm_up: before all of it.
         more: of other turns by name, the milliseconds of each call.
         warm_up: before all of these.
     """
@@ -39,6 +40,7 @@ class PathTimes:
     parts: tuple[PartTiming, ...]
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
+    warm_up: WarmUp
     more: dict[str, tuple[tuple[float, ...], ...]]
     warm_up: WarmUp
 
@@ -87,6 +89,7 @@ def measure_paths(
         _part_timings(chain, times[PARTS]),
         _path_timing(baseline, plain_ms, baseline, plain_ms),
         paths,
+        warmed,
         {turn.name: times[turn.name] for turn in more},
         warmed,
     )

@@ -43,6 +43,10 @@ class Drift:
     measurement: str
     medians_ms: tuple[float, float, float]
 
+    def __post_init__(self) -> None:
+        if min(self.medians_ms) <= 0:
+            raise ValueError(f"medians_ms: expected values above 0, got {self.medians_ms}")
+
     @property
     def ratio(self) -> float:
         """The slowest third over the fastest."""

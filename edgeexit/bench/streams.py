@@ -28,7 +28,7 @@ def single_stream(mixture: Mixture, names: Sequence[str]) -> Stream:
         mixture: measured before; its raw times are not repeated.
         names: of the alternatives, besides the chain and the plain backbone, that are shown.
     """
-    shown = {CHAIN: mixture.times_ms, PLAIN: mixture.baseline_times_ms}
+    shown = {PLAIN: mixture.baseline_times_ms, CHAIN: mixture.times_ms}
     shown |= {it.name: it.times_ms for it in mixture.alternatives if it.name in names}
     times_ms = {name: np.array(passes).ravel() for name, passes in shown.items()}
     return _stream(1, SINGLE_PERCENT, times_ms, mixture.samples, keep_times=False)

@@ -51,15 +51,20 @@ def _doubts(report: BenchReport) -> Iterator[str]:
         return
     warm_up = steadiness.warm_up
     if not warm_up.stable and report.options.warm_up_s > 0:
+        last = warm_up.window_medians_ms[-3:]
+        why = (
+            f"the medians of its last windows still differed ({_milliseconds(last)})"
+            if len(last) > 1
+            else "there were no two windows to compare"
+        )
         yield (
-            f"The warm-up never became stable: after {warm_up.seconds:.1f} s the medians of its "
-            f"windows still differed ({_milliseconds(warm_up.window_medians_ms[-3:])}); measure "
-            "again with a longer --warm-up, or when nothing else runs."
+            f"The warm-up never became stable: after {warm_up.seconds:.1f} s {why}; measure again "
+            "with a longer --warm-up, or when nothing else runs."
         )
     for drift in steadiness.drifts:
         if drift.drifted:
             yield (
-                f"The device's speed drifted while the {drift.measurement} were measured: the "
+                f"The device's speed drifted in the measurement of the {drift.measurement}: the "
                 f"plain backbone's medians of the first, second and last third are "
                 f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
                 "slowest; it may throttle, or something else runs: cool it or fix its clock, and "

@@ -10,8 +10,15 @@ import click
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_energy import print_energy, print_state
+from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
-from edgeexit.cli.bench_tables import alternatives_table, mixture_table, parts_table, paths_table
+from edgeexit.cli.bench_tables import (
+    alternatives_table,
+    mixture_table,
+    parts_table,
+    paths_table,
+    warm_up_line,
+)
 from edgeexit.cli.common import console, progress_bar, status_console
 
 if TYPE_CHECKING:
@@ -240,6 +247,8 @@ def print_report(report: BenchReport) -> None:
         f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
         f"per graph: {threads}\n{versions}"
     )
+    if report.steadiness is not None:
+        out.print(warm_up_line(report.steadiness.warm_up))
     out.print(parts_table(report))
     out.print(paths_table(report))
     if report.mixture is not None:
@@ -252,4 +261,5 @@ def print_report(report: BenchReport) -> None:
         print_energy(report.energy, out)
     if report.state is not None:
         print_state(report.state, out)
+    print_explanation(out, report)
     out.print(verdict(report))

@@ -68,13 +68,16 @@ def _stream_table(name: str, stream: Stream) -> Table:
             *percentile_cells(result.percentiles),
             "-" if result.ratio is None else f"{result.ratio:.3f}",
         )
-    table.caption = percentile_note(stream.results[0].percentiles) or None
+    what = "queries" if samples > 1 else "images"
+    table.caption = percentile_note(stream.results[0].percentiles, what) or None
     return table
 
 
 def _offline_table(results: tuple[OfflineResult, ...]) -> Table:
     table = plain_table(
-        "offline: images per second by batch size", "batch", [it.alternative for it in results]
+        "offline: images per second by batch size",
+        "batch",
+        [it.alternative.replace(" ", "\n", 1) for it in results],
     )
     sizes = sorted({rate.batch_size for result in results for rate in result.rates})
     for size in sizes:
@@ -136,6 +139,6 @@ def _server_notes(server: Server) -> Iterator[str]:
         yield "Near the limit, a longer run has longer latencies: give more --duration."
     if stable:
         yield "No intervals: queries that wait for each other are not independent."
-        note = percentile_note(stable[0].percentiles)
+        note = percentile_note(stable[0].percentiles, "images or queries")
         if note:
             yield note

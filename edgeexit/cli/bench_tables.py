@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgeexit.bench import BenchReport, Mixture
     from edgeexit.bench.percentiles import Percentile
+    from edgeexit.bench.steadiness import WarmUp
 
 __all__ = [
     "accuracy",
@@ -26,11 +27,20 @@ __all__ = [
     "percentile_cells",
     "percentile_note",
     "plain_table",
+    "warm_up_line",
 ]
 
 PLAIN = "plain\nbackbone"
 WIDE = 100  # columns; where there are fewer, numbers stand closer rather than cut off
 LATENCIES = ("p50", "p90", "p95", "p99", "mean")
+
+
+def warm_up_line(warm_up: WarmUp) -> str:
+    """Say how long it took until the device was at its speed."""
+    rounds = f"{warm_up.rounds} round{'s' * (warm_up.rounds != 1)}"
+    if warm_up.stable:
+        return f"warm-up: stable after {warm_up.seconds:.1f} s, {rounds}"
+    return f"warm-up: not stable within {warm_up.seconds:.1f} s, {rounds}"
 
 
 def parts_table(report: BenchReport) -> Table:
@@ -117,16 +127,26 @@ def percentile_cells(found: Sequence[Percentile]) -> list[str]:
     cells = []
     for it in found:
         ends = [None, None] if it.value_ms is None else [it.low_ms, it.high_ms]
-        value = "-" if it.value_ms is None else f"{it.value_ms:.3f}"
+        value = "-" if it.value_ms is None else _digits(it.value_ms)
         if ends != [None, None]:
-            low, high = ("" if end is None else f"{end:.3f}" for end in ends)
+            low, high = ("" if end is None else _digits(end) for end in ends)
             value += f"\n{low}..{high}"
         cells.append(value)
     return cells
 
 
-def percentile_note(found: Sequence[Percentile]) -> str:
-    """Say what the second lines are, and why percentiles or ends of intervals are missing."""
+def _digits(milliseconds: float) -> str:
+    """Return milliseconds to the microsecond, and no more than five digits of them."""
+    return f"{milliseconds:.{3 if milliseconds < 100 else 1}f}"
+
+
+def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
+    """Say what the second lines are, and why percentiles or ends of intervals are missing.
+
+    Args:
+        found: of one alternative; the counts are the same for all.
+        what: was counted.
+    """
     from edgeexit.bench.percentiles import CONFIDENCE_LEVEL, count_for_interval, count_for_point
 
     notes = []
@@ -136,25 +156,25 @@ def percentile_note(found: Sequence[Percentile]) -> str:
         few = f"p{it.percent:g}"
         if it.count < count_for_point(it.percent):
             notes.append(
-                f"{few} needs {count_for_point(it.percent)} different images or queries, there "
-                f"are {it.count}."
+                f"{few} needs {count_for_point(it.percent)} different {what}, there are {it.count}."
             )
         elif it.low_ms is not None and it.high_ms is None:
             notes.append(
-                f"{few}'s upper end needs {count_for_interval(it.percent)}, there are {it.count}."
+                f"{few}'s upper end needs {count_for_interval(it.percent)} different {what}, there "
+                f"are {it.count}."
             )
     return " ".join(notes)
 
 
 def plain_table(title: str, first: str, headings: Sequence[str]) -> Table:
-    """Return a table with these headings, its numbers on the right."""
+    """Return a table with these headings, its numbers on the right and never broken in two."""
     from rich.table import Table
 
     narrow = console().width < WIDE
     table = Table(title=title, padding=(0, 0 if narrow else 1))
     table.add_column(first)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

@@ -1,4 +1,4 @@
-"""A tiny bundle whose answers can be read off the pixels.
+"""A tiny bundle whose answers can be read off the pixels; sessions and clocks as a test says.
 
 Exit number s (0-based) takes the K pixels of channel 0 from s * K on, in reading order, as its
 logits; the plain backbone answers as the last exit does. Costs are made up.
@@ -7,13 +7,15 @@ logits; the plain backbone answers as the last exit does. Costs are made up.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime import Preprocessing
+from edgeexit_runtime import Predictions, Preprocessing
 from edgeexit_runtime.manifest import (
     GATE_OUTPUTS,
     IMAGES,
@@ -42,6 +44,7 @@ from edgeexit.bench import (
     PartTiming,
     PathTiming,
 )
+from edgeexit.bench.server import Clock
 
 SIZE = (3, 8, 8)
 CLASSES = tuple("0123456789")
@@ -192,6 +195,45 @@ def no_sensors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setattr("edgeexit.bench.measure.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
 
 
+class FakeClock(Clock):
+    """Time that passes only where it is told to, or is waited for."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def wait_until(self, moment: float) -> None:
+        self.seconds = max(self.seconds, moment)
+
+
+class FakeSession:
+    """Answers with the number in an image's first pixel, and writes down what it was given."""
+
+    def __init__(self, name: str = "", max_batch: int = 8) -> None:
+        self.name = name
+        self.thresholds: Mapping[str, float] = {}
+        self.manifest = SimpleNamespace(max_batch=max_batch)
+        self.runner = SimpleNamespace(synchronize=lambda: None)
+        self.seen: list[tuple[int, ...]] = []
+        self.on_infer: Callable[[], Any] = lambda: None
+
+    def infer(self, images: NDArray[np.float32]) -> Predictions:
+        labels = images[:, 0, 0, 0].astype(np.int64)
+        self.seen.append(tuple(labels.tolist()))
+        self.on_infer()
+        return Predictions(labels, np.ones(len(labels), np.float32), labels % 2)
+
+
+def numbered_images(count: int) -> NDArray[np.float32]:
+    """Return images (N, 1, 2, 2) that hold their own number."""
+    return (
+        np.ones((count, 1, 2, 2), np.float32)
+        * np.arange(count, dtype=np.float32)[:, None, None, None]
+    )
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The folder of the tiny bundle."""
@@ -206,6 +248,12 @@ def bundle_without_baseline(tmp_path: Path) -> Path:
 @pytest.fixture
 def leaving_at() -> Callable[[list[int], list[int]], NDArray[np.float32]]:
     return write_images
+
+
+@pytest.fixture
+def fakes() -> SimpleNamespace:
+    """What results do not depend on timings with: ``Clock``, ``Session``, ``images``."""
+    return SimpleNamespace(Clock=FakeClock, Session=FakeSession, images=numbered_images)
 
 
 def _stage_graph(folder: Path, name: str, read: TensorInfo, written: TensorInfo) -> GraphEntry:
