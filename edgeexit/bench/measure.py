@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import platform
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
+from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.matched import Choice, choose_matched
 from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
 from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo, DeviceInfo
 from edgeexit.bench.scenario_runs import check_scenarios, measure_scenarios
+from edgeexit.bench.sensors import SYSFS, find_meters, open_gpu, read_state
+from edgeexit.bench.state import StateWatch
 from edgeexit.bench.steadiness import Steadiness, find_drift
 from edgeexit.bench.turns import Progress
 from edgeexit.bench.versus import open_versus
@@ -28,12 +33,16 @@ from edgeexit.errors import InputError
 
 __all__ = ["run_bench"]
 
+SYNTHETIC = "a synthetic image"
+NVIDIA = ("CUDA", "Tensorrt", "TensorRT")  # in the names of what runs on NVIDIA's GPUs
+
 
 def run_bench(
     engine_dir: str | Path,
     images: BenchImages | None,
     options: BenchOptions,
     progress: Progress = lambda step, done: None,
+    sysfs: Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.
 
@@ -43,6 +52,8 @@ def run_bench(
             then timed on one synthetic image.
         options: how to measure.
         progress: told what is being measured and which fraction of it, 0 to 1, is done.
+        sysfs: where the device tells of its energy, clocks, temperatures and throttling; None for
+            this machine's.
 
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
@@ -56,6 +67,7 @@ def run_bench(
         "providers": options.providers,
         "threads": options.threads,
     }
+    sysfs = sysfs or SYSFS
     check_scenarios(images, options)
     if images is None and options.versus is not None:
         raise InputError(
@@ -73,21 +85,37 @@ def run_bench(
             image = _synthetic_image(chain.manifest, options.seed)
         else:
             image = images.images[:1]
-        parts, baseline, paths, warmed = measure_paths(chain, plain, image, options, progress)
-        drift = find_drift("paths", baseline.times_ms)
+        gpu, gpu_note = open_gpu() if _on_nvidia(chain) else (None, None)
+        watch = StateWatch(partial(read_state, sysfs, gpu))
+        progress = watch.during(progress)
+        explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
+        turns = explainer.turns if explainer is not None else []
+        times = measure_paths(chain, plain, image, options, progress, turns)
+        drift = find_drift("paths", times.baseline.times_ms)
         report = BenchReport(
             bundle=_bundle_info(engine_dir, chain.manifest),
             device=_device_info(chain, options),
             options=options,
-            parts=parts,
-            baseline=baseline,
-            paths=paths,
+            parts=times.parts,
+            baseline=times.baseline,
+            paths=times.paths,
             mixture=None,
-            steadiness=Steadiness(warmed, () if drift is None else (drift,)),
+            steadiness=Steadiness(times.warm_up, () if drift is None else (drift,)),
         )
-        if images is None:
-            return report
-        return _with_images(report, chain, plain, versus, images, progress)
+        if images is not None:
+            report = _with_images(report, chain, plain, versus, images, progress)
+        explanation = None if explainer is None else explainer.explain(times, report.mixture)
+        energy = measure_energy(
+            forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
+            image if images is None else images.images,
+            SYNTHETIC if images is None else images.source,
+            find_meters(sysfs, gpu, gpu_note),
+            options,
+            progress,
+        )
+        return dataclasses.replace(
+            report, explanation=explanation, energy=energy, state=watch.finish()
+        )
 
 
 def _with_images(
@@ -136,6 +164,10 @@ def _choice(
     return choose_matched(
         chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
     )
+
+
+def _on_nvidia(session: Session) -> bool:
+    return any(word in session.device for word in NVIDIA)
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

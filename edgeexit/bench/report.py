@@ -11,10 +11,14 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
+from edgeexit.bench.advice import Advice
 from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.energy import Energy
+from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.matched import MatchedAccuracy
 from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
+from edgeexit.bench.state import RunState
 from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
 from edgeexit.errors import DataError, InputError
@@ -50,6 +54,7 @@ class BenchOptions:
         versus: another bundle's folder or an ONNX file to compare with; None for none.
         scenarios: names of :data:`edgeexit.bench.scenarios.SCENARIOS`.
         qps: arrivals per second of the server scenario; None leaves it out.
+        explain: whether to measure what explains the paths' times too.
     """
 
     backend: str = "auto"
@@ -62,6 +67,7 @@ class BenchOptions:
     versus: str | None = None
     scenarios: tuple[str, ...] = ()
     qps: float | None = None
+    explain: bool = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -203,6 +209,11 @@ class BenchReport:
         mixture: None where no images were given.
         scenarios: None where none was asked for.
         steadiness: None in reports of schema 1.
+        energy: None in reports of version 1.
+        state: clocks, temperatures and throttling; None in reports of version 1.
+        explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
+        advice: None where no images with labels were given, or there is nothing to choose.
+        no_advice: why, then.
     """
 
     bundle: BundleInfo
@@ -214,6 +225,11 @@ class BenchReport:
     mixture: Mixture | None
     scenarios: Scenarios | None = None
     steadiness: Steadiness | None = None
+    energy: Energy | None = None
+    state: RunState | None = None
+    explanation: Explanation | None = None
+    advice: Advice | None = None
+    no_advice: str | None = None
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgeexit.bench.comparison import BREAK_EVEN, compare
+from edgeexit.bench.state import throttle_warning
 
 if TYPE_CHECKING:
     from edgeexit.bench.report import BenchReport, Mixture
@@ -33,7 +34,7 @@ def verdict(report: BenchReport) -> str:
         compared = compare(mixture)
         if compared is not None:
             said.insert(0 if compared.first else 1, compared.text)
-    return " ".join((*said, *_doubts(report)))
+    return throttle_warning(report.state) + " ".join((*said, *_doubts(report)))
 
 
 def _doubts(report: BenchReport) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.backend_options import backend_options
+from edgeexit.cli.bench_energy import print_energy, print_state
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
 from edgeexit.cli.bench_tables import (
     alternatives_table,
@@ -239,4 +240,8 @@ def print_report(report: BenchReport) -> None:
             out.print(alternatives_table(report.mixture))
     for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         out.print(table)
+    if report.energy is not None:
+        print_energy(report.energy, out)
+    if report.state is not None:
+        print_state(report.state, out)
     out.print(verdict(report))
