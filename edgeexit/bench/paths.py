@@ -34,7 +34,6 @@ class PathTimes:
         paths: every exit, forced.
         warm_up: before all of it.
         more: of other turns by name, the milliseconds of each call.
-        warm_up: before all of these.
     """
 
     parts: tuple[PartTiming, ...]
@@ -42,7 +41,6 @@ class PathTimes:
     paths: tuple[PathTiming, ...]
     warm_up: WarmUp
     more: dict[str, tuple[tuple[float, ...], ...]]
-    warm_up: WarmUp
 
 
 def measure_paths(
@@ -91,7 +89,6 @@ def measure_paths(
         paths,
         warmed,
         {turn.name: times[turn.name] for turn in more},
-        warmed,
     )
 
 
