@@ -234,12 +234,6 @@ def numbered_images(count: int) -> NDArray[np.float32]:
     )
 
 
-@pytest.fixture(autouse=True)
-def no_sensors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever sensors the machine of these tests has: reading them takes ten seconds and more."""
-    monkeypatch.setattr("edgeexit.bench.measure.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The folder of the tiny bundle."""
