@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeexit.bench.report import BenchReport
 from edgeexit.errors import InputError
 
-__all__ = ["SetupDifference", "check_comparable", "doubts", "setup_differences"]
+__all__ = ["SetupDifference", "check_comparable", "doubts", "setup_differences", "setup_facts"]
 
 NOTHING = "-"
 
@@ -35,7 +35,7 @@ def check_comparable(first: BenchReport, second: BenchReport) -> None:
 
 def setup_differences(first: BenchReport, second: BenchReport) -> tuple[SetupDifference, ...]:
     """Return what differs, the most telling first: network, precision, device, versions."""
-    one, other = dict(_facts(first)), dict(_facts(second))
+    one, other = dict(setup_facts(first)), dict(setup_facts(second))
     return tuple(
         SetupDifference(what, one.get(what, NOTHING), other.get(what, NOTHING))
         for what in dict.fromkeys((*one, *other))
@@ -43,25 +43,8 @@ def setup_differences(first: BenchReport, second: BenchReport) -> tuple[SetupDif
     )
 
 
-def doubts(first: BenchReport, second: BenchReport) -> Iterator[str]:
-    """Yield why the comparison may not mean what it seems to."""
-    one, other = first.bundle, second.bundle
-    if (one.backbone, one.branches) != (other.backbone, other.branches):
-        yield (
-            f"These are different networks, {one.backbone} {one.branches} and {other.backbone} "
-            f"{other.branches}: their accuracies differ too."
-        )
-    if one.input_size != other.input_size:
-        yield f"Their images differ in size, {one.input_size} and {other.input_size}."
-    for which, report in (("first", first), ("second", second)):
-        if report.state is not None and report.state.throttled:
-            yield (
-                f"THE DEVICE OF THE {which.upper()} REPORT WAS SLOWED DOWN DURING ITS RUN "
-                f"({'; '.join(report.state.throttled)}): measure again."
-            )
-
-
-def _facts(report: BenchReport) -> Iterator[tuple[str, str]]:
+def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
+    """Yield what a benchmark was made with: what it is, and its value in words."""
     bundle, device, options = report.bundle, report.device, report.options
     yield "backbone", bundle.backbone
     yield "branches", bundle.branches
@@ -85,6 +68,24 @@ def _facts(report: BenchReport) -> Iterator[tuple[str, str]]:
     yield "compared with", options.versus or NOTHING
     if options.qps is not None:
         yield "arrivals per second", f"{options.qps:g}"
+
+
+def doubts(first: BenchReport, second: BenchReport) -> Iterator[str]:
+    """Yield why the comparison may not mean what it seems to."""
+    one, other = first.bundle, second.bundle
+    if (one.backbone, one.branches) != (other.backbone, other.branches):
+        yield (
+            f"These are different networks, {one.backbone} {one.branches} and {other.backbone} "
+            f"{other.branches}: their accuracies differ too."
+        )
+    if one.input_size != other.input_size:
+        yield f"Their images differ in size, {one.input_size} and {other.input_size}."
+    for which, report in (("first", first), ("second", second)):
+        if report.state is not None and report.state.throttled:
+            yield (
+                f"THE DEVICE OF THE {which.upper()} REPORT WAS SLOWED DOWN DURING ITS RUN "
+                f"({'; '.join(report.state.throttled)}): measure again."
+            )
 
 
 def _named(values: Mapping[str, float]) -> str:

@@ -11,6 +11,7 @@ from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_energy import print_energy, print_state
 from edgeexit.cli.bench_explanation import print_explanation
+from edgeexit.cli.bench_html import write_html
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
 from edgeexit.cli.bench_tables import (
     alternatives_table,
@@ -115,6 +116,18 @@ __all__ = ["bench_with_bar", "command", "print_report"]
     help="Write a picture, measured against Eq. 5: .png, .pdf or .svg.",
 )
 @click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with pictures, which needs nothing else: .html.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: show a report of --json again, with --plot and --html.",
+)
+@click.option(
     "--compare",
     nargs=2,
     metavar="A.json B.json",
@@ -143,6 +156,8 @@ def command(
     qps: float | None,
     json_file: Path | None,
     plot_file: Path | None,
+    html_file: Path | None,
+    report_file: Path | None,
     compare: tuple[Path, Path] | None,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
@@ -157,13 +172,13 @@ def command(
       edgeexit bench --engine-dir out/ --dataset digits --json bench.json --plot bench.png
       edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
+      edgeexit bench --report bench.json --html bench.html
+      edgeexit bench --compare nano.json orin.json
     """
     if compare is not None:
         check_alone(ctx, "--compare", ("compare", "json_file"))
         compare_files(*compare, json_file)
         return
-    if engine_dir is None:
-        raise click.UsageError("expected --engine-dir, or --compare with two reports")
     from edgeexit_runtime import load_manifest
 
     from edgeexit.bench import (
@@ -172,17 +187,26 @@ def command(
         images_from_dataset,
         images_from_folder,
         images_from_npz,
-        plot_report,
+        load_report,
         report_json,
     )
+    from edgeexit.bench.page import check_page_path
     from edgeexit.files import write_json
 
+    if plot_file is not None:
+        check_plot_path(plot_file)
+    if html_file is not None:
+        check_page_path(html_file)
+    if report_file is not None:
+        check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
+        show_report(load_report(report_file), plot_file, html_file)
+        return
+    if engine_dir is None:
+        raise click.UsageError("expected --engine-dir, --report or --compare")
     if sum(source is not None for source in (dataset, images, npz)) > 1:
         raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
     if (data_dir is not None or download) and dataset is None:
         raise click.UsageError("--data-dir and --download go with --dataset")
-    if plot_file is not None:
-        check_plot_path(plot_file)
     options = BenchOptions(
         backend=backend,
         providers=providers,
@@ -208,14 +232,24 @@ def command(
     elif npz is not None:
         chosen = images_from_npz(npz, manifest, samples, seed)
     report = bench_with_bar(engine_dir, chosen, options)
-    print_report(report)
-    stderr = status_console()
+    show_report(report, plot_file, html_file)
     if json_file is not None:
         write_json(json_file, report_json(report))
-        stderr.print(f"wrote {json_file}", soft_wrap=True)
+        status_console().print(f"wrote {json_file}", soft_wrap=True)
+
+
+def show_report(report: BenchReport, plot_file: Path | None, html_file: Path | None) -> None:
+    """Print a report, and write its picture and its page where files are named."""
+    from edgeexit.bench import plot_report
+
+    print_report(report)
+    stderr = status_console()
     if plot_file is not None:
         plot_report(report, plot_file)
         stderr.print(f"wrote {plot_file}", soft_wrap=True)
+    if html_file is not None:
+        write_html(report, html_file)
+        stderr.print(f"wrote {html_file}", soft_wrap=True)
 
 
 def bench_with_bar(

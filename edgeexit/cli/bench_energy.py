@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from edgeexit.bench.energy import Energy
     from edgeexit.bench.state import RunState
 
-__all__ = ["print_energy", "print_state"]
+__all__ = ["energy_table", "print_energy", "print_state"]
 
 
 def print_energy(energy: Energy, out: Console) -> None:
     """Print joules per sample, or the line that says why there are none."""
     if energy.alternatives:
-        out.print(_energy_table(energy))
+        out.print(energy_table(energy))
     for note in energy.notes:
         out.print(note)
 
@@ -30,7 +30,8 @@ def print_state(state: RunState, out: Console) -> None:
         out.print(line)
 
 
-def _energy_table(energy: Energy) -> Table:
+def energy_table(energy: Energy) -> Table:
+    """Return one row per alternative, and the idle device."""
     from rich.table import Table
 
     sensors = ", ".join(f"{sensor.kind} {sensor.name}" for sensor in energy.sensors)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeexit.bench.explanation import Explanation, Term
     from edgeexit.bench.report import BenchReport
 
-__all__ = ["print_explanation"]
+__all__ = ["advice_table", "breakdown_table", "print_explanation", "roofline_table"]
 
 HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
 
@@ -27,7 +27,7 @@ def print_explanation(out: Console, report: BenchReport) -> None:
     if report.explanation is not None:
         _print_explanation(out, report.explanation, len(report.parts))
     if report.advice is not None:
-        out.print(_advice_table(report.advice))
+        out.print(advice_table(report.advice))
         for sentence in advice_words(report.advice):
             out.print(sentence, soft_wrap=True)
     elif report.no_advice is not None:
@@ -43,10 +43,10 @@ def _print_explanation(out: Console, explanation: Explanation, parts: int) -> No
     )
 
     if explanation.parts:
-        out.print(_roofline_table(explanation))
+        out.print(roofline_table(explanation))
     out.print(peaks_words(explanation))
     if explanation.breakdowns:
-        out.print(_breakdown_table(explanation))
+        out.print(breakdown_table(explanation))
         for breakdown in explanation.breakdowns:
             out.print(breakdown_words(breakdown, explanation))
         faster = faster_words(explanation)
@@ -56,7 +56,8 @@ def _print_explanation(out: Console, explanation: Explanation, parts: int) -> No
         out.print(sentence)
 
 
-def _roofline_table(explanation: Explanation) -> Table:
+def roofline_table(explanation: Explanation) -> Table:
+    """Return what each part moves, computes and takes."""
     from rich.table import Table
 
     table = Table(title="stages and branches against the machine's peak, ms", padding=(0, 0))
@@ -83,7 +84,8 @@ def _roofline_table(explanation: Explanation) -> Table:
     return table
 
 
-def _breakdown_table(explanation: Explanation) -> Table:
+def breakdown_table(explanation: Explanation) -> Table:
+    """Return one row per path: what lies between Eq. 5's ratio and the measured one."""
     from rich.table import Table
 
     table = Table(title="from Eq. 5's ratio to the measured one", padding=(0, 0))
@@ -106,7 +108,8 @@ def _term(term: Term) -> str:
     return f"({shown})" if term.is_noise else shown
 
 
-def _advice_table(advice: Advice) -> Table:
+def advice_table(advice: Advice) -> Table:
+    """Return one column per choice of thresholds."""
     from rich.table import Table
 
     table = Table(
