@@ -1,6 +1,8 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
 
+from edgeexit.bench.advice import Advice
 from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.images import (
     BenchImages,
     images_from_dataset,
@@ -28,12 +30,14 @@ from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
 
 __all__ = [
+    "Advice",
     "AlternativeResult",
     "BenchImages",
     "BenchOptions",
     "BenchReport",
     "BundleInfo",
     "DeviceInfo",
+    "Explanation",
     "MatchedAccuracy",
     "Mixture",
     "MixtureExit",

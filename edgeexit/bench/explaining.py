@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,36 +25,26 @@ from edgeexit.bench.explanation import (
     path_runs,
 )
 from edgeexit.bench.linear_model import LinearModel, Observation, fit_linear_model
+from edgeexit.bench.medians import (
+    GATES,
+    PLAIN_GRAPH,
+    Medians,
+    MixedTime,
+    medians_of,
+    resampled_medians,
+)
 from edgeexit.bench.paths import PathTimes, part_list
 from edgeexit.bench.peaks import PeakRuns, peak_runs
 from edgeexit.bench.report import Mixture
 from edgeexit.bench.traffic import GraphTraffic, bundle_traffic
-from edgeexit.bench.turns import CALLS_PER_TURN, Turn
+from edgeexit.bench.turns import Turn
 from edgeexit.errors import BundleError
 
 __all__ = ["Explainer"]
 
-PLAIN_GRAPH, GATES, PEAKS = "plain graph", "gates", "peaks"
+PEAKS = "peaks"
 PLAIN = "plain"
-RESAMPLES = 400
 OUTSIDE = (0.025, 0.975)
-
-Medians = dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Medians:
-    """Milliseconds of one call, by name.
-
-    Attributes:
-        graphs: of stages, branches and the plain backbone's graph, alone.
-        gates: of gate and copies, by path.
-        paths: of whole inferences, the mixture and the plain backbone's mean beside it among them.
-    """
-
-    graphs: Medians
-    gates: Medians
-    paths: Medians
 
 
 class Explainer:
@@ -103,7 +92,7 @@ class Explainer:
         """Return the explanation of what was measured."""
         if not self._traffic:
             return Explanation(None, str(self._runs), (), (), None)
-        medians = self._medians(times, mixture, None, None)
+        medians = medians_of(times, mixture)
         model = self._model(medians)
         if isinstance(self._runs, str):
             return Explanation(None, self._runs, (), (), model)
@@ -111,7 +100,7 @@ class Explainer:
         breakdowns = self._breakdowns(medians, parts, mixture)
         samples = [
             self._breakdowns(sample, _timed(parts, sample), mixture)
-            for sample in self._resampled(times, mixture)
+            for sample in resampled_medians(times, mixture)
         ]
         if samples:
             columns = zip(*samples, strict=True)
@@ -131,46 +120,7 @@ class Explainer:
         pairs = list(zip(runs, waits, strict=True))
         return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
 
-    def _medians(
-        self,
-        times: PathTimes,
-        mixture: Mixture | None,
-        rounds: NDArray[np.intp] | None,
-        passes: NDArray[np.intp] | None,
-    ) -> _Medians:
-        """Return the medians of all rounds, and means of all passes, or of some of them."""
-        plain = self._baseline.name
-
-        def median(calls_ms: Sequence[float]) -> float:
-            return float(np.median(_chosen(np.array(calls_ms), rounds)))
-
-        graphs = {part.name: median(part.times_ms) for part in times.parts}
-        graphs[plain] = median([ms for (ms,) in times.more[PLAIN_GRAPH]])
-        columns = zip(*times.more[GATES], strict=True)
-        names = (*self._manifest.exit_names, plain)
-        gates = {name: median(column) for name, column in zip(names, columns, strict=True)}
-        paths = {path.name: median(path.times_ms) for path in (*times.paths, times.baseline)}
-        if mixture is not None:
-            for name, passes_ms in (
-                (MIXTURE, mixture.times_ms),
-                (_beside(MIXTURE), mixture.baseline_times_ms),
-            ):
-                array = np.array(passes_ms)
-                paths[name] = float((array if passes is None else array[passes]).mean())
-        return _Medians(graphs, gates, paths)
-
-    def _resampled(self, times: PathTimes, mixture: Mixture | None) -> Iterator[_Medians]:
-        """Yield what other rounds of the same kind might have given; nothing of a single one."""
-        rounds = len(times.baseline.times_ms) // CALLS_PER_TURN
-        if rounds < 2:
-            return
-        passes = 1 if mixture is None else len(mixture.times_ms)
-        rng = np.random.default_rng(0)
-        for _ in range(RESAMPLES):
-            drawn = rng.integers(rounds, size=rounds), rng.integers(passes, size=passes)
-            yield self._medians(times, mixture, *drawn)
-
-    def _parts(self, medians: _Medians, times: PathTimes) -> dict[str, PartRoofline]:
+    def _parts(self, medians: Medians, times: PathTimes) -> dict[str, PartRoofline]:
         assert isinstance(self._runs, PeakRuns)
         peaks = self._runs.peaks(times.more[PEAKS])
         plain = self._baseline
@@ -190,10 +140,11 @@ class Explainer:
         }
 
     def _breakdowns(
-        self, medians: _Medians, parts: Mapping[str, PartRoofline], mixture: Mixture | None
+        self, medians: Medians, parts: Mapping[str, PartRoofline], mixture: Mixture | None
     ) -> tuple[Breakdown, ...]:
-        plain = self._plain_inference(medians, self._baseline.name)
         runs = _runs(self._manifest, frozenset())
+        plain_ms = medians.paths[self._baseline.name]
+        plain = self._plain_inference(medians, MixedTime(plain_ms, plain_ms))
         found = [
             break_down(
                 Inference(
@@ -202,39 +153,46 @@ class Explainer:
                     dict.fromkeys(runs[exit_.name], 1.0),
                     medians.gates[exit_.name],
                     medians.paths[exit_.name],
+                    medians.paths[exit_.name],
                 ),
                 plain,
                 parts,
             )
             for exit_ in self._manifest.exits
         ]
-        if mixture is not None:
-            beside = self._plain_inference(medians, _beside(MIXTURE))
-            found.append(break_down(self._mixed(medians, mixture), beside, parts))
+        if mixture is not None and medians.mixture is not None:
+            assert medians.plain_mixture is not None
+            beside = self._plain_inference(medians, medians.plain_mixture)
+            ours = self._mixed_inference(medians, mixture, medians.mixture)
+            found.append(break_down(ours, beside, parts))
         return tuple(found)
 
-    def _plain_inference(self, medians: _Medians, measured: str) -> Inference:
+    def _plain_inference(self, medians: Medians, measured: MixedTime) -> Inference:
         name, macs = self._baseline.name, self._baseline.path_macs
-        return Inference(name, macs, {name: 1.0}, medians.gates[name], medians.paths[measured])
+        gate_ms = medians.gates[name]
+        return Inference(name, macs, {name: 1.0}, gate_ms, measured.typical_ms, measured.mean_ms)
 
-    def _mixed(self, medians: _Medians, mixture: Mixture) -> Inference:
+    def _mixed_inference(
+        self, medians: Medians, mixture: Mixture, measured: MixedTime
+    ) -> Inference:
         """Return the inference of an average image."""
-        thresholds = self._manifest.thresholds
-        off = frozenset(name for name, value in thresholds.items() if value == NEVER)
+        off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
+        paths = _runs(self._manifest, off)
         paid = self._manifest.paid_macs
         runs: dict[str, float] = {}
         for exit_ in mixture.exits:
-            for part in _runs(self._manifest, off)[exit_.name]:
+            for part in paths[exit_.name] if exit_.share else ():
                 runs[part] = runs.get(part, 0.0) + exit_.share
         return Inference(
             MIXTURE,
             sum(exit_.share * paid[exit_.name] for exit_ in mixture.exits),
             runs,
             sum(exit_.share * medians.gates[exit_.name] for exit_ in mixture.exits),
-            medians.paths[MIXTURE],
+            measured.typical_ms,
+            measured.mean_ms,
         )
 
-    def _model(self, medians: _Medians) -> LinearModel | None:
+    def _model(self, medians: Medians) -> LinearModel | None:
         parts = {
             name: self._observation(name, [name], medians.graphs[name])
             for name, _, _ in part_list(self._chain)
@@ -282,16 +240,7 @@ def _runs(manifest: Manifest, off: frozenset[str]) -> dict[str, list[str]]:
     return dict(zip(manifest.exit_names, path_runs(steps, off), strict=True))
 
 
-def _beside(name: str) -> str:
-    """Return the name of the plain backbone's time that was measured beside another."""
-    return f"plain beside {name}"
-
-
-def _chosen(calls_ms: NDArray[np.float64], rounds: NDArray[np.intp] | None) -> NDArray[np.float64]:
-    return calls_ms if rounds is None else calls_ms.reshape(-1, CALLS_PER_TURN)[rounds]
-
-
-def _timed(parts: Mapping[str, PartRoofline], medians: _Medians) -> dict[str, PartRoofline]:
+def _timed(parts: Mapping[str, PartRoofline], medians: Medians) -> dict[str, PartRoofline]:
     """Return the parts with other times."""
     return {
         name: dataclasses.replace(part, measured_ms=medians.graphs[name])

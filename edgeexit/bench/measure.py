@@ -14,6 +14,7 @@ import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
+from edgeexit.bench.advising import advise
 from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
 from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
@@ -104,7 +105,12 @@ def run_bench(
         )
         if images is not None:
             report = _with_images(report, chain, plain, versus, images, progress)
-        explanation = None if explainer is None else explainer.explain(times, report.mixture)
+        if explainer is not None:
+            explanation = explainer.explain(times, report.mixture)
+            advice, no_advice = advise(report, chain, images)
+            report = dataclasses.replace(
+                report, explanation=explanation, advice=advice, no_advice=no_advice
+            )
         energy = measure_energy(
             forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
             image if images is None else images.images,
@@ -113,9 +119,7 @@ def run_bench(
             options,
             progress,
         )
-        return dataclasses.replace(
-            report, explanation=explanation, energy=energy, state=watch.finish()
-        )
+        return dataclasses.replace(report, energy=energy, state=watch.finish())
 
 
 def _with_images(

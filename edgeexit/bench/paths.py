@@ -32,15 +32,15 @@ class PathTimes:
         parts: stages and branches in the order of execution.
         baseline: the plain backbone.
         paths: every exit, forced.
+        warm_up: before all of it.
         more: of other turns by name, the milliseconds of each call.
-        warm_up: before all of these.
     """
 
     parts: tuple[PartTiming, ...]
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
-    more: dict[str, tuple[tuple[float, ...], ...]]
     warm_up: WarmUp
+    more: dict[str, tuple[tuple[float, ...], ...]]
 
 
 def measure_paths(
@@ -87,8 +87,8 @@ def measure_paths(
         _part_timings(chain, times[PARTS]),
         _path_timing(baseline, plain_ms, baseline, plain_ms),
         paths,
-        {turn.name: times[turn.name] for turn in more},
         warmed,
+        {turn.name: times[turn.name] for turn in more},
     )
 
 

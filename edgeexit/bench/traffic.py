@@ -36,10 +36,11 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.bundle import open_bundle
 
+from edgeexit.bench.graph_tensors import constant_bytes, tensor_sizes
 from edgeexit.errors import BundleError
 
 if TYPE_CHECKING:  # a report is read without it
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto
 
 __all__ = ["GraphTraffic", "OperatorTraffic", "bundle_traffic", "graph_traffic"]
 
@@ -56,7 +57,6 @@ CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"}
 PRODUCTS = frozenset({"FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
 QUANTIZE = "QuantizeLinear"
 SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input it is, where not the second
-SMALL = 1024  # bytes; larger initializers are no shapes, and shape inference needs no values
 IF_SHAPE_IS_UNKNOWN = "export the bundle again, or report it: its traffic cannot be counted"
 
 
@@ -148,8 +148,8 @@ class _Count:
     def __init__(self, name: str, model: ModelProto) -> None:
         self._name = name
         self._nodes = list(model.graph.node)
-        self._weights = _constants(model.graph)
-        self._sizes = _tensors(model, self._weights)
+        self._weights = constant_bytes(model.graph)
+        self._sizes = tensor_sizes(model, self._weights)
         self._readers = Counter(tensor for node in self._nodes for tensor in node.input)
         self._readers.update(output.name for output in model.graph.output)
         self._alias: dict[str, str] = {}
@@ -159,6 +159,8 @@ class _Count:
         writer: dict[str, _Operator] = {}
         constant: dict[str, tuple[str, ...]] = {weight: (weight,) for weight in self._weights}
         for node in self._nodes:
+            if node.output[0] in self._weights:  # a Constant
+                continue
             inputs = [tensor for tensor in node.input if tensor]
             if all(tensor in constant for tensor in inputs):  # computed from weights alone
                 roots = tuple(root for tensor in inputs for root in constant[tensor])
@@ -257,80 +259,3 @@ class _Count:
 
 def _second_matrix(node: NodeProto) -> str:
     return str(node.input[SECOND_MATRIX.get(node.op_type, 1)])
-
-
-def _constants(graph: GraphProto) -> dict[str, int]:
-    """Return the bytes of every initializer and Constant."""
-    found = {tensor.name: _tensor_bytes(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            values = [a.t for a in node.attribute if a.name == "value"]
-            found[node.output[0]] = sum(map(_tensor_bytes, values))
-    return found
-
-
-def _tensor_bytes(tensor: TensorProto) -> int:
-    return int(math.prod(tensor.dims)) * _item_bits(tensor.data_type) // 8
-
-
-def _item_bits(data_type: int) -> int:
-    import onnx
-    from onnx import TensorProto
-
-    if data_type in (TensorProto.INT4, TensorProto.UINT4):
-        return 4
-    itemsize: int = onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
-    return 8 * itemsize
-
-
-def _tensors(model: ModelProto, weights: dict[str, int]) -> dict[str, tuple[tuple[int, ...], int]]:
-    """Return shape and bits per value of every tensor whose shape is known, at batch 1."""
-    import onnx
-
-    light = _without_values(model, weights)
-    inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
-    known: dict[str, tuple[tuple[int, ...], int]] = {
-        tensor.name: (tuple(tensor.dims), _item_bits(tensor.data_type))
-        for tensor in inferred.initializer
-    }
-    for info in (*inferred.input, *inferred.value_info, *inferred.output):
-        tensor_type = info.type.tensor_type
-        dims = tensor_type.shape.dim
-        if tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shape = tuple(dim.dim_value for dim in dims)
-            known[info.name] = shape, _item_bits(tensor_type.elem_type)
-    return known
-
-
-def _without_values(model: ModelProto, weights: dict[str, int]) -> ModelProto:
-    """Return the model at batch 1, with large initializers as inputs: their shapes are enough."""
-    from onnx import helper
-
-    graph = model.graph
-    named = {tensor.name for tensor in graph.initializer}
-    inputs = [_at_batch_1(info) for info in graph.input if info.name not in named]
-    kept = []
-    for tensor in graph.initializer:
-        if weights[tensor.name] <= SMALL:
-            kept.append(tensor)
-        else:
-            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            inputs.append(info)
-    outputs = [
-        helper.make_tensor_value_info(info.name, info.type.tensor_type.elem_type, None)
-        for info in graph.output
-    ]
-    bare = helper.make_graph(graph.node, graph.name, inputs, outputs, kept)
-    return helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def _at_batch_1(info: ValueInfoProto) -> ValueInfoProto:
-    """Return the input with 1 in place of the size that is left open."""
-    import onnx
-
-    fixed = onnx.ValueInfoProto()
-    fixed.CopyFrom(info)
-    for dim in fixed.type.tensor_type.shape.dim:
-        if not dim.HasField("dim_value"):
-            dim.dim_value = 1
-    return fixed

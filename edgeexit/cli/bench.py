@@ -9,6 +9,7 @@ import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_energy import print_energy, print_state
+from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
 from edgeexit.cli.bench_tables import (
     alternatives_table,
@@ -244,4 +245,5 @@ def print_report(report: BenchReport) -> None:
         print_energy(report.energy, out)
     if report.state is not None:
         print_state(report.state, out)
+    print_explanation(out, report)
     out.print(verdict(report))
