@@ -243,14 +243,16 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
     assert report.mixture is not None
 
     def against(mean_ms: float) -> str:
+        times_ms = np.full((2, 2), mean_ms)
         other = AlternativeResult(
-            "versus small.onnx", {}, None, summarize(np.full(2, mean_ms)), (), 0.1, ()
-        )
+            "versus small.onnx", {}, None, summarize(times_ms), (), 0.1,
+            tuple(map(tuple, times_ms.tolist())),
+        )  # fmt: skip
         mixed = dataclasses.replace(report.mixture, alternatives=(other,), accuracy=None)  # type: ignore[type-var]
         return verdict(dataclasses.replace(report, mixture=mixed))
 
     assert against(0.2).startswith(
-        "At the bundle's thresholds early exit is slower than small.onnx, 1.2 ms on average"
+        "At the bundle's thresholds early exit is slower than small.onnx: 1.2 ms on average"
     )
     assert against(5.0).startswith("Early exit pays on this device")
     assert "At the bundle's thresholds early exit is faster than small.onnx" in against(5.0)
