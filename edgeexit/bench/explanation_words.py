@@ -99,7 +99,8 @@ def model_words(model: LinearModel | None, parts: int) -> list[str]:
     if model.leave_one_out_error is not None:
         words.append(
             f"Fitted on {model.parts} stages and branches it is off by {model.fit_error:.0%}, and "
-            f"by {model.leave_one_out_error:.0%} on each by the others."
+            f"by {model.leave_one_out_error:.0%} on average on one by the others, "
+            f"{model.worst_left_out} worst."
         )
     if model.is_overfitted:
         words.append(
