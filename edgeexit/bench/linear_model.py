@@ -12,7 +12,8 @@ problem (Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23).
 
 It is judged on what it was not fitted on: the exit paths and the plain backbone, whose times are
 those of whole inferences, and each part in turn by a fit of the others. Eq. 5 predicts ratios to
-the plain backbone, so both are compared by these.
+the plain backbone, so both are compared by these. All times are those of quick calls
+(:mod:`edgeexit.bench.quick`), so that a busy device is not taken for a bad model.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class LinearModel:
         parts: number of parts that it was fitted on.
         fit_error: on these.
         leave_one_out_error: of each part by the others; None where the others are too few.
+        worst_left_out: the part that the others say least of.
         plain_error: predicted over measured time of the plain backbone, less 1, signed.
         predictions: of the exit paths.
     """
@@ -76,6 +78,7 @@ class LinearModel:
     parts: int
     fit_error: float
     leave_one_out_error: float | None
+    worst_left_out: str | None
     plain_error: float
     predictions: tuple[Prediction, ...]
 
@@ -135,26 +138,28 @@ def fit_linear_model(
         for path, ms in zip(paths, predicted_ms[1:], strict=True)
     )
     per_mac, per_byte, per_call = fitted.tolist()
+    left_out = _leave_one_out(parts)
     return LinearModel(
         ms_per_mac=per_mac,
         ms_per_byte=per_byte,
         ms_per_call=per_call,
         parts=len(parts),
         fit_error=_error_of(fitted, parts),
-        leave_one_out_error=_leave_one_out(parts),
+        leave_one_out_error=float(np.mean(list(left_out.values()))) if left_out else None,
+        worst_left_out=max(left_out, key=lambda name: left_out[name], default=None),
         plain_error=predicted_ms[0] / plain.measured_ms - 1,
         predictions=predictions,
     )
 
 
-def _leave_one_out(parts: Sequence[Observation]) -> float | None:
+def _leave_one_out(parts: Sequence[Observation]) -> dict[str, float]:
+    """Return the error of each part by a fit of the others; none where these are too few."""
     if len(parts) <= FEATURES + 1:
-        return None
-    errors = [
-        _error_of(_fit([*parts[:index], *parts[index + 1 :]]), [part])
+        return {}
+    return {
+        part.name: _error_of(_fit([*parts[:index], *parts[index + 1 :]]), [part])
         for index, part in enumerate(parts)
-    ]
-    return float(np.mean(errors))
+    }
 
 
 def _fit(parts: Sequence[Observation]) -> NDArray[np.float64]:

@@ -77,7 +77,7 @@ def test_relative_errors_count_so_that_small_parts_do() -> None:
 def test_too_few_parts() -> None:
     assert fit_linear_model(parts(3), PATHS, PLAIN) is None
     four, five = fit(parts(4)), fit(parts(5))
-    assert (four.leave_one_out_error, four.is_overfitted) == (None, True)
+    assert (four.leave_one_out_error, four.worst_left_out, four.is_overfitted) == (None, None, True)
     assert five.leave_one_out_error is not None
     assert five.is_overfitted
 
@@ -88,3 +88,13 @@ def test_leaving_one_out_tells_what_the_fit_hides() -> None:
     model = fit(on)
     assert model.leave_one_out_error is not None
     assert model.leave_one_out_error > model.fit_error > 0
+    assert model.worst_left_out is not None
+
+
+def test_the_part_that_the_others_say_least_of_is_named() -> None:
+    """Nothing else takes so long for nothing but being called."""
+    on = [
+        Observation(f"part{i}", macs, 0, 1, 1e-8 * macs) for i, macs in enumerate((1e6, 2e6, 4e6))
+    ]
+    on += [Observation("part3", 8e6, 0, 1, 0.08), Observation("odd", 1e4, 0, 1, 5.0)]
+    assert fit(on).worst_left_out == "odd"
