@@ -188,10 +188,8 @@ def command(
         images_from_folder,
         images_from_npz,
         load_report,
-        report_json,
     )
     from edgeexit.bench.page import check_page_path
-    from edgeexit.files import write_json
 
     if plot_file is not None:
         check_plot_path(plot_file)
@@ -199,7 +197,9 @@ def command(
         check_page_path(html_file)
     if report_file is not None:
         check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
-        show_report(load_report(report_file), plot_file, html_file)
+        saved = load_report(report_file)
+        print_report(saved)
+        _write(saved, None, plot_file, html_file)
         return
     if engine_dir is None:
         raise click.UsageError("expected --engine-dir, --report or --compare")
@@ -232,18 +232,21 @@ def command(
     elif npz is not None:
         chosen = images_from_npz(npz, manifest, samples, seed)
     report = bench_with_bar(engine_dir, chosen, options)
-    show_report(report, plot_file, html_file)
+    print_report(report)
+    _write(report, json_file, plot_file, html_file)
+
+
+def _write(
+    report: BenchReport, json_file: Path | None, plot_file: Path | None, html_file: Path | None
+) -> None:
+    """Write what was asked for: first what all the rest can be made from."""
+    from edgeexit.bench import plot_report, report_json
+    from edgeexit.files import write_json
+
+    stderr = status_console()
     if json_file is not None:
         write_json(json_file, report_json(report))
-        status_console().print(f"wrote {json_file}", soft_wrap=True)
-
-
-def show_report(report: BenchReport, plot_file: Path | None, html_file: Path | None) -> None:
-    """Print a report, and write its picture and its page where files are named."""
-    from edgeexit.bench import plot_report
-
-    print_report(report)
-    stderr = status_console()
+        stderr.print(f"wrote {json_file}", soft_wrap=True)
     if plot_file is not None:
         plot_report(report, plot_file)
         stderr.print(f"wrote {plot_file}", soft_wrap=True)
