@@ -98,7 +98,8 @@ def _figures_table(comparison: ReportComparison) -> Table:
         table.add_row(*_cells(figure))
     table.caption = (
         "a difference counts where the whole interval is farther from 1 than the noise: what the "
-        "plain backbone, and the path itself, wandered by within either run, 2% at least"
+        "plain backbone, and the path itself, wandered by or was held up by within either run, 2% "
+        "at least"
     )
     return table
 

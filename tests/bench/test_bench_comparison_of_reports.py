@@ -148,6 +148,19 @@ def test_a_drift_during_the_mixture_widens_its_noise(make_report: MakeReport) ->
     assert figures["exit paths", "plain backbone", "ms"].differs is True
 
 
+def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: MakeReport) -> None:
+    first = make_report()
+    mixture = first.mixture
+    assert mixture is not None
+    times_ms = np.array(mixture.baseline_times_ms)
+    times_ms[:, ::10] += 8.0  # a tenth of the calls waits for something else: 0.8 ms on average
+    held_up = replace(mixture, baseline_times_ms=tuple(map(tuple, times_ms.tolist())))
+    second = make_report(seed=1, scale=1.3)
+    figures = figures_of(compare_reports(replace(first, mixture=held_up), second))
+    assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.4, abs=0.01)
+    assert figures["mixture", "early exit", "ms"].differs is False
+
+
 def test_the_same_images_are_drawn_of_both(make_report: MakeReport) -> None:
     first, second = make_report(scatter=1e-3), make_report(seed=1, scatter=1e-3)
     paired = figures_of(compare_reports(first, second))["mixture", "early exit", "ms"]
