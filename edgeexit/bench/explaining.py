@@ -13,6 +13,14 @@ from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
+from edgeexit.bench.call_times import (
+    GATES,
+    PLAIN_GRAPH,
+    CallTimes,
+    InferenceTime,
+    call_times,
+    resampled_times,
+)
 from edgeexit.bench.explanation import (
     MIXTURE,
     Breakdown,
@@ -25,14 +33,6 @@ from edgeexit.bench.explanation import (
     path_runs,
 )
 from edgeexit.bench.linear_model import LinearModel, Observation, fit_linear_model
-from edgeexit.bench.medians import (
-    GATES,
-    PLAIN_GRAPH,
-    Medians,
-    MixedTime,
-    medians_of,
-    resampled_medians,
-)
 from edgeexit.bench.paths import PathTimes, part_list
 from edgeexit.bench.peaks import PeakRuns, peak_runs
 from edgeexit.bench.report import Mixture
@@ -92,15 +92,15 @@ class Explainer:
         """Return the explanation of what was measured."""
         if not self._traffic:
             return Explanation(None, str(self._runs), (), (), None)
-        medians = medians_of(times, mixture)
-        model = self._model(medians)
+        calls = call_times(times, mixture)
+        model = self._model(calls)
         if isinstance(self._runs, str):
             return Explanation(None, self._runs, (), (), model)
-        parts = self._parts(medians, times)
-        breakdowns = self._breakdowns(medians, parts, mixture)
+        parts = self._parts(calls, times)
+        breakdowns = self._breakdowns(calls, parts, mixture)
         samples = [
             self._breakdowns(sample, _timed(parts, sample), mixture)
-            for sample in resampled_medians(times, mixture)
+            for sample in resampled_times(times, mixture)
         ]
         if samples:
             columns = zip(*samples, strict=True)
@@ -120,7 +120,7 @@ class Explainer:
         pairs = list(zip(runs, waits, strict=True))
         return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
 
-    def _parts(self, medians: Medians, times: PathTimes) -> dict[str, PartRoofline]:
+    def _parts(self, calls: CallTimes, times: PathTimes) -> dict[str, PartRoofline]:
         assert isinstance(self._runs, PeakRuns)
         peaks = self._runs.peaks(times.more[PEAKS])
         plain = self._baseline
@@ -132,7 +132,7 @@ class Explainer:
                 self._traffic[name],
                 kind,
                 macs,
-                medians.graphs[name],
+                calls.graphs[name],
                 plain_bytes if kind == PLAIN else chain_bytes,
                 peaks,
             )
@@ -140,40 +140,39 @@ class Explainer:
         }
 
     def _breakdowns(
-        self, medians: Medians, parts: Mapping[str, PartRoofline], mixture: Mixture | None
+        self, calls: CallTimes, parts: Mapping[str, PartRoofline], mixture: Mixture | None
     ) -> tuple[Breakdown, ...]:
         runs = _runs(self._manifest, frozenset())
-        plain_ms = medians.paths[self._baseline.name]
-        plain = self._plain_inference(medians, MixedTime(plain_ms, plain_ms))
+        plain = self._plain_inference(calls, calls.paths[self._baseline.name])
         found = [
             break_down(
                 Inference(
                     exit_.name,
                     exit_.path_macs,
                     dict.fromkeys(runs[exit_.name], 1.0),
-                    medians.gates[exit_.name],
-                    medians.paths[exit_.name],
-                    medians.paths[exit_.name],
+                    calls.gates[exit_.name],
+                    calls.paths[exit_.name].quick_ms,
+                    calls.paths[exit_.name].measured_ms,
                 ),
                 plain,
                 parts,
             )
             for exit_ in self._manifest.exits
         ]
-        if mixture is not None and medians.mixture is not None:
-            assert medians.plain_mixture is not None
-            beside = self._plain_inference(medians, medians.plain_mixture)
-            ours = self._mixed_inference(medians, mixture, medians.mixture)
+        if mixture is not None and calls.mixture is not None:
+            assert calls.plain_mixture is not None
+            beside = self._plain_inference(calls, calls.plain_mixture)
+            ours = self._mixed_inference(calls, mixture, calls.mixture)
             found.append(break_down(ours, beside, parts))
         return tuple(found)
 
-    def _plain_inference(self, medians: Medians, measured: MixedTime) -> Inference:
+    def _plain_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
         name, macs = self._baseline.name, self._baseline.path_macs
-        gate_ms = medians.gates[name]
-        return Inference(name, macs, {name: 1.0}, gate_ms, measured.typical_ms, measured.mean_ms)
+        gate_ms = calls.gates[name]
+        return Inference(name, macs, {name: 1.0}, gate_ms, measured.quick_ms, measured.measured_ms)
 
     def _mixed_inference(
-        self, medians: Medians, mixture: Mixture, measured: MixedTime
+        self, calls: CallTimes, mixture: Mixture, measured: InferenceTime
     ) -> Inference:
         """Return the inference of an average image."""
         off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
@@ -187,23 +186,23 @@ class Explainer:
             MIXTURE,
             sum(exit_.share * paid[exit_.name] for exit_ in mixture.exits),
             runs,
-            sum(exit_.share * medians.gates[exit_.name] for exit_ in mixture.exits),
-            measured.typical_ms,
-            measured.mean_ms,
+            sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
+            measured.quick_ms,
+            measured.measured_ms,
         )
 
-    def _model(self, medians: Medians) -> LinearModel | None:
+    def _model(self, calls: CallTimes) -> LinearModel | None:
         parts = {
-            name: self._observation(name, [name], medians.graphs[name])
+            name: self._observation(name, [name], calls.graphs[name])
             for name, _, _ in part_list(self._chain)
         }
         runs = _runs(self._manifest, frozenset())
         paths = [
-            self._observation(name, runs[name], medians.paths[name])
+            self._observation(name, runs[name], calls.paths[name].quick_ms)
             for name in self._manifest.exit_names
         ]
         name = self._baseline.name
-        plain = self._observation(name, [name], medians.paths[name])
+        plain = self._observation(name, [name], calls.paths[name].quick_ms)
         return fit_linear_model(list(parts.values()), paths, plain)
 
     def _observation(self, name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
@@ -240,10 +239,10 @@ def _runs(manifest: Manifest, off: frozenset[str]) -> dict[str, list[str]]:
     return dict(zip(manifest.exit_names, path_runs(steps, off), strict=True))
 
 
-def _timed(parts: Mapping[str, PartRoofline], medians: Medians) -> dict[str, PartRoofline]:
+def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, PartRoofline]:
     """Return the parts with other times."""
     return {
-        name: dataclasses.replace(part, measured_ms=medians.graphs[name])
+        name: dataclasses.replace(part, measured_ms=calls.graphs[name])
         for name, part in parts.items()
     }
 

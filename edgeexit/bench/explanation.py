@@ -1,7 +1,7 @@
 """Why Eq. 5 and the clock differ: a breakdown of every exit path that adds up.
 
-All at batch 1; times are medians. Of a part p, a stage or branch, or the plain backbone's one graph
-(p = 0)::
+All at batch 1. Times are those of quick calls, see :mod:`edgeexit.bench.quick`, but for T. Of a
+part p, a stage or branch, or the plain backbone's one graph (p = 0)::
 
     M_p                    MACs, as Eq. 5 counts them
     t_p                    measured alone: one call of its graph
@@ -27,9 +27,8 @@ shares in a mixture), takes ``T = sum n_p t_p + G + S + L`` with::
                            to the host, is within t_p
     S                      session: the rest. Checks of the images, the loop, locks; and whatever a
                            graph takes more, or less (below 0), among these parts than when timed
-    L                      slow calls: 0 on a path, which is told by its median; of a mixture, which
-                           is told by its mean, the mean less the medians of the images that leave
-                           at each exit, so that calls that were held up are not taken for overhead
+    L                      slow calls: what T, the median of a path and the mean of a mixture, is
+                           above quick calls; those of images that leave at each exit by its share
 
 Eq. 5 says that T is to the plain backbone's T_0 as their MACs are: ``rho = M / M_0``. As T_0 is
 made of the same terms, and ``sum n_p C_p - rho C_0 = 0`` where MACs add up, what is measured above
@@ -138,7 +137,7 @@ class Inference:
         macs: that Eq. 5 counts, per sample.
         runs: n_p, how often each part is run per sample.
         gate_ms: G.
-        typical_ms: T - L.
+        quick_ms: T - L.
         measured_ms: T.
     """
 
@@ -146,7 +145,7 @@ class Inference:
     macs: float
     runs: Mapping[str, float]
     gate_ms: float
-    typical_ms: float
+    quick_ms: float
     measured_ms: float
 
 
@@ -297,8 +296,8 @@ def _times(inference: Inference, parts: Mapping[str, PartRoofline]) -> dict[str,
         BYTES: sum(runs * part.roofline_ms for runs, part in run),  # C_p with B_p
         UTILIZATION: sum(runs * part.utilization_ms for runs, part in run),
         GATE: inference.gate_ms,
-        SESSION: inference.typical_ms - graphs_ms - inference.gate_ms,
-        SLOW: inference.measured_ms - inference.typical_ms,
+        SESSION: inference.quick_ms - graphs_ms - inference.gate_ms,
+        SLOW: inference.measured_ms - inference.quick_ms,
     }
 
 

@@ -17,6 +17,7 @@ from edgeexit.bench.linear_model import LinearModel
 __all__ = ["breakdown_words", "faster_words", "model_words", "peaks_words"]
 
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"
+MOST = 6  # are told one by one
 AHEAD = 0.02  # so far below its roofline a part is worth a word
 KINDS_IN_WORDS = {"Gemm": "fully connected layer", "MatMul": "matrix product"}
 
@@ -35,13 +36,13 @@ def breakdown_words(breakdown: Breakdown, explanation: Explanation) -> str:
     others = (
         (GATE, "gate and copies"),
         (SESSION, _session_words(breakdown)),
-        (SLOW, "slow calls, in which the mean is above the medians"),
+        (SLOW, "slow calls (what is reported is above quick calls)"),
     )
     for name, words in others:
         items.append((breakdown.term(name).ratio, words + noisy[name]))
-    told = [item for item in items if abs(item[0]) >= SMALL]
+    items.sort(key=lambda item: -abs(item[0]))
+    told = [item for item in items[:MOST] if abs(item[0]) >= SMALL]
     rest = breakdown.measured_ratio - breakdown.macs_ratio - sum(ratio for ratio, _ in told)
-    told.sort(key=lambda item: -abs(item[0]))
     if abs(rest) >= SMALL / 10:
         told.append((rest, "the rest"))
     between = ", ".join(f"{ratio:+.3f} {words}" for ratio, words in told)

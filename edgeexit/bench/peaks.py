@@ -28,6 +28,8 @@ from edgeexit_runtime.manifest import GraphEntry, TensorInfo
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
+from edgeexit.bench.quick import quick
+
 if TYPE_CHECKING:  # a report is read without them
     from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
     from onnx import NodeProto
@@ -60,7 +62,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """The machine's peak; the median of the calls of whatever was fastest.
+    """The machine's peak, of quick calls.
 
     Attributes:
         provider: ONNX Runtime's, which ran it.
@@ -129,10 +131,10 @@ class PeakRuns:
 
     def peaks(self, times_ms: Sequence[Sequence[float]]) -> Peaks:
         """Sum up what calls of :meth:`call` returned."""
-        medians_ms = np.median(np.array(times_ms), axis=0).tolist()
+        quick_ms = map(quick, zip(*times_ms, strict=True))
         rates = [
             (kernel, kernel.amount / ms * MS_PER_S)
-            for kernel, ms in zip(self._kernels, medians_ms, strict=True)
+            for kernel, ms in zip(self._kernels, quick_ms, strict=True)
         ]
         products = {kernel.size: rate for kernel, rate in rates if kernel.kind == MACS}
         best = max(products, key=lambda size: products[size])

@@ -183,7 +183,7 @@ def test_an_inference_that_is_the_plain_backbone_has_no_terms() -> None:
 def test_the_heavier_the_classifier_the_larger_the_term_of_bytes(weights: int) -> None:
     """Its measured time grows with its bytes: utilization stays as it is."""
     heavy = part("exit1", "branch", 3.0 + weights / MB, ("Gemm", MB, weights, 0))
-    run = dataclasses.replace(EXIT1_RUN, typical_ms=20.0, measured_ms=20.0)
+    run = dataclasses.replace(EXIT1_RUN, quick_ms=20.0, measured_ms=20.0)
     breakdown = break_down(run, PLAIN_RUN, {**PARTS, "exit1": heavy})
     assert breakdown.term(BYTES).ratio == pytest.approx(max(0, weights - MB) / MB / 10)
     assert adds_up(breakdown)
@@ -227,7 +227,7 @@ def test_words_name_what_is_heavy_largest_first(explanation: Explanation) -> Non
 
 def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -> None:
     fast = dataclasses.replace(STAGE1, measured_ms=1.0)
-    run = dataclasses.replace(EXIT1_RUN, typical_ms=10.0, measured_ms=10.0)
+    run = dataclasses.replace(EXIT1_RUN, quick_ms=10.0, measured_ms=10.0)
     parts = {**PARTS, "stage1": fast}
     breakdown = break_down(run, PLAIN_RUN, parts)
     terms = tuple(
@@ -294,7 +294,7 @@ def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
         ("baseline", "plain", 1000),
     ]
     for timing, it in zip(report.parts, found.parts, strict=False):
-        assert timing.latency.p50_ms == it.measured_ms
+        assert it.measured_ms == np.quantile(timing.times_ms, 0.1)
     assert [it.name for it in found.breakdowns] == ["exit1", "final"]
     for breakdown, path in zip(found.breakdowns, report.paths, strict=True):
         assert breakdown.measured_ratio == path.ratio
@@ -394,3 +394,13 @@ def test_a_graph_that_cannot_be_counted_is_said(
 def test_what_is_not_asked_for_is_not_measured(bundle: Path) -> None:
     report = run_bench(bundle, None, dataclasses.replace(OPTIONS, explain=False))
     assert (report.explanation, report.advice, report.no_advice) == (None, None, None)
+
+
+def test_what_a_median_is_above_quick_calls_is_a_term(bundle: Path) -> None:
+    report = run_bench(bundle, None, OPTIONS)
+    assert report.explanation is not None
+    breakdown, path = report.explanation.breakdowns[0], report.paths[0]
+    slow, plain_slow = (
+        it.latency.p50_ms - float(np.quantile(it.times_ms, 0.1)) for it in (path, report.baseline)
+    )
+    assert breakdown.term(SLOW).ms == pytest.approx(slow - path.macs_ratio * plain_slow)
