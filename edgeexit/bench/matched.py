@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.alternatives import VERSUS, Alternative
 from edgeexit.bench.block_bootstrap import interval, resample_images
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def choose_matched(
     except TuningError:  # out of reach, which is an answer
         alternative = None
     else:
-        name = f"as accurate as {versus.name.removeprefix('versus ')}"
+        name = f"as accurate as {versus.name.removeprefix(VERSUS)}"
         alternative = Alternative(name, chain.session, thresholds)
     best = int(front.correct[-1]) / front.samples
     return Choice(versus, alternative, judging, len(choosing), target, best)

@@ -197,6 +197,16 @@ class Mixture:
     alternatives: tuple[AlternativeResult, ...] = ()
     matched: MatchedAccuracy | None = None
 
+    def __post_init__(self) -> None:
+        series = (self.times_ms, self.baseline_times_ms, *(it.times_ms for it in self.alternatives))
+        for passes in series:
+            for times_ms in passes:
+                if len(times_ms) != self.samples:
+                    raise ValueError(
+                        f"times_ms: expected one for each of {self.samples} images, got "
+                        f"{len(times_ms)}"
+                    )
+
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
