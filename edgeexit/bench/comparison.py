@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgeexit.bench.alternatives import VERSUS, AlternativeResult
-from edgeexit.bench.matched import MIN_HALF, MatchedAccuracy
+from edgeexit.bench.matched import MIN_HALF, MatchedAccuracy, ratio_interval
 
 if TYPE_CHECKING:
     from edgeexit.bench.report import Mixture
@@ -32,14 +34,18 @@ def compare(mixture: Mixture) -> Comparison | None:
     other = others[0]
     if mixture.matched is None:
         return _as_they_are(mixture, other)
-    if mixture.matched.thresholds is None:
+    if mixture.matched.ratio is None:
         return _out_of_reach(mixture, mixture.matched, other)
     return _matched(mixture.matched, other)
 
 
 def _as_they_are(mixture: Mixture, other: AlternativeResult) -> Comparison:
     """Compare at the bundle's own thresholds, where no accuracy could be matched."""
-    ratio = mixture.latency.mean_ms / other.latency.mean_ms
+    found = _Ratio(
+        mixture.latency.mean_ms,
+        other.latency.mean_ms,
+        *ratio_interval(np.array(mixture.times_ms), np.array(other.times_ms)),
+    )
     if mixture.accuracy is None or other.accuracy is None:
         why = "the images have no labels, so that accuracies are not known"
     else:
@@ -48,8 +54,7 @@ def _as_they_are(mixture: Mixture, other: AlternativeResult) -> Comparison:
             f"are needed; accuracy is {mixture.accuracy:.4f} and {other.accuracy:.4f}"
         )
     return Comparison(
-        ratio > 1 + BREAK_EVEN,
-        f"At the bundle's thresholds {_against(mixture.latency.mean_ms, ratio, other)} ({why}).",
+        found.slower, f"At the bundle's thresholds {found.against(_name(other))} ({why})."
     )
 
 
@@ -66,41 +71,56 @@ def _out_of_reach(
 
 
 def _matched(matched: MatchedAccuracy, other: AlternativeResult) -> Comparison:
-    ratio, mean_ms, accuracy = matched.ratio, matched.mean_ms, matched.accuracy
-    assert ratio is not None
+    mean_ms, low, high = matched.mean_ms, matched.ratio_low, matched.ratio_high
     assert mean_ms is not None
-    assert accuracy is not None
-    wins = ratio > 1 + BREAK_EVEN
-    start = f"{_name(other)} is the better choice on this device: at" if wins else "At"
+    assert low is not None
+    assert high is not None
+    found = _Ratio(mean_ms, matched.versus_mean_ms, low, high)
+    name = _name(other)
+    if found.slower:
+        start = f"{name} is the better choice on this device: at its accuracy"
+    else:
+        start = f"At the accuracy of {name}"
     text = (
-        f"{start} its accuracy {_against(mean_ms, ratio, other, matched.versus_mean_ms)}, judged "
-        f"on {matched.judging} images that the thresholds were not chosen on, with accuracy "
-        f"{accuracy:.4f} and {matched.versus_accuracy:.4f} there."
+        f"{start} {found.against(name)}, judged on {matched.judging} images that the thresholds "
+        f"were not chosen on, with accuracy {matched.accuracy:.4f} and "
+        f"{matched.versus_accuracy:.4f} there."
     )
-    if not wins:
-        text = text.replace("its accuracy", f"the accuracy of {_name(other)}", 1)
     if not matched.as_accurate:
         text += (
             " That is less than chance explains: what was matched on the images of the choice "
             "does not hold on others."
         )
-    return Comparison(wins, text)
+    return Comparison(found.slower, text)
 
 
-def _against(
-    mean_ms: float, ratio: float, other: AlternativeResult, other_ms: float | None = None
-) -> str:
-    other_ms = other.latency.mean_ms if other_ms is None else other_ms
-    if ratio > 1 + BREAK_EVEN:
-        word = "slower than"
-    elif ratio < 1 - BREAK_EVEN:
-        word = "faster than"
-    else:
-        word = "as fast as"
-    return (
-        f"early exit is {word} {_name(other)}, {mean_ms:.3g} ms on average against {other_ms:.3g} "
-        f"ms, a ratio of {ratio:.3f}"
-    )
+@dataclass(frozen=True, slots=True)
+class _Ratio:
+    """Two mean times and the interval of their ratio."""
+
+    ours_ms: float
+    theirs_ms: float
+    low: float
+    high: float
+
+    @property
+    def slower(self) -> bool:
+        """Whether ours is slower, by more than noise and by enough to matter."""
+        return self.low > 1 and self.ours_ms > (1 + BREAK_EVEN) * self.theirs_ms
+
+    def against(self, name: str) -> str:
+        """Return the two in words."""
+        ratio = self.ours_ms / self.theirs_ms
+        if self.slower:
+            word = "is slower than"
+        elif self.high < 1 and ratio < 1 - BREAK_EVEN:
+            word = "is faster than"
+        else:
+            word = "does not differ beyond the noise from"
+        return (
+            f"early exit {word} {name}: {self.ours_ms:.3g} ms on average against "
+            f"{self.theirs_ms:.3g} ms, a ratio of {ratio:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        )
 
 
 def _name(other: AlternativeResult) -> str:

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.alternatives import VERSUS, Alternative
+from edgeexit.bench.block_bootstrap import interval, resample_images
 
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
     from edgeexit.bench.passes import Passes, Runs
     from edgeexit.evaluation import PathCosts
 
-__all__ = ["MIN_HALF", "Choice", "MatchedAccuracy", "choose_matched", "judge_matched"]
+__all__ = [
+    "MIN_HALF",
+    "Choice",
+    "MatchedAccuracy",
+    "choose_matched",
+    "judge_matched",
+    "ratio_interval",
+]
 
 MIN_HALF = 50  # one image is 2 % of the accuracy then
 MARGIN = 1.96  # standard errors: 95 %
@@ -38,6 +46,7 @@ class MatchedAccuracy:
             of the chain below is None then.
         accuracy, mean_ms: of the chain at these thresholds on the judging half.
         versus_accuracy, versus_mean_ms: of the other model on the judging half.
+        ratio_low, ratio_high: the 95 % interval of the chain's mean over the other's there.
         accuracy_margin: by how much the difference of the two accuracies may be off, at 95 %, from
             the images that only one of them got right.
     """
@@ -53,6 +62,8 @@ class MatchedAccuracy:
     versus_accuracy: float
     versus_mean_ms: float
     accuracy_margin: float | None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -135,7 +146,7 @@ def choose_matched(
     except TuningError:  # out of reach, which is an answer
         alternative = None
     else:
-        name = f"as accurate as {versus.name.removeprefix('versus ')}"
+        name = f"as accurate as {versus.name.removeprefix(VERSUS)}"
         alternative = Alternative(name, chain.session, thresholds)
     best = int(front.correct[-1]) / front.samples
     return Choice(versus, alternative, judging, len(choosing), target, best)
@@ -152,15 +163,17 @@ def judge_matched(choice: Choice, passes: Passes, labels: NDArray[np.int64]) -> 
     runs = {run.alternative.name: run for run in passes.runs}
     judging = choice.judging
 
-    def judge(run: Runs) -> tuple[NDArray[np.bool_], float]:
+    def judge(run: Runs) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         right: NDArray[np.bool_] = run.labels[judging] == labels[judging]
-        return right, float(passes.by_image(run)[:, judging].mean())
+        return right, passes.by_image(run)[:, judging]
 
-    versus_right, versus_mean_ms = judge(runs[choice.versus.name])
-    accuracy = mean_ms = margin = None
+    versus_right, versus_ms = judge(runs[choice.versus.name])
+    accuracy = mean_ms = margin = low = high = None
     if choice.alternative is not None:
-        right, mean_ms = judge(runs[choice.alternative.name])
+        right, times_ms = judge(runs[choice.alternative.name])
         accuracy, margin = float(right.mean()), _margin(right, versus_right)
+        mean_ms = float(times_ms.mean())
+        low, high = ratio_interval(times_ms, versus_ms)
     return MatchedAccuracy(
         versus=choice.versus.name,
         choosing=choice.choosing,
@@ -171,9 +184,27 @@ def judge_matched(choice: Choice, passes: Passes, labels: NDArray[np.int64]) -> 
         accuracy=accuracy,
         mean_ms=mean_ms,
         versus_accuracy=float(versus_right.mean()),
-        versus_mean_ms=versus_mean_ms,
+        versus_mean_ms=float(versus_ms.mean()),
         accuracy_margin=margin,
+        ratio_low=low,
+        ratio_high=high,
     )
+
+
+def ratio_interval(
+    ours_ms: NDArray[np.float64], theirs_ms: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the 95 % interval of the ratio of two means on the same images, ours over theirs.
+
+    Images and passes over them are drawn again and again, the same ones of both.
+
+    Args:
+        ours_ms, theirs_ms: (passes, N) milliseconds.
+    """
+    ((ours, theirs),) = resample_images(
+        [[ours_ms, theirs_ms]], np.random.default_rng(0), together=True
+    )
+    return interval(ours / theirs)
 
 
 def _margin(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

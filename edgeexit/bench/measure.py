@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import platform
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from edgeexit.bench.advising import advise
 from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
 from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
 from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.matched import Choice, choose_matched
@@ -23,6 +25,8 @@ from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
 from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo, DeviceInfo
 from edgeexit.bench.scenario_runs import check_scenarios, measure_scenarios
+from edgeexit.bench.sensors import SYSFS, find_meters, open_gpu, read_state
+from edgeexit.bench.state import StateWatch
 from edgeexit.bench.steadiness import Steadiness, find_drift
 from edgeexit.bench.turns import Progress
 from edgeexit.bench.versus import open_versus
@@ -30,12 +34,16 @@ from edgeexit.errors import InputError
 
 __all__ = ["run_bench"]
 
+SYNTHETIC = "a synthetic image"
+NVIDIA = ("CUDA", "Tensorrt", "TensorRT")  # in the names of what runs on NVIDIA's GPUs
+
 
 def run_bench(
     engine_dir: str | Path,
     images: BenchImages | None,
     options: BenchOptions,
     progress: Progress = lambda step, done: None,
+    sysfs: Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.
 
@@ -45,6 +53,8 @@ def run_bench(
             then timed on one synthetic image.
         options: how to measure.
         progress: told what is being measured and which fraction of it, 0 to 1, is done.
+        sysfs: where the device tells of its energy, clocks, temperatures and throttling; None for
+            this machine's.
 
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
@@ -58,6 +68,7 @@ def run_bench(
         "providers": options.providers,
         "threads": options.threads,
     }
+    sysfs = sysfs or SYSFS
     check_scenarios(images, options)
     if images is None and options.versus is not None:
         raise InputError(
@@ -75,6 +86,9 @@ def run_bench(
             image = _synthetic_image(chain.manifest, options.seed)
         else:
             image = images.images[:1]
+        gpu, gpu_note = open_gpu() if _on_nvidia(chain) else (None, None)
+        watch = StateWatch(partial(read_state, sysfs, gpu))
+        progress = watch.during(progress)
         explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
         turns = explainer.turns if explainer is not None else []
         times = measure_paths(chain, plain, image, options, progress, turns)
@@ -97,7 +111,15 @@ def run_bench(
             report = dataclasses.replace(
                 report, explanation=explanation, advice=advice, no_advice=no_advice
             )
-        return report
+        energy = measure_energy(
+            forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
+            image if images is None else images.images,
+            SYNTHETIC if images is None else images.source,
+            find_meters(sysfs, gpu, gpu_note),
+            options,
+            progress,
+        )
+        return dataclasses.replace(report, energy=energy, state=watch.finish())
 
 
 def _with_images(
@@ -146,6 +168,10 @@ def _choice(
     return choose_matched(
         chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
     )
+
+
+def _on_nvidia(session: Session) -> bool:
+    return any(word in session.device for word in NVIDIA)
 
 
 def _synthetic_image(manifest: Manifest, seed: int) -> NDArray[np.float32]:

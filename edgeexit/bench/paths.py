@@ -16,7 +16,7 @@ from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
 from edgeexit.bench.steadiness import WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
-__all__ = ["PathTimes", "measure_paths", "part_list"]
+__all__ = ["PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
 
 PARTS = "parts"
 PATH = "path "
@@ -71,7 +71,7 @@ def measure_paths(
         _inference_turn(plain, baseline.name, {}, image),
         Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
         *(
-            _inference_turn(chain, PATH + exit_.name, _forcing(chain, index), image)
+            _inference_turn(chain, PATH + exit_.name, forcing(chain, index), image)
             for index, exit_ in enumerate(exits)
         ),
         *more,
@@ -92,7 +92,7 @@ def measure_paths(
     )
 
 
-def _forcing(chain: Session, index: int) -> dict[str, float]:
+def forcing(chain: Session, index: int) -> dict[str, float]:
     """Return thresholds at which everyone leaves at the exit with that index, ``final`` last.
 
     The branches of all exits before it are run, as Eq. 5 counts them.

@@ -13,10 +13,12 @@ from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.advice import Advice
 from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.energy import Energy
 from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.matched import MatchedAccuracy
 from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
+from edgeexit.bench.state import RunState
 from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
 from edgeexit.errors import DataError, InputError
@@ -195,6 +197,16 @@ class Mixture:
     alternatives: tuple[AlternativeResult, ...] = ()
     matched: MatchedAccuracy | None = None
 
+    def __post_init__(self) -> None:
+        series = (self.times_ms, self.baseline_times_ms, *(it.times_ms for it in self.alternatives))
+        for passes in series:
+            for times_ms in passes:
+                if len(times_ms) != self.samples:
+                    raise ValueError(
+                        f"times_ms: expected one for each of {self.samples} images, got "
+                        f"{len(times_ms)}"
+                    )
+
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
@@ -207,6 +219,8 @@ class BenchReport:
         mixture: None where no images were given.
         scenarios: None where none was asked for.
         steadiness: None in reports of schema 1.
+        energy: None in reports of version 1.
+        state: clocks, temperatures and throttling; None in reports of version 1.
         explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
         advice: None where no images with labels were given, or there is nothing to choose.
         no_advice: why, then.
@@ -221,6 +235,8 @@ class BenchReport:
     mixture: Mixture | None
     scenarios: Scenarios | None = None
     steadiness: Steadiness | None = None
+    energy: Energy | None = None
+    state: RunState | None = None
     explanation: Explanation | None = None
     advice: Advice | None = None
     no_advice: str | None = None

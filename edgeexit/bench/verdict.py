@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgeexit.bench.comparison import BREAK_EVEN, compare
+from edgeexit.bench.matched import ratio_interval
+from edgeexit.bench.state import throttle_warning
 
 if TYPE_CHECKING:
     from edgeexit.bench.report import BenchReport, Mixture
@@ -33,7 +37,7 @@ def verdict(report: BenchReport) -> str:
         compared = compare(mixture)
         if compared is not None:
             said.insert(0 if compared.first else 1, compared.text)
-    return " ".join((*said, *_doubts(report)))
+    return throttle_warning(report.state) + " ".join((*said, *_doubts(report)))
 
 
 def _doubts(report: BenchReport) -> Iterator[str]:
@@ -92,16 +96,23 @@ def _paths_verdict(report: BenchReport) -> str:
 
 
 def _mixture_verdict(mixture: Mixture) -> str:
-    if mixture.ratio < 1 - BREAK_EVEN:
+    low, high = ratio_interval(np.array(mixture.times_ms), np.array(mixture.baseline_times_ms))
+    if max(mixture.ratio, high) < 1 - BREAK_EVEN:
         pays = "Early exit pays on this device at these thresholds"
-    elif mixture.ratio > 1 + BREAK_EVEN:
+    elif min(mixture.ratio, low) > 1 + BREAK_EVEN:
         pays = "Early exit does not pay on this device at these thresholds"
-    else:
+    elif abs(mixture.ratio - 1) <= BREAK_EVEN:
         pays = "Early exit breaks even on this device at these thresholds"
+    else:
+        pays = (
+            "Whether early exit pays on this device at these thresholds is within the noise (a "
+            "longer --duration or more images make it narrower)"
+        )
     return (
         f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
-        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f}. Eq. 5 says "
-        f"{mixture.macs_ratio:.3f}; measured is {_off(mixture.ratio, mixture.macs_ratio)}."
+        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f} [{low:.3f}, "
+        f"{high:.3f}]. Eq. 5 says {mixture.macs_ratio:.3f}; measured is "
+        f"{_off(mixture.ratio, mixture.macs_ratio)}."
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.backend_options import backend_options
+from edgeexit.cli.bench_comparison import check_alone, compare_files
+from edgeexit.cli.bench_energy import print_energy, print_state
 from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
 from edgeexit.cli.bench_tables import (
@@ -28,9 +30,8 @@ __all__ = ["bench_with_bar", "command", "print_report"]
 @click.command("bench")
 @click.option(
     "--engine-dir",
-    required=True,
     type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.",
+    help="The bundle that 'edgeexit export' wrote.  [required to measure]",
 )
 @click.option("--dataset", metavar="NAME", help="Run the test images of a data set.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data set's files.")
@@ -113,8 +114,17 @@ __all__ = ["bench_with_bar", "command", "print_report"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture, measured against Eq. 5: .png, .pdf or .svg.",
 )
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A.json B.json",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: set two reports of --json side by side.",
+)
+@click.pass_context
 def command(
-    engine_dir: Path,
+    ctx: click.Context,
+    engine_dir: Path | None,
     dataset: str | None,
     data_dir: str | None,
     download: bool,
@@ -133,6 +143,7 @@ def command(
     qps: float | None,
     json_file: Path | None,
     plot_file: Path | None,
+    compare: tuple[Path, Path] | None,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
@@ -147,6 +158,12 @@ def command(
       edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
     """
+    if compare is not None:
+        check_alone(ctx, "--compare", ("compare", "json_file"))
+        compare_files(*compare, json_file)
+        return
+    if engine_dir is None:
+        raise click.UsageError("expected --engine-dir, or --compare with two reports")
     from edgeexit_runtime import load_manifest
 
     from edgeexit.bench import (
@@ -240,5 +257,9 @@ def print_report(report: BenchReport) -> None:
             out.print(alternatives_table(report.mixture))
     for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         out.print(table)
+    if report.energy is not None:
+        print_energy(report.energy, out)
+    if report.state is not None:
+        print_state(report.state, out)
     print_explanation(out, report)
     out.print(verdict(report))

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from edgeexit.bench import BenchImages, BenchOptions, Mixture, run_bench
 from edgeexit.bench.alternatives import Alternative, AlternativeResult
 from edgeexit.bench.comparison import Comparison, compare
-from edgeexit.bench.matched import MIN_HALF, Choice, MatchedAccuracy, choose_matched, judge_matched
+from edgeexit.bench.matched import (
+    MIN_HALF,
+    Choice,
+    MatchedAccuracy,
+    choose_matched,
+    judge_matched,
+    ratio_interval,
+)
 from edgeexit.bench.passes import Passes
 from edgeexit.evaluation import PathCosts
 
@@ -162,6 +169,7 @@ def test_judged_on_the_other_half_alone() -> None:
     assert (found.choosing, found.judging) == (100, 100)
     assert (found.versus_accuracy, found.accuracy) == (0.9, 0.95)
     assert (found.versus_mean_ms, found.mean_ms, found.ratio) == (2, 3, 1.5)
+    assert (found.ratio_low, found.ratio_high) == pytest.approx((1.5, 1.5))
     assert found.thresholds == {"exit1": 0.4}
     # five images that only one got right: a standard deviation of sqrt(0.05 - 0.05**2)
     assert found.accuracy_margin == pytest.approx(1.96 * np.sqrt(0.0475 / 100))
@@ -211,12 +219,15 @@ def mixture_of(
     ours = np.ones((1, 4))
     return Mixture(
         "test", 4, (), 0.5, 0.5, summarize(ours), summarize(2 * ours), accuracy, accuracy,
-        (0,) * 4, (), (), alternatives=(result("versus small.onnx", versus_ms, versus_accuracy),),
+        (0,) * 4, tuple(map(tuple, ours)), (),
+        alternatives=(result("versus small.onnx", versus_ms, versus_accuracy),),
         matched=matched,
     )  # fmt: skip
 
 
-def matched_at(mean_ms: float | None, versus_ms: float, accuracy: float = 0.9) -> MatchedAccuracy:
+def matched_at(
+    mean_ms: float | None, versus_ms: float, accuracy: float = 0.9, noise: float = 0.01
+) -> MatchedAccuracy:
     reached = mean_ms is not None
     return MatchedAccuracy(
         versus="versus small.onnx",
@@ -230,6 +241,8 @@ def matched_at(mean_ms: float | None, versus_ms: float, accuracy: float = 0.9) -
         versus_accuracy=0.91,
         versus_mean_ms=versus_ms,
         accuracy_margin=0.03 if reached else None,
+        ratio_low=None if mean_ms is None else mean_ms / versus_ms - noise,
+        ratio_high=None if mean_ms is None else mean_ms / versus_ms + noise,
     )
 
 
@@ -244,20 +257,41 @@ def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
     assert found.first
     assert found.text == (
         "small.onnx is the better choice on this device: at its accuracy early exit is slower than "
-        "small.onnx, 0.8 ms on average against 0.4 ms, a ratio of 2.000, judged on 100 images that "
-        "the thresholds were not chosen on, with accuracy 0.9000 and 0.9100 there."
+        "small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], judged on "
+        "100 images that the thresholds were not chosen on, with accuracy 0.9000 and 0.9100 there."
     )
 
 
 @pytest.mark.parametrize(
-    ("versus_ms", "word"), [(1.6, "faster than"), (0.8, "as fast as"), (0.79, "as fast as")]
+    ("versus_ms", "noise", "word"),
+    [
+        (1.6, 0.01, "is faster than"),
+        (0.79, 0.001, "does not differ beyond the noise from"),  # by 1.3 %, which is nothing
+        (0.6, 0.4, "does not differ beyond the noise from"),
+        (1.2, 0.4, "does not differ beyond the noise from"),
+    ],
 )
-def test_a_model_that_does_not_win_comes_second(versus_ms: float, word: str) -> None:
-    found = said(mixture_of(versus_ms, matched_at(0.8, versus_ms)))
+def test_a_model_that_does_not_win_beyond_the_noise_comes_second(
+    versus_ms: float, noise: float, word: str
+) -> None:
+    found = said(mixture_of(versus_ms, matched_at(0.8, versus_ms, noise=noise)))
     assert not found.first
     assert found.text.startswith(
-        f"At the accuracy of small.onnx early exit is {word} small.onnx, 0.8 ms on average"
+        f"At the accuracy of small.onnx early exit {word} small.onnx: 0.8 ms on average"
     )
+
+
+def test_intervals_of_ratios_cover_what_repeats_and_not_what_does_not() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.exponential(size=(1, 300))  # the images differ, both take the same on each
+    assert ratio_interval(1.5 * hard, hard) == pytest.approx((1.5, 1.5))
+    missed = 0
+    for _ in range(200):
+        ours, theirs = rng.exponential(size=(2, 2, 150))
+        low, high = ratio_interval(ours, theirs)
+        assert low < high
+        missed += not low <= 1 <= high
+    assert missed / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
 def test_an_accuracy_that_did_not_hold_on_other_images_is_said() -> None:
@@ -282,8 +316,9 @@ def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> Non
     unknown = said(mixture_of(0.4, None, accuracy=None, versus_accuracy=None))
     assert unknown.first
     assert unknown.text == (
-        "At the bundle's thresholds early exit is slower than small.onnx, 1 ms on average against "
-        "0.4 ms, a ratio of 2.500 (the images have no labels, so that accuracies are not known)."
+        "At the bundle's thresholds early exit is slower than small.onnx: 1 ms on average against "
+        "0.4 ms, a ratio of 2.500 [2.500, 2.500] (the images have no labels, so that "
+        "accuracies are not known)."
     )
     few = said(mixture_of(1.5, None))
     assert not few.first

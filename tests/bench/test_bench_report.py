@@ -188,6 +188,14 @@ def test_a_file_that_is_no_report(tmp_path: Path, text: str, expected: str) -> N
     assert expected in str(raised.value)
 
 
+def test_a_report_whose_times_are_not_of_its_images(report: BenchReport, tmp_path: Path) -> None:
+    value = report_json(report)
+    value["mixture"]["baseline_times_ms"][1].append(3.0)
+    (tmp_path / "bench.json").write_text(json.dumps(value))
+    with pytest.raises(DataError, match="times_ms: expected one for each of 2 images, got 3; run"):
+        load_report(tmp_path / "bench.json")
+
+
 def test_a_report_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.json: cannot be read as JSON"):
         load_report(tmp_path / "none.json")
@@ -204,12 +212,35 @@ PATHS = ((0.5, 0.4), (0.9, 0.8), (1.3, 1.2))
         ((0.6, 0.5), "Early exit pays on this device at these thresholds: an image takes 1.2 ms"),
         ((1.5, 0.9), "Early exit does not pay on this device at these thresholds: an image"),
         ((1.01, 0.9), "Early exit breaks even on this device at these thresholds: an image"),
-        ((0.6, 0.5), "a ratio of 0.600. Eq. 5 says 0.500; measured is 20 % above it."),
-        ((0.6, 0.8), "a ratio of 0.600. Eq. 5 says 0.800; measured is 25 % below it."),
+        (
+            (0.6, 0.5),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.500; measured is 20 % above it.",
+        ),
+        (
+            (0.6, 0.8),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.800; measured is 25 % below it.",
+        ),
     ],
 )
 def test_verdict_on_a_mixture(mixed: tuple[float, float], expected: str) -> None:
     assert expected in verdict(report_with(PATHS, mixed))
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.1])
+def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
+    report = report_with(PATHS, (ratio, 0.5))
+    assert report.mixture is not None
+    # of two images one takes four times as long with the chain, the other with the plain backbone
+    noisy = dataclasses.replace(
+        report.mixture,
+        times_ms=((ratio, 4 * ratio),) * 2,
+        baseline_times_ms=((4.0, 1.0),) * 2,
+    )
+    said = verdict(dataclasses.replace(report, mixture=noisy))
+    assert said.startswith(
+        "Whether early exit pays on this device at these thresholds is within the noise (a longer "
+        "--duration or more images make it narrower): an image takes"
+    )
 
 
 def test_verdict_without_a_mixture() -> None:
@@ -243,14 +274,16 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
     assert report.mixture is not None
 
     def against(mean_ms: float) -> str:
+        times_ms = np.full((2, 2), mean_ms)
         other = AlternativeResult(
-            "versus small.onnx", {}, None, summarize(np.full(2, mean_ms)), (), 0.1, ()
-        )
+            "versus small.onnx", {}, None, summarize(times_ms), (), 0.1,
+            tuple(map(tuple, times_ms.tolist())),
+        )  # fmt: skip
         mixed = dataclasses.replace(report.mixture, alternatives=(other,), accuracy=None)  # type: ignore[type-var]
         return verdict(dataclasses.replace(report, mixture=mixed))
 
     assert against(0.2).startswith(
-        "At the bundle's thresholds early exit is slower than small.onnx, 1.2 ms on average"
+        "At the bundle's thresholds early exit is slower than small.onnx: 1.2 ms on average"
     )
     assert against(5.0).startswith("Early exit pays on this device")
     assert "At the bundle's thresholds early exit is faster than small.onnx" in against(5.0)
