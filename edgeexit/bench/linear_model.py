@@ -67,9 +67,9 @@ class LinearModel:
         parts: number of parts that it was fitted on.
         fit_error: on these.
         leave_one_out_error: of each part by the others; None where the others are too few.
-        worst_left_out: the part that the others say least of.
         plain_error: predicted over measured time of the plain backbone, less 1, signed.
         predictions: of the exit paths.
+        worst_left_out: the part that the others say least of; None where none was left out.
     """
 
     ms_per_mac: float
@@ -78,9 +78,9 @@ class LinearModel:
     parts: int
     fit_error: float
     leave_one_out_error: float | None
-    worst_left_out: str | None
     plain_error: float
     predictions: tuple[Prediction, ...]
+    worst_left_out: str | None = None
 
     @property
     def model_error(self) -> float:

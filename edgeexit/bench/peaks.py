@@ -29,6 +29,7 @@ from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.quick import quick
+from edgeexit.errors import BackendError
 
 if TYPE_CHECKING:  # a report is read without them
     from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
@@ -41,6 +42,7 @@ __all__ = ["PeakRuns", "Peaks", "Stream", "peak_runs", "uncached_bytes"]
 MATRIX_SIZES = (128, 256, 512)
 CACHED_BYTES = (256 * 2**10, 4 * 2**20)
 UNCACHED_BYTES = 128 * 2**20  # at least, and four times the last-level cache
+MOST_BYTES = 2**30  # an ONNX file has less than 2 GiB, and devices have little memory
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 PASSES = 8  # over a tensor in one call
 PRODUCTS = 8  # of a vector in one call
@@ -144,7 +146,7 @@ class PeakRuns:
 
 def uncached_bytes(caches: Path = CACHES) -> int:
     """Return the size of a working set that no cache holds."""
-    return max(UNCACHED_BYTES, 4 * last_level_cache_bytes(caches))
+    return min(max(UNCACHED_BYTES, 4 * last_level_cache_bytes(caches)), MOST_BYTES)
 
 
 def last_level_cache_bytes(caches: Path = CACHES) -> int:
@@ -288,4 +290,8 @@ def peak_runs(session: Session, precision: str) -> PeakRuns | str:
             )
     if precision not in _BY_PRECISION:
         return f"the peak is not measured: no product of matrices in {precision} is known"
-    return PeakRuns(provider, session.threads, precision)
+    try:
+        return PeakRuns(provider, session.threads, precision)
+    except (BackendError, MemoryError) as error:
+        reason = str(error) or "out of memory"
+        return f"the peak is not measured: its graphs cannot be loaded ({reason})"

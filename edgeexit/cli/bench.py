@@ -167,6 +167,9 @@ def command(
     also at its accuracy: thresholds that reach it are chosen on half of the images and judged on
     the other half. All alternatives take turns within one run.
 
+    Then it says why measured ratios are not Eq. 5's: bytes, utilization, gate and copies, session;
+    and, where images have labels, which exits to keep and which thresholds to take.
+
     \b
     Examples:
       edgeexit bench --engine-dir out/ --dataset digits --json bench.json --plot bench.png

@@ -10,6 +10,7 @@ import edgeexit_runtime as ee
 import pytest
 
 from edgeexit.bench.peaks import PeakRuns, Peaks, Stream, peak_runs, uncached_bytes
+from edgeexit.errors import BackendError
 
 CPU = "CPUExecutionProvider"
 MIB = 2**20
@@ -71,6 +72,8 @@ def test_the_largest_working_set_is_beyond_every_cache(tmp_path: Path) -> None:
     for index, size in enumerate(("32K\n", "1M\n", "96M\n", "?")):
         cache(tmp_path, index, size)
     assert uncached_bytes(tmp_path) == 4 * 96 * MIB
+    cache(tmp_path, 4, "2G")
+    assert uncached_bytes(tmp_path) == 1024 * MIB
 
 
 def session_of(device: str, versions: dict[str, str]) -> Any:
@@ -90,3 +93,19 @@ def test_a_precision_that_has_no_product_is_not_measured(bundle: Path) -> None:
         said = peak_runs(session, "fp4")
         assert said == "the peak is not measured: no product of matrices in fp4 is known"
         assert isinstance(peak_runs(session, "fp32"), PeakRuns)
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [(MemoryError(), "out of memory"), (BackendError("peak.onnx: no room"), "peak.onnx: no room")],
+)
+def test_a_device_without_room_for_the_graphs_is_not_measured(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("edgeexit.bench.peaks._vector_kernel", fail)
+    with ee.load(bundle, threads=1) as session:
+        said = peak_runs(session, "fp32")
+    assert said == f"the peak is not measured: its graphs cannot be loaded ({reason})"
