@@ -14,12 +14,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from edgeexit_runtime import Manifest
 
 from edgeexit.counting import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, partition
 
-__all__ = ["ExitCost", "ExitCosts", "NetworkCost", "PartCost", "average_macs", "network_cost"]
+__all__ = [
+    "ExitCost",
+    "ExitCosts",
+    "NetworkCost",
+    "PartCost",
+    "average_macs",
+    "bundle_costs",
+    "network_cost",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,16 @@ def network_cost(net: MultiExitNet) -> NetworkCost:
             ExitCost(branch.name, backbone_macs, branch.macs, backbone_macs + branches_macs)
         )
     return NetworkCost(tuple(exits), stages, branches)
+
+
+def bundle_costs(manifest: Manifest) -> ExitCosts:
+    """Return what a bundle's exits cost in MACs."""
+    return ExitCosts(
+        tuple(
+            ExitCost(exit_.name, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
+            for exit_ in manifest.exits
+        )
+    )
 
 
 def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> float:

@@ -28,3 +28,11 @@ def tiny_net() -> NetFactory:
             return MultiExitNet(make_spec("resnet20", branches, num_classes))
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark's peak is measured with small graphs: no test looks at the figures."""
+    monkeypatch.setattr("edgeexit.bench.peaks.MATRIX_SIZES", (16, 32))
+    monkeypatch.setattr("edgeexit.bench.peaks.CACHED_BYTES", (2**10, 2**12))
+    monkeypatch.setattr("edgeexit.bench.peaks.uncached_bytes", lambda: 2**16)

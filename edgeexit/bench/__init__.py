@@ -1,12 +1,17 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
 
+from edgeexit.bench.advice import Advice
+from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.images import (
     BenchImages,
     images_from_dataset,
     images_from_folder,
     images_from_npz,
 )
+from edgeexit.bench.matched import MatchedAccuracy
 from edgeexit.bench.measure import run_bench
+from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
 from edgeexit.bench.report import (
     BenchOptions,
@@ -19,19 +24,28 @@ from edgeexit.bench.report import (
     PathTiming,
     load_report,
     report_json,
-    verdict,
 )
+from edgeexit.bench.scenarios import Scenarios
+from edgeexit.bench.steadiness import Steadiness
+from edgeexit.bench.verdict import verdict
 
 __all__ = [
+    "Advice",
+    "AlternativeResult",
     "BenchImages",
     "BenchOptions",
     "BenchReport",
     "BundleInfo",
     "DeviceInfo",
+    "Explanation",
+    "MatchedAccuracy",
     "Mixture",
     "MixtureExit",
     "PartTiming",
     "PathTiming",
+    "Percentile",
+    "Scenarios",
+    "Steadiness",
     "check_plot_path",
     "images_from_dataset",
     "images_from_folder",

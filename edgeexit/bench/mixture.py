@@ -1,73 +1,61 @@
-"""Real images one by one: the chain at the bundle's thresholds beside the plain backbone."""
+"""Real images one by one: the chain, the plain backbone, and what else they are compared with."""
 
 from __future__ import annotations
 
-import time
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
-from edgeexit_runtime import Manifest, Session
-from edgeexit_runtime.timing import summarize, time_call
+from edgeexit_runtime import Manifest
+from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
+from edgeexit.bench.alternatives import Alternative, AlternativeResult
 from edgeexit.bench.images import BenchImages
+from edgeexit.bench.matched import Choice, judge_matched
+from edgeexit.bench.passes import Passes, Runs, take_passes
+from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report import BenchOptions, Mixture, MixtureExit
-from edgeexit.bench.turns import Progress, settle
+from edgeexit.bench.steadiness import Drift, find_drift
+from edgeexit.bench.turns import Progress
 
 __all__ = ["measure_mixture"]
 
-# Images that one alternative takes before the other takes them: so many that it runs as it would
-# alone, and so few that both see the device in the same state.
-BLOCK = 16
-
-
-class _Runs:
-    """One alternative's runs over N images."""
-
-    def __init__(self, session: Session, images: NDArray[np.float32]) -> None:
-        self.session = session
-        self.images = images
-        self.left_at = np.empty(len(images), np.int64)
-        self.labels = np.empty(len(images), np.int64)
-        self.passes_ms: list[NDArray[np.float64]] = []
-
-    @property
-    def times_ms(self) -> NDArray[np.float64]:
-        """(passes, N)."""
-        return np.stack(self.passes_ms)
-
-    def begin_pass(self) -> None:
-        self.passes_ms.append(np.empty(len(self.images)))
-
-    def run(self, block: range) -> None:
-        """Run a block of images one by one; write down times, labels and exits."""
-        infer, wait = self.session.infer, self.session.runner.synchronize
-        settle(partial(infer, self.images[block.start : block.start + 1]))
-        for index in block:
-            image = self.images[index : index + 1]
-            self.passes_ms[-1][index], answer = time_call(partial(infer, image), wait)
-            self.left_at[index], self.labels[index] = answer.exits[0], answer.labels[0]
-
 
 def measure_mixture(
-    chain: Session,
-    plain: Session,
+    chain: Alternative,
+    plain: Alternative,
+    others: Sequence[Alternative],
     images: BenchImages,
     options: BenchOptions,
     progress: Progress,
-) -> Mixture:
-    """Return the timings of both on the same images, whole passes over all of them."""
-    manifest = chain.manifest
-    chain.thresholds = manifest.thresholds
-    ours, theirs = _Runs(chain, images.images), _Runs(plain, images.images)
-    _take_passes((ours, theirs), len(images.images), options, progress)
-    (baseline,) = plain.manifest.exits
-    exits = _mixture_exits(manifest, ours, images.labels)
+    choice: Choice | None = None,
+) -> tuple[Mixture, Drift | None]:
+    """Return the timings of all on the same images, whole passes over all of them.
+
+    Args:
+        chain: at the thresholds of its bundle.
+        plain: its plain backbone, which everything is set in relation to.
+        others: what else runs.
+        images: real ones.
+        options: how to measure.
+        progress: told how far it is.
+        choice: of thresholds that match a model among ``others``; those chosen are among them.
+
+    Returns:
+        The mixture, and how the plain backbone's speed drifted, None where that was too short.
+    """
+    passes = take_passes(
+        (chain, plain, *others), images.images, 1, options, progress, step="mixture"
+    )
+    ours, theirs, *more = passes.runs
+    ours_ms, theirs_ms = passes.by_image(ours), passes.by_image(theirs)
+    (baseline,) = plain.session.manifest.exits
+    manifest = chain.session.manifest
+    exits = _mixture_exits(manifest, ours, ours_ms, images.labels)
     # Eq. 5; cost.average_macs, which does the same, would import torch
     paid_macs = manifest.paid_macs
     average_macs = sum(exit_.share * paid_macs[exit_.name] for exit_ in exits)
-    ours_ms, theirs_ms = ours.times_ms, theirs.times_ms
-    return Mixture(
+    mixture = Mixture(
         source=images.source,
         samples=len(images.images),
         exits=exits,
@@ -78,37 +66,40 @@ def measure_mixture(
         accuracy=_accuracy(ours.labels, images.labels),
         baseline_accuracy=_accuracy(theirs.labels, images.labels),
         left_at=tuple(ours.left_at.tolist()),
-        times_ms=tuple(map(tuple, ours_ms.tolist())),
-        baseline_times_ms=tuple(map(tuple, theirs_ms.tolist())),
+        times_ms=_by_pass(ours_ms),
+        baseline_times_ms=_by_pass(theirs_ms),
+        percentiles=percentiles(ours_ms, independent=len(images.images)),
+        baseline_percentiles=percentiles(theirs_ms, independent=len(images.images)),
+        alternatives=tuple(
+            _result(runs, passes, images.labels, float(theirs_ms.mean())) for runs in more
+        ),
+        matched=None
+        if choice is None or images.labels is None
+        else judge_matched(choice, passes, images.labels),
+    )
+    return mixture, find_drift("mixture", theirs.times_ms.tolist())
+
+
+def _result(
+    runs: Runs, passes: Passes, labels: NDArray[np.int64] | None, plain_mean_ms: float
+) -> AlternativeResult:
+    times_ms = passes.by_image(runs)
+    return AlternativeResult(
+        name=runs.alternative.name,
+        thresholds=dict(runs.alternative.thresholds),
+        accuracy=_accuracy(runs.labels, labels),
+        latency=summarize(times_ms),
+        percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
+        ratio=float(times_ms.mean()) / plain_mean_ms,
+        times_ms=_by_pass(times_ms),
     )
 
 
-def _take_passes(
-    alternatives: tuple[_Runs, _Runs], count: int, options: BenchOptions, progress: Progress
-) -> None:
-    """Let both run over all images until there are enough passes or the time is over.
-
-    A pass is always a whole one, so that every image counts as often as any other.
-    """
-    rng = np.random.default_rng(options.seed)
-    start = time.perf_counter()
-    for number in range(options.rounds):
-        if number > 0 and time.perf_counter() - start >= options.duration_s:
-            break
-        for runs in alternatives:
-            runs.begin_pass()
-        for first in range(0, count, BLOCK):
-            block = range(first, min(first + BLOCK, count))
-            for index in rng.permutation(2):
-                alternatives[index].run(block)
-            by_time = (time.perf_counter() - start) / options.duration_s
-            done = max(by_time, (number + block.stop / count) / options.rounds)
-            progress("mixture", min(done, block.stop / count if number == 0 else 1))
-    progress("mixture", 1)
-
-
 def _mixture_exits(
-    manifest: Manifest, runs: _Runs, labels: NDArray[np.int64] | None
+    manifest: Manifest,
+    runs: Runs,
+    times_ms: NDArray[np.float64],
+    labels: NDArray[np.int64] | None,
 ) -> tuple[MixtureExit, ...]:
     exits = []
     for index, name in enumerate(manifest.exit_names):
@@ -120,7 +111,7 @@ def _mixture_exits(
                 name=name,
                 threshold=manifest.thresholds.get(name),
                 share=float(here.mean()),
-                latency=summarize(runs.times_ms[:, here]) if some else None,
+                latency=summarize(times_ms[:, here]) if some else None,
                 accuracy=_accuracy(runs.labels[here], known),
             )
         )
@@ -129,3 +120,7 @@ def _mixture_exits(
 
 def _accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
     return None if labels is None else float((predicted == labels).mean())
+
+
+def _by_pass(times_ms: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, times_ms.tolist()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,14 +13,34 @@ from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
+from edgeexit.bench.steadiness import WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
-__all__ = ["measure_paths"]
+__all__ = ["PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
 
 PARTS = "parts"
 PATH = "path "
 LEAVE = 0.0  # no softmax value is below it
 PASS = 1.5  # above every softmax value, and yet not NEVER, at which the branch would not be run
+
+
+@dataclass(frozen=True, slots=True)
+class PathTimes:
+    """What was timed.
+
+    Attributes:
+        parts: stages and branches in the order of execution.
+        baseline: the plain backbone.
+        paths: every exit, forced.
+        warm_up: before all of it.
+        more: of other turns by name, the milliseconds of each call.
+    """
+
+    parts: tuple[PartTiming, ...]
+    baseline: PathTiming
+    paths: tuple[PathTiming, ...]
+    warm_up: WarmUp
+    more: dict[str, tuple[tuple[float, ...], ...]]
 
 
 def measure_paths(
@@ -28,8 +49,9 @@ def measure_paths(
     image: NDArray[np.float32],
     options: BenchOptions,
     progress: Progress,
-) -> tuple[tuple[PartTiming, ...], PathTiming, tuple[PathTiming, ...]]:
-    """Return the timings of the parts, the plain backbone and the paths.
+    more: Sequence[Turn] = (),
+) -> PathTimes:
+    """Time the parts, the plain backbone and the paths.
 
     One session serves all forced paths, and a turn's untimed calls take the cost of binding the
     exits whose thresholds changed. A session for each would keep as many copies of the weights
@@ -41,6 +63,7 @@ def measure_paths(
         image: (1, C, H, W) float32.
         options: how to measure.
         progress: told how far it is.
+        more: what else takes its turn among them.
     """
     exits = chain.manifest.exits
     (baseline,) = plain.manifest.exits
@@ -48,22 +71,28 @@ def measure_paths(
         _inference_turn(plain, baseline.name, {}, image),
         Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
         *(
-            _inference_turn(chain, PATH + exit_.name, _forcing(chain, index), image)
+            _inference_turn(chain, PATH + exit_.name, forcing(chain, index), image)
             for index, exit_ in enumerate(exits)
         ),
+        *more,
     ]
-    warm_up(turns, options, progress)
+    warmed = warm_up(turns, options, progress)
     times = take_turns(turns, options, progress)
     plain_ms = [ms for (ms,) in times[baseline.name]]
     paths = tuple(
         _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], baseline, plain_ms)
         for exit_ in exits
     )
-    parts = _part_timings(chain, times[PARTS])
-    return parts, _path_timing(baseline, plain_ms, baseline, plain_ms), paths
+    return PathTimes(
+        _part_timings(chain, times[PARTS]),
+        _path_timing(baseline, plain_ms, baseline, plain_ms),
+        paths,
+        warmed,
+        {turn.name: times[turn.name] for turn in more},
+    )
 
 
-def _forcing(chain: Session, index: int) -> dict[str, float]:
+def forcing(chain: Session, index: int) -> dict[str, float]:
     """Return thresholds at which everyone leaves at the exit with that index, ``final`` last.
 
     The branches of all exits before it are run, as Eq. 5 counts them.
@@ -84,7 +113,7 @@ def _inference_turn(
     return Turn(name, prepare, lambda: (time_call(infer, wait)[0],))
 
 
-def _parts(chain: Session) -> list[tuple[str, str, int]]:
+def part_list(chain: Session) -> list[tuple[str, str, int]]:
     """Return name, kind and MACs of every stage and branch in the order of execution."""
     stages = {stage.name: stage.macs for stage in chain.manifest.stages}
     branches = {exit_.name: exit_.branch_macs for exit_ in chain.manifest.exits}
@@ -98,7 +127,7 @@ def _parts_call(chain: Session) -> Callable[[], tuple[float, ...]]:
     runner, wait = chain.runner, chain.runner.synchronize
     runs: list[Callable[[], object]] = [
         partial(runner.run_stage if kind == "stage" else runner.run_exit, name)
-        for name, kind, _ in _parts(chain)
+        for name, kind, _ in part_list(chain)
     ]
     return lambda: tuple([time_call(run, wait)[0] for run in runs])
 
@@ -107,7 +136,7 @@ def _part_timings(chain: Session, times: tuple[tuple[float, ...], ...]) -> tuple
     columns = zip(*times, strict=True)
     return tuple(
         PartTiming(name, kind, macs, summarize(np.array(column)), column)
-        for (name, kind, macs), column in zip(_parts(chain), columns, strict=True)
+        for (name, kind, macs), column in zip(part_list(chain), columns, strict=True)
     )
 
 

@@ -1,8 +1,9 @@
-"""What a benchmark found, as data, and what it comes to in words."""
+"""What a benchmark found, as data."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,16 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
+from edgeexit.bench.advice import Advice
+from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.energy import Energy
+from edgeexit.bench.explanation import Explanation
+from edgeexit.bench.matched import MatchedAccuracy
+from edgeexit.bench.percentiles import Percentile
+from edgeexit.bench.scenarios import SCENARIOS, Scenarios
+from edgeexit.bench.state import RunState
+from edgeexit.bench.steadiness import Steadiness
+from edgeexit.bench.verdict import verdict
 from edgeexit.errors import DataError, InputError
 
 __all__ = [
@@ -23,12 +34,9 @@ __all__ = [
     "PathTiming",
     "load_report",
     "report_json",
-    "verdict",
 ]
 
-SCHEMA_VERSION = 1
-BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
-UNSTEADY = 1.5
+SCHEMA_VERSION = 2  # reports of version 1 have none of the sections with defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,15 @@ class BenchOptions:
     Attributes:
         backend, providers, threads: as :func:`edgeexit_runtime.load` takes them.
         rounds: how often each part and path has its turn, at most.
-        duration_s: no round starts after this many seconds of each of the two measurements
-            (parts and paths; mixture), but 10 rounds or one pass over the images are always made.
-        warm_up_s: untimed rounds go on for this many seconds, and for 10 rounds at least.
-        seed: of the order within each round.
+        duration_s: no round starts after this many seconds of each measurement (parts and paths;
+            mixture; each scenario), but 10 rounds or one pass over the images are always made.
+        warm_up_s: untimed rounds go on until the device is at its speed, for this many seconds at
+            most and 10 rounds at least.
+        seed: of the order within each round, of the images, and of arrivals.
+        versus: another bundle's folder or an ONNX file to compare with; None for none.
+        scenarios: names of :data:`edgeexit.bench.scenarios.SCENARIOS`.
+        qps: arrivals per second of the server scenario; None leaves it out.
+        explain: whether to measure what explains the paths' times too.
     """
 
     backend: str = "auto"
@@ -49,8 +62,12 @@ class BenchOptions:
     threads: int | None = None
     rounds: int = 100
     duration_s: float = 10.0
-    warm_up_s: float = 1.0
+    warm_up_s: float = 10.0
     seed: int = 0
+    versus: str | None = None
+    scenarios: tuple[str, ...] = ()
+    qps: float | None = None
+    explain: bool = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -61,6 +78,11 @@ class BenchOptions:
             raise InputError(f"seed: expected 0 or more, got {self.seed}")
         if not self.warm_up_s >= 0:
             raise InputError(f"warm-up: expected 0 seconds or more, got {self.warm_up_s}")
+        for name in self.scenarios:
+            if name not in SCENARIOS:
+                raise InputError(f"scenario: expected {', '.join(SCENARIOS)} or all, got {name!r}")
+        if self.qps is not None and not 0 < self.qps < math.inf:
+            raise InputError(f"qps: expected arrivals per second above 0, got {self.qps}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,11 @@ class Mixture:
         accuracy, baseline_accuracy: fractions; None where the images have no labels.
         left_at: the 0-based exit of each image.
         times_ms, baseline_times_ms: of each pass over the images, one time per image.
+        percentiles, baseline_percentiles: p50, p90 and p99 with their intervals.
+        alternatives: what else ran on the same images in the same passes: the chain with exits
+            switched off, and what it was compared with.
+        matched: the chain at the other model's accuracy; None where there is no other, or no
+            labels.
     """
 
     source: str
@@ -165,6 +192,20 @@ class Mixture:
     left_at: tuple[int, ...]
     times_ms: tuple[tuple[float, ...], ...]
     baseline_times_ms: tuple[tuple[float, ...], ...]
+    percentiles: tuple[Percentile, ...] = ()
+    baseline_percentiles: tuple[Percentile, ...] = ()
+    alternatives: tuple[AlternativeResult, ...] = ()
+    matched: MatchedAccuracy | None = None
+
+    def __post_init__(self) -> None:
+        series = (self.times_ms, self.baseline_times_ms, *(it.times_ms for it in self.alternatives))
+        for passes in series:
+            for times_ms in passes:
+                if len(times_ms) != self.samples:
+                    raise ValueError(
+                        f"times_ms: expected one for each of {self.samples} images, got "
+                        f"{len(times_ms)}"
+                    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +217,13 @@ class BenchReport:
         baseline: the plain backbone; its ratios are 1.
         paths: every exit, forced, in order.
         mixture: None where no images were given.
+        scenarios: None where none was asked for.
+        steadiness: None in reports of schema 1.
+        energy: None in reports of version 1.
+        state: clocks, temperatures and throttling; None in reports of version 1.
+        explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
+        advice: None where no images with labels were given, or there is nothing to choose.
+        no_advice: why, then.
     """
 
     bundle: BundleInfo
@@ -185,6 +233,13 @@ class BenchReport:
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
     mixture: Mixture | None
+    scenarios: Scenarios | None = None
+    steadiness: Steadiness | None = None
+    energy: Energy | None = None
+    state: RunState | None = None
+    explanation: Explanation | None = None
+    advice: Advice | None = None
+    no_advice: str | None = None
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:
@@ -216,59 +271,3 @@ def load_report(file: Path) -> BenchReport:
         return decode(BenchReport, fields)
     except SchemaError as error:
         raise DataError(f"{file}: {error}; run the benchmark again") from error
-
-
-def verdict(report: BenchReport) -> str:
-    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it."""
-    mixture = report.mixture
-    if len(report.paths) == 1:
-        found = (
-            "This network has no branches, so that nothing leaves early; its parts take "
-            f"{report.paths[0].ratio:.2f} times the backbone as one graph."
-        )
-    else:
-        found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
-    latency = report.baseline.latency
-    spread = latency.p90_ms / latency.min_ms
-    if spread < UNSTEADY:
-        return found
-    return (
-        f"{found} The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
-        "fastest call): something else runs on this device, measure again when it is idle."
-    )
-
-
-def _paths_verdict(report: BenchReport) -> str:
-    faster = [path.name for path in report.paths if path.ratio < 1 - BREAK_EVEN]
-    pays = (
-        f"Early exit can pay on this device for images that leave at {' or '.join(faster)}"
-        if faster
-        else "Early exit cannot pay on this device: no exit is faster than the plain backbone"
-    )
-    last = report.paths[-1]
-    off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
-    return (
-        f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
-        f"Measured against Eq. 5: {off}. No mixture was measured, because no images were given: "
-        "whether it pays on average depends on how many leave where."
-    )
-
-
-def _mixture_verdict(mixture: Mixture) -> str:
-    if mixture.ratio < 1 - BREAK_EVEN:
-        pays = "Early exit pays on this device at these thresholds"
-    elif mixture.ratio > 1 + BREAK_EVEN:
-        pays = "Early exit does not pay on this device at these thresholds"
-    else:
-        pays = "Early exit breaks even on this device at these thresholds"
-    return (
-        f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
-        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f}. Eq. 5 says "
-        f"{mixture.macs_ratio:.3f}; measured is {_off(mixture.ratio, mixture.macs_ratio)}."
-    )
-
-
-def _off(measured: float, analytic: float) -> str:
-    """Return how far a measured ratio is from Eq. 5's: ``12 % above it``."""
-    percent = 100 * (measured / analytic - 1)
-    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'} it"

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeexit.bench.report import BenchOptions
+from edgeexit.bench.steadiness import WarmUp
 
 __all__ = ["MIN_ROUNDS", "Progress", "Turn", "settle", "take_turns", "warm_up"]
 
 SETTLE_S = 0.03
 CALLS_PER_TURN = 5
 MIN_ROUNDS = 10
+WINDOW_S = 0.5
+AGREE = 0.05
+MS_PER_S = 1e3
 
 Progress = Callable[[str, float], None]
 """Called with what is being measured and which fraction of it, 0 to 1, is done."""
@@ -41,19 +45,54 @@ class Turn:
     call: Callable[[], tuple[float, ...]]
 
 
-def warm_up(turns: Sequence[Turn], options: BenchOptions, progress: Progress) -> None:
-    """Go around untimed for ``options.warm_up_s``, and for :data:`MIN_ROUNDS` at least."""
-    start = time.perf_counter()
+def warm_up(
+    turns: Sequence[Turn],
+    options: BenchOptions,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+) -> WarmUp:
+    """Go around untimed until the device is at its speed.
+
+    That is where the median rounds of two windows of :data:`WINDOW_S`, one after the other, differ
+    by no more than :data:`AGREE`. It ends at the latest after ``options.warm_up_s``, but not before
+    :data:`MIN_ROUNDS` rounds.
+
+    Args:
+        turns: what goes around.
+        options: how long at most.
+        progress: told how far it is.
+        clock: seconds that never run backwards.
+    """
+    start = clock()
     rounds = 0
-    while rounds < MIN_ROUNDS or time.perf_counter() - start < options.warm_up_s:
-        for turn in turns:
-            turn.prepare()
-            turn.call()
-        rounds += 1
-        elapsed_s = time.perf_counter() - start
-        by_time = elapsed_s / options.warm_up_s if options.warm_up_s else 1
-        progress("warm-up", min(rounds / MIN_ROUNDS, by_time, 1))
+    medians_ms: list[float] = []
+    while not _agree(medians_ms):
+        window: list[float] = []
+        window_start = before = clock()
+        while len(window) < MIN_ROUNDS or before - window_start < WINDOW_S:
+            if rounds >= MIN_ROUNDS and before - start >= options.warm_up_s:
+                progress("warm-up", 1)
+                return WarmUp(before - start, rounds, False, tuple(medians_ms))
+            for turn in turns:
+                turn.prepare()
+                turn.call()
+            rounds += 1
+            now = clock()
+            window.append((now - before) * MS_PER_S)
+            before = now
+            by_time = (now - start) / options.warm_up_s if options.warm_up_s else 1
+            progress("warm-up", min(rounds / MIN_ROUNDS, by_time, 1))
+        medians_ms.append(float(np.median(window)))
     progress("warm-up", 1)
+    return WarmUp(clock() - start, rounds, True, tuple(medians_ms))
+
+
+def _agree(medians_ms: Sequence[float]) -> bool:
+    """Whether the last two windows took the same, as nearly as a device repeats itself."""
+    if len(medians_ms) < 2:
+        return False
+    before, last = medians_ms[-2:]
+    return abs(last - before) <= AGREE * before
 
 
 def take_turns(

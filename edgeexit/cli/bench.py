@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.common import console, format_macs, progress_bar, status_console
-from edgeexit.cli.tables import format_threshold
+from edgeexit.cli.bench_comparison import check_alone, compare_files
+from edgeexit.cli.bench_energy import print_energy, print_state
+from edgeexit.cli.bench_explanation import print_explanation
+from edgeexit.cli.bench_html import write_html
+from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
+from edgeexit.cli.bench_tables import (
+    alternatives_table,
+    mixture_table,
+    parts_table,
+    paths_table,
+    warm_up_line,
+)
+from edgeexit.cli.common import console, progress_bar, status_console
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.timing import LatencySummary
-    from rich.table import Table
-
-    from edgeexit.bench import BenchImages, BenchOptions, BenchReport, Mixture
+    from edgeexit.bench import BenchImages, BenchOptions, BenchReport
 
 __all__ = ["bench_with_bar", "command", "print_report"]
-
-PLAIN = "plain\nbackbone"
-WIDE = 100  # columns; where there are fewer, numbers stand closer rather than cut off
-LATENCIES = ("p50", "p90", "p95", "p99", "mean")
 
 
 @click.command("bench")
 @click.option(
     "--engine-dir",
-    required=True,
     type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.",
+    help="The bundle that 'edgeexit export' wrote.  [required to measure]",
 )
 @click.option("--dataset", metavar="NAME", help="Run the test images of a data set.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data set's files.")
@@ -67,11 +70,38 @@ LATENCIES = ("p50", "p90", "p95", "p99", "mean")
     help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always made.",
 )
 @click.option(
+    "--warm-up",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Of the choice and order of images.",
+    help="Of the choice and order of images, and of arrivals.",
+)
+@click.option(
+    "--versus",
+    type=click.Path(path_type=Path),
+    help="Compare with another bundle, or a plain .onnx classifier: one input float32 (N,C,H,W), "
+    "normalized as the bundle's, one output logits (N,K); same input size, classes, precision.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    metavar="S1,S2|all",
+    type=ScenariosType(),
+    help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
+    "second), or all.",
+)
+@click.option(
+    "--qps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="MLPerf's server: so many queries per second arrive on average, for --duration, whether "
+    "the last one is answered or not.",
 )
 @click.option(
     "--json",
@@ -85,8 +115,29 @@ LATENCIES = ("p50", "p90", "p95", "p99", "mean")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture, measured against Eq. 5: .png, .pdf or .svg.",
 )
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with pictures, which needs nothing else: .html.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: show a report of --json again, with --plot and --html.",
+)
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A.json B.json",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: set two reports of --json side by side.",
+)
+@click.pass_context
 def command(
-    engine_dir: Path,
+    ctx: click.Context,
+    engine_dir: Path | None,
     dataset: str | None,
     data_dir: str | None,
     download: bool,
@@ -98,20 +149,39 @@ def command(
     threads: int | None,
     rounds: int,
     duration: float,
+    warm_up: float,
     seed: int,
+    versus: Path | None,
+    scenarios: tuple[str, ...] | None,
+    qps: float | None,
     json_file: Path | None,
     plot_file: Path | None,
+    html_file: Path | None,
+    report_file: Path | None,
+    compare: tuple[Path, Path] | None,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
     With images (of --dataset, --images or --npz) also the mixture: the images one by one at the
-    bundle's thresholds, and the plain backbone on the same. All alternatives take turns within
-    one run.
+    bundle's thresholds, with each exit switched off, the plain backbone, and what --versus names,
+    also at its accuracy: thresholds that reach it are chosen on half of the images and judged on
+    the other half. All alternatives take turns within one run.
+
+    Then it says why measured ratios are not Eq. 5's: bytes, utilization, gate and copies, session;
+    and, where images have labels, which exits to keep and which thresholds to take.
 
     \b
-    Example:
+    Examples:
       edgeexit bench --engine-dir out/ --dataset digits --json bench.json --plot bench.png
+      edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx
+      edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
+      edgeexit bench --report bench.json --html bench.html
+      edgeexit bench --compare nano.json orin.json
     """
+    if compare is not None:
+        check_alone(ctx, "--compare", ("compare", "json_file"))
+        compare_files(*compare, json_file)
+        return
     from edgeexit_runtime import load_manifest
 
     from edgeexit.bench import (
@@ -120,24 +190,37 @@ def command(
         images_from_dataset,
         images_from_folder,
         images_from_npz,
-        plot_report,
-        report_json,
+        load_report,
     )
-    from edgeexit.files import write_json
+    from edgeexit.bench.page import check_page_path
 
+    if plot_file is not None:
+        check_plot_path(plot_file)
+    if html_file is not None:
+        check_page_path(html_file)
+    if report_file is not None:
+        check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
+        saved = load_report(report_file)
+        print_report(saved)
+        _write(saved, None, plot_file, html_file)
+        return
+    if engine_dir is None:
+        raise click.UsageError("expected --engine-dir, --report or --compare")
     if sum(source is not None for source in (dataset, images, npz)) > 1:
         raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
     if (data_dir is not None or download) and dataset is None:
         raise click.UsageError("--data-dir and --download go with --dataset")
-    if plot_file is not None:
-        check_plot_path(plot_file)
     options = BenchOptions(
         backend=backend,
         providers=providers,
         threads=threads,
         rounds=rounds,
         duration_s=duration,
+        warm_up_s=warm_up,
         seed=seed,
+        versus=None if versus is None else str(versus),
+        scenarios=scenarios or (),
+        qps=qps,
     )
     manifest = load_manifest(engine_dir)
     chosen = None
@@ -153,6 +236,16 @@ def command(
         chosen = images_from_npz(npz, manifest, samples, seed)
     report = bench_with_bar(engine_dir, chosen, options)
     print_report(report)
+    _write(report, json_file, plot_file, html_file)
+
+
+def _write(
+    report: BenchReport, json_file: Path | None, plot_file: Path | None, html_file: Path | None
+) -> None:
+    """Write what was asked for: first what all the rest can be made from."""
+    from edgeexit.bench import plot_report, report_json
+    from edgeexit.files import write_json
+
     stderr = status_console()
     if json_file is not None:
         write_json(json_file, report_json(report))
@@ -160,6 +253,9 @@ def command(
     if plot_file is not None:
         plot_report(report, plot_file)
         stderr.print(f"wrote {plot_file}", soft_wrap=True)
+    if html_file is not None:
+        write_html(report, html_file)
+        stderr.print(f"wrote {html_file}", soft_wrap=True)
 
 
 def bench_with_bar(
@@ -191,76 +287,19 @@ def print_report(report: BenchReport) -> None:
         f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
         f"per graph: {threads}\n{versions}"
     )
-    out.print(_parts_table(report))
-    out.print(_paths_table(report))
+    if report.steadiness is not None:
+        out.print(warm_up_line(report.steadiness.warm_up))
+    out.print(parts_table(report))
+    out.print(paths_table(report))
     if report.mixture is not None:
-        out.print(_mixture_table(report.mixture))
+        out.print(mixture_table(report.mixture))
+        if report.mixture.percentiles:
+            out.print(alternatives_table(report.mixture))
+    for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
+        out.print(table)
+    if report.energy is not None:
+        print_energy(report.energy, out)
+    if report.state is not None:
+        print_state(report.state, out)
+    print_explanation(out, report)
     out.print(verdict(report))
-
-
-def _parts_table(report: BenchReport) -> Table:
-    table = _table("stages and branches alone, ms", "part", "", "MACs")
-    for part in report.parts:
-        cells = (part.name, part.kind, format_macs(part.macs))
-        table.add_row(*cells, *_latency_cells(part.latency))
-    return table
-
-
-def _paths_table(report: BenchReport) -> Table:
-    table = _table("exit paths, everyone made to leave there, ms", "path", "MACs", "Eq. 5")
-    table.add_column("measured", justify="right")
-    for path in (report.baseline, *report.paths):
-        name = PLAIN if path is report.baseline else path.name
-        cells = (name, format_macs(path.path_macs), f"{path.macs_ratio:.3f}")
-        table.add_row(
-            *cells,
-            *_latency_cells(path.latency),
-            f"{path.ratio:.3f}",
-            end_section=path is report.baseline,
-        )
-    table.caption = "Eq. 5 and measured: ratio to the plain backbone, of MACs and of medians"
-    return table
-
-
-def _mixture_table(mixture: Mixture) -> Table:
-    title = f"mixture: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms"
-    table = _table(title, "leaving at", "threshold", "share", "accuracy")
-    for exit_ in mixture.exits:
-        cells = (exit_.name, format_threshold(exit_.threshold), f"{exit_.share:.1%}")
-        table.add_row(*cells, _accuracy(exit_.accuracy), *_latency_cells(exit_.latency))
-    table.add_section()
-    table.add_row("all", "", "", _accuracy(mixture.accuracy), *_latency_cells(mixture.latency))
-    table.add_row(
-        PLAIN,
-        "",
-        "",
-        _accuracy(mixture.baseline_accuracy),
-        *_latency_cells(mixture.baseline_latency),
-    )
-    table.caption = (
-        f"ratio of means to the plain backbone on the same images: measured {mixture.ratio:.3f}, "
-        f"Eq. 5 {mixture.macs_ratio:.3f}"
-    )
-    return table
-
-
-def _table(title: str, first: str, *headings: str) -> Table:
-    from rich.table import Table
-
-    narrow = console().width < WIDE
-    table = Table(title=title, padding=(0, 0 if narrow else 1))
-    table.add_column(first)
-    for heading in (*headings, *LATENCIES, "calls"):
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _latency_cells(latency: LatencySummary | None) -> list[str]:
-    if latency is None:
-        return ["-"] * (len(LATENCIES) + 1)
-    values = [getattr(latency, f"{name}_ms") for name in LATENCIES]
-    return [*(f"{value:.3f}" for value in values), str(latency.count)]
-
-
-def _accuracy(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{fraction:.4f}"

@@ -11,11 +11,10 @@ from edgeexit.cli.samples import DataOptions, SampleOptions, data_config, predic
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest, Session
 
-    from edgeexit.cost import ExitCosts
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import ExitPredictions
 
-__all__ = ["bundle_costs", "bundle_data", "predict_bundle_split", "providers_of"]
+__all__ = ["bundle_data", "predict_bundle_split", "providers_of"]
 
 PROVIDERS = {"auto": None, "cpu": ("CPUExecutionProvider",), "cuda": ("CUDAExecutionProvider",)}
 
@@ -91,15 +90,3 @@ def predict_bundle_split(
         "the bundle answers NaN: its values are beyond its precision, export it in a higher one"
     )
     return predict_with_bar(run, split, len(dataset), damaged)
-
-
-def bundle_costs(manifest: Manifest) -> ExitCosts:
-    """Return what the bundle's exits cost in MACs."""
-    from edgeexit.cost import ExitCost, ExitCosts
-
-    return ExitCosts(
-        tuple(
-            ExitCost(exit_.name, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
-            for exit_ in manifest.exits
-        )
-    )

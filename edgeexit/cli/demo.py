@@ -47,6 +47,9 @@ class _Files:
     def report(self, precision: str) -> Path:
         return self.folder / f"bench_{precision}.json"
 
+    def page(self, precision: str) -> Path:
+        return self.folder / f"bench_{precision}.html"
+
     @property
     def picture(self) -> Path:
         return self.folder / "bench.png"
@@ -82,8 +85,8 @@ def command(output: Path) -> None:
         manifest = bundle / "manifest.json"
         export = f"export {_q(files.tuned)} --precision {precision} -o {_q(bundle)}"
         _make(manifest, files.tuned, export)
-        bench = f"bench --engine-dir {_q(bundle)} {BENCH} --json {_q(report)}"
-        _make(report, manifest, bench)
+        written = f"--json {_q(report)} --html {_q(files.page(precision))}"
+        _make(report, manifest, f"bench --engine-dir {_q(bundle)} {BENCH} {written}")
     _summarize(files)
 
 
@@ -138,6 +141,7 @@ def _summarize(files: _Files) -> None:
     out.print(f"network: {files.tuned}")
     for precision in PRECISIONS:
         out.print(f"{precision} bundle: {files.bundle(precision)}")
+        out.print(f"{precision} report, for a browser: {files.page(precision)}")
 
 
 def _plain_accuracy(files: _Files) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeexit.cli.bundle_samples import (
-    bundle_costs,
     bundle_data,
     predict_bundle_split,
     providers_of,
@@ -76,6 +75,7 @@ def _checkpoint_subject(
 def _bundle_subject(source: Source, manifest: Manifest, options: SampleOptions) -> Subject:
     import edgeexit_runtime as ee
 
+    from edgeexit.cost import bundle_costs
     from edgeexit.figures import Subject
 
     data = bundle_data(source.path, manifest, options)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.bundle_samples import (
-    bundle_costs,
     bundle_data,
     predict_bundle_split,
     providers_of,
@@ -91,6 +90,7 @@ def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
     """Run a bundle's own graphs on val and test; with ``--objective latency``, time it too."""
     import edgeexit_runtime as ee
 
+    from edgeexit.cost import bundle_costs
     from edgeexit.evaluation.tuning import Subject
 
     assert options.engine_dir is not None
@@ -164,7 +164,7 @@ def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tupl
     from edgeexit.bench import BenchOptions
     from edgeexit.evaluation.cost_files import costs_of_report
 
-    bench = BenchOptions(providers=providers_of(samples), threads=options.threads)
+    bench = BenchOptions(providers=providers_of(samples), threads=options.threads, explain=False)
     report = bench_with_bar(folder, None, bench)
     device = report.device
     calls = report.baseline.latency.count

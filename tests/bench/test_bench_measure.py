@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
@@ -15,7 +16,7 @@ from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.turns import MIN_ROUNDS, Turn, take_turns, warm_up
+from edgeexit.bench.turns import MIN_ROUNDS, Turn, take_turns
 from edgeexit.errors import BundleError, InputError
 
 QUICK = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
@@ -189,29 +190,23 @@ def test_settling_calls_are_not_among_the_times() -> None:
     assert times == {"a": ((3.0,), (4.0,), (5.0,), (6.0,), (7.0,))}  # prepared, settled, timed
 
 
-def test_warm_up_lasts_as_long_as_asked_for() -> None:
-    order: list[str] = []
-    told: list[float] = []
-    warm_up(
-        recording_turns("a", order),
-        BenchOptions(warm_up_s=0.05),
-        lambda step, done: told.append(done),
-    )
-    assert order.count("a") > MIN_ROUNDS  # such a round takes microseconds
-    assert told[-1] == 1
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"rounds": 0}, "rounds: expected 1 or more, got 0"),
         ({"duration_s": 0.0}, "duration: expected seconds above 0, got 0.0"),
         ({"warm_up_s": -1.0}, "warm-up: expected 0 seconds or more, got -1.0"),
+        ({"qps": 0.0}, "qps: expected arrivals per second above 0, got 0.0"),
+        ({"qps": float("inf")}, "qps: expected arrivals per second above 0, got inf"),
+        (
+            {"scenarios": ("server",)},
+            "scenario: expected single-stream, multi-stream, offline or all, got 'server'",
+        ),
     ],
 )
-def test_options_that_measure_nothing(changes: dict[str, float], expected: str) -> None:
+def test_options_that_measure_nothing(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(InputError, match=expected):
-        BenchOptions(**changes)  # type: ignore[arg-type]
+        BenchOptions(**changes)
 
 
 def test_a_bundle_without_the_plain_backbone(bundle_without_baseline: Path) -> None:

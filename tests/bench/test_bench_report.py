@@ -28,7 +28,20 @@ from edgeexit.bench import (
     report_json,
     verdict,
 )
+from edgeexit.bench.alternatives import AlternativeResult
 from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.matched import MatchedAccuracy
+from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.scenarios import (
+    BatchRate,
+    OfflineResult,
+    Scenarios,
+    Server,
+    ServerResult,
+    Stream,
+    StreamResult,
+)
+from edgeexit.bench.steadiness import Drift, Steadiness, WarmUp
 from edgeexit.errors import DataError, InputError
 
 
@@ -91,13 +104,63 @@ def test_json_holds_everything_and_can_be_read_back(report: BenchReport, tmp_pat
     assert load_report(file) == report
 
     value = json.loads(file.read_text())
-    assert value["schema_version"] == 1
+    assert value["schema_version"] == 2
     assert value["batch_size"] == 1
     assert value["verdict"] == verdict(report)
     assert value["paths"][0]["times_ms"] == list(report.paths[0].times_ms)
     assert value["paths"][0]["latency"]["p99_ms"] == report.paths[0].latency.p99_ms
     assert value["mixture"]["baseline_times_ms"] == [[2, 2], [2, 2]]
     assert value["device"]["threads"] is None
+
+
+def test_a_report_of_version_1_can_still_be_read(report: BenchReport, tmp_path: Path) -> None:
+    value = report_json(report)
+    value["schema_version"] = 1
+    for name in ("scenarios", "steadiness"):
+        del value[name]
+    for name in ("versus", "scenarios", "qps"):
+        del value["options"][name]
+    for name in ("percentiles", "baseline_percentiles", "alternatives", "matched"):
+        del value["mixture"][name]
+    (tmp_path / "old.json").write_text(json.dumps(value))
+    assert load_report(tmp_path / "old.json") == report
+    assert verdict(load_report(tmp_path / "old.json")) == value["verdict"]
+
+
+def test_every_section_can_be_read_back(report: BenchReport, tmp_path: Path) -> None:
+    found = percentiles(np.linspace(1, 2, 120))
+    missing = percentiles(np.ones(5))
+    assert report.mixture is not None
+    times_ms = report.mixture.times_ms
+    off = AlternativeResult(
+        "exit1 off", {"exit1": 2.0}, None, report.mixture.latency, missing, 1.5, times_ms
+    )
+    served = ServerResult("a", 3, 1, 2.0, 0.5, True, 0.4, 1.0, 2.0, found, (1.0,))
+    full = dataclasses.replace(
+        report,
+        options=dataclasses.replace(
+            report.options, versus="small.onnx", scenarios=("offline",), qps=30.0
+        ),
+        mixture=dataclasses.replace(
+            report.mixture,
+            percentiles=found,
+            baseline_percentiles=missing,
+            alternatives=(off,),
+            matched=MatchedAccuracy("versus a", 50, 51, 0.9, 0.8, None, None, None, 0.9, 1.5, None),
+        ),
+        scenarios=Scenarios(
+            "digits (test)",
+            2,
+            single_stream=Stream(1, 90.0, (StreamResult("early exit", 1.5, found, 0.5, ()),)),
+            offline=(OfflineResult("early exit", (BatchRate(1, 8, 99.5),), 1, 99.5, 2.0),),
+            server=Server(30.0, 10.0, 300, (served,)),
+        ),
+        steadiness=Steadiness(
+            WarmUp(1.5, 20, True, (9.0, 9.1)), (Drift("paths", (1.0, 1.0, 1.2)),)
+        ),
+    )
+    (tmp_path / "full.json").write_text(json.dumps(report_json(full)))
+    assert load_report(tmp_path / "full.json") == full
 
 
 def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
@@ -113,7 +176,7 @@ def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
     [
         ("", "cannot be read as JSON; expected a file of --json"),
         ("[]", "not a report of 'edgeexit bench' (no schema_version)"),
-        ('{"schema_version": 2}', "made by a newer edgeexit (schema 2, this reads 1); upgrade"),
+        ('{"schema_version": 3}', "made by a newer edgeexit (schema 3, this reads 2); upgrade"),
         ('{"schema_version": 1}', "bundle: missing; run the benchmark again"),
     ],
 )
@@ -123,6 +186,14 @@ def test_a_file_that_is_no_report(tmp_path: Path, text: str, expected: str) -> N
     with pytest.raises(DataError) as raised:
         load_report(file)
     assert expected in str(raised.value)
+
+
+def test_a_report_whose_times_are_not_of_its_images(report: BenchReport, tmp_path: Path) -> None:
+    value = report_json(report)
+    value["mixture"]["baseline_times_ms"][1].append(3.0)
+    (tmp_path / "bench.json").write_text(json.dumps(value))
+    with pytest.raises(DataError, match="times_ms: expected one for each of 2 images, got 3; run"):
+        load_report(tmp_path / "bench.json")
 
 
 def test_a_report_that_is_not_there(tmp_path: Path) -> None:
@@ -141,12 +212,35 @@ PATHS = ((0.5, 0.4), (0.9, 0.8), (1.3, 1.2))
         ((0.6, 0.5), "Early exit pays on this device at these thresholds: an image takes 1.2 ms"),
         ((1.5, 0.9), "Early exit does not pay on this device at these thresholds: an image"),
         ((1.01, 0.9), "Early exit breaks even on this device at these thresholds: an image"),
-        ((0.6, 0.5), "a ratio of 0.600. Eq. 5 says 0.500; measured is 20 % above it."),
-        ((0.6, 0.8), "a ratio of 0.600. Eq. 5 says 0.800; measured is 25 % below it."),
+        (
+            (0.6, 0.5),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.500; measured is 20 % above it.",
+        ),
+        (
+            (0.6, 0.8),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.800; measured is 25 % below it.",
+        ),
     ],
 )
 def test_verdict_on_a_mixture(mixed: tuple[float, float], expected: str) -> None:
     assert expected in verdict(report_with(PATHS, mixed))
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.1])
+def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
+    report = report_with(PATHS, (ratio, 0.5))
+    assert report.mixture is not None
+    # of two images one takes four times as long with the chain, the other with the plain backbone
+    noisy = dataclasses.replace(
+        report.mixture,
+        times_ms=((ratio, 4 * ratio),) * 2,
+        baseline_times_ms=((4.0, 1.0),) * 2,
+    )
+    said = verdict(dataclasses.replace(report, mixture=noisy))
+    assert said.startswith(
+        "Whether early exit pays on this device at these thresholds is within the noise (a longer "
+        "--duration or more images make it narrower): an image takes"
+    )
 
 
 def test_verdict_without_a_mixture() -> None:
@@ -173,6 +267,59 @@ def test_verdict_warns_of_unsteady_times(report: BenchReport) -> None:
     assert verdict(dataclasses.replace(report, baseline=slow)).endswith(
         "The times are unsteady (p90 of the plain backbone is 3.0 times its fastest call): "
         "something else runs on this device, measure again when it is idle."
+    )
+
+
+def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> None:
+    assert report.mixture is not None
+
+    def against(mean_ms: float) -> str:
+        times_ms = np.full((2, 2), mean_ms)
+        other = AlternativeResult(
+            "versus small.onnx", {}, None, summarize(times_ms), (), 0.1,
+            tuple(map(tuple, times_ms.tolist())),
+        )  # fmt: skip
+        mixed = dataclasses.replace(report.mixture, alternatives=(other,), accuracy=None)  # type: ignore[type-var]
+        return verdict(dataclasses.replace(report, mixture=mixed))
+
+    assert against(0.2).startswith(
+        "At the bundle's thresholds early exit is slower than small.onnx: 1.2 ms on average"
+    )
+    assert against(5.0).startswith("Early exit pays on this device")
+    assert "At the bundle's thresholds early exit is faster than small.onnx" in against(5.0)
+
+
+def test_verdict_warns_of_a_warm_up_that_never_became_stable(report: BenchReport) -> None:
+    def after(warm_up: WarmUp, warm_up_s: float = 10.0) -> str:
+        options = dataclasses.replace(report.options, warm_up_s=warm_up_s)
+        steadiness = Steadiness(warm_up, ())
+        return verdict(dataclasses.replace(report, options=options, steadiness=steadiness))
+
+    assert after(WarmUp(1.5, 20, True, (9.0, 9.0))) == verdict(report)
+    assert after(WarmUp(10.1, 40, False, (9.0, 7.0, 9.5, 8.0))).endswith(
+        "The warm-up never became stable: after 10.1 s the medians of its last windows still "
+        "differed (7, 9.5, 8 ms); measure again with a longer --warm-up, or when nothing else runs."
+    )
+    assert after(WarmUp(3.1, 14, False, (9.0,)), warm_up_s=3).endswith(
+        "The warm-up never became stable: after 3.1 s there were no two windows to compare; "
+        "measure again with a longer --warm-up, or when nothing else runs."
+    )
+    # none was asked for
+    assert after(WarmUp(0.1, 10, False, ()), warm_up_s=0) == verdict(report)
+
+
+def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> None:
+    def with_thirds(*medians_ms: float) -> str:
+        drift = Drift("mixture", medians_ms)  # type: ignore[arg-type]
+        steadiness = Steadiness(WarmUp(1.5, 20, True, (9.0, 9.0)), (drift,))
+        return verdict(dataclasses.replace(report, steadiness=steadiness))
+
+    assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
+    assert with_thirds(1.0, 1.1, 1.5).endswith(
+        "The device's speed drifted in the measurement of the mixture: the plain backbone's "
+        "medians of the first, second and last third are 1, 1.1, 1.5 ms, 1.50 times from fastest "
+        "to slowest; it may throttle, or something else runs: cool it or fix its clock, and "
+        "measure again."
     )
 
 

@@ -14,7 +14,7 @@ from edgeexit.cli import main
 
 # the tiny bundle of the benchmark's own tests
 BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
-QUICK = ("--rounds", "2", "--threads", "1")
+QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +71,15 @@ def test_tables_show_parts_paths_and_the_mixture(
     report = load_report(file)
     assert report.mixture is not None
     rows = rows_of(result.stdout)
-    (stage,) = rows["stage1"]
+    stage, _ = rows["stage1"]
     latency = report.parts[0].latency
-    numbers = [latency.p50_ms, latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.mean_ms]
-    assert stage == ["stage", "300", *(f"{number:.3f}" for number in numbers), "10"]
-    branch, path, leaving = rows["exit1"]
+    numbers = [f"{number:.3f}" for number in (latency.p50_ms, latency.p90_ms, latency.mean_ms)]
+    # of ten calls there is neither a p95 nor a p99
+    assert stage == ["stage", "300", *numbers[:2], "-", "-", numbers[2], "10"]
+    assert "Where there is '-': p95 needs 20, p99 needs 100 calls or more" in one_line(
+        result.stdout
+    )
+    branch, path, leaving, *_ = rows["exit1"]
     assert branch[0] == "branch"
     assert (path[1], path[-1]) == ("0.350", f"{report.paths[0].ratio:.3f}")
     assert leaving[:3] == ["0.5", "75.0%", "1.0000"]
@@ -91,7 +95,7 @@ def test_tables_show_parts_paths_and_the_mixture(
 
 
 def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Path) -> None:
-    result = run("--engine-dir", bundle, "--rounds", "1")
+    result = run("--engine-dir", bundle, "--rounds", "1", "--warm-up", "0")
     assert result.exit_code == 0, result.stderr
     said = one_line(result.stdout)
     assert "No mixture was measured, because no images were given" in said
@@ -99,9 +103,62 @@ def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Pat
     assert "threads per graph: the backend's choice" in said
 
 
+def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    result = run("--engine-dir", bundle, "--json", file, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    explanation = load_report(file).explanation
+    assert explanation is not None
+    assert explanation.peaks is not None
+    rows = rows_of(result.stdout)
+    for breakdown in explanation.breakdowns:
+        cells = rows[breakdown.name][-1]
+        assert cells[0] == f"{breakdown.macs_ratio:.3f}"
+        shown = [f"{term.ratio:+.3f}" for term in breakdown.terms]
+        assert [cell.strip("()") for cell in cells[1:-1]] == shown
+        assert [cell.startswith("(") for cell in cells[1:-1]] == [
+            term.is_noise for term in breakdown.terms
+        ]
+        assert cells[-1] == f"{breakdown.measured_ratio:.3f}"
+    said = one_line(result.stdout)
+    ratio = explanation.breakdowns[0].measured_ratio
+    assert f"exit1: Eq. 5 says 0.350, measured {ratio:.3f}" in said
+    assert "Peak of CPUExecutionProvider, fp32: " in said
+    assert "What Eq. 5 would have to be here: time = " in said
+    assert "No advice: it takes images with labels, and none were given." in said
+    (measured,) = rows["plain backbone"]
+    assert measured[0] == "1000"
+
+
+def test_advice_is_printed_beside_eq5s_choice(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeexit.evaluation import PathCosts
+
+    costs = PathCosts.measured({"exit1": 1.0, "final": 10.0}, {"exit1": 0.5}, 9.0, "ms")
+    monkeypatch.setattr("edgeexit.evaluation.cost_files.costs_of_report", lambda report: costs)
+    labels = np.arange(50) % 10
+    images = BUILDER["write_images"]([0, 1] * 25, labels.tolist())
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    file = tmp_path / "bench.json"
+    result = run("--engine-dir", bundle, "--npz", tmp_path / "images.npz", "--json", file, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    advice = load_report(file).advice
+    assert advice is not None
+    rows = rows_of(result.stdout)
+    averages = [f"{choice.average_ms:.3f}" for choice in advice.choices]
+    assert rows["average ms"] == [[*averages, f"{advice.plain_ms:.3f}"]]
+    assert rows["threshold of exit1"][0][2] == "0.5"
+    said = one_line(result.stdout)
+    assert (
+        "thresholds chosen on 25 images for an accuracy of 1.0000, judged on the other 25" in said
+    )
+    assert f"Against the plain backbone: {advice.over_plain}." in said
+
+
 def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    options = ("--samples", 7, "--rounds", 1, "--json", file)
+    options = ("--samples", 7, "--rounds", 1, "--warm-up", 0, "--json", file)
     result = run("--engine-dir", bundle, "--dataset", "digits", *options)
     assert result.exit_code == 0, result.stderr
     assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
@@ -115,7 +172,7 @@ def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     folder = Path("[red] photos")  # no markup
     folder.mkdir()
     Image.new("RGB", (30, 20)).save(folder / "a.png")
-    result = run("--engine-dir", bundle, "--images", folder, "--rounds", "1")
+    result = run("--engine-dir", bundle, "--images", folder, *QUICK)
     assert result.exit_code == 0, result.stderr
     assert "mixture: 1 images of [red] photos at the bundle's thresholds" in result.stdout
 
@@ -125,7 +182,10 @@ def test_a_narrow_terminal_cuts_no_numbers_off(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr("edgeexit.cli.bench.console", lambda: Console(width=80, markup=False))
+    for module in ("bench", "bench_tables"):
+        monkeypatch.setattr(
+            f"edgeexit.cli.{module}.console", lambda: Console(width=80, markup=False)
+        )
     result = run("--engine-dir", bundle, "--npz", archive, *QUICK)
     assert result.exit_code == 0, result.stderr
     assert "…" not in result.stdout

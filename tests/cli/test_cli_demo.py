@@ -58,6 +58,8 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for word in ("Summary", "exit1", "early exit", "plain backbone", "bench.png"):
         assert word in first.stdout
     assert (output / "bench.png").stat().st_size > 10_000
+    for precision in demo.PRECISIONS:
+        assert (output / f"bench_{precision}.html").stat().st_size > 10_000
     made = {path: path.stat().st_mtime for path in output.rglob("*.onnx")}
     assert len(made) == 14
 

@@ -117,7 +117,7 @@ def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> N
     bundle, file = tmp_path / "bundle", tmp_path / "bench.json"
     assert invoke("export", checkpoint, "-o", bundle).exit_code == 0
     result = invoke(
-        *("bench", "--engine-dir", bundle, "--rounds", "2", "--duration", "0.1"),
+        *("bench", "--engine-dir", bundle, "--rounds", "2", "--warm-up", "0"),
         *("--threads", "1", "--json", file),
     )
     assert result.exit_code == 0, result.stderr

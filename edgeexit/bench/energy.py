@@ -1,0 +1,77 @@
+"""What each alternative takes in energy, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["AlternativeEnergy", "Energy", "EnergySensor", "EnergyTurn"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySensor:
+    """What was read.
+
+    Attributes:
+        kind: ``INA3221``, ``RAPL`` or ``NVML``.
+        name: of the rail, power zone or GPU, as the system calls it.
+        source: the file or call that it is read through.
+    """
+
+    kind: str
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyTurn:
+    """One turn of about a second, raw: what all sensors together say of it.
+
+    ``samples`` is 0 where the device was left idle.
+    """
+
+    seconds: float
+    joules: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlternativeEnergy:
+    """One alternative on one image at a time.
+
+    Attributes:
+        name: of the alternative.
+        power_w: mean over its turns, everything that the sensors see included.
+        sample_j: joules per sample, median over the turns.
+        sample_min_j, sample_max_j: the turns' extremes, for the spread.
+        above_idle_j: joules per sample without what the idle device takes in the same time; median.
+        turns: raw.
+    """
+
+    name: str
+    power_w: float
+    sample_j: float
+    sample_min_j: float
+    sample_max_j: float
+    above_idle_j: float
+    turns: tuple[EnergyTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy of the alternatives, or why there is none.
+
+    Attributes:
+        sensors: whose readings are added up; none where the device has none that can be read.
+        notes: what could not be read and what to do, one sentence each.
+        source: where the images came from.
+        idle_w: median power of the idle device in the same run; None without a sensor.
+        idle_turns: raw.
+        alternatives: empty without a sensor.
+    """
+
+    sensors: tuple[EnergySensor, ...]
+    notes: tuple[str, ...]
+    source: str
+    idle_w: float | None
+    idle_turns: tuple[EnergyTurn, ...]
+    alternatives: tuple[AlternativeEnergy, ...]

@@ -1,0 +1,154 @@
+"""Pictures as SVG inside a page: in the page's own colours, light or dark, and with names in text.
+
+matplotlib draws with stand-ins that are replaced by the page's CSS variables. Text becomes
+outlines: it looks the same wherever the page is opened, and no font has to be there.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GRID",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PAPER",
+    "PINK",
+    "SERIES",
+    "SKY",
+    "YELLOW",
+    "drawn",
+    "legend_beside",
+    "log_axis",
+    "new_figure",
+    "tidy",
+    "to_svg",
+]
+
+# Stand-ins; the first five are Okabe and Ito's, which colour-blind readers can tell apart
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+YELLOW, SKY = "#e69f00", "#56b4e9"
+INK, MUTED, GRID, PAPER = "#101112", "#737475", "#d8d9da", "#fdfcfb"
+SERIES = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+VARIABLES = {
+    BLUE: "--blue",
+    ORANGE: "--orange",
+    GREEN: "--green",
+    PINK: "--pink",
+    YELLOW: "--yellow",
+    SKY: "--sky",
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--grid",
+    PAPER: "--paper",
+}
+STYLE: dict[Any, Any] = {  # the keys' type is matplotlib's own list of them
+    "svg.fonttype": "path",
+    "text.parse_math": False,  # a $ in a name is a $
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 9.5,
+    "axes.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+}
+WIDTH = 7.2  # inches
+_ID = re.compile(r'(\bid="|href="#|url\(#)')
+_HEAD = re.compile(r"<svg\b[^>]*>")
+_VIEW = re.compile(r'viewBox="[0-9. -]+"')
+
+
+def drawn(picture: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function that draws: all that it makes is in the page's style."""
+
+    @functools.wraps(picture)
+    def in_style(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        import matplotlib as mpl
+
+        with mpl.rc_context(STYLE):
+            return picture(*arguments, **options)
+
+    return in_style
+
+
+def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure as wide as the page's text and its axes, one or an array of them."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots(rows, **options)
+
+
+def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Take away the frame's upper and right line, and put a grid behind."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid)
+    axes.set_axisbelow(True)
+
+
+def legend_beside(axes: Axes, **options: Any) -> None:
+    """Put the legend to the right of the axes, where it hides nothing."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9, **options)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def to_svg(figure: Figure, name: str, described: str) -> Markup:
+    """Return the figure as an ``<svg>`` element.
+
+    Args:
+        figure: of :func:`new_figure`.
+        name: of the picture: what it defines is named after it, so that pictures on one page do
+            not define the same names.
+        described: what it shows, for who cannot see it.
+    """
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    head = _HEAD.search(svg)
+    view = _VIEW.search(svg)
+    assert head is not None
+    assert view is not None
+    body = _ID.sub(rf"\g<1>{name}-", svg[head.end() :])
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    for color, variable in VARIABLES.items():
+        body = body.replace(color, f"var({variable})")
+    label = escape(described)
+    start = f'<svg class="picture" role="img" aria-label="{label}" {view[0]}>'
+    return Markup(start + body)

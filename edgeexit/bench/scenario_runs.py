@@ -1,0 +1,75 @@
+"""The scenarios that were asked for, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.images import BenchImages
+from edgeexit.bench.offline import measure_offline
+from edgeexit.bench.report import BenchOptions, Mixture
+from edgeexit.bench.scenarios import MULTI_STREAM, OFFLINE, SINGLE_STREAM, Scenarios
+from edgeexit.bench.server import measure_server, poisson_arrivals
+from edgeexit.bench.streams import SAMPLES_PER_QUERY, measure_multi_stream, single_stream
+from edgeexit.bench.turns import Progress
+from edgeexit.errors import InputError
+
+__all__ = ["check_scenarios", "measure_scenarios"]
+
+
+def check_scenarios(images: BenchImages | None, options: BenchOptions) -> None:
+    """Raise before anything is measured where the scenarios cannot be.
+
+    Raises:
+        InputError: no images, too few of them, or no query arrives in the time given.
+    """
+    if images is None:
+        if options.scenarios or options.qps is not None:
+            raise InputError(
+                "scenarios: expected real images, got none: how long one takes depends on where "
+                "it leaves; give --dataset, --images or --npz"
+            )
+        return
+    if MULTI_STREAM in options.scenarios and len(images.images) < SAMPLES_PER_QUERY:
+        raise InputError(
+            f"{MULTI_STREAM}: expected {SAMPLES_PER_QUERY} images or more, a query's, got "
+            f"{len(images.images)}; give more of them"
+        )
+    if options.qps is not None:
+        arrivals = poisson_arrivals(options.qps, options.duration_s, options.seed)
+        if len(arrivals) == 0:
+            raise InputError(
+                f"qps: expected queries to arrive, got none in {options.duration_s:g} s at "
+                f"{options.qps:g} per second; give a longer --duration"
+            )
+
+
+def measure_scenarios(
+    alternatives: Sequence[Alternative],
+    mixture: Mixture,
+    images: BenchImages,
+    options: BenchOptions,
+    progress: Progress,
+) -> Scenarios | None:
+    """Measure each scenario of ``options``; None where there is none.
+
+    Args:
+        alternatives: the chain and the plain backbone among them.
+        mixture: of these alternatives and images, which is the single stream.
+        images: real ones.
+        options: how to measure, and which scenarios.
+        progress: told how far it is.
+    """
+    asked = options.scenarios
+    if not asked and options.qps is None:
+        return None
+    names = [alternative.name for alternative in alternatives]
+    common = (alternatives, images, options, progress)
+    return Scenarios(
+        source=images.source,
+        samples=len(images.images),
+        single_stream=single_stream(mixture, names) if SINGLE_STREAM in asked else None,
+        multi_stream=measure_multi_stream(*common) if MULTI_STREAM in asked else None,
+        offline=measure_offline(*common) if OFFLINE in asked else None,
+        server=None if options.qps is None else measure_server(*common),
+    )

@@ -1,0 +1,60 @@
+"""Small files that the kernel writes when they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["SYSFS", "numbered", "read_integer", "read_text", "try_integer", "try_text"]
+
+SYSFS = Path("/sys")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def read_text(file: Path) -> str:
+    """Return what a file says, without the white space around it.
+
+    Raises:
+        OSError: it is missing, or not for this user; a device may also refuse for the moment.
+    """
+    return file.read_text(encoding="utf-8", errors="replace").strip("\0 \t\n")
+
+
+def read_integer(file: Path) -> int:
+    """Return the number in a file.
+
+    Raises:
+        OSError: it cannot be read, or holds no integer.
+    """
+    text = read_text(file)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise OSError(f"{file}: expected an integer, got {text[:40]!r}") from error
+
+
+def try_text(file: Path) -> str | None:
+    """Return what a file says, None where it cannot be read."""
+    try:
+        return read_text(file)
+    except OSError:
+        return None
+
+
+def try_integer(file: Path) -> int | None:
+    """Return the number in a file, None where there is none to read."""
+    try:
+        return read_integer(file)
+    except OSError:
+        return None
+
+
+def numbered(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield what is in a folder and fits ``pattern``, number 2 before number 10."""
+    return iter(sorted(folder.glob(pattern), key=lambda path: _natural(path.name)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    parts = _DIGITS.split(name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

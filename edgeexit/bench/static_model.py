@@ -1,0 +1,245 @@
+"""Any ONNX classifier -> a bundle of one exit, so that the same runtime runs it.
+
+Its own graph is left as it is; softmax and gate are put behind it, as behind the plain backbone of
+every bundle, and it runs bound to buffers, with the same providers and threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from edgeexit_runtime.manifest import (
+    GATE_DTYPES,
+    GATE_OUTPUTS,
+    IMAGES,
+    MANIFEST_NAME,
+    THRESHOLD,
+    ExitEntry,
+    GraphEntry,
+    Manifest,
+    ModelInfo,
+    TensorInfo,
+    manifest_json,
+)
+from onnx import TensorProto, compose, helper
+
+from edgeexit.errors import DataError, InputError
+
+__all__ = ["write_static_bundle"]
+
+PREFIX = "model/"  # of all names of the file, which could be those of the gate
+MIN_OPSET = 12  # GreaterOrEqual
+MAX_BYTES = 2**31  # of a protobuf message
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
+TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
+
+
+def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
+    """Write a bundle that answers as an ONNX file does.
+
+    Args:
+        file: one input, images float32 (N, C, H, W) of the bundle's size and normalized as the
+            bundle's manifest says; one output, logits float32 (N, K) of the bundle's K classes in
+            the same order. N is dynamic or 1.
+        manifest: of the bundle that it is compared with.
+        folder: an empty one.
+
+    Raises:
+        DataError: no ONNX model, or not of one such input and output.
+        InputError: its size, classes or precision are not the bundle's.
+    """
+    model = _read(file)
+    (images,) = _one(file, "input", _inputs(model.graph))
+    (logits,) = _one(file, "output", list(model.graph.output))
+    batch = _check_images(file, images, manifest)
+    _check_logits(file, logits, manifest)
+    _check_precision(file, model, manifest)
+    content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()
+    name = file.name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.onnx", file.name) else "m.onnx"
+    (folder / name).write_bytes(content)
+    info = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    shapes = ((manifest.model.num_classes,), (), (), ())
+    graph = GraphEntry(
+        name,
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+        (info,),
+        tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes)),
+    )
+    static = dataclasses.replace(
+        manifest,
+        model=ModelInfo(file.stem, "none", manifest.model.num_classes),
+        max_batch=batch,
+        stages=(),
+        exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),
+        baseline=None,
+        data={},
+        verification={},
+        versions={},
+        engines=(),
+    )
+    (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
+
+
+def _read(file: Path) -> onnx.ModelProto:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no ONNX file")
+        model = onnx.load_model_from_string(file.read_bytes())
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # protobuf's, which is no dependency of its own
+        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
+    if not model.graph.node:
+        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
+    if any(map(onnx.external_data_helper.uses_external_data, _tensors(model.graph))):
+        raise DataError(f"{file}: its weights lie in other files; save it with all data inside")
+    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
+    if opset < MIN_OPSET:
+        raise DataError(
+            f"{file}: expected ONNX opset {MIN_OPSET} or later, got {opset}; export it again"
+        )
+    try:
+        model = onnx.shape_inference.infer_shapes(model)
+        onnx.checker.check_model(model)
+    except Exception as error:  # onnx has no common base for these
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"{file}: not a valid ONNX model: {reason}") from error
+    return model
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield all constants, those of branches and loops included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return what is fed: old models list their weights among the inputs too."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _one(
+    file: Path, kind: str, values: list[onnx.ValueInfoProto]
+) -> tuple[onnx.ValueInfoProto, ...]:
+    if len(values) != 1:
+        names = ", ".join(value.name for value in values) or "none"
+        raise DataError(f"{file}: expected one {kind}, got {names}")
+    return tuple(values)
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """Return a tensor's sizes, None where they are left open."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def _check_images(file: Path, images: onnx.ValueInfoProto, manifest: Manifest) -> int:
+    """Return the largest batch that the model takes."""
+    size = manifest.preprocessing.input_size
+    shape = _shape(images)
+    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
+        raise DataError(
+            f"{file}: {images.name}: expected float32 (N, C, H, W), got {_described(images)}"
+        )
+    if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
+        raise InputError(
+            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both have to see "
+            "the same images"
+        )
+    if shape[0] not in (None, 1):
+        raise DataError(
+            f"{file}: {images.name}: expected a batch that is dynamic or 1, got {shape[0]}; export "
+            "it again"
+        )
+    return manifest.max_batch if shape[0] is None else 1
+
+
+def _check_logits(file: Path, logits: onnx.ValueInfoProto, manifest: Manifest) -> None:
+    shape = _shape(logits)
+    if logits.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 2:
+        raise DataError(
+            f"{file}: {logits.name}: expected logits float32 (N, K), got {_described(logits)}"
+        )
+    if shape[1] not in (None, manifest.model.num_classes):
+        raise InputError(
+            f"{file}: expected the bundle's {manifest.model.num_classes} classes, got {shape[1]}; "
+            "compare networks of the same data set"
+        )
+
+
+def _check_precision(file: Path, model: onnx.ModelProto, manifest: Manifest) -> None:
+    weights = {tensor.data_type for tensor in model.graph.initializer}
+    if any(node.op_type in QUANTIZED for node in model.graph.node):
+        precision = "int8"
+    elif TensorProto.FLOAT16 in weights:
+        precision = "fp16"
+    else:
+        precision = "fp32"
+    if precision != manifest.precision:
+        raise InputError(
+            f"{file}: expected the bundle's precision {manifest.precision}, got {precision}; "
+            "compare at the same precision"
+        )
+
+
+def _described(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    dtype = TensorProto.DataType.Name(tensor.elem_type).lower()
+    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in _shape(value))})"
+
+
+def _with_gate(
+    model: onnx.ModelProto, images: str, logits: str, manifest: Manifest
+) -> onnx.ModelProto:
+    """Return the model with the names and outputs of an exit of a bundle."""
+    model = compose.add_prefix(model, PREFIX)
+    graph = model.graph
+    first = helper.make_node("Identity", [IMAGES], [PREFIX + images])
+    graph.node.insert(0, first)
+    graph.initializer.extend(
+        [
+            helper.make_tensor("gate/one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("gate/flat", TensorProto.INT64, [1], [-1]),
+        ]
+    )
+    graph.node.extend(
+        [
+            helper.make_node("Identity", [PREFIX + logits], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["gate/softmax"], axis=1),
+            helper.make_node(
+                "TopK", ["gate/softmax", "gate/one"], ["gate/top", "gate/index"], axis=1
+            ),
+            helper.make_node("Reshape", ["gate/top", "gate/flat"], ["confidence"]),
+            helper.make_node("Reshape", ["gate/index", "gate/flat"], ["gate/label"]),
+            helper.make_node("Cast", ["gate/label"], ["label"], to=TensorProto.INT32),
+            helper.make_node("GreaterOrEqual", ["confidence", THRESHOLD], ["exits"]),
+        ]
+    )
+    fed = {PREFIX + images}
+    kept = [value for value in graph.input if value.name not in fed]
+    del graph.input[:], graph.output[:]
+    size = manifest.preprocessing.input_size
+    graph.input.extend(
+        [
+            helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size]),
+            helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]),
+            *kept,  # weights of an old model
+        ]
+    )
+    shapes = ((manifest.model.num_classes,), (), (), ())
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TYPES[dtype], ["batch", *shape])
+        for name, dtype, shape in zip(GATE_OUTPUTS, GATE_DTYPES, shapes, strict=True)
+    )
+    return model

@@ -1,0 +1,122 @@
+"""What a benchmark comes to, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeexit.bench.comparison import BREAK_EVEN, compare
+from edgeexit.bench.matched import ratio_interval
+from edgeexit.bench.state import throttle_warning
+
+if TYPE_CHECKING:
+    from edgeexit.bench.report import BenchReport, Mixture
+
+__all__ = ["verdict"]
+
+UNSTEADY = 1.5
+
+
+def verdict(report: BenchReport) -> str:
+    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it.
+
+    Where another model was named that is the better choice, that comes first.
+    """
+    mixture = report.mixture
+    if len(report.paths) == 1:
+        found = (
+            "This network has no branches, so that nothing leaves early; its parts take "
+            f"{report.paths[0].ratio:.2f} times the backbone as one graph."
+        )
+    else:
+        found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
+    said = [found]
+    if mixture is not None:
+        compared = compare(mixture)
+        if compared is not None:
+            said.insert(0 if compared.first else 1, compared.text)
+    return throttle_warning(report.state) + " ".join((*said, *_doubts(report)))
+
+
+def _doubts(report: BenchReport) -> Iterator[str]:
+    """Yield what makes the figures less sure than they look."""
+    latency = report.baseline.latency
+    spread = latency.p90_ms / latency.min_ms
+    if spread >= UNSTEADY:
+        yield (
+            f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
+            "fastest call): something else runs on this device, measure again when it is idle."
+        )
+    steadiness = report.steadiness
+    if steadiness is None:
+        return
+    warm_up = steadiness.warm_up
+    if not warm_up.stable and report.options.warm_up_s > 0:
+        last = warm_up.window_medians_ms[-3:]
+        why = (
+            f"the medians of its last windows still differed ({_milliseconds(last)})"
+            if len(last) > 1
+            else "there were no two windows to compare"
+        )
+        yield (
+            f"The warm-up never became stable: after {warm_up.seconds:.1f} s {why}; measure again "
+            "with a longer --warm-up, or when nothing else runs."
+        )
+    for drift in steadiness.drifts:
+        if drift.drifted:
+            yield (
+                f"The device's speed drifted in the measurement of the {drift.measurement}: the "
+                f"plain backbone's medians of the first, second and last third are "
+                f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
+                "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
+                "measure again."
+            )
+
+
+def _milliseconds(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values) + " ms"
+
+
+def _paths_verdict(report: BenchReport) -> str:
+    faster = [path.name for path in report.paths if path.ratio < 1 - BREAK_EVEN]
+    pays = (
+        f"Early exit can pay on this device for images that leave at {' or '.join(faster)}"
+        if faster
+        else "Early exit cannot pay on this device: no exit is faster than the plain backbone"
+    )
+    last = report.paths[-1]
+    off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
+    return (
+        f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
+        f"Measured against Eq. 5: {off}. No mixture was measured, because no images were given: "
+        "whether it pays on average depends on how many leave where."
+    )
+
+
+def _mixture_verdict(mixture: Mixture) -> str:
+    low, high = ratio_interval(np.array(mixture.times_ms), np.array(mixture.baseline_times_ms))
+    if max(mixture.ratio, high) < 1 - BREAK_EVEN:
+        pays = "Early exit pays on this device at these thresholds"
+    elif min(mixture.ratio, low) > 1 + BREAK_EVEN:
+        pays = "Early exit does not pay on this device at these thresholds"
+    elif abs(mixture.ratio - 1) <= BREAK_EVEN:
+        pays = "Early exit breaks even on this device at these thresholds"
+    else:
+        pays = (
+            "Whether early exit pays on this device at these thresholds is within the noise (a "
+            "longer --duration or more images make it narrower)"
+        )
+    return (
+        f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
+        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f} [{low:.3f}, "
+        f"{high:.3f}]. Eq. 5 says {mixture.macs_ratio:.3f}; measured is "
+        f"{_off(mixture.ratio, mixture.macs_ratio)}."
+    )
+
+
+def _off(measured: float, analytic: float) -> str:
+    """Return how far a measured ratio is from Eq. 5's: ``12 % above it``."""
+    percent = 100 * (measured / analytic - 1)
+    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'} it"

@@ -1,0 +1,144 @@
+"""Tables of the scenarios of ``edgeexit bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.bench_tables import percentile_cells, percentile_note, plain_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.bench.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
+
+__all__ = ["ScenariosType", "scenario_tables"]
+
+ALL = "all"
+NEAR_ITS_LIMIT = 0.9
+
+
+class ScenariosType(click.ParamType[tuple[str, ...]]):
+    """Scenarios: ``single-stream,offline``, or ``all``."""
+
+    name = "scenarios"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        from edgeexit.bench.scenarios import SCENARIOS
+
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        for name in names:
+            if name not in (*SCENARIOS, ALL):
+                self.fail(f"expected {', '.join(SCENARIOS)} or {ALL}, got {name!r}", param, ctx)
+        return tuple(name for name in SCENARIOS if name in names or ALL in names)
+
+
+def scenario_tables(scenarios: Scenarios) -> Iterator[Table]:
+    """Yield a table for each scenario that was measured."""
+    if scenarios.single_stream is not None:
+        yield _stream_table("single stream", scenarios.single_stream)
+    if scenarios.multi_stream is not None:
+        yield _stream_table("multi stream", scenarios.multi_stream)
+    if scenarios.offline is not None:
+        yield _offline_table(scenarios.offline)
+    if scenarios.server is not None:
+        yield _server_table(scenarios.server)
+
+
+def _stream_table(name: str, stream: Stream) -> Table:
+    samples = stream.samples_per_query
+    lead = f"p{stream.leading_percent:g}"
+    table = plain_table(
+        f"{name}: queries of {samples} image{'s' * (samples > 1)} one after the other; {lead} "
+        "counts, ms",
+        "",
+        ("queries", "mean", "p50", "p90", "p99", f"ratio\nof {lead}"),
+    )
+    for result in stream.results:
+        table.add_row(
+            result.alternative,
+            str(result.percentiles[0].queries),
+            f"{result.mean_ms:.3f}",
+            *percentile_cells(result.percentiles),
+            "-" if result.ratio is None else f"{result.ratio:.3f}",
+        )
+    what = "queries" if samples > 1 else "images"
+    table.caption = percentile_note(stream.results[0].percentiles, what) or None
+    return table
+
+
+def _offline_table(results: tuple[OfflineResult, ...]) -> Table:
+    table = plain_table(
+        "offline: images per second by batch size",
+        "batch",
+        [it.alternative.replace(" ", "\n", 1) for it in results],
+    )
+    sizes = sorted({rate.batch_size for result in results for rate in result.rates})
+    for size in sizes:
+        table.add_row(str(size), *(_rate_cell(result, size) for result in results))
+    table.add_section()
+    table.add_row("best", *(f"{result.best_samples_per_s:.1f}" for result in results))
+    table.add_row("ratio", *(f"{result.ratio:.3f}" for result in results))
+    table.caption = (
+        "* the best batch size. Ratio of the best to the plain backbone's: above 1 is faster"
+    )
+    return table
+
+
+def _rate_cell(result: OfflineResult, size: int) -> str:
+    """Return a throughput with a star where it is the best."""
+    for rate in result.rates:
+        if rate.batch_size == size:
+            star = "*" if size == result.best_batch_size else " "
+            return f"{rate.samples_per_s:.1f}{star}"
+    return "-"
+
+
+def _server_table(server: Server) -> Table:
+    table = plain_table(
+        f"server: {server.queries} queries in {server.duration_s:g} s, Poisson arrivals of "
+        f"{server.qps:g} per second, latency from when they were due, ms",
+        "",
+        ("answered\nper s", "load", "busy", "queue", "mean", "p50", "p90", "p99"),
+    )
+    for result in server.results:
+        table.add_row(
+            result.alternative,
+            f"{result.achieved_qps:.1f}",
+            f"{result.load:.3f}",
+            f"{result.utilization:.1%}",
+            _queue(result),
+            f"{result.mean_ms:.3f}" if result.stable else "-",
+            *percentile_cells(result.percentiles),
+        )
+    table.caption = " ".join(_server_notes(server))
+    return table
+
+
+def _queue(result: ServerResult) -> str:
+    if not result.stable:
+        return f"grows\n({result.backlog})"
+    return "near limit" if result.load >= NEAR_ITS_LIMIT else "stable"
+
+
+def _server_notes(server: Server) -> Iterator[str]:
+    yield "load: arrivals per second times the mean time of one; from 1 on the queue only grows."
+    if any(not result.stable for result in server.results):
+        yield (
+            "Where it grows, latencies depend on how long one waits: they are not shown. In "
+            "brackets: how many waited when the last query arrived."
+        )
+    stable = [result for result in server.results if result.stable]
+    if any(result.load >= NEAR_ITS_LIMIT for result in stable):
+        yield "Near the limit, a longer run has longer latencies: give more --duration."
+    if stable:
+        yield "No intervals: queries that wait for each other are not independent."
+        note = percentile_note(stable[0].percentiles, "images or queries")
+        if note:
+            yield note

@@ -1,0 +1,197 @@
+"""Advice on networks whose answers and times are made up, so that the best is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from edgeexit_runtime.schema import decode, encode
+from edgeexit_runtime.timing import summarize
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions, BenchReport, run_bench
+from edgeexit.bench.advice import Advice, Choice, Gain, advice_words
+from edgeexit.bench.advising import advise
+from edgeexit.evaluation import PathCosts
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+
+OPTIONS = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
+
+
+@pytest.fixture(autouse=True)
+def short_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+
+
+@pytest.fixture
+def images(leaving_at: LeavingAt) -> BenchImages:
+    """60 images: the last exit is right on all, and exit1 is sure of three out of four, rightly."""
+    exits = [0, 1, 0, 0] * 15
+    labels = [number % 10 for number in range(60)]
+    seen = leaving_at(exits, labels) + leaving_at([1] * 60, labels)
+    return BenchImages(
+        "test", np.minimum(seen, seen.max() / 2).astype(np.float32), np.array(labels)
+    )
+
+
+def timed(report: BenchReport, **medians_ms: float) -> BenchReport:
+    """Return the report with these times: of paths, ``branch`` (exit1's) and ``plain``."""
+
+    def with_time(timing, ms):  # type: ignore[no-untyped-def]
+        calls = (ms,) * 99 + (2 * ms,)
+        return dataclasses.replace(timing, times_ms=calls, latency=summarize(np.array(calls)))
+
+    return dataclasses.replace(
+        report,
+        parts=tuple(
+            with_time(part, medians_ms["branch"]) if part.name == "exit1" else part
+            for part in report.parts
+        ),
+        paths=tuple(with_time(path, medians_ms[path.name]) for path in report.paths),
+        baseline=with_time(report.baseline, medians_ms["plain"]),
+    )
+
+
+def advice_of(
+    bundle: Path, images: BenchImages, thresholds: float = 0.5, **medians_ms: float
+) -> Advice:
+    report = run_bench(bundle, None, dataclasses.replace(OPTIONS, explain=False))
+    with ee.load(bundle, threads=1) as session:
+        exit1 = dataclasses.replace(session.manifest.exits[0], threshold=thresholds)
+        exits = (exit1, *session.manifest.exits[1:])
+        session.manifest = dataclasses.replace(session.manifest, exits=exits)
+        advice, no_advice = advise(timed(report, **medians_ms), session, images)
+    assert no_advice is None
+    assert advice is not None
+    return advice
+
+
+def test_an_exit_that_saves_time_is_kept(bundle: Path, images: BenchImages) -> None:
+    """The bundle lets nobody leave early; exit1 takes a tenth of the time and is right."""
+    advice = advice_of(bundle, images, thresholds=1.0, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
+    best, now = advice.by_latency, advice.now
+    assert (advice.chosen_on, advice.judged_on, advice.target_accuracy) == (30, 30, 1.0)
+    assert best.switched_off == ()
+    assert best.accuracy == now.accuracy == 1
+    assert now.average_ms == 10
+    # those who leave here were drawn at random among the judged half
+    share = (10 - best.average_ms) / 9
+    assert share == pytest.approx(0.75, abs=0.2)
+    assert best.average_low_ms < best.average_ms < best.average_high_ms
+    assert best.p99_ms == 10  # the slow calls of final are 1 of 100 of a quarter
+    assert advice.over_now.ms == pytest.approx(10 - best.average_ms)
+    assert not advice.over_now.is_none
+    assert advice.over_eq5.is_none  # Eq. 5 chooses the same
+    words = advice_words(advice)
+    assert words[0].startswith("By measured latency: keep exit1. An image then takes")
+    assert words[-1] == (
+        "To choose so, by its validation images, and apply it: edgeexit tune --engine-dir "
+        f"{bundle} --objective latency --min-accuracy 1.0000 --threads 1"
+    )
+
+
+def test_an_exit_that_eq5_keeps_and_the_clock_does_not(bundle: Path, images: BenchImages) -> None:
+    """Leaving at exit1 takes as long as the whole network without its branch."""
+    advice = advice_of(bundle, images, exit1=10.0, final=15.0, branch=9.0, plain=5.5)
+    assert advice.by_latency.switched_off == ("exit1",)
+    assert advice.by_latency.thresholds == {"exit1": ee.NEVER}
+    assert advice.by_eq5.switched_off == ()
+    assert (advice.by_latency.average_ms, advice.plain_ms) == (6.0, 5.5)
+    assert advice.by_latency.macs_ratio == 1.0  # final's 1,050 MACs without exit1's 50
+    assert advice.over_eq5.ms > 0
+    assert not advice.over_eq5.is_none
+    words = " ".join(advice_words(advice))
+    assert "keep no exit; with exit1 off every image goes all the way" in words
+    assert "Against the plain backbone: +0.5 ms (+0.5 to +0.5 ms), 9% more." in words
+
+
+def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: BenchImages) -> None:
+    advice = advice_of(bundle, images, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
+    assert advice.over_now.is_none
+    words = advice_words(advice)
+    assert words[0] == "Leave the bundle's thresholds: the best that were found gain nothing."
+    assert not any("edgeexit tune" in sentence for sentence in words)
+
+
+@pytest.mark.parametrize(
+    ("gain", "is_none", "expected"),
+    [
+        (Gain(1.0, 0.5, 1.5, 0.1), False, "-1 ms (-1.5 to -0.5 ms), 10% less"),
+        (Gain(-1.0, -1.5, -0.5, -0.1), False, "+1 ms (+0.5 to +1.5 ms), 10% more"),
+        (Gain(1.0, -0.1, 2.0, 0.1), True, "no difference beyond the noise (-1 ms)"),
+        (Gain(1.0, 0.9, 1.1, 0.019), True, "no difference beyond the noise (-1 ms)"),
+    ],
+)
+def test_a_gain_smaller_than_the_noise_is_none(gain: Gain, is_none: bool, expected: str) -> None:
+    assert (gain.is_none, str(gain)) == (is_none, expected)
+
+
+def choice(name: str, accuracy: float, **thresholds: float) -> Choice:
+    off = tuple(exit_ for exit_, value in thresholds.items() if value == ee.NEVER)
+    ends = accuracy - 0.01, accuracy + 0.01
+    return Choice(name, dict(thresholds), off, accuracy, *ends, 2.0, 1.9, 2.1, 4.0, 0.5)
+
+
+def test_words_name_exits_that_are_switched_off_and_lost_accuracy() -> None:
+    gain, none = Gain(1.0, 0.5, 1.5, 0.1), Gain(0.0, 0.0, 0.0, 0.0)
+    best = choice("best", 0.9, exit1=0.5, exit2=ee.NEVER)
+    advice = Advice(
+        0.95, 100, 100, 4.0, 0.97, best, best, choice("now", 0.95, exit1=0.5, exit2=0.5),
+        gain, none, gain, "edgeexit tune",
+    )  # fmt: skip
+    words = advice_words(advice)
+    assert "keep exit1, switch off exit2, where too few would leave." in words[0]
+    assert words[-1] == (
+        "But on these images it is less accurate than now (0.9500): choose with more images."
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "labelled", "expected"),
+    [
+        (None, False, "no advice: it takes images with labels, and none were given"),
+        (60, False, "no advice: it takes images with labels, and these have none"),
+        (39, True, "no advice: expected 40 images with labels or more, to choose on half of them"),
+    ],
+)
+def test_no_advice_says_why(
+    bundle: Path, images: BenchImages, count: int | None, labelled: bool, expected: str
+) -> None:
+    given = None
+    if count is not None:
+        labels = images.labels[:count] if labelled and images.labels is not None else None
+        given = BenchImages("test", images.images[:count], labels)
+    report = run_bench(bundle, given, OPTIONS)
+    assert report.advice is None
+    assert report.no_advice is not None
+    assert report.no_advice.startswith(expected)
+
+
+def test_times_that_cannot_be_give_no_advice(bundle: Path, images: BenchImages) -> None:
+    report = run_bench(bundle, None, dataclasses.replace(OPTIONS, explain=False))
+    noisy = timed(report, exit1=1.0, final=10.0, branch=2.0, plain=9.0)
+    with ee.load(bundle, threads=1) as session:
+        advice, said = advise(noisy, session, images)
+    assert advice is None
+    assert said is not None
+    assert said.startswith("no advice: cost of the branches up to exit1: expected at most")
+    assert said.endswith("; measure again")
+
+
+def test_advice_is_part_of_a_run_with_labels(
+    bundle: Path, images: BenchImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = PathCosts.measured({"exit1": 1.0, "final": 10.0}, {"exit1": 0.5}, 9.0, "ms")
+    monkeypatch.setattr("edgeexit.evaluation.cost_files.costs_of_report", lambda report: costs)
+    report = run_bench(bundle, images, OPTIONS)
+    assert report.no_advice is None
+    assert report.advice is not None
+    assert report.advice.now.thresholds == {"exit1": 0.5}
+    assert report.advice.by_latency.accuracy == 1
+    assert decode(Advice, json.loads(json.dumps(encode(report.advice)))) == report.advice

@@ -1,0 +1,329 @@
+"""The chain at another model's accuracy: how it is chosen, judged, and said who wins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from edgeexit_runtime import ExitAnswers, Predictions, load
+from edgeexit_runtime.timing import summarize
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions, Mixture, run_bench
+from edgeexit.bench.alternatives import Alternative, AlternativeResult
+from edgeexit.bench.comparison import Comparison, compare
+from edgeexit.bench.matched import (
+    MIN_HALF,
+    Choice,
+    MatchedAccuracy,
+    choose_matched,
+    judge_matched,
+    ratio_interval,
+)
+from edgeexit.bench.passes import Passes
+from edgeexit.evaluation import PathCosts
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+COUNT = 200
+LABELS = np.arange(COUNT) % 10
+COSTS = PathCosts.measured({"exit1": 1.0, "final": 3.0}, {"exit1": 0.5}, 2.0, "ms")
+
+
+class Chain:
+    """Exit 1 is right where its confidence is at least ``sure``; final is right on a share."""
+
+    def __init__(self, confidences: NDArray[np.float64], sure: float, final_right: float) -> None:
+        self.manifest = SimpleNamespace(exit_names=("exit1", "final"))
+        right = np.stack([confidences >= sure, np.arange(COUNT) < final_right * COUNT])
+        self.answers = ExitAnswers(
+            np.where(right, LABELS, (LABELS + 1) % 10),
+            np.stack([confidences, np.ones(COUNT)]).astype(np.float32),
+        )
+
+    def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
+        assert len(images) == COUNT
+        return self.answers
+
+
+class Static:
+    """A model that is wrong on one image in so many, spread evenly."""
+
+    thresholds: dict[str, float]
+
+    def __init__(self, every: int) -> None:
+        self.labels = np.where(np.arange(COUNT) % every == 0, (LABELS + 1) % 10, LABELS)
+
+    def infer(self, images: NDArray[np.float32]) -> Predictions:
+        return Predictions(self.labels, np.ones(COUNT, np.float32), np.zeros(COUNT, np.int64))
+
+
+def choose(
+    chain: Any, versus: Any, count: int = COUNT, labels: bool = True, seed: int = 0
+) -> Choice | None:
+    images = BenchImages(
+        "test", np.zeros((count, 1, 2, 2), np.float32), LABELS[:count] if labels else None
+    )
+    return choose_matched(
+        Alternative("early exit", chain, {"exit1": 0.5}),
+        Alternative("versus small.onnx", versus, {}),
+        images,
+        COSTS,
+        seed,
+    )
+
+
+def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
+    # exit 1 is right from a confidence of 0.3 on, final always: all is right from there on
+    confidences = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, COUNT))
+    versus = Static(every=COUNT + 1)  # one image wrong, the first
+    choice = choose(Chain(confidences, 0.3, 1.0), versus)
+    assert choice is not None
+    assert choice.alternative is not None
+    assert choice.best_accuracy == 1
+    assert choice.target_accuracy in (1, 0.99)
+    assert choice.alternative.name == "as accurate as small.onnx"
+    assert choice.alternative.thresholds["exit1"] == pytest.approx(0.3, abs=0.02)
+    # a weaker target allows more to leave, down to where as many are wrong
+    weaker = choose(Chain(confidences, 0.3, 1.0), Static(every=5))
+    assert weaker is not None
+    assert weaker.alternative is not None
+    assert weaker.target_accuracy == pytest.approx(0.8, abs=0.08)
+    assert weaker.alternative.thresholds["exit1"] < 0.2
+
+
+def test_halves_are_apart_and_follow_the_seed() -> None:
+    chain, versus = Chain(np.linspace(0, 1, COUNT), 0.3, 1.0), Static(5)
+    choice = choose(chain, versus)
+    assert choice is not None
+    assert (choice.choosing, len(choice.judging)) == (100, 100)
+    assert len(set(choice.judging.tolist())) == 100
+    chosen_on = np.setdiff1d(np.arange(COUNT), choice.judging)
+    assert choice.target_accuracy == (versus.labels == LABELS)[chosen_on].mean()
+    again, other = choose(chain, versus), choose(chain, versus, seed=1)
+    assert again is not None
+    assert other is not None
+    np.testing.assert_array_equal(choice.judging, again.judging)
+    assert choice.judging.tolist() != other.judging.tolist()
+
+
+def test_an_accuracy_out_of_reach_is_no_error() -> None:
+    choice = choose(Chain(np.zeros(COUNT), 0.3, 0.5), Static(every=10))
+    assert choice is not None
+    assert choice.alternative is None
+    assert choice.best_accuracy < 0.65 < choice.target_accuracy
+
+
+def test_without_labels_or_with_few_images_nothing_is_matched() -> None:
+    chain, versus = Chain(np.ones(COUNT), 0.3, 1.0), Static(10)
+    assert choose(chain, versus, labels=False) is None
+    assert choose(chain, versus, count=2 * MIN_HALF - 1) is None
+
+
+def test_a_network_without_branches_is_matched_as_it_is() -> None:
+    chain = Chain(np.ones(COUNT), 0.3, 0.9)
+    chain.manifest.exit_names = ("final",)
+    answers = chain.answers
+    chain.answers = ExitAnswers(answers.labels[1:], answers.confidences[1:])
+    images = BenchImages("test", np.zeros((COUNT, 1, 2, 2), np.float32), LABELS)
+    told: list[float] = []
+    found = {
+        every: choose_matched(
+            Alternative("early exit", chain, {}),  # type: ignore[arg-type]
+            Alternative("versus x", Static(every), {}),  # type: ignore[arg-type]
+            images,
+            PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
+            0,
+            told.append,
+        )
+        for every in (2, 100)
+    }
+    weaker, stronger = found[2], found[100]
+    assert weaker is not None
+    assert weaker.alternative is not None
+    assert weaker.alternative.thresholds == {}
+    assert stronger is not None
+    assert stronger.alternative is None
+    assert told == [0, 1] * 2
+
+
+def test_judged_on_the_other_half_alone() -> None:
+    judging = np.arange(100, 200)
+    names = ("versus small.onnx", "as accurate as small.onnx")
+    versus, ours = (Alternative(name, None, {"exit1": 0.4}) for name in names)  # type: ignore[arg-type]
+    order = np.arange(COUNT)[None, :, None]
+
+    def runs(alternative: Alternative, wrong: slice, milliseconds: float) -> Any:
+        labels = LABELS.copy()
+        labels[wrong] += 1
+        times_ms = np.where(np.arange(COUNT) < 100, 999.0, milliseconds)
+        return SimpleNamespace(alternative=alternative, labels=labels, times_ms=times_ms)
+
+    passes = Passes(order, (runs(versus, slice(90, 110), 2.0), runs(ours, slice(95, 105), 3.0)))
+    choice = Choice(versus, ours, judging, 100, 0.9, 0.95)
+    found = judge_matched(choice, passes, LABELS)
+    assert (found.choosing, found.judging) == (100, 100)
+    assert (found.versus_accuracy, found.accuracy) == (0.9, 0.95)
+    assert (found.versus_mean_ms, found.mean_ms, found.ratio) == (2, 3, 1.5)
+    assert (found.ratio_low, found.ratio_high) == pytest.approx((1.5, 1.5))
+    assert found.thresholds == {"exit1": 0.4}
+    # five images that only one got right: a standard deviation of sqrt(0.05 - 0.05**2)
+    assert found.accuracy_margin == pytest.approx(1.96 * np.sqrt(0.0475 / 100))
+    out_of_reach = judge_matched(dataclasses.replace(choice, alternative=None), passes, LABELS)
+    assert (out_of_reach.thresholds, out_of_reach.mean_ms, out_of_reach.ratio) == (None, None, None)
+    assert not out_of_reach.as_accurate
+
+
+def test_a_bundle_is_matched_with_itself(
+    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+    exits = [0, 1] * 60
+    images = BenchImages("test", leaving_at(exits, LABELS[:120].tolist()), LABELS[:120])
+    options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))
+    mixture = run_bench(bundle, images, options).mixture
+    assert mixture is not None
+    names = [it.name for it in mixture.alternatives]
+    assert names == ["exit1 off", "versus bundle", "as accurate as bundle"]
+    matched = mixture.matched
+    assert matched is not None
+    assert (matched.target_accuracy, matched.accuracy, matched.versus_accuracy) == (1, 1, 1)
+    assert matched.thresholds == mixture.alternatives[-1].thresholds
+    assert (matched.choosing, matched.judging) == (60, 60)
+    with load(bundle) as session:
+        session.thresholds = matched.thresholds or {}
+        np.testing.assert_array_equal(session.infer(images.images).exits, exits)
+
+
+# in words
+
+
+def result(name: str, mean_ms: float, accuracy: float | None = 0.9) -> AlternativeResult:
+    times_ms = np.full((1, 4), mean_ms)
+    return AlternativeResult(
+        name, {}, accuracy, summarize(times_ms), (), mean_ms / 2, tuple(map(tuple, times_ms))
+    )
+
+
+def mixture_of(
+    versus_ms: float,
+    matched: MatchedAccuracy | None,
+    accuracy: float | None = 0.95,
+    versus_accuracy: float | None = 0.9,
+) -> Mixture:
+    """Return a mixture whose chain takes 1 ms on average."""
+    ours = np.ones((1, 4))
+    return Mixture(
+        "test", 4, (), 0.5, 0.5, summarize(ours), summarize(2 * ours), accuracy, accuracy,
+        (0,) * 4, tuple(map(tuple, ours)), (),
+        alternatives=(result("versus small.onnx", versus_ms, versus_accuracy),),
+        matched=matched,
+    )  # fmt: skip
+
+
+def matched_at(
+    mean_ms: float | None, versus_ms: float, accuracy: float = 0.9, noise: float = 0.01
+) -> MatchedAccuracy:
+    reached = mean_ms is not None
+    return MatchedAccuracy(
+        versus="versus small.onnx",
+        choosing=100,
+        judging=100,
+        target_accuracy=0.92,
+        best_accuracy=0.96 if reached else 0.88,
+        thresholds={"exit1": 0.4} if reached else None,
+        accuracy=accuracy if reached else None,
+        mean_ms=mean_ms,
+        versus_accuracy=0.91,
+        versus_mean_ms=versus_ms,
+        accuracy_margin=0.03 if reached else None,
+        ratio_low=None if mean_ms is None else mean_ms / versus_ms - noise,
+        ratio_high=None if mean_ms is None else mean_ms / versus_ms + noise,
+    )
+
+
+def said(mixture: Mixture) -> Comparison:
+    found = compare(mixture)
+    assert found is not None
+    return found
+
+
+def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
+    found = said(mixture_of(0.4, matched_at(0.8, 0.4)))
+    assert found.first
+    assert found.text == (
+        "small.onnx is the better choice on this device: at its accuracy early exit is slower than "
+        "small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], judged on "
+        "100 images that the thresholds were not chosen on, with accuracy 0.9000 and 0.9100 there."
+    )
+
+
+@pytest.mark.parametrize(
+    ("versus_ms", "noise", "word"),
+    [
+        (1.6, 0.01, "is faster than"),
+        (0.79, 0.001, "does not differ beyond the noise from"),  # by 1.3 %, which is nothing
+        (0.6, 0.4, "does not differ beyond the noise from"),
+        (1.2, 0.4, "does not differ beyond the noise from"),
+    ],
+)
+def test_a_model_that_does_not_win_beyond_the_noise_comes_second(
+    versus_ms: float, noise: float, word: str
+) -> None:
+    found = said(mixture_of(versus_ms, matched_at(0.8, versus_ms, noise=noise)))
+    assert not found.first
+    assert found.text.startswith(
+        f"At the accuracy of small.onnx early exit {word} small.onnx: 0.8 ms on average"
+    )
+
+
+def test_intervals_of_ratios_cover_what_repeats_and_not_what_does_not() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.exponential(size=(1, 300))  # the images differ, both take the same on each
+    assert ratio_interval(1.5 * hard, hard) == pytest.approx((1.5, 1.5))
+    missed = 0
+    for _ in range(200):
+        ours, theirs = rng.exponential(size=(2, 2, 150))
+        low, high = ratio_interval(ours, theirs)
+        assert low < high
+        missed += not low <= 1 <= high
+    assert missed / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_an_accuracy_that_did_not_hold_on_other_images_is_said() -> None:
+    kept = said(mixture_of(1.6, matched_at(0.8, 1.6, accuracy=0.885)))
+    lost = said(mixture_of(1.6, matched_at(0.8, 1.6, accuracy=0.87)))
+    words = "what was matched on the images of the choice does not hold on others"
+    assert words not in kept.text
+    assert words in lost.text
+
+
+def test_an_accuracy_out_of_reach_is_said_first() -> None:
+    found = said(mixture_of(1.6, matched_at(None, 1.6)))
+    assert found.first
+    assert found.text == (
+        "Early exit cannot be as accurate as small.onnx on this network: no thresholds reach its "
+        "accuracy of 0.9200 on 100 images, the most is 0.8800. small.onnx takes 1.6 ms on average, "
+        "early exit at the bundle's thresholds 1 ms."
+    )
+
+
+def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> None:
+    unknown = said(mixture_of(0.4, None, accuracy=None, versus_accuracy=None))
+    assert unknown.first
+    assert unknown.text == (
+        "At the bundle's thresholds early exit is slower than small.onnx: 1 ms on average against "
+        "0.4 ms, a ratio of 2.500 [2.500, 2.500] (the images have no labels, so that "
+        "accuracies are not known)."
+    )
+    few = said(mixture_of(1.5, None))
+    assert not few.first
+    assert few.text.endswith(
+        "(4 images are too few to match accuracies, 100 or more are needed; accuracy is 0.9500 and "
+        "0.9000)."
+    )
+    assert compare(dataclasses.replace(mixture_of(1, None), alternatives=())) is None

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeexit.bench import BenchReport, report_json
+from edgeexit.cli import main
+
+MAKE = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))["made_report"]
+
+
+def write(file: Path, report: BenchReport) -> Path:
+    file.write_text(json.dumps(report_json(report)))
+    return file
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> tuple[Path, Path]:
+    slower = MAKE(seed=1, scale=1.5)
+    return write(tmp_path / "a.json", MAKE()), write(tmp_path / "b.json", slower)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def one_line(output: str) -> str:
+    return " ".join(output.split())
+
+
+def test_two_reports_are_set_side_by_side(
+    reports: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("--compare", "a.json", "b.json", "--json", "compared.json")
+    assert result.exit_code == 0, result.stderr
+    said = one_line(result.stdout)
+    assert said.startswith("The set-ups are the same in all that the reports hold.")
+    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if "│" in line]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    (plain,) = (row for row in cells if row[:2] == ["plain backbone", "median, ms"])
+    assert plain[-1] == "worse"
+    (relative,) = (row for row in cells if row[0] == "exit1" and row[1].startswith("to the plain"))
+    assert relative[-1] == "no"
+    assert "b.json against a.json: plain backbone (exit paths, median) is slower" in said
+
+    value = json.loads((tmp_path / "compared.json").read_text())
+    assert one_line(value["verdict"]) in said
+    assert value["figures"][0]["ratio"] == pytest.approx(1.5, rel=0.01)
+    assert "wrote compared.json" in result.stderr
+
+
+def test_what_differs_is_named_first(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.json", MAKE(images=0))
+    value = json.loads(first.read_text())
+    value["bundle"]["precision"] = "int8"
+    (tmp_path / "b.json").write_text(json.dumps(value))
+    result = run("--compare", first, tmp_path / "b.json")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].strip() == "what differs between the set-ups"
+    assert any("precision" in line and "fp32" in line and "int8" in line for line in lines[:8])
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (("--threads", "2"), "--threads does not go with --compare, which measures nothing"),
+        (("--engine-dir", "out"), "--engine-dir does not go with --compare"),
+        (("--plot", "a.png"), "--plot does not go with --compare"),
+    ],
+)
+def test_options_of_a_measurement_do_not_go_with_it(
+    reports: tuple[Path, Path], more: tuple[str, str], expected: str
+) -> None:
+    result = run("--compare", *reports, *more)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_file_that_is_no_report(reports: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("--compare", reports[0], tmp_path / "none.json")
+    assert result.exit_code == 1
+    assert "none.json: cannot be read as JSON; expected a file of --json" in result.stderr
+
+
+def test_networks_of_other_classes(reports: tuple[Path, Path]) -> None:
+    value = json.loads(reports[1].read_text())
+    value["bundle"]["num_classes"] = 100
+    reports[1].write_text(json.dumps(value))
+    result = run("--compare", *reports)
+    assert result.exit_code == 1
+    assert "expected networks for the same classes, got 10 and 100 classes" in result.stderr
+    assert result.stdout == ""
+
+
+def test_neither_a_bundle_nor_reports() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "expected --engine-dir" in result.stderr

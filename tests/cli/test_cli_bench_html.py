@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeexit.bench import load_report, report_json, verdict
+from edgeexit.cli import main
+
+BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+
+
+@pytest.fixture
+def report_file(tmp_path: Path) -> Path:
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(report_json(BUILDER["made_report"]())))
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path: Path) -> None:
+    page, plot = tmp_path / "report.html", tmp_path / "plot.svg"
+    result = run("--report", report_file, "--html", page, "--plot", plot)
+    assert result.exit_code == 0, result.stderr
+    assert "exit paths, everyone made to leave there, ms" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert " ".join(verdict(load_report(report_file)).split()) in said
+    assert f"wrote {page}" in result.stderr
+    assert plot.is_file()
+    text = page.read_text(encoding="utf-8")
+    assert "<caption>exit paths, everyone made to leave there, ms</caption>" in text
+    assert "<caption>mixture: 200 images of photos at the bundle&#39;s thresholds, ms" in text
+    assert "<td>onnxruntime there</td>" in text
+
+
+def test_a_measurement_writes_its_page(tmp_path: Path) -> None:
+    bundle = BUILDER["write_bundle"](tmp_path / "bundle")
+    images = BUILDER["write_images"]([0, 1, 0, 0], [3, 4, 5, 6])
+    np.savez(tmp_path / "images.npz", images=images, labels=np.array([3, 4, 5, 6]))
+    page, file = tmp_path / "report.html", tmp_path / "bench.json"
+    options = ("--rounds", 2, "--duration", 0.1, "--warm-up", 0, "--threads", 1)
+    result = run(
+        *("--engine-dir", bundle, "--npz", tmp_path / "images.npz", *options),
+        *("--html", page, "--json", file, "--scenario", "offline"),
+    )
+    assert result.exit_code == 0, result.stderr
+    first = page.read_text(encoding="utf-8")
+    assert "<h2>Scenarios</h2>" in first
+    assert "No energy was measured" in first
+    # the saved report says all that the measurement did
+    assert run("--report", file, "--html", page).exit_code == 0
+    assert page.read_text(encoding="utf-8") == first
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "expected"),
+    [
+        (("--html", "page.pdf"), 1, "page.pdf: expected a page's name that ends in .html or .htm"),
+        (("--threads", "2"), 2, "--threads does not go with --report, which measures nothing"),
+        (("--json", "again.json"), 2, "--json does not go with --report"),
+    ],
+)
+def test_options_that_do_not_fit(
+    report_file: Path, tmp_path: Path, options: tuple[str, ...], exit_code: int, expected: str
+) -> None:
+    result = run("--report", report_file, *options)
+    assert result.exit_code == exit_code
+    assert expected in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == [report_file]
+
+
+def test_a_report_that_is_not_there(tmp_path: Path) -> None:
+    result = run("--report", tmp_path / "none.json", "--html", tmp_path / "page.html")
+    assert result.exit_code == 1
+    assert "none.json: cannot be read as JSON; expected a file of --json" in result.stderr
+    assert list(tmp_path.iterdir()) == []
