@@ -106,7 +106,8 @@ def advice_words(advice: Advice) -> list[str]:
     p99 = "" if best.p99_ms is None else f", p99 {best.p99_ms:.3g} ms"
     words = [
         f"{_exits_words(best)} An image then takes {best.average_ms:.3g} ms on average{p99}, at an "
-        f"accuracy of {best.accuracy:.4f} [{best.accuracy_low:.4f}, {best.accuracy_high:.4f}].",
+        f"accuracy of {best.accuracy:.4f} [{best.accuracy_low:.4f}, {best.accuracy_high:.4f}], now "
+        f"{now.accuracy:.4f}.",
         f"Against the bundle's thresholds: {advice.over_now}.",
         f"Against Eq. 5's choice: {advice.over_eq5}.",
         f"Against the plain backbone: {advice.over_plain}.",

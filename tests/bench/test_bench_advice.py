@@ -147,6 +147,7 @@ def test_words_name_exits_that_are_switched_off_and_lost_accuracy() -> None:
     )  # fmt: skip
     words = advice_words(advice)
     assert "keep exit1, switch off exit2, where too few would leave." in words[0]
+    assert "at an accuracy of 0.9000 [0.8900, 0.9100], now 0.9500." in words[0]
     assert words[-1] == (
         "But on these images it is less accurate than now (0.9500): choose with more images."
     )
