@@ -118,7 +118,7 @@ class PeakRuns:
 
         self.provider = provider
         self.precision = precision
-        opener = SessionOpener([provider], threads)
+        opener = SessionOpener(None, [provider], threads)
         device = "cuda" if provider in GPU_PROVIDERS else "cpu"
         self._kernels = [
             *(_matrix_kernel(opener, device, size, precision) for size in MATRIX_SIZES),
