@@ -8,7 +8,7 @@ more on ResNet-18 4+3+2 at 224x224, at most 15 microseconds per exit passed on R
 32x32. The weights are random, and the exits forced; branches on the way are run.
 
 Two bare chains: "run" calls ``InferenceSession.run`` and feeds its outputs on, as most programs do;
-"bound" runs bindings that were made before, and does nothing else: not even new images are bound.
+"bound" binds the images, runs bindings that were made before, and does nothing else.
 """
 
 from __future__ import annotations
@@ -163,8 +163,10 @@ def bound_chain(session: Session, image: NDArray[np.float32]) -> Callable[[], An
         if graphs[name].bindings:  # graphs behind the exit were not run
             (bound,) = graphs[name].bindings.values()
             steps.append((graphs[name].session, bound.binding, bound.gate, exits.get(name)))
+    first = steps[0][1]
 
     def call() -> Any:
+        first.bind_cpu_input(IMAGES, image)
         for engine, binding, gate, exit_ in steps:
             engine.run_with_iobinding(binding)
             if exit_ is not None and gate.exits[0]:
