@@ -8,7 +8,9 @@ more on ResNet-18 4+3+2 at 224x224, at most 15 microseconds per exit passed on R
 32x32. The weights are random, and the exits forced; branches on the way are run.
 
 Two bare chains: "run" calls ``InferenceSession.run`` and feeds its outputs on, as most programs do;
-"bound" binds the images, runs bindings that were made before, and does nothing else.
+the goals are against these. "bound" binds the images, runs bindings that were made before, and
+does nothing else: it neither checks the images nor makes arrays of answers, which the session does
+once per call and which are its floor; told without a goal.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from edgeexit.models import make_spec
 
 MAX_RATIO = 1.02
 MAX_US_PER_EXIT = 15
+JUDGED = "run"
 _NO_THRESHOLD = np.empty(0, np.float32)
 
 Bare = Callable[[Session, NDArray[np.float32]], Callable[[], Any]]
@@ -75,7 +78,7 @@ def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
         image = noise(1, size, options.seed)
         for leave_at in (spec.exit_names[0], FINAL):
             force(session, leave_at)
-            for name, bare in (("run", bare_chain), ("bound", bound_chain)):
+            for name, bare in ((JUDGED, bare_chain), ("bound", bound_chain)):
                 figures.append(compare(network, session, image, leave_at, name, bare, options))
     return figures
 
@@ -97,15 +100,17 @@ def compare(
         lambda: session.infer(image), by_hand, duration_s=options.duration, seed=options.seed
     )
     name = f"{network.backbone} {network.branches} @{network.pixels} to {leave_at}, {reference}"
+    judged = reference == JUDGED
     if network.by_ratio:
         interval = f"{pairs.ratio.low:.3f} to {pairs.ratio.high:.3f}"
-        return Figure(
-            name, pairs.ratio.median, "", MAX_RATIO, note=f"{interval}; session {pairs.note}"
-        )
+        goal = MAX_RATIO if judged else None
+        note = f"{interval}; session {pairs.note}"
+        return Figure(name, pairs.ratio.median, "", goal, note=note)
     passed = session.manifest.exit_names.index(leave_at) + 1
     added = estimate((pairs.first_ms - pairs.second_ms) * 1e3 / passed)
     note = f"{added.low:.1f} to {added.high:.1f}; session {pairs.note}"
-    return Figure(name, added.median, "us per exit", MAX_US_PER_EXIT, note=note)
+    goal = MAX_US_PER_EXIT if judged else None
+    return Figure(name, added.median, "us per exit", goal, note=note)
 
 
 def engines_of(session: Session) -> dict[str, Any]:

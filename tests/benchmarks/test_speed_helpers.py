@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,3 +154,18 @@ def test_a_programs_own_arguments_and_status_pass_through(program: Program, tmp_
     code = f"import os, sys; sys.exit(7 if os.environ['{environment.MARK}'] else 1)"
     assert environment.run_in_peer_environment(tmp_path, "peer==1", ["-c", code]) == 7
     assert not environment.in_peer_environment()
+
+
+def test_both_bare_chains_give_the_sessions_answer_and_one_is_judged(
+    program: Program, tmp_path: Path
+) -> None:
+    overhead, bundles = program("session_overhead"), program("random_bundles")
+    network = overhead.Network("resnet20", "n+n", 10, 16, by_ratio=False)
+    spec = make_spec("resnet20", "n+n", 10, (3, 16, 16))
+    bundles.export_network(bundles.random_network(spec), tmp_path / "resnet20")
+    options = SimpleNamespace(seed=0, duration=0, bundles=tmp_path, threads=1)
+    figures = overhead.measure(network, options)  # compares the answers itself
+    assert [figure.name.split(" to ")[1] for figure in figures] == [
+        *("exit1, run", "exit1, bound", "final, run", "final, bound")
+    ]
+    assert [figure.goal for figure in figures] == [15, None, 15, None]
