@@ -29,6 +29,10 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
+	$(BIN)/python benchmarks/mixed_batch.py
+	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/peer_earlyon.py
 	$(BIN)/python benchmarks/threshold_search.py
 	$(BIN)/python benchmarks/training_overhead.py
 

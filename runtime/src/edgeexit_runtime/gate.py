@@ -147,9 +147,9 @@ class Routing:
     def leave_all(self, gate: GateOutputs, exit_index: int) -> Predictions:
         """Let everyone who is left leave here; return the answers of the whole batch."""
         if self._answers is None or self._waiting is None:
-            exits = np.empty(self._count, np.int64)
+            exits = np.empty(self._count, _INT64)
             exits.fill(exit_index)
-            return Predictions(gate.labels.astype(np.int64), gate.confidences.copy(), exits)
+            return Predictions(gate.labels.astype(_INT64), gate.confidences.copy(), exits)
         _write(self._answers, self._waiting, gate.labels, gate.confidences, exit_index)
         return self._answers
 
@@ -166,6 +166,7 @@ def _write(
     answers.exits[where] = exit_index
 
 
+_INT64 = np.dtype(np.int64)  # given the type, numpy would make this anew each time
 _NOBODY: NDArray[np.int64] = np.empty(0, np.int64)
 
 

@@ -31,6 +31,7 @@ __all__ = ["Session", "load", "load_baseline"]
 
 # Products of more numbers wake a BLAS library's threads, which then compete with the engine's.
 SMALL = 10_000
+FLOAT32 = np.dtype(np.float32)  # to compare with a type, numpy would make this anew each time
 
 
 class Session:
@@ -267,7 +268,7 @@ class Session:
             raise InputError("the session is closed; load the bundle again")
 
     def _check(self, images: NDArray[np.float32]) -> None:
-        if not isinstance(images, np.ndarray) or images.dtype != np.float32:
+        if not isinstance(images, np.ndarray) or images.dtype != FLOAT32:
             got = getattr(images, "dtype", type(images).__name__)
             hint = "; session.preprocess() makes it from uint8" if got == np.uint8 else ""
             raise InputError(f"images: expected a float32 array (N, C, H, W), got {got}{hint}")

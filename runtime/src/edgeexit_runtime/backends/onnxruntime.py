@@ -7,7 +7,7 @@ are kept per batch size, so that a run of a size seen before binds nothing but t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,17 @@ class OnnxRuntimeRunner(Runner):
         int8 = manifest.quantization
         half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
         opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
+        self._features = {
+            tensor.name: _Feature(tensor)
+            for stage in manifest.stages
+            for tensor in stage.graph.outputs
+        }
         stages = {stage.name for stage in manifest.stages}
         self._graphs: dict[str, _Graph] = {}
         for name, entry in manifest.graphs():
             gated = name not in stages
             session = opener.open_graph(entry, bundle.read(entry), gated=gated)
-            self._graphs[name] = _Graph(name, session, entry, gated)
+            self._graphs[name] = _Graph(name, session, entry, gated, self._features)
         first = next(iter(self._graphs.values()))
         self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
@@ -65,11 +70,6 @@ class OnnxRuntimeRunner(Runner):
         self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
-        self._features = {
-            tensor.name: _Feature(tensor)
-            for stage in manifest.stages
-            for tensor in stage.graph.outputs
-        }
         self._read_later = _tensors_read_later(list(manifest.graphs()))
         self._thresholds = {
             exit_.name: np.array([exit_.threshold], np.float32) for exit_ in manifest.exits
@@ -99,8 +99,8 @@ class OnnxRuntimeRunner(Runner):
 
     def run_stage(self, name: str) -> None:
         graph = self._graphs[name]
-        for tensor in graph.entry.outputs:
-            self._features[tensor.name].current = 0
+        for feature in graph.writes:
+            feature.current = 0
         self._run(graph)
 
     def run_exit(self, name: str) -> GateOutputs:
@@ -132,8 +132,7 @@ class OnnxRuntimeRunner(Runner):
         self._images = _NO_IMAGES
 
     def _run(self, graph: _Graph) -> _Binding:
-        current = tuple([self._features[name].current for name in graph.reads])
-        key = (self._count, current)
+        key = (self._count, tuple([feature.current for feature in graph.reads]))
         bound = graph.bindings.get(key)
         if bound is None:
             bound = graph.bindings[key] = self._bind(graph)
@@ -163,22 +162,19 @@ class OnnxRuntimeRunner(Runner):
         """Bind every input and output of a graph for the current batch size, images left out."""
         count = self._count
         binding = graph.session.io_binding()
-        for name in graph.reads:
-            feature = self._features[name]
-            binding.bind_input(name, *self._place(feature, feature.current, count))
+        for feature in graph.reads:
+            place = self._place(feature, feature.current, count)
+            binding.bind_input(feature.info.name, *place)
         if not graph.gated:
-            for tensor in graph.entry.outputs:
-                binding.bind_output(
-                    tensor.name, *self._place(self._features[tensor.name], 0, count)
-                )
+            for feature in graph.writes:
+                binding.bind_output(feature.info.name, *self._place(feature, 0, count))
             return _Binding(binding, _NO_GATE)
         gate = self._gates[graph.name]
         binding.bind_cpu_input(THRESHOLD, self._thresholds[graph.name])
         logits = (np.float32, (count, *gate.logits.shape()[1:]), gate.logits.data_ptr())
         binding.bind_output("logits", *self._device, *logits)
         for name, array in gate.host.items():
-            place = (array.dtype, (count,), array.ctypes.data)
-            binding.bind_output(name, *HOST, *place)
+            binding.bind_output(name, *HOST, array.dtype, (count,), array.ctypes.data)
         views = (gate.host[name][:count] for name in ("exits", "label", "confidence"))
         return _Binding(binding, GateOutputs(*views))
 
@@ -219,15 +215,26 @@ class _Binding:
 class _Graph:
     """A loaded graph and its bindings by batch size and by the buffers that it reads."""
 
-    __slots__ = ("bindings", "entry", "gated", "holder", "name", "reads", "reads_images", "session")
+    __slots__ = (
+        *("bindings", "entry", "gated", "holder", "name", "reads", "reads_images"),
+        *("session", "writes"),
+    )
 
-    def __init__(self, name: str, session: Any, entry: GraphEntry, gated: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        session: Any,
+        entry: GraphEntry,
+        gated: bool,
+        features: Mapping[str, _Feature],
+    ) -> None:
         self.name = name
         self.session = session
         self.entry = entry
         self.gated = gated
         inputs = [tensor.name for tensor in entry.inputs]
-        self.reads = [tensor for tensor in inputs if tensor != IMAGES]
+        self.reads = [features[tensor] for tensor in inputs if tensor != IMAGES]
+        self.writes = [] if gated else [features[tensor.name] for tensor in entry.outputs]
         self.reads_images = IMAGES in inputs
         self.bindings: dict[tuple[int, tuple[int, ...]], _Binding] = {}
         self.holder: Any = None  # the binding that holds images, where the graph reads them

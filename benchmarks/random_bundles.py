@@ -1,0 +1,120 @@
+"""Bundles of networks with random weights, and thresholds that make images leave as wanted.
+
+What is timed does not depend on the weights: where an image leaves is forced by the thresholds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from edgeexit_runtime import Preprocessing, Session
+from numpy.typing import NDArray
+
+from edgeexit.data import DataConfig
+from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
+from edgeexit.models import ModelSpec, MultiExitNet
+from edgeexit.training import Checkpoint
+
+__all__ = [
+    "LEAVE",
+    "STAY",
+    "bundle_of",
+    "export_network",
+    "force",
+    "forced",
+    "noise",
+    "random_network",
+    "split_thresholds",
+]
+
+LEAVE = 0.0
+"""A threshold that everyone reaches."""
+STAY = 1.5
+"""A threshold that nobody reaches, whose branch is run all the same; ``NEVER`` would skip it."""
+
+
+@contextlib.contextmanager
+def bundle_of(name: str, spec: ModelSpec, bundles: Path | None) -> Iterator[Path]:
+    """Give the folder of a network's bundle, exported unless ``bundles`` has it already."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = (bundles or Path(temporary)) / name
+        if not path.exists():
+            export_network(random_network(spec), path)
+        yield path
+
+
+def random_network(spec: ModelSpec, seed: int = 0) -> MultiExitNet:
+    """Return the network as it is before training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MultiExitNet(spec).eval()
+
+
+def export_network(network: MultiExitNet, folder: Path) -> None:
+    """Write the bundle of a network, in FP32, with its plain backbone."""
+    spec = network.spec
+    channels = spec.input_size[0]
+    checkpoint = Checkpoint(
+        spec=spec,
+        weights=network.state_dict(),
+        preprocessing=Preprocessing(spec.input_size, (0.5,) * channels, (0.25,) * channels),
+        class_names=tuple(map(str, range(spec.num_classes))),
+        thresholds=dict.fromkeys(spec.exit_names[:-1], 0.5),
+        data=DataConfig("none"),
+        training={},
+        metrics={},
+    )
+    samples = noise(2, spec.input_size, seed=0)
+    export_bundle(checkpoint, folder, ExportOptions(PRECISIONS["fp32"]), samples, "noise")
+
+
+def noise(count: int, size: tuple[int, int, int], seed: int) -> NDArray[np.float32]:
+    """Return images (count, C, H, W) of different contrast, so that confidences differ."""
+    rng = np.random.default_rng(seed)
+    contrast = rng.uniform(0.2, 2, (count, 1, 1, 1))
+    return (rng.standard_normal((count, *size)) * contrast).astype(np.float32)
+
+
+def forced(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
+    """Return the thresholds with which everyone leaves at one exit."""
+    return {name: LEAVE if name == leave_at else STAY for name in exit_names[:-1]}
+
+
+def force(session: Session, leave_at: str) -> None:
+    """Make everyone leave at one exit, by thresholds."""
+    session.thresholds = forced(session.manifest.exit_names, leave_at)
+
+
+def split_thresholds(
+    confidences: NDArray[np.float32], leaving: Mapping[str, int]
+) -> dict[str, float]:
+    """Return thresholds with which so many images leave at each exit.
+
+    Each lies in the middle between the last that leaves and the first that stays: confidences in
+    batches of another size differ by rounding.
+
+    Args:
+        confidences: of the M exits in order, for each of N images, (M, N).
+        leaving: how many leave at each of the M - 1 branch exits, by name; 0 for none.
+
+    Raises:
+        ValueError: more would leave than there are, or two of them are too near to be told apart.
+    """
+    waiting = np.arange(confidences.shape[1])
+    thresholds = {}
+    for (name, count), row in zip(leaving.items(), confidences[:-1], strict=True):
+        if not 0 <= count <= len(waiting):
+            raise ValueError(f"{name}: expected 0 to {len(waiting)} to leave, got {count}")
+        waiting = waiting[np.argsort(-row[waiting])]
+        bounds = np.array([STAY, *row[waiting], LEAVE], np.float64)
+        low, high = bounds[count + 1], bounds[count]
+        if 0 < count < len(waiting) and high - low < 1e-6:
+            raise ValueError(f"{name}: {high} and {low} are too near; take another seed")
+        thresholds[name] = STAY if count == 0 else float((low + high) / 2)
+        waiting = waiting[count:]
+    return thresholds
