@@ -178,14 +178,13 @@ class Explainer:
         """Return the inference of an average image."""
         off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
         paths = _runs(self._manifest, off)
-        paid = self._manifest.paid_macs
         runs: dict[str, float] = {}
         for exit_ in mixture.exits:
             for part in paths[exit_.name] if exit_.share else ():
                 runs[part] = runs.get(part, 0.0) + exit_.share
         return Inference(
             MIXTURE,
-            sum(exit_.share * paid[exit_.name] for exit_ in mixture.exits),
+            mixture.macs_ratio * self._baseline.path_macs,
             runs,
             sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
             measured.quick_ms,
