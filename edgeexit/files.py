@@ -15,7 +15,14 @@ from typing import Any
 
 from edgeexit.errors import WriteError
 
-__all__ = ["remove_leftovers", "replace_file", "replace_folder", "write_csv", "write_json"]
+__all__ = [
+    "check_writable",
+    "remove_leftovers",
+    "replace_file",
+    "replace_folder",
+    "write_csv",
+    "write_json",
+]
 
 TOKEN_BYTES = 4
 """Of the random part of a temporary name, which has two digits for each."""
@@ -31,9 +38,7 @@ def replace_file(path: Path) -> Iterator[Path]:
         WriteError: the disk is full, the folder cannot be written to, or ``path`` is no file.
     """
     with _explained(path):
-        target = path.resolve()
-        if target.exists() and not target.is_file():  # a folder, or a device such as /dev/null
-            raise WriteError(f"could not write {path}: it is no regular file; choose another name")
+        target = _regular_file(path)
         temporary = _prepare(target)
         try:
             temporary.touch()  # fails at once where nothing can be written
@@ -41,6 +46,24 @@ def replace_file(path: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise where :func:`replace_file` could not write ``path``, before what takes long is done.
+
+    Nothing is left behind, and missing folders are not made yet.
+
+    Raises:
+        WriteError: as :func:`replace_file` would.
+    """
+    with _explained(path):
+        target = _regular_file(path)
+        folder = next(parent for parent in target.parents if parent.exists())
+        probe = folder / _temporary_name(target)
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -95,8 +118,20 @@ def remove_leftovers(path: Path) -> None:
 def _prepare(target: Path) -> Path:
     """Make the folder that ``target`` is in; return a free name there with the same ending."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(_temporary_name(target))
+
+
+def _temporary_name(target: Path) -> str:
     # the ending is kept: some writers choose the format by it
-    return target.with_name(f".{target.stem}.{secrets.token_hex(TOKEN_BYTES)}{target.suffix}")
+    return f".{target.stem}.{secrets.token_hex(TOKEN_BYTES)}{target.suffix}"
+
+
+def _regular_file(path: Path) -> Path:
+    """Return what is written where ``path`` is: what it points at, if it is a link."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():  # a folder, or a device such as /dev/null
+        raise WriteError(f"could not write {path}: it is no regular file; choose another name")
+    return target
 
 
 def _put_in_place(new: Path, target: Path) -> None:

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from edgeexit.errors import EdgeExitError
-from edgeexit.files import remove_leftovers, replace_file, replace_folder, write_json
+from edgeexit.files import (
+    check_writable,
+    remove_leftovers,
+    replace_file,
+    replace_folder,
+    write_json,
+)
 
 Replace = Callable[[Path], AbstractContextManager[Path]]
 
@@ -244,3 +250,22 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_leftovers(path)
     assert names(tmp_path) == sorted([*others, path.name])
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "file.json")
+    assert names(tmp_path) == []
+    (tmp_path / "file.json").write_text("old")
+    check_writable(tmp_path / "file.json")
+    assert names(tmp_path) == ["file.json"]
+    assert (tmp_path / "file.json").read_text() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(EdgeExitError, match="it is no regular file; choose another name"):
+        check_writable(tmp_path / "folder.json")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EdgeExitError, match=r"could not write .*file\.json: Not a directory"):
+        check_writable(tmp_path / "file" / "file.json")
+    assert names(tmp_path) == ["file", "folder.json"]

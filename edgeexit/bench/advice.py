@@ -58,7 +58,8 @@ class Gain:
 
     def __str__(self) -> str:
         if self.is_none:
-            return f"no difference beyond the noise ({-self.ms:+.3g} ms)"
+            found = f"{-self.ms:+.3g} ms" if self.ms else "the same time"
+            return f"no difference beyond the noise ({found})"
         percent = f"{abs(self.share):.0%} {'less' if self.ms > 0 else 'more'}"
         interval = f"{-self.high_ms:+.3g} to {-self.low_ms:+.3g} ms"
         return f"{-self.ms:+.3g} ms ({interval}), {percent}"

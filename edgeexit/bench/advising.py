@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgeexit.bench.advice import Advice, Choice, Gain
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.percentiles import count_for_point
+from edgeexit.bench.predictions import halves, predict_exits
 from edgeexit.bench.report import BenchReport
 from edgeexit.errors import DataError
 
@@ -54,18 +55,9 @@ def advise(
             f"them, got {len(images.labels)}"
         )
     try:
-        return _Adviser(report, manifest, _predict(chain, images)).advice(), None
+        return _Adviser(report, manifest, predict_exits(chain, images)).advice(), None
     except DataError as error:  # noise made a branch dearer than the path it is on
         return None, f"no advice: {error}; measure again"
-
-
-def _predict(chain: Session, images: BenchImages) -> ExitPredictions:
-    from edgeexit.evaluation import ExitPredictions  # imports torch
-
-    assert images.labels is not None
-    answers = chain.infer_all_exits(images.images)
-    names = chain.manifest.exit_names
-    return ExitPredictions(names, answers.confidences, answers.labels, images.labels)
 
 
 class _Adviser:
@@ -81,10 +73,9 @@ class _Adviser:
         self._manifest = manifest
         self._exits = bundle_costs(manifest)
         self._macs = PathCosts.in_macs(self._exits.exits)
-        order = np.random.default_rng(report.options.seed).permutation(len(predictions.targets))
-        half = len(order) // 2
-        self._choosing = predictions.take(order[:half])
-        self._judging = predictions.take(order[half:])
+        choosing, judging = halves(len(predictions.targets), report.options.seed)
+        self._choosing = predictions.take(choosing)
+        self._judging = predictions.take(judging)
 
     def advice(self) -> Advice:
         from edgeexit.evaluation import evaluate_adaptive

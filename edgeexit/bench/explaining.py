@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from edgeexit_runtime import Manifest, Session
 from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
+from edgeexit_runtime.quantization_entry import CLASSIFIER
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
@@ -67,7 +68,7 @@ class Explainer:
         self._runs: PeakRuns | str
         try:
             self._traffic = bundle_traffic(engine_dir)
-            self._runs = peak_runs(chain, chain.manifest.precision)
+            self._runs = peak_runs(chain, _product_precision(chain.manifest))
         except BundleError as error:
             self._runs = str(error)
 
@@ -177,14 +178,13 @@ class Explainer:
         """Return the inference of an average image."""
         off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
         paths = _runs(self._manifest, off)
-        paid = self._manifest.paid_macs
         runs: dict[str, float] = {}
         for exit_ in mixture.exits:
             for part in paths[exit_.name] if exit_.share else ():
                 runs[part] = runs.get(part, 0.0) + exit_.share
         return Inference(
             MIXTURE,
-            sum(exit_.share * paid[exit_.name] for exit_ in mixture.exits),
+            mixture.macs_ratio * self._baseline.path_macs,
             runs,
             sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
             measured.quick_ms,
@@ -214,6 +214,14 @@ class Explainer:
         )
         total = sum(macs[graph] for graph in graphs)
         return Observation(name, total, moved, len(graphs), measured_ms)
+
+
+def _product_precision(manifest: Manifest) -> str:
+    """Return the precision of nearly all MACs: where classifiers alone are INT8, not theirs."""
+    entry = manifest.quantization
+    if entry is not None and entry.extent == CLASSIFIER:
+        return entry.fallback
+    return manifest.precision
 
 
 def _gate(session: Session, image: NDArray[np.float32], exit_index: int) -> object:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.alternatives import VERSUS, Alternative
 from edgeexit.bench.block_bootstrap import interval, resample_images
+from edgeexit.bench.predictions import halves, predict_exits
 
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
@@ -127,17 +128,13 @@ def choose_matched(
         return None
     # imports torch
     from edgeexit.errors import TuningError
-    from edgeexit.evaluation import ExitPredictions, Limits, best_setting, search_thresholds
+    from edgeexit.evaluation import Limits, best_setting, search_thresholds
 
     progress(0)
     versus.prepare()
     versus_right = versus.session.infer(images.images).labels == labels
-    answers = chain.session.infer_all_exits(images.images)
-    names = chain.session.manifest.exit_names
-    predictions = ExitPredictions(names, answers.confidences, answers.labels, labels)
-    half = len(labels) // 2
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    choosing, judging = shuffled[:half], shuffled[half:]
+    predictions = predict_exits(chain.session, images)
+    choosing, judging = halves(len(labels), seed)
     target = float(versus_right[choosing].mean())
     front = search_thresholds(predictions.take(choosing), costs, progress=progress)
     progress(1)

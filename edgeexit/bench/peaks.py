@@ -1,7 +1,7 @@
 """What this machine does at best on the same provider, threads and precision, measured.
 
 **MACs per second**: a product of two square matrices, the second one constant as weights are, in
-the bundle's precision; of several sizes the fastest.
+the precision of the bundle's convolutions; of several sizes the fastest.
 
 **Bytes per second** depend on where the data lies, so they are measured with working sets of
 several sizes, the largest beyond the last-level cache (the cache-aware roofline of Ilic, Pratas

@@ -261,6 +261,10 @@ def load_report(file: Path) -> BenchReport:
     version = value.pop("schema_version", None) if isinstance(value, dict) else None
     if not isinstance(version, int):
         raise DataError(f"{file}: not a report of 'edgeexit bench' (no schema_version)")
+    if "paths" not in value:  # a manifest has a version as well
+        raise DataError(
+            f"{file}: not a report of 'edgeexit bench' (no paths); expected a file of --json"
+        )
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{file}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "

@@ -9,26 +9,27 @@ import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
-from edgeexit.cli.bench_energy import print_energy, print_state
-from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.bench_html import write_html
-from edgeexit.cli.bench_scenarios import ScenariosType, scenario_tables
-from edgeexit.cli.bench_tables import (
-    alternatives_table,
-    mixture_table,
-    parts_table,
-    paths_table,
-    warm_up_line,
-)
-from edgeexit.cli.common import console, progress_bar, status_console
+from edgeexit.cli.bench_printing import print_report
+from edgeexit.cli.bench_scenarios import ScenariosType
+from edgeexit.cli.common import SectionedCommand, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
 
-__all__ = ["bench_with_bar", "command", "print_report"]
+__all__ = ["bench_with_bar", "command"]
+
+SECTIONS = {
+    "Bundle": ("engine_dir", "backend", "providers", "threads"),
+    "Images": ("dataset", "data_dir", "download", "images", "npz", "samples"),
+    "What else is measured": ("versus", "scenarios", "qps"),
+    "How long": ("duration", "rounds", "warm_up", "seed"),
+    "Results": ("json_file", "html_file", "plot_file"),
+    "Saved results; nothing is measured": ("report_file", "compare"),
+}
 
 
-@click.command("bench")
+@click.command("bench", cls=SectionedCommand, sections=SECTIONS)
 @click.option(
     "--engine-dir",
     type=click.Path(path_type=Path),
@@ -172,10 +173,10 @@ def command(
 
     \b
     Examples:
-      edgeexit bench --engine-dir out/ --dataset digits --json bench.json --plot bench.png
-      edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx
+      edgeexit bench --engine-dir out/ --dataset digits --json bench.json --html bench.html
+      edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx --threads 1
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
-      edgeexit bench --report bench.json --html bench.html
+      edgeexit bench --report bench.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
     """
     if compare is not None:
@@ -193,11 +194,14 @@ def command(
         load_report,
     )
     from edgeexit.bench.page import check_page_path
+    from edgeexit.files import check_writable
 
     if plot_file is not None:
         check_plot_path(plot_file)
     if html_file is not None:
         check_page_path(html_file)
+    for file in filter(None, (json_file, plot_file, html_file)):  # measuring takes minutes
+        check_writable(file)
     if report_file is not None:
         check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
         saved = load_report(report_file)
@@ -272,34 +276,3 @@ def bench_with_bar(
             options,
             lambda step, done: bar.update(task, description=step, completed=done),
         )
-
-
-def print_report(report: BenchReport) -> None:
-    """Print a benchmark's tables and what they come to, on stdout."""
-    from edgeexit.bench import verdict
-
-    out = console()
-    bundle, device = report.bundle, report.device
-    versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
-    threads = "the backend's choice" if device.threads is None else str(device.threads)
-    out.print(
-        f"{bundle.label}, {bundle.num_classes} classes, input {bundle.input_size}, in "
-        f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
-        f"per graph: {threads}\n{versions}"
-    )
-    if report.steadiness is not None:
-        out.print(warm_up_line(report.steadiness.warm_up))
-    out.print(parts_table(report))
-    out.print(paths_table(report))
-    if report.mixture is not None:
-        out.print(mixture_table(report.mixture))
-        if report.mixture.percentiles:
-            out.print(alternatives_table(report.mixture))
-    for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
-        out.print(table)
-    if report.energy is not None:
-        print_energy(report.energy, out)
-    if report.state is not None:
-        print_state(report.state, out)
-    print_explanation(out, report)
-    out.print(verdict(report))

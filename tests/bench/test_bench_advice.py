@@ -125,6 +125,7 @@ def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: Bench
         (Gain(1.0, 0.5, 1.5, 0.1), False, "-1 ms (-1.5 to -0.5 ms), 10% less"),
         (Gain(-1.0, -1.5, -0.5, -0.1), False, "+1 ms (+0.5 to +1.5 ms), 10% more"),
         (Gain(1.0, -0.1, 2.0, 0.1), True, "no difference beyond the noise (-1 ms)"),
+        (Gain(0.0, 0.0, 0.0, 0.0), True, "no difference beyond the noise (the same time)"),
         (Gain(1.0, 0.9, 1.1, 0.019), True, "no difference beyond the noise (-1 ms)"),
     ],
 )

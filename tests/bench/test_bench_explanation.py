@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
+from edgeexit_runtime.quantization_entry import QuantizationEntry
 from edgeexit_runtime.schema import decode, encode
 from numpy.typing import NDArray
 
@@ -364,6 +365,31 @@ def test_a_network_without_branches(bundle: Path) -> None:
     assert report.explanation.model is None
     assert report.no_advice is not None
     assert "this network has no branches" in report.no_advice
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (QuantizationEntry("all", "minmax", "fp16"), "int8"),
+        (QuantizationEntry("classifier", "dynamic", "fp32"), "fp32"),
+        (QuantizationEntry("classifier", "dynamic", "fp16"), "fp16"),
+    ],
+)
+def test_the_peak_is_of_the_precision_that_convolutions_run_in(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, entry: QuantizationEntry, expected: str
+) -> None:
+    asked = []
+
+    def peak_runs(session: ee.Session, precision: str) -> str:
+        asked.append(precision)
+        return "no peak here"
+
+    monkeypatch.setattr("edgeexit.bench.explaining.peak_runs", peak_runs)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest |= {"precision": "int8", "quantization": dataclasses.asdict(entry)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    run_bench(bundle, None, OPTIONS)
+    assert asked == [expected]
 
 
 def test_without_a_peak_there_is_no_breakdown_and_the_report_says_why(

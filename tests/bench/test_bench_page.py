@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from edgeexit.bench.explanation import (
     Term,
 )
 from edgeexit.bench.page import PageTable, check_page_path, render_page, write_page
+from edgeexit.bench.page.drawing import log_axis, new_figure
 from edgeexit.bench.peaks import Peaks, Stream
 from edgeexit.bench.scenarios import BatchRate, OfflineResult, Scenarios
 from edgeexit.bench.state import Clock, DeviceState, RunState
@@ -169,6 +171,25 @@ def test_a_page_needs_nothing_else(full: BenchReport) -> None:
         assert target[1:] in page.ids
     assert "@import" not in text
     assert "://" not in re.sub(r"<!DOCTYPE[^>]*>", "", text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.58, 1.7), (1.03, 1.09), (0.999, 1.001), (0.6, 0.62), (0.4, 40), (1e-3, 9e2), (0.02, 99)],
+)
+def test_every_logarithmic_axis_has_numbers_to_read_it_by(low: float, high: float) -> None:
+    figure, axes = new_figure(3.4)
+    axes.plot([low, high], [0, 1])
+    log_axis(axes, "x")
+    figure.draw_without_rendering()
+    left, right = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if left <= label.get_position()[0] <= right]
+    texts = [label.get_text() for label in shown]
+    assert 3 <= len(texts) <= 20
+    assert len(set(texts)) == len(texts)
+    assert all(text == f"{float(text):g}" for text in texts)
+    boxes = [label.get_window_extent() for label in shown]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 def test_colors_follow_the_page(full: BenchReport) -> None:

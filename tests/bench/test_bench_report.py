@@ -176,8 +176,12 @@ def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
     [
         ("", "cannot be read as JSON; expected a file of --json"),
         ("[]", "not a report of 'edgeexit bench' (no schema_version)"),
-        ('{"schema_version": 3}', "made by a newer edgeexit (schema 3, this reads 2); upgrade"),
-        ('{"schema_version": 1}', "bundle: missing; run the benchmark again"),
+        ('{"schema_version": 1, "model": {}}', "not a report of 'edgeexit bench' (no paths)"),
+        (
+            '{"schema_version": 3, "paths": []}',
+            "made by a newer edgeexit (schema 3, this reads 2); upgrade",
+        ),
+        ('{"schema_version": 1, "paths": []}', "bundle: missing; run the benchmark again"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, text: str, expected: str) -> None:

@@ -182,7 +182,7 @@ def test_a_narrow_terminal_cuts_no_numbers_off(
 ) -> None:
     from rich.console import Console
 
-    for module in ("bench", "bench_tables"):
+    for module in ("bench_printing", "bench_tables"):
         monkeypatch.setattr(
             f"edgeexit.cli.{module}.console", lambda: Console(width=80, markup=False)
         )
@@ -268,5 +268,28 @@ def test_an_interruption_leaves_no_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "images.npz"]
 
 
-def test_help_has_an_example() -> None:
-    assert "edgeexit bench --engine-dir out/ --dataset digits --json" in run("--help").stdout
+@pytest.mark.parametrize("option", ["--json x.json", "--plot x.png", "--html x.html"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def measured(*arguments: object) -> None:
+        pytest.fail("nothing may be measured")
+
+    monkeypatch.setattr("edgeexit.cli.bench.bench_with_bar", measured)
+    in_the_way = tmp_path / "folder"
+    in_the_way.write_text("a file")
+    name, file = option.split()
+    result = run("--engine-dir", bundle, name, in_the_way / file)
+    assert result.exit_code == 1
+    expected = f"could not write {in_the_way / file}: Not a directory; nothing was changed there"
+    assert expected in message(result)
+    assert sorted(tmp_path.iterdir()) == [bundle, in_the_way]
+
+
+def test_help_has_an_example_and_all_options_in_sections() -> None:
+    said = run("--help").stdout
+    assert "edgeexit bench --engine-dir out/ --dataset digits --json" in said
+    *_, last = (line for line in said.splitlines() if line.endswith(":"))
+    others = said.partition(f"{last}\n")[2].split()
+    assert last == "Other:"
+    assert [word for word in others if word.startswith("--")] == ["--help"]

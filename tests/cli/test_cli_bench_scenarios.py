@@ -73,7 +73,7 @@ def test_everything_at_once_fits_the_terminal(
 ) -> None:
     from rich.console import Console
 
-    for module in ("bench", "bench_tables"):
+    for module in ("bench_printing", "bench_tables"):
         monkeypatch.setattr(
             f"edgeexit.cli.{module}.console", lambda: Console(width=width, markup=False)
         )

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -75,6 +76,8 @@ STYLE: dict[Any, Any] = {  # the keys' type is matplotlib's own list of them
     "grid.linewidth": 0.7,
 }
 WIDTH = 7.2  # inches
+STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of a logarithmic axis, in each power of ten
+FEW_TICKS, MOST_TICKS = 4, 7
 _ID = re.compile(r'(\bid="|href="#|url\(#)')
 _HEAD = re.compile(r"<svg\b[^>]*>")
 _VIEW = re.compile(r'viewBox="[0-9. -]+"')
@@ -116,14 +119,31 @@ def legend_beside(axes: Axes, **options: Any) -> None:
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    """Make an axis logarithmic, with plain numbers at round values: as many as can be read by."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(_round_values())
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _round_values() -> LogLocator:
+    """Return what places ticks at powers of ten, and between them where few are in view."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    class RoundValues(LogLocator):
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            low, high = sorted((vmin, vmax))
+            for digits in STEPS:
+                self.set_params(subs=digits)
+                ticks = super().tick_values(low, high)
+                if sum(low <= tick <= high for tick in ticks) >= FEW_TICKS:
+                    return ticks
+            return MaxNLocator(MOST_TICKS, steps=(1, 2, 2.5, 5, 10)).tick_values(low, high)
+
+    return RoundValues()
 
 
 def to_svg(figure: Figure, name: str, described: str) -> Markup:

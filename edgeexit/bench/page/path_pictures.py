@@ -162,7 +162,8 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
         "memory": peaks.streams[-1].bytes_per_s / 1e9,
     }
     reach = [point.macs_per_byte for point in points]
-    left, right = min(reach) / 2, 2 * max(*reach, peak / slopes["memory"])
+    left = min(*reach, peak / slopes["memory"] / 15) / 2
+    right = 2 * max(*reach, peak / slopes["memory"])
     axes.set_xlim(left, right)
     axes.set_ylim(min(point.gmacs_per_s for point in points) / 2, 2.5 * peak)
     axes.plot([left, right], [peak, peak], color=INK, linewidth=1.3)
@@ -170,7 +171,7 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
     for (name, slope), style, below in zip(slopes.items(), (":", "-"), (False, True), strict=True):
         ridge = peak / slope
         axes.plot([left, ridge], [slope * left, peak], style, color=INK, linewidth=1.3)
-        at = (left * ridge) ** 0.5
+        at = (left * ridge**2) ** (1 / 3)  # names are written to the left of it
         place = ((8, -12), "left") if below else ((-8, 6), "right")
         _note(axes, f"{name}, {slope:.3g} GB/s", (at, slope * at), *place)
     _draw_achieved(axes, points)
