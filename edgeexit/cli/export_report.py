@@ -70,7 +70,7 @@ def _exit_table(bundle: ExportedBundle) -> Table:
     table.add_column("exit")
     headings = ["largest logit difference", "equal labels", "equal decisions"]
     if labelled:
-        headings += ["fp32 accuracy", f"{manifest.precision} accuracy"]
+        headings += ["network's accuracy", "bundle's accuracy"]
     for heading in headings:
         table.add_column(heading, justify="right")
     for exit_ in proof.exits:
@@ -116,7 +116,7 @@ def _part_table(bundle: ExportedBundle, changes: Sequence[PartChange] | None) ->
     precision = bundle.manifest.precision
     title = "before and after"
     if changes is not None:
-        title += ", time of one image on this machine (medians of calls in turns)"
+        title += ", time of one image on one thread here (medians of calls in turns)"
     table = Table(title=title)
     table.add_column("part")
     headings = ["fp32 MB", f"{precision} MB", "ratio"]
@@ -143,10 +143,10 @@ def _verdict(changes: Sequence[PartChange]) -> str:
     """Say where INT8 does not pay on this machine."""
     slower = [change for change in changes if change.ratio > SLOWER]
     if not slower:
-        return "INT8 is as fast or faster in every part on this machine"
+        return "INT8 is as fast or faster in every part on one thread here"
     names = ", ".join(f"{change.name} ({change.ratio:.2f})" for change in slower)
     return (
-        f"INT8 does not pay everywhere: on this machine it is slower in {names}. Its Q/DQ nodes "
-        "are meant for TensorRT, which computes in INT8 between them; CPUs gain from --quantize "
-        "classifier where classifiers are large"
+        f"INT8 does not pay everywhere: on one thread here it is slower in {names}. Its Q/DQ nodes "
+        "are meant for TensorRT, which computes in INT8 between them; ONNX Runtime's CPU rounds "
+        "and computes in FP32. CPUs gain from --quantize classifier where classifiers are large"
     )

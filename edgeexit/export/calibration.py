@@ -58,7 +58,7 @@ def measure_ranges(
         graphs: FP32, in the order of execution.
         tensors: by graph, the names of those to measure.
         images: (N, C, H, W) float32, normalized.
-        methods: of :data:`edgeexit.export.precision.METHODS`.
+        methods: of :data:`~edgeexit_runtime.quantization_entry.CALIBRATION_METHODS`.
         progress: told how many images are done.
     """
     flow = GraphFlow(graphs, tensors)

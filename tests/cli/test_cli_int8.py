@@ -6,14 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
 from edgeexit_runtime.quantization_entry import QuantizationEntry
 from PIL import Image
 
+from edgeexit.bench import before_after
 from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.export import dynamic as dynamic_module
@@ -92,7 +95,27 @@ def test_tables(exported: tuple[Path, Result]) -> None:
     (kept,) = [line for line in result.stdout.splitlines() if line.endswith("(kept)")]
     assert kept.split()[0] == entry.method
     assert "that is few: with 100 or more" in result.stdout
-    assert "on this machine" in result.stdout
+    assert "on one thread here" in result.stdout
+
+
+def test_times_are_of_one_thread(
+    checkpoint: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more, short nodes wait for the scheduler, and the ratio is of that."""
+    threads = []
+    init = SessionOpener.__init__
+
+    def opened(self: SessionOpener, *arguments: Any, **rest: Any) -> None:
+        threads.append(arguments[2])
+        init(self, *arguments, **rest)
+
+    monkeypatch.setattr(before_after, "SessionOpener", type("Opener", (SessionOpener,), {}))
+    monkeypatch.setattr(before_after.SessionOpener, "__init__", opened)
+    options = ("--precision", "int8", "--calibration-data", images, "--method", "minmax")
+    floor = ("--min-agreement", 0.5, "--no-baseline")
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options, *floor)
+    assert result.exit_code == 0, result.output
+    assert threads == [1, 1]  # before and after
 
 
 def test_json_says_the_same(checkpoint: Path, images: Path, tmp_path: Path) -> None:
