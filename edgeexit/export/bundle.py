@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
+from edgeexit_runtime.engine_files import is_leftover
 from edgeexit_runtime.engines import TIMING_CACHE
 from edgeexit_runtime.manifest import (
     FINAL,
@@ -215,12 +217,20 @@ def _check_output(output: Path) -> None:
         ) from error
     if manifest is None:
         return
-    # engines of the old bundle go with it: they are of its ONNX files
-    foreign = sorted(found - {MANIFEST_NAME, TIMING_CACHE, *manifest.files()})
+    # engines of the old bundle, kept by whom ever, go with it: they are of its ONNX files
+    ours = {MANIFEST_NAME, TIMING_CACHE, *manifest.files()}
+    if _holds_cache_alone(output / CACHE_FOLDER.parent):
+        ours.add(CACHE_FOLDER.parent.name)
+    foreign = sorted(name for name in found - ours if not is_leftover(name, manifest))
     if foreign:
         raise ExportError(
             f"{output}: holds {foreign[0]} besides a bundle, which would be lost; move it elsewhere"
         )
+
+
+def _holds_cache_alone(folder: Path) -> bool:
+    """Whether a folder has nothing but the engines that ONNX Runtime keeps."""
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {CACHE_FOLDER.name}
 
 
 def _manifest(

@@ -14,6 +14,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
+from edgeexit_runtime.folder_lock import LOCK_NAME
+from edgeexit_runtime.manifest import MANIFEST_NAME, load_manifest
 from numpy.typing import NDArray
 
 from edgeexit.cost import network_cost
@@ -183,6 +186,27 @@ def test_files_beside_a_bundle_are_not_lost(
     (app / "manifest.json").write_text('{"name": "a web app"}')
     with pytest.raises(ExportError, match="holds other files and no bundle"):
         export_bundle(checkpoint, app, FP32, samples, "noise")
+
+
+@pytest.mark.usefixtures("quick_graphs")
+def test_engines_go_with_the_bundle_that_they_are_of(
+    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
+) -> None:
+    """ONNX Runtime's cache, and what a build that was killed has left."""
+    output = tmp_path / "out"
+    export_bundle(checkpoint, output, FP32, samples, "noise")
+    cache = output / CACHE_FOLDER / "stage1-0123456789abcdef"
+    cache.mkdir(parents=True)
+    for name in (LOCK_NAME, ".stage1.engine.12-00ff00ff.building", "stage1-00ff00ff.engine"):
+        (output / name).touch()
+    mine = cache.parents[1] / "notes.txt"
+    mine.touch()
+    with pytest.raises(ExportError, match="holds engines besides a bundle"):
+        export_bundle(checkpoint, output, FP32, samples, "noise")
+    mine.unlink()
+    export_bundle(checkpoint, output, FP32, samples, "noise")
+    found = {path.name for path in output.iterdir()}
+    assert found == {MANIFEST_NAME, *load_manifest(output).files()}
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,18 @@ from pathlib import Path
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import ENGINE_SUFFIX, EngineEntry
 from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.folder_lock import LOCK_NAME
 from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest, manifest_json
 
-__all__ = ["explained", "free_name", "put_in_place", "replace_file", "sweep", "temporary_path"]
+__all__ = [
+    "explained",
+    "free_name",
+    "is_leftover",
+    "put_in_place",
+    "replace_file",
+    "sweep",
+    "temporary_path",
+]
 
 TEMPORARY = ".building"
 HASHED = re.compile(rf"(.+)-[0-9a-f]{{8}}{re.escape(ENGINE_SUFFIX)}")
@@ -56,12 +65,17 @@ def put_in_place(
 
 def sweep(bundle: Bundle) -> None:
     """Remove what builds that were killed have left; no other build may be running."""
-    known, graphs = bundle.manifest.files(), bundle.manifest.all_graphs()
     for path in bundle.folder.iterdir():
-        hashed = HASHED.fullmatch(path.name)
-        ours = hashed is not None and hashed[1] in graphs and path.name not in known
-        if ours or (path.name.startswith(".") and path.suffix == TEMPORARY):
+        if path.name != LOCK_NAME and is_leftover(path.name, bundle.manifest):
             _remove(path)
+
+
+def is_leftover(name: str, manifest: Manifest) -> bool:
+    """Whether a file of that name in a bundle's folder is what a killed build has left there."""
+    hashed = HASHED.fullmatch(name)
+    if hashed is not None:
+        return hashed[1] in manifest.all_graphs() and name not in manifest.files()
+    return name == LOCK_NAME or (name.startswith(".") and name.endswith(TEMPORARY))
 
 
 def temporary_path(path: Path) -> Path:
