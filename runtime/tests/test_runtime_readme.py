@@ -17,7 +17,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_example_runs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle.parent / "out").symlink_to(bundle, target_is_directory=True)
     monkeypatch.chdir(bundle.parent)
-    use = README.partition("## Use")[2].partition("\n## ")[0]
+    use = README.partition("\n## Load and infer")[2].partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", use, re.DOTALL)
     images = np.zeros((5, 4, 4, 3), np.uint8)
     names: dict[str, Any] = {"images": images, "frame": images[0]}
@@ -49,7 +49,7 @@ def test_every_message_of_the_table_is_one_that_there_is() -> None:
     source = Path(ee.__file__).parent
     text = "".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
     text = re.sub(r'"\s*\n\s*f?"', "", text)  # strings over several lines
-    table = README.partition("## Errors")[2].partition("## Tests")[0]
+    table = README.partition("\n## Messages")[2].partition("\n## ")[0]
     messages = [
         found
         for row in re.findall(r"^\| (`.*?) \|", table, re.M)
