@@ -32,10 +32,11 @@ from kernels import convolution_share
 from numpy.typing import NDArray
 from pairs import time_pairs
 from peer_environment import PeerError, in_peer_environment, run_in_peer_environment
-from random_bundles import bundle_of, forced, noise, random_network, split_thresholds
+from random_bundles import bundle_of, noise, random_network, split_thresholds
 from torch import nn
 
 from edgeexit.bench.device import cores_available
+from edgeexit.bench.paths import forcing
 from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet
 
 PEER = "earlyon==0.3.0"
@@ -147,7 +148,7 @@ def cases(session: Session, seed: int) -> list[Case]:
     names = session.manifest.exit_names
     images = noise(BATCH, SIZE, seed)
     paths = [
-        Case(f"path to {name}", images[:1], forced(names, name), name, False) for name in names
+        Case(f"path to {name}", images[:1], forcing(names, name), name, False) for name in names
     ]
     thresholds = split_thresholds(session.infer_all_exits(images).confidences, LEAVING)
     return [*paths, Case(f"batch of {BATCH}", images, thresholds, FINAL, True)]

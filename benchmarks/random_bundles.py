@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +15,20 @@ import torch
 from edgeexit_runtime import Preprocessing, Session
 from numpy.typing import NDArray
 
+from edgeexit.bench.paths import LEAVE, PASS, forcing
 from edgeexit.data import DataConfig
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
 from edgeexit.models import ModelSpec, MultiExitNet
 from edgeexit.training import Checkpoint
 
 __all__ = [
-    "LEAVE",
-    "STAY",
     "bundle_of",
     "export_network",
     "force",
-    "forced",
     "noise",
     "random_network",
     "split_thresholds",
 ]
-
-LEAVE = 0.0
-"""A threshold that everyone reaches."""
-STAY = 1.5
-"""A threshold that nobody reaches, whose branch is run all the same; ``NEVER`` would skip it."""
 
 
 @contextlib.contextmanager
@@ -80,14 +73,9 @@ def noise(count: int, size: tuple[int, int, int], seed: int) -> NDArray[np.float
     return (rng.standard_normal((count, *size)) * contrast).astype(np.float32)
 
 
-def forced(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
-    """Return the thresholds with which everyone leaves at one exit."""
-    return {name: LEAVE if name == leave_at else STAY for name in exit_names[:-1]}
-
-
 def force(session: Session, leave_at: str) -> None:
     """Make everyone leave at one exit, by thresholds."""
-    session.thresholds = forced(session.manifest.exit_names, leave_at)
+    session.thresholds = forcing(session.manifest.exit_names, leave_at)
 
 
 def split_thresholds(
@@ -111,10 +99,10 @@ def split_thresholds(
         if not 0 <= count <= len(waiting):
             raise ValueError(f"{name}: expected 0 to {len(waiting)} to leave, got {count}")
         waiting = waiting[np.argsort(-row[waiting])]
-        bounds = np.array([STAY, *row[waiting], LEAVE], np.float64)
+        bounds = np.array([PASS, *row[waiting], LEAVE], np.float64)
         low, high = bounds[count + 1], bounds[count]
         if 0 < count < len(waiting) and high - low < 1e-6:
             raise ValueError(f"{name}: {high} and {low} are too near; take another seed")
-        thresholds[name] = STAY if count == 0 else float((low + high) / 2)
+        thresholds[name] = PASS if count == 0 else float((low + high) / 2)
         waiting = waiting[count:]
     return thresholds

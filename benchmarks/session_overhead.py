@@ -26,8 +26,9 @@ from edgeexit_runtime.manifest import FINAL, IMAGES, THRESHOLD
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs
-from random_bundles import LEAVE, bundle_of, force, noise
+from random_bundles import bundle_of, force, noise
 
+from edgeexit.bench.paths import LEAVE
 from edgeexit.models import make_spec
 
 MAX_RATIO = 1.02

@@ -16,6 +16,7 @@ from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice import Advice, Choice, Gain
+from edgeexit.bench.block_bootstrap import interval
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.percentiles import count_for_point
 from edgeexit.bench.predictions import halves, predict_exits
@@ -29,7 +30,6 @@ __all__ = ["MIN_IMAGES", "advise"]
 
 MIN_IMAGES = 40  # half of them choose: of fewer, one is over 5 % of the accuracy
 RESAMPLES = 2000
-OUTSIDE = (0.025, 0.975)
 P99 = 0.99
 
 
@@ -177,5 +177,5 @@ def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
     """Return the gain sample by sample; only the samples are drawn again, not the times."""
     saved = other_ms - ours_ms
     drawn = np.random.default_rng(0).integers(len(saved), size=(RESAMPLES, len(saved)))
-    low, high = np.quantile(saved[drawn].mean(axis=1), OUTSIDE).tolist()
+    low, high = interval(saved[drawn].mean(axis=1))
     return Gain(float(saved.mean()), low, high, float(saved.mean() / other_ms.mean()))

@@ -67,10 +67,8 @@ def mixture_set(
 
 def forced_paths(chain: Session, plain: Session) -> tuple[Alternative, ...]:
     """Return the plain backbone and every exit path: where there are no real images."""
-    paths = (
-        Alternative(PATH + name, chain, forcing(chain, index))
-        for index, name in enumerate(chain.manifest.exit_names)
-    )
+    names = chain.manifest.exit_names
+    paths = (Alternative(PATH + name, chain, forcing(names, name)) for name in names)
     return Alternative(PLAIN, plain, {}), *paths
 
 

@@ -14,6 +14,7 @@ from edgeexit_runtime.quantization_entry import CLASSIFIER
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
+from edgeexit.bench.block_bootstrap import interval
 from edgeexit.bench.call_times import (
     GATES,
     PLAIN_GRAPH,
@@ -35,7 +36,7 @@ from edgeexit.bench.explanation import (
 )
 from edgeexit.bench.linear_model import LinearModel, Observation, fit_linear_model
 from edgeexit.bench.paths import PathTimes, part_list
-from edgeexit.bench.peaks import PeakRuns, peak_runs
+from edgeexit.bench.peaks import PeakRuns, Peaks, peak_runs
 from edgeexit.bench.report import Mixture
 from edgeexit.bench.traffic import GraphTraffic, bundle_traffic
 from edgeexit.bench.turns import Turn
@@ -45,7 +46,6 @@ __all__ = ["Explainer"]
 
 PEAKS = "peaks"
 PLAIN = "plain"
-OUTSIDE = (0.025, 0.975)
 
 
 class Explainer:
@@ -97,7 +97,8 @@ class Explainer:
         model = self._model(calls)
         if isinstance(self._runs, str):
             return Explanation(None, self._runs, (), (), model)
-        parts = self._parts(calls, times)
+        peaks = self._runs.peaks(times.more[PEAKS])
+        parts = self._parts(calls, peaks)
         breakdowns = self._breakdowns(calls, parts, mixture)
         samples = [
             self._breakdowns(sample, _timed(parts, sample), mixture)
@@ -106,7 +107,6 @@ class Explainer:
         if samples:
             columns = zip(*samples, strict=True)
             breakdowns = tuple(map(_with_intervals, breakdowns, columns))
-        peaks = self._runs.peaks(times.more[PEAKS])
         return Explanation(peaks, None, tuple(parts.values()), breakdowns, model)
 
     def _gates_call(self) -> Callable[[], tuple[float, ...]]:
@@ -121,9 +121,7 @@ class Explainer:
         pairs = list(zip(runs, waits, strict=True))
         return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
 
-    def _parts(self, calls: CallTimes, times: PathTimes) -> dict[str, PartRoofline]:
-        assert isinstance(self._runs, PeakRuns)
-        peaks = self._runs.peaks(times.more[PEAKS])
+    def _parts(self, calls: CallTimes, peaks: Peaks) -> dict[str, PartRoofline]:
         plain = self._baseline
         kinds = [*part_list(self._chain), (plain.name, PLAIN, plain.path_macs)]
         chain_bytes = sum(self._traffic[name].weight_bytes for name, _, _ in kinds[:-1])
@@ -257,8 +255,7 @@ def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, Par
 
 def _with_intervals(breakdown: Breakdown, samples: Sequence[Breakdown]) -> Breakdown:
     def with_interval(index: int, term: Term) -> Term:
-        ratios = [sample.terms[index].ratio for sample in samples]
-        low, high = np.quantile(ratios, OUTSIDE).tolist()
+        low, high = interval(np.array([sample.terms[index].ratio for sample in samples]))
         return dataclasses.replace(term, low=low, high=high)
 
     terms = tuple(with_interval(index, term) for index, term in enumerate(breakdown.terms))

@@ -16,7 +16,7 @@ from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
 from edgeexit.bench.steadiness import WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
-__all__ = ["PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
+__all__ = ["LEAVE", "PASS", "PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
 
 PARTS = "parts"
 PATH = "path "
@@ -71,8 +71,10 @@ def measure_paths(
         _inference_turn(plain, baseline.name, {}, image),
         Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
         *(
-            _inference_turn(chain, PATH + exit_.name, forcing(chain, index), image)
-            for index, exit_ in enumerate(exits)
+            _inference_turn(
+                chain, PATH + exit_.name, forcing(chain.manifest.exit_names, exit_.name), image
+            )
+            for exit_ in exits
         ),
         *more,
     ]
@@ -92,13 +94,12 @@ def measure_paths(
     )
 
 
-def forcing(chain: Session, index: int) -> dict[str, float]:
-    """Return thresholds at which everyone leaves at the exit with that index, ``final`` last.
+def forcing(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
+    """Return thresholds at which everyone leaves at one of the exits, in order, ``final`` last.
 
     The branches of all exits before it are run, as Eq. 5 counts them.
     """
-    names = chain.manifest.exit_names[:-1]
-    return {name: LEAVE if number == index else PASS for number, name in enumerate(names)}
+    return {name: LEAVE if name == leave_at else PASS for name in exit_names[:-1]}
 
 
 def _inference_turn(

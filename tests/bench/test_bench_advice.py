@@ -24,11 +24,6 @@ LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 OPTIONS = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
 
 
-@pytest.fixture(autouse=True)
-def short_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 @pytest.fixture
 def images(leaving_at: LeavingAt) -> BenchImages:
     """60 images: the last exit is right on all, and exit1 is sure of three out of four, rightly."""

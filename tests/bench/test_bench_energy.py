@@ -35,7 +35,6 @@ SENSOR = EnergySensor("RAPL", "package-0", "energy_uj")
 
 @pytest.fixture(autouse=True)
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
     monkeypatch.setattr("edgeexit.bench.energy_turns.TURN_S", 0.001)
     monkeypatch.setattr("edgeexit.bench.energy_turns.REST_S", 0.0)
 

@@ -53,11 +53,6 @@ PEAKS = Peaks("CPUExecutionProvider", "fp32", 1e9, 256, (Stream(MB, 1e10), Strea
 OPTIONS = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
 
 
-@pytest.fixture(autouse=True)
-def short_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 def part(
     name: str,
     kind: str,

@@ -178,10 +178,7 @@ def test_judged_on_the_other_half_alone() -> None:
     assert not out_of_reach.as_accurate
 
 
-def test_a_bundle_is_matched_with_itself(
-    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
+def test_a_bundle_is_matched_with_itself(bundle: Path, leaving_at: LeavingAt) -> None:
     exits = [0, 1] * 60
     images = BenchImages("test", leaving_at(exits, LABELS[:120].tolist()), LABELS[:120])
     options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))

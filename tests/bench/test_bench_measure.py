@@ -25,11 +25,6 @@ EXITS, LABELS = [0, 1, 0, 0], [3, 4, 5, 6]
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
 
-@pytest.fixture(autouse=True)
-def short_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 def test_without_images_every_part_and_path_is_timed(bundle: Path) -> None:
     report = run_bench(bundle, None, QUICK)
 

@@ -25,11 +25,6 @@ QUICK = BenchOptions(threads=1, rounds=2, duration_s=60, warm_up_s=0)
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
 
-@pytest.fixture(autouse=True)
-def one_settling_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 def alternatives(fakes: SimpleNamespace, **options: int) -> list[Alternative]:
     return [Alternative(name, fakes.Session(name, **options), {}) for name in (CHAIN, PLAIN)]
 

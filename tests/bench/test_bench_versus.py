@@ -27,11 +27,6 @@ CHOSEN: dict[str, Any] = {"backend": "auto", "providers": None, "threads": 1}
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
 
-@pytest.fixture(autouse=True)
-def one_settling_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 @pytest.fixture
 def manifest(bundle: Path) -> Manifest:
     return load_manifest(bundle)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgeexit.bench.paths import forcing
 from edgeexit.models import make_spec
 
 Program = Callable[[str], ModuleType]
@@ -77,9 +78,8 @@ def test_thresholds_that_cannot_be_are_refused(program: Program) -> None:
         split(alike, {"a": 5})
 
 
-def test_branches_on_the_way_are_run(program: Program) -> None:
-    bundles = program("random_bundles")
-    thresholds = bundles.forced(("exit1", "exit2", "final"), "exit2")
+def test_branches_on_the_way_are_run() -> None:
+    thresholds = forcing(("exit1", "exit2", "final"), "exit2")
     assert thresholds == {"exit1": 1.5, "exit2": 0.0}  # NEVER, 2, would skip the branch
 
 

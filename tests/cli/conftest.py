@@ -16,9 +16,10 @@ from edgeexit.data import DataConfig, load_data
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
 from edgeexit.models import MultiExitNet, make_spec, register_backbone
 from edgeexit.models.backbone import Backbone, chained
-from edgeexit.training import Checkpoint
+from edgeexit.training import Checkpoint, save_checkpoint
 
 SIZE = (3, 8, 8)
+SMALL = (3, 16, 16)  # ResNet-20 is traced at any size
 DIGITS = DataConfig("digits", input_size=SIZE)
 STEPS = 60  # enough for exits that differ, few enough for exits that err
 
@@ -36,6 +37,31 @@ def no_sensors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def registered_backbones() -> list[BackboneInfo]:
     """Every registered backbone, counted once for all tests: that takes seconds."""
     return backbone_infos()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ResNet-20 with two naive branches, on small digits."""
+    torch.manual_seed(0)
+    config = DataConfig("digits", input_size=SMALL)
+    data = load_data(config)
+    spec = make_spec("resnet20", "n+n", num_classes=10, input_size=SMALL)
+    net = MultiExitNet(spec)
+    path: Path = tmp_path_factory.mktemp("checkpoint") / "ckpt.pt"
+    save_checkpoint(
+        path,
+        Checkpoint(
+            spec=spec,
+            weights=net.state_dict(),
+            preprocessing=data.preprocessing,
+            class_names=data.class_names,
+            thresholds={"exit1": 0.2, "exit2": 0.2},
+            data=config,
+            training={},
+            metrics={},
+        ),
+    )
+    return path
 
 
 @register_backbone(input_size=SIZE)

@@ -17,11 +17,6 @@ BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"
 QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")

@@ -14,11 +14,6 @@ from edgeexit.cli import main
 BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
-
 @pytest.fixture
 def report_file(tmp_path: Path) -> Path:
     file = tmp_path / "bench.json"

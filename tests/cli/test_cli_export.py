@@ -7,39 +7,9 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
 from edgeexit.cli import main
-from edgeexit.data import DataConfig, load_data
-from edgeexit.models import MultiExitNet, make_spec
-from edgeexit.training import Checkpoint, save_checkpoint
-
-SMALL = (3, 16, 16)  # ResNet-20 is traced at any size
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = DataConfig("digits", input_size=SMALL)
-    data = load_data(config)
-    spec = make_spec("resnet20", "n+n", num_classes=10, input_size=SMALL)
-    net = MultiExitNet(spec)
-    path: Path = tmp_path_factory.mktemp("checkpoint") / "ckpt.pt"
-    save_checkpoint(
-        path,
-        Checkpoint(
-            spec=spec,
-            weights=net.state_dict(),
-            preprocessing=data.preprocessing,
-            class_names=data.class_names,
-            thresholds={"exit1": 0.2, "exit2": 0.2},
-            data=config,
-            training={},
-            metrics={},
-        ),
-    )
-    return path
 
 
 def run(*arguments: object) -> Result:

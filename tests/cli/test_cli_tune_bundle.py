@@ -40,8 +40,6 @@ def bundle(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_long_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-
     def quick(**options: Any) -> BenchOptions:
         return BenchOptions(**options, rounds=3, warm_up_s=0)
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,3 +54,18 @@ if IS_BUILT:
         graph.
         """
         return write_engines
+
+    @pytest.fixture
+    def folder(
+        network: Any, write_bundle: Callable[[Any], Path], build_engines: Callable[..., Any]
+    ) -> Path:
+        """The bundle of every network in turn, with engines."""
+        folder = write_bundle(network)
+        build_engines(folder)
+        return folder
+
+    @pytest.fixture
+    def chain_folder(bundle: Path, build_engines: Callable[..., Any]) -> Path:
+        """The bundle of a chain, with engines."""
+        build_engines(bundle)
+        return bundle

@@ -21,20 +21,6 @@ NS_PER_MS = 1_000_000
 
 
 @pytest.fixture
-def folder(network: Any, write_bundle: Callable[[Any], Path], build_engines: Any) -> Path:
-    """The bundle of every network in turn, with engines."""
-    folder = write_bundle(network)
-    build_engines(folder)
-    return folder
-
-
-@pytest.fixture
-def chain_folder(bundle: Path, build_engines: Any) -> Path:
-    build_engines(bundle)
-    return bundle
-
-
-@pytest.fixture
 def open_session() -> Iterator[Callable[..., ee.Session]]:
     """``open_session(folder, backend)``: a session for which every step takes a millisecond."""
     sessions = []

@@ -9,7 +9,6 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
-import pytest
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
@@ -24,20 +23,6 @@ def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
     np.testing.assert_array_equal(got.exits, want.exits)
     np.testing.assert_array_equal(got.labels, want.labels)
     np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
-
-
-@pytest.fixture
-def folder(network: Any, write_bundle: Callable[[Any], Path], build_engines: Build) -> Path:
-    """The bundle of every network in turn, with engines."""
-    folder = write_bundle(network)
-    build_engines(folder)
-    return folder
-
-
-@pytest.fixture
-def chain_folder(bundle: Path, build_engines: Build) -> Path:
-    build_engines(bundle)
-    return bundle
 
 
 def test_every_batch_size_again_and_again_in_any_order(
