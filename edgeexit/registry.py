@@ -42,6 +42,10 @@ class Registry(Generic[T]):
         """Return all names, sorted."""
         return sorted(self._values)
 
+    def values(self) -> list[T]:
+        """Return all values, in the order in which they were registered."""
+        return list(self._values.values())
+
     def __contains__(self, name: object) -> bool:
         return name in self._values
 

@@ -209,7 +209,8 @@ def test_average_of_samples_that_all_leave_at_one_exit_is_its_path_cost() -> Non
 def toy_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register a backbone that is small enough to be counted on paper."""
     list_backbones()
-    monkeypatch.setattr(model_registry, "_BACKBONES", dict(model_registry._BACKBONES))
+    known = model_registry._BACKBONES
+    monkeypatch.setattr(known, "_values", dict(known._values))
 
     @register_backbone(input_size=(3, 8, 8))
     def toy(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:

@@ -22,10 +22,11 @@ from typing import TypeVar
 
 from torch import nn
 
-from edgeexit.errors import SpecError, UnknownNameError
+from edgeexit.errors import SpecError
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.models.weights import LoadedWeights
+from edgeexit.registry import Registry
 
 __all__ = [
     "BackboneEntry",
@@ -99,8 +100,8 @@ class BranchEntry:
     build: BranchBuilder
 
 
-_BACKBONES: dict[str, BackboneEntry] = {}
-_BRANCHES: dict[str, BranchEntry] = {}
+_BACKBONES: Registry[BackboneEntry] = Registry("backbone")
+_BRANCHES: Registry[BranchEntry] = Registry("branch")
 
 
 def register_backbone(
@@ -112,9 +113,7 @@ def register_backbone(
 
     def register(build: Builder) -> Builder:
         name = build.__name__
-        if name in _BACKBONES:
-            raise ValueError(f"a backbone {name!r} is registered already")
-        _BACKBONES[name] = BackboneEntry(name, build, input_size, pretrained)
+        _BACKBONES.register(name)(BackboneEntry(name, build, input_size, pretrained))
         return build
 
     return register
@@ -126,9 +125,7 @@ def register_branch(
     """Register a branch for every pattern token that the regular expression ``token`` matches."""
 
     def register(build: BranchBuilder) -> BranchBuilder:
-        if name in _BRANCHES:
-            raise ValueError(f"a branch {name!r} is registered already")
-        _BRANCHES[name] = BranchEntry(name, token, example, build)
+        _BRANCHES.register(name)(BranchEntry(name, token, example, build))
         return build
 
     return register
@@ -137,13 +134,13 @@ def register_branch(
 def list_backbones() -> list[str]:
     """Names of all registered backbones, sorted."""
     _import_all()
-    return sorted(_BACKBONES)
+    return _BACKBONES.names()
 
 
 def list_branches() -> list[BranchEntry]:
     """All registered kinds of branch."""
     _import_all()
-    return list(_BRANCHES.values())
+    return _BRANCHES.values()
 
 
 def backbone_entry(name: str) -> BackboneEntry:
@@ -153,8 +150,6 @@ def backbone_entry(name: str) -> BackboneEntry:
         UnknownNameError: no backbone has that name; the message offers close matches.
     """
     _import_all()
-    if name not in _BACKBONES:
-        raise UnknownNameError("backbone", name, _BACKBONES)
     return _BACKBONES[name]
 
 
@@ -164,11 +159,11 @@ def branch_entry(token: str) -> BranchEntry:
     Raises:
         SpecError: no kind of branch reads that token.
     """
-    _import_all()
-    for entry in _BRANCHES.values():
+    entries = list_branches()
+    for entry in entries:
         if re.fullmatch(entry.token, token):
             return entry
-    known = ", ".join(f"{entry.example} ({entry.name})" for entry in _BRANCHES.values())
+    known = ", ".join(f"{entry.example} ({entry.name})" for entry in entries)
     raise SpecError(f"unknown branch {token!r} in the pattern: known are {known}")
 
 

@@ -36,8 +36,8 @@ def tiny(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry with one small backbone and one kind of branch."""
     list_backbones(), list_branches()  # imported now, so that nothing comes later
-    monkeypatch.setattr(model_registry, "_BACKBONES", {})
-    monkeypatch.setattr(model_registry, "_BRANCHES", {})
+    monkeypatch.setattr(model_registry._BACKBONES, "_values", {})
+    monkeypatch.setattr(model_registry._BRANCHES, "_values", {})
     register_backbone(input_size=(3, 8, 6))(tiny)
 
     @register_branch("maximum", token="max[0-9]", example="max1")

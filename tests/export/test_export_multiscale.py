@@ -51,7 +51,7 @@ def tiny_msdnet() -> Iterator[None]:
     """Register an MSDNet of three blocks, of which the first hands on two scales."""
     list_backbones()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_BACKBONES", dict(registry._BACKBONES))
+        patch.setattr(registry._BACKBONES, "_values", dict(registry._BACKBONES._values))
         layout = Layout(
             layers=(2, 1, 1),
             channels=4,

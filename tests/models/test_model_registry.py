@@ -24,8 +24,8 @@ from edgeexit.models.registry import BranchSite
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     list_backbones(), list_branches()
-    monkeypatch.setattr(registry, "_BACKBONES", dict(registry._BACKBONES))
-    monkeypatch.setattr(registry, "_BRANCHES", dict(registry._BRANCHES))
+    monkeypatch.setattr(registry._BACKBONES, "_values", dict(registry._BACKBONES._values))
+    monkeypatch.setattr(registry._BRANCHES, "_values", dict(registry._BRANCHES._values))
 
 
 @pytest.mark.parametrize("close", ["resnet-20", "ResNet20", "resnet2", "resnet200"])

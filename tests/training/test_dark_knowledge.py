@@ -49,7 +49,7 @@ def _public(monkeypatch: pytest.MonkeyPatch, new: tuple[str, ...] = ()) -> None:
         return LoadedWeights("the public zeros", new)
 
     entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
-    monkeypatch.setitem(model_registry._BACKBONES, "resnet20", entry)
+    monkeypatch.setitem(model_registry._BACKBONES._values, "resnet20", entry)
 
 
 def test_the_teacher_is_the_final_exit_of_the_other_network(

@@ -307,7 +307,7 @@ def test_pretrained_weights(
         return LoadedWeights("weights of zeros", ())
 
     entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
-    monkeypatch.setitem(model_registry._BACKBONES, "resnet20", entry)
+    monkeypatch.setitem(model_registry._BACKBONES._values, "resnet20", entry)
     listener = Listener()
     config = tiny_config(pretrained=True, epochs=1, lr=1e-12)
     result = train(config, tmp_path / "zeros", progress=listener)
