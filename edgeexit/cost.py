@@ -18,7 +18,7 @@ from edgeexit_runtime import Manifest
 
 from edgeexit.counting import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.partition import Part, partition
+from edgeexit.models.partition import Part, Partition, partition
 
 __all__ = [
     "ExitCost",
@@ -28,6 +28,7 @@ __all__ = [
     "average_macs",
     "bundle_costs",
     "network_cost",
+    "partition_cost",
 ]
 
 
@@ -128,8 +129,12 @@ class NetworkCost(ExitCosts):
 
 def network_cost(net: MultiExitNet) -> NetworkCost:
     """Count ``net`` for one image of its input size. Nothing is computed."""
-    device = next(net.parameters()).device  # a part may have no weights to tell
-    parts = partition(net)
+    return partition_cost(partition(net))
+
+
+def partition_cost(parts: Partition) -> NetworkCost:
+    """Count a network that is cut already, else as :func:`network_cost`."""
+    device = next(parts.baseline.module.parameters()).device  # a part may have no weights to tell
     stages = tuple(_part_cost(part, device) for part in parts.stages)
     branches = tuple(_part_cost(exit_.part, device) for exit_ in parts.exits)
     exits = []

@@ -30,7 +30,7 @@ from edgeexit_runtime.quantization_entry import QuantizationEntry
 from edgeexit_runtime.schema import encode
 from numpy.typing import NDArray
 
-from edgeexit.cost import NetworkCost, network_cost
+from edgeexit.cost import NetworkCost, partition_cost
 from edgeexit.errors import BundleError, DataError, ExportError
 from edgeexit.export.calibration_images import CalibrationImages, distinct_from
 from edgeexit.export.graphs import Graph, export_graphs
@@ -142,7 +142,7 @@ def export_bundle(
         made = _make_graphs(parts, options, calibration, checkpoint.thresholds, tell)
         for graph in made.graphs:
             entries[graph.name] = _write(graph, folder)
-        manifest = _manifest(checkpoint, options, entries, network_cost(net), made.entry)
+        manifest = _manifest(checkpoint, options, entries, partition_cost(parts), made.entry)
         path = folder / MANIFEST_NAME
         path.write_text(manifest_json(manifest), encoding="utf-8")
         tell("verification")
