@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -139,9 +140,10 @@ def load_finished_run(path: Path) -> FinishedRun:
         )
     state = folder.load()
     if len(state.history) < state.epochs:
+        command = shlex.join(["edgeexit", "train", "--resume", "-o", str(path)])
         raise TrainingError(
             f"{path} is not finished: epoch {len(state.history)} of {state.epochs} is done; "
-            f"continue it with edgeexit train --resume -o {path}"
+            f"continue it with: {command}"
         )
     return FinishedRun(path.name or str(path), load_checkpoint(folder.best), state.config)
 

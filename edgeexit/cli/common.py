@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ __all__ = [
     "model_option",
     "print_json",
     "progress_bar",
+    "shown_command",
     "status_console",
     "usual_classes",
 ]
@@ -185,6 +187,11 @@ def status_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False)
+
+
+def shown_command(*words: object) -> str:
+    """Return a command of edgeexit as a line that a shell takes, whatever is in its paths."""
+    return shlex.join(["edgeexit", *map(str, words)])
 
 
 def usual_classes(input_size: tuple[int, int, int]) -> int:

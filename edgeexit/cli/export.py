@@ -15,6 +15,7 @@ from edgeexit.cli.common import (
     model_option,
     print_json,
     progress_bar,
+    shown_command,
     status_console,
 )
 from edgeexit.cli.export_report import print_summary, report_json
@@ -238,7 +239,8 @@ def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartCh
 def _print_next(output: Path, engines: BuildReport | None) -> None:
     if engines is not None:
         print_engines(engines)
-    console().print(f"measure it with: edgeexit bench --engine-dir {output}")
+    following = shown_command("bench", "--engine-dir", f"{output}/")
+    console().print(f"next: {following}", soft_wrap=True)
 
 
 def _as_json(engines: BuildReport | None) -> dict[str, Any]:

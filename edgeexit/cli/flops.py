@@ -15,6 +15,7 @@ from edgeexit.cli.common import (
     format_macs,
     model_option,
     print_json,
+    shown_command,
     usual_classes,
 )
 
@@ -86,7 +87,8 @@ def _registered(
     from edgeexit.models.registry import backbone_entry
 
     if ":" in backbone:
-        raise click.UsageError(f"{backbone} is no registered backbone: write --model {backbone}")
+        command = shown_command("flops", "--model", backbone)
+        raise click.UsageError(f"{backbone} is no registered backbone, but a model: {command}")
     classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
     spec = make_spec(backbone, branches, classes, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB

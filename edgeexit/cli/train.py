@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from edgeexit.cli.common import (
     import_model,
     model_option,
     print_json,
+    shown_command,
 )
 from edgeexit.cli.train_options import Choice, choose_config, resumed_config
 from edgeexit.cli.train_progress import TrainProgress, accuracies, is_main_process
@@ -257,19 +257,17 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
 
 def _print_summary(result: TrainResult) -> None:
     config, best = result.config, result.best
-    checkpoint = shlex.quote(str(result.checkpoint))
-    tuned = shlex.quote(str(result.checkpoint.with_name("tuned.pt")))
-    branched = config.branches != "none"
-    network = checkpoint
-    if ":" in config.backbone:
-        network += f" --model {shlex.quote(config.backbone)}"
-    following = f"tune {network} --max-drop 0.01 -o {tuned}" if branched else f"eval {network}"
+    network = [result.checkpoint, *(["--model", config.backbone] if ":" in config.backbone else [])]
+    following = shown_command("eval", *network)
+    if config.branches != "none":
+        tuned = result.checkpoint.with_name("tuned.pt")
+        following = shown_command("tune", *network, "--max-drop", 0.01, "-o", tuned)
     lines = (
         f"{config.backbone}, branches {config.branches}, on {config.data.name}: best epoch "
         f"{best.epoch} of {len(result.history)}",
         f"validation accuracy: {accuracies(best.accuracy, best.teacher_accuracy)}",
         f"best epoch: {result.checkpoint}   last epoch: {result.last}",
-        f"next: edgeexit {following}",
+        f"next: {following}",
     )
     out = console()
     for line in lines:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from edgeexit.cli.common import shown_command
+
 __all__ = ["TuneOptions", "tune_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -73,7 +75,8 @@ class TuneOptions:
 
     def _check_checkpoint(self) -> None:
         if self.path is not None and (self.path / "manifest.json").exists():
-            raise click.UsageError(f"{self.path} is a bundle: give it as --engine-dir {self.path}")
+            command = shown_command("tune", "--engine-dir", self.path)
+            raise click.UsageError(f"{self.path} is a bundle, which is tuned by: {command}")
         if self.objective == LATENCY:
             raise click.UsageError(
                 "a checkpoint has no latency: export it and give --engine-dir, or --costs with "

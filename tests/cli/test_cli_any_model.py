@@ -251,7 +251,7 @@ def test_costs_of_a_model(folder: Path) -> None:
         ((), "expected either BACKBONE, or --model and maybe --exits"),
         (("resnet20", *OWN), "expected either BACKBONE, or --model and maybe --exits"),
         (("resnet20", "--exits", "auto"), "expected either BACKBONE, or --model and maybe --exit"),
-        ((MODEL,), "my_network:Net is no registered backbone: write --model my_network:Net"),
+        ((MODEL,), "no registered backbone, but a model: edgeexit flops --model my_network:Net"),
     ],
 )
 def test_costs_of_what_is_not_clear(arguments: tuple[str, ...], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import statistics
 from dataclasses import replace
@@ -146,10 +147,12 @@ class Stop:
 
 def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
-        train(CONFIG, tmp_path / "half", progress=Stop())
-    result = _invoke(runs / "plain", tmp_path / "half")
+        train(CONFIG, tmp_path / "half way", progress=Stop())
+    result = _invoke(runs / "plain", tmp_path / "half way")
     assert result.exit_code == 1
-    assert "half is not finished: epoch 0 of 1 is done; continue it with" in result.stderr
+    assert "half way is not finished: epoch 0 of 1 is done" in result.stderr
+    command = result.stderr.strip().partition("continue it with: edgeexit ")[2]
+    assert shlex.split(command) == ["train", "--resume", "-o", str(tmp_path / "half way")]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -294,10 +295,15 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     assert str(tmp_path) in message(result)
 
 
-def test_a_bundle_is_told_from_a_checkpoint(bundle: Path) -> None:
-    result = run(bundle, "--max-drop", "0.02")
+def test_a_bundle_is_told_from_a_checkpoint(bundle: Path, tmp_path: Path) -> None:
+    spaced = tmp_path / "it's a bundle"
+    spaced.symlink_to(bundle)
+    result = run(spaced, "--max-drop", "0.02")
     assert result.exit_code == 2
-    assert message(result) == f"Error: {bundle} is a bundle: give it as --engine-dir {bundle}"
+    told = message(result)
+    assert told.startswith(f"Error: {spaced} is a bundle")
+    typed = shlex.split(told.partition(": edgeexit ")[2])
+    assert typed == ["tune", "--engine-dir", str(spaced)]
 
 
 def test_a_manifest_that_cannot_be_written(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

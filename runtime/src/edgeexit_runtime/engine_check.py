@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
@@ -74,7 +75,7 @@ def require_engine(bundle: Bundle, name: str) -> EngineEntry:
 
 def how_to_build(bundle: Bundle) -> str:
     """Return the commands that build a bundle's engines."""
-    folder = bundle.folder
+    folder = shlex.quote(f"{bundle.folder}/")
     return f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
 
 

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,8 +262,8 @@ def test_engine_that_does_not_fit(
     build_engines(bundle)
     edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(change))
     message = (
-        f"{bundle / 'stage1.engine'}: {reason}; run: edgeexit build --engine-dir {bundle}, or "
-        f"python -m edgeexit_runtime build {bundle}"
+        f"{bundle / 'stage1.engine'}: {reason}; run: edgeexit build --engine-dir {bundle}/, or "
+        f"python -m edgeexit_runtime build {bundle}/"
     )
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
         check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
@@ -291,13 +292,20 @@ def test_compatible_engine_fits_elsewhere(
     check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
 
 
-def test_engine_that_was_not_built(bundle: Path) -> None:
+def test_engine_that_was_not_built(bundle: Path, tmp_path: Path) -> None:
     message = (
-        f"{bundle}: no engine was built of exit1; run: edgeexit build --engine-dir {bundle}, or "
-        f"python -m edgeexit_runtime build {bundle}"
+        f"{bundle}: no engine was built of exit1; run: edgeexit build --engine-dir {bundle}/, or "
+        f"python -m edgeexit_runtime build {bundle}/"
     )
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
         check_engine(open_bundle(bundle), "exit1", PLACE)
+    spaced = tmp_path / "my bundle"
+    bundle.rename(spaced)
+    with pytest.raises(ee.BackendError) as caught:
+        check_engine(open_bundle(spaced), "exit1", PLACE)
+    command, runtime = str(caught.value).partition("; run: ")[2].split(", or ")
+    assert shlex.split(command) == ["edgeexit", "build", "--engine-dir", f"{spaced}/"]
+    assert shlex.split(runtime)[-1] == f"{spaced}/"
 
 
 def test_changed_engine_file(bundle: Path, doubles: Any) -> None:

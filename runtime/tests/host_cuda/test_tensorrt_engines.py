@@ -41,7 +41,7 @@ def change(folder: Path, records: dict[str, Any], name: str, **fields: Any) -> N
 
 
 def how(folder: Path) -> str:
-    return f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
+    return f"edgeexit build --engine-dir {folder}/, or python -m edgeexit_runtime build {folder}/"
 
 
 @pytest.mark.parametrize("name", ["stage1", "final"])
