@@ -82,7 +82,7 @@ def command(
                 for frame, image in _images_of(path):
                     answer = _predict(session, path, frame, image, deadline_ms)
                     tally.add(answer)
-                    click.echo(json.dumps(answer) if as_json else _line(answer))
+                    click.echo(json.dumps(answer, allow_nan=False) if as_json else _line(answer))
                     bar.update(task, description=f"{tally.count} images")
             except ee.ImageError as error:
                 if not skip_corrupt:
@@ -200,9 +200,11 @@ def _predict(
 
 
 def _line(answer: dict[str, Any]) -> str:
+    from edgeexit_runtime.errors import printable
+
     name = answer["source"] + (f" frame {answer['frame']}" if "frame" in answer else "")
     cut = "  cut short" if answer.get("cut_short") else ""
-    return (
+    return printable(
         f"{name}  {answer['label']}  {answer['confidence']:.4f}  {answer['exit']}  "
         f"{answer['ms']:.2f} ms{cut}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -64,6 +65,21 @@ def test_a_line_per_image(bundle: Path, photos: Path) -> None:
     assert second.group(1, 2, 4, 6) == (str(photos / "deeper" / "b.png"), "4", "final", None)
     summary = r"2 images: exit1 1, final 1; \d+\.\d\d ms on average, \d+\.\d\d ms before to read"
     assert re.match(summary, result.stderr)
+
+
+def test_names_that_a_terminal_would_obey_are_escaped(bundle: Path, photos: Path) -> None:
+    """Class names come from a manifest, file names from whoever sent the photos."""
+    names = [f"\x1b[2J{label}\n\ud800" for label in range(10)]
+    file = bundle / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "class_names": names}))
+    photo = (photos / "a.png").rename(photos / os.fsdecode(b"a\x1b[31m\n\xe9.png"))
+    result = run("--engine-dir", bundle, photo)
+    assert result.stdout_bytes.decode("ascii").splitlines()[0].split("  ")[:2] == [
+        f"{photos}/a\\x1b[31m\\n\\udce9.png",
+        "\\x1b[2J3\\n\\ud800",
+    ]
+    answer = json.loads(run("--engine-dir", bundle, photo, "--json").stdout)
+    assert (answer["source"], answer["label"]) == (str(photo), names[3])
 
 
 def test_json_lines_are_what_the_session_says(bundle: Path, photos: Path) -> None:
