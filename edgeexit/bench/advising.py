@@ -57,7 +57,7 @@ def advise(
     try:
         return _Adviser(report, manifest, predict_exits(chain, images)).advice(), None
     except DataError as error:  # noise made a branch dearer than the path it is on
-        return None, f"no advice: {error}; measure again"
+        return None, f"no advice: {error}"
 
 
 class _Adviser:

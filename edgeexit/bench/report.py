@@ -126,6 +126,10 @@ class PartTiming:
     latency: LatencySummary
     times_ms: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if not self.times_ms:
+            raise ValueError("times_ms: expected one for each call, got none")
+
 
 @dataclass(frozen=True, slots=True)
 class PathTiming:

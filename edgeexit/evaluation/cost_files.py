@@ -1,7 +1,7 @@
 """Costs of exit paths that were measured, from a file.
 
-Two kinds are read: what ``edgeexit bench --json`` writes, whose medians count, and a JSON object of
-the user's own, in any unit::
+Two kinds are read: what ``edgeexit bench --json`` writes, and a JSON object of the user's own, in
+any unit::
 
     {"unit": "mJ",
      "paths": {"exit1": 1.2, "exit2": 2.5, "final": 4.1},
@@ -22,6 +22,7 @@ from typing import Any
 
 from edgeexit_runtime.schema import SchemaError, decode
 
+from edgeexit.bench.quick import quick
 from edgeexit.bench.report import BenchReport, load_report
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
@@ -68,13 +69,26 @@ def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
 
 
 def costs_of_report(report: BenchReport) -> PathCosts:
-    """Return the medians of a benchmark's paths and branches, in milliseconds."""
-    return PathCosts.measured(
-        {path.name: path.latency.p50_ms for path in report.paths},
-        {part.name: part.latency.p50_ms for part in report.parts if part.kind == "branch"},
-        report.baseline.latency.p50_ms,
-        "ms",
-    )
+    """Return a benchmark's milliseconds: medians of the paths, quick calls of their branches.
+
+    A branch is timed by itself, at other moments than the paths. On a busy machine its median may
+    come out above that of a path that it is a part of; its quick calls hardly ever do.
+
+    Raises:
+        DataError: the machine was so busy that the times contradict each other.
+    """
+    try:
+        return PathCosts.measured(
+            {path.name: path.latency.p50_ms for path in report.paths},
+            {part.name: quick(part.times_ms) for part in report.parts if part.kind == "branch"},
+            report.baseline.latency.p50_ms,
+            "ms",
+        )
+    except DataError as error:
+        raise DataError(
+            f"the measured times contradict each other ({error}): the machine was too busy; "
+            "measure again on a quiet one, with --threads 1 or a longer --duration"
+        ) from error
 
 
 def _own(file: Path, value: Any) -> PathCosts:

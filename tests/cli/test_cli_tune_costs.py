@@ -128,6 +128,9 @@ def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> N
     assert objective["unit"] == "ms"
     assert objective["paths"] == pytest.approx(medians)
     assert objective["baseline"] == pytest.approx(report["baseline"]["latency"]["p50_ms"])
+    branches = {part["name"]: part["times_ms"] for part in report["parts"]}
+    for name, ms in objective["branches"].items():
+        assert ms == pytest.approx(np.quantile(branches[name], 0.1), rel=1e-6)
     thresholds = printed["thresholds"]
     saved, by_hand = 0.0, 0.0
     for exit_ in printed["test"]["exits"]:
