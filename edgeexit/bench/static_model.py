@@ -18,7 +18,6 @@ from edgeexit_runtime.manifest import (
     GATE_OUTPUTS,
     IMAGES,
     MANIFEST_NAME,
-    THRESHOLD,
     ExitEntry,
     GraphEntry,
     Manifest,
@@ -29,6 +28,7 @@ from edgeexit_runtime.manifest import (
 from onnx import TensorProto, compose, helper
 
 from edgeexit.errors import DataError, InputError
+from edgeexit.export.gate import add_gate
 
 __all__ = ["write_static_bundle"]
 
@@ -36,7 +36,6 @@ PREFIX = "model/"  # of all names of the file, which could be those of the gate
 MIN_OPSET = 12  # GreaterOrEqual
 MAX_BYTES = 2**31  # of a protobuf message
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
-TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
 
 
 def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
@@ -205,41 +204,11 @@ def _with_gate(
     """Return the model with the names and outputs of an exit of a bundle."""
     model = compose.add_prefix(model, PREFIX)
     graph = model.graph
-    first = helper.make_node("Identity", [IMAGES], [PREFIX + images])
-    graph.node.insert(0, first)
-    graph.initializer.extend(
-        [
-            helper.make_tensor("gate/one", TensorProto.INT64, [1], [1]),
-            helper.make_tensor("gate/flat", TensorProto.INT64, [1], [-1]),
-        ]
-    )
-    graph.node.extend(
-        [
-            helper.make_node("Identity", [PREFIX + logits], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["gate/softmax"], axis=1),
-            helper.make_node(
-                "TopK", ["gate/softmax", "gate/one"], ["gate/top", "gate/index"], axis=1
-            ),
-            helper.make_node("Reshape", ["gate/top", "gate/flat"], ["confidence"]),
-            helper.make_node("Reshape", ["gate/index", "gate/flat"], ["gate/label"]),
-            helper.make_node("Cast", ["gate/label"], ["label"], to=TensorProto.INT32),
-            helper.make_node("GreaterOrEqual", ["confidence", THRESHOLD], ["exits"]),
-        ]
-    )
-    fed = {PREFIX + images}
-    kept = [value for value in graph.input if value.name not in fed]
-    del graph.input[:], graph.output[:]
+    graph.node.insert(0, helper.make_node("Identity", [IMAGES], [PREFIX + images]))
+    kept = [value for value in graph.input if value.name != PREFIX + images]
+    del graph.input[:]
     size = manifest.preprocessing.input_size
-    graph.input.extend(
-        [
-            helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size]),
-            helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]),
-            *kept,  # weights of an old model
-        ]
-    )
-    shapes = ((manifest.model.num_classes,), (), (), ())
-    graph.output.extend(
-        helper.make_tensor_value_info(name, TYPES[dtype], ["batch", *shape])
-        for name, dtype, shape in zip(GATE_OUTPUTS, GATE_DTYPES, shapes, strict=True)
-    )
+    images_info = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size])
+    graph.input.extend([images_info, *kept])  # kept: weights of an old model
+    add_gate(model, PREFIX + logits, manifest.model.num_classes)
     return model

@@ -17,11 +17,12 @@ import onnx
 import onnx.utils
 import onnxsim
 import torch
-from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
+from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, TensorInfo
 from onnxscript import ir
 from torch import Tensor, nn
 
 from edgeexit.errors import ExportError
+from edgeexit.export.gate import add_gate
 from edgeexit.export.precision import Precision
 from edgeexit.export.rewrites import rewrite_graph
 from edgeexit.models.partition import Part, Partition
@@ -66,24 +67,16 @@ class _Network(nn.Module):
         self.parts = copy.deepcopy(modules).to(device="cpu", dtype=dtype)
         self.dtype = dtype
 
-    def forward(self, images: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, C, H, W) and a threshold (1,) to all outputs in order of execution."""
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, C, H, W) to all outputs in order of execution."""
         features = {IMAGES: images.to(self.dtype)}
         results: list[Tensor] = []
         for number, (reads, writes, exit_reads) in enumerate(self.steps):
             stage, exit_ = self.parts[2 * number], self.parts[2 * number + 1]
             outputs = stage(*(features[info.name] for info in reads))
             features.update(zip((info.name for info in writes), outputs, strict=True))
-            (logits,) = exit_(*(features[info.name] for info in exit_reads))
-            results += [*outputs, *_gate(logits, threshold)]
+            results += [*outputs, *exit_(*(features[info.name] for info in exit_reads))]
         return tuple(results)
-
-
-def _gate(logits: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
-    """Return the four outputs of an exit; softmax and comparison are FP32 (Section III-C)."""
-    logits = logits.float()  # (N, K)
-    confidence, label = logits.softmax(dim=1).max(dim=1)  # (N,), (N,)
-    return logits, confidence, label.int(), confidence >= threshold
 
 
 def export_graphs(
@@ -118,14 +111,14 @@ def export_graphs(
 def _exit_graph(
     extractor: onnx.utils.Extractor, part: Part, traced_as: str, precision: Precision
 ) -> Graph:
-    """Cut out what leads from the inputs of ``part`` to the outputs of the exit ``traced_as``."""
+    """Cut out what leads from the inputs of ``part`` to the logits of the exit ``traced_as``."""
     inputs = _tensor_infos(part.inputs, precision)
     (logits,) = part.outputs
     shapes = (logits.shape, (), (), ())
     outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
-    traced = [_traced_name(traced_as, name) for name in GATE_OUTPUTS]
-    model = _extract(extractor, [*_names(inputs), THRESHOLD], traced)
-    _rename(model, dict(zip(traced, GATE_OUTPUTS, strict=True)))
+    traced = _traced_logits(traced_as)
+    model = _extract(extractor, _names(inputs), [traced])
+    add_gate(model, traced, logits.shape[0])
     return Graph(part.name, _finish(part.name, model), inputs, outputs)
 
 
@@ -157,17 +150,17 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
     names: list[str] = []
     for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
         names += [info.name for info in stage.outputs]
-        names += [_traced_name(exit_.part.name, name) for name in GATE_OUTPUTS]
+        names.append(_traced_logits(exit_.part.name))
     try:
         with _quiet():
             program = torch.onnx.export(
                 network,
-                (example, torch.tensor([0.5])),
-                input_names=[IMAGES, THRESHOLD],
+                (example,),
+                input_names=[IMAGES],
                 output_names=names,
                 opset_version=opset,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)}, None),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 external_data=False,
                 verbose=False,
             )
@@ -214,17 +207,8 @@ def _names(tensors: Sequence[TensorInfo]) -> list[str]:
     return [tensor.name for tensor in tensors]
 
 
-def _traced_name(exit_name: str, output: str) -> str:
-    return f"{exit_name}.{output}"
-
-
-def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Give tensors of a model new names, wherever they are written, read or described."""
-    for node in model.graph.node:
-        for tensors in (node.input, node.output):
-            tensors[:] = [names.get(name, name) for name in tensors]
-    for described in (*model.graph.output, *model.graph.value_info):
-        described.name = names.get(described.name, described.name)
+def _traced_logits(exit_name: str) -> str:
+    return f"{exit_name}.logits"
 
 
 def _first_line(error: Exception) -> str:

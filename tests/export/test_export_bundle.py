@@ -18,12 +18,14 @@ from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
 from edgeexit_runtime.folder_lock import LOCK_NAME
 from edgeexit_runtime.manifest import MANIFEST_NAME, load_manifest
 from numpy.typing import NDArray
+from onnx import helper
 
 from edgeexit.cost import network_cost
 from edgeexit.errors import EdgeExitError, ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export import bundle as bundle_module
 from edgeexit.export import graphs as graphs_module
+from edgeexit.export.gate import add_gate
 from edgeexit.export.graphs import Graph
 from edgeexit.export.verification import require_agreement
 from edgeexit.training import Checkpoint
@@ -209,26 +211,34 @@ def test_engines_go_with_the_bundle_that_they_are_of(
     assert found == {MANIFEST_NAME, *load_manifest(output).files()}
 
 
+def _never_sure(model: onnx.ModelProto) -> None:
+    model.graph.node[-1].op_type = "Less"
+
+
+def _least_likely(model: onnx.ModelProto) -> None:
+    (argmax,) = (node for node in model.graph.node if node.op_type == "ArgMax")
+    argmax.CopyFrom(
+        helper.make_node("ArgMin", ["gate/softmax"], ["gate/label"], axis=1, keepdims=0)
+    )
+
+
 @pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (lambda z, c, k, t: (z, c, k, c < t), "^exit1: only"),
-        (lambda z, c, k, t: (z, c, (k + 1) % 5, c >= t), "^exit1: only 0.00%"),
-    ],
+    ("break_gate", "message"),
+    [(_never_sure, "^exit1: only"), (_least_likely, "^exit1: only 0.00%")],
 )
 def test_a_wrong_gate_is_found_out(
-    wrong: Callable[..., tuple[torch.Tensor, ...]],
+    break_gate: Callable[[onnx.ModelProto], None],
     message: str,
     checkpoint: Checkpoint,
     samples: NDArray[np.float32],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def gate(logits: torch.Tensor, threshold: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        confidence, label = logits.float().softmax(dim=1).max(dim=1)
-        return wrong(logits.float() + 0, confidence, label.int(), threshold)
+    def wrong(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
+        add_gate(model, logits, num_classes)
+        break_gate(model)
 
-    monkeypatch.setattr(graphs_module, "_gate", gate)
+    monkeypatch.setattr(graphs_module, "add_gate", wrong)
     with pytest.raises(ExportError, match=message):
         export_bundle(checkpoint, tmp_path / "out", FP32, samples, "noise")
 

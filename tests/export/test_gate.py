@@ -1,0 +1,68 @@
+"""The gate as ONNX nodes: what it answers of logits that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgeexit.export.gate import AXES_AS_INPUT, add_gate
+
+CLASSES = 4
+LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]], np.float32)
+
+
+def gated(opset: int, dtype: int = TensorProto.FLOAT) -> onnxruntime.InferenceSession:
+    """Open a model that gives what it gets, with a gate behind it."""
+    shape = ["batch", CLASSES]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "classifier",
+        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info("y", dtype, shape)],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    add_gate(model, "y", CLASSES)
+    onnx.checker.check_model(model, full_check=True)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+def run(
+    session: onnxruntime.InferenceSession, logits: NDArray[np.generic], threshold: float
+) -> dict[str, NDArray[np.generic]]:
+    feed = {"x": logits, "threshold": np.array([threshold], np.float32)}
+    return dict(zip(GATE_OUTPUTS, session.run(list(GATE_OUTPUTS), feed), strict=True))
+
+
+@pytest.mark.parametrize("opset", [12, 13, AXES_AS_INPUT - 1, AXES_AS_INPUT, 20])
+def test_answers_are_those_of_the_softmax(opset: int) -> None:
+    answers = run(gated(opset), LOGITS, 0.6)
+    exponentials = np.exp(LOGITS.astype(np.float64))
+    expected = (exponentials / exponentials.sum(1, keepdims=True)).max(1)
+    assert [str(value.dtype) for value in answers.values()] == list(GATE_DTYPES)
+    np.testing.assert_array_equal(answers["logits"], LOGITS)
+    np.testing.assert_allclose(answers["confidence"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(answers["label"], [1, 0, 3, 0])  # the first of equal ones
+    np.testing.assert_array_equal(answers["exits"], expected >= 0.6)
+
+
+def test_a_confidence_equal_to_the_threshold_leaves() -> None:
+    session = gated(18)
+    sure = run(session, LOGITS, 0.0)["confidence"]
+    for row, confidence in enumerate(sure):
+        assert run(session, LOGITS, float(confidence))["exits"][row]
+        above = float(np.nextafter(confidence, np.float32(2)))
+        assert not run(session, LOGITS, above)["exits"][row]
+
+
+def test_logits_in_half_precision_come_out_in_single() -> None:
+    answers = run(gated(18, TensorProto.FLOAT16), LOGITS.astype(np.float16), 0.6)
+    assert answers["logits"].dtype == answers["confidence"].dtype == np.float32
+    np.testing.assert_array_equal(answers["logits"], LOGITS)
