@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edgeexit_runtime import errors
+from edgeexit_runtime import errors, image_files
+from edgeexit_runtime.image_files import IMAGE_SUFFIXES, FoundImages, describe_left_out
 from edgeexit_runtime.images import MODES, check_aspect, fit, open_image
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from edgeexit.errors import DataError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageError", "find_unreadable", "read_image", "read_pixels"]
+__all__ = ["ImageError", "find_images", "find_unreadable", "read_image", "read_pixels"]
 
 
 class ImageError(DataError, errors.ImageError):
@@ -32,6 +33,23 @@ class ImageError(DataError, errors.ImageError):
     def __init__(self, message: str) -> None:
         last = message.rstrip().rpartition("\n")[2]
         super().__init__(last.removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
+def find_images(folder: Path) -> FoundImages:
+    """Return the images in a folder and in those below it, at least one.
+
+    Raises:
+        DataError: there is none.
+        InputError: a folder cannot be listed.
+    """
+    found = image_files.find_images(folder)
+    if not found.paths:
+        raise DataError(
+            f"{folder}: expected images in it or in folders below, got "
+            f"{describe_left_out(found.left_out) or 'none'}; their names end in "
+            f"{', '.join(IMAGE_SUFFIXES)}"
+        )
+    return found
 
 
 def read_image(path: str | Path, mode: str) -> Image.Image:

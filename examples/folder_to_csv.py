@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
-from edgeexit_runtime.images import find_images, fit
+from edgeexit_runtime.image_files import describe_left_out, find_images
+from edgeexit_runtime.images import fit
 from numpy.typing import NDArray
 
 COLUMNS = ("file", "label", "confidence", "exit")
@@ -32,7 +33,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4, help="that read images (default 4)")
     options = parser.parse_args()
 
-    paths = list(find_images(options.images))
+    found = find_images(options.images)
+    paths = found.paths
+    if found.left_out:
+        print(f"left out: {describe_left_out(found.left_out)}", file=sys.stderr)
     if not paths:
         sys.exit(f"{options.images}: no images there or below")
     partial = options.output.with_name(options.output.name + ".partial")
@@ -58,7 +62,7 @@ def main() -> None:
 
 
 def batches(
-    paths: list[Path], size: int, preprocessing: ee.Preprocessing, pool: ThreadPoolExecutor
+    paths: Sequence[Path], size: int, preprocessing: ee.Preprocessing, pool: ThreadPoolExecutor
 ) -> Iterator[list[Read]]:
     """Yield the images that can be read, ``size`` at a time; name the others."""
 

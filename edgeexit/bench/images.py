@@ -8,18 +8,18 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime.images import IMAGE_SUFFIXES, is_image_file
+from edgeexit_runtime.image_files import FoundImages
 from edgeexit_runtime.manifest import Manifest
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
-from edgeexit.images import read_pixels
+from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import check_member_size
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ class BenchImages:
         source: where they came from, for the report.
         images: (N, C, H, W) float32, normalized, C-contiguous, N at least 1.
         labels: (N,) int64; None where they are not known.
+        left_out: other files of a folder, see
+            :class:`edgeexit_runtime.image_files.FoundImages`.
     """
 
     source: str
     images: NDArray[np.float32]
     labels: NDArray[np.int64] | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -97,7 +100,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
     """Choose images from a folder: images in it, or class folders named as the bundle's classes.
 
     Args:
-        folder: where to look; class folders are searched with everything below them.
+        folder: is searched with everything below it.
         manifest: of the bundle that will run them.
         samples: how many images at most.
         seed: of the choice.
@@ -107,18 +110,12 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; expected one with images")
-    flat = sorted(path for path in folder.iterdir() if is_image_file(path))
-    labelled = [] if flat else _class_folders(folder, manifest.class_names)
-    paths = flat or [path for path, _ in labelled]
-    if not paths:
-        raise DataError(
-            f"no images in {folder}; expected files that end in {', '.join(IMAGE_SUFFIXES)}, there "
-            "or in class folders"
-        )
-    chosen = _choose(len(paths), samples, seed)
-    pixels = np.stack([read_pixels(paths[index], manifest.preprocessing) for index in chosen])
-    labels = np.array([labelled[index][1] for index in chosen], np.int64) if labelled else None
-    return BenchImages(str(folder), manifest.preprocessing(pixels), labels)
+    found = find_images(folder)
+    known = _labels(found, manifest.class_names)
+    chosen = _choose(len(found.paths), samples, seed)
+    pixels = np.stack([read_pixels(found.paths[index], manifest.preprocessing) for index in chosen])
+    labels = None if known is None else np.array([known[index] for index in chosen], np.int64)
+    return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.left_out)
 
 
 def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
@@ -175,20 +172,24 @@ def _choose(count: int, samples: int, seed: int) -> list[int]:
     return chosen
 
 
-def _class_folders(folder: Path, class_names: Sequence[str]) -> list[tuple[Path, int]]:
-    """Return every image below ``folder/CLASS/`` with its label."""
-    found = []
-    for entry in sorted(folder.iterdir()):
-        if not entry.is_dir() or entry.name.startswith("."):
-            continue
-        paths = sorted(path for path in entry.rglob("*") if is_image_file(path))
-        if paths and entry.name not in class_names:
+def _labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
+    """Return the label of every image by its class folder; None where there are none of these."""
+    folders = found.top_folders
+    others = sorted({*folders} - {*class_names, ""})
+    if "" in folders:
+        if {*folders} & {*class_names}:
             raise DataError(
-                f"{entry}: {entry.name!r} is no class of the bundle ({_some(class_names)}); name "
-                "class folders as its classes, or put the images into one folder without classes"
+                f"{found.folder}: expected images in class folders or images without, got both, "
+                f"{folders.count('')} beside the folders; move these into them or take them away"
             )
-        found += [(path, class_names.index(entry.name)) for path in paths]
-    return found
+        return None
+    if others:
+        raise DataError(
+            f"{found.folder / others[0]}: {others[0]!r} is no class of the bundle "
+            f"({_some(class_names)}); name class folders as its classes, or put the images into "
+            "one folder without classes"
+        )
+    return [class_names.index(name) for name in folders]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_html import write_html
 from edgeexit.cli.bench_printing import print_report
 from edgeexit.cli.bench_scenarios import ScenariosType
-from edgeexit.cli.common import SectionedCommand, progress_bar, status_console
+from edgeexit.cli.common import SectionedCommand, print_left_out, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
@@ -238,6 +238,8 @@ def command(
         chosen = images_from_folder(images, manifest, samples, seed)
     elif npz is not None:
         chosen = images_from_npz(npz, manifest, samples, seed)
+    if chosen is not None:
+        print_left_out(chosen.source, chosen.left_out)
     report = bench_with_bar(engine_dir, chosen, options)
     print_report(report)
     _write(report, json_file, plot_file, html_file)

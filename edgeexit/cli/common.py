@@ -34,6 +34,7 @@ __all__ = [
     "import_model",
     "model_option",
     "print_json",
+    "print_left_out",
     "progress_bar",
     "shown_command",
     "status_console",
@@ -231,3 +232,12 @@ class ShownProgress:
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout, and nothing else with it."""
     click.echo(json.dumps(value, indent=2))
+
+
+def print_left_out(source: str, left_out: Mapping[str, int]) -> None:
+    """Say on stderr how many files of a folder are no images, if there are any."""
+    from edgeexit_runtime.image_files import describe_left_out
+
+    if left_out:
+        text = f"{source}: left out {describe_left_out(left_out)}"
+        status_console().print(text, soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.common import progress_bar, status_console
+from edgeexit.cli.common import print_left_out, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
@@ -132,21 +132,18 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
     Raises:
         DataError: a source is not there, or neither images nor a video.
     """
-    from edgeexit_runtime.images import IMAGE_SUFFIXES, find_images
+    from edgeexit_runtime.image_files import IMAGE_SUFFIXES
     from edgeexit_runtime.video import VIDEO_SUFFIXES
 
     from edgeexit.errors import DataError
+    from edgeexit.images import find_images
 
     files: list[Path] = []
     for source in sources:
         if source.is_dir():
-            found = list(find_images(source))
-            if not found:
-                raise DataError(
-                    f"no images in {source}; expected files that end in "
-                    f"{', '.join(IMAGE_SUFFIXES)}, there or below"
-                )
-            files += found
+            found = find_images(source)
+            print_left_out(str(source), found.left_out)
+            files += found.paths
         elif not source.is_file():
             raise DataError(f"there is no file or folder {source}")
         elif source.suffix.lower() not in IMAGE_SUFFIXES + VIDEO_SUFFIXES:
@@ -161,10 +158,10 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
 
 def _images_of(path: Path) -> Iterator[tuple[int | None, ImageSource]]:
     """Yield the image in a file, or each frame of a video with its number from 0."""
-    from edgeexit_runtime.images import IMAGE_SUFFIXES
+    from edgeexit_runtime.image_files import has_image_suffix
     from edgeexit_runtime.video import read_frames
 
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if has_image_suffix(path.name):
         yield None, path
         return
     # OpenCV's decoders write to stderr what is said here in one line

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgeexit.cli.common import print_left_out
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -63,7 +65,9 @@ class QuantizeOptions:
 
         if self.calibration_data is None:
             return None
-        return load_calibration_images(self.calibration_data, checkpoint.preprocessing)
+        images = load_calibration_images(self.calibration_data, checkpoint.preprocessing)
+        print_left_out(images.source, images.left_out)
+        return images
 
     def _given(self) -> list[str]:
         values = {

@@ -8,18 +8,17 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgeexit_runtime.images import IMAGE_SUFFIXES, find_images
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
-from edgeexit.images import read_pixels
+from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import check_member_size
 
 __all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
@@ -32,10 +31,15 @@ FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, w
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationImages:
-    """Images (N, C, H, W) float32, normalized, and where they are from, for the record."""
+    """Images (N, C, H, W) float32, normalized, and where they are from, for the record.
+
+    ``left_out`` counts the other files there, see
+    :class:`edgeexit_runtime.image_files.FoundImages`.
+    """
 
     source: str
     images: NDArray[np.float32]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         source, images = self.source, self.images
@@ -89,14 +93,12 @@ def load_calibration_images(
         DataError: missing, empty, unreadable, of another shape, constant, or not finite.
     """
     if path.is_dir():
-        images = _from_folder(path, preprocessing, seed)
-    elif path.is_file():
-        images = _from_array(path, preprocessing, seed)
-    else:
-        raise DataError(
-            f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
-        )
-    return CalibrationImages(str(path), images)
+        return _from_folder(path, preprocessing, seed)
+    if path.is_file():
+        return CalibrationImages(str(path), _from_array(path, preprocessing, seed))
+    raise DataError(
+        f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
+    )
 
 
 def distinct_from(
@@ -118,15 +120,11 @@ def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Itera
         yield hashlib.sha256(pixels.tobytes()).digest()
 
 
-def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:
-    paths = list(find_images(folder))
-    if not paths:
-        raise DataError(
-            f"{folder}: expected images, got none; put files there that end in "
-            f"{', '.join(IMAGE_SUFFIXES)}"
-        )
-    chosen = _choose(len(paths), seed)
-    return preprocessing(np.stack([read_pixels(paths[index], preprocessing) for index in chosen]))
+def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
+    found = find_images(folder)
+    chosen = [found.paths[index] for index in _choose(len(found.paths), seed)]
+    pixels = np.stack([read_pixels(path, preprocessing) for path in chosen])
+    return CalibrationImages(str(folder), preprocessing(pixels), found.left_out)
 
 
 def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:

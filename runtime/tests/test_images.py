@@ -13,7 +13,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.images import find_images, fit, open_image
+from edgeexit_runtime.images import fit, open_image
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -86,17 +86,6 @@ def test_a_file_that_is_no_image(session: ee.Session, tmp_path: Path) -> None:
         session.prepare([io.BytesIO(b"no image")])
     with pytest.raises(ee.ImageError, match=r"none\.png: not a readable image \(FileNotFound"):
         open_image(tmp_path / "none.png", "RGB")
-
-
-def test_images_of_a_folder_come_in_order(tmp_path: Path) -> None:
-    for name in ("b.png", "a/z.JPG", ".hidden.png", ".git/c.png", "notes.txt", "a/.d.png"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    assert [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)] == [
-        "a/z.JPG",
-        "b.png",
-    ]
 
 
 def test_without_pillow_pixels_of_the_right_size_go_and_others_name_it(bundle: Path) -> None:

@@ -107,6 +107,20 @@ def test_class_folders_give_the_bundles_labels(manifest: Manifest, tmp_path: Pat
     assert sorted(found.labels) == [2, 7]
 
 
+def test_other_files_are_counted(manifest: Manifest, tmp_path: Path) -> None:
+    for name in ("a.png", "3/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        picture(0, 8, 8).save(tmp_path / name)
+    (tmp_path / "3" / "c.heic").touch()
+    found = images_from_folder(tmp_path / "3", manifest, 5, 0)
+    assert (len(found.images), found.left_out) == (1, {".heic": 1})
+    with pytest.raises(DataError, match="got both, 1 beside the folders; move these into"):
+        images_from_folder(tmp_path, manifest, 5, 0)
+    (tmp_path / "3").rename(tmp_path / "holidays")
+    found = images_from_folder(tmp_path, manifest, 5, 0)
+    assert (len(found.images), found.labels) == (2, None)
+
+
 def test_class_folders_of_other_classes(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     picture(0, 8, 8).save(tmp_path / "cat" / "a.png")
@@ -119,7 +133,10 @@ def test_no_folder_and_an_empty_one(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no folder .*none; expected one with images"):
         images_from_folder(tmp_path / "none", manifest, 5, 0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"no images in .*empty; expected files that end in \.jpg"):
+    (tmp_path / "empty" / "a.heic").touch()
+    with pytest.raises(
+        DataError, match=r"empty: expected images .*, got 1 \.heic; .* end in \.jpg"
+    ):
         images_from_folder(tmp_path / "empty", manifest, 5, 0)
 
 

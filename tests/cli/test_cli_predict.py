@@ -82,6 +82,14 @@ def test_names_that_a_terminal_would_obey_are_escaped(bundle: Path, photos: Path
     assert (answer["source"], answer["label"]) == (str(photo), names[3])
 
 
+def test_other_files_of_a_folder_are_counted(bundle: Path, photos: Path) -> None:
+    for name in ("notes.txt", "deeper/c.heic", "deeper/d.heic", ".DS_Store"):
+        (photos / name).touch()
+    result = run("--engine-dir", bundle, photos, "--json")
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr.splitlines()[0] == f"{photos}: left out 2 .heic, 1 .txt"
+
+
 def test_json_lines_are_what_the_session_says(bundle: Path, photos: Path) -> None:
     result = run("--engine-dir", bundle, photos / "deeper" / "b.png", photos, "--json")
     answers = [json.loads(line) for line in result.stdout.splitlines()]
@@ -149,7 +157,7 @@ def test_nothing_but_damaged_files(bundle: Path, tmp_path: Path) -> None:
     ("name", "expected"),
     [
         ("none.png", "there is no file or folder {path}"),
-        ("empty", "no images in {path}; expected files that end in .jpg, .jpeg, .png, .ppm"),
+        ("empty", "{path}: expected images in it or in folders below, got none; their names end"),
         ("notes.txt", "{path}: expected an image (.jpg, "),
     ],
 )

@@ -45,6 +45,7 @@ def test_arrays_and_folders_give_the_same(tmp_path: Path, pixels: NDArray[np.uin
         assert loaded.images.dtype == np.float32
         assert loaded.images.flags.c_contiguous
         np.testing.assert_allclose(loaded.images, expected, atol=1e-6)
+        assert loaded.left_out == ({".txt": 1} if path == folder else {})
 
 
 def test_no_more_than_the_limit_are_read(
@@ -103,7 +104,7 @@ Write = Callable[[Path], Any]
 
 WRONG: dict[str, tuple[str, Write | None, str]] = {
     "missing": ("none", None, "no such file or folder; expected a folder of images, a .npy or"),
-    "empty folder": ("none", Path.mkdir, "expected images, got none; put files there that end in"),
+    "empty folder": ("none", Path.mkdir, "expected images in it or in folders below, got none"),
     "text": (
         "x.npy",
         lambda p: p.write_text("hello"),

@@ -8,7 +8,7 @@ can fill the memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
@@ -23,19 +23,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "MAX_ASPECT",
     "MODES",
     "ImageSource",
     "check_aspect",
-    "find_images",
     "fit",
-    "is_image_file",
     "open_image",
     "prepare",
 ]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 MAX_ASPECT = 64
 """Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
 MODES = {1: "L", 3: "RGB"}
@@ -127,20 +123,6 @@ def check_aspect(name: str | Path, width: int, height: int) -> None:
             f"{name}: {width}x{height} pixels are more than {MAX_ASPECT} times as long as wide; "
             "crop it or take it away"
         )
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether a file's name says that it is an image; hidden files are none."""
-    suffix = path.suffix.lower()
-    return suffix in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def find_images(folder: Path) -> Iterator[Path]:
-    """Yield the images in a folder and in those below it, in order of their names."""
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if is_image_file(path) and not any(part.startswith(".") for part in inside):
-            yield path
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
