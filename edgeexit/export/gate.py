@@ -27,15 +27,20 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
         num_classes: K.
     """
     graph = model.graph
-    reduced, axes = ["gate/softmax"], {"axes": [1]}
-    if _opset(model) >= AXES_AS_INPUT:
+    if _opset(model) < AXES_AS_INPUT:
+        largest = helper.make_node(
+            "ReduceMax", ["gate/softmax"], ["confidence"], keepdims=0, axes=[1]
+        )
+    else:
         graph.initializer.append(helper.make_tensor("gate/axes", TensorProto.INT64, [1], [1]))
-        reduced, axes = [*reduced, "gate/axes"], {}
+        largest = helper.make_node(
+            "ReduceMax", ["gate/softmax", "gate/axes"], ["confidence"], keepdims=0
+        )
     graph.node.extend(
         [
             helper.make_node("Cast", [logits], ["logits"], to=TensorProto.FLOAT),
             helper.make_node("Softmax", ["logits"], ["gate/softmax"], axis=1),
-            helper.make_node("ReduceMax", reduced, ["confidence"], keepdims=0, **axes),
+            largest,
             helper.make_node("ArgMax", ["gate/softmax"], ["gate/label"], axis=1, keepdims=0),
             helper.make_node("Cast", ["gate/label"], ["label"], to=TensorProto.INT32),
             helper.make_node("GreaterOrEqual", ["confidence", THRESHOLD], ["exits"]),
@@ -51,4 +56,4 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return max(entry.version for entry in model.opset_import if not entry.domain)
+    return max(int(entry.version) for entry in model.opset_import if not entry.domain)
