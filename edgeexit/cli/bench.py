@@ -12,7 +12,13 @@ from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_html import write_html
 from edgeexit.cli.bench_printing import print_report
 from edgeexit.cli.bench_scenarios import ScenariosType
-from edgeexit.cli.common import SectionedCommand, print_left_out, progress_bar, status_console
+from edgeexit.cli.common import (
+    DEFAULT_BUNDLE,
+    SectionedCommand,
+    print_left_out,
+    progress_bar,
+    status_console,
+)
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
@@ -32,8 +38,10 @@ SECTIONS = {
 @click.command("bench", cls=SectionedCommand, sections=SECTIONS)
 @click.option(
     "--engine-dir",
+    default=DEFAULT_BUNDLE,
+    show_default=True,
     type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.  [required to measure]",
+    help="The bundle that 'edgeexit export' wrote.",
 )
 @click.option("--dataset", metavar="NAME", help="Run the test images of a data set.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data set's files.")
@@ -138,7 +146,7 @@ SECTIONS = {
 @click.pass_context
 def command(
     ctx: click.Context,
-    engine_dir: Path | None,
+    engine_dir: Path,
     dataset: str | None,
     data_dir: str | None,
     download: bool,
@@ -208,8 +216,6 @@ def command(
         print_report(saved)
         _write(saved, None, plot_file, html_file)
         return
-    if engine_dir is None:
-        raise click.UsageError("expected --engine-dir, --report or --compare")
     if sum(source is not None for source in (dataset, images, npz)) > 1:
         raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
     if (data_dir is not None or download) and dataset is None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, progress_bar
+from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit_runtime.engines import BuildReport
 
-__all__ = ["command", "compute_capability_option", "print_engines", "run_build"]
+__all__ = [
+    "EngineChoice",
+    "choose_engines",
+    "command",
+    "compute_capability_option",
+    "print_engines",
+    "run_build",
+]
+
+AUTO, NONE = "auto", "none"
 
 
 def compute_capability_option(command: Any) -> Any:
@@ -28,7 +38,8 @@ def compute_capability_option(command: Any) -> Any:
 @click.command("build")
 @click.option(
     "--engine-dir",
-    required=True,
+    default=DEFAULT_BUNDLE,
+    show_default=True,
     type=click.Path(path_type=Path),
     help="The bundle that 'edgeexit export' wrote; the engines are added to it.",
 )
@@ -99,6 +110,66 @@ def command(
         print_json(_as_json(report))
     else:
         print_engines(report)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Whether an export is followed by a build.
+
+    Attributes:
+        library: what builds; None where nothing does.
+        compute_capability: of the GPUs to build for, see ``build_engines``.
+        reason: why nothing builds; None where it was not asked to.
+    """
+
+    library: str | None = None
+    compute_capability: str | None = None
+    reason: str | None = None
+
+    def build(self, folder: Path) -> BuildReport | None:
+        """Build the engines of a bundle, or say on stderr why not, and how to on the device."""
+        from edgeexit_runtime.engine_check import how_to_build
+
+        if self.library is not None:
+            return run_build(folder, self.library, self.compute_capability)
+        if self.reason is not None:
+            status_console().print(
+                f"no TensorRT engines were built: {self.reason}; on the device: "
+                f"{how_to_build(folder)}",
+                soft_wrap=True,
+            )
+        return None
+
+
+def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
+    """Return what ``--engine`` means here; a library is found and asked before minutes are spent.
+
+    Raises:
+        BackendError, InputError: it is not here, or does not build for this compute capability.
+        click.UsageError: a compute capability is of no library that was named.
+    """
+    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.engine_check import open_for_this_gpu
+    from edgeexit_runtime.engine_entry import EngineOptions
+
+    from edgeexit.errors import BackendError
+
+    if engine in (AUTO, NONE) and compute_capability is not None:
+        raise click.UsageError(
+            "--compute-capability is of engines that are built ahead of time: add --engine "
+            "tensorrt-rtx"
+        )
+    if engine == NONE:
+        return EngineChoice()
+    if engine == AUTO:
+        try:
+            return EngineChoice(open_for_this_gpu().library.name)
+        except BackendError as error:
+            return EngineChoice(reason=str(error))
+    trt = open_library(engine)
+    trt.require_place()
+    trt.check(EngineOptions(), compute_capability)
+    return EngineChoice(engine, compute_capability)
 
 
 def run_build(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COST",
+    "DEFAULT_BUNDLE",
     "IMAGE_SIZE",
     "LARGE_CLASSES",
     "USUAL_CLASSES",
@@ -40,6 +41,9 @@ __all__ = [
     "status_console",
     "usual_classes",
 ]
+
+DEFAULT_BUNDLE = "out"
+"""Where ``export`` writes a bundle, and other commands look for one."""
 
 LARGE_IMAGES = 64
 LARGE_CLASSES, SMALL_CLASSES = 1000, 100

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.build import compute_capability_option, print_engines, run_build
+from edgeexit.cli.build import (
+    AUTO,
+    NONE,
+    choose_engines,
+    compute_capability_option,
+    print_engines,
+)
 from edgeexit.cli.common import (
+    DEFAULT_BUNDLE,
     console,
     import_model,
     model_option,
     print_json,
     progress_bar,
     shown_command,
-    status_console,
 )
 from edgeexit.cli.export_report import print_summary, report_json
 from edgeexit.cli.quantize_options import QuantizeOptions, quantize_options
@@ -37,9 +43,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    required=True,
+    default=DEFAULT_BUNDLE,
+    show_default=True,
     type=click.Path(path_type=Path),
-    help="The bundle's folder; an older bundle there is replaced.",
+    help="The bundle's folder; an older bundle there is replaced, any other folder refused.",
 )
 @click.option(
     "--precision",
@@ -88,10 +95,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--engine",
-    default="none",
+    default=AUTO,
     show_default=True,
-    type=click.Choice(["auto", "none", "tensorrt", "tensorrt-rtx"]),
-    help="Build engines at once, as 'edgeexit build' does; auto: where a library for it is here.",
+    type=click.Choice([AUTO, NONE, "tensorrt", "tensorrt-rtx"]),
+    help="Build TensorRT engines at once, as 'edgeexit build' does; auto: where a GPU is here, and "
+    "a library that builds for it. tensorrt-rtx also builds without a GPU.",
 )
 @compute_capability_option
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
@@ -121,24 +129,26 @@ def command(
 
     Before the bundle gets its name it is run on validation images and compared, exit by exit,
     with the network in PyTorch. If it does not agree, nothing is written. Engines are built of
-    it afterwards; should that fail, the bundle stays, without engines.
+    it afterwards where a GPU and TensorRT are here; should that fail, the bundle stays without.
 
     INT8 rounds most values to 8 bits; Q/DQ nodes in the files say which. Their ranges are measured
     on the calibration images, and what it costs and saves is printed for every exit and part.
 
     \b
     Examples:
-      edgeexit export run/tuned.pt --precision fp16 -o out/
-      edgeexit export run/tuned.pt --precision int8 --calibration-data calibration_data/digits -o q/
-      edgeexit export run/tuned.pt --precision int8 --quantize classifier -o cpu/
-      edgeexit export run/tuned.pt -o out/ --engine tensorrt-rtx --compute-capability 8.6
+      edgeexit export run/ckpt.tuned.pt --precision fp16
+      edgeexit export run/ckpt.tuned.pt --precision int8 --calibration-data calibration_data/digits
+      edgeexit export run/ckpt.tuned.pt --precision int8 --quantize classifier -o cpu/
+      edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
     """
     from edgeexit.export import ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
 
-    library = _library(engine, compute_capability)
     int8 = QuantizeOptions(calibration_data, method, quantize, fallback)
-    chosen = int8.precision(precision, builds_engines=library is not None)
+    if engine == AUTO and int8.is_for_cpus:
+        engine = NONE
+    building = choose_engines(engine, compute_capability)
+    chosen = int8.precision(precision, builds_engines=building.library is not None)
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
     form = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline)
@@ -164,40 +174,11 @@ def command(
     changes = _measure(bundle, images[:1]) if times and bundle.before else None
     if not as_json:
         print_summary(bundle, changes)
-    engines = None
-    if library is not None:
-        engines = run_build(output, library, compute_capability)
+    engines = building.build(output)
     if as_json:
         print_json({**report_json(bundle, changes), **_as_json(engines)})
     else:
         _print_next(output, engines)
-
-
-def _library(engine: str, compute_capability: str | None) -> str | None:
-    """Return the library that builds, found and asked before minutes are spent; None for none.
-
-    Raises:
-        BackendError, InputError: it is not here, or does not build for this compute capability.
-    """
-    from edgeexit_runtime.backends.trt_versions import open_library
-    from edgeexit_runtime.engine_entry import EngineOptions
-
-    from edgeexit.errors import BackendError
-
-    if engine == "none":
-        if compute_capability is not None:
-            raise click.UsageError("--compute-capability is of engines: add --engine tensorrt-rtx")
-        return None
-    try:
-        trt = open_library(engine, compute_capability)
-        trt.require_place()
-    except BackendError as error:
-        if engine != "auto":
-            raise
-        status_console().print(f"no engines will be built here: {error}", soft_wrap=True)
-        return None
-    trt.check(EngineOptions(), compute_capability)
-    return trt.library.name
 
 
 def _validation_images(

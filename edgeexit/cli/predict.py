@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.common import print_left_out, progress_bar, status_console
+from edgeexit.cli.common import DEFAULT_BUNDLE, print_left_out, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
@@ -27,7 +27,8 @@ __all__ = ["command"]
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--engine-dir",
-    required=True,
+    default=DEFAULT_BUNDLE,
+    show_default=True,
     type=click.Path(path_type=Path),
     help="The bundle that 'edgeexit export' wrote.",
 )

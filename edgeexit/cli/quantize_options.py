@@ -30,6 +30,11 @@ class QuantizeOptions:
     quantize: str | None
     fallback: str | None
 
+    @property
+    def is_for_cpus(self) -> bool:
+        """Whether a bundle is asked for that TensorRT cannot build."""
+        return self.quantize == "classifier"
+
     def precision(self, name: str, *, builds_engines: bool) -> Precision:
         """Return the precision that the command line names.
 
@@ -43,7 +48,7 @@ class QuantizeOptions:
             if unused:
                 raise click.UsageError(f"{unused[0]} goes with --precision int8, got {name}")
             return PRECISIONS[name]
-        if self.quantize == "classifier":
+        if self.is_for_cpus:
             self._check_classifier(builds_engines)
         elif self.calibration_data is None:
             raise click.UsageError(
@@ -118,7 +123,7 @@ def quantize_options(command: Command) -> Command:
             "--fallback",
             type=click.Choice(["fp32", "fp16"]),
             help="Of what INT8 leaves out, and of features between graphs.  "
-            "[default: fp32, and fp16 where engines are built]",
+            "[default: fp16 where this export builds engines, else fp32]",
         ),
     )
     for option in reversed(options):  # the first is to stand first in the help

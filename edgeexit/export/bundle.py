@@ -213,7 +213,7 @@ def _check_output(output: Path) -> None:
         manifest = load_manifest(output) if found else None
     except BundleError as error:
         raise ExportError(
-            f"{output}: holds other files and no bundle; choose another folder"
+            f"{output}: holds other files and no bundle; choose another -o"
         ) from error
     if manifest is None:
         return

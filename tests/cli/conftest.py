@@ -134,6 +134,14 @@ def _trained(branches: str) -> Checkpoint:
     )
 
 
+@pytest.fixture
+def tiny_file(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a network with two branches as a file, in a folder of its own."""
+    path: Path = tmp_path_factory.mktemp("tiny") / "ckpt.pt"
+    save_checkpoint(path, tiny_checkpoint("n+n"))
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_checkpoint: TinyCheckpoint) -> TinyBundle:
     """``tiny_bundle(folder, precision="fp32", branches="1+n")``: such a network as a bundle."""

@@ -97,9 +97,3 @@ def test_networks_of_other_classes(reports: tuple[Path, Path]) -> None:
     assert result.exit_code == 1
     assert "expected networks for the same classes, got 10 and 100 classes" in result.stderr
     assert result.stdout == ""
-
-
-def test_neither_a_bundle_nor_reports() -> None:
-    result = run()
-    assert result.exit_code == 2
-    assert "expected --engine-dir" in result.stderr

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
 from click.testing import CliRunner, Result
+from edgeexit_runtime.backends.cuda_device import Gpu
 
 from edgeexit.cli import main
 
@@ -26,10 +29,73 @@ def export(checkpoint: Path, output: Path, *options: object) -> Result:
     return run("export", checkpoint, "-o", output, *quick, *options)
 
 
-def test_export_builds_none_unless_asked(checkpoint: Path, tmp_path: Path) -> None:
-    assert export(checkpoint, tmp_path / "out").exit_code == 0
-    assert not list((tmp_path / "out").glob("*.engine"))
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[Gpu | None], None]:
+    """``place(gpu)``: what is found where an export asks whether a GPU is here."""
+
+    def put(gpu: Gpu | None) -> None:
+        monkeypatch.setattr("edgeexit_runtime.engine_check.find_gpu", lambda: gpu)
+
+    return put
+
+
+def test_export_builds_none_where_no_gpu_is_here(
+    tiny_file: Path, tmp_path: Path, place: Callable[[Gpu | None], None]
+) -> None:
+    place(None)
+    output = tmp_path / "my bundle"
+    result = export(tiny_file, output)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("no TensorRT engines were built: there is no GPU here; ")
+    first, _, second = line.partition(": edgeexit ")[2].partition(", or ")
+    assert shlex.split(first) == ["build", "--engine-dir", f"{output}/"]
+    assert shlex.split(second) == ["python", "-m", "edgeexit_runtime", "build", f"{output}/"]
+    assert ee.load_manifest(output).engines == ()
+    assert export(tiny_file, output, "--engine", "none").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "reason"),
+    [
+        (Gpu("RTX 3090", "8.6"), False, "neither TensorRT nor TensorRT-RTX is installed"),
+        (Gpu("RTX 2080", "7.5"), True, "compute capability 8.0 and later, this RTX 2080 has 7.5"),
+    ],
+)
+def test_export_builds_none_where_nothing_builds_for_the_gpu(
+    gpu: Gpu,
+    installed: bool,
+    reason: str,
+    tiny_file: Path,
+    tmp_path: Path,
+    place: Callable[[Gpu | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place(gpu)
+    libraries = {"tensorrt-rtx"} if installed else {}
+    monkeypatch.setattr(
+        "edgeexit_runtime.backends.trt_library.is_installed", lambda name: name in libraries
+    )
+    if installed:
+        pytest.importorskip("tensorrt_rtx")
+    result = export(tiny_file, tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("no TensorRT engines were built: ")
+    assert reason in line
+    assert "engines" not in json.loads(result.stdout)
     assert ee.load_manifest(tmp_path / "out").engines == ()
+
+
+def test_export_builds_where_a_gpu_is_here(
+    tiny_file: Path, tmp_path: Path, place: Callable[[Gpu | None], None]
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    place(Gpu("RTX 3090", "8.6"))
+    result = export(tiny_file, tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert [entry["graph"] for entry in json.loads(result.stdout)["engines"]] == GRAPHS
 
 
 def test_engines_from_export_to_tuning(checkpoint: Path, tmp_path: Path) -> None:
@@ -77,6 +143,7 @@ def test_engines_are_shown(checkpoint: Path, tmp_path: Path) -> None:
     ("options", "message", "code"),
     [
         (("--compute-capability", "8.6"), "add --engine tensorrt-rtx", 2),
+        (("--engine", "none", "--compute-capability", "8.6"), "add --engine tensorrt-rtx", 2),
         (("--engine", "tensorrt"), "TensorRT is not installed", 1),
         (("--engine", "trt"), "'trt' is not one of", 2),
     ],
@@ -96,32 +163,33 @@ def test_mistakes_are_told_before_anything_is_exported(
     assert not (tmp_path / "out").exists()
 
 
-def test_auto_exports_where_nothing_builds(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edgeexit_runtime.backends.trt_library.is_installed", lambda name: False)
-    result = export(checkpoint, tmp_path / "out", "--engine", "auto")
-    assert result.exit_code == 0, result.output
-    assert "no engines will be built here: neither TensorRT nor TensorRT-RTX" in result.stderr
-    assert (tmp_path / "out" / "manifest.json").is_file()
-
-
+@pytest.mark.parametrize("options", [(), ("--engine", "tensorrt-rtx", *RTX)], ids=["auto", "rtx"])
 def test_failed_build_leaves_the_exported_bundle(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: tuple[str, ...],
+    tiny_file: Path,
+    tmp_path: Path,
+    place: Callable[[Gpu | None], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
+    place(Gpu("RTX 3090", "8.6"))
 
     def fail(*arguments: Any) -> Any:
         raise ee.BackendError("stage1: the build ran out of memory")
 
     monkeypatch.setattr("edgeexit_runtime.engines.build_engine", fail)
-    result = export(checkpoint, tmp_path / "out", "--engine", "tensorrt-rtx", *RTX)
+    result = export(tiny_file, tmp_path / "out", *options)
     assert result.exit_code == 1
     assert "stage1: the build ran out of memory" in result.stderr
     ee.load(tmp_path / "out").close()
 
 
-def test_build_of_no_bundle(tmp_path: Path) -> None:
-    result = run("build", "--engine-dir", tmp_path)
+@pytest.mark.parametrize("command", [("build",), ("bench",), ("predict", "x.png")])
+def test_without_a_bundle_in_out(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").touch()
+    result = run(*command)
     assert result.exit_code == 1
-    assert "no such file; expected the folder that 'edgeexit export' wrote" in result.stderr
+    assert "out/manifest.json: no such file; expected the folder that 'edgeexit" in result.stderr

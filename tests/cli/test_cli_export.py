@@ -33,6 +33,28 @@ def test_bundle_is_written_proven_and_loads(checkpoint: Path, tmp_path: Path) ->
         assert session.manifest.data["name"] == "digits"
 
 
+def test_as_typed(tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # the second takes the place of the first
+        result = run(tiny_file, "--precision", "fp16", "--samples", 8)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[-1] == "next: edgeexit bench --engine-dir out/"
+        assert ee.load_manifest(tmp_path / "out").precision == "fp16"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_another_folder_named_out_is_not_touched(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine")
+    result = run(tiny_file, "--samples", 1)
+    assert result.exit_code == 1
+    assert "out: holds other files and no bundle; choose another -o" in result.stderr
+    assert [path.name for path in Path("out").iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
@@ -56,11 +78,3 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
     result = run(tmp_path / "none.pt", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "could not read the checkpoint" in result.stderr
-
-
-def test_a_folder_of_other_files_is_not_touched(checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    result = run(checkpoint, "-o", tmp_path, "--samples", 1)
-    assert result.exit_code == 1
-    assert "holds other files and no bundle; choose another folder" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
 from edgeexit_runtime.backends.trt_library import LIBRARIES, RTX
-from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError
@@ -20,6 +21,7 @@ __all__ = [
     "here",
     "how_to_build",
     "misfit",
+    "open_for_this_gpu",
     "require_engine",
     "runs_on",
 ]
@@ -41,6 +43,24 @@ def here(trt: TensorRt) -> Here:
     return Here(trt.library.name, trt.version, find_gpu())
 
 
+def open_for_this_gpu() -> TensorRt:
+    """Import the library that builds engines for the GPU that is here.
+
+    Raises:
+        BackendError: there is no GPU, no library, or none that builds for it.
+    """
+    gpu = find_gpu()
+    if gpu is None:
+        raise BackendError("there is no GPU here")
+    trt = open_library()
+    if not runs_on(None, gpu, trt.is_rtx):
+        raise BackendError(
+            f"{trt.title} builds for GPUs from Ampere on, compute capability {AMPERE} and later, "
+            f"this {gpu.name} has {gpu.compute_capability}"
+        )
+    return trt
+
+
 def find_engine(manifest: Manifest, name: str) -> EngineEntry | None:
     """Return the engine that was built of a graph, if one was."""
     return next((entry for entry in manifest.engines if entry.graph == name), None)
@@ -55,7 +75,8 @@ def check_engine(bundle: Bundle, name: str, place: Here) -> EngineEntry:
     entry = require_engine(bundle, name)
     reason = misfit(entry, bundle.manifest, place)
     if reason is not None:
-        raise BackendError(f"{bundle.folder / entry.file}: {reason}; run: {how_to_build(bundle)}")
+        file = bundle.folder / entry.file
+        raise BackendError(f"{file}: {reason}; run: {how_to_build(bundle.folder)}")
     return entry
 
 
@@ -68,14 +89,14 @@ def require_engine(bundle: Bundle, name: str) -> EngineEntry:
     entry = find_engine(bundle.manifest, name)
     if entry is None:
         raise BackendError(
-            f"{bundle.folder}: no engine was built of {name}; run: {how_to_build(bundle)}"
+            f"{bundle.folder}: no engine was built of {name}; run: {how_to_build(bundle.folder)}"
         )
     return entry
 
 
-def how_to_build(bundle: Bundle) -> str:
-    """Return the commands that build a bundle's engines."""
-    folder = shlex.quote(f"{bundle.folder}/")
+def how_to_build(bundle: Path) -> str:
+    """Return the commands that build the engines of the bundle in a folder."""
+    folder = shlex.quote(f"{bundle}/")
     return f"edgeexit build --engine-dir {folder}, or python -m edgeexit_runtime build {folder}"
 
 

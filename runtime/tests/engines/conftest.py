@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgeexit_runtime import engine_check
 from edgeexit_runtime.backends import trt_library, trt_versions
 from edgeexit_runtime.backends.cuda_device import Gpu
 
@@ -340,7 +341,7 @@ class Doubles:
 
     def place(self, gpu: Gpu | None) -> None:
         """This GPU is here from now on."""
-        for module in (trt_library, trt_versions):
+        for module in (engine_check, trt_library, trt_versions):
             self.monkeypatch.setattr(module, "find_gpu", lambda: gpu)
 
 

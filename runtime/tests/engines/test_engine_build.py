@@ -11,6 +11,7 @@ import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.cuda_device import Gpu
 from edgeexit_runtime.backends.trt_versions import open_library
+from edgeexit_runtime.engine_check import open_for_this_gpu
 from edgeexit_runtime.engines import EngineOptions, build_engines
 
 ALL = ["stage1", "exit1", "stage2", "exit2", "stage3", "final", "baseline"]
@@ -346,6 +347,19 @@ def test_auto_is_tensorrt_only_where_it_can_build(bundle: Path, doubles: Any) ->
     doubles.place(Gpu("RTX 3090", "8.6"))
     assert open_library().title == "TensorRT 10.3.0"
     assert open_library(compute_capability="12.0").title == "TensorRT-RTX 1.7.1"
+
+
+def test_library_for_the_gpu_that_is_here(doubles: Any) -> None:
+    behaviour = doubles.install("1.7.1", rtx=True, gpu=Gpu("RTX 3090", "8.6"))
+    assert open_for_this_gpu().title == "TensorRT-RTX 1.7.1"
+    doubles.place(Gpu("RTX 2080", "7.5"))
+    with pytest.raises(ee.BackendError, match=r"TensorRT-RTX 1\.7\.1 .* 8\.0 .* RTX 2080 has 7\.5"):
+        open_for_this_gpu()
+    doubles.monkeypatch.setitem(sys.modules, "tensorrt", doubles.module("10.3.0", False, behaviour))
+    assert open_for_this_gpu().title == "TensorRT 10.3.0"
+    doubles.place(None)
+    with pytest.raises(ee.BackendError, match="no GPU"):
+        open_for_this_gpu()
 
 
 def test_progress_tells_the_share_of_all_engines(bundle: Path, doubles: Any) -> None:

@@ -40,7 +40,7 @@ def engine_library(bundle: Bundle) -> str:
     if entry.library not in LIBRARIES:
         raise BackendError(
             f"{bundle.folder / entry.file}: built with {entry.library}, which this "
-            f"edgeexit-runtime does not know; run: {how_to_build(bundle)}"
+            f"edgeexit-runtime does not know; run: {how_to_build(bundle.folder)}"
         )
     return entry.library
 
