@@ -293,7 +293,7 @@ def shrink(source: Path, target: Path) -> None:
 
 
 def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
-    from edgeexit.consistency import plot_consistency, write_csv
+    from edgeexit.paper.consistency import plot_consistency, write_csv
 
     path = folder / "consistency.png"
     plot_consistency(knowledge.drawn, [path], repeated="trained networks")

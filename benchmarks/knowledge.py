@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeexit.consistency import Cell, ConsistencyReport, NetworkCells
+    from edgeexit.paper.consistency import Cell, ConsistencyReport, NetworkCells
 
 ITSELF = "the baseline itself"
 PLAIN, OTHERS = "plain", "plain, other seeds"
@@ -92,7 +92,7 @@ def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
     """Return the studies as one; the first is of the baseline itself and has the control."""
     from edgeexit_runtime.schema import decode
 
-    from edgeexit.consistency import ConsistencyReport
+    from edgeexit.paper.consistency import ConsistencyReport
 
     first, *by_seed = (decode(ConsistencyReport, study) for study in studies)
     by_seed = [_rename_plain(report) for report in by_seed]
@@ -121,7 +121,7 @@ def _pool(networks: Sequence[NetworkCells]) -> NetworkCells:
 
 
 def _pool_cells(cells: Sequence[Cell]) -> Cell:
-    from edgeexit.comparison import Spread
+    from edgeexit.training.comparison import Spread
 
     accuracies = [cell.accuracy.mean for cell in cells]
     return replace(

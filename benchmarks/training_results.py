@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeexit.comparison import ComparedRun, RunGroup, Spread
+    from edgeexit.training.comparison import ComparedRun, RunGroup, Spread
 
 Tables = dict[str, tuple[Sequence[str], Sequence["RunGroup"]]]
 """By title, the names of the rows and what is in them."""
@@ -200,9 +200,9 @@ def folder(runs: Path, method: str, seed: int) -> Path:
 
 def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]:
     """Return one group per method: what its runs give on the test images."""
-    from edgeexit.comparison import Execution, compare_run, group_runs, load_finished_run
     from edgeexit.data import load_data
     from edgeexit.evaluation import Limits
+    from edgeexit.training.comparison import Execution, compare_run, group_runs, load_finished_run
 
     data = None
     groups = []

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         images_from_npz,
         run_bench,
     )
-    from edgeexit.consistency import study_consistency
     from edgeexit.cost import average_macs, network_cost
     from edgeexit.data import DataConfig, load_data, register_dataset
     from edgeexit.errors import EdgeExitError
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         register_backbone,
         register_branch,
     )
+    from edgeexit.paper.consistency import study_consistency
     from edgeexit.training import (
         Checkpoint,
         TrainConfig,
@@ -81,7 +81,7 @@ _HOME = {
         "images_from_npz",
         "run_bench",
     ),
-    "edgeexit.consistency": ("study_consistency",),
+    "edgeexit.paper.consistency": ("study_consistency",),
     "edgeexit.cost": ("average_macs", "network_cost"),
     "edgeexit.data": ("DataConfig", "load_data", "register_dataset"),
     "edgeexit.errors": ("EdgeExitError",),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from edgeexit_runtime.schema import encode
 
-from edgeexit.comparison import Spread
-from edgeexit.consistency import Cell, ConsistencyReport, FitSettings, NetworkCells
-from edgeexit.consistency.record import StudySettings
+from edgeexit.paper.consistency import Cell, ConsistencyReport, FitSettings, NetworkCells
+from edgeexit.paper.consistency.record import StudySettings
+from edgeexit.training.comparison import Spread
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODULES = (

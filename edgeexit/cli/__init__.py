@@ -12,12 +12,13 @@ from edgeexit.errors import EdgeExitError, UnknownNameError
 __all__ = ["main"]
 
 COMMANDS = {
-    name: f"edgeexit.cli.{name}"
-    for name in (
-        *("demo", "train", "eval", "compare", "tune", "export", "build", "bench", "predict"),
-        *("figures", "consistency"),
-        *("flops", "models", "inspect"),
+    name: f"{package}.{name}"
+    for package, names in (
+        ("edgeexit.cli", "demo train eval compare tune export build bench predict"),
+        ("edgeexit.paper.cli", "figures consistency"),
+        ("edgeexit.cli", "flops models inspect"),
     )
+    for name in names.split()
 }
 
 

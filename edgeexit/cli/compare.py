@@ -24,9 +24,9 @@ from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeexit.comparison import ComparedRun, FinishedRun, RunGroup, Spread
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import Limits
+    from edgeexit.training.comparison import ComparedRun, FinishedRun, RunGroup, Spread
 
 DEFAULT_MAX_DROP = 0.01
 SETTING = ("backbone", "branches", "strategy", "teacher")
@@ -83,9 +83,14 @@ def _compare(
     samples: SampleOptions,
     model: str | None,
 ) -> list[ComparedRun]:
-    from edgeexit.comparison import Execution, check_comparable, compare_run, load_finished_run
     from edgeexit.devices import resolve_device
     from edgeexit.errors import TuningError
+    from edgeexit.training.comparison import (
+        Execution,
+        check_comparable,
+        compare_run,
+        load_finished_run,
+    )
 
     factory = import_model(model)
     finished = [load_finished_run(path) for path in paths]
@@ -118,7 +123,7 @@ def _data(
 
 
 def _groups(runs: list[ComparedRun], no_group: bool) -> list[RunGroup]:
-    from edgeexit.comparison import group_runs
+    from edgeexit.training.comparison import group_runs
 
     if no_group:
         return [group for run in runs for group in group_runs([run])]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
-    from edgeexit.counting import OperatorCount
+    from edgeexit.cost.operators import OperatorCount
     from edgeexit.models.backbone import Backbone
     from edgeexit.models.points import Point
 
@@ -199,7 +199,7 @@ def _count(module: nn.Module, shapes: list[tuple[int, ...]]) -> OperatorCount:
     """Count a module on one image of inputs of these shapes."""
     import torch
 
-    from edgeexit.counting import count_operators
+    from edgeexit.cost.operators import count_operators
 
     device = next((weight.device for weight in module.parameters()), torch.device("meta"))
     return count_operators(module, [(1, *shape) for shape in shapes], device)

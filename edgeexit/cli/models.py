@@ -121,7 +121,7 @@ def markdown_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -
 def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInfo:
     import torch
 
-    from edgeexit.counting import count_operators
+    from edgeexit.cost.operators import count_operators
     from edgeexit.errors import SpecError
 
     classes = num_classes or usual_classes(entry.input_size)

@@ -136,7 +136,7 @@ def _save_front(result: Result, options: TuneOptions) -> None:
         write_front(options.front, front, result.points())
         status_console().print(f"wrote {options.front}: {len(front)} settings", soft_wrap=True)
     if options.plot is not None:
-        from edgeexit.figures.tuned import write_tuned
+        from edgeexit.paper.figures.tuned import write_tuned
 
         write_tuned(
             options.plot,

@@ -14,9 +14,9 @@ import torch
 from click.testing import CliRunner, Result
 
 from edgeexit.cli import main
-from edgeexit.consistency.record import StudyRecord
 from edgeexit.data import DataConfig, load_data
 from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.paper.consistency.record import StudyRecord
 from edgeexit.training import Checkpoint, load_checkpoint, save_checkpoint
 
 pytest.importorskip("sklearn")

@@ -1,0 +1,224 @@
+"""``edgeexit consistency``: what branches did to a backbone, as the paper's Figs. 12 and 13."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import (
+    SectionedCommand,
+    console,
+    import_model,
+    model_option,
+    print_json,
+    status_console,
+)
+from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
+from edgeexit.paper.cli.consistency_progress import ConsistencyProgress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.paper.consistency import ConsistencyReport, StudyOptions
+    from edgeexit.training.comparison import Spread
+
+GIB = 2**30
+FIT_OPTIONS = ("epochs", "lr", "fit_batch_size", "momentum", "weight_decay", "seed")
+SECTIONS = {
+    "What is studied": ("depths", "runs", "control"),
+    "How reconstructions are learned": FIT_OPTIONS,
+    "Networks and data": (
+        *("model", "dataset", "data_dir", "download"),
+        *("batch_size", "workers", "device", "cache_gib"),
+    ),
+    "Output": ("output", "as_json"),
+}
+
+
+class DepthsType(click.ParamType[tuple[int, ...]]):
+    """Numbers of non-linear layers: ``0,1,2,3``."""
+
+    name = "depths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        texts = str(value).split(",")
+        depths = [int(text) for text in texts if text.strip().isdecimal()]
+        if len(depths) != len(texts) or len(set(depths)) != len(depths):
+            self.fail(f"expected different numbers such as 0,1,2,3, got {value!r}", param, ctx)
+        return tuple(sorted(depths))
+
+
+def _numbers(**defaults: tuple[click.ParamType[Any], Any, str]) -> Callable[[Any], Any]:
+    """Add an option of each name, from its type, default and help."""
+
+    def add(command: Any) -> Any:
+        for name, (kind, default, text) in reversed(defaults.items()):
+            flag = "--" + name.replace("_", "-")
+            command = click.option(flag, type=kind, default=default, show_default=True, help=text)(
+                command
+            )
+        return command
+
+    return add
+
+
+@click.command("consistency", cls=SectionedCommand, sections=SECTIONS)
+@click.argument("baseline", metavar="BASELINE_CKPT", type=click.Path(path_type=Path))
+@click.argument(
+    "paths",
+    metavar="BRANCHED_CKPT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@_numbers(
+    depths=(DepthsType(), "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
+    runs=(click.IntRange(min=1), 3, "Fits of each network, stage and N."),
+    epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
+    lr=(click.FloatRange(min=0, min_open=True), 0.01, "Rate, times 0.1 every 3 epochs."),
+    fit_batch_size=(click.IntRange(min=2), 64, "Images per step."),
+    momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Of gradient descent."),
+    weight_decay=(click.FloatRange(min=0), 1e-4, "Of gradient descent."),
+    seed=(click.IntRange(min=0), 0, "Of all fits."),
+    cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are computed anew."),
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Also fit the first network with its features shuffled across images: what accuracy is "
+    "worth nothing.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="consistency",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for consistency.json, .csv, .png and .pdf; what is finished there is kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@model_option
+@sample_options
+def command(
+    baseline: Path,
+    paths: tuple[Path, ...],
+    depths: tuple[int, ...],
+    runs: int,
+    control: bool,
+    cache_gib: float,
+    output: Path,
+    as_json: bool,
+    model: str | None,
+    **options: Any,
+) -> None:
+    """Show how much of a plain network's knowledge is in networks with branches.
+
+    At each stage that an exit sits behind, the baseline's features are reconstructed from the
+    branched network's: by one linear convolution and N non-linear layers, learned on the training
+    images. They take the place of the baseline's own, and the rest of the baseline classifies the
+    test images. The nearer it comes to its own accuracy, the less did branches disrupt.
+
+    A stopped command goes on where it was; more networks, depths or runs add to what is there.
+
+    \b
+    Example:
+      edgeexit consistency plain/ckpt.pt run-31/ckpt.pt run-13/ckpt.pt --depths 0,1,2,3 --runs 3
+    """
+    from edgeexit.paper.consistency import FitSettings, StudyOptions
+
+    fit = {name: options.pop(name) for name in FIT_OPTIONS}
+    try:  # nan and inf are numbers to click
+        settings = FitSettings(batch_size=fit.pop("fit_batch_size"), **fit)
+        study = StudyOptions(depths, runs, settings, control, cache_gib * GIB)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
+    _write(report, output)
+    if as_json:
+        from edgeexit_runtime.schema import encode
+
+        print_json(encode(report))
+    else:
+        console().print(_table(report))
+    status_console().print(f"wrote {output}: consistency.json, .csv, .png and .pdf", soft_wrap=True)
+
+
+def _study(
+    paths: tuple[Path, ...],
+    samples: SampleOptions,
+    options: StudyOptions,
+    output: Path,
+    model: str | None,
+) -> ConsistencyReport:
+    from edgeexit.devices import resolve_device
+    from edgeexit.paper.consistency import (
+        Execution,
+        check_comparable,
+        name_networks,
+        study_consistency,
+    )
+    from edgeexit.training.checkpoint import load_checkpoint
+
+    factory = import_model(model)
+    first, *others = [load_checkpoint(path) for path in paths]
+    networks = name_networks(paths[1:], others)
+    (baseline,) = name_networks(paths[:1], [first])
+    check_comparable(baseline, networks, same_folder=samples.data_dir is None)
+    execution = Execution(samples.batch_size, samples.workers, resolve_device(samples.device))
+    data = load_samples(first, samples)
+    with ConsistencyProgress() as progress:
+        return study_consistency(
+            baseline,
+            networks,
+            data,
+            output,
+            options,
+            execution=execution,
+            dataset=samples.dataset,
+            model=factory,
+            progress=progress,
+        )
+
+
+def _write(report: ConsistencyReport, output: Path) -> None:
+    from edgeexit.paper.consistency import plot_consistency, write_csv
+
+    write_csv(report, output / "consistency.csv")
+    plot_consistency(report, [output / "consistency.png", output / "consistency.pdf"])
+
+
+def _table(report: ConsistencyReport) -> Table:
+    """Return a row per stage and network, and a column per N; accuracies in percent."""
+    from rich.table import Table
+
+    settings = report.settings
+    depths = sorted({cell.depth for network in report.networks for cell in network.cells})
+    spread = f", mean ± standard deviation of {report.runs} runs" if report.runs > 1 else ""
+    table = Table(
+        title=f"accuracy in % with reconstructed features\n{report.backbone}, "
+        f"{settings.test_images} test images of {settings.dataset}{spread}",
+    )
+    for heading in ("stage", "features of"):
+        table.add_column(heading, no_wrap=True)
+    for depth in depths:
+        table.add_column(f"N = {depth}", justify="right", no_wrap=True)
+    own = f"{100 * report.baseline_accuracy:.2f}"
+    for stage in report.stages:
+        table.add_row(stage, f"the baseline, {report.baseline}", *[own for _ in depths])
+        for network in report.networks:
+            cells = {c.depth: c for c in network.cells if c.stage == stage}
+            if cells:
+                row = [_percent(cells[depth].accuracy) for depth in depths]
+                table.add_row("", network.name, *row)
+        table.add_section()
+    return table
+
+
+def _percent(spread: Spread) -> str:
+    std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
+    return f"{100 * spread.mean:.2f}{std}"

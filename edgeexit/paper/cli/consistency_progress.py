@@ -1,0 +1,43 @@
+"""How a study is shown on stderr: two bars while it runs, a line per fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeexit.cli.common import ShownProgress, progress_bar
+
+if TYPE_CHECKING:
+    from edgeexit.paper.consistency import Fit
+
+__all__ = ["ConsistencyProgress"]
+
+
+class ConsistencyProgress(ShownProgress):
+    """A bar for all fits and one for what goes on, with a line for each fit above them."""
+
+    def __init__(self) -> None:
+        self.bar = progress_bar()
+        self.console = self.bar.console
+        self.all = self.bar.add_task("fits", total=None)
+        self.now = self.bar.add_task("loading", total=None)
+
+    def remark(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def work(self, what: str, steps: int) -> None:
+        self.bar.reset(self.now, description=what, total=steps)
+
+    def step(self) -> None:
+        self.bar.advance(self.now)
+
+    def fits(self, done: int, total: int, last: Fit | None) -> None:
+        self.bar.update(self.all, completed=done, total=total)
+        if last is not None:
+            shuffled = ", shuffled" if last.control else ""
+            self.remark(
+                f"fit {done}/{total}  {last.stage}  {last.network.removesuffix(shuffled)}{shuffled}"
+                f"  N = {last.depth}  run {last.run}  accuracy {100 * last.accuracy:.2f} %  "
+                f"unexplained variance {100 * last.unexplained:.1f} %"
+            )
+        elif done:
+            self.remark(f"going on: {done} of {total} fits are there already")

@@ -1,0 +1,129 @@
+"""``edgeexit figures``: the paper's figures of trained networks, with the numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import (
+    console,
+    import_model,
+    model_option,
+    print_json,
+    progress_bar,
+    status_console,
+)
+from edgeexit.cli.limits import FractionType
+from edgeexit.cli.samples import SampleOptions, sample_options
+from edgeexit.paper.cli.figures_subjects import load_subjects
+
+if TYPE_CHECKING:
+    from edgeexit.paper.figures import FigureOptions, Plan, WrittenFigure
+
+
+@click.command("figures")
+@click.argument(
+    "paths", metavar="CKPT|RUN|BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the figures; what has the same name there is replaced.",
+)
+@click.option(
+    "--only",
+    metavar="F1,F2,...",
+    help="Figures to draw, by name or by the paper's number: confidence (fig4), patterns (fig5), "
+    "front (fig6 to fig8), classes (fig9), groups (fig10), examples (fig11).  [default: all]",
+)
+@click.option(
+    "--accuracy",
+    type=FractionType(),
+    help="Adaptive accuracy on val that patterns compares at.  [default: the highest that all "
+    "networks reach, less 0.01]",
+)
+@click.option(
+    "--examples-per-exit",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 8),
+    help="Images of each exit in examples.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of the choice of these images.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@model_option
+@sample_options
+def command(
+    paths: tuple[Path, ...],
+    output: Path,
+    only: str | None,
+    accuracy: float | None,
+    examples_per_exit: int,
+    seed: int,
+    as_json: bool,
+    model: str | None,
+    **options: Any,
+) -> None:
+    """Draw the paper's figures of trained networks, on test images.
+
+    Networks are checkpoints, folders of runs, or bundles, whose own graphs are run. Each figure is
+    written as PNG, as PDF, and as CSV with exactly the numbers that are drawn. confidence, classes,
+    groups and examples show each network at its own thresholds; patterns and front compare all
+    networks at thresholds chosen on validation images.
+
+    \b
+    Example:
+      edgeexit figures run-3+1/ run-2+2/ plain/ out-fp16/ -o figures/
+    """
+    from edgeexit_runtime.schema import encode
+
+    from edgeexit.errors import WriteError
+    from edgeexit.paper.figures import (
+        FigureOptions,
+        find_sources,
+        list_figures,
+        plan_figures,
+        select_figures,
+    )
+
+    names = None if only is None else [name.strip() for name in only.split(",")]
+    kinds = list_figures() if names is None else select_figures(names)
+    if output.exists() and not output.is_dir():
+        raise WriteError(f"{output}: is a file, expected a folder; choose another name")
+    factory = import_model(model)
+    sources = find_sources(paths)
+    subjects = load_subjects(sources, SampleOptions(**options), factory)
+    plans, remarks = plan_figures(kinds, subjects)
+    for remark in remarks:
+        status_console().print(remark, soft_wrap=True)
+    written = _make(plans, FigureOptions(accuracy, examples_per_exit, seed), output)
+    if as_json:
+        print_json({"output": str(output), "figures": encode(written), "remarks": remarks})
+        return
+    out = console()
+    for figure in written:
+        endings = ", ".join(Path(file).suffix[1:] for file in figure.files)
+        out.print(f"{Path(figure.files[0]).with_suffix('')}  {endings}", soft_wrap=True)
+
+
+def _make(plans: Sequence[Plan], options: FigureOptions, output: Path) -> list[WrittenFigure]:
+    from edgeexit.paper.figures import make_figures
+
+    written = []
+    with progress_bar() as bar:
+        task = bar.add_task("figures", total=len(plans))
+        for figure in make_figures(plans, options, output):
+            written.append(figure)
+            bar.update(task, completed=len(written), description=figure.figure)
+    return written

@@ -1,0 +1,194 @@
+"""Learn one network's features from another's: Eq. 4 of the paper.
+
+    Z_hat = F_N o ... o F_1 o F_0 (Z)
+
+F_0 is one convolution, each other F_n a convolution with batch norm and a ReLU, learned by the mean
+squared error (Section IV-C). The paper does not say how wide the convolutions are: they are 3x3
+with padding 1 here, as in the code of what it builds on (Liang et al., Knowledge Consistency
+between Neural Networks and Beyond, ICLR 2020, https://arxiv.org/abs/1908.01581). Weights start as
+PyTorch initializes its layers, never as the identity: that would favour networks whose channels
+happen to have the order of the baseline's.
+
+Eq. 4 ends in a ReLU where N > 0. Features below zero, which backbones without a ReLU at the end
+of their stages have (MobileNetV2's, for one), could not be reconstructed at all. For a tensor with
+such values among the training images the layers of each F_n stand in the other order, batch norm,
+ReLU, convolution, as in that code: as many layers and ReLUs, with a convolution at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import TrainingError
+from edgeexit.models.spec import FeatureInfo
+from edgeexit.paper.consistency.features import Features, FeatureSource, FeatureStatistics
+from edgeexit.training.order import epoch_batches
+
+__all__ = ["FitSettings", "FittedReconstruction", "Reconstruction", "fit_reconstruction"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How a reconstruction is learned, by stochastic gradient descent.
+
+    Momentum, decay of weights and batch size are by default those of the paper's networks
+    (Section V-A).
+
+    Attributes:
+        epochs: passes over the training images.
+        lr: initial rate, times ``decay`` every ``decay_epochs`` epochs.
+        decay, decay_epochs: see ``lr``.
+        batch_size: images per step; all of them where there are fewer.
+        momentum, weight_decay: of stochastic gradient descent.
+        seed: that everything random follows from, together with stage, N and run.
+    """
+
+    epochs: int = 10
+    lr: float = 0.01
+    decay: float = 0.1
+    decay_epochs: int = 3
+    batch_size: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "lr": (0 < self.lr < math.inf, "above 0"),
+            "decay": (0 < self.decay <= 1, "above 0, at most 1"),
+            "decay_epochs": (self.decay_epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 2, "at least 2, for batch norm"),
+            "momentum": (0 <= self.momentum < 1, "at least 0 and below 1"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+            "seed": (self.seed >= 0, "at least 0"),
+        }
+        broken = [
+            f"{name}: expected {expected}, got {getattr(self, name)!r}"
+            for name, (fits, expected) in rules.items()
+            if not fits
+        ]
+        if broken:
+            raise ValueError("; ".join(broken))
+
+    def steps(self, images: int) -> int:
+        """Return the steps of all epochs over so many training images."""
+        return self.epochs * (images // min(images, self.batch_size))
+
+
+class Reconstruction(nn.Module):
+    """F_0 and N non-linear layers for each tensor, which know nothing of each other.
+
+    Args:
+        infos: names and shapes of the tensors, the same on both sides.
+        depth: N.
+        signed: names of those that have values below zero.
+    """
+
+    def __init__(self, infos: Sequence[FeatureInfo], depth: int, signed: Collection[str]) -> None:
+        super().__init__()
+        self.names = tuple(info.name for info in infos)
+        self.chains = nn.ModuleList(
+            _chain(info.shape[0], depth, info.name in signed) for info in infos
+        )
+
+    def forward(self, features: Features) -> Features:
+        """Map feature maps (N, C, H, W) by name to those of the baseline, of the same shapes."""
+        return {
+            name: chain(features[name]) for name, chain in zip(self.names, self.chains, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedReconstruction:
+    """A reconstruction that was learned.
+
+    Attributes:
+        network: in evaluation mode.
+        mse: mean squared error over the last epoch, summed over the tensors.
+        unexplained: the same over the variance of what is reconstructed, 0 to about 1: the share
+            that the reconstruction does not explain.
+    """
+
+    network: Reconstruction
+    mse: float
+    unexplained: float
+
+
+def fit_reconstruction(
+    network: Reconstruction,
+    source: FeatureSource,
+    target: FeatureSource,
+    statistics: FeatureStatistics,
+    settings: FitSettings,
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> FittedReconstruction:
+    """Learn ``target``'s features from ``source``'s, of the same images.
+
+    Args:
+        network: is trained, on the device that it is on.
+        source: features of the training images.
+        target: the baseline's features of the same images.
+        statistics: of ``target``.
+        settings: how.
+        seed: of the order of the images.
+        on_step: called after each step.
+
+    Raises:
+        TrainingError: the error is not finite.
+    """
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_epochs, settings.decay)
+    seeds = torch.Generator().manual_seed(seed)
+    batch_size = min(settings.batch_size, len(source))
+    network.train()
+    mse = math.nan
+    for epoch in range(1, settings.epochs + 1):
+        order = int(torch.randint(2**62, (), generator=seeds))
+        batches = epoch_batches(len(source), batch_size, seed=order)
+        total, pairs = 0.0, zip(source.batches(batches), target.batches(batches), strict=True)
+        for given, wanted in pairs:
+            loss = _squared_error(network(given), wanted)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += float(loss.detach())
+            on_step()
+        mse = total / len(batches)
+        if not math.isfinite(mse):
+            raise TrainingError(
+                f"the error of the reconstruction is {mse} after epoch {epoch}: lower --lr, "
+                f"{settings.lr} is too high for these features"
+            )
+        schedule.step()
+    variance = sum(statistics.variance.values())
+    return FittedReconstruction(network.eval(), mse, mse / max(variance, 1e-12))
+
+
+def _squared_error(given: Features, wanted: Features) -> Tensor:
+    errors = [nn.functional.mse_loss(given[name], wanted[name]) for name in wanted]
+    return torch.stack(errors).sum()
+
+
+def _chain(channels: int, depth: int, signed: bool) -> nn.Sequential:
+    """Return F_0 to F_N as one."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, channels, 3, padding=1)]
+    for _ in range(depth):
+        if signed:
+            layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+            layers += [nn.Conv2d(channels, channels, 3, padding=1)]
+        else:
+            layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+    return nn.Sequential(*layers)

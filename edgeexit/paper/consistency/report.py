@@ -1,0 +1,106 @@
+"""What a study found: accuracies over runs, for each network, stage and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit import files
+from edgeexit.paper.consistency.record import Fit, StudySettings
+from edgeexit.training.comparison import Spread
+
+__all__ = ["Cell", "ConsistencyReport", "NetworkCells", "make_cells", "write_csv"]
+
+CSV_COLUMNS = (
+    *("network", "control", "stage", "depth", "runs", "accuracy_mean", "accuracy_std"),
+    *("unexplained_mean", "unexplained_std", "baseline_accuracy"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One stage and depth of one network.
+
+    Attributes:
+        stage: whose features were replaced.
+        depth: N.
+        accuracy: of the baseline with the reconstruction, a fraction of the test images.
+        unexplained: share of the variance that the reconstruction leaves unexplained.
+        accuracies: of each run.
+    """
+
+    stage: str
+    depth: int
+    accuracy: Spread
+    unexplained: Spread
+    accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCells:
+    """One network; ``control`` where its features were shuffled across images."""
+
+    name: str
+    fingerprint: str
+    control: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyReport:
+    """The result of a study.
+
+    Attributes:
+        baseline: its name.
+        backbone: of all networks.
+        baseline_accuracy: with its own features, a fraction of the test images.
+        settings: of all fits.
+        runs: of each cell.
+        networks: in the order that they were given in.
+    """
+
+    baseline: str
+    backbone: str
+    baseline_accuracy: float
+    settings: StudySettings
+    runs: int
+    networks: tuple[NetworkCells, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stages, in order."""
+        return tuple(dict.fromkeys(cell.stage for n in self.networks for cell in n.cells))
+
+
+def make_cells(
+    fits: Mapping[tuple[str, int, int], Fit],
+    stages: Sequence[str],
+    depths: Sequence[int],
+    runs: int,
+) -> tuple[Cell, ...]:
+    """Return the cells of one network from its fits by stage, depth and run."""
+    cells = []
+    for stage in stages:
+        for depth in depths:
+            found = [fits[stage, depth, run] for run in range(1, runs + 1)]
+            accuracies = tuple(fit.accuracy for fit in found)
+            unexplained = Spread.of([fit.unexplained for fit in found])
+            cells.append(Cell(stage, depth, Spread.of(accuracies), unexplained, accuracies))
+    return tuple(cells)
+
+
+def write_csv(report: ConsistencyReport, path: Path) -> None:
+    """Write a row per network, stage and depth; accuracies are fractions.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    rows = []
+    for network in report.networks:
+        for cell in network.cells:
+            row: list[object] = [network.name, int(network.control), cell.stage, cell.depth]
+            row += [report.runs, cell.accuracy.mean, cell.accuracy.std]
+            row += [cell.unexplained.mean, cell.unexplained.std, report.baseline_accuracy]
+            rows.append(row)
+    files.write_csv(path, CSV_COLUMNS, rows)

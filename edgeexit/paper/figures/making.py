@@ -1,0 +1,92 @@
+"""Every figure that was asked for, of every network that has a place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit.errors import InputError
+from edgeexit.paper.figures.registry import FigureKind, FigureOptions
+from edgeexit.paper.figures.sources import file_names
+from edgeexit.paper.figures.style import print_style
+from edgeexit.paper.figures.subject import Subject
+from edgeexit.paper.figures.writing import write_figure
+
+__all__ = ["Plan", "WrittenFigure", "make_figures", "plan_figures"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One figure to draw.
+
+    Attributes:
+        kind: what it shows.
+        name: of its files.
+        subjects: what it shows it of.
+    """
+
+    kind: FigureKind
+    name: str
+    subjects: tuple[Subject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFigure:
+    """A figure's files: its picture as PNG and PDF, its numbers as CSV."""
+
+    figure: str
+    networks: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def plan_figures(
+    kinds: Sequence[FigureKind], subjects: Sequence[Subject]
+) -> tuple[list[Plan], list[str]]:
+    """Return the figures to draw, and remarks on networks that have no place in one.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    plans = []
+    left_out: dict[str, list[str]] = {}  # figures, by the name of the network
+    files = file_names([subject.name for subject in subjects])
+    for kind in kinds:
+        members = []
+        for subject, file in zip(subjects, files, strict=True):
+            if kind.needs_branches and not subject.has_branches:
+                left_out.setdefault(subject.name, []).append(kind.name)
+            elif kind.each:
+                plans.append(Plan(kind, f"{kind.name}-{file}", (subject,)))
+            else:
+                members.append(subject)
+        if members:
+            plans.append(Plan(kind, kind.name, tuple(members)))
+    if not plans:
+        raise InputError(
+            f"nothing to draw: {', '.join(kind.name for kind in kinds)} show exits, and "
+            f"{', '.join(left_out)} has none but the last; give a network with branches, or draw "
+            "'front'"
+        )
+    remarks = [
+        f"{name} is a plain backbone: it is not in {', '.join(figures)}"
+        for name, figures in left_out.items()
+    ]
+    return plans, remarks
+
+
+def make_figures(
+    plans: Sequence[Plan], options: FigureOptions, folder: Path
+) -> Iterator[WrittenFigure]:
+    """Draw one figure after another and write it to ``folder``.
+
+    Raises:
+        TuningError: a network does not reach the accuracy asked for; the message gives the nearest.
+        WriteError: a file cannot be written.
+    """
+    for plan in plans:
+        with print_style():
+            drawn = plan.kind.draw(plan.subjects, options)
+            files = write_figure(folder, plan.name, drawn)
+        networks = tuple(subject.name for subject in plan.subjects)
+        yield WrittenFigure(plan.kind.name, networks, tuple(map(str, files)))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models import MultiExitNet, attach_exits, make_spec
+from edgeexit.paper.consistency.stages import (
+    check_same_features,
+    compared_stages,
+    crossing_features,
+    finish,
+)
+
+FAMILIES = {
+    "resnet20": 1,
+    "densenet40_12": 1,
+    "mobilenet_v2_cifar": 1,
+    "vgg16_bn_cifar": 1,
+    "msdnet_cifar100": 3,
+}
+
+
+@pytest.mark.parametrize(("backbone", "tensors"), FAMILIES.items())
+def test_the_rest_of_a_network_gives_what_the_network_gives(backbone: str, tensors: int) -> None:
+    net = MultiExitNet(make_spec(backbone, "none", 4)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    stages = compared_stages(net)
+    assert stages == net.backbone.exit_stages
+    assert len(crossing_features(net, stages[0])) == tensors
+    with torch.no_grad():
+        expected = net(images)["final"]
+        for stage in stages:
+            features = net.backbone.extract(images, stage)
+            crossing = {info.name: features[info.name] for info in crossing_features(net, stage)}
+            assert all(len(tensor.shape) == 4 for tensor in crossing.values())
+            assert torch.equal(finish(net.backbone, crossing, stage), expected)
+
+
+def test_stages_are_those_with_exits(tiny_net: Callable[..., MultiExitNet]) -> None:
+    spec = tiny_net("1+1").spec
+    assert compared_stages(tiny_net("1+1")) == ("stage1", "stage2")
+    assert compared_stages(MultiExitNet(replace(spec, exits=spec.exits[1:]))) == ("stage2",)
+
+
+class Skip(nn.Module):
+    """The end reads what the first layer wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.third, self.head = nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.first(images)
+        third = self.third(self.second(first).relu()) + first
+        logits: Tensor = self.head(third.mean((2, 3)))
+        return logits
+
+
+def test_what_an_earlier_stage_wrote_is_reconstructed_too() -> None:
+    net = attach_exits(Skip(), ["first", "second"], branches="1+1", input_size=(3, 8, 8))
+    crossing = crossing_features(net, "stage2")
+    assert len(crossing) == 2
+    assert crossing[0] in crossing_features(net, "stage1")
+
+
+class Tokens(nn.Module):
+    def __init__(self, last: bool) -> None:
+        super().__init__()
+        self.body, self.head, self.last = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 2), last
+        self.tokens = nn.Linear(8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.body(images).permute(0, 2, 3, 1)
+        tokens = self.tokens(maps if self.last else maps.flatten(1, 2))
+        logits: Tensor = self.head(tokens.flatten(1, -2).mean(1))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [(False, r"features of shape \(16, 8\)"), (True, r"channels last, \(4, 4, 8\)")],
+)
+def test_what_is_no_feature_map_is_refused(last: bool, message: str) -> None:
+    net = attach_exits(Tokens(last), ["tokens"], branches="n", input_size=(3, 16, 16))
+    with pytest.raises(SpecError, match=rf"cannot be compared at stage1: expected .*{message}$"):
+        crossing_features(net, "stage1")
+
+
+class LateImages(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head((self.body(images) + images).mean((2, 3)))
+        return logits
+
+
+def test_images_that_a_later_stage_reads_are_refused() -> None:
+    net = attach_exits(LateImages(), ["body"], branches="n", input_size=(3, 8, 8))
+    with pytest.raises(SpecError, match="the rest of the network reads the images themselves"):
+        crossing_features(net, "stage1")
+
+
+def test_a_network_without_stages_is_refused() -> None:
+    net = attach_exits(Skip(), [], branches="none", input_size=(3, 8, 8))
+    with pytest.raises(SpecError, match="without exits has no stage to compare at: give a check"):
+        compared_stages(net)
+
+
+def test_other_features_are_refused(tiny_net: Callable[..., MultiExitNet]) -> None:
+    ours = crossing_features(tiny_net(), "stage1")
+    theirs = crossing_features(tiny_net(), "stage2")
+    check_same_features(ours, ours, "stage1", "3+1")
+    with pytest.raises(SpecError) as error:
+        check_same_features(ours, theirs, "stage1", "3+1")
+    assert str(error.value) == (
+        "3+1 cannot stand in for the baseline at stage1: expected the baseline's features "
+        "stage1_out (16, 32, 32), got stage2_out (32, 16, 16); give networks of one backbone"
+    )

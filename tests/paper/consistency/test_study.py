@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgeexit.data import DataConfig, ImageData, load_data
+from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
+from edgeexit.paper.consistency import (
+    ConsistencyReport,
+    Execution,
+    Fit,
+    FitSettings,
+    InterruptedStudyError,
+    StudyOptions,
+    TrainedNetwork,
+    name_networks,
+    study_consistency,
+)
+from edgeexit.training import TrainConfig, load_checkpoint, train
+
+NetworkFactory = Callable[..., TrainedNetwork]
+
+QUICK = StudyOptions((0, 1), runs=2, fit=FitSettings(epochs=2, batch_size=16))
+
+
+class Told:
+    """Remembers what is told; Ctrl-C comes with one of the fits."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.remarks: list[str] = []
+        self.works: list[tuple[str, int]] = []
+        self.steps = 0
+        self.done: list[int] = []
+        self.stop_at = stop_at
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
+
+    def work(self, what: str, steps: int) -> None:
+        assert self.steps == sum(steps for _, steps in self.works), "each piece came to its end"
+        self.works.append((what, steps))
+
+    def step(self) -> None:
+        self.steps += 1
+
+    def fits(self, done: int, total: int, last: Fit | None) -> None:
+        self.done.append(done)
+        if done == self.stop_at:
+            raise KeyboardInterrupt
+
+
+def accuracies(report: ConsistencyReport) -> dict[tuple[str, str, int], tuple[float, ...]]:
+    return {
+        (network.name, cell.stage, cell.depth): cell.accuracies
+        for network in report.networks
+        for cell in network.cells
+    }
+
+
+TOLERANCE = 0.02
+"""Within which a network reaches its own accuracy from its own features, at N = 0."""
+
+
+@pytest.fixture(scope="module")
+def digits_network(tmp_path_factory: pytest.TempPathFactory) -> TrainedNetwork:
+    """A ResNet-20 with branches that is right on most digits of 8x8 pixels."""
+    pytest.importorskip("sklearn")
+    data = DataConfig("digits", input_size=(3, 8, 8))
+    config = TrainConfig("resnet20", "1+n", data, epochs=3, batch_size=32, lr=0.05, device="cpu")
+    path = train(config, tmp_path_factory.mktemp("run")).checkpoint
+    (network,) = name_networks([path], [load_checkpoint(path)])
+    return network
+
+
+def test_a_network_finds_itself_and_shuffled_features_find_nothing(
+    digits_network: TrainedNetwork, tmp_path: Path
+) -> None:
+    network, data = digits_network, load_data(digits_network.checkpoint.data)
+    options = StudyOptions((0,), runs=1, fit=FitSettings(epochs=6, batch_size=16), control=True)
+    report = study_consistency(network, [network], data, tmp_path, options)
+    own = report.baseline_accuracy
+    assert own > 0.8
+    found = accuracies(report)
+    for stage in ("stage1", "stage2"):
+        assert found["1+n", stage, 0][0] == pytest.approx(own, abs=TOLERANCE)
+        assert found["1+n, shuffled", stage, 0][0] < 0.3
+    itself, shuffled = report.networks
+    assert all(cell.unexplained.mean < 0.1 for cell in itself.cells)
+    assert all(cell.unexplained.mean > 0.9 for cell in shuffled.cells)
+
+
+def test_every_stage_depth_and_run_is_fitted(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    told = Told()
+    networks = [trained("1+1", seed=1), trained("2+n", seed=2)]
+    report = study_consistency(trained("none"), networks, noise, tmp_path, QUICK, progress=told)
+    assert [network.name for network in report.networks] == ["1+1", "2+n"]
+    assert (report.baseline, report.backbone, report.stages) == (
+        *("plain", "resnet20"),
+        ("stage1", "stage2"),
+    )
+    assert told.done == list(range(17))
+    assert told.steps == sum(steps for _, steps in told.works)
+    fits = [what for what, _ in told.works if "run" in what]
+    assert fits[0] == "stage1  1+1  N = 0  run 1"
+    assert len(set(fits)) == 16
+    assert told.remarks == [
+        "40 training images make 4 steps per fit, which may leave it far from its best: more "
+        "epochs or smaller batches make more of them"
+    ]
+    for cell in report.networks[0].cells:
+        assert cell.accuracy.mean == pytest.approx(statistics.mean(cell.accuracies))
+        assert cell.accuracy.std == pytest.approx(statistics.stdev(cell.accuracies))
+    stored = json.loads((tmp_path / "consistency.json").read_text())
+    assert len(stored["fits"]) == 16
+    assert stored["report"]["baseline_accuracy"] == report.baseline_accuracy
+
+
+def test_the_baseline_alone_is_its_final_exit(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    branched, other = trained("1+1"), trained("1+1", seed=1)
+    quick = replace(QUICK, depths=(0,), runs=1)
+    report = study_consistency(branched, [other], noise, tmp_path, quick)
+    net = branched.checkpoint.build()
+    samples = [noise.splits["test"][index] for index in range(20)]
+    with torch.no_grad():
+        answers = net(torch.stack([image for image, _ in samples]))["final"].argmax(1)
+    right = sum(int(answer) == label for answer, (_, label) in zip(answers, samples, strict=True))
+    assert report.baseline_accuracy == right / 20
+
+
+def test_a_stopped_study_goes_on_to_the_same_results(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline, network = trained("none"), trained("1+1", seed=1)
+    whole = study_consistency(baseline, [network], noise, tmp_path / "whole", QUICK)
+    part = tmp_path / "part"
+    with pytest.raises(InterruptedStudyError) as error:
+        study_consistency(baseline, [network], noise, part, QUICK, progress=Told(stop_at=3))
+    assert str(error.value) == (
+        f"interrupted after 3 of 8 fits, which are kept in {part / 'consistency.json'}; the same "
+        "command goes on"
+    )
+    assert error.value.exit_code == 130
+    told = Told()
+    assert study_consistency(baseline, [network], noise, part, QUICK, progress=told) == whole
+    assert told.done == [3, 4, 5, 6, 7, 8]
+    again = Told()
+    assert study_consistency(baseline, [network], noise, part, QUICK, progress=again) == whole
+    assert again.works == [("baseline", 20)], "nothing is left to do"
+    assert again.remarks == []
+
+
+def test_a_study_is_extended_by_networks_depths_and_runs(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline, networks = trained("none"), [trained("1+1", seed=1), trained("2+n", seed=2)]
+    small = replace(QUICK, depths=(0,), runs=1)
+    study_consistency(baseline, networks[:1], noise, tmp_path, small)
+    told = Told()
+    large = study_consistency(baseline, networks, noise, tmp_path, QUICK, progress=told)
+    assert told.done[0] == 2
+    assert large == study_consistency(baseline, networks, noise, tmp_path / "new", QUICK)
+
+
+def test_features_that_do_not_fit_are_computed_anew(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline, network = trained("none"), trained("1+1", seed=1)
+    told = Told()
+    kept = study_consistency(baseline, [network], noise, tmp_path / "kept", QUICK)
+    small = replace(QUICK, cache_bytes=4 * 16 * 8 * 8 * 40 + 4 * 16 * 8 * 8 * 20)
+    computed = study_consistency(
+        *(baseline, [network], noise, tmp_path / "computed", small),
+        execution=Execution(batch_size=8),
+        progress=told,
+    )
+    remarks = [remark for remark in told.remarks if "cache" in remark]
+    assert remarks == [
+        "stage1: the features of 1+1 on train take 0.000153 GiB and do not fit into the 7.63e-05 "
+        "left of the cache; they are computed anew each time"
+    ], "the baseline's come first, and those of test images fit; at stage2 all do"
+    for one, other in zip(kept.networks[0].cells, computed.networks[0].cells, strict=True):
+        assert one.unexplained.mean == pytest.approx(other.unexplained.mean, rel=1e-3)
+    nothing, told = replace(QUICK, depths=(0,), runs=1, cache_bytes=0), Told()
+    study_consistency(baseline, [network], noise, tmp_path / "none", nothing, progress=told)
+    assert sum("cache" in remark for remark in told.remarks) == 6
+
+
+def test_tensors_of_several_scales(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline = trained("none", "msdnet_cifar100")
+    network = trained("n+n+n+n+n+n", "msdnet_cifar100", seed=1, exits=1)
+    quick = StudyOptions((1,), runs=1, fit=FitSettings(epochs=1), control=True)
+    report = study_consistency(baseline, [network], noise, tmp_path, quick)
+    assert report.stages == ("stage1",)
+    assert [entry.control for entry in report.networks] == [False, True]
+
+
+def test_features_below_zero_are_told(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline, network = (
+        trained(branches, "mobilenet_v2_cifar", exits=1) for branches in ("none", "n+n+n")
+    )
+    quick = StudyOptions((0,), runs=1, fit=FitSettings(epochs=1))
+    study_consistency(baseline, [network], noise, tmp_path, quick, progress=(told := Told()))
+    assert told.remarks[1] == (
+        "stage1: stage1_out of the baseline has values below zero, so that non-linear layers end "
+        "with their convolution, not with the ReLU"
+    )
+
+
+def test_other_settings_are_refused(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline, network = trained("none"), trained("1+1", seed=1)
+    quick = replace(QUICK, depths=(0,), runs=1)
+    study_consistency(baseline, [network], noise, tmp_path, quick)
+    stored = (tmp_path / "consistency.json").read_text()
+    other = replace(quick, fit=replace(quick.fit, lr=0.1, batch_size=8))
+    path = tmp_path / "consistency.json"
+    with pytest.raises(DataError) as error:
+        study_consistency(baseline, [network], noise, tmp_path, other)
+    assert str(error.value) == (
+        f"{path} was made with other settings (--lr 0.01, now 0.1; --fit-batch-size 16, now 8): "
+        "give the same ones to go on, or choose another -o"
+    )
+    with pytest.raises(DataError, match=r"other settings \(baseline \w{16}, now \w{16}\): give"):
+        study_consistency(trained("none", seed=5), [network], noise, tmp_path, quick)
+    assert (tmp_path / "consistency.json").read_text() == stored, "nothing was touched"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "edgeexit consistency"}'])
+def test_a_damaged_file_is_refused(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "consistency.json").write_text(content)
+    with pytest.raises(DataError, match=r"expected the results of edgeexit consistency to go on f"):
+        study_consistency(trained("none"), [trained()], noise, tmp_path, QUICK)
+
+
+def test_a_diverging_fit_is_named(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    wild = replace(QUICK, fit=FitSettings(lr=1e20, batch_size=8))
+    with pytest.raises(TrainingError, match=r"^stage1  1\+1  N = 0  run 1: the error of the rec"):
+        study_consistency(trained("none"), [trained()], noise, tmp_path, wild)
+
+
+def test_networks_that_cannot_be_compared(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    held_out = DataConfig("noise", input_size=(3, 8, 8), hold_out=7)
+    for network, error, message in (
+        (trained("n+n", "resnet32"), SpecError, "the same backbone, resnet20, got resnet32; trai"),
+        (trained(data=held_out), DataError, "held-out images per class, the usual, got 7; train"),
+        (trained(data=DataConfig("digits")), DataError, "the same data set, noise, got digits; t"),
+    ):
+        with pytest.raises(error, match=message):
+            study_consistency(trained("none"), [network], noise, tmp_path, QUICK)
+    broken = trained("1+1", seed=1)
+    broken.checkpoint.weights["branches.exit1.0.weight"] = torch.tensor([float("nan")])
+    with pytest.raises(CheckpointError, match="the weights are not finite, train or copy the ch"):
+        study_consistency(trained("none"), [broken], noise, tmp_path, QUICK)
+
+
+def test_a_baseline_that_answers_nan(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    baseline = trained("none")
+    baseline.checkpoint.weights["backbone.classifier.2.weight"].fill_(3e38)
+    with pytest.raises(CheckpointError, match="the baseline answers NaN: its weights are damaged"):
+        study_consistency(baseline, [trained()], noise, tmp_path, QUICK)
+
+
+def test_networks_are_named_by_what_tells_them_apart(trained: NetworkFactory) -> None:
+    paths = [Path("a/ckpt.pt"), Path("b/ckpt.pt"), Path("b/best.pt"), Path("d/ckpt.pt")]
+    checkpoints = [trained(seed=seed).checkpoint for seed in range(3)]
+    networks = name_networks(paths, [*checkpoints, trained("none").checkpoint])
+    assert [network.name for network in networks] == [
+        *("1+1 (a)", "1+1 (b) (b/ckpt.pt)", "1+1 (b) (b/best.pt)"),
+        "plain",
+    ]
+    tuned = replace(checkpoints[0], thresholds={"exit1": 0.5, "exit2": 0.5})
+    with pytest.raises(SpecError, match=r"a/ckpt.pt and b/ckpt.pt hold the same network: give it"):
+        name_networks(paths[:2], [checkpoints[0], tuned])
+
+
+def test_options_out_of_range_are_told() -> None:
+    with pytest.raises(ValueError, match=r"depths: expected different numbers from 0 on, got \("):
+        StudyOptions((1, 1))
+    with pytest.raises(ValueError, match="runs: expected at least 1, got 0"):
+        StudyOptions(runs=0)
+    with pytest.raises(ValueError, match="cache_bytes: expected at least 0, got nan"):
+        StudyOptions(cache_bytes=float("nan"))
