@@ -187,19 +187,19 @@ def tune_pattern(
     output.parent.mkdir(exist_ok=True)
     said: dict[str, Any] = {
         "common": edgeexit("tune", checkpoint, *limit, *drawn, "-o", output),
-        "own": edgeexit("tune", checkpoint, "--max-drop", 0),
-        "highest": edgeexit("tune", checkpoint, "--max-cost", 1000 * MILLION),
-        "calibrated": edgeexit("tune", checkpoint, "--max-drop", 0, "--calibrate"),
+        "own": edgeexit("tune", checkpoint, "--max-drop", 0, "--dry-run"),
+        "highest": edgeexit("tune", checkpoint, "--max-cost", 1000 * MILLION, "--dry-run"),
+        "calibrated": edgeexit("tune", checkpoint, "--max-drop", 0, "--calibrate", "--dry-run"),
     }
     costs = said["common"]["objective"]
     # without its branches a file of costs says that an exit that is off is run all the same
     still_paid = work / f"branches-always-run-{name}.json"
     kept = {key: costs[key] for key in ("unit", "paths", "baseline")}
     still_paid.write_text(json.dumps({**kept, "unit": "MAC"}), encoding="utf-8")
-    said["always run"] = edgeexit("tune", checkpoint, *limit, "--costs", still_paid)
+    said["always run"] = edgeexit("tune", checkpoint, *limit, "--costs", still_paid, "--dry-run")
     cheaper = min(cost for exit_, cost in costs["branches"].items() if exit_ != "final")
     worst = ("--max-path-cost", costs["paths"]["final"] - cheaper)
-    said["worst path"] = edgeexit("tune", checkpoint, *limit, *worst, may_fail=True)
+    said["worst path"] = edgeexit("tune", checkpoint, *limit, *worst, "--dry-run", may_fail=True)
     edgeexit("export", output, "-o", bundle)
     by_bundle = ("tune", "--engine-dir", bundle, *limit, "--threads", 1)
     said["bundle, MACs"] = edgeexit("tune", "--engine-dir", bundle, *limit, "--dry-run")

@@ -83,10 +83,10 @@ def main() -> None:
 
     \b
     The way of a network, from images to a measured bundle:
-      edgeexit train --backbone resnet20 --branches 3+1 --dataset digits -o run/
+      edgeexit train --backbone resnet20 --branches 3+1 --dataset digits
       edgeexit eval run/ckpt.pt
-      edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
-      edgeexit export run/tuned.pt --precision fp16 -o out/
+      edgeexit tune run/ckpt.pt --max-drop 0.01
+      edgeexit export run/ckpt.tuned.pt --precision fp16
       edgeexit build --engine-dir out/
       edgeexit bench --engine-dir out/
       edgeexit predict --engine-dir out/ photos/

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import console, format_macs
+from edgeexit.cli.common import console, format_macs, shown_command
 from edgeexit.cli.tables import format_threshold
 
 if TYPE_CHECKING:
@@ -18,9 +17,12 @@ if TYPE_CHECKING:
     from edgeexit.bench import BenchReport
     from edgeexit.evaluation import AdaptiveReport
 
-RECIPE = "--backbone resnet20 --dataset digits --epochs 8 --batch-size 32 --lr 0.03"
+RECIPE = (
+    *("--backbone", "resnet20", "--dataset", "digits"),
+    *("--epochs", "8", "--batch-size", "32", "--lr", "0.03"),
+)
 PRECISIONS = ("fp32", "fp16")
-BENCH = "--dataset digits --duration 3"
+BENCH = ("--dataset", "digits", "--duration", "3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class _Files:
 
     @property
     def tuned(self) -> Path:
-        return self.branched / "tuned.pt"
+        return self.branched / "ckpt.tuned.pt"
 
     def bundle(self, precision: str) -> Path:
         return self.folder / f"bundle_{precision}"
@@ -76,45 +78,51 @@ def command(output: Path) -> None:
       edgeexit demo -o demo/
     """
     files = _Files(output)
+    _check_unused(files)
     trained = files.branched / "ckpt.pt"
-    _train(files.branched, "--branches 3+1 --distill wed")
-    _train(files.plain, "--branches none")
-    _make(files.tuned, trained, f"tune {_q(trained)} --max-drop 0 -o {_q(files.tuned)}")
+    _train(files.branched, "--branches", "3+1", "--distill", "wed")
+    _train(files.plain, "--branches", "none")
+    _make(files.tuned, trained, "tune", trained, "--max-drop", 0)
     for precision in PRECISIONS:
         bundle, report = files.bundle(precision), files.report(precision)
         manifest = bundle / "manifest.json"
-        export = f"export {_q(files.tuned)} --precision {precision} -o {_q(bundle)}"
-        _make(manifest, files.tuned, export)
-        written = f"--json {_q(report)} --html {_q(files.page(precision))}"
-        _make(report, manifest, f"bench --engine-dir {_q(bundle)} {BENCH} {written}")
+        export = ("export", files.tuned, "--precision", precision, "-o", bundle)
+        _make(manifest, files.tuned, *export)
+        written = ("--json", report, "--html", files.page(precision))
+        _make(report, manifest, "bench", "--engine-dir", bundle, *BENCH, *written)
     _summarize(files)
 
 
-def _train(folder: Path, options: str) -> None:
+def _check_unused(files: _Files) -> None:
+    """Refuse a folder of somebody else's, whose files could have the names of the demo's."""
+    from edgeexit.errors import WriteError
+
+    folder = files.folder
+    if folder.is_dir() and any(folder.iterdir()) and not files.branched.is_dir():
+        raise WriteError(f"{folder}: holds other files and no demo; choose another -o")
+
+
+def _train(folder: Path, *options: object) -> None:
     """Train, or go on with what is there; the command says itself when the run is finished."""
     if (folder / "last.pt").is_file():
-        _run(f"train --resume -o {_q(folder)}")
+        _run("train", "--resume", "-o", folder)
     else:
-        _run(f"train {RECIPE} {options} -o {_q(folder)}")
+        _run("train", *RECIPE, *options, "-o", folder)
 
 
-def _make(target: Path, source: Path, line: str) -> None:
+def _make(target: Path, source: Path, *words: object) -> None:
     """Run a command unless its result is there already and newer than what it is made from."""
     if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
         click.secho(f"\n{target} is there: not made again", bold=True)
     else:
-        _run(line)
+        _run(*words)
 
 
-def _run(line: str) -> None:
+def _run(*words: object) -> None:
     from edgeexit.cli import main
 
-    click.secho(f"\n$ edgeexit {line}", bold=True)
-    main.main(shlex.split(line), prog_name="edgeexit", standalone_mode=False)
-
-
-def _q(path: Path) -> str:
-    return shlex.quote(str(path))
+    click.secho(f"\n$ {shown_command(*words)}", bold=True)
+    main.main([str(word) for word in words], prog_name="edgeexit", standalone_mode=False)
 
 
 def _summarize(files: _Files) -> None:

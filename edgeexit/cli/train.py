@@ -176,9 +176,10 @@ SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    required=True,
+    default="run",
+    show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The run's folder.",
+    help="The run's folder; a run that is there is never overwritten.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in the folder, with its options.")
 @click.option(
@@ -199,8 +200,8 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
     \b
     Examples:
       edgeexit train --backbone resnet20 --branches 3+1 --dataset digits --distill wed \\
-          --epochs 12 --batch-size 32 --lr 0.05 -o run/
-      edgeexit train --resume -o run/
+          --epochs 12 --batch-size 32 --lr 0.05
+      edgeexit train --resume
       edgeexit train --config run/config.toml --seed 1 -o run1/
       edgeexit train --recipe cifar100 --backbone resnet56 --branches 3+1 --download -o r56/
       edgeexit train --backbone resnet18 --pretrained --strategy branches-only --branches 4+3+2 \\
@@ -260,8 +261,7 @@ def _print_summary(result: TrainResult) -> None:
     network = [result.checkpoint, *(["--model", config.backbone] if ":" in config.backbone else [])]
     following = shown_command("eval", *network)
     if config.branches != "none":
-        tuned = result.checkpoint.with_name("tuned.pt")
-        following = shown_command("tune", *network, "--max-drop", 0.01, "-o", tuned)
+        following = shown_command("tune", *network, "--max-drop", 0.01)
     lines = (
         f"{config.backbone}, branches {config.branches}, on {config.data.name}: best epoch "
         f"{best.epoch} of {len(result.history)}",

@@ -13,11 +13,13 @@ from edgeexit.cli.common import (
     model_option,
     print_json,
     progress_bar,
+    shown_command,
     status_console,
 )
 from edgeexit.cli.limits import LIMITS, given_limits, limit_options
 from edgeexit.cli.samples import SampleOptions, sample_options
 from edgeexit.cli.tune_options import TuneOptions, tune_options
+from edgeexit.cli.tune_output import check_replaceable
 
 if TYPE_CHECKING:
     from edgeexit.cli.tune_report import Result
@@ -45,29 +47,42 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
     They are chosen on the validation images and reported on the test images beside them, with 95 %
     bootstrap intervals. Up to three branches every combination of the grid's values is counted;
     with more the search is a local one. An exit whose branch costs more than it saves is switched
-    off. --engine-dir tunes a bundle by its own graphs and rewrites its thresholds.
+    off. The network is written with them to a checkpoint beside its own: CKPT with .tuned.
+    --engine-dir tunes a bundle by its own graphs and rewrites its thresholds.
 
     \b
     Examples:
-      edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt
+      edgeexit tune run/ckpt.pt --max-drop 0.01
       edgeexit tune run/ckpt.pt --front front.csv --plot front.png
       edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
     """
     from edgeexit.bench import check_plot_path
+    from edgeexit.training.checkpoint import load_checkpoint
 
     limits = given_limits(values)
     options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
     samples = SampleOptions(**values)
+    named = options.output
+    if not limits.none_given:
+        options = options.with_output()
     options.check()
     if options.engine_dir is not None:
         _check_bundle_options()
     if options.plot is not None:
         check_plot_path(options.plot)
     _check_output(options, limits)
-    checkpoint, loaded = _load(options, samples, model)
+    checkpoint = None if options.path is None else load_checkpoint(options.path)
+    if checkpoint is not None and options.output is not None and named is None:
+        check_replaceable(options.output, checkpoint)
+        if options.output == options.path:
+            told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
+            status_console().print(told, soft_wrap=True)
+    loaded = _load(checkpoint, options, samples, model)
     result = _tune(loaded, options, limits)
     _save(result, options, checkpoint)
     _print(result, options, as_json)
+    if not as_json and result.thresholds is not None and not options.dry_run:
+        console().print(f"next: {_next_command(options, checkpoint)}", soft_wrap=True)
 
 
 def _check_bundle_options() -> None:
@@ -79,21 +94,23 @@ def _check_bundle_options() -> None:
 
 
 def _check_output(options: TuneOptions, limits: Limits) -> None:
+    from edgeexit.files import check_writable
+
     if limits.none_given and options.output is not None:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
         raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
+    for file in filter(None, (options.output, options.front, options.plot)):
+        check_writable(file)
 
 
 def _load(
-    options: TuneOptions, samples: SampleOptions, model: str | None
-) -> tuple[Checkpoint | None, Loaded]:
+    checkpoint: Checkpoint | None, options: TuneOptions, samples: SampleOptions, model: str | None
+) -> Loaded:
     from edgeexit.cli.tune_subjects import load_bundle, load_checkpoint_subject
-    from edgeexit.training.checkpoint import load_checkpoint
 
-    if options.path is None:
-        return None, load_bundle(options, samples)
-    checkpoint = load_checkpoint(options.path)
-    return checkpoint, load_checkpoint_subject(checkpoint, options, samples, model)
+    if checkpoint is None:
+        return load_bundle(options, samples)
+    return load_checkpoint_subject(checkpoint, options, samples, model)
 
 
 def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
@@ -162,17 +179,20 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
         print_json({**about, **result.choice_json(), "front": result.front_json()})
     else:
         print_result(console(), result)
-    status = status_console()
-    if options.engine_dir is not None and result.thresholds is not None:
-        where = (
-            "nothing was written: a dry run"
-            if options.dry_run
-            else (f"wrote these thresholds into {options.engine_dir}")
-        )
-    elif options.output is not None:
-        where = f"wrote {options.output}"
-    elif result.thresholds is None:
+    if result.thresholds is None:
         where = "nothing was chosen: add a limit such as --max-drop 0.01"
+    elif options.dry_run:
+        where = "nothing was written: a dry run"
+    elif options.engine_dir is not None:
+        where = f"wrote these thresholds into {options.engine_dir}"
     else:
-        where = "nothing was written: add -o CKPT to keep these thresholds"
-    status.print(where, soft_wrap=True)
+        where = f"wrote {options.output}"
+    status_console().print(where, soft_wrap=True)
+
+
+def _next_command(options: TuneOptions, checkpoint: Checkpoint | None) -> str:
+    if checkpoint is None:
+        return shown_command("bench", "--engine-dir", f"{options.engine_dir}/")
+    spec = checkpoint.spec
+    model = () if spec.is_registered else ("--model", spec.backbone)
+    return shown_command("export", options.output, *model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from edgeexit.cli.common import shown_command
+from edgeexit.cli.tune_output import tuned_path
 
 __all__ = ["TuneOptions", "tune_options"]
 
@@ -34,6 +35,12 @@ class TuneOptions:
     plot: Path | None
     output: Path | None
     dry_run: bool
+
+    def with_output(self) -> TuneOptions:
+        """Return them with a place for the tuned checkpoint, where one is written."""
+        if self.path is None or self.output is not None or self.dry_run:
+            return self
+        return replace(self, output=tuned_path(self.path))
 
     def check(self) -> None:
         """Raise :class:`click.UsageError` where two of them do not go together."""
@@ -82,12 +89,10 @@ class TuneOptions:
                 "a checkpoint has no latency: export it and give --engine-dir, or --costs with "
                 "what 'edgeexit bench --json' wrote"
             )
-        for option, given in (
-            ("--dry-run", self.dry_run),
-            ("--threads", self.threads is not None),
-        ):
-            if given:
-                raise click.UsageError(f"{option} goes with --engine-dir")
+        if self.dry_run and self.output is not None:
+            raise click.UsageError("a --dry-run writes nothing: leave -o out")
+        if self.threads is not None:
+            raise click.UsageError("--threads goes with --engine-dir")
 
     def _check_bundle(self) -> None:
         if self.calibrate:
@@ -146,9 +151,12 @@ def tune_options(command: Command) -> Command:
             "-o",
             "--output",
             type=file,
-            help="Checkpoint to write with the new thresholds; may be CKPT itself.",
+            help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
+            "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
         ),
-        click.option("--dry-run", is_flag=True, help="Leave the bundle as it is."),
+        click.option(
+            "--dry-run", is_flag=True, help="Write no thresholds: the bundle stays as it is."
+        ),
     )
     for option in reversed(options):  # the first is to stand first in the help
         command = option(command)

@@ -95,9 +95,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "path", sys.path.copy())
-        result = succeed("train", *NETWORK, *DATA, *TRAINING, "-o", "run")
+        result = succeed("train", *NETWORK, *DATA, *TRAINING)
     assert "exits behind layer1, down\n" in result.stderr
-    following = "next: edgeexit tune run/ckpt.pt --model my_network:Net --max-drop 0.01 -o run/t"
+    following = "next: edgeexit tune run/ckpt.pt --model my_network:Net --max-drop 0.01\n"
     assert following in result.stdout
     return folder
 
@@ -112,14 +112,15 @@ def folder(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_from_a_file_to_a_session(folder: Path) -> None:
-    printed = json.loads(
-        succeed("tune", "run/ckpt.pt", *OWN, "--max-drop", 0.5, "-o", "tuned.pt", "--json").stdout
-    )
-    evaluated = json.loads(succeed("eval", "tuned.pt", *OWN, "--json").stdout)
-    assert evaluated["adaptive_accuracy"] == printed["test"]["adaptive_accuracy"]
-    succeed("export", "tuned.pt", *OWN, "--samples", 32, "-o", "out")
+    tuned = succeed("tune", "run/ckpt.pt", *OWN, "--max-drop", 0.5)
+    following = "next: edgeexit export run/ckpt.tuned.pt --model my_network:Net"
+    assert tuned.stdout.splitlines()[-1] == following
+    checkpoint = load_checkpoint(folder / "run/ckpt.tuned.pt")
+    evaluated = json.loads(succeed("eval", "run/ckpt.tuned.pt", *OWN, "--json").stdout)
+    test = checkpoint.metrics["tuning"]["test"]
+    assert evaluated["adaptive_accuracy"] == test["adaptive_accuracy"]
+    succeed("export", "run/ckpt.tuned.pt", *OWN, "--samples", 32)
 
-    checkpoint = load_checkpoint(folder / "tuned.pt")
     data = load_data(checkpoint.data)
     expected = predict(checkpoint.build(MODEL), data.splits["test"])
     images = np.stack([image.numpy() for image, _ in data.splits["test"]])  # type: ignore[attr-defined]

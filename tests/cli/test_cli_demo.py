@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,46 +13,71 @@ from edgeexit.cli import demo, main
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    lines: list[str] = []
-    monkeypatch.setattr(demo, "_run", lines.append)
-    return lines
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The words of each command."""
+    commands: list[tuple[object, ...]] = []
+    monkeypatch.setattr(demo, "_run", lambda *words: commands.append(words))
+    return commands
 
 
-def test_a_target_is_made_once(tmp_path: Path, ran: list[str]) -> None:
+def test_a_target_is_made_once(tmp_path: Path, ran: list[tuple[object, ...]]) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.touch()
     demo._make(target, source, "tune")
-    assert ran == ["tune"]
+    assert ran == [("tune",)]
     target.touch()
     demo._make(target, source, "tune")
-    assert ran == ["tune"]
+    assert ran == [("tune",)]
 
 
-def test_a_target_older_than_its_source_is_made_again(tmp_path: Path, ran: list[str]) -> None:
+def test_a_target_older_than_its_source_is_made_again(
+    tmp_path: Path, ran: list[tuple[object, ...]]
+) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     target.touch()
     source.touch()
     os.utime(target, (0, 0))
     demo._make(target, source, "tune")
-    assert ran == ["tune"]
+    assert ran == [("tune",)]
 
 
-def test_an_interrupted_training_is_resumed(tmp_path: Path, ran: list[str]) -> None:
-    folder = tmp_path / "a run"  # a space, which a command line has to quote
-    demo._train(folder, "--branches 3+1")
+def test_an_interrupted_training_is_resumed(tmp_path: Path, ran: list[tuple[object, ...]]) -> None:
+    folder = tmp_path / "run"
+    demo._train(folder, "--branches", "3+1")
     folder.mkdir()
     (folder / "last.pt").touch()
-    demo._train(folder, "--branches 3+1")
-    assert ran[0].startswith("train --backbone resnet20")
-    assert ran[0].endswith(f"--branches 3+1 -o '{folder}'")
-    assert ran[1] == f"train --resume -o '{folder}'"
+    demo._train(folder, "--branches", "3+1")
+    assert ran[0][:3] == ("train", "--backbone", "resnet20")
+    assert ran[0][-4:] == ("--branches", "3+1", "-o", folder)
+    assert ran[1] == ("train", "--resume", "-o", folder)
+
+
+def test_a_command_is_shown_as_a_shell_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "main", lambda words, **_: None)
+    shown: list[str] = []
+    monkeypatch.setattr("click.secho", lambda text, **_: shown.append(text))
+    demo._run("tune", tmp_path / "a run", "--max-drop", 0)
+    words = shlex.split(shown[0].removeprefix("\n$ "))
+    assert words == ["edgeexit", "tune", str(tmp_path / "a run"), "--max-drop", "0"]
+
+
+def test_a_folder_of_somebody_elses(tmp_path: Path, ran: list[tuple[object, ...]]) -> None:
+    (tmp_path / "bench.png").write_text("mine")
+    result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{tmp_path}: holds other files and no demo; choose another -o" in result.stderr
+    assert ran == []
 
 
 @pytest.mark.slow
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "RECIPE", "--backbone resnet20 --dataset digits --epochs 1 --lr 0.05")
-    monkeypatch.setattr(demo, "BENCH", "--dataset digits --duration 0.1 --samples 20")
+    recipe = ("--backbone", "resnet20", "--dataset", "digits", "--epochs", "1", "--lr", "0.05")
+    monkeypatch.setattr(demo, "RECIPE", recipe)
+    monkeypatch.setattr(
+        demo, "BENCH", ("--dataset", "digits", "--duration", "0.1", "--samples", "20")
+    )
     output = tmp_path / "demo"
     first = CliRunner().invoke(main, ["demo", "-o", str(output)])
     assert first.exit_code == 0, first.output

@@ -68,7 +68,7 @@ def test_training_prints_a_line_per_epoch_and_what_to_do_next(
     )
     assert "resnet20, branches 1+n, on imagefolder: best epoch" in result.stdout
     run = _run(tmp_path)
-    assert f"next: edgeexit tune {run}/ckpt.pt --max-drop 0.01 -o {run}/tuned.pt" in result.stdout
+    assert f"next: edgeexit tune {run}/ckpt.pt --max-drop 0.01\n" in result.stdout
     assert load_checkpoint(Path(run) / "ckpt.pt").class_names == ("bright", "dark")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,8 @@ def run(*arguments: object) -> Result:
 
 
 def run_json(*arguments: object) -> dict[str, Any]:
-    result = run(*arguments, "--json")
+    """Return what is printed as JSON; nothing is written."""
+    result = run(*arguments, "--json", "--dry-run")
     assert result.exit_code == 0, result.stderr
     printed: dict[str, Any] = json.loads(result.stdout)
     return printed
@@ -218,14 +221,59 @@ def test_output_may_be_the_input(checkpoint: Path, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["ckpt.pt"]
 
 
-def test_without_output_one_table_has_val_and_test_and_nothing_is_written(
+def test_the_default_output_is_beside_the_checkpoint(tiny_file: Path, tmp_path: Path) -> None:
+    run_folder = tmp_path / "my run"
+    run_folder.mkdir()
+    path, output = run_folder / "ckpt.pt", run_folder / "ckpt.tuned.pt"
+    path.write_bytes(tiny_file.read_bytes())
+    for drop in (0.01, 0.02):  # what was tuned before is replaced
+        result = run(path, "--max-drop", drop)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr == f"wrote {output}\n"
+        following = result.stdout.splitlines()[-1].removeprefix("next: edgeexit ")
+        assert shlex.split(following) == ["export", str(output)]
+        assert load_checkpoint(output).metrics["tuning"]["limits"]["max_drop"] == drop
+    assert path.read_bytes() == tiny_file.read_bytes()
+
+    result = run(output, "--max-drop", "0.03")
+    assert result.exit_code == 0, result.stderr
+    told, wrote = result.stderr.splitlines()
+    assert told == f"{output} is tuned already: its thresholds are chosen anew and replaced"
+    assert wrote == f"wrote {output}"
+    assert load_checkpoint(output).metrics["tuning"]["limits"]["max_drop"] == 0.03
+    assert sorted(run_folder.iterdir()) == [path, output]
+
+
+def test_the_default_output_is_never_written_over_what_is_not_its_own(
+    tiny_file: Path, tiny_checkpoint: Callable[[str], Checkpoint]
+) -> None:
+    output = tiny_file.with_name("ckpt.tuned.pt")
+    tuned = {"tuning": {}}
+    other = dataclasses.replace(tiny_checkpoint("none"), metrics=tuned)
+    elsewhere = dataclasses.replace(
+        tiny_checkpoint("n+n"), data=dataclasses.replace(DATA, hold_out=3), metrics=tuned
+    )
+    for foreign in (None, tiny_checkpoint("n+n"), other, elsewhere):
+        output.write_text("mine")
+        if foreign is not None:
+            save_checkpoint(output, foreign)
+        before = output.read_bytes()
+        result = run(tiny_file, "--max-drop", "0.01")
+        assert result.exit_code == 1
+        assert str(output) in message(result)
+        assert message(result).endswith("choose another -o")
+        assert output.read_bytes() == before
+
+
+def test_a_dry_run_prints_one_table_of_val_and_test_and_writes_nothing(
     checkpoint: Path, printed: dict[str, Any]
 ) -> None:
     before = checkpoint.read_bytes()
-    result = run(checkpoint, "--max-drop", "0.01")
+    result = run(checkpoint, "--max-drop", "0.01", "--dry-run")
 
     assert result.exit_code == 0
-    assert "nothing was written: add -o CKPT" in result.stderr
+    assert "nothing was written: a dry run" in result.stderr
+    assert "next:" not in result.stdout
     assert checkpoint.read_bytes() == before
     assert [file.name for file in checkpoint.parent.iterdir()] == ["ckpt.pt"]
     cells = cells_of(result.stdout)
@@ -359,7 +407,8 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
         (["CKPT", "--engine-dir", "out"], "expected a checkpoint CKPT or --engine-dir, got both"),
         (["CKPT", "--objective", "macs", "--costs", "c.json"], "--objective too: give one of"),
         (["CKPT", "--objective", "latency"], "a checkpoint has no latency: export it and give"),
-        (["CKPT", "--dry-run"], "--dry-run goes with --engine-dir"),
+        (["CKPT", "--dry-run", "-o", "a.pt"], "a --dry-run writes nothing: leave -o out"),
+        (["CKPT", "--max-drop", "0", "--front", "BESIDE"], "--front and --output are the same"),
         (["CKPT", "--threads", "1"], "--threads goes with --engine-dir"),
         (["--engine-dir", "out", "--calibrate"], "calibrate the checkpoint and export it"),
         (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "into the bundle itself: leave -o"),
@@ -383,7 +432,8 @@ def test_options_that_do_not_go_together(
     checkpoint: Path, options: list[str], expected: str
 ) -> None:
     before = checkpoint.read_bytes()
-    result = run(*(str(checkpoint) if option == "CKPT" else option for option in options))
+    files = {"CKPT": checkpoint, "BESIDE": checkpoint.with_name("ckpt.tuned.pt")}
+    result = run(*(files.get(option, option) for option in options))
     assert result.exit_code == 2
     assert expected in message(result)
     assert checkpoint.read_bytes() == before
@@ -494,4 +544,4 @@ def test_a_plain_backbone_has_nothing_to_choose(
 
 
 def test_help_has_an_example() -> None:
-    assert "edgeexit tune run/ckpt.pt --max-drop 0.01 -o run/tuned.pt" in run("--help").stdout
+    assert "edgeexit tune run/ckpt.pt --max-drop 0.01\n" in run("--help").stdout
