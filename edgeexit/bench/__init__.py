@@ -1,7 +1,6 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
 
 from edgeexit.bench.advice import Advice
-from edgeexit.bench.alternatives import AlternativeResult
 from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.images import (
     BenchImages,
@@ -9,7 +8,6 @@ from edgeexit.bench.images import (
     images_from_folder,
     images_from_npz,
 )
-from edgeexit.bench.matched import MatchedAccuracy
 from edgeexit.bench.measure import run_bench
 from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
@@ -18,32 +16,31 @@ from edgeexit.bench.report import (
     BenchReport,
     BundleInfo,
     DeviceInfo,
-    Mixture,
-    MixtureExit,
     PartTiming,
     PathTiming,
     load_report,
     report_json,
 )
+from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
 from edgeexit.bench.scenarios import Scenarios
 from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
 
 __all__ = [
     "Advice",
-    "AlternativeResult",
     "BenchImages",
     "BenchOptions",
     "BenchReport",
     "BundleInfo",
     "DeviceInfo",
     "Explanation",
-    "MatchedAccuracy",
+    "IsoAccuracy",
     "Mixture",
     "MixtureExit",
     "PartTiming",
     "PathTiming",
     "Percentile",
+    "Run",
     "Scenarios",
     "Steadiness",
     "check_plot_path",

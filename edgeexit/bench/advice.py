@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.bench.comparison import BREAK_EVEN
+from edgeexit.bench.block_bootstrap import BREAK_EVEN
 
 __all__ = ["Advice", "Choice", "Gain", "advice_words"]
 

@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edgeexit_runtime import Manifest, Session
+from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
@@ -19,7 +19,7 @@ from edgeexit.bench.advice import Advice, Choice, Gain
 from edgeexit.bench.block_bootstrap import interval
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.percentiles import count_for_point
-from edgeexit.bench.predictions import halves, predict_exits
+from edgeexit.bench.predictions import halves
 from edgeexit.bench.report import BenchReport
 from edgeexit.errors import DataError
 
@@ -34,28 +34,31 @@ P99 = 0.99
 
 
 def advise(
-    report: BenchReport, chain: Session, images: BenchImages | None
+    report: BenchReport,
+    manifest: Manifest,
+    images: BenchImages | None,
+    predictions: ExitPredictions | None,
 ) -> tuple[Advice | None, str | None]:
     """Return the advice, or None and in words why there is none.
 
     Args:
         report: of this run: its paths and branches are what is kept low.
-        chain: the bundle, which answers the images.
+        manifest: of the bundle.
         images: with labels.
+        predictions: of every exit for these images.
     """
-    manifest = chain.manifest
     if len(manifest.exits) == 1:
         return None, "no advice: this network has no branches, so that there is nothing to choose"
-    if images is None or images.labels is None:
+    if images is None or predictions is None:
         got = "none were given" if images is None else "these have none"
         return None, f"no advice: it takes images with labels, and {got}"
-    if len(images.labels) < MIN_IMAGES:
+    if len(images.images) < MIN_IMAGES:
         return None, (
             f"no advice: expected {MIN_IMAGES} images with labels or more, to choose on half of "
-            f"them, got {len(images.labels)}"
+            f"them, got {len(images.images)}"
         )
     try:
-        return _Adviser(report, manifest, predict_exits(chain, images)).advice(), None
+        return _Adviser(report, manifest, predictions).advice(), None
     except DataError as error:  # noise made a branch dearer than the path it is on
         return None, f"no advice: {error}"
 

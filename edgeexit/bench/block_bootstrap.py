@@ -17,17 +17,23 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeexit.statistics import Interval
+
 __all__ = [
     "BLOCKS",
+    "BREAK_EVEN",
     "CONFIDENCE_LEVEL",
     "Statistic",
     "block_indices",
     "interval",
+    "mean_interval",
+    "ratios_of_means",
     "resample",
     "resample_images",
     "wander",
 ]
 
+BREAK_EVEN = 0.02  # a time that differs by less is within what two runs differ by
 BLOCKS = 10
 CONFIDENCE_LEVEL = 0.95
 RESAMPLES = 2000
@@ -77,13 +83,13 @@ def resample_images(
     Images are drawn one by one: which of them are hard has nothing to do with their order.
 
     Args:
-        reports: of each report its alternatives' times, (passes, N) each.
+        reports: of each report its candidates' times, (passes, N) each.
         rng: of the draws.
         together: whether image n is the same in all reports; the same ones are drawn of them then,
             so that what they differ by does not count.
 
     Returns:
-        For each report and alternative (RESAMPLES,).
+        For each report and candidate (RESAMPLES,).
     """
     images = reports[0][0].shape[1]
     evenly = np.full(images, 1 / images)
@@ -96,6 +102,30 @@ def resample_images(
         drawn = rng.multinomial(passes, np.full(passes, 1 / passes), RESAMPLES) / passes
         found.append([np.sum((drawn @ times) * shares, axis=1) for times in report])
     return found
+
+
+def ratios_of_means(
+    series: Sequence[NDArray[np.float64]], over: NDArray[np.float64]
+) -> list[Interval]:
+    """Return the ratios of means to that of ``over``, on the same images in the same passes.
+
+    Args:
+        series: (passes, N) each.
+        over: (passes, N).
+    """
+    ((*drawn, drawn_over),) = resample_images(
+        [[*series, over]], np.random.default_rng(0), together=True
+    )
+    return [
+        Interval.of(float(values.mean() / over.mean()), means / drawn_over)
+        for values, means in zip(series, drawn, strict=True)
+    ]
+
+
+def mean_interval(values: NDArray[np.float64]) -> Interval:
+    """Return the mean over images, of one value (N,) each."""
+    ((drawn,),) = resample_images([[values[None]]], np.random.default_rng(0), together=True)
+    return Interval.of(float(values.mean()), drawn)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.paths import PathTimes
 from edgeexit.bench.quick import quick
-from edgeexit.bench.report import Mixture, PathTiming
+from edgeexit.bench.report import PathTiming
+from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.turns import CALLS_PER_TURN
 
 __all__ = [
@@ -88,8 +89,8 @@ def call_times(
         graphs,
         gates,
         paths,
-        _mixed(mixture.times_ms, left_at, passes),
-        _mixed(mixture.baseline_times_ms, np.zeros_like(left_at), passes),
+        _mixed(mixture.early_exit.times_ms, left_at, passes),
+        _mixed(mixture.baseline.times_ms, np.zeros_like(left_at), passes),
     )
 
 
@@ -98,7 +99,7 @@ def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallT
     rounds = len(times.baseline.times_ms) // CALLS_PER_TURN
     if rounds < 2:
         return
-    passes = 1 if mixture is None else len(mixture.times_ms)
+    passes = 1 if mixture is None else len(mixture.baseline.times_ms)
     rng = np.random.default_rng(0)
     for _ in range(RESAMPLES):
         drawn = rng.integers(rounds, size=rounds), rng.integers(passes, size=passes)

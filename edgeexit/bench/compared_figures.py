@@ -10,17 +10,22 @@ the same, wandered by within either run, of means also what hold-ups added to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import CHAIN, PLAIN
-from edgeexit.bench.block_bootstrap import interval, resample, resample_images, wander
-from edgeexit.bench.comparison import BREAK_EVEN
+from edgeexit.bench.block_bootstrap import (
+    BREAK_EVEN,
+    interval,
+    resample,
+    resample_images,
+    wander,
+)
 from edgeexit.bench.energy import Energy
-from edgeexit.bench.report import BenchReport, Mixture, PathTiming
+from edgeexit.bench.report import BenchReport, PathTiming
+from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
 from edgeexit.bench.scenarios import Stream
 from edgeexit.bench.steadiness import Drift
 from edgeexit.bench.turns import CALLS_PER_TURN
@@ -47,7 +52,7 @@ class ComparedFigure:
     Attributes:
         section: ``exit paths``, ``mixture``, ``single stream``, ``multi stream``, ``offline`` or
             ``energy``.
-        name: of the path or alternative.
+        name: of the path or candidate.
         unit: ``ms``, ``mJ``, ``samples/s``, or :data:`TO_PLAIN` of a ratio within the report.
         statistic: ``median``, ``mean``, ``p90``, ...
         first, second: the figure in each.
@@ -96,7 +101,7 @@ def path_figures(
         one, other = (resample(report, _median, rng) for report in series)
         drawn = [theirs / ours for ours, theirs in zip(one, other, strict=True)]
     for index, (ours, theirs) in enumerate(zip(*timings, strict=True)):
-        name = PLAIN if index == 0 else ours.name
+        name = BASELINE_NAME if index == 0 else ours.name
         noise = max(plain_noise, _path_noise(ours), _path_noise(theirs))
         medians = ours.latency.p50_ms, theirs.latency.p50_ms
         ratios = None if drawn is None else drawn[index]
@@ -149,37 +154,24 @@ def mixture_figures(
         )
         return
     section, noise = "mixture", max(_mixture_noise(first, one), _mixture_noise(second, other))
-    alternatives = _by_alternative(one), _by_alternative(other)
-    names = [name for name in alternatives[0] if name in alternatives[1]]
-    lone = sorted(set(alternatives[0]) ^ set(alternatives[1]))
+    runs = [{run.label: run for run in mixture.runs} for mixture in (one, other)]
+    lone = sorted(set(runs[0]) ^ set(runs[1]))
     if lone:
-        left_out.append(f"Alternatives of one report alone: {', '.join(lone)}.")
-    same = first.options.seed == second.options.seed
+        left_out.append(f"Candidates of one report alone: {', '.join(lone)}.")
+    names = [name for name in runs[0] if name in runs[1]]  # the baseline first
+    ours, theirs = ([of_one[name] for name in names] for of_one in runs)
     drawn = resample_images(
-        [[times[name] for name in names] for times in alternatives],
+        [[np.array(run.times_ms) for run in report] for report in (ours, theirs)],
         np.random.default_rng(SEED),
-        together=same,
+        together=first.options.seed == second.options.seed,
     )
-    plain = names.index(PLAIN)
-    for index, name in enumerate(names):
-        means = [float(times[name].mean()) for times in alternatives]
-        ratios = drawn[1][index] / drawn[0][index]
-        yield _figure(section, name, "ms", "mean", (means[0], means[1]), ratios, noise)
-        if index != plain:
-            relative = [float(times[name].mean() / times[PLAIN].mean()) for times in alternatives]
-            ratios = ratios / (drawn[1][plain] / drawn[0][plain])
-            values = relative[0], relative[1]
-            yield _figure(section, name, TO_PLAIN, "mean", values, ratios, noise)
-
-
-def _by_alternative(mixture: Mixture) -> Mapping[str, NDArray[np.float64]]:
-    """Return each alternative's times, (passes, N)."""
-    more = {it.name: np.array(it.times_ms) for it in mixture.alternatives}
-    return {
-        PLAIN: np.array(mixture.baseline_times_ms),
-        CHAIN: np.array(mixture.times_ms),
-        **more,
-    }
+    ratios = [of_theirs / of_ours for of_ours, of_theirs in zip(*drawn, strict=True)]
+    for name, run, against, ratio in zip(names, ours, theirs, ratios, strict=True):
+        means = run.latency.mean_ms, against.latency.mean_ms
+        yield _figure(section, name, "ms", "mean", means, ratio, noise)
+        if run.role != BASELINE:
+            relative = run.ratio.value, against.ratio.value
+            yield _figure(section, name, TO_PLAIN, "mean", relative, ratio / ratios[0], noise)
 
 
 def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:
@@ -189,7 +181,7 @@ def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:
     """
     drifts: tuple[Drift, ...] = () if report.steadiness is None else report.steadiness.drifts
     thirds = [drift.ratio - 1 for drift in drifts if drift.measurement == "mixture"]
-    times_ms = np.array(mixture.baseline_times_ms)
+    times_ms = np.array(mixture.baseline.times_ms)
     passes = times_ms.mean(axis=1)
     held_up = float(times_ms.mean() / np.median(times_ms)) - 1
     return max(BREAK_EVEN, *thirds, float(passes.max() / passes.min()) - 1, held_up)
@@ -217,7 +209,7 @@ def scenario_figures(
         if ours is not None and theirs is not None:
             yield from _stream_figures(section, ours, theirs, noise)
     rates = [
-        {result.alternative: result.best_samples_per_s for result in results or ()}
+        {result.name: result.best_samples_per_s for result in results or ()}
         for results in (one.offline, other.offline)
     ]
     for name in (name for name in rates[0] if name in rates[1]):
@@ -230,7 +222,7 @@ def _stream_figures(
 ) -> Iterator[ComparedFigure]:
     percent, rng = one.leading_percent, np.random.default_rng(SEED)
     series = [
-        {result.alternative: np.array(result.times_ms)[:, None] for result in stream.results}
+        {result.name: np.array(result.times_ms)[:, None] for result in stream.results}
         for stream in (one, other)
     ]
 
@@ -255,7 +247,7 @@ def _stream_figures(
 def energy_figures(
     first: Energy | None, second: Energy | None, left_out: list[str]
 ) -> Iterator[ComparedFigure]:
-    have = [bool(energy and energy.alternatives) for energy in (first, second)]
+    have = [bool(energy and energy.runs) for energy in (first, second)]
     if first is None or second is None or not all(have):
         if any(have):
             left_out.append("Energy was measured in one of the reports alone.")
@@ -272,8 +264,8 @@ def energy_figures(
         return
     rng = np.random.default_rng(SEED)
     noise = max(map(_energy_noise, (first, second)))
-    others = {item.name: item for item in second.alternatives}
-    for one in first.alternatives:
+    others = {item.name: item for item in second.runs}
+    for one in first.runs:
         other = others.get(one.name)
         if other is None:
             continue

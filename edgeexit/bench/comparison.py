@@ -1,21 +1,15 @@
-"""The chain against another model: which is the better choice, in words."""
+"""Early exit against another model: which is the better choice, in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
+from edgeexit.bench.block_bootstrap import BREAK_EVEN
+from edgeexit.bench.iso_accuracy import MIN_HALF
+from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
+from edgeexit.statistics import Interval
 
-from edgeexit.bench.alternatives import VERSUS, AlternativeResult
-from edgeexit.bench.matched import MIN_HALF, MatchedAccuracy, ratio_interval
-
-if TYPE_CHECKING:
-    from edgeexit.bench.report import Mixture
-
-__all__ = ["BREAK_EVEN", "Comparison", "compare"]
-
-BREAK_EVEN = 0.02  # a mean that differs by less is within what two runs differ by
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,101 +21,74 @@ class Comparison:
 
 
 def compare(mixture: Mixture) -> Comparison | None:
-    """Say how the chain compares with another model; None where none was named."""
-    others = [it for it in mixture.alternatives if it.name.startswith(VERSUS)]
-    if not others:
+    """Say how early exit compares with another model; None where none was named."""
+    versus, iso_accuracy = mixture.versus, mixture.iso_accuracy
+    if versus is None or mixture.over_versus is None:
         return None
-    other = others[0]
-    if mixture.matched is None:
-        return _as_they_are(mixture, other)
-    if mixture.matched.ratio is None:
-        return _out_of_reach(mixture, mixture.matched, other)
-    return _matched(mixture.matched, other)
+    if iso_accuracy is None:
+        return _as_they_are(mixture, versus, mixture.over_versus)
+    if iso_accuracy.reached is None:
+        return _out_of_reach(mixture, iso_accuracy, versus)
+    return _at_its_accuracy(iso_accuracy, iso_accuracy.reached, versus.name)
 
 
-def _as_they_are(mixture: Mixture, other: AlternativeResult) -> Comparison:
+def _as_they_are(mixture: Mixture, versus: Run, ratio: Interval) -> Comparison:
     """Compare at the bundle's own thresholds, where no accuracy could be matched."""
-    found = _Ratio(
-        mixture.latency.mean_ms,
-        other.latency.mean_ms,
-        *ratio_interval(np.array(mixture.times_ms), np.array(other.times_ms)),
-    )
-    if mixture.accuracy is None or other.accuracy is None:
+    ours = mixture.early_exit
+    if ours.accuracy is None or versus.accuracy is None:
         why = "the images have no labels, so that accuracies are not known"
     else:
         why = (
             f"{mixture.samples} images are too few to match accuracies, {2 * MIN_HALF} or more "
-            f"are needed; accuracy is {mixture.accuracy:.4f} and {other.accuracy:.4f}"
+            f"are needed; accuracy is {ours.accuracy:.4f} and {versus.accuracy:.4f}"
         )
-    return Comparison(
-        found.slower, f"At the bundle's thresholds {found.against(_name(other))} ({why})."
-    )
+    against = _against(versus.name, ours.latency.mean_ms, versus.latency.mean_ms, ratio)
+    return Comparison(_is_slower(ratio), f"At the bundle's thresholds {against} ({why}).")
 
 
-def _out_of_reach(
-    mixture: Mixture, matched: MatchedAccuracy, other: AlternativeResult
-) -> Comparison:
+def _out_of_reach(mixture: Mixture, iso_accuracy: IsoAccuracy, versus: Run) -> Comparison:
     return Comparison(
         True,
-        f"Early exit cannot be as accurate as {_name(other)} on this network: no thresholds reach "
-        f"its accuracy of {matched.target_accuracy:.4f} on {matched.choosing} images, the most is "
-        f"{matched.best_accuracy:.4f}. {_name(other)} takes {other.latency.mean_ms:.3g} ms on "
-        f"average, early exit at the bundle's thresholds {mixture.latency.mean_ms:.3g} ms.",
+        f"Early exit cannot be as accurate as {versus.name} on this network: no thresholds reach "
+        f"its accuracy of {iso_accuracy.target_accuracy:.4f} on {iso_accuracy.validation_images} "
+        f"images, the most is {iso_accuracy.best_accuracy:.4f}. {versus.name} takes "
+        f"{versus.latency.mean_ms:.3g} ms on average, early exit at the bundle's thresholds "
+        f"{mixture.early_exit.latency.mean_ms:.3g} ms.",
     )
 
 
-def _matched(matched: MatchedAccuracy, other: AlternativeResult) -> Comparison:
-    mean_ms, low, high = matched.mean_ms, matched.ratio_low, matched.ratio_high
-    assert mean_ms is not None
-    assert low is not None
-    assert high is not None
-    found = _Ratio(mean_ms, matched.versus_mean_ms, low, high)
-    name = _name(other)
-    if found.slower:
+def _at_its_accuracy(iso_accuracy: IsoAccuracy, reached: Reached, name: str) -> Comparison:
+    slower = _is_slower(reached.ratio)
+    if slower:
         start = f"{name} is the better choice on this device: at its accuracy"
     else:
         start = f"At the accuracy of {name}"
+    against = _against(name, reached.mean_ms, iso_accuracy.versus_mean_ms, reached.ratio)
     text = (
-        f"{start} {found.against(name)}, judged on {matched.judging} images that the thresholds "
-        f"were not chosen on, with accuracy {matched.accuracy:.4f} and "
-        f"{matched.versus_accuracy:.4f} there."
+        f"{start} {against}, judged on {iso_accuracy.test_images} images that the thresholds were "
+        f"not chosen on, with accuracy {reached.accuracy:.4f} and "
+        f"{iso_accuracy.versus_accuracy:.4f} there."
     )
-    if not matched.as_accurate:
+    if not reached.as_accurate:
         text += (
             " That is less than chance explains: what was matched on the images of the choice "
             "does not hold on others."
         )
-    return Comparison(found.slower, text)
+    return Comparison(slower, text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ratio:
-    """Two mean times and the interval of their ratio."""
-
-    ours_ms: float
-    theirs_ms: float
-    low: float
-    high: float
-
-    @property
-    def slower(self) -> bool:
-        """Whether ours is slower, by more than noise and by enough to matter."""
-        return self.low > 1 and self.ours_ms > (1 + BREAK_EVEN) * self.theirs_ms
-
-    def against(self, name: str) -> str:
-        """Return the two in words."""
-        ratio = self.ours_ms / self.theirs_ms
-        if self.slower:
-            word = "is slower than"
-        elif self.high < 1 and ratio < 1 - BREAK_EVEN:
-            word = "is faster than"
-        else:
-            word = "does not differ beyond the noise from"
-        return (
-            f"early exit {word} {name}: {self.ours_ms:.3g} ms on average against "
-            f"{self.theirs_ms:.3g} ms, a ratio of {ratio:.3f} [{self.low:.3f}, {self.high:.3f}]"
-        )
+def _is_slower(ratio: Interval) -> bool:
+    return ratio.is_above(1 + BREAK_EVEN)
 
 
-def _name(other: AlternativeResult) -> str:
-    return other.name.removeprefix(VERSUS)
+def _against(name: str, ours_ms: float, theirs_ms: float, ratio: Interval) -> str:
+    if _is_slower(ratio):
+        word = "is slower than"
+    elif ratio.is_below(1 - BREAK_EVEN):
+        word = "is faster than"
+    else:
+        word = "does not differ beyond the noise from"
+    return (
+        f"early exit {word} {name}: {ours_ms:.3g} ms on average against {theirs_ms:.3g} ms, a "
+        f"ratio of {ratio:.3f}"
+    )

@@ -1,10 +1,10 @@
-"""What each alternative takes in energy, as data."""
+"""What each candidate takes in energy, as data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AlternativeEnergy", "Energy", "EnergySensor", "EnergyTurn"]
+__all__ = ["Energy", "EnergyRun", "EnergySensor", "EnergyTurn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class EnergyTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class AlternativeEnergy:
-    """One alternative on one image at a time.
+class EnergyRun:
+    """One candidate on one image at a time.
 
     Attributes:
-        name: of the alternative.
+        name: of the candidate, for tables.
         power_w: mean over its turns, everything that the sensors see included.
         sample_j: joules per sample, median over the turns.
         sample_min_j, sample_max_j: the turns' extremes, for the spread.
@@ -58,7 +58,7 @@ class AlternativeEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Energy of the alternatives, or why there is none.
+    """Energy of the candidates, or why there is none.
 
     Attributes:
         sensors: whose readings are added up; none where the device has none that can be read.
@@ -66,7 +66,7 @@ class Energy:
         source: where the images came from.
         idle_w: median power of the idle device in the same run; None without a sensor.
         idle_turns: raw.
-        alternatives: empty without a sensor.
+        runs: of each; empty without a sensor.
     """
 
     sensors: tuple[EnergySensor, ...]
@@ -74,4 +74,4 @@ class Energy:
     source: str
     idle_w: float | None
     idle_turns: tuple[EnergyTurn, ...]
-    alternatives: tuple[AlternativeEnergy, ...]
+    runs: tuple[EnergyRun, ...]

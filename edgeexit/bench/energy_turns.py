@@ -1,7 +1,7 @@
-"""Joules per sample of each alternative, in turns of about a second within one run.
+"""Joules per sample of each candidate, in turns of about a second within one run.
 
 A sensor sees the whole device, whatever else it does, and its power rises with the temperature. So
-the alternatives take turns, in a new random order each round, and the idle device has its turn
+the candidates take turns, in a new random order each round, and the idle device has its turn
 among them.
 """
 
@@ -15,33 +15,34 @@ import numpy as np
 from edgeexit_runtime import Session
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative
-from edgeexit.bench.energy import AlternativeEnergy, Energy, EnergyTurn
-from edgeexit.bench.paths import PATH, forcing
+from edgeexit.bench.candidates import Candidate, baseline_candidate
+from edgeexit.bench.energy import Energy, EnergyRun, EnergyTurn
+from edgeexit.bench.paths import forcing
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.sensors import FoundMeters, Meter
 from edgeexit.bench.turns import Progress, settle
 
-__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy", "mixture_set"]
+__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy"]
 
 TURN_S = 1.0
 REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
 MIN_ROUNDS = 3
 IDLE = -1
+PATH = "path"  # the role of a bundle whose images are all made to leave at one exit
 
 
 class _Runner:
-    """One alternative; goes through the images again and again, on from where it stopped."""
+    """One candidate; goes through the images again and again, on from where it stopped."""
 
-    def __init__(self, alternative: Alternative, images: NDArray[np.float32]) -> None:
-        self.alternative = alternative
+    def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
+        self.candidate = candidate
         self._images = images
         self._next = 0
 
     def run(self, meters: Sequence[Meter]) -> EnergyTurn:
         """Answer images one by one for :data:`TURN_S`."""
-        self.alternative.prepare()
-        session = self.alternative.session
+        self.candidate.prepare()
+        session = self.candidate.session
         settle(partial(session.infer, self._images[:1]))
         samples = 0
         _start(meters)
@@ -54,36 +55,25 @@ class _Runner:
         return EnergyTurn(time.perf_counter() - start, _stop(meters), samples)
 
 
-def mixture_set(
-    chain: Session, plain: Session, versus: Alternative | None = None
-) -> tuple[Alternative, ...]:
-    """Return the plain backbone, the chain at the bundle's thresholds, and what it is compared to.
-
-    For real images.
-    """
-    pair = Alternative(PLAIN, plain, {}), Alternative(CHAIN, chain, chain.manifest.thresholds)
-    return pair if versus is None else (*pair, versus)
-
-
-def forced_paths(chain: Session, plain: Session) -> tuple[Alternative, ...]:
-    """Return the plain backbone and every exit path: where there are no real images."""
-    names = chain.manifest.exit_names
-    paths = (Alternative(PATH + name, chain, forcing(names, name)) for name in names)
-    return Alternative(PLAIN, plain, {}), *paths
+def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
+    """Return the baseline and every exit path: where there are no real images."""
+    names = session.manifest.exit_names
+    paths = (Candidate(PATH, f"path {name}", session, forcing(names, name)) for name in names)
+    return baseline_candidate(baseline), *paths
 
 
 def measure_energy(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     images: NDArray[np.float32],
     source: str,
     found: FoundMeters,
     options: BenchOptions,
     progress: Progress,
 ) -> Energy:
-    """Return what each alternative takes, or why that is not known.
+    """Return what each candidate takes, or why that is not known.
 
     Args:
-        alternatives: to compare.
+        candidates: to compare.
         images: (N, C, H, W) float32, gone through in the order of ``options.seed``.
         source: where they came from.
         found: the meters, whose joules are added up.
@@ -94,7 +84,7 @@ def measure_energy(
         return Energy((), found.notes, source, None, (), ())
     rng = np.random.default_rng(options.seed)
     shuffled = images[rng.permutation(len(images))]
-    runners = [_Runner(alternative, shuffled) for alternative in alternatives]
+    runners = [_Runner(candidate, shuffled) for candidate in candidates]
     turns: dict[int, list[EnergyTurn]] = {index: [] for index in (IDLE, *range(len(runners)))}
     try:
         _take_turns(runners, turns, found.meters, options, rng, progress)
@@ -108,8 +98,8 @@ def measure_energy(
         source=source,
         idle_w=idle_w,
         idle_turns=tuple(turns[IDLE]),
-        alternatives=tuple(
-            _summarize(runner.alternative.name, turns[index], idle_w)
+        runs=tuple(
+            _summarize(runner.candidate.label, turns[index], idle_w)
             for index, runner in enumerate(runners)
         ),
     )
@@ -166,10 +156,10 @@ def _stop(meters: Sequence[Meter]) -> float:
     return joules
 
 
-def _summarize(name: str, turns: Sequence[EnergyTurn], idle_w: float) -> AlternativeEnergy:
+def _summarize(name: str, turns: Sequence[EnergyTurn], idle_w: float) -> EnergyRun:
     per_sample = np.array([turn.joules / turn.samples for turn in turns])
     above_idle = [(turn.joules - idle_w * turn.seconds) / turn.samples for turn in turns]
-    return AlternativeEnergy(
+    return EnergyRun(
         name=name,
         power_w=sum(turn.joules for turn in turns) / sum(turn.seconds for turn in turns),
         sample_j=float(np.median(per_sample)),

@@ -37,7 +37,7 @@ from edgeexit.bench.explanation import (
 from edgeexit.bench.linear_model import LinearModel, Observation, fit_linear_model
 from edgeexit.bench.paths import PathTimes, part_list
 from edgeexit.bench.peaks import PeakRuns, Peaks, peak_runs
-from edgeexit.bench.report import Mixture
+from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.traffic import GraphTraffic, bundle_traffic
 from edgeexit.bench.turns import Turn
 from edgeexit.errors import BundleError

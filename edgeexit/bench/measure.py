@@ -5,24 +5,31 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
 from edgeexit.bench.advising import advise
-from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative, with_exits_off
+from edgeexit.bench.candidates import (
+    Candidate,
+    baseline_candidate,
+    early_exit_candidate,
+    with_exits_off,
+)
 from edgeexit.bench.device import cores_available, cpu_model
-from edgeexit.bench.energy_turns import forced_paths, measure_energy, mixture_set
+from edgeexit.bench.energy_turns import forced_paths, measure_energy
 from edgeexit.bench.explaining import Explainer
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.matched import Choice, choose_matched
+from edgeexit.bench.iso_accuracy import IsoAccuracyChoice, choose_iso_accuracy
 from edgeexit.bench.mixture import measure_mixture
 from edgeexit.bench.paths import measure_paths
+from edgeexit.bench.predictions import predict_exits
 from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo, DeviceInfo
 from edgeexit.bench.scenario_runs import check_scenarios, measure_scenarios
 from edgeexit.bench.sensors import SYSFS, find_meters, open_gpu, read_state
@@ -31,6 +38,9 @@ from edgeexit.bench.steadiness import Steadiness, find_drift
 from edgeexit.bench.turns import Progress
 from edgeexit.bench.versus import open_versus
 from edgeexit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgeexit.evaluation import ExitPredictions
 
 __all__ = ["run_bench"]
 
@@ -76,26 +86,26 @@ def run_bench(
             "of the same ones; give --dataset, --images or --npz"
         )
     with ExitStack() as stack:
-        plain = stack.enter_context(load_baseline(engine_dir, **chosen))
-        chain = stack.enter_context(load(engine_dir, **chosen))
-        versus = None
+        baseline = stack.enter_context(load_baseline(engine_dir, **chosen))
+        session = stack.enter_context(load(engine_dir, **chosen))
+        compared = [baseline_candidate(baseline), early_exit_candidate(session)]
         if options.versus is not None:
-            opened = open_versus(Path(options.versus), chain.manifest, chosen)
-            versus = stack.enter_context(opened)
+            opened = open_versus(Path(options.versus), session.manifest, chosen)
+            compared.append(stack.enter_context(opened))
         if images is None:
-            image = _synthetic_image(chain.manifest, options.seed)
+            image = _synthetic_image(session.manifest, options.seed)
         else:
             image = images.images[:1]
-        gpu, gpu_note = open_gpu() if _on_nvidia(chain) else (None, None)
+        gpu, gpu_note = open_gpu() if _on_nvidia(session) else (None, None)
         watch = StateWatch(partial(read_state, sysfs, gpu))
         progress = watch.during(progress)
-        explainer = Explainer(engine_dir, chain, plain, image) if options.explain else None
+        explainer = Explainer(engine_dir, session, baseline, image) if options.explain else None
         turns = explainer.turns if explainer is not None else []
-        times = measure_paths(chain, plain, image, options, progress, turns)
+        times = measure_paths(session, baseline, image, options, progress, turns)
         drift = find_drift("paths", times.baseline.times_ms)
         report = BenchReport(
-            bundle=_bundle_info(engine_dir, chain.manifest),
-            device=_device_info(chain, options),
+            bundle=_bundle_info(engine_dir, session.manifest),
+            device=_device_info(session, options),
             options=options,
             parts=times.parts,
             baseline=times.baseline,
@@ -103,16 +113,17 @@ def run_bench(
             mixture=None,
             steadiness=Steadiness(times.warm_up, () if drift is None else (drift,)),
         )
+        predictions = _predictions(session, images, options)
         if images is not None:
-            report = _with_images(report, chain, plain, versus, images, progress)
+            report = _with_images(report, compared, images, predictions, progress)
         if explainer is not None:
             explanation = explainer.explain(times, report.mixture)
-            advice, no_advice = advise(report, chain, images)
+            advice, no_advice = advise(report, session.manifest, images, predictions)
             report = dataclasses.replace(
                 report, explanation=explanation, advice=advice, no_advice=no_advice
             )
         energy = measure_energy(
-            forced_paths(chain, plain) if images is None else mixture_set(chain, plain, versus),
+            forced_paths(session, baseline) if images is None else compared,
             image if images is None else images.images,
             SYNTHETIC if images is None else images.source,
             find_meters(sysfs, gpu, gpu_note),
@@ -122,27 +133,40 @@ def run_bench(
         return dataclasses.replace(report, energy=energy, state=watch.finish())
 
 
+def _predictions(
+    session: Session, images: BenchImages | None, options: BenchOptions
+) -> ExitPredictions | None:
+    """Return what every exit says of images with labels, where somebody asks for it."""
+    asked = options.explain or options.versus is not None
+    if not asked or images is None or images.labels is None:
+        return None
+    return predict_exits(session, images)
+
+
 def _with_images(
     report: BenchReport,
-    chain: Session,
-    plain: Session,
-    versus: Alternative | None,
+    compared: Sequence[Candidate],
     images: BenchImages,
+    predictions: ExitPredictions | None,
     progress: Progress,
 ) -> BenchReport:
-    """Add what needs real images."""
+    """Add what needs real images.
+
+    Args:
+        report: with the paths' times.
+        compared: the baseline, early exit, and another model where one was named.
+        images: real ones.
+        predictions: of every exit for these images; None where they have no labels.
+        progress: told how far it is.
+    """
     options = report.options
-    ours = Alternative(CHAIN, chain, chain.manifest.thresholds)
-    theirs = Alternative(PLAIN, plain, {})
-    others = list(with_exits_off(ours))
+    baseline, early_exit, *versus = compared
     choice = None
-    if versus is not None:
-        others.append(versus)
-        choice = _choice(report, ours, versus, images, progress)
-        if choice is not None and choice.alternative is not None:
-            others.append(choice.alternative)
-    mixture, drift = measure_mixture(ours, theirs, others, images, options, progress, choice)
-    compared = [theirs, ours, *([versus] if versus is not None else [])]
+    for other in versus:
+        choice = _iso_accuracy(report, early_exit, other, images, predictions, progress)
+    matched = [choice.candidate] if choice is not None and choice.candidate is not None else []
+    candidates = (baseline, early_exit, *with_exits_off(early_exit), *versus, *matched)
+    mixture, drift = measure_mixture(candidates, images, options, progress, choice)
     assert report.steadiness is not None
     drifts = (*report.steadiness.drifts, *([drift] if drift is not None else []))
     return dataclasses.replace(
@@ -153,20 +177,21 @@ def _with_images(
     )
 
 
-def _choice(
+def _iso_accuracy(
     report: BenchReport,
-    chain: Alternative,
-    versus: Alternative,
+    early_exit: Candidate,
+    versus: Candidate,
     images: BenchImages,
+    predictions: ExitPredictions | None,
     progress: Progress,
-) -> Choice | None:
-    if images.labels is None:
+) -> IsoAccuracyChoice | None:
+    if predictions is None:
         return None
     from edgeexit.evaluation.cost_files import costs_of_report  # imports torch
 
     costs, seed = costs_of_report(report), report.options.seed
-    return choose_matched(
-        chain, versus, images, costs, seed, lambda done: progress("thresholds", done)
+    return choose_iso_accuracy(
+        early_exit, versus, images, predictions, costs, seed, partial(progress, "thresholds")
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import PLAIN, Alternative
+from edgeexit.bench.candidates import Candidate, baseline_of
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.scenarios import BatchRate, OfflineResult
@@ -18,7 +18,7 @@ from edgeexit.bench.turns import Progress, settle
 
 __all__ = ["batch_sizes", "measure_offline"]
 
-CHUNK = 64  # at least so many images before the next alternative has its turn
+CHUNK = 64  # at least so many images before the next candidate has its turn
 MS_PER_S = 1e3
 
 
@@ -29,29 +29,29 @@ def batch_sizes(max_batch: int, images: int) -> tuple[int, ...]:
 
 
 def measure_offline(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     images: BenchImages,
     options: BenchOptions,
     progress: Progress,
 ) -> tuple[OfflineResult, ...]:
     """Time batches of every size, whole passes over the images in a new order each.
 
-    All alternatives and sizes take turns on the same images, some at a time; images that do not
+    All candidates and sizes take turns on the same images, some at a time; images that do not
     fill a batch of the largest size are left out, of each pass others.
 
     Args:
-        alternatives: the plain backbone among them.
+        candidates: the baseline among them.
         images: real ones.
         options: how to measure.
         progress: told how far it is.
     """
     count = len(images.images)
     turns = [
-        (alternative, size)
-        for alternative in alternatives
-        for size in batch_sizes(alternative.session.manifest.max_batch, count)
+        (candidate, size)
+        for candidate in candidates
+        for size in batch_sizes(candidate.session.manifest.max_batch, count)
     ]
-    times_ms = dict.fromkeys(((it.name, size) for it, size in turns), 0.0)
+    times_ms = dict.fromkeys(((it.label, size) for it, size in turns), 0.0)
     samples = dict.fromkeys(times_ms, 0)
     largest = max(size for _, size in turns)
     chunk = largest * max(1, min(CHUNK, count) // largest)
@@ -64,26 +64,27 @@ def measure_offline(
         for first in range(0, count - largest + 1, chunk):
             chosen = images.images[order[first : first + chunk]]
             for index in rng.permutation(len(turns)):
-                alternative, size = turns[index]
-                done, milliseconds = _time_batches(alternative, size, chosen)
-                times_ms[alternative.name, size] += milliseconds
-                samples[alternative.name, size] += done
+                candidate, size = turns[index]
+                done, milliseconds = _time_batches(candidate, size, chosen)
+                times_ms[candidate.label, size] += milliseconds
+                samples[candidate.label, size] += done
             of_pass = min(first + chunk, count) / count
             by_time = (time.perf_counter() - start) / options.duration_s
             so_far = max(by_time, (number + of_pass) / options.rounds)
             progress("offline", min(so_far, of_pass if number == 0 else 1))
     progress("offline", 1)
     rates = {key: samples[key] * MS_PER_S / times_ms[key] for key in times_ms}
-    plain = max(rate for (name, _), rate in rates.items() if name == PLAIN)
-    return tuple(_result(it.name, samples, rates, plain) for it in alternatives)
+    baseline = baseline_of(candidates).label
+    best = max(rate for (name, _), rate in rates.items() if name == baseline)
+    return tuple(_result(it.label, samples, rates, best) for it in candidates)
 
 
 def _time_batches(
-    alternative: Alternative, size: int, images: NDArray[np.float32]
+    candidate: Candidate, size: int, images: NDArray[np.float32]
 ) -> tuple[int, float]:
     """Run as many full batches as there are; return how many images, and the milliseconds."""
-    session = alternative.session
-    alternative.prepare()
+    session = candidate.session
+    candidate.prepare()
     settle(partial(session.infer, images[:size]))
     batches = [images[first : first + size] for first in range(0, len(images) - size + 1, size)]
 
@@ -99,7 +100,7 @@ def _result(
     name: str,
     samples: dict[tuple[str, int], int],
     rates: dict[tuple[str, int], float],
-    plain_samples_per_s: float,
+    baseline_samples_per_s: float,
 ) -> OfflineResult:
     own = tuple(
         BatchRate(size, samples[whose, size], rate)
@@ -108,9 +109,9 @@ def _result(
     )
     best = max(own, key=lambda rate: rate.samples_per_s)
     return OfflineResult(
-        alternative=name,
+        name=name,
         rates=own,
         best_batch_size=best.batch_size,
         best_samples_per_s=best.samples_per_s,
-        ratio=best.samples_per_s / plain_samples_per_s,
+        ratio=best.samples_per_s / baseline_samples_per_s,
     )

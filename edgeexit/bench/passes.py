@@ -1,4 +1,4 @@
-"""Alternatives over the same images, pass by pass, in blocks that they take in turns."""
+"""Candidates over the same images, pass by pass, in blocks that they take in turns."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.turns import Progress, settle
 
 __all__ = ["Passes", "Runs", "take_passes"]
 
-# Samples that one alternative takes before the next takes them: so many that it runs as it would
+# Samples that one candidate takes before the next takes them: so many that it runs as it would
 # alone, and so few that all see the device in the same state.
 BLOCK = 32
 
 
 class Runs:
-    """One alternative's runs over N images.
+    """One candidate's runs over N images.
 
     Attributes:
-        alternative: what ran.
+        candidate: what ran.
         left_at, labels: (N,) int64, the exit and the answer of each image's last run.
     """
 
-    def __init__(self, alternative: Alternative, images: NDArray[np.float32]) -> None:
-        self.alternative = alternative
+    def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
+        self.candidate = candidate
         self.left_at = np.zeros(len(images), np.int64)
         self.labels = np.zeros(len(images), np.int64)
         self._images = images
@@ -44,9 +44,9 @@ class Runs:
 
     def run(self, queries: NDArray[np.intp]) -> None:
         """Time queries (b, q), each of q images by index; write down answers and exits."""
-        session = self.alternative.session
+        session = self.candidate.session
         infer, wait = session.infer, session.runner.synchronize
-        self.alternative.prepare()
+        self.candidate.prepare()
         settle(partial(infer, self._take(queries[0])))
         for query in queries:
             images = self._take(query)
@@ -63,11 +63,11 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passes:
-    """What all alternatives did.
+    """What all candidates did.
 
     Attributes:
         orders: (passes, queries, q), the images of each query by index; the same for all.
-        runs: of each alternative.
+        runs: of each candidate.
     """
 
     orders: NDArray[np.intp]
@@ -84,21 +84,21 @@ class Passes:
 
 
 def take_passes(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     images: NDArray[np.float32],
     samples_per_query: int,
     options: BenchOptions,
     progress: Progress,
     step: str,
 ) -> Passes:
-    """Let all alternatives run over all images until there are enough passes or time is over.
+    """Let all candidates run over all images until there are enough passes or time is over.
 
     A pass is always a whole one, in a new order of the images that follows from the seed. Where
     ``samples_per_query`` does not divide their number, those that fill no query are left out, of
     each pass others.
 
     Args:
-        alternatives: what runs; they take turns in a new random order in every block.
+        candidates: what runs; they take turns in a new random order in every block.
         images: (N, C, H, W) float32, N at least ``samples_per_query``.
         samples_per_query: images in each timed call.
         options: how many passes, and for how long.
@@ -106,7 +106,7 @@ def take_passes(
         step: what is measured, for ``progress``.
     """
     rng = np.random.default_rng(options.seed)
-    runs = tuple(Runs(alternative, images) for alternative in alternatives)
+    runs = tuple(Runs(candidate, images) for candidate in candidates)
     queries = len(images) // samples_per_query
     block = max(1, BLOCK // samples_per_query)
     orders: list[NDArray[np.intp]] = []

@@ -92,7 +92,9 @@ def _draw_points(axes: Axes, report: BenchReport, color: str, marker: str) -> li
     x, y = [point.analytic for point in points], [point.measured for point in points]
     axes.plot(x, y, marker, color=color, markersize=PATH_SIZE, label=report.bundle.label)
     if report.mixture is not None:
-        mixture = _Point(MIXTURE, report.mixture.macs_ratio, report.mixture.ratio, color)
+        mixture = _Point(
+            MIXTURE, report.mixture.macs_ratio, report.mixture.early_exit.ratio.value, color
+        )
         axes.plot(mixture.analytic, mixture.measured, marker, **_mixture_style(color))
         points.append(mixture)
     return points

@@ -12,11 +12,9 @@ from edgeexit_runtime.schema import SchemaError, decode, encode
 from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.advice import Advice
-from edgeexit.bench.alternatives import AlternativeResult
 from edgeexit.bench.energy import Energy
 from edgeexit.bench.explanation import Explanation
-from edgeexit.bench.matched import MatchedAccuracy
-from edgeexit.bench.percentiles import Percentile
+from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
 from edgeexit.bench.state import RunState
 from edgeexit.bench.steadiness import Steadiness
@@ -28,15 +26,13 @@ __all__ = [
     "BenchReport",
     "BundleInfo",
     "DeviceInfo",
-    "Mixture",
-    "MixtureExit",
     "PartTiming",
     "PathTiming",
     "load_report",
     "report_json",
 ]
 
-SCHEMA_VERSION = 2  # reports of version 1 have none of the sections with defaults
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,68 +147,6 @@ class PathTiming:
 
 
 @dataclass(frozen=True, slots=True)
-class MixtureExit:
-    """The images that left at one exit, as a share of all; ``latency`` is None where none did.
-
-    ``accuracy`` is of these images; None where there are none, or none with labels.
-    ``threshold`` is None for the last exit.
-    """
-
-    name: str
-    threshold: float | None
-    share: float
-    latency: LatencySummary | None
-    accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """Real images one by one at the bundle's thresholds, and the plain backbone on the same.
-
-    Attributes:
-        source: where the N images came from.
-        exits: one per exit in order.
-        ratio: mean over the plain backbone's mean.
-        macs_ratio: Eq. 5's average at these shares over the plain backbone's MACs.
-        accuracy, baseline_accuracy: fractions; None where the images have no labels.
-        left_at: the 0-based exit of each image.
-        times_ms, baseline_times_ms: of each pass over the images, one time per image.
-        percentiles, baseline_percentiles: p50, p90 and p99 with their intervals.
-        alternatives: what else ran on the same images in the same passes: the chain with exits
-            switched off, and what it was compared with.
-        matched: the chain at the other model's accuracy; None where there is no other, or no
-            labels.
-    """
-
-    source: str
-    samples: int
-    exits: tuple[MixtureExit, ...]
-    ratio: float
-    macs_ratio: float
-    latency: LatencySummary
-    baseline_latency: LatencySummary
-    accuracy: float | None
-    baseline_accuracy: float | None
-    left_at: tuple[int, ...]
-    times_ms: tuple[tuple[float, ...], ...]
-    baseline_times_ms: tuple[tuple[float, ...], ...]
-    percentiles: tuple[Percentile, ...] = ()
-    baseline_percentiles: tuple[Percentile, ...] = ()
-    alternatives: tuple[AlternativeResult, ...] = ()
-    matched: MatchedAccuracy | None = None
-
-    def __post_init__(self) -> None:
-        series = (self.times_ms, self.baseline_times_ms, *(it.times_ms for it in self.alternatives))
-        for passes in series:
-            for times_ms in passes:
-                if len(times_ms) != self.samples:
-                    raise ValueError(
-                        f"times_ms: expected one for each of {self.samples} images, got "
-                        f"{len(times_ms)}"
-                    )
-
-
-@dataclass(frozen=True, slots=True)
 class BenchReport:
     """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
 
@@ -222,9 +156,8 @@ class BenchReport:
         paths: every exit, forced, in order.
         mixture: None where no images were given.
         scenarios: None where none was asked for.
-        steadiness: None in reports of schema 1.
-        energy: None in reports of version 1.
-        state: clocks, temperatures and throttling; None in reports of version 1.
+        energy: what the candidates take, or why that is not known.
+        state: clocks, temperatures and throttling.
         explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
         advice: None where no images with labels were given, or there is nothing to choose.
         no_advice: why, then.
@@ -269,10 +202,14 @@ def load_report(file: Path) -> BenchReport:
         raise DataError(
             f"{file}: not a report of 'edgeexit bench' (no paths); expected a file of --json"
         )
-    if version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
+        made, do = (
+            ("a newer", "upgrade edgeexit")
+            if version > SCHEMA_VERSION
+            else ("an older", "run the benchmark again")
+        )
         raise DataError(
-            f"{file}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
-            "upgrade edgeexit"
+            f"{file}: made by {made} edgeexit (schema {version}, this reads {SCHEMA_VERSION}); {do}"
         )
     fields = {key: item for key, item in value.items() if key not in ("batch_size", "verdict")}
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.offline import measure_offline
-from edgeexit.bench.report import BenchOptions, Mixture
+from edgeexit.bench.report import BenchOptions
+from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.scenarios import MULTI_STREAM, OFFLINE, SINGLE_STREAM, Scenarios
 from edgeexit.bench.server import measure_server, poisson_arrivals
 from edgeexit.bench.streams import SAMPLES_PER_QUERY, measure_multi_stream, single_stream
@@ -45,7 +46,7 @@ def check_scenarios(images: BenchImages | None, options: BenchOptions) -> None:
 
 
 def measure_scenarios(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     mixture: Mixture,
     images: BenchImages,
     options: BenchOptions,
@@ -54,8 +55,8 @@ def measure_scenarios(
     """Measure each scenario of ``options``; None where there is none.
 
     Args:
-        alternatives: the chain and the plain backbone among them.
-        mixture: of these alternatives and images, which is the single stream.
+        candidates: those that are compared, the baseline among them.
+        mixture: of these candidates and images, which is the single stream.
         images: real ones.
         options: how to measure, and which scenarios.
         progress: told how far it is.
@@ -63,12 +64,11 @@ def measure_scenarios(
     asked = options.scenarios
     if not asked and options.qps is None:
         return None
-    names = [alternative.name for alternative in alternatives]
-    common = (alternatives, images, options, progress)
+    common = (candidates, images, options, progress)
     return Scenarios(
         source=images.source,
         samples=len(images.images),
-        single_stream=single_stream(mixture, names) if SINGLE_STREAM in asked else None,
+        single_stream=single_stream(mixture) if SINGLE_STREAM in asked else None,
         multi_stream=measure_multi_stream(*common) if MULTI_STREAM in asked else None,
         offline=measure_offline(*common) if OFFLINE in asked else None,
         server=None if options.qps is None else measure_server(*common),

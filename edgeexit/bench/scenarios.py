@@ -40,17 +40,17 @@ SCENARIOS = (SINGLE_STREAM, MULTI_STREAM, OFFLINE)
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """One alternative in a stream of queries.
+    """One candidate in a stream of queries.
 
     Attributes:
-        alternative: its name.
+        name: of the candidate, for tables.
         mean_ms: of a query.
         percentiles: p50, p90 and p99 of the queries.
         ratio: the leading percentile over the plain backbone's; None where there were too few.
         times_ms: of each query.
     """
 
-    alternative: str
+    name: str
     mean_ms: float
     percentiles: tuple[Percentile, ...]
     ratio: float | None
@@ -64,7 +64,7 @@ class Stream:
     Attributes:
         samples_per_query: 1 in a single stream, 8 in a multi stream.
         leading_percent: the percentile that counts, 90 or 99.
-        results: of each alternative.
+        results: of each candidate.
     """
 
     samples_per_query: int
@@ -89,17 +89,17 @@ class BatchRate:
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
-    """One alternative's throughput.
+    """One candidate's throughput.
 
     Attributes:
-        alternative: its name.
+        name: of the candidate, for tables.
         rates: by ascending batch size.
         best_batch_size: the one of the most samples per second.
         best_samples_per_s: there.
         ratio: this over the plain backbone's best; above 1 is faster.
     """
 
-    alternative: str
+    name: str
     rates: tuple[BatchRate, ...]
     best_batch_size: int
     best_samples_per_s: float
@@ -108,10 +108,10 @@ class OfflineResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerResult:
-    """One alternative under arrivals that do not wait for it.
+    """One candidate under arrivals that do not wait for it.
 
     Attributes:
-        alternative: its name.
+        name: of the candidate, for tables.
         completed: queries that were answered before the run was given up.
         backlog: queries that had arrived and were not answered when the last one arrived.
         achieved_qps: answers per second.
@@ -126,7 +126,7 @@ class ServerResult:
         times_ms: of each query in the order of arrival.
     """
 
-    alternative: str
+    name: str
     completed: int
     backlog: int
     achieved_qps: float
@@ -141,13 +141,13 @@ class ServerResult:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Poisson arrivals, the same for every alternative.
+    """Poisson arrivals, the same for every candidate.
 
     Attributes:
         qps: arrivals per second on average.
         duration_s: within which queries arrive.
         queries: how many arrived.
-        results: of each alternative.
+        results: of each candidate.
     """
 
     qps: float
@@ -162,7 +162,7 @@ class Scenarios:
 
     Attributes:
         source, samples: the images.
-        offline: one per alternative.
+        offline: one per candidate.
     """
 
     source: str

@@ -3,7 +3,7 @@
 An open loop: a slow answer delays those behind it, and their latency counts from when they were
 due, not from when they were begun. One query is answered at a time, first come, first served.
 
-Alternatives take turns in short segments. Each has a clock of its own that stands still while
+Candidates take turns in short segments. Each has a clock of its own that stands still while
 others have theirs, so that its queue goes on as it was.
 """
 
@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report import BenchOptions
@@ -61,18 +61,18 @@ def poisson_arrivals(qps: float, duration_s: float, seed: int) -> NDArray[np.flo
 
 
 class _Queue:
-    """One alternative and its queries, on a clock that can be stopped."""
+    """One candidate and its queries, on a clock that can be stopped."""
 
     def __init__(
         self,
-        alternative: Alternative,
+        candidate: Candidate,
         images: NDArray[np.float32],
         order: NDArray[np.intp],
         arrivals: NDArray[np.float64],
         duration_s: float,
         clock: Clock,
     ) -> None:
-        self.alternative = alternative
+        self.candidate = candidate
         self.starts: list[float] = []
         self.ends: list[float] = []
         self._images = images
@@ -94,7 +94,7 @@ class _Queue:
 
     def run_segment(self, seconds: float) -> None:
         """Answer queries, and wait for them, for some time."""
-        self.alternative.prepare()
+        self.candidate.prepare()
         settle(partial(self._answer, 0))
         offset = self._clock.now() - self._now
         stop = self._now + seconds
@@ -111,24 +111,24 @@ class _Queue:
 
     def _answer(self, index: int) -> None:
         image = self._order[index % len(self._order)]
-        session = self.alternative.session
+        session = self.candidate.session
         session.infer(self._images[image : image + 1])
         session.runner.synchronize()
 
 
 def measure_server(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     images: BenchImages,
     options: BenchOptions,
     progress: Progress,
     clock: Clock | None = None,
 ) -> Server:
-    """Let the same queries arrive at every alternative, for ``options.duration_s`` each.
+    """Let the same queries arrive at every candidate, for ``options.duration_s`` each.
 
     What is not answered after twice that time is given up, and the queue is not stable then.
 
     Args:
-        alternatives: what answers.
+        candidates: what answers.
         images: real ones, in an order that follows from the seed, again and again.
         options: ``qps`` is not None, and at least one query arrives.
         progress: told how far it is.
@@ -140,7 +140,7 @@ def measure_server(
     order = rng.permutation(len(images.images))
     queues = [
         _Queue(it, images.images, order, arrivals, options.duration_s, clock or Clock())
-        for it in alternatives
+        for it in candidates
     ]
     while waiting := [queue for queue in queues if not queue.finished]:
         for index in rng.permutation(len(waiting)):
@@ -167,7 +167,7 @@ def _result(
     latency_ms = (ends - arrivals[:completed]) * MS_PER_S
     span = max(options.duration_s, float(ends[-1]))
     return ServerResult(
-        alternative=queue.alternative.name,
+        name=queue.candidate.label,
         completed=completed,
         backlog=len(arrivals) - int(np.count_nonzero(ends <= arrivals[-1])),
         achieved_qps=completed / span,

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative
+from edgeexit.bench.candidates import Candidate, baseline_of
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.passes import take_passes
 from edgeexit.bench.percentiles import percentiles
-from edgeexit.bench.report import BenchOptions, Mixture
+from edgeexit.bench.report import BenchOptions
+from edgeexit.bench.results.mixture import COMPARED, Mixture
 from edgeexit.bench.scenarios import Stream, StreamResult
 from edgeexit.bench.turns import Progress
 
@@ -21,21 +22,19 @@ SAMPLES_PER_QUERY = 8
 SINGLE_PERCENT, MULTI_PERCENT = 90.0, 99.0
 
 
-def single_stream(mixture: Mixture, names: Sequence[str]) -> Stream:
+def single_stream(mixture: Mixture) -> Stream:
     """Return the mixture as a single stream, which it is: one image a query, one after the other.
 
-    Args:
-        mixture: measured before; its raw times are not repeated.
-        names: of the alternatives, besides the chain and the plain backbone, that are shown.
+    Its raw times, measured before, are not repeated.
     """
-    shown = {PLAIN: mixture.baseline_times_ms, CHAIN: mixture.times_ms}
-    shown |= {it.name: it.times_ms for it in mixture.alternatives if it.name in names}
-    times_ms = {name: np.array(passes).ravel() for name, passes in shown.items()}
-    return _stream(1, SINGLE_PERCENT, times_ms, mixture.samples, keep_times=False)
+    runs = [run for run in mixture.runs if run.role in COMPARED]
+    times_ms = {run.label: np.array(run.times_ms).ravel() for run in runs}
+    baseline, images = mixture.baseline.label, mixture.samples
+    return _stream(1, SINGLE_PERCENT, times_ms, baseline, images, keep_times=False)
 
 
 def measure_multi_stream(
-    alternatives: Sequence[Alternative],
+    candidates: Sequence[Candidate],
     images: BenchImages,
     options: BenchOptions,
     progress: Progress,
@@ -43,23 +42,24 @@ def measure_multi_stream(
     """Time queries of eight images.
 
     Args:
-        alternatives: the plain backbone among them.
+        candidates: the baseline among them.
         images: eight real ones or more, drawn anew into queries in every pass.
         options: how to measure.
         progress: told how far it is.
     """
-    count = len(images.images)
     passes = take_passes(
-        alternatives, images.images, SAMPLES_PER_QUERY, options, progress, step="multi stream"
+        candidates, images.images, SAMPLES_PER_QUERY, options, progress, step="multi stream"
     )
-    times_ms = {runs.alternative.name: runs.times_ms for runs in passes.runs}
-    return _stream(SAMPLES_PER_QUERY, MULTI_PERCENT, times_ms, count, keep_times=True)
+    times_ms = {runs.candidate.label: runs.times_ms for runs in passes.runs}
+    baseline, count = baseline_of(candidates).label, len(images.images)
+    return _stream(SAMPLES_PER_QUERY, MULTI_PERCENT, times_ms, baseline, count, keep_times=True)
 
 
 def _stream(
     samples_per_query: int,
     leading: float,
     times_ms: dict[str, NDArray[np.float64]],
+    baseline: str,
     images: int,
     *,
     keep_times: bool,
@@ -69,16 +69,15 @@ def _stream(
         name: next(it.value_ms for it in of_one if it.percent == leading)
         for name, of_one in found.items()
     }
-    plain = leads[PLAIN]
     results = []
     for name, times in times_ms.items():
-        lead = leads[name]
+        lead, over = leads[name], leads[baseline]
         results.append(
             StreamResult(
-                alternative=name,
+                name=name,
                 mean_ms=float(times.mean()),
                 percentiles=found[name],
-                ratio=None if lead is None or plain is None else lead / plain,
+                ratio=None if lead is None or over is None else lead / over,
                 times_ms=tuple(times.tolist()) if keep_times else (),
             )
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgeexit.bench.comparison import BREAK_EVEN, compare
-from edgeexit.bench.matched import ratio_interval
+from edgeexit.bench.block_bootstrap import BREAK_EVEN
+from edgeexit.bench.comparison import compare
 from edgeexit.bench.state import throttle_warning
 
 if TYPE_CHECKING:
-    from edgeexit.bench.report import BenchReport, Mixture
+    from edgeexit.bench.report import BenchReport
+    from edgeexit.bench.results.mixture import Mixture
 
 __all__ = ["verdict"]
 
@@ -37,10 +36,10 @@ def verdict(report: BenchReport) -> str:
         compared = compare(mixture)
         if compared is not None:
             said.insert(0 if compared.first else 1, compared.text)
-    return throttle_warning(report.state) + " ".join((*said, *_doubts(report)))
+    return throttle_warning(report.state) + " ".join((*said, *_warnings(report)))
 
 
-def _doubts(report: BenchReport) -> Iterator[str]:
+def _warnings(report: BenchReport) -> Iterator[str]:
     """Yield what makes the figures less sure than they look."""
     latency = report.baseline.latency
     spread = latency.p90_ms / latency.min_ms
@@ -96,12 +95,12 @@ def _paths_verdict(report: BenchReport) -> str:
 
 
 def _mixture_verdict(mixture: Mixture) -> str:
-    low, high = ratio_interval(np.array(mixture.times_ms), np.array(mixture.baseline_times_ms))
-    if max(mixture.ratio, high) < 1 - BREAK_EVEN:
+    early_exit, ratio = mixture.early_exit, mixture.early_exit.ratio
+    if ratio.is_below(1 - BREAK_EVEN):
         pays = "Early exit pays on this device at these thresholds"
-    elif min(mixture.ratio, low) > 1 + BREAK_EVEN:
+    elif ratio.is_above(1 + BREAK_EVEN):
         pays = "Early exit does not pay on this device at these thresholds"
-    elif abs(mixture.ratio - 1) <= BREAK_EVEN:
+    elif abs(ratio.value - 1) <= BREAK_EVEN:
         pays = "Early exit breaks even on this device at these thresholds"
     else:
         pays = (
@@ -109,10 +108,9 @@ def _mixture_verdict(mixture: Mixture) -> str:
             "longer --duration or more images make it narrower)"
         )
     return (
-        f"{pays}: an image takes {mixture.latency.mean_ms:.3g} ms on average, the plain backbone "
-        f"{mixture.baseline_latency.mean_ms:.3g} ms, a ratio of {mixture.ratio:.3f} [{low:.3f}, "
-        f"{high:.3f}]. Eq. 5 says {mixture.macs_ratio:.3f}; measured is "
-        f"{_off(mixture.ratio, mixture.macs_ratio)}."
+        f"{pays}: an image takes {early_exit.latency.mean_ms:.3g} ms on average, the plain "
+        f"backbone {mixture.baseline.latency.mean_ms:.3g} ms, a ratio of {ratio:.3f}. Eq. 5 says "
+        f"{mixture.macs_ratio:.3f}; measured is {_off(ratio.value, mixture.macs_ratio)}."
     )
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from edgeexit_runtime import Manifest, Session, load, load_manifest
 
-from edgeexit.bench.alternatives import VERSUS, Alternative
+from edgeexit.bench.candidates import Candidate
+from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.errors import InputError
 
 __all__ = ["open_versus"]
 
 
 @contextmanager
-def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> Iterator[Alternative]:
+def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> Iterator[Candidate]:
     """Open what a bundle is compared with, by the same runtime.
 
     What has to fit, so that both answer the same question about the same images: the classes, the
@@ -35,7 +36,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
         DataError: the file is no ONNX classifier of one input and one output.
         InputError: it does not fit the bundle.
     """
-    name = VERSUS + (path.name or path.resolve().name)
+    name = path.name or path.resolve().name
     if path.is_dir():
         other = load_manifest(path)
         _check_fits(path, other, manifest)
@@ -55,8 +56,8 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
             yield _alternative(name, session)
 
 
-def _alternative(name: str, session: Session) -> Alternative:
-    return Alternative(name, session, session.manifest.thresholds)
+def _alternative(name: str, session: Session) -> Candidate:
+    return Candidate(VERSUS, name, session, session.manifest.thresholds)
 
 
 def _check_fits(path: Path, other: Manifest, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ __all__ = ["energy_table", "print_energy", "print_state"]
 
 def print_energy(energy: Energy, out: Console) -> None:
     """Print joules per sample, or the line that says why there are none."""
-    if energy.alternatives:
+    if energy.runs:
         out.print(energy_table(energy))
     for note in energy.notes:
         out.print(note)
@@ -31,7 +31,7 @@ def print_state(state: RunState, out: Console) -> None:
 
 
 def energy_table(energy: Energy) -> Table:
-    """Return one row per alternative, and the idle device."""
+    """Return one row per candidate, and the idle device."""
     from rich.table import Table
 
     sensors = ", ".join(f"{sensor.kind} {sensor.name}" for sensor in energy.sensors)
@@ -40,7 +40,7 @@ def energy_table(energy: Energy) -> Table:
     for heading in ("mean\nW", "per sample\nmJ", "lowest to highest\nturn, mJ", "above idle\nmJ"):
         table.add_column(heading, justify="right")
     table.add_column("turns", justify="right")
-    for item in energy.alternatives:
+    for item in energy.runs:
         table.add_row(
             item.name,
             f"{item.power_w:.2f}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgeexit.cli.bench_energy import energy_table
 from edgeexit.cli.bench_explanation import advice_table, breakdown_table, roofline_table
 from edgeexit.cli.bench_scenarios import scenario_tables
-from edgeexit.cli.bench_tables import alternatives_table, mixture_table, parts_table, paths_table
+from edgeexit.cli.bench_tables import mixture_table, parts_table, paths_table, runs_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,16 +33,14 @@ def _tables(report: BenchReport) -> dict[str, Sequence[PageTable]]:
     mixture, explanation = report.mixture, report.explanation
     found: dict[str, list[Table]] = {titles.PATHS: [paths_table(report), parts_table(report)]}
     if mixture is not None:
-        found[titles.LATENCY] = [mixture_table(mixture)]
-        if mixture.percentiles:
-            found[titles.LATENCY].append(alternatives_table(mixture))
+        found[titles.LATENCY] = [mixture_table(mixture), runs_table(mixture)]
     if explanation is not None and explanation.breakdowns:
         found[titles.WHY] = [breakdown_table(explanation), roofline_table(explanation)]
     if report.advice is not None:
         found[titles.ADVICE] = [advice_table(report.advice)]
     if report.scenarios is not None:
         found[titles.SCENARIOS] = list(scenario_tables(report.scenarios))
-    if report.energy is not None and report.energy.alternatives:
+    if report.energy is not None and report.energy.runs:
         found[titles.ENERGY] = [energy_table(report.energy)]
     return {
         **{title: list(map(_page_table, tables)) for title, tables in found.items()},

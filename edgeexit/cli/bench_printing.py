@@ -8,10 +8,10 @@ from edgeexit.cli.bench_energy import print_energy, print_state
 from edgeexit.cli.bench_explanation import print_explanation
 from edgeexit.cli.bench_scenarios import scenario_tables
 from edgeexit.cli.bench_tables import (
-    alternatives_table,
     mixture_table,
     parts_table,
     paths_table,
+    runs_table,
     warm_up_line,
 )
 from edgeexit.cli.common import console
@@ -41,8 +41,7 @@ def print_report(report: BenchReport) -> None:
     out.print(paths_table(report))
     if report.mixture is not None:
         out.print(mixture_table(report.mixture))
-        if report.mixture.percentiles:
-            out.print(alternatives_table(report.mixture))
+        out.print(runs_table(report.mixture))
     for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         out.print(table)
     if report.energy is not None:

@@ -62,7 +62,7 @@ def _stream_table(name: str, stream: Stream) -> Table:
     )
     for result in stream.results:
         table.add_row(
-            result.alternative,
+            result.name,
             str(result.percentiles[0].queries),
             f"{result.mean_ms:.3f}",
             *percentile_cells(result.percentiles),
@@ -77,7 +77,7 @@ def _offline_table(results: tuple[OfflineResult, ...]) -> Table:
     table = plain_table(
         "offline: images per second by batch size",
         "batch",
-        [it.alternative.replace(" ", "\n", 1) for it in results],
+        [it.name.replace(" ", "\n", 1) for it in results],
     )
     sizes = sorted({rate.batch_size for result in results for rate in result.rates})
     for size in sizes:
@@ -109,7 +109,7 @@ def _server_table(server: Server) -> Table:
     )
     for result in server.results:
         table.add_row(
-            result.alternative,
+            result.name,
             f"{result.achieved_qps:.1f}",
             f"{result.load:.3f}",
             f"{result.utilization:.1%}",

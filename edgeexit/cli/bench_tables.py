@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "accuracy",
-    "alternatives_table",
     "latency_cells",
     "mixture_table",
     "new_table",
@@ -27,6 +26,7 @@ __all__ = [
     "percentile_cells",
     "percentile_note",
     "plain_table",
+    "runs_table",
     "warm_up_line",
 ]
 
@@ -82,43 +82,35 @@ def mixture_table(mixture: Mixture) -> Table:
         cells = (exit_.name, format_threshold(exit_.threshold), f"{exit_.share:.1%}")
         table.add_row(*cells, accuracy(exit_.accuracy), *latency_cells(exit_.latency, count))
     table.add_section()
-    for name, right, latency in (
-        ("all", mixture.accuracy, mixture.latency),
-        (PLAIN, mixture.baseline_accuracy, mixture.baseline_latency),
-    ):
-        table.add_row(name, "", "", accuracy(right), *latency_cells(latency, mixture.samples))
+    ours = mixture.early_exit
+    for name, run in (("all", ours), (PLAIN, mixture.baseline)):
+        latency = latency_cells(run.latency, mixture.samples)
+        table.add_row(name, "", "", accuracy(run.accuracy), *latency)
     table.caption = (
-        f"ratio of means to the plain backbone on the same images: measured {mixture.ratio:.3f}, "
-        f"Eq. 5 {mixture.macs_ratio:.3f}"
+        f"ratio of means to the plain backbone on the same images: measured "
+        f"{ours.ratio.value:.3f}, Eq. 5 {mixture.macs_ratio:.3f}"
     ) + _few_note([count for count in images if count], "different images")
     return table
 
 
-def alternatives_table(mixture: Mixture) -> Table:
-    """Return one row per alternative of the mixture, the chain and the plain backbone first."""
-    from edgeexit.bench.alternatives import CHAIN, PLAIN
-
+def runs_table(mixture: Mixture) -> Table:
+    """Return one row per candidate of the mixture, the baseline and early exit first."""
     table = plain_table(
         f"the same {mixture.samples} images, every alternative in turn, ms",
         "",
         ("accuracy", "mean", "ratio", "p50", "p90", "p99"),
     )
-    own = (mixture.baseline_accuracy, mixture.baseline_latency, 1.0, mixture.baseline_percentiles)
-    chain = (mixture.accuracy, mixture.latency, mixture.ratio, mixture.percentiles)
-    rows = [(PLAIN, *own), (CHAIN, *chain)]
-    rows += [
-        (it.name, it.accuracy, it.latency, it.ratio, it.percentiles) for it in mixture.alternatives
-    ]
-    for name, right, latency, ratio, found in rows:
+    for run in mixture.runs:
         table.add_row(
-            name,
-            accuracy(right),
-            f"{latency.mean_ms:.3f}",
-            f"{ratio:.3f}",
-            *percentile_cells(found),
-            end_section=name == CHAIN,
+            run.label,
+            accuracy(run.accuracy),
+            f"{run.latency.mean_ms:.3f}",
+            f"{run.ratio.value:.3f}",
+            *percentile_cells(run.percentiles),
+            end_section=run is mixture.early_exit,
         )
-    table.caption = f"ratio of means to the plain backbone. {percentile_note(mixture.percentiles)}"
+    note = percentile_note(mixture.early_exit.percentiles)
+    table.caption = f"ratio of means to the plain backbone. {note}"
     return table
 
 
@@ -144,7 +136,7 @@ def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
     """Say what the second lines are, and why percentiles or ends of intervals are missing.
 
     Args:
-        found: of one alternative; the counts are the same for all.
+        found: of one candidate; the counts are the same for all.
         what: was counted.
     """
     from edgeexit.bench.percentiles import CONFIDENCE_LEVEL, count_for_interval, count_for_point

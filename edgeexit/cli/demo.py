@@ -14,7 +14,7 @@ from edgeexit.cli.tables import format_threshold
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeexit.bench import BenchReport
+    from edgeexit.bench import BenchReport, Run
     from edgeexit.evaluation import AdaptiveReport
 
 RECIPE = (
@@ -192,7 +192,7 @@ def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchR
         *_cost_cells(
             adaptive.average_macs,
             adaptive.baseline_macs,
-            [(mixture.latency.mean_ms, mixture.ratio) for mixture in mixtures],
+            [_mean_and_ratio(mixture.early_exit) for mixture in mixtures],
         ),
     )
     table.add_row(
@@ -203,7 +203,7 @@ def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchR
         *_cost_cells(
             adaptive.baseline_macs,
             adaptive.baseline_macs,
-            [(mixture.baseline_latency.mean_ms, 1.0) for mixture in mixtures],
+            [_mean_and_ratio(mixture.baseline) for mixture in mixtures],
         ),
     )
     table.caption = (
@@ -211,6 +211,10 @@ def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchR
         "means over the images. Ratios are to the plain backbone, measured in the same run."
     )
     return table
+
+
+def _mean_and_ratio(run: Run) -> tuple[float, float]:
+    return run.latency.mean_ms, run.ratio.value
 
 
 def _cost_cells(macs: float, baseline: int, timings: list[tuple[float, float]]) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeexit.bench import BenchImages, BenchOptions, BenchReport, run_bench
 from edgeexit.bench.advice import Advice, Choice, Gain, advice_words
 from edgeexit.bench.advising import advise
+from edgeexit.bench.predictions import predict_exits
 from edgeexit.evaluation import PathCosts
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
@@ -61,7 +62,12 @@ def advice_of(
         exit1 = dataclasses.replace(session.manifest.exits[0], threshold=thresholds)
         exits = (exit1, *session.manifest.exits[1:])
         session.manifest = dataclasses.replace(session.manifest, exits=exits)
-        advice, no_advice = advise(timed(report, **medians_ms), session, images)
+        advice, no_advice = advise(
+            timed(report, **medians_ms),
+            session.manifest,
+            images,
+            predict_exits(session, images),
+        )
     assert no_advice is None
     assert advice is not None
     return advice
@@ -182,7 +188,7 @@ def test_noise_gives_no_advice_only_where_no_call_was_quick(
         held_up, parts=tuple(dataclasses.replace(it, times_ms=calls_ms) for it in held_up.parts)
     )
     with ee.load(bundle, threads=1) as session:
-        advice, said = advise(noisy, session, images)
+        advice, said = advise(noisy, session.manifest, images, predict_exits(session, images))
     assert (advice is not None) is is_advised
     if not is_advised:
         assert said is not None

@@ -12,7 +12,7 @@ import pytest
 from edgeexit.bench import BenchReport
 from edgeexit.bench.block_bootstrap import block_indices, interval, resample, wander
 from edgeexit.bench.compared_figures import TO_PLAIN, ComparedFigure
-from edgeexit.bench.energy import AlternativeEnergy, Energy, EnergySensor, EnergyTurn
+from edgeexit.bench.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report_comparison import (
     ReportComparison,
@@ -152,9 +152,11 @@ def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: Ma
     first = make_report()
     mixture = first.mixture
     assert mixture is not None
-    times_ms = np.array(mixture.baseline_times_ms)
+    baseline, early_exit = mixture.runs
+    times_ms = np.array(baseline.times_ms)
     times_ms[:, ::10] += 8.0  # a tenth of the calls waits for something else: 0.8 ms on average
-    held_up = replace(mixture, baseline_times_ms=tuple(map(tuple, times_ms.tolist())))
+    baseline = replace(baseline, times_ms=tuple(map(tuple, times_ms.tolist())))
+    held_up = replace(mixture, runs=(baseline, early_exit))
     second = make_report(seed=1, scale=1.3)
     figures = figures_of(compare_reports(replace(first, mixture=held_up), second))
     assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.4, abs=0.01)
@@ -284,7 +286,7 @@ def energy(scale: float, kind: str = "RAPL") -> Energy:
         "photos",
         0.5,
         idle,
-        (AlternativeEnergy("early exit", scale, scale * 0.01, 0, 0, 0, turns),),
+        (EnergyRun("early exit", scale, scale * 0.01, 0, 0, 0, turns),),
     )
 
 
@@ -305,7 +307,7 @@ def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> Non
         "Energy was read by different sensors, which see different parts of a device: RAPL and "
         "INA3221.",
     )
-    nothing = dataclasses.replace(energy(1.0), alternatives=())
+    nothing = dataclasses.replace(energy(1.0), runs=())
     comparison = compare_reports(first, replace(second, energy=nothing))
     assert comparison.left_out == ("Energy was measured in one of the reports alone.",)
 

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, run_bench, verdict
+from edgeexit.bench.candidates import baseline_candidate, early_exit_candidate
 from edgeexit.bench.energy import Energy, EnergySensor
-from edgeexit.bench.energy_turns import MIN_ROUNDS, forced_paths, measure_energy, mixture_set
+from edgeexit.bench.energy_turns import MIN_ROUNDS, forced_paths, measure_energy
 from edgeexit.bench.sensors import CounterMeter, FoundMeters
 from edgeexit.bench.state import (
     Clock,
@@ -56,7 +57,7 @@ def found(*joules_per_turn: float, notes: tuple[str, ...] = ()) -> FoundMeters:
 
 def measured(bundle: Path, images: NDArray[np.float32], meters: FoundMeters) -> Energy:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
-        pair = mixture_set(chain, plain)
+        pair = baseline_candidate(plain), early_exit_candidate(chain)
         return measure_energy(pair, images, "photos", meters, OPTIONS, lambda step, done: None)
 
 
@@ -71,8 +72,8 @@ def test_joules_are_divided_by_the_samples_of_each_turn(
     assert all((turn.samples, turn.joules) == (0, 6.0) for turn in energy.idle_turns)
     idle_w = np.median([turn.joules / turn.seconds for turn in energy.idle_turns])
     assert energy.idle_w == pytest.approx(idle_w)
-    assert [item.name for item in energy.alternatives] == ["plain backbone", "early exit"]
-    for item in energy.alternatives:
+    assert [item.name for item in energy.runs] == ["plain backbone", "early exit"]
+    for item in energy.runs:
         assert len(item.turns) == MIN_ROUNDS
         per_sample = [6.0 / turn.samples for turn in item.turns]
         assert item.sample_j == pytest.approx(np.median(per_sample))
@@ -117,22 +118,22 @@ def test_a_sensor_that_fails_in_the_middle_is_said(bundle: Path) -> None:
 
     meters = FoundMeters((CounterMeter(SENSOR, read),), ("and a note",))
     energy = measured(bundle, np.zeros((1, 3, 8, 8), np.float32), meters)
-    assert energy.alternatives == ()
+    assert energy.runs == ()
     assert energy.notes == (
         "No energy was measured: a sensor failed during the run (the bus is busy).",
         "and a note",
     )
 
 
-def test_without_images_every_path_is_an_alternative(bundle: Path) -> None:
+def test_without_images_every_path_is_a_candidate(bundle: Path) -> None:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
-        alternatives = forced_paths(chain, plain)
+        candidates = forced_paths(chain, plain)
         left = []
-        for alternative in alternatives[1:]:
-            alternative.prepare()
-            answer = alternative.session.infer(np.zeros((1, 3, 8, 8), np.float32))
-            left.append((alternative.name, int(answer.exits[0])))
-    assert alternatives[0].session is plain
+        for candidate in candidates[1:]:
+            candidate.prepare()
+            answer = candidate.session.infer(np.zeros((1, 3, 8, 8), np.float32))
+            left.append((candidate.name, int(answer.exits[0])))
+    assert candidates[0].session is plain
     assert left == [("path exit1", 0), ("path final", 1)]
 
 
@@ -249,8 +250,8 @@ def test_a_benchmark_reads_the_sensors_of_its_device(
 
     assert report.energy is not None
     assert [sensor.name for sensor in report.energy.sensors] == ["VDD_IN"]
-    assert [item.name for item in report.energy.alternatives] == ["plain backbone", "early exit"]
-    assert all(item.sample_j > 0 for item in report.energy.alternatives)
+    assert [item.name for item in report.energy.runs] == ["plain backbone", "early exit"]
+    assert all(item.sample_j > 0 for item in report.energy.runs)
     assert report.state is not None
     said = verdict(report)
     assert said.startswith(
@@ -265,6 +266,6 @@ def test_a_benchmark_reads_the_sensors_of_its_device(
 def test_a_benchmark_on_a_device_without_sensors_says_so(bundle: Path, tmp_path: Path) -> None:
     report = run_bench(bundle, None, OPTIONS, sysfs=tmp_path)
     assert report.energy is not None
-    assert report.energy.alternatives == ()
+    assert report.energy.runs == ()
     assert report.energy.notes[0].startswith("No energy was measured: no INA3221, RAPL or NVML")
     assert report.state == RunState(DeviceState((), (), ()), DeviceState((), (), ()), throttled=())

@@ -322,7 +322,7 @@ def test_the_mixture_is_explained_without_branches_that_are_switched_off(
     assert mixture.name == MIXTURE
     assert [it.name for it in mixture.parts] == ["stage1", "stage2", "final"]
     assert mixture.macs_ratio == report.mixture.macs_ratio == 1
-    assert mixture.measured_ratio == pytest.approx(report.mixture.ratio, rel=1e-12)
+    assert mixture.measured_ratio == pytest.approx(report.mixture.early_exit.ratio.value, rel=1e-12)
     assert adds_up(mixture)
 
 

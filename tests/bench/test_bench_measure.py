@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
 from edgeexit.bench.turns import MIN_ROUNDS, Turn, take_turns
 from edgeexit.errors import BundleError, InputError
+from edgeexit.statistics import Interval
 
 QUICK = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
 EXITS, LABELS = [0, 1, 0, 0], [3, 4, 5, 6]
@@ -96,17 +97,20 @@ def test_mixture_counts_every_image_once_a_pass(bundle: Path, leaving_at: Leavin
 
     assert mixture is not None
     assert (mixture.source, mixture.samples, mixture.left_at) == ("test", 4, tuple(EXITS))
-    chain_ms, plain_ms = np.array(mixture.times_ms), np.array(mixture.baseline_times_ms)
+    ours, theirs = mixture.early_exit, mixture.baseline
+    chain_ms, plain_ms = np.array(ours.times_ms), np.array(theirs.times_ms)
     assert chain_ms.shape == plain_ms.shape == (3, 4)  # passes, images
     assert min(chain_ms.min(), plain_ms.min()) > 0
-    assert mixture.ratio == chain_ms.mean() / plain_ms.mean()
+    assert ours.ratio.value == chain_ms.mean() / plain_ms.mean()
+    assert ours.ratio.low <= ours.ratio.value <= ours.ratio.high
+    assert theirs.ratio == Interval(1, 1, 1)
     assert mixture.macs_ratio == (0.75 * 350 + 0.25 * 1050) / 1000
     assert [exit_.share for exit_ in mixture.exits] == [0.75, 0.25]
     assert [exit_.threshold for exit_ in mixture.exits] == [0.5, None]
     assert [exit_.accuracy for exit_ in mixture.exits] == [1, 1]
     assert mixture.exits[1].latency == summarize(chain_ms[:, 1])
     # the plain backbone sees nothing in images that leave at exit1, and says 0
-    assert (mixture.accuracy, mixture.baseline_accuracy) == (1, 0.25)
+    assert (ours.accuracy, theirs.accuracy) == (1, 0.25)
 
 
 def test_mixture_without_labels_and_with_an_exit_that_nobody_takes(
@@ -115,7 +119,7 @@ def test_mixture_without_labels_and_with_an_exit_that_nobody_takes(
     images = BenchImages("test", leaving_at([1, 1], [0, 1]), None)
     mixture = run_bench(bundle, images, QUICK).mixture
     assert mixture is not None
-    assert (mixture.accuracy, mixture.baseline_accuracy) == (None, None)
+    assert [run.accuracy for run in mixture.runs] == [None] * 3  # with exit 1 off too
     first, last = mixture.exits
     assert (first.share, first.latency, first.accuracy) == (0, None, None)
     assert (last.share, last.accuracy) == (1, None)
@@ -130,7 +134,7 @@ def test_duration_ends_the_rounds_but_not_before_the_least_number(
     report = run_bench(bundle, images, options)
     assert report.baseline.latency.count == MIN_ROUNDS * 5
     assert report.mixture is not None
-    assert report.mixture.latency.count == 4  # one whole pass
+    assert report.mixture.early_exit.latency.count == 4  # one whole pass
 
 
 def test_progress_goes_up_to_the_end_of_each_measurement(

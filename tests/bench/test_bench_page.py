@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeexit.bench import BenchReport
-from edgeexit.bench.energy import AlternativeEnergy, Energy, EnergySensor, EnergyTurn
+from edgeexit.bench.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.explanation import (
     TERMS,
     Breakdown,
@@ -102,7 +102,7 @@ def explanation(names: tuple[str, ...] = ("exit1", "final")) -> Explanation:
 
 def energy(name: str = "early exit") -> Energy:
     turn = EnergyTurn(1.0, 4.0, 100)
-    item = AlternativeEnergy(name, 4.0, 0.04, 0.039, 0.0425, 0.025, (turn,) * 3)
+    item = EnergyRun(name, 4.0, 0.04, 0.039, 0.0425, 0.025, (turn,) * 3)
     return Energy(
         (EnergySensor("RAPL", "package-0", "energy_uj"),), (), "photos", 1.5, (turn,) * 3, (item,)
     )
@@ -242,13 +242,14 @@ def test_what_was_not_measured_is_said(make_report: MakeReport) -> None:
 def test_images_without_labels_have_no_front(make_report: MakeReport) -> None:
     report = make_report()
     assert report.mixture is not None
-    mixture = replace(report.mixture, accuracy=None, baseline_accuracy=None)
+    runs = tuple(replace(run, accuracy=None) for run in report.mixture.runs)
+    mixture = replace(report.mixture, runs=runs)
     page = Page(render_page(replace(report, mixture=mixture), {}))
     assert "Not known: the images have no labels." in page.said["Accuracy against time"]
 
 
 def test_why_there_is_no_energy_stands_there(full: BenchReport) -> None:
-    nothing = dataclasses.replace(energy(), alternatives=(), notes=("No sensor here.",))
+    nothing = dataclasses.replace(energy(), runs=(), notes=("No sensor here.",))
     page = Page(render_page(replace(full, energy=nothing), {}))
     assert "No sensor here." in page.said["Energy and clocks"]
 

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from edgeexit_runtime.timing import summarize
 from PIL import Image
+from support.reports import baseline_and_early_exit, made_run
 
 from edgeexit.bench import (
     BenchOptions,
     BenchReport,
     BundleInfo,
     DeviceInfo,
+    IsoAccuracy,
     Mixture,
     MixtureExit,
     PartTiming,
@@ -28,10 +30,10 @@ from edgeexit.bench import (
     report_json,
     verdict,
 )
-from edgeexit.bench.alternatives import AlternativeResult
+from edgeexit.bench.block_bootstrap import ratios_of_means
 from edgeexit.bench.device import cores_available, cpu_model
-from edgeexit.bench.matched import MatchedAccuracy
 from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.results.mixture import EXIT_OFF, VERSUS, Reached
 from edgeexit.bench.scenarios import (
     BatchRate,
     OfflineResult,
@@ -43,6 +45,7 @@ from edgeexit.bench.scenarios import (
 )
 from edgeexit.bench.steadiness import Drift, Steadiness, WarmUp
 from edgeexit.errors import DataError, InputError
+from edgeexit.statistics import Interval
 
 
 def path_timing(name: str, ratio: float, macs_ratio: float) -> PathTiming:
@@ -61,15 +64,9 @@ def mixture(ratio: float, macs_ratio: float) -> Mixture:
             MixtureExit("exit2", 0.5, 0.0, None, None),
             MixtureExit("final", None, 0.0, None, None),
         ),
-        ratio=ratio,
-        macs_ratio=macs_ratio,
-        latency=summarize(ours),
-        baseline_latency=summarize(theirs),
-        accuracy=0.5,
-        baseline_accuracy=1.0,
         left_at=(0, 0),
-        times_ms=tuple(map(tuple, ours.tolist())),
-        baseline_times_ms=tuple(map(tuple, theirs.tolist())),
+        macs_ratio=macs_ratio,
+        runs=baseline_and_early_exit(ours, theirs, (1.0, 0.5)),
     )
 
 
@@ -104,37 +101,25 @@ def test_json_holds_everything_and_can_be_read_back(report: BenchReport, tmp_pat
     assert load_report(file) == report
 
     value = json.loads(file.read_text())
-    assert value["schema_version"] == 2
+    assert value["schema_version"] == 3
     assert value["batch_size"] == 1
     assert value["verdict"] == verdict(report)
     assert value["paths"][0]["times_ms"] == list(report.paths[0].times_ms)
     assert value["paths"][0]["latency"]["p99_ms"] == report.paths[0].latency.p99_ms
-    assert value["mixture"]["baseline_times_ms"] == [[2, 2], [2, 2]]
+    baseline, early_exit = value["mixture"]["runs"]
+    assert (baseline["role"], early_exit["role"]) == ("baseline", "early_exit")
+    assert baseline["times_ms"] == [[2, 2], [2, 2]]
+    assert early_exit["ratio"] == {"value": 0.6, "low": 0.6, "high": 0.6}
     assert value["device"]["threads"] is None
-
-
-def test_a_report_of_version_1_can_still_be_read(report: BenchReport, tmp_path: Path) -> None:
-    value = report_json(report)
-    value["schema_version"] = 1
-    for name in ("scenarios", "steadiness"):
-        del value[name]
-    for name in ("versus", "scenarios", "qps"):
-        del value["options"][name]
-    for name in ("percentiles", "baseline_percentiles", "alternatives", "matched"):
-        del value["mixture"][name]
-    (tmp_path / "old.json").write_text(json.dumps(value))
-    assert load_report(tmp_path / "old.json") == report
-    assert verdict(load_report(tmp_path / "old.json")) == value["verdict"]
 
 
 def test_every_section_can_be_read_back(report: BenchReport, tmp_path: Path) -> None:
     found = percentiles(np.linspace(1, 2, 120))
     missing = percentiles(np.ones(5))
     assert report.mixture is not None
-    times_ms = report.mixture.times_ms
-    off = AlternativeResult(
-        "exit1 off", {"exit1": 2.0}, None, report.mixture.latency, missing, 1.5, times_ms
-    )
+    off = made_run(EXIT_OFF, "exit1 off", np.full((2, 2), 3.0), np.full((2, 2), 2.0))
+    near = Interval(0.5, 0.4, 0.6)
+    reached = Reached({"exit1": 0.5}, 0.9, 1.5, near, near)
     served = ServerResult("a", 3, 1, 2.0, 0.5, True, 0.4, 1.0, 2.0, found, (1.0,))
     full = dataclasses.replace(
         report,
@@ -143,10 +128,9 @@ def test_every_section_can_be_read_back(report: BenchReport, tmp_path: Path) -> 
         ),
         mixture=dataclasses.replace(
             report.mixture,
-            percentiles=found,
-            baseline_percentiles=missing,
-            alternatives=(off,),
-            matched=MatchedAccuracy("versus a", 50, 51, 0.9, 0.8, None, None, None, 0.9, 1.5, None),
+            runs=(*report.mixture.runs, dataclasses.replace(off, percentiles=missing)),
+            over_versus=near,
+            iso_accuracy=IsoAccuracy(50, 51, 0.9, 0.8, 0.9, 1.5, reached),
         ),
         scenarios=Scenarios(
             "digits (test)",
@@ -178,10 +162,14 @@ def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
         ("[]", "not a report of 'edgeexit bench' (no schema_version)"),
         ('{"schema_version": 1, "model": {}}', "not a report of 'edgeexit bench' (no paths)"),
         (
-            '{"schema_version": 3, "paths": []}',
-            "made by a newer edgeexit (schema 3, this reads 2); upgrade",
+            '{"schema_version": 4, "paths": []}',
+            "made by a newer edgeexit (schema 4, this reads 3); upgrade edgeexit",
         ),
-        ('{"schema_version": 1, "paths": []}', "bundle: missing; run the benchmark again"),
+        (
+            '{"schema_version": 2, "paths": []}',
+            "made by an older edgeexit (schema 2, this reads 3); run the benchmark again",
+        ),
+        ('{"schema_version": 3, "paths": []}', "bundle: missing; run the benchmark again"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, text: str, expected: str) -> None:
@@ -194,7 +182,7 @@ def test_a_file_that_is_no_report(tmp_path: Path, text: str, expected: str) -> N
 
 def test_a_report_whose_times_are_not_of_its_images(report: BenchReport, tmp_path: Path) -> None:
     value = report_json(report)
-    value["mixture"]["baseline_times_ms"][1].append(3.0)
+    value["mixture"]["runs"][0]["times_ms"][1].append(3.0)
     (tmp_path / "bench.json").write_text(json.dumps(value))
     with pytest.raises(DataError, match="times_ms: expected one for each of 2 images, got 3; run"):
         load_report(tmp_path / "bench.json")
@@ -234,12 +222,9 @@ def test_verdict_on_a_mixture(mixed: tuple[float, float], expected: str) -> None
 def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
     report = report_with(PATHS, (ratio, 0.5))
     assert report.mixture is not None
-    # of two images one takes four times as long with the chain, the other with the plain backbone
-    noisy = dataclasses.replace(
-        report.mixture,
-        times_ms=((ratio, 4 * ratio),) * 2,
-        baseline_times_ms=((4.0, 1.0),) * 2,
-    )
+    # of two images one takes four times as long with early exit, the other with the baseline
+    runs = baseline_and_early_exit(np.array(((ratio, 4 * ratio),) * 2), np.array(((4.0, 1.0),) * 2))
+    noisy = dataclasses.replace(report.mixture, runs=runs)
     said = verdict(dataclasses.replace(report, mixture=noisy))
     assert said.startswith(
         "Whether early exit pays on this device at these thresholds is within the noise (a longer "
@@ -278,12 +263,13 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
     assert report.mixture is not None
 
     def against(mean_ms: float) -> str:
-        times_ms = np.full((2, 2), mean_ms)
-        other = AlternativeResult(
-            "versus small.onnx", {}, None, summarize(times_ms), (), 0.1,
-            tuple(map(tuple, times_ms.tolist())),
-        )  # fmt: skip
-        mixed = dataclasses.replace(report.mixture, alternatives=(other,), accuracy=None)  # type: ignore[type-var]
+        ours, theirs, other = (np.full((2, 2), it) for it in (1.2, 2.0, mean_ms))
+        runs = (
+            *baseline_and_early_exit(ours, theirs),
+            made_run(VERSUS, "small.onnx", other, theirs),
+        )
+        (over_versus,) = ratios_of_means([ours], other)
+        mixed = dataclasses.replace(report.mixture, runs=runs, over_versus=over_versus)  # type: ignore[type-var]
         return verdict(dataclasses.replace(report, mixture=mixed))
 
     assert against(0.2).startswith(

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.alternatives import CHAIN, PLAIN, Alternative
+from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.offline import batch_sizes, measure_offline
 from edgeexit.bench.passes import BLOCK, take_passes
 from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT, VERSUS
 from edgeexit.bench.scenarios import SCENARIOS
 from edgeexit.bench.streams import measure_multi_stream
 from edgeexit.errors import InputError
@@ -25,8 +26,11 @@ QUICK = BenchOptions(threads=1, rounds=2, duration_s=60, warm_up_s=0)
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
 
-def alternatives(fakes: SimpleNamespace, **options: int) -> list[Alternative]:
-    return [Alternative(name, fakes.Session(name, **options), {}) for name in (CHAIN, PLAIN)]
+def two_candidates(fakes: SimpleNamespace, **options: int) -> list[Candidate]:
+    return [
+        Candidate(role, name, fakes.Session(name, **options), {})
+        for role, name in ((EARLY_EXIT, "early exit"), (BASELINE, "plain backbone"))
+    ]
 
 
 # passes
@@ -38,7 +42,7 @@ def test_every_image_runs_once_a_pass_for_everyone_in_an_order_by_seed(
     images = fakes.images(70)
 
     def orders(seed: int) -> list[list[int]]:
-        both = alternatives(fakes)
+        both = two_candidates(fakes)
         options = dataclasses.replace(QUICK, seed=seed)
         passes = take_passes(both, images, 1, options, lambda *_: None, "mixture")
         assert passes.orders.shape == (2, 70, 1)
@@ -47,7 +51,7 @@ def test_every_image_runs_once_a_pass_for_everyone_in_an_order_by_seed(
             np.testing.assert_array_equal(runs.labels, np.arange(70))
             np.testing.assert_array_equal(runs.left_at, np.arange(70) % 2)
             blocks = -(-70 // BLOCK)  # each begins with one settling call
-            seen = [image for (image,) in runs.alternative.session.seen]
+            seen = [image for (image,) in runs.candidate.session.seen]
             assert len(seen) == 2 * (70 + blocks)
         found: list[list[int]] = passes.orders[..., 0].tolist()
         assert all(sorted(order) == list(range(70)) for order in found)
@@ -57,23 +61,23 @@ def test_every_image_runs_once_a_pass_for_everyone_in_an_order_by_seed(
     assert orders(1) == orders(1) != orders(2)
 
 
-def test_alternatives_take_turns_in_blocks(fakes: SimpleNamespace) -> None:
-    both = alternatives(fakes)
+def test_candidates_take_turns_in_blocks(fakes: SimpleNamespace) -> None:
+    both = two_candidates(fakes)
     order: list[str] = []
-    for alternative in both:
-        alternative.session.on_infer = lambda name=alternative.name: order.append(name)
+    for candidate in both:
+        candidate.session.on_infer = lambda name=candidate.name: order.append(name)
     take_passes(both, fakes.images(4 * BLOCK), 1, QUICK, lambda *_: None, "mixture")
     blocks = [order[start : start + BLOCK + 1] for start in range(0, len(order), BLOCK + 1)]
     assert all(len(set(block)) == 1 for block in blocks)
     firsts = [block[0] for block in blocks]
     rounds = [tuple(firsts[start : start + 2]) for start in range(0, len(firsts), 2)]
-    assert all(set(both_names) == {CHAIN, PLAIN} for both_names in rounds)
+    assert all(set(both_names) == {"early exit", "plain backbone"} for both_names in rounds)
     assert len(rounds) == 2 * 4
     assert len(set(rounds)) == 2  # not always the same one first
 
 
 def test_times_by_image_are_put_back_in_order(fakes: SimpleNamespace) -> None:
-    (chain, _) = alternatives(fakes)
+    (chain, _) = two_candidates(fakes)
     passes = take_passes([chain], fakes.images(5), 1, QUICK, lambda *_: None, "mixture")
     (runs,) = passes.runs
     by_image = passes.by_image(runs)
@@ -88,14 +92,14 @@ def test_times_by_image_are_put_back_in_order(fakes: SimpleNamespace) -> None:
 
 
 def test_multi_stream_asks_eight_at_a_time(fakes: SimpleNamespace) -> None:
-    both = alternatives(fakes)
+    both = two_candidates(fakes)
     stream = measure_multi_stream(
         both, BenchImages("test", fakes.images(20), None), QUICK, lambda *_: None
     )
     assert (stream.samples_per_query, stream.leading_percent) == (8, 99)
-    for alternative, result in zip(both, stream.results, strict=True):
-        assert {len(query) for query in alternative.session.seen} == {8}
-        assert (result.alternative, len(result.times_ms)) == (alternative.name, 4)  # 2 a pass
+    for candidate, result in zip(both, stream.results, strict=True):
+        assert {len(query) for query in candidate.session.seen} == {8}
+        assert (result.name, len(result.times_ms)) == (candidate.name, 4)  # 2 a pass
         assert result.mean_ms == pytest.approx(np.mean(result.times_ms))
         assert result.percentiles == percentiles(np.array(result.times_ms), independent=20)
         assert result.ratio is None  # four queries have no p99
@@ -104,7 +108,7 @@ def test_multi_stream_asks_eight_at_a_time(fakes: SimpleNamespace) -> None:
 def test_multi_stream_counts_images_and_not_queries_of_the_same(fakes: SimpleNamespace) -> None:
     images = BenchImages("test", fakes.images(16), None)
     options = dataclasses.replace(QUICK, rounds=100)
-    stream = measure_multi_stream(alternatives(fakes), images, options, lambda *_: None)
+    stream = measure_multi_stream(two_candidates(fakes), images, options, lambda *_: None)
     p50, p90, p99 = stream.results[0].percentiles
     assert (p99.queries, p99.count, p99.value_ms) == (200, 16, None)
     assert p50.value_ms is not None
@@ -126,13 +130,13 @@ def test_offline_rates_are_images_over_their_time(
 ) -> None:
     seconds = [0.0]
     monkeypatch.setattr("edgeexit_runtime.timing.time.perf_counter_ns", lambda: seconds[0] * 1e9)
-    both = alternatives(fakes, max_batch=4)
-    for alternative, base in zip(both, (0.010, 0.020), strict=True):
+    both = two_candidates(fakes, max_batch=4)
+    for candidate, base in zip(both, (0.010, 0.020), strict=True):
 
-        def work(session=alternative.session, base=base) -> None:  # type: ignore[no-untyped-def]
+        def work(session=candidate.session, base=base) -> None:  # type: ignore[no-untyped-def]
             seconds[0] += base + 0.005 * len(session.seen[-1])
 
-        alternative.session.on_infer = work
+        candidate.session.on_infer = work
     images = BenchImages("test", fakes.images(23), None)
     ours, theirs = measure_offline(both, images, QUICK, lambda *_: None)
     for result, base in ((ours, 0.010), (theirs, 0.020)):
@@ -148,12 +152,12 @@ def test_offline_rates_are_images_over_their_time(
 
 
 def test_offline_runs_all_sizes_on_the_same_images(fakes: SimpleNamespace) -> None:
-    chain, plain = alternatives(fakes, max_batch=4)
+    chain, plain = two_candidates(fakes, max_batch=4)
     images = BenchImages("test", fakes.images(8), None)
     measure_offline([chain, plain], images, dataclasses.replace(QUICK, rounds=1), lambda *_: None)
-    for alternative in (chain, plain):
+    for candidate in (chain, plain):
         by_size: dict[int, list[int]] = {}
-        for batch in alternative.session.seen:  # type: ignore[attr-defined]
+        for batch in candidate.session.seen:  # type: ignore[attr-defined]
             by_size.setdefault(len(batch), []).extend(batch)
         # a settling call each, and every image once
         assert {size: len(seen) for size, seen in by_size.items()} == {1: 9, 2: 10, 4: 12}
@@ -161,7 +165,7 @@ def test_offline_runs_all_sizes_on_the_same_images(fakes: SimpleNamespace) -> No
 
 
 def test_a_model_of_batch_one_has_one_rate(fakes: SimpleNamespace) -> None:
-    both = [*alternatives(fakes), Alternative("versus x", fakes.Session("x", max_batch=1), {})]
+    both = [*two_candidates(fakes), Candidate(VERSUS, "x", fakes.Session("x", max_batch=1), {})]
     images = BenchImages("test", fakes.images(8), None)
     *_, versus = measure_offline(both, images, QUICK, lambda *_: None)
     assert [rate.batch_size for rate in versus.rates] == [1]
@@ -180,17 +184,17 @@ def test_all_scenarios_of_a_bundle(bundle: Path, leaving_at: LeavingAt) -> None:
     assert (found.source, found.samples) == ("test", 12)
     assert found.single_stream is not None
     first, second = found.single_stream.results
-    assert (first.alternative, second.alternative) == (PLAIN, CHAIN)
+    assert (first.name, second.name) == ("plain backbone", "early exit")
     assert first.times_ms == second.times_ms == ()  # the mixture's
-    assert second.mean_ms == pytest.approx(report.mixture.latency.mean_ms)
-    assert first.percentiles == report.mixture.baseline_percentiles
+    assert second.mean_ms == pytest.approx(report.mixture.early_exit.latency.mean_ms)
+    assert first.percentiles == report.mixture.baseline.percentiles
     p90 = [result.percentiles[1].value_ms for result in (first, second)]
     assert p90[0] is not None
     assert p90[1] is not None
     assert second.ratio == p90[1] / p90[0]
     assert first.ratio == 1
     assert found.multi_stream is not None
-    assert [it.alternative for it in found.multi_stream.results] == [PLAIN, CHAIN]
+    assert [it.name for it in found.multi_stream.results] == ["plain backbone", "early exit"]
     assert found.offline is not None
     assert [rate.batch_size for rate in found.offline[0].rates] == [1, 2, 4]
     assert found.server is not None

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions
 from edgeexit.bench import server as server_module
-from edgeexit.bench.alternatives import Alternative
+from edgeexit.bench.candidates import Candidate
+from edgeexit.bench.results.mixture import EARLY_EXIT
 from edgeexit.bench.scenarios import Server
 from edgeexit.bench.server import measure_server, poisson_arrivals
 
@@ -23,7 +24,7 @@ Serve = Callable[..., tuple[Server, list[Any]]]
 
 @pytest.fixture
 def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Let queries arrive at alternatives that take so many seconds by the query's number."""
+    """Let queries arrive at candidates that take so many seconds by the query's number."""
     monkeypatch.setattr(server_module, "settle", lambda call: None)  # no calls but the queries'
 
     def run(
@@ -43,7 +44,7 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         for session, seconds in zip(sessions, service_s, strict=True):
             session.on_infer = partial(work, session, seconds)
         found = measure_server(
-            [Alternative(session.name, session, {}) for session in sessions],
+            [Candidate(EARLY_EXIT, session.name, session, {}) for session in sessions],
             BenchImages("test", fakes.images(images), None),
             BenchOptions(duration_s=duration_s, qps=qps),
             lambda step, done: None,
@@ -90,7 +91,7 @@ def test_a_queue_by_hand(serve: Serve) -> None:
     assert len(session.seen) == 4
 
 
-def test_alternatives_have_queues_of_their_own_though_they_take_turns(serve: Serve) -> None:
+def test_candidates_have_queues_of_their_own_though_they_take_turns(serve: Serve) -> None:
     arrivals = [0.5, 0.6, 0.7, 2.0, 2.1, 4.0]
     quick, slow = (lambda number: 0.1), (lambda number: 0.4)
     found, sessions = serve(arrivals, [quick, slow])

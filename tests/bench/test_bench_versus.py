@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime import Manifest, load_manifest
+from edgeexit_runtime import Manifest, load, load_manifest
 from edgeexit_runtime.gate import NEVER, GateOutputs
 from edgeexit_runtime.manifest import MANIFEST_NAME
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
+from edgeexit.bench.candidates import early_exit_candidate, with_exits_off
+from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.bench.versus import open_versus
 from edgeexit.errors import BackendError, BundleError, DataError, EdgeExitError, InputError
 
@@ -87,7 +89,7 @@ def test_an_onnx_file_answers_as_it_does_alone(
     np.testing.assert_array_equal(answers.labels, logits.argmax(1))
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(answers.confidences, softmax.max(1), rtol=1e-5)
-    assert (versus.name, dict(versus.thresholds)) == ("versus small.onnx", {})
+    assert (versus.name, dict(versus.thresholds)) == ("small.onnx", {})
 
 
 def test_sizes_that_a_file_leaves_open_fit_any_bundle(manifest: Manifest, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_sizes_that_a_file_leaves_open_fit_any_bundle(manifest: Manifest, tmp_pa
     with open_versus(path, manifest, CHOSEN) as versus:
         answers = versus.session.infer(np.zeros((1, 3, 8, 8), np.float32))
     assert answers.labels.tolist() == [0]
-    assert versus.name == "versus a model (1).onnx"
+    assert versus.name == "a model (1).onnx"
 
 
 def test_weights_among_the_inputs_as_old_files_list_them(
@@ -121,20 +123,24 @@ def test_everything_is_measured_on_the_same_images(
     options = dataclasses.replace(QUICK, versus=str(path), scenarios=("single-stream",))
     report = run_bench(bundle, images, options)
     assert report.mixture is not None
-    off, versus = report.mixture.alternatives
+    plain, _, off, versus = report.mixture.runs
     assert (off.name, off.thresholds) == ("exit1 off", {"exit1": NEVER})
     # without exit 1 those who would have left there are seen by the final exit, which says 0
     assert off.accuracy == pytest.approx(1 / 3)
-    assert (versus.name, versus.thresholds) == ("versus small.onnx", {})
+    assert (versus.name, versus.thresholds) == ("small.onnx", {})
     assert versus.accuracy == pytest.approx(2 / 3)  # it reads what exit 1 reads
-    plain_ms = np.array(report.mixture.baseline_times_ms)
+    plain_ms = np.array(plain.times_ms)
     for result in (off, versus):
         assert np.shape(result.times_ms) == plain_ms.shape == (2, 3)
-        assert result.ratio == pytest.approx(np.mean(result.times_ms) / plain_ms.mean())
-    assert report.mixture.matched is None  # three images are too few
+        assert result.ratio.value == pytest.approx(np.mean(result.times_ms) / plain_ms.mean())
+    over = report.mixture.over_versus
+    assert over is not None
+    ours_ms = report.mixture.early_exit.latency.mean_ms
+    assert over.value == pytest.approx(ours_ms / versus.latency.mean_ms)
+    assert report.mixture.iso_accuracy is None  # three images are too few
     assert report.scenarios is not None
     assert report.scenarios.single_stream is not None
-    names = [it.alternative for it in report.scenarios.single_stream.results]
+    names = [it.name for it in report.scenarios.single_stream.results]
     assert names == ["plain backbone", "early exit", "versus small.onnx"]
     assert report.options.versus == str(path)
 
@@ -144,8 +150,6 @@ def test_the_branch_of_an_exit_that_is_off_is_not_run(
 ) -> None:
     from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
 
-    import edgeexit.bench.measure as measure
-
     ran: list[str] = []
     run_exit = OnnxRuntimeRunner.run_exit
 
@@ -154,18 +158,11 @@ def test_the_branch_of_an_exit_that_is_off_is_not_run(
         return run_exit(self, name)
 
     monkeypatch.setattr(OnnxRuntimeRunner, "run_exit", watched)
-    take = measure.measure_mixture
-
-    def only_exits_off(chain, plain, others, *rest, **options):  # type: ignore[no-untyped-def]
-        (off,) = others
+    with load(bundle, threads=1) as session:
+        (off,) = with_exits_off(early_exit_candidate(session))
         off.prepare()
-        ran.clear()
-        off.session.infer(leaving_at([0], [3]))
-        assert ran == ["final"]
-        return take(chain, plain, others, *rest, **options)
-
-    monkeypatch.setattr(measure, "measure_mixture", only_exits_off)
-    run_bench(bundle, BenchImages("test", leaving_at([0], [3]), None), QUICK)
+        assert off.session.infer(leaving_at([0], [3])).exits.tolist() == [1]
+    assert ran == ["final"]
 
 
 def test_another_bundle_runs_at_its_own_thresholds(
@@ -176,7 +173,7 @@ def test_another_bundle_runs_at_its_own_thresholds(
         assert dict(versus.thresholds) == {"exit1": 1.0}
         versus.prepare()
         assert versus.session.infer(leaving_at([0], [3])).exits.tolist() == [1]
-    assert versus.name == "versus other"
+    assert (versus.role, versus.name, versus.label) == (VERSUS, "other", "versus other")
 
 
 # what does not fit

@@ -1,32 +1,29 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
 from edgeexit.cli import main
 
-# the tiny bundle of the benchmark's own tests
-BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
-    return folder
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """Three images that leave at exit1 and one that leaves at final, with labels."""
-    images = BUILDER["write_images"]([0, 1, 0, 0], [3, 4, 5, 6])
+    images = write_images([0, 1, 0, 0], [3, 4, 5, 6])
     np.savez(tmp_path / "images.npz", images=images, labels=np.array([3, 4, 5, 6]))
     return tmp_path / "images.npz"
 
@@ -83,7 +80,7 @@ def test_tables_show_parts_paths_and_the_mixture(
     assert (path[1], path[-1]) == ("1.000", "1.000")
     assert mixture[2] == "0.2500"
     said = one_line(result.stdout)
-    assert f"measured {report.mixture.ratio:.3f}, Eq. 5 0.525" in said
+    assert f"measured {report.mixture.early_exit.ratio.value:.3f}, Eq. 5 0.525" in said
     assert one_line(verdict(report)) in said
     assert "CPUExecutionProvider, threads per graph: 1" in said
     assert f"onnxruntime {report.device.versions['onnxruntime']}" in said
@@ -133,7 +130,7 @@ def test_advice_is_printed_beside_eq5s_choice(
     costs = PathCosts.measured({"exit1": 1.0, "final": 10.0}, {"exit1": 0.5}, 9.0, "ms")
     monkeypatch.setattr("edgeexit.evaluation.cost_files.costs_of_report", lambda report: costs)
     labels = np.arange(50) % 10
-    images = BUILDER["write_images"]([0, 1] * 25, labels.tolist())
+    images = write_images([0, 1] * 25, labels.tolist())
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     file = tmp_path / "bench.json"
     result = run("--engine-dir", bundle, "--npz", tmp_path / "images.npz", "--json", file, *QUICK)
@@ -158,8 +155,11 @@ def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
     mixture = json.loads(file.read_text())["mixture"]
-    assert np.shape(mixture["times_ms"]) == (1, 7)
-    assert 0 <= mixture["accuracy"] <= 1
+    assert [it["role"] for it in mixture["runs"]] == ["baseline", "early_exit", "exit_off"]
+    for it in mixture["runs"]:
+        assert np.shape(it["times_ms"]) == (1, 7)
+        assert 0 <= it["accuracy"] <= 1
+        assert it["ratio"]["low"] <= it["ratio"]["high"]
 
 
 def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_the_plain_backbone(tmp_path: Path) -> None:
-    bundle = BUILDER["write_bundle"](tmp_path / "bundle", baseline=False)
+    bundle = write_bundle(tmp_path / "bundle", baseline=False)
     result = run("--engine-dir", bundle)
     assert result.exit_code == 1
     assert "holds no plain backbone to compare with" in message(result)

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.reports import made_report
 
 from edgeexit.bench import BenchReport, report_json
 from edgeexit.cli import main
-
-MAKE = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))["made_report"]
 
 
 def write(file: Path, report: BenchReport) -> Path:
@@ -20,8 +18,8 @@ def write(file: Path, report: BenchReport) -> Path:
 
 @pytest.fixture
 def reports(tmp_path: Path) -> tuple[Path, Path]:
-    slower = MAKE(seed=1, scale=1.5)
-    return write(tmp_path / "a.json", MAKE()), write(tmp_path / "b.json", slower)
+    slower = made_report(seed=1, scale=1.5)
+    return write(tmp_path / "a.json", made_report()), write(tmp_path / "b.json", slower)
 
 
 def run(*arguments: object) -> Result:
@@ -55,7 +53,7 @@ def test_two_reports_are_set_side_by_side(
 
 
 def test_what_differs_is_named_first(tmp_path: Path) -> None:
-    first = write(tmp_path / "a.json", MAKE(images=0))
+    first = write(tmp_path / "a.json", made_report(images=0))
     value = json.loads(first.read_text())
     value["bundle"]["precision"] = "int8"
     (tmp_path / "b.json").write_text(json.dumps(value))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edgeexit.bench.energy import AlternativeEnergy, Energy, EnergySensor, EnergyTurn
+from edgeexit.bench.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.sensors import find_meters
 from edgeexit.bench.state import Clock, DeviceState, RunState, Temperature
 from edgeexit.cli.bench_energy import print_energy, print_state
@@ -27,9 +27,7 @@ def test_energy_table() -> None:
         source="[red] photos",
         idle_w=1.5,
         idle_turns=(TURN,) * 3,
-        alternatives=(
-            AlternativeEnergy("plain backbone", 4.0, 0.04, 0.039, 0.0425, 0.025, (TURN,) * 3),
-        ),
+        runs=(EnergyRun("plain backbone", 4.0, 0.04, 0.039, 0.0425, 0.025, (TURN,) * 3),),
     )
     said = printed(print_energy, energy)
     assert "energy on [red] photos, one by one" in said

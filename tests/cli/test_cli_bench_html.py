@@ -1,23 +1,22 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support.reports import made_report
+from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, report_json, verdict
 from edgeexit.cli import main
-
-BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 
 
 @pytest.fixture
 def report_file(tmp_path: Path) -> Path:
     file = tmp_path / "bench.json"
-    file.write_text(json.dumps(report_json(BUILDER["made_report"]())))
+    file.write_text(json.dumps(report_json(made_report())))
     return file
 
 
@@ -41,8 +40,8 @@ def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path
 
 
 def test_a_measurement_writes_its_page(tmp_path: Path) -> None:
-    bundle = BUILDER["write_bundle"](tmp_path / "bundle")
-    images = BUILDER["write_images"]([0, 1, 0, 0], [3, 4, 5, 6])
+    bundle = write_bundle(tmp_path / "bundle")
+    images = write_images([0, 1, 0, 0], [3, 4, 5, 6])
     np.savez(tmp_path / "images.npz", images=images, labels=np.array([3, 4, 5, 6]))
     page, file = tmp_path / "report.html", tmp_path / "bench.json"
     options = ("--rounds", 2, "--duration", 0.1, "--warm-up", 0, "--threads", 1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report
 from edgeexit.bench.percentiles import Percentile, percentiles
@@ -26,21 +26,19 @@ from edgeexit.cli import main
 from edgeexit.cli.bench_scenarios import scenario_tables
 from edgeexit.cli.bench_tables import percentile_cells, percentile_note, warm_up_line
 
-BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 QUICK = ("--rounds", "1", "--threads", "1", "--warm-up", "0")
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
-    return folder
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """A hundred images that leave at exit1 and twenty that leave at final, with labels."""
     labels = np.arange(120) % 10
-    images = BUILDER["write_images"]([0, 0, 0, 0, 0, 1] * 20, labels.tolist())
+    images = write_images([0, 0, 0, 0, 0, 1] * 20, labels.tolist())
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     return tmp_path / "images.npz"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ import pytest
 from click.testing import CliRunner, Result
 from edgeexit_runtime import Session, load
 from PIL import Image
+from support.tiny_bundle import write_bundle
 
 from edgeexit.cli import main
 
-BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 LINE = re.compile(r"(.+?)  (\S+)  (\d\.\d{4})  (\S+)  (\d+\.\d\d) ms(  cut short)?")
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
-    return folder
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.tiny_bundle import write_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BUILDER = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "conftest.py"))
 
 
 @pytest.fixture
@@ -21,8 +20,7 @@ def examples() -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    folder: Path = BUILDER["write_bundle"](tmp_path / "bundle")
-    return folder
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

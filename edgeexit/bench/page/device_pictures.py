@@ -34,7 +34,7 @@ def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:
             [rate.samples_per_s for rate in result.rates],
             marker=marker,
             color=color,
-            label=result.alternative,
+            label=result.name,
         )
     if len(sizes) > 1:
         log_axis(axes, "x")
@@ -44,14 +44,14 @@ def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:
     axes.set_ylabel("images per second")
     tidy(axes)
     legend_beside(axes)
-    shown = "; ".join(f"{it.alternative}: best {it.best_samples_per_s:.4g}" for it in results)
+    shown = "; ".join(f"{it.name}: best {it.best_samples_per_s:.4g}" for it in results)
     return to_svg(figure, "offline", f"Images per second by batch size. {shown}")
 
 
 @drawn
 def energy_picture(energy: Energy) -> Markup:
     """Return millijoules per image: what the idle device takes in the same time, and the rest."""
-    items = energy.alternatives
+    items = energy.runs
     figure, axes = new_figure(1.0 + 0.42 * len(items))
     for row, item in enumerate(items):
         total, above = 1e3 * item.sample_j, 1e3 * item.above_idle_j

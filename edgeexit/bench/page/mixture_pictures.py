@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from edgeexit.bench.alternatives import CHAIN, PLAIN
 from edgeexit.bench.page.drawing import (
     BLUE,
     GREEN,
@@ -25,11 +24,20 @@ from edgeexit.bench.page.drawing import (
     tidy,
     to_svg,
 )
-from edgeexit.bench.report import BenchReport, Mixture
+from edgeexit.bench.report import BenchReport
+from edgeexit.bench.results.mixture import (
+    BASELINE,
+    EARLY_EXIT,
+    EXIT_OFF,
+    ISO_ACCURACY,
+    VERSUS,
+    Mixture,
+)
 
 __all__ = ["front_picture", "latency_picture"]
 
-EXIT_OFF = " off"  # ends the names of the chain with an exit switched off
+COLORS = {BASELINE: INK, EARLY_EXIT: BLUE, EXIT_OFF: GREEN, VERSUS: ORANGE, ISO_ACCURACY: ORANGE}
+MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # of the others each has another
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class _Point:
 
 @drawn
 def front_picture(report: BenchReport) -> Markup | None:
-    """Return accuracy against mean latency of all alternatives; None without labels."""
+    """Return accuracy against mean latency of all candidates; None without labels."""
     mixture = report.mixture
     points = [] if mixture is None else list(_points(mixture))
     if len(points) < 2:
@@ -64,20 +72,12 @@ def front_picture(report: BenchReport) -> Markup | None:
 
 
 def _points(mixture: Mixture) -> Iterator[_Point]:
-    if mixture.accuracy is None or mixture.baseline_accuracy is None:
-        return
-    own = (
-        (PLAIN, mixture.baseline_latency.mean_ms, mixture.baseline_accuracy, INK, "s"),
-        (CHAIN, mixture.latency.mean_ms, mixture.accuracy, BLUE, "o"),
-    )
-    for name, mean_ms, accuracy, color, marker in own:
-        yield _Point(name, mean_ms, accuracy, _look(color, marker))
     markers = cycle("^vD<>ph")
-    for other in mixture.alternatives:
-        if other.accuracy is not None:
-            is_ours = other.name.endswith(EXIT_OFF)
-            look = _look(GREEN if is_ours else ORANGE, next(markers), hollow=is_ours)
-            yield _Point(other.name, other.latency.mean_ms, other.accuracy, look)
+    for run in mixture.runs:
+        if run.accuracy is not None:
+            color, marker = COLORS[run.role], MARKERS.get(run.role) or next(markers)
+            look = _look(color, marker, hollow=run.role == EXIT_OFF)
+            yield _Point(run.label, run.latency.mean_ms, run.accuracy, look)
 
 
 def _look(color: str, marker: str, hollow: bool = False) -> dict[str, Any]:
@@ -95,10 +95,11 @@ def _look(color: str, marker: str, hollow: bool = False) -> dict[str, Any]:
 def latency_picture(mixture: Mixture) -> Markup:
     """Return which share of the images was answered within which time, by exit."""
     figure, axes = new_figure(3.4)
-    times_ms, left_at = np.array(mixture.times_ms), np.array(mixture.left_at)
+    baseline, early_exit = mixture.baseline, mixture.early_exit
+    times_ms, left_at = np.array(early_exit.times_ms), np.array(mixture.left_at)
     lines = [
-        (PLAIN, np.array(mixture.baseline_times_ms).ravel(), MUTED, "--", 2.4),
-        (f"{CHAIN}, all images", times_ms.ravel(), INK, "-", 2.4),
+        (baseline.label, np.array(baseline.times_ms).ravel(), MUTED, "--", 2.4),
+        (f"{early_exit.label}, all images", times_ms.ravel(), INK, "-", 2.4),
     ]
     for index, (exit_, color) in enumerate(zip(mixture.exits, cycle(SERIES), strict=False)):
         if exit_.latency is not None:

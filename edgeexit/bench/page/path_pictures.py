@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from edgeexit.bench.alternatives import PLAIN
 from edgeexit.bench.explanation import Breakdown, Explanation, PartRoofline
 from edgeexit.bench.page.drawing import (
     BLUE,
@@ -25,6 +24,7 @@ from edgeexit.bench.page.drawing import (
     to_svg,
 )
 from edgeexit.bench.report import BenchReport
+from edgeexit.bench.results.mixture import BASELINE_NAME
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,9 @@ def paths_picture(report: BenchReport) -> Markup:
     """Return each path's measured ratio to the plain backbone beside Eq. 5's."""
     rows = [(path.name, path.macs_ratio, path.ratio, BLUE) for path in report.paths]
     if report.mixture is not None:
-        rows.append(("mixture", report.mixture.macs_ratio, report.mixture.ratio, GREEN))
+        rows.append(
+            ("mixture", report.mixture.macs_ratio, report.mixture.early_exit.ratio.value, GREEN)
+        )
     figure, axes = new_figure(1.1 + ROW * len(rows))
     for row, (_, analytic, measured, color) in enumerate(rows):
         axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
@@ -193,7 +195,7 @@ class _Achieved:
 
     @property
     def name(self) -> str:
-        return PLAIN if self.part.kind == "plain" else self.part.name
+        return BASELINE_NAME if self.part.kind == "plain" else self.part.name
 
 
 def _draw_achieved(axes: Axes, points: list[_Achieved]) -> None:

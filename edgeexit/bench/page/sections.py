@@ -93,22 +93,20 @@ def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
             KeyFigure(f"{path.ratio:.2f}×", f"of the plain backbone's time to {path.name}")
             for path in report.paths[:4]
         )
+    ours, theirs = mixture.early_exit, mixture.baseline
     found = [
         KeyFigure(
-            f"{mixture.ratio:.2f}×",
+            f"{ours.ratio.value:.2f}×",
             f"of the plain backbone's time; Eq. 5 says {mixture.macs_ratio:.2f}×",
         ),
         KeyFigure(
-            f"{mixture.latency.mean_ms:.3g} ms",
-            f"per image on average; plain backbone {mixture.baseline_latency.mean_ms:.3g} ms",
+            f"{ours.latency.mean_ms:.3g} ms",
+            f"per image on average; plain backbone {theirs.latency.mean_ms:.3g} ms",
         ),
     ]
-    if mixture.accuracy is not None and mixture.baseline_accuracy is not None:
+    if ours.accuracy is not None and theirs.accuracy is not None:
         found.append(
-            KeyFigure(
-                f"{mixture.accuracy:.1%}",
-                f"accuracy; plain backbone {mixture.baseline_accuracy:.1%}",
-            )
+            KeyFigure(f"{ours.accuracy:.1%}", f"accuracy; plain backbone {theirs.accuracy:.1%}")
         )
     first = mixture.exits[0]
     found.append(
@@ -201,5 +199,5 @@ def _energy(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
         words.append("The device tells neither its clocks nor its temperatures.")
     if energy is None:
         return Section(ENERGY, tuple(words), missing="Energy was not measured in this report.")
-    pictures = (energy_picture(energy),) if energy.alternatives else ()
+    pictures = (energy_picture(energy),) if energy.runs else ()
     return Section(ENERGY, (*energy.notes, *words), pictures, tables)

@@ -1,0 +1,74 @@
+"""What a benchmark sets side by side: a session, and the thresholds it runs at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeexit_runtime import Session
+from edgeexit_runtime.gate import NEVER
+
+from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, EARLY_EXIT, EXIT_OFF, label
+
+__all__ = [
+    "Candidate",
+    "baseline_candidate",
+    "baseline_of",
+    "early_exit_candidate",
+    "with_exits_off",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One way to answer images.
+
+    Several candidates may share a session: a session for each would keep as many copies of the
+    weights in memory and caches, which no device does.
+
+    Attributes:
+        role: one of :data:`edgeexit.bench.results.mixture.ROLES`.
+        name: as in a :class:`edgeexit.bench.results.mixture.Run`.
+        session: what runs it.
+        thresholds: by the exit's name; :data:`edgeexit_runtime.gate.NEVER` switches one off.
+    """
+
+    role: str
+    name: str
+    session: Session
+    thresholds: Mapping[str, float]
+
+    def prepare(self) -> None:
+        """Make the session ready to run as this candidate."""
+        self.session.thresholds = self.thresholds
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return label(self.role, self.name)
+
+
+def baseline_candidate(baseline: Session) -> Candidate:
+    """Return a bundle's plain backbone, which everything is set in relation to."""
+    return Candidate(BASELINE, BASELINE_NAME, baseline, {})
+
+
+def early_exit_candidate(session: Session) -> Candidate:
+    """Return a bundle at its own thresholds."""
+    return Candidate(EARLY_EXIT, "early exit", session, session.manifest.thresholds)
+
+
+def baseline_of(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the one that the others are set in relation to."""
+    return next(candidate for candidate in candidates if candidate.role == BASELINE)
+
+
+def with_exits_off(early_exit: Candidate) -> tuple[Candidate, ...]:
+    """Return the bundle with each exit that is on switched off, one at a time."""
+    return tuple(
+        Candidate(
+            EXIT_OFF, f"{name} off", early_exit.session, {**early_exit.thresholds, name: NEVER}
+        )
+        for name, threshold in early_exit.thresholds.items()
+        if threshold != NEVER
+    )

@@ -1,0 +1,190 @@
+"""Real images one by one: what every candidate made of them, and where images left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeexit_runtime.timing import LatencySummary
+
+from edgeexit.bench.percentiles import Percentile
+from edgeexit.statistics import Interval
+
+__all__ = [
+    "BASELINE",
+    "BASELINE_NAME",
+    "COMPARED",
+    "EARLY_EXIT",
+    "EXIT_OFF",
+    "ISO_ACCURACY",
+    "ROLES",
+    "VERSUS",
+    "IsoAccuracy",
+    "Mixture",
+    "MixtureExit",
+    "Reached",
+    "Run",
+    "label",
+]
+
+BASELINE = "baseline"  # the bundle's plain backbone
+EARLY_EXIT = "early_exit"  # the bundle at its own thresholds
+EXIT_OFF = "exit_off"  # the same with one exit switched off
+VERSUS = "versus"  # another model
+ISO_ACCURACY = "iso_accuracy"  # the bundle at thresholds that are as accurate as the other model
+ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY)
+COMPARED = (BASELINE, EARLY_EXIT, VERSUS)  # in scenarios and energy too
+
+BASELINE_NAME = "plain backbone"
+
+
+def label(role: str, name: str) -> str:
+    """Return what a candidate is called in tables, beside the others."""
+    return f"versus {name}" if role == VERSUS else name
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One candidate on all images, one by one.
+
+    Attributes:
+        role: one of :data:`ROLES`.
+        name: of the candidate; another model's is that of its file or folder.
+        thresholds: it ran at; empty where it is a single graph.
+        accuracy: fraction; None where the images have no labels.
+        latency: of all its calls.
+        percentiles: p50, p90 and p99 with their intervals.
+        ratio: mean over the baseline's mean, on other images of the kind and in other rounds.
+        times_ms: of each pass over the images, one time per image, in the order of the images.
+    """
+
+    role: str
+    name: str
+    thresholds: dict[str, float]
+    accuracy: float | None
+    latency: LatencySummary
+    percentiles: tuple[Percentile, ...]
+    ratio: Interval
+    times_ms: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"role: expected one of {', '.join(ROLES)}, got {self.role!r}")
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return label(self.role, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureExit:
+    """The images that left at one exit, as a share of all; ``latency`` is None where none did.
+
+    ``accuracy`` is of these images; None where there are none, or none with labels.
+    ``threshold`` is None for the last exit.
+    """
+
+    name: str
+    threshold: float | None
+    share: float
+    latency: LatencySummary | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Early exit at thresholds that reach another model's accuracy, on the test half.
+
+    Attributes:
+        thresholds: the cheapest that reach it on the validation half.
+        accuracy, mean_ms: at these thresholds.
+        ratio: mean over the other model's.
+        lost_accuracy: the other model's accuracy minus this one.
+    """
+
+    thresholds: dict[str, float]
+    accuracy: float
+    mean_ms: float
+    ratio: Interval
+    lost_accuracy: Interval
+
+    @property
+    def as_accurate(self) -> bool:
+        """Whether the accuracy held on images that the thresholds were not chosen on."""
+        return self.lost_accuracy.low <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class IsoAccuracy:
+    """Early exit and another model at the same accuracy.
+
+    Attributes:
+        validation_images, test_images: numbers of images in the half that thresholds are chosen
+            on, and in the half that both are judged on.
+        target_accuracy: of the other model on the validation half.
+        best_accuracy: the most that any thresholds reach there.
+        versus_accuracy, versus_mean_ms: of the other model on the test half.
+        reached: None where no thresholds reach the target.
+    """
+
+    validation_images: int
+    test_images: int
+    target_accuracy: float
+    best_accuracy: float
+    versus_accuracy: float
+    versus_mean_ms: float
+    reached: Reached | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Real images one by one at the bundle's thresholds, and other candidates on the same.
+
+    Attributes:
+        source: where the images came from.
+        samples: N, how many they are.
+        exits: one per exit in order.
+        left_at: the 0-based exit of each image.
+        macs_ratio: Eq. 5's average at these shares over the baseline's MACs.
+        runs: of all candidates, in the same rounds; the baseline first, then early exit.
+        over_versus: early exit's mean over the other model's, at the bundle's thresholds; None
+            where there is no other.
+        iso_accuracy: None where there is no other model, or too few images with labels.
+    """
+
+    source: str
+    samples: int
+    exits: tuple[MixtureExit, ...]
+    left_at: tuple[int, ...]
+    macs_ratio: float
+    runs: tuple[Run, ...]
+    over_versus: Interval | None = None
+    iso_accuracy: IsoAccuracy | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(run.role for run in self.runs[:2]) != (BASELINE, EARLY_EXIT):
+            roles = ", ".join(run.role for run in self.runs) or "none"
+            raise ValueError(f"runs: expected {BASELINE}, then {EARLY_EXIT}, got {roles}")
+        by_image: list[tuple[str, Sequence[float]]] = [("left_at", self.left_at)]
+        by_image += [("times_ms", times_ms) for run in self.runs for times_ms in run.times_ms]
+        for name, values in by_image:
+            if len(values) != self.samples:
+                raise ValueError(
+                    f"{name}: expected one for each of {self.samples} images, got {len(values)}"
+                )
+
+    @property
+    def baseline(self) -> Run:
+        """The bundle's plain backbone."""
+        return self.runs[0]
+
+    @property
+    def early_exit(self) -> Run:
+        """The bundle at its own thresholds."""
+        return self.runs[1]
+
+    @property
+    def versus(self) -> Run | None:
+        """Another model; None where none was named."""
+        return next((run for run in self.runs if run.role == VERSUS), None)

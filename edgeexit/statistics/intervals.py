@@ -1,0 +1,43 @@
+"""A figure, and between which ends it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure, and the ends between which it lies with the probability :data:`CONFIDENCE_LEVEL`.
+
+    Attributes:
+        value: the figure, of all that was measured.
+        low, high: the ends.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, resampled: NDArray[np.float64]) -> Interval:
+        """Return the percentile interval of what a figure is in resamples (R,)."""
+        outside = (1 - CONFIDENCE_LEVEL) / 2
+        low, high = np.quantile(resampled, (outside, 1 - outside)).tolist()
+        return cls(value, low, high)
+
+    def __format__(self, spec: str) -> str:
+        """Return all three numbers: ``0.600 [0.580, 0.620]`` of ``.3f``."""
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def is_below(self, bound: float) -> bool:
+        """Whether all of it is."""
+        return max(self.value, self.high) < bound
+
+    def is_above(self, bound: float) -> bool:
+        """Whether all of it is."""
+        return min(self.value, self.low) > bound

@@ -1,0 +1,132 @@
+"""Reports of benchmarks that nobody ran: times as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from edgeexit_runtime.timing import summarize
+from numpy.typing import NDArray
+
+from edgeexit.bench import (
+    BenchOptions,
+    BenchReport,
+    BundleInfo,
+    DeviceInfo,
+    Mixture,
+    MixtureExit,
+    PartTiming,
+    PathTiming,
+    Run,
+)
+from edgeexit.bench.block_bootstrap import ratios_of_means
+from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
+
+SIZE = (3, 8, 8)
+
+
+def made_run(
+    role: str,
+    name: str,
+    times_ms: NDArray[np.float64],
+    over_ms: NDArray[np.float64],
+    accuracy: float | None = None,
+) -> Run:
+    """Return a candidate's run of these times (passes, N), and the baseline's."""
+    (ratio,) = ratios_of_means([times_ms], over_ms)
+    return Run(
+        role=role,
+        name=name,
+        thresholds={},
+        accuracy=accuracy,
+        latency=summarize(times_ms),
+        percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
+        ratio=ratio,
+        times_ms=tuple(map(tuple, times_ms.tolist())),
+    )
+
+
+def baseline_and_early_exit(
+    ours_ms: NDArray[np.float64],
+    theirs_ms: NDArray[np.float64],
+    accuracies: Sequence[float | None] = (None, None),
+) -> tuple[Run, Run]:
+    """Return the runs that every mixture has, of these times (passes, N)."""
+    return (
+        made_run(BASELINE, "plain backbone", theirs_ms, theirs_ms, accuracies[0]),
+        made_run(EARLY_EXIT, "early exit", ours_ms, theirs_ms, accuracies[1]),
+    )
+
+
+def made_report(
+    seed: int = 0,
+    scale: float = 1.0,
+    path_scale: float = 1.0,
+    scatter: float = 0.01,
+    rounds: int = 60,
+    passes: int = 3,
+    images: int = 200,
+) -> BenchReport:
+    """Return a report of made-up times: ms of a normal distribution, no device's.
+
+    The plain backbone takes 2 ms; exit1 0.8 and final 2.4; a third of the images goes on.
+
+    Args:
+        seed: of the times, but not of which image leaves where.
+        scale: all times are so many times longer.
+        path_scale: those of exit1 too.
+        scatter: standard deviation over the mean.
+        rounds: of 5 calls.
+        passes, images: of the mixture; none without images.
+    """
+    rng = np.random.default_rng(seed)
+
+    def times(median_ms: float, *shape: int) -> NDArray[np.float64]:
+        return median_ms * scale * rng.normal(1, scatter, shape)
+
+    def path(name: str, macs: int, median_ms: float, plain: PathTiming | None) -> PathTiming:
+        ms = times(median_ms, rounds * 5)
+        ratio = 1.0 if plain is None else float(np.median(ms)) / plain.latency.p50_ms
+        return PathTiming(name, macs, ratio, macs / 1000, summarize(ms), tuple(ms.tolist()))
+
+    plain = path("baseline", 1000, 2.0, None)
+    parts = (("stage1", "stage", 300), ("exit1", "branch", 50), ("stage2", "stage", 600))
+    part_ms = [times(macs / 500, rounds * 5) for _, _, macs in parts]
+    mixture = None
+    if images:
+        left_at = np.random.default_rng(7).random(images) < 1 / 3
+        by_exit = np.where(left_at, 2.4, 0.8 * path_scale)
+        ours = by_exit * times(1.0, passes, images)
+        theirs = times(2.0, passes, images)
+        shares = (float(1 - left_at.mean()), float(left_at.mean()))
+        exits = tuple(
+            MixtureExit(
+                name, threshold, share, summarize(ours[:, left_at == index]), 0.9 + 0.05 * index
+            )
+            for index, (name, threshold, share) in enumerate(
+                zip(("exit1", "final"), (0.5, None), shares, strict=True)
+            )
+        )
+        mixture = Mixture(
+            source="photos",
+            samples=images,
+            exits=exits,
+            left_at=tuple(left_at.astype(int).tolist()),
+            macs_ratio=0.35 * shares[0] + 1.05 * shares[1],
+            runs=baseline_and_early_exit(ours, theirs, (0.93, 0.91)),
+        )
+    return BenchReport(
+        bundle=BundleInfo("out", "tiny", "n", 10, "fp32", SIZE, {"exit1": 0.5}, {"onnx": "1.19.0"}),
+        device=DeviceInfo(
+            "Test CPU", 4, "Linux", "CPUExecutionProvider", 1, {"onnxruntime": "1.23.2"}
+        ),
+        options=BenchOptions(threads=1),
+        parts=tuple(
+            PartTiming(name, kind, macs, summarize(ms), tuple(ms.tolist()))
+            for (name, kind, macs), ms in zip(parts, part_ms, strict=True)
+        ),
+        baseline=plain,
+        paths=(path("exit1", 350, 0.8 * path_scale, plain), path("final", 1050, 2.4, plain)),
+        mixture=mixture,
+    )
