@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.evaluation import ExitPredictions, PathCosts, confidence_grids, search_thresholds
-from edgeexit.evaluation import thresholds as search
-from edgeexit.evaluation.front import Front
+from edgeexit.evaluation import ExitPredictions, PathCosts
+from edgeexit.thresholds import confidence_grids, search, search_thresholds
+from edgeexit.thresholds.front import Front
 
 EXACT_BRANCHES, EXACT_GOAL_S, EXACT_GOAL_MIB = 3, 2.0, 2048
 SMALL_GRIDS = {3: 102, 4: 60, 5: 26}  # values per exit: up to 13 million settings

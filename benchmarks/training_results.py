@@ -201,7 +201,7 @@ def folder(runs: Path, method: str, seed: int) -> Path:
 def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]:
     """Return one group per method: what its runs give on the test images."""
     from edgeexit.data import load_data
-    from edgeexit.evaluation import Limits
+    from edgeexit.thresholds import Limits
     from edgeexit.training.comparison import Execution, compare_run, group_runs, load_finished_run
 
     data = None

@@ -111,7 +111,7 @@ class _Adviser:
 
     def _choose(self, costs: PathCosts, wanted: float) -> dict[str, float]:
         """Return the cheapest thresholds of that accuracy, or of the highest that is found."""
-        from edgeexit.evaluation import Limits, best_setting, search_thresholds
+        from edgeexit.thresholds import Limits, best_setting, search_thresholds
 
         front = search_thresholds(self._choosing, costs)
         # a coarse grid may miss the bundle's own accuracy by a sample

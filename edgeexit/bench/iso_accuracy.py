@@ -76,7 +76,7 @@ def choose_iso_accuracy(
         return None
     # imports torch
     from edgeexit.errors import TuningError
-    from edgeexit.evaluation import Limits, best_setting, search_thresholds
+    from edgeexit.thresholds import Limits, best_setting, search_thresholds
 
     progress(0)
     versus.prepare()

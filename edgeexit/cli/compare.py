@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgeexit.data import DataConfig, ImageData
-    from edgeexit.evaluation import Limits
+    from edgeexit.thresholds import Limits
     from edgeexit.training.comparison import ComparedRun, FinishedRun, RunGroup, Spread
 
 DEFAULT_MAX_DROP = 0.01

@@ -10,7 +10,7 @@ import click
 from edgeexit.cli.common import COST, format_cost
 
 if TYPE_CHECKING:
-    from edgeexit.evaluation import Limits
+    from edgeexit.thresholds import Limits
 
 __all__ = ["LIMITS", "describe_limits", "given_limits", "limit_options"]
 
@@ -73,7 +73,7 @@ def limit_options(command: Command) -> Command:
 
 def given_limits(options: dict[str, Any]) -> Limits:
     """Take the limits out of a command's options."""
-    from edgeexit.evaluation import Limits
+    from edgeexit.thresholds import Limits
 
     return Limits(**{name: options.pop(name) for name in LIMITS})
 

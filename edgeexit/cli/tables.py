@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edgeexit.evaluation import AdaptiveReport, PathCosts
     from edgeexit.evaluation.bootstrap import Interval
-    from edgeexit.evaluation.tuning import Judgement
+    from edgeexit.thresholds.tuning import Judgement
 
 __all__ = ["exit_table", "format_threshold", "summary_table"]
 

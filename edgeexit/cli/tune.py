@@ -24,7 +24,7 @@ from edgeexit.cli.tune_output import check_replaceable
 if TYPE_CHECKING:
     from edgeexit.cli.tune_report import Result
     from edgeexit.cli.tune_subjects import Loaded
-    from edgeexit.evaluation import Front, Limits
+    from edgeexit.thresholds import Front, Limits
     from edgeexit.training.checkpoint import Checkpoint
 
 SECTIONS = {
@@ -115,7 +115,7 @@ def _load(
 
 def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
     from edgeexit.cli.tune_report import Result
-    from edgeexit.evaluation.tuning import find_thresholds, judge
+    from edgeexit.thresholds.tuning import find_thresholds, judge
 
     with progress_bar() as bar:
         task = bar.add_task("thresholds", total=1.0)
@@ -146,14 +146,14 @@ def _save(result: Result, options: TuneOptions, checkpoint: Checkpoint | None) -
 
 
 def _save_front(result: Result, options: TuneOptions) -> None:
-    from edgeexit.evaluation.front_file import write_front
+    from edgeexit.thresholds.front_file import write_front
 
     front: Front = result.front
     if options.front is not None:
         write_front(options.front, front, result.points())
         status_console().print(f"wrote {options.front}: {len(front)} settings", soft_wrap=True)
     if options.plot is not None:
-        from edgeexit.paper.figures.tuned import write_tuned
+        from edgeexit.thresholds.front_picture import write_tuned
 
         write_tuned(
             options.plot,

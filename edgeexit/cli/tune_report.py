@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgeexit.cli.tune_subjects import Loaded
-    from edgeexit.evaluation import Front, Limits
-    from edgeexit.evaluation.front_file import FrontPoint
-    from edgeexit.evaluation.tuning import Judgement
+    from edgeexit.thresholds import Front, Limits
+    from edgeexit.thresholds.front_file import FrontPoint
+    from edgeexit.thresholds.tuning import Judgement
 
 __all__ = ["Result", "print_result"]
 
@@ -98,7 +98,7 @@ class Result:
 
 @lru_cache(maxsize=1)  # a picture, a file and JSON may all want them
 def _points(result: Result) -> list[FrontPoint]:
-    from edgeexit.evaluation.front_file import front_points
+    from edgeexit.thresholds.front_file import front_points
 
     return front_points(result.front, result.loaded.subject.test)
 
@@ -166,7 +166,7 @@ def _calibration_table(result: Result) -> Table:
 def _front_table(result: Result) -> Table:
     from rich.table import Table
 
-    from edgeexit.evaluation.front_file import spread_points
+    from edgeexit.thresholds.front_file import spread_points
 
     front, points = result.front, result.points()
     costs = front.costs

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeexit.cost import ExitCosts
     from edgeexit.evaluation.calibration import Calibration
     from edgeexit.evaluation.path_costs import PathCosts
-    from edgeexit.evaluation.tuning import Subject
+    from edgeexit.thresholds.tuning import Subject
     from edgeexit.training.checkpoint import Checkpoint
 
 __all__ = ["Loaded", "load_bundle", "load_checkpoint_subject", "save_bundle", "save_tuned"]
@@ -55,7 +55,7 @@ def load_checkpoint_subject(
     from edgeexit.cost import network_cost
     from edgeexit.devices import resolve_device
     from edgeexit.evaluation.calibration import calibrate
-    from edgeexit.evaluation.tuning import Subject
+    from edgeexit.thresholds.tuning import Subject
 
     net = checkpoint.build(import_model(model))
     exits = network_cost(net)
@@ -91,7 +91,7 @@ def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
     import edgeexit_runtime as ee
 
     from edgeexit.cost import bundle_costs
-    from edgeexit.evaluation.tuning import Subject
+    from edgeexit.thresholds.tuning import Subject
 
     assert options.engine_dir is not None
     folder = options.engine_dir

@@ -16,15 +16,13 @@ from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
 from edgeexit.evaluation import (
     AdaptiveReport,
     ExitPredictions,
-    Limits,
     PathCosts,
-    best_setting,
     evaluate_adaptive,
     predict,
-    search_thresholds,
 )
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.thresholds import Limits, best_setting, search_thresholds
 from edgeexit.training import Checkpoint, TrainConfig, load_checkpoint
 from edgeexit.training.run import RunFolder
 from edgeexit.training.teachers import TEACHER, TaughtNet, Teacher, create_teacher

@@ -24,9 +24,10 @@ from edgeexit.cli.tune_report import print_result
 from edgeexit.cli.tune_subjects import Loaded
 from edgeexit.cost import ExitCost, ExitCosts, network_cost
 from edgeexit.data import DataConfig, load_data
-from edgeexit.evaluation import ExitPredictions, Front, Limits, evaluate_adaptive, predict
+from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.evaluation.path_costs import PathCosts
-from edgeexit.evaluation.tuning import Subject as TuneSubject
+from edgeexit.thresholds import Front, Limits
+from edgeexit.thresholds.tuning import Subject as TuneSubject
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))

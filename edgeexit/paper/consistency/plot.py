@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeexit.drawing.palette import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
 from edgeexit.files import replace_file
 from edgeexit.paper.consistency.report import ConsistencyReport
 
@@ -16,15 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_consistency"]
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes differ for grey print
-STYLES = (
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)
+# shapes differ for grey print
+STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (AMBER, "v"), (SKY, "P"))
 BASELINE = "0.25"
 SPREAD = 0.07  # networks stand side by side, so that their bars do not cover each other
 PANEL = (3.1, 3.6)  # inches

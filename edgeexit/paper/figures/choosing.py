@@ -9,18 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import (
-    AdaptiveReport,
-    Front,
-    Limits,
-    PathCosts,
-    Setting,
-    best_setting,
-    evaluate_adaptive,
-    search_thresholds,
-)
-from edgeexit.evaluation.front_file import spread_points
+from edgeexit.evaluation import AdaptiveReport, PathCosts, evaluate_adaptive
 from edgeexit.paper.figures.subject import Subject
+from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thresholds
+from edgeexit.thresholds.front_file import spread_points
 
 __all__ = [
     "DEFAULT_DROP",

@@ -10,8 +10,9 @@ import numpy as np
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
+from edgeexit.drawing.palette import ORANGE
+from edgeexit.drawing.style import GREY, PAGE_WIDTH, new_figure, shorten
 from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
-from edgeexit.paper.figures.style import GREY, ORANGE, PAGE_WIDTH, new_figure, shorten
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgeexit.drawing.style import GREY, MEGA, line_style, new_figure, percent_axis, shorten
 from edgeexit.paper.figures.choosing import choose_front
 from edgeexit.paper.figures.registry import Drawn, FigureOptions, joint_figure
-from edgeexit.paper.figures.style import GREY, MEGA, line_style, new_figure, percent_axis, shorten
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexit.drawing.style import print_style
 from edgeexit.errors import InputError
 from edgeexit.paper.figures.registry import FigureKind, FigureOptions
 from edgeexit.paper.figures.sources import file_names
-from edgeexit.paper.figures.style import print_style
 from edgeexit.paper.figures.subject import Subject
 from edgeexit.paper.figures.writing import write_figure
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.paper.figures.choosing import choose_at_accuracy, default_accuracy
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, joint_figure
-from edgeexit.paper.figures.style import (
+from edgeexit.drawing.style import (
     LIGHT_BLUE,
     MARKERS,
     MEGA,
@@ -20,6 +18,8 @@ from edgeexit.paper.figures.style import (
     percent_axis,
     shorten,
 )
+from edgeexit.paper.figures.choosing import choose_at_accuracy, default_accuracy
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, joint_figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:

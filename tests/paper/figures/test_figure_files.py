@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from edgeexit.drawing.style import DPI, PAGE_WIDTH, exit_styles, line_style, shorten
 from edgeexit.errors import DataError, InputError, UnknownNameError, WriteError
 from edgeexit.paper.figures import (
     FigureKind,
@@ -25,7 +26,6 @@ from edgeexit.paper.figures import (
 )
 from edgeexit.paper.figures.examples import example_rows
 from edgeexit.paper.figures.sources import file_names, find_sources
-from edgeexit.paper.figures.style import DPI, PAGE_WIDTH, exit_styles, line_style, shorten
 from edgeexit.paper.figures.writing import table
 
 MakeSubject = Callable[..., Subject]

@@ -3,7 +3,7 @@
 A Pareto local search (Paquete, Chiarandini and Stuetzle, Pareto Local Optimum Sets in the
 Biobjective Traveling Salesman Problem, 2004): the neighbours of settings on the front are counted,
 and those that nothing beats join it. A neighbourhood is large, because
-:mod:`edgeexit.evaluation.outcomes` counts it in one go: two exits at all values of their grids,
+:mod:`edgeexit.thresholds.outcomes` counts it in one go: two exits at all values of their grids,
 or three at values near theirs, near in steps that grow. It starts from all combinations of any
 three exits at spread values with the others switched off. ``benchmarks/threshold_search.py`` shows
 how far from the exact front it ends where both can run.
@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.evaluation.front import NO_COST, Found, unbeaten
-from edgeexit.evaluation.outcomes import Place, SearchSpace, count_outcomes
-from edgeexit.evaluation.worst_path import allowed_settings
+from edgeexit.thresholds.front import NO_COST, Found, unbeaten
+from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
+from edgeexit.thresholds.worst_path import allowed_settings
 
 __all__ = ["find_front"]
 

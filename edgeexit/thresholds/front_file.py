@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeexit.evaluation.adaptive import leaving_exits
-from edgeexit.evaluation.front import Front, Setting
 from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.files import write_csv
+from edgeexit.thresholds.front import Front, Setting
 
 __all__ = ["FrontPoint", "front_points", "spread_points", "write_front"]
 

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgeexit.drawing.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BLUE",
     "GREY",
     "LIGHT_BLUE",
     "MEGA",
-    "ORANGE",
     "PAGE_WIDTH",
     "ExitStyle",
     "LineStyle",
@@ -35,11 +35,9 @@ PAGE_WIDTH = 7.16
 DPI = 300
 MEGA = 1e6
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart (their yellow is too pale)
-LIGHT_BLUE = "#99C7E0"  # for areas behind text
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, AMBER, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "0.4"
-LINES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK)
+LIGHT_BLUE = "#99c7e0"  # for areas behind text
+GREY = "0.4"
+LINES = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES = ("-", "--", "-.", ":")
 # neighbours differ in lightness, and in their hatch
@@ -48,7 +46,7 @@ BRANCHES = (
     (BLUE, "////"),
     (AMBER, "...."),
     (GREEN, "\\\\\\\\"),
-    (PURPLE, "xxxx"),
+    (PINK, "xxxx"),
     (ORANGE, "----"),
 )
 FINAL = ("0.85", "")

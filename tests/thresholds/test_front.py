@@ -8,8 +8,9 @@ import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits, search_thresholds
-from edgeexit.evaluation.front import NO_COST, unbeaten
+from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
+from edgeexit.thresholds import search_thresholds
+from edgeexit.thresholds.front import NO_COST, unbeaten
 
 Draw = Callable[..., ExitPredictions]
 Costs = Callable[[ExitPredictions], PathCosts]
@@ -49,7 +50,7 @@ def test_front_of_every_setting_tried(
 ) -> None:
     from itertools import product
 
-    from edgeexit.evaluation.worst_path import worst_path
+    from edgeexit.thresholds.worst_path import worst_path
 
     predictions = random_predictions(branches)
     costs = costs_of(predictions)

@@ -27,9 +27,9 @@ import numpy as np
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
-from edgeexit.evaluation.grids import comparable
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.thresholds.grids import comparable
 
 __all__ = ["Outcomes", "Place", "SearchSpace", "count_outcomes"]
 

@@ -9,7 +9,7 @@ import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
-from edgeexit.evaluation.worst_path import allowed_settings, least_worst_path, worst_path
+from edgeexit.thresholds.worst_path import allowed_settings, least_worst_path, worst_path
 
 VALUES = np.array([0, 0.6, 1.0, NEVER], np.float32)
 COSTS = PathCosts(("exit1", "exit2", "exit3", "final"), (10, 25, 45, 70), (4, 3, 8, 1), 55)

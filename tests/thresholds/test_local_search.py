@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.evaluation import ExitPredictions, Front, PathCosts, search_thresholds
-from edgeexit.evaluation import thresholds as search
-from edgeexit.evaluation.worst_path import worst_path
+from edgeexit.evaluation import ExitPredictions, PathCosts
+from edgeexit.thresholds import Front, search, search_thresholds
+from edgeexit.thresholds.worst_path import worst_path
 
 Draw = Callable[..., ExitPredictions]
 Costs = Callable[[ExitPredictions], PathCosts]

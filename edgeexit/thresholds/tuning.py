@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from edgeexit.cost import ExitCosts
 from edgeexit.evaluation.adaptive import AdaptiveReport, evaluate_adaptive
 from edgeexit.evaluation.bootstrap import ReportIntervals, bootstrap_intervals
-from edgeexit.evaluation.front import Front
-from edgeexit.evaluation.grids import confidence_grids
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.evaluation.selection import Limits, best_setting
-from edgeexit.evaluation.thresholds import search_thresholds
+from edgeexit.thresholds.front import Front
+from edgeexit.thresholds.grids import confidence_grids
+from edgeexit.thresholds.search import search_thresholds
+from edgeexit.thresholds.selection import Limits, best_setting
 
 __all__ = ["Judgement", "Subject", "find_thresholds", "judge"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from edgeexit_runtime import NEVER
 
-from edgeexit.evaluation.front import Front, Setting
-from edgeexit.evaluation.front_file import FrontPoint, front_points, spread_points
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.paper.figures.tuned import draw_tuned
+from edgeexit.thresholds.front import Front, Setting
+from edgeexit.thresholds.front_file import FrontPoint, front_points, spread_points
+from edgeexit.thresholds.front_picture import draw_tuned
 
 COSTS = PathCosts.measured({"exit1": 1.0, "final": 4.0}, {"exit1": 0.5}, baseline=3.5, unit="ms")
 TEST = ExitPredictions(

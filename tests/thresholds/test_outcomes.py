@@ -12,7 +12,7 @@ from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
-from edgeexit.evaluation.outcomes import Place, SearchSpace, count_outcomes
+from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
 
 Draw = Callable[..., ExitPredictions]
 Costs = Callable[[ExitPredictions], PathCosts]

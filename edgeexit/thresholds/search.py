@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation.front import NO_COST, Found, Front, unbeaten
-from edgeexit.evaluation.grids import confidence_grids
-from edgeexit.evaluation.local_search import find_front
-from edgeexit.evaluation.outcomes import Place, SearchSpace, count_outcomes
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.evaluation.worst_path import allowed_settings, least_worst_path
+from edgeexit.thresholds.front import NO_COST, Found, Front, unbeaten
+from edgeexit.thresholds.grids import confidence_grids
+from edgeexit.thresholds.local_search import find_front
+from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
+from edgeexit.thresholds.worst_path import allowed_settings, least_worst_path
 
 __all__ = ["MAX_EXACT_BRANCHES", "search_thresholds"]
 
@@ -37,8 +37,8 @@ def search_thresholds(
     """Return the front of accuracy against average cost over settings of the thresholds.
 
     Up to :data:`MAX_EXACT_BRANCHES` branches every setting is counted, see
-    :mod:`edgeexit.evaluation.outcomes`. With more, there are too many, and the search is a local
-    one, see :mod:`edgeexit.evaluation.local_search`; what it finds are settings with their exact
+    :mod:`edgeexit.thresholds.outcomes`. With more, there are too many, and the search is a local
+    one, see :mod:`edgeexit.thresholds.local_search`; what it finds are settings with their exact
     outcomes, but a better one may exist.
 
     Args:

@@ -7,7 +7,8 @@ import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import ExitPredictions, confidence_grids
+from edgeexit.evaluation import ExitPredictions
+from edgeexit.thresholds import confidence_grids
 
 Draw = Callable[..., ExitPredictions]
 

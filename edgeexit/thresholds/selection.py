@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation.front import Front, Setting, describe_setting
+from edgeexit.thresholds.front import Front, Setting, describe_setting
 
 __all__ = ["Limits", "best_setting"]
 

@@ -9,15 +9,8 @@ import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import (
-    ExitPredictions,
-    Front,
-    Limits,
-    PathCosts,
-    Setting,
-    best_setting,
-    search_thresholds,
-)
+from edgeexit.evaluation import ExitPredictions, PathCosts
+from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thresholds
 
 SAMPLES = 60
 GRID = np.array([0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, NEVER], np.float32)

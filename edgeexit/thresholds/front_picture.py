@@ -6,20 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.evaluation.front import Front
-from edgeexit.evaluation.front_file import FrontPoint
+from edgeexit.drawing.palette import BLUE, ORANGE
+from edgeexit.drawing.style import MEGA, new_figure, percent_axis, print_style, shorten
 from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.files import replace_file
-from edgeexit.paper.figures.style import (
-    BLUE,
-    MEGA,
-    ORANGE,
-    new_figure,
-    percent_axis,
-    print_style,
-    shorten,
-)
+from edgeexit.thresholds.front import Front
+from edgeexit.thresholds.front_file import FrontPoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,1 @@
+"""How pictures look: colours, and matplotlib's settings for print."""

@@ -1,0 +1,15 @@
+"""Thresholds: the front of accuracy against average cost, and the best of it within limits."""
+
+from edgeexit.thresholds.front import Front, Setting
+from edgeexit.thresholds.grids import confidence_grids
+from edgeexit.thresholds.search import search_thresholds
+from edgeexit.thresholds.selection import Limits, best_setting
+
+__all__ = [
+    "Front",
+    "Limits",
+    "Setting",
+    "best_setting",
+    "confidence_grids",
+    "search_thresholds",
+]
