@@ -66,14 +66,11 @@ class LazyGroup(click.Group):
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:
-    extras = {
-        "onnxruntime": "pip install 'edgeexit-runtime[cpu]' (or [gpu]; never both)",
-        "sklearn": "pip install 'edgeexit[demo]'",
-    }
-    name = (error.name or "").partition(".")[0]
-    if name not in extras:
+    if (error.name or "").partition(".")[0] != "onnxruntime":
         raise error
-    return f"{name} is not installed: {extras[name]}"
+    return (
+        "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]' (or [gpu]; never both)"
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

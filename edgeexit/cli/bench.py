@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_html import write_html
+from edgeexit.cli.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.bench_printing import print_report
 from edgeexit.cli.bench_scenarios import ScenariosType
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     SectionedCommand,
-    print_left_out,
     progress_bar,
     status_console,
 )
@@ -43,26 +43,7 @@ SECTIONS = {
     type=click.Path(path_type=Path),
     help="The bundle that 'edgeexit export' wrote.",
 )
-@click.option("--dataset", metavar="NAME", help="Run the test images of a data set.")
-@click.option("--data-dir", type=click.Path(), help="Folder of the data set's files.")
-@click.option("--download", is_flag=True, help="Fetch the data set where it is missing.")
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    help="Run the images of a folder, in it or in class folders.",
-)
-@click.option(
-    "--npz",
-    type=click.Path(path_type=Path),
-    help="Run a NumPy archive: images uint8 (N,H,W,C) or float32 (N,C,H,W), labels (N,).",
-)
-@click.option(
-    "--samples",
-    default=500,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="How many of the images, at most.",
-)
+@image_options
 @backend_options
 @click.option(
     "--rounds",
@@ -146,13 +127,8 @@ SECTIONS = {
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     engine_dir: Path,
-    dataset: str | None,
-    data_dir: str | None,
-    download: bool,
-    images: Path | None,
-    npz: Path | None,
-    samples: int,
     backend: str,
     providers: tuple[str, ...] | None,
     threads: int | None,
@@ -168,21 +144,23 @@ def command(
     html_file: Path | None,
     report_file: Path | None,
     compare: tuple[Path, Path] | None,
+    **image_values: Any,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
-    With images (of --dataset, --images or --npz) also the mixture: the images one by one at the
-    bundle's thresholds, with each exit switched off, the plain backbone, and what --versus names,
-    also at its accuracy: thresholds that reach it are chosen on half of the images and judged on
-    the other half. All alternatives take turns within one run.
+    With images, test images of the bundle's data set where it is here, also the mixture: the images
+    one by one at the bundle's thresholds, with each exit switched off, the plain backbone, and what
+    --versus names, also at its accuracy: thresholds that reach it are chosen on half of the images
+    and judged on the other half. All alternatives take turns within one run.
 
     Then it says why measured ratios are not Eq. 5's: bytes, utilization, gate and copies, session;
     and, where images have labels, which exits to keep and which thresholds to take.
 
     \b
     Examples:
-      edgeexit bench --engine-dir out/ --dataset digits --json bench.json --html bench.html
-      edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx --threads 1
+      edgeexit bench --engine-dir out/
+      edgeexit bench --engine-dir out/ --json bench.json --html bench.html
+      edgeexit bench --engine-dir out/ --versus small.onnx --threads 1
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
       edgeexit bench --report bench.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
@@ -196,9 +174,6 @@ def command(
     from edgeexit.bench import (
         BenchOptions,
         check_plot_path,
-        images_from_dataset,
-        images_from_folder,
-        images_from_npz,
         load_report,
     )
     from edgeexit.bench.page import check_page_path
@@ -216,10 +191,8 @@ def command(
         print_report(saved)
         _write(saved, None, plot_file, html_file)
         return
-    if sum(source is not None for source in (dataset, images, npz)) > 1:
-        raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
-    if (data_dir is not None or download) and dataset is None:
-        raise click.UsageError("--data-dir and --download go with --dataset")
+    images = ImageOptions(**image_values)
+    images.check()
     options = BenchOptions(
         backend=backend,
         providers=providers,
@@ -233,19 +206,7 @@ def command(
         qps=qps,
     )
     manifest = load_manifest(engine_dir)
-    chosen = None
-    if dataset is not None:
-        from edgeexit.data import DataConfig  # imports torch
-
-        chosen = images_from_dataset(
-            DataConfig(dataset, data_dir, download=download), manifest, samples, seed
-        )
-    elif images is not None:
-        chosen = images_from_folder(images, manifest, samples, seed)
-    elif npz is not None:
-        chosen = images_from_npz(npz, manifest, samples, seed)
-    if chosen is not None:
-        print_left_out(chosen.source, chosen.left_out)
+    chosen = choose_images(engine_dir, manifest, images, seed)
     report = bench_with_bar(engine_dir, chosen, options)
     print_report(report)
     _write(report, json_file, plot_file, html_file)

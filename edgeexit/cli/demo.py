@@ -22,7 +22,7 @@ RECIPE = (
     *("--epochs", "8", "--batch-size", "32", "--lr", "0.03"),
 )
 PRECISIONS = ("fp32", "fp16")
-BENCH = ("--dataset", "digits", "--duration", "3")
+BENCH = ("--duration", "3")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,13 @@ def digits(config: DataConfig) -> ImageData:
         raise DataError(
             "digits: the images come with scikit-learn; leave out --data-dir, --download"
         )
-    from sklearn.datasets import load_digits  # an optional dependency
-
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise DataError(
+            "digits: scikit-learn, which has the images, is not installed: pip install "
+            "'edgeexit[demo]'"
+        ) from error
     bunch = load_digits()
     size = config.input_size or INPUT_SIZE
     preprocessing = Preprocessing(size, (MEAN,) * 3, (STD,) * 3)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from edgeexit_runtime.schema import encode
 from PIL import Image
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
 from edgeexit.cli import main
+from edgeexit.data import DataConfig
 
 QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
 
@@ -162,6 +166,65 @@ def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
         assert it["ratio"]["low"] <= it["ratio"]["high"]
 
 
+def trained_on(bundle: Path, **data: Any) -> Path:
+    """Let the manifest say which data a bundle's network was trained on."""
+    path = bundle / "manifest.json"
+    config = encode(DataConfig(**data))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data": config}))
+    return bundle
+
+
+def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
+    trained_on(bundle, name="digits")
+    common = ("--engine-dir", bundle, "--samples", 7, "--rounds", 1, "--warm-up", 0)
+    result = run(*common)
+    assert result.exit_code == 0, result.stderr
+    assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
+    assert result.stderr == ""
+
+    none = run(*common, "--dataset", "none")
+    assert none.exit_code == 0, none.stderr
+    assert "No mixture was measured" in one_line(none.stdout)
+    assert none.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "facts"),
+    [
+        ({}, ["its manifest does not say which data it was trained on", "--dataset"]),
+        ({"name": "digits"}, ["digits", "scikit-learn", "pip install"]),
+        ({"name": "cifar10", "download": True}, ["cifar10", "in data", "--download"]),
+        ({"name": "imagefolder", "data_dir": "my photos"}, ["my photos", "--data-dir"]),
+        ({"name": "gone"}, ["unknown data set 'gone'"]),
+    ],
+)
+def test_what_is_not_here_is_measured_without_images(
+    data: dict[str, Any],
+    facts: list[str],
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", lambda _: pytest.fail("fetched"))
+    if data:
+        trained_on(bundle, **data)
+    common = ("--engine-dir", bundle, "--rounds", 1, "--warm-up", 0)
+    result = run(*common)
+    assert result.exit_code == 0, result.stderr
+    assert "No mixture was measured" in one_line(result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("measured without images: ")
+    for fact in (*facts, "--images", "--npz"):
+        assert fact in line
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", lambda _: None)
+    asked = run(*common, *(("--dataset", data["name"]) if data else ("--data-dir", "x")))
+    assert asked.exit_code in (1, 2)
+    assert facts[0] in message(asked)
+
+
 def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("[red] photos")  # no markup
@@ -203,7 +266,9 @@ def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
             2,
             "give one of --dataset, --images and --npz, or none of them",
         ),
-        (("--data-dir", "data"), 2, "--data-dir and --download go with --dataset"),
+        (("--npz", "a.npz", "--data-dir", "data"), 2, "--data-dir and --download go with a data"),
+        (("--dataset", "none", "--download"), 2, "--data-dir and --download go with a data set"),
+        (("--data-dir", "data"), 1, "its manifest does not say which data it was trained on"),
         (("--dataset", "digit"), 2, "unknown data set 'digit': did you mean digits?"),
         (("--images", "nowhere"), 1, "there is no folder nowhere; expected one with images"),
         (("--npz", "none.npz"), 1, "none.npz: no such file; expected a NumPy archive (.npz)"),
@@ -283,7 +348,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
 
 def test_help_has_an_example_and_all_options_in_sections() -> None:
     said = run("--help").stdout
-    assert "edgeexit bench --engine-dir out/ --dataset digits --json" in said
+    assert "  edgeexit bench --engine-dir out/\n" in said
     *_, last = (line for line in said.splitlines() if line.endswith(":"))
     others = said.partition(f"{last}\n")[2].split()
     assert last == "Other:"

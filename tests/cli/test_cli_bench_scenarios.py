@@ -238,5 +238,5 @@ def test_warm_up_in_a_line() -> None:
 
 def test_help_has_examples() -> None:
     said = run("--help").stdout
-    assert "edgeexit bench --engine-dir out/ --dataset digits --versus small.onnx" in said
+    assert "edgeexit bench --engine-dir out/ --versus small.onnx" in said
     assert "edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50" in said

@@ -75,9 +75,7 @@ def test_a_folder_of_somebody_elses(tmp_path: Path, ran: list[tuple[object, ...]
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ("--backbone", "resnet20", "--dataset", "digits", "--epochs", "1", "--lr", "0.05")
     monkeypatch.setattr(demo, "RECIPE", recipe)
-    monkeypatch.setattr(
-        demo, "BENCH", ("--dataset", "digits", "--duration", "0.1", "--samples", "20")
-    )
+    monkeypatch.setattr(demo, "BENCH", ("--duration", "0.1", "--samples", "20"))
     output = tmp_path / "demo"
     first = CliRunner().invoke(main, ["demo", "-o", str(output)])
     assert first.exit_code == 0, first.output

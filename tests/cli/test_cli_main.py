@@ -69,21 +69,11 @@ def test_own_error_is_one_line_on_stderr(
     assert result.stderr == f"Error: {error}\n"
 
 
-@pytest.mark.parametrize(
-    ("module", "install"),
-    [
-        ("onnxruntime", "pip install 'edgeexit-runtime[cpu]'"),
-        ("sklearn.datasets", "pip install 'edgeexit[demo]'"),
-    ],
-)
-def test_missing_extra_names_what_to_install(
-    module: str, install: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = failing_with(ModuleNotFoundError("no", name=module), monkeypatch)
+def test_missing_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = failing_with(ModuleNotFoundError("no", name="onnxruntime.capi"), monkeypatch)
     assert result.exit_code == 1
-    assert result.stderr.startswith(
-        f"Error: {module.partition('.')[0]} is not installed: {install}"
-    )
+    install = "pip install 'edgeexit-runtime[cpu]'"
+    assert result.stderr.startswith(f"Error: onnxruntime is not installed: {install}")
     assert len(result.stderr.splitlines()) == 1
 
 
