@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from edgeexit_runtime import errors, image_files
+from edgeexit_runtime.decoding import MAX_PIXELS, open_header, open_image
 from edgeexit_runtime.image_files import IMAGE_SUFFIXES, FoundImages, describe_left_out
-from edgeexit_runtime.images import MODES, check_aspect, fit, open_image
+from edgeexit_runtime.images import MODES, fit
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
@@ -52,19 +53,21 @@ def find_images(folder: Path) -> FoundImages:
     return found
 
 
-def read_image(path: str | Path, mode: str) -> Image.Image:
+def read_image(path: str | Path, mode: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image in a file in PIL's ``mode``, ``RGB`` or ``L``.
 
     Raises:
         ImageError: see there.
     """
     try:
-        return open_image(path, mode)
+        return open_image(path, mode, max_pixels)
     except errors.ImageError as error:
         raise ImageError(str(error)) from error
 
 
-def read_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def read_pixels(
+    path: Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Return the image in a file, resized and cropped: (H, W, C) uint8 of the input size.
 
     Raises:
@@ -76,28 +79,26 @@ def read_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         raise InputError(
             f"the bundle takes images of {channels} channels, files hold 1 or 3; give an npz file"
         )
-    return fit(read_image(path, MODES[channels]), preprocessing)
+    try:
+        return fit(path, preprocessing, max_pixels)
+    except errors.ImageError as error:
+        raise ImageError(str(error)) from error
 
 
-def find_unreadable(paths: Sequence[str]) -> list[bool]:
+def find_unreadable(paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> list[bool]:
     """Decode every file once, on all cores; return which of them :func:`read_image` would refuse.
 
     JPEG files are decoded at an eighth of their size, which reads all of their bytes.
     """
     with ThreadPoolExecutor() as pool:  # decoders let other threads run
-        return list(pool.map(_is_unreadable, paths))
+        return list(pool.map(partial(_is_unreadable, max_pixels=max_pixels), paths))
 
 
-def _is_unreadable(path: str) -> bool:
-    from PIL import Image
-
+def _is_unreadable(path: str, max_pixels: int) -> bool:
     try:
-        with Image.open(path) as opened:
-            check_aspect(path, *opened.size)
-            if opened.size[0] * opened.size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
-                return True
+        with open_header(path, max_pixels) as opened:
             opened.draft("RGB", (1, 1))
             opened.load()
-    except Exception:  # each of PIL's decoders fails in its own way
+    except errors.ImageError:
         return True
     return False

@@ -53,7 +53,9 @@ def _load(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> ImageData:
-    height, width = config.input_size[1:] if config.input_size else IMAGE_SIZE
+    channels, height, width = config.input_size or (3, *IMAGE_SIZE)
+    if channels != 3:
+        raise DataError(f"{config.name}: its images have 3 channels, got {channels}; take 3")
     preprocessing = Preprocessing((3, height, width), mean, std)
     resize = resize_exactly((height, width), IMAGE_SIZE)
     augmentation = resolve_augmentation(config.augmentation, "crop-flip")

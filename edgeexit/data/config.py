@@ -23,6 +23,8 @@ class DataConfig:
             :data:`edgeexit.data.augmentation.AUGMENTATIONS`; ``auto`` for what is usual with the
             data set.
         skip_corrupt: leave out image files that cannot be read, and count them, rather than stop.
+        max_pixels: larger image files are refused, before they are decoded; None for the usual
+            :data:`edgeexit_runtime.decoding.MAX_PIXELS`.
     """
 
     name: str
@@ -32,10 +34,13 @@ class DataConfig:
     hold_out: int | None = None
     augmentation: str = "auto"
     skip_corrupt: bool = False
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:
             raise ValueError(f"expected an input size of at least one pixel, got {self.input_size}")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise ValueError(f"max_pixels: expected at least one pixel, got {self.max_pixels}")
         if self.hold_out is not None and self.hold_out < 1:
             raise ValueError(
                 f"hold_out: expected at least one image per class, got {self.hold_out}"

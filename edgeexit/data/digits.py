@@ -42,7 +42,7 @@ def digits(config: DataConfig) -> ImageData:
         ) from error
     bunch = load_digits()
     size = config.input_size or INPUT_SIZE
-    preprocessing = Preprocessing(size, (MEAN,) * 3, (STD,) * 3)
+    preprocessing = Preprocessing(size, (MEAN,) * size[0], (STD,) * size[0])
     images = _enlarge(bunch.images, size[1:])
     # no flips: a mirrored digit is another digit or none
     augmentation = resolve_augmentation(config.augmentation, "crop")
@@ -51,7 +51,7 @@ def digits(config: DataConfig) -> ImageData:
     class_names = tuple(str(name) for name in bunch.target_names)
     indices = _split(bunch.target, config.hold_out, class_names)
     parts = {
-        name: (images[torch.from_numpy(part)].expand(-1, 3, -1, -1), bunch.target[part])
+        name: (images[torch.from_numpy(part)].expand(-1, size[0], -1, -1), bunch.target[part])
         for name, part in indices.items()
     }
     return ImageData(

@@ -9,11 +9,14 @@ tree of class folders is split 80/10/10. Processing is the paper's for ImageNet 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torchvision
+from edgeexit_runtime.decoding import MAX_PIXELS
+from edgeexit_runtime.images import MODES
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import nn
@@ -24,12 +27,14 @@ from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData, ImageDataset, Sample, Transform
 from edgeexit.data.registry import register_dataset
 from edgeexit.data.splits import hold_out_split, stratified_split
-from edgeexit.data.transforms import compose
+from edgeexit.data.transforms import FitImage, compose
 from edgeexit.errors import DataError
 from edgeexit.images import find_unreadable, read_image
 
 INPUT_SIZE = (3, 224, 224)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = {3: (0.485, 0.456, 0.406), 1: (0.459,)}
+STD = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
+"""ImageNet's, by the number of channels; of grey those of the colours, weighted as grey is."""
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
@@ -45,17 +50,27 @@ class _Files:
 
 
 class ImageFiles(ImageDataset):
-    """Images that are read from their files at every access."""
+    """Images that are read from their files at every access.
 
-    def __init__(self, files: _Files, transform: Transform) -> None:
+    Args:
+        files: where they are.
+        transform: applied at every access.
+        mode: in which PIL gives them to it.
+        max_pixels: larger ones are refused.
+    """
+
+    def __init__(self, files: _Files, transform: Transform, mode: str, max_pixels: int) -> None:
         self.files = files
         self.transform = transform
+        self.mode = mode
+        self.max_pixels = max_pixels
 
     def __len__(self) -> int:
         return len(self.files.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.transform(read_image(self.files.paths[index], "RGB")), self.files.labels[index]
+        image = read_image(self.files.paths[index], self.mode, self.max_pixels)
+        return self.transform(image), self.files.labels[index]
 
 
 @register_dataset
@@ -66,15 +81,19 @@ def imagefolder(config: DataConfig) -> ImageData:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
     class_names, parts, skipped = _find(Path(config.data_dir), config)
     size = config.input_size or INPUT_SIZE
-    preprocessing = Preprocessing(size, MEAN, STD, resize=round(max(size[1:]) * RESIZE_RATIO))
-    plain = compose(_evaluation_steps(preprocessing), preprocessing)
+    mean, std = MEAN[size[0]], STD[size[0]]
+    preprocessing = Preprocessing(size, mean, std, resize=round(min(size[1:]) * RESIZE_RATIO))
+    plain = compose([FitImage(preprocessing)], preprocessing)
     augmentation = resolve_augmentation(config.augmentation, "resize-crop-flip")
     augmented = compose(_training_steps(augmentation, preprocessing), preprocessing)
+    read_files = partial(
+        ImageFiles, mode=MODES[size[0]], max_pixels=config.max_pixels or MAX_PIXELS
+    )
     return ImageData(
         class_names=class_names,
         preprocessing=preprocessing,
-        training=ImageFiles(parts["train"], augmented),
-        splits={name: ImageFiles(files, plain) for name, files in parts.items()},
+        training=read_files(parts["train"], augmented),
+        splits={name: read_files(files, plain) for name, files in parts.items()},
         augmentation=augmentation,
         skipped=skipped,
     )
@@ -85,15 +104,7 @@ def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.
     steps = vary.steps(preprocessing.input_size[1:], PADDING)
     if vary.resizes:
         return [*steps, v2.PILToTensor()]
-    return [*_evaluation_steps(preprocessing), *steps]
-
-
-def _evaluation_steps(preprocessing: Preprocessing) -> list[nn.Module]:
-    return [
-        v2.Resize(preprocessing.resize, antialias=True),  # the shorter side
-        v2.CenterCrop(preprocessing.input_size[1:]),
-        v2.PILToTensor(),
-    ]
+    return [FitImage(preprocessing), *steps]
 
 
 def _find(
@@ -110,7 +121,7 @@ def _find(
     skipped: list[str] = []
     if config.skip_corrupt:
         for name in found:
-            found[name], unreadable = _without_unreadable(found[name], class_names)
+            found[name], unreadable = _without_unreadable(found[name], class_names, config)
             skipped += unreadable
     return class_names, _split(root, class_names, found, config.hold_out), tuple(skipped)
 
@@ -154,9 +165,11 @@ def _split(
     return {"train": train.take(stays), "val": train.take(held), "test": val}
 
 
-def _without_unreadable(files: _Files, class_names: tuple[str, ...]) -> tuple[_Files, list[str]]:
+def _without_unreadable(
+    files: _Files, class_names: tuple[str, ...], config: DataConfig
+) -> tuple[_Files, list[str]]:
     """Return the files that can be read, and the paths of the others."""
-    unreadable = np.array(find_unreadable(files.paths), np.bool_)
+    unreadable = np.array(find_unreadable(files.paths, config.max_pixels or MAX_PIXELS), np.bool_)
     kept = files.take(np.flatnonzero(~unreadable))
     empty = sorted(set(files.labels) - set(kept.labels))
     if empty:

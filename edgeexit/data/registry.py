@@ -15,6 +15,7 @@ from functools import cache
 from typing import TypeVar
 
 import numpy as np
+from edgeexit_runtime.images import MODES
 
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData
@@ -25,8 +26,6 @@ __all__ = ["list_datasets", "load_data", "register_dataset"]
 
 DatasetLoader = Callable[[DataConfig], ImageData]
 Loader = TypeVar("Loader", bound=DatasetLoader)
-
-CHANNELS = 3
 
 _DATASETS: Registry[DatasetLoader] = Registry("data set")
 
@@ -56,10 +55,10 @@ def load_data(config: DataConfig) -> ImageData:
     """
     _import_all()
     load = _DATASETS[config.name]
-    if config.input_size is not None and config.input_size[0] != CHANNELS:
+    if config.input_size is not None and config.input_size[0] not in MODES:
         raise DataError(
-            f"{config.name}: images are read with {CHANNELS} channels, got the input size "
-            f"{config.input_size}; use ({CHANNELS}, height, width)"
+            f"{config.name}: images are read with 3 channels or as grey with 1, got the input size "
+            f"{config.input_size}; use (3, height, width) or (1, height, width)"
         )
     data = load(config)
     if config.skip_corrupt and data.skipped is None:

@@ -5,14 +5,31 @@ Without augmentation they give what :class:`edgeexit_runtime.preprocess.Preproce
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+from edgeexit_runtime.images import fit
 from edgeexit_runtime.preprocess import Preprocessing
-from torch import nn
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from edgeexit.data.dataset import Transform
 
-__all__ = ["compose", "resize_exactly"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FitImage", "compose", "resize_exactly"]
+
+
+class FitImage(nn.Module):
+    """The step from PIL's image of any size to uint8 (C, H, W) of the input's, by the runtime."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+
+    def forward(self, image: Image.Image) -> Tensor:
+        return torch.tensor(fit(image, self.preprocessing)).permute(2, 0, 1)
 
 
 def compose(steps: list[nn.Module], preprocessing: Preprocessing) -> Transform:

@@ -37,8 +37,9 @@ FREE_OPTIONS = (
     "teacher",
     "data.data_dir",
     "data.download",
+    "data.max_pixels",
 )
-"""Where a run executes and finds its files, and how often it saves; it may go on elsewhere.
+"""Where a run executes, finds and reads its files, and how often it saves; it may go on elsewhere.
 
 That a teacher from elsewhere is the same is found by its fingerprint.
 """

@@ -47,9 +47,15 @@ def test_a_new_data_set_is_one_registration(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100", "imagefolder"])
-def test_every_data_set_gives_three_channels(name: str) -> None:
-    message = rf"{name}: images are read with 3 channels, got the input size \(1, 32, 32\)"
+def test_images_have_three_channels_or_one(name: str) -> None:
+    message = rf"{name}: images are read with 3 channels or as grey with 1, got .* \(2, 32, 32\)"
     with pytest.raises(DataError, match=message):
+        load_data(DataConfig(name, input_size=(2, 32, 32)))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_coloured_data_sets_stay_coloured(name: str) -> None:
+    with pytest.raises(DataError, match=rf"{name}: its images have 3 channels, got 1; take 3"):
         load_data(DataConfig(name, input_size=(1, 32, 32)))
 
 

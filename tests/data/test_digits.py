@@ -78,3 +78,8 @@ def test_another_input_size() -> None:
 def test_a_folder_is_refused() -> None:
     with pytest.raises(DataError, match="digits: the images come with scikit-learn; leave out"):
         load_data(DataConfig("digits", data_dir="somewhere"))
+
+
+def test_grey_digits_are_one_channel_of_the_coloured_ones(digits: ImageData) -> None:
+    grey = load_data(DataConfig("digits", input_size=(1, 32, 32)))
+    assert torch.equal(grey.splits["test"][3][0], digits.splits["test"][3][0][:1])

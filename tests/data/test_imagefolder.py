@@ -226,6 +226,15 @@ def test_every_augmentation_gives_the_size(tmp_path: Path, name: str) -> None:
         assert torch.equal(first, data.splits["train"][0][0])
 
 
+def test_images_are_moved_by_a_share_of_each_side() -> None:
+    (move,) = AUGMENTATIONS["crop"].steps((16, 64), 4 / 32)
+    image = torch.ones(1, 16, 64, dtype=torch.uint8)
+    torch.manual_seed(0)
+    moved = torch.cat([move(image) for _ in range(300)])  # zeros where nothing was
+    rows, columns = (16 - moved.amax(2).sum(1)), (64 - moved.amax(1).sum(1))
+    assert (rows.max(), columns.max()) == (2, 8)
+
+
 def _damaged(tmp_path: Path) -> ImageData:
     config = _tree(tmp_path, ("train", "val", "test"))
     path = tmp_path / "val" / "cat" / "000.png"
@@ -251,11 +260,44 @@ def test_a_damaged_image_is_named_in_one_line_by_a_worker_process(tmp_path: Path
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("limit", [1000, 500])  # PIL warns above the limit, refuses at twice it
-def test_a_decompression_bomb_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
-) -> None:
-    data = load_data(_tree(tmp_path, ("train", "val", "test")))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(DataError, match=rf"000\.png: the image has more than {limit} pixels"):
-        data.splits["val"][0]
+def test_the_limit_of_pixels_holds_for_every_split(tmp_path: Path) -> None:
+    config = _tree(tmp_path, ("train", "val", "test"), count=2)  # 40 x 30 pixels
+    small = load_data(replace(config, max_pixels=1199))
+    for images in (small.training, *small.splits.values()):
+        with pytest.raises(DataError, match=r"00\d\.png: 40x30 are .* million pixels, more than"):
+            images[0]
+    assert load_data(replace(config, max_pixels=1200)).training[0][0].shape == (3, 28, 28)
+    with pytest.raises(DataError, match="none of the images of class cat can be read"):
+        load_data(replace(config, max_pixels=1199, skip_corrupt=True))
+
+
+def test_grey_images_of_any_shape(tmp_path: Path) -> None:
+    config = replace(_tree(tmp_path, ("train", "val")), input_size=(1, 18, 32))
+    data = load_data(config)
+    assert data.preprocessing == Preprocessing((1, 18, 32), (0.459,), (0.226,), resize=21)
+    assert data.training[0][0].shape == data.splits["val"][0][0].shape == (1, 18, 32)
+
+
+def test_wide_training_images_are_resized_to_the_networks_shape(tmp_path: Path) -> None:
+    """Squeezed, to 256/224 of both sides, of which a part of the size is taken."""
+    config = replace(_tree(tmp_path, ("train", "val")), input_size=(3, 14, 56))
+    data = load_data(config)
+    with Image.open(tmp_path / "train" / "cat" / "000.png") as image:
+        squeezed = v2.functional.resize(image, [16, 64], antialias=True)
+    normalize = Preprocessing((3, 16, 64), data.preprocessing.mean, data.preprocessing.std)
+    whole = torch.tensor(normalize(np.array(squeezed)[None])[0])
+    crops = [whole[:, y : y + 14, x : x + 56] for y in range(3) for x in range(9)]
+    variants = torch.stack([*crops, *(crop.flip(2) for crop in crops)])
+    torch.manual_seed(0)
+    for _ in range(5):
+        assert (variants - data.training[0][0]).abs().amax(dim=(1, 2, 3)).min() < 1e-5
+
+
+def test_a_network_of_another_shape_sees_what_the_runtime_sees(tmp_path: Path) -> None:
+    config = replace(_tree(tmp_path, ("train", "val", "test")), input_size=(3, 14, 56))
+    data = load_data(config)
+    assert data.preprocessing.resize == 16
+    with Image.open(tmp_path / "test" / "cat" / "000.png") as image:  # 40 x 30
+        resized = image.resize((64, 48), Image.Resampling.BILINEAR)  # the widths match
+    expected = data.preprocessing(np.array(resized.crop((4, 17, 60, 31)))[None])[0]
+    assert np.abs(data.splits["test"][0][0].numpy() - expected).max() < 1e-6

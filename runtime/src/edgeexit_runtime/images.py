@@ -1,61 +1,59 @@
-"""Image files and frames of any size -> pixels of the network's size, by Pillow.
+"""Images of any kind and size -> pixels of the network's size.
 
-They are resized and cropped as torchvision's Resize and CenterCrop do it, which training uses.
-Pillow is imported here alone, and only where it is needed. Files come from outside: none of them
-can fill the memory.
+They are resized and cropped as torchvision's Resize and CenterCrop do it; training takes them from
+here. How files become pixels is in :mod:`edgeexit_runtime.decoding`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.errors import BackendError, ImageError, InputError
+from edgeexit_runtime.decoding import MAX_PIXELS, image_name, load_pillow, open_image
+from edgeexit_runtime.errors import ImageError, InputError
 from edgeexit_runtime.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "MAX_ASPECT",
-    "MODES",
-    "ImageSource",
-    "check_aspect",
-    "fit",
-    "open_image",
-    "prepare",
-]
+    from edgeexit_runtime.decoding import ImageFileSource
 
-MAX_ASPECT = 64
-"""Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
+__all__ = ["MODES", "ImageSource", "fit", "prepare"]
+
 MODES = {1: "L", 3: "RGB"}
-INSTALL = "pip install 'edgeexit-runtime[images]'"
 
-ImageSource: TypeAlias = "str | Path | BinaryIO | NDArray[np.uint8] | Image.Image"
-"""A path, an open file, uint8 pixels (H, W) or (H, W, C) with colours as RGB, or Pillow's own."""
+ImageSource: TypeAlias = "ImageFileSource | NDArray[np.uint8]"
+"""A path, an open file, Pillow's own, or uint8 pixels (H, W) or (H, W, C) with colours as RGB."""
 
 
-def prepare(images: Iterable[ImageSource], preprocessing: Preprocessing) -> NDArray[np.float32]:
+def prepare(
+    images: Iterable[ImageSource], preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.float32]:
     """Return images of any size as the network takes them: (N, C, H, W) float32, normalized.
 
+    Args:
+        images: files, Pillow's images or pixels, see :data:`ImageSource`.
+        preprocessing: the network's.
+        max_pixels: larger images are refused, before they are decoded.
+
     Raises:
-        ImageError: a file is no image, damaged, or so large or long that it may do harm.
+        ImageError: a file is no image, damaged, of pixels whose range is not known, or so large or
+            long that it may do harm.
         InputError: pixels of another dtype or shape.
         BackendError: Pillow is not installed, and is needed.
     """
-    pixels = [fit(image, preprocessing) for image in images]
+    pixels = [fit(image, preprocessing, max_pixels) for image in images]
     channels, height, width = preprocessing.input_size
     empty = np.empty((0, height, width, channels), np.uint8)
     return preprocessing(np.stack(pixels) if pixels else empty)
 
 
-def fit(image: ImageSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def fit(
+    image: ImageSource, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Return one image as (H, W, C) uint8 of the network's size, resized and cropped.
 
     Pixels that have the size already need no Pillow. Else as :func:`prepare`.
@@ -70,72 +68,36 @@ def fit(image: ImageSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
             f"images: the bundle takes {channels} channels, images have 1 or 3; give arrays of "
             f"{height}x{width} pixels and {channels} channels"
         )
-    pillow = _pillow()
     if isinstance(image, np.ndarray):
-        if image.shape[2:] not in ((), (1,), (3,)):
-            raise InputError(f"images: expected 1 or 3 channels, got {image.shape[2]}")
-        opened = pillow.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
-    elif isinstance(image, pillow.Image):
-        opened = image
+        opened = _from_pixels(image).convert(MODES[channels])
     else:
-        opened = open_image(cast("str | Path | BinaryIO", image), MODES[channels])
-    pixels = np.asarray(_resize(opened.convert(MODES[channels]), preprocessing), np.uint8)
+        opened = open_image(image, MODES[channels], max_pixels)
+    pixels = np.asarray(_resize(opened, preprocessing, image_name(image)), np.uint8)
     return pixels[..., None] if channels == 1 else pixels
 
 
-def open_image(source: str | Path | BinaryIO, mode: str) -> Image.Image:
-    """Return the image in a file in Pillow's ``mode``, ``RGB`` or ``L``.
-
-    Raises:
-        ImageError: it is no image, damaged, or so large or long that it may do harm.
-        BackendError: Pillow is not installed.
-    """
-    pillow = _pillow()
-    name = source if isinstance(source, (str, Path)) else "the image"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            with pillow.open(source) as opened:
-                check_aspect(name, *opened.size)
-                image: Image.Image = opened.convert(mode)
-    except ImageError:
-        raise
-    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{name}: the image has more than {pillow.MAX_IMAGE_PIXELS} pixels; make it smaller "
-            "or take it away"
-        ) from error
-    except Exception as error:  # each of Pillow's decoders fails in its own way
-        raise ImageError(
-            f"{name}: not a readable image ({type(error).__name__}); replace it or take it away"
-        ) from error
+def _from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
+    if pixels.shape[2:] not in ((), (1,), (3,)):
+        raise InputError(f"images: expected 1 or 3 channels, got {pixels.shape[2]}")
+    image: Image.Image = load_pillow().fromarray(
+        pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    )
     return image
 
 
-def check_aspect(name: str | Path, width: int, height: int) -> None:
-    """Refuse images that are much longer than wide.
-
-    Raises:
-        ImageError: see :data:`MAX_ASPECT`.
-    """
-    if max(width, height) > MAX_ASPECT * min(width, height):
+def _resize(image: Image.Image, preprocessing: Preprocessing, name: str) -> Image.Image:
+    width, height = preprocessing.resized(*image.size)
+    if width * height > MAX_PIXELS:  # which a long image or somebody else's bundle may ask for
         raise ImageError(
-            f"{name}: {width}x{height} pixels are more than {MAX_ASPECT} times as long as wide; "
-            "crop it or take it away"
+            f"{name}: for this network its {image.width}x{image.height} pixels would become "
+            f"{width}x{height}, more than {MAX_PIXELS / 1e6:g} million; crop it"
         )
-
-
-def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    bilinear = _pillow().Resampling.BILINEAR
-    _, height, width = preprocessing.input_size
-    shorter = preprocessing.resize
-    if shorter is None:
-        return image.resize((width, height), bilinear)
-    scale_by = min(image.size)
-    resized = tuple(int(shorter * side / scale_by) for side in image.size)
-    image = image.resize((resized[0], resized[1]), bilinear)
-    left, top = _crop_start(resized[0], width), _crop_start(resized[1], height)
-    return image.crop((left, top, left + width, top + height))  # black where there is nothing
+    image = image.resize((width, height), load_pillow().Resampling.BILINEAR)
+    if preprocessing.resize is None:
+        return image
+    _, rows, columns = preprocessing.input_size
+    left, top = _crop_start(width, columns), _crop_start(height, rows)
+    return image.crop((left, top, left + columns, top + rows))  # black where there is nothing
 
 
 def _crop_start(size: int, wanted: int) -> int:
@@ -148,11 +110,3 @@ def _check_pixels(pixels: NDArray[Any]) -> None:
         raise InputError(f"images: expected pixels of uint8, got {pixels.dtype}")
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise InputError(f"images: expected one image, (H, W) or (H, W, C), got {pixels.shape}")
-
-
-def _pillow() -> ModuleType:
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise BackendError(f"Pillow is not installed: {INSTALL}") from error
-    return Image

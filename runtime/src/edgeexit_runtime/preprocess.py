@@ -22,8 +22,9 @@ class Preprocessing:
     Attributes:
         input_size: ``(channels, height, width)`` of the network's input.
         mean, std: one value per channel, on the scale where the image's values are 0 to 1.
-        resize: the shorter side is resized to this many pixels before the central crop to
-            ``input_size``; None where images are resized to ``input_size`` without a crop.
+        resize: images are resized to cover a box of the input's aspect, whose shorter side has
+            this many pixels, and their centre of ``input_size`` is taken; None where they are
+            resized to ``input_size`` without a crop.
     """
 
     input_size: tuple[int, int, int]
@@ -42,6 +43,17 @@ class Preprocessing:
             raise ValueError(f"expected resize from 1 to {MAX_RESIZE} pixels, got {self.resize}")
         if min(self.std) <= 0:
             raise ValueError(f"expected std above 0, got {self.std}")
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) that an image of this size is resized to, before the crop."""
+        _, rows, columns = self.input_size
+        if self.resize is None:
+            return columns, rows
+        if width * rows >= height * columns:  # wider than the input: heights match
+            matching = round(self.resize * rows / min(rows, columns))
+            return max(1, matching * width // height), matching
+        matching = round(self.resize * columns / min(rows, columns))
+        return matching, max(1, matching * height // width)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (N, H, W, C) uint8 images of the input size to (N, C, H, W) float32, normalized.

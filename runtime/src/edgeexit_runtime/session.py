@@ -16,6 +16,7 @@ from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
+from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import (
     NEVER,
@@ -104,19 +105,23 @@ class Session:
         """
         return self.manifest.preprocessing(images)
 
-    def prepare(self, images: Iterable[ImageSource]) -> NDArray[np.float32]:
+    def prepare(
+        self, images: Iterable[ImageSource], *, max_pixels: int = MAX_PIXELS
+    ) -> NDArray[np.float32]:
         """Map images of any size to what :meth:`infer` takes, resized and cropped as in training.
 
         Args:
             images: paths, open files, Pillow's images, or uint8 arrays (H, W) or (H, W, C), whose
                 colours are RGB; OpenCV's are BGR: ``frame[..., ::-1]``.
+            max_pixels: larger files are refused, before they are decoded.
 
         Raises:
-            ImageError: a file is no image, damaged, or so large or long that it may do harm.
+            ImageError: a file is no image, damaged, of pixels whose range is not known, or so
+                large or long that it may do harm.
             InputError: pixels of another dtype or shape.
             BackendError: Pillow is not installed, and is needed.
         """
-        return prepare(images, self.manifest.preprocessing)
+        return prepare(images, self.manifest.preprocessing, max_pixels)
 
     def infer(
         self, images: NDArray[np.float32], *, deadline_ms: float | None = None

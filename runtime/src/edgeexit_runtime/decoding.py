@@ -1,0 +1,243 @@
+"""Image files and Pillow's images -> upright pixels of 8 bits, grey (L) or RGB, by Pillow.
+
+Files come from outside: what a header says is checked before any pixel is decoded. Of an animation
+or of several pages the first picture is taken, and turned as its EXIF orientation says. Colour
+profiles are not applied. Then, by Pillow's name of the mode:
+
+=======================================  ==========================================================
+L, RGB                                   as they are
+1, P, CMYK, YCbCr, HSV, LAB, RGBX        to RGB (1 to L), as Pillow converts them
+RGBA, RGBa, LA, La, PA                   laid over white, as viewers show them; so are palettes and
+                                         colours that a file marks as transparent
+I;16 and its variants; I, where a file   0 to 65535 becomes 0 to 255, rounded; of a TIFF file of 12
+of 16 bits is read so (PNG, PGM)         bits 0 to 4095
+other: I (integers), F (floats)          refused, for nothing says what is black and what is white
+=======================================  ==========================================================
+
+Grey is Pillow's ``L`` of RGB. Of files with 16 bits per colour Pillow gives 8.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+import numpy as np
+
+from edgeexit_runtime.errors import BackendError, ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
+
+__all__ = [
+    "MAX_ASPECT",
+    "MAX_PIXELS",
+    "ImageFileSource",
+    "image_name",
+    "load_pillow",
+    "open_header",
+    "open_image",
+]
+
+MAX_ASPECT = 64
+"""Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
+MAX_PIXELS = 128_000_000
+"""Larger images are refused unless asked for: phones take 108 million, at 4 to 12 bytes each."""
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"),
+    *("PCX", "QOI", "SGI", "SUN", "PSD", "TGA"),  # TGA has no signature, so it comes last
+)
+"""What is read, in Pillow's words. No others: some draw a picture or run a program to read one."""
+INSTALL = "pip install 'edgeexit-runtime[images]'"
+
+CONVERTED = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
+TRANSPARENT = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+FORMATS_OF_16_BITS = frozenset({"PNG", "PPM"})
+"""Whose mode is I where they have 16 bits: PGM always, PNG before Pillow 11."""
+
+ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, 258, 262  # EXIF's and TIFF's tags
+WHITE_IS_ZERO = 0
+
+ImageFileSource: TypeAlias = "str | Path | BinaryIO | Image.Image"
+
+
+def open_image(source: ImageFileSource, mode: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the image in a file, or Pillow's, upright and in Pillow's ``mode``, ``RGB`` or ``L``.
+
+    Raises:
+        ImageError: it is no image, damaged, of a mode that is refused, or so large or long that it
+            may do harm.
+        BackendError: Pillow is not installed.
+    """
+    with open_header(source, max_pixels) as image:
+        return _converted(_upright(image), _black_and_white(image), mode)
+
+
+@contextmanager
+def open_header(source: ImageFileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Yield an image whose header was read and checked, and none of its pixels.
+
+    Raises:
+        ImageError, BackendError: as :func:`open_image`; also for what goes wrong in the block.
+    """
+    load_pillow()
+    name = image_name(source)
+    try:
+        with _opened(source) as image:
+            _check(image, name, max_pixels)
+            yield image
+    except ImageError:
+        raise
+    except Exception as error:  # each of Pillow's decoders fails in its own way
+        raise ImageError(
+            f"{name}: not a readable image ({type(error).__name__}); replace it or take it away"
+        ) from error
+
+
+def image_name(source: object) -> str:
+    """Return what errors call an image: its path, if it has one."""
+    return str(source) if isinstance(source, (str, Path)) else "the image"
+
+
+def load_pillow() -> ModuleType:
+    """Return ``PIL.Image``.
+
+    Raises:
+        BackendError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise BackendError(f"Pillow is not installed: {INSTALL}") from error
+    return Image
+
+
+@contextmanager
+def _opened(source: ImageFileSource) -> Iterator[Image.Image]:
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        yield source
+    elif isinstance(source, (str, Path)):
+        with Path(source).open("rb") as file:
+            yield _identify(_from_start(file))
+    else:
+        yield _identify(_from_start(source))
+
+
+def _from_start(file: BinaryIO) -> BinaryIO:
+    try:
+        file.seek(0)
+    except (AttributeError, io.UnsupportedOperation):  # a socket or a pipe
+        return io.BytesIO(file.read())
+    return file
+
+
+def _identify(file: BinaryIO) -> ImageFile.ImageFile:
+    """Return the image that a file holds, by its header.
+
+    This is ``PIL.Image.open`` with :data:`FORMATS` alone and without its limit of pixels, which is
+    one for the whole process.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    prefix = file.read(16)
+    for name in FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        if factory is None:  # of formats that this Pillow was built without
+            continue
+        try:
+            accepted = accept is None or accept(prefix)
+            if accepted and not isinstance(accepted, str):  # text says what is missing to read it
+                file.seek(0)
+                return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format, after all
+            continue
+    raise UnidentifiedImageError
+
+
+def _check(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width}x{height} are {width * height / 1e6:.1f} million pixels, more than "
+            f"{max_pixels / 1e6:g} million; make it smaller, or raise max_pixels (--max-pixels)"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"{name}: {width}x{height} pixels are more than {MAX_ASPECT} times as long as wide; "
+            "crop it or take it away"
+        )
+    if image.mode not in CONVERTED | TRANSPARENT and _black_and_white(image) is None:
+        raise ImageError(
+            f"{name}: its pixels are {image.mode} in Pillow's words, and their range is not known; "
+            "save it with 8 or 16 bits per channel"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image as a camera was held, decoded."""
+    from PIL import ImageOps
+
+    image.load()
+    if image.format == "TIFF":  # loading has turned it, and older Pillows say that it is to be
+        return image
+    try:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # EXIF data that are damaged say nothing
+        return image
+    return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
+
+
+def _converted(image: Image.Image, grey: tuple[int, int] | None, mode: str) -> Image.Image:
+    if grey is not None:
+        image = _to_8_bits(image, *grey)
+    elif _is_transparent(image):
+        image = _over_white(image)
+    elif image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
+
+
+def _black_and_white(image: Image.Image) -> tuple[int, int] | None:
+    """Return the values of black and white in a grey image of 16 bits; None for other images."""
+    if image.mode.startswith("I;16"):
+        tags = getattr(image, "tag_v2", {})
+        white = int(2 ** tags.get(BITS_PER_SAMPLE, (16,))[0]) - 1
+        # Pillow turns such files round where they have 8 bits, and not where they have 16
+        return (white, 0) if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else (0, white)
+    if image.mode == "I" and image.format in FORMATS_OF_16_BITS:
+        return 0, 2**16 - 1
+    return None
+
+
+def _to_8_bits(image: Image.Image, black: int, white: int) -> Image.Image:
+    from PIL import Image
+
+    values = np.asarray(image)  # (H, W) uint16 or int32
+    scaled = np.subtract(values, black, dtype=np.float32)
+    scaled *= 255 / (white - black)
+    grey = np.rint(scaled, out=scaled).astype(np.uint8)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey)
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    palette = image.palette.mode if image.mode == "P" and image.palette else ""
+    return image.mode in TRANSPARENT or "transparency" in image.info or palette.endswith("A")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgba, mask=rgba)
+    return white
