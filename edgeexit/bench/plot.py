@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.bench.report import BenchReport
+from edgeexit.drawing.saving import save_picture
 from edgeexit.errors import InputError
-from edgeexit.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +73,7 @@ def plot_reports(reports: Sequence[BenchReport], path: Path) -> None:
     legend = _draw_frame(axes, reports)
     figure.draw_without_rendering()  # places the axes, which labels are placed by
     _draw_labels(axes, points, [*_taken(axes, points), legend.get_window_extent()])
-    with replace_file(path) as temporary:
-        figure.savefig(temporary)
+    save_picture(figure, path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import click
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
-from edgeexit.cli.bench_html import write_html
+from edgeexit.cli.bench_files import ReportFiles, report_file_options
 from edgeexit.cli.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.bench_printing import print_report
 from edgeexit.cli.bench_scenarios import ScenariosType
@@ -17,7 +17,6 @@ from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     SectionedCommand,
     progress_bar,
-    status_console,
 )
 
 if TYPE_CHECKING:
@@ -93,24 +92,7 @@ SECTIONS = {
     help="MLPerf's server: so many queries per second arrive on average, for --duration, whether "
     "the last one is answered or not.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write everything, raw times included, to this file.",
-)
-@click.option(
-    "--plot",
-    "plot_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a picture, measured against Eq. 5: .png, .pdf or .svg.",
-)
-@click.option(
-    "--html",
-    "html_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with pictures, which needs nothing else: .html.",
-)
+@report_file_options
 @click.option(
     "--report",
     "report_file",
@@ -139,12 +121,9 @@ def command(
     versus: Path | None,
     scenarios: tuple[str, ...] | None,
     qps: float | None,
-    json_file: Path | None,
-    plot_file: Path | None,
-    html_file: Path | None,
     report_file: Path | None,
     compare: tuple[Path, Path] | None,
-    **image_values: Any,
+    **values: Any,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
@@ -159,39 +138,30 @@ def command(
     \b
     Examples:
       edgeexit bench --engine-dir out/
-      edgeexit bench --engine-dir out/ --json bench.json --html bench.html
+      edgeexit bench --engine-dir out/ --json --html
       edgeexit bench --engine-dir out/ --versus small.onnx --threads 1
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
-      edgeexit bench --report bench.json --plot bench.png
+      edgeexit bench --report report.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
     """
+    files = ReportFiles(**{name: values.pop(name) for name in ReportFiles.__slots__})
     if compare is not None:
         check_alone(ctx, "--compare", ("compare", "json_file"))
-        compare_files(*compare, json_file)
+        files.check_named()
+        compare_files(*compare, files.json_file)
         return
     from edgeexit_runtime import load_manifest
 
-    from edgeexit.bench import (
-        BenchOptions,
-        check_plot_path,
-        load_report,
-    )
-    from edgeexit.bench.page import check_page_path
-    from edgeexit.files import check_writable
+    from edgeexit.bench import BenchOptions, load_report
 
-    if plot_file is not None:
-        check_plot_path(plot_file)
-    if html_file is not None:
-        check_page_path(html_file)
-    for file in filter(None, (json_file, plot_file, html_file)):  # measuring takes minutes
-        check_writable(file)
+    files.check()
     if report_file is not None:
         check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
         saved = load_report(report_file)
         print_report(saved)
-        _write(saved, None, plot_file, html_file)
+        files.write(saved)
         return
-    images = ImageOptions(**image_values)
+    images = ImageOptions(**values)
     images.check()
     options = BenchOptions(
         backend=backend,
@@ -209,26 +179,7 @@ def command(
     chosen = choose_images(engine_dir, manifest, images, seed)
     report = bench_with_bar(engine_dir, chosen, options)
     print_report(report)
-    _write(report, json_file, plot_file, html_file)
-
-
-def _write(
-    report: BenchReport, json_file: Path | None, plot_file: Path | None, html_file: Path | None
-) -> None:
-    """Write what was asked for: first what all the rest can be made from."""
-    from edgeexit.bench import plot_report, report_json
-    from edgeexit.files import write_json
-
-    stderr = status_console()
-    if json_file is not None:
-        write_json(json_file, report_json(report))
-        stderr.print(f"wrote {json_file}", soft_wrap=True)
-    if plot_file is not None:
-        plot_report(report, plot_file)
-        stderr.print(f"wrote {plot_file}", soft_wrap=True)
-    if html_file is not None:
-        write_html(report, html_file)
-        stderr.print(f"wrote {html_file}", soft_wrap=True)
+    files.write(report)
 
 
 def bench_with_bar(

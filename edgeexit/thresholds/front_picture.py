@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexit.drawing.palette import BLUE, ORANGE
+from edgeexit.drawing.saving import save_picture
 from edgeexit.drawing.style import MEGA, new_figure, percent_axis, print_style, shorten
 from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.files import replace_file
 from edgeexit.thresholds.front import Front
 from edgeexit.thresholds.front_file import FrontPoint
 
@@ -44,8 +44,8 @@ def write_tuned(
         WriteError: the file cannot be written.
     """
     alone = float(test.correct[-1].mean())
-    with print_style(), replace_file(path) as temporary:
-        draw_tuned(front, points, chosen, alone, title).savefig(temporary)
+    with print_style():
+        save_picture(draw_tuned(front, points, chosen, alone, title), path)
 
 
 def draw_tuned(

@@ -39,6 +39,38 @@ def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path
     assert "<td>onnxruntime there</td>" in text
 
 
+def test_files_without_a_name(
+    report_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--rounds", 1, "--duration", 0.1, "--warm-up", 0, "--dataset", "none")
+    measured = ("--engine-dir", write_bundle(tmp_path / "out"), *options)
+    for _ in range(2):  # the second time, over the first
+        result = run("--json", "--html", "--plot", *measured)
+        assert result.exit_code == 0, result.stderr
+        wrote = {f"wrote report.{ending}" for ending in ("json", "html", "png")}
+        assert set(result.stderr.splitlines()) == wrote
+    assert run("--report", "report.json", "--plot").exit_code == 0
+    result = run("--compare", "report.json", report_file, "--json")
+    assert result.exit_code == 2
+    assert "report.json is the name of a report: give --json another" in result.stderr
+
+
+@pytest.mark.parametrize("ending", ["json", "html", "png"])
+def test_a_file_of_somebody_elses_is_not_replaced(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("edgeexit.cli.bench.bench_with_bar", lambda *_: pytest.fail("measured"))
+    write_bundle(tmp_path / "out")
+    Path(f"report.{ending}").write_text('{"schema_version": 1, "title": "mine"}')
+    option = "--plot" if ending == "png" else f"--{ending}"
+    result = run(option)
+    assert result.exit_code == 1
+    assert f"report.{ending}: is there, and is no report of 'edgeexit bench'" in result.stderr
+    assert "mine" in Path(f"report.{ending}").read_text()
+
+
 def test_a_measurement_writes_its_page(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     images = write_images([0, 1, 0, 0], [3, 4, 5, 6])

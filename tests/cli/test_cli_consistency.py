@@ -157,6 +157,16 @@ def test_mistakes_are_explained(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("name", ["consistency.csv", "consistency.pdf", "consistency.json"])
+def test_files_of_somebody_elses(networks: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    result = run(networks, "plain.pt", "level.pt", *QUICK, "-o", tmp_path)
+    assert result.exit_code == 1
+    assert str(tmp_path / name) in result.stderr
+    assert result.stderr.strip().endswith("choose another -o")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_other_settings_in_the_folder(networks: Path, finished: tuple[Path, Result]) -> None:
     output, _ = finished
     before = (output / "consistency.json").read_bytes()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgeexit.training.comparison import Spread
 
 GIB = 2**30
+ENDINGS = ("json", "csv", "png", "pdf")
 FIT_OPTIONS = ("epochs", "lr", "fit_batch_size", "momentum", "weight_decay", "seed")
 SECTIONS = {
     "What is studied": ("depths", "runs", "control"),
@@ -137,6 +138,7 @@ def command(
         study = StudyOptions(depths, runs, settings, control, cache_gib * GIB)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    _check_output(output)
     report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
     _write(report, output)
     if as_json:
@@ -182,6 +184,18 @@ def _study(
             dataset=samples.dataset,
             model=factory,
             progress=progress,
+        )
+
+
+def _check_output(output: Path) -> None:
+    """Refuse files that results would be written over; consistency.json is read to go on."""
+    from edgeexit.errors import WriteError
+
+    json_file, *others = (output / f"consistency.{ending}" for ending in ENDINGS)
+    there = [path for path in others if path.exists()]
+    if there and not json_file.exists():
+        raise WriteError(
+            f"{there[0]}: is there without a {json_file.name}; move it away or choose another -o"
         )
 
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    required=True,
+    default="figures",
+    show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder for the figures; what has the same name there is replaced.",
+    help="Folder for the figures; older ones there are replaced, other files never.",
 )
 @click.option(
     "--only",
@@ -84,7 +85,7 @@ def command(
 
     \b
     Example:
-      edgeexit figures run-3+1/ run-2+2/ plain/ out-fp16/ -o figures/
+      edgeexit figures run-3+1/ run-2+2/ plain/ out-fp16/
     """
     from edgeexit_runtime.schema import encode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexit.drawing.palette import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
-from edgeexit.files import replace_file
+from edgeexit.drawing.saving import save_picture
 from edgeexit.paper.consistency.report import ConsistencyReport
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def plot_consistency(
         row[0].set_ylabel(f"baseline's accuracy, % of {report.settings.test_images:,} test images")
     _draw_frame(figure, report, repeated)
     for path in paths:
-        with replace_file(path) as temporary:
-            figure.savefig(temporary)
+        save_picture(figure, path)
 
 
 def _draw_panel(axes: Axes, report: ConsistencyReport, stage: str) -> None:

@@ -11,7 +11,7 @@ from edgeexit.errors import InputError
 from edgeexit.paper.figures.registry import FigureKind, FigureOptions
 from edgeexit.paper.figures.sources import file_names
 from edgeexit.paper.figures.subject import Subject
-from edgeexit.paper.figures.writing import write_figure
+from edgeexit.paper.figures.writing import check_replaceable, write_figure
 
 __all__ = ["Plan", "WrittenFigure", "make_figures", "plan_figures"]
 
@@ -78,12 +78,13 @@ def plan_figures(
 def make_figures(
     plans: Sequence[Plan], options: FigureOptions, folder: Path
 ) -> Iterator[WrittenFigure]:
-    """Draw one figure after another and write it to ``folder``.
+    """Draw one figure after another and write it to ``folder``, where it replaces an older one.
 
     Raises:
         TuningError: a network does not reach the accuracy asked for; the message gives the nearest.
-        WriteError: a file cannot be written.
+        WriteError: a file cannot be written, or is there and is no figure of edgeexit.
     """
+    check_replaceable(folder, [plan.name for plan in plans])
     for plan in plans:
         with print_style():
             drawn = plan.kind.draw(plan.subjects, options)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeexit.files import replace_file, write_csv
+from edgeexit.drawing.saving import is_own_png, save_picture
+from edgeexit.errors import WriteError
+from edgeexit.files import write_csv
 from edgeexit.paper.figures.registry import Drawn
 
-__all__ = ["table", "write_figure"]
+__all__ = ["check_replaceable", "table", "write_figure"]
 
 
 def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
@@ -21,14 +23,30 @@ def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
     Raises:
         WriteError: a file cannot be written.
     """
-    paths = [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv")]
+    paths = _paths(folder, name)
     for path in paths[:2]:
-        with replace_file(path) as temporary:
-            # no date, by which each PDF would differ
-            metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
-            drawn.figure.savefig(temporary, metadata=metadata)
+        save_picture(drawn.figure, path)
     write_csv(paths[2], *table(drawn.rows))
     return paths
+
+
+def check_replaceable(folder: Path, names: Iterable[str]) -> None:
+    """Raise where a figure of one of these names would be written over what is no figure of ours.
+
+    Raises:
+        WriteError: so it is; the PNG file tells.
+    """
+    for paths in (_paths(folder, name) for name in names):
+        there = [path for path in paths if path.exists()]
+        if there and not is_own_png(paths[0]):
+            raise WriteError(
+                f"{there[0]}: is there, and is no figure of edgeexit; move it away or choose "
+                "another -o"
+            )
+
+
+def _paths(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv")]
 
 
 def table(rows: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:

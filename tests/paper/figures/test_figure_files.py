@@ -81,6 +81,18 @@ def test_the_same_networks_give_the_same_bytes(subject: MakeSubject, tmp_path: P
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("ending", ["png", "pdf", "csv"])
+def test_only_figures_are_replaced(subject: MakeSubject, tmp_path: Path, ending: str) -> None:
+    for _ in range(2):
+        make(["patterns"], [subject()], tmp_path)
+    (tmp_path / "patterns.png").unlink()
+    (tmp_path / f"patterns.{ending}").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(WriteError, match=r"patterns\.\w+: is there, and is no figure of edgeexit"):
+        make(["front", "patterns"], [subject()], tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_settings_of_the_user_are_neither_used_nor_changed(
     subject: MakeSubject, tmp_path: Path
 ) -> None:

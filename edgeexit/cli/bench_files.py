@@ -1,0 +1,114 @@
+"""``edgeexit bench``: the files that a report is written to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.bench_html import write_html
+from edgeexit.cli.common import status_console
+
+if TYPE_CHECKING:
+    from edgeexit.bench import BenchReport
+
+__all__ = ["ReportFiles", "report_file_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+JSON, HTML, PNG = (Path(f"report.{ending}") for ending in ("json", "html", "png"))
+HEAD_BYTES = 512
+JSON_HEAD = re.compile(rb'{\s*"schema_version": \d+,\s*"batch_size": 1,\s*"verdict": ')
+HTML_HEAD = re.compile(rb'<meta name="generator" content="edgeexit">')
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Values of :func:`report_file_options`."""
+
+    json_file: Path | None
+    html_file: Path | None
+    plot_file: Path | None
+
+    def check(self) -> None:
+        """Raise where a file could not be written, before minutes are spent on measuring.
+
+        Raises:
+            InputError: a name has an ending of another kind.
+            WriteError: a file cannot be written, or has a name that nobody chose and is not ours.
+        """
+        from edgeexit.bench import check_plot_path
+        from edgeexit.bench.page import check_page_path
+        from edgeexit.errors import WriteError
+        from edgeexit.files import check_writable
+
+        if self.plot_file is not None:
+            check_plot_path(self.plot_file)
+        if self.html_file is not None:
+            check_page_path(self.html_file)
+        for file in filter(None, (self.json_file, self.html_file, self.plot_file)):
+            if file in (JSON, HTML, PNG) and file.exists() and not _is_report(file):
+                raise WriteError(
+                    f"{file}: is there, and is no report of 'edgeexit bench'; move it away or "
+                    "give another name"
+                )
+            check_writable(file)
+
+    def check_named(self) -> None:
+        """Raise :class:`click.UsageError` where what is no report would get the name of one."""
+        if self.json_file == JSON:
+            raise click.UsageError(f"{JSON} is the name of a report: give --json another")
+
+    def write(self, report: BenchReport) -> None:
+        """Write what was asked for: first what all the rest can be made from."""
+        from edgeexit.bench import plot_report, report_json
+        from edgeexit.files import write_json
+
+        stderr = status_console()
+        if self.json_file is not None:
+            write_json(self.json_file, report_json(report))
+            stderr.print(f"wrote {self.json_file}", soft_wrap=True)
+        if self.plot_file is not None:
+            plot_report(report, self.plot_file)
+            stderr.print(f"wrote {self.plot_file}", soft_wrap=True)
+        if self.html_file is not None:
+            write_html(report, self.html_file)
+            stderr.print(f"wrote {self.html_file}", soft_wrap=True)
+
+
+def report_file_options(command: Command) -> Command:
+    """Add ``--json``, ``--html`` and ``--plot``, which take a name or go without: see the help."""
+    options = (
+        ("json", JSON, "Write everything, raw times included."),
+        ("html", HTML, "Write a page with pictures, which needs nothing else: .html."),
+        ("plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."),
+    )
+    for name, default, text in options:
+        command = click.option(
+            f"--{name}",
+            f"{name}_file",
+            is_flag=False,
+            flag_value=default,
+            metavar="[FILE]",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help=f"{text}  [without FILE: {default}]",
+        )(command)
+    return command
+
+
+def _is_report(file: Path) -> bool:
+    """Whether ``edgeexit bench`` wrote a file of one of the names above, by how it begins."""
+    from edgeexit.drawing.saving import is_own_png
+
+    if file == PNG:
+        return is_own_png(file)
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return (JSON_HEAD if file == JSON else HTML_HEAD).search(head) is not None

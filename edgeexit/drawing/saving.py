@@ -1,0 +1,40 @@
+"""Pictures as files that say who drew them, so that no other is taken for one and replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexit.files import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["is_own_png", "save_picture"]
+
+MADE_BY = "edgeexit"
+METADATA: dict[str, dict[str, Any]] = {  # no dates, by which each file would differ
+    ".png": {"Software": MADE_BY},
+    ".pdf": {"Creator": MADE_BY, "CreationDate": None},
+    ".svg": {"Creator": MADE_BY, "Date": None},
+}
+HEAD_BYTES = 256
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a picture, atomically; the ending of ``path`` chooses PNG, PDF or SVG.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, metadata=METADATA[path.suffix.lower()])
+
+
+def is_own_png(path: Path) -> bool:
+    """Whether :func:`save_picture` wrote the PNG file at ``path``."""
+    try:
+        with path.open("rb") as file:
+            return f"Software\0{MADE_BY}".encode() in file.read(HEAD_BYTES)
+    except OSError:
+        return False
