@@ -5,6 +5,8 @@
 
 It refuses at once what it cannot take: 400 no readable image, 408 sent too slowly, 413 too large,
 415 another content type, 503 too many requests. Ctrl-C and SIGTERM let running requests finish.
+Images that are being sent take --queue times --max-bytes of memory at most, and the DECODERS that
+are decoded at once 4 to 16 bytes for each of --max-pixels.
 It has neither encryption nor passwords: keep it on 127.0.0.1, behind a server that has them.
 
 Needs: pip install './runtime[cpu,images]' starlette uvicorn
@@ -27,13 +29,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-BODY_TIMEOUT_S = 10
+HEADER_TIMEOUT_S, BODY_TIMEOUT_S = 5, 10
+DECODERS = 2
 
 
-def make_app(session: ee.Session, deadline_ms: float | None, queue: int, limit: int) -> Starlette:
+def make_app(session: ee.Session, options: argparse.Namespace) -> Starlette:
     """Return the service; it closes the session when it stops."""
-    waiting = 0  # requests that were let in and have no answer yet
+    waiting = 0  # requests whose image is here and that have no answer yet
+    held = 0  # bytes of all images, whole or not
+    decoders = asyncio.Semaphore(DECODERS)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -45,37 +51,46 @@ def make_app(session: ee.Session, deadline_ms: float | None, queue: int, limit: 
         return JSONResponse({"status": "ok", "device": session.device, "waiting": waiting})
 
     async def predict(request: Request) -> JSONResponse:
-        nonlocal waiting
-        if not request.headers.get("content-type", "").startswith("image/"):
+        nonlocal waiting, held
+        if not request.headers.get("content-type", "").lower().startswith("image/"):
             raise HTTPException(415, "expected Content-Type: image/jpeg, image/png or the like")
-        if waiting >= queue:
-            raise HTTPException(503, f"{waiting} requests are waiting", {"Retry-After": "1"})
-        waiting += 1
+        body = bytearray()
         try:
-            body = await asyncio.wait_for(read_body(request, limit), BODY_TIMEOUT_S)
-            return JSONResponse(await run_in_threadpool(classify, session, body, deadline_ms))
+            await asyncio.wait_for(read(request, body), BODY_TIMEOUT_S)
+            if waiting >= options.queue:
+                raise HTTPException(503, f"{waiting} requests are waiting", {"Retry-After": "1"})
+            waiting += 1
+            try:
+                async with decoders:
+                    result = await run_in_threadpool(classify, session, bytes(body), options)
+            finally:
+                waiting -= 1
+            return JSONResponse(result)
         except (asyncio.TimeoutError, ClientDisconnect) as error:
             raise HTTPException(408, f"no image within {BODY_TIMEOUT_S} s") from error
         except ee.ImageError as error:
             raise HTTPException(400, str(error)) from error
         finally:
-            waiting -= 1
+            held -= len(body)
+
+    async def read(request: Request, body: bytearray) -> None:
+        nonlocal held
+        announced = int(request.headers.get("content-length", "0"))
+        async for chunk in request.stream():
+            body.extend(chunk)
+            held += len(chunk)
+            if max(len(body), announced) > options.max_bytes:  # before the rest is read
+                raise HTTPException(413, f"an image may have {options.max_bytes} bytes")
+            if held > options.queue * options.max_bytes:
+                raise HTTPException(503, "other images are on their way", {"Retry-After": "1"})
 
     routes = [Route("/predict", predict, methods=["POST"]), Route("/health", health)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    body, announced = b"", int(request.headers.get("content-length", "0"))
-    async for chunk in request.stream():
-        body += chunk
-        if max(len(body), announced) > limit:  # before the rest is read
-            raise HTTPException(413, f"an image may have {limit} bytes")
-    return body
-
-
-def classify(session: ee.Session, body: bytes, deadline_ms: float | None) -> dict[str, Any]:
-    result = session.infer(session.prepare([io.BytesIO(body)]), deadline_ms=deadline_ms)
+def classify(session: ee.Session, body: bytes, options: argparse.Namespace) -> dict[str, Any]:
+    images = session.prepare([io.BytesIO(body)], max_pixels=options.max_pixels)
+    result = session.infer(images, deadline_ms=options.deadline_ms)
     return {
         "label": session.manifest.class_names[result.labels[0]],
         "confidence": round(float(result.confidences[0]), 4),
@@ -83,16 +98,39 @@ def classify(session: ee.Session, body: bytes, deadline_ms: float | None) -> dic
     }
 
 
-def main() -> None:
+class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn may not be installed
+    """uvicorn's, which waits for ever for the end of a request's headers."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(HEADER_TIMEOUT_S, self.look, None)
+
+    def look(self, last_request: object) -> None:
+        """Close where no request came since the last look, and none is being answered."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.cycle is last_request:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.loop.call_later(HEADER_TIMEOUT_S, self.look, self.cycle)
+
+
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Classify images over HTTP.")
     parser.add_argument("bundle", help="the folder that 'edgeexit export' wrote")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--deadline-ms", type=float, help="from a decoded image to its answer")
     parser.add_argument("--queue", type=int, default=16, help="requests at once (default 16)")
     parser.add_argument("--max-bytes", type=int, default=10_000_000, help="of an image")
-    options = parser.parse_args()
-    app = make_app(ee.load(options.bundle), options.deadline_ms, options.queue, options.max_bytes)
-    uvicorn.run(app, host="127.0.0.1", port=options.port, timeout_graceful_shutdown=30)
+    parser.add_argument("--max-pixels", type=int, default=25_000_000, help="of an image")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = read_options()
+    app = make_app(ee.load(options.bundle), options)
+    uvicorn.run(
+        app, host="127.0.0.1", port=options.port, http=Connection, timeout_graceful_shutdown=30
+    )
 
 
 if __name__ == "__main__":

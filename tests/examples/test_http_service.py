@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,9 +22,10 @@ import edgeexit_runtime as ee
 import pytest
 
 pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
+uvicorn = pytest.importorskip("uvicorn")
 
 PNG = {"content-type": "image/png"}
+MakeApp = Callable[..., Any]
 
 
 @pytest.fixture
@@ -41,6 +42,16 @@ def service(examples: Path) -> ModuleType:
 def session(bundle: Path) -> Iterator[ee.Session]:
     with ee.load(bundle, threads=1) as session:
         yield session
+
+
+@pytest.fixture
+def make_app(service: ModuleType, session: ee.Session) -> MakeApp:
+    """``make_app("--queue", 2)``: the service with these options."""
+
+    def make(*options: Any) -> Any:
+        return service.make_app(session, service.read_options(["bundle", *map(str, options)]))
+
+    return make
 
 
 async def ask(
@@ -75,8 +86,8 @@ async def ask(
     return sent[0]["status"], body.decode()
 
 
-def test_an_image_is_classified(service: ModuleType, session: ee.Session, photos: Path) -> None:
-    app = service.make_app(session, None, queue=4, limit=10_000)
+def test_an_image_is_classified(make_app: MakeApp, photos: Path) -> None:
+    app = make_app()
     image = (photos / "a.png").read_bytes()
     status, text = asyncio.run(ask(app, chunks=(image[:50], image[50:])))
     assert status == 200
@@ -85,16 +96,16 @@ def test_an_image_is_classified(service: ModuleType, session: ee.Session, photos
     assert 0.5 < answer["confidence"] < 0.9
 
 
-def test_a_deadline_holds(service: ModuleType, session: ee.Session, photos: Path) -> None:
-    app = service.make_app(session, 1e-6, queue=4, limit=10_000)
+def test_a_deadline_holds(make_app: MakeApp, photos: Path) -> None:
+    app = make_app("--deadline-ms", 1e-6)
     image = (photos / "deeper" / "b.png").read_bytes()
     asyncio.run(ask(app, chunks=(image,)))
     _, text = asyncio.run(ask(app, chunks=(image,)))
     assert json.loads(text)["exit"] == "exit1"
 
 
-def test_health(service: ModuleType, session: ee.Session) -> None:
-    app = service.make_app(session, None, queue=4, limit=10_000)
+def test_health(make_app: MakeApp) -> None:
+    app = make_app()
     status, text = asyncio.run(ask(app, "/health", "GET", {}))
     assert (status, json.loads(text)) == (
         200,
@@ -114,52 +125,85 @@ def test_health(service: ModuleType, session: ee.Session) -> None:
     ],
 )
 def test_what_is_refused(
-    service: ModuleType,
-    session: ee.Session,
+    make_app: MakeApp,
     headers: dict[str, str],
     chunks: tuple[bytes, ...],
     status: int,
     text: str,
 ) -> None:
-    app = service.make_app(session, None, queue=4, limit=100)
+    app = make_app("--max-bytes", 100)
     got, message = asyncio.run(ask(app, headers=headers, chunks=chunks))
     assert got == status
     assert message.startswith(text)
 
 
+@pytest.mark.parametrize("media", ["Image/PNG", "IMAGE/JPEG; q=1", "image/x-unheard-of"])
+def test_media_types_have_no_letter_case(make_app: MakeApp, photos: Path, media: str) -> None:
+    image = (photos / "a.png").read_bytes()
+    assert asyncio.run(ask(make_app(), headers={"content-type": media}, chunks=(image,)))[0] == 200
+
+
+@pytest.mark.parametrize(("options", "limit"), [((), "25"), (("--max-pixels", 63), "6.3e-05")])
 def test_an_image_that_would_fill_the_memory_is_refused(
-    service: ModuleType, session: ee.Session
+    make_app: MakeApp, options: tuple[Any, ...], limit: str, photos: Path
 ) -> None:
-    app = service.make_app(session, None, queue=4, limit=10_000)
-    status, text = asyncio.run(ask(app, chunks=(b"P5 50000 50000 255\n",)))
-    assert (status, text.partition(";")[0]) == (
-        400,
-        "the image: 50000x50000 are 2500.0 million pixels, more than 128 million",
-    )
+    size = b"8 8" if options else b"50000 50000"
+    status, text = asyncio.run(ask(make_app(*options), chunks=(b"P5 " + size + b" 255\n",)))
+    assert status == 400
+    assert f"million pixels, more than {limit} million; make it smaller" in text
 
 
-def test_other_paths_and_methods(service: ModuleType, session: ee.Session) -> None:
-    app = service.make_app(session, None, queue=4, limit=100)
+def test_other_paths_and_methods(make_app: MakeApp) -> None:
+    app = make_app("--max-bytes", 100)
     assert asyncio.run(ask(app, "/", "GET", {}))[0] == 404
     assert asyncio.run(ask(app, "/predict", "GET", {}))[0] == 405
 
 
-def test_who_sends_too_slowly_is_let_go(
-    service: ModuleType, session: ee.Session, monkeypatch: pytest.MonkeyPatch
+def test_who_sends_too_slowly_is_let_go_and_takes_no_place(
+    service: ModuleType, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "BODY_TIMEOUT_S", 0.05)
-    app = service.make_app(session, None, queue=1, limit=100)
+    monkeypatch.setattr(service, "BODY_TIMEOUT_S", 0.2)
+    app = make_app("--queue", 1, "--max-bytes", 100)
 
-    async def twice() -> list[tuple[int, str]]:
-        return [await ask(app, pause=5), await ask(app, chunks=(b"x",))]
+    async def crowd() -> list[tuple[int, str]]:
+        slow = [asyncio.ensure_future(ask(app, pause=5)) for _ in range(8)]
+        await asyncio.sleep(0)
+        meanwhile = await ask(app, chunks=(b"x",))
+        return [meanwhile, *await asyncio.gather(*slow)]
 
-    slow, after = asyncio.run(twice())
-    assert slow == (408, "no image within 0.05 s")
-    assert after[0] == 400  # its place is free again
+    meanwhile, *slow = asyncio.run(crowd())
+    assert meanwhile[0] == 400
+    assert slow == [(408, "no image within 0.2 s")] * 8
 
 
-def test_who_hangs_up_leaves_no_traceback(service: ModuleType, session: ee.Session) -> None:
-    app = service.make_app(session, None, queue=1, limit=100)
+def test_images_on_their_way_take_bounded_memory(
+    service: ModuleType, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "BODY_TIMEOUT_S", 0.2)
+    app = make_app("--queue", 1, "--max-bytes", 100)
+
+    def half_sent() -> Any:
+        chunks = [{"type": "http.request", "body": b"x" * 60, "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            if not chunks:
+                await asyncio.sleep(5)
+            return chunks.pop()
+
+        return ask(app, receive=receive)
+
+    async def crowd() -> list[tuple[int, str]]:
+        together = await asyncio.gather(half_sent(), half_sent())
+        return [*together, await ask(app, chunks=(b"x" * 100,))]
+
+    first, second, after = asyncio.run(crowd())
+    assert first == (408, "no image within 0.2 s")
+    assert second == (503, "other images are on their way")
+    assert after[0] == 400  # all of it is free again
+
+
+def test_who_hangs_up_leaves_no_traceback(make_app: MakeApp) -> None:
+    app = make_app("--queue", 1, "--max-bytes", 100)
 
     async def hang_up() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -167,32 +211,78 @@ def test_who_hangs_up_leaves_no_traceback(service: ModuleType, session: ee.Sessi
     assert asyncio.run(ask(app, receive=hang_up))[0] == 408
 
 
-def test_more_than_the_queue_holds_are_refused(
-    service: ModuleType, session: ee.Session, photos: Path, monkeypatch: pytest.MonkeyPatch
+def test_more_than_the_queue_holds_are_refused_and_few_are_decoded_at_once(
+    service: ModuleType,
+    session: ee.Session,
+    make_app: MakeApp,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go_on = threading.Event()
+    decoding: list[int] = []
     prepare = session.prepare
 
-    def held(images: Any) -> Any:
+    def held(images: Any, **options: Any) -> Any:
+        decoding.append(1)
         assert go_on.wait(10)
-        return prepare(images)
+        return prepare(images, **options)
 
     monkeypatch.setattr(session, "prepare", held)
-    app = service.make_app(session, None, queue=2, limit=10_000)
+    app = make_app("--queue", 4)
     image = ((photos / "a.png").read_bytes(),)
 
     async def crowd() -> list[tuple[int, str]]:
-        first = [asyncio.ensure_future(ask(app, chunks=image)) for _ in range(2)]
+        first = [asyncio.ensure_future(ask(app, chunks=image)) for _ in range(4)]
+        while len(decoding) < service.DECODERS:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
+        assert len(decoding) == service.DECODERS < 4
         late = await ask(app, chunks=image)
         health = await ask(app, "/health", "GET", {})
         go_on.set()
         return [late, health, *await asyncio.gather(*first), await ask(app, chunks=image)]
 
     late, health, *others = asyncio.run(crowd())
-    assert late == (503, "2 requests are waiting")
-    assert json.loads(health[1])["waiting"] == 2
-    assert [status for status, _ in others] == [200, 200, 200]
+    assert late == (503, "4 requests are waiting")
+    assert json.loads(health[1])["waiting"] == 4
+    assert [status for status, _ in others] == [200] * 5
+
+
+def test_who_never_ends_the_headers_is_hung_up_on(
+    service: ModuleType, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where bytes come again and again, and behind a request that was answered."""
+    monkeypatch.setattr(service, "HEADER_TIMEOUT_S", 0.2)
+    config = uvicorn.Config(make_app(), port=0, http=service.Connection, log_level="error")
+    server = uvicorn.Server(config)
+
+    async def drip(port: int, first: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first + b"POST /predict HTTP/1.1\r\n")
+        answer = asyncio.ensure_future(reader.read())
+        for _ in range(100):
+            done, _ = await asyncio.wait([answer], timeout=0.05)
+            if done:
+                break
+            writer.write(b"a: b\r\n")
+        writer.close()
+        return await asyncio.wait_for(answer, 1)
+
+    async def serve() -> list[bytes]:
+        serving = asyncio.ensure_future(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        get = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+        answers = await asyncio.gather(drip(port, b""), drip(port, get))
+        server.should_exit = True
+        await serving
+        return answers
+
+    nothing, one = asyncio.run(serve())
+    assert nothing == b""
+    assert one.startswith(b"HTTP/1.1 200 OK")
+    assert b"400" not in one
 
 
 def test_it_serves_and_stops(examples: Path, bundle: Path, photos: Path) -> None:

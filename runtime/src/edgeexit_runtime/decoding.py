@@ -14,7 +14,8 @@ of 16 bits is read so (PNG, PGM)         bits 0 to 4095
 other: I (integers), F (floats)          refused, for nothing says what is black and what is white
 =======================================  ==========================================================
 
-Grey is Pillow's ``L`` of RGB. Of files with 16 bits per colour Pillow gives 8.
+Grey is Pillow's ``L`` of RGB. Of files with 16 bits per colour Pillow gives 8. JPEG files are
+decoded in full: a draft in a smaller scale would be faster, and of other pixels than in training.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ __all__ = [
 MAX_ASPECT = 64
 """Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
 MAX_PIXELS = 128_000_000
-"""Larger images are refused unless asked for: phones take 108 million, at 4 to 12 bytes each."""
+"""Larger images are refused unless asked for: phones take 108 million, at 4 to 16 bytes each."""
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"),
     *("PCX", "QOI", "SGI", "SUN", "PSD", "TGA"),  # TGA has no signature, so it comes last
@@ -237,7 +238,9 @@ def _is_transparent(image: Image.Image) -> bool:
 def _over_white(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    if image.mode == "La":
+        image = image.convert("LA")
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(rgba, mask=rgba)
     return white
