@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import glob
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +79,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
         WriteError: the disk is full, the folder cannot be written to, or ``path`` is no folder.
     """
     with _explained(path):
-        target = path.resolve()
+        target = _followed(path)
         if target.exists() and not target.is_dir():
             raise WriteError(f"could not write {path}: it is no folder; choose another name")
         temporary = _prepare(target)
@@ -108,7 +110,7 @@ def remove_leftovers(path: Path) -> None:
 
     Nobody else may be writing ``path``.
     """
-    target = path.resolve()
+    target = _followed(path)
     digits = "[0-9a-f]" * (2 * TOKEN_BYTES)
     for leftover in target.parent.glob(f".{glob.escape(target.stem)}.{digits}{target.suffix}"):
         with contextlib.suppress(OSError):  # they do no harm
@@ -126,9 +128,20 @@ def _temporary_name(target: Path) -> str:
     return f".{target.stem}.{secrets.token_hex(TOKEN_BYTES)}{target.suffix}"
 
 
+def _followed(path: Path) -> Path:
+    """Return where ``path`` leads, links followed."""
+    try:
+        target = Path(os.path.realpath(path))
+    except ValueError as error:
+        raise WriteError(f"could not write {path}: {error}; choose another name") from error
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
 def _regular_file(path: Path) -> Path:
     """Return what is written where ``path`` is: what it points at, if it is a link."""
-    target = path.resolve()
+    target = _followed(path)
     if target.exists() and not target.is_file():  # a folder, or a device such as /dev/null
         raise WriteError(f"could not write {path}: it is no regular file; choose another name")
     return target

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
+from typing import Any
 
 import click
+from edgeexit_runtime.command_line import guarded_streams
 
 from edgeexit.errors import EdgeExitError, UnknownNameError
 
@@ -48,6 +49,10 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
         return command
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        with guarded_streams():
+            return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -57,12 +62,6 @@ class LazyGroup(click.Group):
             raise _Explained(_InterruptedError("interrupted; no file is half-written")) from error
         except ModuleNotFoundError as error:
             raise click.ClickException(_missing_module(error)) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-                raise  # a closed pipe among them, which click ends quietly
-            raise click.ClickException(
-                f"could not write the output: {error.strerror}; free space or send it elsewhere"
-            ) from error
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:

@@ -236,10 +236,11 @@ def _check_container(path: Path) -> None:
     try:
         with path.open("rb") as file:
             start = file.read(len(_ZIP_START))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        reason = getattr(error, "strerror", error)
         raise CheckpointError(
-            f"{path}: could not read the checkpoint ({error.strerror}); give the path of a ckpt.pt "
-            "that 'edgeexit train' wrote"
+            f"{path}: could not read the checkpoint ({reason}); give the path of a ckpt.pt that "
+            "'edgeexit train' wrote"
         ) from error
     if start and start != _ZIP_START:
         raise _foreign(path)

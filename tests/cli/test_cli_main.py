@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 
 import click
@@ -140,12 +139,3 @@ def test_costs_are_printed_with_their_unit() -> None:
 def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"name": "exit1"})
     assert capsys.readouterr().out == '{\n  "name": "exit1"\n}\n'
-
-
-def test_output_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = failing_with(OSError(errno.ENOSPC, "No space left on device"), monkeypatch)
-    assert result.exit_code == 1
-    expected = (
-        "could not write the output: No space left on device; free space or send it elsewhere"
-    )
-    assert result.stderr.strip() == f"Error: {expected}"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from edgeexit_runtime.backends.trt_library import AUTO, LIBRARIES
+from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engine_entry import (
     HARDWARE_COMPATIBILITY,
     OPTIMIZATION_LEVELS,
@@ -131,4 +132,5 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with guarded_streams():
+        sys.exit(main())
