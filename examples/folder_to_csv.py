@@ -16,7 +16,7 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
-from edgeexit_runtime.image_files import describe_left_out, find_images
+from edgeexit_runtime.image_files import find_images
 from edgeexit_runtime.images import fit
 from numpy.typing import NDArray
 
@@ -35,8 +35,8 @@ def main() -> None:
 
     found = find_images(options.images)
     paths = found.paths
-    if found.left_out:
-        print(f"left out: {describe_left_out(found.left_out)}", file=sys.stderr)
+    for note in found.notes:
+        print(note, file=sys.stderr)
     if not paths:
         sys.exit(f"{options.images}: no images there or below")
     partial = options.output.with_name(options.output.name + ".partial")

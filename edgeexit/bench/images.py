@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +36,13 @@ class BenchImages:
         source: where they came from, for the report.
         images: (N, C, H, W) float32, normalized, C-contiguous, N at least 1.
         labels: (N,) int64; None where they are not known.
-        left_out: other files of a folder, see
-            :class:`edgeexit_runtime.image_files.FoundImages`.
+        notes: lines about the source, such as how many of its files were left out.
     """
 
     source: str
     images: NDArray[np.float32]
     labels: NDArray[np.int64] | None
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -71,6 +70,7 @@ def images_from_dataset(
         DataError: the data set is missing, damaged, or of other classes.
     """
     from edgeexit.data import load_data  # imports torch
+    from edgeexit.data.words import describe_data
 
     preprocessing = manifest.preprocessing
     data = load_data(
@@ -91,9 +91,8 @@ def images_from_dataset(
         raise DataError(f"{config.name}: expected a test split with images, got an empty one")
     chosen = [split[index] for index in _choose(len(split), samples, seed)]
     images = np.stack([image.numpy() for image, _ in chosen])
-    return BenchImages(
-        f"{config.name} (test)", images, np.array([label for _, label in chosen], np.int64)
-    )
+    labels = np.array([label for _, label in chosen], np.int64)
+    return BenchImages(f"{config.name} (test)", images, labels, describe_data(config.name, data))
 
 
 def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
@@ -115,7 +114,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
     chosen = _choose(len(found.paths), samples, seed)
     pixels = np.stack([read_pixels(found.paths[index], manifest.preprocessing) for index in chosen])
     labels = None if known is None else np.array([known[index] for index in chosen], np.int64)
-    return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.left_out)
+    return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.notes)
 
 
 def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeexit.cli.bundle_samples import bundle_data_config
-from edgeexit.cli.common import print_left_out, status_console
+from edgeexit.cli.common import print_notes, status_console
 from edgeexit.cli.samples import DataOptions
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def choose_images(
             told = f"measured without images: {error} (or give --images or --npz)"
             status_console().print(told, soft_wrap=True)
             return None
-    print_left_out(images.source, images.left_out)
+    print_notes(images.notes)
     return images
 
 

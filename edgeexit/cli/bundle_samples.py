@@ -6,7 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.samples import DataOptions, SampleOptions, data_config, predict_with_bar
+from edgeexit.cli.samples import (
+    DataOptions,
+    SampleOptions,
+    data_config,
+    predict_with_bar,
+    print_data,
+)
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest, Session
@@ -46,6 +52,7 @@ def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> Image
                 f"{folder}: expected a data set with the bundle's {what}, got {config.name} "
                 "with others; choose the --dataset that the network was trained on"
             )
+    print_data(config.name, data)
     return data
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -35,7 +35,7 @@ __all__ = [
     "import_model",
     "model_option",
     "print_json",
-    "print_left_out",
+    "print_notes",
     "progress_bar",
     "shown_command",
     "status_console",
@@ -45,6 +45,7 @@ __all__ = [
 DEFAULT_BUNDLE = "out"
 """Where ``export`` writes a bundle, and other commands look for one."""
 
+NOTE_CHARACTERS = 400
 LARGE_IMAGES = 64
 LARGE_CLASSES, SMALL_CLASSES = 1000, 100
 USUAL_CLASSES = (
@@ -238,10 +239,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def print_left_out(source: str, left_out: Mapping[str, int]) -> None:
-    """Say on stderr how many files of a folder are no images, if there are any."""
-    from edgeexit_runtime.image_files import describe_left_out
+def print_notes(notes: Iterable[str]) -> None:
+    """Print lines about images on stderr, whatever names are in them."""
+    from edgeexit_runtime.errors import printable
 
-    if left_out:
-        text = f"{source}: left out {describe_left_out(left_out)}"
-        status_console().print(text, soft_wrap=True)
+    for note in notes:
+        status_console().print(printable(note, NOTE_CHARACTERS), soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.common import DEFAULT_BUNDLE, print_left_out, progress_bar, status_console
+from edgeexit.cli.common import DEFAULT_BUNDLE, print_notes, progress_bar, status_console
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
@@ -143,7 +143,7 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
     for source in sources:
         if source.is_dir():
             found = find_images(source)
-            print_left_out(str(source), found.left_out)
+            print_notes(found.notes)
             files += found.paths
         elif not source.is_file():
             raise DataError(f"there is no file or folder {source}")

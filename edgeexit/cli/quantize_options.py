@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import print_left_out
+from edgeexit.cli.common import print_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class QuantizeOptions:
         if self.calibration_data is None:
             return None
         images = load_calibration_images(self.calibration_data, checkpoint.preprocessing)
-        print_left_out(images.source, images.left_out)
+        print_notes(images.notes)
         return images
 
     def _given(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import progress_bar, status_console
+from edgeexit.cli.common import print_notes, progress_bar, status_console
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,7 @@ __all__ = [
     "load_samples",
     "predict_split",
     "predict_with_bar",
+    "print_data",
     "sample_options",
 ]
 
@@ -120,7 +121,19 @@ def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
             f"the classes of {config.name} have other names than those of the checkpoint; "
             "they are compared by number"
         )
+    print_data(config.name, data)
     return data
+
+
+def print_data(name: str, data: ImageData) -> None:
+    """Say on stderr what a data set holds and what was left out, once in a command."""
+    from edgeexit.data.words import describe_data
+
+    lines = describe_data(name, data)
+    told: set[tuple[str, ...]] = click.get_current_context().meta.setdefault(__name__, set())
+    if lines not in told:
+        told.add(lines)
+        print_notes(lines)
 
 
 def predict_split(

@@ -56,7 +56,8 @@ SECTIONS = {
 @click.option(
     "--input-size",
     type=click.IntRange(min=1),
-    help="Height and width in pixels.  [default: what is usual with the data set]",
+    help="Height and width in pixels.  [default: what is usual with the data set; for "
+    "imagefolder, the backbone's]",
 )
 @click.option(
     "--hold-out",

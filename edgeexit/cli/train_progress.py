@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import ShownProgress, status_console
+from edgeexit_runtime.errors import printable
+
+from edgeexit.cli.common import ShownProgress, format_macs, status_console
 
 if TYPE_CHECKING:
     from edgeexit.training.metrics import EpochRecord
-    from edgeexit.training.progress import StepStatus
+    from edgeexit.training.progress import RunPlan, StepStatus
 
 __all__ = ["TrainProgress", "accuracies", "is_main_process"]
 
 MUCH_WAITING = 0.05
 """Share of the time spent waiting for images from which on it is shown."""
+
+EXPECT_AFTER_S = 5.0
+"""Of steps that were timed, before it is said how long all will take."""
 
 
 def is_main_process() -> bool:
@@ -23,15 +30,22 @@ def is_main_process() -> bool:
 
 
 class TrainProgress(ShownProgress):
-    """A bar for the whole run, remarks and one line per epoch above it."""
+    """A bar for the whole run, remarks and one line per epoch above it.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.console = status_console()
         if not is_main_process():
             self.console.quiet = True
         self.epochs = 0
+        self.clock = clock
+        self.first: tuple[int, float] | None = None  # steps that were done, and when
+        self.is_expected = False
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -46,9 +60,26 @@ class TrainProgress(ShownProgress):
         )
         self.task = self.bar.add_task("loading", total=None, status="")
 
+    def begin(self, plan: RunPlan) -> None:
+        """Print data, network and schedule."""
+        from edgeexit.data.words import describe_data
+
+        config, cost = plan.config, plan.cost
+        _, height, width = plan.data.preprocessing.input_size
+        macs = f"{'at least ' if cost.uncounted else ''}{format_macs(cost.total_macs)} MACs"
+        if config.branches != "none":
+            macs += f" per image, {format_macs(cost.baseline_macs)} without branches"
+        for line in (
+            *describe_data(config.data.name, plan.data),
+            f"{config.backbone}, branches {config.branches}, {height}x{width} pixels: {macs}",
+            f"{plan.epochs} epochs of {plan.steps:,} batches of {config.batch_size} images, on "
+            f"{config.device}",
+        ):
+            self.remark(line)
+
     def remark(self, text: str) -> None:
         """Print a line about the run."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        self.console.print(printable(text), soft_wrap=True, markup=False)
 
     def step(self, status: StepStatus) -> None:
         """Move the bar; the time left is that of all epochs, from the speed of this process."""
@@ -62,6 +93,19 @@ class TrainProgress(ShownProgress):
             description=f"{_phase(status.phase, 'epoch')} {status.epoch}/{status.epochs}",
             completed=done,
             status=f"loss {status.loss:.4f}  training: {accuracies(status.accuracy, None)}",
+        )
+        self._expect(done, status.steps, total)
+
+    def _expect(self, done: int, steps: int, total: int) -> None:
+        """Say once how long the run will take, by the steps after the first one, which is slow."""
+        now = self.clock()
+        first, start = self.first = self.first or (done, now)
+        if self.is_expected or done == first or now - start < EXPECT_AFTER_S:
+            return
+        self.is_expected = True
+        step = (now - start) / (done - first)
+        self.remark(
+            f"about {_duration(step * steps)} per epoch, {_duration(step * (total - done))} to go"
         )
 
     def epoch_done(self, record: EpochRecord) -> None:
@@ -85,3 +129,13 @@ def accuracies(shares: dict[str, float], teacher: float | None) -> str:
 
 def _phase(phase: str, word: str) -> str:
     return word if phase in ("", "coop") else f"{phase}, {word}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

@@ -15,7 +15,7 @@ class DataConfig:
         name: a registered name, see :func:`edgeexit.data.list_datasets`.
         data_dir: the folder of the files; None for what the data set takes by itself.
         input_size: ``(channels, height, width)`` of the images; None for what is usual with the
-            data set.
+            data set, or in training with the backbone where images have no size of their own.
         download: fetch missing files, where the data set can be fetched.
         hold_out: training images of each class that are kept for validation; None for what is
             usual with the data set. The paper takes 50 (5K of CIFAR-100, 50K of ImageNet).

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -45,6 +45,9 @@ class ImageData:
         augmentation: the name of how the training images are varied.
         skipped: files that were left out because they cannot be read; None where the images are
             not single files.
+        left_out: how many other files there are that are no images, by what they are, see
+            :class:`edgeexit_runtime.image_files.FoundImages`.
+        notes: what a user should know of it besides, in sentences.
     """
 
     class_names: tuple[str, ...]
@@ -53,6 +56,8 @@ class ImageData:
     splits: dict[str, ImageDataset]
     augmentation: str = "auto"
     skipped: tuple[str, ...] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class ImageArrays(ImageDataset):

@@ -2,32 +2,35 @@
 
 With ``train/``, ``val/`` and ``test/`` each is its split. Without ``test/`` the images of ``val/``
 are split in halves, so that thresholds are chosen and reported on different images; or images of
-``train/`` are held out to choose on, as the paper does, and all of ``val/`` is for testing. One
-tree of class folders is split 80/10/10. Processing is the paper's for ImageNet (Section V).
+``train/`` are held out to choose on, as the paper does, and all of ``val/`` is for testing. Without
+``val/`` a tenth of ``train/`` is held out. One tree of class folders is split 80/10/10. Processing
+is the paper's for ImageNet (Section V).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torchvision
 from edgeexit_runtime.decoding import MAX_PIXELS
+from edgeexit_runtime.image_files import list_folders
 from edgeexit_runtime.images import MODES
 from edgeexit_runtime.preprocess import Preprocessing
-from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
 
 from edgeexit.data.augmentation import AUGMENTATIONS, PADDING, RESIZE_RATIO, resolve_augmentation
+from edgeexit.data.class_folders import Files, check_same_classes, find_classes, find_splits
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData, ImageDataset, Sample, Transform
 from edgeexit.data.registry import register_dataset
 from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.data.transforms import FitImage, compose
+from edgeexit.data.words import some
 from edgeexit.errors import DataError
 from edgeexit.images import find_unreadable, read_image
 
@@ -36,17 +39,19 @@ MEAN = {3: (0.485, 0.456, 0.406), 1: (0.459,)}
 STD = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
 """ImageNet's, by the number of channels; of grey those of the colours, weighted as grey is."""
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+HELD_OUT = 0.1
+TREE = "all"  # one tree of class folders, which is split here
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
-    """Image files of one split and their labels."""
+class _Found:
+    """What was found; the fields are those of :class:`edgeexit.data.ImageData`."""
 
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-
-    def take(self, indices: NDArray[Any]) -> _Files:
-        return _Files(tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices))
+    class_names: tuple[str, ...]
+    splits: dict[str, Files]
+    skipped: tuple[str, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
 
 
 class ImageFiles(ImageDataset):
@@ -59,7 +64,7 @@ class ImageFiles(ImageDataset):
         max_pixels: larger ones are refused.
     """
 
-    def __init__(self, files: _Files, transform: Transform, mode: str, max_pixels: int) -> None:
+    def __init__(self, files: Files, transform: Transform, mode: str, max_pixels: int) -> None:
         self.files = files
         self.transform = transform
         self.mode = mode
@@ -73,13 +78,13 @@ class ImageFiles(ImageDataset):
         return self.transform(image), self.files.labels[index]
 
 
-@register_dataset
+@register_dataset(any_size=True)
 def imagefolder(config: DataConfig) -> ImageData:
     if config.download:
         raise DataError("imagefolder: your own images cannot be downloaded; leave --download out")
     if config.data_dir is None:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
-    class_names, parts, skipped = _find(Path(config.data_dir), config)
+    found = _find(Path(config.data_dir), config)
     size = config.input_size or INPUT_SIZE
     mean, std = MEAN[size[0]], STD[size[0]]
     preprocessing = Preprocessing(size, mean, std, resize=round(min(size[1:]) * RESIZE_RATIO))
@@ -90,12 +95,14 @@ def imagefolder(config: DataConfig) -> ImageData:
         ImageFiles, mode=MODES[size[0]], max_pixels=config.max_pixels or MAX_PIXELS
     )
     return ImageData(
-        class_names=class_names,
+        class_names=found.class_names,
         preprocessing=preprocessing,
-        training=read_files(parts["train"], augmented),
-        splits={name: read_files(files, plain) for name, files in parts.items()},
+        training=read_files(found.splits["train"], augmented),
+        splits={name: read_files(files, plain) for name, files in found.splits.items()},
         augmentation=augmentation,
-        skipped=skipped,
+        skipped=found.skipped,
+        left_out=found.left_out,
+        notes=found.notes,
     )
 
 
@@ -107,67 +114,86 @@ def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.
     return [FitImage(preprocessing), *steps]
 
 
-def _find(
-    root: Path, config: DataConfig
-) -> tuple[tuple[str, ...], dict[str, _Files], tuple[str, ...]]:
-    """Return the class names, the files of each split below ``root``, and those left out."""
+def _find(root: Path, config: DataConfig) -> _Found:
+    """Return the classes, the files of each split below ``root``, and what was left out."""
     if not root.is_dir():
         raise DataError(f"imagefolder: there is no folder {root}; check --data-dir")
-    if (root / "train").is_dir():
-        class_names, found = _split_folders(root, config.hold_out)
-    else:
-        class_names, files = _class_folders(root)
-        found = {"": files}
+    folders = find_splits(root)
+    if config.hold_out is not None and {"val", "test"} <= folders.keys():
+        raise DataError(
+            f"imagefolder: {root} has train/, val/ and test/, so nothing has to be held out; "
+            "leave --hold-out out"
+        )
+    found = {name: find_classes(folder) for name, folder in (folders or {TREE: root}).items()}
+    check_same_classes([*found.values()])
+    class_names = next(iter(found.values())).class_names
+    files = {name: folder.files for name, folder in found.items()}
     skipped: list[str] = []
     if config.skip_corrupt:
-        for name in found:
-            found[name], unreadable = _without_unreadable(found[name], class_names, config)
+        for name in files:
+            files[name], unreadable = _without_unreadable(files[name], class_names, config)
             skipped += unreadable
-    return class_names, _split(root, class_names, found, config.hold_out), tuple(skipped)
-
-
-def _split_folders(root: Path, hold_out: int | None) -> tuple[tuple[str, ...], dict[str, _Files]]:
-    """Return the class names, and the files of ``train/``, ``val/`` and, if there is, ``test/``."""
-    if not (root / "val").is_dir():
-        raise DataError(f"imagefolder: {root} has train/ but no val/; add val/ beside it")
-    class_names, train = _class_folders(root / "train")
-    found = {"train": train, "val": _same_classes(root / "val", class_names)}
-    if (root / "test").is_dir():
-        if hold_out is not None:
-            raise DataError(
-                f"imagefolder: {root} has train/, val/ and test/, so nothing has to be held out; "
-                "leave --hold-out out"
-            )
-        found["test"] = _same_classes(root / "test", class_names)
-    return class_names, found
+    splits = _split(root, class_names, files, config.hold_out)
+    notes = [note for folder in found.values() for note in folder.notes]
+    others = [f"{name}/" for name in list_folders(root) if root / name not in folders.values()]
+    if folders and others:
+        notes.append(f"not read: {some(others)} in {root}, beside the splits")
+    notes += _lacking(root, class_names, splits)
+    left_out = sum((Counter(folder.left_out) for folder in found.values()), Counter[str]())
+    return _Found(class_names, splits, tuple(skipped), left_out, tuple(notes))
 
 
 def _split(
-    root: Path, class_names: tuple[str, ...], found: dict[str, _Files], hold_out: int | None
-) -> dict[str, _Files]:
+    root: Path, class_names: tuple[str, ...], found: dict[str, Files], hold_out: int | None
+) -> dict[str, Files]:
     """Return the files of ``train``, ``val`` and ``test`` from the folders that were found."""
-    if "test" in found:
-        return found
-    if "train" not in found:
-        files = found[""]
-        parts = stratified_split(files.labels, list(SHARES.values()), f"imagefolder {root}")
+    name = f"imagefolder {root}"
+    if TREE in found:
+        files = found[TREE]
+        parts = stratified_split(files.labels, list(SHARES.values()), name)
         if hold_out is None:
-            return {name: files.take(part) for name, part in zip(SHARES, parts, strict=True)}
-        found = {
-            "train": files.take(np.sort(np.concatenate(parts[:2]))),
-            "val": files.take(parts[2]),
-        }
-    train, val = found["train"], found["val"]
+            return {split: files.take(part) for split, part in zip(SHARES, parts, strict=True)}
+        train, test = files.take(np.sort(np.concatenate(parts[:2]))), files.take(parts[2])
+    elif {"val", "test"} <= found.keys():
+        return found
+    elif "val" in found and hold_out is None:
+        val = found["val"]
+        first, second = stratified_split(val.labels, (0.5, 0.5), f"{name}, val")
+        return {"train": found["train"], "val": val.take(first), "test": val.take(second)}
+    else:
+        train, test = found["train"], found["val" if "val" in found else "test"]
     if hold_out is None:
-        first, second = stratified_split(val.labels, (0.5, 0.5), f"imagefolder {root / 'val'}")
-        return {"train": train, "val": val.take(first), "test": val.take(second)}
-    stays, held = hold_out_split(train.labels, hold_out, f"imagefolder {root}", class_names)
-    return {"train": train.take(stays), "val": train.take(held), "test": val}
+        stays, held = stratified_split(train.labels, (1 - HELD_OUT, HELD_OUT), f"{name}, train")
+    else:
+        stays, held = hold_out_split(train.labels, hold_out, name, class_names)
+    return {"train": train.take(stays), "val": train.take(held), "test": test}
+
+
+def _lacking(root: Path, class_names: tuple[str, ...], splits: dict[str, Files]) -> list[str]:
+    """Say which classes have no image in a split.
+
+    Raises:
+        DataError: there is nothing to train a class on.
+    """
+    counts = {split: Counter(files.labels) for split, files in splits.items()}
+    total = sum(counts.values(), Counter[int]())
+    notes = []
+    for split, images in counts.items():
+        labels = [label for label in range(len(class_names)) if not images[label]]
+        few = some(f"{class_names[label]} ({total[label]} in all)" for label in labels)
+        if few and split == "train":
+            raise DataError(
+                f"imagefolder: too few images in {root} of {few}: none are left to train on; add "
+                "images or take the class away"
+            )
+        if few:
+            notes.append(f"too few images of {few}: none are in {split}")
+    return notes
 
 
 def _without_unreadable(
-    files: _Files, class_names: tuple[str, ...], config: DataConfig
-) -> tuple[_Files, list[str]]:
+    files: Files, class_names: tuple[str, ...], config: DataConfig
+) -> tuple[Files, list[str]]:
     """Return the files that can be read, and the paths of the others."""
     unreadable = np.array(find_unreadable(files.paths, config.max_pixels or MAX_PIXELS), np.bool_)
     kept = files.take(np.flatnonzero(~unreadable))
@@ -178,44 +204,3 @@ def _without_unreadable(
             "replace them or take the class away"
         )
     return kept, [files.paths[i] for i in np.flatnonzero(unreadable)]
-
-
-def _same_classes(folder: Path, class_names: tuple[str, ...]) -> _Files:
-    found, files = _class_folders(folder)
-    for more, lacking, names in (
-        (folder, folder.with_name("train"), set(found) - set(class_names)),
-        (folder.with_name("train"), folder, set(class_names) - set(found)),
-    ):
-        if names:
-            raise DataError(
-                f"imagefolder: {more} has the class {min(names)}, which {lacking} lacks"
-                f"{f', and {len(names) - 1} more such' if len(names) > 1 else ''}; use the same "
-                "class folders in both"
-            )
-    return files
-
-
-def _class_folders(folder: Path) -> tuple[tuple[str, ...], _Files]:
-    """Return the class names, sorted, and every image below ``folder/CLASS/``."""
-    class_names = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if len(class_names) < 2:
-        raise DataError(
-            f"imagefolder: expected one folder per class in {folder}, at least 2, got "
-            f"{len(class_names)}; sort the images into them"
-        )
-    index = {name: label for label, name in enumerate(class_names)}
-    samples = torchvision.datasets.ImageFolder.make_dataset(
-        str(folder), index, torchvision.datasets.folder.IMG_EXTENSIONS, allow_empty=True
-    )
-    files = _Files(tuple(path for path, _ in samples), tuple(label for _, label in samples))
-    empty = sorted(set(index.values()) - set(files.labels))
-    if empty:
-        raise DataError(
-            f"imagefolder: no images in {folder / class_names[empty[0]]}; expected files that end "
-            f"in {', '.join(torchvision.datasets.folder.IMG_EXTENSIONS)}"
-        )
-    return tuple(class_names), files

@@ -4,6 +4,8 @@ A new data set is one file in this folder with a decorated loader; nothing else 
 
     @register_dataset
     def my_data(config: DataConfig) -> ImageData: ...
+
+Where images have no size of their own, ``@register_dataset(any_size=True)`` lets a network decide.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 from edgeexit_runtime.images import MODES
@@ -22,28 +24,55 @@ from edgeexit.data.dataset import ImageData
 from edgeexit.errors import DataError
 from edgeexit.registry import Registry
 
-__all__ = ["list_datasets", "load_data", "register_dataset"]
+__all__ = ["has_any_size", "list_datasets", "load_data", "register_dataset"]
 
 DatasetLoader = Callable[[DataConfig], ImageData]
 Loader = TypeVar("Loader", bound=DatasetLoader)
 
 _DATASETS: Registry[DatasetLoader] = Registry("data set")
+_ANY_SIZE: set[str] = set()
 
 
-def register_dataset(load: Loader) -> Loader:
+@overload
+def register_dataset(load: Loader) -> Loader: ...
+
+
+@overload
+def register_dataset(*, any_size: bool) -> Callable[[Loader], Loader]: ...
+
+
+def register_dataset(
+    load: Loader | None = None, *, any_size: bool = False
+) -> Loader | Callable[[Loader], Loader]:
     """Register a loader under its own name.
 
+    Args:
+        load: the loader.
+        any_size: its images have no size of their own: in training they get the backbone's.
+
     Raises:
-        ValueError: another one has it.
+        ValueError: another one has the name.
     """
-    _DATASETS.register(load.__name__)(load)
-    return load
+
+    def register(load: Loader) -> Loader:
+        _DATASETS.register(load.__name__)(load)
+        if any_size:
+            _ANY_SIZE.add(load.__name__)
+        return load
+
+    return register if load is None else register(load)
 
 
 def list_datasets() -> list[str]:
     """Names of all registered data sets, sorted."""
     _import_all()
     return _DATASETS.names()
+
+
+def has_any_size(name: str) -> bool:
+    """Whether the images of a data set have no size of their own."""
+    _import_all()
+    return name in _ANY_SIZE
 
 
 def load_data(config: DataConfig) -> ImageData:

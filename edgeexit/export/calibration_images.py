@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,12 @@ FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, w
 class CalibrationImages:
     """Images (N, C, H, W) float32, normalized, and where they are from, for the record.
 
-    ``left_out`` counts the other files there, see
-    :class:`edgeexit_runtime.image_files.FoundImages`.
+    ``notes`` are lines about the source, such as how many of its files were left out.
     """
 
     source: str
     images: NDArray[np.float32]
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         source, images = self.source, self.images
@@ -124,7 +123,7 @@ def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> Calib
     found = find_images(folder)
     chosen = [found.paths[index] for index in _choose(len(found.paths), seed)]
     pixels = np.stack([read_pixels(path, preprocessing) for path in chosen])
-    return CalibrationImages(str(folder), preprocessing(pixels), found.left_out)
+    return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
 
 
 def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from edgeexit_runtime.schema import encode
 
+from edgeexit.cost import network_cost
 from edgeexit.data import ImageData, load_data
 from edgeexit.errors import TrainingError, WriteError
 from edgeexit.images import ImageError
@@ -21,8 +22,8 @@ from edgeexit.training.config import TrainConfig
 from edgeexit.training.dark_knowledge import DarkKnowledge
 from edgeexit.training.distributed import World, joined_world
 from edgeexit.training.metrics import EpochRecord
-from edgeexit.training.network import check_model, resolve_exits
-from edgeexit.training.progress import Progress, StepStatus
+from edgeexit.training.network import check_model, resolve_exits, resolve_input_size
+from edgeexit.training.progress import Progress, RunPlan, StepStatus
 from edgeexit.training.result import TrainResult
 from edgeexit.training.run import RunFolder, RunState, check_same_classes, check_same_options
 from edgeexit.training.sums import EpochSums
@@ -83,6 +84,7 @@ def train(
             folder.check_unused()
         world.wait()  # nobody writes into the folder before all have looked
         check_model(config, model, resume=resume)
+        config = resolve_input_size(config, model)
         with world.main_first():  # it may fetch files
             data = load_data(config.data)
         config = _resolve(config, data, world, model)
@@ -193,8 +195,12 @@ class _Run:
         return f"{self.folder.last} holds {place}; continue it with --resume"
 
     def _tell(self, state: RunState | None) -> None:
-        """Remark what the run starts from."""
+        """Tell what the run will do and what it starts from."""
         trainer = self.trainer
+        if self.progress is not None:
+            cost = network_cost(trainer.net)
+            plan = RunPlan(trainer.config, trainer.data, cost, trainer.epochs, trainer.steps)
+            self.progress.begin(plan)
         if state is not None:
             where = f" and {state.sums.steps} steps" if state.sums is not None else ""
             _remark(
@@ -211,10 +217,6 @@ class _Run:
         if len(trainer.phases) > 1:
             names = ", ".join(phase.name for phase in trainer.phases)
             _remark(self.progress, f"{trainer.config.epochs} epochs each: {names}")
-        skipped = trainer.data.skipped or ()
-        if skipped:
-            named = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
-            _remark(self.progress, f"left out {len(skipped)} unreadable images: {named}")
 
 
 def _remark(progress: Progress | None, text: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeexit.data import ImageData
+from edgeexit.data.registry import has_any_size
 from edgeexit.errors import SpecError, TrainingError
 from edgeexit.models.attach import AUTO, attach_exits, attach_spec
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.registry import backbone_entry
 from edgeexit.models.spec import ModelSpec
 from edgeexit.training.config import TrainConfig
 
-__all__ = ["check_model", "create_network", "resolve_exits"]
+__all__ = ["check_model", "create_network", "resolve_exits", "resolve_input_size"]
 
 
 def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool) -> None:
@@ -37,6 +41,25 @@ def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool)
             f"--pretrained is for registered backbones: {config.backbone} comes with the weights "
             "that its factory gives it; leave --pretrained out"
         )
+
+
+def resolve_input_size(config: TrainConfig, model: ModelSource | None) -> TrainConfig:
+    """Return ``config`` with the network's input size where images have none of their own.
+
+    A model whose exits are yet to be put onto it has none either: there it stays open.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+    """
+    if config.data.input_size is not None or not has_any_size(config.data.name):
+        return config
+    if isinstance(model, MultiExitNet):
+        size = model.spec.input_size
+    elif model is None:
+        size = backbone_entry(config.backbone).input_size
+    else:
+        return config
+    return replace(config, data=replace(config.data, input_size=size))
 
 
 def resolve_exits(config: TrainConfig, model: ModelSource | None) -> str:

@@ -5,7 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Progress", "StepStatus"]
+from edgeexit.cost import NetworkCost
+from edgeexit.data import ImageData
+from edgeexit.training.config import TrainConfig
+
+__all__ = ["Progress", "RunPlan", "StepStatus"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunPlan:
+    """What a run is about to do.
+
+    Attributes:
+        config: with nothing left open: network, batch size, device.
+        data: what it trains on.
+        cost: of the network, for one image.
+        epochs, steps: of all phases together; of one epoch.
+    """
+
+    config: TrainConfig
+    data: ImageData
+    cost: NetworkCost
+    epochs: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,9 @@ class StepStatus:
 
 class Progress(Protocol):
     """Who is told how far training is."""
+
+    def begin(self, plan: RunPlan) -> None:
+        """Take what the run will do, before its first step and where it goes on."""
 
     def remark(self, text: str) -> None:
         """Take a line about the run, such as where it starts."""

@@ -113,7 +113,7 @@ def test_other_files_are_counted(manifest: Manifest, tmp_path: Path) -> None:
         picture(0, 8, 8).save(tmp_path / name)
     (tmp_path / "3" / "c.heic").touch()
     found = images_from_folder(tmp_path / "3", manifest, 5, 0)
-    assert (len(found.images), found.left_out) == (1, {".heic": 1})
+    assert (len(found.images), found.notes) == (1, (f"{tmp_path / '3'}: left out 1 .heic",))
     with pytest.raises(DataError, match="got both, 1 beside the folders; move these into"):
         images_from_folder(tmp_path, manifest, 5, 0)
     (tmp_path / "3").rename(tmp_path / "holidays")

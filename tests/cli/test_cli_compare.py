@@ -19,7 +19,7 @@ from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 from edgeexit.training.teachers import wed
 
 pytest.importorskip("sklearn")
@@ -139,6 +139,8 @@ def test_the_table_and_its_markdown(runs: Path) -> None:
 
 
 class Stop:
+    def begin(self, plan: RunPlan) -> None: ...
+
     def remark(self, text: str) -> None: ...
 
     def step(self, status: StepStatus) -> None:

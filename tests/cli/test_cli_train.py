@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import re
 import shutil
@@ -10,16 +11,20 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from rich.console import Console
 
 from edgeexit.cli import main
+from edgeexit.cli.common import format_macs
 from edgeexit.cli.train import SECTIONS, command
 from edgeexit.cli.train_options import DATA_FIELDS
 from edgeexit.cli.train_progress import TrainProgress
+from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, list_datasets
 from edgeexit.data.augmentation import AUGMENTATIONS
+from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.progress import StepStatus
@@ -61,7 +66,7 @@ def test_training_prints_a_line_per_epoch_and_what_to_do_next(
 ) -> None:
     result = _invoke(*arguments, "--distill", "wed")
     assert result.exit_code == 0, result.output
-    lines = result.stderr.splitlines()
+    lines = result.stderr.splitlines()[3:]
     assert [line.partition("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert all(
         name in line for line in lines for name in ("exit1", "exit2", "final", "teacher", "loss")
@@ -70,6 +75,35 @@ def test_training_prints_a_line_per_epoch_and_what_to_do_next(
     run = _run(tmp_path)
     assert f"next: edgeexit tune {run}/ckpt.pt --max-drop 0.01\n" in result.stdout
     assert load_checkpoint(Path(run) / "ckpt.pt").class_names == ("bright", "dark")
+
+
+def test_a_run_says_first_what_it_will_do(arguments: list[str], images: Path) -> None:
+    (images / "dark" / "notes.txt").touch()
+    (images / "dark" / "a.heic").touch()
+    lines = _invoke(*arguments).stderr.splitlines()
+    assert lines[:2] == [
+        "imagefolder: 16 train, 2 val, 2 test images; 2 classes: bright, dark",
+        "left out 1 .heic, 1 .txt",
+    ]
+    with torch.device("meta"):
+        net = MultiExitNet(make_spec("resnet20", "1+n", 2, (3, 8, 8)))
+    cost = network_cost(net)
+    assert lines[2] == (
+        f"resnet20, branches 1+n, 8x8 pixels: {format_macs(cost.total_macs)} MACs per image, "
+        f"{format_macs(cost.baseline_macs)} without branches"
+    )
+    assert lines[3] == "2 epochs of 2 batches of 8 images, on cpu"
+    assert lines[4].startswith("epoch 1/2  ")
+
+
+def test_images_of_any_size_get_the_backbones(arguments: list[str], tmp_path: Path) -> None:
+    at = arguments.index("--input-size")
+    arguments = [*arguments[:at], *arguments[at + 2 :], "--epochs", "1"]
+    result = _invoke(*arguments)
+    assert "resnet20, branches 1+n, 32x32 pixels: " in result.stderr
+    stored = load_checkpoint(Path(_run(tmp_path)) / "last.pt").data
+    assert stored.input_size == (3, 32, 32)
+    assert _invoke("train", "--resume", "-o", _run(tmp_path)).exit_code == 0
 
 
 def test_json_is_all_of_stdout(arguments: list[str], tmp_path: Path) -> None:
@@ -265,12 +299,13 @@ def test_options_reach_the_run(arguments: list[str], tmp_path: Path) -> None:
     result = _invoke(*arguments)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    assert lines[:2] == [
+    assert lines[1] == f"left out 1 unreadable images: {broken}"
+    assert lines[3:5] == [
+        "4 epochs of 2 batches of 8 images, on cpu",
         "2 epochs each: backbone, branches",
-        f"left out 1 unreadable images: {broken}",
     ]
     starts = ["backbone, epoch 1/4", "backbone, epoch 2/4", "branches, epoch 3/4"]
-    assert [line.partition("  ")[0] for line in lines[2:5]] == starts
+    assert [line.partition("  ")[0] for line in lines[5:8]] == starts
     stored = load_checkpoint(Path(_run(tmp_path)) / "last.pt").training["config"]
     assert (stored["accumulate"], stored["amp"], stored["channels_last"]) == (2, "bf16", False)
     assert stored["data"]["augmentation"] == "none"
@@ -298,6 +333,41 @@ def test_only_the_first_of_several_processes_tells(
     result = _invoke(*arguments, "--json")
     assert result.exit_code == 0
     assert result.output == ""
+
+
+def _expected(
+    capsys: pytest.CaptureFixture[str], seconds: float, first: StepStatus, steps: int
+) -> list[str]:
+    """Return what is said of the time where each step takes so long, from ``first`` on."""
+    times = itertools.count(100, seconds)
+    with TrainProgress(lambda: next(times)) as progress:
+        for step in range(first.step, first.step + steps):
+            progress.step(dataclasses.replace(first, step=step))
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epochs", "steps", "said"),
+    [
+        (0.4, 30, 75, "about 30 s per epoch, 15 min to go"),
+        (6.4, 30, 75, "about 8 min per epoch, 4 h 0 min to go"),
+        (1.5, 90, 5000, "about 2 h 5 min per epoch, 7 days 19 h to go"),
+        (0.4, 1, 30, "about 12 s per epoch, 6 s to go"),
+    ],
+)
+def test_the_time_that_a_run_will_take_is_said_once_it_is_known(
+    capsys: pytest.CaptureFixture[str], seconds: float, epochs: int, steps: int, said: str
+) -> None:
+    first = StepStatus("coop", 1, epochs, 1, steps, 1.0, {"final": 0.5})
+    assert _expected(capsys, seconds, first, 20) == [said]
+    assert _expected(capsys, 4.0, first, 2) == [], "too early"
+
+
+def test_the_time_of_a_run_that_goes_on_is_that_of_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = StepStatus("coop", 3, 4, 51, 100, 1.0, {"final": 0.5})
+    assert _expected(capsys, 6.0, first, 5) == ["about 10 min per epoch, 15 min to go"]
 
 
 def test_the_bar_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_arrays_and_folders_give_the_same(tmp_path: Path, pixels: NDArray[np.uin
         assert loaded.images.dtype == np.float32
         assert loaded.images.flags.c_contiguous
         np.testing.assert_allclose(loaded.images, expected, atol=1e-6)
-        assert loaded.left_out == ({".txt": 1} if path == folder else {})
+        assert loaded.notes == ((f"{folder}: left out 1 .txt",) if path == folder else ())
 
 
 def test_no_more_than_the_limit_are_read(

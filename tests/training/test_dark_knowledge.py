@@ -15,7 +15,7 @@ from edgeexit.models.weights import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
 from edgeexit.training.dark_knowledge import load_dark_knowledge
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -24,6 +24,8 @@ class Remarks:
     def __init__(self, stop: bool = False) -> None:
         self.stop = stop
         self.lines: list[str] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.lines.append(text)

@@ -43,6 +43,9 @@ class WithoutNorm(nn.Module):
 
 
 class Stop:
+    def begin(self, plan):
+        pass
+
     def remark(self, text):
         print("remark:", text, flush=True)
 

@@ -12,7 +12,7 @@ from edgeexit.data import load_data
 from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 from edgeexit.training.trainer import Trainer
 
 MakeConfig = Callable[..., TrainConfig]
@@ -22,6 +22,8 @@ ALONE = World(0, 1, torch.device("cpu"))
 class Remarks:
     def __init__(self) -> None:
         self.lines: list[str] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.lines.append(text)

@@ -19,7 +19,7 @@ from edgeexit.training import TrainConfig, load_checkpoint, stored_config, train
 from edgeexit.training.config_file import write_config
 from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.metrics import EpochRecord, best_record
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +36,8 @@ class Listener:
         self.stop_in_epoch = stop_in_epoch
         self.remarks: list[str] = []
         self.batches: list[tuple[int, int, int]] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.remarks.append(text)

@@ -16,7 +16,7 @@ from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.losses import joint_cross_entropy
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.phases import PhaseNet, learn_only, set_modes
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 from edgeexit.training.strategies import plan_phases
 
 MakeConfig = Callable[..., TrainConfig]
@@ -30,6 +30,8 @@ class Watcher:
         self.weights: dict[str, dict[str, Tensor]] = {}
         self.statuses: list[StepStatus] = []
         self.remarks: list[str] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.remarks.append(text)

@@ -16,7 +16,7 @@ import torch
 
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -26,6 +26,8 @@ class StopAt:
         self.place = (epoch, step)
         self.lines: list[str] = []
         self.steps: list[tuple[int, int]] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.lines.append(text)

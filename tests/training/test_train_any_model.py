@@ -22,7 +22,7 @@ from edgeexit.training import (
     train,
 )
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import StepStatus
+from edgeexit.training.progress import RunPlan, StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -63,6 +63,8 @@ class Stop:
     def __init__(self, epoch: int = 0) -> None:
         self.epoch = epoch
         self.remarks: list[str] = []
+
+    def begin(self, plan: RunPlan) -> None: ...
 
     def remark(self, text: str) -> None:
         self.remarks.append(text)

@@ -70,6 +70,12 @@ class FoundImages:
         depth = len(self.folder.parts)
         return [p.parts[depth] if len(p.parts) > depth + 1 else "" for p in self.paths]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line about what was left out, where anything was."""
+        left_out = describe_left_out(self.left_out)
+        return (f"{self.folder}: left out {left_out}",) if left_out else ()
+
 
 def find_images(folder: str | Path) -> FoundImages:
     """Return the images in a folder and in those below it.

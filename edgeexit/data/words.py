@@ -1,0 +1,38 @@
+"""What a data set holds and what was left out of it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgeexit_runtime.image_files import describe_left_out
+
+from edgeexit.data.dataset import ImageData
+
+__all__ = ["describe_data", "some"]
+
+FEW_CLASSES = 10
+
+
+def describe_data(name: str, data: ImageData) -> tuple[str, ...]:
+    """Return lines that say how many images of which classes there are, and what was left out.
+
+    Args:
+        name: the data set's.
+        data: all of it.
+    """
+    counts = ", ".join(f"{len(images):,} {split}" for split, images in data.splits.items())
+    classes = some(data.class_names, FEW_CLASSES)
+    lines = [f"{name}: {counts} images; {len(data.class_names):,} classes: {classes}"]
+    if data.left_out:
+        lines.append(f"left out {describe_left_out(data.left_out)}")
+    if data.skipped:
+        lines.append(f"left out {len(data.skipped)} unreadable images: {some(data.skipped)}")
+    return (*lines, *data.notes)
+
+
+def some(names: Iterable[str], shown: int = 3) -> str:
+    """Return names as a list; of more than ``shown`` the first three, and how many follow."""
+    names = [*names]
+    if len(names) <= shown:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} and {len(names) - 3} more"

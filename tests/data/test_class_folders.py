@@ -1,0 +1,249 @@
+"""Layouts of image folders as people have them. Nothing here is decoded: the files are empty."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from edgeexit.data import DataConfig, ImageData, load_data
+from edgeexit.data.words import describe_data
+from edgeexit.errors import DataError
+
+CLASSES = ("cat", "dog")
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+def fill(root: Path, *folders: str, count: int = 10, suffix: str = ".png") -> None:
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (root / folder / f"{number:03}{suffix}").touch()
+
+
+def split(root: Path, *names: str, count: int = 10) -> None:
+    """Make folders of splits with both classes."""
+    fill(root, *(f"{name}/{class_}" for name in names for class_ in CLASSES), count=count)
+
+
+def load(root: Path, hold_out: int | None = None) -> ImageData:
+    return load_data(DataConfig("imagefolder", str(root), hold_out=hold_out))
+
+
+def sizes(data: ImageData) -> dict[str, int]:
+    return {name: len(images) for name, images in data.splits.items()}
+
+
+def refused(root: Path, *facts: str) -> None:
+    """Check that the folder is refused in one line that has all these facts."""
+    with pytest.raises(DataError) as caught:
+        load(root)
+    message = str(caught.value).replace(f"{root}/", "").replace(str(root), "ROOT")
+    assert "\n" not in message
+    missing = [fact for fact in facts if fact not in message]
+    assert missing == [], message
+
+
+# splits
+
+
+@pytest.mark.parametrize("train", ["train", "Train", "TRAIN", "training"])
+@pytest.mark.parametrize("val", ["val", "Val", "valid", "Validation", "dev"])
+@pytest.mark.parametrize("test", ["test", "Testing"])
+def test_splits_are_known_by_their_usual_names(
+    tmp_path: Path, train: str, val: str, test: str
+) -> None:
+    split(tmp_path, train)
+    split(tmp_path, val, count=3)
+    split(tmp_path, test, count=2)
+    data = load(tmp_path)
+    assert data.class_names == CLASSES
+    assert sizes(data) == {"train": 20, "val": 6, "test": 4}
+    assert data.notes == ()
+
+
+def test_without_val_a_tenth_is_held_out_of_train(tmp_path: Path) -> None:
+    split(tmp_path, "Train", "Test", count=20)
+    data = load(tmp_path)
+    assert data.class_names == CLASSES, "not Train and Test"
+    assert sizes(data) == {"train": 36, "val": 4, "test": 40}
+    assert all("/Train/" in path for path in data.splits["val"].files.paths)  # type: ignore[attr-defined]
+    assert Counter(data.splits["val"].files.labels) == {0: 2, 1: 2}  # type: ignore[attr-defined]
+    assert sizes(load(tmp_path, hold_out=5)) == {"train": 30, "val": 10, "test": 40}
+
+
+@pytest.mark.parametrize(
+    ("folders", "facts"),
+    [
+        (("Train",), ("ROOT has Train/ but no val/",)),
+        (("Valid", "test"), ("ROOT has Valid/ but no train/",)),
+        (("train", "val", "Valid"), ("ROOT has Valid/ and val/", "names of the val split")),
+        (("train", "Train", "test"), ("ROOT has Train/ and train/",)),
+    ],
+)
+def test_splits_that_are_missing_or_there_twice(
+    tmp_path: Path, folders: tuple[str, ...], facts: tuple[str, ...]
+) -> None:
+    split(tmp_path, *folders)
+    refused(tmp_path, *facts)
+
+
+def test_a_test_folder_beside_classes_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "dog", "test")
+    refused(tmp_path, "ROOT has test/ but no train/")
+
+
+def test_trains_may_be_a_class(tmp_path: Path) -> None:
+    fill(tmp_path, "bus", "car", "train")
+    assert load(tmp_path).class_names == ("bus", "car", "train")
+
+
+def test_folders_beside_the_splits_are_named(tmp_path: Path) -> None:
+    split(tmp_path, "train", "val")
+    fill(tmp_path, "extra", "annotations", suffix=".xml")
+    (tmp_path / ".cache").mkdir()
+    assert load(tmp_path).notes == (
+        f"not read: annotations/, extra/ in {tmp_path}, beside the splits",
+    )
+
+
+def test_a_test_split_without_classes(tmp_path: Path) -> None:
+    split(tmp_path, "train", "val")
+    fill(tmp_path, "test", count=7)
+    refused(tmp_path, "in test, at least 2, got 7 images without one", "take the folder away")
+
+
+# classes
+
+
+@pytest.mark.parametrize(
+    ("folders", "facts"),
+    [
+        ((), ("one folder per class in ROOT, at least 2, got none",)),
+        (("",), ("got 10 images without one",)),
+        (("cat",), ("got cat/ alone; sort",)),
+        (
+            ("dataset/cat", "dataset/dog"),
+            ("got dataset/ alone, with cat/, dog/ in dataset", "give --data-dir dataset"),
+        ),
+        (
+            ("a/b/train/cat", "a/b/train/dog", "a/b/val/cat", "a/b/val/dog"),
+            ("got a/ alone, with train/, val/ in a/b", "give --data-dir a/b"),
+        ),
+        (
+            ("archive/train/cat", "archive/val/cat", "models"),
+            ("archive holds train/ and val/", "give it as --data-dir", "as in train/archive/"),
+        ),
+        (("cat/train", "cat/test", "dog/train"), ("cat holds train/ and test/",)),
+    ],
+)
+def test_folders_one_level_too_high_or_too_low(
+    tmp_path: Path, folders: tuple[str, ...], facts: tuple[str, ...]
+) -> None:
+    fill(tmp_path, *folders)
+    refused(tmp_path, *facts)
+
+
+def test_images_may_lie_deep_in_a_class(tmp_path: Path) -> None:
+    fill(tmp_path, "cat", "cat/2023", "cat/2024/may", "dog/2023", "dog/2024")
+    data = load(tmp_path)
+    assert (data.class_names, sum(sizes(data).values())) == (CLASSES, 50)
+    assert data.notes == ()
+
+
+def test_classes_that_hold_folders_alone_are_said(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"fold{number}/{name}" for number in range(5) for name in CLASSES))
+    (note,) = load(tmp_path).notes
+    assert f"every class of {tmp_path} holds folders alone, as fold0/ does (cat, dog)" in note
+    assert f"give --data-dir {tmp_path}/fold0" in note
+
+
+def test_a_folder_for_the_images_of_each_class(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/images", "dog/images")  # as in Tiny ImageNet
+    assert load(tmp_path).notes == ()
+
+
+def test_an_empty_class_says_what_is_there(tmp_path: Path) -> None:
+    fill(tmp_path, *CLASSES)
+    fill(tmp_path, "emu", "gnu", suffix=".heic")
+    refused(tmp_path, "no images in emu, and 1 more such, got 10 .heic")
+
+
+def test_what_is_left_out_is_counted_over_all_splits(tmp_path: Path) -> None:
+    split(tmp_path, "train", "val", "test")
+    fill(tmp_path, "train/cat", "test/dog", count=3, suffix=".heic")
+    fill(tmp_path, "val", count=2)
+    for name in ("train/labels.csv", "train/cat/.DS_Store", "train/__MACOSX/cat/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    data = load(tmp_path)
+    assert data.left_out == {".heic": 6, ".csv": 1, "image outside the class folders": 2}
+    assert describe_data("imagefolder", data) == (
+        "imagefolder: 20 train, 20 val, 20 test images; 2 classes: cat, dog",
+        "left out 6 .heic, 2 images outside the class folders, 1 .csv",
+    )
+
+
+def test_what_pillow_reads_is_used(tmp_path: Path) -> None:
+    fill(tmp_path, *CLASSES, suffix=".jfif")
+    fill(tmp_path, *CLASSES, suffix=".GIF")
+    fill(tmp_path, *CLASSES, suffix=".avif")
+    assert sum(sizes(load(tmp_path)).values()) == 60
+
+
+def test_a_class_folder_may_be_a_link_but_not_to_another_class(tmp_path: Path) -> None:
+    fill(tmp_path, "elsewhere", "photos/cat")
+    (tmp_path / "photos" / "dog").symlink_to(tmp_path / "elsewhere")
+    assert load(tmp_path / "photos").class_names == CLASSES
+    (tmp_path / "photos" / "kitten").symlink_to(tmp_path / "photos" / "cat")
+    refused(tmp_path / "photos", "no images in kitten")
+
+
+# names
+
+
+def test_names_in_two_forms_of_unicode_are_told_apart(tmp_path: Path) -> None:
+    fill(tmp_path, f"train/{NFC}", "train/dog", f"val/{NFD}", "val/dog")
+    refused(tmp_path, "val has the class 'cafe\\u0301', train has 'caf\\xe9'", "Unicode")
+
+
+@pytest.mark.parametrize("other", ["Cat", "cat ", "ｃat"])
+def test_names_that_a_reader_takes_for_the_same(tmp_path: Path, other: str) -> None:
+    fill(tmp_path, "train/cat", "train/dog", f"val/{other}", "val/dog")
+    refused(tmp_path, "train has", "'cat'", ascii(other), "the same word")
+
+
+def test_two_folders_whose_names_look_the_same(tmp_path: Path) -> None:
+    fill(tmp_path, NFC, NFD, "dog")
+    refused(tmp_path, "'cafe\\u0301' and 'caf\\xe9', one name in two forms of Unicode")
+    letters = tmp_path / "letters"
+    fill(letters, "A", "a")
+    assert load(letters).class_names == ("A", "a"), "these do not look the same"
+
+
+# small classes
+
+
+def test_classes_with_fewer_images_than_splits_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, *CLASSES, count=40)
+    fill(tmp_path, "emu", count=2)
+    data = load(tmp_path)
+    counts = {name: Counter(s.files.labels)[2] for name, s in data.splits.items()}  # type: ignore[attr-defined]
+    assert sum(counts.values()) == 2
+    lacking = [name for name, count in counts.items() if not count]
+    note = "too few images of emu (2 in all): none are in "
+    assert data.notes == tuple(note + name for name in lacking) != ()
+
+
+def test_a_class_without_an_image_to_train_on(tmp_path: Path) -> None:
+    fill(tmp_path, *CLASSES, count=20)
+    fill(tmp_path, *(f"rare{number}" for number in range(40)), count=1)
+    refused(tmp_path, "too few images in ROOT of rare", "(1 in all)", "none are left to train on")
+
+
+def test_many_classes_are_not_all_named(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{number:02}" for number in range(11)))
+    (line,) = describe_data("imagefolder", load(tmp_path))
+    assert line.endswith("11 classes: 00, 01, 02 and 8 more")
