@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from edgeexit_runtime.command_line import guarded_streams
+from edgeexit_runtime.signals import StopSignals
 
 from edgeexit.errors import EdgeExitError, UnknownNameError
 
@@ -23,18 +24,12 @@ COMMANDS = {
 }
 
 
-class _InterruptedError(EdgeExitError):
-    """Ctrl-C, with the exit code that shells give it."""
-
-    exit_code = 130
-
-
 class _Explained(click.ClickException):
-    """One of edgeexit's own errors, as click shows it: one line and its exit code."""
+    """An error as click shows it: one line and its exit code."""
 
-    def __init__(self, error: EdgeExitError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]  # click types it as a ClassVar
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click types it as a ClassVar
 
 
 class LazyGroup(click.Group):
@@ -54,14 +49,20 @@ class LazyGroup(click.Group):
             return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except EdgeExitError as error:
-            raise _Explained(error) from error
-        except KeyboardInterrupt as error:
-            raise _Explained(_InterruptedError("interrupted; no file is half-written")) from error
-        except ModuleNotFoundError as error:
-            raise click.ClickException(_missing_module(error)) from error
+        with StopSignals() as stop:
+            try:
+                return super().invoke(ctx)
+            except EdgeExitError as error:
+                code = error.exit_code if stop.received is None else stop.exit_code
+                raise _Explained(str(error), code) from error
+            except (Exception, KeyboardInterrupt) as error:
+                # whatever comes behind a signal comes of it, such as workers that got it too
+                if stop.received is not None or isinstance(error, KeyboardInterrupt):
+                    told = f"{stop.told}; no file is half-written"
+                    raise _Explained(told, stop.exit_code) from error
+                if isinstance(error, ModuleNotFoundError):
+                    raise click.ClickException(_missing_module(error)) from error
+                raise
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:

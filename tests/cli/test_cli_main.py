@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 
 import click
 import pytest
@@ -87,6 +89,30 @@ def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(KeyboardInterrupt(), monkeypatch)
     assert result.exit_code == 130
     assert result.stderr.strip() == "Error: interrupted; no file is half-written"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("kind", [None, CheckpointError, RuntimeError])
+def test_signal_is_no_traceback_whatever_becomes_of_it(
+    kind: type[Exception] | None, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that got it too, for example, is an error in its parent."""
+
+    @click.command("flops")
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt as interrupt:
+            if kind is None:
+                raise
+            raise kind("worker is killed") from interrupt
+
+    monkeypatch.setattr(flops_file, "command", command)
+    result = run("flops")
+    assert result.exit_code == 128 + number
+    told = f"ended by {number.name}; no file is half-written"
+    assert result.stderr == f"Error: {'worker is killed' if kind is CheckpointError else told}\n"
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize(

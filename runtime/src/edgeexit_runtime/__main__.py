@@ -15,10 +15,9 @@ from edgeexit_runtime.engine_entry import (
 )
 from edgeexit_runtime.engines import BuildReport, build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
+from edgeexit_runtime.signals import StopSignals
 
 __all__ = ["main"]
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,19 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except ValueError as error:
         return _fail(str(error), 2)
-    try:
-        report = build_engines(
-            values.folder,
-            options,
-            library=values.library,
-            compute_capability=values.compute_capability,
-            rebuild=values.rebuild,
-            progress=_progress(),
-        )
-    except EdgeExitError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the bundle is as it was", INTERRUPTED)
+    with StopSignals() as stop:
+        try:
+            report = build_engines(
+                values.folder,
+                options,
+                library=values.library,
+                compute_capability=values.compute_capability,
+                rebuild=values.rebuild,
+                progress=_progress(),
+            )
+        except EdgeExitError as error:
+            return _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            return _fail(f"{stop.told}; the bundle is as it was", stop.exit_code)
     _clear()
     _print(report)
     return 0

@@ -1,0 +1,63 @@
+"""Signals that ask a process to end, answered as Ctrl-C is: what was begun is cleaned up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+
+__all__ = ["StopSignals"]
+
+STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+class StopSignals:
+    """In the block, the first SIGTERM or SIGHUP raises KeyboardInterrupt.
+
+    Further ones are ignored: ``timeout`` and others send two. So is a signal that was ignored or
+    handled before, such as SIGHUP under ``nohup``. Outside the main thread nothing is changed.
+
+    Attributes:
+        received: the signal that came; None before, and for Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._process = os.getpid()
+        self._handled: list[signal.Signals] = []
+
+    @property
+    def told(self) -> str:
+        """What stopped the process, in words."""
+        return "interrupted" if self.received is None else f"ended by {self.received.name}"
+
+    @property
+    def exit_code(self) -> int:
+        """What shells give a process that a signal has stopped: 143 for SIGTERM, 130 for Ctrl-C."""
+        return 128 + (self.received or signal.SIGINT)
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in STOPPING if hasattr(signal, name)):
+                if signal.getsignal(number) == signal.SIG_DFL:
+                    self._handled.append(number)
+                    signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number in self._handled:
+            signal.signal(number, signal.SIG_DFL)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker that was forked ends as it would have
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self.received is None:
+            self.received = signal.Signals(number)
+            raise KeyboardInterrupt
