@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
+from edgeexit_runtime.manifest import MANIFEST_NAME
 
 NAMES = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
 
@@ -86,6 +89,31 @@ def test_foreign_model_file(bundle: Path, name: str) -> None:
     refused(bundle, name, "a model file that is not of this bundle; move it elsewhere")
     with pytest.raises(ee.BundleError, match="a model file that is not of this bundle"):
         ee.load_baseline(bundle)
+
+
+def test_bundle_that_is_replaced_while_it_is_read(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest of one and the files of another are no bundle: it is read again."""
+    other = shutil.copytree(bundle, tmp_path / "other")
+    graph = other / "stage2.onnx"
+    graph.write_bytes(graph.read_bytes() + b"\x72\x00")  # an empty doc string: the same graph
+    manifest = json.loads((other / MANIFEST_NAME).read_text())
+    entry = manifest["stages"][1]["graph"]
+    entry["size_bytes"] += 2
+    entry["sha256"] = hashlib.sha256(graph.read_bytes()).hexdigest()
+    (other / MANIFEST_NAME).write_text(json.dumps(manifest))
+    read = Path.read_bytes
+
+    def replacing(path: Path) -> bytes:
+        if other.exists():
+            bundle.rename(tmp_path / "old")
+            other.rename(bundle)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", replacing)
+    with ee.load(bundle) as session:
+        assert session.manifest.stages[1].graph.sha256 == entry["sha256"]
 
 
 def test_other_files_do_no_harm(bundle: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
-from edgeexit_runtime.manifest import GraphEntry, Manifest, load_manifest
+from edgeexit_runtime.manifest import MANIFEST_NAME, GraphEntry, Manifest, load_manifest
 
-__all__ = ["Bundle", "baseline_bundle", "open_bundle"]
+__all__ = ["Bundle", "baseline_bundle", "open_bundle", "read_settled"]
+
+Value = TypeVar("Value")
 
 MODEL_SUFFIXES = (".onnx", ".data")
 
@@ -73,6 +77,32 @@ def open_bundle(folder: str | Path) -> Bundle:
         if path.suffix in MODEL_SUFFIXES and path.name not in known:
             raise BundleError(f"{path}: a model file that is not of this bundle; move it elsewhere")
     return Bundle(folder, manifest)
+
+
+def read_settled(folder: str | Path, read: Callable[[], Value]) -> Value:
+    """Return what ``read`` makes of a bundle; again, where another took its place meanwhile.
+
+    Files of two bundles are never mixed: each is compared with the manifest that was read.
+
+    Raises:
+        BundleError: the bundle is broken, and nobody is writing it.
+    """
+    while True:
+        before = _version(folder)
+        try:
+            return read()
+        except BundleError:
+            if _version(folder) == before:
+                raise
+
+
+def _version(folder: str | Path) -> tuple[int, int] | None:
+    """Return what tells the manifests of a folder apart: each is a new file."""
+    try:
+        status = (Path(folder) / MANIFEST_NAME).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def baseline_bundle(bundle: Bundle) -> Bundle:

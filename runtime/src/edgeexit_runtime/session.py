@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
-from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
+from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.errors import InputError
@@ -309,7 +309,7 @@ def load(
     providers: Sequence[str] | None = None,
     threads: int | None = None,
 ) -> Session:
-    """Load the bundle that ``edgeexit export`` wrote.
+    """Load the bundle that ``edgeexit export`` wrote; the new one, if it is replaced meanwhile.
 
     Args:
         bundle: its folder.
@@ -322,7 +322,7 @@ def load(
         BundleError: the folder holds no bundle, or not the one that was exported.
         BackendError: what should run it is not there.
     """
-    return _open(open_bundle(bundle), backend, providers, threads)
+    return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, providers, threads))
 
 
 def load_baseline(
@@ -333,7 +333,9 @@ def load_baseline(
     threads: int | None = None,
 ) -> Session:
     """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
-    return _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
+    return read_settled(
+        bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
+    )
 
 
 def _open(
