@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, InputError
+from edgeexit_runtime.errors import BackendError, BundleError, BusyError, EdgeExitError, InputError
 
 __all__ = [
     "BackendError",
     "BundleError",
+    "BusyError",
     "CheckpointError",
     "DataError",
     "EdgeExitError",

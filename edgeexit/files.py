@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import ctypes
 import errno
-import glob
 import json
 import os
-import secrets
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from edgeexit_runtime import files
+from edgeexit_runtime.locks import lock_folder, sole_writer
 
 from edgeexit.errors import WriteError
 
@@ -23,11 +25,9 @@ __all__ = [
     "replace_file",
     "replace_folder",
     "write_csv",
+    "write_into",
     "write_json",
 ]
-
-TOKEN_BYTES = 4
-"""Of the random part of a temporary name, which has two digits for each."""
 
 
 @contextmanager
@@ -41,13 +41,9 @@ def replace_file(path: Path) -> Iterator[Path]:
     """
     with _explained(path):
         target = _regular_file(path)
-        temporary = _prepare(target)
-        try:
-            temporary.touch()  # fails at once where nothing can be written
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with files.replace_file(target) as temporary:
             yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
@@ -61,7 +57,7 @@ def check_writable(path: Path) -> None:
     with _explained(path):
         target = _regular_file(path)
         folder = next(parent for parent in target.parents if parent.exists())
-        probe = folder / _temporary_name(target)
+        probe = files.temporary_path(folder / target.name)
         try:
             probe.touch()
         finally:
@@ -72,23 +68,53 @@ def check_writable(path: Path) -> None:
 def replace_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; put it in the place of ``path`` on success.
 
-    What was at ``path`` stays until the new folder is whole, and is moved back should the last
-    rename fail.
+    What was at ``path`` stays until the new folder is whole. The two change places in one step,
+    where the system can; elsewhere, a process that is killed between two renames leaves none, and
+    the next call brings the old one back.
 
     Raises:
+        BusyError: another process writes ``path``.
         WriteError: the disk is full, the folder cannot be written to, or ``path`` is no folder.
     """
-    with _explained(path):
+    with _explained(path), ExitStack() as held:
         target = _followed(path)
         if target.exists() and not target.is_dir():
             raise WriteError(f"could not write {path}: it is no folder; choose another name")
-        temporary = _prepare(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(sole_writer(path, target.with_name(f".{target.name}.edgeexit-lock")))
+        _recover(target)
+        # nobody adds to what is about to go; Windows renames no folder with an open file in it
+        if target.exists() and os.name != "nt":
+            held.enter_context(lock_folder(target))
+        temporary = files.temporary_path(target)
         try:
             temporary.mkdir()
             yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    files.sync(file)
             _put_in_place(temporary, target)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
+
+
+@contextmanager
+def write_into(folder: Path) -> Iterator[None]:
+    """Be the only process that writes files into ``folder``, which is made where it is missing.
+
+    Should nothing be written, it is not there in the end.
+
+    Raises:
+        BusyError: another process writes into it.
+        WriteError: it cannot be written to.
+    """
+    with ExitStack() as held:
+        with _explained(folder):
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            held.callback(_remove_empty, made)
+            held.enter_context(sole_writer(folder, folder / ".edgeexit-lock"))
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,26 +132,8 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of :func:`replace_file` that killed processes left beside it.
-
-    Nobody else may be writing ``path``.
-    """
-    target = _followed(path)
-    digits = "[0-9a-f]" * (2 * TOKEN_BYTES)
-    for leftover in target.parent.glob(f".{glob.escape(target.stem)}.{digits}{target.suffix}"):
-        with contextlib.suppress(OSError):  # they do no harm
-            leftover.unlink()
-
-
-def _prepare(target: Path) -> Path:
-    """Make the folder that ``target`` is in; return a free name there with the same ending."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.with_name(_temporary_name(target))
-
-
-def _temporary_name(target: Path) -> str:
-    # the ending is kept: some writers choose the format by it
-    return f".{target.stem}.{secrets.token_hex(TOKEN_BYTES)}{target.suffix}"
+    """Remove the temporary files of ``path`` that killed processes left, as each write does."""
+    files.sweep(_followed(path))
 
 
 def _followed(path: Path) -> Path:
@@ -147,19 +155,60 @@ def _regular_file(path: Path) -> Path:
     return target
 
 
+def _recover(target: Path) -> None:
+    """Bring back a folder that was on its way out, and remove what killed processes left."""
+    old = _way_out(target)
+    if old.exists():
+        old.rename(files.temporary_path(target) if target.exists() else target)
+    for path in target.parent.iterdir():
+        if files.is_temporary(path.name, target.name):
+            _remove(path)
+
+
 def _put_in_place(new: Path, target: Path) -> None:
+    """Rename ``new`` to ``target``; what is there gets the name of ``new``, or is removed."""
     if not target.exists():
         new.rename(target)
-        return
-    old = new.with_name(f"{new.name}.old")
+    elif not _exchange(new, target):
+        try:
+            target.rename(_way_out(target))
+            new.rename(target)
+        finally:
+            _recover(target)
+
+
+def _way_out(target: Path) -> Path:
+    """Return where a folder is while another takes its place, if that takes more than one step."""
+    return target.with_name(f".{target.stem}.edgeexit-old{target.suffix}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot.
+
+    See renameat2(2): https://man7.org/linux/man-pages/man2/rename.2.html.
+    """
+    if sys.platform != "linux":
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
-        target.rename(old)
-        new.rename(target)
-    except BaseException:  # Ctrl-C as well, wherever it strikes: what stood there must come back
-        if not target.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        renameat2 = ctypes.CDLL(None).renameat2
+    except AttributeError:  # of glibc from 2.28 on
+        return False
+    result: int = renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange)
+    return result == 0
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:  # the rest of it, where Ctrl-C came in between
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with suppress(OSError):  # something is in them
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

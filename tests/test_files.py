@@ -5,25 +5,44 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from edgeexit_runtime.files import temporary_path
+from edgeexit_runtime.locks import lock_folder
+from edgeexit_runtime.signals import StopSignals
+from support.kills import killed_at_each_step
 
-from edgeexit.errors import EdgeExitError
+from edgeexit.errors import BusyError, EdgeExitError
 from edgeexit.files import (
     check_writable,
     remove_leftovers,
     replace_file,
     replace_folder,
+    write_into,
     write_json,
 )
 
 Replace = Callable[[Path], AbstractContextManager[Path]]
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system where two folders cannot change places in one step."""
+    monkeypatch.setattr(sys, "platform", "other")
+
+
+@pytest.fixture(params=["exchange", "renames"])
+def either_way(request: pytest.FixtureRequest) -> None:
+    if request.param == "renames":
+        request.getfixturevalue("without_exchange")
 
 
 @pytest.fixture(params=[0o022, 0o077], ids=oct)
@@ -60,11 +79,13 @@ def test_new_content_takes_the_place_of_old(replace: Replace, tmp_path: Path) ->
     assert names(tmp_path) == ["target.bin"]
 
 
+@pytest.mark.usefixtures("either_way")
 def test_nothing_of_the_old_folder_stays(tmp_path: Path) -> None:
     put(replace_folder, tmp_path / "out", "old")
     with replace_folder(tmp_path / "out") as folder:
         (folder / "other").write_text("new")
     assert names(tmp_path / "out") == ["other"]
+    assert names(tmp_path) == ["out"]
 
 
 @both
@@ -151,6 +172,7 @@ def test_the_ending_is_kept_for_writers_that_choose_by_it(tmp_path: Path) -> Non
         temporary.write_bytes(b"")
 
 
+@pytest.mark.usefixtures("without_exchange")
 def test_folder_that_cannot_take_its_place_gives_the_old_one_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +185,7 @@ def test_folder_that_cannot_take_its_place_gives_the_old_one_back(
     assert names(tmp_path) == ["out"]
 
 
+@pytest.mark.usefixtures("without_exchange")
 def test_interrupt_between_the_renames_gives_the_old_folder_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,17 +262,135 @@ def test_value_without_json_form_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["value.json"]
 
 
-def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
-    path = tmp_path / "la[s]t.pt"
-    made = []
-    for _ in range(3):
-        with replace_file(path) as temporary:
-            made.append(temporary.name)
-    others = [".la[s]t.pt", ".la[s]t.0123456.pt", ".la[s]t.0123456g.pt", ".last.01234567.pt"]
-    for name in [*made, *others, path.name]:
-        (tmp_path / name).touch()
-    remove_leftovers(path)
-    assert names(tmp_path) == sorted([*others, path.name])
+def test_what_killed_processes_left_of_a_file_is_removed_unasked_too(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    temporary_path(path).touch()
+    with replace_file(path) as temporary:
+        remove_leftovers(path)
+        assert names(tmp_path) == [temporary.name]
+
+
+def put_unless_stopped(path: Path, text: str) -> None:
+    with StopSignals():
+        put(replace_folder, path, text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("before", ["old", None])
+def test_folder_is_whole_wherever_its_writer_is_killed(
+    before: str | None, number: signal.Signals, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.v1"
+    start_again(path, before)
+    found = []
+    for _ in killed_at_each_step(lambda: put_unless_stopped(path, "new"), tmp_path, number):
+        found.append(read(replace_folder, path) if path.exists() else None)
+        if number == signal.SIGTERM:  # a lock that nobody holds may be left, nothing else
+            assert [name for name in names(tmp_path) if "lock" not in name] in ([], [path.name])
+        check_next_writer_sweeps(path)
+        start_again(path, before)
+    assert set(found) == {before, "new"}
+    assert len(found) > 10
+
+
+@pytest.mark.usefixtures("without_exchange")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_folder_is_whole_or_on_its_way_wherever_its_writer_is_killed_between_renames(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.v1"
+    start_again(path, "old")
+    found = []
+    for _ in killed_at_each_step(lambda: put_unless_stopped(path, "new"), tmp_path, number):
+        found.append(read(replace_folder, path) if path.exists() else None)
+        check_next_writer_sweeps(path)
+        assert read(replace_folder, path) == (found[-1] or "old")
+        start_again(path, "old")
+    assert set(found) == ({"old", None, "new"} if number == signal.SIGKILL else {"old", "new"})
+
+
+def check_next_writer_sweeps(path: Path) -> None:
+    """Whether it succeeds itself or not."""
+    with pytest.raises(ValueError, match="stop"), replace_folder(path):
+        raise ValueError("stop")
+    assert names(path.parent) == ([path.name] if path.exists() else [])
+    assert not path.exists() or names(path) == ["content"]
+
+
+def start_again(path: Path, text: str | None) -> None:
+    if text is not None:
+        put(replace_folder, path, text)
+    elif path.exists():
+        (path / "content").unlink()
+        path.rmdir()
+
+
+def test_folders_of_others_that_look_alike_stay(tmp_path: Path) -> None:
+    others = [".out", ".out.20240131", ".out.backup", ".output.edgeexit-01234567", "out.old"]
+    others += [".out.edgeexit-01234567.old", ".out.edgeexit-0123456"]
+    for name in [*others, ".out.edgeexit-01234567", ".out.0123456a", ".out.edgeexit-old"]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / "out").mkdir()
+    put(replace_folder, tmp_path / "out", "new")
+    assert names(tmp_path) == sorted([*others, "out"])
+
+
+def test_folder_is_written_by_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    message = f"{path}: process {os.getpid()} is writing to it; wait until it has ended"
+    with replace_folder(path) as first:
+        (first / "content").write_text("first")
+        with pytest.raises(BusyError) as refused:
+            put(replace_folder, path, "second")
+        assert str(refused.value).startswith(message)
+        assert first.exists()
+    assert read(replace_folder, path) == "first"
+    assert names(tmp_path) == ["out"]
+
+
+def test_folder_that_somebody_adds_to_is_not_replaced(tmp_path: Path) -> None:
+    """Such as a bundle whose engines are being built."""
+    path = tmp_path / "out"
+    put(replace_folder, path, "old")
+    with lock_folder(path), pytest.raises(BusyError, match="is writing to it"):
+        put(replace_folder, path, "new")
+    assert names(path) == ["content"]
+    with replace_folder(path) as folder:
+        (folder / "content").write_text("new")
+        with pytest.raises(BusyError, match="is writing to it"):
+            lock_folder(path).__enter__()
+    assert names(path) == ["content"]
+
+
+def test_run_is_alone_in_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "run"
+    with write_into(path):
+        (path / "file").touch()
+        with pytest.raises(BusyError, match=f"{path}: process {os.getpid()} is writing to it"):
+            write_into(path).__enter__()
+    assert names(path) == ["file"]
+    with write_into(path):
+        pass
+    assert names(path) == ["file"]
+
+
+def test_run_that_writes_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match="stop"), write_into(tmp_path / "runs" / "a" / "b"):
+        raise ValueError("stop")
+    assert names(tmp_path / "runs") == []
+
+
+def test_errors_within_a_run_are_its_own(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), write_into(tmp_path / "run"):
+        raise FileNotFoundError
+
+
+def test_place_where_no_run_can_write_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgeExitError, match=r"could not write .*run"):
+        write_into(tmp_path / "file" / "run").__enter__()
 
 
 def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:

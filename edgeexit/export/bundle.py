@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
-from edgeexit_runtime.engine_files import is_leftover
-from edgeexit_runtime.engines import TIMING_CACHE
+from edgeexit_runtime.engine_files import TIMING_CACHE, is_leftover
+from edgeexit_runtime.locks import LOCK_NAME
 from edgeexit_runtime.manifest import (
     FINAL,
     MANIFEST_NAME,
@@ -122,6 +122,7 @@ def export_bundle(
         ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
             does not agree with the network.
         DataError: there are too few images to calibrate on, or none to judge by.
+        BusyError: another process exports to ``output``, or changes the bundle there.
         WriteError: the disk is full or the folder cannot be written to.
     """
     _check_output(output)
@@ -152,6 +153,7 @@ def export_bundle(
         require_agreement(verification)
         manifest = dataclasses.replace(manifest, verification=encode(verification))
         path.write_text(manifest_json(manifest), encoding="utf-8")
+        _check_output(output)  # of what has come there since
         progress("done", total, total)
     after = tuple(made.graphs) if made.before else ()
     return ExportedBundle(output, manifest, verification, made.before, after)
@@ -208,7 +210,7 @@ def _check_output(output: Path) -> None:
         return
     if not output.is_dir():
         raise ExportError(f"{output}: is a file, expected a folder; choose another name")
-    found = {entry.name for entry in output.iterdir()}
+    found = {entry.name for entry in output.iterdir()} - {LOCK_NAME}
     try:
         manifest = load_manifest(output) if found else None
     except BundleError as error:

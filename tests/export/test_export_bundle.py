@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
-from edgeexit_runtime.folder_lock import LOCK_NAME
+from edgeexit_runtime.locks import LOCK_NAME
 from edgeexit_runtime.manifest import MANIFEST_NAME, load_manifest
 from numpy.typing import NDArray
 from onnx import helper
@@ -199,7 +199,8 @@ def test_engines_go_with_the_bundle_that_they_are_of(
     export_bundle(checkpoint, output, FP32, samples, "noise")
     cache = output / CACHE_FOLDER / "stage1-0123456789abcdef"
     cache.mkdir(parents=True)
-    for name in (LOCK_NAME, ".stage1.engine.12-00ff00ff.building", "stage1-00ff00ff.engine"):
+    left = (LOCK_NAME, ".stage1.engine.12-00ff00ff.building", "stage1-00ff00ff.engine")
+    for name in (*left, "stage2.engine", ".manifest.edgeexit-00ff00ff.json"):
         (output / name).touch()
     mine = cache.parents[1] / "notes.txt"
     mine.touch()
@@ -209,6 +210,33 @@ def test_engines_go_with_the_bundle_that_they_are_of(
     export_bundle(checkpoint, output, FP32, samples, "noise")
     found = {path.name for path in output.iterdir()}
     assert found == {MANIFEST_NAME, *load_manifest(output).files()}
+
+
+@pytest.mark.usefixtures("quick_graphs")
+@pytest.mark.parametrize("before", ["bundle", "empty", "nothing"])
+def test_what_comes_there_during_an_export_is_not_lost(
+    before: str, checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    if before == "bundle":
+        export_bundle(checkpoint, output, FP32, samples, "noise")
+    elif before == "empty":
+        output.mkdir()
+
+    def progress(step: str, done: int, total: int) -> None:
+        if step == "verification":
+            output.mkdir(exist_ok=True)
+            (output / "notes.txt").write_text("mine")
+
+    with pytest.raises(
+        ExportError, match=r"holds (notes\.txt besides a|other files and no) bundle"
+    ):
+        export_bundle(checkpoint, output, FP32, samples, "noise", progress)
+    assert (output / "notes.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (output / "notes.txt").unlink()
+    export_bundle(checkpoint, output, FP32, samples, "noise")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def _never_sure(model: onnx.ModelProto) -> None:

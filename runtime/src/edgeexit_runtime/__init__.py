@@ -9,7 +9,14 @@
 Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
 """
 
-from edgeexit_runtime.errors import BackendError, BundleError, EdgeExitError, ImageError, InputError
+from edgeexit_runtime.errors import (
+    BackendError,
+    BundleError,
+    BusyError,
+    EdgeExitError,
+    ImageError,
+    InputError,
+)
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
 from edgeexit_runtime.manifest import Manifest, load_manifest
 from edgeexit_runtime.preprocess import Preprocessing
@@ -19,6 +26,7 @@ __all__ = [
     "NEVER",
     "BackendError",
     "BundleError",
+    "BusyError",
     "EdgeExitError",
     "ExitAnswers",
     "ImageError",

@@ -9,30 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import ENGINE_SUFFIX, EngineEntry
 from edgeexit_runtime.errors import BundleError
-from edgeexit_runtime.folder_lock import LOCK_NAME
+from edgeexit_runtime.files import is_temporary, replace_file
+from edgeexit_runtime.locks import LOCK_NAME
 from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest, manifest_json
 
 __all__ = [
+    "TIMING_CACHE",
     "explained",
     "free_name",
     "is_leftover",
     "put_in_place",
-    "replace_file",
-    "sweep",
-    "temporary_path",
+    "remove_leftovers",
+    "write_file",
 ]
 
-TEMPORARY = ".building"
-HASHED = re.compile(rf"(.+)-[0-9a-f]{{8}}{re.escape(ENGINE_SUFFIX)}")
+TIMING_CACHE = "timing.cache"
+"""What builds have measured, so that the next one is faster; TensorRT's own file."""
+
+OLD_TEMPORARY = ".building"  # of versions before
+ENGINE = re.compile(rf"(.+?)(-[0-9a-f]{{8}})?{re.escape(ENGINE_SUFFIX)}")  # see free_name
 
 
 def free_name(manifest: Manifest, graph: str, sha256: str) -> str:
@@ -58,44 +60,40 @@ def put_in_place(
         with explained(bundle.folder / entry.file):
             temporary.replace(bundle.folder / entry.file)
     manifest = dataclasses.replace(before, engines=engines)
-    replace_file(bundle.folder / MANIFEST_NAME, manifest_json(manifest).encode())
+    write_file(bundle.folder / MANIFEST_NAME, manifest_json(manifest).encode())
     for name in before.files() - manifest.files():
         _remove(bundle.folder / name)
 
 
-def sweep(bundle: Bundle) -> None:
-    """Remove what builds that were killed have left; no other build may be running."""
+def remove_leftovers(bundle: Bundle) -> None:
+    """Remove what processes that were killed have left; the bundle's lock must be held."""
     for path in bundle.folder.iterdir():
         if path.name != LOCK_NAME and is_leftover(path.name, bundle.manifest):
             _remove(path)
 
 
 def is_leftover(name: str, manifest: Manifest) -> bool:
-    """Whether a file of that name in a bundle's folder is what a killed build has left there."""
-    hashed = HASHED.fullmatch(name)
-    if hashed is not None:
-        return hashed[1] in manifest.all_graphs() and name not in manifest.files()
-    return name == LOCK_NAME or (name.startswith(".") and name.endswith(TEMPORARY))
+    """Whether a file of that name in a bundle's folder is what a killed process has left there."""
+    graphs = manifest.all_graphs()
+    engine = ENGINE.fullmatch(name)
+    if engine is not None and engine[1] in graphs:
+        return name not in manifest.files()
+    written = (MANIFEST_NAME, TIMING_CACHE, *(f"{graph}{ENGINE_SUFFIX}" for graph in graphs))
+    return (
+        name == LOCK_NAME
+        or any(is_temporary(name, target) for target in written)
+        or (name.startswith(".") and name.endswith(OLD_TEMPORARY))
+    )
 
 
-def temporary_path(path: Path) -> Path:
-    """Return a name beside a file, which nothing else has."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
-
-
-def replace_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file that is whole or not there.
 
     Raises:
         BundleError: it cannot be written.
     """
-    temporary = temporary_path(path)
-    with explained(path):
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with explained(path), replace_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextlib.contextmanager

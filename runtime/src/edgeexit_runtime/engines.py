@@ -30,15 +30,16 @@ from edgeexit_runtime.engine_entry import (
     EngineOptions,
 )
 from edgeexit_runtime.engine_files import (
+    TIMING_CACHE,
     explained,
     free_name,
     put_in_place,
-    replace_file,
-    sweep,
-    temporary_path,
+    remove_leftovers,
+    write_file,
 )
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
-from edgeexit_runtime.folder_lock import lock_folder
+from edgeexit_runtime.files import sync, temporary_path
+from edgeexit_runtime.locks import lock_folder
 from edgeexit_runtime.manifest import Manifest, load_manifest
 from edgeexit_runtime.quantization_entry import CLASSIFIER
 
@@ -54,9 +55,6 @@ __all__ = [
     "describe",
     "here",
 ]
-
-TIMING_CACHE = "timing.cache"
-"""What builds have measured, so that the next one is faster; TensorRT's own file."""
 
 Progress = Callable[[str, float, int], None]
 """Called with what is done now, how many engines are done (fractions too), and how many in all."""
@@ -110,7 +108,8 @@ def build_engines(
 
     Raises:
         InputError: an option does not fit the bundle or the library.
-        BackendError: the library is not there, a build failed, or another is running.
+        BackendError: the library is not there, or a build failed.
+        BusyError: another process builds, tunes or replaces the bundle.
         BundleError: the folder is no bundle, a file is changed, or it cannot be written to.
     """
     folder = Path(folder)
@@ -127,7 +126,7 @@ def build_engines(
     with lock_folder(folder):
         bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
         _check_bundle(options, bundle)
-        sweep(bundle)
+        remove_leftovers(bundle)
         reasons = _reasons(bundle, wanted, rebuild)
         reports = _build_all(bundle, trt, wanted, reasons, progress)
     return BuildReport(folder, trt.title, reports)
@@ -241,9 +240,10 @@ def _build_one(
         measured = cache.read_bytes()
     engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
     if engine.timing_cache:  # also if a later engine fails, its next build is faster
-        replace_file(cache, engine.timing_cache)
+        write_file(cache, engine.timing_cache)
     with explained(output):
         output.write_bytes(engine.content)
+        sync(output)
     return _entry(manifest, trt, name, wanted, engine)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BundleError",
+    "BusyError",
     "EdgeExitError",
     "ImageError",
     "InputError",
@@ -73,3 +74,7 @@ class BackendError(EdgeExitError):
 
 class ImageError(InputError):
     """A file is no image, is damaged, or so large or long that it may be meant to do harm."""
+
+
+class BusyError(EdgeExitError):
+    """Another process is writing what this one would write."""

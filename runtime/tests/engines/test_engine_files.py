@@ -153,7 +153,7 @@ def test_full_disk_leaves_the_old_bundle_whole(
     write = Path.write_bytes
 
     def fail(path: Path, content: bytes) -> int:
-        if "exit1.engine" in path.name:
+        if path.name.startswith(".exit1.") and path.suffix == ".engine":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return write(path, content)
 
