@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,9 +79,10 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
         if options.output == options.path:
             told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
             status_console().print(told, soft_wrap=True)
-    loaded = _load(checkpoint, options, samples, model)
-    result = _tune(loaded, options, limits)
-    _save(result, options, checkpoint)
+    with _bundle_held(options, limits):
+        loaded = _load(checkpoint, options, samples, model)
+        result = _tune(loaded, options, limits)
+        _save(result, options, checkpoint)
     _print(result, options, as_json)
     if not as_json and result.thresholds is not None and not options.dry_run:
         console().print(f"next: {_next_command(options, checkpoint)}", soft_wrap=True)
@@ -101,6 +104,20 @@ def _check_output(options: TuneOptions, limits: Limits) -> None:
         raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
     for file in filter(None, (options.output, options.front, options.plot)):
         check_writable(file)
+
+
+@contextmanager
+def _bundle_held(options: TuneOptions, limits: Limits) -> Iterator[None]:
+    """Let no other process change the bundle that thresholds are chosen for."""
+    from edgeexit_runtime import load_manifest
+    from edgeexit_runtime.locks import lock_folder
+
+    if options.engine_dir is None or options.dry_run or limits.none_given:
+        yield
+        return
+    load_manifest(options.engine_dir)  # nothing is written into a folder that is no bundle
+    with lock_folder(options.engine_dir):
+        yield
 
 
 def _load(

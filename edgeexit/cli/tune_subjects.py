@@ -134,7 +134,10 @@ def save_tuned(
 
 
 def save_bundle(folder: Path, thresholds: dict[str, float]) -> None:
-    """Write thresholds into a bundle's manifest, atomically, and leave the rest as it is."""
+    """Write thresholds into a bundle's manifest, atomically, and leave the rest as it is.
+
+    The bundle's lock must be held, as by whatever else changes it.
+    """
     import edgeexit_runtime as ee
     from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
 

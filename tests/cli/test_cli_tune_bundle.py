@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from edgeexit_runtime.locks import lock_folder
 from edgeexit_runtime.manifest import MANIFEST_NAME
 
 from edgeexit.bench import BenchOptions
@@ -198,6 +200,17 @@ def test_a_target_out_of_reach_leaves_the_bundle_as_it_was(bundle: Path) -> None
     assert contents(bundle) == before
 
 
+def test_a_bundle_that_is_being_built_is_not_tuned(bundle: Path) -> None:
+    before = contents(bundle)
+    with lock_folder(bundle):
+        result = run("--engine-dir", bundle, "--max-drop", "0.02")
+        assert result.exit_code == 1
+        assert f"process {os.getpid()} is writing to it; wait" in message(result)
+        result = run("--engine-dir", bundle, "--max-drop", "0.02", "--dry-run")
+        assert result.exit_code == 0, "what writes nothing need not wait"
+    assert contents(bundle) == before
+
+
 def test_an_interruption_while_writing_leaves_the_bundle_as_it_was(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +305,7 @@ def test_a_bundle_whose_data_is_gone(bundle: Path, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     result = run("--engine-dir", tmp_path, "--max-drop", "0.02")
     assert result.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
     assert str(tmp_path) in message(result)
 
 
