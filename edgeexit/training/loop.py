@@ -73,12 +73,13 @@ def train(
     Raises:
         TrainingError: ``output`` holds a run already, or none to resume; other options than the
             run's; ``model`` is missing or does not fit ``config``; the loss is no longer finite.
+        BusyError: another run is writing into ``output``.
         InterruptedRunError: Ctrl-C, with what was saved last kept.
         UnknownNameError, SpecError, InputError, DataError, CheckpointError, WriteError: see there.
     """
-    with joined_world(config.device) as world:
+    folder = RunFolder(output)
+    with joined_world(config.device) as world, folder.held(world):
         progress = progress if world.is_main else None
-        folder = RunFolder(output)
         state = folder.load() if resume else None
         if state is None:
             folder.check_unused()

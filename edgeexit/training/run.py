@@ -7,14 +7,16 @@ are written before it, so that they are whole whenever it is read.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeexit_runtime.schema import SchemaError, decode, encode
 
-from edgeexit.errors import CheckpointError, TrainingError
-from edgeexit.files import remove_leftovers, replace_file
+from edgeexit.errors import BusyError, CheckpointError, EdgeExitError, TrainingError
+from edgeexit.files import remove_leftovers, replace_file, write_into
 from edgeexit.training.checkpoint import (
     Checkpoint,
     from_plain,
@@ -25,6 +27,7 @@ from edgeexit.training.checkpoint import (
 )
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.config_file import is_written_config, write_config
+from edgeexit.training.distributed import World
 from edgeexit.training.metrics import EpochRecord, best_record
 from edgeexit.training.sums import EpochSums
 
@@ -102,6 +105,25 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @contextmanager
+    def held(self, world: World) -> Iterator[None]:
+        """Be the only run in the folder; the main process of ``world`` sees to it for all.
+
+        Raises:
+            BusyError: another run is writing here.
+            WriteError: the folder cannot be written to.
+        """
+        with ExitStack() as held:
+            refused: EdgeExitError | None = None
+            try:
+                if world.is_main:
+                    held.enter_context(write_into(self.path))
+            except EdgeExitError as error:
+                refused = error
+            if world.as_main(refused is not None):
+                raise refused or BusyError(f"{self.path}: not for this run; see the first process")
+            yield
 
     def check_unused(self) -> None:
         """Raise TrainingError where the folder holds a run, or files that one would overwrite.

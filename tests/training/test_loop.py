@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from edgeexit_runtime.files import temporary_path
 
 from edgeexit.data import load_data
-from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
+from edgeexit.errors import BusyError, CheckpointError, InputError, SpecError, TrainingError
 from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
 from edgeexit.models.weights import LoadedWeights
@@ -192,12 +194,53 @@ def test_somebody_elses_files_are_not_overwritten(
     assert (tmp_path / name).read_text() == "# mine\n"
 
 
+class SecondRun:
+    """Starts another run in the folder of the one that it listens to."""
+
+    def __init__(self, config: TrainConfig, output: Path, resume: bool) -> None:
+        self.config, self.output, self.resume = config, output, resume
+        self.refused: list[str] = []
+
+    def remark(self, text: str) -> None:
+        pass
+
+    def step(self, status: StepStatus) -> None:
+        with pytest.raises(BusyError) as raised:
+            train(self.config, self.output, resume=self.resume)
+        self.refused.append(str(raised.value))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_second_run_in_the_same_folder_is_refused(
+    tmp_path: Path, tiny_config: MakeConfig, resume: bool
+) -> None:
+    output = tmp_path / "run"
+    second = SecondRun(tiny_config(seed=1), output, resume)
+    result = train(tiny_config(epochs=1), output, progress=second)
+    message = f"{output}: process {os.getpid()} is writing to it; wait until it has ended"
+    assert len(second.refused) == 3
+    assert all(text.startswith(message) for text in second.refused)
+    assert load_checkpoint(result.last).training["config"]["seed"] == 0
+    assert stored_config(output).seed == 0
+    assert not [path for path in output.iterdir() if "lock" in path.name]
+
+
+def test_run_that_cannot_start_leaves_no_folder(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    with pytest.raises(TrainingError, match="holds no run to continue"):
+        train(tiny_config(), tmp_path / "runs" / "run", resume=True)
+    with pytest.raises(SpecError):
+        train(tiny_config(branches="1+1+1+1+1"), tmp_path / "runs" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, tiny_config: MakeConfig) -> None:
     """Before the first ``last.pt`` there is nothing to go on from, and nothing to lose."""
     write_config(tmp_path / "config.toml", tiny_config())
     (tmp_path / "metrics.jsonl").touch()
-    for name in (".last.0123abcd.pt", ".ckpt.89abcdef.pt", ".metrics.00000000.jsonl"):
+    for name in (".last.0123abcd.pt", ".ckpt.89abcdef.pt"):  # older versions wrote these
         (tmp_path / name).write_bytes(b"half")
+    for name in ("last.pt", "ckpt.pt", "metrics.jsonl", "config.toml"):
+        temporary_path(tmp_path / name).write_bytes(b"half")
     train(tiny_config(epochs=1), tmp_path)
     files = {path.name for path in tmp_path.iterdir()} - {"tensorboard"}
     assert files == {"ckpt.pt", "config.toml", "last.pt", "metrics.jsonl"}

@@ -17,6 +17,7 @@ import torch
 from edgeexit.data import ImageData
 from edgeexit.errors import CheckpointError, EdgeExitError, TrainingError
 from edgeexit.evaluation import predict
+from edgeexit.files import write_into
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.paper.consistency.networks import (
@@ -98,13 +99,15 @@ def study_consistency(
         CheckpointError, DataError: a network does not fit its weights, an image or the folder's
             file is damaged, or that file was made with other settings.
         TrainingError: a reconstruction's error is not finite.
+        BusyError: another study is writing into ``output``.
         InterruptedStudyError: Ctrl-C.
     """
     options = options or StudyOptions()
     check_comparable(baseline, networks, same_folder=False)
     study = _Study(data, options, execution or Execution(), progress or Silent())
-    record = StudyRecord(output / RECORD, _settings(baseline, data, dataset, options))
-    return study.run(baseline, networks, record, model)
+    with write_into(output):
+        record = StudyRecord(output / RECORD, _settings(baseline, data, dataset, options))
+        return study.run(baseline, networks, record, model)
 
 
 class _Study:
