@@ -201,8 +201,9 @@ class SecondRun:
         self.config, self.output, self.resume = config, output, resume
         self.refused: list[str] = []
 
-    def remark(self, text: str) -> None:
-        pass
+    def begin(self, plan: RunPlan) -> None: ...
+
+    def remark(self, text: str) -> None: ...
 
     def step(self, status: StepStatus) -> None:
         with pytest.raises(BusyError) as raised:
