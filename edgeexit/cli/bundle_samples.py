@@ -86,14 +86,10 @@ def predict_bundle_split(
     """Run every exit of a bundle on every sample of a split, with a progress bar on stderr.
 
     Raises:
-        BundleError: it answers NaN.
+        BackendError: it cannot be run, or answers what cannot be.
     """
-    from edgeexit.errors import BundleError
     from edgeexit.evaluation import predict_bundle
 
     dataset = data.splits[split]
     run = partial(predict_bundle, session, dataset, workers=options.workers)
-    damaged = BundleError(
-        "the bundle answers NaN: its values are beyond its precision, export it in a higher one"
-    )
-    return predict_with_bar(run, split, len(dataset), damaged)
+    return predict_with_bar(run, split, len(dataset))

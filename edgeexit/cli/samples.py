@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeexit.data import DataConfig, ImageData
-    from edgeexit.errors import EdgeExitError
     from edgeexit.evaluation import ExitPredictions
     from edgeexit.training.checkpoint import Checkpoint
 
@@ -144,6 +143,8 @@ def predict_split(
     Raises:
         CheckpointError: it answers NaN.
     """
+    import numpy as np
+
     from edgeexit.devices import resolve_device
     from edgeexit.errors import CheckpointError
     from edgeexit.evaluation import predict
@@ -156,24 +157,21 @@ def predict_split(
         device=resolve_device(options.device),
         workers=options.workers,
     )
-    damaged = CheckpointError(
-        "the network answers NaN: its weights are damaged, train or copy the checkpoint again"
-    )
-    return predict_with_bar(run, split, len(data.splits[split]), damaged)
+    predictions = predict_with_bar(run, split, len(data.splits[split]))
+    if np.isnan(predictions.confidences).any():
+        raise CheckpointError(
+            "the network answers NaN: its weights are damaged, train or copy the checkpoint again"
+        )
+    return predictions
 
 
 def predict_with_bar(
-    run: Callable[..., ExitPredictions], split: str, samples: int, damaged: EdgeExitError
+    run: Callable[..., ExitPredictions], split: str, samples: int
 ) -> ExitPredictions:
-    """Call what takes ``progress``, with a bar on stderr; raise ``damaged`` where it gives NaN."""
-    import numpy as np
-
+    """Call what takes ``progress``, with a bar on stderr."""
     with progress_bar() as bar:
         task = bar.add_task(split, total=samples)
-        predictions = run(progress=lambda done: bar.update(task, completed=done))
-    if np.isnan(predictions.confidences).any():
-        raise damaged
-    return predictions
+        return run(progress=lambda done: bar.update(task, completed=done))
 
 
 def data_config(

@@ -57,7 +57,7 @@ class TimedRunner(Runner):
         count = len(self.waiting)
         leaves = (self.waiting == index) & (self.thresholds.get(name, 0) != ee.NEVER)
         self.buffer.exits[:count] = leaves | (name == "final")
-        self.buffer.labels[:count] = 10 * (index + 1) + self.waiting
+        self.buffer.labels[:count] = (index + self.waiting) % 3
         self.buffer.confidences[:count] = (index + 1) / 10
         return GateOutputs(
             self.buffer.exits[:count], self.buffer.labels[:count], self.buffer.confidences[:count]
@@ -134,7 +134,7 @@ def answers_are(
     session: ee.Session, images: Images, deadline_ms: float, exits: list[int], cut: list[bool]
 ) -> None:
     result = session.infer(images, deadline_ms=deadline_ms)
-    labels = 10 * (np.array(exits) + 1) + images[:, 0, 0, 0]  # of the exit and the image
+    labels = (np.array(exits) + images[:, 0, 0, 0]) % 3  # of the exit and the image
     assert answers(result) == (exits, labels.tolist(), cut)
     np.testing.assert_allclose(result.confidences, (np.array(exits) + 1) / 10)
 
@@ -225,6 +225,27 @@ def test_a_size_never_run_goes_by_the_next_larger_one(
     answers_are(session, leaving_at(2), 30, [0], [True])
 
 
+def test_of_two_larger_sizes_the_next_stands_in(session: ee.Session, runner: TimedRunner) -> None:
+    runner.per_sample = 10
+    for exits in ((2, 2), (2, 2, 2)):  # stage 2 with its branch: 41 ms and 51
+        session.infer(leaving_at(*exits), deadline_ms=1000)
+    answers_are(session, leaving_at(2), 61.9, [0], [True])  # stage 1 takes 21
+    answers_are(session, leaving_at(2), 62, [1], [True])
+
+
+def test_a_batch_that_shrank_goes_by_its_new_size(session: ee.Session, runner: TimedRunner) -> None:
+    runner.per_sample = 10
+    session.warm_up(4)
+    # 51 ms for all, then 31 for the one who stays, and 0.5 to move it; 61 for all of them
+    answers_are(session, leaving_at(0, 0, 0, 1), 85, [0, 0, 0, 1], [False] * 4)
+
+
+def test_warming_up_measures_every_smaller_size(session: ee.Session, runner: TimedRunner) -> None:
+    runner.per_sample = 10
+    session.warm_up(3)
+    answers_are(session, leaving_at(1, 1), 72, [1, 1], [False, False])  # 31 and 41; of three 51
+
+
 # exits that are switched off
 
 
@@ -308,6 +329,18 @@ def test_a_hiccup_is_forgotten_after_some_refusals(
     runner.ms["stage2"] = 20
     exits = [session.infer(leaving_at(1), deadline_ms=40).exits[0] for _ in range(40)]
     assert exits == [0] * 32 + [1] * 8
+
+
+def test_a_run_ends_a_row_of_refusals(session: ee.Session, runner: TimedRunner) -> None:
+    session.warm_up()
+    runner.ms["stage2"] = 500
+    session.infer(leaving_at(1), deadline_ms=40)
+    runner.ms["stage2"] = 20
+    for _ in range(31):
+        answers_are(session, leaving_at(1), 40, [0], [True])
+    answers_are(session, leaving_at(1), 1000, [1], [False])
+    for _ in range(2):
+        answers_are(session, leaving_at(1), 40, [0], [True])
 
 
 def test_a_slow_spell_is_forgotten_down_to_the_fastest_run(

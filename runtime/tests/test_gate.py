@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.gate import NEVER, GateOutputs, Predictions, Routing, check_thresholds
+from edgeexit_runtime.errors import BackendError, InputError
+from edgeexit_runtime.gate import (
+    MAX_CONFIDENCE,
+    NEVER,
+    GateOutputs,
+    Predictions,
+    Routing,
+    check_gate,
+    check_thresholds,
+)
 
 
 def gate(exits: list[int], labels: list[int]) -> GateOutputs:
@@ -163,3 +171,41 @@ def test_no_threshold_where_there_is_one_exit() -> None:
     assert check_thresholds({}, ()) == {}
     with pytest.raises(InputError, match=r"^thresholds: no exit 'final' takes one; known: none$"):
         check_thresholds({"final": 0.5}, ())
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("confidence", "label"),
+    [
+        *((confidence, 1) for confidence in (np.nan, np.inf, -np.inf, 1.002, -0.001)),
+        *((0.5, label) for label in (-1, 3, 2**31 - 1, -(2**31))),
+    ],
+)
+def test_a_sample_with_an_impossible_answer_is_found(
+    count: int, confidence: float, label: int
+) -> None:
+    for place in range(count):
+        given = gate([0] * count, [2] * count)
+        given.confidences[place], given.labels[place] = confidence, label
+        with pytest.raises(BackendError, match=r"^exit2: expected confidences of 0 to 1") as told:
+            check_gate("exit2", given, 3)
+        got = str(told.value).partition("got ")[2]
+        assert f"{given.confidences[place]:g}" in got
+        assert f"{label:g}" in got
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_answers_at_the_limits_are_possible(count: int) -> None:
+    for confidence in (0, 1, np.nextafter(np.float16(1), np.float16(2)), MAX_CONFIDENCE):
+        for label in (0, 2):
+            given = gate([1] * count, [label] * count)
+            given.confidences[:] = confidence
+            assert check_gate("exit1", given, 3) is given
+
+
+def test_flags_that_are_no_bools_are_refused() -> None:
+    """numpy would count them wrongly."""
+    given = gate([1, 0], [0, 0])
+    given.exits.view(np.uint8)[0] = 2
+    with pytest.raises(BackendError, match=r"^exit1: .* got 0 to 0, 0 to 0 and 0 to 2; "):
+        check_gate("exit1", given, 3)

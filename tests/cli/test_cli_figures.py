@@ -13,11 +13,13 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
+from edgeexit_runtime.gate import GateOutputs
 
 from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, load_data
-from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
+from edgeexit.evaluation import evaluate_adaptive, predict
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
 
@@ -193,13 +195,16 @@ def test_networks_of_other_classes(runs: Path, tmp_path: Path) -> None:
 def test_a_bundle_that_answers_nan(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = ExitPredictions(
-        ("exit1", "exit2", "final"),
-        np.full((3, 1), np.nan, np.float32),
-        np.zeros((3, 1), np.int64),
-        np.zeros(1, np.int64),
-    )
-    monkeypatch.setattr("edgeexit.evaluation.predict_bundle", lambda *given, **options: answers)
+    run_exit = OnnxRuntimeRunner.run_exit
+
+    def overflowing(self: OnnxRuntimeRunner, name: str) -> GateOutputs:
+        gate = run_exit(self, name)
+        gate.confidences[-1] = np.nan
+        return gate
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "run_exit", overflowing)
     result = _invoke(runs / "fp16", "-o", tmp_path / "f")
     assert result.exit_code == 1
-    assert "the bundle answers NaN: its values are beyond its precision" in result.stderr
+    assert "exit1: expected confidences of 0 to 1, labels" in result.stderr
+    assert "got nan to nan" in result.stderr
+    assert "export it in a higher precision" in result.stderr

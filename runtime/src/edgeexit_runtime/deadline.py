@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.gate import GateOutputs, Predictions, Routing
+from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
+from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["DeadlineLoop", "StepTimes", "check_deadline"]
 
@@ -117,14 +118,15 @@ class DeadlineLoop:
 
     Args:
         runner: the backend.
-        exit_names: of all exits in order.
+        manifest: of the bundle that it runs.
         clock: nanoseconds that never run backwards.
     """
 
-    def __init__(self, runner: Runner, exit_names: Sequence[str], clock: Callable[[], int]) -> None:
+    def __init__(self, runner: Runner, manifest: Manifest, clock: Callable[[], int]) -> None:
         self.times = StepTimes()
         self._runner = runner
-        self._exit_names = exit_names
+        self._exit_names = manifest.exit_names
+        self._num_classes = manifest.model.num_classes
         self._clock = clock
 
     def infer(
@@ -159,8 +161,8 @@ class DeadlineLoop:
             if index > 0 and now + times.way(steps, index, count) > end:
                 times.refuse(steps, index, count)
                 if best is None:  # every exit so far is off: one of them has to answer
-                    answered = index - 1
-                    best = runner.run_exit(self._exit_names[answered])
+                    answered, exit_ = index - 1, self._exit_names[index - 1]
+                    best = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
                 return _finish(routing, best, answered, cut_short=True)
             if rows is not None:
                 runner.keep(self._exit_names[answered], rows)
@@ -170,7 +172,8 @@ class DeadlineLoop:
             if exit_ is None:
                 runner.synchronize()
             else:
-                best, answered = runner.run_exit(exit_), index
+                best = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
+                answered = index
             before, now = now, self._clock()
             times.add(index, exit_ is not None, count, now - before)
             if exit_ is None or index == len(steps) - 1:

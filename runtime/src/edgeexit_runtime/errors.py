@@ -69,7 +69,7 @@ class InputError(EdgeExitError):
 
 
 class BackendError(EdgeExitError):
-    """The engine that should execute a bundle, or read an image, is not there or cannot be made."""
+    """What should run a bundle, or read an image, is not there, cannot be made, or fails."""
 
 
 class ImageError(InputError):

@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.errors import BackendError, InputError
 
 __all__ = [
     "NEVER",
@@ -23,12 +24,16 @@ __all__ = [
     "GateOutputs",
     "Predictions",
     "Routing",
+    "check_gate",
     "check_thresholds",
     "saved_costs",
 ]
 
 NEVER = 2.0
 """The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
+
+MAX_CONFIDENCE = 1 + 2**-10
+"""A softmax may be rounded up; this is the number behind 1 in FP16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,37 @@ def _write(
 
 _INT64 = np.dtype(np.int64)  # given the type, numpy would make this anew each time
 _NOBODY: NDArray[np.int64] = np.empty(0, np.int64)
+
+
+def check_gate(name: str, gate: GateOutputs, num_classes: int) -> GateOutputs:
+    """Return what exit ``name`` says of its batch, where it can be true.
+
+    Raises:
+        BackendError: a confidence is not between 0 and 1, or a label is none of the classes.
+    """
+    # for so few numbers Python is several times faster than numpy
+    confidences, labels = gate.confidences.tolist(), gate.labels.tolist()
+    if len(labels) == 1:
+        possible = 0 <= confidences[0] <= MAX_CONFIDENCE and 0 <= labels[0] < num_classes
+    else:
+        possible = (
+            0 <= min(confidences) <= max(confidences) <= MAX_CONFIDENCE
+            and sum(confidences) >= 0  # NaN is lost on the way through min and max
+            and 0 <= min(labels) <= max(labels) < num_classes
+            and max(gate.exits.tobytes()) <= 1  # as numpy believes of every bool
+        )
+    if possible:
+        return gate
+    raise BackendError(
+        f"{name}: expected confidences of 0 to 1, labels of 0 to {num_classes - 1} and flags of 0 "
+        f"to 1, got {_span(gate.confidences)}, {_span(gate.labels)} and "
+        f"{_span(gate.exits.view(np.uint8))}; its values are beyond its precision, or its weights "
+        "are damaged: export it in a higher precision, or anew"
+    )
+
+
+def _span(values: NDArray[Any]) -> str:
+    return f"{values.min():g} to {values.max():g}"
 
 
 def check_thresholds(thresholds: Mapping[str, float], exits: tuple[str, ...]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from edgeexit_runtime.gate import (
     ExitAnswers,
     Predictions,
     Routing,
+    check_gate,
     check_thresholds,
 )
 from edgeexit_runtime.images import ImageSource, prepare
@@ -59,11 +60,12 @@ class Session:
         self.runner = runner
         self._max_batch = manifest.max_batch
         self._shape = manifest.preprocessing.input_size
+        self._num_classes = manifest.model.num_classes
         self._thresholds = manifest.thresholds
         self._steps = _steps(manifest, manifest.thresholds)
         self._last = len(self._steps) - 1
         self._clock = clock
-        self._by_deadline = DeadlineLoop(runner, manifest.exit_names, clock)
+        self._by_deadline = DeadlineLoop(runner, manifest, clock)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -83,19 +85,24 @@ class Session:
 
         Set it to a mapping with a value for each: ``session.thresholds = {"exit1": 0.8}``. It
         holds from the next call on, for this session; the bundle stays as it is. The branch of an
-        exit whose threshold is :data:`NEVER` is not run.
+        exit whose threshold is :data:`NEVER` is not run. Where the backend fails to take one, the
+        session is closed.
         """
         return MappingProxyType(self._thresholds)
 
     @thresholds.setter
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
         checked = check_thresholds(thresholds, self.manifest.exit_names[:-1])
+        steps = _steps(self.manifest, checked)
         with self._lock:
             self._require_open()
-            for name, value in checked.items():
-                self.runner.set_threshold(name, value)
-            self._thresholds = checked
-            self._steps = _steps(self.manifest, checked)
+            try:
+                for name, value in checked.items():
+                    self.runner.set_threshold(name, value)
+                self._thresholds, self._steps = checked, steps
+            except BaseException:  # some exits would have new thresholds, others old ones
+                self._close()
+                raise
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.
@@ -149,6 +156,7 @@ class Session:
 
         Raises:
             InputError: another shape or dtype, values that are not finite, or no such deadline.
+            BackendError: a graph fails, or answers what cannot be. The session goes on.
         """
         if deadline_ms is not None:
             return self._infer_by(images, self._clock() + check_deadline(deadline_ms))
@@ -211,6 +219,7 @@ class Session:
 
         Raises:
             InputError: another shape or dtype, or values that are not finite.
+            BackendError: a graph fails, or answers what cannot be. The session goes on.
         """
         self._check(images)
         images = np.ascontiguousarray(images)
@@ -225,6 +234,7 @@ class Session:
                     if exit_.stage is not None:
                         runner.run_stage(exit_.stage)
                     gate = runner.run_exit(exit_.name)
+                    check_gate(exit_.name, gate, self._num_classes)
                     answers.labels[index, part] = gate.labels
                     answers.confidences[index, part] = gate.confidences
         return answers
@@ -232,9 +242,7 @@ class Session:
     def close(self) -> None:
         """Free the engines and their buffers. Closing twice does no harm."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self.runner.close()
+            self._close()
 
     def __enter__(self) -> Session:
         return self
@@ -257,7 +265,7 @@ class Session:
                 runner.run_stage(stage)
             if exit_ is None:
                 continue
-            gate = runner.run_exit(exit_)
+            gate = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
             if index == self._last:
                 break
             rows = routing.leave(gate, index)
@@ -267,6 +275,11 @@ class Session:
                 break
             runner.keep(exit_, rows)
         return routing.leave_all(gate, index)
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.runner.close()
 
     def _require_open(self) -> None:
         if self._closed:

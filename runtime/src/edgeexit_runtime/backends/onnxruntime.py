@@ -7,8 +7,7 @@ are kept per batch size, so that a run of a size seen before binds nothing but t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.onnxruntime_graphs import (
+    NO_GATE,
+    NO_IMAGES,
+    Binding,
+    Feature,
+    GateBuffers,
+    Graph,
+    gate_buffers,
+)
 from edgeexit_runtime.backends.onnxruntime_providers import CUDA, TENSORRT
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener, first_line
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
@@ -53,16 +61,16 @@ class OnnxRuntimeRunner(Runner):
         half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
         opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
         self._features = {
-            tensor.name: _Feature(tensor)
+            tensor.name: Feature(tensor)
             for stage in manifest.stages
             for tensor in stage.graph.outputs
         }
         stages = {stage.name for stage in manifest.stages}
-        self._graphs: dict[str, _Graph] = {}
+        self._graphs: dict[str, Graph] = {}
         for name, entry in manifest.graphs():
             gated = name not in stages
             session = opener.open_graph(entry, bundle.read(entry), gated=gated)
-            self._graphs[name] = _Graph(name, session, entry, gated, self._features)
+            self._graphs[name] = Graph(name, session, entry, gated, self._features)
         first = next(iter(self._graphs.values()))
         self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
@@ -74,21 +82,16 @@ class OnnxRuntimeRunner(Runner):
         self._thresholds = {
             exit_.name: np.array([exit_.threshold], np.float32) for exit_ in manifest.exits
         }
-        self._gates: dict[str, _GateBuffers] = {}
+        self._gates: dict[str, GateBuffers] = {}
         self._last_counts: dict[str, int] = {}
         self._selectors = {
             tensor.info.dtype: opener.open_row_selection(tensor.info.dtype)
             for tensor in self._features.values()
         }
-        self._images = _NO_IMAGES
+        self._images = NO_IMAGES
         self._count = 0
         self._capacity = 0
-        try:
-            self._reserve(1)
-        except (MemoryError, RuntimeError) as error:
-            raise BackendError(
-                f"the features of one image do not fit into this device's memory: {error}"
-            ) from error
+        self._reserve(1)
 
     def set_images(self, images: NDArray[np.float32]) -> None:
         count = len(images)
@@ -112,11 +115,14 @@ class OnnxRuntimeRunner(Runner):
         return np.array(self._gates[name].logits.numpy()[: self._last_counts[name]])
 
     def keep(self, name: str, rows: NDArray[np.int64]) -> None:
-        for tensor in self._read_later[name]:
-            if tensor == IMAGES:
-                self._images = self._images[rows]
-            else:
-                self._select(self._features[tensor], rows)
+        try:
+            for tensor in self._read_later[name]:
+                if tensor == IMAGES:
+                    self._images = self._images[rows]
+                else:
+                    self._select(self._features[tensor], rows)
+        except Exception as error:
+            raise self._failed(name, error) from error
         self._count = len(rows)
 
     def set_threshold(self, name: str, threshold: float) -> None:
@@ -129,36 +135,41 @@ class OnnxRuntimeRunner(Runner):
         self._selectors.clear()
         self._features.clear()
         self._gates.clear()
-        self._images = _NO_IMAGES
+        self._images = NO_IMAGES
 
-    def _run(self, graph: _Graph) -> _Binding:
-        key = (self._count, tuple([feature.current for feature in graph.reads]))
-        bound = graph.bindings.get(key)
-        if bound is None:
-            bound = graph.bindings[key] = self._bind(graph)
-        if graph.reads_images:
-            # a binding keeps its images alive: only the last one used may do so
-            if graph.holder is not None and graph.holder is not bound.binding:
-                graph.holder.bind_cpu_input(IMAGES, _NO_IMAGES)
-            graph.holder = bound.binding
-            bound.binding.bind_cpu_input(IMAGES, self._images)
-        graph.session.run_with_iobinding(bound.binding)
+    def _run(self, graph: Graph) -> Binding:
+        try:
+            key = (self._count, tuple([feature.current for feature in graph.reads]))
+            bound = graph.bindings.get(key)
+            if bound is None:
+                bound = graph.bindings[key] = self._bind(graph)
+            if graph.reads_images:
+                # a binding keeps its images alive: only the last one used may do so
+                if graph.holder is not None and graph.holder is not bound.binding:
+                    graph.holder.bind_cpu_input(IMAGES, NO_IMAGES)
+                graph.holder = bound.binding
+                bound.binding.bind_cpu_input(IMAGES, self._images)
+            graph.session.run_with_iobinding(bound.binding)
+        except Exception as error:  # onnxruntime's own have no common base but this
+            raise self._failed(graph.name, error) from error
         return bound
 
-    def _select(self, feature: _Feature, rows: NDArray[np.int64]) -> None:
+    def _select(self, feature: Feature, rows: NDArray[np.int64]) -> None:
         """Gather ``rows`` of a tensor's current buffer into its other one, on the device."""
         session = self._selectors[feature.info.dtype]
-        source, feature.current = feature.current, 1 - feature.current
+        source, target = feature.current, 1 - feature.current
         key = (len(rows), source)
         binding = feature.selections.get(key)
         if binding is None:
-            binding = feature.selections[key] = session.io_binding()
+            binding = session.io_binding()
             binding.bind_input("features", *self._place(feature, source, self._capacity))
-            binding.bind_output("selected", *self._place(feature, feature.current, len(rows)))
+            binding.bind_output("selected", *self._place(feature, target, len(rows)))
+            feature.selections[key] = binding
         binding.bind_cpu_input("rows", rows)
         session.run_with_iobinding(binding)
+        feature.current = target
 
-    def _bind(self, graph: _Graph) -> _Binding:
+    def _bind(self, graph: Graph) -> Binding:
         """Bind every input and output of a graph for the current batch size, images left out."""
         count = self._count
         binding = graph.session.io_binding()
@@ -168,7 +179,7 @@ class OnnxRuntimeRunner(Runner):
         if not graph.gated:
             for feature in graph.writes:
                 binding.bind_output(feature.info.name, *self._place(feature, 0, count))
-            return _Binding(binding, _NO_GATE)
+            return Binding(binding, NO_GATE)
         gate = self._gates[graph.name]
         binding.bind_cpu_input(THRESHOLD, self._thresholds[graph.name])
         logits = (np.float32, (count, *gate.logits.shape()[1:]), gate.logits.data_ptr())
@@ -176,9 +187,9 @@ class OnnxRuntimeRunner(Runner):
         for name, array in gate.host.items():
             binding.bind_output(name, *HOST, array.dtype, (count,), array.ctypes.data)
         views = (gate.host[name][:count] for name in ("exits", "label", "confidence"))
-        return _Binding(binding, GateOutputs(*views))
+        return Binding(binding, GateOutputs(*views))
 
-    def _place(self, feature: _Feature, buffer: int, count: int) -> tuple[Any, ...]:
+    def _place(self, feature: Feature, buffer: int, count: int) -> tuple[Any, ...]:
         """Return where the first ``count`` rows of a buffer lie, as ``bind_input`` wants it."""
         address = feature.buffers[buffer].data_ptr()
         return (*self._device, np.dtype(feature.info.dtype), (count, *feature.info.shape), address)
@@ -188,92 +199,42 @@ class OnnxRuntimeRunner(Runner):
         if count > self._max_batch:  # graphs would write behind the buffers' ends
             raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
         # doubled, so that batches that grow one by one do not allocate each time
-        self._capacity = min(self._max_batch, max(count, 2 * self._capacity))
-        for feature in self._features.values():
-            shape = (self._capacity, *feature.info.shape)
-            buffers = 2 if self._capacity > 1 else 1  # a single sample is never selected from
-            feature.buffers = [self._allocate(shape, feature.info.dtype) for _ in range(buffers)]
+        capacity = min(self._max_batch, max(count, 2 * self._capacity))
+        copies = 2 if capacity > 1 else 1  # a single sample is never selected from
+        try:
+            buffers = {
+                name: [self._allocate(capacity, feature.info) for _ in range(copies)]
+                for name, feature in self._features.items()
+            }
+            gates = {
+                name: gate_buffers(self._allocate(capacity, graph.entry.outputs[0]))
+                for name, graph in self._graphs.items()
+                if graph.gated
+            }
+        except Exception as error:  # onnxruntime's own have no common base but this
+            raise BackendError(
+                f"the features of {capacity} images do not fit into this device's memory "
+                f"({first_line(error)}); infer fewer at once"
+            ) from error
+        self._capacity = 0  # should a signal come in between, the next batch begins anew
+        for name, feature in self._features.items():
+            feature.buffers = buffers[name]
             feature.selections.clear()
         for graph in self._graphs.values():
             graph.bindings.clear()
-            if graph.gated:
-                shape = (self._capacity, *graph.entry.outputs[0].shape)
-                self._gates[graph.name] = _gate_buffers(self._allocate(shape, "float32"))
+        self._gates = gates
+        self._capacity = capacity
 
-    def _allocate(self, shape: tuple[int, ...], dtype: str) -> Any:
+    def _allocate(self, count: int, tensor: TensorInfo) -> Any:
         return onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-            shape, np.dtype(dtype), *self._device
+            (count, *tensor.shape), np.dtype(tensor.dtype), *self._device
         )
 
-
-@dataclass(slots=True)
-class _Binding:
-    binding: Any
-    gate: GateOutputs
-
-
-class _Graph:
-    """A loaded graph and its bindings by batch size and by the buffers that it reads."""
-
-    __slots__ = (
-        *("bindings", "entry", "gated", "holder", "name", "reads", "reads_images"),
-        *("session", "writes"),
-    )
-
-    def __init__(
-        self,
-        name: str,
-        session: Any,
-        entry: GraphEntry,
-        gated: bool,
-        features: Mapping[str, _Feature],
-    ) -> None:
-        self.name = name
-        self.session = session
-        self.entry = entry
-        self.gated = gated
-        inputs = [tensor.name for tensor in entry.inputs]
-        self.reads = [features[tensor] for tensor in inputs if tensor != IMAGES]
-        self.writes = [] if gated else [features[tensor.name] for tensor in entry.outputs]
-        self.reads_images = IMAGES in inputs
-        self.bindings: dict[tuple[int, tuple[int, ...]], _Binding] = {}
-        self.holder: Any = None  # the binding that holds images, where the graph reads them
-
-
-class _Feature:
-    """A tensor between graphs: its buffers, and which of them holds the current batch."""
-
-    __slots__ = ("buffers", "current", "info", "selections")
-
-    def __init__(self, info: TensorInfo) -> None:
-        self.info = info
-        self.buffers: list[Any] = []
-        self.current = 0
-        self.selections: dict[tuple[int, int], Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _GateBuffers:
-    """What an exit writes: logits where the provider computes, the rest on the host."""
-
-    logits: Any
-    host: dict[str, NDArray[Any]]
-
-
-_NO_IMAGES: NDArray[np.float32] = np.empty(0, np.float32)
-_NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.float32))
-
-
-def _gate_buffers(logits: Any) -> _GateBuffers:
-    capacity = logits.shape()[0]
-    return _GateBuffers(
-        logits,
-        {
-            "exits": np.empty(capacity, np.bool_),
-            "label": np.empty(capacity, np.int32),
-            "confidence": np.empty(capacity, np.float32),
-        },
-    )
+    def _failed(self, name: str, error: Exception) -> BackendError:
+        return BackendError(
+            f"{name}: onnxruntime failed over a batch of {self._count} ({first_line(error)}); "
+            "infer fewer at once if memory is short, else export the bundle again"
+        )
 
 
 def _tensors_read_later(graphs: list[tuple[str, GraphEntry]]) -> dict[str, list[str]]:

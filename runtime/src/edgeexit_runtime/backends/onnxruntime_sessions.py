@@ -24,7 +24,7 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
-__all__ = ["BIAS_ROUNDING", "SessionOpener"]
+__all__ = ["BIAS_ROUNDING", "SessionOpener", "first_line"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class SessionOpener:
         except (BackendError, BundleError):
             raise
         except Exception as error:  # onnxruntime's own have no common base but this
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             if CPU_IS_OFF in reason:
                 raise BackendError(
                     f"{entry.file}: {self._required[0]} did not start here (driver or library "
@@ -151,6 +151,11 @@ class SessionOpener:
                 f"library missing?); started: {_listed(started)}"
             )
         return session
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of ONNX Runtime says, without the lines that tell from where."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _check_tensors(entry: GraphEntry, session: Any, gated: bool) -> None:

@@ -1,0 +1,281 @@
+"""A call that fails anywhere leaves the session as it was, or closed: never with wrong answers."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import edgeexit_runtime as ee
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+Images = NDArray[np.float32]
+Draw = Callable[[int, int], Images]
+Expected = Callable[[Any, Images, Mapping[str, float]], ee.Predictions]
+Write = Callable[[Any], Path]
+
+PACKAGE = str(Path(ee.__file__).parent)
+THRESHOLDS = {"exit1": 0.9, "exit2": 0.45}
+CALLS: dict[str, Callable[[ee.Session, Images], object]] = {
+    "infer": lambda session, images: session.infer(images),
+    "infer by a deadline": lambda session, images: session.infer(images, deadline_ms=1e6),
+    "infer_all_exits": lambda session, images: session.infer_all_exits(images),
+    "warm_up": lambda session, images: session.warm_up(len(images), runs=1),
+    "thresholds": lambda session, _: setattr(session, "thresholds", THRESHOLDS),
+}
+ANSWERING = ["infer", "infer by a deadline", "infer_all_exits"]
+
+
+def check_answers(session: ee.Session, network: Any, random_images: Draw, of: Expected) -> None:
+    """The session answers as the network does at the thresholds that the session says it has."""
+    for count in (4, 1, 3):
+        images = random_images(count, count)
+        got, want = session.infer(images), of(network, images, session.thresholds)
+        np.testing.assert_array_equal(got.exits, want.exits)
+        np.testing.assert_array_equal(got.labels, want.labels)
+        np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
+
+
+# failures at any moment
+
+
+class Failure:
+    """Raises ``error`` before the ``step``-th line that the runtime runs, as a signal would."""
+
+    def __init__(self, error: BaseException, step: int) -> None:
+        self.error = error
+        self.left = step
+
+    def __enter__(self) -> None:
+        sys.settrace(self._trace)
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    @property
+    def has_come(self) -> bool:
+        return self.left < 0
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+        # at these nobody would leave the "with" around them; no signal is handled there
+        if event == "line" and not line.startswith(("with ", "try:")):
+            self.left -= 1
+            if self.left == -1:
+                raise self.error
+        return self._trace
+
+
+@pytest.fixture
+def quick_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ONNX Runtime has loaded once it does not load again; it keeps no state of a call."""
+    make = onnxruntime.InferenceSession
+    keep = functools.cache(lambda content: make(content, providers=["CPUExecutionProvider"]))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda content, *_, **__: keep(content))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_loads")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_may_fail_at_any_line(
+    call: str,
+    error: type[BaseException],
+    chain: Any,
+    write_bundle: Write,
+    random_images: Draw,
+    expected: Expected,
+) -> None:
+    """Each is the first call of a session, so that its buffers have to grow."""
+    folder = write_bundle(chain)
+    for step in range(10**6):
+        session = ee.load(folder, threads=1)
+        failure = Failure(error(), step)
+        try:
+            with failure:
+                CALLS[call](session, random_images(4, 0))
+        except (error, ee.BackendError):
+            assert failure.has_come
+        try:
+            check_answers(session, chain, random_images, expected)
+        except ee.InputError:
+            assert call == "thresholds"
+            with pytest.raises(ee.InputError, match="the session is closed"):
+                session.infer(random_images(1, 0))
+        if not failure.has_come:
+            assert step > 10
+            return
+
+
+@pytest.mark.parametrize("error", [MemoryError("std::bad_alloc"), RuntimeError("no room\nat x.cc")])
+def test_memory_may_end_at_any_buffer(
+    error: Exception,
+    network: Any,
+    write_bundle: Write,
+    random_images: Draw,
+    expected: Expected,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allocate = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+    made, allowed = 0, 10**6
+
+    def run_out(*arguments: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > allowed:
+            raise error
+        return allocate(*arguments)
+
+    folder = write_bundle(network)
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", run_out)
+    with ee.load(folder, threads=1) as session:
+        made = 0
+        session.infer(random_images(4, 0))
+        buffers = made
+    with ee.load(folder, threads=1) as session:
+        for allowed in range(buffers):
+            made = 0
+            with pytest.raises(ee.BackendError) as told:
+                session.infer(random_images(4, 0))
+            assert re.fullmatch(
+                r"the features of 4 images do not fit into this device's memory "
+                r"\((std::bad_alloc|no room)\); infer fewer at once",
+                str(told.value),
+            )
+            one = random_images(1, allowed)
+            want = expected(network, one, session.thresholds)
+            assert session.infer(one).labels.tolist() == want.labels.tolist()
+        allowed = 10**6
+        check_answers(session, network, random_images, expected)
+
+
+def test_a_threshold_that_is_not_taken_closes_the_session(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, random_images: Draw
+) -> None:
+    """One exit has its new threshold then, the other its old one."""
+    session = ee.load(bundle, threads=1)
+    take = session.runner.set_threshold
+
+    def fail_at_the_second(name: str, threshold: float) -> None:
+        if name == "exit2":
+            raise KeyboardInterrupt
+        take(name, threshold)
+
+    monkeypatch.setattr(session.runner, "set_threshold", fail_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        session.thresholds = THRESHOLDS
+    with pytest.raises(ee.InputError, match="the session is closed"):
+        session.infer(random_images(1, 0))
+
+
+# graphs that fail, and answers that cannot be
+
+
+def spoiled(content: bytes, output: str, make: Callable[[str, str], list[Any]]) -> bytes:
+    """Return a graph with what ``make(before, output)`` gives behind one of its outputs."""
+    model = onnx.load_from_string(content)
+    before = f"{output}_before"
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [before if name == output else name for name in names]
+    model.graph.node.extend(make(before, output))
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+def changed_by(operator: str, value: Any) -> Callable[[str, str], list[Any]]:
+    def make(before: str, output: str) -> list[Any]:
+        constant = numpy_helper.from_array(value)
+        return [
+            helper.make_node("Constant", [], ["value"], value=constant),
+            helper.make_node(operator, [before, "value"], [output]),
+        ]
+
+    return make
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+@pytest.mark.parametrize("call", ANSWERING)
+@pytest.mark.parametrize(
+    ("output", "change", "got"),
+    [
+        ("confidence", changed_by("Add", np.float32("nan")), "nan to nan, "),
+        ("confidence", changed_by("Div", np.float32(0)), "inf to inf, "),
+        ("confidence", changed_by("Add", np.float32(1)), r"1\.\d+ to [12][.\d]*, "),
+        ("confidence", changed_by("Sub", np.float32(1.5)), r"-[\d.]+ to -[\d.]+, "),
+        ("label", changed_by("Add", np.int32(3)), r"0\.\d+ to [.\d]+, [345] to [345] "),
+        ("label", changed_by("Sub", np.int32(3)), r"0\.\d+ to [.\d]+, -[123] to -[123] "),
+    ],
+)
+def test_answers_that_cannot_be(
+    output: str,
+    change: Callable[[str, str], list[Any]],
+    got: str,
+    call: str,
+    count: int,
+    bundle: Path,
+    replace_graph: Callable[[Path, str, bytes], None],
+    random_images: Draw,
+) -> None:
+    content = (bundle / "exit1.onnx").read_bytes()
+    replace_graph(bundle, "exit1", spoiled(content, output, change))
+    message = rf"^exit1: expected confidences of 0 to 1, labels of 0 to 2 .*, got {got}.*export it"
+    with ee.load(bundle, threads=1) as session:
+        with pytest.raises(ee.BackendError, match=message):
+            CALLS[call](session, random_images(count, 0))
+        session.thresholds = {"exit1": ee.NEVER, "exit2": 0.5}  # its branch is not run
+        assert session.infer(random_images(count, 0)).exits.min() >= 1
+
+
+def test_the_answer_that_a_deadline_needs_is_checked(
+    bundle: Path, replace_graph: Callable[[Path, str, bytes], None], random_images: Draw
+) -> None:
+    """That of an exit which is off."""
+    content = (bundle / "exit1.onnx").read_bytes()
+    change = changed_by("Add", np.float32("nan"))
+    replace_graph(bundle, "exit1", spoiled(content, "confidence", change))
+    with ee.load(bundle, threads=1) as session:
+        session.thresholds = {"exit1": ee.NEVER, "exit2": 0.5}
+        session.warm_up(runs=1)
+        with pytest.raises(ee.BackendError, match=r"^exit1: expected confidences of 0 to 1"):
+            session.infer(random_images(1, 0), deadline_ms=1e-6)
+
+
+@pytest.mark.parametrize("call", ["infer", "infer by a deadline", "infer_all_exits", "warm_up"])
+@pytest.mark.parametrize(("name", "output"), [("stage2", "second"), ("exit1", "logits")])
+def test_a_graph_that_fails(
+    name: str,
+    output: str,
+    call: str,
+    bundle: Path,
+    replace_graph: Callable[[Path, str, bytes], None],
+    images_leaving_at: Callable[[list[int]], Images],
+) -> None:
+    """It loads, and cannot be run over a batch of more than one."""
+
+    def make(before: str, output: str) -> list[Any]:
+        shape = numpy_helper.from_array(np.array([1, 3, 4, 4][: 4 if name == "stage2" else 2]))
+        constant = helper.make_node("Constant", [], ["value"], value=shape)
+        return [constant, helper.make_node("Reshape", [before, "value"], [output])]
+
+    replace_graph(bundle, name, spoiled((bundle / f"{name}.onnx").read_bytes(), output, make))
+    with ee.load(bundle, threads=1) as session:
+        with pytest.raises(ee.BackendError) as told:
+            CALLS[call](session, images_leaving_at([2, 2, 2]))
+        failed = (
+            rf"{name}: onnxruntime failed over a batch of [23] \(.*dimension.*\); infer fewer.*"
+        )
+        assert re.fullmatch(failed, str(told.value))
+        assert session.infer(images_leaving_at([2])).exits.tolist() == [2]
