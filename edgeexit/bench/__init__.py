@@ -8,8 +8,6 @@ from edgeexit.bench.images import (
     images_from_folder,
     images_from_npz,
 )
-from edgeexit.bench.measure import run_bench
-from edgeexit.bench.percentiles import Percentile
 from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
 from edgeexit.bench.report import (
     BenchOptions,
@@ -22,9 +20,10 @@ from edgeexit.bench.report import (
     report_json,
 )
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
+from edgeexit.bench.run import run_bench
 from edgeexit.bench.scenarios import Scenarios
-from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
+from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [
     "Advice",
@@ -42,7 +41,6 @@ __all__ = [
     "Percentile",
     "Run",
     "Scenarios",
-    "Steadiness",
     "check_plot_path",
     "images_from_dataset",
     "images_from_folder",

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit.bench.paths import PathTimes
-from edgeexit.bench.quick import quick
 from edgeexit.bench.report import PathTiming
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.turns import CALLS_PER_TURN
+from edgeexit.statistics.bootstrap import draw_rounds
+from edgeexit.statistics.percentiles import p10
 
 __all__ = [
     "GATES",
@@ -31,7 +32,7 @@ RESAMPLES = 400
 class InferenceTime:
     """A whole inference: a quick one, and what is reported of it: a path's median, or a mean."""
 
-    quick_ms: float
+    p10_ms: float
     measured_ms: float
 
 
@@ -74,13 +75,13 @@ def call_times(
 
     def inference(path: PathTiming) -> InferenceTime:
         calls_ms = chosen(path.times_ms)
-        return InferenceTime(quick(calls_ms), float(np.median(calls_ms)))
+        return InferenceTime(p10(calls_ms), float(np.median(calls_ms)))
 
-    graphs = {part.name: quick(chosen(part.times_ms)) for part in times.parts}
-    graphs[plain] = quick(chosen([ms for (ms,) in times.more[PLAIN_GRAPH]]))
+    graphs = {part.name: p10(chosen(part.times_ms)) for part in times.parts}
+    graphs[plain] = p10(chosen([ms for (ms,) in times.more[PLAIN_GRAPH]]))
     columns = zip(*times.more[GATES], strict=True)
     names = (*(path.name for path in times.paths), plain)
-    gates = {name: quick(chosen(column)) for name, column in zip(names, columns, strict=True)}
+    gates = {name: p10(chosen(column)) for name, column in zip(names, columns, strict=True)}
     paths = {path.name: inference(path) for path in (*times.paths, times.baseline)}
     if mixture is None:
         return CallTimes(graphs, gates, paths, None, None)
@@ -101,9 +102,9 @@ def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallT
         return
     passes = 1 if mixture is None else len(mixture.baseline.times_ms)
     rng = np.random.default_rng(0)
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(rounds, size=rounds), rng.integers(passes, size=passes)
-        yield call_times(times, mixture, *drawn)
+    drawn = (draw_rounds(count, RESAMPLES, rng) for count in (rounds, passes))
+    for of_rounds, of_passes in zip(*drawn, strict=True):
+        yield call_times(times, mixture, of_rounds, of_passes)
 
 
 def _mixed(
@@ -121,8 +122,8 @@ def _mixed(
     times_ms = np.array(passes_ms)
     if passes is not None:
         times_ms = times_ms[passes]
-    quick_ms = sum(
-        np.mean(left_at == exit_) * quick(times_ms[:, left_at == exit_])
+    p10_ms = sum(
+        np.mean(left_at == exit_) * p10(times_ms[:, left_at == exit_])
         for exit_ in np.unique(left_at)
     )
-    return InferenceTime(float(quick_ms), float(times_ms.mean()))
+    return InferenceTime(float(p10_ms), float(times_ms.mean()))

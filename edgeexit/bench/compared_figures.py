@@ -1,10 +1,10 @@
 """Figures that two benchmarks have in common, and whether they differ by more than the noise.
 
 A figure differs where the whole interval of its ratio lies beyond the noise. The interval says how
-far each run's own times scatter (:mod:`edgeexit.bench.block_bootstrap`); of paths and streams
+far each run's own times scatter (:mod:`edgeexit.statistics.bootstrap`); of paths and streams
 stretches of rounds are drawn, of a mixture images, the same for both reports where they ran the
 same ones, and passes over them. The noise is what the plain backbone and the path, which always do
-the same, wandered by within either run, of means also what hold-ups added to them, and
+the same, drifted by within either run, of means also what hold-ups added to them, and
 :data:`BREAK_EVEN` at least: a run does not show what the next one may differ by.
 """
 
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.block_bootstrap import (
-    BREAK_EVEN,
-    interval,
-    resample,
-    resample_images,
-    wander,
-)
 from edgeexit.bench.energy import Energy
 from edgeexit.bench.report import BenchReport, PathTiming
 from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
 from edgeexit.bench.scenarios import Stream
-from edgeexit.bench.steadiness import Drift
 from edgeexit.bench.turns import CALLS_PER_TURN
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import (
+    BREAK_EVEN,
+    medians,
+    resample_images,
+    resample_rounds,
+)
+from edgeexit.statistics.drift import drift_between_fifths
 
 __all__ = [
     "TO_PLAIN",
@@ -57,7 +57,7 @@ class ComparedFigure:
         statistic: ``median``, ``mean``, ``p90``, ...
         first, second: the figure in each.
         ratio: second over first.
-        low, high: its interval; None where the reports hold too few raw values.
+        interval: of it; None where the reports hold too few raw values.
         noise: by which the ratio may differ from 1 without a meaning, 0.02 for 2 %.
     """
 
@@ -68,16 +68,17 @@ class ComparedFigure:
     first: float
     second: float
     ratio: float
-    low: float | None
-    high: float | None
+    interval: Interval | None
     noise: float
 
     @property
     def differs(self) -> bool | None:
         """Whether the difference is larger than the noise; None where no interval is known."""
-        if self.low is None or self.high is None:
+        if self.interval is None:
             return None
-        return self.low > 1 + self.noise or self.high < 1 / (1 + self.noise)
+        return self.interval.is_above(1 + self.noise) or self.interval.is_below(
+            1 / (1 + self.noise)
+        )
 
     @property
     def second_is_better(self) -> bool:
@@ -98,14 +99,14 @@ def path_figures(
     series = [tuple(_rounds(timing) for timing in report) for report in timings]
     drawn = None
     if min(len(report[0]) for report in series) >= MIN_ROUNDS:
-        one, other = (resample(report, _median, rng) for report in series)
+        one, other = (resample_rounds(report, medians, rng) for report in series)
         drawn = [theirs / ours for ours, theirs in zip(one, other, strict=True)]
     for index, (ours, theirs) in enumerate(zip(*timings, strict=True)):
         name = BASELINE_NAME if index == 0 else ours.name
         noise = max(plain_noise, _path_noise(ours), _path_noise(theirs))
-        medians = ours.latency.p50_ms, theirs.latency.p50_ms
+        values = ours.latency.p50_ms, theirs.latency.p50_ms
         ratios = None if drawn is None else drawn[index]
-        yield _figure(section, name, "ms", "median", medians, ratios, noise)
+        yield _figure(section, name, "ms", "median", values, ratios, noise)
         if index > 0:
             relative = ours.ratio, theirs.ratio
             ratios = None if drawn is None else drawn[index] / drawn[0]
@@ -133,7 +134,7 @@ def _rounds(path: PathTiming) -> NDArray[np.float64]:
 
 
 def _path_noise(path: PathTiming) -> float:
-    return max(BREAK_EVEN, wander(np.array(path.times_ms), _median))
+    return max(BREAK_EVEN, drift_between_fifths(np.array(path.times_ms), medians))
 
 
 # mixture
@@ -162,7 +163,6 @@ def mixture_figures(
     ours, theirs = ([of_one[name] for name in names] for of_one in runs)
     drawn = resample_images(
         [[np.array(run.times_ms) for run in report] for report in (ours, theirs)],
-        np.random.default_rng(SEED),
         together=first.options.seed == second.options.seed,
     )
     ratios = [of_theirs / of_ours for of_ours, of_theirs in zip(*drawn, strict=True)]
@@ -175,12 +175,11 @@ def mixture_figures(
 
 
 def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:
-    """Return what the plain backbone wandered by between thirds and passes, and was held up by.
+    """Return what the baseline drifted by between thirds and passes, and was held up by.
 
     It always does the same: what its mean is above its median by is of whatever else ran.
     """
-    drifts: tuple[Drift, ...] = () if report.steadiness is None else report.steadiness.drifts
-    thirds = [drift.ratio - 1 for drift in drifts if drift.measurement == "mixture"]
+    thirds = [drift.ratio - 1 for drift in report.drifts if drift.measurement == "mixture"]
     times_ms = np.array(mixture.baseline.times_ms)
     passes = times_ms.mean(axis=1)
     held_up = float(times_ms.mean() / np.median(times_ms)) - 1
@@ -234,7 +233,7 @@ def _stream_figures(
         pair = [times[name] for times in series]
         if min(map(len, pair)) < MIN_ROUNDS:
             continue
-        drawn = [resample((times,), leading, rng)[0] for times in pair]
+        drawn = [resample_rounds((times,), leading, rng)[0] for times in pair]
         values = [float(leading(times.reshape(1, -1))[0]) for times in pair]
         statistic = f"p{percent:g}"
         ratios = drawn[1] / drawn[0]
@@ -273,7 +272,7 @@ def energy_figures(
             np.array([[1e3 * turn.joules / turn.samples] for turn in item.turns])
             for item in (one, other)
         ]
-        drawn = [resample((series,), _median, rng)[0] for series in turns]
+        drawn = [resample_rounds((series,), medians, rng)[0] for series in turns]
         values = 1e3 * one.sample_j, 1e3 * other.sample_j
         ratios = drawn[1] / drawn[0] if min(map(len, turns)) >= MIN_ROUNDS else None
         yield _figure("energy", one.name, "mJ", "median", values, ratios, noise)
@@ -281,12 +280,7 @@ def energy_figures(
 
 def _energy_noise(energy: Energy) -> float:
     idle = np.array([turn.joules / turn.seconds for turn in energy.idle_turns])
-    return max(BREAK_EVEN, wander(idle, _median) if idle.min() > 0 else 0.0)
-
-
-def _median(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = np.median(times, axis=1)
-    return values
+    return max(BREAK_EVEN, drift_between_fifths(idle, medians) if idle.min() > 0 else 0.0)
 
 
 def _figure(
@@ -298,8 +292,7 @@ def _figure(
     ratios: NDArray[np.float64] | None,
     noise: float,
 ) -> ComparedFigure:
-    low, high = (None, None) if ratios is None else interval(ratios)
     first, second = values
-    return ComparedFigure(
-        section, name, unit, statistic, first, second, second / first, low, high, noise
-    )
+    ratio = second / first
+    interval = None if ratios is None else Interval.of(ratio, ratios)
+    return ComparedFigure(section, name, unit, statistic, first, second, ratio, interval, noise)

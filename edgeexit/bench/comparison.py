@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.bench.block_bootstrap import BREAK_EVEN
 from edgeexit.bench.iso_accuracy import MIN_HALF
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
 from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 __all__ = ["Comparison", "compare"]
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
-__all__ = ["cores_available", "cpu_model"]
+from edgeexit_runtime import Session
+
+from edgeexit.bench.report import DeviceInfo
+
+__all__ = ["cores_available", "cpu_model", "device_info"]
 
 CPUINFO = Path("/proc/cpuinfo")
 DEVICE_TREE = Path("/proc/device-tree/model")
+
+
+def device_info(session: Session, threads: int | None) -> DeviceInfo:
+    """Return what a session runs on, here; ``threads`` is None where the backend chooses."""
+    packages = ("edgeexit", "edgeexit-runtime", "numpy")
+    return DeviceInfo(
+        cpu=cpu_model(),
+        cores=cores_available(),
+        system=platform.platform(),
+        backend_device=session.device,
+        threads=threads,
+        versions={
+            **session.runner.versions,
+            **{name: importlib.metadata.version(name) for name in packages},
+            "python": platform.python_version(),
+        },
+    )
 
 
 def cpu_model(cpuinfo: Path = CPUINFO, device_tree: Path = DEVICE_TREE) -> str:

@@ -14,7 +14,6 @@ from edgeexit_runtime.quantization_entry import CLASSIFIER
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.block_bootstrap import interval
 from edgeexit.bench.call_times import (
     GATES,
     PLAIN_GRAPH,
@@ -29,7 +28,6 @@ from edgeexit.bench.explanation import (
     Explanation,
     Inference,
     PartRoofline,
-    Term,
     break_down,
     part_roofline,
     path_runs,
@@ -41,6 +39,7 @@ from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.traffic import GraphTraffic, bundle_traffic
 from edgeexit.bench.turns import Turn
 from edgeexit.errors import BundleError
+from edgeexit.statistics import Interval
 
 __all__ = ["Explainer"]
 
@@ -150,7 +149,7 @@ class Explainer:
                     exit_.path_macs,
                     dict.fromkeys(runs[exit_.name], 1.0),
                     calls.gates[exit_.name],
-                    calls.paths[exit_.name].quick_ms,
+                    calls.paths[exit_.name].p10_ms,
                     calls.paths[exit_.name].measured_ms,
                 ),
                 plain,
@@ -168,7 +167,7 @@ class Explainer:
     def _plain_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
         name, macs = self._baseline.name, self._baseline.path_macs
         gate_ms = calls.gates[name]
-        return Inference(name, macs, {name: 1.0}, gate_ms, measured.quick_ms, measured.measured_ms)
+        return Inference(name, macs, {name: 1.0}, gate_ms, measured.p10_ms, measured.measured_ms)
 
     def _mixed_inference(
         self, calls: CallTimes, mixture: Mixture, measured: InferenceTime
@@ -185,7 +184,7 @@ class Explainer:
             mixture.macs_ratio * self._baseline.path_macs,
             runs,
             sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
-            measured.quick_ms,
+            measured.p10_ms,
             measured.measured_ms,
         )
 
@@ -196,11 +195,11 @@ class Explainer:
         }
         runs = _runs(self._manifest, frozenset())
         paths = [
-            self._observation(name, runs[name], calls.paths[name].quick_ms)
+            self._observation(name, runs[name], calls.paths[name].p10_ms)
             for name in self._manifest.exit_names
         ]
         name = self._baseline.name
-        plain = self._observation(name, [name], calls.paths[name].quick_ms)
+        plain = self._observation(name, [name], calls.paths[name].p10_ms)
         return fit_linear_model(list(parts.values()), paths, plain)
 
     def _observation(self, name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
@@ -254,9 +253,13 @@ def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, Par
 
 
 def _with_intervals(breakdown: Breakdown, samples: Sequence[Breakdown]) -> Breakdown:
-    def with_interval(index: int, term: Term) -> Term:
-        low, high = interval(np.array([sample.terms[index].ratio for sample in samples]))
-        return dataclasses.replace(term, low=low, high=high)
-
-    terms = tuple(with_interval(index, term) for index, term in enumerate(breakdown.terms))
+    terms = tuple(
+        dataclasses.replace(
+            term,
+            interval=Interval.of(
+                term.ratio, np.array([sample.terms[index].ratio for sample in samples])
+            ),
+        )
+        for index, term in enumerate(breakdown.terms)
+    )
     return dataclasses.replace(breakdown, terms=terms)

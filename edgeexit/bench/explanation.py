@@ -1,7 +1,7 @@
 """Why Eq. 5 and the clock differ: a breakdown of every exit path that adds up.
 
-All at batch 1. Times are those of quick calls, see :mod:`edgeexit.bench.quick`, but for T. Of a
-part p, a stage or branch, or the plain backbone's one graph (p = 0)::
+All at batch 1. Times are those of quick calls, the 10th percentile (``p10``), but for T. Of a part
+p, a stage or branch, or the plain backbone's one graph (p = 0)::
 
     M_p                    MACs, as Eq. 5 counts them
     t_p                    measured alone: one call of its graph
@@ -54,6 +54,7 @@ from dataclasses import dataclass
 from edgeexit.bench.linear_model import LinearModel
 from edgeexit.bench.peaks import Peaks
 from edgeexit.bench.traffic import GraphTraffic, OperatorTraffic
+from edgeexit.statistics import Interval
 
 __all__ = [
     "BYTES",
@@ -137,7 +138,7 @@ class Inference:
         macs: that Eq. 5 counts, per sample.
         runs: n_p, how often each part is run per sample.
         gate_ms: G.
-        quick_ms: T - L.
+        p10_ms: T - L.
         measured_ms: T.
     """
 
@@ -145,29 +146,31 @@ class Inference:
     macs: float
     runs: Mapping[str, float]
     gate_ms: float
-    quick_ms: float
+    p10_ms: float
     measured_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of :data:`TERMS`: milliseconds above Eq. 5's, and over T_0; below 0 where it is less.
+    """One of :data:`TERMS`.
 
-    ``low`` and ``high`` are the 95 % interval of the ratio, resampling rounds; None without.
+    Attributes:
+        name: of the term.
+        ms: milliseconds above Eq. 5's; below 0 where it is less.
+        ratio: this over T_0.
+        interval: of the ratio in other rounds; None of a single one.
     """
 
     name: str
     ms: float
     ratio: float
-    low: float | None = None
-    high: float | None = None
+    interval: Interval | None = None
 
     @property
     def is_noise(self) -> bool:
         """Whether it may as well be 0, and is not known to be."""
-        if self.low is None or self.high is None:
-            return False
-        return self.low <= 0 <= self.high and self.low < self.high
+        found = self.interval
+        return found is not None and found.low <= 0 <= found.high and found.low < found.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +299,8 @@ def _times(inference: Inference, parts: Mapping[str, PartRoofline]) -> dict[str,
         BYTES: sum(runs * part.roofline_ms for runs, part in run),  # C_p with B_p
         UTILIZATION: sum(runs * part.utilization_ms for runs, part in run),
         GATE: inference.gate_ms,
-        SESSION: inference.quick_ms - graphs_ms - inference.gate_ms,
-        SLOW: inference.measured_ms - inference.quick_ms,
+        SESSION: inference.p10_ms - graphs_ms - inference.gate_ms,
+        SLOW: inference.measured_ms - inference.p10_ms,
     }
 
 

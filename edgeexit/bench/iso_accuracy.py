@@ -5,25 +5,27 @@ Thresholds are chosen on one half of the images, the validation half, and judged
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.block_bootstrap import mean_interval, ratios_of_means
 from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.predictions import halves
 from edgeexit.bench.results.mixture import ISO_ACCURACY, VERSUS, IsoAccuracy, Reached
+from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
 
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
     from edgeexit.bench.passes import Passes
+    from edgeexit.bench.turns import Progress
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
 __all__ = ["MIN_HALF", "IsoAccuracyChoice", "choose_iso_accuracy", "judge_iso_accuracy"]
 
+STEP = "thresholds"
 MIN_HALF = 50  # one image is 2 % of the accuracy then
 
 
@@ -54,7 +56,7 @@ def choose_iso_accuracy(
     predictions: ExitPredictions,
     costs: PathCosts,
     seed: int,
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Progress = lambda step, done: None,
 ) -> IsoAccuracyChoice | None:
     """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
 
@@ -67,7 +69,7 @@ def choose_iso_accuracy(
         predictions: of the bundle's exits for these images.
         costs: what each path takes on this device.
         seed: of the halves.
-        progress: told which fraction of the search, 0 to 1, is done.
+        progress: told how far the search is.
 
     Returns:
         The choice; None where there are fewer than :data:`MIN_HALF` images a half.
@@ -78,14 +80,14 @@ def choose_iso_accuracy(
     from edgeexit.errors import TuningError
     from edgeexit.thresholds import Limits, best_setting, search_thresholds
 
-    progress(0)
+    progress(STEP, 0)
     versus.prepare()
     labels = predictions.targets
     versus_right = versus.session.infer(images.images).labels == labels
     validation, test = halves(len(labels), seed)
     target = float(versus_right[validation].mean())
-    front = search_thresholds(predictions.take(validation), costs, progress=progress)
-    progress(1)
+    front = search_thresholds(predictions.take(validation), costs, progress=partial(progress, STEP))
+    progress(STEP, 1)
     try:
         thresholds = best_setting(front, Limits(min_accuracy=target)).thresholds
     except TuningError:  # out of reach, which is an answer
@@ -115,12 +117,13 @@ def judge_iso_accuracy(choice: IsoAccuracyChoice, passes: Passes) -> IsoAccuracy
     if choice.candidate is not None:
         ours_right, ours_ms = on_test(ISO_ACCURACY)
         (ratio,) = ratios_of_means([ours_ms], versus_ms)
+        (lost,) = mean_intervals(versus_right[None].astype(np.float64) - ours_right)
         reached = Reached(
             thresholds=dict(choice.candidate.thresholds),
             accuracy=float(ours_right.mean()),
             mean_ms=float(ours_ms.mean()),
             ratio=ratio,
-            lost_accuracy=mean_interval(versus_right.astype(np.float64) - ours_right),
+            lost_accuracy=lost,
         )
     return IsoAccuracy(
         validation_images=choice.validation_images,

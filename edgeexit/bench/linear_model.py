@@ -13,7 +13,7 @@ problem (Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23).
 It is judged on what it was not fitted on: the exit paths and the plain backbone, whose times are
 those of whole inferences, and each part in turn by a fit of the others. Eq. 5 predicts ratios to
 the plain backbone, so both are compared by these. All times are those of quick calls
-(:mod:`edgeexit.bench.quick`), so that a busy device is not taken for a bad model.
+(``p10``), so that a busy device is not taken for a bad model.
 """
 
 from __future__ import annotations

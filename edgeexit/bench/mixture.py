@@ -9,23 +9,23 @@ from edgeexit_runtime import Manifest
 from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
-from edgeexit.bench.block_bootstrap import ratios_of_means
-from edgeexit.bench.candidates import Candidate
+from edgeexit.bench.candidates import Candidate, with_exits_off
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.iso_accuracy import IsoAccuracyChoice, judge_iso_accuracy
 from edgeexit.bench.passes import Passes, Runs, take_passes
-from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.results.mixture import EARLY_EXIT, VERSUS, Mixture, MixtureExit, Run
-from edgeexit.bench.steadiness import Drift, find_drift
 from edgeexit.bench.turns import Progress
 from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import ratios_of_means
+from edgeexit.statistics.drift import Drift, find_drift
+from edgeexit.statistics.percentiles import percentiles
 
 __all__ = ["measure_mixture"]
 
 
 def measure_mixture(
-    candidates: Sequence[Candidate],
+    compared: Sequence[Candidate],
     images: BenchImages,
     options: BenchOptions,
     progress: Progress,
@@ -33,16 +33,21 @@ def measure_mixture(
 ) -> tuple[Mixture, Drift | None]:
     """Return the timings of all on the same images, whole passes over all of them.
 
+    Early exit runs with each exit switched off too, and at the thresholds of ``choice``.
+
     Args:
-        candidates: the baseline, then early exit, then what else runs.
+        compared: the baseline, early exit, and another model where one was named.
         images: real ones.
         options: how to measure.
         progress: told how far it is.
-        choice: of thresholds that match another model; both are among the candidates.
+        choice: of thresholds that are as accurate as the other model.
 
     Returns:
         The mixture, and how the baseline's speed drifted, None where that was too short.
     """
+    first, second, *versus = compared
+    chosen = [choice.candidate] if choice is not None and choice.candidate is not None else []
+    candidates = (first, second, *with_exits_off(second), *versus, *chosen)
     passes = take_passes(candidates, images.images, 1, options, progress, step="mixture")
     baseline, early_exit, *_ = passes.runs
     (plain,) = baseline.candidate.session.manifest.exits

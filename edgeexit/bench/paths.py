@@ -12,8 +12,7 @@ from edgeexit_runtime.manifest import ExitEntry
 from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming
-from edgeexit.bench.steadiness import WarmUp
+from edgeexit.bench.report import BenchOptions, PartTiming, PathTiming, WarmUp
 from edgeexit.bench.turns import Progress, Turn, take_turns, warm_up
 
 __all__ = ["LEAVE", "PASS", "PATH", "PathTimes", "forcing", "measure_paths", "part_list"]

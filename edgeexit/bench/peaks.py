@@ -28,8 +28,8 @@ from edgeexit_runtime.manifest import GraphEntry, TensorInfo
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.quick import quick
 from edgeexit.errors import BackendError
+from edgeexit.statistics.percentiles import p10
 
 if TYPE_CHECKING:  # a report is read without them
     from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
@@ -133,10 +133,10 @@ class PeakRuns:
 
     def peaks(self, times_ms: Sequence[Sequence[float]]) -> Peaks:
         """Sum up what calls of :meth:`call` returned."""
-        quick_ms = map(quick, zip(*times_ms, strict=True))
+        p10_ms = map(p10, zip(*times_ms, strict=True))
         rates = [
             (kernel, kernel.amount / ms * MS_PER_S)
-            for kernel, ms in zip(self._kernels, quick_ms, strict=True)
+            for kernel, ms in zip(self._kernels, p10_ms, strict=True)
         ]
         products = {kernel.size: rate for kernel, rate in rates if kernel.kind == MACS}
         best = max(products, key=lambda size: products[size])

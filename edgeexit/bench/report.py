@@ -17,9 +17,9 @@ from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
 from edgeexit.bench.state import RunState
-from edgeexit.bench.steadiness import Steadiness
 from edgeexit.bench.verdict import verdict
 from edgeexit.errors import DataError, InputError
+from edgeexit.statistics.drift import Drift
 
 __all__ = [
     "BenchOptions",
@@ -28,6 +28,7 @@ __all__ = [
     "DeviceInfo",
     "PartTiming",
     "PathTiming",
+    "WarmUp",
     "load_report",
     "report_json",
 ]
@@ -113,6 +114,23 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmUp:
+    """The untimed rounds before a measurement.
+
+    Attributes:
+        seconds: how long they took.
+        rounds: how many they were.
+        stable: whether the last two windows agreed; False where time was over before.
+        window_medians_ms: of the rounds of each window.
+    """
+
+    seconds: float
+    rounds: int
+    stable: bool
+    window_medians_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PartTiming:
     """One stage or branch alone; ``kind`` is one of these two words. A time for each call."""
 
@@ -151,32 +169,35 @@ class BenchReport:
     """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
 
     Attributes:
+        warm_up: before the paths.
+        drifts: of the baseline, in each measurement that was long enough to tell.
         parts: stages and branches in the order of execution.
         baseline: the plain backbone; its ratios are 1.
         paths: every exit, forced, in order.
         mixture: None where no images were given.
         scenarios: None where none was asked for.
-        energy: what the candidates take, or why that is not known.
-        state: clocks, temperatures and throttling.
         explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
         advice: None where no images with labels were given, or there is nothing to choose.
         no_advice: why, then.
+        energy: what the candidates take, or why that is not known.
+        state: clocks, temperatures and throttling.
     """
 
     bundle: BundleInfo
     device: DeviceInfo
     options: BenchOptions
+    warm_up: WarmUp
+    drifts: tuple[Drift, ...]
     parts: tuple[PartTiming, ...]
     baseline: PathTiming
     paths: tuple[PathTiming, ...]
     mixture: Mixture | None
-    scenarios: Scenarios | None = None
-    steadiness: Steadiness | None = None
-    energy: Energy | None = None
-    state: RunState | None = None
-    explanation: Explanation | None = None
-    advice: Advice | None = None
-    no_advice: str | None = None
+    scenarios: Scenarios | None
+    explanation: Explanation | None
+    advice: Advice | None
+    no_advice: str | None
+    energy: Energy
+    state: RunState
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from edgeexit.bench.compared_figures import (
     scenario_figures,
 )
 from edgeexit.bench.report import BenchReport
-from edgeexit.bench.setups import SetupDifference, check_comparable, doubts, setup_differences
+from edgeexit.bench.setups import (
+    SetupDifference,
+    check_comparable,
+    comparison_warnings,
+    setup_differences,
+)
 
 __all__ = ["ReportComparison", "compare_reports", "comparison_verdict"]
 
@@ -26,7 +31,7 @@ class ReportComparison:
     Attributes:
         first, second: names of the reports.
         differences: between their set-ups, the most telling first.
-        doubts: why the comparison may not mean what it seems to, one sentence each.
+        warnings: why the comparison may not mean what it seems to, one sentence each.
         left_out: what only one of them has, or cannot be compared, one sentence each.
         figures: that both have.
     """
@@ -34,7 +39,7 @@ class ReportComparison:
     first: str
     second: str
     differences: tuple[SetupDifference, ...]
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
     left_out: tuple[str, ...]
     figures: tuple[ComparedFigure, ...]
 
@@ -63,7 +68,7 @@ def compare_reports(
         first=names[0],
         second=names[1],
         differences=setup_differences(first, second),
-        doubts=tuple(doubts(first, second)),
+        warnings=tuple(comparison_warnings(first, second)),
         left_out=tuple(left_out),
         figures=tuple(figures),
     )
@@ -109,6 +114,5 @@ def _in_words(figure: ComparedFigure) -> str:
     return (
         f"{figure.name} ({figure.section}, {figure.statistic}) "
         f"{'is ' if figure.unit in ('ms', 'samples/s') else ''}"
-        f"{better if figure.second_is_better else worse}, {figure.ratio:.3f} times "
-        f"[{figure.low:.3f}, {figure.high:.3f}]"
+        f"{better if figure.second_is_better else worse}, {figure.interval:.3f} times"
     )

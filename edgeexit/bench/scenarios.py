@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.bench.percentiles import Percentile
+from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [
     "MULTI_STREAM",

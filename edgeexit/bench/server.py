@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.scenarios import Server, ServerResult
 from edgeexit.bench.turns import Progress, settle
+from edgeexit.statistics.percentiles import percentiles
 
 __all__ = ["Clock", "measure_server", "poisson_arrivals"]
 

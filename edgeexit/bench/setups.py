@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from edgeexit.bench.report import BenchReport
 from edgeexit.errors import InputError
 
-__all__ = ["SetupDifference", "check_comparable", "doubts", "setup_differences", "setup_facts"]
+__all__ = [
+    "SetupDifference",
+    "check_comparable",
+    "comparison_warnings",
+    "setup_differences",
+    "setup_facts",
+]
 
 NOTHING = "-"
 
@@ -70,7 +76,7 @@ def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
         yield "arrivals per second", f"{options.qps:g}"
 
 
-def doubts(first: BenchReport, second: BenchReport) -> Iterator[str]:
+def comparison_warnings(first: BenchReport, second: BenchReport) -> Iterator[str]:
     """Yield why the comparison may not mean what it seems to."""
     one, other = first.bundle, second.bundle
     if (one.backbone, one.branches) != (other.backbone, other.branches):
@@ -81,7 +87,7 @@ def doubts(first: BenchReport, second: BenchReport) -> Iterator[str]:
     if one.input_size != other.input_size:
         yield f"Their images differ in size, {one.input_size} and {other.input_size}."
     for which, report in (("first", first), ("second", second)):
-        if report.state is not None and report.state.throttled:
+        if report.state.throttled:
             yield (
                 f"THE DEVICE OF THE {which.upper()} REPORT WAS SLOWED DOWN DURING ITS RUN "
                 f"({'; '.join(report.state.throttled)}): measure again."

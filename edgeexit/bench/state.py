@@ -141,9 +141,9 @@ class StateWatch:
                 ] = None
 
 
-def throttle_warning(state: RunState | None) -> str:
+def throttle_warning(state: RunState) -> str:
     """Return what a verdict must begin with where the device was slowed down, else nothing."""
-    if state is None or not state.throttled:
+    if not state.throttled:
         return ""
     return (
         f"THE DEVICE WAS SLOWED DOWN DURING THIS RUN ({'; '.join(state.throttled)}): its times are "

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from edgeexit.bench.candidates import Candidate, baseline_of
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.passes import take_passes
-from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report import BenchOptions
 from edgeexit.bench.results.mixture import COMPARED, Mixture
 from edgeexit.bench.scenarios import Stream, StreamResult
 from edgeexit.bench.turns import Progress
+from edgeexit.statistics.percentiles import percentiles
 
 __all__ = ["SAMPLES_PER_QUERY", "measure_multi_stream", "single_stream"]
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeexit.bench.report import BenchOptions
-from edgeexit.bench.steadiness import WarmUp
+from edgeexit.bench.report import BenchOptions, WarmUp
 
 __all__ = ["MIN_ROUNDS", "Progress", "Turn", "settle", "take_turns", "warm_up"]
 

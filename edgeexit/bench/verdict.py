@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgeexit.bench.block_bootstrap import BREAK_EVEN
 from edgeexit.bench.comparison import compare
 from edgeexit.bench.state import throttle_warning
+from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 if TYPE_CHECKING:
     from edgeexit.bench.report import BenchReport
@@ -48,10 +48,7 @@ def _warnings(report: BenchReport) -> Iterator[str]:
             f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
             "fastest call): something else runs on this device, measure again when it is idle."
         )
-    steadiness = report.steadiness
-    if steadiness is None:
-        return
-    warm_up = steadiness.warm_up
+    warm_up = report.warm_up
     if not warm_up.stable and report.options.warm_up_s > 0:
         last = warm_up.window_medians_ms[-3:]
         why = (
@@ -63,7 +60,7 @@ def _warnings(report: BenchReport) -> Iterator[str]:
             f"The warm-up never became stable: after {warm_up.seconds:.1f} s {why}; measure again "
             "with a longer --warm-up, or when nothing else runs."
         )
-    for drift in steadiness.drifts:
+    for drift in report.drifts:
         if drift.drifted:
             yield (
                 f"The device's speed drifted in the measurement of the {drift.measurement}: the "

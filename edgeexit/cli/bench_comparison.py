@@ -61,7 +61,7 @@ def print_comparison(comparison: ReportComparison) -> None:
         out.print(_setup_table(comparison))
     else:
         out.print("The set-ups are the same in all that the reports hold.")
-    for sentence in comparison.doubts:
+    for sentence in comparison.warnings:
         out.print(sentence)
     out.print(_figures_table(comparison))
     for sentence in comparison.left_out:
@@ -98,7 +98,7 @@ def _figures_table(comparison: ReportComparison) -> Table:
         table.add_row(*_cells(figure))
     table.caption = (
         "a difference counts where the whole interval is farther from 1 than the noise: what the "
-        "plain backbone, and the path itself, wandered by or was held up by within either run, 2% "
+        "plain backbone, and the path itself, drifted by or was held up by within either run, 2% "
         "at least"
     )
     return table
@@ -108,8 +108,8 @@ def _cells(figure: ComparedFigure) -> list[str]:
     from edgeexit.bench.compared_figures import TO_PLAIN
 
     interval = "-"
-    if figure.low is not None and figure.high is not None:
-        interval = f"{figure.low:.3f} to {figure.high:.3f}"
+    if figure.interval is not None:
+        interval = f"{figure.interval.low:.3f} to {figure.interval.high:.3f}"
     beyond = "not known"
     if figure.differs is not None:
         beyond = ("better" if figure.second_is_better else "worse") if figure.differs else "no"

@@ -22,13 +22,13 @@ HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
 
 def print_explanation(out: Console, report: BenchReport) -> None:
     """Print a report's explanation and advice, where it has them."""
-    from edgeexit.bench.advice import advice_words
+    from edgeexit.bench.render.advice import advice_text
 
     if report.explanation is not None:
         _print_explanation(out, report.explanation, len(report.parts))
     if report.advice is not None:
         out.print(advice_table(report.advice))
-        for sentence in advice_words(report.advice):
+        for sentence in advice_text(report.advice):
             out.print(sentence, soft_wrap=True)
     elif report.no_advice is not None:
         out.print(f"{report.no_advice[0].upper()}{report.no_advice[1:]}.")
@@ -116,8 +116,8 @@ def advice_table(advice: Advice) -> Table:
     from rich.table import Table
 
     table = Table(
-        title=f"thresholds chosen on {advice.chosen_on} images for an accuracy of "
-        f"{advice.target_accuracy:.4f}, judged on the other {advice.judged_on}",
+        title=f"thresholds chosen on {advice.validation_images} images for an accuracy of "
+        f"{advice.target_accuracy:.4f}, judged on the other {advice.test_images}",
         padding=(0, 0),
     )
     table.add_column("")
@@ -130,18 +130,18 @@ def advice_table(advice: Advice) -> Table:
     table.add_section()
     table.add_row(
         "accuracy",
-        *(f"{choice.accuracy:.4f}" for choice in advice.choices),
-        f"{advice.plain_accuracy:.4f}",
+        *(f"{choice.accuracy.value:.4f}" for choice in advice.choices),
+        f"{advice.baseline_accuracy:.4f}",
     )
     table.add_row(
         "  from\n  to",
-        *(f"{choice.accuracy_low:.4f}\n{choice.accuracy_high:.4f}" for choice in advice.choices),
+        *(f"{choice.accuracy.low:.4f}\n{choice.accuracy.high:.4f}" for choice in advice.choices),
         "",
     )
     table.add_row(
         "average ms",
-        *(f"{choice.average_ms:.3f}" for choice in advice.choices),
-        f"{advice.plain_ms:.3f}",
+        *(f"{choice.average_ms.value:.3f}" for choice in advice.choices),
+        f"{advice.baseline_ms:.3f}",
     )
     table.add_row("p99 ms", *(_ms(choice.p99_ms) for choice in advice.choices), "")
     table.add_row("Eq. 5", *(f"{choice.macs_ratio:.3f}" for choice in advice.choices), "1.000")

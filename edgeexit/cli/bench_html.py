@@ -40,7 +40,7 @@ def _tables(report: BenchReport) -> dict[str, Sequence[PageTable]]:
         found[titles.ADVICE] = [advice_table(report.advice)]
     if report.scenarios is not None:
         found[titles.SCENARIOS] = list(scenario_tables(report.scenarios))
-    if report.energy is not None and report.energy.runs:
+    if report.energy.runs:
         found[titles.ENERGY] = [energy_table(report.energy)]
     return {
         **{title: list(map(_page_table, tables)) for title, tables in found.items()},

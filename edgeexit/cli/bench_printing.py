@@ -35,8 +35,7 @@ def print_report(report: BenchReport) -> None:
         f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
         f"per graph: {threads}\n{versions}"
     )
-    if report.steadiness is not None:
-        out.print(warm_up_line(report.steadiness.warm_up))
+    out.print(warm_up_line(report.warm_up))
     out.print(parts_table(report))
     out.print(paths_table(report))
     if report.mixture is not None:
@@ -44,9 +43,7 @@ def print_report(report: BenchReport) -> None:
         out.print(runs_table(report.mixture))
     for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         out.print(table)
-    if report.energy is not None:
-        print_energy(report.energy, out)
-    if report.state is not None:
-        print_state(report.state, out)
+    print_energy(report.energy, out)
+    print_state(report.state, out)
     print_explanation(out, report)
     out.print(verdict(report))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgeexit.bench import BenchReport, Mixture
-    from edgeexit.bench.percentiles import Percentile
-    from edgeexit.bench.steadiness import WarmUp
+    from edgeexit.bench.report import WarmUp
+    from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [
     "accuracy",
@@ -139,7 +139,8 @@ def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
         found: of one candidate; the counts are the same for all.
         what: was counted.
     """
-    from edgeexit.bench.percentiles import CONFIDENCE_LEVEL, count_for_interval, count_for_point
+    from edgeexit.statistics import CONFIDENCE_LEVEL
+    from edgeexit.statistics.percentiles import count_for_interval, count_for_point
 
     notes = []
     if any(it.low_ms is not None or it.high_ms is not None for it in found):
@@ -183,7 +184,7 @@ def latency_cells(latency: LatencySummary | None, different: int | None = None) 
         different: how many different images were; None where it was one, for whose calls alone the
             percentiles are meant.
     """
-    from edgeexit.bench.percentiles import count_for_point
+    from edgeexit.statistics.percentiles import count_for_point
 
     if latency is None:
         return ["-"] * (len(LATENCIES) + 1)
@@ -202,7 +203,7 @@ def accuracy(fraction: float | None) -> str:
 
 def _few_note(counts: Sequence[int], what: str) -> str:
     """Say how many of ``what`` the percentiles need that some of ``counts`` are too small for."""
-    from edgeexit.bench.percentiles import count_for_point
+    from edgeexit.statistics.percentiles import count_for_point
 
     needed = {name: count_for_point(float(name[1:])) for name in LATENCIES if name != "mean"}
     missing = [f"{name} needs {least}" for name, least in needed.items() if min(counts) < least]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgeexit.evaluation import AdaptiveReport, PathCosts
-    from edgeexit.evaluation.bootstrap import Interval
+    from edgeexit.statistics import Interval
     from edgeexit.thresholds.tuning import Judgement
 
 __all__ = ["exit_table", "format_threshold", "summary_table"]
@@ -111,8 +111,7 @@ def _thresholds(reports: Mapping[str, AdaptiveReport]) -> dict[str, float]:
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:
-    shown = f"{value:.4f}"
-    return shown if interval is None else f"{shown} [{interval.low:.4f}, {interval.high:.4f}]"
+    return f"{value:.4f}" if interval is None else f"{interval:.4f}"
 
 
 def _optional(fraction: float | None) -> str:

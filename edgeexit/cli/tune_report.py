@@ -132,11 +132,7 @@ def _add_costs(table: Table, result: Result) -> None:
     table.add_section()
     table.add_row(
         f"average {costs.unit}",
-        *(
-            f"{j.average_cost:.4g} [{j.intervals.average_cost.low:.4g}, "
-            f"{j.intervals.average_cost.high:.4g}]"
-            for j in judgements
-        ),
+        *(f"{judgement.intervals.average_cost:.4g}" for judgement in judgements),
     )
     if costs.baseline is not None:
         baseline = costs.in_unit(costs.baseline)

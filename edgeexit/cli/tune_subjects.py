@@ -154,7 +154,7 @@ def save_bundle(folder: Path, thresholds: dict[str, float]) -> None:
 
 
 def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:
-    from edgeexit.evaluation.cost_files import load_costs
+    from edgeexit.bench.path_costs import load_costs
     from edgeexit.evaluation.path_costs import PathCosts
 
     if options.costs is None:
@@ -165,7 +165,7 @@ def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:
 
 def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tuple[PathCosts, str]:
     from edgeexit.bench import BenchOptions
-    from edgeexit.evaluation.cost_files import costs_of_report
+    from edgeexit.bench.path_costs import measured_costs
 
     bench = BenchOptions(providers=providers_of(samples), threads=options.threads, explain=False)
     report = bench_with_bar(folder, None, bench)
@@ -173,4 +173,4 @@ def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tupl
     calls = report.baseline.latency.count
     source = f"medians of {calls} calls on {device.cpu}, {device.backend_device}, batch 1"
     status_console().print(f"measured: {source}", soft_wrap=True)
-    return costs_of_report(report), source
+    return measured_costs(report), source

@@ -1,11 +1,4 @@
-"""How far a report on some samples may be off: percentile bootstrap intervals.
-
-Resampling N samples with replacement again and again would take N draws each time. What is
-reported depends on a sample only through the exit that it left at, whether that answer was right,
-and whether the backbone alone would have been right: one of 4 M kinds. The numbers of each kind in
-a resample are one multinomial draw (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-Sections 6.2 and 13.3).
-"""
+"""How far what an adaptive report says of some samples may be off."""
 
 from __future__ import annotations
 
@@ -13,24 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeexit.evaluation.adaptive import leaving_exits
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import mean_intervals
 
-__all__ = ["CONFIDENCE_LEVEL", "RESAMPLES", "Interval", "ReportIntervals", "bootstrap_intervals"]
-
-RESAMPLES = 10_000
-CONFIDENCE_LEVEL = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Where a figure lies with the probability :data:`CONFIDENCE_LEVEL`."""
-
-    low: float
-    high: float
+__all__ = ["ReportIntervals", "bootstrap_intervals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +54,10 @@ def bootstrap_intervals(
         InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.
     """
     left_at = leaving_exits(predictions, thresholds)
-    samples = len(left_at)
-    right = predictions.correct[left_at, np.arange(samples)]
-    kinds = 4 * left_at + 2 * right + predictions.correct[-1]
-    present, counts = np.unique(kinds, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(samples, counts / samples, RESAMPLES)
-    shares = drawn / samples  # (RESAMPLES, kinds present)
-    is_right, backbone_right = present // 2 % 2, present % 2
-    paid = np.array([*costs.paid(thresholds).values()])
-    return ReportIntervals(
-        adaptive_accuracy=_interval(shares @ is_right),
-        backbone_accuracy=_interval(shares @ backbone_right),
-        accuracy_drop=_interval(shares @ (backbone_right - is_right)),
-        average_cost=_interval(shares @ paid[present // 4]),
+    right = predictions.correct[left_at, np.arange(len(left_at))].astype(np.float64)
+    backbone_right = predictions.correct[-1].astype(np.float64)
+    paid = np.array([*costs.paid(thresholds).values()])[left_at]
+    average_cost, adaptive, backbone, drop = mean_intervals(
+        np.stack([paid, right, backbone_right, backbone_right - right]), seed
     )
-
-
-def _interval(values: NDArray[np.float64]) -> Interval:
-    outside = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = np.quantile(values, (outside, 1 - outside))
-    return Interval(float(low), float(high))
+    return ReportIntervals(adaptive, backbone, drop, average_cost)

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from edgeexit.bench import BenchReport
-from edgeexit.bench.block_bootstrap import block_indices, interval, resample, wander
 from edgeexit.bench.compared_figures import TO_PLAIN, ComparedFigure
 from edgeexit.bench.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
-from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.report_comparison import (
     ReportComparison,
     compare_reports,
@@ -22,8 +20,9 @@ from edgeexit.bench.report_comparison import (
 from edgeexit.bench.scenarios import BatchRate, OfflineResult, Scenarios, Stream, StreamResult
 from edgeexit.bench.setups import SetupDifference
 from edgeexit.bench.state import DeviceState, RunState
-from edgeexit.bench.steadiness import Drift, Steadiness, WarmUp
 from edgeexit.errors import InputError
+from edgeexit.statistics.drift import Drift
+from edgeexit.statistics.percentiles import percentiles
 
 MakeReport = Callable[..., BenchReport]
 
@@ -68,8 +67,8 @@ def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) ->
         make_report(scatter=1e-4), make_report(seed=1, scatter=1e-4, scale=1.015)
     )
     figure = figures_of(comparison)["exit paths", "plain backbone", "ms"]
-    assert figure.low is not None
-    assert figure.low > 1.01  # the interval alone would say so
+    assert figure.interval is not None
+    assert figure.interval.low > 1.01  # the interval alone would say so
     assert beyond(comparison) == set()
 
 
@@ -89,12 +88,11 @@ def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: Ma
         )
     }
     for figure in comparison.figures:
-        assert figure.low is not None
-        assert figure.high is not None
+        assert figure.interval is not None
         expected = 1.0 if figure.unit == TO_PLAIN else 1.5
         assert figure.ratio == pytest.approx(expected, rel=0.01)
-        assert figure.low <= expected * 1.005
-        assert figure.high >= expected * 0.995
+        assert figure.interval.low <= expected * 1.005
+        assert figure.interval.high >= expected * 0.995
     said = comparison_verdict(comparison)
     assert said.startswith("b.json against a.json: plain backbone (exit paths, median) is slower,")
     assert "The other 3 figures differ by no more than the noise." in said
@@ -139,8 +137,7 @@ def test_a_path_that_wandered_is_not_judged_by_the_others(make_report: MakeRepor
 
 
 def test_a_drift_during_the_mixture_widens_its_noise(make_report: MakeReport) -> None:
-    steadiness = Steadiness(WarmUp(1, 10, True, ()), (Drift("mixture", (2.0, 2.0, 2.5)),))
-    first = replace(make_report(), steadiness=steadiness)
+    first = replace(make_report(), drifts=(Drift("mixture", (2.0, 2.0, 2.5)),))
     comparison = compare_reports(first, make_report(seed=1, scale=1.2))
     figures = figures_of(comparison)
     assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.25)
@@ -165,13 +162,11 @@ def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: Ma
 
 def test_the_same_images_are_drawn_of_both(make_report: MakeReport) -> None:
     first, second = make_report(scatter=1e-3), make_report(seed=1, scatter=1e-3)
-    paired = figures_of(compare_reports(first, second))["mixture", "early exit", "ms"]
+    paired = figures_of(compare_reports(first, second))["mixture", "early exit", "ms"].interval
     other_seed = replace(second, options=replace(second.options, seed=1))
-    apart = figures_of(compare_reports(first, other_seed))["mixture", "early exit", "ms"]
-    assert paired.low is not None
-    assert paired.high is not None
-    assert apart.low is not None
-    assert apart.high is not None
+    apart = figures_of(compare_reports(first, other_seed))["mixture", "early exit", "ms"].interval
+    assert paired is not None
+    assert apart is not None
     # which image leaves where is most of the scatter here, and the same in both
     assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
 
@@ -204,14 +199,14 @@ def test_differences_of_the_setups_come_in_order(make_report: MakeReport) -> Non
         SetupDifference("threads per graph", "1", "the backend's choice"),
         SetupDifference("onnxruntime there", "1.23.2", "1.24.0"),
     )
-    assert comparison.doubts == ()
+    assert comparison.warnings == ()
 
 
 def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> None:
     first = make_report()
     bundle = replace(first.bundle, backbone="resnet18", input_size=(3, 224, 224))
     second = replace(first, bundle=bundle)
-    (networks, sizes) = compare_reports(first, second).doubts
+    (networks, sizes) = compare_reports(first, second).warnings
     assert networks.startswith("These are different networks, tiny n and resnet18 n")
     assert sizes == "Their images differ in size, (3, 8, 8) and (3, 224, 224)."
 
@@ -230,8 +225,10 @@ def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
 def test_a_device_that_was_slowed_down_is_said(make_report: MakeReport) -> None:
     nothing = DeviceState((), (), ())
     second = replace(make_report(), state=RunState(nothing, nothing, ("hot",)))
-    (doubt,) = compare_reports(make_report(), second).doubts
-    assert doubt.startswith("THE DEVICE OF THE SECOND REPORT WAS SLOWED DOWN DURING ITS RUN (hot)")
+    (warning,) = compare_reports(make_report(), second).warnings
+    assert warning.startswith(
+        "THE DEVICE OF THE SECOND REPORT WAS SLOWED DOWN DURING ITS RUN (hot)"
+    )
 
 
 def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> None:
@@ -310,39 +307,3 @@ def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> Non
     nothing = dataclasses.replace(energy(1.0), runs=())
     comparison = compare_reports(first, replace(second, energy=nothing))
     assert comparison.left_out == ("Energy was measured in one of the reports alone.",)
-
-
-# the bootstrap itself
-
-
-def test_blocks_are_runs_of_neighbours_on_a_circle() -> None:
-    indices = block_indices(95, np.random.default_rng(0), 7)
-    assert indices.shape == (7, 95)
-    for row in indices:
-        for block in np.array_split(row, range(10, 95, 10)):
-            assert ((np.diff(block) % 95) == 1).all()
-
-
-def test_a_series_that_wanders_gets_a_wider_interval_than_its_shuffle() -> None:
-    rng = np.random.default_rng(0)
-    wandering = (2 + np.sin(np.linspace(0, 6, 300)) + rng.normal(0, 0.1, 300))[:, None]
-
-    def width(series: np.ndarray) -> float:  # type: ignore[type-arg]
-        (means,) = resample((series,), lambda it: it.mean(axis=1), np.random.default_rng(1))
-        low, high = interval(means)
-        return high - low
-
-    assert width(wandering) > 2 * width(rng.permutation(wandering))
-
-
-def test_the_interval_of_independent_times_is_the_textbooks() -> None:
-    series = np.random.default_rng(0).normal(10, 1, (400, 1))
-    (means,) = resample((series,), lambda it: it.mean(axis=1), np.random.default_rng(1))
-    low, high = interval(means)
-    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.35)  # of 10 blocks
-
-
-def test_wander_is_between_the_fastest_and_the_slowest_fifth() -> None:
-    times = np.repeat([1.0, 1.1, 1.0, 1.25, 1.0], 10)
-    assert wander(times, lambda it: np.median(it, axis=1)) == pytest.approx(0.25)
-    assert wander(times[:4], lambda it: np.median(it, axis=1)) == 0.0

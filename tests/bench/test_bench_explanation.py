@@ -44,6 +44,7 @@ from edgeexit.bench.linear_model import Observation, fit_linear_model
 from edgeexit.bench.peaks import Peaks, Stream
 from edgeexit.bench.traffic import GraphTraffic, OperatorTraffic
 from edgeexit.errors import BundleError
+from edgeexit.statistics import Interval
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
@@ -179,7 +180,7 @@ def test_an_inference_that_is_the_plain_backbone_has_no_terms() -> None:
 def test_the_heavier_the_classifier_the_larger_the_term_of_bytes(weights: int) -> None:
     """Its measured time grows with its bytes: utilization stays as it is."""
     heavy = part("exit1", "branch", 3.0 + weights / MB, ("Gemm", MB, weights, 0))
-    run = dataclasses.replace(EXIT1_RUN, quick_ms=20.0, measured_ms=20.0)
+    run = dataclasses.replace(EXIT1_RUN, p10_ms=20.0, measured_ms=20.0)
     breakdown = break_down(run, PLAIN_RUN, {**PARTS, "exit1": heavy})
     assert breakdown.term(BYTES).ratio == pytest.approx(max(0, weights - MB) / MB / 10)
     assert adds_up(breakdown)
@@ -223,11 +224,11 @@ def test_words_name_what_is_heavy_largest_first(explanation: Explanation) -> Non
 
 def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -> None:
     fast = dataclasses.replace(STAGE1, measured_ms=1.0)
-    run = dataclasses.replace(EXIT1_RUN, quick_ms=10.0, measured_ms=10.0)
+    run = dataclasses.replace(EXIT1_RUN, p10_ms=10.0, measured_ms=10.0)
     parts = {**PARTS, "stage1": fast}
     breakdown = break_down(run, PLAIN_RUN, parts)
     terms = tuple(
-        dataclasses.replace(term, low=term.ratio - 1, high=term.ratio + 1)
+        dataclasses.replace(term, interval=Interval(term.ratio, term.ratio - 1, term.ratio + 1))
         if term.name == SESSION
         else term
         for term in breakdown.terms
@@ -297,9 +298,9 @@ def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
         assert breakdown.macs_ratio == path.macs_ratio
         assert adds_up(breakdown)
         for term in breakdown.terms:
-            assert term.low is not None
-            assert term.high is not None
-            assert term.low <= term.high
+            assert term.interval is not None
+            assert term.interval.value == term.ratio
+            assert term.interval.low <= term.interval.high
     assert [it.name for it in found.breakdowns[1].parts] == ["stage1", "exit1", "stage2", "final"]
     assert found.model is not None
     assert found.model.parts == 4
@@ -329,7 +330,7 @@ def test_the_mixture_is_explained_without_branches_that_are_switched_off(
 def test_one_round_has_no_intervals(bundle: Path) -> None:
     report = run_bench(bundle, None, dataclasses.replace(OPTIONS, rounds=1))
     assert report.explanation is not None
-    assert report.explanation.breakdowns[0].terms[0].low is None
+    assert report.explanation.breakdowns[0].terms[0].interval is None
 
 
 def test_a_network_without_branches(bundle: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from edgeexit_runtime.timing import summarize
 from PIL import Image
-from support.reports import baseline_and_early_exit, made_run
+from support.reports import baseline_and_early_exit, made_report, made_run
 
 from edgeexit.bench import (
     BenchOptions,
@@ -30,9 +30,8 @@ from edgeexit.bench import (
     report_json,
     verdict,
 )
-from edgeexit.bench.block_bootstrap import ratios_of_means
 from edgeexit.bench.device import cores_available, cpu_model
-from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.report import WarmUp
 from edgeexit.bench.results.mixture import EXIT_OFF, VERSUS, Reached
 from edgeexit.bench.scenarios import (
     BatchRate,
@@ -43,9 +42,11 @@ from edgeexit.bench.scenarios import (
     Stream,
     StreamResult,
 )
-from edgeexit.bench.steadiness import Drift, Steadiness, WarmUp
 from edgeexit.errors import DataError, InputError
 from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import ratios_of_means
+from edgeexit.statistics.drift import Drift
+from edgeexit.statistics.percentiles import percentiles
 
 
 def path_timing(name: str, ratio: float, macs_ratio: float) -> PathTiming:
@@ -76,7 +77,8 @@ def report_with(
     """Return a report of these measured and analytic ratios."""
     times_ms = (1.0, 2.0)
     names = ("exit1", "exit2", "final")
-    return BenchReport(
+    return replace(
+        made_report(images=0),
         bundle=BundleInfo("out", "resnet20", "3+1", 10, "fp32", (3, 32, 32), {"exit1": 0.5}, {}),
         device=DeviceInfo("A processor", 2, "Linux", "CPUExecutionProvider", None, {"numpy": "2"}),
         options=BenchOptions(providers=("CPUExecutionProvider",)),
@@ -139,9 +141,8 @@ def test_every_section_can_be_read_back(report: BenchReport, tmp_path: Path) -> 
             offline=(OfflineResult("early exit", (BatchRate(1, 8, 99.5),), 1, 99.5, 2.0),),
             server=Server(30.0, 10.0, 300, (served,)),
         ),
-        steadiness=Steadiness(
-            WarmUp(1.5, 20, True, (9.0, 9.1)), (Drift("paths", (1.0, 1.0, 1.2)),)
-        ),
+        warm_up=WarmUp(1.5, 20, False, (9.0, 9.1)),
+        drifts=(Drift("paths", (1.0, 1.0, 1.2)),),
     )
     (tmp_path / "full.json").write_text(json.dumps(report_json(full)))
     assert load_report(tmp_path / "full.json") == full
@@ -282,8 +283,7 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
 def test_verdict_warns_of_a_warm_up_that_never_became_stable(report: BenchReport) -> None:
     def after(warm_up: WarmUp, warm_up_s: float = 10.0) -> str:
         options = dataclasses.replace(report.options, warm_up_s=warm_up_s)
-        steadiness = Steadiness(warm_up, ())
-        return verdict(dataclasses.replace(report, options=options, steadiness=steadiness))
+        return verdict(dataclasses.replace(report, options=options, warm_up=warm_up))
 
     assert after(WarmUp(1.5, 20, True, (9.0, 9.0))) == verdict(report)
     assert after(WarmUp(10.1, 40, False, (9.0, 7.0, 9.5, 8.0))).endswith(
@@ -301,8 +301,7 @@ def test_verdict_warns_of_a_warm_up_that_never_became_stable(report: BenchReport
 def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> None:
     def with_thirds(*medians_ms: float) -> str:
         drift = Drift("mixture", medians_ms)  # type: ignore[arg-type]
-        steadiness = Steadiness(WarmUp(1.5, 20, True, (9.0, 9.0)), (drift,))
-        return verdict(dataclasses.replace(report, steadiness=steadiness))
+        return verdict(dataclasses.replace(report, drifts=(drift,)))
 
     assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
     assert with_thirds(1.0, 1.1, 1.5).endswith(

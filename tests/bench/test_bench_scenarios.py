@@ -16,11 +16,11 @@ from edgeexit.bench import BenchImages, BenchOptions, run_bench
 from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.offline import batch_sizes, measure_offline
 from edgeexit.bench.passes import BLOCK, take_passes
-from edgeexit.bench.percentiles import percentiles
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT, VERSUS
 from edgeexit.bench.scenarios import SCENARIOS
 from edgeexit.bench.streams import measure_multi_stream
 from edgeexit.errors import InputError
+from edgeexit.statistics.percentiles import percentiles
 
 QUICK = BenchOptions(threads=1, rounds=2, duration_s=60, warm_up_s=0)
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]

@@ -33,6 +33,7 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         duration_s: float = 10.0,
         qps: float = 1.0,
         images: int = 4,
+        seed: int = 0,
     ) -> tuple[Server, list[Any]]:
         clock = fakes.Clock()
         sessions = [fakes.Session(str(number)) for number in range(len(service_s))]
@@ -46,7 +47,7 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         found = measure_server(
             [Candidate(EARLY_EXIT, session.name, session, {}) for session in sessions],
             BenchImages("test", fakes.images(images), None),
-            BenchOptions(duration_s=duration_s, qps=qps),
+            BenchOptions(duration_s=duration_s, qps=qps, seed=seed),
             lambda step, done: None,
             clock,
         )
@@ -127,6 +128,24 @@ def test_percentiles_of_a_stable_queue_have_no_intervals(serve: Serve) -> None:
     assert result.load == pytest.approx(0.05)
     assert [it.value_ms for it in result.percentiles] == pytest.approx([1.0] * 3)
     assert {(it.low_ms, it.high_ms) for it in result.percentiles} == {(None, None)}
+
+
+def test_the_same_images_again_are_no_new_evidence(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9.99, 500).tolist()
+    found, _ = serve(arrivals, [lambda number: 0.001], qps=50, images=20)
+    p50, p90, p99 = found.results[0].percentiles
+    assert (p99.queries, p99.count, p99.value_ms) == (500, 20, None)
+    assert (p50.value_ms, p90.value_ms) == pytest.approx((1.0, 1.0))
+
+
+def test_the_order_of_the_images_follows_the_seed(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9, 32).tolist()
+    first, again, other = (
+        serve(arrivals, [lambda number: 0.001], images=32, seed=seed)[1][0].seen
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert sorted(first) == sorted(other)
 
 
 def test_waiting_times_are_those_of_queueing_theory(serve: Serve) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
+from edgeexit.bench.render.advice import gain_text
 from edgeexit.cli import main
 from edgeexit.data import DataConfig
 
@@ -132,7 +133,7 @@ def test_advice_is_printed_beside_eq5s_choice(
     from edgeexit.evaluation import PathCosts
 
     costs = PathCosts.measured({"exit1": 1.0, "final": 10.0}, {"exit1": 0.5}, 9.0, "ms")
-    monkeypatch.setattr("edgeexit.evaluation.cost_files.costs_of_report", lambda report: costs)
+    monkeypatch.setattr("edgeexit.bench.path_costs.measured_costs", lambda times: costs)
     labels = np.arange(50) % 10
     images = write_images([0, 1] * 25, labels.tolist())
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
@@ -142,14 +143,14 @@ def test_advice_is_printed_beside_eq5s_choice(
     advice = load_report(file).advice
     assert advice is not None
     rows = rows_of(result.stdout)
-    averages = [f"{choice.average_ms:.3f}" for choice in advice.choices]
-    assert rows["average ms"] == [[*averages, f"{advice.plain_ms:.3f}"]]
+    averages = [f"{choice.average_ms.value:.3f}" for choice in advice.choices]
+    assert rows["average ms"] == [[*averages, f"{advice.baseline_ms:.3f}"]]
     assert rows["threshold of exit1"][0][2] == "0.5"
     said = one_line(result.stdout)
     assert (
         "thresholds chosen on 25 images for an accuracy of 1.0000, judged on the other 25" in said
     )
-    assert f"Against the plain backbone: {advice.over_plain}." in said
+    assert f"Against the plain backbone: {gain_text(advice.over_baseline)}." in said
 
 
 def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_an_interruption_leaves_no_file(
         raise raised
 
     if raised is KeyboardInterrupt:
-        monkeypatch.setattr("edgeexit.bench.measure.measure_mixture", interrupted)
+        monkeypatch.setattr("edgeexit.bench.run.measure_mixture", interrupted)
     else:
         monkeypatch.setattr(Path, "write_text", interrupted)
     files = ("--json", tmp_path / "bench.json", "--plot", tmp_path / "plot.png")

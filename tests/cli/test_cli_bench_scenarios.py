@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report
-from edgeexit.bench.percentiles import Percentile, percentiles
+from edgeexit.bench.report import WarmUp
 from edgeexit.bench.scenarios import (
     BatchRate,
     OfflineResult,
@@ -21,10 +21,10 @@ from edgeexit.bench.scenarios import (
     Stream,
     StreamResult,
 )
-from edgeexit.bench.steadiness import WarmUp
 from edgeexit.cli import main
 from edgeexit.cli.bench_scenarios import scenario_tables
 from edgeexit.cli.bench_tables import percentile_cells, percentile_note, warm_up_line
+from edgeexit.statistics.percentiles import Percentile, percentiles
 
 QUICK = ("--rounds", "1", "--threads", "1", "--warm-up", "0")
 

@@ -19,11 +19,15 @@ from edgeexit.bench import (
     PathTiming,
     Run,
 )
-from edgeexit.bench.block_bootstrap import ratios_of_means
-from edgeexit.bench.percentiles import percentiles
+from edgeexit.bench.energy import Energy
+from edgeexit.bench.report import WarmUp
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
+from edgeexit.bench.state import DeviceState, RunState
+from edgeexit.statistics.bootstrap import ratios_of_means
+from edgeexit.statistics.percentiles import percentiles
 
 SIZE = (3, 8, 8)
+NOTHING_TOLD = DeviceState((), (), ())
 
 
 def made_run(
@@ -122,6 +126,8 @@ def made_report(
             "Test CPU", 4, "Linux", "CPUExecutionProvider", 1, {"onnxruntime": "1.23.2"}
         ),
         options=BenchOptions(threads=1),
+        warm_up=WarmUp(1.5, 20, True, (9.0, 9.0)),
+        drifts=(),
         parts=tuple(
             PartTiming(name, kind, macs, summarize(ms), tuple(ms.tolist()))
             for (name, kind, macs), ms in zip(parts, part_ms, strict=True)
@@ -129,4 +135,10 @@ def made_report(
         baseline=plain,
         paths=(path("exit1", 350, 0.8 * path_scale, plain), path("final", 1050, 2.4, plain)),
         mixture=mixture,
+        scenarios=None,
+        explanation=None,
+        advice=None,
+        no_advice=None,
+        energy=Energy((), ("No energy was measured: no sensor.",), "photos", None, (), ()),
+        state=RunState(NOTHING_TOLD, NOTHING_TOLD, ()),
     )

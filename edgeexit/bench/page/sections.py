@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edgeexit.bench.advice import advice_words
 from edgeexit.bench.explanation_words import (
     breakdown_words,
     faster_words,
@@ -21,6 +20,7 @@ from edgeexit.bench.page.path_pictures import (
     paths_picture,
     roofline_picture,
 )
+from edgeexit.bench.render.advice import advice_text
 from edgeexit.bench.report import BenchReport
 from edgeexit.bench.state import clock_lines, temperature_lines
 
@@ -177,7 +177,7 @@ def _latency(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
 
 def _advice(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
     if report.advice is not None:
-        return Section(ADVICE, tuple(advice_words(report.advice)), (), tables)
+        return Section(ADVICE, tuple(advice_text(report.advice)), (), tables)
     why = report.no_advice or "no advice was asked for in this report"
     return Section(ADVICE, missing=f"{why[0].upper()}{why[1:]}.")
 
@@ -194,10 +194,8 @@ def _scenarios(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
 
 def _energy(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
     energy, state = report.energy, report.state
-    words = [] if state is None else [*clock_lines(state), *temperature_lines(state)]
-    if state is not None and not words:
+    words = [*clock_lines(state), *temperature_lines(state)]
+    if not words:
         words.append("The device tells neither its clocks nor its temperatures.")
-    if energy is None:
-        return Section(ENERGY, tuple(words), missing="Energy was not measured in this report.")
     pictures = (energy_picture(energy),) if energy.runs else ()
     return Section(ENERGY, (*energy.notes, *words), pictures, tables)

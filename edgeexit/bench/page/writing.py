@@ -55,7 +55,7 @@ def render_page(report: BenchReport, tables: Mapping[str, Sequence[PageTable]]) 
     return environment.get_template(TEMPLATE).render(
         report=report,
         verdict=verdict(report),
-        is_warning=report.state is not None and bool(report.state.throttled),
+        is_warning=bool(report.state.throttled),
         figures=key_figures(report),
         sections=list(sections(report, tables)),
     )

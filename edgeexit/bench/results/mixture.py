@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.timing import LatencySummary
 
-from edgeexit.bench.percentiles import Percentile
 from edgeexit.statistics import Interval
+from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [
     "BASELINE",

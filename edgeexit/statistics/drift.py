@@ -1,4 +1,4 @@
-"""Whether the device kept its speed: the warm-up, and the plain backbone during the run."""
+"""Whether a device kept its speed, by something that always does the same."""
 
 from __future__ import annotations
 
@@ -6,34 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["DRIFT", "Drift", "Steadiness", "WarmUp", "find_drift"]
+from edgeexit.statistics.bootstrap import Statistic
 
-THIRDS = 3
+THIRDS, SEGMENTS = 3, 5
 MIN_CALLS = 5  # in each third
 DRIFT = 1.1  # the medians of a quiet device's thirds differ by less
 
 
 @dataclass(frozen=True, slots=True)
-class WarmUp:
-    """The untimed rounds before a measurement.
-
-    Attributes:
-        seconds: how long they took.
-        rounds: how many they were.
-        stable: whether the last two windows agreed; False where time was over before.
-        window_medians_ms: of the rounds of each window.
-    """
-
-    seconds: float
-    rounds: int
-    stable: bool
-    window_medians_ms: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Drift:
-    """The plain backbone's medians in the first, second and last third of one measurement.
+    """The baseline's medians in the first, second and last third of one measurement.
 
     Attributes:
         measurement: ``paths`` or ``mixture``.
@@ -58,25 +42,12 @@ class Drift:
         return self.ratio > DRIFT
 
 
-@dataclass(frozen=True, slots=True)
-class Steadiness:
-    """What is known of the device's speed over the run.
-
-    Attributes:
-        warm_up: before the paths.
-        drifts: of each measurement that was long enough to tell.
-    """
-
-    warm_up: WarmUp
-    drifts: tuple[Drift, ...]
-
-
 def find_drift(measurement: str, times_ms: Sequence[float]) -> Drift | None:
     """Compare the thirds of a measurement.
 
     Args:
         measurement: its name.
-        times_ms: of the plain backbone's calls, in the order in which they were made.
+        times_ms: of the baseline's calls, in the order in which they were made.
 
     Returns:
         The medians; None where a third has fewer than 5 calls.
@@ -85,3 +56,16 @@ def find_drift(measurement: str, times_ms: Sequence[float]) -> Drift | None:
         return None
     first, second, last = (float(np.median(part)) for part in np.array_split(times_ms, THIRDS))
     return Drift(measurement, (first, second, last))
+
+
+def drift_between_fifths(times: NDArray[np.float64], statistic: Statistic) -> float:
+    """Return by how much the slowest fifth of a run is above its fastest fifth, 0.1 for 10 %.
+
+    Args:
+        times: (calls,) of something that always does the same, in the order of time.
+        statistic: as the one that is compared.
+    """
+    if len(times) < SEGMENTS:
+        return 0.0
+    values = [float(statistic(part[None])[0]) for part in np.array_split(times, SEGMENTS)]
+    return max(values) / min(values) - 1

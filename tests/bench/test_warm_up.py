@@ -1,14 +1,13 @@
-"""The warm-up that ends when the device is at its speed, and drift in the middle of a run."""
+"""The warm-up that ends when the device is at its speed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from edgeexit.bench import BenchOptions
-from edgeexit.bench.steadiness import Drift, WarmUp, find_drift
+from edgeexit.bench.report import WarmUp
 from edgeexit.bench.turns import AGREE, MIN_ROUNDS, WINDOW_S, Turn, warm_up
 
 
@@ -69,25 +68,3 @@ def test_ten_rounds_are_made_even_where_no_time_is_given() -> None:
     found, calls, _ = warmed(lambda number: 0.001, warm_up_s=0)
     assert (found.rounds, found.stable, found.window_medians_ms) == (MIN_ROUNDS, False, ())
     assert len(calls) == 2 * MIN_ROUNDS
-
-
-def test_drift_is_seen_in_the_thirds() -> None:
-    times_ms = [1.0] * 10 + [1.05] * 10 + [1.3] * 10
-    drift = find_drift("paths", times_ms)
-    assert drift == Drift("paths", (1.0, 1.05, 1.3))
-    assert drift.ratio == 1.3
-    assert drift.drifted
-
-
-def test_a_few_slow_calls_are_no_drift() -> None:
-    times_ms = np.random.default_rng(0).uniform(0.98, 1.02, 60)
-    times_ms[50:53] = 9.0
-    drift = find_drift("mixture", times_ms.tolist())
-    assert drift is not None
-    assert not drift.drifted
-    assert drift.measurement == "mixture"
-
-
-def test_too_few_calls_tell_nothing_of_drift() -> None:
-    assert find_drift("paths", [1.0] * 14) is None
-    assert find_drift("paths", [1.0] * 15) is not None

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from edgeexit.bench.percentiles import (
-    CONFIDENCE_LEVEL,
+from edgeexit.statistics import CONFIDENCE_LEVEL
+from edgeexit.statistics.percentiles import (
     count_for_interval,
     count_for_point,
     interval_ranks,

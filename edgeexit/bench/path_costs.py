@@ -22,12 +22,13 @@ from typing import Any
 
 from edgeexit_runtime.schema import SchemaError, decode
 
-from edgeexit.bench.quick import quick
+from edgeexit.bench.paths import PathTimes
 from edgeexit.bench.report import BenchReport, load_report
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.statistics.percentiles import p10
 
-__all__ = ["costs_of_report", "load_costs"]
+__all__ = ["load_costs", "measured_costs"]
 
 MAX_BYTES = 2**28  # a benchmark's raw times may be many
 
@@ -52,7 +53,7 @@ def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
     """
     value = _read(file)
     if isinstance(value, dict) and "schema_version" in value:
-        costs = costs_of_report(load_report(file))
+        costs = measured_costs(load_report(file))
     else:
         costs = _own(file, value)
     if sorted(costs.exit_names) != sorted(exit_names):
@@ -68,7 +69,7 @@ def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
     return costs
 
 
-def costs_of_report(report: BenchReport) -> PathCosts:
+def measured_costs(times: BenchReport | PathTimes) -> PathCosts:
     """Return a benchmark's milliseconds: medians of the paths, quick calls of their branches.
 
     A branch is timed by itself, at other moments than the paths. On a busy machine its median may
@@ -79,9 +80,9 @@ def costs_of_report(report: BenchReport) -> PathCosts:
     """
     try:
         return PathCosts.measured(
-            {path.name: path.latency.p50_ms for path in report.paths},
-            {part.name: quick(part.times_ms) for part in report.parts if part.kind == "branch"},
-            report.baseline.latency.p50_ms,
+            {path.name: path.latency.p50_ms for path in times.paths},
+            {part.name: p10(part.times_ms) for part in times.parts if part.kind == "branch"},
+            times.baseline.latency.p50_ms,
             "ms",
         )
     except DataError as error:

@@ -109,6 +109,8 @@ def test_mixture_counts_every_image_once_a_pass(bundle: Path, leaving_at: Leavin
     assert [exit_.threshold for exit_ in mixture.exits] == [0.5, None]
     assert [exit_.accuracy for exit_ in mixture.exits] == [1, 1]
     assert mixture.exits[1].latency == summarize(chain_ms[:, 1])
+    for run in mixture.runs:  # four images in three passes are still four images
+        assert {(it.queries, it.count) for it in run.percentiles} == {(12, 4)}
     # the plain backbone sees nothing in images that leave at exit1, and says 0
     assert (ours.accuracy, theirs.accuracy) == (1, 0.25)
 
