@@ -51,6 +51,13 @@ class Result:
         subject = self.loaded.subject
         return subject.costs == PathCosts.in_macs(subject.exits.exits)
 
+    @property
+    def better_than_last(self) -> dict[str, float]:
+        """Exits that are better than the last one on val, with their accuracies there."""
+        from edgeexit.thresholds.tuning import better_than_last
+
+        return better_than_last(self.loaded.subject.val)
+
     def points(self) -> list[FrontPoint]:
         """Return the front beside what its settings give on test."""
         return _points(self)
@@ -68,6 +75,7 @@ class Result:
             "thresholds": self.thresholds,
             "settings": self.front.settings,
             "exact": self.front.exact,
+            "better_than_last": self.better_than_last,
         }
         for split, judgement in self.judgements.items():
             value[split] = encode(judgement.report)
@@ -104,14 +112,28 @@ def _points(result: Result) -> list[FrontPoint]:
 
 
 def print_result(out: Console, result: Result) -> None:
-    """Print the calibration, the choice or else the front, and how it was found."""
-    front, loaded = result.front, result.loaded
-    costs = loaded.subject.costs
-    if loaded.calibration is not None:
+    """Print the calibration, the choice or else the front, how it was found and what is odd."""
+    if result.loaded.calibration is not None:
         out.print(_calibration_table(result))
     if result.thresholds is None:
         out.print(_front_table(result))
-        return
+    else:
+        _print_choice(out, result)
+    better = result.better_than_last
+    if better:
+        best = max(better, key=lambda name: better[name])
+        last = result.front.backbone_correct / result.front.samples
+        out.print(
+            f"{best} is better than the last exit ({100 * better[best]:.1f} against "
+            f"{100 * last:.1f} % on val): the network is not trained yet, train longer. A drop "
+            "below 0 is what leaving early gains.",
+            soft_wrap=True,
+        )
+
+
+def _print_choice(out: Console, result: Result) -> None:
+    front, loaded = result.front, result.loaded
+    costs = loaded.subject.costs
     reports = {split: judgement.report for split, judgement in result.judgements.items()}
     extra = None if result.by_macs else costs
     out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))

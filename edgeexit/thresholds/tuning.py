@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgeexit.cost import ExitCosts
 from edgeexit.evaluation.adaptive import AdaptiveReport, evaluate_adaptive
@@ -15,7 +18,10 @@ from edgeexit.thresholds.grids import confidence_grids
 from edgeexit.thresholds.search import search_thresholds
 from edgeexit.thresholds.selection import Limits, best_setting
 
-__all__ = ["Judgement", "Subject", "find_thresholds", "judge"]
+__all__ = ["Judgement", "Subject", "better_than_last", "find_thresholds", "judge"]
+
+CERTAIN = 3.0
+"""Standard deviations that an exit has to be above the last one by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,3 +94,19 @@ def judge(subject: Subject, split: str, thresholds: dict[str, float]) -> Judgeme
         sum(exit_.share * paid[exit_.name] for exit_ in report.exits),
         bootstrap_intervals(predictions, thresholds, subject.costs),
     )
+
+
+def better_than_last(predictions: ExitPredictions) -> dict[str, float]:
+    """Return the exits that are better than the last one beyond chance, with their accuracies.
+
+    That is the case while a network is not trained yet. Only samples count that one of the two is
+    right about alone; by chance these are halves (the sign test).
+    """
+    *branches, final = predictions.correct  # (N,) each
+    found = {}
+    for name, correct in zip(predictions.exit_names, branches, strict=False):
+        alone = int(np.count_nonzero(correct & ~final))
+        missed = int(np.count_nonzero(final & ~correct))
+        if alone - missed > CERTAIN * math.sqrt(alone + missed):
+            found[name] = float(correct.mean())
+    return found

@@ -46,13 +46,13 @@ def test_export_builds_none_where_no_gpu_is_here(
     output = tmp_path / "my bundle"
     result = export(tiny_file, output)
     assert result.exit_code == 0, result.output
-    (line,) = result.stderr.splitlines()
+    _, line = result.stderr.splitlines()  # behind what the data set holds
     assert line.startswith("no TensorRT engines were built: there is no GPU here; ")
     first, _, second = line.partition(": edgeexit ")[2].partition(", or ")
     assert shlex.split(first) == ["build", "--engine-dir", f"{output}/"]
     assert shlex.split(second) == ["python", "-m", "edgeexit_runtime", "build", f"{output}/"]
     assert ee.load_manifest(output).engines == ()
-    assert export(tiny_file, output, "--engine", "none").stderr == ""
+    assert export(tiny_file, output, "--engine", "none").stderr.startswith("digits: ")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_export_builds_none_where_nothing_builds_for_the_gpu(
         pytest.importorskip("tensorrt_rtx")
     result = export(tiny_file, tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    (line,) = result.stderr.splitlines()
+    _, line = result.stderr.splitlines()  # behind what the data set holds
     assert line.startswith("no TensorRT engines were built: ")
     assert reason in line
     assert "engines" not in json.loads(result.stdout)
@@ -94,7 +94,7 @@ def test_export_builds_where_a_gpu_is_here(
     place(Gpu("RTX 3090", "8.6"))
     result = export(tiny_file, tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    assert result.stderr == ""
+    assert "no TensorRT engines" not in result.stderr
     assert [entry["graph"] for entry in json.loads(result.stdout)["engines"]] == GRAPHS
 
 

@@ -28,6 +28,7 @@ from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.thresholds import Front, Limits
 from edgeexit.thresholds.tuning import Subject as TuneSubject
+from edgeexit.thresholds.tuning import better_than_last
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
@@ -91,6 +92,7 @@ def test_thresholds_are_chosen_on_val_and_reported_on_both(
     }
     assert printed["chosen_on"] == "val"
     assert printed["exact"] is True
+    assert printed["better_than_last"] == better_than_last(predictions["val"])
     cost = network_cost(load_checkpoint(checkpoint).build())
     for split, answers in predictions.items():
         report = evaluate_adaptive(answers, printed["thresholds"], cost)
@@ -230,7 +232,7 @@ def test_the_default_output_is_beside_the_checkpoint(tiny_file: Path, tmp_path: 
     for drop in (0.01, 0.02):  # what was tuned before is replaced
         result = run(path, "--max-drop", drop)
         assert result.exit_code == 0, result.stderr
-        assert result.stderr == f"wrote {output}\n"
+        assert result.stderr.splitlines()[-1] == f"wrote {output}"
         following = result.stdout.splitlines()[-1].removeprefix("next: edgeexit ")
         assert shlex.split(following) == ["export", str(output)]
         assert load_checkpoint(output).metrics["tuning"]["limits"]["max_drop"] == drop
@@ -238,7 +240,7 @@ def test_the_default_output_is_beside_the_checkpoint(tiny_file: Path, tmp_path: 
 
     result = run(output, "--max-drop", "0.03")
     assert result.exit_code == 0, result.stderr
-    told, wrote = result.stderr.splitlines()
+    told, _, wrote = result.stderr.splitlines()
     assert told == f"{output} is tuned already: its thresholds are chosen anew and replaced"
     assert wrote == f"wrote {output}"
     assert load_checkpoint(output).metrics["tuning"]["limits"]["max_drop"] == 0.03
@@ -526,6 +528,25 @@ def test_a_front_of_many_thresholds_fits_a_terminal() -> None:
         assert f"{value:.4f}" in printed
     for cell in ("1.0000", "11", "10"):
         assert f" {cell} │" in printed
+
+
+@pytest.mark.parametrize("limit", [(), ("--max-drop", "0.01")])
+def test_an_exit_that_is_better_than_the_last_is_said(
+    tmp_path: Path, tiny_checkpoint: Callable[[str], Checkpoint], limit: tuple[str, ...]
+) -> None:
+    checkpoint = tiny_checkpoint("n+n")
+    weights = {
+        name: torch.zeros_like(value) if name.startswith("backbone.classifier") else value
+        for name, value in checkpoint.weights.items()
+    }
+    path = tmp_path / "untrained.pt"
+    save_checkpoint(path, dataclasses.replace(checkpoint, weights=weights))
+    better = run_json(path, *limit)["better_than_last"]
+    best = max(better, key=lambda name: float(better[name]))
+    text = " ".join(run(path, *limit, "--dry-run").stdout.split())
+    assert text.count("better than the last exit") == 1
+    assert f"{best} is better than the last exit ({100 * better[best]:.1f} against 10.0 %" in text
+    assert "not trained yet, train longer" in text
 
 
 def test_a_plain_backbone_has_nothing_to_choose(

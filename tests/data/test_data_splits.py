@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeexit.data.splits import stratified_split
+from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.errors import DataError
 
 
@@ -33,3 +33,19 @@ def test_the_split_is_mixed_and_always_the_same() -> None:
 def test_too_few_images_for_a_split() -> None:
     with pytest.raises(DataError, match="x: 3 images are too few to split into 3 parts"):
         stratified_split([0, 1, 1], (0.8, 0.1, 0.1), "x")
+
+
+def test_what_is_held_out_of_a_class_is_mixed_and_always_the_same() -> None:
+    labels = [0] * 50 + [1] * 50
+    splits = [hold_out_split(labels, 10, "x", "ab") for _ in range(2)]
+    (stays, held), again = splits
+    assert np.array_equal(held, again[1])
+    assert np.bincount(np.array(labels)[held]).tolist() == [10, 10]
+    assert sorted([*stays, *held]) == list(range(100))
+    for start in (0, 50):
+        places = held[(held >= start) & (held < start + 50)] - start
+        assert not np.array_equal(places, np.arange(10)), "not the first of the class"
+        assert not np.array_equal(places, np.arange(40, 50)), "nor the last"
+        assert places.max() - places.min() > 20
+    # frozen: were it to change, a later evaluation would see training images
+    assert hold_out_split([0, 0, 0, 1, 1, 1], 1, "x", "ab")[1].tolist() == [2, 5]

@@ -11,6 +11,7 @@ from edgeexit.errors import TuningError
 from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
 from edgeexit.thresholds import search_thresholds
 from edgeexit.thresholds.front import NO_COST, unbeaten
+from edgeexit.thresholds.worst_path import worst_path
 
 Draw = Callable[..., ExitPredictions]
 Costs = Callable[[ExitPredictions], PathCosts]
@@ -49,8 +50,6 @@ def test_front_of_every_setting_tried(
     max_path: int | None,
 ) -> None:
     from itertools import product
-
-    from edgeexit.thresholds.worst_path import worst_path
 
     predictions = random_predictions(branches)
     costs = costs_of(predictions)
@@ -127,6 +126,19 @@ def test_a_path_limit_out_of_reach_names_the_least(random_predictions: Draw) -> 
         "costs 7; allow that or more"
     )
     assert search_thresholds(predictions, costs, max_path_cost=7).cost.tolist() == [7 * 60]
+
+
+def test_a_path_limit_just_below_a_path_leaves_it_out(random_predictions: Draw) -> None:
+    predictions = random_predictions(2)
+    costs = PathCosts(predictions.exit_names, (7, 19, 30), (1, 8, 2), 21)
+    dearest = {
+        limit: max(worst_path(costs, setting.tolist()) for setting in front.thresholds)
+        for limit in (30.0, np.nextafter(30.0, 0))
+        for front in [search_thresholds(predictions, costs, max_path_cost=limit)]
+    }
+    assert [worst == 30 for worst in dearest.values()] == [True, False]
+    with pytest.raises(TuningError, match="costs 7; allow that or more"):
+        search_thresholds(predictions, costs, max_path_cost=np.nextafter(7.0, 0))
 
 
 @pytest.mark.parametrize(
