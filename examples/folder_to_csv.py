@@ -10,18 +10,20 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
+from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.image_files import find_images
 from edgeexit_runtime.images import fit
 from numpy.typing import NDArray
 
 COLUMNS = ("file", "label", "confidence", "exit")
-Read = tuple[Path, NDArray[np.uint8]]
+Pixels = NDArray[np.uint8]
+Read = tuple[Path, Pixels]
 
 
 def main() -> None:
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="the CSV file, written anew")
     parser.add_argument("--batch", type=int, default=32, help="images at once (default 32)")
     parser.add_argument("--threads", type=int, default=4, help="that read images (default 4)")
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="of an image")
     options = parser.parse_args()
 
     found = find_images(options.images)
@@ -49,7 +52,8 @@ def main() -> None:
         names = session.manifest.class_names, session.manifest.exit_names
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for batch in batches(paths, options.batch, session.manifest.preprocessing, pool):
+        preprocessing, limit = session.manifest.preprocessing, options.max_pixels
+        for batch in batches(paths, options.batch, lambda p: fit(p, preprocessing, limit), pool):
             result = session.infer(session.preprocess(np.stack([pixels for _, pixels in batch])))
             answers = zip(batch, result.labels, result.confidences, result.exits, strict=True)
             for (path, _), label, confidence, exit_ in answers:
@@ -62,13 +66,13 @@ def main() -> None:
 
 
 def batches(
-    paths: Sequence[Path], size: int, preprocessing: ee.Preprocessing, pool: ThreadPoolExecutor
+    paths: Sequence[Path], size: int, read_one: Callable[[Path], Pixels], pool: ThreadPoolExecutor
 ) -> Iterator[list[Read]]:
     """Yield the images that can be read, ``size`` at a time; name the others."""
 
     def read(path: Path) -> Read | None:
         try:
-            return path, fit(path, preprocessing)
+            return path, read_one(path)
         except ee.ImageError as error:
             print(f"skipped {error}", file=sys.stderr)
             return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.image_files import FoundImages
 from edgeexit_runtime.manifest import Manifest
 from numpy.typing import NDArray
@@ -95,7 +96,9 @@ def images_from_dataset(
     return BenchImages(f"{config.name} (test)", images, labels, describe_data(config.name, data))
 
 
-def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
+def images_from_folder(
+    folder: Path, manifest: Manifest, samples: int, seed: int, max_pixels: int = MAX_PIXELS
+) -> BenchImages:
     """Choose images from a folder: images in it, or class folders named as the bundle's classes.
 
     Args:
@@ -103,6 +106,7 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
         manifest: of the bundle that will run them.
         samples: how many images at most.
         seed: of the choice.
+        max_pixels: larger images are refused.
 
     Raises:
         DataError: the folder is missing, empty or of other classes, or an image is not readable.
@@ -112,7 +116,8 @@ def images_from_folder(folder: Path, manifest: Manifest, samples: int, seed: int
     found = find_images(folder)
     known = _labels(found, manifest.class_names)
     chosen = _choose(len(found.paths), samples, seed)
-    pixels = np.stack([read_pixels(found.paths[index], manifest.preprocessing) for index in chosen])
+    paths = [found.paths[index] for index in chosen]
+    pixels = np.stack([read_pixels(path, manifest.preprocessing, max_pixels) for path in paths])
     labels = None if known is None else np.array([known[index] for index in chosen], np.int64)
     return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.notes)
 

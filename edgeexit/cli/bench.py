@@ -26,7 +26,7 @@ __all__ = ["bench_with_bar", "command"]
 
 SECTIONS = {
     "Bundle": ("engine_dir", "backend", "providers", "threads"),
-    "Images": ("dataset", "data_dir", "download", "images", "npz", "samples"),
+    "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
     "What else is measured": ("versus", "scenarios", "qps"),
     "How long": ("duration", "rounds", "warm_up", "seed"),
     "Results": ("json_file", "html_file", "plot_file"),

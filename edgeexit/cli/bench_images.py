@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeexit.cli.bundle_samples import bundle_data_config
-from edgeexit.cli.common import print_notes, status_console
+from edgeexit.cli.common import max_pixels_option, print_notes, status_console
 from edgeexit.cli.samples import DataOptions
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class ImageOptions:
     images: Path | None
     npz: Path | None
     samples: int
+    max_pixels: int | None
 
     def check(self) -> None:
         """Raise :class:`click.UsageError` where two of them do not go together."""
@@ -80,6 +81,7 @@ def image_options(command: Command) -> Command:
             type=click.IntRange(min=1),
             help="How many of the images, at most.",
         ),
+        max_pixels_option,
     )
     for option in reversed(options):  # the first is to stand first in the help
         command = option(command)
@@ -96,13 +98,16 @@ def choose_images(
     Raises:
         UnknownNameError, DataError, BundleError: what was asked for cannot be had.
     """
+    from edgeexit_runtime.decoding import MAX_PIXELS
+
     from edgeexit.bench import images_from_folder, images_from_npz
     from edgeexit.errors import EdgeExitError
 
     if options.dataset == NONE:
         return None
     if options.images is not None:
-        images = images_from_folder(options.images, manifest, options.samples, seed)
+        limit = options.max_pixels or MAX_PIXELS
+        images = images_from_folder(options.images, manifest, options.samples, seed, limit)
     elif options.npz is not None:
         images = images_from_npz(options.npz, manifest, options.samples, seed)
     else:
@@ -123,6 +128,6 @@ def _from_data_set(
 ) -> BenchImages:
     from edgeexit.bench import images_from_dataset
 
-    named = DataOptions(options.dataset, options.data_dir, options.download)
+    named = DataOptions(options.dataset, options.data_dir, options.download, options.max_pixels)
     config = bundle_data_config(folder, manifest, named)
     return images_from_dataset(config, manifest, options.samples, seed)

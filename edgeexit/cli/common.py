@@ -33,6 +33,7 @@ __all__ = [
     "format_cost",
     "format_macs",
     "import_model",
+    "max_pixels_option",
     "model_option",
     "print_json",
     "print_notes",
@@ -59,6 +60,17 @@ Shown = TypeVar("Shown", bound="ShownProgress")
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
+def _number(value: Any) -> float | None:
+    """Return ``91.5M`` as 91500000.0; None for what is no finite number above 0."""
+    text = str(value).strip().upper()
+    scale = _SUFFIXES.get(text[-1:], 1.0)
+    try:
+        number = float(text[:-1] if text[-1:] in _SUFFIXES else text) * scale
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
+
+
 class CostType(click.ParamType[float]):
     """A cost: ``91506688``, ``91.5M`` or ``1.2G`` of MACs, ``1.25`` where milliseconds count."""
 
@@ -67,14 +79,8 @@ class CostType(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        text = str(value).strip().upper()
-        scale = _SUFFIXES.get(text[-1:], 1.0)
-        digits = text[:-1] if text[-1:] in _SUFFIXES else text
-        try:
-            cost = float(digits) * scale
-        except ValueError:
-            cost = -1.0
-        if not 0 < cost < float("inf"):
+        cost = _number(value)
+        if cost is None:
             self.fail(
                 f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got "
                 f"{value!r}",
@@ -85,6 +91,18 @@ class CostType(click.ParamType[float]):
 
 
 COST = CostType()
+
+
+class PixelsType(click.ParamType[int]):
+    """A number of pixels: ``200M`` or ``200000000``."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        pixels = int(_number(value) or 0)
+        if pixels < 1:
+            self.fail(f"expected a number of pixels such as 200M, got {value!r}", param, ctx)
+        return pixels
 
 
 class ImageSizeType(click.ParamType[tuple[int, int]]):
@@ -151,6 +169,15 @@ def exits_option(command: Command) -> Command:
         metavar="auto|P1,P2,...",
         help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
         "[default: auto]",
+    )(command)
+
+
+def max_pixels_option(command: Command) -> Command:
+    """Add ``--max-pixels``, for commands that read image files; None is the usual limit."""
+    return click.option(
+        "--max-pixels",
+        type=PixelsType(),
+        help="Larger image files are refused, before they are decoded.  [default: 128M]",
     )(command)
 
 

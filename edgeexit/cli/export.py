@@ -141,6 +141,8 @@ def command(
       edgeexit export run/ckpt.tuned.pt --precision int8 --quantize classifier -o cpu/
       edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
     """
+    from edgeexit_runtime.decoding import MAX_PIXELS
+
     from edgeexit.export import ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
 
@@ -154,8 +156,9 @@ def command(
     form = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline)
     checkpoint = load_checkpoint(path)
     factory = import_model(model)
-    calibration = int8.images(checkpoint)
-    images, labels, source = _validation_images(checkpoint, DataOptions(**options), samples)
+    data = DataOptions(**options)
+    calibration = int8.images(checkpoint, data.max_pixels or MAX_PIXELS)
+    images, labels, source = _validation_images(checkpoint, data, samples)
     with progress_bar() as bar:
         task = bar.add_task("export")
         bundle = export_bundle(

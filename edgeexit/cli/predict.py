@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.common import DEFAULT_BUNDLE, print_notes, progress_bar, status_console
+from edgeexit.cli.common import (
+    DEFAULT_BUNDLE,
+    max_pixels_option,
+    print_notes,
+    progress_bar,
+    status_console,
+)
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
@@ -41,6 +47,7 @@ __all__ = ["command"]
 @click.option(
     "--skip-corrupt", is_flag=True, help="Name and count files that cannot be read, and go on."
 )
+@max_pixels_option
 @backend_options
 def command(
     sources: tuple[Path, ...],
@@ -48,6 +55,7 @@ def command(
     deadline_ms: float | None,
     as_json: bool,
     skip_corrupt: bool,
+    max_pixels: int | None,
     backend: str,
     providers: tuple[str, ...] | None,
     threads: int | None,
@@ -65,9 +73,11 @@ def command(
       edgeexit predict --engine-dir out/ clip.mp4 --deadline-ms 10 --json > answers.jsonl
     """
     import edgeexit_runtime as ee
+    from edgeexit_runtime.decoding import MAX_PIXELS
 
     from edgeexit.errors import DataError
 
+    limit = max_pixels or MAX_PIXELS
     files = _files(sources)
     tally = _Tally()
     stderr = status_console()
@@ -81,7 +91,7 @@ def command(
         for path in files:
             try:
                 for frame, image in _images_of(path):
-                    answer = _predict(session, path, frame, image, deadline_ms)
+                    answer = _predict(session, path, frame, image, deadline_ms, limit)
                     tally.add(answer)
                     click.echo(json.dumps(answer, allow_nan=False) if as_json else _line(answer))
                     bar.update(task, description=f"{tally.count} images")
@@ -177,11 +187,12 @@ def _predict(
     frame: int | None,
     image: ImageSource,
     deadline_ms: float | None,
+    max_pixels: int,
 ) -> dict[str, Any]:
     from edgeexit_runtime.timing import time_call
 
     wait = session.runner.synchronize
-    prepare_ms, images = time_call(lambda: session.prepare([image]), wait)
+    prepare_ms, images = time_call(lambda: session.prepare([image], max_pixels=max_pixels), wait)
     ms, result = time_call(lambda: session.infer(images, deadline_ms=deadline_ms), wait)
     label = int(result.labels[0])
     return {

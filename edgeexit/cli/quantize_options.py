@@ -60,7 +60,7 @@ class QuantizeOptions:
             Quantization(self.quantize or "all", self.method or "auto", fallback)
         )
 
-    def images(self, checkpoint: Checkpoint) -> CalibrationImages | None:
+    def images(self, checkpoint: Checkpoint, max_pixels: int) -> CalibrationImages | None:
         """Read the calibration images as the network takes them; None where none are named.
 
         Raises:
@@ -70,7 +70,9 @@ class QuantizeOptions:
 
         if self.calibration_data is None:
             return None
-        images = load_calibration_images(self.calibration_data, checkpoint.preprocessing)
+        images = load_calibration_images(
+            self.calibration_data, checkpoint.preprocessing, max_pixels=max_pixels
+        )
         print_notes(images.notes)
         return images
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import print_notes, progress_bar, status_console
+from edgeexit.cli.common import max_pixels_option, print_notes, progress_bar, status_console
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +41,7 @@ class DataOptions:
     dataset: str | None
     data_dir: Path | None
     download: bool
+    max_pixels: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def data_options(command: Command) -> Command:
             "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
         ),
         click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+        max_pixels_option,
     )
 
 
@@ -192,7 +194,13 @@ def data_config(
 
     folder = None if options.data_dir is None else str(options.data_dir)
     if options.dataset not in (None, name):
-        return DataConfig(str(options.dataset), folder, input_size, options.download)
+        return DataConfig(
+            str(options.dataset),
+            folder,
+            input_size,
+            options.download,
+            max_pixels=options.max_pixels,
+        )
     # how the splits are made is part of it: validation images must not be training images
     config = stored()
     return replace(
@@ -200,6 +208,7 @@ def data_config(
         data_dir=folder or config.data_dir,
         input_size=input_size,
         download=options.download,
+        max_pixels=options.max_pixels or config.max_pixels,
     )
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
+    IMAGE_SIZE,
     SectionedCommand,
     console,
     exits_option,
     import_model,
+    max_pixels_option,
     model_option,
     print_json,
     shown_command,
@@ -26,8 +28,8 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 SECTIONS = {
     "Network": ("backbone", "model", "exits", "branches", "pretrained", "init"),
     "Data": (
-        *("dataset", "data_dir", "download", "input_size", "hold_out", "augmentation"),
-        *("skip_corrupt", "workers"),
+        *("dataset", "data_dir", "download", "input_size", "channels", "hold_out"),
+        *("augmentation", "skip_corrupt", "max_pixels", "workers"),
     ),
     "Training": (
         *("recipe", "config_file", "strategy", "epochs", "batch_size", "lr", "momentum"),
@@ -55,9 +57,14 @@ SECTIONS = {
 @click.option("--download", is_flag=True, help="Fetch the data set where it is missing.")
 @click.option(
     "--input-size",
-    type=click.IntRange(min=1),
-    help="Height and width in pixels.  [default: what is usual with the data set; for "
-    "imagefolder, the backbone's]",
+    type=IMAGE_SIZE,
+    help="Height and width in pixels: 224, or 120x160.  [default: what is usual with the data set; "
+    "for imagefolder, the backbone's]",
+)
+@click.option(
+    "--channels",
+    type=click.Choice([1, 3]),
+    help="Read images as grey (1) or in colour (3).  [default: 3]",
 )
 @click.option(
     "--hold-out",
@@ -74,6 +81,7 @@ SECTIONS = {
     "usual with the data set.",
 )
 @click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read.")
+@max_pixels_option
 @click.option(
     "--workers",
     default=0,

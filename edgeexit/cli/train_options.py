@@ -20,9 +20,11 @@ DATA_FIELDS = {
     "data_dir": "data_dir",
     "download": "download",
     "input_size": "input_size",
+    "channels": "channels",
     "hold_out": "hold_out",
     "augmentation": "augmentation",
     "skip_corrupt": "skip_corrupt",
+    "max_pixels": "max_pixels",
 }
 """The field of the data's configuration that an option sets."""
 
@@ -67,6 +69,7 @@ def choose_config(ctx: click.Context) -> Choice:
     backbone = {**file.fields, **typed.fields}.get("backbone", "")
     recipe = _recipe_layer(ctx.params["recipe"], backbone)
     fields = {**recipe.fields, **file.fields, **typed.fields}
+    typed = _with_size(typed, {**recipe.data, **file.data})
     data = {**recipe.data, **file.data, **typed.data}
     fields.setdefault("branches", "none")
     for what, given in (
@@ -84,13 +87,13 @@ def choose_config(ctx: click.Context) -> Choice:
 
 def resumed_config(ctx: click.Context, stored: TrainConfig) -> TrainConfig:
     """Return a run's own configuration with the options that were typed put over it."""
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     for name in ("recipe", "config_file"):
         if ctx.params[name] is not None:
             option = "--recipe" if name == "recipe" else "--config"
             raise click.UsageError(f"{option} starts a run; leave it out to continue one", ctx)
-    typed = _typed(ctx)
+    typed = _with_size(_typed(ctx), asdict(stored.data))
     try:
         return replace(stored, data=replace(stored.data, **typed.data), **typed.fields)
     except ValueError as error:
@@ -104,8 +107,6 @@ def _typed(ctx: click.Context) -> _Layer:
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     data = {DATA_FIELDS[name]: value for name, value in given.items() if name in DATA_FIELDS}
-    if data.get("input_size") is not None:
-        data["input_size"] = (3, data["input_size"], data["input_size"])
     fields = {
         name: value
         for name, value in given.items()
@@ -118,6 +119,21 @@ def _typed(ctx: click.Context) -> _Layer:
     elif fields.get("exits") and "backbone" in fields:
         raise click.UsageError("--exits goes with --model; a registered backbone has its own")
     return _Layer(fields, data)
+
+
+def _with_size(typed: _Layer, below: Mapping[str, Any]) -> _Layer:
+    """Return what was typed with its height, width and channels in one input size, if it is known.
+
+    Args:
+        typed: whose input size is (height, width).
+        below: the fields of the data that it is put over.
+    """
+    data, size = typed.data, typed.data.get("input_size") or below.get("input_size")
+    if size is None or not {"input_size", "channels"} & data.keys():
+        return typed
+    channels = data.get("channels") or below.get("channels") or (below.get("input_size") or [3])[0]
+    sized = {**data, "channels": None, "input_size": (channels, *size[-2:])}
+    return _Layer(typed.fields, sized)
 
 
 def _file_layer(path: Path | None) -> _Layer:
@@ -166,4 +182,7 @@ def _list(values: Mapping[str, Any], over: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "x".join(map(str, value[1:])) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    channels, height, width = value
+    return f"{height}x{width}" + ("" if channels == 3 else f" of {channels} channel")

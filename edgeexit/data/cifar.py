@@ -53,7 +53,7 @@ def _load(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> ImageData:
-    channels, height, width = config.input_size or (3, *IMAGE_SIZE)
+    channels, height, width = config.size_or((3, *IMAGE_SIZE))
     if channels != 3:
         raise DataError(f"{config.name}: its images have 3 channels, got {channels}; take 3")
     preprocessing = Preprocessing((3, height, width), mean, std)

@@ -25,6 +25,8 @@ class DataConfig:
         skip_corrupt: leave out image files that cannot be read, and count them, rather than stop.
         max_pixels: larger image files are refused, before they are decoded; None for the usual
             :data:`edgeexit_runtime.decoding.MAX_PIXELS`.
+        channels: 3, or 1 to read images as grey, of the size that is usual where ``input_size`` is
+            None; None for those of ``input_size``, or 3.
     """
 
     name: str
@@ -35,13 +37,22 @@ class DataConfig:
     augmentation: str = "auto"
     skip_corrupt: bool = False
     max_pixels: int | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:
             raise ValueError(f"expected an input size of at least one pixel, got {self.input_size}")
+        if self.input_size is not None and self.channels not in (None, self.input_size[0]):
+            raise ValueError(
+                f"channels: expected those of the input size {self.input_size}, got {self.channels}"
+            )
         if self.max_pixels is not None and self.max_pixels < 1:
             raise ValueError(f"max_pixels: expected at least one pixel, got {self.max_pixels}")
         if self.hold_out is not None and self.hold_out < 1:
             raise ValueError(
                 f"hold_out: expected at least one image per class, got {self.hold_out}"
             )
+
+    def size_or(self, usual: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return the input size, or else the ``usual`` one with the channels that are asked for."""
+        return self.input_size or (self.channels or usual[0], *usual[1:])

@@ -41,7 +41,7 @@ def digits(config: DataConfig) -> ImageData:
             "'edgeexit[demo]'"
         ) from error
     bunch = load_digits()
-    size = config.input_size or INPUT_SIZE
+    size = config.size_or(INPUT_SIZE)
     preprocessing = Preprocessing(size, (MEAN,) * size[0], (STD,) * size[0])
     images = _enlarge(bunch.images, size[1:])
     # no flips: a mirrored digit is another digit or none

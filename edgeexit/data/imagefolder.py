@@ -85,7 +85,7 @@ def imagefolder(config: DataConfig) -> ImageData:
     if config.data_dir is None:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
     found = _find(Path(config.data_dir), config)
-    size = config.input_size or INPUT_SIZE
+    size = config.size_or(INPUT_SIZE)
     mean, std = MEAN[size[0]], STD[size[0]]
     preprocessing = Preprocessing(size, mean, std, resize=round(min(size[1:]) * RESIZE_RATIO))
     plain = compose([FitImage(preprocessing)], preprocessing)

@@ -84,10 +84,10 @@ def load_data(config: DataConfig) -> ImageData:
     """
     _import_all()
     load = _DATASETS[config.name]
-    if config.input_size is not None and config.input_size[0] not in MODES:
+    channels = config.channels if config.input_size is None else config.input_size[0]
+    if channels is not None and channels not in MODES:
         raise DataError(
-            f"{config.name}: images are read with 3 channels or as grey with 1, got the input size "
-            f"{config.input_size}; use (3, height, width) or (1, height, width)"
+            f"{config.name}: images are read with 3 channels, or as grey with 1, got {channels}"
         )
     data = load(config)
     if config.skip_corrupt and data.skipped is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 
@@ -77,7 +78,7 @@ class CalibrationImages:
 
 
 def load_calibration_images(
-    path: Path, preprocessing: Preprocessing, seed: int = 0
+    path: Path, preprocessing: Preprocessing, seed: int = 0, max_pixels: int = MAX_PIXELS
 ) -> CalibrationImages:
     """Read up to :data:`MAX_IMAGES` images, chosen at random where there are more.
 
@@ -87,12 +88,13 @@ def load_calibration_images(
             network's input size, or float32 (N, C, H, W) that is normalized already.
         preprocessing: the network's.
         seed: of the choice.
+        max_pixels: larger image files are refused.
 
     Raises:
         DataError: missing, empty, unreadable, of another shape, constant, or not finite.
     """
     if path.is_dir():
-        return _from_folder(path, preprocessing, seed)
+        return _from_folder(path, preprocessing, seed, max_pixels)
     if path.is_file():
         return CalibrationImages(str(path), _from_array(path, preprocessing, seed))
     raise DataError(
@@ -119,10 +121,12 @@ def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Itera
         yield hashlib.sha256(pixels.tobytes()).digest()
 
 
-def _from_folder(folder: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
+def _from_folder(
+    folder: Path, preprocessing: Preprocessing, seed: int, max_pixels: int
+) -> CalibrationImages:
     found = find_images(folder)
     chosen = [found.paths[index] for index in _choose(len(found.paths), seed)]
-    pixels = np.stack([read_pixels(path, preprocessing) for path in chosen])
+    pixels = np.stack([read_pixels(path, preprocessing, max_pixels) for path in chosen])
     return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
 
 

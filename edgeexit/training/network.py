@@ -59,7 +59,8 @@ def resolve_input_size(config: TrainConfig, model: ModelSource | None) -> TrainC
         size = backbone_entry(config.backbone).input_size
     else:
         return config
-    return replace(config, data=replace(config.data, input_size=size))
+    size = config.data.size_or(size)
+    return replace(config, data=replace(config.data, input_size=size, channels=None))
 
 
 def resolve_exits(config: TrainConfig, model: ModelSource | None) -> str:

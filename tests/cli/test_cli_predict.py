@@ -197,7 +197,11 @@ def test_answers_come_one_by_one(
     events: list[str] = []
     prepare = Session.prepare
     monkeypatch.setattr(
-        Session, "prepare", lambda self, images: (events.append("read"), prepare(self, images))[1]
+        Session,
+        "prepare",
+        lambda self, images, **options: (events.append("read"), prepare(self, images, **options))[
+            1
+        ],
     )
     monkeypatch.setattr("click.echo", lambda *_, **__: events.append("print"))
     run("--engine-dir", bundle, photos)

@@ -13,7 +13,7 @@ from edgeexit.training.config_file import read_options, write_config
 
 def _different() -> TrainConfig:
     """A configuration in which no field has its default."""
-    data = DataConfig("imagefolder", 'a "folder"', (3, 40, 50), True, 7, "none", True, 2000)
+    data = DataConfig("imagefolder", 'a "folder"', (3, 40, 50), True, 7, "none", True, 2000, 3)
     return TrainConfig(
         backbone="my:Net",
         branches="3+1",

@@ -167,8 +167,8 @@ def _check(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
-            f"{name}: {width}x{height} are {width * height / 1e6:.1f} million pixels, more than "
-            f"{max_pixels / 1e6:g} million; make it smaller, or raise max_pixels (--max-pixels)"
+            f"{name}: {width}x{height} are {width * height:,} pixels, more than {max_pixels:,}; "
+            "make it smaller, or raise max_pixels (--max-pixels)"
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(

@@ -90,7 +90,7 @@ def _resize(image: Image.Image, preprocessing: Preprocessing, name: str) -> Imag
     if width * height > MAX_PIXELS:  # which a long image or somebody else's bundle may ask for
         raise ImageError(
             f"{name}: for this network its {image.width}x{image.height} pixels would become "
-            f"{width}x{height}, more than {MAX_PIXELS / 1e6:g} million; crop it"
+            f"{width}x{height}, more than {MAX_PIXELS:,} in all; crop it"
         )
     image = image.resize((width, height), load_pillow().Resampling.BILINEAR)
     if preprocessing.resize is None:
