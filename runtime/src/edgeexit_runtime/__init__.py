@@ -18,9 +18,10 @@ from edgeexit_runtime.errors import (
     InputError,
 )
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
+from edgeexit_runtime.loading import load, load_baseline
 from edgeexit_runtime.manifest import Manifest, load_manifest
 from edgeexit_runtime.preprocess import Preprocessing
-from edgeexit_runtime.session import Session, load, load_baseline
+from edgeexit_runtime.session import Session
 
 __all__ = [
     "NEVER",

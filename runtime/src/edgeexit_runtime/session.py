@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import Runner
-from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.forks import never_free, tell_when_forked
 from edgeexit_runtime.gate import (
     NEVER,
     ExitAnswers,
@@ -29,7 +27,13 @@ from edgeexit_runtime.gate import (
 from edgeexit_runtime.images import ImageSource, prepare
 from edgeexit_runtime.manifest import Manifest
 
-__all__ = ["Session", "load", "load_baseline"]
+__all__ = ["Session"]
+
+CLOSED = "the session is closed; load the bundle again"
+FORKED = (
+    "the session was loaded before this process was forked, and its engine stayed behind; load the "
+    "bundle in this process, or start it by multiprocessing's 'spawn'"
+)
 
 # Products of more numbers wake a BLAS library's threads, which then compete with the engine's.
 SMALL = 10_000
@@ -37,7 +41,7 @@ FLOAT32 = np.dtype(np.float32)  # to compare with a type, numpy would make this 
 
 
 class Session:
-    """A loaded bundle, ready to classify. Made by :func:`load`.
+    """A loaded bundle, ready to classify. Made by :func:`edgeexit_runtime.load`.
 
     Batches are routed sample by sample: those that an exit is sure of leave there, the others go
     on. A session may be shared between threads, which then take turns.
@@ -67,7 +71,8 @@ class Session:
         self._clock = clock
         self._by_deadline = DeadlineLoop(runner, manifest, clock)
         self._lock = threading.Lock()
-        self._closed = False
+        self._over: str | None = None  # why it is of no use any more
+        tell_when_forked(self)
 
     @property
     def device(self) -> str:
@@ -277,13 +282,20 @@ class Session:
         return routing.leave_all(gate, index)
 
     def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if self._over is None:
+            self._over = CLOSED
             self.runner.close()
 
+    def was_forked(self) -> None:
+        """Be of no use in the child of a fork, where the engine's threads and device are not."""
+        self._lock = threading.Lock()  # a thread of the parent's may have the old one
+        if self._over is None:
+            self._over = FORKED
+            never_free(self.runner)
+
     def _require_open(self) -> None:
-        if self._closed:
-            raise InputError("the session is closed; load the bundle again")
+        if self._over is not None:
+            raise InputError(self._over)
 
     def _check(self, images: NDArray[np.float32]) -> None:
         if not isinstance(images, np.ndarray) or images.dtype != FLOAT32:
@@ -313,47 +325,3 @@ def _all_finite(images: NDArray[np.float32]) -> bool:
     if images.size <= SMALL and math.isfinite(np.vdot(images, images)):
         return True
     return bool(np.isfinite(images).all())
-
-
-def load(
-    bundle: str | Path,
-    *,
-    backend: str = AUTO,
-    providers: Sequence[str] | None = None,
-    threads: int | None = None,
-) -> Session:
-    """Load the bundle that ``edgeexit export`` wrote; the new one, if it is replaced meanwhile.
-
-    Args:
-        bundle: its folder.
-        backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`.
-        providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
-            None takes the GPU where there is one, else the CPU.
-        threads: threads per graph on the CPU; None leaves the choice to the backend.
-
-    Raises:
-        BundleError: the folder holds no bundle, or not the one that was exported.
-        BackendError: what should run it is not there.
-    """
-    return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, providers, threads))
-
-
-def load_baseline(
-    bundle: str | Path,
-    *,
-    backend: str = AUTO,
-    providers: Sequence[str] | None = None,
-    threads: int | None = None,
-) -> Session:
-    """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
-    return read_settled(
-        bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
-    )
-
-
-def _open(
-    bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
-) -> Session:
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads: expected a whole number above 0, got {threads!r}")
-    return Session(bundle.manifest, open_runner(backend, bundle, providers, threads))

@@ -1,0 +1,57 @@
+"""A bundle folder -> a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeexit_runtime.backends import AUTO, open_runner
+from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
+from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.session import Session
+
+__all__ = ["load", "load_baseline"]
+
+
+def load(
+    bundle: str | Path,
+    *,
+    backend: str = AUTO,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Session:
+    """Load the bundle that ``edgeexit export`` wrote; the new one, if it is replaced meanwhile.
+
+    Args:
+        bundle: its folder.
+        backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`.
+        providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
+            None takes the GPU where there is one, else the CPU.
+        threads: threads per graph on the CPU; None leaves the choice to the backend.
+
+    Raises:
+        BundleError: the folder holds no bundle, or not the one that was exported.
+        BackendError: what should run it is not there.
+    """
+    return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, providers, threads))
+
+
+def load_baseline(
+    bundle: str | Path,
+    *,
+    backend: str = AUTO,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> Session:
+    """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
+    return read_settled(
+        bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
+    )
+
+
+def _open(
+    bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
+) -> Session:
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads: expected a whole number above 0, got {threads!r}")
+    return Session(bundle.manifest, open_runner(backend, bundle, providers, threads))
