@@ -159,8 +159,8 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
             raise DataError(f"there is no file or folder {source}")
         elif source.suffix.lower() not in IMAGE_SUFFIXES + VIDEO_SUFFIXES:
             raise DataError(
-                f"{source}: expected an image ({', '.join(IMAGE_SUFFIXES)}), a video "
-                f"({', '.join(VIDEO_SUFFIXES)}) or a folder with images"
+                f"{source}: expected an image ({', '.join(IMAGE_SUFFIXES[:5])}, ...), a video "
+                f"({', '.join(VIDEO_SUFFIXES[:5])}, ...) or a folder with images"
             )
         else:
             files.append(source)

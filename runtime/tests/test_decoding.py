@@ -329,3 +329,34 @@ def test_a_damaged_image_of_pillows_own_is_told_too(tmp_path: Path) -> None:
     for source in doors(file):
         with pytest.raises(ee.ImageError, match="not a readable image"):
             read(source)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lacking", "said"),
+    [
+        (".avif", "format", "AVIF not available"),
+        (".webp", "library", "WEBP not available"),
+        (".jp2", "decoder", "decoder jpeg2k not available"),
+    ],
+)
+def test_a_format_that_this_pillow_cannot_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, lacking: str, said: str
+) -> None:
+    path = tmp_path / f"photo{suffix}"
+    Image.init()
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {suffix}")
+    two_halves("RGB", RED, 0).resize((64, 64)).save(path)
+    assert read(path).shape == (64, 64, 3)
+    if lacking == "format":  # as in Pillows before 11.3
+        monkeypatch.delitem(Image.OPEN, "AVIF")
+    elif lacking == "library":
+        factory, accept = Image.OPEN["WEBP"]
+        told = "image file could not be identified because WEBP support not installed"
+        lacks: Any = (factory, lambda prefix: accept(prefix) and told)
+        monkeypatch.setitem(Image.OPEN, "WEBP", lacks)
+    else:
+        monkeypatch.delattr(Image.core, "jpeg2k_decoder")
+    expected = f"photo{suffix}: this Pillow cannot read it ({said}); install one that can, or save"
+    with pytest.raises(ee.ImageError, match=re.escape(expected)):
+        open_image(path, "RGB")

@@ -61,6 +61,10 @@ TRANSPARENT = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 FORMATS_OF_16_BITS = frozenset({"PNG", "PPM"})
 """Whose mode is I where they have 16 bits: PGM always, PNG before Pillow 11."""
 
+AVIF = (b"ftypavif", b"ftypavis")
+NOT_AVAILABLE = "not available"
+"""How Pillow ends what it says of a decoder that it was built without."""
+
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, 258, 262  # EXIF's and TIFF's tags
 WHITE_IS_ZERO = 0
 
@@ -95,6 +99,11 @@ def open_header(source: ImageFileSource, max_pixels: int = MAX_PIXELS) -> Iterat
     except ImageError:
         raise
     except Exception as error:  # each of Pillow's decoders fails in its own way
+        if str(error).endswith(NOT_AVAILABLE):
+            raise ImageError(
+                f"{name}: this Pillow cannot read it ({error}); install one that can, or save the "
+                "image as PNG or JPEG"
+            ) from error
         raise ImageError(
             f"{name}: not a readable image ({type(error).__name__}); replace it or take it away"
         ) from error
@@ -155,11 +164,15 @@ def _identify(file: BinaryIO) -> ImageFile.ImageFile:
             continue
         try:
             accepted = accept is None or accept(prefix)
-            if accepted and not isinstance(accepted, str):  # text says what is missing to read it
+            if isinstance(accepted, str):  # Pillow's words for a format without its library
+                raise UnidentifiedImageError(f"{name} {NOT_AVAILABLE}")
+            if accepted:
                 file.seek(0)
                 return factory(file, "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format, after all
             continue
+    if prefix[4:12] in AVIF:  # Pillows before 11.3 do not know it
+        raise UnidentifiedImageError(f"AVIF {NOT_AVAILABLE}")
     raise UnidentifiedImageError
 
 
