@@ -166,7 +166,8 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
             )
     except Exception as error:  # torch's exporters raise many kinds
         raise ExportError(
-            f"the network could not be made into ONNX opset {opset}: {_first_line(error)}"
+            f"the network could not be made into ONNX opset {opset}: {_first_line(error)}; write "
+            "that step of the network with other operators"
         ) from error
     assert program is not None
     model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
@@ -211,7 +212,10 @@ def _traced_logits(exit_name: str) -> str:
     return f"{exit_name}.logits"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    """Return the reason in a line: what an exporter's error came of, and that of."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return str(error).strip().partition("\n")[0]
 
 

@@ -15,6 +15,7 @@ from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
 from edgeexit.models.points import Point, list_points, propose_points
 from edgeexit.models.spec import ExitSpec, ModelSpec
 from edgeexit.models.tracing import Traces, trace
+from edgeexit.models.user_code import explained
 
 __all__ = ["AUTO", "attach_exits", "attach_spec", "inspect_points"]
 
@@ -156,7 +157,9 @@ def _compare(model: nn.Module, backbone: Backbone, spec: ModelSpec) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CHECK_BATCH, *spec.input_size, generator=generator).to(device)
     with evaluating(model), evaluating(backbone), torch.no_grad():
-        expected: Tensor = model(images.clone())
+        with explained(f"{spec.backbone} on random images raised"):
+            expected: Tensor = model(images.clone())
+            alone: Tensor = model(images[:1].clone())
         features = {IMAGES: images.clone()}
         written = {IMAGES: images}
         for _, stage in backbone.named_stages():
@@ -170,9 +173,18 @@ def _compare(model: nn.Module, backbone: Backbone, spec: ModelSpec) -> None:
             f"cut at {where}: a later part overwrites {', '.join(changed)}, which branches read; "
             "cut behind the module that works in place"
         )
+    if alone.shape != expected[:1].shape:
+        raise SpecError(
+            f"{spec.backbone}: expected logits {tuple(expected[:1].shape)} of one image alone, got "
+            f"{tuple(alone.shape)}; keep the first dimension, which squeeze() drops there"
+        )
+    if not expected.isfinite().all():
+        raise SpecError(
+            f"{spec.backbone}: its logits of random images are not finite; check its weights"
+        )
     difference = float((logits - expected).abs().max())
     if not difference <= RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max())):
         raise SpecError(
             f"cut at {where}: the chained stages differ from the model by {difference:.3g} in its "
-            "logits; choose other points"
+            "logits; choose other points, unless it answers at random in evaluation mode too"
         )

@@ -12,15 +12,14 @@ import inspect
 import re
 import shlex
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import torch
 from torch import nn
 
 from edgeexit.errors import SpecError
+from edgeexit.models.user_code import explained
 
 __all__ = ["Factory", "ModelSource", "create_model", "import_factory", "model_option"]
 
@@ -29,9 +28,6 @@ Factory = Callable[..., nn.Module]
 
 ModelSource = nn.Module | Factory | str
 """A model, what builds one, or the name of that: ``package.module:factory``."""
-
-TORCH = Path(torch.__file__).parent
-OWN_FILES = (Path(__file__), Path(importlib.__file__))
 
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"({_DOTTED}):({_DOTTED})")
@@ -85,12 +81,15 @@ def create_model(source: ModelSource, num_classes: int) -> nn.Module:
     factory = import_factory(source) if isinstance(source, str) else source
     arguments = {"num_classes": num_classes} if _takes_num_classes(factory) else {}
     call = f"{_name(source)}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
-    try:
+    with explained(f"{call} raised"):
         model: object = factory(**arguments)
-    except Exception as error:  # whatever code of the user's own raises
-        raise SpecError(f"{call} raised {_summary(error)}") from error
     if not isinstance(model, nn.Module):
         raise SpecError(f"{call}: expected an nn.Module, got a {type(model).__name__}")
+    if any(weight.is_meta for weight in model.parameters()):
+        raise SpecError(
+            f"{call}: expected weights with values, got some on the meta device; build it on the "
+            "CPU"
+        )
     return model
 
 
@@ -109,23 +108,18 @@ def _import_module(reference: str, name: str) -> ModuleType:
     if sys.path[:1] not in ([here], [""]):
         sys.path.insert(0, here)  # for good: the module may import its neighbours later
     importlib.invalidate_caches()  # the file may be younger than the folder's listing
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise _import_raised(reference, name, error) from error
-        close = difflib.get_close_matches(name, _modules_here(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else "is it installed?"
-        raise SpecError(
-            f"model {reference!r}: there is no module {error.name}, neither in the current folder "
-            f"nor among the installed packages; {hint}"
-        ) from error
-    except (Exception, SystemExit) as error:  # whatever code of the user's own raises
-        raise _import_raised(reference, name, error) from error
-
-
-def _import_raised(reference: str, name: str, error: BaseException) -> SpecError:
-    return SpecError(f"model {reference!r}: importing {name} raised {_summary(error)}")
+    with explained(f"model {reference!r}: importing {name} raised"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            close = difflib.get_close_matches(name, _modules_here(), n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else "is it installed?"
+            raise SpecError(
+                f"model {reference!r}: there is no module {error.name}, neither in the current "
+                f"folder nor among the installed packages; {hint}"
+            ) from error
 
 
 def _modules_here() -> list[str]:
@@ -160,16 +154,3 @@ def _name(source: Factory | str) -> str:
         return source
     name = getattr(source, "__qualname__", type(source).__qualname__)
     return f"{getattr(source, '__module__', '')}:{name}"
-
-
-def _summary(error: BaseException) -> str:
-    """Return kind and first line of an exception, and the line that raised it, if not torch's."""
-    text = " ".join(str(error).strip().partition("\n")[0].split())
-    kind = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    lines = [
-        f"{path.name}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        for path in (Path(frame.filename),)
-        if path.is_file() and path not in OWN_FILES and TORCH not in path.parents
-    ]
-    return f"{kind} ({lines[-1]})" if lines else kind

@@ -68,6 +68,8 @@ def symbolic_graph(
     """Trace with torch.fx, which keeps torch's own modules whole."""
     tracer, caller = _PointTracer(), _ImagesAlone(model)
     graph = tracer.trace(caller)
+    if not isinstance(graph.output_node().args[0], fx.Node):
+        raise ValueError("the output is no single tensor")
     root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
     for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
         setattr(root, name, getattr(caller, name))

@@ -7,17 +7,16 @@ so each mode is traced by itself.
 
 from __future__ import annotations
 
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
@@ -31,10 +30,11 @@ from edgeexit.models.tracers import (
     first_device,
     symbolic_graph,
 )
+from edgeexit.models.user_code import RAISED, explained, failure
 
 __all__ = ["Trace", "Traces", "trace"]
 
-TORCH = Path(torch.__file__).parent
+SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,23 +77,24 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
             logits, or can be traced by neither tracer; the message names the place.
     """
     name = type(model).__name__
-    _check_kind(model, name)
+    with explained(f"{name} cannot be looked at:"):
+        _check_kind(model, name)
     try:
         return _trace_modes(symbolic_graph, model, input_size)
     except SpecError:
         raise
-    except Exception as fx_error:
-        reason = _reason(fx_error)
+    except RAISED as fx_error:
+        reason = failure(fx_error)
     for training in (True, False):  # what is wrong with the model itself is told first
         _check_model(model, name, input_size, training)
     try:
         return _trace_modes(exported_graph, model, input_size)
     except SpecError:
         raise
-    except Exception as export_error:
+    except RAISED as export_error:
         raise SpecError(
             f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
-            f"torch.export at {_reason(export_error)}; rewrite that part so that it "
+            f"torch.export at {failure(export_error)}; rewrite that part so that it "
             "depends neither on the images' values nor on len(images), for which there is shape[0]"
         ) from export_error
 
@@ -175,6 +176,16 @@ def _propagate(
 
 def _check_kind(model: nn.Module, name: str) -> None:
     """Refuse what hides a model from the tracers or crashes in them, and weights in FP16."""
+    lazy = [
+        weight_name
+        for weight_name, weight in (*model.named_parameters(), *model.named_buffers())
+        if is_lazy(weight)
+    ]
+    if lazy:
+        raise SpecError(
+            f"{name}: {', '.join(lazy[:SHOWN])} of lazy layers have no size yet; give the layers "
+            "their sizes, or let the factory run the model once on images of zeros"
+        )
     instead = None
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         instead = "its .module"
@@ -193,21 +204,25 @@ def _check_kind(model: nn.Module, name: str) -> None:
 def _check_model(
     model: nn.Module, name: str, input_size: tuple[int, int, int], training: bool
 ) -> None:
-    try:
-        with in_mode(model, training), _unchanged(model), shapes_alone(), torch.no_grad():
-            result = model(torch.empty(BATCHES[0], *input_size, device=first_device(model)))
-    except Exception as error:
-        raise SpecError(
-            f"{name} cannot be run on images of {input_size} without their values: "
-            f"{_reason(error)}; check input_size, and that no step depends on the images' values"
-        ) from error
-    if not _are_logits(result):
-        got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
-        mode = "training" if training else "evaluation"
-        raise SpecError(
-            f"{name} in {mode} mode: expected one tensor of logits (N, K) for N images, got "
-            f"{got}; turn auxiliary outputs off, or wrap the model in one that returns the logits"
-        )
+    for batch in BATCHES:
+        with (
+            explained(
+                f"{name} cannot be run on {batch} images of {input_size} without their values:",
+                "; check input_size, and that no step depends on the images' values or number",
+            ),
+            in_mode(model, training),
+            _unchanged(model),
+            shapes_alone(),
+            torch.no_grad(),
+        ):
+            result = model(torch.empty(batch, *input_size, device=first_device(model)))
+        if not _are_logits(result, batch):
+            mode = "training" if training else "evaluation"
+            raise SpecError(
+                f"{name} in {mode} mode: expected one tensor of logits (N, K) for N images, got "
+                f"{_described(result)} for {batch}; turn auxiliary outputs off, or wrap the model "
+                "in one that returns the logits of every image"
+            )
 
 
 def _output(graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]]) -> fx.Node:
@@ -215,26 +230,21 @@ def _output(graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]]) -> fx.No
     result = output.args[0]
     if isinstance(result, (tuple, list)) and len(result) == 1:  # torch.export's graphs do so
         (result,) = result
-    if not isinstance(result, fx.Node) or not _are_logits(values[result][0]):
+    if not isinstance(result, fx.Node) or not all(map(_are_logits, values[result], BATCHES)):
         raise ValueError("the output is not one tensor of logits (N, K)")
     return result
 
 
-def _are_logits(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 2 and len(value) == BATCHES[0]
+def _are_logits(value: Any, batch: int) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.ndim == 2
+        and len(value) == batch
+        and value.dtype.is_floating_point
+    )
 
 
-def _reason(error: Exception) -> str:
-    """Return the last line of the user's own code that the error went through, and its text."""
-    text = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [
-        frame
-        for frame in frames
-        if TORCH not in Path(frame.filename).parents
-        and Path(frame.filename).parent != Path(__file__).parent
-    ]
-    if not outside:
-        return text
-    frame = outside[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno} `{frame.line}` ({text})"
+def _described(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

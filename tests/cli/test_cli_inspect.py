@@ -241,7 +241,7 @@ def test_a_registered_backbone(name: str) -> None:
         (("resnet21",), "unknown backbone 'resnet21': did you mean resnet"),
         (("no_such_module:make",), "there is no module no_such_module"),
         (("torchvision.models:resnet18", "--all"), "--all goes with --points"),
-        (("torchvision.models:squeezenet1_1", "--input-size", "4"), "cannot be run on images of"),
+        (("torchvision.models:squeezenet1_1", "--input-size", "4"), "cannot be run on 2 images of"),
         (("resnet18", "--input-size", "0"), "expected pixels such as 224, or height x width"),
     ],
 )

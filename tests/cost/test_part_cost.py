@@ -143,6 +143,15 @@ def test_indices_and_statistics_for_training_are_not_moved(
     assert count(module, 1, 4, 8, 8, device=device).activation_bytes == FLOAT * moved
 
 
+def test_integers_are_not_counted() -> None:
+    """Neither those that are computed, read as indices, nor those among the weights."""
+    table, offset = nn.Parameter(torch.zeros(6, 4)), nn.Buffer(torch.zeros(1, dtype=torch.int64))
+    own = Calls(lambda x, table, offset: F.embedding(x.argmax(1) + offset, table), table, offset)
+    counted = count(own, 1, 6)
+    assert counted.activation_bytes == FLOAT * (6 + 4)  # argmax reads 6, the embedding writes 4
+    assert counted.weight_bytes == FLOAT * 6 * 4
+
+
 def test_what_is_computed_from_weights_alone_is_no_activation() -> None:
     weight = nn.Parameter(torch.zeros(8, 4, 3, 3))
     module = Calls(lambda x, weight: F.conv2d(x, weight - weight.mean(), padding=1), weight)

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeexit.data import DataConfig
+from edgeexit.errors import ExportError
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
+from edgeexit.export.graphs import export_graphs
 from edgeexit.models import (
     FINAL,
     MultiExitNet,
@@ -291,3 +293,19 @@ def _thresholds(confidences: NDArray[np.float64], branches: list[str]) -> dict[s
         thresholds[name] = float((ordered[widest] + ordered[widest - 1]) / 2)
         here &= confidences[:, number] < thresholds[name]
     return thresholds
+
+
+class HasNoOnnx(Skips):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * torch.kthvalue(x.flatten(1), 2)[0].view(-1, 1, 1, 1))
+
+
+def test_an_operator_that_onnx_does_not_have_is_named() -> None:
+    net = attach_exits(HasNoOnnx(CLASSES), ["second"], branches="n", input_size=(3, 16, 16))
+    graphs = export_graphs(
+        partition(net), PRECISIONS["fp32"], 18, baseline=False, progress=lambda step: None
+    )
+    with pytest.raises(ExportError, match="kthvalue") as caught:
+        next(graphs)
+    for fact in ("opset 18", "other operators"):
+        assert fact in str(caught.value)

@@ -142,10 +142,10 @@ def test_names_that_lead_nowhere(write: Write, reference: str, message: str) -> 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("x = 1\n1 / 0", r"ZeroDivisionError: division by zero \(broken_here.py:2\)"),
+        ("x = 1\n1 / 0", r"ZeroDivisionError: division by zero \(broken_here.py:2 `1 / 0`\)"),
         ("import no_such_thing", r"ModuleNotFoundError: No module named 'no_such_thing' \(broken"),
         ("def f(:", r"SyntaxError: "),
-        ("raise SystemExit(3)", r"SystemExit: 3 \(broken_here.py:1\)"),
+        ("raise SystemExit(3)", r"SystemExit: 3 \(broken_here.py:1 `raise "),
     ],
 )
 def test_a_module_that_raises(write: Write, source: str, message: str) -> None:

@@ -42,6 +42,23 @@ def test_baseline_equals_the_backbone(net: MultiExitNet, images: Tensor) -> None
         assert torch.equal(logits, net.backbone(images))
 
 
+def test_temperatures_are_in_the_exits_and_the_baseline_has_the_last_ones(
+    net: MultiExitNet, images: Tensor
+) -> None:
+    net.eval()
+    net.temperatures = {"exit1": 0.5, FINAL: 4.0}
+    parts = partition(net)
+    with torch.no_grad():
+        assert torch.equal(
+            run(parts.baseline, {"images": images})[LOGITS], net.backbone(images) / 4
+        )
+        tensors = {"images": images}
+        expected = net(images)
+        for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+            tensors.update(run(stage, tensors))
+            assert torch.equal(run(exit_.part, tensors)[LOGITS], expected[exit_.part.name])
+
+
 def test_stages_without_a_branch_between_them_are_one_part() -> None:
     parts = partition(MultiExitNet(make_spec("resnet20", "none", 10)))
     assert [stage.name for stage in parts.stages] == ["stage1"]
