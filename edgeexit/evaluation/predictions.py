@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from edgeexit.errors import DataError
+from edgeexit.errors import CheckpointError, DataError
 from edgeexit.models.mode import evaluating
 
 __all__ = ["ExitPredictions", "predict", "run_batches"]
@@ -84,6 +84,7 @@ def predict(
 
     Raises:
         DataError: the data set has no samples.
+        CheckpointError: a logit is NaN or infinite.
     """
     batches, targets = run_batches(
         net,
@@ -107,6 +108,15 @@ def _answers(logits: dict[str, Tensor]) -> tuple[tuple[str, ...], Tensor, Tensor
     return tuple(logits), confidences.cpu(), labels.cpu()
 
 
+def _check_finite(logits: dict[str, Tensor]) -> None:
+    for name, values in logits.items():
+        if not values.isfinite().all():  # the largest of them would be any class
+            raise CheckpointError(
+                f"expected finite logits of {name}, got NaN or infinity: the weights are damaged "
+                "or have diverged; train the network anew"
+            )
+
+
 def run_batches(
     net: nn.Module,
     dataset: Dataset[Any],
@@ -123,6 +133,7 @@ def run_batches(
 
     Raises:
         DataError: the data set has no samples.
+        CheckpointError: a logit is NaN or infinite.
     """
     loader = DataLoader(
         dataset,
@@ -136,7 +147,9 @@ def run_batches(
     done = 0
     with evaluating(net), torch.inference_mode():
         for images, classes in loader:
-            kept.append(keep(net(images.to(device))))
+            logits = net(images.to(device))
+            _check_finite(logits)
+            kept.append(keep(logits))
             targets.append(classes)
             done += len(classes)
             if progress is not None:

@@ -1,16 +1,10 @@
-"""A checkpoint: a network with everything needed to use it, in one file that runs no code.
-
-The file is torch's zip format with plain values and tensors alone, so that it loads with
-``weights_only=True``.
-"""
+"""A checkpoint: a network with everything needed to use it, in one file that runs no code."""
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 import typing
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,11 +17,11 @@ from torch import Tensor
 
 from edgeexit.data.config import DataConfig
 from edgeexit.errors import CheckpointError
-from edgeexit.files import replace_file
 from edgeexit.models.attach import attach_spec
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
+from edgeexit.training.plain_file import foreign_file, read_plain, write_plain
 
 __all__ = [
     "DEFAULT_THRESHOLD",
@@ -42,7 +36,6 @@ DEFAULT_THRESHOLD = 0.9
 """Every branch's threshold until better ones are chosen."""
 
 _FORMAT = "edgeexit checkpoint"
-_ZIP_START = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +105,9 @@ class Checkpoint:
             UnknownNameError, SpecError: this version, or the model, cannot make the network.
         """
         net = self._registered_net() if model is None else self._attached_net(model)
+        own = net.state_dict()
         weights = {  # copies: to train the network must not change the checkpoint
-            name: value.clone().float() if value.is_floating_point() else value.clone()
+            name: value.to(own.get(name, value).dtype, copy=True)
             for name, value in self.weights.items()
         }
         try:
@@ -180,48 +174,15 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
     return plain
 
 
-def from_plain(path: Path, plain: dict[str, Any]) -> Checkpoint:
-    """Return the checkpoint that the content of ``path`` describes, every field checked."""
-    if plain["format_version"] == 1:
-        plain = {**plain, "temperatures": {}}
-    try:
-        described = {
-            name: decode(kind, plain.get(name), name) for name, kind in _described().items()
-        }
-        weights = plain.get("weights")
-        if not isinstance(weights, dict) or not all(
-            isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
-        ):
-            raise SchemaError("weights: expected tensors by name")
-        return Checkpoint(weights=weights, **described)
-    except ValueError as error:  # SchemaError is one
-        raise CheckpointError(
-            f"{path}: the checkpoint is damaged ({error}); train or copy it again"
-        ) from error
-
-
-def write_plain(path: Path, plain: dict[str, Any]) -> None:
-    """Write plain values and tensors, atomically."""
-    buffer = io.BytesIO()  # torch hides the reason when it is its own write that fails
-    torch.save(plain, buffer)
-    with replace_file(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
-
-
-def read_plain(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint of this format, its fields not yet checked.
+def from_plain(path: Path, plain: Any) -> Checkpoint:
+    """Return the checkpoint that the content of ``path`` describes, every field checked.
 
     Raises:
         CheckpointError: see :func:`load_checkpoint`.
     """
-    _check_container(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and its unpickler raise many kinds
-        raise _foreign(path) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise _foreign(path)
-    version = content.get("format_version")
+    if not isinstance(plain, dict) or plain.get("format") != _FORMAT:
+        raise foreign_file(path)
+    version = plain.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise CheckpointError(f"{path}: the checkpoint is damaged: no format version")
     if version > FORMAT_VERSION:
@@ -229,43 +190,29 @@ def read_plain(path: Path) -> dict[str, Any]:
             f"{path}: made by a newer edgeexit (format {version}, this reads {FORMAT_VERSION}): "
             "upgrade edgeexit"
         )
-    return content
-
-
-def _check_container(path: Path) -> None:
+    if version == 1:
+        plain = {**plain, "temperatures": {}}
     try:
-        with path.open("rb") as file:
-            start = file.read(len(_ZIP_START))
-    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
-        reason = getattr(error, "strerror", error)
+        described = {
+            name: decode(kind, plain.get(name), name) for name, kind in _described().items()
+        }
+        return Checkpoint(weights=_checked_weights(plain.get("weights")), **described)
+    except ValueError as error:  # SchemaError is one
         raise CheckpointError(
-            f"{path}: could not read the checkpoint ({reason}); give the path of a ckpt.pt that "
-            "'edgeexit train' wrote"
+            f"{path}: the checkpoint is damaged ({error}); train or copy it again"
         ) from error
-    if start and start != _ZIP_START:
-        raise _foreign(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # torch stores its tensors as they are: what is packed could be of any size
-            stored = all(m.file_size <= m.compress_size for m in archive.infolist())
-            damaged = archive.testzip() if stored else None  # torch compares no checksums
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint is truncated; train or copy it again"
-        ) from error
-    if not stored:
-        raise _foreign(path)
-    if damaged is not None:
-        raise CheckpointError(
-            f"{path}: the checkpoint is damaged ({damaged}); train or copy it again"
-        )
 
 
-def _foreign(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: not a checkpoint of edgeexit; give the path of a ckpt.pt that 'edgeexit train' "
-        "wrote"
-    )
+def _checked_weights(weights: Any) -> dict[str, Tensor]:
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise SchemaError("weights: expected tensors by name")
+    for name, value in weights.items():
+        # a sum takes a tenth of the time of looking at each; that of large values is infinite
+        if not value.sum().isfinite() and not value.isfinite().all():
+            raise SchemaError(f"weights.{name}: expected finite values, got NaN or infinity")
+    return weights
 
 
 def _described() -> dict[str, Any]:

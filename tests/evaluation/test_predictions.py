@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from edgeexit.errors import DataError
+from edgeexit.errors import CheckpointError, DataError
 from edgeexit.evaluation import ExitPredictions, predict
 from edgeexit.models import MultiExitNet, make_spec
 
@@ -115,6 +115,13 @@ def test_a_multi_exit_net_gives_its_exits_in_order() -> None:
 def test_an_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match=r"expected a data set with samples.*got an empty one"):
         predict(TwoExits(), samples(0))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_logits_that_are_not_finite_are_no_answer(value: float) -> None:
+    data = TensorDataset(torch.tensor([[0.0, 1.0, 0.0], [0.0, value, 0.0]]), torch.tensor([1, 1]))
+    with pytest.raises(CheckpointError, match="finite logits of exit1, got NaN or infinity"):
+        predict(TwoExits(torch.float16), data)  # which has no value above 65504
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:

@@ -136,6 +136,11 @@ def test_a_newer_format(path: Path) -> None:
         ({"thresholds": {"exit1": 0.5}}, r"thresholds: expected one for each of .* got"),
         ({"thresholds": {"exit1": 0.5, "exit2": float("nan")}}, "expected a finite number"),
         ({"weights": {"a": 1}}, "weights: expected tensors by name"),
+        ({"weights": {"a": torch.tensor([0.0, float("nan")])}}, r"weights\.a: expected finite"),
+        (
+            {"weights": {"a": torch.tensor([3e38, 3e38, -float("inf")])}},
+            r"weights\.a: expected fin",
+        ),
         ({"data": {"name": "digits", "colour": 1}}, "data.colour: no such field"),
         (
             {"preprocessing": {"input_size": [3, 9, 9], "mean": [0, 0, 0], "std": [1, 1, 1]}},
@@ -160,6 +165,25 @@ def test_weights_of_another_network(checkpoint: Checkpoint) -> None:
     changed = {**checkpoint.weights, first: torch.zeros(7, 3, 3, 3)}
     with pytest.raises(CheckpointError, match="size mismatch"):
         replace(checkpoint, weights=changed).build()
+
+
+def test_weights_get_the_networks_own_types(checkpoint: Checkpoint) -> None:
+    source = checkpoint.build()
+    doubles = {
+        name: value.double() if value.is_floating_point() else value.int()
+        for name, value in checkpoint.weights.items()
+    }
+    net = replace(checkpoint, weights=doubles).build()
+    for name, value in net.state_dict().items():
+        assert value.dtype == source.state_dict()[name].dtype
+        assert torch.equal(value, source.state_dict()[name])
+
+
+def test_large_weights_are_finite(path: Path, checkpoint: Checkpoint) -> None:
+    first = next(iter(checkpoint.weights))
+    large = {**checkpoint.weights, first: torch.full_like(checkpoint.weights[first], 3e38)}
+    save_checkpoint(path, replace(checkpoint, weights=large))  # their sum is infinite
+    assert torch.equal(load_checkpoint(path).weights[first], large[first])
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(

@@ -1,0 +1,171 @@
+"""Plain values and tensors in one file: torch's zip format, which runs no code.
+
+What is read comes from outside. Every byte is compared with its checksum, nothing is unpickled but
+what :func:`write_plain` writes, and no more memory is taken than the file is large.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeexit.errors import CheckpointError
+from edgeexit.files import replace_file
+
+__all__ = ["foreign_file", "read_plain", "write_plain"]
+
+MAX_PICKLE_BYTES = 2**24
+"""Of everything but the tensors."""
+
+MAX_DEPTH = 32
+
+_ZIP_START = b"PK\x03\x04"
+_DIRECTORY = 0x10  # an attribute: torch does not read the bytes of an entry that has it
+
+_DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool"
+_GLOBALS = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    *(f"torch {dtype}Storage" for dtype in _DTYPES.split()),
+}
+"""All that a pickle of plain values and dense tensors names. torch would take more kinds, among
+them some whose memory is not in the file."""
+
+
+def write_plain(path: Path, plain: dict[str, Any]) -> None:
+    """Write plain values and tensors, atomically.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written to.
+    """
+    buffer = io.BytesIO()  # torch hides the reason when it is its own write that fails
+    torch.save(plain, buffer)
+    with replace_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read_plain(path: Path) -> Any:
+    """Read what :func:`write_plain` wrote: dicts, lists, tuples, scalars, text and tensors.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, damaged, or of another kind.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(len(_ZIP_START))
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        reason = getattr(error, "strerror", error)
+        raise CheckpointError(
+            f"{path}: could not read the checkpoint ({reason}); give the path of a ckpt.pt that "
+            "'edgeexit train' wrote"
+        ) from error
+    if start and start != _ZIP_START:
+        raise foreign_file(path)
+    pickle_bytes = _check_container(path, size_bytes)
+    try:
+        # mapped, so that all sizes are known before memory is taken
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # torch and its unpickler raise many kinds
+        raise foreign_file(path) from error
+    try:
+        return _Copy(size_bytes, pickle_bytes)(content)
+    except (TypeError, ValueError) as error:
+        raise foreign_file(path) from error
+
+
+def foreign_file(path: Path) -> CheckpointError:
+    """Return the error for a file that edgeexit did not write."""
+    return CheckpointError(
+        f"{path}: not a checkpoint of edgeexit; give the path of a ckpt.pt that 'edgeexit train' "
+        "wrote"
+    )
+
+
+def _check_container(path: Path, size_bytes: int) -> int:
+    """Compare the file with the form in which torch writes it, and with its checksums.
+
+    Returns:
+        The size of the pickle, in bytes.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickle_bytes = _plain_bytes(archive) if _is_stored(archive, size_bytes) else None
+            damaged = None if pickle_bytes is None else archive.testzip()  # torch does not look
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint is truncated; train or copy it again"
+        ) from error
+    except Exception as error:  # whatever a damaged directory leads to
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged; train or copy it again"
+        ) from error
+    if pickle_bytes is None:
+        raise foreign_file(path)
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged ({damaged}); train or copy it again"
+        )
+    return pickle_bytes
+
+
+def _is_stored(archive: zipfile.ZipFile, size_bytes: int) -> bool:
+    """Whether all entries are in the file as they are: what is packed could be of any size."""
+    entries = archive.infolist()
+    names = {entry.filename.lower() for entry in entries}  # torch looks for them without case
+    return (
+        len(names) == len(entries)
+        and sum(entry.file_size for entry in entries) <= size_bytes
+        and all(
+            entry.compress_type == zipfile.ZIP_STORED
+            and entry.compress_size == entry.file_size
+            and not entry.external_attr & _DIRECTORY
+            for entry in entries
+        )
+    )
+
+
+def _plain_bytes(archive: zipfile.ZipFile) -> int | None:
+    """Return the size of the pickle; None where it needs what is not plain, or is none."""
+    name = f"{archive.namelist()[0].partition('/')[0]}/data.pkl"  # where torch looks for it
+    if name not in archive.namelist() or archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
+        return None
+    pickle = archive.read(name)
+    names = {argument for code, argument, _ in pickletools.genops(pickle) if code.name == "GLOBAL"}
+    return len(pickle) if names <= _GLOBALS else None
+
+
+class _Copy:
+    """Copies plain values and tensors, as long as there are no more than a file can hold.
+
+    There can be more in memory: a tensor may repeat the bytes that it lies on, and a list may be
+    in a list many times, or in itself.
+
+    Args:
+        tensor_bytes: of all tensors together, at most.
+        values: as many at most; each takes a byte of the pickle or more.
+    """
+
+    def __init__(self, tensor_bytes: int, values: int) -> None:
+        self._tensor_bytes, self._values = tensor_bytes, values
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        self._values -= 1
+        self._tensor_bytes -= value.nbytes if isinstance(value, Tensor) else 0
+        if min(self._values, self._tensor_bytes) < 0 or depth > MAX_DEPTH:
+            raise ValueError("more values than the file has room for, or too deep")
+        if isinstance(value, Tensor):
+            return value.detach().clone()
+        if isinstance(value, dict) and all(isinstance(key, (str, int)) for key in value):
+            return {key: self(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self(item, depth + 1) for item in value)
+        if value is not None and not isinstance(value, (bool, int, float, str)):
+            raise TypeError(f"{type(value)} is not plain")
+        return value
