@@ -1,8 +1,9 @@
 # Everything runs in .venv, which the first target makes. PYTHON chooses the interpreter.
 PYTHON ?= python3
+FUZZ_MINUTES ?= 30
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-cuda test-gpu check bench results clean
+.PHONY: demo test test-slow test-cuda test-gpu fuzz check bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -20,6 +21,10 @@ test-cuda:
 # on a machine with a GPU: the same backend on it; writes gpu_report.txt, to be sent back
 test-gpu:
 	PYTHON=$(PYTHON) runtime/tests/gpu/run.sh
+
+# damaged files of all kinds for FUZZ_MINUTES; what is found is kept in fuzz_finds
+fuzz: .venv/installed
+	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/pytest -q tests/fuzz
 
 check: .venv/installed
 	$(BIN)/ruff check .

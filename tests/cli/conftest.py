@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from support import tiny_backbones  # noqa: F401  registers them
 from torch import nn
 
 from edgeexit.cli.models import BackboneInfo, backbone_infos
 from edgeexit.data import DataConfig, load_data
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
-from edgeexit.models import MultiExitNet, make_spec, register_backbone
-from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint
 
 SIZE = (3, 8, 8)
@@ -64,29 +62,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@register_backbone(input_size=SIZE)
-def tiny_for_cli(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _stages((3, 12, 16, 24), num_classes)
-
-
-@register_backbone(input_size=SIZE)
-def tiny_deep_for_cli(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _stages((3, 12, 12, 16, 16, 24), num_classes)
-
-
-def _stages(widths: tuple[int, ...], num_classes: int) -> Backbone:
-    """Make one convolution per stage, with a branch behind each but the last."""
-    bodies: OrderedDict[str, nn.Module] = OrderedDict()
-    for place, (before, after) in enumerate(pairwise(widths), 1):
-        stride = 1 + (after > before > 3)
-        convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        bodies[f"stage{place}"] = nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
-    classifier = nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], num_classes)
-    )
-    return Backbone(chained(bodies), classifier, exit_stages=tuple(bodies)[:-1])
-
-
 @pytest.fixture(scope="session")
 def tiny_checkpoint() -> TinyCheckpoint:
     """``tiny_checkpoint(branches)``: a small network, trained for a second on 8x8 digits.
@@ -110,7 +85,7 @@ def _trained(branches: str) -> Checkpoint:
     targets = torch.tensor([target for _, target in training])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        backbone = "tiny_deep_for_cli" if branches.count("+") > 1 else "tiny_for_cli"
+        backbone = "five_convolutions" if branches.count("+") > 1 else "three_convolutions"
         spec = make_spec(backbone, branches, 10, SIZE)
         net = MultiExitNet(spec)
         optimizer = torch.optim.Adam(net.parameters(), 0.02)

@@ -1,0 +1,135 @@
+"""Bundles: the manifest's bytes and values, and graphs whose hashes were put right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from google.protobuf.message import Message
+from hypothesis import strategies as st
+from support.damage import damaged_bytes, damaged_tree
+from support.tiny_bundle import write_bundle
+
+Read = Callable[..., Any]
+Fuzz = Callable[..., None]
+
+MANIFEST = "manifest.json"
+DEEP = "as deep as no program reads it"
+
+NUMBERS = [0, -1, 1, 7, 2**31, 2**62, 2**63, 10**400, 0.5, 1e-320, 1e39, 1e308, math.nan, math.inf]
+TEXTS = ["", "final", "exit1", "stage1", "images", "first", "../x", "/etc/passwd", "a/b", "x" * 300]
+VALUES = [*NUMBERS, *TEXTS, None, True, "\x1b[31m\n", "\ud800", [], {}, [[]], {"a": {}}, DEEP]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_bundle(tmp_path_factory.mktemp("bundle"))
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["data"] = {"name": "digits", "input_size": [3, 8, 8]}  # kept, but not read
+    manifest["versions"] = {"onnx": "1.19.0"}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read(reader: Callable[[str, Path], Read], bundle: Path) -> Read:
+    return reader("bundle", bundle)
+
+
+def test_manifest_bytes(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+    contents = damaged_bytes((bundle / MANIFEST).read_bytes())
+    fuzz(read, contents.map(lambda content: {MANIFEST: content}), runs=60)
+
+
+def test_manifest_values(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+    text = (bundle / MANIFEST).read_text(encoding="utf-8")
+
+    def written(manifest: Any) -> dict[str, bytes]:
+        deep = "[" * 5000 + "]" * 5000
+        return {MANIFEST: json.dumps(manifest).replace(json.dumps(DEEP), deep).encode()}
+
+    makes = [lambda old, value=value: value for value in VALUES]
+    fuzz(read, damaged_tree(lambda: json.loads(text), makes).map(written), runs=150)
+
+
+def test_graph_bytes(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+    fuzz(read, _graphs(bundle, damaged_bytes), runs=100)
+
+
+def test_graph_fields(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+    fuzz(read, _graphs(bundle, _damaged_fields), runs=150)
+
+
+def _graphs(
+    bundle: Path, damage: Callable[[bytes], st.SearchStrategy[bytes]]
+) -> st.SearchStrategy[dict[str, bytes]]:
+    """Damage one graph, and give the manifest the hash that it has then."""
+    text = (bundle / MANIFEST).read_text(encoding="utf-8")
+
+    def rehashed(kind: str, index: int, content: bytes) -> dict[str, bytes]:
+        manifest = json.loads(text)
+        graph = manifest[kind][index]["graph"]
+        graph["sha256"], graph["size_bytes"] = hashlib.sha256(content).hexdigest(), len(content)
+        return {graph["file"]: content, MANIFEST: json.dumps(manifest).encode()}
+
+    def damaged(kind: str, index: int) -> st.SearchStrategy[dict[str, bytes]]:
+        file = json.loads(text)[kind][index]["graph"]["file"]
+        contents = damage((bundle / file).read_bytes())
+        return contents.map(lambda content: rehashed(kind, index, content))
+
+    places = st.tuples(st.sampled_from(["stages", "exits"]), st.integers(0, 1))
+    return places.flatmap(lambda place: damaged(*place))
+
+
+def _damaged_fields(content: bytes) -> st.SearchStrategy[bytes]:
+    """Change, repeat or take away fields of an ONNX file, whatever they belong to."""
+    edits = st.tuples(
+        st.integers(0, 2**16),
+        st.sampled_from(["put", "put", "repeat", "drop"]),
+        st.sampled_from(NUMBERS),
+        st.sampled_from([*TEXTS, "logits", "Loop", "Relu", "ai.onnx.ml"]),
+    )
+
+    def damaged(chosen: list[Any]) -> bytes:
+        model = onnx.ModelProto.FromString(content)
+        for number, *edit in chosen:
+            fields = list(_fields(model))
+            _edit_field(*fields[number % len(fields)], *edit)
+        return model.SerializeToString()
+
+    return st.lists(edits, min_size=1, max_size=3).map(damaged)
+
+
+def _fields(message: Message) -> Iterator[tuple[Message, str, int | None]]:
+    """Yield everything that is set: its message, its field, and its index where there are many."""
+    for field, value in message.ListFields():
+        many = not isinstance(value, (Message, str, bytes, int, float))
+        for index, item in enumerate(value) if many else [(None, value)]:
+            yield message, field.name, index
+            if isinstance(item, Message):
+                yield from _fields(item)
+
+
+def _edit_field(
+    message: Message, name: str, index: int | None, what: str, number: float, text: str
+) -> None:
+    value = getattr(message, name)
+    old = value if index is None else value[index]
+    new = {str: text, bytes: text.encode(), int: number, float: number}.get(type(old))
+    try:
+        if what == "drop" or (new is None and index is None):
+            message.ClearField(name)
+        elif index is None:
+            setattr(message, name, new)
+        elif what == "repeat" or new is None:
+            value.insert(index, old)
+        else:
+            value[index] = new
+    except (TypeError, ValueError):
+        pass  # no such number is of this field's type

@@ -1,0 +1,165 @@
+"""Checkpoints: bytes of the file and of the pickle in it, and values of other kinds."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from edgeexit_runtime.preprocess import Preprocessing
+from support import tiny_backbones  # noqa: F401  registers them
+from support.damage import damaged_bytes, damaged_tree
+
+from edgeexit.data import DataConfig
+from edgeexit.models import MultiExitNet, make_spec
+from edgeexit.training import Checkpoint, save_checkpoint
+
+Read = Callable[..., Any]
+Fuzz = Callable[..., None]
+
+SIZE = (3, 8, 8)
+FILE = "ckpt.pt"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small network with two branches and random weights."""
+    torch.manual_seed(0)
+    net = MultiExitNet(make_spec("three_convolutions", "1+n", 2, SIZE))
+    checkpoint = Checkpoint(
+        spec=net.spec,
+        weights=net.state_dict(),
+        preprocessing=Preprocessing(SIZE, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), resize=9),
+        class_names=("a", "b"),
+        thresholds={"exit1": 0.9, "exit2": 0.5},
+        data=DataConfig("digits", None, SIZE),
+        training={"epoch": 3, "config": {"lr": 0.1}},
+        metrics={"accuracy": {"exit1": 0.5}},
+        temperatures={"exit1": 2.0},
+    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(folder / FILE, checkpoint)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read(reader: Callable[[str, Path], Read], whole: Path) -> Read:
+    return reader("checkpoint", whole)
+
+
+def test_checkpoint_bytes(fuzz: Fuzz, read: Read, whole: Path) -> None:
+    """Damage as disks and copies make it: it is never taken for another checkpoint."""
+    contents = damaged_bytes((whole / FILE).read_bytes())
+    fuzz(read, contents.map(lambda content: {FILE: content}), runs=40, other=False)
+
+
+def test_checkpoint_directory(fuzz: Fuzz, read: Read, whole: Path) -> None:
+    """Methods, versions, flags, sizes and places of the entries."""
+    content = (whole / FILE).read_bytes()
+    start = content.index(b"PK\x01\x02")
+    directories = damaged_bytes(content[start:])
+    fuzz(read, directories.map(lambda it: {FILE: content[:start] + it}), runs=40, other=False)
+
+
+def test_checkpoint_pickle(fuzz: Fuzz, read: Read, whole: Path) -> None:
+    """What the file says of its tensors and values, its checksum put right."""
+    with zipfile.ZipFile(whole / FILE) as archive:
+        entries = {member.filename: archive.read(member) for member in archive.infolist()}
+    (pickle,) = [name for name in entries if name.endswith("data.pkl")]
+
+    def packed(content: bytes) -> dict[str, bytes]:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, entry in {**entries, pickle: content}.items():
+                archive.writestr(name, entry)
+        return {FILE: buffer.getvalue()}
+
+    fuzz(read, damaged_bytes(entries[pickle]).map(packed), runs=60)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of the kinds of tensor that are made here
+def test_checkpoint_values(fuzz: Fuzz, read: Read, whole: Path) -> None:
+    def load() -> Any:
+        return torch.load(whole / FILE, weights_only=True)
+
+    def saved(content: Any) -> dict[str, bytes]:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        return {FILE: buffer.getvalue()}
+
+    fuzz(read, damaged_tree(load, MAKES).map(saved), runs=100)
+
+
+def _nested(value: Any, levels: int) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def _shared(levels: int) -> Any:
+    """A small file, but as a tree of more values than any memory has."""
+    value: Any = "x" * 100
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+def _endless() -> Any:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+def _tensor(value: Any) -> Any:
+    return value if isinstance(value, torch.Tensor) else torch.zeros(4)
+
+
+MAKES: list[Callable[[Any], Any]] = [
+    lambda old: None,
+    lambda old: True,
+    lambda old: 0,
+    lambda old: -1,
+    lambda old: 2**70,
+    lambda old: 0.5,
+    lambda old: math.nan,
+    lambda old: math.inf,
+    lambda old: "",
+    lambda old: "final",
+    lambda old: "\x1b[31m\n\ud800",
+    lambda old: [old],
+    lambda old: {"a": old},
+    lambda old: OrderedDict(a=old),
+    lambda old: Counter("abc"),
+    lambda old: (old, old, old),
+    lambda old: {1, 2},
+    lambda old: b"abc",
+    lambda old: bytearray(10),
+    lambda old: 1j,
+    lambda old: torch.float32,
+    lambda old: torch.Size([2, 3]),
+    lambda old: _nested(old, 200),
+    lambda old: _shared(9),
+    lambda old: _endless(),
+    lambda old: torch.zeros(3),
+    lambda old: torch.nn.Parameter(_tensor(old).float()),
+    lambda old: _tensor(old).double(),
+    lambda old: _tensor(old).half(),
+    lambda old: _tensor(old).int(),
+    lambda old: _tensor(old).to(torch.complex64),
+    lambda old: _tensor(old).to_sparse(),
+    lambda old: torch.sparse_coo_tensor(torch.zeros(2, 0), [], (2**30, 2**30)),
+    lambda old: _tensor(old).to("meta"),
+    lambda old: torch.quantize_per_tensor(_tensor(old).float(), 0.1, 0, torch.qint8),
+    lambda old: torch.zeros(1).expand(_tensor(old).shape),
+    lambda old: torch.zeros(1).expand(2**34),
+    lambda old: torch.as_strided(torch.zeros(2**10), (2**10, 2**10), (0, 1)),
+    lambda old: torch.full_like(_tensor(old).float(), math.nan),
+    lambda old: torch.full_like(_tensor(old).float(), 3e38),
+]
+"""What stands in a value's place, made of it."""

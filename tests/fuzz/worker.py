@@ -1,0 +1,156 @@
+"""Reads files that may be damaged, in a process of its own, and says what came of it.
+
+The tests write a folder's path per line, first that of whole files, and read a line of JSON for
+each. What a find does is seen, with its traceback, by::
+
+    python tests/fuzz/worker.py bundle fuzz_finds/FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgeexit_runtime.errors import EdgeExitError
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.memory import MemoryPeak, memory_bytes
+
+MAX_MESSAGE = 500
+MAX_MORE_BYTES = 4 * 2**30
+"""What the process may ask for beyond what it takes for whole files."""
+
+HARMFUL = ("os.", "shutil.", "socket.connect", "subprocess.Popen")
+HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")
+
+Answer = list[NDArray[Any]]
+
+
+class WrongAnswerError(Exception):
+    """An answer that no image can have."""
+
+
+def read_bundle(folder: Path) -> Answer:
+    """Classify eight images, ask every exit, and write the manifest as ``tune`` does."""
+    import edgeexit_runtime as ee
+    from edgeexit_runtime.manifest import manifest_json
+
+    images = np.random.default_rng(0).integers(-16, 24, (8, 3, 8, 8)).astype(np.float32) / 8
+    with ee.load(folder, threads=1) as session:
+        manifest = session.manifest
+        one, every = session.infer(images), session.infer_all_exits(images)
+    manifest_json(manifest)
+    for answers in (one, every):
+        labels, confidences = answers.labels, answers.confidences
+        if not ((labels >= 0) & (labels < manifest.model.num_classes)).all():
+            raise WrongAnswerError(f"labels {labels}")
+        if not ((confidences >= 0) & (confidences <= 1)).all():
+            raise WrongAnswerError(f"confidences {confidences}")
+    return [one.labels, one.confidences, one.exits, every.labels, every.confidences]
+
+
+def read_checkpoint(folder: Path) -> Answer:
+    """Build the network of ``ckpt.pt`` and ask every exit about two images."""
+    import torch
+    from support import tiny_backbones  # noqa: F401  registers them
+    from torch.utils.data import TensorDataset
+
+    from edgeexit.evaluation.predictions import predict
+    from edgeexit.training import load_checkpoint
+
+    torch.set_num_threads(1)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    net = load_checkpoint(folder / "ckpt.pt").build()
+    answers = predict(net, TensorDataset(images, torch.zeros(2, dtype=torch.int64)))
+    return [answers.labels, answers.confidences]
+
+
+def read_image(folder: Path) -> Answer:
+    """Make 8 x 8 pixels of the one file."""
+    from edgeexit_runtime.images import fit
+    from edgeexit_runtime.preprocess import Preprocessing
+
+    (file,) = folder.iterdir()
+    return [fit(file, Preprocessing((3, 8, 8), (0.0,) * 3, (1.0,) * 3, resize=9))]
+
+
+READERS: dict[str, Callable[[Path], Answer]] = {
+    "bundle": read_bundle,
+    "checkpoint": read_checkpoint,
+    "image": read_image,
+}
+
+_touched: list[str] = []
+"""What was written or started since the last outcome; reading does neither."""
+
+
+def outcome(read: Callable[[Path], Answer], folder: Path) -> dict[str, Any]:
+    """Return what comes of reading ``folder``: its kind, and what tells it from others."""
+    peak = MemoryPeak()
+    _touched.clear()
+    result = _read(read, folder)
+    if _touched:
+        result = {"kind": "touched", "detail": "; ".join(_touched)}
+    return {**result, "more_bytes": peak.more_bytes}
+
+
+def _read(read: Callable[[Path], Answer], folder: Path) -> dict[str, str]:
+    try:
+        answer = read(folder)
+    except EdgeExitError as error:
+        text = str(error)
+        good = text.isprintable() and 0 < len(text) <= MAX_MESSAGE
+        return {"kind": "refused" if good else "bad message", "detail": repr(text[:1000])}
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if "edgeexit" in frame.filename] or frames
+        place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+        return {"kind": "raised", "detail": f"{type(error).__name__} at {place}: {error}"}
+    if not all(np.isfinite(array).all() for array in answer):
+        return {"kind": "not finite", "detail": ""}
+    content = b"".join(array.tobytes() for array in answer)
+    return {"kind": "answered", "detail": hashlib.sha256(content).hexdigest()}
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        path, _, flags = arguments
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            _touched.append(f"open {path}")
+    elif event.startswith(HARMFUL) and event not in HARMLESS:
+        _touched.append(f"{event} {arguments}")
+
+
+def main() -> None:
+    """Read the folder that is named, or all that come in."""
+    read = READERS[sys.argv[1]]
+    if len(sys.argv) > 2:
+        sys.stdout.write(f"{read(Path(sys.argv[2]))}\n")
+        return
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    warnings.simplefilter("ignore")
+    read(Path(sys.stdin.readline().rstrip("\n")))  # imports, which write and start much
+    limit = memory_bytes("VmSize") + MAX_MORE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    sys.addaudithook(_watch)
+    answers.write("\n")
+    answers.flush()
+    for line in sys.stdin:
+        answers.write(json.dumps(outcome(read, Path(line.rstrip("\n")))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
