@@ -52,7 +52,7 @@ def test_export_builds_none_where_no_gpu_is_here(
     assert shlex.split(first) == ["build", "--engine-dir", f"{output}/"]
     assert shlex.split(second) == ["python", "-m", "edgeexit_runtime", "build", f"{output}/"]
     assert ee.load_manifest(output).engines == ()
-    assert export(tiny_file, output, "--engine", "none").stderr.startswith("digits: ")
+    assert "engines" not in export(tiny_file, output, "--engine", "none").stderr
 
 
 @pytest.mark.parametrize(
