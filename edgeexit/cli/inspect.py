@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edgeexit.cost.operators import OperatorCount
     from edgeexit.models.backbone import Backbone
-    from edgeexit.models.points import Point
+    from edgeexit.models.tracing.points import Point
 
 DEFAULT_PIXELS = 224
 MARK = "*"
@@ -116,8 +116,8 @@ def _inspect_model(
     reference: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     from edgeexit.models.factories import create_model
-    from edgeexit.models.points import list_points, propose_points
-    from edgeexit.models.tracing import trace
+    from edgeexit.models.tracing.points import list_points, propose_points
+    from edgeexit.models.tracing.trace import trace
 
     input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
     model = create_model(reference, num_classes or LARGE_CLASSES)
@@ -177,7 +177,7 @@ def _stage_points(
     backbone: Backbone, shapes: dict[str, tuple[int, ...]], macs: list[int]
 ) -> Iterator[Point]:
     """Yield the end of every stage but the last."""
-    from edgeexit.models.points import Point
+    from edgeexit.models.tracing.points import Point
 
     stages = backbone.named_stages()
     written = {IMAGES}

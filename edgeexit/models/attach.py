@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import IMAGES, Backbone
-from edgeexit.models.cutting import cut
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
-from edgeexit.models.points import Point, list_points, propose_points
 from edgeexit.models.spec import ExitSpec, ModelSpec
-from edgeexit.models.tracing import Traces, trace
-from edgeexit.models.user_code import explained
+from edgeexit.models.tracing.cutting import cut
+from edgeexit.models.tracing.points import Point, list_points, propose_points
+from edgeexit.models.tracing.trace import Traces, trace
+from edgeexit.models.tracing.user_code import explained
 
 __all__ = ["AUTO", "attach_exits", "attach_spec", "inspect_points"]
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from torch import nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.user_code import explained
+from edgeexit.models.tracing.user_code import explained
 
 __all__ = ["Factory", "ModelSource", "create_model", "import_factory", "model_option"]
 

@@ -14,8 +14,8 @@ from edgeexit.models.backbone import Backbone, feature_infos
 from edgeexit.models.backbones.cifar_resnet import BasicBlock, OptionAShortcut
 from edgeexit.models.backbones.densenet import DenseLayer
 from edgeexit.models.backbones.googlenet import Inception, InputTransform
+from edgeexit.models.layers.squeeze_excitation import squeeze_excitation
 from edgeexit.models.registry import backbone_entry, create_backbone
-from edgeexit.models.squeeze_excitation import squeeze_excitation
 from edgeexit.models.torchvision_networks import stage_bodies
 
 OF_TORCHVISION = (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edgeexit.cost import network_cost
 from edgeexit.models import FINAL, ExitSpec, ModelSpec, MultiExitNet, make_spec, partition
-from edgeexit.models.msdnet_layers import DenseLayer, Stem, Transition, classifier, convolution
+from edgeexit.models.layers.msdnet import DenseLayer, Stem, Transition, classifier, convolution
 from edgeexit.models.registry import create_backbone
 
 

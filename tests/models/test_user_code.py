@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgeexit.errors import SpecError
 from edgeexit.models import attach_exits
 from edgeexit.models.attach import inspect_points
-from edgeexit.models.user_code import explained
+from edgeexit.models.tracing.user_code import explained
 
 SIZE = (3, 16, 16)
 CLASSES = 5

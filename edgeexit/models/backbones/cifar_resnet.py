@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.layers.squeeze_excitation import squeeze_excitation
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.squeeze_excitation import squeeze_excitation
 
 INPUT_SIZE = (3, 32, 32)
 WIDTHS = (16, 32, 64)

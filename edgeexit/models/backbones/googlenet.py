@@ -17,7 +17,11 @@ from torchvision.models.googlenet import Inception as TorchvisionInception
 
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import INPUT_SIZE, TorchvisionFamily, stage_bodies
+from edgeexit.models.torchvision_networks import (
+    INPUT_SIZE,
+    TorchvisionFamily,
+    stage_bodies,
+)
 
 CIFAR_SIZE = (3, 32, 32)
 

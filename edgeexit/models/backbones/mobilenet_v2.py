@@ -14,7 +14,11 @@ from torchvision.models import MobileNetV2
 
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import INPUT_SIZE, TorchvisionFamily, stage_bodies
+from edgeexit.models.torchvision_networks import (
+    INPUT_SIZE,
+    TorchvisionFamily,
+    stage_bodies,
+)
 
 CIFAR_SIZE = (3, 32, 32)
 CIFAR_BLOCKS = [  # Table 2 of the MobileNetV2 paper: expansion, channels, blocks, stride

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import IMAGES, Backbone, Stage
-from edgeexit.models.msdnet_layers import (
+from edgeexit.models.layers.msdnet import (
     DenseLayer,
     Stem,
     Transition,

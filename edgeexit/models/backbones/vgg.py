@@ -17,7 +17,11 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import INPUT_SIZE, TorchvisionFamily, stage_bodies
+from edgeexit.models.torchvision_networks import (
+    INPUT_SIZE,
+    TorchvisionFamily,
+    stage_bodies,
+)
 
 CIFAR_SIZE = (3, 32, 32)
 EXIT_STAGES = ("stage1", "stage2", "stage3")

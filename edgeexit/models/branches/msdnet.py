@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgeexit.models.msdnet_layers import classifier
+from edgeexit.models.layers.msdnet import classifier
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from edgeexit.models.branches.bottleneck import BottleneckBlock, BottleneckBranch
+from edgeexit.models.layers.squeeze_excitation import squeeze_excitation
 from edgeexit.models.registry import BranchSite, register_branch
-from edgeexit.models.squeeze_excitation import squeeze_excitation
 
 __all__ = ["se_block"]
 

@@ -20,9 +20,9 @@ from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
-from edgeexit.models.in_place import check_updates, follow_overwritten
 from edgeexit.models.mode import in_mode, plain_attention, shapes_alone
-from edgeexit.models.tracers import (
+from edgeexit.models.tracing.in_place import check_updates, follow_overwritten
+from edgeexit.models.tracing.tracers import (
     BATCHES,
     CONSTANT,
     Tracer,
@@ -30,7 +30,7 @@ from edgeexit.models.tracers import (
     first_device,
     symbolic_graph,
 )
-from edgeexit.models.user_code import RAISED, explained, failure
+from edgeexit.models.tracing.user_code import RAISED, explained, failure
 
 __all__ = ["Trace", "Traces", "trace"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from edgeexit.models.in_place import is_update
-from edgeexit.models.tracers import BATCHES
-from edgeexit.models.tracing import Trace
+from edgeexit.models.tracing.in_place import is_update
+from edgeexit.models.tracing.trace import Trace
+from edgeexit.models.tracing.tracers import BATCHES
 
 __all__ = ["Flow", "has_tensor", "is_batched"]
 

@@ -10,10 +10,10 @@ from torch import Tensor, fx
 
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import IMAGES, Backbone, Stage
-from edgeexit.models.flow import Flow, is_batched
-from edgeexit.models.points import find_point, is_channels_last
-from edgeexit.models.traced_stage import StageGraph, TracedStage
-from edgeexit.models.tracing import Trace, Traces
+from edgeexit.models.tracing.flow import Flow, is_batched
+from edgeexit.models.tracing.points import find_point, is_channels_last
+from edgeexit.models.tracing.trace import Trace, Traces
+from edgeexit.models.tracing.traced_stage import StageGraph, TracedStage
 
 __all__ = ["cut"]
 

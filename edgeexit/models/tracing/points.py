@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, fx
 
 from edgeexit.errors import SpecError
-from edgeexit.models.flow import Flow, is_batched
-from edgeexit.models.tracing import Trace
+from edgeexit.models.tracing.flow import Flow, is_batched
+from edgeexit.models.tracing.trace import Trace
 
 __all__ = ["Point", "find_point", "is_channels_last", "list_points", "propose_points"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.flow import has_tensor
-from edgeexit.models.in_place import is_in_place, make_out_of_place
-from edgeexit.models.tracers import BATCHES
+from edgeexit.models.tracing.flow import has_tensor
+from edgeexit.models.tracing.in_place import is_in_place, make_out_of_place
+from edgeexit.models.tracing.tracers import BATCHES
 
 __all__ = ["StageGraph", "TracedStage"]
 

@@ -1,0 +1,1 @@
+"""Any model traced once, and cut at the modules that are named."""
