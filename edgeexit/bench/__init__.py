@@ -8,7 +8,10 @@ from edgeexit.bench.images import (
     images_from_folder,
     images_from_npz,
 )
+from edgeexit.bench.page import check_page_path, write_page
 from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
+from edgeexit.bench.render.json_report import report_json
+from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.report import (
     BenchOptions,
     BenchReport,
@@ -17,12 +20,10 @@ from edgeexit.bench.report import (
     PartTiming,
     PathTiming,
     load_report,
-    report_json,
 )
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
 from edgeexit.bench.run import run_bench
 from edgeexit.bench.scenarios import Scenarios
-from edgeexit.bench.verdict import verdict
 from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Percentile",
     "Run",
     "Scenarios",
+    "check_page_path",
     "check_plot_path",
     "images_from_dataset",
     "images_from_folder",
@@ -51,4 +53,5 @@ __all__ = [
     "report_json",
     "run_bench",
     "verdict",
+    "write_page",
 ]

@@ -31,7 +31,7 @@ from edgeexit.statistics.bootstrap import (
 from edgeexit.statistics.drift import drift_between_fifths
 
 __all__ = [
-    "TO_PLAIN",
+    "TO_BASELINE",
     "ComparedFigure",
     "energy_figures",
     "mixture_figures",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SEED = 0
-TO_PLAIN = "to the plain backbone"
+TO_BASELINE = "to the plain backbone"
 MIN_ROUNDS = 3  # of fewer no interval is made
 HIGHER_IS_BETTER = ("samples/s",)
 
@@ -53,7 +53,7 @@ class ComparedFigure:
         section: ``exit paths``, ``mixture``, ``single stream``, ``multi stream``, ``offline`` or
             ``energy``.
         name: of the path or candidate.
-        unit: ``ms``, ``mJ``, ``samples/s``, or :data:`TO_PLAIN` of a ratio within the report.
+        unit: ``ms``, ``mJ``, ``samples/s``, or :data:`TO_BASELINE` of a ratio within the report.
         statistic: ``median``, ``mean``, ``p90``, ...
         first, second: the figure in each.
         ratio: second over first.
@@ -110,7 +110,7 @@ def path_figures(
         if index > 0:
             relative = ours.ratio, theirs.ratio
             ratios = None if drawn is None else drawn[index] / drawn[0]
-            yield _figure(section, name, TO_PLAIN, "median", relative, ratios, noise)
+            yield _figure(section, name, TO_BASELINE, "median", relative, ratios, noise)
 
 
 def _shared_paths(first: BenchReport, second: BenchReport, left_out: list[str]) -> list[str]:
@@ -171,7 +171,7 @@ def mixture_figures(
         yield _figure(section, name, "ms", "mean", means, ratio, noise)
         if run.role != BASELINE:
             relative = run.ratio.value, against.ratio.value
-            yield _figure(section, name, TO_PLAIN, "mean", relative, ratio / ratios[0], noise)
+            yield _figure(section, name, TO_BASELINE, "mean", relative, ratio / ratios[0], noise)
 
 
 def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:

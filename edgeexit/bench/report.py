@@ -6,9 +6,8 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.schema import SchemaError, decode
 from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.advice import Advice
@@ -17,7 +16,6 @@ from edgeexit.bench.explanation import Explanation
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.scenarios import SCENARIOS, Scenarios
 from edgeexit.bench.state import RunState
-from edgeexit.bench.verdict import verdict
 from edgeexit.errors import DataError, InputError
 from edgeexit.statistics.drift import Drift
 
@@ -30,7 +28,6 @@ __all__ = [
     "PathTiming",
     "WarmUp",
     "load_report",
-    "report_json",
 ]
 
 SCHEMA_VERSION = 3
@@ -200,14 +197,8 @@ class BenchReport:
     state: RunState
 
 
-def report_json(report: BenchReport) -> dict[str, Any]:
-    """Return the report as JSON values: all figures, and the raw times in milliseconds."""
-    head = {"schema_version": SCHEMA_VERSION, "batch_size": 1, "verdict": verdict(report)}
-    return {**head, **encode(report)}
-
-
 def load_report(file: Path) -> BenchReport:
-    """Read a report that was written as :func:`report_json` makes it.
+    """Read a report that was written with ``--json``.
 
     Raises:
         DataError: the file is missing, no report, or of a newer edgeexit.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeexit.bench.compared_figures import (
-    TO_PLAIN,
     ComparedFigure,
     energy_figures,
     mixture_figures,
@@ -21,7 +19,7 @@ from edgeexit.bench.setups import (
     setup_differences,
 )
 
-__all__ = ["ReportComparison", "compare_reports", "comparison_verdict"]
+__all__ = ["ReportComparison", "compare_reports"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +69,4 @@ def compare_reports(
         warnings=tuple(comparison_warnings(first, second)),
         left_out=tuple(left_out),
         figures=tuple(figures),
-    )
-
-
-def comparison_verdict(comparison: ReportComparison) -> str:
-    """Say what differs by more than the noise, or that nothing does."""
-    known = [figure for figure in comparison.figures if figure.differs is not None]
-    if not known:
-        return "No difference can be told: the reports hold too few raw times for intervals."
-    beyond = [figure for figure in known if figure.differs]
-    if not beyond:
-        return (
-            f"No difference is larger than the noise ({_noise_range(known)}): {comparison.second} "
-            f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
-        )
-    said = "; ".join(_in_words(figure) for figure in beyond)
-    rest = len(known) - len(beyond)
-    others = f" The other {rest} figures differ by no more than the noise." if rest else ""
-    same = (
-        ""
-        if comparison.differences
-        else (
-            " The set-ups are the same in all that the reports hold: what differs is the state of "
-            "the device, or something that they do not hold; run both again."
-        )
-    )
-    return f"{comparison.second} against {comparison.first}: {said}.{others}{same}"
-
-
-def _noise_range(figures: Sequence[ComparedFigure]) -> str:
-    low, high = (f(figure.noise for figure in figures) for f in (min, max))
-    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
-
-
-def _in_words(figure: ComparedFigure) -> str:
-    better, worse = {
-        "ms": ("faster", "slower"),
-        "samples/s": ("faster", "slower"),
-        "mJ": ("takes less energy", "takes more energy"),
-        TO_PLAIN: ("gains more over the plain backbone", "gains less over the plain backbone"),
-    }[figure.unit]
-    return (
-        f"{figure.name} ({figure.section}, {figure.statistic}) "
-        f"{'is ' if figure.unit in ('ms', 'samples/s') else ''}"
-        f"{better if figure.second_is_better else worse}, {figure.interval:.3f} times"
     )

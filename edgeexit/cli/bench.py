@@ -11,19 +11,20 @@ from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.bench_comparison import check_alone, compare_files
 from edgeexit.cli.bench_files import ReportFiles, report_file_options
 from edgeexit.cli.bench_images import ImageOptions, choose_images, image_options
-from edgeexit.cli.bench_printing import print_report
-from edgeexit.cli.bench_scenarios import ScenariosType
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     SectionedCommand,
+    console,
     progress_bar,
 )
+from edgeexit.cli.output.bench import print_report
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
 
 __all__ = ["bench_with_bar", "command"]
 
+ALL = "all"
 SECTIONS = {
     "Bundle": ("engine_dir", "backend", "providers", "threads"),
     "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
@@ -32,6 +33,25 @@ SECTIONS = {
     "Results": ("json_file", "html_file", "plot_file"),
     "Saved results; nothing is measured": ("report_file", "compare"),
 }
+
+
+class ScenariosType(click.ParamType[tuple[str, ...]]):
+    """Scenarios: ``single-stream,offline``, or ``all``."""
+
+    name = "scenarios"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        from edgeexit.bench.scenarios import SCENARIOS
+
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        for name in names:
+            if name not in (*SCENARIOS, ALL):
+                self.fail(f"expected {', '.join(SCENARIOS)} or {ALL}, got {name!r}", param, ctx)
+        return tuple(name for name in SCENARIOS if name in names or ALL in names)
 
 
 @click.command("bench", cls=SectionedCommand, sections=SECTIONS)
@@ -158,7 +178,7 @@ def command(
     if report_file is not None:
         check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
         saved = load_report(report_file)
-        print_report(saved)
+        print_report(saved, console())
         files.write(saved)
         return
     images = ImageOptions(**values)
@@ -178,7 +198,7 @@ def command(
     manifest = load_manifest(engine_dir)
     chosen = choose_images(engine_dir, manifest, images, seed)
     report = bench_with_bar(engine_dir, chosen, options)
-    print_report(report)
+    print_report(report, console())
     files.write(report)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.bench_html import write_html
 from edgeexit.cli.common import status_console
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ class ReportFiles:
             InputError: a name has an ending of another kind.
             WriteError: a file cannot be written, or has a name that nobody chose and is not ours.
         """
-        from edgeexit.bench import check_plot_path
-        from edgeexit.bench.page import check_page_path
+        from edgeexit.bench import check_page_path, check_plot_path
         from edgeexit.errors import WriteError
         from edgeexit.files import check_writable
 
@@ -65,7 +63,7 @@ class ReportFiles:
 
     def write(self, report: BenchReport) -> None:
         """Write what was asked for: first what all the rest can be made from."""
-        from edgeexit.bench import plot_report, report_json
+        from edgeexit.bench import plot_report, report_json, write_page
         from edgeexit.files import write_json
 
         stderr = status_console()
@@ -76,7 +74,7 @@ class ReportFiles:
             plot_report(report, self.plot_file)
             stderr.print(f"wrote {self.plot_file}", soft_wrap=True)
         if self.html_file is not None:
-            write_html(report, self.html_file)
+            write_page(report, self.html_file)
             stderr.print(f"wrote {self.html_file}", soft_wrap=True)
 
 

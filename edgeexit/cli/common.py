@@ -30,8 +30,6 @@ __all__ = [
     "ShownProgress",
     "console",
     "exits_option",
-    "format_cost",
-    "format_macs",
     "import_model",
     "max_pixels_option",
     "model_option",
@@ -192,18 +190,6 @@ def import_model(model: str | None) -> Factory | None:
     from edgeexit.models.factories import import_factory
 
     return import_factory(model)
-
-
-def format_macs(macs: float) -> str:
-    """Return a count of MACs as the paper rounds it, ``46.97M``, ``1.814G``; small ones exactly."""
-    if macs >= 1e9:
-        return f"{macs / 1e9:.3f}G"
-    return f"{macs / 1e6:.2f}M" if macs >= 1e5 else f"{macs:.0f}"
-
-
-def format_cost(cost: float, unit: str) -> str:
-    """Return a cost with its unit; MACs as the paper rounds them."""
-    return f"{format_macs(cost)} MACs" if unit == "MACs" else f"{cost:.4g} {unit}"
 
 
 def console() -> Console:

@@ -11,7 +11,6 @@ import click
 
 from edgeexit.cli.common import (
     console,
-    format_macs,
     import_model,
     model_option,
     print_json,
@@ -20,6 +19,7 @@ from edgeexit.cli.common import (
 )
 from edgeexit.cli.limits import describe_limits, given_limits, limit_options
 from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
+from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
     from rich.table import Table

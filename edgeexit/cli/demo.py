@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import console, format_macs, shown_command
-from edgeexit.cli.tables import format_threshold
+from edgeexit.cli.common import console, shown_command
+from edgeexit.formats import format_macs, format_threshold
 
 if TYPE_CHECKING:
     from rich.table import Table

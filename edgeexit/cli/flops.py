@@ -12,12 +12,12 @@ from edgeexit.cli.common import (
     USUAL_CLASSES,
     console,
     exits_option,
-    format_macs,
     model_option,
     print_json,
     shown_command,
     usual_classes,
 )
+from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
     from rich.table import Table

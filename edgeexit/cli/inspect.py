@@ -16,10 +16,10 @@ from edgeexit.cli.common import (
     LARGE_CLASSES,
     USUAL_CLASSES,
     console,
-    format_macs,
     print_json,
     usual_classes,
 )
+from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
     from rich.table import Table

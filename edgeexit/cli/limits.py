@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import COST, format_cost
+from edgeexit.cli.common import COST
+from edgeexit.formats import format_cost
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import USUAL_CLASSES, console, format_macs, print_json, usual_classes
+from edgeexit.cli.common import USUAL_CLASSES, console, print_json, usual_classes
+from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
     from edgeexit.models.registry import BackboneEntry, BranchEntry

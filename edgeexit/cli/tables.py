@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import format_macs
+from edgeexit.formats import format_fraction, format_macs, format_threshold
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgeexit.statistics import Interval
     from edgeexit.thresholds.tuning import Judgement
 
-__all__ = ["exit_table", "format_threshold", "summary_table"]
+__all__ = ["exit_table", "summary_table"]
 
 
 def exit_table(
@@ -42,7 +42,7 @@ def exit_table(
         cells += [f"{paid[first.name]:.4g}"] if costs else []
         for exit_ in same_exit:
             cells += [f"{exit_.accuracy:.4f}", f"{exit_.share:.1%}"]
-            cells.append(_optional(exit_.leaving_accuracy))
+            cells.append(format_fraction(exit_.leaving_accuracy))
         table.add_row(*cells)
     return table
 
@@ -87,7 +87,7 @@ def summary_table(
             ),
         )
     table.add_row(
-        "ratio", *(_optional(report.accuracy_ratio) for report in columns), end_section=True
+        "ratio", *(format_fraction(report.accuracy_ratio) for report in columns), end_section=True
     )
     table.add_row("average MACs (Eq. 5)", *(format_macs(report.average_macs) for report in columns))
     table.add_row(
@@ -97,14 +97,6 @@ def summary_table(
     return table
 
 
-def format_threshold(threshold: float | None) -> str:
-    """Return a threshold, ``never`` where nobody leaves, nothing for ``final``."""
-    if threshold is None:
-        return ""
-    # no softmax value is above 1
-    return "never" if threshold > 1 else f"{threshold:.7g}"
-
-
 def _thresholds(reports: Mapping[str, AdaptiveReport]) -> dict[str, float]:
     report = next(iter(reports.values()))
     return {exit_.name: exit_.threshold for exit_ in report.exits if exit_.threshold is not None}
@@ -112,7 +104,3 @@ def _thresholds(reports: Mapping[str, AdaptiveReport]) -> dict[str, float]:
 
 def _with_interval(value: float, interval: Interval | None) -> str:
     return f"{value:.4f}" if interval is None else f"{interval:.4f}"
-
-
-def _optional(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{fraction:.4f}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import ShownProgress, format_macs, status_console
+from edgeexit.cli.common import ShownProgress, status_console
+from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
     from edgeexit.training.metrics import EpochRecord

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import format_macs
 from edgeexit.cli.limits import describe_limits
-from edgeexit.cli.tables import exit_table, format_threshold, summary_table
+from edgeexit.cli.tables import exit_table, summary_table
+from edgeexit.formats import format_macs, format_threshold
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgeexit.bench import BenchReport
-from edgeexit.bench.compared_figures import TO_PLAIN, ComparedFigure
+from edgeexit.bench.compared_figures import TO_BASELINE, ComparedFigure
 from edgeexit.bench.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
+from edgeexit.bench.render.comparison import comparison_verdict
 from edgeexit.bench.report_comparison import (
     ReportComparison,
     compare_reports,
-    comparison_verdict,
 )
 from edgeexit.bench.scenarios import BatchRate, OfflineResult, Scenarios, Stream, StreamResult
 from edgeexit.bench.setups import SetupDifference
@@ -89,7 +89,7 @@ def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: Ma
     }
     for figure in comparison.figures:
         assert figure.interval is not None
-        expected = 1.0 if figure.unit == TO_PLAIN else 1.5
+        expected = 1.0 if figure.unit == TO_BASELINE else 1.5
         assert figure.ratio == pytest.approx(expected, rel=0.01)
         assert figure.interval.low <= expected * 1.005
         assert figure.interval.high >= expected * 0.995
@@ -103,9 +103,9 @@ def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> No
     comparison = compare_reports(make_report(), make_report(seed=1, path_scale=0.7))
     assert beyond(comparison) == {
         ("exit paths", "exit1", "ms"),
-        ("exit paths", "exit1", TO_PLAIN),
+        ("exit paths", "exit1", TO_BASELINE),
         ("mixture", "early exit", "ms"),
-        ("mixture", "early exit", TO_PLAIN),
+        ("mixture", "early exit", TO_BASELINE),
     }
     assert all(figure.second_is_better for figure in comparison.figures if figure.differs)
     said = comparison_verdict(comparison)

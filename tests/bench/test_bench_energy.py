@@ -15,6 +15,7 @@ from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, 
 from edgeexit.bench.candidates import baseline_candidate, early_exit_candidate
 from edgeexit.bench.energy import Energy, EnergySensor
 from edgeexit.bench.energy_turns import MIN_ROUNDS, forced_paths, measure_energy
+from edgeexit.bench.render.state import clock_lines, temperature_lines, throttle_warning
 from edgeexit.bench.sensors import CounterMeter, FoundMeters
 from edgeexit.bench.state import (
     Clock,
@@ -23,9 +24,6 @@ from edgeexit.bench.state import (
     StateWatch,
     Temperature,
     ThrottleSign,
-    clock_lines,
-    temperature_lines,
-    throttle_warning,
 )
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]

@@ -34,14 +34,14 @@ from edgeexit.bench.explanation import (
     part_roofline,
     path_runs,
 )
-from edgeexit.bench.explanation_words import (
-    breakdown_words,
-    faster_words,
-    model_words,
-    peaks_words,
-)
 from edgeexit.bench.linear_model import Observation, fit_linear_model
 from edgeexit.bench.peaks import Peaks, Stream
+from edgeexit.bench.render.explanation import (
+    breakdown_text,
+    faster_text,
+    model_text,
+    peaks_text,
+)
 from edgeexit.bench.traffic import GraphTraffic, OperatorTraffic
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval
@@ -210,7 +210,7 @@ def explanation() -> Explanation:
 
 def test_words_name_what_is_heavy_largest_first(explanation: Explanation) -> None:
     (breakdown,) = explanation.breakdowns
-    assert breakdown_words(breakdown, explanation) == (
+    assert breakdown_text(breakdown, explanation) == (
         "exit1: Eq. 5 says 0.375, measured 1.300: "
         "+0.580 bytes of exit1 (6.1 MB, 98% of it its fully connected layer), "
         "+0.207 low utilization of exit1 (2.2 ms beyond its roofline, the plain backbone 0.125 "
@@ -233,30 +233,30 @@ def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -
         else term
         for term in breakdown.terms
     )
-    said = breakdown_words(
+    said = breakdown_text(
         dataclasses.replace(breakdown, terms=terms),
         dataclasses.replace(explanation, parts=tuple(parts.values())),
     )
     assert "-0.125 stage1 is better utilized than the plain backbone" in said
     session = "session (graphs are faster in a row than timed one by one), within the noise"
     assert session in said
-    slow = faster_words(dataclasses.replace(explanation, parts=tuple(parts.values())))
+    slow = faster_text(dataclasses.replace(explanation, parts=tuple(parts.values())))
     assert slow is not None
     assert slow.startswith("Faster than their roofline (measured over roofline): stage1 (0.50).")
-    assert faster_words(explanation) is None
+    assert faster_text(explanation) is None
 
 
 def test_words_of_the_peak_and_of_one_that_is_not_known(explanation: Explanation) -> None:
-    assert peaks_words(explanation) == (
+    assert peaks_text(explanation) == (
         "Peak of CPUExecutionProvider, fp32: 1 GMAC/s (256 x 256 matrices); 10 GB/s over 976 KiB, "
         "1 GB/s over 95 MiB."
     )
     unknown = Explanation(None, "the peak of it is not measured", (), (), None)
-    assert peaks_words(unknown) == "No breakdown: the peak of it is not measured."
+    assert peaks_text(unknown) == "No breakdown: the peak of it is not measured."
 
 
 def test_words_of_the_model() -> None:
-    assert model_words(None, 2) == [
+    assert model_text(None, 2) == [
         "No linear model of time: 2 stages and branches are too few for its 3 coefficients."
     ]
     seen = [
@@ -264,7 +264,7 @@ def test_words_of_the_model() -> None:
         for i, (macs, moved) in enumerate([(1e6, 1e5), (9e6, 2e5), (1e5, 4e6), (5e6, 5e6)])
     ]
     path, plain = (Observation("final", 2e7, 1e7, 4, ms) for ms in (1.28, 2.56))
-    said = model_words(fit_linear_model(seen, [path], plain), 4)
+    said = model_text(fit_linear_model(seen, [path], plain), 4)
     assert said == [
         "What Eq. 5 would have to be here: time = 0.01 ms x MMACs + 0.1 ms x MB + 0.02 ms x "
         "graphs.",

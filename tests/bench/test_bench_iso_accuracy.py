@@ -16,7 +16,6 @@ from support.reports import baseline_and_early_exit, made_run
 
 from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench
 from edgeexit.bench.candidates import Candidate
-from edgeexit.bench.comparison import Comparison, compare
 from edgeexit.bench.iso_accuracy import (
     MIN_HALF,
     IsoAccuracyChoice,
@@ -25,6 +24,7 @@ from edgeexit.bench.iso_accuracy import (
 )
 from edgeexit.bench.passes import Passes
 from edgeexit.bench.predictions import predict_exits
+from edgeexit.bench.render.versus import Comparison, compare
 from edgeexit.bench.results.mixture import (
     EARLY_EXIT,
     ISO_ACCURACY,

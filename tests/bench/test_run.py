@@ -221,7 +221,9 @@ def test_images_of_another_size(bundle: Path) -> None:
         run_bench(bundle, images, QUICK)
 
 
-def test_a_benchmark_without_a_data_set_imports_no_torch(bundle: Path, tmp_path: Path) -> None:
+def test_a_benchmark_and_its_page_need_neither_torch_nor_the_command_line(
+    bundle: Path, tmp_path: Path
+) -> None:
     np.savez(tmp_path / "images.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
     code = f"""
 import json, sys
@@ -232,10 +234,12 @@ folder, bundle = Path({str(tmp_path)!r}), Path({str(bundle)!r})
 images = images_from_npz(folder / "images.npz", load_manifest(bundle), samples=2, seed=0)
 report = run_bench(bundle, images, BenchOptions(rounds=1, warm_up_s=0))
 plot_report(report, folder / "plot.png")
-print(json.dumps("torch" in sys.modules))
+write_page(report, folder / "report.html")
+print(json.dumps([name for name in ("torch", "click", "edgeexit.cli") if name in sys.modules]))
 """
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) is False
+    assert json.loads(result.stdout) == []
+    assert "exit paths, everyone made to leave" in (tmp_path / "report.html").read_text()

@@ -242,10 +242,7 @@ def test_a_narrow_terminal_cuts_no_numbers_off(
 ) -> None:
     from rich.console import Console
 
-    for module in ("bench_printing", "bench_tables"):
-        monkeypatch.setattr(
-            f"edgeexit.cli.{module}.console", lambda: Console(width=80, markup=False)
-        )
+    monkeypatch.setattr("edgeexit.cli.bench.console", lambda: Console(width=80, markup=False))
     result = run("--engine-dir", bundle, "--npz", archive, *QUICK)
     assert result.exit_code == 0, result.stderr
     assert "…" not in result.stdout

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from edgeexit.cli import COMMANDS, main
 from edgeexit.cli import flops as flops_file
-from edgeexit.cli.common import COST, format_cost, format_macs, print_json
+from edgeexit.cli.common import COST, print_json
 from edgeexit.errors import CheckpointError, EdgeExitError
+from edgeexit.formats import format_cost, format_macs
 
 
 def run(*arguments: str) -> Result:

@@ -17,13 +17,13 @@ from PIL import Image
 from rich.console import Console
 
 from edgeexit.cli import main
-from edgeexit.cli.common import format_macs
 from edgeexit.cli.train import SECTIONS, command
 from edgeexit.cli.train_options import DATA_FIELDS
 from edgeexit.cli.train_progress import TrainProgress
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, list_datasets
 from edgeexit.data.augmentation import AUGMENTATIONS
+from edgeexit.formats import format_macs
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint
 from edgeexit.training.metrics import EpochRecord

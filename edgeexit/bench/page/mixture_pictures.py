@@ -24,7 +24,6 @@ from edgeexit.bench.page.drawing import (
     tidy,
     to_svg,
 )
-from edgeexit.bench.report import BenchReport
 from edgeexit.bench.results.mixture import (
     BASELINE,
     EARLY_EXIT,
@@ -49,11 +48,10 @@ class _Point:
 
 
 @drawn
-def front_picture(report: BenchReport) -> Markup | None:
+def front_picture(mixture: Mixture) -> Markup | None:
     """Return accuracy against mean latency of all candidates; None without labels."""
-    mixture = report.mixture
-    points = [] if mixture is None else list(_points(mixture))
-    if len(points) < 2:
+    points = list(_points(mixture))
+    if not points:
         return None
     figure, axes = new_figure(3.6)
     for point in points:

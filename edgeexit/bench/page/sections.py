@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edgeexit.bench.explanation_words import (
-    breakdown_words,
-    faster_words,
-    model_words,
-    peaks_words,
-)
 from edgeexit.bench.page.device_pictures import energy_picture, offline_picture
 from edgeexit.bench.page.mixture_pictures import front_picture, latency_picture
 from edgeexit.bench.page.path_pictures import (
@@ -20,11 +14,27 @@ from edgeexit.bench.page.path_pictures import (
     paths_picture,
     roofline_picture,
 )
-from edgeexit.bench.render.advice import advice_text
+from edgeexit.bench.render.advice import advice_table, advice_text
+from edgeexit.bench.render.explanation import (
+    breakdown_table,
+    breakdown_text,
+    faster_text,
+    model_text,
+    peaks_text,
+    roofline_table,
+)
+from edgeexit.bench.render.scenarios import scenario_tables
+from edgeexit.bench.render.setup import setup_table
+from edgeexit.bench.render.state import clock_lines, temperature_lines
+from edgeexit.bench.render.table import Table
+from edgeexit.bench.render.tables import (
+    energy_table,
+    mixture_table,
+    parts_table,
+    paths_table,
+    runs_table,
+)
 from edgeexit.bench.report import BenchReport
-from edgeexit.bench.state import clock_lines, temperature_lines
-
-__all__ = ["KeyFigure", "PageTable", "Section", "key_figures", "sections"]
 
 NO_IMAGES = (
     "Not measured: no images were given. Run it again with --dataset, --images or --npz to see "
@@ -33,31 +43,11 @@ NO_IMAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class PageTable:
-    """A table in words.
-
-    Attributes:
-        title, note: above and below it; the note may be empty.
-        headings: of the columns.
-        numeric: which columns stand on the right.
-        rows: cells; a line break in one is kept.
-        section_ends: rows that a line is drawn under.
-    """
-
-    title: str
-    note: str
-    headings: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[str, ...], ...]
-    section_ends: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """One section.
 
     Attributes:
-        title: its heading, which is also the tables' key.
+        title: its heading.
         words: paragraphs.
         details: more of them, shown when they are asked for.
         pictures: SVG elements.
@@ -68,7 +58,7 @@ class Section:
     title: str
     words: tuple[str, ...] = ()
     pictures: tuple[Markup, ...] = ()
-    tables: tuple[PageTable, ...] = ()
+    tables: tuple[Table, ...] = ()
     details: tuple[str, ...] = ()
     missing: str | None = None
 
@@ -79,10 +69,6 @@ class KeyFigure:
 
     value: str
     what: str
-
-
-FRONT, PATHS, WHY, LATENCY = "Accuracy against time", "Exit paths", "Why not Eq. 5", "Latency"
-SCENARIOS, ADVICE, ENERGY, SETUP = "Scenarios", "Advice", "Energy and clocks", "Set-up"
 
 
 def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
@@ -115,87 +101,83 @@ def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
     return tuple(found)
 
 
-def sections(report: BenchReport, tables: Mapping[str, Sequence[PageTable]]) -> Iterator[Section]:
-    """Yield the sections of a report.
-
-    Args:
-        report: what was measured.
-        tables: by the section's title.
-    """
-
-    def having(title: str) -> tuple[PageTable, ...]:
-        return tuple(tables.get(title, ()))
-
+def sections(report: BenchReport) -> Iterator[Section]:
+    """Yield the sections of a report."""
     yield _front(report)
-    yield Section(PATHS, (), (paths_picture(report),), having(PATHS))
-    yield _why(report, having(WHY))
-    yield _latency(report, having(LATENCY))
-    yield _advice(report, having(ADVICE))
-    yield _scenarios(report, having(SCENARIOS))
-    yield _energy(report, having(ENERGY))
-    yield Section(SETUP, tables=having(SETUP))
+    paths = (paths_table(report), parts_table(report))
+    yield Section("Exit paths", (), (paths_picture(report),), paths)
+    yield _why(report)
+    yield _latency(report)
+    yield _advice(report)
+    yield _scenarios(report)
+    yield _energy(report)
+    yield Section("Set-up", tables=(setup_table(report),))
 
 
 def _front(report: BenchReport) -> Section:
-    if report.mixture is None:
-        return Section(FRONT, missing=NO_IMAGES)
-    picture = front_picture(report)
+    title, mixture = "Accuracy against time", report.mixture
+    if mixture is None:
+        return Section(title, missing=NO_IMAGES)
+    picture = front_picture(mixture)
     if picture is None:
-        return Section(FRONT, missing="Not known: the images have no labels.")
+        return Section(title, missing="Not known: the images have no labels.")
     words = (
-        f"{report.mixture.samples} images of {report.mixture.source}, one by one. Up and to the "
-        "left is better.",
+        f"{mixture.samples} images of {mixture.source}, one by one. Up and to the left is better.",
     )
-    return Section(FRONT, words, (picture,))
+    return Section(title, words, (picture,))
 
 
-def _why(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
-    explanation = report.explanation
+def _why(report: BenchReport) -> Section:
+    title, explanation = "Why not Eq. 5", report.explanation
     if explanation is None:
-        return Section(WHY, missing="No explanation was measured in this report.")
-    words = [peaks_words(explanation)]
-    pictures = []
+        return Section(title, missing="No explanation was measured in this report.")
+    words = [peaks_text(explanation)]
+    pictures, tables = [], []
     if explanation.breakdowns:
         pictures.append(breakdown_picture(explanation))
-        faster = faster_words(explanation)
+        tables = [breakdown_table(explanation), roofline_table(explanation)]
+        faster = faster_text(explanation)
         words += [faster] if faster is not None else []
-    details = tuple(breakdown_words(it, explanation) for it in explanation.breakdowns)
+    details = tuple(breakdown_text(it, explanation) for it in explanation.breakdowns)
     roofline = roofline_picture(explanation)
     pictures += [roofline] if roofline is not None else []
-    words += model_words(explanation.model, len(report.parts))
-    return Section(WHY, tuple(words), tuple(pictures), tables, details)
+    words += model_text(explanation.model, len(report.parts))
+    return Section(title, tuple(words), tuple(pictures), tuple(tables), details)
 
 
-def _latency(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
-    if report.mixture is None:
-        return Section(LATENCY, missing=NO_IMAGES)
+def _latency(report: BenchReport) -> Section:
+    title, mixture = "Latency", report.mixture
+    if mixture is None:
+        return Section(title, missing=NO_IMAGES)
     words = (
         "Which share of the images was answered within which time: up and to the left is sooner.",
     )
-    return Section(LATENCY, words, (latency_picture(report.mixture),), tables)
+    tables = (mixture_table(mixture), runs_table(mixture))
+    return Section(title, words, (latency_picture(mixture),), tables)
 
 
-def _advice(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
-    if report.advice is not None:
-        return Section(ADVICE, tuple(advice_text(report.advice)), (), tables)
+def _advice(report: BenchReport) -> Section:
+    title, advice = "Advice", report.advice
+    if advice is not None:
+        return Section(title, tuple(advice_text(advice)), tables=(advice_table(advice),))
     why = report.no_advice or "no advice was asked for in this report"
-    return Section(ADVICE, missing=f"{why[0].upper()}{why[1:]}.")
+    return Section(title, missing=f"{why[0].upper()}{why[1:]}.")
 
 
-def _scenarios(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
-    scenarios = report.scenarios
+def _scenarios(report: BenchReport) -> Section:
+    title, scenarios = "Scenarios", report.scenarios
     if scenarios is None:
-        return Section(
-            SCENARIOS, missing="None was asked for: --scenario and --qps with real images."
-        )
+        return Section(title, missing="None was asked for: --scenario and --qps with real images.")
     pictures = () if scenarios.offline is None else (offline_picture(scenarios.offline),)
-    return Section(SCENARIOS, (), pictures, tables)
+    return Section(title, (), pictures, tuple(scenario_tables(scenarios)))
 
 
-def _energy(report: BenchReport, tables: tuple[PageTable, ...]) -> Section:
+def _energy(report: BenchReport) -> Section:
     energy, state = report.energy, report.state
     words = [*clock_lines(state), *temperature_lines(state)]
     if not words:
         words.append("The device tells neither its clocks nor its temperatures.")
+    words = [*energy.notes, *words]
     pictures = (energy_picture(energy),) if energy.runs else ()
-    return Section(ENERGY, (*energy.notes, *words), pictures, tables)
+    tables = (energy_table(energy),) if energy.runs else ()
+    return Section("Energy and clocks", tuple(words), pictures, tables)

@@ -1,13 +1,12 @@
-"""Report and tables -> HTML file."""
+"""Report -> HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgeexit.bench.page.sections import PageTable, key_figures, sections
+from edgeexit.bench.page.sections import key_figures, sections
+from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.report import BenchReport
-from edgeexit.bench.verdict import verdict
 from edgeexit.errors import InputError
 from edgeexit.files import replace_file
 
@@ -23,12 +22,11 @@ def check_page_path(path: Path) -> None:
         raise InputError(f"{path}: expected a page's name that ends in {' or '.join(SUFFIXES)}")
 
 
-def write_page(report: BenchReport, tables: Mapping[str, Sequence[PageTable]], path: Path) -> None:
+def write_page(report: BenchReport, path: Path) -> None:
     """Write the page of a report.
 
     Args:
         report: what was measured.
-        tables: by the title of the section that they stand in.
         path: the file; what stood there before stays where the page cannot be made.
 
     Raises:
@@ -36,12 +34,12 @@ def write_page(report: BenchReport, tables: Mapping[str, Sequence[PageTable]], p
         WriteError: the file cannot be written.
     """
     check_page_path(path)
-    text = render_page(report, tables)
+    text = render_page(report)
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def render_page(report: BenchReport, tables: Mapping[str, Sequence[PageTable]]) -> str:
+def render_page(report: BenchReport) -> str:
     """Return the page. Every name and word in it is escaped; pictures are SVG elements."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -57,5 +55,5 @@ def render_page(report: BenchReport, tables: Mapping[str, Sequence[PageTable]]) 
         verdict=verdict(report),
         is_warning=bool(report.state.throttled),
         figures=key_figures(report),
-        sections=list(sections(report, tables)),
+        sections=list(sections(report)),
     )

@@ -1,8 +1,49 @@
-"""Advice in sentences."""
+"""Advice in a table and in sentences."""
 
 from __future__ import annotations
 
 from edgeexit.bench.advice import Advice, Choice, Gain
+from edgeexit.bench.render.table import Table, named_numbers
+from edgeexit.formats import format_ms, format_threshold
+
+
+def advice_table(advice: Advice) -> Table:
+    """Return one column per choice of thresholds."""
+    choices = advice.choices
+    names = [*(choice.name for choice in choices), "plain backbone"]
+    accuracies = [choice.accuracy for choice in choices]
+    return Table.of(
+        f"thresholds chosen on {advice.validation_images} images for an accuracy of "
+        f"{advice.target_accuracy:.4f}, judged on the other {advice.test_images}",
+        named_numbers("", *(name.replace(" ", "\n", 1) for name in names)),
+        (
+            (
+                f"threshold of {exit_}",
+                *(format_threshold(choice.thresholds[exit_]) for choice in choices),
+                "",
+            )
+            for exit_ in advice.now.thresholds
+        ),
+        [
+            (
+                "accuracy",
+                *(f"{accuracy.value:.4f}" for accuracy in accuracies),
+                f"{advice.baseline_accuracy:.4f}",
+            ),
+            (
+                "  from\n  to",
+                *(f"{accuracy.low:.4f}\n{accuracy.high:.4f}" for accuracy in accuracies),
+                "",
+            ),
+            (
+                "average ms",
+                *(format_ms(choice.average_ms.value) for choice in choices),
+                format_ms(advice.baseline_ms),
+            ),
+            ("p99 ms", *(format_ms(choice.p99_ms) for choice in choices), ""),
+            ("Eq. 5", *(f"{choice.macs_ratio:.3f}" for choice in choices), "1.000"),
+        ],
+    )
 
 
 def advice_text(advice: Advice) -> list[str]:

@@ -1,4 +1,4 @@
-"""An explanation in sentences that an engineer can act on."""
+"""An explanation in tables, and in sentences that an engineer can act on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,74 @@ from edgeexit.bench.explanation import (
     Breakdown,
     Explanation,
     PartRoofline,
+    Term,
 )
 from edgeexit.bench.linear_model import LinearModel
-
-__all__ = ["breakdown_words", "faster_words", "model_words", "peaks_words"]
+from edgeexit.bench.render.table import Table, named_numbers
+from edgeexit.bench.results.mixture import BASELINE_NAME
+from edgeexit.formats import format_macs
 
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"
 MOST = 6  # are told one by one
 AHEAD = 0.02  # so far below its roofline a part is worth a word
+TERM_HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
 KINDS_IN_WORDS = {"Gemm": "fully connected layer", "MatMul": "matrix product"}
 
 
-def breakdown_words(breakdown: Breakdown, explanation: Explanation) -> str:
+def roofline_table(explanation: Explanation) -> Table:
+    """Return what each part moves, computes and takes."""
+    rows = [
+        (
+            BASELINE_NAME if part.kind == "plain" else part.name,
+            format_macs(part.macs),
+            f"{part.weight_bytes / 1e6:.3g}",
+            f"{part.activation_bytes / 1e6:.3g}",
+            f"{part.compute_ms:.3f}",
+            f"{part.roofline_ms:.3f}",
+            f"{part.measured_ms:.3f}",
+            f"{part.roofline_ms / part.measured_ms:.2f}",
+        )
+        for part in explanation.parts
+    ]
+    return Table.of(
+        "stages and branches against the machine's peak, ms",
+        named_numbers(
+            *("part", "MACs", "weights\nMB", "activations\nMB"),
+            *("MACs\nat peak", "roofline", "measured", "roofline /\nmeasured"),
+        ),
+        rows[:-1],
+        rows[-1:],
+        notes=[
+            "roofline: each operator's MACs at the peak, or its bytes if these take longer",
+            "measured: a quick call, the 10th percentile",
+        ],
+    )
+
+
+def breakdown_table(explanation: Explanation) -> Table:
+    """Return one row per path: what lies between Eq. 5's ratio and the measured one."""
+    return Table.of(
+        "from Eq. 5's ratio to the measured one",
+        named_numbers("path", "Eq. 5", *TERM_HEADINGS, "measured"),
+        (
+            (
+                breakdown.name,
+                f"{breakdown.macs_ratio:.3f}",
+                *map(_term_cell, breakdown.terms),
+                f"{breakdown.measured_ratio:.3f}",
+            )
+            for breakdown in explanation.breakdowns
+        ),
+        notes=["each row adds up; in brackets: within the noise of these rounds"],
+    )
+
+
+def _term_cell(term: Term) -> str:
+    shown = f"{term.ratio:+.3f}"
+    return f"({shown})" if term.is_noise else shown
+
+
+def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
     """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between."""
     parts = {part.name: part for part in explanation.parts}
     plain = explanation.parts[-1]
@@ -31,11 +87,11 @@ def breakdown_words(breakdown: Breakdown, explanation: Explanation) -> str:
     for excess in breakdown.parts:
         part = parts[excess.name]
         moved, used = excess.bytes_ratio, excess.utilization_ratio
-        items.append((moved, _bytes_words(moved, part) + noisy[BYTES]))
-        items.append((used, _utilization_words(used, part, plain) + noisy[UTILIZATION]))
+        items.append((moved, _bytes_text(moved, part) + noisy[BYTES]))
+        items.append((used, _utilization_text(used, part, plain) + noisy[UTILIZATION]))
     others = (
         (GATE, "gate and copies"),
-        (SESSION, _session_words(breakdown)),
+        (SESSION, _session_text(breakdown)),
         (SLOW, "slow calls (what is reported is above quick calls)"),
     )
     for name, words in others:
@@ -52,7 +108,7 @@ def breakdown_words(breakdown: Breakdown, explanation: Explanation) -> str:
     )
 
 
-def peaks_words(explanation: Explanation) -> str:
+def peaks_text(explanation: Explanation) -> str:
     """Return the machine's peak in a sentence, or why it is not known."""
     peaks = explanation.peaks
     if peaks is None:
@@ -67,7 +123,7 @@ def peaks_words(explanation: Explanation) -> str:
     )
 
 
-def faster_words(explanation: Explanation) -> str | None:
+def faster_text(explanation: Explanation) -> str | None:
     """Name the parts that are faster than their roofline; None where there are none."""
     ahead = [
         f"{part.name} ({part.measured_ms / part.roofline_ms:.2f})"
@@ -83,7 +139,7 @@ def faster_words(explanation: Explanation) -> str | None:
     )
 
 
-def model_words(model: LinearModel | None, parts: int) -> list[str]:
+def model_text(model: LinearModel | None, parts: int) -> list[str]:
     """Return what Eq. 5 would have to be, a sentence each."""
     if model is None:
         return [
@@ -110,7 +166,7 @@ def model_words(model: LinearModel | None, parts: int) -> list[str]:
     return words
 
 
-def _bytes_words(ratio: float, part: PartRoofline) -> str:
+def _bytes_text(ratio: float, part: PartRoofline) -> str:
     if ratio < 0:
         return f"fewer bytes per MAC in {part.name} than in the plain backbone"
     moved, heaviest = part.weight_bytes + part.activation_bytes, part.heaviest
@@ -121,7 +177,7 @@ def _bytes_words(ratio: float, part: PartRoofline) -> str:
     return f"bytes of {part.name} ({moved / 1e6:.3g} MB, {share:.0%} of it its {kind})"
 
 
-def _utilization_words(ratio: float, part: PartRoofline, plain: PartRoofline) -> str:
+def _utilization_text(ratio: float, part: PartRoofline, plain: PartRoofline) -> str:
     if ratio < 0:
         return f"{part.name} is better utilized than the plain backbone"
     as_many_ms = part.macs / plain.macs * plain.utilization_ms
@@ -136,7 +192,7 @@ def _utilization_words(ratio: float, part: PartRoofline, plain: PartRoofline) ->
     )
 
 
-def _session_words(breakdown: Breakdown) -> str:
+def _session_text(breakdown: Breakdown) -> str:
     if breakdown.term(SESSION).ratio >= 0:
         return "session"
     return "session (graphs are faster in a row than timed one by one)"

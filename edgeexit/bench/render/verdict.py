@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgeexit.bench.comparison import compare
-from edgeexit.bench.state import throttle_warning
+from edgeexit.bench.render.state import throttle_warning
+from edgeexit.bench.render.versus import compare
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""Two reports side by side: tables, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from edgeexit.bench.compared_figures import TO_BASELINE, ComparedFigure
+from edgeexit.bench.render.table import Row, Table, numbers, texts
+from edgeexit.bench.report_comparison import ReportComparison
+
+
+def differences_table(comparison: ReportComparison) -> Table:
+    """Return what differs between the set-ups."""
+    return Table.of(
+        "what differs between the set-ups",
+        texts("", comparison.first, comparison.second),
+        ((it.what, it.first, it.second) for it in comparison.differences),
+    )
+
+
+def figures_table(comparison: ReportComparison) -> Table:
+    """Return every figure of both, section by section."""
+    sections = groupby(comparison.figures, key=lambda figure: figure.section)
+    return Table.of(
+        f"{comparison.second} over {comparison.first}",
+        (
+            *texts("", "figure"),
+            *numbers("first", "second", "ratio", "95% interval", "noise"),
+            *texts("beyond it"),
+        ),
+        *(_section(title, figures) for title, figures in sections),
+        notes=[
+            "a difference counts where the whole interval is farther from 1 than the noise: what "
+            "the plain backbone, and the path itself, drifted by or was held up by within either "
+            "run, 2% at least"
+        ],
+    )
+
+
+def _section(title: str, figures: Iterable[ComparedFigure]) -> list[Row]:
+    return [(title, *[""] * 7), *map(_row, figures)]
+
+
+def _row(figure: ComparedFigure) -> Row:
+    interval = "-"
+    if figure.interval is not None:
+        interval = f"{figure.interval.low:.3f} to {figure.interval.high:.3f}"
+    beyond = "not known"
+    if figure.differs is not None:
+        beyond = ("better" if figure.second_is_better else "worse") if figure.differs else "no"
+    return (
+        f"  {figure.name}",
+        TO_BASELINE if figure.unit == TO_BASELINE else f"{figure.statistic}, {figure.unit}",
+        f"{figure.first:.4g}",
+        f"{figure.second:.4g}",
+        f"{figure.ratio:.3f}",
+        interval,
+        f"{figure.noise:.0%}",
+        beyond,
+    )
+
+
+def comparison_verdict(comparison: ReportComparison) -> str:
+    """Say what differs by more than the noise, or that nothing does."""
+    known = [figure for figure in comparison.figures if figure.differs is not None]
+    if not known:
+        return "No difference can be told: the reports hold too few raw times for intervals."
+    beyond = [figure for figure in known if figure.differs]
+    if not beyond:
+        return (
+            f"No difference is larger than the noise ({_noise_range(known)}): {comparison.second} "
+            f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
+        )
+    said = "; ".join(_difference_text(figure) for figure in beyond)
+    rest = len(known) - len(beyond)
+    others = f" The other {rest} figures differ by no more than the noise." if rest else ""
+    same = (
+        ""
+        if comparison.differences
+        else (
+            " The set-ups are the same in all that the reports hold: what differs is the state of "
+            "the device, or something that they do not hold; run both again."
+        )
+    )
+    return f"{comparison.second} against {comparison.first}: {said}.{others}{same}"
+
+
+def _noise_range(figures: Sequence[ComparedFigure]) -> str:
+    low, high = (f(figure.noise for figure in figures) for f in (min, max))
+    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+
+
+def _difference_text(figure: ComparedFigure) -> str:
+    better, worse = {
+        "ms": ("faster", "slower"),
+        "samples/s": ("faster", "slower"),
+        "mJ": ("takes less energy", "takes more energy"),
+        TO_BASELINE: ("gains more over the plain backbone", "gains less over the plain backbone"),
+    }[figure.unit]
+    return (
+        f"{figure.name} ({figure.section}, {figure.statistic}) "
+        f"{'is ' if figure.unit in ('ms', 'samples/s') else ''}"
+        f"{better if figure.second_is_better else worse}, {figure.interval:.3f} times"
+    )

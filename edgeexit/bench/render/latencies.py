@@ -1,0 +1,78 @@
+"""Cells of latencies and percentiles, and what is said where there are too few calls for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeexit_runtime.timing import LatencySummary
+
+from edgeexit.formats import format_ms
+from edgeexit.statistics import CONFIDENCE_LEVEL
+from edgeexit.statistics.percentiles import Percentile, count_for_interval, count_for_point
+
+LATENCIES = ("p50", "p90", "p95", "p99", "mean")
+LATENCY_HEADINGS = (*LATENCIES, "calls")
+
+
+def latency_cells(latency: LatencySummary | None, different: int | None = None) -> list[str]:
+    """Return the figures of timed calls, ``-`` for percentiles that there are too few for.
+
+    Args:
+        latency: None where nothing was timed.
+        different: how many different images were; None where it was one, for whose calls alone the
+            percentiles are meant.
+    """
+    if latency is None:
+        return ["-"] * len(LATENCY_HEADINGS)
+    count = latency.count if different is None else different
+    cells = []
+    for name in LATENCIES:
+        enough = name == "mean" or count >= count_for_point(float(name[1:]))
+        cells.append(format_ms(getattr(latency, f"{name}_ms") if enough else None))
+    return [*cells, str(latency.count)]
+
+
+def few_note(counts: Sequence[int], what: str) -> str:
+    """Say how many of ``what`` the percentiles need that some of ``counts`` are too small for."""
+    needed = {name: count_for_point(float(name[1:])) for name in LATENCIES if name != "mean"}
+    missing = [f"{name} needs {least}" for name, least in needed.items() if min(counts) < least]
+    return f"Where there is '-': {', '.join(missing)} {what} or more" if missing else ""
+
+
+def percentile_cells(found: Sequence[Percentile]) -> list[str]:
+    """Return each percentile with its interval in a second line, ``-`` where there is none."""
+    cells = []
+    for it in found:
+        ends = [None, None] if it.value_ms is None else [it.low_ms, it.high_ms]
+        value = "-" if it.value_ms is None else _digits(it.value_ms)
+        if ends != [None, None]:
+            low, high = ("" if end is None else _digits(end) for end in ends)
+            value += f"\n{low}..{high}"
+        cells.append(value)
+    return cells
+
+
+def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
+    """Say what the second lines are, and why percentiles or ends of intervals are missing.
+
+    Args:
+        found: of one candidate; the counts are the same for all.
+        what: was counted.
+    """
+    notes = []
+    if any(it.low_ms is not None or it.high_ms is not None for it in found):
+        notes.append(f"Second lines: {CONFIDENCE_LEVEL:.0%} intervals.")
+    for it in found:
+        if it.count < count_for_point(it.percent):
+            needed = f"p{it.percent:g} needs {count_for_point(it.percent)}"
+        elif it.low_ms is not None and it.high_ms is None:
+            needed = f"p{it.percent:g}'s upper end needs {count_for_interval(it.percent)}"
+        else:
+            continue
+        notes.append(f"{needed} different {what}, there are {it.count}.")
+    return " ".join(notes)
+
+
+def _digits(milliseconds: float) -> str:
+    """Return milliseconds to the microsecond, and no more than five digits of them."""
+    return f"{milliseconds:.{3 if milliseconds < 100 else 1}f}"

@@ -1,0 +1,131 @@
+"""Tables of what was measured: parts, paths, the mixture, and energy."""
+
+from __future__ import annotations
+
+from edgeexit.bench.energy import Energy
+from edgeexit.bench.render.latencies import (
+    LATENCY_HEADINGS,
+    few_note,
+    latency_cells,
+    percentile_cells,
+    percentile_note,
+)
+from edgeexit.bench.render.table import Row, Table, named_numbers
+from edgeexit.bench.report import BenchReport, PathTiming
+from edgeexit.bench.results.mixture import Mixture
+from edgeexit.formats import format_fraction, format_macs, format_threshold
+
+BASELINE = "plain\nbackbone"
+
+
+def parts_table(report: BenchReport) -> Table:
+    """Return one row per stage and branch."""
+    return Table.of(
+        "stages and branches alone, ms",
+        named_numbers("part", "", "MACs", *LATENCY_HEADINGS),
+        (
+            (part.name, part.kind, format_macs(part.macs), *latency_cells(part.latency))
+            for part in report.parts
+        ),
+        notes=[few_note([part.latency.count for part in report.parts], "calls")],
+    )
+
+
+def paths_table(report: BenchReport) -> Table:
+    """Return one row per exit path, the baseline first."""
+    return Table.of(
+        "exit paths, everyone made to leave there, ms",
+        named_numbers("path", "MACs", "Eq. 5", *LATENCY_HEADINGS, "measured"),
+        [_path_row(BASELINE, report.baseline)],
+        (_path_row(path.name, path) for path in report.paths),
+        notes=[
+            "Eq. 5 and measured: ratio to the plain backbone, of MACs and of medians.",
+            few_note([report.baseline.latency.count], "calls"),
+        ],
+    )
+
+
+def _path_row(name: str, path: PathTiming) -> Row:
+    costs = format_macs(path.path_macs), f"{path.macs_ratio:.3f}"
+    return name, *costs, *latency_cells(path.latency), f"{path.ratio:.3f}"
+
+
+def mixture_table(mixture: Mixture) -> Table:
+    """Return one row per exit, and early exit as a whole beside the baseline."""
+    counts = [round(exit_.share * mixture.samples) for exit_ in mixture.exits]
+    early_exit = mixture.early_exit
+    return Table.of(
+        f"mixture: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms",
+        named_numbers("leaving at", "threshold", "share", "accuracy", *LATENCY_HEADINGS),
+        (
+            (
+                exit_.name,
+                format_threshold(exit_.threshold),
+                f"{exit_.share:.1%}",
+                format_fraction(exit_.accuracy),
+                *latency_cells(exit_.latency, count),
+            )
+            for exit_, count in zip(mixture.exits, counts, strict=True)
+        ),
+        (
+            (
+                *(name, "", "", format_fraction(run.accuracy)),
+                *latency_cells(run.latency, mixture.samples),
+            )
+            for name, run in (("all", early_exit), (BASELINE, mixture.baseline))
+        ),
+        notes=[
+            "ratio of means to the plain backbone on the same images: measured "
+            f"{early_exit.ratio.value:.3f}, Eq. 5 {mixture.macs_ratio:.3f}.",
+            few_note([count for count in counts if count], "different images"),
+        ],
+    )
+
+
+def runs_table(mixture: Mixture) -> Table:
+    """Return one row per candidate of the mixture, the baseline and early exit first."""
+    rows = [
+        (
+            run.label,
+            format_fraction(run.accuracy),
+            f"{run.latency.mean_ms:.3f}",
+            f"{run.ratio.value:.3f}",
+            *percentile_cells(run.percentiles),
+        )
+        for run in mixture.runs
+    ]
+    return Table.of(
+        f"the same {mixture.samples} images, every alternative in turn, ms",
+        named_numbers("", "accuracy", "mean", "ratio", "p50", "p90", "p99"),
+        rows[:2],
+        rows[2:],
+        notes=[
+            "ratio of means to the plain backbone. "
+            + percentile_note(mixture.early_exit.percentiles)
+        ],
+    )
+
+
+def energy_table(energy: Energy) -> Table:
+    """Return one row per candidate, and the idle device."""
+    sensors = ", ".join(f"{sensor.kind} {sensor.name}" for sensor in energy.sensors)
+    return Table.of(
+        f"energy on {energy.source}, one by one",
+        named_numbers(
+            *("", "mean\nW", "per sample\nmJ", "lowest to highest\nturn, mJ", "above idle\nmJ"),
+            "turns",
+        ),
+        (
+            (
+                run.name,
+                f"{run.power_w:.2f}",
+                f"{1e3 * run.sample_j:.3f}",
+                f"{1e3 * run.sample_min_j:.3f} to {1e3 * run.sample_max_j:.3f}",
+                f"{1e3 * run.above_idle_j:.3f}",
+                str(len(run.turns)),
+            )
+            for run in energy.runs
+        ),
+        [("idle", f"{energy.idle_w or 0:.2f}", "", "", "", str(len(energy.idle_turns)))],
+        notes=[f"of {sensors}; everything that they see, this benchmark or not"],
+    )

@@ -1,0 +1,119 @@
+"""``edgeexit bench``: a whole report, and two beside each other, as the terminal shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgeexit.cli.output.table import print_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeexit.bench import BenchReport
+    from edgeexit.bench.explanation import Explanation
+    from edgeexit.bench.render.table import Table
+    from edgeexit.bench.report_comparison import ReportComparison
+
+__all__ = ["print_comparison", "print_report"]
+
+
+def print_report(report: BenchReport, out: Console) -> None:
+    """Print a benchmark's tables and what they come to."""
+    from edgeexit.bench import verdict
+
+    for block in _measured(report):
+        _print(block, out)
+    _print_advice(report, out)
+    out.print(verdict(report))
+
+
+def print_comparison(comparison: ReportComparison, out: Console) -> None:
+    """Print what differs between the set-ups, then the figures, then what they come to."""
+    from edgeexit.bench.render.comparison import (
+        comparison_verdict,
+        differences_table,
+        figures_table,
+    )
+
+    if comparison.differences:
+        _print(differences_table(comparison), out)
+    else:
+        out.print("The set-ups are the same in all that the reports hold.")
+    for warning in comparison.warnings:
+        out.print(warning)
+    _print(figures_table(comparison), out)
+    for sentence in comparison.left_out:
+        out.print(f"Left out: {sentence}")
+    out.print(comparison_verdict(comparison))
+
+
+def _print(block: Table | str, out: Console) -> None:
+    if isinstance(block, str):
+        out.print(block)
+    else:
+        print_table(block, out)
+
+
+def _measured(report: BenchReport) -> Iterator[Table | str]:
+    from edgeexit.bench.render.scenarios import scenario_tables
+    from edgeexit.bench.render.setup import setup_text, warm_up_text
+    from edgeexit.bench.render.state import clock_lines, temperature_lines
+    from edgeexit.bench.render.tables import (
+        energy_table,
+        mixture_table,
+        parts_table,
+        paths_table,
+        runs_table,
+    )
+
+    yield setup_text(report)
+    yield warm_up_text(report.warm_up)
+    yield parts_table(report)
+    yield paths_table(report)
+    if report.mixture is not None:
+        yield mixture_table(report.mixture)
+        yield runs_table(report.mixture)
+    if report.scenarios is not None:
+        yield from scenario_tables(report.scenarios)
+    if report.energy.runs:
+        yield energy_table(report.energy)
+    yield from report.energy.notes
+    yield from clock_lines(report.state)
+    yield from temperature_lines(report.state)
+    if report.explanation is not None:
+        yield from _explained(report.explanation, len(report.parts))
+
+
+def _explained(explanation: Explanation, parts: int) -> Iterator[Table | str]:
+    from edgeexit.bench.render.explanation import (
+        breakdown_table,
+        breakdown_text,
+        faster_text,
+        model_text,
+        peaks_text,
+        roofline_table,
+    )
+
+    if explanation.parts:
+        yield roofline_table(explanation)
+    yield peaks_text(explanation)
+    if explanation.breakdowns:
+        yield breakdown_table(explanation)
+        for breakdown in explanation.breakdowns:
+            yield breakdown_text(breakdown, explanation)
+        faster = faster_text(explanation)
+        if faster is not None:
+            yield faster
+    yield from model_text(explanation.model, parts)
+
+
+def _print_advice(report: BenchReport, out: Console) -> None:
+    from edgeexit.bench.render.advice import advice_table, advice_text
+
+    if report.advice is not None:
+        print_table(advice_table(report.advice), out)
+        for sentence in advice_text(report.advice):
+            out.print(sentence, soft_wrap=True)  # a command in it can be copied
+    elif report.no_advice is not None:
+        out.print(f"{report.no_advice[0].upper()}{report.no_advice[1:]}.")
