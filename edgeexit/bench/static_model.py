@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -27,14 +26,13 @@ from edgeexit_runtime.manifest import (
 )
 from onnx import TensorProto, compose, helper
 
+from edgeexit.bench.onnx_file import read_model
 from edgeexit.errors import DataError, InputError
 from edgeexit.export.gate import add_gate
 
 __all__ = ["write_static_bundle"]
 
 PREFIX = "model/"  # of all names of the file, which could be those of the gate
-MIN_OPSET = 12  # GreaterOrEqual
-MAX_BYTES = 2**31  # of a protobuf message
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
 
 
@@ -52,7 +50,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         DataError: no ONNX model, or not of one such input and output.
         InputError: its size, classes or precision are not the bundle's.
     """
-    model = _read(file)
+    model = read_model(file)
     (images,) = _one(file, "input", _inputs(model.graph))
     (logits,) = _one(file, "output", list(model.graph.output))
     batch = _check_images(file, images, manifest)
@@ -83,43 +81,6 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         engines=(),
     )
     (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
-
-
-def _read(file: Path) -> onnx.ModelProto:
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no ONNX file")
-        model = onnx.load_model_from_string(file.read_bytes())
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # protobuf's, which is no dependency of its own
-        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
-    if not model.graph.node:
-        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
-    if any(map(onnx.external_data_helper.uses_external_data, _tensors(model.graph))):
-        raise DataError(f"{file}: its weights lie in other files; save it with all data inside")
-    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
-    if opset < MIN_OPSET:
-        raise DataError(
-            f"{file}: expected ONNX opset {MIN_OPSET} or later, got {opset}; export it again"
-        )
-    try:
-        model = onnx.shape_inference.infer_shapes(model)
-        onnx.checker.check_model(model)
-    except Exception as error:  # onnx has no common base for these
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"{file}: not a valid ONNX model: {reason}") from error
-    return model
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield all constants, those of branches and loops included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

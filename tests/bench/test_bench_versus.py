@@ -317,8 +317,8 @@ def with_an_unknown_operator(model: onnx.ModelProto) -> None:
         (with_labels_alone, DataError, "best: expected logits float32 (N, K), got int64 (?)"),
         (with_half_weights, InputError, "expected the bundle's precision fp32, got fp16"),
         (with_quantized_weights, InputError, "expected the bundle's precision fp32, got int8"),
-        (with_weights_elsewhere, DataError, "its weights lie in other files; save it with all"),
-        (with_a_constant_elsewhere, DataError, "its weights lie in other files; save it with all"),
+        (with_weights_elsewhere, DataError, "its weights lie in '../weights.bin', outside of its"),
+        (with_a_constant_elsewhere, DataError, "its weights lie in '/etc/passwd', outside of its"),
         (with_an_unknown_operator, DataError, "not a valid ONNX model: "),
     ],
 )

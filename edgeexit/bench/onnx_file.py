@@ -1,0 +1,144 @@
+"""An ONNX file that a user hands in, with the weights that lie in other files of its folder.
+
+``onnx.load`` would read them too, but how far it trusts where a file says that they lie, and how
+large, depends on the version of onnx.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from edgeexit_runtime.errors import printable
+from onnx import TensorProto
+
+from edgeexit.errors import DataError
+
+__all__ = ["read_model"]
+
+MIN_OPSET = 12  # GreaterOrEqual
+MAX_BYTES = 2**31 - 2**20  # of a protobuf message, less what is added to it
+SHOWN = 80  # characters of a name that the file gives
+
+
+def read_model(file: Path) -> onnx.ModelProto:
+    """Return a valid model with all its data inside.
+
+    Raises:
+        DataError: it is none, too large or too old, or its data lie outside of its folder, or in
+            files that are missing or too short.
+    """
+    model = _parse(file)
+    _take_in(file, model)
+    opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
+    if opset < MIN_OPSET:
+        raise DataError(
+            f"{file}: expected ONNX opset {MIN_OPSET} or later, got {opset}; export it again"
+        )
+    try:
+        model = onnx.shape_inference.infer_shapes(model)
+        onnx.checker.check_model(model)
+    except Exception as error:  # onnx has no common base for these
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"{file}: not a valid ONNX model: {reason}") from error
+    return model
+
+
+def _parse(file: Path) -> onnx.ModelProto:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no ONNX file")
+        model = onnx.load_model_from_string(file.read_bytes())
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # protobuf's, which is no dependency of its own
+        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
+    if not model.graph.node:
+        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the data of a tensor lie: in a file of the model's folder, links followed."""
+
+    file: Path
+    offset: int
+    length: int
+
+
+def _take_in(file: Path, model: onnx.ModelProto) -> None:
+    """Put data that lie in other files into the model; sizes are checked before any is read."""
+    outside = [it for it in _tensors(model) if it.data_location == TensorProto.EXTERNAL]
+    places = [_place(file, tensor) for tensor in outside]
+    total = file.stat().st_size + sum(place.length for place in places)
+    if total > MAX_BYTES:
+        raise DataError(
+            f"{file}: expected {MAX_BYTES:,} bytes of weights or less, got {total:,}; compare with "
+            "a smaller model"
+        )
+    for tensor, place in zip(outside, places, strict=True):
+        try:
+            with place.file.open("rb") as opened:
+                opened.seek(place.offset)
+                data = opened.read(place.length)
+        except OSError as error:
+            raise DataError(f"{place.file}: cannot be read ({error.strerror})") from error
+        tensor.raw_data = data
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _place(file: Path, tensor: onnx.TensorProto) -> _Place:
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    location = said.get("location", "")
+    where = f"{file}: its weights lie in {printable(location, SHOWN)!r}"
+    folder = Path(os.path.realpath(file.parent))
+    try:
+        data = Path(os.path.realpath(folder / location))
+        size_bytes = data.stat().st_size if data.is_file() else None
+    except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
+        reason = getattr(error, "strerror", error)
+        raise DataError(f"{where} ({reason}); save it with all data inside") from error
+    if folder not in data.parents:
+        raise DataError(
+            f"{where}, outside of its folder, where nothing is read; save it with its data inside, "
+            "or in a file beside it"
+        )
+    if size_bytes is None:
+        raise DataError(f"{where}, and there is no such file beside it; copy both together")
+    offset = _number(file, said.get("offset", "0"))
+    length = _number(file, said["length"]) if "length" in said else max(0, size_bytes - offset)
+    if offset + length > size_bytes:
+        raise DataError(
+            f"{where}: expected {offset + length:,} bytes there or more, got {size_bytes:,}; it is "
+            "truncated or of another model, copy both together"
+        )
+    return _Place(data, offset, length)
+
+
+def _number(file: Path, text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,19}", text) is None:
+        raise DataError(
+            f"{file}: not a valid ONNX model: expected an offset or length of weights in bytes, "
+            f"got {text!r}"
+        )
+    return int(text)
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor in a message: also of branches, functions, and sparse ones."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(item)
