@@ -57,7 +57,8 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     _check_logits(file, logits, manifest)
     _check_precision(file, model, manifest)
     content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()
-    name = file.name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.onnx", file.name) else "m.onnx"
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.onnx", file.name)
+    name = file.name if plain else "m.onnx"
     (folder / name).write_bytes(content)
     info = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
     shapes = ((manifest.model.num_classes,), (), (), ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -74,12 +75,84 @@ def test_huge_manifest_is_not_read(bundle: Path) -> None:
     refused(bundle, f"larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a" * 300, "cannot be read (File name too long)"),
+        ("a/" * 3000, "cannot be read (File name too long)"),
+        ("loop", "cannot be read (Too many levels of symbolic links)"),
+        ("a\0b", "no such file; expected the folder that 'edgeexit export' wrote"),
+        ("\ud800", "no such file; expected the folder that 'edgeexit export' wrote"),
+    ],
+)
+def test_folders_that_cannot_be(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for load in (ee.load, ee.load_baseline, ee.load_manifest):
+        with pytest.raises(ee.BundleError) as told:
+            load(tmp_path / name)
+        assert str(told.value).endswith(message)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_closed_folder(bundle: Path) -> None:
+    bundle.chmod(0)
+    try:
+        refused(bundle, "cannot be read (Permission denied)")
+        bundle.chmod(0o311)  # its files may be read, where one knows their names
+        with pytest.raises(ee.BundleError, match=r"bundle: cannot be read \(Permission denied\)$"):
+            ee.load(bundle)
+    finally:
+        bundle.chmod(0o755)
+
+
 def test_unreadable_manifest(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path, **options: Any) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", fail)
     refused(bundle, "cannot be read (Permission denied)")
+
+
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("NaN", "expected finite numbers, got NaN"),
+        ("[1, -Infinity]", "expected finite numbers, got -Infinity"),
+        ("1e999", "expected finite numbers, got 1e999"),
+        (str(2**63), f"expected integers of 64 bits, got {2**63}"),
+        (str(-(2**63) - 1), f"expected integers of 64 bits, got {-(2**63) - 1}"),
+        *((nested(levels), "nested deeper than 32 levels") for levels in (32, 1000, 100_000)),
+    ],
+)
+@pytest.mark.parametrize("field", ["data", "verification", "versions", "max_batch"])
+def test_values_that_could_not_be_written_again(
+    bundle: Path, edit_manifest: Edit, field: str, value: str, reason: str
+) -> None:
+    """Some fields are kept and never read."""
+    edit_manifest(bundle, put("HERE", field))
+    path = bundle / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"HERE"', value), encoding="utf-8")
+    with pytest.raises(ee.BundleError) as told:
+        ee.load(bundle)
+    assert f"manifest.json: not valid JSON ({reason}" in str(told.value)
+    assert str(told.value).endswith("export the bundle again")
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [[1.5, -(2**63)], None, "\ud800"]}, json.loads(nested(30)), {}]
+)
+def test_what_is_kept_and_not_read_is_written_again(
+    bundle: Path, edit_manifest: Edit, value: dict[str, Any]
+) -> None:
+    for field in ("data", "verification"):
+        edit_manifest(bundle, put(value, field))
+    manifest = ee.load_manifest(bundle)
+    (bundle / "manifest.json").write_text(manifest_json(manifest), encoding="utf-8")
+    assert ee.load_manifest(bundle) == manifest
 
 
 @pytest.mark.parametrize("value", [[], {}, 3, None, {"schema_version": "1"}, {"name": "model"}])
@@ -150,6 +223,24 @@ def drop(*place: Any) -> Callable[[dict[str, Any]], object]:
             put([0, 4], "stages", 0, "graph", "outputs", 0, "shape"),
             "stages[0].graph.outputs[0]: shape: expected sizes above 0, got (0, 4)",
         ),
+        (
+            put([2**40, 2**40], "stages", 0, "graph", "outputs", 0, "shape"),
+            "stages[0].graph.outputs[0]: shape: expected at most 8 sizes and 2147483647 values, "
+            "got (1099511627776, 1099511627776)",
+        ),
+        (
+            put([1] * 9, "stages", 0, "graph", "outputs", 0, "shape"),
+            "stages[0].graph.outputs[0]: shape: expected at most 8 sizes and 2147483647 values, "
+            "got (1, 1, 1, 1, 1, 1, 1, 1, 1)",
+        ),
+        (
+            put(2**40, "stages", 0, "graph", "size_bytes"),
+            "stages[0].graph: size_bytes: expected 0 to 2147483647, got 1099511627776",
+        ),
+        (
+            put(-1, "baseline", "graph", "size_bytes"),
+            "baseline.graph: size_bytes: expected 0 to 2147483647, got -1",
+        ),
         (put(["one"], "class_names"), "class_names: expected 3, got 1"),
         (
             put([1.0], "preprocessing", "std"),
@@ -209,16 +300,30 @@ def test_there_is_one_exit_behind_each_stage(
 @pytest.mark.parametrize(
     "name", ["../stage1.onnx", "/etc/passwd", "a/b.onnx", "..", ".hidden", "", "a\\b.onnx", "a\n"]
 )
+@pytest.mark.parametrize("field", [("name",), ("graph", "file")])
 @pytest.mark.parametrize("place", [("stages", 0), ("exits", 1), ("baseline",)])
-def test_file_names_that_point_out_of_the_folder(
-    bundle: Path, edit_manifest: Edit, place: tuple[Any, ...], name: str
+def test_names_that_would_point_out_of_the_folder(
+    bundle: Path, edit_manifest: Edit, place: tuple[Any, ...], field: tuple[str, ...], name: str
 ) -> None:
-    edit_manifest(bundle, put(name, *place, "graph", "file"))
+    """Of files, and of graphs, whose engines get files of this name."""
+    edit_manifest(bundle, put(name, *place, *field))
     where = "".join(f"[{key}]" if isinstance(key, int) else key for key in place)
+    where, what, most = (where, "name", 64) if len(field) == 1 else (f"{where}.graph", "file", 128)
     refused(
         bundle,
-        f"{where}.graph: file: expected a plain file name, got {name!r}; export the bundle again",
+        f"{where}: {what}: expected a plain name of up to {most} characters, got {name!r}; export "
+        "the bundle again",
     )
+
+
+def test_names_that_leave_no_room_for_endings(bundle: Path, edit_manifest: Edit) -> None:
+    edit_manifest(bundle, put("a" * 64, "baseline", "name"))
+    ee.load_manifest(bundle)
+    for place, name in ((("name",), "a" * 65), (("graph", "file"), "a" * 129)):
+        edit_manifest(bundle, put(name, "baseline", *place))
+        with pytest.raises(ee.BundleError, match=r"expected a plain name of up to (64|128) char"):
+            ee.load_manifest(bundle)
+        edit_manifest(bundle, put("a", "baseline", *place))
 
 
 @pytest.mark.parametrize(

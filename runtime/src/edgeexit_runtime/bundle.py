@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.external_data import check_self_contained
 from edgeexit_runtime.manifest import MANIFEST_NAME, GraphEntry, Manifest, load_manifest
+from edgeexit_runtime.untrusted import file_size
 
 __all__ = ["Bundle", "baseline_bundle", "open_bundle", "read_settled"]
 
@@ -34,20 +36,18 @@ class Bundle:
             BundleError: the file is missing, of another size, or changed.
         """
         path = self.folder / entry.file
-        changed, again = (
-            "changed since it was exported (SHA-256 differs)",
-            "export or copy it again",
-        )
-        if isinstance(entry, EngineEntry):
-            changed, again = (
-                "changed since it was built (SHA-256 differs)",
-                "build or copy it again",
-            )
-        if not path.is_file():
+        is_engine = isinstance(entry, EngineEntry)
+        if is_engine:
+            changed = "changed since it was built (SHA-256 differs)"
+            again = "build or copy it again"
+        else:
+            changed = "changed since it was exported (SHA-256 differs)"
+            again = "export or copy it again"
+        size_bytes = file_size(path)
+        if size_bytes is None:
             raise BundleError(f"{path}: missing from the bundle; {again}")
         if path.resolve().parent != self.folder.resolve():
             raise BundleError(f"{path}: a link out of the bundle's folder; copy the file itself")
-        size_bytes = path.stat().st_size
         if size_bytes != entry.size_bytes:  # before any memory is taken for it
             raise BundleError(
                 f"{path}: expected {entry.size_bytes} bytes, got {size_bytes}; it is truncated or "
@@ -55,10 +55,16 @@ class Bundle:
             )
         try:
             content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != entry.sha256:
+                raise ValueError(changed)
+            if not is_engine:
+                check_self_contained(content)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise BundleError(f"{path}: {changed}; {again}")
+        except MemoryError as error:
+            raise BundleError(f"{path}: {size_bytes} bytes, more than there is memory") from error
+        except ValueError as error:
+            raise BundleError(f"{path}: {error}; {again}") from error
         return content
 
 
@@ -73,7 +79,11 @@ def open_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     manifest = load_manifest(folder)
     known = manifest.files()
-    for path in sorted(folder.iterdir()):
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read ({error.strerror})") from error
+    for path in found:
         if path.suffix in MODEL_SUFFIXES and path.name not in known:
             raise BundleError(f"{path}: a model file that is not of this bundle; move it elsewhere")
     return Bundle(folder, manifest)
@@ -100,7 +110,7 @@ def _version(folder: str | Path) -> tuple[int, int] | None:
     """Return what tells the manifests of a folder apart: each is a new file."""
     try:
         status = (Path(folder) / MANIFEST_NAME).stat()
-    except OSError:
+    except (OSError, ValueError):  # the latter of no possible name
         return None
     return status.st_ino, status.st_mtime_ns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit_runtime.schema import check_file_name
+from edgeexit_runtime.schema import check_file_name, check_model_size
 
 __all__ = [
     "ENGINE_SUFFIX",
@@ -103,6 +103,7 @@ class EngineEntry:
 
     def __post_init__(self) -> None:
         check_file_name(self.file)
+        check_model_size(self.size_bytes)
         if not self.file.endswith(ENGINE_SUFFIX):
             raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")
         if self.layers_from not in (FROM_INSPECTOR, FROM_NETWORK):

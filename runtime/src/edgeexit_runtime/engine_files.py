@@ -22,6 +22,7 @@ from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest, ma
 
 __all__ = [
     "TIMING_CACHE",
+    "TIMING_CACHE_MAX_BYTES",
     "explained",
     "free_name",
     "is_leftover",
@@ -32,6 +33,7 @@ __all__ = [
 
 TIMING_CACHE = "timing.cache"
 """What builds have measured, so that the next one is faster; TensorRT's own file."""
+TIMING_CACHE_MAX_BYTES = 2**28
 
 OLD_TEMPORARY = ".building"  # of versions before
 ENGINE = re.compile(rf"(.+?)(-[0-9a-f]{{8}})?{re.escape(ENGINE_SUFFIX)}")  # see free_name

@@ -31,6 +31,7 @@ from edgeexit_runtime.engine_entry import (
 )
 from edgeexit_runtime.engine_files import (
     TIMING_CACHE,
+    TIMING_CACHE_MAX_BYTES,
     explained,
     free_name,
     put_in_place,
@@ -237,7 +238,8 @@ def _build_one(
     cache = bundle.folder / TIMING_CACHE
     measured = b""
     with contextlib.suppress(OSError):  # it saves time, and no more
-        measured = cache.read_bytes()
+        if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
+            measured = cache.read_bytes()
     engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
     if engine.timing_cache:  # also if a later engine fails, its next build is faster
         write_file(cache, engine.timing_cache)

@@ -7,6 +7,7 @@ reads them, and nothing in the file is believed before it is checked.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,15 @@ from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.quantization_entry import QuantizationEntry
-from edgeexit_runtime.schema import SchemaError, check_file_name, decode, encode
+from edgeexit_runtime.schema import (
+    SchemaError,
+    check_file_name,
+    check_model_size,
+    check_name,
+    decode,
+    encode,
+)
+from edgeexit_runtime.untrusted import file_size, parse_json
 
 __all__ = [
     "FINAL",
@@ -50,6 +59,8 @@ INT8 = "int8"
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
+MAX_RANK, MAX_VALUES = 8, 2**31 - 1
+"""Of one sample of a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,11 @@ class TensorInfo:
             raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {self.dtype!r}")
         if any(size < 1 for size in self.shape):
             raise ValueError(f"shape: expected sizes above 0, got {self.shape}")
+        if len(self.shape) > MAX_RANK or math.prod(self.shape) > MAX_VALUES:
+            raise ValueError(
+                f"shape: expected at most {MAX_RANK} sizes and {MAX_VALUES} values, got "
+                f"{self.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,7 @@ class GraphEntry:
 
     def __post_init__(self) -> None:
         check_file_name(self.file)
+        check_model_size(self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,9 @@ class StageEntry:
     name: str
     macs: int
     graph: GraphEntry
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +129,7 @@ class ExitEntry:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if not 0 <= self.threshold <= NEVER:
             raise ValueError(f"threshold: expected 0 to {NEVER}, got {self.threshold}")
 
@@ -239,15 +260,16 @@ def load_manifest(folder: str | Path) -> Manifest:
 
 
 def _read_json(path: Path) -> Any:
-    if not path.is_file():
+    size_bytes = file_size(path)
+    if size_bytes is None:
         raise BundleError(f"{path}: no such file; expected the folder that 'edgeexit export' wrote")
-    if path.stat().st_size > MANIFEST_MAX_BYTES:
+    if size_bytes > MANIFEST_MAX_BYTES:
         raise BundleError(f"{path}: larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(f"{path}: not valid JSON ({error}); export the bundle again") from error
 
 

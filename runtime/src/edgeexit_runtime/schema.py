@@ -16,12 +16,17 @@ import types
 import typing
 from typing import Any, TypeVar
 
-__all__ = ["SchemaError", "check_file_name", "decode", "encode"]
+__all__ = ["SchemaError", "check_file_name", "check_model_size", "check_name", "decode", "encode"]
 
 T = TypeVar("T")
 
-# One plain file name: nothing in a bundle may point out of its folder.
-FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# Nothing in a bundle may point out of its folder, and temporary names are a little longer.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+NAME_CHARACTERS = 64
+FILE_NAME_CHARACTERS = 128
+
+MODEL_MAX_BYTES = 2**31 - 1
+"""Protobuf's limit, and so that of an ONNX file."""
 
 
 class SchemaError(ValueError):
@@ -39,14 +44,39 @@ def encode(value: Any) -> Any:
     return value
 
 
+def check_name(name: str) -> None:
+    """A name of a stage or exit becomes a part of file names.
+
+    Raises:
+        ValueError: it could not.
+    """
+    _check_plain("name", name, NAME_CHARACTERS)
+
+
 def check_file_name(name: str) -> None:
     """A file of a bundle lies in its folder.
 
     Raises:
-        ValueError: ``name`` is a path, or hidden.
+        ValueError: ``name`` is a path, hidden, or too long.
     """
-    if not FILE_NAME.fullmatch(name):
-        raise ValueError(f"file: expected a plain file name, got {name!r}")
+    _check_plain("file", name, FILE_NAME_CHARACTERS)
+
+
+def check_model_size(size_bytes: int) -> None:
+    """A model file is read into memory as a whole.
+
+    Raises:
+        ValueError: no file of this size can be one.
+    """
+    if not 0 <= size_bytes <= MODEL_MAX_BYTES:
+        raise ValueError(f"size_bytes: expected 0 to {MODEL_MAX_BYTES}, got {size_bytes}")
+
+
+def _check_plain(what: str, name: str, characters: int) -> None:
+    if not PLAIN_NAME.fullmatch(name) or len(name) > characters:
+        raise ValueError(
+            f"{what}: expected a plain name of up to {characters} characters, got {name!r}"
+        )
 
 
 def decode(kind: type[T], value: Any, where: str = "") -> T:

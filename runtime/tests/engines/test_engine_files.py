@@ -195,6 +195,15 @@ def test_timing_cache_of_another_gpu_is_begun_anew(bundle: Path, doubles: Any) -
     assert (bundle / "timing.cache").read_bytes() == b"+"
 
 
+def test_timing_cache_beyond_all_bounds_is_not_read(bundle: Path, doubles: Any) -> None:
+    with (bundle / "timing.cache").open("wb") as file:
+        file.truncate(2**40)  # takes no room on the disk
+    behaviour = doubles.install()
+    build_engines(bundle)
+    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
+    assert given[0] == b""
+
+
 def test_changed_onnx_file_is_not_built(bundle: Path, doubles: Any) -> None:
     doubles.install()
     path = bundle / "stage1.onnx"
@@ -327,7 +336,10 @@ def test_changed_engine_file(bundle: Path, doubles: Any) -> None:
         ({"graph": "stage9"}, "engines: expected graphs of this bundle, got 'stage9'"),
         ({"graph": "exit1"}, "engines: expected one for each graph, got exit1, exit1, stage2"),
         ({"file": "exit1.engine"}, "engines: expected one for each graph, got stage1, exit1"),
-        ({"file": "../stage1.engine"}, "file: expected a plain file name, got '../stage1.engine'"),
+        (
+            {"file": "../stage1.engine"},
+            "file: expected a plain name of up to 128 characters, got '../stage1.engine'",
+        ),
         ({"file": "stage1.onnx"}, "file: expected a name that ends with .engine"),
         ({"layers_from": "trust"}, "layers_from: expected inspector or network, got 'trust'"),
         ({"options": {"opt_batch": 0}}, "opt batch: expected 1 or more, got 0"),

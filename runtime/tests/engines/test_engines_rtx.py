@@ -128,11 +128,11 @@ def test_operator_that_there_is_not(
     assert not list(bundle.glob("*.engine"))
 
 
-def test_file_that_is_no_onnx(
+def test_model_without_a_graph(
     bundle: Path, replace_graph: Callable[[Path, str, bytes], None], no_gpu: None
 ) -> None:
-    replace_graph(bundle, "stage1", b"no graph at all")
-    with pytest.raises(ee.BackendError, match=r"^stage1\.onnx: TensorRT-RTX .* cannot read the gr"):
+    replace_graph(bundle, "stage1", b"\x08\x08")
+    with pytest.raises(ee.BackendError, match=r"^stage1: TensorRT-RTX .* could not build it: "):
         build_engines(bundle, library="tensorrt-rtx")
 
 

@@ -133,6 +133,8 @@ class SessionOpener:
         # Each session has threads of its own. By default they spin on after a run, on the cores
         # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        # else bytes that look like it are taken for ONNX Runtime's own format, unchecked
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         if self._required and CPU not in self._required:
             # else it takes the nodes that the others do not have, and nobody is told
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

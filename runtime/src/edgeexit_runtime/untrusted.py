@@ -1,0 +1,74 @@
+"""What comes from outside, bounded before anything else is done with it."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.errors import BundleError
+
+__all__ = ["file_size", "parse_json"]
+
+MAX_DEPTH = 32
+"""Of lists and objects within each other."""
+
+
+def file_size(path: Path) -> int | None:
+    """Return a file's size in bytes; None where there is no such file.
+
+    Raises:
+        BundleError: the system does not say: a name is too long, a folder closed.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of no possible name
+        return None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says; it can be written again, and its numbers fit into numpy's.
+
+    Raises:
+        ValueError: it is no JSON, a number is not finite or an integer of more than 64 bits, or
+            it is nested deeper than :data:`MAX_DEPTH` levels.
+    """
+    try:
+        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
+    except RecursionError as error:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from error
+    _check_depth(value)
+    return value
+
+
+def _integer(digits: str) -> int:
+    value = int(digits)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"expected integers of 64 bits, got {digits}")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"expected finite numbers, got {text}")
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
