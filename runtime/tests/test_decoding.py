@@ -225,10 +225,12 @@ def test_a_picture_is_turned_as_opencv_turns_it(
         assert np.abs(pixels - seen).max() <= 3
 
 
-def test_damaged_exif_data_do_not_spoil_a_picture(tmp_path: Path) -> None:
-    file = tmp_path / "photo.jpg"
-    Image.fromarray(CORNERS).save(file, exif=b"Exif\0\0not at all")
-    assert read(file).shape == CORNERS.shape
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("exif", [b"not at all", b"II", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_data_do_not_spoil_a_picture(kind: str, exif: bytes, tmp_path: Path) -> None:
+    Image.fromarray(CORNERS).save(tmp_path / "photo", kind, exif=b"Exif\0\0" + exif)
+    assert read(tmp_path / "photo").shape == CORNERS.shape
 
 
 def test_pillows_own_image_stays_as_it_is(tmp_path: Path) -> None:

@@ -259,14 +259,14 @@ def test_who_never_ends_the_headers_is_hung_up_on(
     async def drip(port: int, first: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(first + b"POST /predict HTTP/1.1\r\n")
-        answer = asyncio.ensure_future(reader.read())
+        answer = asyncio.ensure_future(reader.read())  # all, until the service closes
         for _ in range(100):
-            done, _ = await asyncio.wait([answer], timeout=0.05)
-            if done:
+            if (await asyncio.wait([answer], timeout=0.05))[0]:
                 break
             writer.write(b"a: b\r\n")
         writer.close()
-        return await asyncio.wait_for(answer, 1)
+        assert answer.done()
+        return answer.result()
 
     async def serve() -> list[bytes]:
         serving = asyncio.ensure_future(server.serve())

@@ -69,20 +69,20 @@ def fit(
             f"{height}x{width} pixels and {channels} channels"
         )
     if isinstance(image, np.ndarray):
-        opened = _from_pixels(image).convert(MODES[channels])
+        opened = _from_pixels(image, MODES[channels])
     else:
         opened = open_image(image, MODES[channels], max_pixels)
     pixels = np.asarray(_resize(opened, preprocessing, image_name(image)), np.uint8)
     return pixels[..., None] if channels == 1 else pixels
 
 
-def _from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
+def _from_pixels(pixels: NDArray[np.uint8], mode: str) -> Image.Image:
     if pixels.shape[2:] not in ((), (1,), (3,)):
         raise InputError(f"images: expected 1 or 3 channels, got {pixels.shape[2]}")
     image: Image.Image = load_pillow().fromarray(
         pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     )
-    return image
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing, name: str) -> Image.Image:
