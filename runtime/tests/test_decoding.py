@@ -304,6 +304,27 @@ def test_too_many_pixels_are_refused_by_the_header_alone(
         read(io.BytesIO(HEADERS[kind]))
 
 
+def tiff_of_tiles(count: int) -> bytes:
+    """Return a file of an image of 16x16 with ``count`` tiles, which all lie in one place."""
+    tags = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 277: 1, 322: 16, 323: 16}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    place = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries.append(struct.pack("<HHII", 324, 4, count, place))
+    start = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    return start + struct.pack("<I", 8) * count + bytes(256)
+
+
+def test_a_tiff_file_of_more_tiles_than_pixels(tmp_path: Path) -> None:
+    """Pillow takes seconds for each million, before it says how large the image is."""
+    assert read(io.BytesIO(tiff_of_tiles(1000))).shape == (16, 16, 3)
+    file = tmp_path / "scan.tif"
+    file.write_bytes(tiff_of_tiles(100_001))
+    with pytest.raises(
+        ee.ImageError, match=r"scan\.tif: its 100,001 strips or tiles are more than"
+    ):
+        read(file)
+
+
 def test_the_limit_of_pixels_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     for source in (io.BytesIO(png(8, 0, np.zeros((20, 20)))), Image.new("L", (20, 20))):

@@ -67,6 +67,8 @@ NOT_AVAILABLE = "not available"
 
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, 258, 262  # EXIF's and TIFF's tags
 WHITE_IS_ZERO = 0
+BIG_TIFF = 43
+MAX_TIFF_PARTS = 100_000
 
 ImageFileSource: TypeAlias = "str | Path | BinaryIO | Image.Image"
 
@@ -135,9 +137,9 @@ def _opened(source: ImageFileSource) -> Iterator[Image.Image]:
         yield source
     elif isinstance(source, (str, Path)):
         with Path(source).open("rb") as file:
-            yield _identify(_from_start(file))
+            yield _identify(_from_start(file), str(source))
     else:
-        yield _identify(_from_start(source))
+        yield _identify(_from_start(source), image_name(source))
 
 
 def _from_start(file: BinaryIO) -> BinaryIO:
@@ -148,7 +150,7 @@ def _from_start(file: BinaryIO) -> BinaryIO:
     return file
 
 
-def _identify(file: BinaryIO) -> ImageFile.ImageFile:
+def _identify(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     """Return the image that a file holds, by its header.
 
     This is ``PIL.Image.open`` with :data:`FORMATS` alone and without its limit of pixels, which is
@@ -158,15 +160,17 @@ def _identify(file: BinaryIO) -> ImageFile.ImageFile:
 
     Image.init()
     prefix = file.read(16)
-    for name in FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
+    for kind in FORMATS:
+        factory, accept = Image.OPEN.get(kind, (None, None))
         if factory is None:  # of formats that this Pillow was built without
             continue
         try:
             accepted = accept is None or accept(prefix)
             if isinstance(accepted, str):  # Pillow's words for a format without its library
-                raise UnidentifiedImageError(f"{name} {NOT_AVAILABLE}")
+                raise UnidentifiedImageError(f"{kind} {NOT_AVAILABLE}")
             if accepted:
+                if kind == "TIFF":
+                    _check_tiff(file, prefix, name)
                 file.seek(0)
                 return factory(file, "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format, after all
@@ -174,6 +178,21 @@ def _identify(file: BinaryIO) -> ImageFile.ImageFile:
     if prefix[4:12] in AVIF:  # Pillows before 11.3 do not know it
         raise UnidentifiedImageError(f"AVIF {NOT_AVAILABLE}")
     raise UnidentifiedImageError
+
+
+def _check_tiff(file: BinaryIO, prefix: bytes, name: str) -> None:
+    """Refuse a file of which Pillow, to open it, would list millions of parts, for a minute."""
+    from PIL.TiffImagePlugin import STRIPOFFSETS, TILEOFFSETS, ImageFileDirectory_v2
+
+    tags = ImageFileDirectory_v2(prefix if prefix[2] == BIG_TIFF else prefix[:8])
+    file.seek(tags.next)
+    tags.load(file)
+    parts = max(np.size(tags.get(tag, ())) for tag in (STRIPOFFSETS, TILEOFFSETS))
+    if parts > MAX_TIFF_PARTS:
+        raise ImageError(
+            f"{name}: its {parts:,} strips or tiles are more than {MAX_TIFF_PARTS:,}; save it with "
+            "larger ones"
+        )
 
 
 def _check(image: Image.Image, name: str, max_pixels: int) -> None:
