@@ -112,8 +112,8 @@ def _check_finite(logits: dict[str, Tensor]) -> None:
     for name, values in logits.items():
         if not values.isfinite().all():  # the largest of them would be any class
             raise CheckpointError(
-                f"expected finite logits of {name}, got NaN or infinity: the weights are damaged "
-                "or have diverged; train the network anew"
+                f"expected finite logits of {name}, got NaN or infinity: the weights are damaged, "
+                "train the network or copy its checkpoint again"
             )
 
 

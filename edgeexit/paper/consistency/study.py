@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from edgeexit.data import ImageData
-from edgeexit.errors import CheckpointError, EdgeExitError, TrainingError
+from edgeexit.errors import EdgeExitError, TrainingError
 from edgeexit.evaluation import predict
 from edgeexit.files import write_into
 from edgeexit.models.factories import ModelSource
@@ -178,10 +177,6 @@ class _Study:
             workers=self.execution.workers,
             progress=told_by_count(self.progress),
         )
-        if np.isnan(answers.confidences).any():
-            raise CheckpointError(
-                "the baseline answers NaN: its weights are damaged, train or copy it again"
-            )
         return torch.from_numpy(answers.targets), float(answers.correct[-1].mean())
 
     def _run_baseline(
