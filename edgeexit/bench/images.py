@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import check_member_size
+from edgeexit.npz import check_member_size, normalization_doubt
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
@@ -152,6 +152,7 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
         _check_labels(labels, len(images), len(manifest.class_names), file)
     chosen = _choose(len(images), samples, seed)
     images = images[chosen]
+    doubt = None
     if images.dtype == np.uint8:
         images = manifest.preprocessing(images)
     elif images.shape[1:] != manifest.preprocessing.input_size:
@@ -161,10 +162,13 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
         )
     elif not np.isfinite(images).all():
         raise DataError(f"{file}: images: expected finite values, got NaN or infinity")
+    else:
+        doubt = normalization_doubt(images, manifest.preprocessing)
     return BenchImages(
         str(file),
         np.ascontiguousarray(images),
         None if labels is None else labels[chosen].astype(np.int64),
+        () if doubt is None else (f"{file}: {doubt}",),
     )
 
 

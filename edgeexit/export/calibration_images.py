@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import check_member_size
+from edgeexit.npz import check_member_size, normalization_doubt
 
 __all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
 
@@ -91,12 +91,13 @@ def load_calibration_images(
         max_pixels: larger image files are refused.
 
     Raises:
-        DataError: missing, empty, unreadable, of another shape, constant, or not finite.
+        DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
+            normalized.
     """
     if path.is_dir():
         return _from_folder(path, preprocessing, seed, max_pixels)
     if path.is_file():
-        return CalibrationImages(str(path), _from_array(path, preprocessing, seed))
+        return _from_array(path, preprocessing, seed)
     raise DataError(
         f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
     )
@@ -130,7 +131,7 @@ def _from_folder(
     return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
 
 
-def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> NDArray[np.float32]:
+def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
     images = _load(file)
     if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
         raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
@@ -143,7 +144,15 @@ def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> NDArray[
             f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
         )
     images = images[_choose(len(images), seed)]
-    return preprocessing(images) if is_bytes else np.ascontiguousarray(images)
+    if is_bytes:
+        return CalibrationImages(str(file), preprocessing(images))
+    made = CalibrationImages(str(file), np.ascontiguousarray(images))
+    doubt = normalization_doubt(made.images, preprocessing)
+    if doubt is not None:
+        raise DataError(
+            f"{file}: {doubt}; give uint8 (N, height, width, channels), or normalize so"
+        )
+    return made
 
 
 def _load(file: Path) -> NDArray[Any]:

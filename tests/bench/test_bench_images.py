@@ -190,11 +190,21 @@ def test_an_archive_of_pixels_is_normalized(manifest: Manifest, tmp_path: Path) 
 def test_an_archive_of_normalized_images_is_taken_as_it_is(
     manifest: Manifest, tmp_path: Path
 ) -> None:
-    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8), np.float32)
+    images = manifest.preprocessing(
+        np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    )
     found = images_from_npz(save(tmp_path, images=images), manifest, 9, 0)
-    assert found.labels is None
+    assert (found.labels, found.notes) == (None, ())
     assert sorted(found.images[:, 0, 0, 0]) == sorted(images[:, 0, 0, 0])
     assert found.images.flags.c_contiguous
+
+
+def test_an_archive_that_looks_as_if_it_was_not_normalized_is_told(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8)).astype(np.float32)
+    (note,) = images_from_npz(save(tmp_path, images=images), manifest, 9, 0).notes
+    assert "images.npz: values from 0 to 255 look 0 to 255, neither divided by 255 nor" in note
 
 
 FLOATS = np.zeros((2, 3, 8, 8), np.float32)

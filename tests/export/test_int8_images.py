@@ -152,6 +152,17 @@ WRONG: dict[str, tuple[str, Write | None, str]] = {
         lambda p: np.save(p, np.full((2, 3, 6, 4), np.nan, np.float32)),
         "expected finite values, got NaN or infinity",
     ),
+    "not divided": (
+        "x.npy",
+        lambda p: np.save(p, np.linspace(0, 255, 144, dtype=np.float32).reshape(2, 3, 6, 4)),
+        "values from 0 to 255 look 0 to 255, neither divided by 255 nor normalized: mean 0.5 and "
+        "std 0.25 give -2 to 2; give uint8 (N, height, width, channels)",
+    ),
+    "not normalized": (
+        "x.npy",
+        lambda p: np.save(p, np.linspace(0, 1, 144, dtype=np.float32).reshape(2, 3, 6, 4)),
+        "look 0 to 1, divided by 255 and not normalized: mean 0.5 and std 0.25 give -2 to 2",
+    ),
     "one color": (
         "x.npy",
         lambda p: np.save(p, np.full((5, 6, 4, 3), 9, np.uint8)),
