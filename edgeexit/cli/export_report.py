@@ -41,11 +41,15 @@ def print_summary(bundle: ExportedBundle, changes: Sequence[PartChange] | None) 
     """Print the proof, and tables of what INT8 changed."""
     proof, manifest = bundle.verification, bundle.manifest
     out = console()
-    out.print(_exit_table(bundle))
+    size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
     out.print(
-        f"{proof.equal_answers:.2%} of the images get the network's label from the network's exit "
-        f"(at least {proof.min_agreement:.0%} asked of every exit)"
+        f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB in "
+        f"{manifest.precision}; {proof.equal_answers:.2%} of {proof.samples} images get the "
+        f"network's label from the network's exit (at least {proof.min_agreement:.0%} asked of "
+        "every exit)",
+        soft_wrap=True,
     )
+    out.print(_exit_table(bundle))
     if proof.excluded:
         out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
     if manifest.quantization is not None:
@@ -54,8 +58,6 @@ def print_summary(bundle: ExportedBundle, changes: Sequence[PartChange] | None) 
             out.print(line, soft_wrap=True)
     if changes is not None:
         out.print(_verdict(changes))
-    size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
-    out.print(f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB")
 
 
 def _exit_table(bundle: ExportedBundle) -> Table:
@@ -146,7 +148,7 @@ def _verdict(changes: Sequence[PartChange]) -> str:
         return "INT8 is as fast or faster in every part on one thread here"
     names = ", ".join(f"{change.name} ({change.ratio:.2f})" for change in slower)
     return (
-        f"INT8 does not pay everywhere: on one thread here it is slower in {names}. Its Q/DQ nodes "
-        "are meant for TensorRT, which computes in INT8 between them; ONNX Runtime's CPU rounds "
-        "and computes in FP32. CPUs gain from --quantize classifier where classifiers are large"
+        f"on one thread of ONNX Runtime here INT8 is slower in {names}: its Q/DQ nodes are in the "
+        "form that TensorRT computes in INT8, and ONNX Runtime's CPU provider fuses another. CPUs "
+        "gain from --quantize classifier where classifiers are large"
     )

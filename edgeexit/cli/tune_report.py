@@ -134,6 +134,7 @@ def print_result(out: Console, result: Result) -> None:
 def _print_choice(out: Console, result: Result) -> None:
     front, loaded = result.front, result.loaded
     costs = loaded.subject.costs
+    out.print(_meaning(result), soft_wrap=True)
     reports = {split: judgement.report for split, judgement in result.judgements.items()}
     extra = None if result.by_macs else costs
     out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))
@@ -145,6 +146,21 @@ def _print_choice(out: Console, result: Result) -> None:
     out.print(
         f"{describe_limits(result.limits, costs.unit)}; {how} {front.settings:,} settings, by "
         f"{costs.unit} of {loaded.source}"
+    )
+
+
+def _meaning(result: Result) -> str:
+    """Say in a sentence what the chosen thresholds give on images that did not choose them."""
+    judgement, costs = result.judgements["test"], result.loaded.subject.costs
+    report = judgement.report
+    leaving = ", ".join(f"{exit_.share:.0%} leave at {exit_.name}" for exit_ in report.exits)
+    ratio = f"{report.macs_ratio:.3f} of the backbone's MACs"
+    if not result.by_macs and costs.baseline is not None:
+        baseline = costs.in_unit(costs.baseline)
+        ratio = f"{judgement.average_cost / baseline:.3f} of the backbone's {costs.unit}"
+    return (
+        f"On {report.samples} test images early exit answers {report.adaptive_accuracy:.1%} right "
+        f"at {ratio}; the backbone alone {report.backbone_accuracy:.1%}. {leaving}."
     )
 
 

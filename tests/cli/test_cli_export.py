@@ -38,7 +38,10 @@ def test_as_typed(tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for _ in range(2):  # the second takes the place of the first
         result = run(tiny_file, "--precision", "fp16", "--samples", 8)
         assert result.exit_code == 0, result.output
-        assert result.stdout.splitlines()[-1] == "next: edgeexit bench --engine-dir out/"
+        first, *_, last = result.stdout.splitlines()
+        assert first.startswith("out: 6 graphs, ")
+        assert "in fp16; 100.00% of 8 images" in first
+        assert last == "next: edgeexit bench --engine-dir out/"
         assert ee.load_manifest(tmp_path / "out").precision == "fp16"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -279,6 +279,15 @@ def test_a_dry_run_prints_one_table_of_val_and_test_and_writes_nothing(
     assert "next:" not in result.stdout
     assert checkpoint.read_bytes() == before
     assert [file.name for file in checkpoint.parent.iterdir()] == ["ckpt.pt"]
+    first, test = result.stdout.splitlines()[0], printed["test"]
+    for fact in (
+        f"On {test['samples']} test images",
+        f"{test['adaptive_accuracy']:.1%} right",
+        f"{test['average_macs'] / printed['objective']['baseline']:.3f} of the backbone's MACs",
+        f"alone {test['backbone_accuracy']:.1%}",
+        f"{test['exits'][0]['share']:.0%} leave at exit1",
+    ):
+        assert fact in first, "what it means comes before the tables"
     cells = cells_of(result.stdout)
     both = [printed["val"], printed["test"]]
     near = [printed["intervals"][split] for split in ("val", "test")]
