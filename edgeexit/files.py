@@ -56,7 +56,7 @@ def check_writable(path: Path) -> None:
     """
     with _explained(path):
         target = _regular_file(path)
-        folder = next(parent for parent in target.parents if parent.exists())
+        folder = next(parent for parent in target.parents if os.path.lexists(parent))
         probe = files.temporary_path(folder / target.name)
         try:
             probe.touch()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError, InputError
 from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import check_member_size, normalization_doubt
+from edgeexit.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
@@ -111,7 +112,7 @@ def images_from_folder(
     Raises:
         DataError: the folder is missing, empty or of other classes, or an image is not readable.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"there is no folder {folder}; expected one with images")
     found = find_images(folder)
     known = _labels(found, manifest.class_names)
@@ -205,7 +206,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
-    if not file.is_file():
+    if not is_file(file):
         raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
     try:
         with file.open("rb") as opened:  # numpy leaves a file open that it cannot read

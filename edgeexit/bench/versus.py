@@ -13,6 +13,7 @@ from edgeexit_runtime import Manifest, Session, load, load_manifest
 from edgeexit.bench.candidates import Candidate
 from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.errors import InputError
+from edgeexit.paths import is_file, is_folder
 
 __all__ = ["open_versus"]
 
@@ -37,13 +38,13 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
         InputError: it does not fit the bundle.
     """
     name = path.name or path.resolve().name
-    if path.is_dir():
+    if is_folder(path):
         other = load_manifest(path)
         _check_fits(path, other, manifest)
         with load(path, **chosen) as session:
             yield _alternative(name, session)
         return
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
             f"{path}: no such file or folder; expected a bundle of 'edgeexit export' or an ONNX "
             "file to compare with"

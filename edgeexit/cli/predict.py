@@ -148,14 +148,15 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
 
     from edgeexit.errors import DataError
     from edgeexit.images import find_images
+    from edgeexit.paths import is_file, is_folder
 
     files: list[Path] = []
     for source in sources:
-        if source.is_dir():
+        if is_folder(source):
             found = find_images(source)
             print_notes(found.notes)
             files += found.paths
-        elif not source.is_file():
+        elif not is_file(source):
             raise DataError(f"there is no file or folder {source}")
         elif source.suffix.lower() not in IMAGE_SUFFIXES + VIDEO_SUFFIXES:
             raise DataError(

@@ -33,6 +33,7 @@ from edgeexit.data.transforms import FitImage, compose
 from edgeexit.data.words import some
 from edgeexit.errors import DataError
 from edgeexit.images import find_unreadable, read_image
+from edgeexit.paths import is_folder
 
 INPUT_SIZE = (3, 224, 224)
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.459,)}
@@ -116,7 +117,7 @@ def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.
 
 def _find(root: Path, config: DataConfig) -> _Found:
     """Return the classes, the files of each split below ``root``, and what was left out."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"imagefolder: there is no folder {root}; check --data-dir")
     folders = find_splits(root)
     if config.hold_out is not None and {"val", "test"} <= folders.keys():

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError
 from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import check_member_size, normalization_doubt
+from edgeexit.paths import is_file, is_folder
 
 __all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
 
@@ -94,9 +95,9 @@ def load_calibration_images(
         DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
             normalized.
     """
-    if path.is_dir():
+    if is_folder(path):
         return _from_folder(path, preprocessing, seed, max_pixels)
-    if path.is_file():
+    if is_file(path):
         return _from_array(path, preprocessing, seed)
     raise DataError(
         f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"

@@ -79,14 +79,14 @@ def _parse(path: Path) -> dict[str, Any]:
         if len(start) > MAX_BYTES:
             raise InputError(f"{path}: more than {MAX_BYTES} bytes; give the config.toml of a run")
         content: dict[str, Any] = tomllib.loads(start.decode("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: could not read the configuration ({error.strerror}); give the config.toml of "
-            "a run"
-        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: no TOML ({reason}); give the config.toml of a run") from error
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        refused = getattr(error, "strerror", error)
+        raise InputError(
+            f"{path}: could not read the configuration ({refused}); give the config.toml of a run"
+        ) from error
     return content
 
 

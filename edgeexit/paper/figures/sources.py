@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest
 
 from edgeexit.errors import InputError
+from edgeexit.paths import is_file, is_folder
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 
 __all__ = ["CHECKPOINT_NAME", "Source", "file_names", "find_sources"]
@@ -38,6 +39,7 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
 
     Raises:
         InputError: nothing of the kind is there, or a path stands twice.
+        DataError: the system does not say what is there.
         CheckpointError, BundleError: it is damaged.
     """
     found = [_find(path) for path in paths]
@@ -65,10 +67,10 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 
 def _find(path: Path) -> Path:
-    if not path.is_dir():
+    if not is_folder(path):
         return path  # load_checkpoint says what is wrong with it
     for name, found in ((MANIFEST_NAME, path), (CHECKPOINT_NAME, path / CHECKPOINT_NAME)):
-        if (path / name).is_file():
+        if is_file(path / name):
             return found
     raise InputError(
         f"{path}: expected a checkpoint, the folder of a run with a {CHECKPOINT_NAME}, or the "
