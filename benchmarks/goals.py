@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from edgeexit_runtime.schema import encode
 
-from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.errors import WriteError
 from edgeexit.files import write_json
 

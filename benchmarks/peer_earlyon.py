@@ -35,8 +35,8 @@ from peer_environment import PeerError, in_peer_environment, run_in_peer_environ
 from random_bundles import bundle_of, noise, random_network, split_thresholds
 from torch import nn
 
-from edgeexit.bench.device import cores_available
-from edgeexit.bench.paths import forcing
+from edgeexit.bench.device.info import cores_available
+from edgeexit.bench.timing.paths import forcing
 from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet
 
 PEER = "earlyon==0.3.0"

@@ -15,7 +15,7 @@ import torch
 from edgeexit_runtime import Preprocessing, Session
 from numpy.typing import NDArray
 
-from edgeexit.bench.paths import LEAVE, PASS, forcing
+from edgeexit.bench.timing.paths import LEAVE, PASS, forcing
 from edgeexit.data import DataConfig
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
 from edgeexit.models import ModelSpec, MultiExitNet

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pairs import estimate, time_pairs
 from random_bundles import bundle_of, force, noise
 
-from edgeexit.bench.paths import LEAVE
+from edgeexit.bench.timing.paths import LEAVE
 from edgeexit.models import make_spec
 
 MAX_RATIO = 1.02

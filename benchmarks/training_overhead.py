@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgeexit.bench.device import cores_available, cpu_model
+from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, ImageData, load_data
 from edgeexit.training import TrainConfig

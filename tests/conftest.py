@@ -33,7 +33,7 @@ def tiny_net() -> NetFactory:
 @pytest.fixture(autouse=True)
 def quick_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Benchmarks neither settle nor measure peaks with large graphs: no test looks at figures."""
-    monkeypatch.setattr("edgeexit.bench.turns.SETTLE_S", 0.0)
-    monkeypatch.setattr("edgeexit.bench.peaks.MATRIX_SIZES", (16, 32))
-    monkeypatch.setattr("edgeexit.bench.peaks.CACHED_BYTES", (2**10, 2**12))
-    monkeypatch.setattr("edgeexit.bench.peaks.uncached_bytes", lambda: 2**16)
+    monkeypatch.setattr("edgeexit.bench.timing.interleave.SETTLE_S", 0.0)
+    monkeypatch.setattr("edgeexit.bench.roofline.peaks.MATRIX_SIZES", (16, 32))
+    monkeypatch.setattr("edgeexit.bench.roofline.peaks.CACHED_BYTES", (2**10, 2**12))
+    monkeypatch.setattr("edgeexit.bench.roofline.peaks.uncached_bytes", lambda: 2**16)

@@ -15,6 +15,8 @@ NOT_KNOWN = {
     "evaluation": ("bench", "cli"),
     "bench": ("cli",),
 }
+BENCH = ("results", "device", "timing", "roofline", "advice", "compare", "render")  # from below
+BESIDE = {"advice": "roofline", "compare": "advice"}  # neither knows the other
 
 
 def imports(folder: Path) -> set[str]:
@@ -34,3 +36,11 @@ def test_a_room_knows_no_room_above_it(room: str) -> None:
     known = {name.split(".")[1] for name in imports(ROOT / room)}
     assert known, "the folder is there and imports something"
     assert not known & set(NOT_KNOWN[room])
+
+
+@pytest.mark.parametrize("place", range(len(BENCH)))
+def test_a_room_of_bench_knows_none_above_or_beside_it(place: int) -> None:
+    room = BENCH[place]
+    names = imports(ROOT / "bench" / room)
+    known = {name.split(".")[2] for name in names if name.startswith("edgeexit.bench.")}
+    assert not known & {*BENCH[place + 1 :], BESIDE.get(room), "run"}

@@ -1,19 +1,27 @@
-"""What a bundle takes on this device, measured, beside what Eq. 5 says it costs."""
+"""What a bundle takes on this device, measured, beside what Eq. 5 says it costs.
 
-from edgeexit.bench.advice import Advice
-from edgeexit.bench.explanation import Explanation
+:func:`run_bench` opens a bundle and times it (``timing``, on the ``device``), explains the times
+(``roofline``), chooses thresholds by them (``advice``), and returns a report (``results``): frozen
+data with every figure and interval. ``compare`` sets two reports side by side. ``render`` makes
+sentences, tables, pictures and a page of what it reads there, and computes nothing. Every arrow
+points one way, and a test reads the imports.
+"""
+
 from edgeexit.bench.images import (
     BenchImages,
     images_from_dataset,
     images_from_folder,
     images_from_npz,
 )
-from edgeexit.bench.page import check_page_path, write_page
-from edgeexit.bench.plot import check_plot_path, plot_report, plot_reports
 from edgeexit.bench.render.json_report import report_json
+from edgeexit.bench.render.page import check_page_path, write_page
+from edgeexit.bench.render.plot import check_plot_path, plot_report, plot_reports
 from edgeexit.bench.render.verdict import verdict
-from edgeexit.bench.report import (
-    BenchOptions,
+from edgeexit.bench.results.advice import Advice
+from edgeexit.bench.results.explanation import Explanation
+from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.report import (
     BenchReport,
     BundleInfo,
     DeviceInfo,
@@ -21,9 +29,8 @@ from edgeexit.bench.report import (
     PathTiming,
     load_report,
 )
-from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
+from edgeexit.bench.results.scenarios import Scenarios
 from edgeexit.bench.run import run_bench
-from edgeexit.bench.scenarios import Scenarios
 from edgeexit.statistics.percentiles import Percentile
 
 __all__ = [

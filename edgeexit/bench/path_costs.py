@@ -22,8 +22,8 @@ from typing import Any
 
 from edgeexit_runtime.schema import SchemaError, decode
 
-from edgeexit.bench.paths import PathTimes
-from edgeexit.bench.report import BenchReport, load_report
+from edgeexit.bench.results.report import BenchReport, load_report
+from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.statistics.percentiles import p10

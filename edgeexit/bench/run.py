@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,27 +13,34 @@ import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from numpy.typing import NDArray
 
-from edgeexit.bench.advising import advise
-from edgeexit.bench.candidates import baseline_candidate, early_exit_candidate
-from edgeexit.bench.device import device_info
-from edgeexit.bench.energy_turns import forced_paths, measure_energy
-from edgeexit.bench.explaining import Explainer
+from edgeexit.bench.advice.advise import advise
+from edgeexit.bench.advice.iso_accuracy import choose_iso_accuracy, judge_iso_accuracy
+from edgeexit.bench.advice.predictions import predict_exits
+from edgeexit.bench.device import SYSFS, find_meters, open_gpu, read_state
+from edgeexit.bench.device.info import device_info
+from edgeexit.bench.device.watch import StateWatch
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.iso_accuracy import choose_iso_accuracy
-from edgeexit.bench.mixture import measure_mixture
-from edgeexit.bench.paths import PathTimes, measure_paths
-from edgeexit.bench.predictions import predict_exits
-from edgeexit.bench.report import BenchOptions, BenchReport, BundleInfo
-from edgeexit.bench.scenario_runs import check_scenarios, measure_scenarios
-from edgeexit.bench.sensors import SYSFS, find_meters, open_gpu, read_state
-from edgeexit.bench.state import StateWatch
-from edgeexit.bench.turns import Progress
-from edgeexit.bench.versus import open_versus
+from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.report import BenchReport, BundleInfo
+from edgeexit.bench.roofline.explain import Explainer
+from edgeexit.bench.timing.candidates import (
+    Candidate,
+    baseline_candidate,
+    early_exit_candidate,
+    with_exits_off,
+)
+from edgeexit.bench.timing.energy import forced_paths, measure_energy
+from edgeexit.bench.timing.interleave import Progress
+from edgeexit.bench.timing.mixture import measure_mixture
+from edgeexit.bench.timing.paths import PathTimes, measure_paths
+from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
+from edgeexit.bench.timing.versus import open_versus
 from edgeexit.errors import InputError
-from edgeexit.statistics.drift import find_drift
+from edgeexit.statistics.drift import Drift, find_drift
 
 if TYPE_CHECKING:
-    from edgeexit.evaluation import ExitPredictions, PathCosts
+    from edgeexit.evaluation import ExitPredictions
 
 __all__ = ["run_bench"]
 
@@ -80,11 +89,10 @@ def run_bench(
         baseline = stack.enter_context(load_baseline(engine_dir, **chosen))
         session = stack.enter_context(load(engine_dir, **chosen))
         manifest = session.manifest
-        early_exit, versus = early_exit_candidate(session), None
-        compared = [baseline_candidate(baseline), early_exit]
+        compared = [baseline_candidate(baseline), early_exit_candidate(session)]
         if options.versus is not None:
-            versus = stack.enter_context(open_versus(Path(options.versus), manifest, chosen))
-            compared.append(versus)
+            opened = open_versus(Path(options.versus), manifest, chosen)
+            compared.append(stack.enter_context(opened))
         gpu, gpu_note = open_gpu() if _on_nvidia(session) else (None, None)
         watch = StateWatch(partial(read_state, sysfs, gpu))
         progress = watch.during(progress)
@@ -94,15 +102,11 @@ def run_bench(
         times = measure_paths(session, baseline, image, options, progress, turns)
         drifts = [find_drift("paths", times.baseline.times_ms)]
         predictions = _predictions(session, images, options)
-        choice = mixture = scenarios = explanation = advice = no_advice = None
+        mixture = scenarios = explanation = advice = no_advice = None
         if images is not None:
-            if versus is not None and predictions is not None:
-                choice = choose_iso_accuracy(
-                    early_exit, versus, images, predictions, _costs(times), options.seed, progress
-                )
-            mixture, drift = measure_mixture(compared, images, options, progress, choice)
-            scenarios = measure_scenarios(compared, mixture, images, options, progress)
+            mixture, drift = _mixture(compared, images, predictions, times, options, progress)
             drifts.append(drift)
+            scenarios = measure_scenarios(compared, mixture, images, options, progress)
         if explainer is not None:
             explanation = explainer.explain(times, mixture)
             advice, no_advice = advise(engine_dir, manifest, times, images, predictions, options)
@@ -153,10 +157,36 @@ def _predictions(
     return predict_exits(session, images)
 
 
-def _costs(times: PathTimes) -> PathCosts:
-    from edgeexit.bench.path_costs import measured_costs  # imports torch
+def _mixture(
+    compared: Sequence[Candidate],
+    images: BenchImages,
+    predictions: ExitPredictions | None,
+    times: PathTimes,
+    options: BenchOptions,
+    progress: Progress,
+) -> tuple[Mixture, Drift | None]:
+    """Run the images through all that is compared, and variants of early exit beside it.
 
-    return measured_costs(times)
+    Returns:
+        The mixture, and how the baseline's speed drifted, None where that was too short.
+    """
+    baseline, early_exit, *versus = compared
+    choice, matched = None, []
+    if versus and predictions is not None:
+        from edgeexit.bench.path_costs import measured_costs  # imports torch
+
+        costs = measured_costs(times)
+        choice = choose_iso_accuracy(
+            early_exit, versus[0], images, predictions, costs, options.seed, progress
+        )
+    if choice is not None and choice.candidate is not None:
+        matched = [choice.candidate]
+    candidates = (baseline, early_exit, *with_exits_off(early_exit), *versus, *matched)
+    mixture, passes = measure_mixture(candidates, images, options, progress)
+    if choice is not None:
+        iso_accuracy = judge_iso_accuracy(choice, passes)
+        mixture = dataclasses.replace(mixture, iso_accuracy=iso_accuracy)
+    return mixture, find_drift("mixture", passes.runs[0].times_ms.tolist())
 
 
 def _bundle_info(engine_dir: str | Path, manifest: Manifest) -> BundleInfo:

@@ -43,7 +43,7 @@ class ScenariosType(click.ParamType[tuple[str, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        from edgeexit.bench.scenarios import SCENARIOS
+        from edgeexit.bench.results.scenarios import SCENARIOS
 
         if isinstance(value, tuple):
             return value

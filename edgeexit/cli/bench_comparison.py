@@ -35,8 +35,8 @@ def compare_files(first: Path, second: Path, json_file: Path | None) -> None:
     from edgeexit_runtime.schema import encode
 
     from edgeexit.bench import load_report
+    from edgeexit.bench.compare.compare import compare_reports
     from edgeexit.bench.render.comparison import comparison_verdict
-    from edgeexit.bench.report_comparison import compare_reports
     from edgeexit.files import write_json
 
     comparison = compare_reports(load_report(first), load_report(second), (str(first), str(second)))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgeexit_runtime.engines import BuildReport
     from numpy.typing import NDArray
 
-    from edgeexit.bench.before_after import PartChange
+    from edgeexit.bench.timing.before_after import PartChange
     from edgeexit.export import ExportedBundle
     from edgeexit.training import Checkpoint
 
@@ -206,8 +206,8 @@ def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartCh
     With more, parts of many short nodes wait for threads that the scheduler has not let run yet:
     on 2 cores, the same file took 2.8 or 7.5 ms from call to call, and 3.4 ms on one thread.
     """
-    from edgeexit.bench.before_after import time_graphs
-    from edgeexit.bench.report import BenchOptions
+    from edgeexit.bench.results.options import BenchOptions
+    from edgeexit.bench.timing.before_after import time_graphs
 
     with progress_bar() as bar:
         task = bar.add_task("times", total=1)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgeexit_runtime.quantization_entry import QuantizationEntry
     from rich.table import Table
 
-    from edgeexit.bench.before_after import PartChange
+    from edgeexit.bench.timing.before_after import PartChange
     from edgeexit.export import ExportedBundle
 
 __all__ = ["print_summary", "report_json"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.fakes import FakeClock, FakeSession, numbered_images
-from support.reports import made_report
+from support.reports import made_report, report_with
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import BenchReport
@@ -22,6 +22,12 @@ ReportFactory = Callable[..., BenchReport]
 def make_report() -> ReportFactory:
     """See :func:`support.reports.made_report`."""
     return made_report
+
+
+@pytest.fixture
+def report() -> BenchReport:
+    """Two exits that pay and one that does not, and a mixture that does."""
+    return report_with(((0.5, 0.4), (0.9, 0.8), (1.3, 1.2)), (0.6, 0.5))
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.turns import MIN_ROUNDS, Turn, take_turns
+from edgeexit.bench.timing.interleave import MIN_ROUNDS, Turn, take_turns
 from edgeexit.errors import BundleError, InputError
 from edgeexit.statistics import Interval
 

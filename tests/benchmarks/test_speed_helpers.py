@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgeexit.bench.paths import forcing
+from edgeexit.bench.timing.paths import forcing
 from edgeexit.models import make_spec
 
 Program = Callable[[str], ModuleType]

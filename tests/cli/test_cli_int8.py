@@ -17,7 +17,7 @@ from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
 from edgeexit_runtime.quantization_entry import QuantizationEntry
 from PIL import Image
 
-from edgeexit.bench import before_after
+from edgeexit.bench.timing import before_after
 from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.export import dynamic as dynamic_module

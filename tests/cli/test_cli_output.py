@@ -8,7 +8,7 @@ from rich.console import Console
 from support.reports import made_report
 
 from edgeexit.bench.render.table import Table, named_numbers
-from edgeexit.bench.state import Clock, DeviceState, RunState, Temperature
+from edgeexit.bench.results.state import Clock, DeviceState, RunState, Temperature
 from edgeexit.cli.output.bench import print_report
 from edgeexit.cli.output.table import print_table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from edgeexit_runtime.timing import summarize
@@ -19,10 +20,10 @@ from edgeexit.bench import (
     PathTiming,
     Run,
 )
-from edgeexit.bench.energy import Energy
-from edgeexit.bench.report import WarmUp
+from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
-from edgeexit.bench.state import DeviceState, RunState
+from edgeexit.bench.results.report import WarmUp
+from edgeexit.bench.results.state import DeviceState, RunState
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.percentiles import percentiles
 
@@ -141,4 +142,44 @@ def made_report(
         no_advice=None,
         energy=Energy((), ("No energy was measured: no sensor.",), "photos", None, (), ()),
         state=RunState(NOTHING_TOLD, NOTHING_TOLD, ()),
+    )
+
+
+def path_timing(name: str, ratio: float, macs_ratio: float) -> PathTiming:
+    times_ms = (ratio * 2, ratio * 2.0, ratio * 2.2)
+    macs = round(macs_ratio * 1000)
+    return PathTiming(name, macs, ratio, macs_ratio, summarize(np.array(times_ms)), times_ms)
+
+
+def small_mixture(ratio: float, macs_ratio: float) -> Mixture:
+    ours, theirs = np.full((2, 2), ratio * 2), np.full((2, 2), 2.0)
+    return Mixture(
+        source="digits (test)",
+        samples=2,
+        exits=(
+            MixtureExit("exit1", 0.5, 1.0, summarize(ours), 0.5),
+            MixtureExit("exit2", 0.5, 0.0, None, None),
+            MixtureExit("final", None, 0.0, None, None),
+        ),
+        left_at=(0, 0),
+        macs_ratio=macs_ratio,
+        runs=baseline_and_early_exit(ours, theirs, (1.0, 0.5)),
+    )
+
+
+def report_with(
+    paths: tuple[tuple[float, float], ...], mixed: tuple[float, float] | None
+) -> BenchReport:
+    """Return a report of these measured and analytic ratios."""
+    times_ms = (1.0, 2.0)
+    names = ("exit1", "exit2", "final")
+    return replace(
+        made_report(images=0),
+        bundle=BundleInfo("out", "resnet20", "3+1", 10, "fp32", (3, 32, 32), {"exit1": 0.5}, {}),
+        device=DeviceInfo("A processor", 2, "Linux", "CPUExecutionProvider", None, {"numpy": "2"}),
+        options=BenchOptions(providers=("CPUExecutionProvider",)),
+        parts=(PartTiming("stage1", "stage", 300, summarize(np.array(times_ms)), times_ms),),
+        baseline=path_timing("baseline", 1, 1),
+        paths=tuple(path_timing(name, *both) for name, both in zip(names, paths, strict=True)),
+        mixture=None if mixed is None else small_mixture(*mixed),
     )

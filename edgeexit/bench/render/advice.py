@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.advice import Advice, Choice, Gain
 from edgeexit.bench.render.table import Table, named_numbers
+from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.formats import format_ms, format_threshold
 
 

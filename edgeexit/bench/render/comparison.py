@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from edgeexit.bench.compared_figures import TO_BASELINE, ComparedFigure
+from edgeexit.bench.compare.compare import ReportComparison
+from edgeexit.bench.compare.figures import TO_BASELINE, ComparedFigure
 from edgeexit.bench.render.table import Row, Table, numbers, texts
-from edgeexit.bench.report_comparison import ReportComparison
 
 
 def differences_table(comparison: ReportComparison) -> Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.explanation import (
+from edgeexit.bench.render.table import Table, named_numbers
+from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
     SESSION,
@@ -10,14 +11,14 @@ from edgeexit.bench.explanation import (
     UTILIZATION,
     Breakdown,
     Explanation,
+    LinearModel,
     PartRoofline,
     Term,
 )
-from edgeexit.bench.linear_model import LinearModel
-from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import format_macs
 
+MILLION = 1e6
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"
 MOST = 6  # are told one by one
 AHEAD = 0.02  # so far below its roofline a part is worth a word
@@ -114,8 +115,8 @@ def peaks_text(explanation: Explanation) -> str:
     if peaks is None:
         return f"No breakdown: {explanation.not_measured}."
     rates = ", ".join(
-        f"{stream.bytes_per_s / 1e9:.3g} GB/s over {_size(stream.working_set_bytes)}"
-        for stream in peaks.streams
+        f"{bandwidth.bytes_per_s / 1e9:.3g} GB/s over {_size(bandwidth.working_set_bytes)}"
+        for bandwidth in peaks.bandwidths
     )
     return (
         f"Peak of {peaks.provider}, {peaks.precision}: {peaks.macs_per_s / 1e9:.3g} GMAC/s "
@@ -147,10 +148,11 @@ def model_text(model: LinearModel | None, parts: int) -> list[str]:
             "coefficients."
         ]
     words = [
-        f"What Eq. 5 would have to be here: {model.formula}.",
+        f"What Eq. 5 would have to be here: time = {model.ms_per_mac * MILLION:.4g} ms x MMACs + "
+        f"{model.ms_per_byte * MILLION:.4g} ms x MB + {model.ms_per_call:.4g} ms x graphs.",
         f"Its ratios of the exit paths, which it was not fitted on, are off by "
         f"{model.model_error:.0%} on average, Eq. 5's by {model.eq5_error:.0%}; the plain "
-        f"backbone's time by {model.plain_error:+.0%}.",
+        f"backbone's time by {model.baseline_error:+.0%}.",
     ]
     if model.leave_one_out_error is not None:
         words.append(

@@ -7,7 +7,7 @@ from typing import Any
 from edgeexit_runtime.schema import encode
 
 from edgeexit.bench.render.verdict import verdict
-from edgeexit.bench.report import SCHEMA_VERSION, BenchReport
+from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport
 
 
 def report_json(report: BenchReport) -> dict[str, Any]:

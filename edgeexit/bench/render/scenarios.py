@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.table import Row, Table, named_numbers
-from edgeexit.bench.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
+from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
 from edgeexit.formats import format_ms
 
 NEAR_ITS_LIMIT = 0.9

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edgeexit.bench.compare.setups import setup_facts
 from edgeexit.bench.render.table import Table, texts
-from edgeexit.bench.report import BenchReport, WarmUp
-from edgeexit.bench.setups import setup_facts
+from edgeexit.bench.results.report import BenchReport, WarmUp
 
 
 def setup_table(report: BenchReport) -> Table:

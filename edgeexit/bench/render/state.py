@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.state import Clock, RunState
+from edgeexit.bench.results.state import Clock, RunState
 
 
 def throttle_warning(state: RunState) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.energy import Energy
 from edgeexit.bench.render.latencies import (
     LATENCY_HEADINGS,
     few_note,
@@ -11,8 +10,9 @@ from edgeexit.bench.render.latencies import (
     percentile_note,
 )
 from edgeexit.bench.render.table import Row, Table, named_numbers
-from edgeexit.bench.report import BenchReport, PathTiming
+from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.report import BenchReport, PathTiming
 from edgeexit.formats import format_fraction, format_macs, format_threshold
 
 BASELINE = "plain\nbackbone"

@@ -10,8 +10,8 @@ from edgeexit.bench.render.versus import compare
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 if TYPE_CHECKING:
-    from edgeexit.bench.report import BenchReport
     from edgeexit.bench.results.mixture import Mixture
+    from edgeexit.bench.results.report import BenchReport
 
 __all__ = ["verdict"]
 

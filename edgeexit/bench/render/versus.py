@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.bench.iso_accuracy import MIN_HALF
+from edgeexit.bench.advice.iso_accuracy import MIN_HALF
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import BREAK_EVEN

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeexit.bench import BenchReport
-    from edgeexit.bench.explanation import Explanation
+    from edgeexit.bench.compare.compare import ReportComparison
     from edgeexit.bench.render.table import Table
-    from edgeexit.bench.report_comparison import ReportComparison
+    from edgeexit.bench.results.explanation import Explanation
 
 __all__ = ["print_comparison", "print_report"]
 

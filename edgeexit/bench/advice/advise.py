@@ -1,0 +1,185 @@
+"""Measured paths and images with labels -> advice: ``tune --objective latency`` within the run.
+
+Thresholds are chosen on one half of the images, the validation half, and judged on the other. What
+a sample takes is the median of its path's calls in this run, without the branches of exits that are
+switched off, as Eq. 5 adds up MACs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from edgeexit_runtime import Manifest
+from edgeexit_runtime.gate import NEVER
+from numpy.typing import NDArray
+
+from edgeexit.bench.advice.predictions import halves
+from edgeexit.bench.images import BenchImages
+from edgeexit.bench.results.advice import Advice, Choice, Gain
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.report import PathTiming
+from edgeexit.bench.timing.paths import PathTimes
+from edgeexit.errors import DataError
+from edgeexit.statistics.bootstrap import mean_intervals
+from edgeexit.statistics.percentiles import count_for_point
+
+if TYPE_CHECKING:
+    from edgeexit.evaluation import ExitPredictions, PathCosts
+
+__all__ = ["MIN_IMAGES", "advise"]
+
+MIN_IMAGES = 40  # half of them choose: of fewer, one is over 5 % of the accuracy
+P99 = 0.99
+
+
+def advise(
+    engine_dir: str | Path,
+    manifest: Manifest,
+    times: PathTimes,
+    images: BenchImages | None,
+    predictions: ExitPredictions | None,
+    options: BenchOptions,
+) -> tuple[Advice | None, str | None]:
+    """Return the advice, or None and in words why there is none.
+
+    Args:
+        engine_dir: the bundle's folder.
+        manifest: of the bundle.
+        times: of its paths and branches, which is what is kept low.
+        images: with labels.
+        predictions: of every exit for these images.
+        options: of this run.
+    """
+    if len(manifest.exits) == 1:
+        return None, "no advice: this network has no branches, so that there is nothing to choose"
+    if images is None or predictions is None:
+        got = "none were given" if images is None else "these have none"
+        return None, f"no advice: it takes images with labels, and {got}"
+    if len(images.images) < MIN_IMAGES:
+        return None, (
+            f"no advice: expected {MIN_IMAGES} images with labels or more, to choose on half of "
+            f"them, got {len(images.images)}"
+        )
+    from edgeexit.bench.path_costs import measured_costs  # imports torch
+
+    try:
+        costs = measured_costs(times)
+    except DataError as error:  # noise made a branch dearer than the path it is on
+        return None, f"no advice: {error}"
+    return _advise(engine_dir, manifest, times, costs, predictions, options), None
+
+
+def _advise(
+    engine_dir: str | Path,
+    manifest: Manifest,
+    times: PathTimes,
+    costs: PathCosts,
+    predictions: ExitPredictions,
+    options: BenchOptions,
+) -> Advice:
+    from edgeexit.cost import bundle_costs
+    from edgeexit.evaluation import PathCosts, evaluate_adaptive
+    from edgeexit.evaluation.bootstrap import bootstrap_intervals
+
+    exits = bundle_costs(manifest)
+    validation, test = map(predictions.take, halves(len(predictions.targets), options.seed))
+    now = manifest.thresholds
+    target = evaluate_adaptive(validation, now, exits).adaptive_accuracy
+
+    def judge(name: str, thresholds: dict[str, float]) -> Choice:
+        report = evaluate_adaptive(test, thresholds, exits)
+        intervals = bootstrap_intervals(test, thresholds, costs)
+        shares = {exit_.name: exit_.share for exit_ in report.exits}
+        return Choice(
+            name=name,
+            thresholds=thresholds,
+            switched_off=tuple(exit_ for exit_, value in thresholds.items() if value == NEVER),
+            accuracy=intervals.adaptive_accuracy,
+            average_ms=intervals.average_cost,
+            p99_ms=_p99_ms(times.paths, shares, costs.paid(thresholds)),
+            macs_ratio=report.macs_ratio,
+        )
+
+    by_latency = _choose(validation, costs, target)
+    by_eq5 = _choose(validation, PathCosts.in_macs(exits.exits), target)
+    best_ms, eq5_ms, now_ms = (
+        _paid_ms(test, costs, thresholds) for thresholds in (by_latency, by_eq5, now)
+    )
+    baseline_ms = times.baseline.latency.p50_ms
+    return Advice(
+        target_accuracy=target,
+        validation_images=len(validation.targets),
+        test_images=len(test.targets),
+        baseline_ms=baseline_ms,
+        baseline_accuracy=float(test.correct[-1].mean()),
+        by_latency=judge("measured latency", by_latency),
+        by_eq5=judge("Eq. 5", by_eq5),
+        now=judge("the bundle's", now),
+        over_now=_gain(now_ms, best_ms),
+        over_eq5=_gain(eq5_ms, best_ms),
+        over_baseline=_gain(np.full_like(best_ms, baseline_ms), best_ms),
+        command=_command(engine_dir, target, options.threads),
+    )
+
+
+def _choose(validation: ExitPredictions, costs: PathCosts, target: float) -> dict[str, float]:
+    """Return the cheapest thresholds of that accuracy, or of the highest that is found."""
+    from edgeexit.thresholds import Limits, best_setting, search_thresholds
+
+    front = search_thresholds(validation, costs)
+    # a coarse grid may miss the bundle's own accuracy by a sample
+    reachable = int(front.correct[-1]) / front.samples
+    return best_setting(front, Limits(min_accuracy=min(target, reachable))).thresholds
+
+
+def _paid_ms(
+    test: ExitPredictions, costs: PathCosts, thresholds: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """Return the milliseconds (n,) of each image that is judged on."""
+    from edgeexit.evaluation import leaving_exits
+
+    paid = np.array([*costs.paid(thresholds).values()])
+    milliseconds: NDArray[np.float64] = paid[leaving_exits(test, thresholds)]
+    return milliseconds
+
+
+def _p99_ms(
+    paths: Sequence[PathTiming], shares: Mapping[str, float], paid_ms: Mapping[str, float]
+) -> float | None:
+    """Return the p99 of calls of the paths taken, each weighing as many as leave there.
+
+    Where branches are switched off, the calls are faster by what these take.
+    """
+    times, weights = [], []
+    for path in paths:
+        if not shares[path.name]:
+            continue
+        calls = np.array(path.times_ms)
+        times.append(calls - (path.latency.p50_ms - paid_ms[path.name]))
+        weights.append(np.full(len(calls), shares[path.name] / len(calls)))
+    joined = np.concatenate(times)
+    if len(joined) < count_for_point(100 * P99):
+        return None
+    order = np.argsort(joined)
+    reached = np.cumsum(np.concatenate(weights)[order])
+    index = int(np.searchsorted(reached, P99 * reached[-1]))
+    return float(joined[order[index]])
+
+
+def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
+    """Return the gain sample by sample; only the samples are drawn again, not the times."""
+    saved_ms = other_ms - ours_ms
+    (interval,) = mean_intervals(saved_ms[None])
+    return Gain(interval, float(saved_ms.mean() / other_ms.mean()))
+
+
+def _command(engine_dir: str | Path, target: float, threads: int | None) -> str:
+    words = ["edgeexit", "tune", "--engine-dir", str(engine_dir)]
+    words += ["--objective", "latency", "--min-accuracy", f"{target:.4f}"]
+    if threads is not None:
+        words += ["--threads", str(threads)]
+    return shlex.join(words)

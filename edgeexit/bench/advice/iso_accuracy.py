@@ -1,0 +1,136 @@
+"""Early exit at the accuracy of another model: which of them is faster there.
+
+Thresholds are chosen on one half of the images, the validation half, and judged on the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit.bench.advice.predictions import halves
+from edgeexit.bench.results.mixture import ISO_ACCURACY, VERSUS, IsoAccuracy, Reached
+from edgeexit.bench.timing.candidates import Candidate
+from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
+
+if TYPE_CHECKING:
+    from edgeexit.bench.images import BenchImages
+    from edgeexit.bench.timing.interleave import Progress
+    from edgeexit.bench.timing.passes import Passes
+    from edgeexit.evaluation import ExitPredictions, PathCosts
+
+__all__ = ["MIN_HALF", "IsoAccuracyChoice", "choose_iso_accuracy", "judge_iso_accuracy"]
+
+STEP = "thresholds"
+MIN_HALF = 50  # one image is 2 % of the accuracy then
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IsoAccuracyChoice:
+    """What was chosen before anything is timed.
+
+    Attributes:
+        candidate: the bundle at the thresholds that were chosen; None where none reach.
+        labels: (N,) the true classes of all images.
+        test: (n,) the images that were not used, by index.
+        validation_images: how many were.
+        target_accuracy, best_accuracy: as in :class:`IsoAccuracy`.
+    """
+
+    candidate: Candidate | None
+    labels: NDArray[np.int64]
+    test: NDArray[np.intp]
+    validation_images: int
+    target_accuracy: float
+    best_accuracy: float
+
+
+def choose_iso_accuracy(
+    early_exit: Candidate,
+    versus: Candidate,
+    images: BenchImages,
+    predictions: ExitPredictions,
+    costs: PathCosts,
+    seed: int,
+    progress: Progress = lambda step, done: None,
+) -> IsoAccuracyChoice | None:
+    """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
+
+    The search is that of ``edgeexit tune``, on one half of the images, drawn by ``seed``.
+
+    Args:
+        early_exit: what thresholds are chosen for.
+        versus: whose accuracy is the target, at its own thresholds.
+        images: which ``versus`` is asked about.
+        predictions: of the bundle's exits for these images.
+        costs: what each path takes on this device.
+        seed: of the halves.
+        progress: told how far the search is.
+
+    Returns:
+        The choice; None where there are fewer than :data:`MIN_HALF` images a half.
+    """
+    if len(predictions.targets) < 2 * MIN_HALF:
+        return None
+    # imports torch
+    from edgeexit.errors import TuningError
+    from edgeexit.thresholds import Limits, best_setting, search_thresholds
+
+    progress(STEP, 0)
+    versus.prepare()
+    labels = predictions.targets
+    versus_right = versus.session.infer(images.images).labels == labels
+    validation, test = halves(len(labels), seed)
+    target = float(versus_right[validation].mean())
+    front = search_thresholds(predictions.take(validation), costs, progress=partial(progress, STEP))
+    progress(STEP, 1)
+    try:
+        thresholds = best_setting(front, Limits(min_accuracy=target)).thresholds
+    except TuningError:  # out of reach, which is an answer
+        candidate = None
+    else:
+        name = f"as accurate as {versus.name}"
+        candidate = Candidate(ISO_ACCURACY, name, early_exit.session, thresholds)
+    best = int(front.correct[-1]) / front.samples
+    return IsoAccuracyChoice(candidate, labels, test, len(validation), target, best)
+
+
+def judge_iso_accuracy(choice: IsoAccuracyChoice, passes: Passes) -> IsoAccuracy:
+    """Return what the choice came to on the images that were not used for it.
+
+    Args:
+        choice: of the thresholds.
+        passes: of queries of one image, with both candidates among its runs.
+    """
+    test = choice.test
+
+    def on_test(role: str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        run = next(it for it in passes.runs if it.candidate.role == role)
+        return (run.labels == choice.labels)[test], passes.by_image(run)[:, test]
+
+    versus_right, versus_ms = on_test(VERSUS)
+    reached = None
+    if choice.candidate is not None:
+        ours_right, ours_ms = on_test(ISO_ACCURACY)
+        (ratio,) = ratios_of_means([ours_ms], versus_ms)
+        (lost,) = mean_intervals(versus_right[None].astype(np.float64) - ours_right)
+        reached = Reached(
+            thresholds=dict(choice.candidate.thresholds),
+            accuracy=float(ours_right.mean()),
+            mean_ms=float(ours_ms.mean()),
+            ratio=ratio,
+            lost_accuracy=lost,
+        )
+    return IsoAccuracy(
+        validation_images=choice.validation_images,
+        test_images=len(test),
+        target_accuracy=choice.target_accuracy,
+        best_accuracy=choice.best_accuracy,
+        versus_accuracy=float(versus_right.mean()),
+        versus_mean_ms=float(versus_ms.mean()),
+        reached=reached,
+    )

@@ -1,0 +1,1 @@
+"""Two reports side by side: it reads results and measures nothing."""

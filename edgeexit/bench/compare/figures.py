@@ -1,0 +1,298 @@
+"""Figures that two benchmarks have in common, and whether they differ by more than the noise.
+
+A figure differs where the whole interval of its ratio lies beyond the noise. The interval says how
+far each run's own times scatter (:mod:`edgeexit.statistics.bootstrap`); of paths and streams
+stretches of rounds are drawn, of a mixture images, the same for both reports where they ran the
+same ones, and passes over them. The noise is what the plain backbone and the path, which always do
+the same, drifted by within either run, of means also what hold-ups added to them, and
+:data:`BREAK_EVEN` at least: a run does not show what the next one may differ by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit.bench.results.energy import Energy
+from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
+from edgeexit.bench.results.report import BenchReport, PathTiming
+from edgeexit.bench.results.scenarios import Stream
+from edgeexit.bench.timing.interleave import CALLS_PER_TURN
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import (
+    BREAK_EVEN,
+    medians,
+    resample_images,
+    resample_rounds,
+)
+from edgeexit.statistics.drift import drift_between_fifths
+
+__all__ = [
+    "TO_BASELINE",
+    "ComparedFigure",
+    "energy_figures",
+    "mixture_figures",
+    "path_figures",
+    "scenario_figures",
+]
+
+SEED = 0
+TO_BASELINE = "to the plain backbone"
+MIN_ROUNDS = 3  # of fewer no interval is made
+HIGHER_IS_BETTER = ("samples/s",)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFigure:
+    """One figure of both reports.
+
+    Attributes:
+        section: ``exit paths``, ``mixture``, ``single stream``, ``multi stream``, ``offline`` or
+            ``energy``.
+        name: of the path or candidate.
+        unit: ``ms``, ``mJ``, ``samples/s``, or :data:`TO_BASELINE` of a ratio within the report.
+        statistic: ``median``, ``mean``, ``p90``, ...
+        first, second: the figure in each.
+        ratio: second over first.
+        interval: of it; None where the reports hold too few raw values.
+        noise: by which the ratio may differ from 1 without a meaning, 0.02 for 2 %.
+    """
+
+    section: str
+    name: str
+    unit: str
+    statistic: str
+    first: float
+    second: float
+    ratio: float
+    interval: Interval | None
+    noise: float
+
+    @property
+    def differs(self) -> bool | None:
+        """Whether the difference is larger than the noise; None where no interval is known."""
+        if self.interval is None:
+            return None
+        return self.interval.is_above(1 + self.noise) or self.interval.is_below(
+            1 / (1 + self.noise)
+        )
+
+    @property
+    def second_is_better(self) -> bool:
+        """Which way it differs."""
+        return (self.ratio < 1) != (self.unit in HIGHER_IS_BETTER)
+
+
+# exit paths
+
+
+def path_figures(
+    first: BenchReport, second: BenchReport, left_out: list[str]
+) -> Iterator[ComparedFigure]:
+    section, rng = "exit paths", np.random.default_rng(SEED)
+    plain_noise = max(_path_noise(first.baseline), _path_noise(second.baseline))
+    names = _shared_paths(first, second, left_out)
+    timings = [(report.baseline, *_named(report, names)) for report in (first, second)]
+    series = [tuple(_rounds(timing) for timing in report) for report in timings]
+    drawn = None
+    if min(len(report[0]) for report in series) >= MIN_ROUNDS:
+        one, other = (resample_rounds(report, medians, rng) for report in series)
+        drawn = [theirs / ours for ours, theirs in zip(one, other, strict=True)]
+    for index, (ours, theirs) in enumerate(zip(*timings, strict=True)):
+        name = BASELINE_NAME if index == 0 else ours.name
+        noise = max(plain_noise, _path_noise(ours), _path_noise(theirs))
+        values = ours.latency.p50_ms, theirs.latency.p50_ms
+        ratios = None if drawn is None else drawn[index]
+        yield _figure(section, name, "ms", "median", values, ratios, noise)
+        if index > 0:
+            relative = ours.ratio, theirs.ratio
+            ratios = None if drawn is None else drawn[index] / drawn[0]
+            yield _figure(section, name, TO_BASELINE, "median", relative, ratios, noise)
+
+
+def _shared_paths(first: BenchReport, second: BenchReport, left_out: list[str]) -> list[str]:
+    names = [[path.name for path in report.paths] for report in (first, second)]
+    lone = sorted(set(names[0]) ^ set(names[1]))
+    if lone:
+        left_out.append(f"Paths of one report alone: {', '.join(lone)}.")
+    return [name for name in names[0] if name in names[1]]
+
+
+def _named(report: BenchReport, names: list[str]) -> list[PathTiming]:
+    paths = {path.name: path for path in report.paths}
+    return [paths[name] for name in names]
+
+
+def _rounds(path: PathTiming) -> NDArray[np.float64]:
+    """Return its times by rounds, (rounds, calls)."""
+    times = np.array(path.times_ms)
+    calls = CALLS_PER_TURN if len(times) % CALLS_PER_TURN == 0 else 1
+    return times.reshape(-1, calls)
+
+
+def _path_noise(path: PathTiming) -> float:
+    return max(BREAK_EVEN, drift_between_fifths(np.array(path.times_ms), medians))
+
+
+# mixture
+
+
+def mixture_figures(
+    first: BenchReport, second: BenchReport, left_out: list[str]
+) -> Iterator[ComparedFigure]:
+    one, other = first.mixture, second.mixture
+    if one is None or other is None:
+        if one is not other:
+            left_out.append("A mixture of real images was measured in one of the reports alone.")
+        return
+    if one.source != other.source or one.samples != other.samples:
+        left_out.append(
+            f"The mixtures are of different images ({one.samples} of {one.source}, {other.samples} "
+            f"of {other.source}): how many leave where is not comparable."
+        )
+        return
+    section, noise = "mixture", max(_mixture_noise(first, one), _mixture_noise(second, other))
+    runs = [{run.label: run for run in mixture.runs} for mixture in (one, other)]
+    lone = sorted(set(runs[0]) ^ set(runs[1]))
+    if lone:
+        left_out.append(f"Candidates of one report alone: {', '.join(lone)}.")
+    names = [name for name in runs[0] if name in runs[1]]  # the baseline first
+    ours, theirs = ([of_one[name] for name in names] for of_one in runs)
+    drawn = resample_images(
+        [[np.array(run.times_ms) for run in report] for report in (ours, theirs)],
+        together=first.options.seed == second.options.seed,
+    )
+    ratios = [of_theirs / of_ours for of_ours, of_theirs in zip(*drawn, strict=True)]
+    for name, run, against, ratio in zip(names, ours, theirs, ratios, strict=True):
+        means = run.latency.mean_ms, against.latency.mean_ms
+        yield _figure(section, name, "ms", "mean", means, ratio, noise)
+        if run.role != BASELINE:
+            relative = run.ratio.value, against.ratio.value
+            yield _figure(section, name, TO_BASELINE, "mean", relative, ratio / ratios[0], noise)
+
+
+def _mixture_noise(report: BenchReport, mixture: Mixture) -> float:
+    """Return what the baseline drifted by between thirds and passes, and was held up by.
+
+    It always does the same: what its mean is above its median by is of whatever else ran.
+    """
+    thirds = [drift.ratio - 1 for drift in report.drifts if drift.measurement == "mixture"]
+    times_ms = np.array(mixture.baseline.times_ms)
+    passes = times_ms.mean(axis=1)
+    held_up = float(times_ms.mean() / np.median(times_ms)) - 1
+    return max(BREAK_EVEN, *thirds, float(passes.max() / passes.min()) - 1, held_up)
+
+
+# scenarios
+
+
+def scenario_figures(
+    first: BenchReport, second: BenchReport, left_out: list[str]
+) -> Iterator[ComparedFigure]:
+    one, other = first.scenarios, second.scenarios
+    if one is None or other is None:
+        if one is not other:
+            left_out.append("Scenarios were measured in one of the reports alone.")
+        return
+    if (one.source, one.samples) != (other.source, other.samples):
+        left_out.append("The scenarios were run on different images.")
+        return
+    noise = max(_path_noise(first.baseline), _path_noise(second.baseline))
+    for section, ours, theirs in (
+        ("single stream", one.single_stream, other.single_stream),
+        ("multi stream", one.multi_stream, other.multi_stream),
+    ):
+        if ours is not None and theirs is not None:
+            yield from _stream_figures(section, ours, theirs, noise)
+    rates = [
+        {result.name: result.best_samples_per_s for result in results or ()}
+        for results in (one.offline, other.offline)
+    ]
+    for name in (name for name in rates[0] if name in rates[1]):
+        values = rates[0][name], rates[1][name]
+        yield _figure("offline", name, "samples/s", "best batch", values, None, noise)
+
+
+def _stream_figures(
+    section: str, one: Stream, other: Stream, noise: float
+) -> Iterator[ComparedFigure]:
+    percent, rng = one.leading_percent, np.random.default_rng(SEED)
+    series = [
+        {result.name: np.array(result.times_ms)[:, None] for result in stream.results}
+        for stream in (one, other)
+    ]
+
+    def leading(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = np.percentile(times, percent, axis=1)
+        return values
+
+    for name in (name for name in series[0] if name in series[1]):
+        pair = [times[name] for times in series]
+        if min(map(len, pair)) < MIN_ROUNDS:
+            continue
+        drawn = [resample_rounds((times,), leading, rng)[0] for times in pair]
+        values = [float(leading(times.reshape(1, -1))[0]) for times in pair]
+        statistic = f"p{percent:g}"
+        ratios = drawn[1] / drawn[0]
+        yield _figure(section, name, "ms", statistic, (values[0], values[1]), ratios, noise)
+
+
+# energy
+
+
+def energy_figures(
+    first: Energy | None, second: Energy | None, left_out: list[str]
+) -> Iterator[ComparedFigure]:
+    have = [bool(energy and energy.runs) for energy in (first, second)]
+    if first is None or second is None or not all(have):
+        if any(have):
+            left_out.append("Energy was measured in one of the reports alone.")
+        return
+    if first.source != second.source:
+        left_out.append("Energy was measured on different images.")
+        return
+    kinds = [tuple(sensor.kind for sensor in energy.sensors) for energy in (first, second)]
+    if kinds[0] != kinds[1]:
+        left_out.append(
+            "Energy was read by different sensors, which see different parts of a device: "
+            f"{', '.join(kinds[0])} and {', '.join(kinds[1])}."
+        )
+        return
+    rng = np.random.default_rng(SEED)
+    noise = max(map(_energy_noise, (first, second)))
+    others = {item.name: item for item in second.runs}
+    for one in first.runs:
+        other = others.get(one.name)
+        if other is None:
+            continue
+        turns = [
+            np.array([[1e3 * turn.joules / turn.samples] for turn in item.turns])
+            for item in (one, other)
+        ]
+        drawn = [resample_rounds((series,), medians, rng)[0] for series in turns]
+        values = 1e3 * one.sample_j, 1e3 * other.sample_j
+        ratios = drawn[1] / drawn[0] if min(map(len, turns)) >= MIN_ROUNDS else None
+        yield _figure("energy", one.name, "mJ", "median", values, ratios, noise)
+
+
+def _energy_noise(energy: Energy) -> float:
+    idle = np.array([turn.joules / turn.seconds for turn in energy.idle_turns])
+    return max(BREAK_EVEN, drift_between_fifths(idle, medians) if idle.min() > 0 else 0.0)
+
+
+def _figure(
+    section: str,
+    name: str,
+    unit: str,
+    statistic: str,
+    values: tuple[float, float],
+    ratios: NDArray[np.float64] | None,
+    noise: float,
+) -> ComparedFigure:
+    first, second = values
+    ratio = second / first
+    interval = None if ratios is None else Interval.of(ratio, ratios)
+    return ComparedFigure(section, name, unit, statistic, first, second, ratio, interval, noise)

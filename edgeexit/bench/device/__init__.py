@@ -1,0 +1,23 @@
+"""What a device tells of its energy, clocks, temperatures and throttling.
+
+Every reader takes the root of a sysfs tree or a module that speaks NVML, and leaves out what the
+device does not tell.
+"""
+
+from edgeexit.bench.device.found import FoundMeters, find_meters
+from edgeexit.bench.device.meters import CounterMeter, Meter, PowerMeter
+from edgeexit.bench.device.nvml import Gpu, open_gpu
+from edgeexit.bench.device.readings import read_state
+from edgeexit.bench.device.sysfs import SYSFS
+
+__all__ = [
+    "SYSFS",
+    "CounterMeter",
+    "FoundMeters",
+    "Gpu",
+    "Meter",
+    "PowerMeter",
+    "find_meters",
+    "open_gpu",
+    "read_state",
+]

@@ -1,0 +1,54 @@
+"""Which sensors together are the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit.bench.device.ina3221 import ina3221_meters
+from edgeexit.bench.device.meters import Meter
+from edgeexit.bench.device.nvml import Gpu
+from edgeexit.bench.device.rapl import rapl_meters
+from edgeexit.bench.device.sysfs import SYSFS
+
+__all__ = ["FoundMeters", "find_meters"]
+
+NONE_FOUND = "No energy was measured: no INA3221, RAPL or NVML sensor could be read."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundMeters:
+    """Meters whose joules are added up, and what could not be read, one sentence each."""
+
+    meters: tuple[Meter, ...]
+    notes: tuple[str, ...]
+
+
+def find_meters(
+    root: Path = SYSFS, gpu: Gpu | None = None, gpu_note: str | None = None
+) -> FoundMeters:
+    """Return the meters of this device.
+
+    A Jetson's rails include its GPU. Elsewhere processor and GPU have sensors of their own; a GPU
+    that the benchmark does not run on is not asked.
+
+    Args:
+        root: of the sysfs tree.
+        gpu: that the benchmark runs on; None where it runs on none, or it cannot be asked.
+        gpu_note: why it cannot be asked, if there is one.
+    """
+    rails = ina3221_meters(root)
+    if rails:
+        return FoundMeters(tuple(rails), ())
+    packages, notes = rapl_meters(root)
+    if gpu_note is not None:
+        notes.append(gpu_note)
+    meters: list[Meter] = [*packages]
+    gpu_meter = None if gpu is None else gpu.meter()
+    if gpu_meter is not None:
+        meters.append(gpu_meter)
+    elif gpu is not None:
+        notes.append(f"NVML: {gpu.name} tells neither its energy nor its power")
+    if not meters:
+        notes.insert(0, NONE_FOUND)
+    return FoundMeters(tuple(meters), tuple(notes))

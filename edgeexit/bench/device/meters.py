@@ -1,0 +1,117 @@
+"""Joules between two moments, of a counter or of a power that is read again and again."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edgeexit.bench.results.energy import EnergySensor
+
+__all__ = ["CounterMeter", "Meter", "PowerMeter", "integrate"]
+
+# A thread reads so often: power sensors average over some ten milliseconds, and a reading takes
+# about one of them on the I2C bus, so that the reader itself costs little.
+POLL_S = 0.05
+
+
+class Meter(Protocol):
+    """One sensor. Between :meth:`start` and :meth:`stop` it must not be started again."""
+
+    sensor: EnergySensor
+
+    def start(self) -> None:
+        """Begin; raise OSError where the sensor cannot be read."""
+
+    def stop(self) -> float:
+        """Return the joules since :meth:`start`; raise OSError where a reading failed."""
+
+
+class CounterMeter:
+    """A counter of energy that only grows, and begins anew after ``range_j``.
+
+    Args:
+        sensor: what is read.
+        read_j: returns the counter in joules; raises OSError.
+        range_j: the counter is below it; None where it never wraps around.
+    """
+
+    def __init__(
+        self, sensor: EnergySensor, read_j: Callable[[], float], range_j: float | None = None
+    ) -> None:
+        self.sensor = sensor
+        self._read_j = read_j
+        self._range_j = range_j
+        self._start_j = 0.0
+
+    def start(self) -> None:
+        """Remember the counter."""
+        self._start_j = self._read_j()
+
+    def stop(self) -> float:
+        """Return the difference. A turn of seconds wraps around once at most."""
+        joules = self._read_j() - self._start_j
+        if joules < 0:
+            if self._range_j is None:
+                raise OSError(f"{self.sensor.source}: the energy counter went backwards")
+            joules += self._range_j
+        return joules
+
+
+class PowerMeter:
+    """A power that is read by a thread of its own and added up by the trapezoidal rule.
+
+    Reading between inferences instead would see the device at rest alone.
+
+    Args:
+        sensor: what is read.
+        read_w: returns watts; raises OSError.
+    """
+
+    def __init__(self, sensor: EnergySensor, read_w: Callable[[], float]) -> None:
+        self.sensor = sensor
+        self._read_w = read_w
+        self._readings: list[tuple[float, float]] = []
+        self._error: OSError | None = None
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Read once, and let the thread go on."""
+        self._readings, self._error = [], None
+        self._read()
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """End the thread and read once more."""
+        assert self._thread is not None
+        self._ended.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        self._read()
+        return integrate(self._readings)
+
+    def _poll(self) -> None:
+        while not self._ended.wait(POLL_S):
+            try:
+                self._read()
+            except OSError as error:
+                self._error = error
+                return
+
+    def _read(self) -> None:
+        watts = self._read_w()
+        self._readings.append((time.perf_counter(), watts))
+
+
+def integrate(readings: Sequence[tuple[float, float]]) -> float:
+    """Return joules of readings (seconds, watts) in the order of time: trapezoidal rule."""
+    return sum(
+        (later - earlier) * (one + other) / 2
+        for (earlier, one), (later, other) in itertools.pairwise(readings)
+    )

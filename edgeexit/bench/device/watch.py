@@ -1,0 +1,66 @@
+"""What happens to the device's clocks and temperatures while it is measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edgeexit.bench.results.state import DeviceState, RunState
+
+LOOK_EVERY_S = 1.0
+LIMIT_FELL = 0.99  # rounding to steps of the clock is no fall
+
+
+class StateWatch:
+    """Reads the state before a run, after it, and now and then in between.
+
+    What slows a device down in the middle may be over at the end: the clocks are back where they
+    were, and the mean of the times tells nothing.
+
+    Args:
+        read: returns the state; takes a fraction of a millisecond to some milliseconds.
+    """
+
+    def __init__(self, read: Callable[[], DeviceState]) -> None:
+        self._read = read
+        self._before = read()
+        self._last_s = time.perf_counter()
+        self._found: dict[str, None] = {}  # in the order of discovery
+        for sign in self._before.signs:
+            if sign.value > 0 and not sign.is_counter:
+                self._found[f"{sign.name} from the start"] = None
+
+    def during(self, progress: Callable[[str, float], None]) -> Callable[[str, float], None]:
+        """Return a progress that looks at the device, too, whenever it is told something."""
+
+        def told(step: str, done: float) -> None:
+            self.look()
+            progress(step, done)
+
+        return told
+
+    def look(self) -> None:
+        """Read, unless that was done within the last second."""
+        if time.perf_counter() - self._last_s >= LOOK_EVERY_S:
+            self._compare(self._read())
+            self._last_s = time.perf_counter()
+
+    def finish(self) -> RunState:
+        """Read for the last time and return what was found."""
+        after = self._read()
+        self._compare(after)
+        return RunState(self._before, after, tuple(self._found))
+
+    def _compare(self, now: DeviceState) -> None:
+        values = {sign.name: sign.value for sign in self._before.signs}
+        for sign in now.signs:
+            before = values.get(sign.name, 0)
+            if sign.value > before and (sign.is_counter or before == 0):
+                self._found[sign.name] = None
+        limits = {clock.name: clock.limit_mhz for clock in self._before.clocks}
+        for clock in now.clocks:
+            limit = limits.get(clock.name, clock.limit_mhz)
+            if clock.limit_mhz < LIMIT_FELL * limit:
+                self._found[
+                    f"{clock.name}: its limit fell from {limit:.0f} to {clock.limit_mhz:.0f} MHz"
+                ] = None

@@ -1,0 +1,227 @@
+"""Pictures of forced exit paths: measured against Eq. 5, and why they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from edgeexit.bench.render.page.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    SKY,
+    drawn,
+    legend_beside,
+    log_axis,
+    new_figure,
+    tidy,
+    to_svg,
+)
+from edgeexit.bench.results.explanation import Breakdown, Explanation, PartRoofline
+from edgeexit.bench.results.mixture import BASELINE_NAME
+from edgeexit.bench.results.report import BenchReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["breakdown_picture", "paths_picture", "roofline_picture"]
+
+ROW = 0.42  # inches
+HUNDREDTH = 0.01
+TERM_NAMES = {
+    "bytes": "bytes moved",
+    "utilization": "low utilization",
+    "gate": "gate and copies",
+    "session": "session",
+    "slow": "slow calls",
+}
+
+
+@drawn
+def paths_picture(report: BenchReport) -> Markup:
+    """Return each path's measured ratio to the plain backbone beside Eq. 5's."""
+    rows = [(path.name, path.macs_ratio, path.ratio, BLUE) for path in report.paths]
+    if report.mixture is not None:
+        rows.append(
+            ("mixture", report.mixture.macs_ratio, report.mixture.early_exit.ratio.value, GREEN)
+        )
+    figure, axes = new_figure(1.1 + ROW * len(rows))
+    for row, (_, analytic, measured, color) in enumerate(rows):
+        axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
+        axes.plot(analytic, row, "|", color=INK, markersize=15, markeredgewidth=2.5)
+        axes.plot(measured, row, "o", color=color, markersize=9)
+        right = max(analytic, measured)
+        axes.annotate(
+            f"{measured:.2f}, Eq. 5 {analytic:.2f}",
+            (right, row),
+            (9, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+        )
+    axes.axvline(1, color=MUTED, linestyle="--", linewidth=1.2, zorder=0)
+    axes.set_xlim(0, 1.35 * max(1.0, *(max(row[1:3]) for row in rows)))
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.8)
+    axes.annotate(
+        "plain backbone",
+        (1, -0.8),
+        (4, -3),
+        textcoords="offset points",
+        color=MUTED,
+        verticalalignment="top",
+    )
+    axes.set_xlabel("time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster")
+    tidy(axes, "x")
+    shown = "; ".join(f"{row[0]}: measured {row[2]:.2f}, Eq. 5 {row[1]:.2f}" for row in rows)
+    return to_svg(figure, "paths", f"Measured ratios against Eq. 5. {shown}")
+
+
+@drawn
+def breakdown_picture(explanation: Explanation) -> Markup:
+    """Return, path by path, the steps from Eq. 5's ratio to the measured one."""
+    breakdowns = explanation.breakdowns
+    steps = len(breakdowns[0].terms) + 2
+    figure, axes = new_figure(
+        0.5 + (0.45 + 0.26 * steps) * len(breakdowns), len(breakdowns), sharex=True, squeeze=False
+    )
+    for frame, breakdown in zip(axes[:, 0], breakdowns, strict=True):
+        _draw_steps(frame, breakdown)
+    lows, highs = zip(*map(_reach, breakdowns), strict=True)
+    low, high = min(0.0, *lows), max(highs)
+    axes[0, 0].set_xlim(low - 0.06 * (high - low), high + 0.22 * (high - low))
+    axes[-1, 0].set_xlabel("time over the plain backbone's")
+    shown = "; ".join(
+        f"{it.name}: Eq. 5 {it.macs_ratio:.2f}, "
+        + ", ".join(f"{TERM_NAMES.get(t.name, t.name)} {t.ratio:+.2f}" for t in it.terms)
+        + f", measured {it.measured_ratio:.2f}"
+        for it in breakdowns
+    )
+    return to_svg(figure, "breakdown", f"From Eq. 5's ratio to the measured one. {shown}")
+
+
+def _reach(breakdown: Breakdown) -> tuple[float, float]:
+    at = [breakdown.macs_ratio]
+    for term in breakdown.terms:
+        at.append(at[-1] + term.ratio)
+    return min(at), max(at)
+
+
+def _draw_steps(axes: Axes, breakdown: Breakdown) -> None:
+    """Draw a waterfall: each bar begins where the one above ended."""
+    names = ["Eq. 5"]
+    _bar(axes, 0, 0, breakdown.macs_ratio, MUTED, f"{breakdown.macs_ratio:.2f}")
+    at = breakdown.macs_ratio
+    for row, term in enumerate(breakdown.terms, start=1):
+        names.append(TERM_NAMES.get(term.name, term.name))
+        value = "0.00" if abs(term.ratio) < HUNDREDTH / 2 else f"{term.ratio:+.2f}"
+        shown = value + (" (noise)" if term.is_noise else "")
+        _bar(axes, row, at, term.ratio, ORANGE if term.ratio > 0 else SKY, shown)
+        axes.plot([at, at], [row - 1, row], color=MUTED, linewidth=0.8)
+        at += term.ratio
+    last = len(names)
+    names.append("measured")
+    _bar(axes, last, 0, breakdown.measured_ratio, BLUE, f"{breakdown.measured_ratio:.2f}")
+    axes.axvline(1, color=MUTED, linestyle="--", linewidth=1, zorder=0)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(last + 0.7, -0.7)
+    axes.set_title(breakdown.name, loc="left", fontweight="bold")
+    tidy(axes, "x")
+
+
+def _bar(axes: Axes, row: int, start: float, length: float, color: str, text: str) -> None:
+    axes.barh(row, length, left=start, height=0.72, color=color)
+    axes.annotate(
+        text,
+        (max(start, start + length), row),
+        (4, 0),
+        textcoords="offset points",
+        verticalalignment="center",
+    )
+
+
+@drawn
+def roofline_picture(explanation: Explanation) -> Markup | None:
+    """Return what each part achieves under the machine's roof; None where nothing has MACs."""
+    peaks = explanation.peaks
+    points = [
+        _Achieved(part, part.macs / moved, part.macs / part.measured_ms / 1e6)
+        for part in explanation.parts
+        if (moved := part.weight_bytes + part.activation_bytes) and part.macs
+    ]
+    if peaks is None or not points:
+        return None
+    figure, axes = new_figure(4.0)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
+    peak = peaks.macs_per_s / 1e9
+    slopes = {
+        "cache": peaks.bandwidths[0].bytes_per_s / 1e9,
+        "memory": peaks.bandwidths[-1].bytes_per_s / 1e9,
+    }
+    reach = [point.macs_per_byte for point in points]
+    left = min(*reach, peak / slopes["memory"] / 15) / 2
+    right = 2 * max(*reach, peak / slopes["memory"])
+    axes.set_xlim(left, right)
+    axes.set_ylim(min(point.gmacs_per_s for point in points) / 2, 2.5 * peak)
+    axes.plot([left, right], [peak, peak], color=INK, linewidth=1.3)
+    _note(axes, f"peak, {peak:.3g} GMAC/s", (left, peak), (6, 4))
+    for (name, slope), style, below in zip(slopes.items(), (":", "-"), (False, True), strict=True):
+        ridge = peak / slope
+        axes.plot([left, ridge], [slope * left, peak], style, color=INK, linewidth=1.3)
+        at = (left * ridge**2) ** (1 / 3)  # names are written to the left of it
+        place = ((8, -12), "left") if below else ((-8, 6), "right")
+        _note(axes, f"{name}, {slope:.3g} GB/s", (at, slope * at), *place)
+    _draw_achieved(axes, points)
+    axes.set_xlabel("MACs per byte moved")
+    axes.set_ylabel("GMAC/s achieved")
+    tidy(axes)
+    legend_beside(axes)
+    shown = "; ".join(f"{point.name}: {point.gmacs_per_s:.3g} GMAC/s" for point in points)
+    return to_svg(figure, "roofline", f"Roofline, peak {peak:.3g} GMAC/s. {shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Achieved:
+    """A part's place in the roofline picture."""
+
+    part: PartRoofline
+    macs_per_byte: float
+    gmacs_per_s: float
+
+    @property
+    def name(self) -> str:
+        return BASELINE_NAME if self.part.kind == "plain" else self.part.name
+
+
+def _draw_achieved(axes: Axes, points: list[_Achieved]) -> None:
+    """Draw the parts: kinds differ in colour, parts of a kind in shape, branches are hollow."""
+    colors = {"stage": BLUE, "branch": ORANGE, "plain": INK}
+    markers = {kind: cycle("osD^v<>ph") for kind in colors}
+    for point in points:
+        kind = point.part.kind
+        axes.plot(
+            point.macs_per_byte,
+            point.gmacs_per_s,
+            next(markers[kind]) if kind != "plain" else "x",
+            color=colors[kind],
+            markersize=8,
+            markeredgewidth=1.8,
+            markerfacecolor="none" if kind == "branch" else colors[kind],
+            label=f"{point.name}, {point.gmacs_per_s:.3g}",
+            zorder=3,
+        )
+
+
+def _note(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    offset: tuple[float, float],
+    align: str = "left",
+) -> None:
+    axes.annotate(text, place, offset, textcoords="offset points", horizontalalignment=align)

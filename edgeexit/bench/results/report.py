@@ -1,0 +1,183 @@
+"""What a benchmark found, as data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit_runtime.schema import SchemaError, decode
+from edgeexit_runtime.timing import LatencySummary
+
+from edgeexit.bench.results.advice import Advice
+from edgeexit.bench.results.energy import Energy
+from edgeexit.bench.results.explanation import Explanation
+from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.scenarios import Scenarios
+from edgeexit.bench.results.state import RunState
+from edgeexit.errors import DataError
+from edgeexit.statistics.drift import Drift
+
+__all__ = [
+    "BenchReport",
+    "BundleInfo",
+    "DeviceInfo",
+    "PartTiming",
+    "PathTiming",
+    "WarmUp",
+    "load_report",
+]
+
+SCHEMA_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """Which bundle was measured."""
+
+    folder: str
+    backbone: str
+    branches: str
+    num_classes: int
+    precision: str
+    input_size: tuple[int, int, int]
+    thresholds: dict[str, float]
+    versions: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and pictures."""
+        return f"{self.backbone} {self.branches} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What it was measured on. ``threads`` is None where the backend chose their number."""
+
+    cpu: str
+    cores: int
+    system: str
+    backend_device: str
+    threads: int | None
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """The untimed rounds before a measurement.
+
+    Attributes:
+        seconds: how long they took.
+        rounds: how many they were.
+        stable: whether the last two windows agreed; False where time was over before.
+        window_medians_ms: of the rounds of each window.
+    """
+
+    seconds: float
+    rounds: int
+    stable: bool
+    window_medians_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartTiming:
+    """One stage or branch alone; ``kind`` is one of these two words. A time for each call."""
+
+    name: str
+    kind: str
+    macs: int
+    latency: LatencySummary
+    times_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.times_ms:
+            raise ValueError("times_ms: expected one for each call, got none")
+
+
+@dataclass(frozen=True, slots=True)
+class PathTiming:
+    """All that a sample goes through that leaves at one exit, forced to, or the plain backbone.
+
+    Attributes:
+        path_macs: the bracket of Eq. 5 for this exit, MACs per sample.
+        ratio: median over the plain backbone's median in the same rounds.
+        macs_ratio: what Eq. 5 says of it: path MACs over the plain backbone's.
+        times_ms: of each call.
+    """
+
+    name: str
+    path_macs: int
+    ratio: float
+    macs_ratio: float
+    latency: LatencySummary
+    times_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
+
+    Attributes:
+        warm_up: before the paths.
+        drifts: of the baseline, in each measurement that was long enough to tell.
+        parts: stages and branches in the order of execution.
+        baseline: the plain backbone; its ratios are 1.
+        paths: every exit, forced, in order.
+        mixture: None where no images were given.
+        scenarios: None where none was asked for.
+        explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
+        advice: None where no images with labels were given, or there is nothing to choose.
+        no_advice: why, then.
+        energy: what the candidates take, or why that is not known.
+        state: clocks, temperatures and throttling.
+    """
+
+    bundle: BundleInfo
+    device: DeviceInfo
+    options: BenchOptions
+    warm_up: WarmUp
+    drifts: tuple[Drift, ...]
+    parts: tuple[PartTiming, ...]
+    baseline: PathTiming
+    paths: tuple[PathTiming, ...]
+    mixture: Mixture | None
+    scenarios: Scenarios | None
+    explanation: Explanation | None
+    advice: Advice | None
+    no_advice: str | None
+    energy: Energy
+    state: RunState
+
+
+def load_report(file: Path) -> BenchReport:
+    """Read a report that was written with ``--json``.
+
+    Raises:
+        DataError: the file is missing, no report, or of a newer edgeexit.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: cannot be read as JSON; expected a file of --json") from error
+    version = value.pop("schema_version", None) if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        raise DataError(f"{file}: not a report of 'edgeexit bench' (no schema_version)")
+    if "paths" not in value:  # a manifest has a version as well
+        raise DataError(
+            f"{file}: not a report of 'edgeexit bench' (no paths); expected a file of --json"
+        )
+    if version != SCHEMA_VERSION:
+        made, do = (
+            ("a newer", "upgrade edgeexit")
+            if version > SCHEMA_VERSION
+            else ("an older", "run the benchmark again")
+        )
+        raise DataError(
+            f"{file}: made by {made} edgeexit (schema {version}, this reads {SCHEMA_VERSION}); {do}"
+        )
+    fields = {key: item for key, item in value.items() if key not in ("batch_size", "verdict")}
+    try:
+        return decode(BenchReport, fields)
+    except SchemaError as error:
+        raise DataError(f"{file}: {error}; run the benchmark again") from error

@@ -1,0 +1,1 @@
+"""Why Eq. 5 and the clock differ: what parts move and compute, and the peaks of the machine."""

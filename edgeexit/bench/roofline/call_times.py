@@ -1,0 +1,129 @@
+"""Calls of turns and passes -> one time each, and what other rounds might have given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.report import PathTiming
+from edgeexit.bench.timing.interleave import CALLS_PER_TURN
+from edgeexit.bench.timing.paths import PathTimes
+from edgeexit.statistics.bootstrap import draw_rounds
+from edgeexit.statistics.percentiles import p10
+
+__all__ = [
+    "GATES",
+    "PLAIN_GRAPH",
+    "CallTimes",
+    "InferenceTime",
+    "call_times",
+    "resampled_times",
+]
+
+PLAIN_GRAPH, GATES = "plain graph", "gates"  # turns
+RESAMPLES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceTime:
+    """A whole inference: a quick one, and what is reported of it: a path's median, or a mean."""
+
+    p10_ms: float
+    measured_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """Milliseconds by name.
+
+    Attributes:
+        graphs: quick calls of stages, branches and the plain backbone's graph, alone.
+        gates: quick calls of gate and copies, by path.
+        paths: of every exit, and of the plain backbone by its name.
+        mixture, plain_mixture: of an average image; None without a mixture.
+    """
+
+    graphs: dict[str, float]
+    gates: dict[str, float]
+    paths: dict[str, InferenceTime]
+    mixture: InferenceTime | None
+    plain_mixture: InferenceTime | None
+
+
+def call_times(
+    times: PathTimes,
+    mixture: Mixture | None,
+    rounds: NDArray[np.intp] | None = None,
+    passes: NDArray[np.intp] | None = None,
+) -> CallTimes:
+    """Return the time of everything.
+
+    Args:
+        times: of parts and paths, and of the turns :data:`PLAIN_GRAPH` and :data:`GATES`.
+        mixture: of the same run.
+        rounds, passes: which of them count, as indices; None for all.
+    """
+    plain = times.baseline.name
+
+    def chosen(calls_ms: Sequence[float]) -> NDArray[np.float64]:
+        array = np.array(calls_ms)
+        return array if rounds is None else array.reshape(-1, CALLS_PER_TURN)[rounds]
+
+    def inference(path: PathTiming) -> InferenceTime:
+        calls_ms = chosen(path.times_ms)
+        return InferenceTime(p10(calls_ms), float(np.median(calls_ms)))
+
+    graphs = {part.name: p10(chosen(part.times_ms)) for part in times.parts}
+    graphs[plain] = p10(chosen([ms for (ms,) in times.more[PLAIN_GRAPH]]))
+    columns = zip(*times.more[GATES], strict=True)
+    names = (*(path.name for path in times.paths), plain)
+    gates = {name: p10(chosen(column)) for name, column in zip(names, columns, strict=True)}
+    paths = {path.name: inference(path) for path in (*times.paths, times.baseline)}
+    if mixture is None:
+        return CallTimes(graphs, gates, paths, None, None)
+    left_at = np.array(mixture.left_at)
+    return CallTimes(
+        graphs,
+        gates,
+        paths,
+        _mixed(mixture.early_exit.times_ms, left_at, passes),
+        _mixed(mixture.baseline.times_ms, np.zeros_like(left_at), passes),
+    )
+
+
+def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallTimes]:
+    """Yield the times of rounds and passes drawn with replacement; nothing of a single round."""
+    rounds = len(times.baseline.times_ms) // CALLS_PER_TURN
+    if rounds < 2:
+        return
+    passes = 1 if mixture is None else len(mixture.baseline.times_ms)
+    rng = np.random.default_rng(0)
+    drawn = (draw_rounds(count, RESAMPLES, rng) for count in (rounds, passes))
+    for of_rounds, of_passes in zip(*drawn, strict=True):
+        yield call_times(times, mixture, of_rounds, of_passes)
+
+
+def _mixed(
+    passes_ms: Sequence[Sequence[float]],
+    left_at: NDArray[np.int64],
+    passes: NDArray[np.intp] | None,
+) -> InferenceTime:
+    """Return the mean of passes over N images, and quick ones of each exit by its share.
+
+    Args:
+        passes_ms: (passes, N).
+        left_at: (N,) the exit of each image.
+        passes: which of them count; None for all.
+    """
+    times_ms = np.array(passes_ms)
+    if passes is not None:
+        times_ms = times_ms[passes]
+    p10_ms = sum(
+        np.mean(left_at == exit_) * p10(times_ms[:, left_at == exit_])
+        for exit_ in np.unique(left_at)
+    )
+    return InferenceTime(float(p10_ms), float(times_ms.mean()))

@@ -1,0 +1,264 @@
+"""Timings -> explanation: the turns that it takes, and what is made of their times."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from edgeexit_runtime import Manifest, Session
+from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
+from edgeexit_runtime.quantization_entry import CLASSIFIER
+from edgeexit_runtime.timing import time_call
+from numpy.typing import NDArray
+
+from edgeexit.bench.results.explanation import (
+    MIXTURE,
+    Breakdown,
+    Explanation,
+    LinearModel,
+    PartRoofline,
+    Peaks,
+)
+from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
+from edgeexit.bench.roofline.call_times import (
+    GATES,
+    PLAIN_GRAPH,
+    CallTimes,
+    InferenceTime,
+    call_times,
+    resampled_times,
+)
+from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
+from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs
+from edgeexit.bench.roofline.traffic import GraphTraffic, bundle_traffic
+from edgeexit.bench.timing.interleave import Turn
+from edgeexit.bench.timing.paths import PathTimes, part_list
+from edgeexit.errors import BundleError
+from edgeexit.statistics import Interval
+
+__all__ = ["Explainer"]
+
+PEAKS = "peaks"
+PLAIN = "plain"
+
+
+class Explainer:
+    """Adds its own turns to a measurement, and explains what comes out.
+
+    Args:
+        engine_dir: the bundle's folder.
+        chain: the bundle.
+        plain: its plain backbone.
+        image: (1, C, H, W) float32.
+    """
+
+    def __init__(
+        self, engine_dir: str | Path, chain: Session, plain: Session, image: NDArray[np.float32]
+    ) -> None:
+        self._chain, self._plain, self._image = chain, plain, image
+        self._manifest = chain.manifest
+        (self._baseline,) = plain.manifest.exits
+        self._traffic: dict[str, GraphTraffic] = {}
+        self._runs: PeakRuns | str
+        try:
+            self._traffic = bundle_traffic(engine_dir)
+            self._runs = peak_runs(chain, _product_precision(chain.manifest))
+        except BundleError as error:
+            self._runs = str(error)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The plain backbone's graph without its session, gate and copies, and the peaks."""
+        runner, name = self._plain.runner, self._baseline.name
+        run, wait = partial(runner.run_exit, name), runner.synchronize
+        turns = [
+            Turn(
+                PLAIN_GRAPH,
+                partial(runner.set_images, self._image),
+                lambda: (time_call(run, wait)[0],),
+            ),
+            Turn(GATES, lambda: None, self._gates_call()),
+        ]
+        if isinstance(self._runs, PeakRuns):
+            turns.append(Turn(PEAKS, lambda: None, self._runs.call))
+        return turns
+
+    def explain(self, times: PathTimes, mixture: Mixture | None) -> Explanation:
+        """Return the explanation of what was measured."""
+        if not self._traffic:
+            return Explanation(None, str(self._runs), (), (), None)
+        calls = call_times(times, mixture)
+        model = self._model(calls)
+        if isinstance(self._runs, str):
+            return Explanation(None, self._runs, (), (), model)
+        peaks = self._runs.peaks(times.more[PEAKS])
+        parts = self._parts(calls, peaks)
+        breakdowns = self._breakdowns(calls, parts, mixture)
+        samples = [
+            self._breakdowns(sample, _timed(parts, sample), mixture)
+            for sample in resampled_times(times, mixture)
+        ]
+        if samples:
+            columns = zip(*samples, strict=True)
+            breakdowns = tuple(map(_with_intervals, breakdowns, columns))
+        return Explanation(peaks, None, tuple(parts.values()), breakdowns, model)
+
+    def _gates_call(self) -> Callable[[], tuple[float, ...]]:
+        """Return a call that does what a session does besides running graphs, path by path."""
+        runs = [
+            partial(_gate, self._chain, self._image, index)
+            for index in range(len(self._manifest.exits))
+        ]
+        runs.append(partial(_gate, self._plain, self._image, 0))
+        waits = [self._chain.runner.synchronize] * (len(runs) - 1)
+        waits.append(self._plain.runner.synchronize)
+        pairs = list(zip(runs, waits, strict=True))
+        return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
+
+    def _parts(self, calls: CallTimes, peaks: Peaks) -> dict[str, PartRoofline]:
+        plain = self._baseline
+        kinds = [*part_list(self._chain), (plain.name, PLAIN, plain.path_macs)]
+        chain_bytes = sum(self._traffic[name].weight_bytes for name, _, _ in kinds[:-1])
+        plain_bytes = self._traffic[plain.name].weight_bytes
+        return {
+            name: part_roofline(
+                self._traffic[name],
+                kind,
+                macs,
+                calls.graphs[name],
+                plain_bytes if kind == PLAIN else chain_bytes,
+                peaks,
+            )
+            for name, kind, macs in kinds
+        }
+
+    def _breakdowns(
+        self, calls: CallTimes, parts: Mapping[str, PartRoofline], mixture: Mixture | None
+    ) -> tuple[Breakdown, ...]:
+        runs = _runs(self._manifest, frozenset())
+        plain = self._plain_inference(calls, calls.paths[self._baseline.name])
+        found = [
+            break_down(
+                Inference(
+                    exit_.name,
+                    exit_.path_macs,
+                    dict.fromkeys(runs[exit_.name], 1.0),
+                    calls.gates[exit_.name],
+                    calls.paths[exit_.name].p10_ms,
+                    calls.paths[exit_.name].measured_ms,
+                ),
+                plain,
+                parts,
+            )
+            for exit_ in self._manifest.exits
+        ]
+        if mixture is not None and calls.mixture is not None:
+            assert calls.plain_mixture is not None
+            beside = self._plain_inference(calls, calls.plain_mixture)
+            ours = self._mixed_inference(calls, mixture, calls.mixture)
+            found.append(break_down(ours, beside, parts))
+        return tuple(found)
+
+    def _plain_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
+        name, macs = self._baseline.name, self._baseline.path_macs
+        gate_ms = calls.gates[name]
+        return Inference(name, macs, {name: 1.0}, gate_ms, measured.p10_ms, measured.measured_ms)
+
+    def _mixed_inference(
+        self, calls: CallTimes, mixture: Mixture, measured: InferenceTime
+    ) -> Inference:
+        """Return the inference of an average image."""
+        off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
+        paths = _runs(self._manifest, off)
+        runs: dict[str, float] = {}
+        for exit_ in mixture.exits:
+            for part in paths[exit_.name] if exit_.share else ():
+                runs[part] = runs.get(part, 0.0) + exit_.share
+        return Inference(
+            MIXTURE,
+            mixture.macs_ratio * self._baseline.path_macs,
+            runs,
+            sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
+            measured.p10_ms,
+            measured.measured_ms,
+        )
+
+    def _model(self, calls: CallTimes) -> LinearModel | None:
+        parts = {
+            name: self._observation(name, [name], calls.graphs[name])
+            for name, _, _ in part_list(self._chain)
+        }
+        runs = _runs(self._manifest, frozenset())
+        paths = [
+            self._observation(name, runs[name], calls.paths[name].p10_ms)
+            for name in self._manifest.exit_names
+        ]
+        name = self._baseline.name
+        plain = self._observation(name, [name], calls.paths[name].p10_ms)
+        return fit_linear_model(list(parts.values()), paths, plain)
+
+    def _observation(self, name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
+        macs = {part: count for part, _, count in part_list(self._chain)}
+        macs[self._baseline.name] = self._baseline.path_macs
+        moved = sum(
+            self._traffic[graph].weight_bytes + self._traffic[graph].activation_bytes
+            for graph in graphs
+        )
+        total = sum(macs[graph] for graph in graphs)
+        return Observation(name, total, moved, len(graphs), measured_ms)
+
+
+def _product_precision(manifest: Manifest) -> str:
+    """Return the precision of nearly all MACs: where classifiers alone are INT8, not theirs."""
+    entry = manifest.quantization
+    if entry is not None and entry.extent == CLASSIFIER:
+        return entry.fallback
+    return manifest.precision
+
+
+def _gate(session: Session, image: NDArray[np.float32], exit_index: int) -> object:
+    """Do what a session does between graphs for an image that leaves at this exit."""
+    session.runner.set_images(image)
+    routing = Routing(len(image))
+    for index in range(exit_index):
+        routing.leave(_PASS, index)
+    if exit_index + 1 < len(session.manifest.exits):
+        routing.leave(_LEAVE, exit_index)
+    return routing.leave_all(_LEAVE, exit_index)
+
+
+_LEAVE, _PASS = (
+    GateOutputs(np.array([leaves]), np.zeros(1, np.int32), np.ones(1, np.float32))
+    for leaves in (True, False)
+)
+
+
+def _runs(manifest: Manifest, off: frozenset[str]) -> dict[str, list[str]]:
+    """Return the parts that run where everyone leaves at each exit."""
+    steps = [(exit_.name, exit_.stage) for exit_ in manifest.exits]
+    return dict(zip(manifest.exit_names, path_runs(steps, off), strict=True))
+
+
+def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, PartRoofline]:
+    """Return the parts with other times."""
+    return {
+        name: dataclasses.replace(part, measured_ms=calls.graphs[name])
+        for name, part in parts.items()
+    }
+
+
+def _with_intervals(breakdown: Breakdown, samples: Sequence[Breakdown]) -> Breakdown:
+    terms = tuple(
+        dataclasses.replace(
+            term,
+            interval=Interval.of(
+                term.ratio, np.array([sample.terms[index].ratio for sample in samples])
+            ),
+        )
+        for index, term in enumerate(breakdown.terms)
+    )
+    return dataclasses.replace(breakdown, terms=terms)

@@ -1,0 +1,237 @@
+"""ONNX graph -> the MACs of its operators, and the bytes of weights and activations they move.
+
+What counts, for one call of a graph at batch 1. Activations grow with the batch, weights do not.
+
+**An operator** is a node together with the nodes that engines fuse into it. A node is fused into
+the one before it where nobody else reads what lies between, which is then never written:
+
+- element by element with one operand (:data:`UNARY`), or with two (:data:`BINARY`) where the
+  result is not larger, behind a convolution or matrix product: the other operand is read on top;
+- ``QuantizeLinear`` behind anything: what is written is the quantized tensor.
+
+**Activations**: each operator reads each of its inputs once and writes each of its outputs once,
+by the size of the tensor's own type: 4 bytes for FP32, 2 for FP16, 1 for INT8. Caches do not
+count: what an operator reads that was written just before is read all the same.
+
+**Weights**: each initializer once per call, at the first operator that reads it, by its own type:
+INT8 weights in front of a ``DequantizeLinear`` count 1 byte. What is computed from initializers
+alone is one.
+
+**Nothing is moved** by views (:data:`VIEWS`) and by ``DequantizeLinear``: whoever reads behind it
+reads the quantized tensor.
+
+**MACs** are those of convolutions and matrix products, whatever the numbers' type.
+
+An engine may fuse less, and then moves more: ONNX Runtime's CPU provider has no FP16 kernels for
+much and converts to FP32 and back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeexit_runtime.bundle import open_bundle
+
+from edgeexit.bench.results.explanation import OperatorTraffic
+from edgeexit.bench.roofline.graph_tensors import constant_bytes, tensor_sizes
+from edgeexit.errors import BundleError
+
+if TYPE_CHECKING:  # a report is read without it
+    from onnx import ModelProto, NodeProto
+
+__all__ = ["GraphTraffic", "bundle_traffic", "graph_traffic"]
+
+_UNARY = """
+    Abs BatchNormalization Cast Celu Clip Elu Erf Exp Gelu HardSigmoid HardSwish LeakyRelu Mish Neg
+    PRelu Relu Round Selu Sigmoid Softplus Sqrt Tanh
+"""
+UNARY = frozenset(_UNARY.split())
+BINARY = frozenset({"Add", "Div", "Mul", "Sub"})
+VIEWS = frozenset(
+    {"DequantizeLinear", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+)
+CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"})
+PRODUCTS = frozenset({"FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
+QUANTIZE = "QuantizeLinear"
+SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input it is, where not the second
+IF_SHAPE_IS_UNKNOWN = "export the bundle again, or report it: its traffic cannot be counted"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTraffic:
+    """The operators of one graph in the order of execution."""
+
+    name: str
+    operators: tuple[OperatorTraffic, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the graph's own nodes per sample."""
+        return sum(operator.macs for operator in self.operators)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Read once per call."""
+        return sum(operator.weight_bytes for operator in self.operators)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Read and written per sample."""
+        return sum(operator.activation_bytes for operator in self.operators)
+
+
+def bundle_traffic(folder: str | Path) -> dict[str, GraphTraffic]:
+    """Return the traffic of every graph of a bundle by name, the plain backbone's last.
+
+    Raises:
+        BundleError: a file is not what the manifest says, or the size of a tensor is not known.
+    """
+    import onnx
+
+    bundle = open_bundle(folder)
+    return {
+        name: graph_traffic(name, onnx.load_from_string(bundle.read(entry)))
+        for name, entry in bundle.manifest.all_graphs().items()
+    }
+
+
+def graph_traffic(name: str, model: ModelProto) -> GraphTraffic:
+    """Count one graph; ``name`` is for the result and errors.
+
+    Raises:
+        BundleError: the shape of a tensor that an operator reads or writes is not known.
+    """
+    return GraphTraffic(name, tuple(_Count(name, model).operators()))
+
+
+@dataclass(slots=True)
+class _Operator:
+    """One operator while it grows."""
+
+    node: NodeProto
+    reads: list[str]
+    writes: list[str]
+    macs: int
+
+
+class _Count:
+    """One pass over a graph's nodes."""
+
+    def __init__(self, name: str, model: ModelProto) -> None:
+        self._name = name
+        self._nodes = list(model.graph.node)
+        self._weights = constant_bytes(model.graph)
+        self._sizes = tensor_sizes(model, self._weights)
+        self._readers = Counter(tensor for node in self._nodes for tensor in node.input)
+        self._readers.update(output.name for output in model.graph.output)
+        self._alias: dict[str, str] = {}
+
+    def operators(self) -> list[OperatorTraffic]:
+        grown: list[_Operator] = []
+        writer: dict[str, _Operator] = {}
+        constant: dict[str, tuple[str, ...]] = {weight: (weight,) for weight in self._weights}
+        for node in self._nodes:
+            if node.output[0] in self._weights:  # a Constant
+                continue
+            inputs = [tensor for tensor in node.input if tensor]
+            if all(tensor in constant for tensor in inputs):  # computed from weights alone
+                roots = tuple(root for tensor in inputs for root in constant[tensor])
+                constant.update(dict.fromkeys(node.output, roots))
+                continue
+            reads = [self._alias.get(tensor, tensor) for tensor in inputs]
+            if node.op_type in VIEWS:
+                self._alias[node.output[0]] = reads[0]
+                self._readers[reads[0]] += self._readers[node.output[0]] - 1
+                continue
+            into = self._fuses_into(node, reads, writer)
+            if into is None:
+                into = _Operator(node, reads, [tensor for tensor in node.output if tensor], 0)
+                into.macs = self._macs(node)
+                grown.append(into)
+            else:
+                into.reads += [tensor for tensor in reads if tensor not in into.writes]
+                into.writes = [node.output[0]]
+            writer.update(dict.fromkeys(into.writes, into))
+        seen: set[str] = set()
+        return [self._finish(operator, constant, seen) for operator in grown]
+
+    def _fuses_into(
+        self, node: NodeProto, reads: list[str], writer: dict[str, _Operator]
+    ) -> _Operator | None:
+        for tensor in reads:
+            before = writer.get(tensor)
+            if before is None or self._readers[tensor] != 1 or len(before.writes) != 1:
+                continue
+            if node.op_type == QUANTIZE:
+                return before
+            computes = before.node.op_type in CONVOLUTIONS | PRODUCTS
+            if computes and node.op_type in UNARY:
+                return before
+            same = self._count(node.output[0]) == self._count(tensor)
+            if computes and node.op_type in BINARY and same:
+                return before
+        return None
+
+    def _finish(
+        self, operator: _Operator, constant: dict[str, tuple[str, ...]], seen: set[str]
+    ) -> OperatorTraffic:
+        weights, activations = 0, 0
+        for tensor in dict.fromkeys(operator.reads):
+            if tensor not in constant:
+                activations += self._bytes(tensor)
+                continue
+            for root in constant[tensor]:
+                weights += 0 if root in seen else self._weights[root]
+                seen.add(root)
+        activations += sum(
+            self._bytes(tensor) for tensor in operator.writes if self._is_used(tensor)
+        )
+        return OperatorTraffic(
+            operator.writes[0], self._kind(operator.node), operator.macs, weights, activations
+        )
+
+    def _kind(self, node: NodeProto) -> str:
+        if node.op_type not in CONVOLUTIONS:
+            return node.op_type
+        kernel = self._shape(_second_matrix(node))[2:]
+        return f"{node.op_type} {'x'.join(map(str, kernel))}"
+
+    def _macs(self, node: NodeProto) -> int:
+        if node.op_type in CONVOLUTIONS:
+            per_value = math.prod(self._shape(_second_matrix(node))[1:])
+            counted = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+            return self._count(counted) * per_value
+        if node.op_type in PRODUCTS:
+            first = self._shape(node.input[0])
+            transposed = any(a.name == "transA" and a.i for a in node.attribute)
+            return self._count(node.output[0]) * (first[-2] if transposed else first[-1])
+        return 0
+
+    def _is_used(self, tensor: str) -> bool:
+        return self._readers[tensor] > 0
+
+    def _shape(self, tensor: str) -> tuple[int, ...]:
+        return self._known(tensor)[0]
+
+    def _count(self, tensor: str) -> int:
+        return math.prod(self._shape(tensor))
+
+    def _bytes(self, tensor: str) -> int:
+        shape, item_bits = self._known(tensor)
+        return math.prod(shape) * item_bits // 8
+
+    def _known(self, tensor: str) -> tuple[tuple[int, ...], int]:
+        if tensor not in self._sizes:
+            raise BundleError(
+                f"{self._name}: the shape of its tensor {tensor!r} is not known; "
+                f"{IF_SHAPE_IS_UNKNOWN}"
+            )
+        return self._sizes[tensor]
+
+
+def _second_matrix(node: NodeProto) -> str:
+    return str(node.input[SECOND_MATRIX.get(node.op_type, 1)])

@@ -1,0 +1,170 @@
+"""Joules per sample of each candidate, in turns of about a second within one run.
+
+A sensor sees the whole device, whatever else it does, and its power rises with the temperature. So
+the candidates take turns, in a new random order each round, and the idle device has its turn
+among them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from edgeexit_runtime import Session
+from numpy.typing import NDArray
+
+from edgeexit.bench.device import FoundMeters, Meter
+from edgeexit.bench.results.energy import Energy, EnergyRun, EnergyTurn
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
+from edgeexit.bench.timing.interleave import Progress, settle
+from edgeexit.bench.timing.paths import forcing
+
+__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy"]
+
+TURN_S = 1.0
+REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
+MIN_ROUNDS = 3
+IDLE = -1
+PATH = "path"  # the role of a bundle whose images are all made to leave at one exit
+
+
+class _Runner:
+    """One candidate; goes through the images again and again, on from where it stopped."""
+
+    def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
+        self.candidate = candidate
+        self._images = images
+        self._next = 0
+
+    def run(self, meters: Sequence[Meter]) -> EnergyTurn:
+        """Answer images one by one for :data:`TURN_S`."""
+        self.candidate.prepare()
+        session = self.candidate.session
+        settle(partial(session.infer, self._images[:1]))
+        samples = 0
+        _start(meters)
+        start = time.perf_counter()
+        while samples == 0 or time.perf_counter() - start < TURN_S:
+            session.infer(self._images[self._next : self._next + 1])
+            self._next = (self._next + 1) % len(self._images)
+            samples += 1
+        session.runner.synchronize()
+        return EnergyTurn(time.perf_counter() - start, _stop(meters), samples)
+
+
+def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
+    """Return the baseline and every exit path: where there are no real images."""
+    names = session.manifest.exit_names
+    paths = (Candidate(PATH, f"path {name}", session, forcing(names, name)) for name in names)
+    return baseline_candidate(baseline), *paths
+
+
+def measure_energy(
+    candidates: Sequence[Candidate],
+    images: NDArray[np.float32],
+    source: str,
+    found: FoundMeters,
+    options: BenchOptions,
+    progress: Progress,
+) -> Energy:
+    """Return what each candidate takes, or why that is not known.
+
+    Args:
+        candidates: to compare.
+        images: (N, C, H, W) float32, gone through in the order of ``options.seed``.
+        source: where they came from.
+        found: the meters, whose joules are added up.
+        options: rounds go on for ``duration_s``, and for :data:`MIN_ROUNDS` at least.
+        progress: told how far it is.
+    """
+    if not found.meters:
+        return Energy((), found.notes, source, None, (), ())
+    rng = np.random.default_rng(options.seed)
+    shuffled = images[rng.permutation(len(images))]
+    runners = [_Runner(candidate, shuffled) for candidate in candidates]
+    turns: dict[int, list[EnergyTurn]] = {index: [] for index in (IDLE, *range(len(runners)))}
+    try:
+        _take_turns(runners, turns, found.meters, options, rng, progress)
+    except OSError as error:
+        note = f"No energy was measured: a sensor failed during the run ({error})."
+        return Energy((), (note, *found.notes), source, None, (), ())
+    idle_w = float(np.median([turn.joules / turn.seconds for turn in turns[IDLE]]))
+    return Energy(
+        sensors=tuple(meter.sensor for meter in found.meters),
+        notes=found.notes,
+        source=source,
+        idle_w=idle_w,
+        idle_turns=tuple(turns[IDLE]),
+        runs=tuple(
+            _summarize(runner.candidate.label, turns[index], idle_w)
+            for index, runner in enumerate(runners)
+        ),
+    )
+
+
+def _take_turns(
+    runners: Sequence[_Runner],
+    turns: dict[int, list[EnergyTurn]],
+    meters: Sequence[Meter],
+    options: BenchOptions,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> None:
+    start = time.perf_counter()
+    rounds = 0
+    while rounds < MIN_ROUNDS or time.perf_counter() - start < options.duration_s:
+        for index in rng.permutation(len(turns)) - 1:  # IDLE is one of them
+            turns[index].append(_rest(meters) if index == IDLE else runners[index].run(meters))
+            by_time = (time.perf_counter() - start) / options.duration_s
+            done = sum(map(len, turns.values())) / (MIN_ROUNDS * len(turns))
+            progress("energy", min(by_time, done, 1))
+        rounds += 1
+    progress("energy", 1)
+
+
+def _rest(meters: Sequence[Meter]) -> EnergyTurn:
+    """Do nothing for :data:`TURN_S`."""
+    time.sleep(REST_S)
+    _start(meters)
+    start = time.perf_counter()
+    time.sleep(TURN_S)
+    return EnergyTurn(time.perf_counter() - start, _stop(meters), 0)
+
+
+def _start(meters: Sequence[Meter]) -> None:
+    for index, meter in enumerate(meters):
+        try:
+            meter.start()
+        except OSError:
+            _stop(meters[:index])
+            raise
+
+
+def _stop(meters: Sequence[Meter]) -> float:
+    """Return the sum of joules. Every meter is stopped, also after one that failed."""
+    joules, failed = 0.0, None
+    for meter in meters:
+        try:
+            joules += meter.stop()
+        except OSError as error:
+            failed = error
+    if failed is not None:
+        raise failed
+    return joules
+
+
+def _summarize(name: str, turns: Sequence[EnergyTurn], idle_w: float) -> EnergyRun:
+    per_sample = np.array([turn.joules / turn.samples for turn in turns])
+    above_idle = [(turn.joules - idle_w * turn.seconds) / turn.samples for turn in turns]
+    return EnergyRun(
+        name=name,
+        power_w=sum(turn.joules for turn in turns) / sum(turn.seconds for turn in turns),
+        sample_j=float(np.median(per_sample)),
+        sample_min_j=float(per_sample.min()),
+        sample_max_j=float(per_sample.max()),
+        above_idle_j=float(np.median(above_idle)),
+        turns=tuple(turns),
+    )

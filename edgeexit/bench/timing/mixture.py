@@ -1,0 +1,111 @@
+"""Real images one by one: the baseline, early exit, and what else they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from edgeexit_runtime import Manifest
+from edgeexit_runtime.timing import summarize
+from numpy.typing import NDArray
+
+from edgeexit.bench.images import BenchImages
+from edgeexit.bench.results.mixture import EARLY_EXIT, VERSUS, Mixture, MixtureExit, Run
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.timing.candidates import Candidate
+from edgeexit.bench.timing.interleave import Progress
+from edgeexit.bench.timing.passes import Passes, Runs, take_passes
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import ratios_of_means
+from edgeexit.statistics.percentiles import percentiles
+
+__all__ = ["measure_mixture"]
+
+
+def measure_mixture(
+    candidates: Sequence[Candidate], images: BenchImages, options: BenchOptions, progress: Progress
+) -> tuple[Mixture, Passes]:
+    """Return the timings of all on the same images, whole passes over all of them.
+
+    Args:
+        candidates: the baseline, then early exit, then what else runs.
+        images: real ones.
+        options: how to measure.
+        progress: told how far it is.
+
+    Returns:
+        The mixture, and the passes that it was made of.
+    """
+    passes = take_passes(candidates, images.images, 1, options, progress, step="mixture")
+    baseline, early_exit, *_ = passes.runs
+    (plain,) = baseline.candidate.session.manifest.exits
+    manifest, labels = early_exit.candidate.session.manifest, images.labels
+    exits = _mixture_exits(manifest, early_exit, passes.by_image(early_exit), labels)
+    # Eq. 5; cost.average_macs, which does the same, would import torch
+    paid_macs = manifest.paid_macs
+    average_macs = sum(exit_.share * paid_macs[exit_.name] for exit_ in exits)
+    mixture = Mixture(
+        source=images.source,
+        samples=len(images.images),
+        exits=exits,
+        left_at=tuple(early_exit.left_at.tolist()),
+        macs_ratio=average_macs / plain.path_macs,
+        runs=_runs(passes, labels),
+        over_versus=_over_versus(passes),
+    )
+    return mixture, passes
+
+
+def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
+    series = [passes.by_image(runs) for runs in passes.runs]
+    return tuple(
+        Run(
+            role=runs.candidate.role,
+            name=runs.candidate.name,
+            thresholds=dict(runs.candidate.thresholds),
+            accuracy=_accuracy(runs.labels, labels),
+            latency=summarize(times_ms),
+            percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
+            ratio=ratio,
+            times_ms=tuple(map(tuple, times_ms.tolist())),
+        )
+        for runs, times_ms, ratio in zip(
+            passes.runs, series, ratios_of_means(series, series[0]), strict=True
+        )
+    )
+
+
+def _over_versus(passes: Passes) -> Interval | None:
+    """Return early exit's mean over the other model's, where there is one."""
+    times_ms = {runs.candidate.role: passes.by_image(runs) for runs in passes.runs}
+    if VERSUS not in times_ms:
+        return None
+    (ratio,) = ratios_of_means([times_ms[EARLY_EXIT]], times_ms[VERSUS])
+    return ratio
+
+
+def _mixture_exits(
+    manifest: Manifest,
+    runs: Runs,
+    times_ms: NDArray[np.float64],
+    labels: NDArray[np.int64] | None,
+) -> tuple[MixtureExit, ...]:
+    exits = []
+    for index, name in enumerate(manifest.exit_names):
+        here = runs.left_at == index
+        some = bool(here.any())
+        known = None if labels is None or not some else labels[here]
+        exits.append(
+            MixtureExit(
+                name=name,
+                threshold=manifest.thresholds.get(name),
+                share=float(here.mean()),
+                latency=summarize(times_ms[:, here]) if some else None,
+                accuracy=_accuracy(runs.labels[here], known),
+            )
+        )
+    return tuple(exits)
+
+
+def _accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64] | None) -> float | None:
+    return None if labels is None else float((predicted == labels).mean())

@@ -1,0 +1,117 @@
+"""Offline: all images are there at once; which batch size gives the most of them per second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from edgeexit_runtime.timing import time_call
+from numpy.typing import NDArray
+
+from edgeexit.bench.images import BenchImages
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
+from edgeexit.bench.timing.candidates import Candidate, baseline_of
+from edgeexit.bench.timing.interleave import Progress, settle
+
+__all__ = ["batch_sizes", "measure_offline"]
+
+CHUNK = 64  # at least so many images before the next candidate has its turn
+MS_PER_S = 1e3
+
+
+def batch_sizes(max_batch: int, images: int) -> tuple[int, ...]:
+    """Return 1, 2, 4, ... and ``max_batch`` itself, none larger than the number of images."""
+    powers = [2**power for power in range(max_batch.bit_length())]
+    return tuple(sorted({size for size in (*powers, max_batch) if size <= images}))
+
+
+def measure_offline(
+    candidates: Sequence[Candidate],
+    images: BenchImages,
+    options: BenchOptions,
+    progress: Progress,
+) -> tuple[OfflineResult, ...]:
+    """Time batches of every size, whole passes over the images in a new order each.
+
+    All candidates and sizes take turns on the same images, some at a time; images that do not
+    fill a batch of the largest size are left out, of each pass others.
+
+    Args:
+        candidates: the baseline among them.
+        images: real ones.
+        options: how to measure.
+        progress: told how far it is.
+    """
+    count = len(images.images)
+    turns = [
+        (candidate, size)
+        for candidate in candidates
+        for size in batch_sizes(candidate.session.manifest.max_batch, count)
+    ]
+    times_ms = dict.fromkeys(((it.label, size) for it, size in turns), 0.0)
+    samples = dict.fromkeys(times_ms, 0)
+    largest = max(size for _, size in turns)
+    chunk = largest * max(1, min(CHUNK, count) // largest)
+    rng = np.random.default_rng(options.seed)
+    start = time.perf_counter()
+    for number in range(options.rounds):
+        if number > 0 and time.perf_counter() - start >= options.duration_s:
+            break
+        order = rng.permutation(count)
+        for first in range(0, count - largest + 1, chunk):
+            chosen = images.images[order[first : first + chunk]]
+            for index in rng.permutation(len(turns)):
+                candidate, size = turns[index]
+                done, milliseconds = _time_batches(candidate, size, chosen)
+                times_ms[candidate.label, size] += milliseconds
+                samples[candidate.label, size] += done
+            of_pass = min(first + chunk, count) / count
+            by_time = (time.perf_counter() - start) / options.duration_s
+            so_far = max(by_time, (number + of_pass) / options.rounds)
+            progress("offline", min(so_far, of_pass if number == 0 else 1))
+    progress("offline", 1)
+    rates = {key: samples[key] * MS_PER_S / times_ms[key] for key in times_ms}
+    baseline = baseline_of(candidates).label
+    best = max(rate for (name, _), rate in rates.items() if name == baseline)
+    return tuple(_result(it.label, samples, rates, best) for it in candidates)
+
+
+def _time_batches(
+    candidate: Candidate, size: int, images: NDArray[np.float32]
+) -> tuple[int, float]:
+    """Run as many full batches as there are; return how many images, and the milliseconds."""
+    session = candidate.session
+    candidate.prepare()
+    settle(partial(session.infer, images[:size]))
+    batches = [images[first : first + size] for first in range(0, len(images) - size + 1, size)]
+
+    def run() -> None:
+        for batch in batches:
+            session.infer(batch)
+
+    milliseconds, _ = time_call(run, session.runner.synchronize)
+    return size * len(batches), milliseconds
+
+
+def _result(
+    name: str,
+    samples: dict[tuple[str, int], int],
+    rates: dict[tuple[str, int], float],
+    baseline_samples_per_s: float,
+) -> OfflineResult:
+    own = tuple(
+        BatchRate(size, samples[whose, size], rate)
+        for (whose, size), rate in rates.items()
+        if whose == name
+    )
+    best = max(own, key=lambda rate: rate.samples_per_s)
+    return OfflineResult(
+        name=name,
+        rates=own,
+        best_batch_size=best.batch_size,
+        best_samples_per_s=best.samples_per_s,
+        ratio=best.samples_per_s / baseline_samples_per_s,
+    )

@@ -1,0 +1,176 @@
+"""Any ONNX classifier -> a bundle of one exit, so that the same runtime runs it.
+
+Its own graph is left as it is; softmax and gate are put behind it, as behind the plain backbone of
+every bundle, and it runs bound to buffers, with the same providers and threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+
+import onnx
+from edgeexit_runtime.manifest import (
+    GATE_DTYPES,
+    GATE_OUTPUTS,
+    IMAGES,
+    MANIFEST_NAME,
+    ExitEntry,
+    GraphEntry,
+    Manifest,
+    ModelInfo,
+    TensorInfo,
+    manifest_json,
+)
+from onnx import TensorProto, compose, helper
+
+from edgeexit.bench.timing.onnx_file import read_model
+from edgeexit.errors import DataError, InputError
+from edgeexit.export.gate import add_gate
+
+__all__ = ["write_static_bundle"]
+
+PREFIX = "model/"  # of all names of the file, which could be those of the gate
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
+
+
+def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
+    """Write a bundle that answers as an ONNX file does.
+
+    Args:
+        file: one input, images float32 (N, C, H, W) of the bundle's size and normalized as the
+            bundle's manifest says; one output, logits float32 (N, K) of the bundle's K classes in
+            the same order. N is dynamic or 1.
+        manifest: of the bundle that it is compared with.
+        folder: an empty one.
+
+    Raises:
+        DataError: no ONNX model, or not of one such input and output.
+        InputError: its size, classes or precision are not the bundle's.
+    """
+    model = read_model(file)
+    (images,) = _one(file, "input", _inputs(model.graph))
+    (logits,) = _one(file, "output", list(model.graph.output))
+    batch = _check_images(file, images, manifest)
+    _check_logits(file, logits, manifest)
+    _check_precision(file, model, manifest)
+    content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.onnx", file.name)
+    name = file.name if plain else "m.onnx"
+    (folder / name).write_bytes(content)
+    info = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    shapes = ((manifest.model.num_classes,), (), (), ())
+    graph = GraphEntry(
+        name,
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+        (info,),
+        tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes)),
+    )
+    static = dataclasses.replace(
+        manifest,
+        model=ModelInfo(file.stem, "none", manifest.model.num_classes),
+        max_batch=batch,
+        stages=(),
+        exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),
+        baseline=None,
+        data={},
+        verification={},
+        versions={},
+        engines=(),
+    )
+    (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return what is fed: old models list their weights among the inputs too."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _one(
+    file: Path, kind: str, values: list[onnx.ValueInfoProto]
+) -> tuple[onnx.ValueInfoProto, ...]:
+    if len(values) != 1:
+        names = ", ".join(value.name for value in values) or "none"
+        raise DataError(f"{file}: expected one {kind}, got {names}")
+    return tuple(values)
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """Return a tensor's sizes, None where they are left open."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def _check_images(file: Path, images: onnx.ValueInfoProto, manifest: Manifest) -> int:
+    """Return the largest batch that the model takes."""
+    size = manifest.preprocessing.input_size
+    shape = _shape(images)
+    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
+        raise DataError(
+            f"{file}: {images.name}: expected float32 (N, C, H, W), got {_described(images)}"
+        )
+    if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
+        raise InputError(
+            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both have to see "
+            "the same images"
+        )
+    if shape[0] not in (None, 1):
+        raise DataError(
+            f"{file}: {images.name}: expected a batch that is dynamic or 1, got {shape[0]}; export "
+            "it again"
+        )
+    return manifest.max_batch if shape[0] is None else 1
+
+
+def _check_logits(file: Path, logits: onnx.ValueInfoProto, manifest: Manifest) -> None:
+    shape = _shape(logits)
+    if logits.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 2:
+        raise DataError(
+            f"{file}: {logits.name}: expected logits float32 (N, K), got {_described(logits)}"
+        )
+    if shape[1] not in (None, manifest.model.num_classes):
+        raise InputError(
+            f"{file}: expected the bundle's {manifest.model.num_classes} classes, got {shape[1]}; "
+            "compare networks of the same data set"
+        )
+
+
+def _check_precision(file: Path, model: onnx.ModelProto, manifest: Manifest) -> None:
+    weights = {tensor.data_type for tensor in model.graph.initializer}
+    if any(node.op_type in QUANTIZED for node in model.graph.node):
+        precision = "int8"
+    elif TensorProto.FLOAT16 in weights:
+        precision = "fp16"
+    else:
+        precision = "fp32"
+    if precision != manifest.precision:
+        raise InputError(
+            f"{file}: expected the bundle's precision {manifest.precision}, got {precision}; "
+            "compare at the same precision"
+        )
+
+
+def _described(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    dtype = TensorProto.DataType.Name(tensor.elem_type).lower()
+    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in _shape(value))})"
+
+
+def _with_gate(
+    model: onnx.ModelProto, images: str, logits: str, manifest: Manifest
+) -> onnx.ModelProto:
+    """Return the model with the names and outputs of an exit of a bundle."""
+    model = compose.add_prefix(model, PREFIX)
+    graph = model.graph
+    graph.node.insert(0, helper.make_node("Identity", [IMAGES], [PREFIX + images]))
+    kept = [value for value in graph.input if value.name != PREFIX + images]
+    del graph.input[:]
+    size = manifest.preprocessing.input_size
+    images_info = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size])
+    graph.input.extend([images_info, *kept])  # kept: weights of an old model
+    add_gate(model, PREFIX + logits, manifest.model.num_classes)
+    return model

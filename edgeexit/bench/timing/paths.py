@@ -1,0 +1,154 @@
+"""Every stage, branch and forced exit path, timed beside the plain backbone on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from edgeexit_runtime import Session
+from edgeexit_runtime.manifest import ExitEntry
+from edgeexit_runtime.timing import summarize, time_call
+from numpy.typing import NDArray
+
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.report import PartTiming, PathTiming, WarmUp
+from edgeexit.bench.timing.interleave import Progress, Turn, take_turns, warm_up
+
+__all__ = ["LEAVE", "PASS", "PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
+
+PARTS = "parts"
+PATH = "path "
+LEAVE = 0.0  # no softmax value is below it
+PASS = 1.5  # above every softmax value, and yet not NEVER, at which the branch would not be run
+
+
+@dataclass(frozen=True, slots=True)
+class PathTimes:
+    """What was timed.
+
+    Attributes:
+        parts: stages and branches in the order of execution.
+        baseline: the plain backbone.
+        paths: every exit, forced.
+        warm_up: before all of it.
+        more: of other turns by name, the milliseconds of each call.
+    """
+
+    parts: tuple[PartTiming, ...]
+    baseline: PathTiming
+    paths: tuple[PathTiming, ...]
+    warm_up: WarmUp
+    more: dict[str, tuple[tuple[float, ...], ...]]
+
+
+def measure_paths(
+    chain: Session,
+    plain: Session,
+    image: NDArray[np.float32],
+    options: BenchOptions,
+    progress: Progress,
+    more: Sequence[Turn] = (),
+) -> PathTimes:
+    """Time the parts, the plain backbone and the paths.
+
+    One session serves all forced paths, and a turn's untimed calls take the cost of binding the
+    exits whose thresholds changed. A session for each would keep as many copies of the weights
+    in memory and caches, which no device does.
+
+    Args:
+        chain: the bundle; its thresholds are changed.
+        plain: the bundle's plain backbone.
+        image: (1, C, H, W) float32.
+        options: how to measure.
+        progress: told how far it is.
+        more: what else takes its turn among them.
+    """
+    exits = chain.manifest.exits
+    (baseline,) = plain.manifest.exits
+    turns = [
+        _inference_turn(plain, baseline.name, {}, image),
+        Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
+        *(
+            _inference_turn(
+                chain, PATH + exit_.name, forcing(chain.manifest.exit_names, exit_.name), image
+            )
+            for exit_ in exits
+        ),
+        *more,
+    ]
+    warmed = warm_up(turns, options, progress)
+    times = take_turns(turns, options, progress)
+    plain_ms = [ms for (ms,) in times[baseline.name]]
+    paths = tuple(
+        _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], baseline, plain_ms)
+        for exit_ in exits
+    )
+    return PathTimes(
+        _part_timings(chain, times[PARTS]),
+        _path_timing(baseline, plain_ms, baseline, plain_ms),
+        paths,
+        warmed,
+        {turn.name: times[turn.name] for turn in more},
+    )
+
+
+def forcing(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
+    """Return thresholds at which everyone leaves at one of the exits, in order, ``final`` last.
+
+    The branches of all exits before it are run, as Eq. 5 counts them.
+    """
+    return {name: LEAVE if name == leave_at else PASS for name in exit_names[:-1]}
+
+
+def _inference_turn(
+    session: Session, name: str, thresholds: dict[str, float], image: NDArray[np.float32]
+) -> Turn:
+    wait = session.runner.synchronize
+    infer = partial(session.infer, image)
+
+    def prepare() -> None:
+        session.thresholds = thresholds
+
+    return Turn(name, prepare, lambda: (time_call(infer, wait)[0],))
+
+
+def part_list(chain: Session) -> list[tuple[str, str, int]]:
+    """Return name, kind and MACs of every stage and branch in the order of execution."""
+    stages = {stage.name: stage.macs for stage in chain.manifest.stages}
+    branches = {exit_.name: exit_.branch_macs for exit_ in chain.manifest.exits}
+    return [
+        (name, "stage", stages[name]) if name in stages else (name, "branch", branches[name])
+        for name, _ in chain.manifest.graphs()
+    ]
+
+
+def _parts_call(chain: Session) -> Callable[[], tuple[float, ...]]:
+    runner, wait = chain.runner, chain.runner.synchronize
+    runs: list[Callable[[], object]] = [
+        partial(runner.run_stage if kind == "stage" else runner.run_exit, name)
+        for name, kind, _ in part_list(chain)
+    ]
+    return lambda: tuple([time_call(run, wait)[0] for run in runs])
+
+
+def _part_timings(chain: Session, times: tuple[tuple[float, ...], ...]) -> tuple[PartTiming, ...]:
+    columns = zip(*times, strict=True)
+    return tuple(
+        PartTiming(name, kind, macs, summarize(np.array(column)), column)
+        for (name, kind, macs), column in zip(part_list(chain), columns, strict=True)
+    )
+
+
+def _path_timing(
+    exit_: ExitEntry, times_ms: list[float], baseline: ExitEntry, plain_ms: list[float]
+) -> PathTiming:
+    return PathTiming(
+        name=exit_.name,
+        path_macs=exit_.path_macs,
+        ratio=float(np.median(times_ms) / np.median(plain_ms)),
+        macs_ratio=exit_.path_macs / baseline.path_macs,
+        latency=summarize(np.array(times_ms)),
+        times_ms=tuple(times_ms),
+    )

@@ -1,0 +1,87 @@
+"""Another model on the same images: a second bundle, or any ONNX classifier."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime import Manifest, Session, load, load_manifest
+
+from edgeexit.bench.results.mixture import VERSUS
+from edgeexit.bench.timing.candidates import Candidate
+from edgeexit.errors import InputError
+from edgeexit.paths import is_file, is_folder
+
+__all__ = ["open_versus"]
+
+
+@contextmanager
+def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> Iterator[Candidate]:
+    """Open what a bundle is compared with, by the same runtime.
+
+    What has to fit, so that both answer the same question about the same images: the classes, the
+    input size, the precision, and, where it is a bundle, the preprocessing.
+
+    Args:
+        path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
+            :func:`edgeexit.bench.timing.onnx_model.write_static_bundle`.
+        manifest: of the bundle that is measured.
+        chosen: backend, providers and threads, as :func:`edgeexit_runtime.load` takes them.
+
+    Raises:
+        BundleError: the folder holds no bundle.
+        BackendError: what should run it is not there, or does not run the file.
+        DataError: the file is no ONNX classifier of one input and one output.
+        InputError: it does not fit the bundle.
+    """
+    name = path.name or path.resolve().name
+    if is_folder(path):
+        other = load_manifest(path)
+        _check_fits(path, other, manifest)
+        with load(path, **chosen) as session:
+            yield _alternative(name, session)
+        return
+    if not is_file(path):
+        raise InputError(
+            f"{path}: no such file or folder; expected a bundle of 'edgeexit export' or an ONNX "
+            "file to compare with"
+        )
+    from edgeexit.bench.timing.onnx_model import write_static_bundle  # imports onnx
+
+    with tempfile.TemporaryDirectory(prefix="edgeexit-") as folder:
+        write_static_bundle(path, manifest, Path(folder))
+        with load(folder, **chosen) as session:
+            yield _alternative(name, session)
+
+
+def _alternative(name: str, session: Session) -> Candidate:
+    return Candidate(VERSUS, name, session, session.manifest.thresholds)
+
+
+def _check_fits(path: Path, other: Manifest, manifest: Manifest) -> None:
+    """Raise where the two bundles do not answer the same question."""
+    if other.class_names != manifest.class_names:
+        mine, theirs = len(manifest.class_names), len(other.class_names)
+        counts = (
+            f"{mine} classes, got {theirs}"
+            if mine != theirs
+            else f"{mine} classes, got as many of other names"
+        )
+        raise InputError(
+            f"{path}: expected the bundle's {counts}; compare networks of the same data set"
+        )
+    for what in ("input_size", "mean", "std", "resize"):
+        ours, theirs_ = (getattr(it.preprocessing, what) for it in (manifest, other))
+        if ours != theirs_:
+            raise InputError(
+                f"{path}: expected images with {what} {ours} as the bundle's, got {theirs_}; both "
+                "have to see the same images"
+            )
+    if other.precision != manifest.precision:
+        raise InputError(
+            f"{path}: expected the bundle's precision {manifest.precision}, got "
+            f"{other.precision}; export it with --precision {manifest.precision}"
+        )

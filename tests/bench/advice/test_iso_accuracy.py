@@ -1,0 +1,339 @@
+"""Early exit at another model's accuracy: how it is chosen, judged, and said who wins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from edgeexit_runtime import ExitAnswers, Predictions, Session, load
+from numpy.typing import NDArray
+from support.reports import baseline_and_early_exit, made_run
+
+from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench
+from edgeexit.bench.advice.iso_accuracy import (
+    MIN_HALF,
+    IsoAccuracyChoice,
+    choose_iso_accuracy,
+    judge_iso_accuracy,
+)
+from edgeexit.bench.advice.predictions import predict_exits
+from edgeexit.bench.render.versus import Comparison, compare
+from edgeexit.bench.results.mixture import (
+    EARLY_EXIT,
+    ISO_ACCURACY,
+    VERSUS,
+    Reached,
+)
+from edgeexit.bench.timing.candidates import Candidate
+from edgeexit.bench.timing.passes import Passes
+from edgeexit.evaluation import PathCosts
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import ratios_of_means
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+COUNT = 200
+LABELS = np.arange(COUNT) % 10
+COSTS = PathCosts.measured({"exit1": 1.0, "final": 3.0}, {"exit1": 0.5}, 2.0, "ms")
+
+
+class Chain:
+    """Exit 1 is right where its confidence is at least ``sure``; final is right on a share."""
+
+    def __init__(self, confidences: NDArray[np.float64], sure: float, final_right: float) -> None:
+        self.manifest = SimpleNamespace(exit_names=("exit1", "final"))
+        right = np.stack([confidences >= sure, np.arange(COUNT) < final_right * COUNT])
+        self.answers = ExitAnswers(
+            np.where(right, LABELS, (LABELS + 1) % 10),
+            np.stack([confidences, np.ones(COUNT)]).astype(np.float32),
+        )
+
+    def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
+        count = len(images)
+        return ExitAnswers(self.answers.labels[:, :count], self.answers.confidences[:, :count])
+
+
+class Static:
+    """A model that is wrong on one image in so many, spread evenly."""
+
+    thresholds: dict[str, float]
+
+    def __init__(self, every: int) -> None:
+        self.labels = np.where(np.arange(COUNT) % every == 0, (LABELS + 1) % 10, LABELS)
+
+    def infer(self, images: NDArray[np.float32]) -> Predictions:
+        count = len(images)
+        return Predictions(
+            self.labels[:count], np.ones(count, np.float32), np.zeros(count, np.int64)
+        )
+
+
+def choose(
+    session: Any, versus: Any, count: int = COUNT, seed: int = 0
+) -> IsoAccuracyChoice | None:
+    images = BenchImages("test", np.zeros((count, 1, 2, 2), np.float32), LABELS[:count])
+    return choose_iso_accuracy(
+        Candidate(EARLY_EXIT, "early exit", session, {"exit1": 0.5}),
+        Candidate(VERSUS, "small.onnx", versus, {}),
+        images,
+        predict_exits(session, images),
+        COSTS,
+        seed,
+    )
+
+
+def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
+    # exit 1 is right from a confidence of 0.3 on, final always: all is right from there on
+    confidences = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, COUNT))
+    versus = Static(every=COUNT + 1)  # one image wrong, the first
+    choice = choose(Chain(confidences, 0.3, 1.0), versus)
+    assert choice is not None
+    assert choice.candidate is not None
+    assert choice.best_accuracy == 1
+    assert choice.target_accuracy in (1, 0.99)
+    assert choice.candidate.name == "as accurate as small.onnx"
+    assert choice.candidate.thresholds["exit1"] == pytest.approx(0.3, abs=0.02)
+    # a weaker target allows more to leave, down to where as many are wrong
+    weaker = choose(Chain(confidences, 0.3, 1.0), Static(every=5))
+    assert weaker is not None
+    assert weaker.candidate is not None
+    assert weaker.target_accuracy == pytest.approx(0.8, abs=0.08)
+    assert weaker.candidate.thresholds["exit1"] < 0.2
+
+
+def test_halves_are_apart_and_follow_the_seed() -> None:
+    chain, versus = Chain(np.linspace(0, 1, COUNT), 0.3, 1.0), Static(5)
+    choice = choose(chain, versus)
+    assert choice is not None
+    assert (choice.validation_images, len(choice.test)) == (100, 100)
+    assert len(set(choice.test.tolist())) == 100
+    chosen_on = np.setdiff1d(np.arange(COUNT), choice.test)
+    assert choice.target_accuracy == (versus.labels == LABELS)[chosen_on].mean()
+    again, other = choose(chain, versus), choose(chain, versus, seed=1)
+    assert again is not None
+    assert other is not None
+    np.testing.assert_array_equal(choice.test, again.test)
+    assert choice.test.tolist() != other.test.tolist()
+
+
+def test_an_accuracy_out_of_reach_is_no_error() -> None:
+    choice = choose(Chain(np.zeros(COUNT), 0.3, 0.5), Static(every=10))
+    assert choice is not None
+    assert choice.candidate is None
+    assert choice.best_accuracy < 0.65 < choice.target_accuracy
+
+
+def test_with_few_images_nothing_is_matched() -> None:
+    chain, versus = Chain(np.ones(COUNT), 0.3, 1.0), Static(10)
+    assert choose(chain, versus, count=2 * MIN_HALF) is not None
+    assert choose(chain, versus, count=2 * MIN_HALF - 1) is None
+
+
+def test_a_network_without_branches_is_matched_as_it_is() -> None:
+    chain = Chain(np.ones(COUNT), 0.3, 0.9)
+    chain.manifest.exit_names = ("final",)
+    answers = chain.answers
+    chain.answers = ExitAnswers(answers.labels[1:], answers.confidences[1:])
+    images = BenchImages("test", np.zeros((COUNT, 1, 2, 2), np.float32), LABELS)
+    told: list[float] = []
+    found = {
+        every: choose_iso_accuracy(
+            Candidate(EARLY_EXIT, "early exit", chain, {}),  # type: ignore[arg-type]
+            Candidate(VERSUS, "x", Static(every), {}),  # type: ignore[arg-type]
+            images,
+            predict_exits(chain, images),  # type: ignore[arg-type]
+            PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
+            0,
+            lambda step, done: told.append(done),
+        )
+        for every in (2, 100)
+    }
+    weaker, stronger = found[2], found[100]
+    assert weaker is not None
+    assert weaker.candidate is not None
+    assert weaker.candidate.thresholds == {}
+    assert stronger is not None
+    assert stronger.candidate is None
+    assert told == [0, 1] * 2
+
+
+def test_judged_on_the_other_half_alone() -> None:
+    test = np.arange(100, 200)
+    ours = Candidate(ISO_ACCURACY, "as accurate as small.onnx", None, {"exit1": 0.4})  # type: ignore[arg-type]
+    versus = Candidate(VERSUS, "small.onnx", None, {})  # type: ignore[arg-type]
+    order = np.arange(COUNT)[None, :, None]
+
+    def runs(candidate: Candidate, wrong: slice, milliseconds: float) -> Any:
+        labels = LABELS.copy()
+        labels[wrong] += 1
+        times_ms = np.where(np.arange(COUNT) < 100, 999.0, milliseconds)
+        return SimpleNamespace(candidate=candidate, labels=labels, times_ms=times_ms)
+
+    passes = Passes(order, (runs(versus, slice(90, 110), 2.0), runs(ours, slice(95, 105), 3.0)))
+    choice = IsoAccuracyChoice(ours, LABELS, test, 100, 0.9, 0.95)
+    found = judge_iso_accuracy(choice, passes)
+    assert (found.validation_images, found.test_images) == (100, 100)
+    assert (found.versus_accuracy, found.versus_mean_ms) == (0.9, 2)
+    reached = found.reached
+    assert reached is not None
+    assert (reached.accuracy, reached.mean_ms, reached.thresholds) == (0.95, 3, {"exit1": 0.4})
+    ratio = reached.ratio
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((1.5, 1.5, 1.5))
+    # five images that only one got right: a standard deviation of sqrt(0.05 - 0.05**2)
+    lost = reached.lost_accuracy
+    margin = 1.96 * np.sqrt(0.0475 / 100)
+    assert lost.value == pytest.approx(-0.05)
+    assert (lost.low, lost.high) == pytest.approx((-0.05 - margin, -0.05 + margin), abs=0.01)
+    assert judge_iso_accuracy(dataclasses.replace(choice, candidate=None), passes).reached is None
+
+
+def test_a_bundle_is_matched_with_itself(bundle: Path, leaving_at: LeavingAt) -> None:
+    exits = [0, 1] * 60
+    images = BenchImages("test", leaving_at(exits, LABELS[:120].tolist()), LABELS[:120])
+    options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))
+    mixture = run_bench(bundle, images, options).mixture
+    assert mixture is not None
+    assert [(run.role, run.label) for run in mixture.runs] == [
+        ("baseline", "plain backbone"),
+        ("early_exit", "early exit"),
+        ("exit_off", "exit1 off"),
+        ("versus", "versus bundle"),
+        ("iso_accuracy", "as accurate as bundle"),
+    ]
+    found = mixture.iso_accuracy
+    assert found is not None
+    assert found.reached is not None
+    assert (found.target_accuracy, found.reached.accuracy, found.versus_accuracy) == (1, 1, 1)
+    assert found.reached.thresholds == mixture.runs[-1].thresholds
+    assert (found.validation_images, found.test_images) == (60, 60)
+    with load(bundle) as session:
+        session.thresholds = found.reached.thresholds
+        np.testing.assert_array_equal(session.infer(images.images).exits, exits)
+
+
+def test_every_exit_is_asked_once_of_all_images(
+    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    infer_all_exits = Session.infer_all_exits
+
+    def watched(self: Session, images: NDArray[np.float32]) -> ExitAnswers:
+        asked.append(len(images))
+        return infer_all_exits(self, images)
+
+    monkeypatch.setattr(Session, "infer_all_exits", watched)
+    images = BenchImages("test", leaving_at([0, 1] * 60, LABELS[:120].tolist()), LABELS[:120])
+    run_bench(bundle, images, BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle)))
+    assert asked == [120]  # for the other model's accuracy and for the advice
+
+
+# in words
+
+
+def mixture_of(
+    versus_ms: float,
+    iso_accuracy: IsoAccuracy | None,
+    accuracy: float | None = 0.95,
+    versus_accuracy: float | None = 0.9,
+) -> Mixture:
+    """Return a mixture in which early exit takes 1 ms on average, the baseline 2."""
+    ours, theirs, other = (np.full((1, 4), mean_ms) for mean_ms in (1.0, 2.0, versus_ms))
+    (over_versus,) = ratios_of_means([ours], other)
+    runs = (
+        *baseline_and_early_exit(ours, theirs, (accuracy, accuracy)),
+        made_run(VERSUS, "small.onnx", other, theirs, versus_accuracy),
+    )
+    return Mixture("test", 4, (), (0,) * 4, 0.5, runs, over_versus, iso_accuracy)
+
+
+def out_of_reach(versus_ms: float) -> IsoAccuracy:
+    return IsoAccuracy(100, 100, 0.92, 0.88, 0.91, versus_ms, None)
+
+
+def reached_at(
+    mean_ms: float, versus_ms: float, accuracy: float = 0.9, noise: float = 0.01
+) -> IsoAccuracy:
+    ratio, lost = mean_ms / versus_ms, 0.91 - accuracy
+    reached = Reached(
+        thresholds={"exit1": 0.4},
+        accuracy=accuracy,
+        mean_ms=mean_ms,
+        ratio=Interval(ratio, ratio - noise, ratio + noise),
+        lost_accuracy=Interval(lost, lost - 0.03, lost + 0.03),
+    )
+    return dataclasses.replace(out_of_reach(versus_ms), best_accuracy=0.96, reached=reached)
+
+
+def said(mixture: Mixture) -> Comparison:
+    found = compare(mixture)
+    assert found is not None
+    return found
+
+
+def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
+    found = said(mixture_of(0.4, reached_at(0.8, 0.4)))
+    assert found.first
+    assert found.text == (
+        "small.onnx is the better choice on this device: at its accuracy early exit is slower than "
+        "small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], judged on "
+        "100 images that the thresholds were not chosen on, with accuracy 0.9000 and 0.9100 there."
+    )
+
+
+@pytest.mark.parametrize(
+    ("versus_ms", "noise", "word"),
+    [
+        (1.6, 0.01, "is faster than"),
+        (0.79, 0.001, "does not differ beyond the noise from"),  # by 1.3 %, which is nothing
+        (0.6, 0.4, "does not differ beyond the noise from"),
+        (1.2, 0.4, "does not differ beyond the noise from"),
+    ],
+)
+def test_a_model_that_does_not_win_beyond_the_noise_comes_second(
+    versus_ms: float, noise: float, word: str
+) -> None:
+    found = said(mixture_of(versus_ms, reached_at(0.8, versus_ms, noise=noise)))
+    assert not found.first
+    assert found.text.startswith(
+        f"At the accuracy of small.onnx early exit {word} small.onnx: 0.8 ms on average"
+    )
+
+
+def test_an_accuracy_that_did_not_hold_on_other_images_is_said() -> None:
+    kept = said(mixture_of(1.6, reached_at(0.8, 1.6, accuracy=0.885)))
+    lost = said(mixture_of(1.6, reached_at(0.8, 1.6, accuracy=0.87)))
+    words = "what was matched on the images of the choice does not hold on others"
+    assert words not in kept.text
+    assert words in lost.text
+
+
+def test_an_accuracy_out_of_reach_is_said_first() -> None:
+    found = said(mixture_of(1.6, out_of_reach(1.6)))
+    assert found.first
+    assert found.text == (
+        "Early exit cannot be as accurate as small.onnx on this network: no thresholds reach its "
+        "accuracy of 0.9200 on 100 images, the most is 0.8800. small.onnx takes 1.6 ms on average, "
+        "early exit at the bundle's thresholds 1 ms."
+    )
+
+
+def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> None:
+    unknown = said(mixture_of(0.4, None, accuracy=None, versus_accuracy=None))
+    assert unknown.first
+    assert unknown.text == (
+        "At the bundle's thresholds early exit is slower than small.onnx: 1 ms on average against "
+        "0.4 ms, a ratio of 2.500 [2.500, 2.500] (the images have no labels, so that "
+        "accuracies are not known)."
+    )
+    few = said(mixture_of(1.5, None))
+    assert not few.first
+    assert few.text.endswith(
+        "(4 images are too few to match accuracies, 100 or more are needed; accuracy is 0.9500 and "
+        "0.9000)."
+    )
+    alone = dataclasses.replace(mixture_of(1, None), runs=mixture_of(1, None).runs[:2])
+    assert compare(alone) is None

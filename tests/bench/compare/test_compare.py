@@ -1,0 +1,315 @@
+"""Two reports side by side, with differences that were planted and without any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgeexit.bench import BenchReport
+from edgeexit.bench.compare.compare import (
+    ReportComparison,
+    compare_reports,
+)
+from edgeexit.bench.compare.figures import TO_BASELINE, ComparedFigure
+from edgeexit.bench.compare.setups import SetupDifference
+from edgeexit.bench.render.comparison import comparison_verdict
+from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
+from edgeexit.bench.results.scenarios import (
+    BatchRate,
+    OfflineResult,
+    Scenarios,
+    Stream,
+    StreamResult,
+)
+from edgeexit.bench.results.state import DeviceState, RunState
+from edgeexit.errors import InputError
+from edgeexit.statistics.drift import Drift
+from edgeexit.statistics.percentiles import percentiles
+
+MakeReport = Callable[..., BenchReport]
+
+NAMES = ("a.json", "b.json")
+
+
+def figures_of(comparison: ReportComparison) -> dict[tuple[str, str, str], ComparedFigure]:
+    return {(it.section, it.name, it.unit): it for it in comparison.figures}
+
+
+def beyond(comparison: ReportComparison) -> set[tuple[str, str, str]]:
+    return {key for key, figure in figures_of(comparison).items() if figure.differs}
+
+
+# no difference
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("scatter", [0.003, 0.05])
+def test_two_runs_of_the_same_are_no_difference(
+    make_report: MakeReport, seed: int, scatter: float
+) -> None:
+    first = make_report(seed=2 * seed, scatter=scatter)
+    second = make_report(seed=2 * seed + 1, scatter=scatter)
+    comparison = compare_reports(first, second, NAMES)
+    assert comparison.differences == ()
+    assert beyond(comparison) == set()
+    said = comparison_verdict(comparison)
+    assert said.startswith("No difference is larger than the noise (")
+    assert "b.json is neither faster nor slower than a.json" in said
+
+
+def test_a_report_and_itself(make_report: MakeReport) -> None:
+    report = make_report()
+    comparison = compare_reports(report, report)
+    assert {figure.ratio for figure in comparison.figures} == {1.0}
+    assert beyond(comparison) == set()
+
+
+def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) -> None:
+    comparison = compare_reports(
+        make_report(scatter=1e-4), make_report(seed=1, scatter=1e-4, scale=1.015)
+    )
+    figure = figures_of(comparison)["exit paths", "plain backbone", "ms"]
+    assert figure.interval is not None
+    assert figure.interval.low > 1.01  # the interval alone would say so
+    assert beyond(comparison) == set()
+
+
+# planted differences
+
+
+def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: MakeReport) -> None:
+    comparison = compare_reports(make_report(), make_report(seed=1, scale=1.5), NAMES)
+    assert beyond(comparison) == {
+        (section, name, "ms")
+        for section, name in (
+            ("exit paths", "plain backbone"),
+            ("exit paths", "exit1"),
+            ("exit paths", "final"),
+            ("mixture", "plain backbone"),
+            ("mixture", "early exit"),
+        )
+    }
+    for figure in comparison.figures:
+        assert figure.interval is not None
+        expected = 1.0 if figure.unit == TO_BASELINE else 1.5
+        assert figure.ratio == pytest.approx(expected, rel=0.01)
+        assert figure.interval.low <= expected * 1.005
+        assert figure.interval.high >= expected * 0.995
+    said = comparison_verdict(comparison)
+    assert said.startswith("b.json against a.json: plain backbone (exit paths, median) is slower,")
+    assert "The other 3 figures differ by no more than the noise." in said
+    assert "run both again" in said  # the set-ups are the same
+
+
+def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> None:
+    comparison = compare_reports(make_report(), make_report(seed=1, path_scale=0.7))
+    assert beyond(comparison) == {
+        ("exit paths", "exit1", "ms"),
+        ("exit paths", "exit1", TO_BASELINE),
+        ("mixture", "early exit", "ms"),
+        ("mixture", "early exit", TO_BASELINE),
+    }
+    assert all(figure.second_is_better for figure in comparison.figures if figure.differs)
+    said = comparison_verdict(comparison)
+    assert "exit1 (exit paths, median) is faster, 0.70" in said
+    assert "exit1 (exit paths, median) gains more over the plain backbone" in said
+
+
+def test_a_device_that_wandered_hides_what_is_smaller(make_report: MakeReport) -> None:
+    first = make_report()
+    baseline = first.baseline
+    times_ms = np.array(baseline.times_ms) * np.repeat([1.0, 1.0, 1.4, 1.4, 1.0], 60)
+    wandering = replace(first, baseline=replace(baseline, times_ms=tuple(times_ms.tolist())))
+    comparison = compare_reports(wandering, make_report(seed=1, path_scale=0.8))
+    figure = figures_of(comparison)["exit paths", "exit1", "ms"]
+    assert figure.noise == pytest.approx(0.4, abs=0.02)
+    assert figure.differs is False
+
+
+def test_a_path_that_wandered_is_not_judged_by_the_others(make_report: MakeReport) -> None:
+    first = make_report()
+    exit1, final = first.paths
+    times_ms = np.array(final.times_ms) * np.repeat([1.0, 3.0, 1.0, 1.0, 3.0], 60)
+    final = replace(final, times_ms=tuple(times_ms.tolist()))
+    second = make_report(seed=1, scale=1.5)
+    comparison = compare_reports(replace(first, paths=(exit1, final)), second)
+    found = beyond(comparison)
+    assert ("exit paths", "exit1", "ms") in found
+    assert ("exit paths", "final", "ms") not in found
+
+
+def test_a_drift_during_the_mixture_widens_its_noise(make_report: MakeReport) -> None:
+    first = replace(make_report(), drifts=(Drift("mixture", (2.0, 2.0, 2.5)),))
+    comparison = compare_reports(first, make_report(seed=1, scale=1.2))
+    figures = figures_of(comparison)
+    assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.25)
+    assert figures["mixture", "early exit", "ms"].differs is False
+    assert figures["exit paths", "plain backbone", "ms"].differs is True
+
+
+def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: MakeReport) -> None:
+    first = make_report()
+    mixture = first.mixture
+    assert mixture is not None
+    baseline, early_exit = mixture.runs
+    times_ms = np.array(baseline.times_ms)
+    times_ms[:, ::10] += 8.0  # a tenth of the calls waits for something else: 0.8 ms on average
+    baseline = replace(baseline, times_ms=tuple(map(tuple, times_ms.tolist())))
+    held_up = replace(mixture, runs=(baseline, early_exit))
+    second = make_report(seed=1, scale=1.3)
+    figures = figures_of(compare_reports(replace(first, mixture=held_up), second))
+    assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.4, abs=0.01)
+    assert figures["mixture", "early exit", "ms"].differs is False
+
+
+def test_the_same_images_are_drawn_of_both(make_report: MakeReport) -> None:
+    first, second = make_report(scatter=1e-3), make_report(seed=1, scatter=1e-3)
+    paired = figures_of(compare_reports(first, second))["mixture", "early exit", "ms"].interval
+    other_seed = replace(second, options=replace(second.options, seed=1))
+    apart = figures_of(compare_reports(first, other_seed))["mixture", "early exit", "ms"].interval
+    assert paired is not None
+    assert apart is not None
+    # which image leaves where is most of the scatter here, and the same in both
+    assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
+
+
+def test_too_few_rounds_give_no_interval_and_no_verdict(make_report: MakeReport) -> None:
+    one, other = make_report(rounds=2, images=0), make_report(rounds=2, images=0, scale=3)
+    comparison = compare_reports(one, other)
+    assert all(figure.differs is None for figure in comparison.figures)
+    assert comparison_verdict(comparison) == (
+        "No difference can be told: the reports hold too few raw times for intervals."
+    )
+
+
+# what differs between the set-ups
+
+
+def test_differences_of_the_setups_come_in_order(make_report: MakeReport) -> None:
+    first = make_report()
+    second = replace(
+        first,
+        bundle=replace(first.bundle, precision="int8", folder="elsewhere"),
+        device=replace(
+            first.device, cpu="Other CPU", threads=None, versions={"onnxruntime": "1.24.0"}
+        ),
+    )
+    comparison = compare_reports(first, second)
+    assert comparison.differences == (
+        SetupDifference("precision", "fp32", "int8"),
+        SetupDifference("processor", "Test CPU, 4 cores", "Other CPU, 4 cores"),
+        SetupDifference("threads per graph", "1", "the backend's choice"),
+        SetupDifference("onnxruntime there", "1.23.2", "1.24.0"),
+    )
+    assert comparison.warnings == ()
+
+
+def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> None:
+    first = make_report()
+    bundle = replace(first.bundle, backbone="resnet18", input_size=(3, 224, 224))
+    second = replace(first, bundle=bundle)
+    (networks, sizes) = compare_reports(first, second).warnings
+    assert networks.startswith("These are different networks, tiny n and resnet18 n")
+    assert sizes == "Their images differ in size, (3, 8, 8) and (3, 224, 224)."
+
+
+def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
+    first = make_report()
+    second = replace(first, bundle=replace(first.bundle, num_classes=1000))
+    with pytest.raises(InputError) as raised:
+        compare_reports(first, second)
+    assert str(raised.value) == (
+        "tiny n fp32 and tiny n fp32 cannot be compared: expected networks for the same classes, "
+        "got 10 and 1000 classes; benchmark two bundles of the same task"
+    )
+
+
+def test_a_device_that_was_slowed_down_is_said(make_report: MakeReport) -> None:
+    nothing = DeviceState((), (), ())
+    second = replace(make_report(), state=RunState(nothing, nothing, ("hot",)))
+    (warning,) = compare_reports(make_report(), second).warnings
+    assert warning.startswith(
+        "THE DEVICE OF THE SECOND REPORT WAS SLOWED DOWN DURING ITS RUN (hot)"
+    )
+
+
+def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> None:
+    first, without = make_report(), make_report(images=0)
+    comparison = compare_reports(first, replace(without, paths=without.paths[:1]))
+    assert {figure.section for figure in comparison.figures} == {"exit paths"}
+    assert comparison.left_out == (
+        "Paths of one report alone: final.",
+        "A mixture of real images was measured in one of the reports alone.",
+    )
+
+
+def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
+    comparison = compare_reports(make_report(), make_report(images=100))
+    assert {figure.section for figure in comparison.figures} == {"exit paths"}
+    (sentence,) = comparison.left_out
+    assert sentence.startswith("The mixtures are of different images (200 of photos, 100 of photo")
+
+
+# scenarios and energy
+
+
+def scenarios(scale: float, seed: int) -> Scenarios:
+    times_ms = scale * np.random.default_rng(seed).normal(1, 0.01, 500)
+    stream = StreamResult(
+        "early exit", float(times_ms.mean()), percentiles(times_ms), 1, tuple(times_ms.tolist())
+    )
+    rate = 1000 / scale
+    offline = OfflineResult("early exit", (BatchRate(8, 800, rate),), 8, rate, 1.0)
+    return Scenarios("photos", 200, Stream(1, 90, (stream,)), None, (offline,), None)
+
+
+def test_streams_are_compared_by_their_leading_percentile(make_report: MakeReport) -> None:
+    first = replace(make_report(), scenarios=scenarios(1.0, 0))
+    second = replace(make_report(seed=1), scenarios=scenarios(2.0, 1))
+    comparison = compare_reports(first, second)
+    figures = figures_of(comparison)
+    stream = figures["single stream", "early exit", "ms"]
+    assert stream.statistic == "p90"
+    assert stream.ratio == pytest.approx(2.0, rel=0.02)
+    assert stream.differs is True
+    offline = figures["offline", "early exit", "samples/s"]
+    assert (offline.ratio, offline.differs, offline.second_is_better) == (0.5, None, False)
+
+
+def energy(scale: float, kind: str = "RAPL") -> Energy:
+    turns = tuple(EnergyTurn(1.0, scale * joules, 100) for joules in (1.0, 1.01, 0.99, 1.0))
+    idle = tuple(EnergyTurn(1.0, joules, 0) for joules in (0.5, 0.501, 0.5, 0.5))
+    return Energy(
+        (EnergySensor(kind, "package-0", "energy_uj"),),
+        (),
+        "photos",
+        0.5,
+        idle,
+        (EnergyRun("early exit", scale, scale * 0.01, 0, 0, 0, turns),),
+    )
+
+
+def test_energy_is_compared_by_turns(make_report: MakeReport) -> None:
+    first = replace(make_report(), energy=energy(1.0))
+    second = replace(make_report(seed=1), energy=energy(1.3))
+    figure = figures_of(compare_reports(first, second))["energy", "early exit", "mJ"]
+    assert (figure.first, figure.second) == pytest.approx((10.0, 13.0))
+    assert figure.differs is True
+    assert not figure.second_is_better
+
+
+def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> None:
+    first = replace(make_report(), energy=energy(1.0))
+    second = replace(make_report(), energy=energy(1.0, "INA3221"))
+    comparison = compare_reports(first, second)
+    assert comparison.left_out == (
+        "Energy was read by different sensors, which see different parts of a device: RAPL and "
+        "INA3221.",
+    )
+    nothing = dataclasses.replace(energy(1.0), runs=())
+    comparison = compare_reports(first, replace(second, energy=nothing))
+    assert comparison.left_out == ("Energy was measured in one of the reports alone.",)

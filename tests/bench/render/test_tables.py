@@ -1,0 +1,112 @@
+"""Tables of a report: which numbers they show, and what they say of those that are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edgeexit.bench.render.latencies import percentile_cells, percentile_note
+from edgeexit.bench.render.scenarios import scenario_tables
+from edgeexit.bench.render.setup import warm_up_text
+from edgeexit.bench.render.table import Table, named_numbers
+from edgeexit.bench.render.tables import energy_table
+from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
+from edgeexit.bench.results.report import WarmUp
+from edgeexit.bench.results.scenarios import (
+    BatchRate,
+    OfflineResult,
+    Scenarios,
+    Server,
+    ServerResult,
+    Stream,
+    StreamResult,
+)
+from edgeexit.statistics.percentiles import Percentile, percentiles
+
+
+def test_a_table_leaves_out_groups_and_notes_that_are_empty() -> None:
+    table = Table.of("t", named_numbers("", "ms"), [], [("a", "1")], notes=["", "b"])
+    assert (table.groups, table.notes) == (((("a", "1"),),), ("b",))
+    assert [(it.heading, it.is_number) for it in table.columns] == [("", False), ("ms", True)]
+
+
+def test_energy_of_candidates_and_of_the_idle_device() -> None:
+    turn = EnergyTurn(1.0, 4.0, 100)
+    run = EnergyRun("plain backbone", 4.0, 0.04, 0.039, 0.0425, 0.025, (turn,) * 3)
+    sensor = EnergySensor("RAPL", "package-0", "energy_uj")
+    table = energy_table(Energy((sensor,), (), "photos", 1.5, (turn,) * 3, (run,)))
+    assert table.title == "energy on photos, one by one"
+    assert table.groups == (
+        (("plain backbone", "4.00", "40.000", "39.000 to 42.500", "25.000", "3"),),
+        (("idle", "1.50", "", "", "", "3"),),
+    )
+    assert table.notes == ("of RAPL package-0; everything that they see, this benchmark or not",)
+
+
+def test_percentiles_that_there_are_too_few_for_are_no_numbers() -> None:
+    few = percentiles(np.ones((3, 50)), independent=50)
+    cells = percentile_cells(few)
+    assert cells == ["1.000\n1.000..1.000", "1.000\n1.000..1.000", "-"]
+    assert percentile_note(few) == (
+        "Second lines: 95% intervals. p99 needs 100 different images, there are 50."
+    )
+    enough_for_a_point = percentiles(np.arange(200.0))
+    assert percentile_cells(enough_for_a_point)[2].endswith("..")
+    assert percentile_note(enough_for_a_point, "queries").endswith(
+        "p99's upper end needs 368 different queries, there are 200."
+    )
+    assert percentile_note(percentiles(np.arange(400.0))) == "Second lines: 95% intervals."
+    assert percentile_cells([Percentile(50, 9, 9, 1234.5678, None, None)]) == ["1234.6"]
+
+
+def test_the_best_batch_size_is_marked() -> None:
+    rates = (BatchRate(1, 64, 100.0), BatchRate(2, 64, 150.25), BatchRate(4, 64, 140.0))
+    results = (
+        OfflineResult("early exit", rates, 2, 150.25, 1.5025),
+        OfflineResult("versus x", rates[:1], 1, 100.0, 1.0),
+    )
+    (table,) = scenario_tables(Scenarios("test", 64, offline=results))
+    assert table.groups == (
+        (("1", "100.0 ", "100.0*"), ("2", "150.2*", "-"), ("4", "140.0 ", "-")),
+        (("best", "150.2", "100.0"), ("ratio", "1.502", "1.000")),
+    )
+
+
+def served(name: str, load: float, stable: bool) -> ServerResult:
+    found = tuple(
+        dataclasses.replace(it, low_ms=None, high_ms=None, value_ms=it.value_ms if stable else None)
+        for it in percentiles(np.full(200, 12.0))
+    )
+    return ServerResult(name, 200, 37, 19.5, load, stable, 0.9, 10.0, 12.0, found, (12.0,) * 200)
+
+
+def test_a_queue_that_grows_shows_no_latencies_and_says_why() -> None:
+    results = (served("quick", 0.3, True), served("near", 0.95, True), served("slow", 1.2, False))
+    (table,) = scenario_tables(Scenarios("test", 200, server=Server(20.0, 10.0, 200, results)))
+    (rows,) = table.groups
+    quick, near, slow = rows
+    assert (quick[4], near[4], slow[4]) == ("stable", "near limit", "grows\n(37)")
+    assert quick[5:] == ("12.000",) * 4
+    assert slow[5:] == ("-",) * 4
+    (said,) = table.notes
+    assert "latencies depend on how long one waits: they are not shown" in said
+    assert "a longer run has longer latencies: give more --duration" in said
+    assert "No intervals: queries that wait for each other are not independent." in said
+
+
+def test_a_stream_without_its_leading_percentile_has_no_ratio() -> None:
+    found = percentiles(np.ones(16))
+    results = (StreamResult("early exit", 1.0, found, None, (1.0,) * 16),)
+    (table,) = scenario_tables(Scenarios("test", 128, multi_stream=Stream(8, 99.0, results)))
+    ((row,),) = table.groups
+    assert row[-2:] == ("-", "-")
+
+
+def test_warm_up_in_a_line() -> None:
+    assert warm_up_text(WarmUp(1.26, 31, True, (1.0, 1.0))) == (
+        "warm-up: stable after 1.3 s, 31 rounds"
+    )
+    assert warm_up_text(WarmUp(10.0, 31, False, (1.0, 2.0))) == (
+        "warm-up: not stable within 10.0 s, 31 rounds"
+    )

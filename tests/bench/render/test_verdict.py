@@ -1,0 +1,140 @@
+"""What a report comes to, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.reports import baseline_and_early_exit, made_run, report_with
+
+from edgeexit.bench import (
+    BenchReport,
+    verdict,
+)
+from edgeexit.bench.results.mixture import VERSUS
+from edgeexit.bench.results.report import WarmUp
+from edgeexit.statistics.bootstrap import ratios_of_means
+from edgeexit.statistics.drift import Drift
+
+PATHS = ((0.5, 0.4), (0.9, 0.8), (1.3, 1.2))
+
+
+@pytest.mark.parametrize(
+    ("mixed", "expected"),
+    [
+        ((0.6, 0.5), "Early exit pays on this device at these thresholds: an image takes 1.2 ms"),
+        ((1.5, 0.9), "Early exit does not pay on this device at these thresholds: an image"),
+        ((1.01, 0.9), "Early exit breaks even on this device at these thresholds: an image"),
+        (
+            (0.6, 0.5),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.500; measured is 20 % above it.",
+        ),
+        (
+            (0.6, 0.8),
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.800; measured is 25 % below it.",
+        ),
+    ],
+)
+def test_verdict_on_a_mixture(mixed: tuple[float, float], expected: str) -> None:
+    assert expected in verdict(report_with(PATHS, mixed))
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.1])
+def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
+    report = report_with(PATHS, (ratio, 0.5))
+    assert report.mixture is not None
+    # of two images one takes four times as long with early exit, the other with the baseline
+    runs = baseline_and_early_exit(np.array(((ratio, 4 * ratio),) * 2), np.array(((4.0, 1.0),) * 2))
+    noisy = dataclasses.replace(report.mixture, runs=runs)
+    said = verdict(dataclasses.replace(report, mixture=noisy))
+    assert said.startswith(
+        "Whether early exit pays on this device at these thresholds is within the noise (a longer "
+        "--duration or more images make it narrower): an image takes"
+    )
+
+
+def test_verdict_without_a_mixture() -> None:
+    assert verdict(report_with(PATHS, None)) == (
+        "Early exit can pay on this device for images that leave at exit1 or exit2; one that goes "
+        "all the way takes 1.30 times the plain backbone. Measured against Eq. 5: exit1 25 % above "
+        "it, exit2 12 % above it, final 8 % above it. No mixture was measured, because no images "
+        "were given: whether it pays on average depends on how many leave where."
+    )
+
+
+def test_verdict_where_no_exit_is_faster() -> None:
+    said = verdict(report_with(((0.99, 0.4), (1.2, 0.8), (1.3, 1.2)), None))
+    assert said.startswith(
+        "Early exit cannot pay on this device: no exit is faster than the plain backbone;"
+    )
+
+
+def test_verdict_warns_of_unsteady_times(report: BenchReport) -> None:
+    assert "unsteady" not in verdict(report)
+    slow = dataclasses.replace(
+        report.baseline, latency=dataclasses.replace(report.baseline.latency, p90_ms=6.0)
+    )
+    assert verdict(dataclasses.replace(report, baseline=slow)).endswith(
+        "The times are unsteady (p90 of the plain backbone is 3.0 times its fastest call): "
+        "something else runs on this device, measure again when it is idle."
+    )
+
+
+def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> None:
+    assert report.mixture is not None
+
+    def against(mean_ms: float) -> str:
+        ours, theirs, other = (np.full((2, 2), it) for it in (1.2, 2.0, mean_ms))
+        runs = (
+            *baseline_and_early_exit(ours, theirs),
+            made_run(VERSUS, "small.onnx", other, theirs),
+        )
+        (over_versus,) = ratios_of_means([ours], other)
+        mixed = dataclasses.replace(report.mixture, runs=runs, over_versus=over_versus)  # type: ignore[type-var]
+        return verdict(dataclasses.replace(report, mixture=mixed))
+
+    assert against(0.2).startswith(
+        "At the bundle's thresholds early exit is slower than small.onnx: 1.2 ms on average"
+    )
+    assert against(5.0).startswith("Early exit pays on this device")
+    assert "At the bundle's thresholds early exit is faster than small.onnx" in against(5.0)
+
+
+def test_verdict_warns_of_a_warm_up_that_never_became_stable(report: BenchReport) -> None:
+    def after(warm_up: WarmUp, warm_up_s: float = 10.0) -> str:
+        options = dataclasses.replace(report.options, warm_up_s=warm_up_s)
+        return verdict(dataclasses.replace(report, options=options, warm_up=warm_up))
+
+    assert after(WarmUp(1.5, 20, True, (9.0, 9.0))) == verdict(report)
+    assert after(WarmUp(10.1, 40, False, (9.0, 7.0, 9.5, 8.0))).endswith(
+        "The warm-up never became stable: after 10.1 s the medians of its last windows still "
+        "differed (7, 9.5, 8 ms); measure again with a longer --warm-up, or when nothing else runs."
+    )
+    assert after(WarmUp(3.1, 14, False, (9.0,)), warm_up_s=3).endswith(
+        "The warm-up never became stable: after 3.1 s there were no two windows to compare; "
+        "measure again with a longer --warm-up, or when nothing else runs."
+    )
+    # none was asked for
+    assert after(WarmUp(0.1, 10, False, ()), warm_up_s=0) == verdict(report)
+
+
+def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> None:
+    def with_thirds(*medians_ms: float) -> str:
+        drift = Drift("mixture", medians_ms)  # type: ignore[arg-type]
+        return verdict(dataclasses.replace(report, drifts=(drift,)))
+
+    assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
+    assert with_thirds(1.0, 1.1, 1.5).endswith(
+        "The device's speed drifted in the measurement of the mixture: the plain backbone's "
+        "medians of the first, second and last third are 1, 1.1, 1.5 ms, 1.50 times from fastest "
+        "to slowest; it may throttle, or something else runs: cool it or fix its clock, and "
+        "measure again."
+    )
+
+
+def test_verdict_on_a_plain_backbone() -> None:
+    branched = report_with(PATHS, None)
+    said = verdict(replace(branched, paths=branched.paths[-1:]))
+    assert said.startswith("This network has no branches, so that nothing leaves early")

@@ -1,0 +1,429 @@
+"""The breakdown on a machine whose peaks are known: it adds up, and names what is heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import onnx
+import pytest
+from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
+from edgeexit_runtime.quantization_entry import QuantizationEntry
+from edgeexit_runtime.schema import decode, encode
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions, run_bench
+from edgeexit.bench.render.explanation import (
+    breakdown_text,
+    faster_text,
+    model_text,
+    peaks_text,
+)
+from edgeexit.bench.results.explanation import (
+    BYTES,
+    GATE,
+    MIXTURE,
+    SESSION,
+    SLOW,
+    TERMS,
+    UTILIZATION,
+    Bandwidth,
+    Breakdown,
+    Explanation,
+    OperatorTraffic,
+    PartRoofline,
+    Peaks,
+)
+from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
+from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
+from edgeexit.bench.roofline.traffic import GraphTraffic
+from edgeexit.errors import BundleError
+from edgeexit.statistics import Interval
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+
+MB = 10**6
+# 1 ms is 1 MMAC, 1 MB of memory, or 10 MB of what was written just before
+PEAKS = Peaks(
+    "CPUExecutionProvider", "fp32", 1e9, 256, (Bandwidth(MB, 1e10), Bandwidth(100 * MB, 1e9))
+)
+OPTIONS = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
+
+
+def part(
+    name: str,
+    kind: str,
+    measured_ms: float,
+    *operators: tuple[str, int, int, int],
+    working_set: int = 50 * MB,
+) -> PartRoofline:
+    """Return a part of operators: kind, MACs, bytes of weights and of activations."""
+    made = tuple(OperatorTraffic(f"{name}_{i}", *row) for i, row in enumerate(operators))
+    macs = sum(operator.macs for operator in made)
+    return part_roofline(GraphTraffic(name, made), kind, macs, measured_ms, working_set, PEAKS)
+
+
+# 2 ms of MACs; a branch of 1 ms of MACs, whose classifier has 6 MB for 0.2 MMACs; a stage of 6 ms
+STAGE1 = part("stage1", "stage", 2.5, ("Conv 3x3", 2 * MB, 0, MB // 10))
+EXIT1 = part(
+    "exit1", "branch", 9.0, ("Conv 1x1", 800_000, 0, MB // 10), ("Gemm", 200_000, 6 * MB, 0)
+)
+STAGE2 = part("stage2", "stage", 7.0, ("Conv 3x3", 6 * MB, 0, MB // 10))
+FINAL = part("final", "branch", 0.5, ("Gemm", 0, 0, MB // 10))
+PLAIN = part("baseline", "plain", 9.0, ("Conv 3x3", 8 * MB, 0, MB // 10))
+PARTS = {it.name: it for it in (STAGE1, EXIT1, STAGE2, FINAL, PLAIN)}
+PLAIN_RUN = Inference("baseline", 8 * MB, {"baseline": 1}, 0.25, 10.0, 10.0)
+EXIT1_RUN = Inference("exit1", 3 * MB, {"stage1": 1, "exit1": 1}, 0.5, 13.0, 13.0)
+
+
+def ratios(breakdown: Breakdown) -> dict[str, float]:
+    return {term.name: term.ratio for term in breakdown.terms}
+
+
+def adds_up(breakdown: Breakdown) -> bool:
+    in_ms = breakdown.expected_ms + sum(term.ms for term in breakdown.terms)
+    in_ratios = breakdown.macs_ratio + sum(term.ratio for term in breakdown.terms)
+    return in_ms == pytest.approx(breakdown.measured_ms, rel=1e-12) and in_ratios == pytest.approx(
+        breakdown.measured_ratio, rel=1e-12
+    )
+
+
+def test_roofline_is_taken_operator_by_operator() -> None:
+    # the convolution's MACs take 0.8 ms, the classifier's weights 6 ms: not the larger of the two
+    assert (EXIT1.compute_ms, EXIT1.roofline_ms) == (1.0, pytest.approx(6.8))
+    assert (EXIT1.bytes_ms, EXIT1.utilization_ms) == (pytest.approx(5.8), pytest.approx(2.2))
+    assert (STAGE1.compute_ms, STAGE1.bytes_ms, STAGE1.utilization_ms) == (2.0, 0, 0.5)
+    heaviest = EXIT1.heaviest
+    assert heaviest is not None
+    assert heaviest.kind == "Gemm"
+    assert (EXIT1.weight_bytes, EXIT1.activation_bytes) == (6 * MB, MB // 10)
+
+
+def test_weights_come_from_a_cache_where_all_of_them_fit_into_it() -> None:
+    row = ("Gemm", 0, 500_000, 0)
+    assert part("small", "branch", 1, row, working_set=MB).roofline_ms == pytest.approx(0.05)
+    assert part("large", "branch", 1, row, working_set=2 * MB).roofline_ms == pytest.approx(0.5)
+
+
+def test_terms_of_a_known_machine() -> None:
+    breakdown = break_down(EXIT1_RUN, PLAIN_RUN, PARTS)
+    rho = 3 / 8
+    assert (breakdown.macs_ratio, breakdown.measured_ratio) == (rho, 1.3)
+    assert breakdown.expected_ms == rho * 10
+    # the plain backbone: 8 ms of MACs, 1 of utilization, 0.25 of gate, 0.75 of session
+    assert ratios(breakdown) == pytest.approx(
+        {
+            BYTES: 0.58,
+            UTILIZATION: (0.5 + 2.2 - rho * 1) / 10,
+            GATE: (0.5 - rho * 0.25) / 10,
+            SESSION: (13 - 2.5 - 9 - 0.5 - rho * 0.75) / 10,
+            SLOW: 0,
+        }
+    )
+    assert adds_up(breakdown)
+    assert tuple(term.name for term in breakdown.terms) == TERMS
+    assert breakdown.term(GATE).ms == pytest.approx(0.5 - rho * 0.25)
+
+
+def test_shares_of_the_parts_add_up_to_their_terms() -> None:
+    breakdown = break_down(EXIT1_RUN, PLAIN_RUN, PARTS)
+    stage1, exit1 = breakdown.parts
+    assert (stage1.name, exit1.name) == ("stage1", "exit1")
+    assert stage1.bytes_ratio + exit1.bytes_ratio == pytest.approx(breakdown.term(BYTES).ratio)
+    total = stage1.utilization_ratio + exit1.utilization_ratio
+    assert total == pytest.approx(breakdown.term(UTILIZATION).ratio)
+    assert exit1.bytes_ratio == pytest.approx(0.58)
+    assert exit1.utilization_ratio == pytest.approx((2.2 - 1 / 8) / 10)
+
+
+def test_a_mixture_is_its_paths_at_their_shares_and_its_slow_calls_are_a_term() -> None:
+    runs = {"stage1": 1.0, "exit1": 1.0, "stage2": 0.25, "final": 0.25}
+    mixed = Inference(MIXTURE, 3 * MB + 0.25 * 6 * MB, runs, 0.5, 15.0, 18.0)
+    beside = dataclasses.replace(PLAIN_RUN, measured_ms=11.0)
+    breakdown = break_down(mixed, beside, PARTS)
+    rho = 4.5 / 8
+    assert breakdown.measured_ratio == 18 / 11
+    assert breakdown.term(SLOW).ms == pytest.approx(3 - rho * 1)
+    expected_ms = 0.5 + 2.2 + 0.25 * (1 + 0.49) - rho * 1
+    assert breakdown.term(UTILIZATION).ms == pytest.approx(expected_ms)
+    assert adds_up(breakdown)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_numbers_add_up(seed: int) -> None:
+    """Whatever was measured, also parts faster than their roofline, and MACs that do not add up."""
+    rng = np.random.default_rng(seed)
+
+    def random_part(name: str) -> PartRoofline:
+        rows = [("Conv 3x3", *rng.integers(0, 10**7, 3).tolist()) for _ in range(3)]
+        return part(name, "stage", float(rng.uniform(0.01, 30)), *rows)
+
+    parts = {name: random_part(name) for name in ("a", "b", "plain")}
+    values = rng.uniform(0.1, 40, 8).tolist()
+    runs = dict(zip("ab", rng.uniform(0, 1, 2).tolist(), strict=True))
+    ours = Inference("path", values[0] * MB, runs, *values[1:4])
+    plain = Inference("plain", values[4] * MB, {"plain": 1.0}, *values[5:8])
+    assert adds_up(break_down(ours, plain, parts))
+
+
+def test_an_inference_that_is_the_plain_backbone_has_no_terms() -> None:
+    breakdown = break_down(PLAIN_RUN, PLAIN_RUN, PARTS)
+    assert (breakdown.macs_ratio, breakdown.measured_ratio) == (1, 1)
+    assert [term.ms for term in breakdown.terms] == [0] * 5
+
+
+@pytest.mark.parametrize("weights", [0, MB, 6 * MB, 40 * MB])
+def test_the_heavier_the_classifier_the_larger_the_term_of_bytes(weights: int) -> None:
+    """Its measured time grows with its bytes: utilization stays as it is."""
+    heavy = part("exit1", "branch", 3.0 + weights / MB, ("Gemm", MB, weights, 0))
+    run = dataclasses.replace(EXIT1_RUN, p10_ms=20.0, measured_ms=20.0)
+    breakdown = break_down(run, PLAIN_RUN, {**PARTS, "exit1": heavy})
+    assert breakdown.term(BYTES).ratio == pytest.approx(max(0, weights - MB) / MB / 10)
+    assert adds_up(breakdown)
+
+
+def test_parts_of_the_paths() -> None:
+    steps = [("exit1", "stage1"), ("exit2", "stage2"), ("final", "stage3")]
+    assert path_runs(steps, frozenset())[2] == [
+        "stage1", "exit1", "stage2", "exit2", "stage3", "final",
+    ]  # fmt: skip
+    off = path_runs(steps, frozenset({"exit1"}))
+    assert off[1:] == [
+        ["stage1", "stage2", "exit2"],
+        ["stage1", "stage2", "exit2", "stage3", "final"],
+    ]
+    assert path_runs([("final", None)], frozenset()) == [["final"]]
+
+
+# words
+
+
+@pytest.fixture
+def explanation() -> Explanation:
+    breakdown = break_down(EXIT1_RUN, PLAIN_RUN, PARTS)
+    return Explanation(PEAKS, None, tuple(PARTS.values()), (breakdown,), None)
+
+
+def test_words_name_what_is_heavy_largest_first(explanation: Explanation) -> None:
+    (breakdown,) = explanation.breakdowns
+    assert breakdown_text(breakdown, explanation) == (
+        "exit1: Eq. 5 says 0.375, measured 1.300: "
+        "+0.580 bytes of exit1 (6.1 MB, 98% of it its fully connected layer), "
+        "+0.207 low utilization of exit1 (2.2 ms beyond its roofline, the plain backbone 0.125 "
+        "for as many MACs; 2 operators of 0.5 MMACs), "
+        "+0.072 session, "
+        "+0.041 gate and copies, "
+        "+0.025 low utilization of stage1 (0.5 ms beyond its roofline, the plain backbone 0.25 "
+        "for as many MACs; one operator of 2 MMACs)"
+    )
+
+
+def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -> None:
+    fast = dataclasses.replace(STAGE1, measured_ms=1.0)
+    run = dataclasses.replace(EXIT1_RUN, p10_ms=10.0, measured_ms=10.0)
+    parts = {**PARTS, "stage1": fast}
+    breakdown = break_down(run, PLAIN_RUN, parts)
+    terms = tuple(
+        dataclasses.replace(term, interval=Interval(term.ratio, term.ratio - 1, term.ratio + 1))
+        if term.name == SESSION
+        else term
+        for term in breakdown.terms
+    )
+    said = breakdown_text(
+        dataclasses.replace(breakdown, terms=terms),
+        dataclasses.replace(explanation, parts=tuple(parts.values())),
+    )
+    assert "-0.125 stage1 is better utilized than the plain backbone" in said
+    session = "session (graphs are faster in a row than timed one by one), within the noise"
+    assert session in said
+    slow = faster_text(dataclasses.replace(explanation, parts=tuple(parts.values())))
+    assert slow is not None
+    assert slow.startswith("Faster than their roofline (measured over roofline): stage1 (0.50).")
+    assert faster_text(explanation) is None
+
+
+def test_words_of_the_peak_and_of_one_that_is_not_known(explanation: Explanation) -> None:
+    assert peaks_text(explanation) == (
+        "Peak of CPUExecutionProvider, fp32: 1 GMAC/s (256 x 256 matrices); 10 GB/s over 976 KiB, "
+        "1 GB/s over 95 MiB."
+    )
+    unknown = Explanation(None, "the peak of it is not measured", (), (), None)
+    assert peaks_text(unknown) == "No breakdown: the peak of it is not measured."
+
+
+def test_words_of_the_model() -> None:
+    assert model_text(None, 2) == [
+        "No linear model of time: 2 stages and branches are too few for its 3 coefficients."
+    ]
+    seen = [
+        Observation(f"part{i}", macs, moved, 1, 1e-8 * macs + 1e-7 * moved + 0.02)
+        for i, (macs, moved) in enumerate([(1e6, 1e5), (9e6, 2e5), (1e5, 4e6), (5e6, 5e6)])
+    ]
+    path, plain = (Observation("final", 2e7, 1e7, 4, ms) for ms in (1.28, 2.56))
+    said = model_text(fit_linear_model(seen, [path], plain), 4)
+    assert said == [
+        "What Eq. 5 would have to be here: time = 0.01 ms x MMACs + 0.1 ms x MB + 0.02 ms x "
+        "graphs.",
+        "Its ratios of the exit paths, which it was not fitted on, are off by 100% on average, Eq. "
+        "5's by 100%; the plain backbone's time by -50%.",
+        "4 parts for 3 coefficients are few: take these for a description, not a law.",
+    ]
+
+
+# measured
+
+
+def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
+    report = run_bench(bundle, None, OPTIONS)
+    found = report.explanation
+    assert found is not None
+    assert found.peaks is not None
+    assert (found.peaks.provider, found.peaks.precision) == ("CPUExecutionProvider", "fp32")
+    assert [(it.name, it.kind, it.macs) for it in found.parts] == [
+        ("stage1", "stage", 300),
+        ("exit1", "branch", 50),
+        ("stage2", "stage", 600),
+        ("final", "branch", 100),
+        ("baseline", "plain", 1000),
+    ]
+    for timing, it in zip(report.parts, found.parts, strict=False):
+        assert it.measured_ms == np.quantile(timing.times_ms, 0.1)
+    assert [it.name for it in found.breakdowns] == ["exit1", "final"]
+    for breakdown, path in zip(found.breakdowns, report.paths, strict=True):
+        assert breakdown.measured_ratio == path.ratio
+        assert breakdown.macs_ratio == path.macs_ratio
+        assert adds_up(breakdown)
+        for term in breakdown.terms:
+            assert term.interval is not None
+            assert term.interval.value == term.ratio
+            assert term.interval.low <= term.interval.high
+    assert [it.name for it in found.breakdowns[1].parts] == ["stage1", "exit1", "stage2", "final"]
+    assert found.model is not None
+    assert found.model.parts == 4
+    assert decode(Explanation, json.loads(json.dumps(encode(found)))) == found
+
+
+def test_the_mixture_is_explained_without_branches_that_are_switched_off(
+    bundle: Path, leaving_at: LeavingAt
+) -> None:
+    manifest = ee.load_manifest(bundle)
+    exit1, final = manifest.exits
+    off = dataclasses.replace(exit1, threshold=ee.NEVER)
+    text = manifest_json(dataclasses.replace(manifest, exits=(off, final)))
+    (bundle / MANIFEST_NAME).write_text(text)
+    images = BenchImages("test", leaving_at([0, 1, 0, 0], [3, 4, 5, 6]), None)
+    report = run_bench(bundle, images, OPTIONS)
+    assert report.explanation is not None
+    assert report.mixture is not None
+    mixture = report.explanation.breakdowns[-1]
+    assert mixture.name == MIXTURE
+    assert [it.name for it in mixture.parts] == ["stage1", "stage2", "final"]
+    assert mixture.macs_ratio == report.mixture.macs_ratio == 1
+    assert mixture.measured_ratio == pytest.approx(report.mixture.early_exit.ratio.value, rel=1e-12)
+    assert adds_up(mixture)
+
+
+def test_one_round_has_no_intervals(bundle: Path) -> None:
+    report = run_bench(bundle, None, dataclasses.replace(OPTIONS, rounds=1))
+    assert report.explanation is not None
+    assert report.explanation.breakdowns[0].terms[0].interval is None
+
+
+def test_a_network_without_branches(bundle: Path) -> None:
+    """Only the last stage and exit are left: nothing to choose, and too few parts to fit."""
+    manifest = ee.load_manifest(bundle)
+    stage, final = manifest.stages[1], manifest.exits[1]
+    # stage2 reads what stage1 wrote: of the same shape as the images
+    model = onnx.load(bundle / stage.graph.file)
+    model.graph.input[0].name = model.graph.node[0].input[0] = "images"
+    content = model.SerializeToString()
+    (bundle / stage.graph.file).write_bytes(content)
+    graph = dataclasses.replace(
+        stage.graph,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        inputs=(dataclasses.replace(stage.graph.inputs[0], name="images"),),
+    )
+    stages = (dataclasses.replace(stage, graph=graph),)
+    text = manifest_json(dataclasses.replace(manifest, stages=stages, exits=(final,)))
+    (bundle / MANIFEST_NAME).write_text(text)
+    for name in ("stage1.onnx", "exit1.onnx"):
+        (bundle / name).unlink()
+    report = run_bench(bundle, None, OPTIONS)
+    assert report.explanation is not None
+    (breakdown,) = report.explanation.breakdowns
+    assert breakdown.name == "final"
+    assert adds_up(breakdown)
+    assert report.explanation.model is None
+    assert report.no_advice is not None
+    assert "this network has no branches" in report.no_advice
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (QuantizationEntry("all", "minmax", "fp16"), "int8"),
+        (QuantizationEntry("classifier", "dynamic", "fp32"), "fp32"),
+        (QuantizationEntry("classifier", "dynamic", "fp16"), "fp16"),
+    ],
+)
+def test_the_peak_is_of_the_precision_that_convolutions_run_in(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, entry: QuantizationEntry, expected: str
+) -> None:
+    asked = []
+
+    def peak_runs(session: ee.Session, precision: str) -> str:
+        asked.append(precision)
+        return "no peak here"
+
+    monkeypatch.setattr("edgeexit.bench.roofline.explain.peak_runs", peak_runs)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest |= {"precision": "int8", "quantization": dataclasses.asdict(entry)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    run_bench(bundle, None, OPTIONS)
+    assert asked == [expected]
+
+
+def test_without_a_peak_there_is_no_breakdown_and_the_report_says_why(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeexit.bench.roofline.explain.peak_runs", lambda *_: "no peak here")
+    found = run_bench(bundle, None, OPTIONS).explanation
+    assert found is not None
+    assert (found.peaks, found.not_measured, found.breakdowns) == (None, "no peak here", ())
+    assert found.model is not None  # it needs no peak
+
+
+def test_a_graph_that_cannot_be_counted_is_said(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise BundleError("exit1: the shape of its tensor 'x' is not known")
+
+    monkeypatch.setattr("edgeexit.bench.roofline.explain.bundle_traffic", unknown)
+    report = run_bench(bundle, None, OPTIONS)
+    found = report.explanation
+    assert found == Explanation(
+        None, "exit1: the shape of its tensor 'x' is not known", (), (), None
+    )
+    assert len(report.paths) == 2
+
+
+def test_what_is_not_asked_for_is_not_measured(bundle: Path) -> None:
+    report = run_bench(bundle, None, dataclasses.replace(OPTIONS, explain=False))
+    assert (report.explanation, report.advice, report.no_advice) == (None, None, None)
+
+
+def test_what_a_median_is_above_quick_calls_is_a_term(bundle: Path) -> None:
+    report = run_bench(bundle, None, OPTIONS)
+    assert report.explanation is not None
+    breakdown, path = report.explanation.breakdowns[0], report.paths[0]
+    slow, plain_slow = (
+        it.latency.p50_ms - float(np.quantile(it.times_ms, 0.1)) for it in (path, report.baseline)
+    )
+    assert breakdown.term(SLOW).ms == pytest.approx(slow - path.macs_ratio * plain_slow)

@@ -1,0 +1,114 @@
+"""The machine's peak: which kernel counts, and where none can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import edgeexit_runtime as ee
+import pytest
+
+from edgeexit.bench.results.explanation import Bandwidth, Peaks
+from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs, uncached_bytes
+from edgeexit.errors import BackendError
+
+CPU = "CPUExecutionProvider"
+MIB = 2**20
+
+
+@pytest.fixture
+def peaks() -> Peaks:
+    bandwidths = (Bandwidth(MIB, 100.0), Bandwidth(8 * MIB, 50.0), Bandwidth(128 * MIB, 10.0))
+    return Peaks(CPU, "fp32", 1e9, 256, bandwidths)
+
+
+@pytest.mark.parametrize(
+    ("working_set", "rate"),
+    [(0, 100), (MIB, 100), (MIB + 1, 50), (9 * MIB, 10), (1000 * MIB, 10)],
+)
+def test_the_rate_is_that_of_the_smallest_working_set_that_holds_it(
+    peaks: Peaks, working_set: int, rate: float
+) -> None:
+    assert peaks.bytes_per_s(working_set) == rate
+
+
+@pytest.mark.parametrize(
+    "bandwidths", [(), (Bandwidth(1, 0.0),), (Bandwidth(2, 1.0), Bandwidth(1, 1.0))]
+)
+def test_peaks_that_make_no_sense(bandwidths: tuple[Bandwidth, ...]) -> None:
+    with pytest.raises(ValueError, match="expected rates above 0 by ascending working sets"):
+        Peaks(CPU, "fp32", 1.0, 256, bandwidths)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_fastest_product_and_every_stream_count(precision: str) -> None:
+    runs = PeakRuns(CPU, 1, precision)
+    assert len(runs.call()) == 5  # two products and three bandwidths, of conftest.py's sizes
+    assert min(runs.call()) > 0
+    found = runs.peaks([(1.0, 4.0, 2.0, 4.0, 8.0)] * 3)
+    # 16^3 MACs in 1 ms are less than 32^3 in 4 ms
+    assert (found.macs_per_s, found.matrix_size) == (32**3 / 4e-3, 32)
+    assert (found.provider, found.precision) == (CPU, precision)
+    elements, more, vector = found.bandwidths
+    # 8 passes that read and write half of the working set
+    assert elements == Bandwidth(2**10, 8 * 2**10 / 2e-3)
+    assert more == Bandwidth(2**12, 8 * 2**12 / 4e-3)
+    assert vector.working_set_bytes == 2**16
+    side = 45  # 8 matrices within 64 KiB
+    assert vector.bytes_per_s == pytest.approx(8 * 4 * (side * side + 2 * side) / 8e-3)
+
+
+def test_calls_that_were_held_up_do_not_count() -> None:
+    runs = PeakRuns(CPU, 1, "fp32")
+    calls = [(1.0, 4.0, 2.0, 4.0, 8.0)] * 3 + [(900.0,) * 5] * 3
+    assert runs.peaks(calls) == runs.peaks(calls[:1])
+
+
+def cache(folder: Path, index: int, size: str) -> None:
+    (folder / f"index{index}").mkdir()
+    (folder / f"index{index}" / "size").write_text(size)
+
+
+def test_the_largest_working_set_is_beyond_every_cache(tmp_path: Path) -> None:
+    assert uncached_bytes(tmp_path) == 128 * MIB  # nothing is told
+    for index, size in enumerate(("32K\n", "1M\n", "96M\n", "?")):
+        cache(tmp_path, index, size)
+    assert uncached_bytes(tmp_path) == 4 * 96 * MIB
+    cache(tmp_path, 4, "2G")
+    assert uncached_bytes(tmp_path) == 1024 * MIB
+
+
+def session_of(device: str, versions: dict[str, str]) -> Any:
+    return SimpleNamespace(device=device, threads=None, runner=SimpleNamespace(versions=versions))
+
+
+def test_another_engine_without_onnx_runtime_on_its_device_is_not_measured() -> None:
+    said = peak_runs(session_of("cuda:0 Orin", {"tensorrt": "10.3"}), "fp16")
+    assert said == (
+        "the peak of cuda:0 Orin is not measured: ONNX Runtime's CUDAExecutionProvider, which "
+        "would measure it, is not installed here"
+    )
+
+
+def test_a_precision_that_has_no_product_is_not_measured(bundle: Path) -> None:
+    with ee.load(bundle, threads=1) as session:
+        said = peak_runs(session, "fp4")
+        assert said == "the peak is not measured: no product of matrices in fp4 is known"
+        assert isinstance(peak_runs(session, "fp32"), PeakRuns)
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [(MemoryError(), "out of memory"), (BackendError("peak.onnx: no room"), "peak.onnx: no room")],
+)
+def test_a_device_without_room_for_the_graphs_is_not_measured(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("edgeexit.bench.roofline.peaks._vector_kernel", fail)
+    with ee.load(bundle, threads=1) as session:
+        said = peak_runs(session, "fp32")
+    assert said == f"the peak is not measured: its graphs cannot be loaded ({reason})"

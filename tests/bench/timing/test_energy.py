@@ -1,0 +1,173 @@
+"""Energy in turns, with made-up sensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, run_bench, verdict
+from edgeexit.bench.device import CounterMeter, FoundMeters
+from edgeexit.bench.results.energy import Energy, EnergySensor
+from edgeexit.bench.results.state import DeviceState, RunState
+from edgeexit.bench.timing.candidates import baseline_candidate, early_exit_candidate
+from edgeexit.bench.timing.energy import MIN_ROUNDS, forced_paths, measure_energy
+
+LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
+
+OPTIONS = BenchOptions(threads=1, rounds=1, duration_s=0.001, warm_up_s=0)
+SENSOR = EnergySensor("RAPL", "package-0", "energy_uj")
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeexit.bench.timing.energy.TURN_S", 0.001)
+    monkeypatch.setattr("edgeexit.bench.timing.energy.REST_S", 0.0)
+
+
+def found(*joules_per_turn: float, notes: tuple[str, ...] = ()) -> FoundMeters:
+    """Return a meter that counts so many joules in each turn, the last again and again."""
+
+    def readings() -> Iterator[float]:
+        total, turn = 0.0, 0
+        while True:
+            yield total
+            total += joules_per_turn[min(turn, len(joules_per_turn) - 1)]
+            yield total
+            turn += 1
+
+    counter = readings()
+    return FoundMeters((CounterMeter(SENSOR, lambda: next(counter)),), notes)
+
+
+def measured(bundle: Path, images: NDArray[np.float32], meters: FoundMeters) -> Energy:
+    with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
+        pair = baseline_candidate(plain), early_exit_candidate(chain)
+        return measure_energy(pair, images, "photos", meters, OPTIONS, lambda step, done: None)
+
+
+def test_joules_are_divided_by_the_samples_of_each_turn(
+    bundle: Path, leaving_at: LeavingAt
+) -> None:
+    energy = measured(bundle, leaving_at([0, 1], [3, 4]), found(6.0))
+
+    assert energy.sensors == (SENSOR,)
+    assert energy.source == "photos"
+    assert len(energy.idle_turns) == MIN_ROUNDS
+    assert all((turn.samples, turn.joules) == (0, 6.0) for turn in energy.idle_turns)
+    idle_w = np.median([turn.joules / turn.seconds for turn in energy.idle_turns])
+    assert energy.idle_w == pytest.approx(idle_w)
+    assert [item.name for item in energy.runs] == ["plain backbone", "early exit"]
+    for item in energy.runs:
+        assert len(item.turns) == MIN_ROUNDS
+        per_sample = [6.0 / turn.samples for turn in item.turns]
+        assert item.sample_j == pytest.approx(np.median(per_sample))
+        assert (item.sample_min_j, item.sample_max_j) == pytest.approx(
+            (min(per_sample), max(per_sample))
+        )
+        above = [(6.0 - idle_w * turn.seconds) / turn.samples for turn in item.turns]
+        assert item.above_idle_j == pytest.approx(np.median(above))
+        seconds = sum(turn.seconds for turn in item.turns)
+        assert item.power_w == pytest.approx(6.0 * MIN_ROUNDS / seconds)
+
+
+def test_everyone_has_a_turn_in_each_round_and_answers_all_images(
+    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[tuple[bool, int]] = []
+    infer = ee.Session.infer
+
+    def watched(session: ee.Session, images: NDArray[np.float32]) -> ee.Predictions:
+        answer = infer(session, images)
+        answered.append((session.manifest.baseline is None, int(answer.exits[0])))
+        return answer
+
+    monkeypatch.setattr(ee.Session, "infer", watched)
+    monkeypatch.setattr("edgeexit.bench.timing.energy.TURN_S", 0.02)
+    measured(bundle, leaving_at([0, 1], [3, 4]), found(1.0))
+    assert {exit_ for is_plain, exit_ in answered if not is_plain} == {0, 1}
+
+
+def test_without_a_sensor_nothing_runs_and_the_reason_is_kept(bundle: Path) -> None:
+    energy = measured(bundle, np.zeros((1, 3, 8, 8), np.float32), FoundMeters((), ("no sensor",)))
+    assert energy == Energy((), ("no sensor",), "photos", None, (), ())
+
+
+def test_a_sensor_that_fails_in_the_middle_is_said(bundle: Path) -> None:
+    readings = iter([0.0, 1.0, 1.0])
+
+    def read() -> float:
+        for value in readings:
+            return value
+        raise OSError("the bus is busy")
+
+    meters = FoundMeters((CounterMeter(SENSOR, read),), ("and a note",))
+    energy = measured(bundle, np.zeros((1, 3, 8, 8), np.float32), meters)
+    assert energy.runs == ()
+    assert energy.notes == (
+        "No energy was measured: a sensor failed during the run (the bus is busy).",
+        "and a note",
+    )
+
+
+def test_without_images_every_path_is_a_candidate(bundle: Path) -> None:
+    with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
+        candidates = forced_paths(chain, plain)
+        left = []
+        for candidate in candidates[1:]:
+            candidate.prepare()
+            answer = candidate.session.infer(np.zeros((1, 3, 8, 8), np.float32))
+            left.append((candidate.name, int(answer.exits[0])))
+    assert candidates[0].session is plain
+    assert left == [("path exit1", 0), ("path final", 1)]
+
+
+# the whole benchmark on a machine with sensors
+
+
+def test_a_benchmark_reads_the_sensors_of_its_device(
+    bundle: Path, leaving_at: LeavingAt, tmp_path: Path
+) -> None:
+    root = tmp_path / "sys"
+    hwmon, thermal = root / "class/hwmon/hwmon0", root / "class/thermal/cooling_device0"
+    for folder in (hwmon, thermal):
+        folder.mkdir(parents=True)
+    for name, value in (
+        ("name", "ina3221"),
+        ("in1_label", "VDD_IN"),
+        ("in1_input", "5000"),
+        ("curr1_input", "1000"),
+    ):
+        (hwmon / name).write_text(value)
+    (thermal / "type").write_text("gpu-throttle-alert")
+    (thermal / "cur_state").write_text("1")
+
+    images = BenchImages("photos", leaving_at([0, 1], [3, 4]), None)
+    report = run_bench(bundle, images, OPTIONS, sysfs=root)
+
+    assert report.energy is not None
+    assert [sensor.name for sensor in report.energy.sensors] == ["VDD_IN"]
+    assert [item.name for item in report.energy.runs] == ["plain backbone", "early exit"]
+    assert all(item.sample_j > 0 for item in report.energy.runs)
+    assert report.state is not None
+    said = verdict(report)
+    assert said.startswith(
+        "THE DEVICE WAS SLOWED DOWN DURING THIS RUN (gpu-throttle-alert (cooling_device0) from "
+        "the start)"
+    )
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(report_json(report)))
+    assert load_report(file) == report
+
+
+def test_a_benchmark_on_a_device_without_sensors_says_so(bundle: Path, tmp_path: Path) -> None:
+    report = run_bench(bundle, None, OPTIONS, sysfs=tmp_path)
+    assert report.energy is not None
+    assert report.energy.runs == ()
+    assert report.energy.notes[0].startswith("No energy was measured: no INA3221, RAPL or NVML")
+    assert report.state == RunState(DeviceState((), (), ()), DeviceState((), (), ()), throttled=())

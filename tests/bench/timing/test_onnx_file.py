@@ -1,0 +1,272 @@
+"""ONNX files whose weights lie in other files: inside their folder, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from edgeexit_runtime import load_manifest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from edgeexit.bench.timing.onnx_file import MAX_BYTES, read_model
+from edgeexit.bench.timing.versus import open_versus
+from edgeexit.errors import DataError
+
+WEIGHTS = np.random.default_rng(0).standard_normal((192, 10)).astype(np.float32)
+CHOSEN: dict[str, Any] = {"backend": "auto", "providers": None, "threads": 1}
+
+
+def save(folder: Path, data: bytes = WEIGHTS.tobytes(), **said: str) -> Path:
+    """Write a classifier with weights in another file, and what it says of them."""
+    weights = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=WEIGHTS.shape)
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": "small.onnx.data", **said}.items():
+        weights.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        ],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    folder.mkdir(exist_ok=True)
+    (folder / "small.onnx").write_bytes(model.SerializeToString())
+    (folder / "small.onnx.data").write_bytes(data)
+    return folder / "small.onnx"
+
+
+def weights_of(model: onnx.ModelProto) -> NDArray[np.float32]:
+    (tensor,) = model.graph.initializer
+    assert tensor.data_location == TensorProto.DEFAULT
+    assert not tensor.external_data
+    return numpy_helper.to_array(tensor).astype(np.float32)
+
+
+# what is read
+
+
+@pytest.mark.parametrize(
+    ("said", "before"),
+    [
+        ({}, b""),
+        ({"offset": "0"}, b""),
+        ({"offset": "64"}, bytes(64)),
+        ({"offset": "64", "length": str(WEIGHTS.nbytes)}, bytes(64)),
+        ({"location": "./small.onnx.data", "checksum": "of sha1"}, b""),
+    ],
+)
+def test_weights_beside_the_file(tmp_path: Path, said: dict[str, str], before: bytes) -> None:
+    behind = bytes(8) if "length" in said else b""
+    file = save(tmp_path, before + WEIGHTS.tobytes() + behind, **said)
+    np.testing.assert_array_equal(weights_of(read_model(file)), WEIGHTS)
+
+
+def test_weights_in_a_folder_below_and_behind_a_link_that_stays_inside(tmp_path: Path) -> None:
+    file = save(tmp_path, location="linked.bin")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "small.onnx.data").rename(tmp_path / "below" / "real.bin")
+    (tmp_path / "linked.bin").symlink_to(Path("below") / "real.bin")
+    np.testing.assert_array_equal(weights_of(read_model(file)), WEIGHTS)
+
+
+def test_the_current_folder_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = save(tmp_path / "model")
+    save(tmp_path, bytes(WEIGHTS.nbytes))
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(weights_of(read_model(Path("model/small.onnx"))), WEIGHTS)
+    np.testing.assert_array_equal(weights_of(read_model(file)), WEIGHTS)
+
+
+def test_what_torch_exports_by_default_answers_as_with_its_weights_inside(
+    bundle: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 64), nn.Linear(64, 10)
+    ).eval()
+    images = np.random.default_rng(0).standard_normal((5, 3, 8, 8)).astype(np.float32)
+    logits = {}
+    for kind, inside in (("beside", True), ("inside", False)):
+        file = tmp_path / f"{kind}.onnx"
+        torch.onnx.export(
+            model,
+            (torch.zeros(2, 3, 8, 8),),
+            file,
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            external_data=inside,
+            verbose=False,
+        )
+        content = read_model(file).SerializeToString()
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        (logits[kind],) = session.run(None, {session.get_inputs()[0].name: images})
+    assert (tmp_path / "beside.onnx.data").is_file()
+    np.testing.assert_array_equal(logits["beside"], logits["inside"])
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(logits["beside"], expected, rtol=1e-4, atol=1e-5)
+    with open_versus(tmp_path / "beside.onnx", load_manifest(bundle), CHOSEN) as versus:
+        answers = versus.session.infer(images)
+    np.testing.assert_array_equal(answers.labels, expected.argmax(1))
+
+
+# what is refused
+
+
+def outside(folder: Path) -> Path:
+    """A file of the right size, next to the model's folder."""
+    secret = folder.parent / "secret.bin"
+    secret.write_bytes(WEIGHTS.tobytes())
+    return secret
+
+
+def parent(folder: Path) -> str:
+    return f"../{outside(folder).name}"
+
+
+def absolute(folder: Path) -> str:
+    return str(outside(folder))
+
+
+def link_out(folder: Path) -> str:
+    (folder / "link.bin").symlink_to(outside(folder))
+    return "link.bin"
+
+
+def folder_link_out(folder: Path) -> str:
+    (folder / "below").symlink_to(outside(folder).parent)
+    return "below/secret.bin"
+
+
+def in_and_out(folder: Path) -> str:
+    (folder / "below").mkdir()
+    return f"below/../../{outside(folder).name}"
+
+
+def neighbour(folder: Path) -> str:
+    """A folder whose name begins as the model's does."""
+    other = Path(f"{folder}2")
+    other.mkdir()
+    outside(folder).rename(other / "secret.bin")
+    return f"../{other.name}/secret.bin"
+
+
+def pipe(folder: Path) -> str:
+    os.mkfifo(folder / "pipe")
+    return "pipe"
+
+
+OUTSIDE = "outside of its folder"
+MISSING = "no such file beside it"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        *((make, OUTSIDE) for make in (parent, absolute, link_out, folder_link_out)),
+        *((make, OUTSIDE) for make in (in_and_out, neighbour, lambda folder: "")),
+        (pipe, MISSING),
+        (lambda folder: "missing.bin", MISSING),
+        (lambda folder: "x" * 300, "File name too long"),
+        (lambda folder: "a\0b", "null"),
+    ],
+)
+def test_weights_that_are_not_in_the_folder(
+    tmp_path: Path, place: Callable[[Path], str], expected: str
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    file = save(folder, location=place(folder))
+    with pytest.raises(DataError, match=expected) as caught:
+        read_model(file)
+    assert str(caught.value).startswith(f"{file}: its weights lie in ")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"length": "7681"}, "'small.onnx.data': expected 7,681 bytes there or more, got 7,680"),
+        ({"offset": "7681"}, "expected 7,681 bytes"),
+        ({"offset": "8", "length": "7680"}, "expected 7,688 bytes"),
+        ({"offset": "9" * 19, "length": "9" * 19}, "bytes there or more"),
+        ({"offset": "9" * 20}, "not a valid ONNX model"),
+        ({"offset": "-1"}, "expected an offset or length .* got '-1'"),
+        ({"length": "1e3"}, "got '1e3'"),
+        ({"length": ""}, "got ''"),
+    ],
+)
+def test_sizes_that_are_not_the_files(tmp_path: Path, said: dict[str, str], expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        read_model(save(tmp_path, **said))
+
+
+def test_sizes_are_summed_before_memory_is_taken(tmp_path: Path) -> None:
+    """A sparse file, and 100 tensors of all of it: nothing on disk, 100 GiB in memory."""
+    file = save(tmp_path)
+    with (tmp_path / "small.onnx.data").open("wb") as data:
+        data.truncate(2**30)
+    model = onnx.load(file, load_external_data=False)
+    model.graph.initializer.extend([model.graph.initializer[0]] * 99)
+    file.write_bytes(model.SerializeToString())
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=f"expected {MAX_BYTES:,} bytes of weights or less"):
+            read_model(file)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2**24
+
+
+def sparse(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    values = model.graph.sparse_initializer.add()
+    values.values.CopyFrom(tensor)
+
+
+def constant(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    node = helper.make_node("Constant", [], ["unused"])
+    attribute = node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    attribute.t.CopyFrom(tensor)
+    model.graph.node.append(node)
+
+
+def function(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    inner = onnx.ModelProto()
+    constant(inner, tensor)
+    model.functions.add(name="f", domain="own").node.extend(inner.graph.node)
+
+
+def branch(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    node = helper.make_node("If", ["condition"], ["either"])
+    attribute = node.attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH)
+    attribute.g.initializer.append(tensor)
+    model.graph.node.append(node)
+
+
+@pytest.mark.parametrize("hide", [sparse, constant, function, branch])
+def test_data_outside_are_found_wherever_a_file_hides_them(
+    tmp_path: Path, hide: Callable[[onnx.ModelProto, onnx.TensorProto], None]
+) -> None:
+    file = save(tmp_path, location="../secret.bin")
+    model = onnx.load(file, load_external_data=False)
+    hidden = onnx.TensorProto()
+    hidden.CopyFrom(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(WEIGHTS, "weights"))
+    hide(model, hidden)
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match=OUTSIDE):
+        read_model(file)

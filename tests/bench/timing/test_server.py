@@ -1,0 +1,165 @@
+"""The server scenario: Poisson arrivals, and queues worked out by hand on a clock of the test's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeexit.bench import BenchImages, BenchOptions
+from edgeexit.bench.results.mixture import EARLY_EXIT
+from edgeexit.bench.results.scenarios import Server
+from edgeexit.bench.timing import server as server_module
+from edgeexit.bench.timing.candidates import Candidate
+from edgeexit.bench.timing.server import measure_server, poisson_arrivals
+
+Serve = Callable[..., tuple[Server, list[Any]]]
+
+
+@pytest.fixture
+def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Let queries arrive at candidates that take so many seconds by the query's number."""
+    monkeypatch.setattr(server_module, "settle", lambda call: None)  # no calls but the queries'
+
+    def run(
+        arrivals: list[float],
+        service_s: list[Callable[[int], float]],
+        duration_s: float = 10.0,
+        qps: float = 1.0,
+        images: int = 4,
+        seed: int = 0,
+    ) -> tuple[Server, list[Any]]:
+        clock = fakes.Clock()
+        sessions = [fakes.Session(str(number)) for number in range(len(service_s))]
+        monkeypatch.setattr(server_module, "poisson_arrivals", lambda *_: np.array(arrivals))
+
+        def work(session: Any, of: Callable[[int], float]) -> None:
+            clock.seconds += of(len(session.seen) - 1)
+
+        for session, seconds in zip(sessions, service_s, strict=True):
+            session.on_infer = partial(work, session, seconds)
+        found = measure_server(
+            [Candidate(EARLY_EXIT, session.name, session, {}) for session in sessions],
+            BenchImages("test", fakes.images(images), None),
+            BenchOptions(duration_s=duration_s, qps=qps, seed=seed),
+            lambda step, done: None,
+            clock,
+        )
+        return found, sessions
+
+    return run
+
+
+def test_arrivals_are_a_poisson_process() -> None:
+    arrivals = poisson_arrivals(200, 100, seed=3)
+    gaps = np.diff(arrivals)
+    count = len(arrivals)
+    assert 0 <= arrivals[0] <= arrivals[-1] < 100
+    assert abs(count - 20_000) < 4 * math.sqrt(20_000)  # mean and variance are the same
+    assert gaps.min() >= 0
+    assert gaps.mean() == pytest.approx(1 / 200, rel=0.03)
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.03)  # exponential
+    late = np.exp(-1)
+    assert (gaps > gaps.mean()).mean() == pytest.approx(late, abs=0.02)
+    counts = [len(poisson_arrivals(5, 2, seed)) for seed in range(2000)]
+    assert np.mean(counts) == pytest.approx(10, abs=0.3)
+    assert np.var(counts) == pytest.approx(10, rel=0.15)
+
+
+def test_arrivals_follow_the_seed() -> None:
+    first = poisson_arrivals(50, 2, seed=0)
+    np.testing.assert_array_equal(first, poisson_arrivals(50, 2, seed=0))
+    assert first.tolist() != poisson_arrivals(50, 2, seed=1).tolist()
+
+
+def test_a_queue_by_hand(serve: Serve) -> None:
+    # due at 1, 1.5, 1.75 and 6; two seconds each: done at 3, 5, 7 and 9
+    found, (session,) = serve([1, 1.5, 1.75, 6], [lambda number: 2.0])
+    (result,) = found.results
+    assert found.queries == result.completed == 4
+    assert result.times_ms == pytest.approx((2000, 3500, 5250, 3000))
+    assert result.mean_ms == pytest.approx(3437.5)
+    assert result.service_mean_ms == pytest.approx(2000)
+    assert result.utilization == pytest.approx(8 / 10)
+    assert result.achieved_qps == pytest.approx(4 / 10)
+    assert result.backlog == 2  # the third is being answered at 6, the fourth has just come
+    assert len(session.seen) == 4
+
+
+def test_candidates_have_queues_of_their_own_though_they_take_turns(serve: Serve) -> None:
+    arrivals = [0.5, 0.6, 0.7, 2.0, 2.1, 4.0]
+    quick, slow = (lambda number: 0.1), (lambda number: 0.4)
+    found, sessions = serve(arrivals, [quick, slow])
+    alone = [serve(arrivals, [one])[0].results[0] for one in (quick, slow)]
+    for together, apart in zip(found.results, alone, strict=True):
+        assert together.times_ms == pytest.approx(apart.times_ms)
+        assert together.utilization == pytest.approx(apart.utilization)
+    assert found.results[0].times_ms == pytest.approx((100, 100, 100, 100, 100, 100))
+    assert found.results[1].times_ms == pytest.approx((400, 700, 1000, 400, 700, 400))
+    assert sessions[0].seen == sessions[1].seen  # the same images in the same order
+    assert sorted(sessions[0].seen[:4]) == [(0,), (1,), (2,), (3,)]
+    assert sessions[0].seen[4:] == sessions[0].seen[:2]
+
+
+def test_a_queue_that_only_grows_is_given_up_and_shows_no_percentiles(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9.99, 1000).tolist()
+    found, _ = serve(arrivals, [lambda number: 0.05], qps=100, images=200)
+    (result,) = found.results
+    assert result.load == pytest.approx(5)
+    assert not result.stable
+    assert 400 <= result.completed <= 401  # in twice the ten seconds
+    assert result.backlog == pytest.approx(800, abs=2)
+    assert result.achieved_qps == pytest.approx(20, rel=0.01)
+    assert result.utilization == pytest.approx(1, rel=0.01)
+    assert [it.value_ms for it in result.percentiles] == [None] * 3
+
+
+def test_percentiles_of_a_stable_queue_have_no_intervals(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9.99, 500).tolist()
+    found, _ = serve(arrivals, [lambda number: 0.001], qps=50, images=500)
+    (result,) = found.results
+    assert result.stable
+    assert result.load == pytest.approx(0.05)
+    assert [it.value_ms for it in result.percentiles] == pytest.approx([1.0] * 3)
+    assert {(it.low_ms, it.high_ms) for it in result.percentiles} == {(None, None)}
+
+
+def test_the_same_images_again_are_no_new_evidence(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9.99, 500).tolist()
+    found, _ = serve(arrivals, [lambda number: 0.001], qps=50, images=20)
+    p50, p90, p99 = found.results[0].percentiles
+    assert (p99.queries, p99.count, p99.value_ms) == (500, 20, None)
+    assert (p50.value_ms, p90.value_ms) == pytest.approx((1.0, 1.0))
+
+
+def test_the_order_of_the_images_follows_the_seed(serve: Serve) -> None:
+    arrivals = np.linspace(0, 9, 32).tolist()
+    first, again, other = (
+        serve(arrivals, [lambda number: 0.001], images=32, seed=seed)[1][0].seen
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert sorted(first) == sorted(other)
+
+
+def test_waiting_times_are_those_of_queueing_theory(serve: Serve) -> None:
+    """An M/D/1 queue: the mean wait is load / (2 (1 - load)) service times."""
+    arrivals: NDArray[np.float64] = poisson_arrivals(50, 1000, seed=0)
+    found, _ = serve(arrivals.tolist(), [lambda number: 0.01], 1000, 50)
+    (result,) = found.results
+    assert result.load == pytest.approx(0.5)
+    assert result.mean_ms - result.service_mean_ms == pytest.approx(5, rel=0.05)
+
+
+def test_the_real_clock_waits_and_never_returns_early() -> None:
+    clock = server_module.Clock()
+    moment = clock.now() + 0.005
+    clock.wait_until(moment)
+    assert clock.now() >= moment
+    clock.wait_until(moment - 1)  # over already
