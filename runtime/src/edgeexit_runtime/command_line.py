@@ -78,7 +78,9 @@ def _line(error: Exception) -> str | None:
         return f"{error}; check the paths" if path_error else None
     if error.strerror is None:  # such as a download's
         return None
-    if error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}; check this path"
+    name = error.filename  # or the number of an open file
+    if name is not None:
+        path = os.fsdecode(name) if isinstance(name, bytes) else name
+        return f"{path}: {error.strerror}; check this path"
     # of a stream or file that was open
     return f"could not write the output: {error.strerror}; free space or send it elsewhere"
