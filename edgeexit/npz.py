@@ -1,35 +1,55 @@
-"""NumPy archives from outside: no array is believed to be as large as its header says."""
+"""Arrays in NumPy's files, which come from outside: sizes are compared before memory is taken."""
 
 from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from edgeexit_runtime.preprocess import Preprocessing
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-__all__ = ["check_member_size", "normalization_doubt"]
+from edgeexit.errors import DataError
+
+__all__ = ["normalization_doubt", "read_arrays"]
 
 OVERSHOOT = 0.1  # of the range, which resampling may leave at edges
 
+PACKED_MAX_BYTES = 2**32
+"""Of one array that is packed: what is a few bytes in the file may be any number in memory."""
 
-def check_member_size(archive: zipfile.ZipFile, member: str) -> None:
-    """Compare an array's header with what the archive holds of it.
+
+def read_arrays(file: Path, names: Sequence[str], advice: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a ``.npz`` file by name; the one of a ``.npy`` file has the first name.
+
+    Args:
+        file: no pickled objects are read from it.
+        names: the first must be there, the others may be left out.
+        advice: what to do, for errors.
 
     Raises:
-        ValueError: the header promises more.
+        DataError: this is no such file, or it is damaged, or has no array of the first name.
     """
-    with archive.open(member) as opened:
-        version = np.lib.format.read_magic(opened)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(opened)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo(member).file_size:
-        raise ValueError(f"{member} is shorter than its header says")
+    try:
+        with file.open("rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                opened.seek(0)
+                return {names[0]: _read(opened, file.stat().st_size)}
+            with zipfile.ZipFile(opened) as archive:
+                there = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                if names[0] not in there:
+                    raise DataError(
+                        f"{file}: expected an array {names[0]!r}, got {', '.join(there) or 'none'}"
+                    )
+                return {name: _unpack(archive, there[name]) for name in names if name in there}
+    except DataError:
+        raise
+    except Exception as error:  # every kind of damage ends in its own
+        raise DataError(f"{file}: not a NumPy file of plain arrays; {advice}") from error
 
 
 def normalization_doubt(images: NDArray[np.float32], preprocessing: Preprocessing) -> str | None:
@@ -51,6 +71,30 @@ def normalization_doubt(images: NDArray[np.float32], preprocessing: Preprocessin
         f"values from {least:.3g} to {most:.3g} look {likely}: mean {_shown(preprocessing.mean)} "
         f"and std {_shown(preprocessing.std)} give {low:.3g} to {high:.3g}"
     )
+
+
+def _unpack(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    info = archive.getinfo(member)
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > PACKED_MAX_BYTES:
+        raise ValueError(f"{member}: {info.file_size} bytes, expected at most {PACKED_MAX_BYTES}")
+    with archive.open(info) as stream:
+        return _read(stream, info.file_size)
+
+
+def _read(stream: IO[bytes], size_bytes: int) -> NDArray[Any]:
+    """Return the array that fills a stream of so many bytes.
+
+    Raises:
+        ValueError: its header promises more, or less.
+    """
+    first = npy.read_magic(stream) == (1, 0)
+    read_header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if math.prod(shape) * dtype.itemsize != size_bytes - stream.tell():
+        raise ValueError(f"{dtype} {shape} in {size_bytes} bytes")
+    stream.seek(0)
+    array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
+    return array
 
 
 def _shown(channels: tuple[float, ...]) -> str:

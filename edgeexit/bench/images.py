@@ -6,8 +6,6 @@ Only a seeded choice of them is read. Nothing here imports torch but a data set 
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +19,15 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import check_member_size, normalization_doubt
+from edgeexit.npz import normalization_doubt, read_arrays
 from edgeexit.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
 
 __all__ = ["BenchImages", "images_from_dataset", "images_from_folder", "images_from_npz"]
+
+WRITTEN = "write it with numpy.savez(file, images=images, labels=labels)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +130,7 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
     normalized already.
 
     Args:
-        file: the ``.npz`` file; pickled objects in it are refused.
+        file: the ``.npz`` file, or a ``.npy`` file with images alone.
         manifest: of the bundle that will run them.
         samples: how many images at most.
         seed: of the choice.
@@ -139,9 +139,9 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
         DataError: the file is missing, damaged, or holds arrays of another shape or dtype.
         InputError: uint8 images are not of the bundle's input size.
     """
-    arrays = _load_npz(file)
-    if "images" not in arrays:
-        raise DataError(f"{file}: expected an array 'images', got {', '.join(arrays) or 'none'}")
+    if not is_file(file):
+        raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
+    arrays = read_arrays(file, ("images", "labels"), WRITTEN)
     images = arrays["images"]
     if images.ndim != 4 or len(images) == 0 or images.dtype not in (np.uint8, np.float32):
         raise DataError(
@@ -203,25 +203,6 @@ def _labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
-    if not is_file(file):
-        raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
-    try:
-        with file.open("rb") as opened:  # numpy leaves a file open that it cannot read
-            archive = np.load(opened, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("a single array")
-            names = [name for name in ("images", "labels") if name in archive]
-            for name in names:
-                check_member_size(archive.zip, f"{name}.npy")
-            return {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{file}: not a NumPy archive (.npz) of plain arrays; write it with "
-            "numpy.savez(file, images=images, labels=labels)"
-        ) from error
 
 
 def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:

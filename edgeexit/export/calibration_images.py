@@ -6,12 +6,9 @@ What is wrong with them would not show in the bundle but in its answers, so it i
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from edgeexit_runtime.decoding import MAX_PIXELS
@@ -20,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import check_member_size, normalization_doubt
+from edgeexit.npz import normalization_doubt, read_arrays
 from edgeexit.paths import is_file, is_folder
 
 __all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
@@ -29,6 +26,10 @@ MAX_IMAGES = 1000
 """More are not read: ranges no longer change, and the histograms take their time."""
 
 FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
+WRITTEN = (
+    f"expected a folder of images, or {FORMATS} written by numpy.save or numpy.savez(file, "
+    "images=images)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +134,7 @@ def _from_folder(
 
 
 def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
-    images = _load(file)
+    images = read_arrays(file, ("images",), WRITTEN)["images"]
     if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
         raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
     channels, height, width = preprocessing.input_size
@@ -154,26 +155,6 @@ def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> Calibrat
             f"{file}: {doubt}; give uint8 (N, height, width, channels), or normalize so"
         )
     return made
-
-
-def _load(file: Path) -> NDArray[Any]:
-    try:
-        with file.open("rb") as opened:  # numpy leaves a file open that it cannot read
-            loaded = np.load(opened, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            if "images" not in loaded:
-                raise DataError(
-                    f"{file}: expected an array 'images', got {', '.join(loaded) or 'none'}"
-                )
-            check_member_size(loaded.zip, "images.npy")
-            images: NDArray[Any] = loaded["images"]
-            return images
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{file}: not a NumPy file of plain arrays; expected a folder of images, or {FORMATS} "
-            "written by numpy.save or numpy.savez(file, images=images)"
-        ) from error
 
 
 def _choose(count: int, seed: int) -> list[int]:
