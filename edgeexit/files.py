@@ -16,11 +16,13 @@ from typing import Any
 
 from edgeexit_runtime import files
 from edgeexit_runtime.locks import lock_folder, sole_writer
+from edgeexit_runtime.untrusted import parse_json
 
 from edgeexit.errors import WriteError
 
 __all__ = [
     "check_writable",
+    "read_json",
     "remove_leftovers",
     "replace_file",
     "replace_folder",
@@ -28,6 +30,9 @@ __all__ = [
     "write_into",
     "write_json",
 ]
+
+JSON_MAX_BYTES = 2**28
+"""A benchmark's raw times may be many."""
 
 
 @contextmanager
@@ -115,6 +120,26 @@ def write_into(folder: Path) -> Iterator[None]:
             held.callback(_remove_empty, made)
             held.enter_context(sole_writer(folder, folder / ".edgeexit-lock"))
         yield
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file says, which may come from anywhere.
+
+    Raises:
+        ValueError: it cannot be read, is larger than :data:`JSON_MAX_BYTES`, or is not JSON of
+            finite numbers and 32 levels at most. The message goes behind the file's name.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(JSON_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        raise ValueError(f"cannot be read ({getattr(error, 'strerror', error)})") from error
+    if len(content) > JSON_MAX_BYTES:
+        raise ValueError(f"larger than {JSON_MAX_BYTES} bytes")
+    try:
+        return parse_json(content.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({error})") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -21,6 +21,7 @@ from support.kills import killed_at_each_step
 from edgeexit.errors import BusyError, EdgeExitError
 from edgeexit.files import (
     check_writable,
+    read_json,
     remove_leftovers,
     replace_file,
     replace_folder,
@@ -410,3 +411,24 @@ def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
     with pytest.raises(EdgeExitError, match=r"could not write .*file\.json: Not a directory"):
         check_writable(tmp_path / "file" / "file.json")
     assert names(tmp_path) == ["file", "folder.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot be read \(No such file or directory\)"),
+        (b"", r"not valid JSON \(Expecting value: line 1 column 1 \(char 0\)\)"),
+        (b"\xff", r"not valid JSON \(.*can't decode byte"),
+        (b"[1, NaN]", r"not valid JSON \(expected finite numbers, got NaN\)"),
+        (b"[" * 10_000 + b"]" * 10_000, r"not valid JSON \(nested deeper than 32 levels\)"),
+        (b"[" + b"1," * 20_000, "larger than 30000 bytes"),
+    ],
+)
+def test_json_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
+) -> None:
+    monkeypatch.setattr("edgeexit.files.JSON_MAX_BYTES", 30_000)
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        read_json(tmp_path / "a.json")

@@ -15,7 +15,6 @@ which may be left out, has what each branch is of it: saved where its exit is sw
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,10 @@ from edgeexit.bench.results.report import BenchReport, load_report
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.files import read_json
 from edgeexit.statistics.percentiles import p10
 
 __all__ = ["load_costs", "measured_costs"]
-
-MAX_BYTES = 2**28  # a benchmark's raw times may be many
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +110,9 @@ def _own(file: Path, value: Any) -> PathCosts:
 
 def _read(file: Path) -> Any:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no file of costs")
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
+        return read_json(file)
+    except ValueError as error:
         raise DataError(
-            f"{file}: cannot be read ({error.strerror}); expected a JSON file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{file}: not valid JSON ({error}); give a report of 'edgeexit bench --json', or costs "
-            "as 'edgeexit tune --help' shows"
+            f"{file}: {error}; give a report of 'edgeexit bench --json', or costs as 'edgeexit "
+            "tune --help' shows"
         ) from error

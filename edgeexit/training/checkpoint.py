@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import textwrap
 import typing
@@ -13,6 +14,7 @@ import torch
 from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.untrusted import parse_json
 from torch import Tensor
 
 from edgeexit.data.config import DataConfig
@@ -193,11 +195,12 @@ def from_plain(path: Path, plain: Any) -> Checkpoint:
     if version == 1:
         plain = {**plain, "temperatures": {}}
     try:
-        described = {
-            name: decode(kind, plain.get(name), name) for name, kind in _described().items()
-        }
+        kinds = _described()
+        described = {name: decode(kind, plain.get(name), name) for name, kind in kinds.items()}
+        # some of it is only kept, to be written again elsewhere
+        parse_json(json.dumps({name: plain.get(name) for name in kinds}))
         return Checkpoint(weights=_checked_weights(plain.get("weights")), **described)
-    except ValueError as error:  # SchemaError is one
+    except (TypeError, ValueError) as error:  # SchemaError is one
         raise CheckpointError(
             f"{path}: the checkpoint is damaged ({error}); train or copy it again"
         ) from error

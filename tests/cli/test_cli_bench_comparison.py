@@ -84,7 +84,10 @@ def test_options_of_a_measurement_do_not_go_with_it(
 def test_a_file_that_is_no_report(reports: tuple[Path, Path], tmp_path: Path) -> None:
     result = run("--compare", reports[0], tmp_path / "none.json")
     assert result.exit_code == 1
-    assert "none.json: cannot be read as JSON; expected a file of --json" in result.stderr
+    assert (
+        "none.json: cannot be read (No such file or directory); expected a file of --json"
+        in result.stderr
+    )
 
 
 def test_networks_of_other_classes(reports: tuple[Path, Path]) -> None:

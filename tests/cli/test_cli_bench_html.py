@@ -111,5 +111,8 @@ def test_options_that_do_not_fit(
 def test_a_report_that_is_not_there(tmp_path: Path) -> None:
     result = run("--report", tmp_path / "none.json", "--html", tmp_path / "page.html")
     assert result.exit_code == 1
-    assert "none.json: cannot be read as JSON; expected a file of --json" in result.stderr
+    assert (
+        "none.json: cannot be read (No such file or directory); expected a file of --json"
+        in result.stderr
+    )
     assert list(tmp_path.iterdir()) == []

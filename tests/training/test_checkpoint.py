@@ -136,6 +136,9 @@ def test_a_newer_format(path: Path) -> None:
         ({"thresholds": {"exit1": 0.5}}, r"thresholds: expected one for each of .* got"),
         ({"thresholds": {"exit1": 0.5, "exit2": float("nan")}}, "expected a finite number"),
         ({"weights": {"a": 1}}, "weights: expected tensors by name"),
+        ({"training": {"lr": float("nan")}}, "expected finite numbers, got NaN"),
+        ({"training": {"seed": 2**64}}, "expected integers of 64 bits, got 18446744073709551616"),
+        ({"metrics": {"accuracy": torch.zeros(2)}}, "Tensor is not JSON serializable"),
         ({"weights": {"a": torch.tensor([0.0, float("nan")])}}, r"weights\.a: expected finite"),
         (
             {"weights": {"a": torch.tensor([3e38, 3e38, -float("inf")])}},

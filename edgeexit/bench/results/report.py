@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Scenarios
 from edgeexit.bench.results.state import RunState
 from edgeexit.errors import DataError
+from edgeexit.files import read_json
 from edgeexit.statistics.drift import Drift
 
 __all__ = [
@@ -157,9 +157,9 @@ def load_report(file: Path) -> BenchReport:
         DataError: the file is missing, no report, or of a newer edgeexit.
     """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: cannot be read as JSON; expected a file of --json") from error
+        value = read_json(file)
+    except ValueError as error:
+        raise DataError(f"{file}: {error}; expected a file of --json") from error
     version = value.pop("schema_version", None) if isinstance(value, dict) else None
     if not isinstance(version, int):
         raise DataError(f"{file}: not a report of 'edgeexit bench' (no schema_version)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from edgeexit_runtime.schema import SchemaError, decode, encode
 
 from edgeexit.errors import DataError
-from edgeexit.files import write_json
+from edgeexit.files import read_json, write_json
 from edgeexit.paper.consistency.reconstruction import FitSettings
 
 __all__ = ["Fit", "FitKey", "StudyRecord", "StudySettings"]
@@ -122,14 +121,14 @@ class StudyRecord:
 
 def _read(path: Path) -> tuple[StudySettings, Iterable[Fit]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise SchemaError(f"format: expected {FORMAT!r}")
         if content.get("version") != VERSION:
             raise SchemaError(f"version: expected {VERSION}, got {content.get('version')!r}")
         settings = decode(StudySettings, content.get("settings"), "settings")
         return settings, decode(tuple[Fit, ...], content.get("fits"), "fits")
-    except (OSError, ValueError, RecursionError) as error:  # SchemaError is a ValueError
+    except ValueError as error:  # SchemaError is one
         raise DataError(
             f"{path}: expected the results of edgeexit consistency to go on from ({error}); delete "
             "it or choose another -o"

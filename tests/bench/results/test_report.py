@@ -96,7 +96,7 @@ def test_json_without_a_mixture_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "cannot be read as JSON; expected a file of --json"),
+        ("", "not valid JSON (Expecting value: line 1 column 1 (char 0)); expected a fi"),
         ("[]", "not a report of 'edgeexit bench' (no schema_version)"),
         ('{"schema_version": 1, "model": {}}', "not a report of 'edgeexit bench' (no paths)"),
         (
@@ -127,5 +127,5 @@ def test_a_report_whose_times_are_not_of_its_images(report: BenchReport, tmp_pat
 
 
 def test_a_report_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.json: cannot be read as JSON"):
+    with pytest.raises(DataError, match=r"none\.json: cannot be read \(No such file"):
         load_report(tmp_path / "none.json")
