@@ -116,7 +116,10 @@ class RunFolder:
             except EdgeExitError as error:
                 refused = error
             if world.as_main(refused is not None):
-                raise refused or BusyError(f"{self.path}: not for this run; see the first process")
+                raise refused or BusyError(
+                    f"{self.path}: another run is writing to it, or it cannot be written; see the "
+                    "error of the first process"
+                )
             yield
 
     def check_unused(self) -> None:

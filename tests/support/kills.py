@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
-__all__ = ["RENAMES", "STEPS", "killed_at_each_step"]
+__all__ = ["RENAMES", "STEPS", "killed_at_each_step", "killed_at_moments", "run_whole"]
 
 RENAMES = ("os.rename",)
 ANYWHERE = ("fcntl.flock", "os.truncate", "shutil.rmtree", "ctypes.dlsym")
@@ -30,17 +32,49 @@ def killed_at_each_step(
     Yields n = 1, 2, ... when the child has ended, until one has ended by itself without a failure.
     """
     for step in count(1):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # threads of others stay behind
-            child = os.fork()
-        if not child:
-            _die_at(step, place, number, steps)
-            _run(work)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
+        child = _forked(work, partial(_die_at, step, place, number, steps))
+        if not _was_killed(child, number):
             assert step > 1, "no step was seen"
             return
         yield step
+
+
+def killed_at_moments(
+    work: Callable[[], object], seconds: Iterable[float], number: signal.Signals
+) -> Iterator[float]:
+    """Call ``work`` in a child process that gets a signal after so many seconds, for each.
+
+    Yields them when the child has ended, by the signal or by itself.
+    """
+    for moment in seconds:
+        child = _forked(work)
+        time.sleep(moment)
+        os.kill(child, number)
+        _was_killed(child, number)
+        yield moment
+
+
+def run_whole(work: Callable[[], object]) -> float:
+    """Call ``work`` in a child process; return the seconds that it took."""
+    started = time.perf_counter()
+    assert not _was_killed(_forked(work), signal.SIGKILL)
+    return time.perf_counter() - started
+
+
+def _forked(work: Callable[[], object], before: Callable[[], None] = lambda: None) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of others stay behind
+        child = os.fork()
+    if not child:
+        before()
+        _run(work)
+    return child
+
+
+def _was_killed(child: int, number: signal.Signals) -> bool:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -number, 128 + number), f"ended with {code}"
+    return code != 0
 
 
 def _die_at(step: int, place: Path, number: signal.Signals, steps: Collection[str]) -> None:
@@ -66,9 +100,12 @@ def _run(work: Callable[[], object]) -> None:
     try:
         work()
         code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
     except KeyboardInterrupt:
-        code = 143
+        code = 128 + signal.SIGTERM
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         os._exit(code)

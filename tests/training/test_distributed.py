@@ -13,6 +13,7 @@ import torch
 
 from edgeexit.devices import resolve_device
 from edgeexit.errors import InputError
+from edgeexit.files import write_into
 from edgeexit.training import load_checkpoint
 from edgeexit.training.distributed import World, joined_world
 
@@ -140,6 +141,15 @@ def test_a_run_of_two_processes_goes_on_with_one(tmp_path: Path) -> None:
     assert stopped.stdout.count("remark: exits behind first") == 1, "one process tells"
     _run(tmp_path, 1, str(tmp_path / "parts"), "own", "1", "resume")
     _check_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_two_processes_are_refused_where_another_run_writes(tmp_path: Path) -> None:
+    with write_into(tmp_path / "run"):
+        refused = _run(tmp_path, 2, str(tmp_path / "run"), "own", "1", fails=True)
+    assert f"{tmp_path / 'run'}: process {os.getpid()} is writing to it" in refused.stderr
+    assert f"{tmp_path / 'run'}: another run is writing to it" in refused.stderr
+    assert not (tmp_path / "run" / "config.toml").exists()
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def _version(folder: str | Path) -> tuple[int, int] | None:
         status = (Path(folder) / MANIFEST_NAME).stat()
     except (OSError, ValueError):  # the latter of no possible name
         return None
-    return status.st_ino, status.st_mtime_ns
+    return status.st_ino, status.st_ctime_ns  # copies may have the same st_mtime_ns
 
 
 def baseline_bundle(bundle: Bundle) -> Bundle:
