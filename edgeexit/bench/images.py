@@ -25,8 +25,6 @@ from edgeexit.paths import is_file, is_folder
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
 
-__all__ = ["BenchImages", "images_from_dataset", "images_from_folder", "images_from_npz"]
-
 WRITTEN = "write it with numpy.savez(file, images=images, labels=labels)"
 
 

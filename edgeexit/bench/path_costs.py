@@ -28,8 +28,6 @@ from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.files import read_json
 from edgeexit.statistics.percentiles import p10
 
-__all__ = ["load_costs", "measured_costs"]
-
 
 @dataclass(frozen=True, slots=True)
 class _CostFile:

@@ -42,8 +42,6 @@ from edgeexit.statistics.drift import Drift, find_drift
 if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions
 
-__all__ = ["run_bench"]
-
 SYNTHETIC = "a synthetic image"
 NVIDIA = ("CUDA", "Tensorrt", "TensorRT")  # in the names of what runs on NVIDIA's GPUs
 

@@ -30,8 +30,6 @@ from edgeexit.statistics.percentiles import count_for_point
 if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
-__all__ = ["MIN_IMAGES", "advise"]
-
 MIN_IMAGES = 40  # half of them choose: of fewer, one is over 5 % of the accuracy
 P99 = 0.99
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from edgeexit.bench.timing.passes import Passes
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
-__all__ = ["MIN_HALF", "IsoAccuracyChoice", "choose_iso_accuracy", "judge_iso_accuracy"]
-
 STEP = "thresholds"
 MIN_HALF = 50  # one image is 2 % of the accuracy then
 

@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
     from edgeexit.evaluation import ExitPredictions
 
-__all__ = ["halves", "predict_exits"]
 
-
-def predict_exits(chain: Session, images: BenchImages) -> ExitPredictions:
+def predict_exits(session: Session, images: BenchImages) -> ExitPredictions:
     """Return the answers of all exits, wherever an image would leave.
 
     Args:
-        chain: the bundle.
+        session: the bundle.
         images: with labels.
 
     Raises:
@@ -29,8 +27,8 @@ def predict_exits(chain: Session, images: BenchImages) -> ExitPredictions:
 
     if images.labels is None:
         raise ValueError("images: expected some with labels")
-    answers = chain.infer_all_exits(images.images)
-    names = chain.manifest.exit_names
+    answers = session.infer_all_exits(images.images)
+    names = session.manifest.exit_names
     return ExitPredictions(names, answers.confidences, answers.labels, images.labels)
 
 

@@ -19,8 +19,6 @@ from edgeexit.bench.compare.setups import (
 )
 from edgeexit.bench.results.report import BenchReport
 
-__all__ = ["ReportComparison", "compare_reports"]
-
 
 @dataclass(frozen=True, slots=True)
 class ReportComparison:

@@ -30,15 +30,6 @@ from edgeexit.statistics.bootstrap import (
 )
 from edgeexit.statistics.drift import drift_between_fifths
 
-__all__ = [
-    "TO_BASELINE",
-    "ComparedFigure",
-    "energy_figures",
-    "mixture_figures",
-    "path_figures",
-    "scenario_figures",
-]
-
 SEED = 0
 TO_BASELINE = "to the plain backbone"
 MIN_ROUNDS = 3  # of fewer no interval is made

@@ -8,14 +8,6 @@ from dataclasses import dataclass
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
 
-__all__ = [
-    "SetupDifference",
-    "check_comparable",
-    "comparison_warnings",
-    "setup_differences",
-    "setup_facts",
-]
-
 NOTHING = "-"
 
 

@@ -11,8 +11,6 @@ from edgeexit.bench.device.nvml import Gpu
 from edgeexit.bench.device.rapl import rapl_meters
 from edgeexit.bench.device.sysfs import SYSFS
 
-__all__ = ["FoundMeters", "find_meters"]
-
 NONE_FOUND = "No energy was measured: no INA3221, RAPL or NVML sensor could be read."
 
 

@@ -16,8 +16,6 @@ from edgeexit.bench.device.meters import PowerMeter
 from edgeexit.bench.device.sysfs import numbered, read_integer, try_integer, try_text
 from edgeexit.bench.results.energy import EnergySensor
 
-__all__ = ["ina3221_meters"]
-
 CHANNELS = (1, 2, 3)
 WHOLE = ("VDD_IN", "POM_5V_IN")
 NOT_CONNECTED = ("", "NC")

@@ -11,8 +11,6 @@ from edgeexit_runtime import Session
 
 from edgeexit.bench.results.report import DeviceInfo
 
-__all__ = ["cores_available", "cpu_model", "device_info"]
-
 CPUINFO = Path("/proc/cpuinfo")
 DEVICE_TREE = Path("/proc/device-tree/model")
 

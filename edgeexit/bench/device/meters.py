@@ -10,8 +10,6 @@ from typing import Protocol
 
 from edgeexit.bench.results.energy import EnergySensor
 
-__all__ = ["CounterMeter", "Meter", "PowerMeter", "integrate"]
-
 # A thread reads so often: power sensors average over some ten milliseconds, and a reading takes
 # about one of them on the I2C bus, so that the reader itself costs little.
 POLL_S = 0.05

@@ -14,8 +14,6 @@ from edgeexit.bench.device.meters import CounterMeter, Meter, PowerMeter
 from edgeexit.bench.results.energy import EnergySensor
 from edgeexit.bench.results.state import Clock, Temperature, ThrottleSign
 
-__all__ = ["Gpu", "open_gpu"]
-
 J_PER_MJ = W_PER_MW = 1e-3
 # https://docs.nvidia.com/deploy/nvml-api/api/group__nvmlClocksEventReasons.html
 REASONS = {

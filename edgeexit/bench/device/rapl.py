@@ -16,8 +16,6 @@ from edgeexit.bench.device.meters import CounterMeter
 from edgeexit.bench.device.sysfs import numbered, read_integer, try_integer, try_text
 from edgeexit.bench.results.energy import EnergySensor
 
-__all__ = ["rapl_meters"]
-
 J_PER_UJ = 1e-6
 
 

@@ -22,8 +22,6 @@ from edgeexit.bench.device.nvml import Gpu
 from edgeexit.bench.device.sysfs import SYSFS, numbered, try_integer, try_text
 from edgeexit.bench.results.state import Clock, DeviceState, Temperature, ThrottleSign
 
-__all__ = ["read_state"]
-
 MHZ_PER_KHZ, MHZ_PER_HZ, CELSIUS_PER_MILLI = 1e-3, 1e-6, 1e-3
 GPU_WORDS = ("gpu", "gv11b", "gp10b", "ga10b", "gpc")  # of integrated NVIDIA GPUs
 HOLDS_BACK = ("cpufreq", "devfreq", "throttle", "gpu", "processor", "hot-surface")

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SYSFS", "numbered", "read_integer", "read_text", "try_integer", "try_text"]
-
 SYSFS = Path("/sys")
 _DIGITS = re.compile(r"([0-9]+)")
 

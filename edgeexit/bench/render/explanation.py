@@ -30,7 +30,7 @@ def roofline_table(explanation: Explanation) -> Table:
     """Return what each part moves, computes and takes."""
     rows = [
         (
-            BASELINE_NAME if part.kind == "plain" else part.name,
+            BASELINE_NAME if part.kind == "baseline" else part.name,
             format_macs(part.macs),
             f"{part.weight_bytes / 1e6:.3g}",
             f"{part.activation_bytes / 1e6:.3g}",
@@ -82,14 +82,14 @@ def _term_cell(term: Term) -> str:
 def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
     """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between."""
     parts = {part.name: part for part in explanation.parts}
-    plain = explanation.parts[-1]
+    baseline = explanation.parts[-1]
     noisy = {term.name: ", within the noise" if term.is_noise else "" for term in breakdown.terms}
     items: list[tuple[float, str]] = []
     for excess in breakdown.parts:
         part = parts[excess.name]
         moved, used = excess.bytes_ratio, excess.utilization_ratio
         items.append((moved, _bytes_text(moved, part) + noisy[BYTES]))
-        items.append((used, _utilization_text(used, part, plain) + noisy[UTILIZATION]))
+        items.append((used, _utilization_text(used, part, baseline) + noisy[UTILIZATION]))
     others = (
         (GATE, "gate and copies"),
         (SESSION, _session_text(breakdown)),
@@ -179,13 +179,13 @@ def _bytes_text(ratio: float, part: PartRoofline) -> str:
     return f"bytes of {part.name} ({moved / 1e6:.3g} MB, {share:.0%} of it its {kind})"
 
 
-def _utilization_text(ratio: float, part: PartRoofline, plain: PartRoofline) -> str:
+def _utilization_text(ratio: float, part: PartRoofline, baseline: PartRoofline) -> str:
     if ratio < 0:
         return f"{part.name} is better utilized than the plain backbone"
-    as_many_ms = part.macs / plain.macs * plain.utilization_ms
-    count, plain_count = len(part.operators), len(plain.operators)
+    as_many_ms = part.macs / baseline.macs * baseline.utilization_ms
+    count, baseline_count = len(part.operators), len(baseline.operators)
     small = ""
-    if part.macs * plain_count < plain.macs * count:
+    if part.macs * baseline_count < baseline.macs * count:
         each = f"of {part.macs / count / 1e6:.2g} MMACs"
         small = f"; {count} operators {each}" if count > 1 else f"; one operator {each}"
     return (

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-__all__ = ["check_plot_path", "plot_report", "plot_reports"]
-
 SUFFIXES = (".png", ".pdf", ".svg")
 # Okabe and Ito's colours, which colour-blind readers can tell apart; shapes differ for grey print
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"))

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from edgeexit.bench.results.mixture import Mixture
     from edgeexit.bench.results.report import BenchReport
 
-__all__ = ["verdict"]
-
 UNSTEADY = 1.5
 
 

@@ -9,8 +9,6 @@ from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
-__all__ = ["Comparison", "compare"]
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

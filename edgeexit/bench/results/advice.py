@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
-__all__ = ["Advice", "Choice", "Gain"]
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:

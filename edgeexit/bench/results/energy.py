@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Energy", "EnergyRun", "EnergySensor", "EnergyTurn"]
-
 
 @dataclass(frozen=True, slots=True)
 class EnergySensor:

@@ -82,7 +82,7 @@ class PartRoofline:
 
     Attributes:
         name: of the stage or exit, or of the plain backbone.
-        kind: ``stage``, ``branch`` or ``plain``.
+        kind: ``stage``, ``branch`` or ``baseline``.
         macs: as Eq. 5 counts them.
         measured_ms: t_p.
         compute_ms: C_p.

@@ -10,23 +10,6 @@ from edgeexit_runtime.timing import LatencySummary
 from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile
 
-__all__ = [
-    "BASELINE",
-    "BASELINE_NAME",
-    "COMPARED",
-    "EARLY_EXIT",
-    "EXIT_OFF",
-    "ISO_ACCURACY",
-    "ROLES",
-    "VERSUS",
-    "IsoAccuracy",
-    "Mixture",
-    "MixtureExit",
-    "Reached",
-    "Run",
-    "label",
-]
-
 BASELINE = "baseline"  # the bundle's plain backbone
 EARLY_EXIT = "early_exit"  # the bundle at its own thresholds
 EXIT_OFF = "exit_off"  # the same with one exit switched off

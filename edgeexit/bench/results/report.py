@@ -19,16 +19,6 @@ from edgeexit.errors import DataError
 from edgeexit.files import read_json
 from edgeexit.statistics.drift import Drift
 
-__all__ = [
-    "BenchReport",
-    "BundleInfo",
-    "DeviceInfo",
-    "PartTiming",
-    "PathTiming",
-    "WarmUp",
-    "load_report",
-]
-
 SCHEMA_VERSION = 3
 
 

@@ -20,20 +20,6 @@ from dataclasses import dataclass
 
 from edgeexit.statistics.percentiles import Percentile
 
-__all__ = [
-    "MULTI_STREAM",
-    "OFFLINE",
-    "SCENARIOS",
-    "SINGLE_STREAM",
-    "BatchRate",
-    "OfflineResult",
-    "Scenarios",
-    "Server",
-    "ServerResult",
-    "Stream",
-    "StreamResult",
-]
-
 SINGLE_STREAM, MULTI_STREAM, OFFLINE = "single-stream", "multi-stream", "offline"
 SCENARIOS = (SINGLE_STREAM, MULTI_STREAM, OFFLINE)
 

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = [
-    "Clock",
-    "DeviceState",
-    "RunState",
-    "Temperature",
-    "ThrottleSign",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Clock:

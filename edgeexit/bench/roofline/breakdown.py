@@ -98,7 +98,7 @@ def part_roofline(
 
     Args:
         traffic: of its graph.
-        kind: ``stage``, ``branch`` or ``plain``.
+        kind: ``stage``, ``branch`` or ``baseline``.
         macs: as Eq. 5 counts them.
         measured_ms: t_p.
         working_set: W, bytes.
@@ -123,31 +123,31 @@ def part_roofline(
 
 
 def break_down(
-    inference: Inference, plain: Inference, parts: Mapping[str, PartRoofline]
+    inference: Inference, baseline: Inference, parts: Mapping[str, PartRoofline]
 ) -> Breakdown:
     """Return why an inference's ratio to the plain backbone is not that of their MACs.
 
     Args:
-        inference: of the chain.
-        plain: of the plain backbone, whose ``runs`` is its one graph.
+        inference: of early exit.
+        baseline: of the plain backbone, whose ``runs`` is its one graph.
         parts: all that either runs, by name.
     """
-    rho = inference.macs / plain.macs
-    ours, theirs = _times(inference, parts), _times(plain, parts)
+    rho = inference.macs / baseline.macs
+    ours, theirs = _times(inference, parts), _times(baseline, parts)
     terms = tuple(
-        Term(name, ms, ms / plain.measured_ms)
+        Term(name, ms, ms / baseline.measured_ms)
         for name, ms in ((name, ours[name] - rho * theirs[name]) for name in TERMS)
     )
-    (graph,) = (parts[name] for name in plain.runs)
+    (graph,) = (parts[name] for name in baseline.runs)
     return Breakdown(
         name=inference.name,
         macs_ratio=rho,
-        measured_ratio=inference.measured_ms / plain.measured_ms,
+        measured_ratio=inference.measured_ms / baseline.measured_ms,
         measured_ms=inference.measured_ms,
-        expected_ms=rho * plain.measured_ms,
+        expected_ms=rho * baseline.measured_ms,
         terms=terms,
         parts=tuple(
-            _excess(parts[name], runs, graph, plain) for name, runs in inference.runs.items()
+            _excess(parts[name], runs, graph, baseline) for name, runs in inference.runs.items()
         ),
     )
 
@@ -165,9 +165,11 @@ def _times(inference: Inference, parts: Mapping[str, PartRoofline]) -> dict[str,
     }
 
 
-def _excess(part: PartRoofline, runs: float, graph: PartRoofline, plain: Inference) -> PartExcess:
-    share = part.macs / plain.macs
-    over = runs / plain.measured_ms
+def _excess(
+    part: PartRoofline, runs: float, graph: PartRoofline, baseline: Inference
+) -> PartExcess:
+    share = part.macs / baseline.macs
+    over = runs / baseline.measured_ms
     return PartExcess(
         part.name,
         over * (part.bytes_ms - share * graph.bytes_ms),

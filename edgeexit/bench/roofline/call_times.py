@@ -15,16 +15,7 @@ from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.statistics.bootstrap import draw_rounds
 from edgeexit.statistics.percentiles import p10
 
-__all__ = [
-    "GATES",
-    "PLAIN_GRAPH",
-    "CallTimes",
-    "InferenceTime",
-    "call_times",
-    "resampled_times",
-]
-
-PLAIN_GRAPH, GATES = "plain graph", "gates"  # turns
+BASELINE_GRAPH, GATES = "baseline graph", "gates"  # turns
 RESAMPLES = 400
 
 
@@ -44,14 +35,14 @@ class CallTimes:
         graphs: quick calls of stages, branches and the plain backbone's graph, alone.
         gates: quick calls of gate and copies, by path.
         paths: of every exit, and of the plain backbone by its name.
-        mixture, plain_mixture: of an average image; None without a mixture.
+        mixture, baseline_mixture: of an average image; None without a mixture.
     """
 
     graphs: dict[str, float]
     gates: dict[str, float]
     paths: dict[str, InferenceTime]
     mixture: InferenceTime | None
-    plain_mixture: InferenceTime | None
+    baseline_mixture: InferenceTime | None
 
 
 def call_times(
@@ -63,11 +54,11 @@ def call_times(
     """Return the time of everything.
 
     Args:
-        times: of parts and paths, and of the turns :data:`PLAIN_GRAPH` and :data:`GATES`.
+        times: of parts and paths, and of the turns :data:`BASELINE_GRAPH` and :data:`GATES`.
         mixture: of the same run.
         rounds, passes: which of them count, as indices; None for all.
     """
-    plain = times.baseline.name
+    baseline = times.baseline.name
 
     def chosen(calls_ms: Sequence[float]) -> NDArray[np.float64]:
         array = np.array(calls_ms)
@@ -78,9 +69,9 @@ def call_times(
         return InferenceTime(p10(calls_ms), float(np.median(calls_ms)))
 
     graphs = {part.name: p10(chosen(part.times_ms)) for part in times.parts}
-    graphs[plain] = p10(chosen([ms for (ms,) in times.more[PLAIN_GRAPH]]))
+    graphs[baseline] = p10(chosen([ms for (ms,) in times.more[BASELINE_GRAPH]]))
     columns = zip(*times.more[GATES], strict=True)
-    names = (*(path.name for path in times.paths), plain)
+    names = (*(path.name for path in times.paths), baseline)
     gates = {name: p10(chosen(column)) for name, column in zip(names, columns, strict=True)}
     paths = {path.name: inference(path) for path in (*times.paths, times.baseline)}
     if mixture is None:

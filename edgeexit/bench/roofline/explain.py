@@ -25,8 +25,8 @@ from edgeexit.bench.results.explanation import (
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
 from edgeexit.bench.roofline.call_times import (
+    BASELINE_GRAPH,
     GATES,
-    PLAIN_GRAPH,
     CallTimes,
     InferenceTime,
     call_times,
@@ -40,10 +40,8 @@ from edgeexit.bench.timing.paths import PathTimes, part_list
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval
 
-__all__ = ["Explainer"]
-
 PEAKS = "peaks"
-PLAIN = "plain"
+BASELINE = "baseline"
 
 
 class Explainer:
@@ -51,33 +49,37 @@ class Explainer:
 
     Args:
         engine_dir: the bundle's folder.
-        chain: the bundle.
-        plain: its plain backbone.
+        session: the bundle.
+        baseline: its plain backbone.
         image: (1, C, H, W) float32.
     """
 
     def __init__(
-        self, engine_dir: str | Path, chain: Session, plain: Session, image: NDArray[np.float32]
+        self,
+        engine_dir: str | Path,
+        session: Session,
+        baseline: Session,
+        image: NDArray[np.float32],
     ) -> None:
-        self._chain, self._plain, self._image = chain, plain, image
-        self._manifest = chain.manifest
-        (self._baseline,) = plain.manifest.exits
+        self._session, self._baseline, self._image = session, baseline, image
+        self._manifest = session.manifest
+        (self._entry,) = baseline.manifest.exits
         self._traffic: dict[str, GraphTraffic] = {}
         self._runs: PeakRuns | str
         try:
             self._traffic = bundle_traffic(engine_dir)
-            self._runs = peak_runs(chain, _product_precision(chain.manifest))
+            self._runs = peak_runs(session, _product_precision(session.manifest))
         except BundleError as error:
             self._runs = str(error)
 
     @property
     def turns(self) -> list[Turn]:
         """The plain backbone's graph without its session, gate and copies, and the peaks."""
-        runner, name = self._plain.runner, self._baseline.name
+        runner, name = self._baseline.runner, self._entry.name
         run, wait = partial(runner.run_exit, name), runner.synchronize
         turns = [
             Turn(
-                PLAIN_GRAPH,
+                BASELINE_GRAPH,
                 partial(runner.set_images, self._image),
                 lambda: (time_call(run, wait)[0],),
             ),
@@ -110,27 +112,27 @@ class Explainer:
     def _gates_call(self) -> Callable[[], tuple[float, ...]]:
         """Return a call that does what a session does besides running graphs, path by path."""
         runs = [
-            partial(_gate, self._chain, self._image, index)
+            partial(_gate, self._session, self._image, index)
             for index in range(len(self._manifest.exits))
         ]
-        runs.append(partial(_gate, self._plain, self._image, 0))
-        waits = [self._chain.runner.synchronize] * (len(runs) - 1)
-        waits.append(self._plain.runner.synchronize)
+        runs.append(partial(_gate, self._baseline, self._image, 0))
+        waits = [self._session.runner.synchronize] * (len(runs) - 1)
+        waits.append(self._baseline.runner.synchronize)
         pairs = list(zip(runs, waits, strict=True))
         return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
 
     def _parts(self, calls: CallTimes, peaks: Peaks) -> dict[str, PartRoofline]:
-        plain = self._baseline
-        kinds = [*part_list(self._chain), (plain.name, PLAIN, plain.path_macs)]
-        chain_bytes = sum(self._traffic[name].weight_bytes for name, _, _ in kinds[:-1])
-        plain_bytes = self._traffic[plain.name].weight_bytes
+        baseline = self._entry
+        kinds = [*part_list(self._session), (baseline.name, BASELINE, baseline.path_macs)]
+        session_bytes = sum(self._traffic[name].weight_bytes for name, _, _ in kinds[:-1])
+        baseline_bytes = self._traffic[baseline.name].weight_bytes
         return {
             name: part_roofline(
                 self._traffic[name],
                 kind,
                 macs,
                 calls.graphs[name],
-                plain_bytes if kind == PLAIN else chain_bytes,
+                baseline_bytes if kind == BASELINE else session_bytes,
                 peaks,
             )
             for name, kind, macs in kinds
@@ -140,7 +142,7 @@ class Explainer:
         self, calls: CallTimes, parts: Mapping[str, PartRoofline], mixture: Mixture | None
     ) -> tuple[Breakdown, ...]:
         runs = _runs(self._manifest, frozenset())
-        plain = self._plain_inference(calls, calls.paths[self._baseline.name])
+        baseline = self._baseline_inference(calls, calls.paths[self._entry.name])
         found = [
             break_down(
                 Inference(
@@ -151,20 +153,20 @@ class Explainer:
                     calls.paths[exit_.name].p10_ms,
                     calls.paths[exit_.name].measured_ms,
                 ),
-                plain,
+                baseline,
                 parts,
             )
             for exit_ in self._manifest.exits
         ]
         if mixture is not None and calls.mixture is not None:
-            assert calls.plain_mixture is not None
-            beside = self._plain_inference(calls, calls.plain_mixture)
+            assert calls.baseline_mixture is not None
+            beside = self._baseline_inference(calls, calls.baseline_mixture)
             ours = self._mixed_inference(calls, mixture, calls.mixture)
             found.append(break_down(ours, beside, parts))
         return tuple(found)
 
-    def _plain_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
-        name, macs = self._baseline.name, self._baseline.path_macs
+    def _baseline_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
+        name, macs = self._entry.name, self._entry.path_macs
         gate_ms = calls.gates[name]
         return Inference(name, macs, {name: 1.0}, gate_ms, measured.p10_ms, measured.measured_ms)
 
@@ -180,7 +182,7 @@ class Explainer:
                 runs[part] = runs.get(part, 0.0) + exit_.share
         return Inference(
             MIXTURE,
-            mixture.macs_ratio * self._baseline.path_macs,
+            mixture.macs_ratio * self._entry.path_macs,
             runs,
             sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
             measured.p10_ms,
@@ -190,20 +192,20 @@ class Explainer:
     def _model(self, calls: CallTimes) -> LinearModel | None:
         parts = {
             name: self._observation(name, [name], calls.graphs[name])
-            for name, _, _ in part_list(self._chain)
+            for name, _, _ in part_list(self._session)
         }
         runs = _runs(self._manifest, frozenset())
         paths = [
             self._observation(name, runs[name], calls.paths[name].p10_ms)
             for name in self._manifest.exit_names
         ]
-        name = self._baseline.name
-        plain = self._observation(name, [name], calls.paths[name].p10_ms)
-        return fit_linear_model(list(parts.values()), paths, plain)
+        name = self._entry.name
+        baseline = self._observation(name, [name], calls.paths[name].p10_ms)
+        return fit_linear_model(list(parts.values()), paths, baseline)
 
     def _observation(self, name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
-        macs = {part: count for part, _, count in part_list(self._chain)}
-        macs[self._baseline.name] = self._baseline.path_macs
+        macs = {part: count for part, _, count in part_list(self._session)}
+        macs[self._entry.name] = self._entry.path_macs
         moved = sum(
             self._traffic[graph].weight_bytes + self._traffic[graph].activation_bytes
             for graph in graphs

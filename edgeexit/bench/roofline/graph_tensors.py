@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a report is read without it
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-__all__ = ["constant_bytes", "tensor_sizes"]
-
 SMALL = 1024  # bytes; larger initializers are no shapes, and shape inference needs no values
 
 TensorSize = tuple[tuple[int, ...], int]

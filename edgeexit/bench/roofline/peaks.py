@@ -38,8 +38,6 @@ if TYPE_CHECKING:  # a report is read without them
 
     Graph = tuple[list[NodeProto], Mapping[str, NDArray[Any]]]
 
-__all__ = ["PeakRuns", "peak_runs", "uncached_bytes"]
-
 MATRIX_SIZES = (128, 256, 512)
 CACHED_BYTES = (256 * 2**10, 4 * 2**20)
 UNCACHED_BYTES = 128 * 2**20  # at least, and four times the last-level cache

@@ -43,8 +43,6 @@ from edgeexit.errors import BundleError
 if TYPE_CHECKING:  # a report is read without it
     from onnx import ModelProto, NodeProto
 
-__all__ = ["GraphTraffic", "bundle_traffic", "graph_traffic"]
-
 _UNARY = """
     Abs BatchNormalization Cast Celu Clip Elu Erf Exp Gelu HardSigmoid HardSwish LeakyRelu Mish Neg
     PRelu Relu Round Selu Sigmoid Softplus Sqrt Tanh

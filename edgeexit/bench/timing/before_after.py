@@ -21,8 +21,6 @@ from edgeexit.bench.timing.interleave import Progress, Turn, take_turns
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
 
-__all__ = ["PartChange", "time_graphs"]
-
 
 @dataclass(frozen=True, slots=True)
 class PartChange:

@@ -10,14 +10,6 @@ from edgeexit_runtime.gate import NEVER
 
 from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, EARLY_EXIT, EXIT_OFF, label
 
-__all__ = [
-    "Candidate",
-    "baseline_candidate",
-    "baseline_of",
-    "early_exit_candidate",
-    "with_exits_off",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:

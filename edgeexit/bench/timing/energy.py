@@ -22,8 +22,6 @@ from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
 from edgeexit.bench.timing.interleave import Progress, settle
 from edgeexit.bench.timing.paths import forcing
 
-__all__ = ["MIN_ROUNDS", "TURN_S", "forced_paths", "measure_energy"]
-
 TURN_S = 1.0
 REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
 MIN_ROUNDS = 3

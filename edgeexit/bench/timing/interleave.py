@@ -17,8 +17,6 @@ import numpy as np
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import WarmUp
 
-__all__ = ["MIN_ROUNDS", "Progress", "Turn", "settle", "take_turns", "warm_up"]
-
 SETTLE_S = 0.03
 CALLS_PER_TURN = 5
 MIN_ROUNDS = 10

@@ -19,8 +19,6 @@ from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.percentiles import percentiles
 
-__all__ = ["measure_mixture"]
-
 
 def measure_mixture(
     candidates: Sequence[Candidate], images: BenchImages, options: BenchOptions, progress: Progress

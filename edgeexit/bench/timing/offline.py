@@ -16,8 +16,6 @@ from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
 from edgeexit.bench.timing.interleave import Progress, settle
 
-__all__ = ["batch_sizes", "measure_offline"]
-
 CHUNK = 64  # at least so many images before the next candidate has its turn
 MS_PER_S = 1e3
 

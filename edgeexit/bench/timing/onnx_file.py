@@ -19,8 +19,6 @@ from onnx import TensorProto
 
 from edgeexit.errors import DataError
 
-__all__ = ["read_model"]
-
 MIN_OPSET = 12  # GreaterOrEqual
 MAX_BYTES = 2**31 - 2**20  # of a protobuf message, less what is added to it
 SHOWN = 80  # characters of a name that the file gives

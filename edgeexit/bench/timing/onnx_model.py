@@ -30,8 +30,6 @@ from edgeexit.bench.timing.onnx_file import read_model
 from edgeexit.errors import DataError, InputError
 from edgeexit.export.gate import add_gate
 
-__all__ = ["write_static_bundle"]
-
 PREFIX = "model/"  # of all names of the file, which could be those of the gate
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
 

@@ -15,8 +15,6 @@ from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.interleave import Progress, settle
 
-__all__ = ["Passes", "Runs", "take_passes"]
-
 # Samples that one candidate takes before the next takes them: so many that it runs as it would
 # alone, and so few that all see the device in the same state.
 BLOCK = 32

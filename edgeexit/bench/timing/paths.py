@@ -16,8 +16,6 @@ from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import PartTiming, PathTiming, WarmUp
 from edgeexit.bench.timing.interleave import Progress, Turn, take_turns, warm_up
 
-__all__ = ["LEAVE", "PASS", "PATH", "PathTimes", "forcing", "measure_paths", "part_list"]
-
 PARTS = "parts"
 PATH = "path "
 LEAVE = 0.0  # no softmax value is below it
@@ -44,8 +42,8 @@ class PathTimes:
 
 
 def measure_paths(
-    chain: Session,
-    plain: Session,
+    session: Session,
+    baseline: Session,
     image: NDArray[np.float32],
     options: BenchOptions,
     progress: Progress,
@@ -58,21 +56,21 @@ def measure_paths(
     in memory and caches, which no device does.
 
     Args:
-        chain: the bundle; its thresholds are changed.
-        plain: the bundle's plain backbone.
+        session: the bundle; its thresholds are changed.
+        baseline: the bundle's plain backbone.
         image: (1, C, H, W) float32.
         options: how to measure.
         progress: told how far it is.
         more: what else takes its turn among them.
     """
-    exits = chain.manifest.exits
-    (baseline,) = plain.manifest.exits
+    exits = session.manifest.exits
+    (entry,) = baseline.manifest.exits
     turns = [
-        _inference_turn(plain, baseline.name, {}, image),
-        Turn(PARTS, partial(chain.runner.set_images, image), _parts_call(chain)),
+        _inference_turn(baseline, entry.name, {}, image),
+        Turn(PARTS, partial(session.runner.set_images, image), _parts_call(session)),
         *(
             _inference_turn(
-                chain, PATH + exit_.name, forcing(chain.manifest.exit_names, exit_.name), image
+                session, PATH + exit_.name, forcing(session.manifest.exit_names, exit_.name), image
             )
             for exit_ in exits
         ),
@@ -80,14 +78,14 @@ def measure_paths(
     ]
     warmed = warm_up(turns, options, progress)
     times = take_turns(turns, options, progress)
-    plain_ms = [ms for (ms,) in times[baseline.name]]
+    baseline_ms = [ms for (ms,) in times[entry.name]]
     paths = tuple(
-        _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], baseline, plain_ms)
+        _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], entry, baseline_ms)
         for exit_ in exits
     )
     return PathTimes(
-        _part_timings(chain, times[PARTS]),
-        _path_timing(baseline, plain_ms, baseline, plain_ms),
+        _part_timings(session, times[PARTS]),
+        _path_timing(entry, baseline_ms, entry, baseline_ms),
         paths,
         warmed,
         {turn.name: times[turn.name] for turn in more},
@@ -114,40 +112,40 @@ def _inference_turn(
     return Turn(name, prepare, lambda: (time_call(infer, wait)[0],))
 
 
-def part_list(chain: Session) -> list[tuple[str, str, int]]:
+def part_list(session: Session) -> list[tuple[str, str, int]]:
     """Return name, kind and MACs of every stage and branch in the order of execution."""
-    stages = {stage.name: stage.macs for stage in chain.manifest.stages}
-    branches = {exit_.name: exit_.branch_macs for exit_ in chain.manifest.exits}
+    stages = {stage.name: stage.macs for stage in session.manifest.stages}
+    branches = {exit_.name: exit_.branch_macs for exit_ in session.manifest.exits}
     return [
         (name, "stage", stages[name]) if name in stages else (name, "branch", branches[name])
-        for name, _ in chain.manifest.graphs()
+        for name, _ in session.manifest.graphs()
     ]
 
 
-def _parts_call(chain: Session) -> Callable[[], tuple[float, ...]]:
-    runner, wait = chain.runner, chain.runner.synchronize
+def _parts_call(session: Session) -> Callable[[], tuple[float, ...]]:
+    runner, wait = session.runner, session.runner.synchronize
     runs: list[Callable[[], object]] = [
         partial(runner.run_stage if kind == "stage" else runner.run_exit, name)
-        for name, kind, _ in part_list(chain)
+        for name, kind, _ in part_list(session)
     ]
     return lambda: tuple([time_call(run, wait)[0] for run in runs])
 
 
-def _part_timings(chain: Session, times: tuple[tuple[float, ...], ...]) -> tuple[PartTiming, ...]:
+def _part_timings(session: Session, times: tuple[tuple[float, ...], ...]) -> tuple[PartTiming, ...]:
     columns = zip(*times, strict=True)
     return tuple(
         PartTiming(name, kind, macs, summarize(np.array(column)), column)
-        for (name, kind, macs), column in zip(part_list(chain), columns, strict=True)
+        for (name, kind, macs), column in zip(part_list(session), columns, strict=True)
     )
 
 
 def _path_timing(
-    exit_: ExitEntry, times_ms: list[float], baseline: ExitEntry, plain_ms: list[float]
+    exit_: ExitEntry, times_ms: list[float], baseline: ExitEntry, baseline_ms: list[float]
 ) -> PathTiming:
     return PathTiming(
         name=exit_.name,
         path_macs=exit_.path_macs,
-        ratio=float(np.median(times_ms) / np.median(plain_ms)),
+        ratio=float(np.median(times_ms) / np.median(baseline_ms)),
         macs_ratio=exit_.path_macs / baseline.path_macs,
         latency=summarize(np.array(times_ms)),
         times_ms=tuple(times_ms),

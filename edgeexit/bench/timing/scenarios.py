@@ -29,8 +29,6 @@ from edgeexit.bench.timing.server import measure_server, poisson_arrivals
 from edgeexit.errors import InputError
 from edgeexit.statistics.percentiles import percentiles
 
-__all__ = ["check_scenarios", "measure_multi_stream", "measure_scenarios"]
-
 SAMPLES_PER_QUERY = 8
 SINGLE_PERCENT, MULTI_PERCENT = 90.0, 99.0
 

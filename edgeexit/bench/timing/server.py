@@ -24,8 +24,6 @@ from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.interleave import Progress, settle
 from edgeexit.statistics.percentiles import percentiles
 
-__all__ = ["Clock", "measure_server", "poisson_arrivals"]
-
 SEGMENT_S = 0.5
 GIVE_UP = 2  # times the duration, after which what still waits is not answered any more
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late

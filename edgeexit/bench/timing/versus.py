@@ -15,8 +15,6 @@ from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.errors import InputError
 from edgeexit.paths import is_file, is_folder
 
-__all__ = ["open_versus"]
-
 
 @contextmanager
 def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> Iterator[Candidate]:

@@ -84,7 +84,7 @@ def operator(macs: int) -> OperatorTraffic:
 
 
 def explanation(names: tuple[str, ...] = ("exit1", "final")) -> Explanation:
-    kinds = {"stage1": "stage", "exit1": "branch", "final": "branch", "baseline": "plain"}
+    kinds = {"stage1": "stage", "exit1": "branch", "final": "branch", "baseline": "baseline"}
     parts = tuple(
         PartRoofline(name, kind, macs, 0.5, 0.1, 0.2, (operator(macs),))
         for (name, kind), macs in zip(kinds.items(), (300, 50, 0, 1000), strict=True)

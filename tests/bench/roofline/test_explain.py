@@ -75,7 +75,7 @@ EXIT1 = part(
 )
 STAGE2 = part("stage2", "stage", 7.0, ("Conv 3x3", 6 * MB, 0, MB // 10))
 FINAL = part("final", "branch", 0.5, ("Gemm", 0, 0, MB // 10))
-PLAIN = part("baseline", "plain", 9.0, ("Conv 3x3", 8 * MB, 0, MB // 10))
+PLAIN = part("baseline", "baseline", 9.0, ("Conv 3x3", 8 * MB, 0, MB // 10))
 PARTS = {it.name: it for it in (STAGE1, EXIT1, STAGE2, FINAL, PLAIN)}
 PLAIN_RUN = Inference("baseline", 8 * MB, {"baseline": 1}, 0.25, 10.0, 10.0)
 EXIT1_RUN = Inference("exit1", 3 * MB, {"stage1": 1, "exit1": 1}, 0.5, 13.0, 13.0)
@@ -163,11 +163,11 @@ def test_any_numbers_add_up(seed: int) -> None:
         rows = [("Conv 3x3", *rng.integers(0, 10**7, 3).tolist()) for _ in range(3)]
         return part(name, "stage", float(rng.uniform(0.01, 30)), *rows)
 
-    parts = {name: random_part(name) for name in ("a", "b", "plain")}
+    parts = {name: random_part(name) for name in ("a", "b", "baseline")}
     values = rng.uniform(0.1, 40, 8).tolist()
     runs = dict(zip("ab", rng.uniform(0, 1, 2).tolist(), strict=True))
     ours = Inference("path", values[0] * MB, runs, *values[1:4])
-    plain = Inference("plain", values[4] * MB, {"plain": 1.0}, *values[5:8])
+    plain = Inference("baseline", values[4] * MB, {"baseline": 1.0}, *values[5:8])
     assert adds_up(break_down(ours, plain, parts))
 
 
@@ -289,7 +289,7 @@ def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
         ("exit1", "branch", 50),
         ("stage2", "stage", 600),
         ("final", "branch", 100),
-        ("baseline", "plain", 1000),
+        ("baseline", "baseline", 1000),
     ]
     for timing, it in zip(report.parts, found.parts, strict=False):
         assert it.measured_ms == np.quantile(timing.times_ms, 0.1)

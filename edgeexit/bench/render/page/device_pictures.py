@@ -20,8 +20,6 @@ from edgeexit.bench.render.page.drawing import (
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.scenarios import OfflineResult
 
-__all__ = ["energy_picture", "offline_picture"]
-
 
 @drawn
 def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:

@@ -22,26 +22,6 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GRID",
-    "INK",
-    "MUTED",
-    "ORANGE",
-    "PAPER",
-    "PINK",
-    "SERIES",
-    "SKY",
-    "YELLOW",
-    "drawn",
-    "legend_beside",
-    "log_axis",
-    "new_figure",
-    "tidy",
-    "to_svg",
-]
-
 # Stand-ins; the first five are Okabe and Ito's, which colour-blind readers can tell apart
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 YELLOW, SKY = "#e69f00", "#56b4e9"

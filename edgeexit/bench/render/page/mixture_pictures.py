@@ -33,8 +33,6 @@ from edgeexit.bench.results.mixture import (
     Mixture,
 )
 
-__all__ = ["front_picture", "latency_picture"]
-
 COLORS = {BASELINE: INK, EARLY_EXIT: BLUE, EXIT_OFF: GREEN, VERSUS: ORANGE, ISO_ACCURACY: ORANGE}
 MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # of the others each has another
 

@@ -29,8 +29,6 @@ from edgeexit.bench.results.report import BenchReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["breakdown_picture", "paths_picture", "roofline_picture"]
-
 ROW = 0.42  # inches
 HUNDREDTH = 0.01
 TERM_NAMES = {
@@ -195,19 +193,19 @@ class _Achieved:
 
     @property
     def name(self) -> str:
-        return BASELINE_NAME if self.part.kind == "plain" else self.part.name
+        return BASELINE_NAME if self.part.kind == "baseline" else self.part.name
 
 
 def _draw_achieved(axes: Axes, points: list[_Achieved]) -> None:
     """Draw the parts: kinds differ in colour, parts of a kind in shape, branches are hollow."""
-    colors = {"stage": BLUE, "branch": ORANGE, "plain": INK}
+    colors = {"stage": BLUE, "branch": ORANGE, "baseline": INK}
     markers = {kind: cycle("osD^v<>ph") for kind in colors}
     for point in points:
         kind = point.part.kind
         axes.plot(
             point.macs_per_byte,
             point.gmacs_per_s,
-            next(markers[kind]) if kind != "plain" else "x",
+            next(markers[kind]) if kind != "baseline" else "x",
             color=colors[kind],
             markersize=8,
             markeredgewidth=1.8,

@@ -10,8 +10,6 @@ from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
 from edgeexit.files import replace_file
 
-__all__ = ["check_page_path", "render_page", "write_page"]
-
 SUFFIXES = (".html", ".htm")
 TEMPLATE = "report.html.j2"
 
