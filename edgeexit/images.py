@@ -66,7 +66,7 @@ def read_image(path: str | Path, mode: str, max_pixels: int = MAX_PIXELS) -> Ima
 
 
 def read_pixels(
-    path: Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+    path: str | Path, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """Return the image in a file, resized and cropped: (H, W, C) uint8 of the input size.
 

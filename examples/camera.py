@@ -60,7 +60,7 @@ def classify(session: ee.Session, frame: Any, deadline_ms: float) -> tuple[str, 
 def read(source: str) -> Iterator[Any]:
     """Yield frames (H, W, 3) in BGR."""
     if Path(source).is_dir():
-        images = (cv2.imread(str(path)) for path in find_images(source).paths)
+        images = (cv2.imread(path) for path in find_images(source).paths)
         yield from (image for image in images if image is not None)
         return
     video = cv2.VideoCapture(int(source) if source.isdigit() else source)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
 
     found = find_images(options.images)
-    paths = found.paths
+    paths = [Path(path) for path in found.paths]
     for note in found.notes:
         print(note, file=sys.stderr)
     if not paths:
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def batches(
-    paths: Sequence[Path], size: int, read_one: Callable[[Path], Pixels], pool: ThreadPoolExecutor
+    paths: list[Path], size: int, read_one: Callable[[Path], Pixels], pool: ThreadPoolExecutor
 ) -> Iterator[list[Read]]:
     """Yield the images that can be read, ``size`` at a time; name the others."""
 

@@ -181,7 +181,7 @@ def _choose(count: int, samples: int, seed: int) -> list[int]:
 
 def _labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
     """Return the label of every image by its class folder; None where there are none of these."""
-    folders = found.top_folders
+    folders = [above[0] if above else "" for above in found.folders]
     others = sorted({*folders} - {*class_names, ""})
     if "" in folders:
         if {*folders} & {*class_names}:

@@ -155,7 +155,7 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
         if is_folder(source):
             found = find_images(source)
             print_notes(found.notes)
-            files += found.paths
+            files += map(Path, found.paths)
         elif not is_file(source):
             raise DataError(f"there is no file or folder {source}")
         elif source.suffix.lower() not in IMAGE_SUFFIXES + VIDEO_SUFFIXES:

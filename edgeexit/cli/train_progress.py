@@ -66,15 +66,16 @@ class TrainProgress(ShownProgress):
         from edgeexit.data.words import describe_data
 
         config, cost = plan.config, plan.cost
-        _, height, width = plan.data.preprocessing.input_size
+        channels, height, width = plan.data.preprocessing.input_size
+        pixels = f"{height}x{width} {'grey ' if channels == 1 else ''}pixels"
         macs = f"{'at least ' if cost.uncounted else ''}{format_macs(cost.total_macs)} MACs"
-        if config.branches != "none":
-            macs += f" per image, {format_macs(cost.baseline_macs)} without branches"
+        alone = f", {format_macs(cost.baseline_macs)} without branches"
         for line in (
             *describe_data(config.data.name, plan.data),
-            f"{config.backbone}, branches {config.branches}, {height}x{width} pixels: {macs}",
-            f"{plan.epochs} epochs of {plan.steps:,} batches of {config.batch_size} images, on "
-            f"{config.device}",
+            f"{config.backbone}, branches {config.branches}, {pixels}: {macs} per image"
+            f"{'' if config.branches == 'none' else alone}",
+            f"{plan.epochs} epoch{'s' if plan.epochs > 1 else ''} of {plan.steps:,} batches of "
+            f"{config.batch_size} images, on {config.device}",
         ):
             self.remark(line)
 

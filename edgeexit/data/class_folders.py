@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,14 @@ def find_splits(root: Path) -> dict[str, Path]:
             f"imagefolder: {root} has {there}/ but no {lacking}; add it, or give class folders "
             "alone, which are split by themselves"
         )
-    return {split: root / same[0] for split, same in found.items()}
+    folders = {split: root / same[0] for split, same in found.items()}
+    for one, other in combinations(sorted(folders.values()), 2):
+        if one.samefile(other):
+            raise DataError(
+                f"imagefolder: {one.name}/ and {other.name}/ in {root} are one folder: images that "
+                "were learned or chosen on would be the judges; take one away"
+            )
+    return folders
 
 
 def find_classes(folder: Path) -> ClassFolders:
@@ -104,24 +111,28 @@ def find_classes(folder: Path) -> ClassFolders:
     """
     names = list_folders(folder)
     found = find_images(folder)
-    counts = Counter(found.top_folders)
     if len(names) < 2:
         raise _too_few(found, names)
     _check_unlike(folder, names)
-    empty = [name for name in names if not counts[name]]
+    images: dict[str, list[str]] = {name: [] for name in names}
+    inner: dict[str, set[str]] = {name: set() for name in names}  # "" where images lie in itself
+    for path, folders in zip(found.paths, found.folders, strict=True):
+        if folders:
+            images[folders[0]].append(path)
+            inner[folders[0]].add(folders[1] if len(folders) > 1 else "")
+    empty = [name for name in names if not images[name]]
     if empty:
         there = describe_left_out(find_images(folder / empty[0]).left_out)
         raise DataError(
             f"imagefolder: no images in {folder / empty[0]}{_and_more(empty)}, got "
             f"{there or 'nothing'}; put some there or take the folder away"
         )
-    label = {name: number for number, name in enumerate(names)}
-    inside = [(str(path), label[name]) for path, name in _by_class(found) if name]
-    left_out = {**found.left_out, **({BESIDE: counts[""]} if counts[""] else {})}
-    files = Files(tuple(path for path, _ in inside), tuple(number for _, number in inside))
-    inner = _inner_folders(found)
     _check_no_splits(folder, inner)
-    return ClassFolders(folder, tuple(names), files, left_out, _notes(folder, inner))
+    paths = tuple(path for name in names for path in images[name])
+    labels = tuple(label for label, name in enumerate(names) for _ in images[name])
+    beside = len(found.paths) - len(paths)
+    left_out = {**found.left_out, **({BESIDE: beside} if beside else {})}
+    return ClassFolders(folder, tuple(names), Files(paths, labels), left_out, _notes(folder, inner))
 
 
 def check_same_classes(found: Sequence[ClassFolders]) -> None:
@@ -159,20 +170,6 @@ def _is_class_of_trains(root: Path, names: Sequence[str], found: Mapping[str, li
     )
 
 
-def _by_class(found: FoundImages) -> Iterable[tuple[Path, str]]:
-    return zip(found.paths, found.top_folders, strict=True)
-
-
-def _inner_folders(found: FoundImages) -> dict[str, set[str]]:
-    """Return for each class the folders in it; among them "" where images lie in it itself."""
-    depth = len(found.folder.parts) + 1
-    inner: dict[str, set[str]] = {}
-    for path, name in _by_class(found):
-        inner.setdefault(name, set()).add(path.parts[depth] if len(path.parts) > depth + 1 else "")
-    inner.pop("", None)  # images beside the classes
-    return inner
-
-
 def _check_no_splits(folder: Path, inner: Mapping[str, set[str]]) -> None:
     for name, folders in inner.items():
         splits = [s for known in SPLIT_NAMES.values() for s in _named(sorted(folders), known)[:1]]
@@ -197,11 +194,11 @@ def _notes(folder: Path, inner: Mapping[str, set[str]]) -> tuple[str, ...]:
 
 
 def _too_few(found: FoundImages, names: Sequence[str]) -> DataError:
-    flat = found.top_folders.count("")
+    flat = sum(not folders for folders in found.folders)
     got = f"{names[0]}/ alone" if names else f"{flat} images without one" if flat else "none"
     advice = "sort the images into them or take the folder away"
     if names and not flat and found.paths:
-        deepest = Path(os.path.commonpath([path.parent for path in found.paths]))
+        deepest = Path(os.path.commonpath([Path(path).parent for path in found.paths]))
         inner = list_folders(deepest)
         if deepest != found.folder and len(inner) > 1:
             got += f", with {some(f'{name}/' for name in inner)} in {deepest}"

@@ -24,9 +24,10 @@ def describe_data(name: str, data: ImageData) -> tuple[str, ...]:
     classes = some(data.class_names, FEW_CLASSES)
     lines = [f"{name}: {counts} images; {len(data.class_names):,} classes: {classes}"]
     if data.left_out:
-        lines.append(f"left out {describe_left_out(data.left_out)}")
+        lines.append(f"{name}: left out {describe_left_out(data.left_out)}")
     if data.skipped:
-        lines.append(f"left out {len(data.skipped)} unreadable images: {some(data.skipped)}")
+        skipped = some(data.skipped)
+        lines.append(f"{name}: left out {len(data.skipped)} unreadable images: {skipped}")
     return (*lines, *data.notes)
 
 

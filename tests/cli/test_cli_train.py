@@ -83,7 +83,7 @@ def test_a_run_says_first_what_it_will_do(arguments: list[str], images: Path) ->
     lines = _invoke(*arguments).stderr.splitlines()
     assert lines[:2] == [
         "imagefolder: 16 train, 2 val, 2 test images; 2 classes: bright, dark",
-        "left out 1 .heic, 1 .txt",
+        "imagefolder: left out 1 .heic, 1 .txt",
     ]
     with torch.device("meta"):
         net = MultiExitNet(make_spec("resnet20", "1+n", 2, (3, 8, 8)))
@@ -299,7 +299,7 @@ def test_options_reach_the_run(arguments: list[str], tmp_path: Path) -> None:
     result = _invoke(*arguments)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    assert lines[1] == f"left out 1 unreadable images: {broken}"
+    assert lines[1] == f"imagefolder: left out 1 unreadable images: {broken}"
     assert lines[3:5] == [
         "4 epochs of 2 batches of 8 images, on cpu",
         "2 epochs each: backbone, branches",

@@ -90,6 +90,12 @@ def test_splits_that_are_missing_or_there_twice(
     refused(tmp_path, *facts)
 
 
+def test_one_folder_is_not_two_splits(tmp_path: Path) -> None:
+    split(tmp_path, "train", "test")
+    (tmp_path / "val").symlink_to(tmp_path / "test")
+    refused(tmp_path, "test/ and val/ in ROOT are one folder", "take one away")
+
+
 def test_a_test_folder_beside_classes_is_no_class(tmp_path: Path) -> None:
     fill(tmp_path, "cat", "dog", "test")
     refused(tmp_path, "ROOT has test/ but no train/")
@@ -182,7 +188,7 @@ def test_what_is_left_out_is_counted_over_all_splits(tmp_path: Path) -> None:
     assert data.left_out == {".heic": 6, ".csv": 1, "image outside the class folders": 2}
     assert describe_data("imagefolder", data) == (
         "imagefolder: 20 train, 20 val, 20 test images; 2 classes: cat, dog",
-        "left out 6 .heic, 2 images outside the class folders, 1 .csv",
+        "imagefolder: left out 6 .heic, 2 images outside the class folders, 1 .csv",
     )
 
 

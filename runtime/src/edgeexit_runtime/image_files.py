@@ -52,23 +52,22 @@ class FoundImages:
 
     Attributes:
         folder: what was searched.
-        paths: of the images in it and in the folders below, in order of their names.
+        paths: of the images in it and in the folders below, in order of their names; text, since
+            there may be a million.
         left_out: how many other files there are, by what they are: a suffix in lower case, or
             words such as ``link to nothing``.
     """
 
     folder: Path
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
     left_out: Mapping[str, int]
 
     @property
-    def top_folders(self) -> list[str]:
-        """For each image the name of the folder in ``folder`` that it lies in, however deep.
-
-        Empty where it lies in ``folder`` itself.
-        """
-        depth = len(self.folder.parts)
-        return [p.parts[depth] if len(p.parts) > depth + 1 else "" for p in self.paths]
+    def folders(self) -> list[list[str]]:
+        """For each image the names of the folders from ``folder`` down to it; none within it."""
+        start = str(self.folder)
+        inside = (path.removeprefix(start).lstrip(os.sep) for path in self.paths)
+        return [path.split(os.sep)[:-1] for path in inside]  # noqa: PTH206 ten times as fast
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -83,16 +82,16 @@ def find_images(folder: str | Path) -> FoundImages:
     Raises:
         InputError: a folder cannot be listed.
     """
-    paths: list[Path] = []
+    paths: list[str] = []
     left_out: Counter[str] = Counter()
     searched = {_identity(folder)}
-    pending = _visible(folder)[::-1]
+    pending = _visible(Path(folder))[::-1]
     while pending:
         entry = pending.pop()
         if not _is_folder(entry):
             reason = _reason(entry)
             if reason is None:
-                paths.append(Path(entry.path))
+                paths.append(entry.path)
             else:
                 left_out[reason] += 1
         elif (identity := _identity(entry.path)) in searched:
@@ -114,7 +113,7 @@ def list_folders(folder: str | Path) -> list[str]:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file's name says that it is an image."""
-    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
