@@ -102,7 +102,7 @@ class TrainProgress(ShownProgress):
         """Say once how long the run will take, by the steps after the first one, which is slow."""
         now = self.clock()
         first, start = self.first = self.first or (done, now)
-        if self.is_expected or done == first or now - start < EXPECT_AFTER_S:
+        if self.is_expected or done in (first, total) or now - start < EXPECT_AFTER_S:
             return
         self.is_expected = True
         step = (now - start) / (done - first)

@@ -106,6 +106,14 @@ def test_images_of_any_size_get_the_backbones(arguments: list[str], tmp_path: Pa
     assert _invoke("train", "--resume", "-o", _run(tmp_path)).exit_code == 0
 
 
+def test_names_of_classes_are_printed_as_they_can_be(arguments: list[str], images: Path) -> None:
+    (images / "dark").rename(images / "da\x1b[31mrk\n")
+    result = _invoke(*arguments, "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    first = "imagefolder: 16 train, 2 val, 2 test images; 2 classes: bright, da\\x1b[31mrk\\n"
+    assert result.stderr.splitlines()[0] == first
+
+
 def test_json_is_all_of_stdout(arguments: list[str], tmp_path: Path) -> None:
     result = _invoke(*arguments, "--json")
     summary = json.loads(result.stdout)
@@ -361,6 +369,8 @@ def test_the_time_that_a_run_will_take_is_said_once_it_is_known(
     first = StepStatus("coop", 1, epochs, 1, steps, 1.0, {"final": 0.5})
     assert _expected(capsys, seconds, first, 20) == [said]
     assert _expected(capsys, 4.0, first, 2) == [], "too early"
+    last = dataclasses.replace(first, epoch=epochs, step=steps - 1)
+    assert _expected(capsys, 9.0, last, 2) == [], "nothing is left"
 
 
 def test_the_time_of_a_run_that_goes_on_is_that_of_the_rest(
