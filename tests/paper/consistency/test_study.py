@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from edgeexit.data import DataConfig, ImageData, load_data
-from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
+from edgeexit.errors import BusyError, CheckpointError, DataError, SpecError, TrainingError
+from edgeexit.files import write_into
 from edgeexit.paper.consistency import (
     ConsistencyReport,
     Execution,
@@ -93,6 +94,15 @@ def test_a_network_finds_itself_and_shuffled_features_find_nothing(
     itself, shuffled = report.networks
     assert all(cell.unexplained.mean < 0.1 for cell in itself.cells)
     assert all(cell.unexplained.mean > 0.9 for cell in shuffled.cells)
+
+
+def test_a_second_study_in_the_same_folder_is_refused(
+    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+) -> None:
+    plain = trained("none")
+    with write_into(tmp_path), pytest.raises(BusyError, match=f"{tmp_path}: process"):
+        study_consistency(plain, [trained("1+1", seed=1)], noise, tmp_path, QUICK)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_stage_depth_and_run_is_fitted(
