@@ -17,7 +17,7 @@ from edgeexit.cli.common import (
     console,
     progress_bar,
 )
-from edgeexit.cli.output.bench import print_report
+from edgeexit.cli.output.bench import print_details, print_summary
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
@@ -30,7 +30,7 @@ SECTIONS = {
     "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
     "What else is measured": ("versus", "scenarios", "qps"),
     "How long": ("duration", "rounds", "warm_up", "seed"),
-    "Results": ("json_file", "html_file", "plot_file"),
+    "Results": ("details", "json_file", "html_file", "plot_file"),
     "Saved results; nothing is measured": ("report_file", "compare"),
 }
 
@@ -126,6 +126,12 @@ class ScenariosType(click.ParamType[tuple[str, ...]]):
     type=click.Path(path_type=Path),
     help="Measure nothing: set two reports of --json side by side.",
 )
+@click.option(
+    "--details",
+    is_flag=True,
+    help="Print stages and branches, roofline, every reason and the linear model too; the page and "
+    "the JSON always have them.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -143,6 +149,7 @@ def command(
     qps: float | None,
     report_file: Path | None,
     compare: tuple[Path, Path] | None,
+    details: bool,
     **values: Any,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
@@ -164,6 +171,7 @@ def command(
       edgeexit bench --report report.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
     """
+    show = print_details if details else print_summary
     files = ReportFiles(**{name: values.pop(name) for name in ReportFiles.__slots__})
     if compare is not None:
         check_alone(ctx, "--compare", ("compare", "json_file"))
@@ -176,9 +184,9 @@ def command(
 
     files.check()
     if report_file is not None:
-        check_alone(ctx, "--report", ("report_file", "plot_file", "html_file"))
+        check_alone(ctx, "--report", ("report_file", "plot_file", "html_file", "details"))
         saved = load_report(report_file)
-        print_report(saved, console())
+        show(saved, console())
         files.write(saved)
         return
     images = ImageOptions(**values)
@@ -198,7 +206,7 @@ def command(
     manifest = load_manifest(engine_dir)
     chosen = choose_images(engine_dir, manifest, images, seed)
     report = bench_with_bar(engine_dir, chosen, options)
-    print_report(report, console())
+    show(report, console())
     files.write(report)
 
 

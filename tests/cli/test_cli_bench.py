@@ -58,11 +58,35 @@ def one_line(output: str) -> str:
     return " ".join(output.split())
 
 
+def test_the_verdict_stands_first_and_a_screen_holds_it_all(
+    bundle: Path, archive: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "bench.json"
+    options = ("--npz", archive, "--versus", bundle, "--json", file, *QUICK)
+    result = run("--engine-dir", bundle, *options)
+    assert result.exit_code == 0, result.stderr
+    report = load_report(file)
+    assert report.mixture is not None
+    said = one_line(result.stdout)
+    assert said.startswith(one_line(verdict(report)))
+    rows = rows_of(result.stdout)
+    (path,) = rows["exit1"]
+    assert [path[0], path[3], path[4]] == ["75.0%", "0.350", f"{report.paths[0].ratio:.3f}"]
+    for role, name in (("early_exit", "early exit"), ("versus", "versus bundle")):
+        (ratio,) = (it.ratio.value for it in report.mixture.runs if it.role == role)
+        assert rows[name][0][-1] == f"{ratio:.3f}"
+    assert "threads per graph: 1" in said
+    assert "Why: mixture: Eq. 5 says 0.525" in said
+    assert "stage1" not in rows, "stages are details"
+    assert "--details" in said
+    assert len(result.stdout.splitlines()) < 40  # of 100 columns; a terminal is wider
+
+
 def test_tables_show_parts_paths_and_the_mixture(
     bundle: Path, archive: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "bench.json"
-    result = run("--engine-dir", bundle, "--npz", archive, "--json", file, *QUICK)
+    result = run("--engine-dir", bundle, "--npz", archive, "--json", file, "--details", *QUICK)
 
     assert result.exit_code == 0, result.stderr
     report = load_report(file)
@@ -102,7 +126,7 @@ def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Pat
 
 def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    result = run("--engine-dir", bundle, "--json", file, *QUICK)
+    result = run("--engine-dir", bundle, "--json", file, "--details", *QUICK)
     assert result.exit_code == 0, result.stderr
     explanation = load_report(file).explanation
     assert explanation is not None
@@ -138,7 +162,8 @@ def test_advice_is_printed_beside_eq5s_choice(
     images = write_images([0, 1] * 25, labels.tolist())
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     file = tmp_path / "bench.json"
-    result = run("--engine-dir", bundle, "--npz", tmp_path / "images.npz", "--json", file, *QUICK)
+    images = ("--npz", tmp_path / "images.npz")
+    result = run("--engine-dir", bundle, *images, "--json", file, "--details", *QUICK)
     assert result.exit_code == 0, result.stderr
     advice = load_report(file).advice
     assert advice is not None
@@ -158,7 +183,7 @@ def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
     options = ("--samples", 7, "--rounds", 1, "--warm-up", 0, "--json", file)
     result = run("--engine-dir", bundle, "--dataset", "digits", *options)
     assert result.exit_code == 0, result.stderr
-    assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
+    assert "whole runs: 7 images of digits (test)" in one_line(result.stdout)
     mixture = json.loads(file.read_text())["mixture"]
     assert [it["role"] for it in mixture["runs"]] == ["baseline", "early_exit", "exit_off"]
     for it in mixture["runs"]:
@@ -180,7 +205,7 @@ def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
     common = ("--engine-dir", bundle, "--samples", 7, "--rounds", 1, "--warm-up", 0)
     result = run(*common)
     assert result.exit_code == 0, result.stderr
-    assert "mixture: 7 images of digits (test) at the bundle's thresholds" in result.stdout
+    assert "whole runs: 7 images of digits (test)" in one_line(result.stdout)
     (held,) = result.stderr.splitlines()
     assert held.startswith("digits: 1,078 train, 360 val, 359 test images; 10 classes: 0, 1, ")
 
@@ -234,7 +259,7 @@ def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     Image.new("RGB", (30, 20)).save(folder / "a.png")
     result = run("--engine-dir", bundle, "--images", folder, *QUICK)
     assert result.exit_code == 0, result.stderr
-    assert "mixture: 1 images of [red] photos at the bundle's thresholds" in result.stdout
+    assert "whole runs: 1 images of [red] photos" in one_line(result.stdout)
 
 
 def test_a_narrow_terminal_cuts_no_numbers_off(

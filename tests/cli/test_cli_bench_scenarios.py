@@ -48,6 +48,7 @@ def test_everything_at_once_fits_the_terminal(
     result = run(
         *("--engine-dir", bundle, "--npz", archive, "--json", file, *QUICK),
         *("--versus", bundle, "--scenario", "all", "--qps", "200", "--duration", "0.5"),
+        "--details",
     )
     assert result.exit_code == 0, result.stderr
     assert "…" not in result.stdout

@@ -9,7 +9,7 @@ from support.reports import made_report
 
 from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.results.state import Clock, DeviceState, RunState, Temperature
-from edgeexit.cli.output.bench import print_report
+from edgeexit.cli.output.bench import print_details
 from edgeexit.cli.output.table import print_table
 
 TABLE = Table.of(
@@ -57,7 +57,7 @@ def test_clocks_and_temperatures_are_printed_where_the_device_tells_them() -> No
     for state in (told, nothing):
         console = Console(width=100, markup=False, highlight=False)
         with console.capture() as capture:
-            print_report(replace(made_report(), state=RunState(state, state, ())), console)
+            print_details(replace(made_report(), state=RunState(state, state, ())), console)
         said.append(" ".join(capture.get().split()))
     assert "clock of cpu0: 800 MHz before, 800 after, limit 2000, maximum 2000" in said[0]
     assert "temperature before and after: cpu 40 to 40 °C" in said[0]

@@ -20,7 +20,7 @@ from edgeexit.formats import format_macs
 
 MILLION = 1e6
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"
-MOST = 6  # are told one by one
+MOST, FEW = 6, 3  # are told one by one, and in a summary
 AHEAD = 0.02  # so far below its roofline a part is worth a word
 TERM_HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
 KINDS_IN_WORDS = {"Gemm": "fully connected layer", "MatMul": "matrix product"}
@@ -79,8 +79,18 @@ def _term_cell(term: Term) -> str:
     return f"({shown})" if term.is_noise else shown
 
 
-def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
-    """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between."""
+def reasons_text(explanation: Explanation) -> str:
+    """Return the largest reasons of the mixture, or of the last path where there is none."""
+    if not explanation.breakdowns:
+        return peaks_text(explanation)
+    return breakdown_text(explanation.breakdowns[-1], explanation, FEW)
+
+
+def breakdown_text(breakdown: Breakdown, explanation: Explanation, most: int = MOST) -> str:
+    """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between.
+
+    The ``most`` largest terms are told one by one, the others as the rest.
+    """
     parts = {part.name: part for part in explanation.parts}
     baseline = explanation.parts[-1]
     noisy = {term.name: ", within the noise" if term.is_noise else "" for term in breakdown.terms}
@@ -98,7 +108,7 @@ def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
     for name, words in others:
         items.append((breakdown.term(name).ratio, words + noisy[name]))
     items.sort(key=lambda item: -abs(item[0]))
-    told = [item for item in items[:MOST] if abs(item[0]) >= SMALL]
+    told = [item for item in items[:most] if abs(item[0]) >= SMALL]
     rest = breakdown.measured_ratio - breakdown.macs_ratio - sum(ratio for ratio, _ in told)
     if abs(rest) >= SMALL / 10:
         told.append((rest, "the rest"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeexit.bench.compare.setups import setup_facts
 from edgeexit.bench.render.table import Table, texts
-from edgeexit.bench.results.report import BenchReport, WarmUp
+from edgeexit.bench.results.report import BenchReport, DeviceInfo, WarmUp
 
 
 def setup_table(report: BenchReport) -> Table:
@@ -16,11 +16,17 @@ def setup_text(report: BenchReport) -> str:
     """Return what matters most of it, in three lines."""
     bundle, device = report.bundle, report.device
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
-    threads = "the backend's choice" if device.threads is None else str(device.threads)
     return (
         f"{bundle.label}, {bundle.num_classes} classes, input {bundle.input_size}, in "
-        f"{bundle.folder}\n{device.cpu}, {device.cores} cores, {device.backend_device}, threads "
-        f"per graph: {threads}\n{versions}"
+        f"{bundle.folder}\n{device_text(device)}\n{versions}"
+    )
+
+
+def device_text(device: DeviceInfo) -> str:
+    """Return what ran it, in a line."""
+    threads = "the backend's choice" if device.threads is None else str(device.threads)
+    return (
+        f"{device.cpu}, {device.cores} cores, {device.backend_device}, threads per graph: {threads}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgeexit_runtime.timing import LatencySummary
+
 from edgeexit.bench.render.latencies import (
     LATENCY_HEADINGS,
     few_note,
@@ -9,13 +11,67 @@ from edgeexit.bench.render.latencies import (
     percentile_cells,
     percentile_note,
 )
+from edgeexit.bench.render.setup import device_text
 from edgeexit.bench.render.table import Row, Table, named_numbers
 from edgeexit.bench.results.energy import Energy
-from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.mixture import (
+    BASELINE_NAME,
+    EARLY_EXIT,
+    ISO_ACCURACY,
+    VERSUS,
+    Mixture,
+)
 from edgeexit.bench.results.report import BenchReport, PathTiming
 from edgeexit.formats import format_fraction, format_macs, format_threshold
 
 BASELINE = "plain\nbackbone"
+
+
+def summary_table(report: BenchReport) -> Table:
+    """Return one row per exit path, early exit as a whole and what else was compared with it."""
+    mixture = report.mixture
+    shares = {} if mixture is None else {exit_.name: exit_.share for exit_ in mixture.exits}
+    runs = () if mixture is None else mixture.runs
+    images = (
+        "" if mixture is None else f"; whole runs: {mixture.samples} images of {mixture.source}"
+    )
+    return Table.of(
+        f"one image at a time, ms{images}",
+        named_numbers("path", "leave\nhere", "p50", "p99", "Eq. 5", "measured"),
+        [_summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0)],
+        (
+            _summary_row(
+                path.name,
+                f"{shares[path.name]:.1%}" if shares else "",
+                path.latency,
+                f"{path.macs_ratio:.3f}",
+                path.ratio,
+            )
+            for path in report.paths
+        ),
+        (
+            _summary_row(
+                run.label,
+                "",
+                run.latency,
+                f"{mixture.macs_ratio:.3f}" if run.role == EARLY_EXIT and mixture else "",
+                run.ratio.value,
+            )
+            for run in runs
+            if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY)
+        ),
+        notes=[
+            "Eq. 5, measured: ratios to the plain backbone",
+            device_text(report.device),
+        ],
+    )
+
+
+def _summary_row(
+    name: str, leaving: str, latency: LatencySummary, macs_ratio: str, ratio: float
+) -> Row:
+    cells = dict(zip(LATENCY_HEADINGS, latency_cells(latency), strict=True))
+    return name, leaving, cells["p50"], cells["p99"], macs_ratio, f"{ratio:.3f}"
 
 
 def parts_table(report: BenchReport) -> Table:

@@ -15,17 +15,37 @@ if TYPE_CHECKING:
     from edgeexit.bench.render.table import Table
     from edgeexit.bench.results.explanation import Explanation
 
-__all__ = ["print_comparison", "print_report"]
+__all__ = ["print_comparison", "print_details", "print_summary"]
 
 
-def print_report(report: BenchReport, out: Console) -> None:
-    """Print a benchmark's tables and what they come to."""
+def print_summary(report: BenchReport, out: Console) -> None:
+    """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
     from edgeexit.bench import verdict
+    from edgeexit.bench.render.explanation import reasons_text
+    from edgeexit.bench.render.scenarios import scenario_tables
+    from edgeexit.bench.render.tables import summary_table
 
-    for block in _measured(report):
+    out.print(verdict(report))
+    _print(summary_table(report), out)
+    for block in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         _print(block, out)
     _print_advice(report, out)
+    if report.explanation is not None:
+        out.print(f"Why: {reasons_text(report.explanation)}")
+    out.print("Every table and reason: --details, or --html for a page with pictures.")
+
+
+def print_details(report: BenchReport, out: Console) -> None:
+    """Print all of a benchmark's tables and sentences, the verdict first."""
+    from edgeexit.bench import verdict
+    from edgeexit.bench.render.advice import advice_table
+
     out.print(verdict(report))
+    for block in _measured(report):
+        _print(block, out)
+    if report.advice is not None:
+        _print(advice_table(report.advice), out)
+    _print_advice(report, out)
 
 
 def print_comparison(comparison: ReportComparison, out: Console) -> None:
@@ -109,10 +129,9 @@ def _explained(explanation: Explanation, parts: int) -> Iterator[Table | str]:
 
 
 def _print_advice(report: BenchReport, out: Console) -> None:
-    from edgeexit.bench.render.advice import advice_table, advice_text
+    from edgeexit.bench.render.advice import advice_text
 
     if report.advice is not None:
-        print_table(advice_table(report.advice), out)
         for sentence in advice_text(report.advice):
             out.print(sentence, soft_wrap=True)  # a command in it can be copied
     elif report.no_advice is not None:
