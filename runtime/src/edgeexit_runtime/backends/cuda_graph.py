@@ -34,25 +34,25 @@ class CudaGraph:
         self._driver = driver_library()
         self._exec = ctypes.c_void_p()
         captured = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(THREAD_LOCAL))
-        failure: Exception | None = None
+        handle = ctypes.c_void_p(stream)
         try:
+            self._call("cuStreamBeginCapture_v2", handle, ctypes.c_int(THREAD_LOCAL))
             enqueue()
-        except Exception as error:  # whatever it is, the capture has to be ended
-            failure = error
-        try:
-            self._call("cuStreamEndCapture", ctypes.c_void_p(stream), ctypes.byref(captured))
-        except CaptureError as error:
-            raise error from failure
-        try:
-            if failure is not None:
-                raise CaptureError(str(failure)) from failure
+            self._call("cuStreamEndCapture", handle, ctypes.byref(captured))
             self._call(
                 *("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), captured),
                 ctypes.c_ulonglong(0),
             )
+        except BaseException as error:  # an interrupt, too, may leave no stream that captures
+            if not captured:  # else it has ended; where it has not begun, this does nothing
+                self._driver.cuStreamEndCapture(handle, ctypes.byref(captured))
+            self.close()
+            if isinstance(error, CaptureError) or not isinstance(error, Exception):
+                raise
+            raise CaptureError(str(error)) from error
         finally:
-            self._driver.cuGraphDestroy(captured)
+            if captured:
+                self._driver.cuGraphDestroy(captured)
 
     def launch(self, stream: int) -> None:
         """Enqueue all of it.
