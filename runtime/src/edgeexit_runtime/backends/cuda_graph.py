@@ -32,27 +32,24 @@ class CudaGraph:
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
         self._driver = driver_library()
+        self._graph = ctypes.c_void_p()  # kept: whatever interrupts this, close() frees what it has
         self._exec = ctypes.c_void_p()
-        captured = ctypes.c_void_p()
         handle = ctypes.c_void_p(stream)
         try:
             self._call("cuStreamBeginCapture_v2", handle, ctypes.c_int(THREAD_LOCAL))
             enqueue()
-            self._call("cuStreamEndCapture", handle, ctypes.byref(captured))
+            self._call("cuStreamEndCapture", handle, ctypes.byref(self._graph))
             self._call(
-                *("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), captured),
+                *("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), self._graph),
                 ctypes.c_ulonglong(0),
             )
-        except BaseException as error:  # an interrupt, too, may leave no stream that captures
-            if not captured:  # else it has ended; where it has not begun, this does nothing
-                self._driver.cuStreamEndCapture(handle, ctypes.byref(captured))
+        except BaseException as error:
+            if not self._graph:  # where nothing is captured any more, or yet, this does nothing
+                self._driver.cuStreamEndCapture(handle, ctypes.byref(self._graph))
             self.close()
             if isinstance(error, CaptureError) or not isinstance(error, Exception):
                 raise
             raise CaptureError(str(error)) from error
-        finally:
-            if captured:
-                self._driver.cuGraphDestroy(captured)
 
     def launch(self, stream: int) -> None:
         """Enqueue all of it.
@@ -70,6 +67,9 @@ class CudaGraph:
         if self._exec:
             self._driver.cuGraphExecDestroy(self._exec)
             self._exec = ctypes.c_void_p()
+        if self._graph:
+            self._driver.cuGraphDestroy(self._graph)
+            self._graph = ctypes.c_void_p()
 
     def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._driver, name)(*arguments)
