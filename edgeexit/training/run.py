@@ -161,11 +161,16 @@ class RunFolder:
         checkpoint = from_plain(self.last, plain)
         try:
             extra = plain["run"]
+            if not isinstance(extra, dict):
+                raise TypeError("run: expected an object")
             history = decode(tuple[EpochRecord, ...], extra["history"], "history")
             sums = None if extra["sums"] is None else decode(EpochSums, extra["sums"], "sums")
             state = RunState(checkpoint, history, extra["stepper"], sums)
             if len(history) > state.epochs:
                 raise SchemaError(f"history: expected {state.epochs} epochs, got {len(history)}")
+            for epoch, record in enumerate(history, start=1):
+                if record.epoch != epoch or set(record.accuracy) != set(checkpoint.spec.exit_names):
+                    raise SchemaError(f"history: expected every exit's accuracy in epoch {epoch}")
         except (KeyError, TypeError, SchemaError) as error:
             raise CheckpointError(
                 f"{self.last}: not the last state of a run ({error}); start it anew with another -o"

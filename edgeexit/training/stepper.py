@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -105,12 +106,20 @@ class Stepper:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a :meth:`state_dict` of the same phase.
 
+        What another version of torch stores besides is left out.
+
         Raises:
-            KeyError, TypeError, ValueError, RuntimeError: it is that of something else.
+            KeyError, TypeError, ValueError, IndexError: it is that of something else.
         """
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        momentum = {
+            index: {"momentum_buffer": _in_form_of(parameters[index], kept["momentum_buffer"])}
+            for index, kept in dict(state["optimizer"]["state"]).items()
+        }
+        fitting = _in_form_of(self.state_dict(), state)
+        self.optimizer.load_state_dict({**fitting["optimizer"], "state": momentum})
+        self.scheduler.load_state_dict(fitting["scheduler"])
+        self.scaler.load_state_dict(fitting["scaler"])
 
     def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         self._check_targets(targets)
@@ -167,3 +176,30 @@ class Stepper:
 def memory_format(config: TrainConfig) -> torch.memory_format:
     """Return the order of the convolutions' tensors."""
     return torch.channels_last if config.channels_last else torch.contiguous_format
+
+
+def _in_form_of(own: Any, stored: Any) -> Any:
+    """Return what is stored of a state, with the keys, lengths, shapes and types of our own.
+
+    Raises:
+        ValueError: something in it is of another kind, or not finite.
+    """
+    if isinstance(own, dict) and isinstance(stored, dict):
+        both = {key: _in_form_of(own[key], stored[key]) for key in own.keys() & stored.keys()}
+        return {**own, **both}
+    if isinstance(own, (list, tuple)) and isinstance(stored, (list, tuple)):
+        return [_in_form_of(*pair) for pair in zip(own, stored, strict=True)]
+    if isinstance(own, Tensor):
+        fits = isinstance(stored, Tensor) and stored.shape == own.shape
+        fits = fits and bool(stored.isfinite().all())
+    elif _is_number(own):
+        fits = _is_number(stored) and math.isfinite(stored)
+    else:
+        fits = type(stored) is type(own)
+    if not fits:
+        raise ValueError(f"expected {own}, got {stored}")
+    return stored
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

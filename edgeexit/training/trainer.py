@@ -263,16 +263,18 @@ class Trainer:
                 raise ValueError(f"phases {', '.join(stored)}")
             self.net.load_state_dict(state.checkpoint.weights)
             if going_on:
-                self._enter(last).load_state_dict(state.stepper)
+                stepper = self._enter(last)
+                stepper.load_state_dict(state.stepper)
+                if state.sums is not None:
+                    none = EpochSums.none(len(stepper.phase.exits), state.sums.steps)
+                    if len(state.sums.correct) != len(none.correct):
+                        raise ValueError(f"sums of {len(state.sums.correct)} exits")
+                    self.sums = state.sums if self.world.is_main else none
         except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CheckpointError(
                 "last.pt does not fit the network that the run trains; start it anew with "
                 "another -o"
             ) from error
-        if state.sums is not None:
-            exits = len(self._enter(last).phase.exits)
-            mine = state.sums if self.world.is_main else EpochSums.none(exits, state.sums.steps)
-            self.sums = mine
 
     def _validate(self) -> dict[str, float]:
         """Return each exit's accuracy on the validation images, and the teacher's if any."""

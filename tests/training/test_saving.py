@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from edgeexit.errors import CheckpointError
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.progress import RunPlan, StepStatus
@@ -98,6 +101,77 @@ def test_weights_that_are_no_numbers_are_not_saved(
 def test_nothing_is_saved_within_a_short_epoch(tmp_path: Path, tiny_config: MakeConfig) -> None:
     with pytest.raises(InterruptedRunError, match=r"last\.pt holds epoch 1; continue it"):
         train(tiny_config(), tmp_path / "run", progress=StopAt(2, 3))
+
+
+def put(value: object, *place: object) -> Callable[[Any], None]:
+    """Return what puts a value into a place of a run's state."""
+
+    def change(state: Any) -> None:
+        for key in place[:-1]:
+            state = state[key]
+        state[place[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put(5, "history"), "history: expected a list, got 5"),
+        (put(7, "history", 0, "epoch"), "history: expected every exit's accuracy in epoch 1"),
+        (put({}, "history", 0, "accuracy"), "history: expected every exit's accuracy in epoch 1"),
+        (put([1.0], "sums", "correct"), "does not fit the network that the run trains"),
+        (put(None, "stepper", "optimizer"), "does not fit"),
+        (put([], "stepper", "optimizer", "param_groups"), "does not fit"),
+        (put("1", "stepper", "optimizer", "param_groups", 0, "lr"), "does not fit"),
+        (put(math.nan, "stepper", "optimizer", "param_groups", 0, "lr"), "does not fit"),
+        (put({}, "stepper", "optimizer", "state", 0), "does not fit"),
+        (put({"momentum_buffer": 1}, "stepper", "optimizer", "state", 999), "does not fit"),
+        (
+            put(torch.zeros(3), "stepper", "optimizer", "state", 0, "momentum_buffer"),
+            "does not fit",
+        ),
+        (
+            put(
+                torch.full((16, 3, 3, 3), math.inf),
+                *("stepper", "optimizer", "state", 0),
+                "momentum_buffer",
+            ),
+            "does not fit",
+        ),
+        (put("later", "stepper", "scheduler", "last_epoch"), "does not fit"),
+        (put(None, "stepper", "scaler"), "does not fit"),
+    ],
+)
+def test_a_state_that_is_none(
+    tmp_path: Path, tiny_config: MakeConfig, change: Callable[[Any], None], message: str
+) -> None:
+    config = tiny_config(save_minutes=0)
+    with pytest.raises(InterruptedRunError):
+        train(config, tmp_path, progress=StopAt(2, 2))
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    change(content["run"])
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=message):
+        train(config, tmp_path, resume=True)
+
+
+def test_a_state_of_another_version_of_torch(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    """What it stores besides is left out, what it does not store stays as it is."""
+    config = tiny_config(save_minutes=0)
+    train(config, tmp_path / "whole")
+    with pytest.raises(InterruptedRunError):
+        train(config, tmp_path / "parts", progress=StopAt(2, 2))
+    content = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)
+    stepper = content["run"]["stepper"]
+    stepper["scheduler"]["step"] = "a method of ours"
+    del stepper["optimizer"]["param_groups"][0]["fused"]
+    torch.save(content, tmp_path / "parts" / "last.pt")
+    train(config, tmp_path / "parts", resume=True)
+    whole, parts = (
+        load_checkpoint(tmp_path / run / "last.pt").weights for run in ("whole", "parts")
+    )
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
 
 COMMAND = [
