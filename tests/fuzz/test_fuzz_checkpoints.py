@@ -13,12 +13,17 @@ from typing import Any
 import pytest
 import torch
 from edgeexit_runtime.preprocess import Preprocessing
+from hypothesis import strategies as st
 from support import tiny_backbones  # noqa: F401  registers them
 from support.damage import damaged_bytes, damaged_tree
+from support.tiny_data import short_run, tiny
 
 from edgeexit.data import DataConfig
+from edgeexit.data import registry as data_registry
 from edgeexit.models import MultiExitNet, make_spec
-from edgeexit.training import Checkpoint, save_checkpoint
+from edgeexit.training import Checkpoint, save_checkpoint, train
+from edgeexit.training.loop import InterruptedRunError
+from edgeexit.training.progress import RunPlan, StepStatus
 
 Read = Callable[..., Any]
 Fuzz = Callable[..., None]
@@ -45,6 +50,27 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("checkpoint")
     save_checkpoint(folder / FILE, checkpoint)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was stopped in the second step of its second epoch."""
+    folder = tmp_path_factory.mktemp("run")
+
+    class Stop:
+        def begin(self, plan: RunPlan) -> None: ...
+
+        def remark(self, text: str) -> None: ...
+
+        def step(self, status: StepStatus) -> None:
+            if (status.epoch, status.step) == (2, 2):
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data_registry._DATASETS._values, "tiny", tiny)
+        with pytest.raises(InterruptedRunError):
+            train(short_run(), folder, progress=Stop())
     return folder
 
 
@@ -85,15 +111,25 @@ def test_checkpoint_pickle(fuzz: Fuzz, read: Read, whole: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # torch's, of the kinds of tensor that are made here
 def test_checkpoint_values(fuzz: Fuzz, read: Read, whole: Path) -> None:
+    fuzz(read, _damaged_values(whole / FILE), runs=100)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_run_values(fuzz: Fuzz, reader: Callable[[str, Path], Read], stopped_run: Path) -> None:
+    """A run goes on from what its last state says, to finite weights, or not at all."""
+    fuzz(reader("run", stopped_run), _damaged_values(stopped_run / "last.pt"), runs=40)
+
+
+def _damaged_values(file: Path) -> st.SearchStrategy[dict[str, bytes]]:
     def load() -> Any:
-        return torch.load(whole / FILE, weights_only=True)
+        return torch.load(file, weights_only=True)
 
     def saved(content: Any) -> dict[str, bytes]:
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        return {FILE: buffer.getvalue()}
+        return {file.name: buffer.getvalue()}
 
-    fuzz(read, damaged_tree(load, MAKES).map(saved), runs=100)
+    return damaged_tree(load, MAKES).map(saved)
 
 
 def _nested(value: Any, levels: int) -> Any:

@@ -76,27 +76,69 @@ def read_checkpoint(folder: Path) -> Answer:
     return [answers.labels, answers.confidences]
 
 
-def read_image(folder: Path) -> Answer:
-    """Make 8 x 8 pixels of the one file."""
-    from edgeexit_runtime.images import fit
-    from edgeexit_runtime.preprocess import Preprocessing
+def read_run(folder: Path) -> Answer:
+    """Go on with a run, and return the weights that it ends with."""
+    from support import tiny_backbones  # noqa: F401  registers them
+    from support.tiny_data import short_run, tiny
 
-    (file,) = folder.iterdir()
-    return [fit(file, Preprocessing((3, 8, 8), (0.0,) * 3, (1.0,) * 3, resize=9))]
+    from edgeexit.data import register_dataset
+    from edgeexit.training import load_checkpoint, train
+
+    register_dataset(tiny)
+    train(short_run(), folder, resume=True)
+    return [value.numpy() for value in load_checkpoint(folder / "last.pt").weights.values()]
+
+
+def read_images(folder: Path) -> Answer:
+    """Make 8 x 8 pixels of every file."""
+    import edgeexit_runtime as ee
+    from edgeexit_runtime.images import prepare
+
+    preprocessing = ee.Preprocessing((3, 8, 8), (0.5,) * 3, (0.25,) * 3, resize=9)
+    return [prepare(sorted(folder.iterdir()), preprocessing)]
+
+
+def read_array_files(folder: Path) -> Answer:
+    """Read the images of every file."""
+    from edgeexit.npz import read_arrays
+
+    files = sorted(folder.iterdir())
+    return [read_arrays(file, ("images",), "")["images"] for file in files]
+
+
+def read_report(folder: Path) -> Answer:
+    """Read a benchmark's report and costs, and write its page and its JSON anew."""
+    from edgeexit.bench import load_report
+    from edgeexit.bench.path_costs import load_costs
+    from edgeexit.bench.render.json_report import report_json
+    from edgeexit.bench.render.page.writing import render_page
+
+    costs = load_costs(folder / "costs.json", ("exit1", "final"))
+    report = load_report(folder / "report.json")
+    json.dumps(report_json(report), allow_nan=False)
+    render_page(report)
+    return [np.array([*costs.paths, *(path.ratio for path in report.paths)])]
 
 
 READERS: dict[str, Callable[[Path], Answer]] = {
     "bundle": read_bundle,
     "checkpoint": read_checkpoint,
-    "image": read_image,
+    "run": read_run,
+    "images": read_images,
+    "arrays": read_array_files,
+    "report": read_report,
 }
 
 _touched: list[str] = []
-"""What was written or started since the last outcome; reading does neither."""
+"""What was written outside of the folder that is read, or started, since the last outcome."""
+
+_folder = ""
 
 
 def outcome(read: Callable[[Path], Answer], folder: Path) -> dict[str, Any]:
     """Return what comes of reading ``folder``: its kind, and what tells it from others."""
+    global _folder
+    _folder = str(folder)
     peak = MemoryPeak()
     _touched.clear()
     result = _read(read, folder)
@@ -124,12 +166,16 @@ def _read(read: Callable[[Path], Answer], folder: Path) -> dict[str, str]:
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """Hear of everything that Python asks of the system."""
     if event == "open":
         path, _, flags = arguments
-        if flags & (os.O_WRONLY | os.O_RDWR):
-            _touched.append(f"open {path}")
-    elif event.startswith(HARMFUL) and event not in HARMLESS:
-        _touched.append(f"{event} {arguments}")
+        harms = flags & (os.O_WRONLY | os.O_RDWR)
+    else:
+        path = arguments[0] if arguments else ""
+        harms = event.startswith(HARMFUL) and event not in HARMLESS
+    # what has a number was opened before
+    if harms and not isinstance(path, int) and not str(path).startswith(_folder):
+        _touched.append(f"{event} {path}")
 
 
 def main() -> None:
