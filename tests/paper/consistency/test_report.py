@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -58,9 +59,9 @@ def test_the_picture_shows_every_network_but_the_control(
     figures: list[Figure] = []
     save = Figure.savefig
 
-    def watched(self: Figure, path: Path) -> None:
+    def watched(self: Figure, path: Path, **options: Any) -> None:
         figures.append(self)
-        save(self, path)
+        save(self, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", watched)
     plot_consistency(report, [tmp_path / "a.png", tmp_path / "a.pdf"])
