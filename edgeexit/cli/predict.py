@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.common import (
@@ -210,8 +211,6 @@ def _predict(
 
 
 def _line(answer: dict[str, Any]) -> str:
-    from edgeexit_runtime.errors import printable
-
     name = answer["source"] + (f" frame {answer['frame']}" if "frame" in answer else "")
     cut = "  cut short" if answer.get("cut_short") else ""
     return printable(

@@ -11,11 +11,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import linecache
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import edgeexit_runtime
 import numpy as np
 import onnx
 import pytest
@@ -38,6 +42,7 @@ from edgeexit_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+PACKAGE = Path(edgeexit_runtime.__file__).parent
 SIZE = (3, 4, 4)
 POOLED = (3, 1, 1)
 NUM_CLASSES = 3
@@ -210,6 +215,47 @@ def images_leaving_at() -> Callable[[list[int]], NDArray[np.float32]]:
 def expected() -> Callable[[Network, NDArray[np.float32], Mapping[str, float]], Predictions]:
     """``expected(network, images, thresholds)``: the answers, one image after the other."""
     return _expected
+
+
+@pytest.fixture
+def fail_at() -> type[Failure]:
+    """``with fail_at(error, step) as failure:`` raises at a line; did ``failure.has_come``?"""
+    return Failure
+
+
+class Failure:
+    """Raises ``error`` before the ``step``-th line that the runtime runs, as a signal would.
+
+    ``but`` names a file whose lines do not count.
+    """
+
+    def __init__(self, error: BaseException, step: int, but: str = "") -> None:
+        self.error = error
+        self.left = step
+        self.but = but
+
+    def __enter__(self) -> None:
+        sys.settrace(self._enter)
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    @property
+    def has_come(self) -> bool:
+        return self.left < 0
+
+    def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        path = Path(frame.f_code.co_filename)
+        return self._step if PACKAGE in path.parents and path.name != self.but else None
+
+    def _step(self, frame: FrameType, event: str, _: Any) -> Any:
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+        # at these nobody would leave the "with" around them; no signal is handled there
+        if event == "line" and not line.startswith(("with ", "try:")):
+            self.left -= 1
+            if self.left == -1:
+                raise self.error
+        return self._step
 
 
 def _expected(

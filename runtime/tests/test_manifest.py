@@ -243,6 +243,26 @@ def drop(*place: Any) -> Callable[[dict[str, Any]], object]:
         ),
         (put(["one"], "class_names"), "class_names: expected 3, got 1"),
         (
+            put("int4", "precision"),
+            "precision: expected one of fp32, fp16, int8, got 'int4'",
+        ),
+        (
+            put("\x1b[2J", "model", "backbone"),
+            "model: backbone: expected printable text, got '\\x1b[2J'",
+        ),
+        (
+            put("3\n1", "model", "branches"),
+            "model: branches: expected printable text, got '3\\n1'",
+        ),
+        (
+            put({"torch": "2\ud800"}, "versions"),
+            "versions: expected printable text, got '2\\ud800'",
+        ),
+        (
+            put({"\u202e": "2"}, "versions"),
+            "versions: expected printable text, got '\\u202e'",
+        ),
+        (
             put([1.0], "preprocessing", "std"),
             "preprocessing: expected an input size and one mean and std for each of its 3 "
             "channels, got (3, 4, 4), 3 and 1",

@@ -128,6 +128,16 @@ def test_file_that_is_no_graph_but_has_its_hash(
         ee.load(bundle)
 
 
+def test_names_that_are_no_text(bundle: Path, replace_graph: Replace) -> None:
+    """onnxruntime loads it, and fails where it is asked for its tensors."""
+    content = (bundle / "stage2.onnx").read_bytes()
+    assert content.count(b"batch") == 2
+    replace_graph(bundle, "stage2", content.replace(b"batch", b"b\xe1tch"))
+    message = r"^stage2\.onnx: onnxruntime cannot load it: .*utf-8"
+    with pytest.raises(ee.BackendError, match=message):
+        ee.load(bundle)
+
+
 @pytest.mark.parametrize(
     ("name", "expected", "old"),
     [("stage2", "first", "first"), ("exit1", "first, threshold", "threshold")],

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import linecache
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import edgeexit_runtime as ee
@@ -24,7 +21,6 @@ Draw = Callable[[int, int], Images]
 Expected = Callable[[Any, Images, Mapping[str, float]], ee.Predictions]
 Write = Callable[[Any], Path]
 
-PACKAGE = str(Path(ee.__file__).parent)
 THRESHOLDS = {"exit1": 0.9, "exit2": 0.45}
 CALLS: dict[str, Callable[[ee.Session, Images], object]] = {
     "infer": lambda session, images: session.infer(images),
@@ -49,35 +45,6 @@ def check_answers(session: ee.Session, network: Any, random_images: Draw, of: Ex
 # failures at any moment
 
 
-class Failure:
-    """Raises ``error`` before the ``step``-th line that the runtime runs, as a signal would."""
-
-    def __init__(self, error: BaseException, step: int) -> None:
-        self.error = error
-        self.left = step
-
-    def __enter__(self) -> None:
-        sys.settrace(self._trace)
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-
-    @property
-    def has_come(self) -> bool:
-        return self.left < 0
-
-    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
-        # at these nobody would leave the "with" around them; no signal is handled there
-        if event == "line" and not line.startswith(("with ", "try:")):
-            self.left -= 1
-            if self.left == -1:
-                raise self.error
-        return self._trace
-
-
 @pytest.fixture
 def quick_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ONNX Runtime has loaded once it does not load again; it keeps no state of a call."""
@@ -93,6 +60,7 @@ def quick_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_may_fail_at_any_line(
     call: str,
     error: type[BaseException],
+    fail_at: Callable[[BaseException, int], Any],
     chain: Any,
     write_bundle: Write,
     random_images: Draw,
@@ -102,7 +70,7 @@ def test_a_call_may_fail_at_any_line(
     folder = write_bundle(chain)
     for step in range(10**6):
         session = ee.load(folder, threads=1)
-        failure = Failure(error(), step)
+        failure = fail_at(error(), step)
         try:
             with failure:
                 CALLS[call](session, random_images(4, 0))

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import onnx
+from edgeexit_runtime.errors import printable
 from edgeexit_runtime.manifest import (
     GATE_DTYPES,
     GATE_OUTPUTS,
@@ -69,7 +70,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     )
     static = dataclasses.replace(
         manifest,
-        model=ModelInfo(file.stem, "none", manifest.model.num_classes),
+        model=ModelInfo(printable(file.stem), "none", manifest.model.num_classes),
         max_batch=batch,
         stages=(),
         exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgeexit_runtime.errors import printable
+
 from edgeexit.cli.bundle_samples import (
     bundle_data,
     predict_bundle_split,
@@ -62,7 +64,7 @@ def _checkpoint_subject(
         name=source.name,
         about=_about(spec.backbone, spec.pattern),
         dataset=options.dataset or checkpoint.data.name,
-        class_names=checkpoint.class_names,
+        class_names=tuple(map(printable, checkpoint.class_names)),
         preprocessing=checkpoint.preprocessing,
         thresholds=checkpoint.thresholds,
         cost=network_cost(net),
@@ -85,7 +87,7 @@ def _bundle_subject(source: Source, manifest: Manifest, options: SampleOptions) 
         name=source.name,
         about=_about(manifest.model.backbone, manifest.model.branches, manifest.precision),
         dataset=options.dataset or str(manifest.data.get("name")),
-        class_names=manifest.class_names,
+        class_names=tuple(map(printable, manifest.class_names)),
         preprocessing=manifest.preprocessing,
         thresholds=manifest.thresholds,
         cost=bundle_costs(manifest),

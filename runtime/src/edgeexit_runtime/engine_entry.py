@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit_runtime.schema import check_file_name, check_model_size
+from edgeexit_runtime.schema import check_file_name, check_model_size, check_text
 
 __all__ = [
     "ENGINE_SUFFIX",
@@ -104,6 +104,9 @@ class EngineEntry:
     def __post_init__(self) -> None:
         check_file_name(self.file)
         check_model_size(self.size_bytes)
+        check_text("library, version and precision", self.library, self.version, self.precision)
+        check_text("gpu and compute capability", self.gpu or "", self.compute_capability or "")
+        check_text("layers", *self.layers)
         if not self.file.endswith(ENGINE_SUFFIX):
             raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")
         if self.layers_from not in (FROM_INSPECTOR, FROM_NETWORK):

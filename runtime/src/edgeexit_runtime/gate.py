@@ -182,10 +182,11 @@ def check_gate(name: str, gate: GateOutputs, num_classes: int) -> GateOutputs:
         BackendError: a confidence is not between 0 and 1, or a label is none of the classes.
     """
     # for so few numbers Python is several times faster than numpy
-    confidences, labels = gate.confidences.tolist(), gate.labels.tolist()
-    if len(labels) == 1:
-        possible = 0 <= confidences[0] <= MAX_CONFIDENCE and 0 <= labels[0] < num_classes
+    if len(gate.labels) == 1:
+        confidence, label = gate.confidences.item(), gate.labels.item()
+        possible = 0 <= confidence <= MAX_CONFIDENCE and 0 <= label < num_classes
     else:
+        confidences, labels = gate.confidences.tolist(), gate.labels.tolist()
         possible = (
             0 <= min(confidences) <= max(confidences) <= MAX_CONFIDENCE
             and sum(confidences) >= 0  # NaN is lost on the way through min and max

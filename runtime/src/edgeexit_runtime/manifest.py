@@ -23,6 +23,7 @@ from edgeexit_runtime.schema import (
     check_file_name,
     check_model_size,
     check_name,
+    check_text,
     decode,
     encode,
 )
@@ -56,6 +57,7 @@ FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 """What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
 INT8 = "int8"
+PRECISIONS = ("fp32", "fp16", INT8)
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 DTYPES = ("float32", "float16", "int32", "int64", "bool")
@@ -147,6 +149,10 @@ class ModelInfo:
     branches: str
     num_classes: int
 
+    def __post_init__(self) -> None:
+        check_text("backbone", self.backbone)
+        check_text("branches", self.branches)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -185,6 +191,10 @@ class Manifest:
     quantization: QuantizationEntry | None = None
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"precision: expected one of {known}, got {self.precision!r}")
+        check_text("versions", *self.versions, *self.versions.values())
         _check_names(self)
         _check_flow(self)
         _check_exits(self)

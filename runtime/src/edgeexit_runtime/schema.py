@@ -16,7 +16,15 @@ import types
 import typing
 from typing import Any, TypeVar
 
-__all__ = ["SchemaError", "check_file_name", "check_model_size", "check_name", "decode", "encode"]
+__all__ = [
+    "SchemaError",
+    "check_file_name",
+    "check_model_size",
+    "check_name",
+    "check_text",
+    "decode",
+    "encode",
+]
 
 T = TypeVar("T")
 
@@ -70,6 +78,17 @@ def check_model_size(size_bytes: int) -> None:
     """
     if not 0 <= size_bytes <= MODEL_MAX_BYTES:
         raise ValueError(f"size_bytes: expected 0 to {MODEL_MAX_BYTES}, got {size_bytes}")
+
+
+def check_text(what: str, *values: str) -> None:
+    """What is shown on a terminal and in reports is text, and nothing that they would obey.
+
+    Raises:
+        ValueError: a value has control characters or the like.
+    """
+    for value in values:
+        if not value.isprintable():
+            raise ValueError(f"{what}: expected printable text, got {value!r}")
 
 
 def _check_plain(what: str, name: str, characters: int) -> None:

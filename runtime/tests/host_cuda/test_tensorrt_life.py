@@ -166,6 +166,35 @@ def test_every_call_of_the_driver_fails_once_while_running(
     assert errors > 30
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 2])  # the last is captured
+def test_an_interrupt_may_come_at_any_line(
+    folder: Path,
+    images_leaving_at: LeavingAt,
+    driver: HostDriver,
+    fail_at: Callable[..., Any],
+    rounds: int,
+) -> None:
+    """But while a context is pushed or popped: then this thread keeps it."""
+    images = images_leaving_at(EXITS)
+    for step in range(10**6):
+        with ee.load(folder, backend="tensorrt") as session:
+            for _ in range(rounds):
+                session.infer(images)
+            failure = fail_at(KeyboardInterrupt(), step, but="cuda_context.py")
+            try:
+                with failure:
+                    session.infer(images)
+            except KeyboardInterrupt as error:
+                assert failure.has_come
+                error.__traceback__ = None  # whose frames hold engines
+            for _ in range(4):
+                assert session.infer(images).exits.tolist() == EXITS
+            assert driver.depth() == 0
+        if not failure.has_come:
+            assert step > 100
+            return
+
+
 def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, world: World) -> None:
     images = images_leaving_at(EXITS)
     message = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
+import pytest
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
@@ -100,6 +101,24 @@ def test_parts_run_one_by_one_and_logits_stay(
             assert runner.run_exit("exit2").labels.tolist() == [1]
             np.testing.assert_array_equal(runner.logits("exit2"), images[1:2, 0, 1, :3])
             np.testing.assert_array_equal(runner.logits("exit1"), 2 * images[:, 0, 0, :3])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_answers_that_cannot_be(
+    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images], count: int
+) -> None:
+    images = images_leaving_at([2] * count)
+    large = images.copy()
+    large[:, 2] = 3e38  # twice that is infinite, and by a weight of 0 it is NaN
+    with ee.load(chain_folder, backend="tensorrt") as session:
+        for call in (
+            session.infer,
+            lambda images: session.infer(images, deadline_ms=1e6),
+            session.infer_all_exits,
+        ):
+            with pytest.raises(ee.BackendError, match=r"^exit1: expected .*, got nan to nan, "):
+                call(large)
+            assert session.infer(images).exits.tolist() == [2] * count
 
 
 def test_images_may_change_once_set_images_has_returned(

@@ -32,27 +32,24 @@ class CudaGraph:
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
         self._driver = driver_library()
+        self._graph = ctypes.c_void_p()  # kept: whatever interrupts this, close() frees what it has
         self._exec = ctypes.c_void_p()
-        captured = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), ctypes.c_int(THREAD_LOCAL))
-        failure: Exception | None = None
+        handle = ctypes.c_void_p(stream)
         try:
+            self._call("cuStreamBeginCapture_v2", handle, ctypes.c_int(THREAD_LOCAL))
             enqueue()
-        except Exception as error:  # whatever it is, the capture has to be ended
-            failure = error
-        try:
-            self._call("cuStreamEndCapture", ctypes.c_void_p(stream), ctypes.byref(captured))
-        except CaptureError as error:
-            raise error from failure
-        try:
-            if failure is not None:
-                raise CaptureError(str(failure)) from failure
+            self._call("cuStreamEndCapture", handle, ctypes.byref(self._graph))
             self._call(
-                *("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), captured),
+                *("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), self._graph),
                 ctypes.c_ulonglong(0),
             )
-        finally:
-            self._driver.cuGraphDestroy(captured)
+        except BaseException as error:
+            if not self._graph:  # where nothing is captured any more, or yet, this does nothing
+                self._driver.cuStreamEndCapture(handle, ctypes.byref(self._graph))
+            self.close()
+            if isinstance(error, CaptureError) or not isinstance(error, Exception):
+                raise
+            raise CaptureError(str(error)) from error
 
     def launch(self, stream: int) -> None:
         """Enqueue all of it.
@@ -70,6 +67,9 @@ class CudaGraph:
         if self._exec:
             self._driver.cuGraphExecDestroy(self._exec)
             self._exec = ctypes.c_void_p()
+        if self._graph:
+            self._driver.cuGraphDestroy(self._graph)
+            self._graph = ctypes.c_void_p()
 
     def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._driver, name)(*arguments)

@@ -84,6 +84,7 @@ class SessionOpener:
         """
         try:
             session = self._open(content, self._threads, self._options(entry))
+            _check_tensors(entry, session, gated)  # names, too, are read only now
         except (BackendError, BundleError):
             raise
         except Exception as error:  # onnxruntime's own have no common base but this
@@ -95,7 +96,6 @@ class SessionOpener:
                     "the CPU have the others"
                 ) from error
             raise BackendError(f"{entry.file}: onnxruntime cannot load it: {reason}") from error
-        _check_tensors(entry, session, gated)
         return session
 
     def open_row_selection(self, dtype: str) -> Any:
