@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -9,8 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import edgeexit_runtime as ee
 import onnx
 import pytest
+from edgeexit_runtime.engine_entry import FROM_NETWORK, EngineEntry, EngineOptions
+from edgeexit_runtime.manifest import manifest_json
+from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 from support.damage import damaged_bytes, damaged_tree
@@ -29,11 +34,35 @@ VALUES = [*NUMBERS, *TEXTS, None, True, "\x1b[31m\n", "\ud800", [], {}, [[]], {"
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle whose manifest has something in every field."""
     folder = write_bundle(tmp_path_factory.mktemp("bundle"))
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    manifest["data"] = {"name": "digits", "input_size": [3, 8, 8]}  # kept, but not read
-    manifest["versions"] = {"onnx": "1.19.0"}
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / "final.engine").write_bytes(b"never read on a CPU")
+    engine = EngineEntry(
+        graph="final",
+        file="final.engine",
+        sha256="0" * 64,
+        size_bytes=19,
+        onnx_sha256="0" * 64,
+        library="tensorrt",
+        version="10.3.0",
+        gpu=None,
+        compute_capability="8.6",
+        precision="fp16",
+        max_batch=4,
+        options=EngineOptions(),
+        layers={"fp16": 1.0},
+        layers_from=FROM_NETWORK,
+    )
+    scores = {"minmax": MethodScore(1.0, 1.0, -0.01)}
+    manifest = dataclasses.replace(
+        ee.load_manifest(folder),
+        data={"name": "digits", "input_size": [3, 8, 8]},
+        versions={"onnx": "1.19.0"},
+        precision="int8",
+        engines=(engine,),
+        quantization=QuantizationEntry("all", "minmax", "fp32", 10, "photos", 5, scores),
+    )
+    (folder / MANIFEST).write_text(manifest_json(manifest), encoding="utf-8")
     return folder
 
 

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgeexit_runtime.errors import EdgeExitError
+from edgeexit_runtime.errors import MESSAGE_CHARACTERS, EdgeExitError
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.memory import MemoryPeak, memory_bytes
 
-MAX_MESSAGE = 500
 MAX_MORE_BYTES = 4 * 2**30
 """What the process may ask for beyond what it takes for whole files."""
 
@@ -152,7 +151,7 @@ def _read(read: Callable[[Path], Answer], folder: Path) -> dict[str, str]:
         answer = read(folder)
     except EdgeExitError as error:
         text = str(error)
-        good = text.isprintable() and 0 < len(text) <= MAX_MESSAGE
+        good = text.isprintable() and 0 < len(text) <= MESSAGE_CHARACTERS
         return {"kind": "refused" if good else "bad message", "detail": repr(text[:1000])}
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
