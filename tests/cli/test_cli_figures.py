@@ -192,6 +192,17 @@ def test_networks_of_other_classes(runs: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
+def test_class_names_that_no_picture_can_show(runs: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(runs / "early" / "ckpt.pt")
+    names = tuple(f"\x1b[31m\ud800 {label}" for label in range(10))
+    save_checkpoint(tmp_path / "ckpt.pt", dataclasses.replace(checkpoint, class_names=names))
+    result = _invoke(tmp_path / "ckpt.pt", "-o", tmp_path / "f", "--only", "classes")
+    assert result.exit_code == 0, result.stderr
+    (rows,) = map(_read, (tmp_path / "f").glob("*.csv"))
+    assert {row["class_name"] for row in rows} == {f"\\x1b[31m\\ud800 {i}" for i in range(10)}
+
+
 def test_a_bundle_that_answers_nan(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
