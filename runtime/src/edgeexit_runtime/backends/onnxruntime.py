@@ -214,7 +214,7 @@ class OnnxRuntimeRunner(Runner):
         except Exception as error:  # onnxruntime's own have no common base but this
             raise BackendError(
                 f"the features of {capacity} images do not fit into this device's memory "
-                f"({first_line(error)}); infer fewer at once"
+                f"({first_line(error)}); infer fewer at once, or free memory"
             ) from error
         self._capacity = 0  # should a signal come in between, the next batch begins anew
         for name, feature in self._features.items():
