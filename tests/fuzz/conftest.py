@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 WORKER = Path(__file__).with_name("worker.py")
 FINDS = Path("fuzz_finds")
 MINUTES = float(os.environ.get("FUZZ_MINUTES", 0))
-TIMEOUT_S = 30.0
+START_S, TIMEOUT_S = 300.0, 30.0
 MAX_MORE_BYTES = 200 * 2**20  # of memory, while files of about a megabyte are read
 
 
@@ -49,10 +49,12 @@ class Reader:
         name: what is read, a name of the worker's.
         whole: a folder with whole files.
         folder: where damaged copies are written.
+        timeout_s: what takes longer hangs.
     """
 
-    def __init__(self, name: str, whole: Path, folder: Path) -> None:
+    def __init__(self, name: str, whole: Path, folder: Path, timeout_s: float) -> None:
         self.name, self.folder = name, folder
+        self._timeout_s = timeout_s
         self._whole = whole
         self._process: subprocess.Popen[str] | None = None
         self._same = self._ask(whole)["detail"]
@@ -90,8 +92,8 @@ class Reader:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-            assert self._line(self._whole, 10 * TIMEOUT_S), "the whole files cannot be read"
-        line = self._line(folder, TIMEOUT_S)
+            assert self._line(self._whole, START_S), "the whole files cannot be read"
+        line = self._line(folder, self._timeout_s)
         if line:
             outcome: dict[str, Any] = json.loads(line)
             return outcome
@@ -112,12 +114,13 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[str, Path], Reader]]:
+) -> Iterator[Callable[..., Reader]]:
     """``reader(name, whole)`` starts a :class:`Reader`."""
     started: list[Reader] = []
 
-    def start(name: str, whole: Path) -> Reader:
-        started.append(Reader(name, whole, tmp_path_factory.mktemp(name) / "damaged"))
+    def start(name: str, whole: Path, timeout_s: float = TIMEOUT_S) -> Reader:
+        folder = tmp_path_factory.mktemp(name) / "damaged"
+        started.append(Reader(name, whole, folder, timeout_s))
         return started[-1]
 
     yield start

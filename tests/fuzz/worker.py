@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -119,6 +120,31 @@ def read_report(folder: Path) -> Answer:
     return [np.array([*costs.paths, *(path.ratio for path in report.paths)])]
 
 
+def read_order(folder: Path) -> Answer:
+    """Do what the one file says: whoever looks at outcomes has to tell it."""
+    order = (folder / "order").read_text(encoding="utf-8")
+    if order == "refuse":
+        raise EdgeExitError("expected an order, got another")
+    if order == "refuse in two lines":
+        raise TwoLinesError
+    if order == "raise":
+        raise ZeroDivisionError
+    if order == "crash":
+        os.abort()
+    if order == "hang":
+        time.sleep(3600)
+    if order == "take memory":
+        bytearray(2**30)
+    if order == "write elsewhere":
+        folder.with_name("elsewhere").touch()
+    return [np.array([{"answer": 1.0, "answer NaN": np.nan}.get(order, 2.0)])]
+
+
+class TwoLinesError(EdgeExitError):
+    def __str__(self) -> str:
+        return "one\ntwo"
+
+
 READERS: dict[str, Callable[[Path], Answer]] = {
     "bundle": read_bundle,
     "checkpoint": read_checkpoint,
@@ -126,6 +152,7 @@ READERS: dict[str, Callable[[Path], Answer]] = {
     "images": read_images,
     "arrays": read_array_files,
     "report": read_report,
+    "order": read_order,
 }
 
 _touched: list[str] = []
