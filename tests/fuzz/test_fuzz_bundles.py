@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
+import numpy as np
 import onnx
 import pytest
 from edgeexit_runtime.engine_entry import FROM_NETWORK, EngineEntry, EngineOptions
@@ -18,6 +19,7 @@ from edgeexit_runtime.manifest import manifest_json
 from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry
 from google.protobuf.message import Message
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from support.damage import damaged_bytes, damaged_tree
 from support.tiny_bundle import write_bundle
 
@@ -93,6 +95,32 @@ def test_graph_bytes(fuzz: Fuzz, read: Read, bundle: Path) -> None:
 
 def test_graph_fields(fuzz: Fuzz, read: Read, bundle: Path) -> None:
     fuzz(read, _graphs(bundle, _damaged_fields), runs=150)
+
+
+def test_rival(
+    fuzz: Fuzz,
+    reader: Callable[[str, Path], Read],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """An ONNX file of somebody else's, whose weights lie beside it."""
+    folder = write_bundle(tmp_path_factory.mktemp("rival"))
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("images", ["batch", 3, 8, 8]), ("logits", ["batch", 10]))
+    ]
+    weights = np.random.default_rng(0).normal(0, 0.1, (192, 10)).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    initializer = numpy_helper.from_array(weights, "weights")
+    graph = helper.make_graph(nodes, "rival", infos[:1], infos[1:], [initializer])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    beside = {"save_as_external_data": True, "location": "rival.data", "size_threshold": 0}
+    onnx.save(model, folder / "rival.onnx", **beside)
+    content = (folder / "rival.onnx").read_bytes()
+    contents = st.one_of(_damaged_fields(content), damaged_bytes(content))
+    fuzz(reader("rival", folder), contents.map(lambda it: {"rival.onnx": it}), runs=60)
 
 
 def _graphs(

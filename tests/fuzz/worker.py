@@ -60,6 +60,17 @@ def read_bundle(folder: Path) -> Answer:
     return [one.labels, one.confidences, one.exits, every.labels, every.confidences]
 
 
+def read_rival(folder: Path) -> Answer:
+    """Classify eight images with an ONNX file that a bundle is compared with."""
+    import edgeexit_runtime as ee
+
+    from edgeexit.bench.timing.onnx_model import write_static_bundle
+
+    (folder / "rival").mkdir(exist_ok=True)
+    write_static_bundle(folder / "rival.onnx", ee.load_manifest(folder), folder / "rival")
+    return read_bundle(folder / "rival")
+
+
 def read_checkpoint(folder: Path) -> Answer:
     """Build the network of ``ckpt.pt`` and ask every exit about two images."""
     import torch
@@ -147,6 +158,7 @@ class TwoLinesError(EdgeExitError):
 
 READERS: dict[str, Callable[[Path], Answer]] = {
     "bundle": read_bundle,
+    "rival": read_rival,
     "checkpoint": read_checkpoint,
     "run": read_run,
     "images": read_images,

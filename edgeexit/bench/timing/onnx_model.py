@@ -155,7 +155,8 @@ def _check_precision(file: Path, model: onnx.ModelProto, manifest: Manifest) -> 
 
 def _described(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    dtype = TensorProto.DataType.Name(tensor.elem_type).lower()
+    names = {number: name.lower() for name, number in TensorProto.DataType.items()}
+    dtype = names.get(tensor.elem_type, f"type {tensor.elem_type}")
     return f"{dtype} ({', '.join('?' if size is None else str(size) for size in _shape(value))})"
 
 

@@ -264,6 +264,13 @@ def test_an_onnx_file_that_does_not_fit(
     assert expected in said
 
 
+def test_an_onnx_file_of_a_type_that_there_is_not(manifest: Manifest, tmp_path: Path) -> None:
+    model = classifier()
+    model.graph.input[0].type.tensor_type.elem_type = 999
+    said = refused(save(model, tmp_path), manifest, DataError)
+    assert "images: expected float32 (N, C, H, W), got type 999 (?, 3, 8, 8)" in said
+
+
 def with_another_output(model: onnx.ModelProto) -> None:
     model.graph.output.append(helper.make_tensor_value_info("confidence", TensorProto.FLOAT, None))
 
