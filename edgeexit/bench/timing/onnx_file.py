@@ -58,7 +58,7 @@ def _parse(file: Path) -> onnx.ModelProto:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's, which is no dependency of its own
         raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
-    if not model.graph.node:
+    if not model.graph.node or not all(map(_is_text, _messages(model))):
         raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
     return model
 
@@ -74,7 +74,8 @@ class _Place:
 
 def _take_in(file: Path, model: onnx.ModelProto) -> None:
     """Put data that lie in other files into the model; sizes are checked before any is read."""
-    outside = [it for it in _tensors(model) if it.data_location == TensorProto.EXTERNAL]
+    tensors = [it for it in _messages(model) if isinstance(it, onnx.TensorProto)]
+    outside = [it for it in tensors if it.data_location == TensorProto.EXTERNAL]
     places = [_place(file, tensor) for tensor in outside]
     total = file.stat().st_size + sum(place.length for place in places)
     if total > MAX_BYTES:
@@ -131,12 +132,20 @@ def _number(file: Path, text: str) -> int:
     return int(text)
 
 
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor in a message: also of branches, functions, and sparse ones."""
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
+def _messages(message: Any) -> Iterator[Any]:
+    """Yield a message and every one in it: also of branches, functions, and sparse tensors."""
+    yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
             for item in (value,) if hasattr(value, "ListFields") else value:
-                yield from _tensors(item)
+                yield from _messages(item)
+
+
+def _is_text(message: Any) -> bool:
+    """Whether what should be text is: protobuf gives it as bytes where it is not."""
+    return not any(
+        isinstance(item, bytes)
+        for field, value in message.ListFields()
+        if field.type == field.TYPE_STRING
+        for item in ((value,) if isinstance(value, (str, bytes)) else value)
+    )

@@ -270,3 +270,14 @@ def test_data_outside_are_found_wherever_a_file_hides_them(
     file.write_bytes(model.SerializeToString())
     with pytest.raises(DataError, match=OUTSIDE):
         read_model(file)
+
+
+@pytest.mark.parametrize("name", [b"weights", b"small.onnx.data", b"location", b"flat", b"MatMul"])
+def test_names_that_are_no_text(tmp_path: Path, name: bytes) -> None:
+    """protobuf reads them without a word, and gives them as bytes."""
+    path = save(tmp_path)
+    content = path.read_bytes()
+    assert name in content
+    path.write_bytes(content.replace(name, b"\xe1" + name[1:]))
+    with pytest.raises(DataError, match=r"small\.onnx: not an ONNX model"):
+        read_model(path)
