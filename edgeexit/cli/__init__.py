@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from edgeexit_runtime.command_line import guarded_streams
+from edgeexit_runtime.errors import printable
 from edgeexit_runtime.signals import StopSignals
 
 from edgeexit.errors import EdgeExitError, UnknownNameError
@@ -62,6 +63,12 @@ class LazyGroup(click.Group):
                     raise _Explained(told, stop.exit_code) from error
                 if isinstance(error, ModuleNotFoundError):
                     raise click.ClickException(_missing_module(error)) from error
+                if _is_out_of_memory(error):
+                    reason = printable(str(error) or "no more", 160)
+                    raise click.ClickException(
+                        f"out of memory ({reason}): take smaller images or batches, where the "
+                        "command has options for them, or a machine with more"
+                    ) from error
                 raise
 
 
@@ -70,6 +77,15 @@ def _missing_module(error: ModuleNotFoundError) -> str:
         raise error
     return (
         "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]' (or [gpu]; never both)"
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was none left: torch says so in its own ways, and is not imported here."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
     )
 
 

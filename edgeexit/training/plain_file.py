@@ -7,6 +7,7 @@ what :func:`write_plain` writes, and no more memory is taken than the file is la
 from __future__ import annotations
 
 import io
+import os
 import pickletools
 import zipfile
 from pathlib import Path
@@ -68,6 +69,11 @@ def read_plain(path: Path) -> Any:
         ) from error
     if start and start != _ZIP_START:
         raise foreign_file(path)
+    if size_bytes > _memory_bytes():  # a file with holes takes no room on a disk
+        raise CheckpointError(
+            f"{path}: {size_bytes} bytes, more than this machine has memory; give the path of a "
+            "ckpt.pt that 'edgeexit train' wrote"
+        )
     pickle_bytes = _check_container(path, size_bytes)
     try:
         # mapped, so that all sizes are known before memory is taken
@@ -86,6 +92,10 @@ def foreign_file(path: Path) -> CheckpointError:
         f"{path}: not a checkpoint of edgeexit; give the path of a ckpt.pt that 'edgeexit train' "
         "wrote"
     )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _check_container(path: Path, size_bytes: int) -> int:

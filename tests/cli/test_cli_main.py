@@ -86,6 +86,29 @@ def test_other_missing_module_is_our_bug_and_keeps_its_traceback(
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch's for GPUs."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "no more"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), "you tried to"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee"), "allocate 2 GiB."),
+    ],
+)
+def test_no_memory_is_no_traceback(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = failing_with(error, monkeypatch)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: out of memory (")
+    assert reason in result.stderr
+    assert "take smaller images or batches" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(KeyboardInterrupt(), monkeypatch)
     assert result.exit_code == 130

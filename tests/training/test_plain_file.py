@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 import zipfile
@@ -49,6 +50,13 @@ def test_no_more_is_read_than_the_file_holds(path: Path) -> None:
     """A storage that is said to be larger than the file ends with the file."""
     path.write_bytes(_in_pickle(b"K\x10t", b"J\x00\x00\x00\x01t"))
     assert read_plain(path)["weights"]["a"].tolist() == list(range(16))
+
+
+def test_a_file_with_holes_that_is_larger_than_the_memory(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04")
+    os.truncate(path, 2**43)
+    with pytest.raises(CheckpointError, match=r"ckpt\.pt: 8796093022208 bytes, more than this"):
+        read_plain(path)
 
 
 def saved(value: Any) -> bytes:
