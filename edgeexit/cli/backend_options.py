@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from edgeexit.cli.common import add_options
+
 __all__ = ["backend_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,6 +41,4 @@ def backend_options(command: Command) -> Command:
             help="Threads per graph on the CPU.  [default: the backend's choice]",
         ),
     )
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command
+    return add_options(command, *options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeexit.cli.bundle_samples import bundle_data_config
-from edgeexit.cli.common import max_pixels_option, print_notes, status_console
+from edgeexit.cli.common import add_options, max_pixels_option, print_notes, status_console
 from edgeexit.cli.samples import DataOptions
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def image_options(command: Command) -> Command:
         ),
         max_pixels_option,
     )
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command
+    return add_options(command, *options)
 
 
 def choose_images(

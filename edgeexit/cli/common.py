@@ -149,6 +149,13 @@ class SectionedCommand(click.Command):
                     formatter.write_dl(rows)
 
 
+def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Decorate a command with options, which its help lists in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def model_option(command: Command) -> Command:
     """Add ``--model``, for networks that are not made of a registered backbone."""
     return click.option(

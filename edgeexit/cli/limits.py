@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import COST
+from edgeexit.cli.common import COST, add_options
 from edgeexit.formats import format_cost
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def limit_options(command: Command) -> Command:
             help="Besides, no image may ever pay more than this: exits are switched off for it.",
         ),
     )
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command
+    return add_options(command, *options)
 
 
 def given_limits(options: dict[str, Any]) -> Limits:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import print_notes
+from edgeexit.cli.common import add_options, print_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,4 @@ def quantize_options(command: Command) -> Command:
             "[default: fp16 where this export builds engines, else fp32]",
         ),
     )
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command
+    return add_options(command, *options)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import max_pixels_option, print_notes, progress_bar, status_console
+from edgeexit.cli.common import (
+    add_options,
+    max_pixels_option,
+    print_notes,
+    progress_bar,
+    status_console,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +61,7 @@ class SampleOptions(DataOptions):
 
 def data_options(command: Command) -> Command:
     """Add the options that say which data set: :class:`DataOptions`."""
-    return _add(
+    return add_options(
         command,
         click.option(
             "--dataset",
@@ -72,7 +78,7 @@ def data_options(command: Command) -> Command:
 
 def sample_options(command: Command) -> Command:
     """Add the options that say which data set and how it is run: :class:`SampleOptions`."""
-    command = _add(
+    command = add_options(
         command,
         click.option("--batch-size", default=256, show_default=True, type=click.IntRange(min=1)),
         click.option(
@@ -202,9 +208,3 @@ def data_config(
         download=options.download,
         max_pixels=options.max_pixels or config.max_pixels,
     )
-
-
-def _add(command: Command, *options: Callable[[Command], Command]) -> Command:
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command

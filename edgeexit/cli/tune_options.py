@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import shown_command
+from edgeexit.cli.common import add_options, shown_command
 from edgeexit.cli.tune_output import tuned_path
 
 __all__ = ["TuneOptions", "tune_options"]
@@ -155,9 +155,9 @@ def tune_options(command: Command) -> Command:
             "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
         ),
         click.option(
-            "--dry-run", is_flag=True, help="Write no thresholds: the bundle stays as it is."
+            "--dry-run",
+            is_flag=True,
+            help="Write no thresholds: checkpoint and bundle stay as they are.",
         ),
     )
-    for option in reversed(options):  # the first is to stand first in the help
-        command = option(command)
-    return command
+    return add_options(command, *options)

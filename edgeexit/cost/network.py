@@ -10,7 +10,6 @@ weights each on ResNet-18, read once per image for a tenth of the branch's MACs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +24,6 @@ __all__ = [
     "ExitCosts",
     "NetworkCost",
     "PartCost",
-    "average_macs",
     "bundle_costs",
     "network_cost",
     "partition_cost",
@@ -156,16 +154,6 @@ def bundle_costs(manifest: Manifest) -> ExitCosts:
             for exit_ in manifest.exits
         )
     )
-
-
-def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> float:
-    """Return the adaptive average cost of Eq. 5: share leaving at m times the path cost of m.
-
-    Args:
-        shares: r_m, the share of samples that leaves at each exit; they sum to one.
-        path_macs: the bracket of Eq. 5 for each exit, :attr:`ExitCost.path_macs`.
-    """
-    return sum(share * path_macs[name] for name, share in shares.items())
 
 
 def _part_cost(part: Part, device: torch.device) -> PartCost:

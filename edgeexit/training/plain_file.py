@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import pickletools
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ def foreign_file(path: Path) -> CheckpointError:
 
 
 def _memory_bytes() -> int:
+    if sys.platform == "win32":  # which does not tell
+        return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

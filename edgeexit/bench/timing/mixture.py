@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from edgeexit_runtime import Manifest
+from edgeexit_runtime.gate import average_macs
 from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
@@ -39,15 +40,13 @@ def measure_mixture(
     (plain,) = baseline.candidate.session.manifest.exits
     manifest, labels = early_exit.candidate.session.manifest, images.labels
     exits = _mixture_exits(manifest, early_exit, passes.by_image(early_exit), labels)
-    # Eq. 5; cost.average_macs, which does the same, would import torch
-    paid_macs = manifest.paid_macs
-    average_macs = sum(exit_.share * paid_macs[exit_.name] for exit_ in exits)
+    shares = {exit_.name: exit_.share for exit_ in exits}
     mixture = Mixture(
         source=images.source,
         samples=len(images.images),
         exits=exits,
         left_at=tuple(early_exit.left_at.tolist()),
-        macs_ratio=average_macs / plain.path_macs,
+        macs_ratio=average_macs(shares, manifest.paid_macs) / plain.path_macs,
         runs=_runs(passes, labels),
         over_versus=_over_versus(passes),
     )

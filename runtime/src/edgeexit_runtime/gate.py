@@ -24,6 +24,7 @@ __all__ = [
     "GateOutputs",
     "Predictions",
     "Routing",
+    "average_macs",
     "check_gate",
     "check_thresholds",
     "saved_costs",
@@ -241,6 +242,16 @@ def saved_costs(branch_costs: Mapping[str, int], thresholds: Mapping[str, float]
     """
     off = (cost * (thresholds.get(name) == NEVER) for name, cost in branch_costs.items())
     return dict(zip(branch_costs, accumulate(off), strict=True))
+
+
+def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> float:
+    """Return the adaptive average cost of Eq. 5: share leaving at m times the path cost of m.
+
+    Args:
+        shares: r_m, the share of samples that leaves at each exit; they sum to one.
+        path_macs: the bracket of Eq. 5 for each exit.
+    """
+    return sum(share * path_macs[name] for name, share in shares.items())
 
 
 def _number(value: object) -> float:

@@ -7,9 +7,7 @@ from itertools import cycle
 from markupsafe import Markup
 
 from edgeexit.bench.render.page.drawing import (
-    BLUE,
     SERIES,
-    SKY,
     drawn,
     legend_beside,
     log_axis,
@@ -19,6 +17,7 @@ from edgeexit.bench.render.page.drawing import (
 )
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.scenarios import OfflineResult
+from edgeexit.drawing.palette import BLUE, SKY
 
 
 @drawn

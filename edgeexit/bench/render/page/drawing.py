@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from markupsafe import Markup, escape
 
+from edgeexit.drawing.palette import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,17 +24,15 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# Stand-ins; the first five are Okabe and Ito's, which colour-blind readers can tell apart
-BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-YELLOW, SKY = "#e69f00", "#56b4e9"
+# Stand-ins, as the palette's colours are
 INK, MUTED, GRID, PAPER = "#101112", "#737475", "#d8d9da", "#fdfcfb"
-SERIES = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+SERIES = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 VARIABLES = {
     BLUE: "--blue",
     ORANGE: "--orange",
     GREEN: "--green",
     PINK: "--pink",
-    YELLOW: "--yellow",
+    AMBER: "--yellow",
     SKY: "--sky",
     INK: "--ink",
     MUTED: "--muted",

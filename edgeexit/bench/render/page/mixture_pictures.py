@@ -11,11 +11,8 @@ import numpy as np
 from markupsafe import Markup
 
 from edgeexit.bench.render.page.drawing import (
-    BLUE,
-    GREEN,
     INK,
     MUTED,
-    ORANGE,
     SERIES,
     drawn,
     legend_beside,
@@ -32,6 +29,7 @@ from edgeexit.bench.results.mixture import (
     VERSUS,
     Mixture,
 )
+from edgeexit.drawing.palette import BLUE, GREEN, ORANGE
 
 COLORS = {BASELINE: INK, EARLY_EXIT: BLUE, EXIT_OFF: GREEN, VERSUS: ORANGE, ISO_ACCURACY: ORANGE}
 MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # of the others each has another

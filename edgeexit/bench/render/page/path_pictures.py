@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from edgeexit.bench.render.page.drawing import (
-    BLUE,
-    GREEN,
     INK,
     MUTED,
-    ORANGE,
-    SKY,
     drawn,
     legend_beside,
     log_axis,
@@ -25,6 +21,7 @@ from edgeexit.bench.render.page.drawing import (
 from edgeexit.bench.results.explanation import Breakdown, Explanation, PartRoofline
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.bench.results.report import BenchReport
+from edgeexit.drawing.palette import BLUE, GREEN, ORANGE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
