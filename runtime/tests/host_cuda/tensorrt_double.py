@@ -235,6 +235,7 @@ class IExecutionContext:
     _shapes: dict[str, tuple[int, ...]]
     _scratch: tuple[int, int]
     _was_run: Any
+    _changes: list[str]
     _destroyed: list[bool]
 
     @classmethod
@@ -243,6 +244,7 @@ class IExecutionContext:
         context._world, context._engine = engine._world, engine
         context._addresses, context._shapes, context._scratch = {}, {}, (0, 0)
         context._was_run = None
+        context._changes = []  # of shapes and addresses
         context._destroyed = []
         engine._world.count("context", 1)
         return context
@@ -255,6 +257,8 @@ class IExecutionContext:
         require(name in self._engine._tensors(), f"{name} is no tensor")
         require(memory % ALIGNMENT == 0, f"{name}: {memory:#x} is not aligned")
         require(self._world.driver.room(memory) >= 0, f"{name}: {memory:#x} is not on the device")
+        if self._addresses.get(name) != memory:
+            self._changes.append(f"{name} was bound to {memory:#x}")
         self._addresses[name] = memory
         return True
 
@@ -278,6 +282,8 @@ class IExecutionContext:
             message = f"{name}: {shape} is outside of the profile"
             engine._runtime._logger.log(ILogger.Severity.ERROR, message)
             return False
+        if self._shapes.get(name) != tuple(shape):
+            self._changes.append(f"{name} was reshaped to {shape}")
         self._shapes[name] = tuple(shape)
         return True
 
@@ -289,14 +295,17 @@ class IExecutionContext:
             logger.log(ILogger.Severity.ERROR, "refused as the test wants it")
             return False
         ranges = self._ranges()
-        if driver.captures(stream_handle):
+        captured = driver.captures(stream_handle)
+        if captured:
             require(self._was_run == self._shapes, "captured before a run with these shapes")
             if not world.can_capture:
                 driver.break_capture(stream_handle)
                 logger.log(ILogger.Severity.ERROR, "cannot be captured")
                 return False
         self._was_run = dict(self._shapes)
-        run = _Run(self._engine, self._destroyed, ranges, self._scratch)
+        run: _Run | _Replay = _Run(self._engine, self._destroyed, ranges, self._scratch)
+        if captured:
+            run = _Replay(run, self._changes)
         return driver.enqueue(stream_handle, run, [*ranges.values(), self._scratch]) == 0
 
     def _ranges(self) -> dict[str, tuple[int, int]]:
@@ -369,6 +378,22 @@ class _Run:
         flat = self._array(*self._ranges[name]).view(TYPES[tensor.type][1])
         leading = () if isinstance(tensor.shape[0], int) else (-1,)
         return flat.reshape((*leading, *sizes))
+
+
+class _Replay:
+    """A captured run: it is of no use once its context was given other shapes or addresses.
+
+    NVIDIA/TensorRT#3798: the graph depends on state within the context, which moves.
+    """
+
+    def __init__(self, run: _Run, changes: list[str]) -> None:
+        self._run, self._changes, self._before = run, changes, len(changes)
+
+    def __call__(self) -> None:
+        since = self._changes[self._before :]
+        if since:
+            self._run._world.failures.append(f"a graph was replayed after {since[0]}")
+        self._run()
 
 
 def make_module(name: str, world: World) -> types.ModuleType:

@@ -85,6 +85,7 @@ def test_closing_while_work_waits(
     with ee.load(folder, backend="tensorrt") as session:
         session.runner.set_images(images_leaving_at(EXITS))
         session.runner.run_stage("stage1")
+        session.runner.run_stage("stage1")  # no longer waited for, as it is not captured again
         assert driver.counts().waiting > 0
 
 
@@ -201,7 +202,7 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
         r"^(stage|exit|final).*\.engine: cannot be run over a batch of \d: refused as the test "
         "wants it; build the engines again$"
     )
-    for n in range(1, 7):
+    for n in range(1, 12, 2):  # every other run is one that is captured
         with ee.load(folder, backend="tensorrt") as session:
             world.refuse_in = n
             with pytest.raises(ee.BackendError, match=message):
@@ -210,16 +211,12 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
                 assert session.infer(images).exits.tolist() == EXITS
 
 
-def test_tensorrt_refuses_a_shape(folder: Path, images_leaving_at: LeavingAt, world: World) -> None:
-    message = r"\.engine: refuses a batch of \d: a shape is refused; build the engines again$"
-    for n in (1, 2, 3):
-        with ee.load(folder, backend="tensorrt") as session:
-            session.infer(images_leaving_at([2, 2]))
-            world.refuse_shape_in = n
-            with pytest.raises(ee.BackendError, match=message):
-                session.infer(images_leaving_at([2, 2, 2]))
-            for _ in range(4):
-                assert session.infer(images_leaving_at([2, 2, 2])).exits.tolist() == [2, 2, 2]
+def test_tensorrt_refuses_a_shape(folder: Path, world: World) -> None:
+    message = r"^(stage|exit|final).*\.engine: refuses a batch of \d: a shape is refused; build"
+    for n in (1, 2, 3, 18):  # six parts, three sizes
+        world.refuse_shape_in = n
+        with pytest.raises(ee.BackendError, match=message):
+            ee.load(folder, backend="tensorrt")
 
 
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])

@@ -29,7 +29,7 @@ def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
 def test_every_batch_size_again_and_again_in_any_order(
     network: Any, folder: Path, random_images: RandomImages, expected: Expected
 ) -> None:
-    """Sizes come three times and more: plainly, captured, and launched as CUDA graphs."""
+    """Sizes come twice and more: plainly, captured, and launched as CUDA graphs."""
     sizes = [*range(1, 2 * network.max_batch + 2)] * 6
     order = np.random.default_rng(0).permutation(sizes).tolist()
     seen: set[int] = set()
@@ -44,6 +44,41 @@ def test_every_batch_size_again_and_again_in_any_order(
             assert_same(got, expected(network, images, session.thresholds))
             seen |= set(got.exits.tolist())
     assert seen == set(range(len(network.exit_names)))  # the batches were mixed
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+def test_no_graph_is_replayed_after_its_context_was_reshaped(
+    bundle: Path,
+    build_engines: Build,
+    images_leaving_at: Callable[[list[int]], Images],
+    world: World,
+    driver: HostDriver,
+    library: str,
+) -> None:
+    build_engines(bundle, library)
+    with ee.load(bundle, backend="tensorrt") as session:
+        for exits in ([2, 2], [2], [2, 2, 2, 2], [2, 2, 2]) * 4:
+            assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
+        assert world.failures == []
+        assert world.alive["context"] == 6 * 3  # of every part, for batches of 1, 2 and 4
+        assert driver.counts().graph_execs == 6 * 3
+
+
+def test_rows_behind_the_end_of_a_batch_are_never_read(
+    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images]
+) -> None:
+    """Those of an earlier batch are still there, and leave where they like."""
+    with ee.load(chain_folder, backend="tensorrt") as session:
+        for earlier in (0, 1, 2):
+            for exits in ([2, 0, 2], [1, 2, 2], [0, 2, 1], [2, 2, 2]):
+                session.infer(images_leaving_at([earlier] * 4))
+                images = images_leaving_at(exits)
+                got = session.infer(images)
+                assert got.exits.tolist() == exits
+                for row in range(3):
+                    alone = session.infer(images[row : row + 1])
+                    assert alone.labels[0] == got.labels[row]
+                    assert alone.confidences[0] == got.confidences[row]
 
 
 def test_thresholds_of_every_call(
@@ -164,11 +199,11 @@ def test_one_copy_and_one_event_per_exit(
     with ee.load(chain_folder, backend="tensorrt") as session:
         assert infer([2, 2, 2]) == {
             "cuMemcpyHtoDAsync": 1,  # the images
-            "cuMemcpyDtoHAsync": 3,
+            "cuMemcpyDtoHAsync": 2 * 3,  # done, and captured
             "cuEventRecord": 3,
             "cuEventSynchronize": 3,
+            "cuStreamSynchronize": 6,  # before every capture
         }
-        infer([2, 2, 2])  # captures
         assert infer([2, 2, 2]) == {  # the copies down are in the graphs
             "cuMemcpyHtoDAsync": 1,
             "cuGraphLaunch": 6,

@@ -2,8 +2,8 @@
 
 All work goes into one stream: images up, stages and exits one after another, the rows that stay
 moved up on the device, and per exit one copy of its flags, labels and confidences down, behind
-which one event is waited for. Every tensor has one address for good, so that a run of a batch size
-seen before is one launch of a CUDA graph.
+which one event is waited for. Every tensor has one address for good, so that from the second time
+on a run is one launch of a CUDA graph.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
 from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
 from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
+from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part
 from edgeexit_runtime.backends.trt_runtime import EngineRuntime
 from edgeexit_runtime.backends.trt_versions import open_library
 from edgeexit_runtime.bundle import Bundle
@@ -37,7 +38,6 @@ __all__ = ["TensorRTRunner"]
 logger = logging.getLogger(__name__)
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' default stream
-MAX_GRAPHS = 32  # batch sizes per stage and exit; those beyond are enqueued plainly
 
 
 class TensorRTRunner(Runner):
@@ -71,7 +71,7 @@ class TensorRTRunner(Runner):
         self._memory = CudaMemory()
         self._stream: Any = None
         self._event: Any = None
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, Part] = {}
         self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
         self._count = 0
         self._last_counts: dict[str, int] = {}
@@ -170,20 +170,20 @@ class TensorRTRunner(Runner):
         for name, graph in manifest.graphs():
             part = self._parts[name]
             tensors = [*graph.inputs, *([] if part.gated else graph.outputs)]
-            part.addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
+            addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
             if part.gated:
-                part.addresses |= gates.addresses(name, outputs)
-            part.engine.bind(part.addresses, scratch, scratch_bytes)
+                addresses |= gates.addresses(name, outputs)
+            part.bind(addresses, scratch, scratch_bytes, self._max_batch)
         self._allocate_pinned(manifest)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
 
-    def _open_part(self, name: str, graph: GraphEntry, bundle: Bundle) -> _Part:
+    def _open_part(self, name: str, graph: GraphEntry, bundle: Bundle) -> Part:
         gated = name in bundle.manifest.exit_names
         entry, size = self._entries[name], self._max_batch
         content = bundle.read(entry)
         engine = Engine(self._runtime, entry, graph, content, gated=gated, max_batch=size)
-        return _Part(name, engine, gated)
+        return Part(name, engine, gated)
 
     def _allocate_pinned(self, manifest: Manifest) -> None:
         count = self._max_batch
@@ -192,33 +192,31 @@ class TensorRTRunner(Runner):
         self._pinned_logits = self._memory.pinned((count, manifest.model.num_classes), np.float32)
         self._gates.set_mirror(self._memory.pinned((self._gates.mirror_bytes,), np.uint8))
 
-    def _run(self, part: _Part) -> None:
-        """Enqueue a part over the current batch, as a graph from the third time of its size on."""
-        count = self._count
-        graph = part.graphs.get(count)
-        if graph is not None:
-            graph.launch(self._stream.handle)
+    def _run(self, part: Part) -> None:
+        """Enqueue a part over the current batch, as a graph from the second time on."""
+        run = part.runs[self._count]
+        if run.graph is not None:
+            run.graph.launch(self._stream.handle)
             return
-        self._enqueue(part, count)
-        if part.captures and count in part.sizes and len(part.graphs) < MAX_GRAPHS:
-            self._capture(part, count)
-        part.sizes.add(count)
+        self._enqueue(part, run)
+        if part.captures:
+            self._capture(part, run)
 
-    def _enqueue(self, part: _Part, count: int) -> None:
-        part.engine.enqueue(count, self._stream.handle)
+    def _enqueue(self, part: Part, run: BucketRun) -> None:
+        run.context.enqueue(self._stream.handle)
         if part.gated:
-            result = self._gates.result(part.name, count)
+            result = self._gates.result(part.name, run.context.size)
             cuda.memcpy_dtoh_async(result, part.addresses["confidence"], self._stream)
 
-    def _capture(self, part: _Part, count: int) -> None:
+    def _capture(self, part: Part, run: BucketRun) -> None:
         """Capture a run that has just been enqueued plainly, as TensorRT wants it."""
         handle = self._stream.handle
         try:
-            if not part.engine.is_capturable(handle):
+            if not run.context.is_capturable(handle):
                 title = self._runtime.trt.title
                 raise CaptureError(f"{title} says that {part.name} is not capturable")
             self._stream.synchronize()
-            part.graphs[count] = CudaGraph(handle, lambda: self._enqueue(part, count))
+            run.graph = CudaGraph(handle, lambda: self._enqueue(part, run))
         except CaptureError as error:
             part.captures = False
             if not self._has_said_why:
@@ -250,27 +248,6 @@ class TensorRTRunner(Runner):
         self._memory.close()
         self._event = None  # PyCUDA destroys both when nothing names them any more
         self._stream = None
-
-
-class _Part:
-    """A stage or an exit: its engine, where its tensors are, and its graphs by batch size."""
-
-    __slots__ = ("addresses", "captures", "engine", "gated", "graphs", "name", "sizes")
-
-    def __init__(self, name: str, engine: Engine, gated: bool) -> None:
-        self.name = name
-        self.engine = engine
-        self.gated = gated
-        self.addresses: dict[str, int] = {}
-        self.graphs: dict[int, CudaGraph] = {}
-        self.sizes: set[int] = set()  # that it has run
-        self.captures = True
-
-    def close(self) -> None:
-        for graph in self.graphs.values():
-            graph.close()
-        self.graphs.clear()
-        self.engine.close()
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -15,7 +15,7 @@ from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError, BundleError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
-__all__ = ["Engine", "engine_entries", "engine_library"]
+__all__ = ["Engine", "FixedContext", "engine_entries", "engine_library"]
 
 # TensorRT's names of the manifest's dtypes
 TYPES = {
@@ -59,7 +59,7 @@ def engine_entries(bundle: Bundle, trt: TensorRt) -> dict[str, EngineEntry]:
 
 
 class Engine:
-    """An engine with its execution context: what runs one stage or exit.
+    """An engine whose tensors are the manifest's: it makes what runs one stage or exit.
 
     Attributes:
         scratch_bytes: the device memory that a run needs beside the tensors.
@@ -83,8 +83,6 @@ class Engine:
         self._runtime = runtime
         self._file = file
         self._batched = graph.inputs
-        self._count = 0  # that the context's shapes are set for
-        self._context: Any = None
         self._engine = runtime.open_engine(content, entry.options)
         if self._engine is None:
             raise runtime.failed(f"{file}: {trt.title} cannot load it")
@@ -95,42 +93,68 @@ class Engine:
         for tensor in graph.inputs:
             smallest, _, largest = self._engine.get_tensor_profile_shape(tensor.name, 0)
             _check_batches(file, smallest[0], largest[0], max_batch)
-        self._context = trt.create_context(self._engine)
-        if self._context is None:
-            raise runtime.failed(f"{file}: {trt.title} cannot make an execution context")
         self.scratch_bytes = int(self._engine.device_memory_size_v2)
 
-    def bind(self, addresses: dict[str, int], scratch: int, scratch_bytes: int) -> None:
-        """Say for good where the tensors and the scratch memory are."""
-        for name, address in addresses.items():
-            if not self._context.set_tensor_address(name, address):
-                raise self._runtime.failed(f"{self._file}: {name} cannot be bound")
-        if self.scratch_bytes:
-            self._context.set_device_memory(scratch, scratch_bytes)
+    def open_context(
+        self, size: int, addresses: dict[str, int], scratch: int, scratch_bytes: int
+    ) -> FixedContext:
+        """Make an execution context for one batch size, its tensors and scratch memory in place.
 
-    def enqueue(self, count: int, stream: int) -> None:
-        """Put a run over ``count`` samples into a stream.
+        Contexts may share all of that memory: only one of them runs at a time.
+
+        Raises:
+            BackendError: it cannot be made, or refuses a size or an address.
+        """
+        runtime, file = self._runtime, self._file
+        context = runtime.trt.create_context(self._engine)
+        if context is None:
+            raise runtime.failed(f"{file}: {runtime.trt.title} cannot make an execution context")
+        for tensor in self._batched:
+            if not context.set_input_shape(tensor.name, (size, *tensor.shape)):
+                raise runtime.failed(f"{file}: refuses a batch of {size}")
+        for name, address in addresses.items():
+            if not context.set_tensor_address(name, address):
+                raise runtime.failed(f"{file}: {name} cannot be bound")
+        if self.scratch_bytes:
+            context.set_device_memory(scratch, scratch_bytes)
+        return FixedContext(runtime, context, file, size)
+
+    def close(self) -> None:
+        """Free it; its contexts are gone before."""
+        self._engine = None
+
+
+class FixedContext:
+    """An execution context for one batch size. It is never reshaped.
+
+    A CUDA graph that was captured from it depends on its inner state, which a new shape changes.
+
+    Attributes:
+        size: of the batches.
+    """
+
+    def __init__(self, runtime: EngineRuntime, context: Any, file: str, size: int) -> None:
+        self.size = size
+        self._runtime = runtime
+        self._context = context
+        self._file = file
+
+    def enqueue(self, stream: int) -> None:
+        """Put a run into a stream.
 
         Raises:
             BackendError: TensorRT refuses it.
         """
-        if count != self._count:
-            self._count = 0  # unknown, should one of them fail
-            for tensor in self._batched:
-                if not self._context.set_input_shape(tensor.name, (count, *tensor.shape)):
-                    raise self._runtime.failed(f"{self._file}: refuses a batch of {count}")
-            self._count = count
         if not self._context.execute_async_v3(stream):
-            raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {count}")
+            raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {self.size}")
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether a run can be captured, once it was run with the same batch size."""
+        """Whether a run can be captured, once it was run."""
         return self._runtime.trt.is_capturable(self._context, stream)
 
     def close(self) -> None:
-        """Free the context, then the engine."""
+        """Free it; its engine is still there."""
         self._context = None
-        self._engine = None
 
 
 @dataclass(frozen=True, slots=True)
