@@ -12,6 +12,7 @@ import ctypes
 import importlib.machinery
 import json
 import types
+import weakref
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -64,6 +65,15 @@ class World:
         self.refuse_in = 0  # the n-th call of execute_async_v3 from now is refused
         self.refuse_shape_in = 0  # and of set_input_shape
         self.can_capture = True
+        self.logger: weakref.ref[ILogger] | None = None
+
+    def log(self, severity: int, message: str) -> None:
+        """Tell the first logger of the process, whoever it belongs to (NVIDIA/TensorRT#4134)."""
+        logger = self.logger() if self.logger is not None else None
+        if logger is None:
+            self.failures.append(f"a logger that is gone would have been told: {message}")
+        else:
+            logger.log(severity, message)
 
     def count(self, kind: str, change: int) -> None:
         self.alive[kind] += change
@@ -120,12 +130,16 @@ class Runtime:
     def __init__(self, logger: ILogger) -> None:
         require(isinstance(logger, ILogger), "a runtime needs a logger")
         self._logger = logger
+        if self._world.logger is None:
+            self._world.logger = weakref.ref(logger)
+        elif self._world.logger() is not logger:
+            self._world.log(ILogger.Severity.WARNING, "another logger than the first is ignored")
         self._world.count("runtime", 1)
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
         magic, _, rest = serialized_engine.partition(b"\n")
         if magic + b"\n" != MAGIC:
-            self._logger.log(ILogger.Severity.ERROR, "the magic tag does not match\n")
+            self._world.log(ILogger.Severity.ERROR, "the magic tag does not match\n")
             return None
         header, _, onnx = rest.partition(b"\n")
         return self._engine._make(self, EngineSpec(**json.loads(header)), onnx)
@@ -148,7 +162,7 @@ class ICudaEngine:
         world = runtime._world
         weights = ctypes.c_uint64()
         if world.libcuda.cuMemAlloc_v2(ctypes.byref(weights), ctypes.c_size_t(spec.weight_bytes)):
-            runtime._logger.log(ILogger.Severity.ERROR, "cannot allocate the weights")
+            world.log(ILogger.Severity.ERROR, "cannot allocate the weights")
             return None
         engine = object.__new__(cls)
         engine._world, engine._runtime, engine._spec = world, runtime, spec
@@ -272,7 +286,7 @@ class IExecutionContext:
         engine = self._engine
         self._world.refuse_shape_in -= 1
         if self._world.refuse_shape_in == 0:
-            engine._runtime._logger.log(ILogger.Severity.ERROR, "a shape is refused")
+            engine._world.log(ILogger.Severity.ERROR, "a shape is refused")
             return False
         smallest, _, largest = engine.get_tensor_profile_shape(name, 0)
         if len(shape) != len(smallest) or any(
@@ -280,7 +294,7 @@ class IExecutionContext:
             for low, size, high in zip(smallest, shape, largest, strict=True)
         ):
             message = f"{name}: {shape} is outside of the profile"
-            engine._runtime._logger.log(ILogger.Severity.ERROR, message)
+            engine._world.log(ILogger.Severity.ERROR, message)
             return False
         if self._shapes.get(name) != tuple(shape):
             self._changes.append(f"{name} was reshaped to {shape}")
@@ -289,10 +303,9 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         world, driver = self._world, self._world.driver
-        logger = self._engine._runtime._logger
         world.refuse_in -= 1
         if world.refuse_in == 0:
-            logger.log(ILogger.Severity.ERROR, "refused as the test wants it")
+            world.log(ILogger.Severity.ERROR, "refused as the test wants it")
             return False
         ranges = self._ranges()
         captured = driver.captures(stream_handle)
@@ -300,7 +313,7 @@ class IExecutionContext:
             require(self._was_run == self._shapes, "captured before a run with these shapes")
             if not world.can_capture:
                 driver.break_capture(stream_handle)
-                logger.log(ILogger.Severity.ERROR, "cannot be captured")
+                world.log(ILogger.Severity.ERROR, "cannot be captured")
                 return False
         self._was_run = dict(self._shapes)
         run: _Run | _Replay = _Run(self._engine, self._destroyed, ranges, self._scratch)

@@ -105,6 +105,13 @@ class Engine:
         Raises:
             BackendError: it cannot be made, or refuses a size or an address.
         """
+        with self._runtime.reasons:
+            context = self._open_context(size, addresses)
+            if self.scratch_bytes:
+                context.set_device_memory(scratch, scratch_bytes)
+        return FixedContext(self._runtime, context, self._file, size)
+
+    def _open_context(self, size: int, addresses: dict[str, int]) -> Any:
         runtime, file = self._runtime, self._file
         context = runtime.trt.create_context(self._engine)
         if context is None:
@@ -115,9 +122,7 @@ class Engine:
         for name, address in addresses.items():
             if not context.set_tensor_address(name, address):
                 raise runtime.failed(f"{file}: {name} cannot be bound")
-        if self.scratch_bytes:
-            context.set_device_memory(scratch, scratch_bytes)
-        return FixedContext(runtime, context, file, size)
+        return context
 
     def close(self) -> None:
         """Free it; its contexts are gone before."""
@@ -145,7 +150,9 @@ class FixedContext:
         Raises:
             BackendError: TensorRT refuses it.
         """
-        if not self._context.execute_async_v3(stream):
+        with self._runtime.reasons:
+            accepted = self._context.execute_async_v3(stream)
+        if not accepted:
             raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {self.size}")
 
     def is_capturable(self, stream: int) -> bool:

@@ -18,7 +18,7 @@ from edgeexit_runtime.backends.trt_layers import (
     network_layers,
     require_precision,
 )
-from edgeexit_runtime.backends.trt_log import make_log
+from edgeexit_runtime.backends.trt_log import Reasons, process_log
 from edgeexit_runtime.backends.trt_progress import Cancelled, make_monitor
 from edgeexit_runtime.backends.trt_versions import TensorRt
 from edgeexit_runtime.engine_entry import FROM_INSPECTOR, FROM_NETWORK, EngineOptions
@@ -88,44 +88,56 @@ def build_engine(
         KeyboardInterrupt: Ctrl-C; TensorRT has stopped.
     """
     cancelled = Cancelled()
-    log = make_log(trt.module, logger, logging.DEBUG, cancelled)
-    builder = _start(trt, plan, log)
+    reasons = Reasons(logger, logging.DEBUG, cancelled)
+    with reasons:
+        return _build(trt, plan, content, timing_cache, report, reasons)
+
+
+def _build(
+    trt: TensorRt,
+    plan: Plan,
+    content: bytes,
+    timing_cache: bytes,
+    report: Report,
+    reasons: Reasons,
+) -> BuiltEngine:
+    builder = _start(trt, plan, reasons)
     network = trt.create_network(builder)
-    _parse(trt, network, plan, content, log)
+    _parse(trt, network, plan, content, reasons)
     declared = network_layers(network)
     require_precision(trt.title, plan.name, plan.precision, declared, None)
     config = builder.create_builder_config()
     trt.configure(config, plan.options, plan.compute_capability)
     config.add_optimization_profile(_profile(builder, network, plan))
     cache = trt.attach_timing_cache(config, timing_cache)
-    config.progress_monitor = make_monitor(trt.module, report, cancelled)
+    config.progress_monitor = make_monitor(trt.module, report, reasons.cancelled)
     try:
         engine = builder.build_serialized_network(network, config)
     except MemoryError as error:
-        raise _failed(trt, plan, log, "out of memory") from error
+        raise _failed(trt, plan, reasons, "out of memory") from error
     except RuntimeError as error:  # any of C++'s
-        raise _failed(trt, plan, log, str(error)) from error
-    if cancelled:
+        raise _failed(trt, plan, reasons, str(error)) from error
+    if reasons.cancelled:
         raise KeyboardInterrupt
     if engine is None:
-        raise _failed(trt, plan, log)
-    layers, layers_from = _prove(trt, plan, engine, declared, log)
+        raise _failed(trt, plan, reasons)
+    layers, layers_from = _prove(trt, plan, engine, declared, reasons)
     measured = bytes(cache.serialize()) if cache is not None else b""
     return BuiltEngine(engine, layers, layers_from, measured)
 
 
-def _start(trt: TensorRt, plan: Plan, log: Any) -> Any:
+def _start(trt: TensorRt, plan: Plan, reasons: Reasons) -> Any:
     try:
-        return trt.module.Builder(log)
+        return trt.module.Builder(process_log(trt.module))
     except (TypeError, RuntimeError) as error:  # pybind11's word for a null pointer
-        raise _failed(trt, plan, log, "it does not start (driver missing?)") from error
+        raise _failed(trt, plan, reasons, "it does not start (driver missing?)") from error
 
 
-def _parse(trt: TensorRt, network: Any, plan: Plan, content: bytes, log: Any) -> None:
-    parser = trt.module.OnnxParser(network, log)
+def _parse(trt: TensorRt, network: Any, plan: Plan, content: bytes, reasons: Reasons) -> None:
+    parser = trt.module.OnnxParser(network, process_log(trt.module))
     if not parser.parse(content):
         errors = [trt.parser_error(parser.get_error(i)) for i in range(parser.num_errors)]
-        reason = errors[0] if errors else log.reason()
+        reason = errors[0] if errors else reasons.reason()
         raise BackendError(f"{plan.graph.file}: {trt.title} cannot read the graph: {reason}")
 
 
@@ -148,10 +160,10 @@ def _profile(builder: Any, network: Any, plan: Plan) -> Any:
 
 
 def _prove(
-    trt: TensorRt, plan: Plan, engine: Any, declared: NetworkLayers, log: Any
+    trt: TensorRt, plan: Plan, engine: Any, declared: NetworkLayers, reasons: Reasons
 ) -> tuple[dict[str, float], str]:
     """Return the share of layers per precision and who tells it, having checked it."""
-    layers = _inspect(trt, plan, engine, log)
+    layers = _inspect(trt, plan, engine, reasons)
     promised = declared.promised
     if layers is None or (layers.opaque and promised and not layers.shows(promised)):
         return declared.shares, FROM_NETWORK
@@ -159,13 +171,13 @@ def _prove(
     return layers.shares, FROM_INSPECTOR
 
 
-def _inspect(trt: TensorRt, plan: Plan, content: Any, log: Any) -> EngineLayers | None:
+def _inspect(trt: TensorRt, plan: Plan, content: Any, reasons: Reasons) -> EngineLayers | None:
     """Ask the engine itself; None where it is not loaded or does not tell."""
     if not plan.target_is_here:
         return None
-    engine = trt.open_engine(trt.module.Runtime(log), content, plan.options)
+    engine = trt.open_engine(trt.module.Runtime(process_log(trt.module)), content, plan.options)
     if engine is None:
-        raise _failed(trt, plan, log, "the engine was built but does not load")
+        raise _failed(trt, plan, reasons, "the engine was built but does not load")
     inspector = engine.create_engine_inspector()
     as_json = trt.module.LayerInformationFormat.JSON
     layers = engine_layers(trt, inspector.get_engine_information(as_json))
@@ -182,19 +194,19 @@ def _inspect(trt: TensorRt, plan: Plan, content: Any, log: Any) -> EngineLayers 
     return layers if layers.layers else None
 
 
-def _failed(trt: TensorRt, plan: Plan, log: Any, otherwise: str = "") -> BackendError:
+def _failed(trt: TensorRt, plan: Plan, reasons: Reasons, otherwise: str = "") -> BackendError:
     """Return why a build failed, by what TensorRT has logged."""
-    said = " ".join((*log.errors, otherwise))
+    said = " ".join((*reasons.errors, otherwise))
     if WORKSPACE.search(said):
         return BackendError(
             f"{plan.name}: the workspace of {plan.options.workspace_mib} MiB is too small for "
-            f"{trt.title} ({log.reason(WORKSPACE)}); allow more of it"
+            f"{trt.title} ({reasons.reason(WORKSPACE)}); allow more of it"
         )
     if OUT_OF_MEMORY.search(said):
+        reason = reasons.reason(OUT_OF_MEMORY) or otherwise
         return BackendError(
-            f"{plan.name}: the build ran out of memory ({log.reason(OUT_OF_MEMORY) or otherwise}); "
+            f"{plan.name}: the build ran out of memory ({reason}); "
             "close other programs, limit the workspace or choose a lower optimization level"
         )
-    return BackendError(
-        f"{plan.name}: {trt.title} could not build it: {log.reason() or otherwise or 'no reason'}"
-    )
+    reason = reasons.reason() or otherwise or "no reason"
+    return BackendError(f"{plan.name}: {trt.title} could not build it: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from edgeexit_runtime.backends.trt_log import make_log
+from edgeexit_runtime.backends.trt_log import Reasons, process_log
 from edgeexit_runtime.backends.trt_progress import Cancelled
 from edgeexit_runtime.backends.trt_versions import TensorRt
 from edgeexit_runtime.engine_entry import EngineOptions
@@ -17,16 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 class EngineRuntime:
-    """TensorRT's runtime and its logger.
+    """TensorRT's runtime, and what it says of failures.
 
     Attributes:
         trt: the library.
+        reasons: ``with runtime.reasons:`` around every call that may fail.
     """
 
     def __init__(self, trt: TensorRt) -> None:
         self.trt = trt
         self._cancelled = Cancelled()
-        self._log = make_log(trt.module, logger, logging.WARNING, self._cancelled)
+        self.reasons = Reasons(logger, logging.WARNING, self._cancelled)
         self._runtime: Any = None
 
     def open_engine(self, content: bytes, options: EngineOptions) -> Any:
@@ -34,9 +35,10 @@ class EngineRuntime:
 
         Its weights take device memory; a context is current.
         """
-        if self._runtime is None:
-            self._runtime = self.trt.module.Runtime(self._log)
-        engine = self.trt.open_engine(self._runtime, content, options)
+        with self.reasons:
+            if self._runtime is None:
+                self._runtime = self.trt.module.Runtime(process_log(self.trt.module))
+            engine = self.trt.open_engine(self._runtime, content, options)
         if self._cancelled:  # by Ctrl-C, while it was logging
             self._cancelled.clear()
             raise KeyboardInterrupt
@@ -44,10 +46,11 @@ class EngineRuntime:
 
     def failed(self, what: str) -> BackendError:
         """Return an error with what the library has logged of it."""
-        reason = self._log.errors[-1] if self._log.errors else "it does not say why"
-        self._log.errors.clear()
+        reason = self.reasons.errors[-1] if self.reasons.errors else "it does not say why"
+        self.reasons.errors.clear()
         return BackendError(f"{what}: {reason}; build the engines again")
 
     def close(self) -> None:
         """Free the runtime; engines and contexts are gone before."""
         self._runtime = None
+        self.reasons.forget()
