@@ -10,6 +10,7 @@ __all__ = [
     "BackendError",
     "BundleError",
     "BusyError",
+    "DeviceLostError",
     "EdgeExitError",
     "ImageError",
     "InputError",
@@ -70,6 +71,10 @@ class InputError(EdgeExitError):
 
 class BackendError(EdgeExitError):
     """What should run a bundle, or read an image, is not there, cannot be made, or fails."""
+
+
+class DeviceLostError(BackendError):
+    """The device refuses this process everything from now on; a new process may use it again."""
 
 
 class ImageError(InputError):

@@ -58,7 +58,7 @@ class HostDriver:
         for name, types in {
             "host_cuda_resolve": [ctypes.c_uint64, ctypes.c_size_t],
             "host_cuda_room": [ctypes.c_uint64],
-            "host_cuda_fail": [ctypes.c_char_p, ctypes.c_long, ctypes.c_int],
+            "host_cuda_fail": [ctypes.c_char_p, ctypes.c_long, *2 * (ctypes.c_int,)],
             "host_cuda_calls": [ctypes.c_char_p],
             "host_cuda_set_total_memory": [ctypes.c_size_t],
             "host_cuda_captures": [ctypes.c_void_p],
@@ -81,11 +81,23 @@ class HostDriver:
         return calls
 
     def fail(
-        self, n: int, function: str | None = None, error: int = CUDA_ERROR_LAUNCH_FAILED
+        self,
+        n: int,
+        function: str | None = None,
+        error: int = CUDA_ERROR_LAUNCH_FAILED,
+        *,
+        for_good: bool = False,
     ) -> None:
-        """Let the n-th call from now fail: of one function, or of all that may; 0 for none."""
+        """Let the n-th call from now fail: of one function, or of all that may; 0 for none.
+
+        ``for_good``: and everything behind it, as after an illegal address.
+        """
         name = None if function is None else function.encode()
-        self._library.host_cuda_fail(name, n, error)
+        self._library.host_cuda_fail(name, n, error, for_good)
+
+    def recover(self) -> None:
+        """Have a device back that was lost, which no process can."""
+        self._library.host_cuda_recover()
 
     def failure_waits(self) -> bool:
         return bool(self._library.host_cuda_fail_is_waiting())

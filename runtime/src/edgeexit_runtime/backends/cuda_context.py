@@ -2,10 +2,14 @@
 
 It is the context of torch, of ONNX Runtime and of TensorRT itself. Every call pushes it and pops
 it again, so that a thread's own context is as it was, and any thread may call.
+
+After some errors, such as an illegal address, CUDA refuses everything until the process ends, also
+to pop and to free. Then the context is lost, and nothing more is tried with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from types import TracebackType
 from typing import Any
@@ -13,7 +17,7 @@ from typing import Any
 import pycuda.driver as cuda
 
 from edgeexit_runtime.backends.cuda_device import load_driver
-from edgeexit_runtime.errors import BackendError
+from edgeexit_runtime.errors import BackendError, DeviceLostError
 
 __all__ = ["PrimaryContext", "driver_library"]
 
@@ -22,10 +26,12 @@ class PrimaryContext:
     """Retains the primary context of a device until :meth:`release`.
 
     ``with context:`` makes it the calling thread's current one. An error of CUDA within is raised
-    as a :class:`BackendError`: this is the one place where that is done.
+    as a :class:`BackendError`: this is the one place where that is done. Once the context is lost,
+    every use raises a :class:`DeviceLostError`.
 
     Attributes:
         name: of the device.
+        lost: why the context is lost; None as long as it is not.
 
     Raises:
         BackendError: there is no CUDA device, or it cannot be used.
@@ -36,16 +42,19 @@ class PrimaryContext:
             cuda.init()
             device = cuda.Device(ordinal)
             self.name: str = device.name()
+            self.lost: str | None = None
             self._driver = driver_library()
             self._context = device.retain_primary_context()
         except cuda.Error as error:
             raise BackendError(f"no CUDA device can be used here: {error}") from error
 
     def __enter__(self) -> PrimaryContext:
+        if self.lost is not None:
+            raise DeviceLostError(self.lost)
         try:
             self._context.push()
         except cuda.Error as error:
-            raise _translated(error) from error
+            raise self._lose(error) from error
         return self
 
     def __exit__(
@@ -54,15 +63,46 @@ class PrimaryContext:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        cuda.Context.pop()
+        if isinstance(error, Exception):
+            self.find_out(error)
+        self._pop()
+        if self.lost is not None:
+            raise DeviceLostError(self.lost) from error
         if isinstance(error, cuda.Error):
             raise _translated(error) from error
+
+    def find_out(self, error: Exception) -> None:
+        """Ask the driver, behind an error, whether the context is lost; it is current."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        # it needs nothing but a context, and waits for nothing
+        if self._driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) != 0:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> DeviceLostError:
+        if self.lost is None:
+            reason = str(error) or type(error).__name__
+            self.lost = f"CUDA: {reason}; this process has lost the device: start it anew"
+        return DeviceLostError(self.lost)
+
+    def _pop(self) -> None:
+        try:
+            cuda.Context.pop()
+        except cuda.Error as error:
+            self._lose(error)
+            # PyCUDA aborts a process that ends with a context on its own stack. It takes those
+            # off that are detached.
+            with contextlib.suppress(cuda.Error):  # it has been, by a "with" within this one
+                self._context.detach()
+            cuda.Context.get_current()
 
     def release(self) -> None:
         """Give the context back, from any thread; what was made in it is freed before."""
         # PyCUDA's detach() gives a primary context back only where PyCUDA takes it for current or
         # where this thread retained it, and never takes it off the driver's stack.
-        self._context.push()
+        try:
+            self._context.push()
+        except cuda.Error as error:
+            raise self._lose(error) from error
         popped = ctypes.c_void_p()
         self._driver.cuCtxPopCurrent_v2(ctypes.byref(popped))
         self._context.detach()

@@ -29,7 +29,8 @@ from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part
 from edgeexit_runtime.backends.trt_runtime import EngineRuntime
 from edgeexit_runtime.backends.trt_versions import open_library
 from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.errors import DeviceLostError, InputError
+from edgeexit_runtime.forks import never_free
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
 
@@ -51,6 +52,7 @@ class TensorRTRunner(Runner):
     Raises:
         BackendError: no engines, device or library, engines that do not fit them, or too little
             memory.
+        DeviceLostError: the device refuses everything to this process from now on.
         BundleError: a file is missing, changed, or not what the manifest says.
         InputError: ``providers`` were given.
     """
@@ -228,11 +230,16 @@ class TensorRTRunner(Runner):
             return
         self._closed = True
         try:
-            with self._context:
-                _forget_frames(error)
-                self._free()
-        finally:
-            self._context.release()
+            self._free_in_context(error)
+        except DeviceLostError as lost:
+            logger.warning("nothing could be freed: %s", lost)
+            never_free(self)
+
+    def _free_in_context(self, error: BaseException | None) -> None:
+        with self._context:
+            _forget_frames(error)
+            self._free()
+        self._context.release()
 
     def _free(self) -> None:
         """Free all that was made, in the reverse order; the context is current."""
@@ -240,6 +247,9 @@ class TensorRTRunner(Runner):
             if self._stream is not None:
                 self._stream.synchronize()
         except cuda.Error as error:  # of a run that failed; there is still all of it to free
+            self._context.find_out(error)
+            if self._context.lost is not None:
+                return
             logger.warning("at the end of the last run: %s", error)
         for part in self._parts.values():
             part.close()

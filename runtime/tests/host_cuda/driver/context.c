@@ -28,6 +28,8 @@ static int function_count;
 static char failing[64]; /* a function's name, or empty for any */
 static long fail_after;  /* 0: nothing fails */
 static CUresult fail_with;
+static int fail_for_good; /* whether everything fails from then on */
+static CUresult lost;     /* with this */
 
 void hc_abort(const char *format, ...)
 {
@@ -40,7 +42,8 @@ void hc_abort(const char *format, ...)
     abort();
 }
 
-/* What gives something back never fails here: nothing could be done about it. */
+/* What gives something back does not fail alone, where no function is named: nothing could be
+ * done about it. It does fail once the device is lost. */
 static int may_fail(const char *name)
 {
     static const char *const never[] = {
@@ -74,20 +77,34 @@ CUresult hc_call(const char *name)
     }
     functions[i].calls++;
     int counts = failing[0] != '\0' ? is_named(name, failing) : may_fail(name);
-    if (fail_after > 0 && counts && --fail_after == 0)
+    if (fail_after > 0 && counts && --fail_after == 0) {
         result = fail_with;
+        if (fail_for_good)
+            lost = fail_with;
+    }
+    if (lost != CUDA_SUCCESS)
+        result = lost;
     pthread_mutex_unlock(&hc_lock);
     return result;
 }
 
-/* The n-th call from now of a function (NULL: of any that may fail) returns this error. */
-void host_cuda_fail(const char *name, long n, int result)
+/* The n-th call from now of a function (NULL: of any that may fail) returns this error; for good,
+ * as after an illegal address, all calls of all functions from then on. */
+void host_cuda_fail(const char *name, long n, int result, int for_good)
 {
     pthread_mutex_lock(&hc_lock);
+    fail_for_good = for_good;
     snprintf(failing, sizeof failing, "%s", name != NULL ? name : "");
     fail_after = n;
     fail_with = (CUresult)result;
     pthread_mutex_unlock(&hc_lock);
+}
+
+/* What no process can do: to have a lost device back, with nothing pushed by this thread. */
+void host_cuda_recover(void)
+{
+    lost = CUDA_SUCCESS;
+    depth = 0;
 }
 
 /* Whether a failure that was asked for is still to come. */
