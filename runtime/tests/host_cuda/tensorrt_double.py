@@ -13,6 +13,7 @@ import importlib.machinery
 import json
 import types
 import weakref
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -65,6 +66,8 @@ class World:
         self.refuse_in = 0  # the n-th call of execute_async_v3 from now is refused
         self.refuse_shape_in = 0  # and of set_input_shape
         self.can_capture = True
+        self.spoil_captures = 0  # so many from now on, as another thread's call may do
+        self.on_run: Callable[[int, bool], None] = lambda stream, captured: None
         self.logger: weakref.ref[ILogger] | None = None
 
     def log(self, severity: int, message: str) -> None:
@@ -311,10 +314,14 @@ class IExecutionContext:
         captured = driver.captures(stream_handle)
         if captured:
             require(self._was_run == self._shapes, "captured before a run with these shapes")
+            world.spoil_captures -= 1
+            if world.spoil_captures >= 0:
+                driver.break_capture(stream_handle)
             if not world.can_capture:
                 driver.break_capture(stream_handle)
                 world.log(ILogger.Severity.ERROR, "cannot be captured")
                 return False
+        world.on_run(stream_handle, captured)
         self._was_run = dict(self._shapes)
         run: _Run | _Replay = _Run(self._engine, self._destroyed, ranges, self._scratch)
         if captured:

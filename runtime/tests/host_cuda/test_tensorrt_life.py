@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import threading
@@ -238,6 +239,61 @@ def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
     said = [message for message in caplog.messages if "CUDA graph" in message]
     assert len(said) == 1
     assert said[0].startswith("no CUDA graph, runs are enqueued one by one: ")
+
+
+@pytest.mark.parametrize("spoiled", [1, 2])
+def test_a_capture_that_another_thread_spoiled_is_tried_again(
+    folder: Path,
+    images_leaving_at: LeavingAt,
+    world: World,
+    driver: HostDriver,
+    caplog: pytest.LogCaptureFixture,
+    spoiled: int,
+) -> None:
+    with caplog.at_level(logging.WARNING), ee.load(folder, backend="tensorrt") as session:
+        graphs = driver.counts().graph_execs
+        world.spoil_captures = spoiled * 6  # of all parts
+        for _ in range(1 + spoiled):
+            assert session.infer(images_leaving_at([2, 2])).exits.tolist() == [2, 2]
+        assert driver.counts().graph_execs == graphs + 6
+    assert not [message for message in caplog.messages if "CUDA graph" in message]
+
+
+def test_a_capture_is_not_tried_for_ever(
+    folder: Path, images_leaving_at: LeavingAt, world: World, driver: HostDriver
+) -> None:
+    world.spoil_captures = 10**6
+    with ee.load(folder, backend="tensorrt") as session:
+        for _ in range(6):
+            assert session.infer(images_leaving_at([2, 2])).exits.tolist() == [2, 2]
+        captures = driver.calls("cuStreamBeginCapture")
+        session.infer(images_leaving_at([2, 2]))
+        assert driver.calls("cuStreamBeginCapture") == captures
+        assert driver.counts().graph_execs == 0
+
+
+def test_garbage_that_would_spoil_a_capture_is_freed_before(
+    folder: Path, images_leaving_at: LeavingAt, world: World, driver: HostDriver
+) -> None:
+    class Garbage:
+        def __init__(self, stream: int) -> None:
+            self.itself, self.stream = self, stream
+
+        def __del__(self) -> None:
+            driver.break_capture(self.stream)
+
+    def on_run(stream: int, captured: bool) -> None:
+        if captured:
+            gc.collect()
+        else:
+            Garbage(stream)
+
+    world.on_run = on_run
+    with ee.load(folder, backend="tensorrt") as session:
+        session.infer(images_leaving_at([2, 2]))
+        assert driver.counts().graph_execs >= 6
+    world.on_run = lambda stream, captured: None
+    gc.collect()
 
 
 def test_too_little_memory_is_said_before_any_is_taken(

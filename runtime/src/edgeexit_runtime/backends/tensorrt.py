@@ -8,6 +8,7 @@ on a run is one launch of a CUDA graph.
 
 from __future__ import annotations
 
+import gc
 import logging
 import traceback
 from collections.abc import Sequence
@@ -201,7 +202,7 @@ class TensorRTRunner(Runner):
             run.graph.launch(self._stream.handle)
             return
         self._enqueue(part, run)
-        if part.captures:
+        if run.captures_left > 0:
             self._capture(part, run)
 
     def _enqueue(self, part: Part, run: BucketRun) -> None:
@@ -213,15 +214,16 @@ class TensorRTRunner(Runner):
     def _capture(self, part: Part, run: BucketRun) -> None:
         """Capture a run that has just been enqueued plainly, as TensorRT wants it."""
         handle = self._stream.handle
+        run.captures_left -= 1
         try:
             if not run.context.is_capturable(handle):
                 title = self._runtime.trt.title
                 raise CaptureError(f"{title} says that {part.name} is not capturable")
             self._stream.synchronize()
+            gc.collect(0)  # what is freed by itself now is not freed while the stream captures
             run.graph = CudaGraph(handle, lambda: self._enqueue(part, run))
         except CaptureError as error:
-            part.captures = False
-            if not self._has_said_why:
+            if run.captures_left == 0 and not self._has_said_why:
                 self._has_said_why = True
                 logger.warning("no CUDA graph, runs are enqueued one by one: %s", error)
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from edgeexit_runtime.backends.cuda_graph import CudaGraph
 from edgeexit_runtime.backends.tensorrt_engines import Engine, FixedContext
 
-__all__ = ["BucketRun", "Part", "bucket_sizes"]
+__all__ = ["CAPTURES", "BucketRun", "Part", "bucket_sizes"]
+
+CAPTURES = 3
+"""How often the capture of a run is tried."""
 
 
 class Part:
@@ -20,7 +23,7 @@ class Part:
         runs: by the number of samples; those of one bucket share a run.
     """
 
-    __slots__ = ("addresses", "captures", "engine", "gated", "name", "runs")
+    __slots__ = ("addresses", "engine", "gated", "name", "runs")
 
     def __init__(self, name: str, engine: Engine, gated: bool) -> None:
         self.name = name
@@ -28,7 +31,6 @@ class Part:
         self.gated = gated
         self.addresses: dict[str, int] = {}
         self.runs: dict[int, BucketRun] = {}
-        self.captures = True
 
     def bind(
         self, addresses: dict[str, int], scratch: int, scratch_bytes: int, max_batch: int
@@ -54,13 +56,19 @@ class Part:
 
 
 class BucketRun:
-    """A part over batches of one size: its context, and the graph captured from that."""
+    """A part over batches of one size: its context, and the graph captured from that.
 
-    __slots__ = ("context", "graph")
+    Attributes:
+        captures_left: how often a capture may still be tried. Another thread that allocates or
+            waits may spoil one, so that one is not enough.
+    """
+
+    __slots__ = ("captures_left", "context", "graph")
 
     def __init__(self, context: FixedContext) -> None:
         self.context = context
         self.graph: CudaGraph | None = None
+        self.captures_left = CAPTURES
 
     def close(self) -> None:
         """Free the graph, then the context; twice does no harm."""
