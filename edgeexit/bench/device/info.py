@@ -8,6 +8,8 @@ import platform
 from pathlib import Path
 
 from edgeexit_runtime import Session
+from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.onnxruntime_providers import CUDA, TENSORRT
 
 from edgeexit.bench.results.report import DeviceInfo
 
@@ -22,7 +24,7 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
         cpu=cpu_model(),
         cores=cores_available(),
         system=platform.platform(),
-        backend_device=session.device,
+        backend_device=_named(session.device),
         threads=threads,
         versions={
             **session.runner.versions,
@@ -30,6 +32,12 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
             "python": platform.python_version(),
         },
     )
+
+
+def _named(device: str) -> str:
+    """Add the GPU's name where ONNX Runtime says only which provider computes on it."""
+    gpu = find_gpu() if device in (CUDA, TENSORRT) else None
+    return device if gpu is None else f"{device} on {gpu.name}"
 
 
 def cpu_model(cpuinfo: Path = CPUINFO, device_tree: Path = DEVICE_TREE) -> str:
