@@ -100,13 +100,17 @@ def read_run(folder: Path) -> Answer:
     return [value.numpy() for value in load_checkpoint(folder / "last.pt").weights.values()]
 
 
+MAX_PIXELS = 4 * 2**20
+"""Of images: those within the usual limit take more memory than a reader here is given."""
+
+
 def read_images(folder: Path) -> Answer:
     """Make 8 x 8 pixels of every file."""
     import edgeexit_runtime as ee
     from edgeexit_runtime.images import prepare
 
     preprocessing = ee.Preprocessing((3, 8, 8), (0.5,) * 3, (0.25,) * 3, resize=9)
-    return [prepare(sorted(folder.iterdir()), preprocessing)]
+    return [prepare(sorted(folder.iterdir()), preprocessing, MAX_PIXELS)]
 
 
 def read_array_files(folder: Path) -> Answer:
