@@ -3,7 +3,7 @@ PYTHON ?= python3
 FUZZ_MINUTES ?= 30
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-cuda test-gpu fuzz check bench results clean
+.PHONY: demo test test-slow test-cuda test-gpu gpu-kit fuzz check bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -18,9 +18,13 @@ test-slow: .venv/installed
 test-cuda:
 	PYTHON=$(PYTHON) runtime/tests/host_cuda/run.sh
 
-# on a machine with a GPU: the same backend on it; writes gpu_report.txt, to be sent back
+# on a machine with a GPU: all that needs one; writes gpu_report.zip, to be sent back
 test-gpu:
-	PYTHON=$(PYTHON) runtime/tests/gpu/run.sh
+	$(PYTHON) tests/gpu/kit.py
+
+# for a machine with a GPU and no network: copy gpu_kit there, and run its run.sh
+gpu-kit:
+	PYTHON=$(PYTHON) tests/gpu/collect.sh
 
 # damaged files of all kinds for FUZZ_MINUTES; what is found is kept in fuzz_finds
 fuzz: .venv/installed

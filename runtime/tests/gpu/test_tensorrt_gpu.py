@@ -1,7 +1,4 @@
-"""The TensorRT backend on a real device, against ONNX Runtime on the CPU.
-
-The engines are built here, as ``edgeexit build`` does it.
-"""
+"""The TensorRT backend on a real device, against ONNX Runtime on the CPU: see --engines."""
 
 from __future__ import annotations
 
@@ -16,9 +13,6 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.backends.cuda_device import find_gpu
-from edgeexit_runtime.backends.trt_library import LIBRARIES, is_installed
-from edgeexit_runtime.engines import build_engines, describe
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.gpu
@@ -28,16 +22,12 @@ RandomImages = Callable[[int, int], Images]
 
 
 @pytest.fixture
-def folder(network: Any, write_bundle: Callable[[Any], Path]) -> Path:
+def folder(
+    network: Any, write_bundle: Callable[[Any], Path], make_engines: Callable[[Path], None]
+) -> Path:
     """The bundle of every network in turn, with engines of this device."""
-    pytest.importorskip("pycuda.driver")
-    if find_gpu() is None:
-        pytest.skip("no CUDA device")
-    if not any(is_installed(name) for name in LIBRARIES):
-        pytest.skip("neither TensorRT nor TensorRT-RTX is installed")
     folder = write_bundle(network)
-    for line in describe(build_engines(folder)):
-        sys.stdout.write(f"\n{line}")
+    make_engines(folder)
     return folder
 
 
@@ -60,7 +50,10 @@ def test_every_batch_size_again_and_again(
             images = random_images(size, seed)
             assert_same(session.infer(images), other.infer(images))
         runner: Any = session.runner
-        captured = {name: sorted(part.graphs) for name, part in runner._parts.items()}
+        captured = {
+            name: sorted({run.context.size for run in part.runs.values() if run.graph})
+            for name, part in runner._parts.items()
+        }
         lines = [session.device, str(runner.versions), f"batch sizes in CUDA graphs: {captured}"]
         sys.stdout.write("\n" + "\n".join([*lines, *caplog.messages]) + "\n")
 
@@ -97,14 +90,15 @@ def test_opening_and_closing_takes_no_memory(folder: Path, random_images: Random
     context = cuda.Device(0).retain_primary_context()
     context.push()  # held, so that what is free can be asked for
     free = []
-    for _ in range(12):
+    for _ in range(20):
         with ee.load(folder, backend="tensorrt") as session:
             for _ in range(3):
                 session.infer(random_images(4, 0))
         free.append(cuda.mem_get_info()[0])
     context.detach()
     sys.stdout.write(f"\nfree bytes after each session: {free}\n")
-    assert free[1] - free[-1] < 2**20
+    # libraries take some for good at the first sessions, in steps of 2 MiB; a leak goes on
+    assert free[10] - free[-1] < 4 * 2**20
 
 
 def test_time_of_a_call(folder: Path, random_images: RandomImages) -> None:

@@ -22,10 +22,17 @@ __all__ = ["record", "write_engines"]
 GPU, CAPABILITY = "host CUDA", "8.6"  # of the host's driver
 
 
-def write_engines(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict[str, EngineEntry]:
+def write_engines(
+    folder: Path,
+    library: str = "tensorrt",
+    gpu: str = GPU,
+    capability: str = CAPABILITY,
+    **sizes: Any,
+) -> dict[str, EngineEntry]:
     """Write an engine of every graph and record them; return the records by graph.
 
-    ``sizes`` are those of an :class:`EngineSpec`.
+    ``gpu`` and its compute capability are where they were built; ``sizes`` are those of an
+    :class:`EngineSpec`.
     """
     manifest = ee.load_manifest(folder)
     entries = {}
@@ -44,8 +51,8 @@ def write_engines(folder: Path, library: str = "tensorrt", **sizes: Any) -> dict
             onnx_sha256=graph.sha256,
             library=library,
             version=VERSIONS[library],
-            gpu=None if is_rtx else GPU,
-            compute_capability=None if is_rtx else CAPABILITY,
+            gpu=None if is_rtx else gpu,
+            compute_capability=None if is_rtx else capability,
             precision=manifest.precision,
             max_batch=manifest.max_batch,
             options=EngineOptions(),

@@ -1,0 +1,136 @@
+"""Contexts, memory and graphs of CUDA through PyCUDA, on a real device."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from edgeexit_runtime.errors import BackendError
+
+pytestmark = pytest.mark.gpu
+
+MIB = 2**20
+NON_BLOCKING = 1
+
+
+def test_memory_is_given_back(context: Any) -> None:
+    import pycuda.driver as cuda
+    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+
+    with context:
+        before = cuda.mem_get_info()[0]
+        memory = CudaMemory()
+        addresses = [memory.device(64 * MIB) for _ in range(4)]
+        pinned = memory.pinned((16 * MIB,), np.uint8)
+        pinned[:] = 7
+        taken = before - cuda.mem_get_info()[0]
+        memory.close()
+        left = before - cuda.mem_get_info()[0]
+    assert all(address % 256 == 0 for address in addresses)
+    assert taken >= 256 * MIB
+    assert left < 4 * MIB  # others may use the device too
+
+
+def test_too_much_memory_is_refused_before_it_is_taken(context: Any) -> None:
+    from edgeexit_runtime.backends.cuda_memory import require_free_memory
+
+    with context, pytest.raises(BackendError, match=r"features: needs .* MiB of device memory"):
+        require_free_memory(2**50, "features")
+
+
+def test_a_graph_does_again_what_was_captured(context: Any) -> None:
+    import pycuda.driver as cuda
+    from edgeexit_runtime.backends.cuda_graph import CudaGraph
+    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+
+    with context:
+        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
+        source, target = (memory.pinned((1000,), np.float32) for _ in range(2))
+        device = memory.device(4000)
+
+        def work() -> None:
+            cuda.memcpy_htod_async(device, source, stream)
+            cuda.memcpy_dtoh_async(target, device, stream)
+
+        target[:] = -1
+        graph = CudaGraph(stream.handle, work)
+        assert (target == -1).all()  # captured, not run
+        for value in range(1, 20):
+            source[:] = value
+            graph.launch(stream.handle)
+            stream.synchronize()
+            assert (target == value).all()
+        graph.close()
+        memory.close()
+
+
+def test_a_call_that_cannot_be_captured_leaves_the_stream_usable(context: Any) -> None:
+    import pycuda.driver as cuda
+    from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
+    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+
+    with context:
+        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
+        pinned = memory.pinned((10,), np.float32)
+        device = memory.device(40)
+        with pytest.raises(CaptureError) as caught:
+            CudaGraph(stream.handle, stream.synchronize)
+        sys.stdout.write(f"\nwaiting within a capture: {caught.value}\n")
+        pinned[:] = 3
+        cuda.memcpy_htod_async(device, pinned, stream)
+        stream.synchronize()
+        memory.close()
+
+
+def test_another_thread_may_allocate_while_work_is_captured(context: Any) -> None:
+    import pycuda.driver as cuda
+    from edgeexit_runtime.backends.cuda_graph import CudaGraph
+    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+
+    wrong: list[str] = []
+
+    def allocate() -> None:
+        try:
+            with context:
+                for _ in range(50):
+                    memory = CudaMemory()
+                    memory.device(MIB)
+                    memory.close()
+        except BaseException as error:
+            wrong.append(repr(error))
+
+    with context:
+        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
+        pinned, device = memory.pinned((MIB,), np.uint8), memory.device(MIB)
+
+        def work() -> None:
+            other = threading.Thread(target=allocate)
+            other.start()
+            cuda.memcpy_htod_async(device, pinned, stream)
+            other.join()
+
+        graph = CudaGraph(stream.handle, work)
+        graph.launch(stream.handle)
+        stream.synchronize()
+        graph.close()
+        memory.close()
+    assert wrong == []
+
+
+def test_torch_goes_on_in_the_same_context() -> None:
+    torch = pytest.importorskip("torch")
+    from edgeexit_runtime.backends.cuda_context import PrimaryContext
+    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+
+    ours = torch.ones(1000, device="cuda")
+    context = PrimaryContext()
+    with context:
+        memory = CudaMemory()
+        memory.device(MIB)
+        assert float((ours * 2).sum()) == 2000
+        memory.close()
+    context.release()
+    assert float((ours * 3).sum()) == 3000
