@@ -31,6 +31,8 @@ if IS_BUILT:
         yield DRIVER
         DRIVER.fail(0)
         DRIVER.set_total_memory(2**30)
+        DRIVER.set_cached_memory(0)
+        DRIVER.set_integrated(False)
         gc.collect()
         assert DRIVER.counts() == before, "left behind"
         assert DRIVER.depth() == 0, "a context is still pushed"

@@ -61,6 +61,8 @@ class HostDriver:
             "host_cuda_fail": [ctypes.c_char_p, ctypes.c_long, *2 * (ctypes.c_int,)],
             "host_cuda_calls": [ctypes.c_char_p],
             "host_cuda_set_total_memory": [ctypes.c_size_t],
+            "host_cuda_set_cached_memory": [ctypes.c_size_t],
+            "host_cuda_set_integrated": [ctypes.c_int],
             "host_cuda_captures": [ctypes.c_void_p],
             "host_cuda_break_capture": [ctypes.c_void_p],
             "host_cuda_enqueue": [
@@ -109,6 +111,14 @@ class HostDriver:
 
     def set_total_memory(self, size_bytes: int) -> None:
         self._library.host_cuda_set_total_memory(size_bytes)
+
+    def set_cached_memory(self, size_bytes: int) -> None:
+        """Let so much of the memory be had, but not be counted as free."""
+        self._library.host_cuda_set_cached_memory(size_bytes)
+
+    def set_integrated(self, is_integrated: bool) -> None:
+        """Whether the device has the host's memory, and none of its own."""
+        self._library.host_cuda_set_integrated(is_integrated)
 
     def room(self, address: int) -> int:
         """Bytes from here to the end of the allocation, -1 where it is in none that lives."""

@@ -15,6 +15,7 @@ import numpy as np
 import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
+from edgeexit_runtime.backends.cuda_memory import available_memory
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
 from host_driver import HostDriver
 from numpy.typing import NDArray
@@ -314,6 +315,54 @@ def test_too_little_memory_is_said_before_any_is_taken(
     message = "features and scratch memory: needs 5.0 MiB of device memory, 1.0 of 1.0 MiB are free"
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}"):
         ee.load(folder, backend="tensorrt")
+
+
+def load_with_a_full_page_cache(folder: Path, driver: HostDriver) -> None:
+    driver.set_cached_memory(2**30)
+    ee.load(folder, backend="tensorrt").close()
+
+
+def test_the_page_cache_is_not_the_device_s(folder: Path, driver: HostDriver) -> None:
+    with pytest.raises(ee.BackendError, match=r"0\.0 of 1024\.0 MiB are free"):
+        load_with_a_full_page_cache(folder, driver)
+
+
+def test_on_shared_memory_what_the_page_cache_has_can_be_had(
+    folder: Path, driver: HostDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.set_integrated(True)
+    load_with_a_full_page_cache(folder, driver)
+    assert caplog.messages == []
+
+
+def test_on_shared_memory_too_little_is_a_warning(
+    folder: Path,
+    driver: HostDriver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemFree:             1 kB\nMemAvailable:        2 kB\n")
+    monkeypatch.setattr("edgeexit_runtime.backends.cuda_memory.MEMINFO", meminfo)
+    driver.set_integrated(True)
+    load_with_a_full_page_cache(folder, driver)
+    engines, features = caplog.messages
+    assert engines.startswith("engines and features: needs ")
+    assert features.startswith("features and scratch memory: needs ")
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("MemFree: 1 kB\nMemAvailable:   305 kB\nSwap: 7 kB\n", 305 * 1024), ("", 0), (None, 0)],
+)
+def test_memory_that_linux_says_is_to_be_had(
+    tmp_path: Path, text: str | None, size_bytes: int
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    if text is not None:
+        meminfo.write_text(text)
+    assert available_memory(meminfo) == size_bytes
 
 
 def test_more_images_than_the_buffers_hold(folder: Path, random_images: RandomImages) -> None:

@@ -31,6 +31,7 @@ class PrimaryContext:
 
     Attributes:
         name: of the device.
+        shares_memory: whether the device has the host's memory, and none of its own.
         lost: why the context is lost; None as long as it is not.
 
     Raises:
@@ -42,6 +43,7 @@ class PrimaryContext:
             cuda.init()
             device = cuda.Device(ordinal)
             self.name: str = device.name()
+            self.shares_memory = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self.lost: str | None = None
             self._driver = driver_library()
             self._context = device.retain_primary_context()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["CudaMemory", "require_free_memory"]
+__all__ = ["CudaMemory", "available_memory", "require_free_memory"]
 
 logger = logging.getLogger(__name__)
 
-MEBIBYTE = 2**20
+KIBIBYTE, MEBIBYTE = 2**10, 2**20
+MEMINFO = Path("/proc/meminfo")
+AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 
 
 class CudaMemory:
@@ -49,19 +53,41 @@ class CudaMemory:
                 logger.warning("memory could not be freed: %s", error)
 
 
-def require_free_memory(size_bytes: int, purpose: str) -> None:
-    """Check that the device has room, before anything is allocated.
+def require_free_memory(size_bytes: int, purpose: str, *, shared: bool) -> None:
+    """Check that there is room, before anything is allocated.
+
+    Args:
+        size_bytes: that will be allocated.
+        purpose: for messages.
+        shared: whether the device has no memory of its own. Then the system makes room by writing
+            out what it caches, how much is an estimate, and too little of it is a warning.
 
     Raises:
-        BackendError: it has not.
+        BackendError: a device with memory of its own has too little.
     """
     free_bytes, total_bytes = cuda.mem_get_info()
-    if size_bytes > free_bytes:
-        raise BackendError(
-            f"{purpose}: needs {_mebibytes(size_bytes)} MiB of device memory, "
-            f"{_mebibytes(free_bytes)} of {_mebibytes(total_bytes)} MiB are free; close what else "
-            "uses the device, or export the bundle with a smaller --max-batch"
-        )
+    if shared:
+        # the driver does not count what the page cache would give back
+        free_bytes = max(free_bytes, available_memory(MEMINFO))
+    if size_bytes <= free_bytes:
+        return
+    message = (
+        f"{purpose}: needs {_mebibytes(size_bytes)} MiB of device memory, "
+        f"{_mebibytes(free_bytes)} of {_mebibytes(total_bytes)} MiB are free; close what else "
+        "uses the device, or export the bundle with a smaller --max-batch"
+    )
+    if not shared:
+        raise BackendError(message)
+    logger.warning("%s", message)
+
+
+def available_memory(meminfo: Path) -> int:
+    """Return the bytes of memory that Linux says are to be had, 0 where it does not say."""
+    try:
+        found = AVAILABLE.search(meminfo.read_text(encoding="ascii"))
+    except OSError:
+        return 0
+    return int(found[1]) * KIBIBYTE if found else 0
 
 
 def _mebibytes(size_bytes: int) -> str:

@@ -160,13 +160,15 @@ class TensorRTRunner(Runner):
         manifest, plan, gates, memory = bundle.manifest, self._plan, self._gates, self._memory
         tensor_bytes = plan.size_bytes + gates.size_bytes
         engine_bytes = sum(entry.size_bytes for entry in self._entries.values())
-        require_free_memory(tensor_bytes + engine_bytes, "engines and features")
+        shared = self._context.shares_memory
+        require_free_memory(tensor_bytes + engine_bytes, "engines and features", shared=shared)
         self._stream = cuda.Stream(NON_BLOCKING)
         self._event = cuda.Event(cuda.event_flags.DISABLE_TIMING)
         for name, graph in manifest.graphs():
             self._parts[name] = self._open_part(name, graph, bundle)
         scratch_bytes = max(part.engine.scratch_bytes for part in self._parts.values())
-        require_free_memory(tensor_bytes + scratch_bytes, "features and scratch memory")
+        needed = tensor_bytes + scratch_bytes
+        require_free_memory(needed, "features and scratch memory", shared=shared)
         scratch = memory.device(scratch_bytes)
         features, outputs = memory.device(plan.size_bytes), memory.device(gates.size_bytes)
         self._addresses = {name: features + offset for name, offset in plan.offsets.items()}

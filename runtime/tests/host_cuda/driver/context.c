@@ -171,7 +171,12 @@ CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
     return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
-/* The compute capability; nothing else is asked for. */
+static int integrated;
+
+/* Whether the device has the host's memory, and none of its own. */
+void host_cuda_set_integrated(int value) { integrated = value; }
+
+/* What is asked for, and nothing else. */
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device)
 {
     BEGIN_ANYWHERE();
@@ -180,6 +185,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 8; return CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 6; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_INTEGRATED: *value = integrated; return CUDA_SUCCESS;
     default: return CUDA_ERROR_NOT_SUPPORTED;
     }
 }

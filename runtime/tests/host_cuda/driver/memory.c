@@ -23,7 +23,10 @@ static Block *blocks; /* freed ones stay, so that their addresses are known */
 static uint64_t next_address = 0x00D0000000000000ull;
 static size_t total_bytes = (size_t)1 << 30;
 
+static size_t cached_bytes; /* that can be had, but are not counted as free */
+
 void host_cuda_set_total_memory(size_t bytes) { total_bytes = bytes; }
+void host_cuda_set_cached_memory(size_t bytes) { cached_bytes = bytes; }
 
 static Block *find(uint64_t address, int pinned)
 {
@@ -182,6 +185,7 @@ CUresult cuMemGetInfo(size_t *free_bytes, size_t *total)
     pthread_mutex_lock(&hc_lock);
     *total = total_bytes;
     *free_bytes = total_bytes - (size_t)hc_counts.device_bytes;
+    *free_bytes -= *free_bytes < cached_bytes ? *free_bytes : cached_bytes;
     pthread_mutex_unlock(&hc_lock);
     return CUDA_SUCCESS;
 }
