@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeexit_runtime.backends.trt_runtime_cache import RUNTIME_CACHE
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import ENGINE_SUFFIX, EngineEntry
 from edgeexit_runtime.errors import BundleError
@@ -80,7 +81,12 @@ def is_leftover(name: str, manifest: Manifest) -> bool:
     engine = ENGINE.fullmatch(name)
     if engine is not None and engine[1] in graphs:
         return name not in manifest.files()
-    written = (MANIFEST_NAME, TIMING_CACHE, *(f"{graph}{ENGINE_SUFFIX}" for graph in graphs))
+    written = (
+        MANIFEST_NAME,
+        TIMING_CACHE,
+        RUNTIME_CACHE,
+        *(f"{graph}{ENGINE_SUFFIX}" for graph in graphs),
+    )
     return (
         name == LOCK_NAME
         or any(is_temporary(name, target) for target in written)

@@ -9,6 +9,7 @@ GPU would forgive. A class here has no public attribute that the real one does n
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.machinery
 import json
 import types
@@ -28,6 +29,7 @@ VERSIONS = {"tensorrt": "10.3.0", "tensorrt-rtx": "1.7.0"}
 MAGIC = b"engine of the double\n"
 ALIGNMENT = 256
 GARBAGE = 0x5A
+CACHE_HEAD = "cache of the double"
 
 
 class MisuseError(AssertionError):
@@ -63,6 +65,7 @@ class World:
         self.alive: dict[str, int] = {"runtime": 0, "engine": 0, "context": 0}
         self.failures: list[str] = []  # in operations and destructors, which cannot raise
         self.runs = 0  # that were executed
+        self.compiled = 0  # kernels, where no cache had them
         self.refuse_in = 0  # the n-th call of execute_async_v3 from now is refused
         self.refuse_shape_in = 0  # and of set_input_shape
         self.can_capture = True
@@ -159,6 +162,7 @@ class ICudaEngine:
     _spec: EngineSpec
     _session: onnxruntime.InferenceSession
     _weights: int
+    _name: str
 
     @classmethod
     def _make(cls, runtime: Runtime, spec: EngineSpec, onnx: bytes) -> ICudaEngine | None:
@@ -170,6 +174,7 @@ class ICudaEngine:
         engine = object.__new__(cls)
         engine._world, engine._runtime, engine._spec = world, runtime, spec
         engine._weights = weights.value
+        engine._name = hashlib.sha256(onnx).hexdigest()
         world.count("engine", 1)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -230,19 +235,50 @@ class ICudaEngine:
             eager = DynamicShapesKernelSpecializationStrategy.EAGER
             chosen = strategy.dynamic_shapes_kernel_specialization_strategy
             require(chosen is eager, "kernels would be compiled behind a captured graph's back")
+            kernels = strategy._cache._kernels if strategy._cache is not None else set()
             strategy = strategy._strategy
+        else:
+            kernels = set()
         managed = ExecutionContextAllocationStrategy.USER_MANAGED
         require(strategy is managed, "the double allocates no scratch memory")
-        return self._context._make(self)
+        return self._context._make(self, kernels)
 
 
 class IRuntimeConfig:
     def __init__(self) -> None:
         self._strategy: Any = None
         self.dynamic_shapes_kernel_specialization_strategy: Any = None
+        self._cache: IRuntimeCache | None = None
 
     def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
         self._strategy = strategy
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return object.__new__(IRuntimeCache)._empty()
+
+    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+        self._cache = cache
+        return True
+
+
+class IRuntimeCache:
+    """Kernels are names here, one to a line."""
+
+    _kernels: set[str]
+
+    def _empty(self) -> IRuntimeCache:
+        self._kernels = set()
+        return self
+
+    def deserialize(self, blob: bytes) -> bool:
+        head, *kernels = bytes(blob).decode(errors="replace").split("\n")
+        if head != CACHE_HEAD:
+            return False
+        self._kernels |= set(kernels)
+        return True
+
+    def serialize(self) -> bytes:
+        return "\n".join((CACHE_HEAD, *sorted(self._kernels))).encode()
 
 
 class IExecutionContext:
@@ -252,15 +288,16 @@ class IExecutionContext:
     _shapes: dict[str, tuple[int, ...]]
     _scratch: tuple[int, int]
     _was_run: Any
+    _kernels: set[str]
     _changes: list[str]
     _destroyed: list[bool]
 
     @classmethod
-    def _make(cls, engine: ICudaEngine) -> IExecutionContext:
+    def _make(cls, engine: ICudaEngine, kernels: set[str]) -> IExecutionContext:
         context = object.__new__(cls)
         context._world, context._engine = engine._world, engine
         context._addresses, context._shapes, context._scratch = {}, {}, (0, 0)
-        context._was_run = None
+        context._was_run, context._kernels = None, kernels
         context._changes = []  # of shapes and addresses
         context._destroyed = []
         engine._world.count("context", 1)
@@ -321,6 +358,9 @@ class IExecutionContext:
                 driver.break_capture(stream_handle)
                 world.log(ILogger.Severity.ERROR, "cannot be captured")
                 return False
+        kernel = f"{self._engine._name} {sorted(self._shapes.items())}"
+        world.compiled += kernel not in self._kernels
+        self._kernels.add(kernel)
         world.on_run(stream_handle, captured)
         self._was_run = dict(self._shapes)
         run: _Run | _Replay = _Run(self._engine, self._destroyed, ranges, self._scratch)
@@ -427,7 +467,7 @@ def make_module(name: str, world: World) -> types.ModuleType:
     if is_rtx:
         engine.create_runtime_config = lambda self: IRuntimeConfig()
         context.is_stream_capturable = lambda self, stream: world.can_capture
-        module.IRuntimeConfig = IRuntimeConfig
+        module.IRuntimeConfig, module.IRuntimeCache = IRuntimeConfig, IRuntimeCache
         module.DynamicShapesKernelSpecializationStrategy = DynamicShapesKernelSpecializationStrategy
     runtime = type("Runtime", (Runtime,), {"_world": world, "_engine": engine})
     module.Runtime = runtime

@@ -17,6 +17,7 @@ import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
 from edgeexit_runtime.backends.cuda_memory import available_memory
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
+from edgeexit_runtime.backends.tensorrt_parts import CAPTURES
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
@@ -26,6 +27,7 @@ RandomImages = Callable[[int, int], Images]
 LeavingAt = Callable[[list[int]], Images]
 Build = Callable[..., dict[str, Any]]
 EXITS = [2, 0, 1, 2]
+ALL_RUNS = 6 * 3  # of every part, over batches of 1, 2 and 4
 
 
 @pytest.fixture
@@ -55,6 +57,55 @@ def test_memory_is_what_was_planned(folder: Path, driver: HostDriver) -> None:
     with ee.load(folder, backend="tensorrt"):
         # six engines with weights of 3000 bytes share the scratch memory of the largest
         assert driver.counts().device_bytes == planned + 6 * 3000 + 2000
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+def test_no_call_is_the_first_of_its_kind(
+    bundle: Path,
+    build_engines: Build,
+    random_images: RandomImages,
+    driver: HostDriver,
+    world: World,
+    library: str,
+) -> None:
+    build_engines(bundle, library)
+    with ee.load(bundle, backend="tensorrt") as session:
+        compiled, before = world.compiled, driver.counts()
+        captures = driver.calls("cuStreamBeginCapture")
+        for size in (4, 3, 2, 1, 9):
+            session.infer(random_images(size, size))
+        assert driver.calls("cuStreamBeginCapture") == captures
+        assert driver.counts() == before
+        assert world.compiled == compiled == ALL_RUNS
+
+
+@pytest.fixture
+def rtx_folder(bundle: Path, build_engines: Build) -> Path:
+    build_engines(bundle, "tensorrt-rtx")
+    return bundle
+
+
+def compiled_by_a_load(folder: Path, world: World) -> int:
+    before = world.compiled
+    ee.load(folder, backend="tensorrt").close()
+    return world.compiled - before
+
+
+def test_what_was_compiled_once_is_kept_in_the_bundle(rtx_folder: Path, world: World) -> None:
+    assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
+    cache = rtx_folder / "runtime.cache"
+    written = cache.stat().st_mtime_ns
+    assert compiled_by_a_load(rtx_folder, world) == 0
+    assert cache.stat().st_mtime_ns == written, "there was no news"
+    cache.write_bytes(b"of another GPU")
+    assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
+    assert compiled_by_a_load(rtx_folder, world) == 0
+
+
+def test_a_cache_that_cannot_be_kept_is_done_without(rtx_folder: Path, world: World) -> None:
+    (rtx_folder / "runtime.cache").mkdir()
+    assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
+    assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
 
 
 def test_running_takes_no_more(
@@ -87,7 +138,6 @@ def test_closing_while_work_waits(
     with ee.load(folder, backend="tensorrt") as session:
         session.runner.set_images(images_leaving_at(EXITS))
         session.runner.run_stage("stage1")
-        session.runner.run_stage("stage1")  # no longer waited for, as it is not captured again
         assert driver.counts().waiting > 0
 
 
@@ -124,15 +174,23 @@ def test_every_call_of_the_driver_fails_once_while_loading(
     build_engines(bundle, library)
     before = driver.counts()
     calls = 0
-    while (error := load_with_failure(bundle, driver, calls + 1)) is not None:
+    survived = 0
+    while True:
         calls += 1
-        assert isinstance(error, ee.BackendError)
+        error = load_with_failure(bundle, driver, calls)
+        if driver.failure_waits():
+            driver.fail(0)
+            break
+        assert error is None or isinstance(error, ee.BackendError)
         assert "\n" not in str(error)
         assert driver.depth() == 0
         # with the error still held, whose frames saw it all
         assert driver.counts() == before, f"left behind by call {calls}: {error}"
         assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
-    assert calls > 25  # that may fail
+        survived += error is None
+    assert calls > 100  # that may fail
+    # four calls of every capture, the copy of those that are gated, and the last wait
+    assert survived == 4 * ALL_RUNS + ALL_RUNS // 2 + 1
 
 
 def load_with_failure(folder: Path, driver: HostDriver, call: int) -> Exception | None:
@@ -141,19 +199,18 @@ def load_with_failure(folder: Path, driver: HostDriver, call: int) -> Exception 
         ee.load(folder, backend="tensorrt").close()
     except Exception as error:
         return error
-    finally:
-        driver.fail(0)
     return None
 
 
 def test_every_call_of_the_driver_fails_once_while_running(
-    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver, world: World
 ) -> None:
     images, errors = images_leaving_at(EXITS), 0
-    for rounds in (0, 1, 2):  # the first, the second and the third time of a batch size
+    for rounds in (0, 1, 2):  # captured, and launched as CUDA graphs
         call, survived = 0, False
         while not survived:
             call += 1
+            world.spoil_captures = ALL_RUNS
             with ee.load(folder, backend="tensorrt") as session:
                 for _ in range(rounds):
                     session.infer(images)
@@ -169,17 +226,19 @@ def test_every_call_of_the_driver_fails_once_while_running(
     assert errors > 30
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 2])  # the last is captured
+@pytest.mark.parametrize("rounds", [0, 1])  # captured, and launched as CUDA graphs
 def test_an_interrupt_may_come_at_any_line(
     folder: Path,
     images_leaving_at: LeavingAt,
     driver: HostDriver,
+    world: World,
     fail_at: Callable[..., Any],
     rounds: int,
 ) -> None:
     """But while a context is pushed or popped: then this thread keeps it."""
     images = images_leaving_at(EXITS)
     for step in range(10**6):
+        world.spoil_captures = ALL_RUNS
         with ee.load(folder, backend="tensorrt") as session:
             for _ in range(rounds):
                 session.infer(images)
@@ -204,8 +263,11 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
         r"^(stage|exit|final).*\.engine: cannot be run over a batch of \d: refused as the test "
         "wants it; build the engines again$"
     )
-    for n in range(1, 12, 2):  # every other run is one that is captured
+    world.can_capture = False  # else it is not asked
+    for n in range(1, 7):
         with ee.load(folder, backend="tensorrt") as session:
+            for _ in range(CAPTURES):
+                session.infer(images)
             world.refuse_in = n
             with pytest.raises(ee.BackendError, match=message):
                 session.infer(images)
@@ -213,9 +275,17 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
                 assert session.infer(images).exits.tolist() == EXITS
 
 
+def test_tensorrt_refuses_a_run_while_loading(folder: Path, world: World) -> None:
+    world.can_capture = False
+    for n in (1, 2 * ALL_RUNS - 1):  # done, and captured
+        world.refuse_in = n
+        with pytest.raises(ee.BackendError, match=r"\.engine: cannot be run over a batch of \d: "):
+            ee.load(folder, backend="tensorrt")
+
+
 def test_tensorrt_refuses_a_shape(folder: Path, world: World) -> None:
     message = r"^(stage|exit|final).*\.engine: refuses a batch of \d: a shape is refused; build"
-    for n in (1, 2, 3, 18):  # six parts, three sizes
+    for n in (1, 2, 3, ALL_RUNS):
         world.refuse_shape_in = n
         with pytest.raises(ee.BackendError, match=message):
             ee.load(folder, backend="tensorrt")
@@ -251,12 +321,13 @@ def test_a_capture_that_another_thread_spoiled_is_tried_again(
     caplog: pytest.LogCaptureFixture,
     spoiled: int,
 ) -> None:
+    world.spoil_captures = ALL_RUNS
     with caplog.at_level(logging.WARNING), ee.load(folder, backend="tensorrt") as session:
-        graphs = driver.counts().graph_execs
-        world.spoil_captures = spoiled * 6  # of all parts
-        for _ in range(1 + spoiled):
+        assert driver.counts().graph_execs == 0
+        world.spoil_captures = (spoiled - 1) * 6  # of all parts
+        for _ in range(spoiled):
             assert session.infer(images_leaving_at([2, 2])).exits.tolist() == [2, 2]
-        assert driver.counts().graph_execs == graphs + 6
+        assert driver.counts().graph_execs == 6
     assert not [message for message in caplog.messages if "CUDA graph" in message]
 
 
@@ -274,7 +345,7 @@ def test_a_capture_is_not_tried_for_ever(
 
 
 def test_garbage_that_would_spoil_a_capture_is_freed_before(
-    folder: Path, images_leaving_at: LeavingAt, world: World, driver: HostDriver
+    folder: Path, world: World, driver: HostDriver
 ) -> None:
     class Garbage:
         def __init__(self, stream: int) -> None:
@@ -285,14 +356,13 @@ def test_garbage_that_would_spoil_a_capture_is_freed_before(
 
     def on_run(stream: int, captured: bool) -> None:
         if captured:
-            gc.collect()
+            gc.collect(0)
         else:
             Garbage(stream)
 
     world.on_run = on_run
-    with ee.load(folder, backend="tensorrt") as session:
-        session.infer(images_leaving_at([2, 2]))
-        assert driver.counts().graph_execs >= 6
+    with ee.load(folder, backend="tensorrt"):
+        assert driver.counts().graph_execs == ALL_RUNS
     world.on_run = lambda stream, captured: None
     gc.collect()
 

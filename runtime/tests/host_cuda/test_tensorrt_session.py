@@ -29,7 +29,7 @@ def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
 def test_every_batch_size_again_and_again_in_any_order(
     network: Any, folder: Path, random_images: RandomImages, expected: Expected
 ) -> None:
-    """Sizes come twice and more: plainly, captured, and launched as CUDA graphs."""
+    """All of them are CUDA graphs."""
     sizes = [*range(1, 2 * network.max_batch + 2)] * 6
     order = np.random.default_rng(0).permutation(sizes).tolist()
     seen: set[int] = set()
@@ -197,13 +197,6 @@ def test_one_copy_and_one_event_per_exit(
         return {name: calls for name, calls in after.items() if calls}
 
     with ee.load(chain_folder, backend="tensorrt") as session:
-        assert infer([2, 2, 2]) == {
-            "cuMemcpyHtoDAsync": 1,  # the images
-            "cuMemcpyDtoHAsync": 2 * 3,  # done, and captured
-            "cuEventRecord": 3,
-            "cuEventSynchronize": 3,
-            "cuStreamSynchronize": 6,  # before every capture
-        }
         assert infer([2, 2, 2]) == {  # the copies down are in the graphs
             "cuMemcpyHtoDAsync": 1,
             "cuGraphLaunch": 6,

@@ -2,8 +2,8 @@
 
 All work goes into one stream: images up, stages and exits one after another, the rows that stay
 moved up on the device, and per exit one copy of its flags, labels and confidences down, behind
-which one event is waited for. Every tensor has one address for good, so that from the second time
-on a run is one launch of a CUDA graph.
+which one event is waited for. Every tensor has one address for good, so that a run is one launch of
+a CUDA graph, captured at load.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
 from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
 from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
-from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part
+from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part, bucket_sizes
 from edgeexit_runtime.backends.trt_runtime import EngineRuntime
 from edgeexit_runtime.backends.trt_versions import open_library
 from edgeexit_runtime.bundle import Bundle
@@ -67,7 +67,7 @@ class TensorRTRunner(Runner):
         self.threads = None
         trt = open_library(engine_library(bundle))
         self._entries = engine_entries(bundle, trt)
-        self._runtime = EngineRuntime(trt)
+        self._runtime = EngineRuntime(trt, bundle.folder)
         self._max_batch = manifest.max_batch
         self._plan = plan_buffers(manifest)
         self._gates = GatePlan(manifest)
@@ -110,11 +110,11 @@ class TensorRTRunner(Runner):
 
     def run_stage(self, name: str) -> None:
         with self._context:
-            self._run(self._parts[name])
+            self._run_part(name)
 
     def run_exit(self, name: str) -> GateOutputs:
         with self._context:
-            self._run(self._parts[name])
+            self._run_part(name)
             self._event.record(self._stream)
             self._event.synchronize()
         self._uploading = False
@@ -182,6 +182,7 @@ class TensorRTRunner(Runner):
         self._allocate_pinned(manifest)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
+        self._prepare()
 
     def _open_part(self, name: str, graph: GraphEntry, bundle: Bundle) -> Part:
         gated = name in bundle.manifest.exit_names
@@ -197,9 +198,20 @@ class TensorRTRunner(Runner):
         self._pinned_logits = self._memory.pinned((count, manifest.model.num_classes), np.float32)
         self._gates.set_mirror(self._memory.pinned((self._gates.mirror_bytes,), np.uint8))
 
-    def _run(self, part: Part) -> None:
-        """Enqueue a part over the current batch, as a graph from the second time on."""
-        run = part.runs[self._count]
+    def _prepare(self) -> None:
+        """Run everything once and capture it, so that no later call is the first of its kind."""
+        for part in self._parts.values():
+            for size in bucket_sizes(self._max_batch):
+                self._run(part, part.runs[size])
+        self._stream.synchronize()
+        self._runtime.cache.save()
+
+    def _run_part(self, name: str) -> None:
+        part = self._parts[name]
+        self._run(part, part.runs[self._count])
+
+    def _run(self, part: Part, run: BucketRun) -> None:
+        """Launch a run's graph; where it has none, enqueue it, and capture it if that may work."""
         if run.graph is not None:
             run.graph.launch(self._stream.handle)
             return

@@ -113,7 +113,7 @@ class Engine:
 
     def _open_context(self, size: int, addresses: dict[str, int]) -> Any:
         runtime, file = self._runtime, self._file
-        context = runtime.trt.create_context(self._engine)
+        context = runtime.trt.create_context(self._engine, runtime.cache)
         if context is None:
             raise runtime.failed(f"{file}: {runtime.trt.title} cannot make an execution context")
         for tensor in self._batched:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from edgeexit_runtime.backends.trt_log import Reasons, process_log
 from edgeexit_runtime.backends.trt_progress import Cancelled
+from edgeexit_runtime.backends.trt_runtime_cache import RuntimeCache
 from edgeexit_runtime.backends.trt_versions import TensorRt
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError
@@ -21,11 +23,17 @@ class EngineRuntime:
 
     Attributes:
         trt: the library.
+        cache: what it has compiled for this GPU.
         reasons: ``with runtime.reasons:`` around every call that may fail.
+
+    Args:
+        trt: the library.
+        folder: the bundle's, where the cache is kept.
     """
 
-    def __init__(self, trt: TensorRt) -> None:
+    def __init__(self, trt: TensorRt, folder: Path) -> None:
         self.trt = trt
+        self.cache = RuntimeCache(folder)
         self._cancelled = Cancelled()
         self.reasons = Reasons(logger, logging.WARNING, self._cancelled)
         self._runtime: Any = None
@@ -51,6 +59,7 @@ class EngineRuntime:
         return BackendError(f"{what}: {reason}; build the engines again")
 
     def close(self) -> None:
-        """Free the runtime; engines and contexts are gone before."""
+        """Free the runtime and its cache; engines and contexts are gone before."""
+        self.cache.close()
         self._runtime = None
         self.reasons.forget()

@@ -26,6 +26,7 @@ from edgeexit_runtime.backends.trt_library import (
     find_library,
     import_library,
 )
+from edgeexit_runtime.backends.trt_runtime_cache import RuntimeCache
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
 
@@ -196,7 +197,7 @@ class TensorRt:
             runtime.engine_host_code_allowed = True  # the lean runtime in a file built just now
         return runtime.deserialize_cuda_engine(content)
 
-    def create_context(self, engine: Any) -> Any:
+    def create_context(self, engine: Any, cache: RuntimeCache) -> Any:
         """Return an execution context whose scratch memory is the caller's, or None."""
         trt = self.module
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -206,6 +207,7 @@ class TensorRt:
         config.set_execution_context_allocation_strategy(strategy)
         eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         config.dynamic_shapes_kernel_specialization_strategy = eager
+        cache.attach(config)
         return engine.create_execution_context(config)
 
     def is_capturable(self, context: Any, stream: int) -> bool:

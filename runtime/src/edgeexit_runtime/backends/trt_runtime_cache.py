@@ -1,0 +1,68 @@
+"""Kernels that TensorRT-RTX has compiled for this GPU, kept in the bundle's folder.
+
+TensorRT-RTX compiles when a context first runs. What it has compiled once it takes from the cache,
+where GPU, driver and version are the same; else it refuses the cache and begins a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.files import replace_file
+
+__all__ = ["RUNTIME_CACHE", "RuntimeCache"]
+
+logger = logging.getLogger(__name__)
+
+RUNTIME_CACHE = "runtime.cache"
+"""The file's name; its contents are TensorRT-RTX's own."""
+MAX_BYTES = 2**30
+
+
+class RuntimeCache:
+    """One cache for all the contexts of a session. A CUDA context is current.
+
+    Args:
+        folder: the bundle's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RUNTIME_CACHE
+        self._cache: Any = None
+        self._content = b""  # of the file
+
+    def attach(self, config: Any) -> None:
+        """Let the contexts of a configuration use it."""
+        if self._cache is None:
+            self._cache = config.create_runtime_cache()
+            self._content = self._read()
+            if self._content and not self._cache.deserialize(self._content):
+                logger.info("%s is of another GPU, driver or version", self._path)
+        config.set_runtime_cache(self._cache)
+
+    def save(self) -> None:
+        """Write what was compiled since, where there is news and the folder can be written to."""
+        if self._cache is None:
+            return
+        content = bytes(self._cache.serialize())
+        if content == self._content:
+            return
+        try:
+            with replace_file(self._path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            logger.info("%s cannot be written (%s)", self._path, error.strerror)
+        self._content = content
+
+    def close(self) -> None:
+        """Free it; the contexts are gone before."""
+        self._cache = None
+
+    def _read(self) -> bytes:
+        with contextlib.suppress(OSError):  # it saves time, and no more
+            if self._path.stat().st_size <= MAX_BYTES:
+                return self._path.read_bytes()
+        return b""
