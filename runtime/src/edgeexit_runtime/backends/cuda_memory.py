@@ -53,7 +53,7 @@ class CudaMemory:
                 logger.warning("memory could not be freed: %s", error)
 
 
-def require_free_memory(size_bytes: int, purpose: str, *, shared: bool) -> None:
+def require_free_memory(size_bytes: int, purpose: str, *, shared: bool = False) -> None:
     """Check that there is room, before anything is allocated.
 
     Args:
