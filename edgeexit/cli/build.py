@@ -30,8 +30,8 @@ def compute_capability_option(command: Any) -> Any:
     return click.option(
         "--compute-capability",
         metavar="X.Y",
-        help="With TensorRT-RTX: of the GPUs to build for, such as 8.6.  "
-        "[default: all from Ampere on]",
+        help="With TensorRT-RTX: of the GPUs to build for, such as 8.0.  "
+        "[default: 8.6, 8.9 and 12.0]",
     )(command)
 
 

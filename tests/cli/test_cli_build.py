@@ -59,7 +59,11 @@ def test_export_builds_none_where_no_gpu_is_here(
     ("gpu", "installed", "reason"),
     [
         (Gpu("RTX 3090", "8.6"), False, "neither TensorRT nor TensorRT-RTX is installed"),
-        (Gpu("RTX 2080", "7.5"), True, "compute capability 8.0 and later, this RTX 2080 has 7.5"),
+        (
+            Gpu("RTX 2080", "7.5"),
+            True,
+            "capabilities 8.6, 8.9, 12.0, this RTX 2080 has 7.5: build for it alone",
+        ),
     ],
 )
 def test_export_builds_none_where_nothing_builds_for_the_gpu(

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--compute-capability",
         metavar="X.Y",
-        help="with TensorRT-RTX: of the GPUs to build for, such as 8.6 (all from Ampere on)",
+        help="with TensorRT-RTX: of the GPUs to build for, such as 8.0 (8.6, 8.9 and 12.0)",
     )
     build.add_argument("--rebuild", action="store_true", help="build all, also those that fit")
     build.add_argument(

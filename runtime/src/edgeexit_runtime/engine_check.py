@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
-from edgeexit_runtime.backends.trt_library import LIBRARIES, RTX
+from edgeexit_runtime.backends.trt_library import (
+    LIBRARIES,
+    PORTABLE_CAPABILITIES,
+    RTX,
+)
 from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError
+from edgeexit_runtime.machine import l4t_version, this_platform
 from edgeexit_runtime.manifest import Manifest
 
 __all__ = [
@@ -24,6 +29,7 @@ __all__ = [
     "misfit",
     "open_for_this_gpu",
     "require_engine",
+    "require_use_here",
     "runs_on",
 ]
 
@@ -32,11 +38,21 @@ AMPERE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What would load an engine: a library, its version in full, and a GPU if there is one."""
+    """What would load an engine.
+
+    Attributes:
+        library: its name.
+        version: of the library, in full.
+        gpu: that is here, if there is one.
+        platform: such as ``linux-aarch64``.
+        l4t: the version of a Jetson's system; None on other machines.
+    """
 
     library: str
     version: str
     gpu: Gpu | None
+    platform: str = field(default_factory=this_platform)
+    l4t: str | None = field(default_factory=l4t_version)
 
 
 def here(trt: TensorRt) -> Here:
@@ -54,12 +70,21 @@ def open_for_this_gpu() -> TensorRt:
     if gpu is None:
         raise BackendError("there is no GPU here")
     trt = open_library()
+    require_use_here(trt, gpu)
+    return trt
+
+
+def require_use_here(trt: TensorRt, gpu: Gpu) -> None:
+    """Refuse to build what the GPU that is here cannot run; a build takes minutes.
+
+    Raises:
+        BackendError: it cannot run the library's engines, if not built for it alone.
+    """
     if not runs_on(None, gpu, trt.is_rtx):
         raise BackendError(
-            f"{trt.title} builds for GPUs from Ampere on, compute capability {AMPERE} and later, "
-            f"this {gpu.name} has {gpu.compute_capability}"
+            f"{trt.title} builds for compute capabilities {_portable()}, this {gpu.name} has "
+            f"{gpu.compute_capability}: {trt.how_to_build_for(gpu.compute_capability)}"
         )
-    return trt
 
 
 def find_engine(manifest: Manifest, name: str) -> EngineEntry | None:
@@ -115,7 +140,9 @@ def misfit(entry: EngineEntry, manifest: Manifest, place: Here) -> str | None:
             f"built with {_title(entry.library)} {entry.version}, this is "
             f"{_title(place.library)} {place.version}"
         )
-    return None if place.gpu is None else _other_gpu(entry, place.gpu)
+    if place.gpu is None:
+        return None
+    return _other_gpu(entry, place.gpu) or _other_machine(entry, place)
 
 
 def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
@@ -123,18 +150,52 @@ def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
     if level == "ampere+" and float(gpu.compute_capability) >= AMPERE:
         return None
     if not runs_on(entry.compute_capability, gpu, entry.library == RTX):
-        built = entry.compute_capability or "8.0 and later"
+        built = entry.compute_capability or _portable()
         return f"built for compute capability {built}, this {gpu.name} has {gpu.compute_capability}"
-    if entry.gpu not in (None, gpu.name) and level == "none":
+    if entry.gpu is None or level != "none":
+        return None
+    if entry.gpu != gpu.name:
         return f"built on {entry.gpu}, this is {gpu.name}"
+    for before, now, what in (
+        (entry.multiprocessors, gpu.multiprocessors, "multiprocessors"),
+        (entry.memory_gib, gpu.memory_gib, "GiB of memory"),
+    ):
+        if None not in (before, now) and before != now:
+            return f"built on {entry.gpu} with {before} {what}, this one has {now}"
     return None
+
+
+def _other_machine(entry: EngineEntry, place: Here) -> str | None:
+    """Return in what the machine differs; TensorRT-RTX's engines are bound to none."""
+    if entry.library == RTX:
+        return None
+    if entry.platform not in (None, place.platform):
+        return f"built on {entry.platform}, this is {place.platform}"
+    if entry.options.hardware_compatibility != "none" and place.l4t is not None:
+        return "hardware compatible engines are not for a Jetson"
+    if entry.platform is not None and _release(entry.l4t) != _release(place.l4t):
+        return f"built on {_l4t(entry.l4t)}, this is {_l4t(place.l4t)}"
+    return None
+
+
+def _release(l4t: str | None) -> tuple[int, ...]:
+    """Return what says which driver it is; the last number is of updates."""
+    return _numbers(l4t)[:2] if l4t else ()
+
+
+def _l4t(version: str | None) -> str:
+    return f"a Jetson with L4T {version}" if version else "no Jetson"
 
 
 def runs_on(compute_capability: str | None, gpu: Gpu, is_rtx: bool) -> bool:
     """Whether an engine for this compute capability, or for the library's choice, runs on a GPU."""
     if compute_capability is None:
-        return not is_rtx or float(gpu.compute_capability) >= AMPERE
+        return not is_rtx or gpu.compute_capability in PORTABLE_CAPABILITIES
     return compute_capability == gpu.compute_capability
+
+
+def _portable() -> str:
+    return ", ".join(PORTABLE_CAPABILITIES)
 
 
 def _reads(entry: EngineEntry, version: str) -> bool:

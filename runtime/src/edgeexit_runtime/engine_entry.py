@@ -84,6 +84,11 @@ class EngineEntry:
         layers: the share of its layers, 0 to 1, per precision. Layers that only move data or
             count are left out.
         layers_from: who says so: ``inspector`` or ``network``.
+        multiprocessors: of the GPU that it was built on. Here and below, None where it was built
+            ahead of time, or by a version that did not record it.
+        memory_gib: of that GPU, rounded up to a power of two.
+        platform: that it was built on, such as ``linux-aarch64``.
+        l4t: the version of a Jetson's system; None also on other machines.
     """
 
     graph: str
@@ -100,12 +105,17 @@ class EngineEntry:
     options: EngineOptions
     layers: dict[str, float]
     layers_from: str
+    multiprocessors: int | None = None
+    memory_gib: int | None = None
+    platform: str | None = None
+    l4t: str | None = None
 
     def __post_init__(self) -> None:
         check_file_name(self.file)
         check_model_size(self.size_bytes)
         check_text("library, version and precision", self.library, self.version, self.precision)
         check_text("gpu and compute capability", self.gpu or "", self.compute_capability or "")
+        check_text("platform and l4t", self.platform or "", self.l4t or "")
         check_text("layers", *self.layers)
         if not self.file.endswith(ENGINE_SUFFIX):
             raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")

@@ -19,10 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeexit_runtime.backends.trt_build import BuiltEngine, Plan, build_engine
-from edgeexit_runtime.backends.trt_library import AUTO, RTX
+from edgeexit_runtime.backends.trt_library import AUTO, PORTABLE_CAPABILITIES, RTX
 from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.engine_check import Here, check_engine, find_engine, here, misfit, runs_on
+from edgeexit_runtime.engine_check import (
+    Here,
+    check_engine,
+    find_engine,
+    here,
+    misfit,
+    require_use_here,
+    runs_on,
+)
 from edgeexit_runtime.engine_entry import (
     ENGINE_SUFFIX,
     FROM_NETWORK,
@@ -102,14 +110,15 @@ def build_engines(
         folder: the bundle.
         options: how; None for the defaults.
         library: ``tensorrt``, ``tensorrt-rtx``, or ``auto`` for the one that can build here.
-        compute_capability: with TensorRT-RTX, of the GPUs to build for, such as ``8.6``; None for
-            all from Ampere on.
+        compute_capability: with TensorRT-RTX, of the GPUs to build for, such as ``8.0``; None for
+            all of :data:`PORTABLE_CAPABILITIES`.
         rebuild: build all, also those that fit.
         progress: told of every step.
 
     Raises:
         InputError: an option does not fit the bundle or the library.
-        BackendError: the library is not there, or a build failed.
+        BackendError: the library is not there, builds nothing that the GPU here could run, or a
+            build failed.
         BusyError: another process builds, tunes or replaces the bundle.
         BundleError: the folder is no bundle, a file is changed, or it cannot be written to.
     """
@@ -120,6 +129,8 @@ def build_engines(
     trt = open_library(library, compute_capability)
     trt.check(options, compute_capability)
     place = Here(trt.library.name, trt.version, trt.require_place())
+    if library == AUTO and compute_capability is None and place.gpu is not None:
+        require_use_here(trt, place.gpu)  # who names the library may build for another machine
     wanted = _Wanted(place, options, compute_capability)
     reasons = _reasons(bundle, wanted, rebuild)
     if not any(reasons.values()):  # a folder that cannot be written to will do
@@ -270,6 +281,10 @@ def _entry(
         options=wanted.options,
         layers={precision: round(share, 4) for precision, share in engine.layers.items()},
         layers_from=engine.layers_from,
+        multiprocessors=gpu.multiprocessors if gpu is not None else None,
+        memory_gib=gpu.memory_gib if gpu is not None else None,
+        platform=wanted.place.platform if gpu is not None else None,
+        l4t=wanted.place.l4t if gpu is not None else None,
     )
 
 
@@ -305,7 +320,7 @@ def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
 
 def _gpus(compute_capability: str | None) -> str:
     if compute_capability is None:
-        return "every GPU from Ampere on"
+        return f"compute capabilities {', '.join(PORTABLE_CAPABILITIES)}"
     return f"compute capability {compute_capability}"
 
 

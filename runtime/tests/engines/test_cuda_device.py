@@ -29,18 +29,23 @@ class Driver:
         name.value = b"Orin"
         return int(self._fails == "cuDeviceGetName")
 
+    def cuDeviceTotalMem_v2(self, size: Any, device: Any) -> int:  # noqa: N802
+        size._obj.value = int(7.4 * 2**30)  # of 8; the system keeps the rest
+        return int(self._fails == "cuDeviceTotalMem_v2")
+
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
-        value._obj.value = {75: 8, 76: 7}[attribute]
+        value._obj.value = {16: 8, 75: 8, 76: 7}[attribute]
         return int(self._fails == "cuDeviceGetAttribute")
 
 
 def test_name_and_compute_capability(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_device, "load_driver", Driver)
-    assert find_gpu() == Gpu("Orin", "8.7")
+    assert find_gpu() == Gpu("Orin", "8.7", multiprocessors=8, memory_gib=8)
 
 
 @pytest.mark.parametrize(
-    "function", ["cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute"]
+    "function",
+    ["cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuDeviceGetAttribute"],
 )
 def test_driver_without_a_gpu(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_device, "load_driver", lambda: Driver(function))

@@ -120,8 +120,8 @@ def test_rtx_needs_no_gpu_and_takes_a_compute_capability(bundle: Path, doubles: 
             True,
             {"hardware_compatibility": "ampere+"},
             {},
-            "hardware compatibility: TensorRT-RTX's engines run on every GPU from Ampere on, or on "
-            "those of one compute capability; leave it out",
+            "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute capability 8.6, "
+            "8.9, 12.0, or of one that is asked for; leave it out",
         ),
         (
             "1.7.1",
@@ -353,13 +353,40 @@ def test_library_for_the_gpu_that_is_here(doubles: Any) -> None:
     behaviour = doubles.install("1.7.1", rtx=True, gpu=Gpu("RTX 3090", "8.6"))
     assert open_for_this_gpu().title == "TensorRT-RTX 1.7.1"
     doubles.place(Gpu("RTX 2080", "7.5"))
-    with pytest.raises(ee.BackendError, match=r"TensorRT-RTX 1\.7\.1 .* 8\.0 .* RTX 2080 has 7\.5"):
+    with pytest.raises(
+        ee.BackendError, match=r"TensorRT-RTX 1\.7\.1 .* 8\.9, .* RTX 2080 has 7\.5"
+    ):
         open_for_this_gpu()
     doubles.monkeypatch.setitem(sys.modules, "tensorrt", doubles.module("10.3.0", False, behaviour))
     assert open_for_this_gpu().title == "TensorRT 10.3.0"
     doubles.place(None)
     with pytest.raises(ee.BackendError, match="no GPU"):
         open_for_this_gpu()
+
+
+@pytest.mark.parametrize(("name", "capability"), [("Orin", "8.7"), ("NVIDIA H100", "9.0")])
+def test_a_gpu_that_rtx_does_not_know_is_named_before_anything_is_built(
+    bundle: Path, doubles: Any, name: str, capability: str
+) -> None:
+    behaviour = doubles.install("1.7.1", rtx=True, gpu=Gpu(name, capability))
+    message = (
+        f"TensorRT-RTX 1.7.1 builds for compute capabilities 8.6, 8.9, 12.0, this {name} has "
+        f"{capability}: TensorRT-RTX 1.7.1 has none for it; install TensorRT"
+    )
+    build_fails(bundle, message)
+    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
+        open_for_this_gpu()
+    assert behaviour.calls == []
+    assert build_engines(bundle, library="tensorrt-rtx").built == 7, "for another machine"
+
+
+def test_no_hardware_compatibility_on_a_jetson(
+    bundle: Path, doubles: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubles.install("10.3.0")
+    monkeypatch.setattr("edgeexit_runtime.backends.trt_versions.l4t_version", lambda: "36.4.3")
+    with pytest.raises(ee.InputError, match=r"^hardware compatibility: .* on a Jetson"):
+        build_engines(bundle, EngineOptions(hardware_compatibility="ampere+"))
 
 
 def test_progress_tells_the_share_of_all_engines(bundle: Path, doubles: Any) -> None:

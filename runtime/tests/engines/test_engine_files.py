@@ -17,6 +17,7 @@ import pytest
 from edgeexit_runtime.backends.cuda_device import Gpu
 from edgeexit_runtime.bundle import baseline_bundle, open_bundle
 from edgeexit_runtime.engines import EngineOptions, Here, build_engines, check_engine
+from edgeexit_runtime.machine import this_platform
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 ORIN = Gpu("Orin", "8.7")
@@ -120,7 +121,7 @@ def test_reason_to_build_again(
 def test_other_compute_capability_asked_for(bundle: Path, doubles: Any) -> None:
     doubles.install("1.7.1", rtx=True, gpu=None)
     build_engines(bundle)
-    reason = "built for every GPU from Ampere on, asked for compute capability 8.6"
+    reason = "built for compute capabilities 8.6, 8.9, 12.0, asked for compute capability 8.6"
     report = build_engines(bundle, compute_capability="8.6")
     assert {engine.reason for engine in report.engines} == {reason}
 
@@ -255,7 +256,47 @@ def test_engine_that_fits(bundle: Path, doubles: Any) -> None:
         (
             {"library": "tensorrt-rtx", "version": "1.7.1", "compute_capability": None},
             {"library": "tensorrt-rtx", "version": "1.7.1", "gpu": Gpu("RTX 2080", "7.5")},
-            "built for compute capability 8.0 and later, this RTX 2080 has 7.5",
+            "built for compute capability 8.6, 8.9, 12.0, this RTX 2080 has 7.5",
+        ),
+        (
+            {"library": "tensorrt-rtx", "version": "1.7.1", "compute_capability": None},
+            {"library": "tensorrt-rtx", "version": "1.7.1", "gpu": Gpu("NVIDIA H200", "9.0")},
+            "built for compute capability 8.6, 8.9, 12.0, this NVIDIA H200 has 9.0",
+        ),
+        (
+            {"multiprocessors": 16},
+            {"gpu": Gpu("Orin", "8.7", 8)},
+            "built on Orin with 16 multiprocessors, this one has 8",
+        ),
+        (
+            {"multiprocessors": 8, "memory_gib": 8},
+            {"gpu": Gpu("Orin", "8.7", 8, 4)},
+            "built on Orin with 8 GiB of memory, this one has 4",
+        ),
+        (
+            {"platform": "linux-aarch64"},
+            {"platform": "linux-x86_64"},
+            "built on linux-aarch64, this is linux-x86_64",
+        ),
+        (
+            {"platform": "linux-aarch64", "options": {"hardware_compatibility": "ampere+"}},
+            {"platform": "linux-x86_64", "gpu": Gpu("RTX 3090", "8.6")},
+            "built on linux-aarch64, this is linux-x86_64",
+        ),
+        (
+            {"platform": "linux-aarch64", "options": {"hardware_compatibility": "ampere+"}},
+            {"platform": "linux-aarch64", "l4t": "36.4.3"},
+            "hardware compatible engines are not for a Jetson",
+        ),
+        (
+            {"platform": "linux-aarch64", "l4t": "35.6.0"},
+            {"platform": "linux-aarch64", "l4t": "36.4.3"},
+            "built on a Jetson with L4T 35.6.0, this is a Jetson with L4T 36.4.3",
+        ),
+        (
+            {"platform": "linux-aarch64"},
+            {"platform": "linux-aarch64", "l4t": "36.4.3"},
+            "built on no Jetson, this is a Jetson with L4T 36.4.3",
         ),
     ],
 )
@@ -299,6 +340,68 @@ def test_compatible_engine_fits_elsewhere(
     build_engines(bundle)
     edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(options=options))
     check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({}, {"gpu": Gpu("Orin", "8.7", 8, 8), "platform": "linux-aarch64"}),  # not recorded
+        ({"multiprocessors": 8, "memory_gib": 8}, {"gpu": Gpu("Orin", "8.7", 8, 8)}),
+        (
+            {"platform": "linux-aarch64", "l4t": "36.4.0"},
+            {"platform": "linux-aarch64", "l4t": "36.4.3"},
+        ),
+        (
+            {"multiprocessors": 16, "options": {"hardware_compatibility": "same-capability"}},
+            {"gpu": Gpu("Orin", "8.7", 8)},
+        ),
+        (
+            {
+                **{"library": "tensorrt-rtx", "version": "1.7.1", "gpu": None},
+                **{"compute_capability": None, "platform": None},
+            },
+            {
+                **{"library": "tensorrt-rtx", "version": "1.7.1", "platform": "win32-x86_64"},
+                "gpu": Gpu("RTX 5090", "12.0"),
+            },
+        ),
+    ],
+)
+def test_engine_that_is_at_home(
+    change: dict[str, Any], place: dict[str, Any], bundle: Path, doubles: Any, edit_manifest: Edit
+) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+    unrecorded = dict.fromkeys(("multiprocessors", "memory_gib", "platform", "l4t"))
+    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(unrecorded | change))
+    check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+
+
+def test_home_of_an_engine_is_recorded(bundle: Path, doubles: Any) -> None:
+    doubles.install("10.3.0", gpu=Gpu("Orin", "8.7", 16, 64))
+    build_engines(bundle)
+    entry = ee.load_manifest(bundle).engines[0]
+    assert (entry.multiprocessors, entry.memory_gib) == (16, 64)
+    assert (entry.platform, entry.l4t) == (this_platform(), None)
+    doubles.install("1.7.1", rtx=True, gpu=Gpu("RTX 3090", "8.6", 82, 32))
+    build_engines(bundle)
+    entry = ee.load_manifest(bundle).engines[0]
+    assert (entry.gpu, entry.multiprocessors, entry.memory_gib, entry.platform) == 4 * (None,)
+
+
+def test_manifest_of_before_homes_still_loads(
+    bundle: Path, doubles: Any, edit_manifest: Edit
+) -> None:
+    doubles.install("10.3.0")
+    build_engines(bundle)
+
+    def forget(manifest: dict[str, Any]) -> None:
+        for engine in manifest["engines"]:
+            for name in ("multiprocessors", "memory_gib", "platform", "l4t"):
+                del engine[name]
+
+    edit_manifest(bundle, forget)
+    check_engine(open_bundle(bundle), "stage1", PLACE)
 
 
 def test_engine_that_was_not_built(bundle: Path, tmp_path: Path) -> None:

@@ -10,16 +10,27 @@ from typing import Any
 __all__ = ["Gpu", "find_gpu", "load_driver"]
 
 # CUdevice_attribute of cuda.h
-CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
+MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
+GIBIBYTE = 2**30
 NAME_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU: its name and its compute capability, such as ``8.6``."""
+    """A GPU.
+
+    Attributes:
+        compute_capability: such as ``8.6``.
+        multiprocessors: how many it has. All Orin modules have one name and one compute
+            capability, and differ in these and in memory.
+        memory_gib: its memory, rounded up to a power of two: how much of it the driver tells of
+            depends on the system.
+    """
 
     name: str
     compute_capability: str
+    multiprocessors: int | None = None
+    memory_gib: int | None = None
 
 
 def find_gpu() -> Gpu | None:
@@ -43,15 +54,30 @@ def load_driver() -> Any:
 
 
 def _first_gpu(driver: Any) -> Gpu | None:
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    device, size = ctypes.c_int(), ctypes.c_size_t()
+    major, minor, multiprocessors = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(NAME_BYTES)
     failed = (
         driver.cuInit(0)
         or driver.cuDeviceGet(ctypes.byref(device), 0)
         or driver.cuDeviceGetName(name, NAME_BYTES, device)
+        or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
         or driver.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, device)
         or driver.cuDeviceGetAttribute(ctypes.byref(minor), CAPABILITY_MINOR, device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(multiprocessors), MULTIPROCESSORS, device)
     )
     if failed:
         return None
-    return Gpu(name.value.decode(errors="replace"), f"{major.value}.{minor.value}")
+    return Gpu(
+        name.value.decode(errors="replace"),
+        f"{major.value}.{minor.value}",
+        multiprocessors.value,
+        _next_power(size.value / GIBIBYTE),
+    )
+
+
+def _next_power(number: float) -> int:
+    power = 1
+    while power < number:
+        power *= 2
+    return power

@@ -13,6 +13,7 @@ from edgeexit_runtime.errors import BackendError, InputError
 __all__ = [
     "AUTO",
     "LIBRARIES",
+    "PORTABLE_CAPABILITIES",
     "RTX",
     "TENSORRT",
     "Library",
@@ -24,6 +25,13 @@ __all__ = [
 AUTO = "auto"
 TENSORRT = "tensorrt"
 RTX = "tensorrt-rtx"
+
+PORTABLE_CAPABILITIES = ("8.6", "8.9", "12.0")
+"""Compute capabilities of the GPUs on which one engine of TensorRT-RTX runs, by its support matrix.
+
+Engines for others, such as 7.5, are built for these alone. 8.7 (Orin) and 9.0 (H100) are in no
+list of TensorRT-RTX 1.7's; on an H200 it refuses to run.
+"""
 
 
 @dataclass(frozen=True, slots=True)

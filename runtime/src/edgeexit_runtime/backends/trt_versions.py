@@ -21,6 +21,7 @@ from typing import Any
 from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
 from edgeexit_runtime.backends.trt_library import (
     AUTO,
+    PORTABLE_CAPABILITIES,
     RTX,
     Library,
     find_library,
@@ -29,10 +30,11 @@ from edgeexit_runtime.backends.trt_library import (
 from edgeexit_runtime.backends.trt_runtime_cache import RuntimeCache
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
+from edgeexit_runtime.machine import l4t_version
 
 __all__ = ["TensorRt", "open_library"]
 
-CAPABILITY = re.compile(r"[1-9][0-9]*\.[0-9]")
+CAPABILITY = re.compile(r"SM(\d+)(\d)")
 # The inspector's words, in small letters -> a manifest's
 PRECISIONS = {
     "int8": "int8",
@@ -105,10 +107,15 @@ class TensorRt:
                 )
             if options.hardware_compatibility != "none":
                 raise InputError(
-                    "hardware compatibility: TensorRT-RTX's engines run on every GPU from Ampere "
-                    "on, or on those of one compute capability; leave it out"
+                    "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute "
+                    f"capability {', '.join(PORTABLE_CAPABILITIES)}, or of one that is asked for; "
+                    "leave it out"
                 )
-        elif compute_capability is not None:
+        elif options.hardware_compatibility != "none" and l4t_version() is not None:
+            raise InputError(
+                "hardware compatibility: TensorRT does not have it on a Jetson; leave it out"
+            )
+        if not self.is_rtx and compute_capability is not None:
             raise InputError(
                 "compute capability: TensorRT builds for the GPU that is here; leave it out, or "
                 f"choose {RTX}"
@@ -216,16 +223,25 @@ class TensorRt:
             return bool(context.is_stream_capturable(stream))
         return True
 
+    def how_to_build_for(self, capability: str) -> str:
+        """Return what to do where TensorRT-RTX's engines for several GPUs do not run on one."""
+        if capability in self._capabilities():
+            return f"build for it alone, with --library {RTX} --compute-capability {capability}"
+        return f"{self.title} has none for it; install TensorRT"
+
     def _capability(self, capability: str) -> Any:
-        member = "SM" + capability.replace(".", "")
-        known = self.module.ComputeCapability.__members__
-        if not CAPABILITY.fullmatch(capability) or member not in known:
-            numbers = [name[2:] for name in known if name.startswith("SM")]
-            listed = ", ".join(f"{number[:-1]}.{number[-1]}" for number in numbers)
+        known = self._capabilities()
+        if capability not in known:
             raise InputError(
-                f"compute capability: {self.title} builds for {listed}, got {capability!r}"
+                f"compute capability: {self.title} builds for {', '.join(known)}, got "
+                f"{capability!r}"
             )
-        return known[member]
+        return known[capability]
+
+    def _capabilities(self) -> dict[str, Any]:
+        members = self.module.ComputeCapability.__members__
+        found = {CAPABILITY.fullmatch(name): member for name, member in members.items()}
+        return {f"{name[1]}.{name[2]}": member for name, member in found.items() if name}
 
     def _hardware_level(self, compatibility: str) -> Any:
         members = {
