@@ -11,7 +11,7 @@ if [ ! -e installed ]; then
     cuda=${CUDA_ROOT:-/usr/local/cuda}
     tar xzf wheels/pycuda-*.tar.gz
     # what PyCUDA's configure.py would write; it is as slow with -O2, and takes longer to build
-    cat >pycuda-*/siteconf.py <<EOF
+    cat >"$(echo pycuda-*/)siteconf.py" <<EOF
 CUDA_ENABLE_CURAND = False
 CUDA_INC_DIR = ["$cuda/include"]
 CUDADRV_LIB_DIR = ["$cuda/lib64/stubs", "$cuda/lib64", "$cuda/lib"]

@@ -70,6 +70,7 @@ class World:
         self.refuse_shape_in = 0  # and of set_input_shape
         self.can_capture = True
         self.spoil_captures = 0  # so many from now on, as another thread's call may do
+        self.has_error = False  # of a capture that failed, which the next launch finds
         self.on_run: Callable[[int, bool], None] = lambda stream, captured: None
         self.logger: weakref.ref[ILogger] | None = None
 
@@ -349,11 +350,16 @@ class IExecutionContext:
             return False
         ranges = self._ranges()
         captured = driver.captures(stream_handle)
+        if world.has_error:
+            world.has_error = False
+            world.log(ILogger.Severity.ERROR, "operation not permitted when stream is capturing")
+            return False
         if captured:
             require(self._was_run == self._shapes, "captured before a run with these shapes")
             world.spoil_captures -= 1
             if world.spoil_captures >= 0:
                 driver.break_capture(stream_handle)
+                world.has_error = True
             if not world.can_capture:
                 driver.break_capture(stream_handle)
                 world.log(ILogger.Severity.ERROR, "cannot be captured")

@@ -6,7 +6,9 @@ import gc
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
 from edgeexit_runtime.backends.cuda_memory import available_memory
+from edgeexit_runtime.backends.tensorrt import CAPTURES
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
-from edgeexit_runtime.backends.tensorrt_parts import CAPTURES
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
@@ -27,6 +29,7 @@ RandomImages = Callable[[int, int], Images]
 LeavingAt = Callable[[list[int]], Images]
 Build = Callable[..., dict[str, Any]]
 EXITS = [2, 0, 1, 2]
+FOR_EVER = 10**6
 ALL_RUNS = 6 * 3  # of every part, over batches of 1, 2 and 4
 
 
@@ -206,14 +209,11 @@ def test_every_call_of_the_driver_fails_once_while_running(
     folder: Path, images_leaving_at: LeavingAt, driver: HostDriver, world: World
 ) -> None:
     images, errors = images_leaving_at(EXITS), 0
-    for rounds in (0, 1, 2):  # captured, and launched as CUDA graphs
+    for world.spoil_captures in (0, FOR_EVER):
         call, survived = 0, False
         while not survived:
             call += 1
-            world.spoil_captures = ALL_RUNS
             with ee.load(folder, backend="tensorrt") as session:
-                for _ in range(rounds):
-                    session.infer(images)
                 driver.fail(call)
                 try:
                     session.infer(images)
@@ -226,22 +226,20 @@ def test_every_call_of_the_driver_fails_once_while_running(
     assert errors > 30
 
 
-@pytest.mark.parametrize("rounds", [0, 1])  # captured, and launched as CUDA graphs
+@pytest.mark.parametrize("spoiled", [0, FOR_EVER])
 def test_an_interrupt_may_come_at_any_line(
     folder: Path,
     images_leaving_at: LeavingAt,
     driver: HostDriver,
     world: World,
     fail_at: Callable[..., Any],
-    rounds: int,
+    spoiled: int,
 ) -> None:
     """But while a context is pushed or popped: then this thread keeps it."""
     images = images_leaving_at(EXITS)
+    world.spoil_captures = spoiled
     for step in range(10**6):
-        world.spoil_captures = ALL_RUNS
         with ee.load(folder, backend="tensorrt") as session:
-            for _ in range(rounds):
-                session.infer(images)
             failure = fail_at(KeyboardInterrupt(), step, but="cuda_context.py")
             try:
                 with failure:
@@ -266,8 +264,6 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
     world.can_capture = False  # else it is not asked
     for n in range(1, 7):
         with ee.load(folder, backend="tensorrt") as session:
-            for _ in range(CAPTURES):
-                session.infer(images)
             world.refuse_in = n
             with pytest.raises(ee.BackendError, match=message):
                 session.infer(images)
@@ -277,7 +273,8 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
 
 def test_tensorrt_refuses_a_run_while_loading(folder: Path, world: World) -> None:
     world.can_capture = False
-    for n in (1, 2 * ALL_RUNS - 1):  # done, and captured
+    each = 1 + 2 * CAPTURES  # once plainly, and again after every capture
+    for n in (1, each * (ALL_RUNS - 1) + 1):
         world.refuse_in = n
         with pytest.raises(ee.BackendError, match=r"\.engine: cannot be run over a batch of \d: "):
             ee.load(folder, backend="tensorrt")
@@ -312,36 +309,53 @@ def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
     assert said[0].startswith("no CUDA graph, runs are enqueued one by one: ")
 
 
-@pytest.mark.parametrize("spoiled", [1, 2])
+@pytest.mark.parametrize("spoiled", range(1, CAPTURES))
 def test_a_capture_that_another_thread_spoiled_is_tried_again(
     folder: Path,
-    images_leaving_at: LeavingAt,
     world: World,
     driver: HostDriver,
     caplog: pytest.LogCaptureFixture,
     spoiled: int,
 ) -> None:
-    world.spoil_captures = ALL_RUNS
-    with caplog.at_level(logging.WARNING), ee.load(folder, backend="tensorrt") as session:
-        assert driver.counts().graph_execs == 0
-        world.spoil_captures = (spoiled - 1) * 6  # of all parts
-        for _ in range(spoiled):
-            assert session.infer(images_leaving_at([2, 2])).exits.tolist() == [2, 2]
-        assert driver.counts().graph_execs == 6
+    world.spoil_captures = spoiled
+    with caplog.at_level(logging.WARNING), ee.load(folder, backend="tensorrt"):
+        assert driver.counts().graph_execs == ALL_RUNS
     assert not [message for message in caplog.messages if "CUDA graph" in message]
 
 
-def test_a_capture_is_not_tried_for_ever(
+def test_a_capture_is_not_tried_for_ever_and_never_while_running(
     folder: Path, images_leaving_at: LeavingAt, world: World, driver: HostDriver
 ) -> None:
-    world.spoil_captures = 10**6
+    world.spoil_captures = FOR_EVER
+    before = driver.calls("cuStreamBeginCapture")
     with ee.load(folder, backend="tensorrt") as session:
+        captures = driver.calls("cuStreamBeginCapture")
+        assert captures - before == CAPTURES * ALL_RUNS
         for _ in range(6):
             assert session.infer(images_leaving_at([2, 2])).exits.tolist() == [2, 2]
-        captures = driver.calls("cuStreamBeginCapture")
-        session.infer(images_leaving_at([2, 2]))
         assert driver.calls("cuStreamBeginCapture") == captures
         assert driver.counts().graph_execs == 0
+
+
+def test_two_sessions_never_load_at_the_same_time(folder: Path, world: World) -> None:
+    """A library waits for the whole device when it loads, which spoils the captures of another."""
+    order: list[int] = []
+
+    def on_run(stream: int, captured: bool) -> None:
+        order.append(threading.get_ident())
+        time.sleep(0.001)
+
+    def load() -> None:
+        ee.load(folder, backend="tensorrt").close()
+
+    world.on_run = on_run
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(order) == 3 * 2 * ALL_RUNS
+    assert sum(one != other for one, other in pairwise(order)) == 2
 
 
 def test_garbage_that_would_spoil_a_capture_is_freed_before(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +31,7 @@ from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part, bucket_siz
 from edgeexit_runtime.backends.trt_runtime import EngineRuntime
 from edgeexit_runtime.backends.trt_versions import open_library
 from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.errors import DeviceLostError, InputError
+from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
 from edgeexit_runtime.forks import never_free
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
@@ -38,6 +39,12 @@ from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
 __all__ = ["TensorRTRunner"]
 
 logger = logging.getLogger(__name__)
+
+CAPTURES = 3
+"""How often the capture of a run is tried."""
+
+LOADING = threading.Lock()
+"""Libraries wait for the whole device when they load, which spoils another session's captures."""
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' default stream
 
@@ -83,7 +90,7 @@ class TensorRTRunner(Runner):
         self._closed = False
         self._context = PrimaryContext()
         try:
-            with self._context:
+            with LOADING, self._context:
                 self._load(bundle)
         except BaseException as error:
             self._close(error)
@@ -199,25 +206,26 @@ class TensorRTRunner(Runner):
         self._gates.set_mirror(self._memory.pinned((self._gates.mirror_bytes,), np.uint8))
 
     def _prepare(self) -> None:
-        """Run everything once and capture it, so that no later call is the first of its kind."""
+        """Run everything once and capture it, so that no later call is the first of its kind.
+
+        It is done here and not later, since a capture disturbs the process: whoever waits for the
+        whole device meanwhile, in any thread, gets an error.
+        """
         for part in self._parts.values():
             for size in bucket_sizes(self._max_batch):
-                self._run(part, part.runs[size])
+                self._enqueue(part, part.runs[size])
+                self._capture(part, part.runs[size])
         self._stream.synchronize()
         self._runtime.cache.save()
 
     def _run_part(self, name: str) -> None:
+        """Launch a run's graph, or enqueue it where it has none."""
         part = self._parts[name]
-        self._run(part, part.runs[self._count])
-
-    def _run(self, part: Part, run: BucketRun) -> None:
-        """Launch a run's graph; where it has none, enqueue it, and capture it if that may work."""
+        run = part.runs[self._count]
         if run.graph is not None:
             run.graph.launch(self._stream.handle)
-            return
-        self._enqueue(part, run)
-        if run.captures_left > 0:
-            self._capture(part, run)
+        else:
+            self._enqueue(part, run)
 
     def _enqueue(self, part: Part, run: BucketRun) -> None:
         run.context.enqueue(self._stream.handle)
@@ -226,20 +234,39 @@ class TensorRTRunner(Runner):
             cuda.memcpy_dtoh_async(result, part.addresses["confidence"], self._stream)
 
     def _capture(self, part: Part, run: BucketRun) -> None:
-        """Capture a run that has just been enqueued plainly, as TensorRT wants it."""
+        """Capture a run that has just been enqueued plainly, as TensorRT wants it.
+
+        Another thread that waits for the device spoils it, so that it is tried again.
+        """
+        for left in reversed(range(CAPTURES)):
+            try:
+                run.graph = self._captured(part, run)
+                return
+            except CaptureError as error:
+                self._use_up_error(part, run)
+                if left == 0 and not self._has_said_why:
+                    self._has_said_why = True
+                    logger.warning("no CUDA graph, runs are enqueued one by one: %s", error)
+
+    def _captured(self, part: Part, run: BucketRun) -> CudaGraph:
         handle = self._stream.handle
-        run.captures_left -= 1
+        if not run.context.is_capturable(handle):
+            title = self._runtime.trt.title
+            raise CaptureError(f"{title} says that {part.name} is not capturable")
+        self._stream.synchronize()
+        gc.collect(0)  # what is freed by itself now is not freed while the stream captures
+        return CudaGraph(handle, lambda: self._enqueue(part, run))
+
+    def _use_up_error(self, part: Part, run: BucketRun) -> None:
+        """Run once more after a failed capture, where nobody needs the answer.
+
+        Libraries over CUDA's runtime find the capture's error at their next launch, and refuse
+        that: seen of ONNX Runtime's kernels on an H200.
+        """
         try:
-            if not run.context.is_capturable(handle):
-                title = self._runtime.trt.title
-                raise CaptureError(f"{title} says that {part.name} is not capturable")
-            self._stream.synchronize()
-            gc.collect(0)  # what is freed by itself now is not freed while the stream captures
-            run.graph = CudaGraph(handle, lambda: self._enqueue(part, run))
-        except CaptureError as error:
-            if run.captures_left == 0 and not self._has_said_why:
-                self._has_said_why = True
-                logger.warning("no CUDA graph, runs are enqueued one by one: %s", error)
+            self._enqueue(part, run)
+        except BackendError as error:
+            logger.debug("after a capture that failed: %s", error)
 
     def _close(self, error: BaseException | None) -> None:
         if self._closed:

@@ -10,10 +10,7 @@ from __future__ import annotations
 from edgeexit_runtime.backends.cuda_graph import CudaGraph
 from edgeexit_runtime.backends.tensorrt_engines import Engine, FixedContext
 
-__all__ = ["CAPTURES", "BucketRun", "Part", "bucket_sizes"]
-
-CAPTURES = 3
-"""How often the capture of a run is tried."""
+__all__ = ["BucketRun", "Part", "bucket_sizes"]
 
 
 class Part:
@@ -56,19 +53,13 @@ class Part:
 
 
 class BucketRun:
-    """A part over batches of one size: its context, and the graph captured from that.
+    """A part over batches of one size: its context, and the graph captured from that."""
 
-    Attributes:
-        captures_left: how often a capture may still be tried. Another thread that allocates or
-            waits may spoil one, so that one is not enough.
-    """
-
-    __slots__ = ("captures_left", "context", "graph")
+    __slots__ = ("context", "graph")
 
     def __init__(self, context: FixedContext) -> None:
         self.context = context
         self.graph: CudaGraph | None = None
-        self.captures_left = CAPTURES
 
     def close(self) -> None:
         """Free the graph, then the context; twice does no harm."""
