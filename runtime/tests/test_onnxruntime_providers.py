@@ -106,9 +106,15 @@ def test_precision_is_the_bundles(
     edit_manifest(bundle, lambda manifest: manifest.update(precision=precision))
     ee.load(bundle, providers=[TENSORRT, CUDA]).close()
     options = opened[0][1]
-    assert options[CUDA] == {"use_tf32": tf32}
+    assert options[CUDA]["use_tf32"] == tf32
     assert options[TENSORRT]["trt_fp16_enable"] == half
     assert options[TENSORRT]["trt_int8_enable"] == int8
+
+
+def test_no_batch_size_is_searched_for_algorithms(bundle: Path, opened: Opened) -> None:
+    ee.load(bundle, providers=[CUDA]).close()
+    graphs = [providers[CUDA] for _, providers in opened[:6]]
+    assert {options["cudnn_conv_algo_search"] for options in graphs} == {"HEURISTIC"}
 
 
 @pytest.mark.parametrize(

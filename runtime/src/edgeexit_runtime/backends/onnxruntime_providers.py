@@ -31,7 +31,11 @@ def provider_options(provider: str, bundle: Bundle, graph: GraphEntry) -> dict[s
         BundleError: the TensorRT provider cannot keep its engines in the bundle's folder.
     """
     if provider == CUDA:
-        return {"use_tf32": "1" if bundle.manifest.precision != "fp32" else "0"}
+        return {
+            "use_tf32": "1" if bundle.manifest.precision != "fp32" else "0",
+            # the default tries every algorithm for every new batch size, for hundreds of ms
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
     if provider == TENSORRT:
         return _tensorrt_options(bundle, graph)
     return {}
