@@ -11,6 +11,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import onnxruntime
 import pytest
+from edgeexit_runtime.backends import onnxruntime_sessions
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -115,6 +116,73 @@ def test_no_batch_size_is_searched_for_algorithms(bundle: Path, opened: Opened) 
     ee.load(bundle, providers=[CUDA]).close()
     graphs = [providers[CUDA] for _, providers in opened[:6]]
     assert {options["cudnn_conv_algo_search"] for options in graphs} == {"HEURISTIC"}
+
+
+class Stream:
+    """In the place of a GPU's stream: counts who waits, and who frees it."""
+
+    handle = 4660
+
+    def __init__(self) -> None:
+        self.waits = 0
+        self.is_closed = False
+
+    def synchronize(self) -> None:
+        assert not self.is_closed
+        self.waits += 1
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """The stream that a session opens."""
+    stream = Stream()
+    monkeypatch.setattr(onnxruntime_sessions, "open_stream", lambda: stream)
+    return stream
+
+
+@pytest.mark.parametrize("providers", [[CUDA], [TENSORRT, CUDA]])
+def test_all_graphs_compute_in_one_stream(
+    bundle: Path, opened: Opened, stream: Stream, providers: list[str]
+) -> None:
+    ee.load(bundle, providers=providers).close()
+    settings = [options for _, graph in opened for options in graph.values()]
+    assert len(settings) == 6 * len(providers) + 3  # graphs, and selections of rows
+    assert {options["user_compute_stream"] for options in settings} == {"4660"}
+    assert stream.is_closed
+
+
+def test_the_cpu_has_no_stream(bundle: Path, opened: Opened, stream: Stream) -> None:
+    ee.load(bundle, providers=[CPU]).close()
+    assert all("user_compute_stream" not in options[CPU] for _, options in opened)
+    assert not stream.is_closed
+
+
+def test_no_stage_is_waited_for_but_where_no_exit_is_behind_it(
+    bundle: Path,
+    opened: Opened,
+    stream: Stream,
+    images_leaving_at: Callable[[list[int]], Any],
+) -> None:
+    images = images_leaving_at([2, 0, 1])
+    with ee.load(bundle, providers=[CUDA]) as session:
+        for _ in range(3):
+            assert session.infer(images).exits.tolist() == [2, 0, 1]
+        assert stream.waits == 0
+        session.runner.set_images(images)
+        session.runner.run_stage("stage1")
+        session.runner.synchronize()
+        session.runner.synchronize()
+        assert stream.waits == 1
+        session.runner.run_stage("stage1")
+        assert session.infer(images).exits.tolist() == [2, 0, 1]
+        assert stream.waits == 2, "buffers of the batch that nobody waited for are used again"
+        session.runner.set_images(images)
+        session.runner.run_stage("stage1")
+    assert stream.waits == 3
+    assert stream.is_closed
 
 
 @pytest.mark.parametrize(

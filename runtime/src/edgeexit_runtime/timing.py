@@ -1,9 +1,8 @@
 """Timers that do not run backwards and wait for the device, and what their samples say.
 
-A timed call must end when its work is done, not when it is queued. ONNX Runtime's
-``run_with_iobinding`` returns when the provider's stream is empty, and every exit's gate comes to
-the host, so that a whole inference always waits. Where a stage alone may return earlier, its
-runner's ``synchronize`` waits for it.
+A timed call must end when its work is done, not when it is queued. Every exit's gate comes to the
+host, so that a whole inference always waits. Where a stage alone may return earlier, its runner's
+``synchronize`` waits for it.
 """
 
 from __future__ import annotations

@@ -3,10 +3,14 @@
 Every tensor between graphs has two buffers on the provider's device: a stage writes the first,
 and when some samples have left, the rows of the others are gathered into the second. Bindings
 are kept per batch size, so that a run of a size seen before binds nothing but the images.
+
+On a GPU all sessions of a bundle compute in one stream, and only an exit waits for its end: what a
+stage writes is read behind it in the same stream.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +38,8 @@ from edgeexit_runtime.quantization_entry import ALL
 
 __all__ = ["OnnxRuntimeRunner"]
 
+logger = logging.getLogger(__name__)
+
 # providers whose tensors live on the GPU; all others compute on the host's memory
 GPU_PROVIDERS = (CUDA, TENSORRT)
 HOST = ("cpu", 0)
@@ -60,6 +66,9 @@ class OnnxRuntimeRunner(Runner):
         int8 = manifest.quantization
         half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
         opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
+        self._stream = opener.share_stream()
+        self._without_waiting = None if self._stream is None else _run_without_waiting()
+        self._is_running = False  # a stage may be, for which nobody has waited
         self._features = {
             tensor.name: Feature(tensor)
             for stage in manifest.stages
@@ -94,6 +103,7 @@ class OnnxRuntimeRunner(Runner):
         self._reserve(1)
 
     def set_images(self, images: NDArray[np.float32]) -> None:
+        self.synchronize()  # for a batch that nobody waited for
         count = len(images)
         if count > self._capacity:
             self._reserve(count)
@@ -108,6 +118,7 @@ class OnnxRuntimeRunner(Runner):
 
     def run_exit(self, name: str) -> GateOutputs:
         bound = self._run(self._graphs[name])
+        self._is_running = False  # it ends behind all that was before it
         self._last_counts[name] = self._count
         return bound.gate
 
@@ -130,12 +141,23 @@ class OnnxRuntimeRunner(Runner):
         # a provider with memory of its own has copied the old value when it was bound
         self._graphs[name].bindings.clear()
 
+    def synchronize(self) -> None:
+        if self._is_running and self._stream is not None:
+            self._stream.synchronize()
+        self._is_running = False
+
     def close(self) -> None:
+        try:
+            self.synchronize()
+        except BackendError as error:  # of a run that failed; there is still all of it to free
+            logger.warning("at the end of the last run: %s", error)
         self._graphs.clear()
         self._selectors.clear()
         self._features.clear()
         self._gates.clear()
         self._images = NO_IMAGES
+        if self._stream is not None:
+            self._stream.close()
 
     def _run(self, graph: Graph) -> Binding:
         try:
@@ -149,7 +171,10 @@ class OnnxRuntimeRunner(Runner):
                     graph.holder.bind_cpu_input(IMAGES, NO_IMAGES)
                 graph.holder = bound.binding
                 bound.binding.bind_cpu_input(IMAGES, self._images)
-            graph.session.run_with_iobinding(bound.binding)
+            if graph.gated:
+                graph.session.run_with_iobinding(bound.binding)
+            else:
+                self._enqueue(graph.session, bound.binding)
         except Exception as error:  # onnxruntime's own have no common base but this
             raise self._failed(graph.name, error) from error
         return bound
@@ -166,8 +191,13 @@ class OnnxRuntimeRunner(Runner):
             binding.bind_output("selected", *self._place(feature, target, len(rows)))
             feature.selections[key] = binding
         binding.bind_cpu_input("rows", rows)
-        session.run_with_iobinding(binding)
+        self._enqueue(session, binding)
         feature.current = target
+
+    def _enqueue(self, session: Any, binding: Any) -> None:
+        """Run without waiting for the end, where the next graph is behind it in one stream."""
+        self._is_running = True
+        session.run_with_iobinding(binding, self._without_waiting)
 
     def _bind(self, graph: Graph) -> Binding:
         """Bind every input and output of a graph for the current batch size, images left out."""
@@ -235,6 +265,12 @@ class OnnxRuntimeRunner(Runner):
             f"{name}: onnxruntime failed over a batch of {self._count} ({first_line(error)}); "
             "infer fewer at once if memory is short, else export the bundle again"
         )
+
+
+def _run_without_waiting() -> Any:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    return options
 
 
 def _tensors_read_later(graphs: list[tuple[str, GraphEntry]]) -> dict[str, list[str]]:

@@ -1,0 +1,49 @@
+"""A stream that is made without PyCUDA, for libraries that take one."""
+
+from __future__ import annotations
+
+import pytest
+from edgeexit_runtime.backends.cuda_context import PrimaryContext
+from edgeexit_runtime.backends.cuda_stream import CudaStream, open_stream
+from edgeexit_runtime.errors import BackendError
+from host_driver import HostDriver
+
+
+def opened() -> CudaStream:
+    stream = open_stream()
+    assert stream is not None
+    return stream
+
+
+def test_it_is_waited_for_and_freed(driver: HostDriver) -> None:
+    stream = opened()
+    assert driver.counts().streams == 1
+    assert driver.depth() == 0
+    context = PrimaryContext()
+    done: list[int] = []
+    with context:
+        driver.enqueue(stream.handle, lambda: done.append(1), [])
+    assert done == []
+    stream.synchronize()
+    assert done == [1]
+    assert driver.depth() == 0
+    stream.close()
+    stream.close()
+    context.release()
+
+
+@pytest.mark.parametrize(
+    "function", ["cuInit", "cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuStreamCreate"]
+)
+def test_without_a_device_there_is_none(driver: HostDriver, function: str) -> None:
+    driver.fail(1, function)
+    assert open_stream() is None
+    assert not driver.failure_waits()
+
+
+def test_a_failed_run_is_said(driver: HostDriver) -> None:
+    stream = opened()
+    driver.fail(1, "cuStreamSynchronize", 700)
+    with pytest.raises(BackendError, match="CUDA: error 700"):
+        stream.synchronize()
+    stream.close()
