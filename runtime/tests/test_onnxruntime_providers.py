@@ -112,12 +112,6 @@ def test_precision_is_the_bundles(
     assert options[TENSORRT]["trt_int8_enable"] == int8
 
 
-def test_no_batch_size_is_searched_for_algorithms(bundle: Path, opened: Opened) -> None:
-    ee.load(bundle, providers=[CUDA]).close()
-    graphs = [providers[CUDA] for _, providers in opened[:6]]
-    assert {options["cudnn_conv_algo_search"] for options in graphs} == {"HEURISTIC"}
-
-
 class Stream:
     """In the place of a GPU's stream: counts who waits, and who frees it."""
 

@@ -31,11 +31,10 @@ def provider_options(provider: str, bundle: Bundle, graph: GraphEntry) -> dict[s
         BundleError: the TensorRT provider cannot keep its engines in the bundle's folder.
     """
     if provider == CUDA:
-        return {
-            "use_tf32": "1" if bundle.manifest.precision != "fp32" else "0",
-            # the default tries every algorithm for every new batch size, for hundreds of ms
-            "cudnn_conv_algo_search": "HEURISTIC",
-        }
+        # The search of convolutions' algorithms is left at its default, which tries them for every
+        # new batch size: with HEURISTIC, onnxruntime 1.31 printed an error for each of them on an
+        # H200, and opening a network and 300 calls of it took a few seconds with the default.
+        return {"use_tf32": "1" if bundle.manifest.precision != "fp32" else "0"}
     if provider == TENSORRT:
         return _tensorrt_options(bundle, graph)
     return {}
