@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
+from edgeexit_runtime.backends.base import NVIDIA
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice.advise import advise
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions
 
 SYNTHETIC = "a synthetic image"
-NVIDIA = ("CUDA", "Tensorrt", "TensorRT")  # in the names of what runs on NVIDIA's GPUs
 
 
 def run_bench(
@@ -75,6 +75,7 @@ def run_bench(
         "backend": options.backend,
         "providers": options.providers,
         "threads": options.threads,
+        "device": options.device,
     }
     sysfs = sysfs or SYSFS
     check_scenarios(images, options)
@@ -91,7 +92,8 @@ def run_bench(
         if options.versus is not None:
             opened = open_versus(Path(options.versus), manifest, chosen)
             compared.append(stack.enter_context(opened))
-        gpu, gpu_note = open_gpu() if _on_nvidia(session) else (None, None)
+        on_nvidia = session.runner.hardware.maker == NVIDIA
+        gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
         watch = StateWatch(partial(read_state, sysfs, gpu))
         progress = watch.during(progress)
         image = _synthetic_image(manifest, options) if images is None else images.images[:1]
@@ -133,10 +135,6 @@ def run_bench(
             energy=energy,
             state=watch.finish(),
         )
-
-
-def _on_nvidia(session: Session) -> bool:
-    return any(word in session.device for word in NVIDIA)
 
 
 def _synthetic_image(manifest: Manifest, options: BenchOptions) -> NDArray[np.float32]:

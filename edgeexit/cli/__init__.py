@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 import click
+from edgeexit_runtime.backends import install_hint
 from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.errors import printable
 from edgeexit_runtime.signals import StopSignals
@@ -73,11 +74,11 @@ class LazyGroup(click.Group):
 
 
 def _missing_module(error: ModuleNotFoundError) -> str:
-    if (error.name or "").partition(".")[0] != "onnxruntime":
+    module = (error.name or "").partition(".")[0]
+    install = install_hint(module)
+    if install is None:
         raise error
-    return (
-        "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]' (or [gpu]; never both)"
-    )
+    return f"{module} is not installed: {install}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

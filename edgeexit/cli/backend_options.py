@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from edgeexit_runtime.backends import AUTO, BACKENDS
 
 from edgeexit.cli.common import add_options
 
@@ -26,9 +27,17 @@ class ProvidersType(click.ParamType[tuple[str, ...]]):
 
 
 def backend_options(command: Command) -> Command:
-    """Add ``--backend``, ``--providers``, ``--threads``: see :func:`edgeexit_runtime.load`."""
+    """Add ``--backend``, ``--device``, ``--providers``, ``--threads``.
+
+    See :func:`edgeexit_runtime.load`.
+    """
     options = (
-        click.option("--backend", default="auto", show_default=True),
+        click.option(
+            "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
+        ),
+        click.option(
+            "--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"
+        ),
         click.option(
             "--providers",
             metavar="P1,P2",

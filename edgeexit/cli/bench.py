@@ -26,7 +26,7 @@ __all__ = ["bench_with_bar", "command"]
 
 ALL = "all"
 SECTIONS = {
-    "Bundle": ("engine_dir", "backend", "providers", "threads"),
+    "Bundle": ("engine_dir", "backend", "device", "providers", "threads"),
     "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
     "What else is measured": ("versus", "scenarios", "qps"),
     "How long": ("duration", "rounds", "warm_up", "seed"),
@@ -138,6 +138,7 @@ def command(
     /,
     engine_dir: Path,
     backend: str,
+    device: str | None,
     providers: tuple[str, ...] | None,
     threads: int | None,
     rounds: int,
@@ -195,6 +196,7 @@ def command(
         backend=backend,
         providers=providers,
         threads=threads,
+        device=device,
         rounds=rounds,
         duration_s=duration,
         warm_up_s=warm_up,

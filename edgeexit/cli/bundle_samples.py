@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import ExitPredictions
 
-__all__ = ["bundle_data", "predict_bundle_split", "providers_of"]
-
-PROVIDERS = {"auto": None, "cpu": ("CPUExecutionProvider",), "cuda": ("CUDAExecutionProvider",)}
+__all__ = ["bundle_data", "device_of", "predict_bundle_split"]
 
 
-def providers_of(options: SampleOptions) -> tuple[str, ...] | None:
-    """Return ONNX Runtime's execution providers that ``--device`` means."""
-    return PROVIDERS[options.device]
+def device_of(options: SampleOptions) -> str | None:
+    """Return the runtime's device that ``--device`` means."""
+    return None if options.device == "auto" else options.device
 
 
 def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> ImageData:

@@ -58,6 +58,7 @@ def command(
     skip_corrupt: bool,
     max_pixels: int | None,
     backend: str,
+    device: str | None,
     providers: tuple[str, ...] | None,
     threads: int | None,
 ) -> None:
@@ -82,8 +83,14 @@ def command(
     files = _files(sources)
     tally = _Tally()
     stderr = status_console()
+    chosen: dict[str, Any] = {
+        "backend": backend,
+        "providers": providers,
+        "threads": threads,
+        "device": device,
+    }
     with (
-        ee.load(engine_dir, backend=backend, providers=providers, threads=threads) as session,
+        ee.load(engine_dir, **chosen) as session,
         progress_bar() as bar,
     ):
         session.warm_up()  # else the first image would pay for the start

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.bundle_samples import (
     bundle_data,
+    device_of,
     predict_bundle_split,
-    providers_of,
 )
 from edgeexit.cli.common import import_model, status_console
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split
@@ -102,7 +102,7 @@ def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
         costs, source = _measure(folder, options, samples)
     else:
         costs, source = _costs(exits, options)
-    with ee.load(folder, providers=providers_of(samples)) as session:
+    with ee.load(folder, device=device_of(samples)) as session:
         val, test = (
             predict_bundle_split(session, data, split, samples) for split in ("val", "test")
         )
@@ -167,7 +167,7 @@ def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tupl
     from edgeexit.bench import BenchOptions
     from edgeexit.bench.path_costs import measured_costs
 
-    bench = BenchOptions(providers=providers_of(samples), threads=options.threads, explain=False)
+    bench = BenchOptions(device=device_of(samples), threads=options.threads, explain=False)
     report = bench_with_bar(folder, None, bench)
     device = report.device
     calls = report.baseline.latency.count

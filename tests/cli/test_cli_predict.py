@@ -172,7 +172,8 @@ def test_a_source_that_is_none(bundle: Path, tmp_path: Path, name: str, expected
     [
         (("--deadline-ms", "0"), "0.0 is not in the range x>0"),
         (("--deadline-ms", "nan"), "deadline_ms: expected milliseconds above 0"),
-        (("--backend", "abacus"), "backend: expected one of auto, "),
+        (("--backend", "abacus"), "'abacus' is not one of 'auto'"),
+        (("--device", "abacus"), "devices are cuda, cpu"),
         (("--providers", "AbacusExecutionProvider"), "providers: AbacusExecutionProvider is not"),
     ],
 )

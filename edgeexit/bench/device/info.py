@@ -8,8 +8,6 @@ import platform
 from pathlib import Path
 
 from edgeexit_runtime import Session
-from edgeexit_runtime.backends.cuda_device import find_gpu
-from edgeexit_runtime.backends.onnxruntime_providers import CUDA, TENSORRT
 
 from edgeexit.bench.results.report import DeviceInfo
 
@@ -24,7 +22,7 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
         cpu=cpu_model(),
         cores=cores_available(),
         system=platform.platform(),
-        backend_device=_named(session.device),
+        backend_device=_named(session),
         threads=threads,
         versions={
             **session.runner.versions,
@@ -34,10 +32,10 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
     )
 
 
-def _named(device: str) -> str:
-    """Add the GPU's name where ONNX Runtime says only which provider computes on it."""
-    gpu = find_gpu() if device in (CUDA, TENSORRT) else None
-    return device if gpu is None else f"{device} on {gpu.name}"
+def _named(session: Session) -> str:
+    """Add the hardware's name where the device does not hold it already."""
+    name = session.runner.hardware.name
+    return f"{session.device} on {name}" if name else session.device
 
 
 def cpu_model(cpuinfo: Path = CPUINFO, device_tree: Path = DEVICE_TREE) -> str:

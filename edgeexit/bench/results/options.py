@@ -14,7 +14,7 @@ class BenchOptions:
     """How to measure.
 
     Attributes:
-        backend, providers, threads: as :func:`edgeexit_runtime.load` takes them.
+        backend, providers, threads, device: as :func:`edgeexit_runtime.load` takes them.
         rounds: how often each part and path has its turn, at most.
         duration_s: no round starts after this many seconds of each measurement (parts and paths;
             mixture; each scenario), but 10 rounds or one pass over the images are always made.
@@ -30,6 +30,7 @@ class BenchOptions:
     backend: str = "auto"
     providers: tuple[str, ...] | None = None
     threads: int | None = None
+    device: str | None = None
     rounds: int = 100
     duration_s: float = 10.0
     warm_up_s: float = 10.0

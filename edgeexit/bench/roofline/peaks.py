@@ -10,8 +10,8 @@ just before, so ``Abs`` and ``Neg`` of a tensor in turns are run over it, which 
 comes from memory are weights, so products of a vector with constant matrices are run over it,
 which read as a classifier does. Both are FP32.
 
-All are graphs that ONNX Runtime runs, opened as the bundle's own are. They take their turns
-between the parts and paths, so that they see the machine in the same state.
+All are ONNX graphs that the session's backend opens as it opens the bundle's own. They take their
+turns between the parts and paths, so that they see the machine in the same state.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from edgeexit_runtime import Session
+from edgeexit_runtime.backends.base import BareGraphs
 from edgeexit_runtime.manifest import GraphEntry, TensorInfo
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
@@ -32,8 +33,7 @@ from edgeexit.bench.results.explanation import Bandwidth, Peaks
 from edgeexit.errors import BackendError
 from edgeexit.statistics.percentiles import p10
 
-if TYPE_CHECKING:  # a report is read without them
-    from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+if TYPE_CHECKING:  # a report is read without it
     from onnx import NodeProto
 
     Graph = tuple[list[NodeProto], Mapping[str, NDArray[Any]]]
@@ -50,7 +50,6 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 OPSET, IR_VERSION = 18, 9
 FLOAT, FLOAT16 = 1, 10  # onnx.TensorProto's
 MS_PER_S = 1e3
-GPU_PROVIDERS = {"CUDAExecutionProvider", "TensorrtExecutionProvider"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +66,22 @@ class PeakRuns:
     """The graphs, loaded; :meth:`call` runs each once, and :meth:`peaks` sums up the times.
 
     Args:
-        provider: ONNX Runtime's, as the bundle's session has it.
-        threads: per graph; None leaves it to ONNX Runtime.
+        graphs: runs them, as the backend of the bundle's session does.
         precision: ``fp32``, ``fp16`` or ``int8``.
     """
 
-    def __init__(self, provider: str, threads: int | None, precision: str) -> None:
-        from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
-
-        self.provider = provider
+    def __init__(self, graphs: BareGraphs, precision: str) -> None:
+        self.device = graphs.device
         self.precision = precision
-        opener = SessionOpener(None, [provider], threads)
-        device = "cuda" if provider in GPU_PROVIDERS else "cpu"
         self._kernels = [
-            *(_matrix_kernel(opener, device, size, precision) for size in MATRIX_SIZES),
-            *(_element_kernel(opener, device, size) for size in CACHED_BYTES),
-            _vector_kernel(opener, device, uncached_bytes()),
+            *(_matrix_kernel(graphs, size, precision) for size in MATRIX_SIZES),
+            *(_element_kernel(graphs, size) for size in CACHED_BYTES),
+            _vector_kernel(graphs, uncached_bytes()),
         ]
 
     def call(self) -> tuple[float, ...]:
         """Run every graph once; return the milliseconds of each."""
-        # run_with_iobinding returns when the provider is done: nothing is left to wait for
+        # they return when the device is done: nothing is left to wait for
         return tuple([time_call(kernel.call, lambda: None)[0] for kernel in self._kernels])
 
     def peaks(self, times_ms: Sequence[Sequence[float]]) -> Peaks:
@@ -102,7 +96,7 @@ class PeakRuns:
         bandwidths = tuple(
             Bandwidth(kernel.size, rate) for kernel, rate in rates if kernel.kind == BYTES
         )
-        return Peaks(self.provider, self.precision, products[best], best, bandwidths)
+        return Peaks(self.device, self.precision, products[best], best, bandwidths)
 
 
 def uncached_bytes(caches: Path = CACHES) -> int:
@@ -121,35 +115,35 @@ def last_level_cache_bytes(caches: Path = CACHES) -> int:
     return max(found)
 
 
-def _matrix_kernel(opener: SessionOpener, device: str, size: int, precision: str) -> _Kernel:
+def _matrix_kernel(graphs: BareGraphs, size: int, precision: str) -> _Kernel:
     """(size, size) times (size, size)."""
     rng = np.random.default_rng(0)
     weights = rng.uniform(-1, 1, (size, size)).astype(np.float32)
     nodes, initializers = _BY_PRECISION[precision](weights)
-    call = _open(opener, device, nodes, initializers, (size, size), (size, size))
+    call = _open(graphs, nodes, initializers, (size, size), (size, size))
     return _Kernel(MACS, size, size**3, call)
 
 
-def _vector_kernel(opener: SessionOpener, device: str, working_set: int) -> _Kernel:
+def _vector_kernel(graphs: BareGraphs, working_set: int) -> _Kernel:
     """(1, n) times (n, n), again and again with other weights: all of them are one working set."""
     side = math.isqrt(working_set // PRODUCTS // 4)
     rng = np.random.default_rng(0)
-    # all different: ONNX Runtime may keep equal ones once, and a cache might hold that one
+    # all different: an engine may keep equal ones once, and a cache might hold that one
     initializers = {
         f"weights{i}": rng.random((side, side), np.float32) / side for i in range(PRODUCTS)
     }
     names = ["x", *(f"x{i}" for i in range(1, PRODUCTS)), "y"]
     nodes = [_node("MatMul", [names[i], f"weights{i}"], [names[i + 1]]) for i in range(PRODUCTS)]
-    call = _open(opener, device, nodes, initializers, (1, side), (1, side))
+    call = _open(graphs, nodes, initializers, (1, side), (1, side))
     return _Kernel(BYTES, working_set, PRODUCTS * 4 * (side * side + 2 * side), call)
 
 
-def _element_kernel(opener: SessionOpener, device: str, working_set: int) -> _Kernel:
+def _element_kernel(graphs: BareGraphs, working_set: int) -> _Kernel:
     """Every value of a tensor read and written, again and again; two tensors may be in turns."""
     count = working_set // 2 // 4
     names = ["x", *(f"x{i}" for i in range(1, PASSES)), "y"]
     nodes = [_node(("Neg", "Abs")[i % 2], [names[i]], [names[i + 1]]) for i in range(PASSES)]
-    call = _open(opener, device, nodes, {}, (1, count), (1, count))
+    call = _open(graphs, nodes, {}, (1, count), (1, count))
     return _Kernel(BYTES, working_set, PASSES * 2 * 4 * count, call)
 
 
@@ -198,15 +192,13 @@ def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -
 
 
 def _open(
-    opener: SessionOpener,
-    device: str,
+    graphs: BareGraphs,
     nodes: list[NodeProto],
     initializers: Mapping[str, NDArray[Any]],
     read: tuple[int, int],
     written: tuple[int, int],
 ) -> Callable[[], object]:
     """Return a call of a graph from ``x`` to ``y``, both float32 and bound where it computes."""
-    import onnxruntime
     from onnx import helper, numpy_helper
 
     graph = helper.make_graph(
@@ -220,39 +212,20 @@ def _open(
     content = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     x, y = TensorInfo("x", "float32", read[1:]), TensorInfo("y", "float32", written[1:])
     entry = GraphEntry("peak.onnx", "", 0, (x,), (y,))
-    session = opener.open_graph(entry, content.SerializeToString(), gated=False)
     values = np.random.default_rng(0).uniform(-1, 1, read).astype(np.float32)
-    binding = session.io_binding()
-    # bound values live as long as the binding
-    held = (
-        onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0),
-        onnxruntime.OrtValue.ortvalue_from_shape_and_type(written, np.float32, device, 0),
-    )
-    binding.bind_ortvalue_input("x", held[0])
-    binding.bind_ortvalue_output("y", held[1])
-
-    def call() -> object:
-        return session.run_with_iobinding(binding), held
-
-    return call
+    return graphs.bind(entry, content.SerializeToString(), {"x": values})
 
 
 def peak_runs(session: Session, precision: str) -> PeakRuns | str:
-    """Return the graphs for the provider of a session, or in words why there are none."""
-    import onnxruntime
-
-    provider = session.device
-    if "onnxruntime" not in session.runner.versions:
-        provider = "CUDAExecutionProvider"
-        if provider not in onnxruntime.get_available_providers():
-            return (
-                f"the peak of {session.device} is not measured: ONNX Runtime's {provider}, which "
-                "would measure it, is not installed here"
-            )
+    """Return the graphs for what a session runs on, or in words why there are none."""
     if precision not in _BY_PRECISION:
         return f"the peak is not measured: no product of matrices in {precision} is known"
     try:
-        return PeakRuns(provider, session.threads, precision)
+        graphs = session.runner.bare_graphs()
+    except BackendError as error:
+        return f"the peak of {session.device} is not measured: {error}"
+    try:
+        return PeakRuns(graphs, precision)
     except (BackendError, MemoryError) as error:
         reason = str(error) or "out of memory"
         return f"the peak is not measured: its graphs cannot be loaded ({reason})"

@@ -27,7 +27,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
         path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
             :func:`edgeexit.bench.timing.onnx_model.write_static_bundle`.
         manifest: of the bundle that is measured.
-        chosen: backend, providers and threads, as :func:`edgeexit_runtime.load` takes them.
+        chosen: backend, providers, threads and device, as :func:`edgeexit_runtime.load` takes them.
 
     Raises:
         BundleError: the folder holds no bundle.

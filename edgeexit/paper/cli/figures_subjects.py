@@ -9,8 +9,8 @@ from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.bundle_samples import (
     bundle_data,
+    device_of,
     predict_bundle_split,
-    providers_of,
 )
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split
 
@@ -81,7 +81,7 @@ def _bundle_subject(source: Source, manifest: Manifest, options: SampleOptions) 
     from edgeexit.paper.figures import Subject
 
     data = bundle_data(source.path, manifest, options)
-    with ee.load(source.path, providers=providers_of(options)) as session:
+    with ee.load(source.path, device=device_of(options)) as session:
         val, test = (predict_bundle_split(session, data, split, options) for split in SPLITS)
     return Subject(
         name=source.name,

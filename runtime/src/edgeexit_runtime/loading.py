@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeexit_runtime.backends import AUTO, open_runner
+from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.session import Session
@@ -19,21 +20,27 @@ def load(
     backend: str = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Session:
     """Load the bundle that ``edgeexit export`` wrote; the new one, if it is replaced meanwhile.
 
     Args:
         bundle: its folder.
-        backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`.
+        backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`; ``auto`` is the
+            first of them that takes the other options and can run this bundle here.
         providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
             None takes the GPU where there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves the choice to the backend.
+        device: where to run: ``cpu`` or ``cuda``, or another that the backend has; None leaves
+            the choice to the backend.
 
     Raises:
+        InputError: an option is out of range, or no option of the backend.
         BundleError: the folder holds no bundle, or not the one that was exported.
         BackendError: what should run it is not there.
     """
-    return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, providers, threads))
+    options = LoadOptions(providers, threads, device)
+    return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, options))
 
 
 def load_baseline(
@@ -42,16 +49,17 @@ def load_baseline(
     backend: str = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Session:
     """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
+    options = LoadOptions(providers, threads, device)
     return read_settled(
-        bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, providers, threads)
+        bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, options)
     )
 
 
-def _open(
-    bundle: Bundle, backend: str, providers: Sequence[str] | None, threads: int | None
-) -> Session:
+def _open(bundle: Bundle, backend: str, options: LoadOptions) -> Session:
+    threads = options.threads
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise InputError(f"threads: expected a whole number above 0, got {threads!r}")
-    return Session(bundle.manifest, open_runner(backend, bundle, providers, threads))
+    return Session(bundle.manifest, open_runner(backend, bundle, options))

@@ -73,7 +73,7 @@ def test_what_is_not_installed_is_said(
     with caplog.at_level(logging.WARNING):
         assert backend_of(bundle) == "onnxruntime"
     assert caplog.messages == [
-        f"{bundle}: its TensorRT engines are not used, as {module} is not installed: pip install "
+        f"{bundle}: tensorrt is not used: {module} is not installed: pip install "
         "'edgeexit-runtime[tensorrt]', [tensorrt-rtx] for TensorRT-RTX, or [jetson] where JetPack "
         "brings TensorRT"
     ]

@@ -11,6 +11,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.backends import open_runner
+from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle import open_bundle
 from host_driver import HostDriver
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def open_session() -> Iterator[Callable[..., ee.Session]]:
     def open_one(folder: Path, backend: str) -> ee.Session:
         ticks = itertools.count()
         bundle = open_bundle(folder)
-        runner = open_runner(backend, bundle, None, 1)
+        runner = open_runner(backend, bundle, LoadOptions(threads=1))
         session = ee.Session(bundle.manifest, runner, lambda: next(ticks) * NS_PER_MS)
         sessions.append(session)
         return session
@@ -112,7 +113,7 @@ def test_a_stage_alone_is_waited_for_before_the_clock_is_read(
         waiting.append(driver.counts().waiting)
         return next(ticks) * NS_PER_MS
 
-    runner = open_runner("tensorrt", bundle, None, None)
+    runner = open_runner("tensorrt", bundle, LoadOptions())
     with ee.Session(bundle.manifest, runner, clock) as session:
         session.thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
         session.infer(images_leaving_at([2, 1]), deadline_ms=1000)

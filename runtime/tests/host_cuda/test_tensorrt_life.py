@@ -457,5 +457,5 @@ def test_more_images_than_the_buffers_hold(folder: Path, random_images: RandomIm
 
 
 def test_providers_are_of_another_backend(folder: Path) -> None:
-    with pytest.raises(ee.InputError, match=r"^providers: those of backend onnxruntime alone"):
+    with pytest.raises(ee.InputError, match=r"^providers: backend tensorrt has none"):
         ee.load(folder, backend="tensorrt", providers=["CPUExecutionProvider"])

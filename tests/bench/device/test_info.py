@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.backends.base import NVIDIA, Hardware
 
-from edgeexit.bench.device import info
-from edgeexit.bench.device.info import cores_available, cpu_model
+from edgeexit.bench.device.info import cores_available, cpu_model, device_info
 
 
 def test_cpu_model_from_cpuinfo_or_the_board(tmp_path: Path) -> None:
@@ -22,7 +23,17 @@ def test_cpu_model_from_cpuinfo_or_the_board(tmp_path: Path) -> None:
     assert cores_available() >= 1
 
 
-def test_a_gpu_provider_is_named_with_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(info, "find_gpu", lambda: Gpu("NVIDIA H200", "9.0"))
-    assert info._named("CUDAExecutionProvider") == "CUDAExecutionProvider on NVIDIA H200"
-    assert info._named("CPUExecutionProvider") == "CPUExecutionProvider"
+@pytest.mark.parametrize(
+    ("device", "hardware", "named"),
+    [
+        ("CUDA", Hardware(NVIDIA, "NVIDIA H200"), "CUDA on NVIDIA H200"),
+        ("cuda:0 Orin", Hardware(NVIDIA), "cuda:0 Orin"),
+        ("CPU", Hardware(), "CPU"),
+    ],
+)
+def test_a_device_is_named_with_its_hardware(device: str, hardware: Hardware, named: str) -> None:
+    runner = SimpleNamespace(versions={"engine": "1.0"}, hardware=hardware)
+    session: Any = SimpleNamespace(device=device, runner=runner)
+    told = device_info(session, None)
+    assert told.backend_device == named
+    assert told.versions["engine"] == "1.0"

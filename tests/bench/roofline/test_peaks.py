@@ -8,6 +8,8 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
+from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.onnxruntime_bare import OnnxRuntimeGraphs
 
 from edgeexit.bench.results.explanation import Bandwidth, Peaks
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs, uncached_bytes
@@ -43,7 +45,7 @@ def test_peaks_that_make_no_sense(bandwidths: tuple[Bandwidth, ...]) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_the_fastest_product_and_every_stream_count(precision: str) -> None:
-    runs = PeakRuns(CPU, 1, precision)
+    runs = PeakRuns(OnnxRuntimeGraphs(CPU, 1), precision)
     assert len(runs.call()) == 5  # two products and three bandwidths, of conftest.py's sizes
     assert min(runs.call()) > 0
     found = runs.peaks([(1.0, 4.0, 2.0, 4.0, 8.0)] * 3)
@@ -60,7 +62,7 @@ def test_the_fastest_product_and_every_stream_count(precision: str) -> None:
 
 
 def test_calls_that_were_held_up_do_not_count() -> None:
-    runs = PeakRuns(CPU, 1, "fp32")
+    runs = PeakRuns(OnnxRuntimeGraphs(CPU, 1), "fp32")
     calls = [(1.0, 4.0, 2.0, 4.0, 8.0)] * 3 + [(900.0,) * 5] * 3
     assert runs.peaks(calls) == runs.peaks(calls[:1])
 
@@ -79,16 +81,13 @@ def test_the_largest_working_set_is_beyond_every_cache(tmp_path: Path) -> None:
     assert uncached_bytes(tmp_path) == 1024 * MIB
 
 
-def session_of(device: str, versions: dict[str, str]) -> Any:
-    return SimpleNamespace(device=device, threads=None, runner=SimpleNamespace(versions=versions))
-
-
-def test_another_engine_without_onnx_runtime_on_its_device_is_not_measured() -> None:
-    said = peak_runs(session_of("cuda:0 Orin", {"tensorrt": "10.3"}), "fp16")
-    assert said == (
-        "the peak of cuda:0 Orin is not measured: ONNX Runtime's CUDAExecutionProvider, which "
-        "would measure it, is not installed here"
-    )
+def test_an_engine_that_opens_no_onnx_files_is_measured_by_one_that_does_or_not_at_all() -> None:
+    runner = SimpleNamespace(bare_graphs=OnnxRuntimeBackend().cuda_graphs)
+    session: Any = SimpleNamespace(device="cuda:0 Orin", runner=runner)
+    said = peak_runs(session, "fp16")
+    assert isinstance(said, str)
+    assert said.startswith("the peak of cuda:0 Orin is not measured: ")
+    assert "CUDAExecutionProvider is not in this onnxruntime" in said
 
 
 def test_a_precision_that_has_no_product_is_not_measured(bundle: Path) -> None:

@@ -1,105 +1,74 @@
-"""Ways to execute the graphs of a bundle, one file each, imported only when it is chosen.
+"""Ways to execute the graphs of a bundle, one file each; an engine is imported when it is chosen.
 
-A new backend is a file with a :class:`~edgeexit_runtime.backends.base.Runner` and an entry here.
+A new backend is a :class:`~edgeexit_runtime.backends.base.Backend` with its
+:class:`~edgeexit_runtime.backends.base.Runner` in a file of its own, and an entry here.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
+from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.tensorrt_backend import TensorRTBackend
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 
-__all__ = ["AUTO", "BACKENDS", "Backend", "open_runner"]
+__all__ = ["AUTO", "BACKENDS", "choose_backend", "install_hint", "open_runner"]
 
 AUTO = "auto"
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where a backend's runner is, and how the engine that it imports is installed."""
-
-    module: str
-    runner: str
-    install: str
-
-
-BACKENDS = {
-    "onnxruntime": Backend(
-        module="edgeexit_runtime.backends.onnxruntime",
-        runner="OnnxRuntimeRunner",
-        install="pip install 'edgeexit-runtime[cpu]', or [gpu] for an NVIDIA GPU; never both",
-    ),
-    "tensorrt": Backend(
-        module="edgeexit_runtime.backends.tensorrt",
-        runner="TensorRTRunner",
-        install="pip install 'edgeexit-runtime[tensorrt]', [tensorrt-rtx] for TensorRT-RTX, or "
-        "[jetson] where JetPack brings TensorRT",
-    ),
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend for backend in (TensorRTBackend(), OnnxRuntimeBackend())
 }
-"""The backends by name."""
+"""The backends by name, in the order in which ``auto`` tries them."""
 
 
-def open_runner(
-    name: str, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
-) -> Runner:
-    """Open a bundle with the backend ``name``.
-
-    ``auto`` is TensorRT where the bundle has engines of all its graphs, there is a CUDA device, and
-    their library and PyCUDA are installed, unless ``providers`` are given; else ONNX Runtime,
-    which runs everywhere.
+def open_runner(name: str, bundle: Bundle, options: LoadOptions) -> Runner:
+    """Open a bundle with the backend ``name``, or the one that :func:`choose_backend` takes.
 
     Raises:
-        InputError: there is no such backend.
+        InputError: there is no such backend, or it does not take these options.
         BackendError: its engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
-    if name == AUTO:
-        name = "tensorrt" if providers is None and _has_tensorrt(bundle) else "onnxruntime"
-    if name not in BACKENDS:
+    if name != AUTO and name not in BACKENDS:
         raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
-    backend = BACKENDS[name]
-    try:
-        module = importlib.import_module(backend.module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("edgeexit_runtime"):
-            raise
-        raise BackendError(f"{error.name} is not installed: {backend.install}") from error
-    except ImportError as error:
-        reason = str(error).partition("\n")[0]
-        raise BackendError(
-            f"{name} is installed but does not start: {reason}; install it again"
-        ) from error
-    runner: Runner = getattr(module, backend.runner)(bundle, providers, threads)
-    return runner
+    backend = choose_backend(bundle, options) if name == AUTO else BACKENDS[name]
+    backend.check(options)
+    return backend.open(bundle, options)
 
 
-def _has_tensorrt(bundle: Bundle) -> bool:
-    """Whether a bundle's engines are to be run here; imports nothing where it has none.
+def choose_backend(bundle: Bundle, options: LoadOptions) -> Backend:
+    """Return the first of :data:`BACKENDS` that takes the options and can run the bundle here.
 
-    Where only something that can be installed is missing, the log says so. Engines that do not
-    fit are no reason for another backend: they are named when they are loaded.
+    Where the bundle was prepared for an earlier one that only has to be installed, the log says
+    so.
+
+    Raises:
+        InputError: none takes the options.
+        BackendError: none can run it.
     """
-    entries = bundle.manifest.engines
-    built = {entry.graph: entry.library for entry in entries}
-    names = [name for name, _ in bundle.manifest.graphs()]
-    if any(name not in built for name in names):
-        return False
-    cuda = importlib.import_module("edgeexit_runtime.backends.cuda_device")
-    if cuda.find_gpu() is None:
-        return False
-    modules = {"pycuda", *(built[name].replace("-", "_") for name in names)}
-    missing = [module for module in sorted(modules) if importlib.util.find_spec(module) is None]
-    if missing:
-        logger.warning(
-            "%s: its TensorRT engines are not used, as %s is not installed: %s",
-            *(bundle.folder, missing[0], BACKENDS["tensorrt"].install),
+    able = [backend for backend in BACKENDS.values() if backend.takes(options)]
+    if not able:
+        devices = dict.fromkeys(name for backend in BACKENDS.values() for name in backend.devices)
+        raise InputError(
+            f"no backend takes these options together ({options}); devices are {', '.join(devices)}"
         )
-    return not missing
+    reasons = []
+    for backend in able:
+        why_not = backend.why_not(bundle)
+        if why_not is None:
+            return backend
+        if why_not.is_surprising:
+            logger.warning("%s: %s is not used: %s", bundle.folder, backend.name, why_not.reason)
+        reasons.append(f"{backend.name}: {why_not.reason}")
+    raise BackendError(f"no backend can run it here; {'; '.join(reasons)}")
+
+
+def install_hint(module: str) -> str | None:
+    """Return how the backend that needs a module is installed; None where none needs it."""
+    hints = (backend.install for backend in BACKENDS.values() if module in backend.modules)
+    return next(hints, None)

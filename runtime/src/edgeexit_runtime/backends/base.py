@@ -1,15 +1,167 @@
-"""What a backend is to the session: something that runs graphs over tensors that it owns."""
+"""What a backend is: how it is chosen and opened, and what the session runs a bundle by.
+
+A :class:`Backend` describes an engine and is imported without it. Its :class:`Runner` runs the
+graphs of one bundle over tensors that it owns, and is imported when a bundle is loaded.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
+from edgeexit_runtime.manifest import GraphEntry
 
-__all__ = ["Runner"]
+__all__ = [
+    "NVIDIA",
+    "Backend",
+    "BareGraphs",
+    "Hardware",
+    "LoadOptions",
+    "Runner",
+    "WhyNot",
+    "is_installed",
+]
+
+NVIDIA = "nvidia"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a bundle is to be run; None leaves it to the backend.
+
+    Attributes:
+        providers: ONNX Runtime's execution providers, in the order of preference.
+        threads: threads per graph on the CPU; of no use where it computes nothing.
+        device: a name of the backend's ``devices``, in any letter case.
+    """
+
+    providers: Sequence[str] | None = None
+    threads: int | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Why a backend cannot run a bundle here.
+
+    Attributes:
+        reason: in words, with what to do.
+        is_surprising: the bundle was prepared for it and the device is there: whoever chooses
+            another backend should say so.
+    """
+
+    reason: str
+    is_surprising: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a runner computes on: ``maker`` is :data:`NVIDIA` for its GPUs, "" for all others.
+
+    ``name`` is for people, where the runner's device does not hold it already; else "".
+    """
+
+    maker: str = ""
+    name: str = ""
+
+
+class Backend(ABC):
+    """An engine: what it is, whether it can run a bundle here, and how it is opened."""
+
+    name: ClassVar[str]
+    """By which it is asked for."""
+
+    modules: ClassVar[tuple[str, ...]]
+    """What has to be installed for it, by names of modules."""
+
+    install: ClassVar[str]
+    """How that is installed."""
+
+    devices: ClassVar[tuple[str, ...]]
+    """What ``device`` may be, for those who look for one; it may take more."""
+
+    takes_providers: ClassVar[bool] = False
+    """Whether ``providers`` mean something to it."""
+
+    @abstractmethod
+    def why_not(self, bundle: Bundle) -> WhyNot | None:
+        """Return why it cannot run a bundle here, None where it can; imports no engine."""
+
+    @abstractmethod
+    def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
+        """Load a bundle's graphs; the options are such that :meth:`takes` them.
+
+        Raises:
+            BackendError: its engine is not installed, does not start, or lacks the device.
+            BundleError: a file of the bundle is missing, changed, or not what the manifest says.
+        """
+
+    def is_available(self, bundle: Bundle) -> bool:
+        """Whether it can run a bundle here."""
+        return self.why_not(bundle) is None
+
+    def takes(self, options: LoadOptions) -> bool:
+        """Whether the options mean something to it."""
+        try:
+            self.check(options)
+        except InputError:
+            return False
+        return True
+
+    def check(self, options: LoadOptions) -> None:
+        """Refuse options of other backends.
+
+        Raises:
+            InputError: there are some.
+        """
+        if options.providers is not None and not self.takes_providers:
+            raise InputError(f"providers: backend {self.name} has none, got {options.providers!r}")
+        device = options.device
+        if device is None:
+            return
+        if not isinstance(device, str) or not self.has_device(device):
+            raise InputError(
+                f"device: backend {self.name} has {', '.join(self.devices)}, got {device!r}"
+            )
+
+    def has_device(self, device: str) -> bool:
+        """Whether a device's name is one of this backend's."""
+        return device.lower() in (name.lower() for name in self.devices)
+
+    def import_class(self, path: str) -> Callable[..., Any]:
+        """Import a class that imports the engine, given as ``module:class``.
+
+        Raises:
+            BackendError: the engine is not installed, or does not start.
+        """
+        module, _, name = path.partition(":")
+        try:
+            found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("edgeexit_runtime"):
+                raise
+            raise BackendError(f"{error.name} is not installed: {self.install}") from error
+        except ImportError as error:
+            reason = str(error).partition("\n")[0]
+            raise BackendError(
+                f"{self.name} is installed but does not start: {reason}; install it again"
+            ) from error
+        return found
+
+    def not_installed(self, modules: Sequence[str]) -> str | None:
+        """Say which of these modules is the first that is missing; None where none is."""
+        missing = [module for module in modules if not is_installed(module)]
+        return f"{missing[0]} is not installed: {self.install}" if missing else None
 
 
 class Runner(ABC):
@@ -28,6 +180,9 @@ class Runner(ABC):
 
     versions: dict[str, str]
     """Name and version of what runs them."""
+
+    hardware: Hardware = Hardware()
+    """What is computed on, where it is not the CPU."""
 
     @abstractmethod
     def set_images(self, images: NDArray[np.float32]) -> None:
@@ -74,3 +229,44 @@ class Runner(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free everything; the runner is of no use afterwards."""
+
+    def bare_graphs(self) -> BareGraphs:
+        """Return how graphs of no bundle run here, for measuring what this machine does at best.
+
+        Raises:
+            BackendError: no engine here measures it.
+        """
+        raise BackendError(f"{type(self).__name__} runs no graphs but those of a bundle")
+
+
+class BareGraphs(ABC):
+    """Runs ONNX graphs of no bundle as a runner runs its own: same device, threads, options.
+
+    Attributes:
+        device: what they run on.
+    """
+
+    device: str
+
+    @abstractmethod
+    def bind(
+        self, entry: GraphEntry, content: bytes, inputs: Mapping[str, NDArray[Any]]
+    ) -> Callable[[], object]:
+        """Load a graph, bind it where it computes, and return what runs it once and waits.
+
+        Args:
+            entry: its tensors, without the batch.
+            content: the ONNX file.
+            inputs: by name, with the batch.
+
+        Raises:
+            BackendError: it cannot be loaded.
+        """
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported, as far as can be told without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a finder that hides it
+        return False

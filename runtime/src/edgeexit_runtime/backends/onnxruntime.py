@@ -18,7 +18,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
+from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.onnxruntime_bare import OnnxRuntimeGraphs
 from edgeexit_runtime.backends.onnxruntime_graphs import (
     NO_GATE,
     NO_IMAGES,
@@ -28,7 +30,7 @@ from edgeexit_runtime.backends.onnxruntime_graphs import (
     Graph,
     gate_buffers,
 )
-from edgeexit_runtime.backends.onnxruntime_providers import CUDA, TENSORRT
+from edgeexit_runtime.backends.onnxruntime_providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener, first_line
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
@@ -40,8 +42,6 @@ __all__ = ["OnnxRuntimeRunner"]
 
 logger = logging.getLogger(__name__)
 
-# providers whose tensors live on the GPU; all others compute on the host's memory
-GPU_PROVIDERS = (CUDA, TENSORRT)
 HOST = ("cpu", 0)
 
 
@@ -84,6 +84,9 @@ class OnnxRuntimeRunner(Runner):
         self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
         self._device = ("cuda", 0) if on_gpu else HOST
+        if on_gpu:
+            gpu = find_gpu()
+            self.hardware = Hardware(NVIDIA, "" if gpu is None else gpu.name)
         self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
@@ -145,6 +148,9 @@ class OnnxRuntimeRunner(Runner):
         if self._is_running and self._stream is not None:
             self._stream.synchronize()
         self._is_running = False
+
+    def bare_graphs(self) -> BareGraphs:
+        return OnnxRuntimeGraphs(self.device, self.threads)
 
     def close(self) -> None:
         try:

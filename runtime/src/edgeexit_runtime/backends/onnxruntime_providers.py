@@ -12,13 +12,15 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.manifest import GraphEntry
 
-__all__ = ["CACHE_FOLDER", "CPU", "CUDA", "TENSORRT", "provider_options"]
+__all__ = ["CACHE_FOLDER", "CPU", "CUDA", "GPU_PROVIDERS", "TENSORRT", "provider_options"]
 
 logger = logging.getLogger(__name__)
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+GPU_PROVIDERS = (CUDA, TENSORRT)
+"""Providers whose tensors live on the GPU; all others compute on the host's memory."""
 
 CACHE_FOLDER = Path("engines") / "onnxruntime"
 """Where the TensorRT provider keeps the engines that it builds, in the bundle's folder."""

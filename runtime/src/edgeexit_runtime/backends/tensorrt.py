@@ -12,7 +12,6 @@ import gc
 import logging
 import threading
 import traceback
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,12 @@ import pycuda
 import pycuda.driver as cuda
 from numpy.typing import NDArray
 
-from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
 from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
 from edgeexit_runtime.backends.cuda_context import PrimaryContext
 from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
 from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
+from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt_gate import GatePlan
 from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part, bucket_sizes
@@ -54,22 +54,15 @@ class TensorRTRunner(Runner):
 
     Args:
         bundle: the bundle; every engine file is checked while it is read.
-        providers: None; ONNX Runtime's execution providers are not for this backend.
-        threads: of the CPU, which computes nothing here; not used.
 
     Raises:
         BackendError: no engines, device or library, engines that do not fit them, or too little
             memory.
         DeviceLostError: the device refuses everything to this process from now on.
         BundleError: a file is missing, changed, or not what the manifest says.
-        InputError: ``providers`` were given.
     """
 
-    def __init__(
-        self, bundle: Bundle, providers: Sequence[str] | None, threads: int | None
-    ) -> None:
-        if providers is not None:
-            raise InputError(f"providers: those of backend onnxruntime alone, got {providers!r}")
+    def __init__(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
         self.threads = None
         trt = open_library(engine_library(bundle))
@@ -96,6 +89,7 @@ class TensorRTRunner(Runner):
             self._close(error)
             raise
         self.device = f"cuda:0 {self._context.name}"
+        self.hardware = Hardware(NVIDIA)
         self.versions = {
             trt.library.name: trt.version,
             "pycuda": pycuda.VERSION_TEXT,
@@ -158,6 +152,9 @@ class TensorRTRunner(Runner):
     def synchronize(self) -> None:
         with self._context:
             self._stream.synchronize()
+
+    def bare_graphs(self) -> BareGraphs:
+        return OnnxRuntimeBackend().cuda_graphs()  # this engine opens no ONNX files
 
     def close(self) -> None:
         self._close(None)

@@ -1,0 +1,41 @@
+"""TensorRT as a backend: runs the engines that were built of a bundle, on a CUDA device."""
+
+from __future__ import annotations
+
+from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
+from edgeexit_runtime.bundle import Bundle
+
+__all__ = ["TensorRTBackend"]
+
+RUNNER = "edgeexit_runtime.backends.tensorrt:TensorRTRunner"
+
+
+class TensorRTBackend(Backend):
+    """Runs engines alone: a bundle has them of all its graphs, or none that count."""
+
+    name = "tensorrt"
+    modules = ("tensorrt", "tensorrt_rtx", "pycuda")  # one of the first two
+    install = (
+        "pip install 'edgeexit-runtime[tensorrt]', [tensorrt-rtx] for TensorRT-RTX, or [jetson] "
+        "where JetPack brings TensorRT"
+    )
+    devices = ("cuda",)
+
+    def why_not(self, bundle: Bundle) -> WhyNot | None:
+        """Engines that do not fit are no reason: they are named when they are loaded."""
+        built = {entry.graph: entry.library for entry in bundle.manifest.engines}
+        names = [name for name, _ in bundle.manifest.graphs()]
+        without = [name for name in names if name not in built]
+        if without:
+            return WhyNot(f"no engine was built of {without[0]}: edgeexit build builds them")
+        from edgeexit_runtime.backends.cuda_device import find_gpu
+
+        if find_gpu() is None:
+            return WhyNot("no CUDA device is here: nvidia-smi, or tegrastats, should show one")
+        libraries = {built[name].replace("-", "_") for name in names}
+        missing = self.not_installed(sorted({"pycuda", *libraries}))
+        return WhyNot(missing, is_surprising=True) if missing else None
+
+    def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
+        runner: Runner = self.import_class(RUNNER)(bundle)
+        return runner
