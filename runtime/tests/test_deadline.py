@@ -492,37 +492,3 @@ def test_threads_with_and_without_deadlines(
         for worker in workers:
             worker.join()
     assert wrong == []
-
-
-# the engine itself
-
-
-def test_every_network_answers_alike_with_a_long_deadline(
-    network: Any,
-    write_bundle: Callable[[Any], Path],
-    random_images: Callable[[int, int], Images],
-    expected: Callable[..., ee.Predictions],
-) -> None:
-    with ee.load(write_bundle(network), threads=1) as session:
-        for count in range(2 * network.max_batch + 2):
-            images = random_images(count, count)
-            want = expected(network, images, session.thresholds)
-            got = session.infer(images, deadline_ms=1e6)
-            np.testing.assert_array_equal(got.exits, want.exits)
-            np.testing.assert_array_equal(got.labels, want.labels)
-            np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
-
-
-def test_every_network_answers_at_its_first_exit_with_a_short_one(
-    network: Any,
-    write_bundle: Callable[[Any], Path],
-    random_images: Callable[[int, int], Images],
-) -> None:
-    images = random_images(network.max_batch, 0)
-    with ee.load(write_bundle(network), threads=1) as session:
-        session.warm_up(network.max_batch, runs=2)
-        got = session.infer(images, deadline_ms=1e-6)
-        every = session.infer_all_exits(images)
-    np.testing.assert_array_equal(got.exits, np.zeros(len(images)))
-    np.testing.assert_array_equal(got.labels, every.labels[0])
-    np.testing.assert_array_equal(got.confidences, every.confidences[0])

@@ -449,13 +449,6 @@ def test_memory_that_linux_says_is_to_be_had(
     assert available_memory(meminfo) == size_bytes
 
 
-def test_more_images_than_the_buffers_hold(folder: Path, random_images: RandomImages) -> None:
-    with ee.load(folder, backend="tensorrt") as session:
-        with pytest.raises(ee.InputError, match=r"^images: expected at most 4 at once, got 5$"):
-            session.runner.set_images(random_images(5, 0))
-        session.runner.set_images(random_images(4, 0))
-
-
 def test_providers_are_of_another_backend(folder: Path) -> None:
     with pytest.raises(ee.InputError, match=r"^providers: backend tensorrt has none"):
         ee.load(folder, backend="tensorrt", providers=["CPUExecutionProvider"])

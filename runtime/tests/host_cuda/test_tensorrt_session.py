@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,26 +25,6 @@ def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
     np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
 
 
-def test_every_batch_size_again_and_again_in_any_order(
-    network: Any, folder: Path, random_images: RandomImages, expected: Expected
-) -> None:
-    """All of them are CUDA graphs."""
-    sizes = [*range(1, 2 * network.max_batch + 2)] * 6
-    order = np.random.default_rng(0).permutation(sizes).tolist()
-    seen: set[int] = set()
-    with (
-        ee.load(folder, backend="tensorrt") as session,
-        ee.load(folder, backend="onnxruntime", threads=1) as other,
-    ):
-        for seed, size in enumerate(order):
-            images = random_images(size, seed)
-            got = session.infer(images)
-            assert_same(got, other.infer(images))
-            assert_same(got, expected(network, images, session.thresholds))
-            seen |= set(got.exits.tolist())
-    assert seen == set(range(len(network.exit_names)))  # the batches were mixed
-
-
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
 def test_no_graph_is_replayed_after_its_context_was_reshaped(
     bundle: Path,
@@ -64,23 +43,6 @@ def test_no_graph_is_replayed_after_its_context_was_reshaped(
         assert driver.counts().graph_execs == 6 * 3
 
 
-def test_rows_behind_the_end_of_a_batch_are_never_read(
-    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images]
-) -> None:
-    """Those of an earlier batch are still there, and leave where they like."""
-    with ee.load(chain_folder, backend="tensorrt") as session:
-        for earlier in (0, 1, 2):
-            for exits in ([2, 0, 2], [1, 2, 2], [0, 2, 1], [2, 2, 2]):
-                session.infer(images_leaving_at([earlier] * 4))
-                images = images_leaving_at(exits)
-                got = session.infer(images)
-                assert got.exits.tolist() == exits
-                for row in range(3):
-                    alone = session.infer(images[row : row + 1])
-                    assert alone.labels[0] == got.labels[row]
-                    assert alone.confidences[0] == got.confidences[row]
-
-
 def test_thresholds_of_every_call(
     network: Any, folder: Path, random_images: RandomImages, expected: Expected
 ) -> None:
@@ -91,51 +53,6 @@ def test_thresholds_of_every_call(
             session.thresholds = dict(zip(session.thresholds, values.tolist(), strict=True))
             images = random_images(int(rng.integers(1, 6)), seed)
             assert_same(session.infer(images), expected(network, images, session.thresholds))
-
-
-def test_every_exit_asked_about_every_image(
-    network: Any, folder: Path, random_images: RandomImages
-) -> None:
-    images = random_images(2 * network.max_batch + 1, 0)
-    with (
-        ee.load(folder, backend="tensorrt") as session,
-        ee.load(folder, backend="onnxruntime", threads=1) as other,
-    ):
-        for _ in range(4):
-            got, want = session.infer_all_exits(images), other.infer_all_exits(images)
-            np.testing.assert_array_equal(got.labels, want.labels)
-            np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
-            assert_same(session.infer(images), other.infer(images))
-
-
-def test_baseline(network: Any, folder: Path, random_images: RandomImages) -> None:
-    with (
-        ee.load_baseline(folder, backend="tensorrt") as session,
-        ee.load_baseline(folder, backend="onnxruntime", threads=1) as other,
-    ):
-        for size in (1, 4, 3, 9) * 3:
-            images = random_images(size, size)
-            assert_same(session.infer(images), other.infer(images))
-
-
-def test_parts_run_one_by_one_and_logits_stay(
-    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images]
-) -> None:
-    images = images_leaving_at([0, 1, 0])
-    with ee.load(chain_folder, backend="tensorrt") as session:
-        runner = session.runner
-        for _ in range(4):
-            runner.set_images(images)
-            runner.run_stage("stage1")
-            gate = runner.run_exit("exit1")
-            assert gate.exits.tolist() == [True, False, True]
-            assert (gate.labels.dtype, gate.confidences.dtype) == (np.int32, np.float32)
-            np.testing.assert_array_equal(runner.logits("exit1"), 2 * images[:, 0, 0, :3])
-            runner.keep("exit1", np.array([1]))
-            runner.run_stage("stage2")
-            assert runner.run_exit("exit2").labels.tolist() == [1]
-            np.testing.assert_array_equal(runner.logits("exit2"), images[1:2, 0, 1, :3])
-            np.testing.assert_array_equal(runner.logits("exit1"), 2 * images[:, 0, 0, :3])
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -208,47 +125,6 @@ def test_one_copy_and_one_event_per_exit(
         # rows 2 and 3 move up by two, together
         assert infer([0, 0, 1, 1])["cuMemcpyDtoDAsync"] == 1
         assert "cuMemcpyDtoDAsync" not in infer([1, 1, 0, 0])
-
-
-def test_threads_share_a_session(
-    network: Any, folder: Path, random_images: RandomImages, expected: Expected
-) -> None:
-    with ee.load(folder, backend="tensorrt") as session:
-        assert work_in_threads(network, [session] * 3, random_images, expected) == []
-
-
-def test_threads_with_a_session_each(
-    network: Any, folder: Path, random_images: RandomImages, expected: Expected
-) -> None:
-    sessions = [ee.load(folder, backend="tensorrt") for _ in range(3)]
-    assert work_in_threads(network, sessions, random_images, expected) == []
-    for session in sessions:
-        session.close()
-
-
-def work_in_threads(
-    network: Any, sessions: list[ee.Session], random_images: RandomImages, expected: Expected
-) -> list[str]:
-    wrong: list[str] = []
-
-    def work(session: ee.Session, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        try:
-            for turn in range(30):
-                images = random_images(int(rng.integers(1, 10)), 100 * seed + turn)
-                assert_same(session.infer(images), expected(network, images, session.thresholds))
-        except BaseException as error:  # of another thread, which pytest does not see
-            wrong.append(repr(error))
-
-    workers = [
-        threading.Thread(target=work, args=(session, seed))
-        for seed, session in enumerate(sessions, 1)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return wrong
 
 
 def test_both_libraries(

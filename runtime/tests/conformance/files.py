@@ -1,0 +1,90 @@
+"""Files that are not what the manifest says, hash and all: each is named, none is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import edgeexit_runtime as ee
+import onnx
+import pytest
+
+from conformance.support import Conformance, Load
+
+
+def rename(content: bytes, old: str, new: str) -> bytes:
+    """Return the model with a tensor by another name."""
+    model = onnx.load_from_string(content)
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for info in (*model.graph.input, *model.graph.output):
+        info.name = new if info.name == old else info.name
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+class ForeignFiles(Conformance):
+    """A backend that loads ONNX files; one that loads others has their like."""
+
+    @pytest.mark.parametrize("content", [b"", b"\x08\x08:\x00", b"<?xml version='1.0'?><net/>"])
+    def test_file_that_is_no_graph_but_has_its_hash(
+        self, load: Load, bundle: Any, replace_graph: Any, content: bytes
+    ) -> None:
+        replace_graph(bundle, "stage2", content)
+        with pytest.raises((ee.BackendError, ee.BundleError), match=r"stage2\.onnx: .+"):
+            load(bundle)
+
+    def test_names_that_are_no_text(self, load: Load, bundle: Any, replace_graph: Any) -> None:
+        """An engine may not mind, or fail only where it is asked for its tensors."""
+        content = (bundle / "stage2.onnx").read_bytes()
+        assert content.count(b"second") >= 2
+        replace_graph(bundle, "stage2", content.replace(b"second", b"sec\xe1nd"))
+        with pytest.raises((ee.BackendError, ee.BundleError), match=r"^stage2\.onnx: "):
+            load(bundle)
+
+    @pytest.mark.parametrize(
+        ("name", "expected", "old"),
+        [("stage2", "first", "first"), ("exit1", "first, threshold", "threshold")],
+    )
+    def test_graph_with_other_inputs_than_the_manifests(
+        self, load: Load, bundle: Any, replace_graph: Any, name: str, expected: str, old: str
+    ) -> None:
+        content = (bundle / f"{name}.onnx").read_bytes()
+        replace_graph(bundle, name, rename(content, old, "other"))
+        message = rf"^{name}.onnx: expected inputs {expected} by the manifest, got .*other.*export"
+        with pytest.raises(ee.BundleError, match=message):
+            load(bundle)
+
+    def test_graph_with_other_outputs_than_the_manifests(
+        self, load: Load, bundle: Any, replace_graph: Any
+    ) -> None:
+        content = (bundle / "exit1.onnx").read_bytes()
+        replace_graph(bundle, "exit1", rename(content, "confidence", "score"))
+        message = (
+            r"^exit1\.onnx: expected outputs logits, confidence, label, exits by the manifest, got "
+            r"logits, score, \S*label, exits; export"
+        )
+        with pytest.raises(ee.BundleError, match=message):
+            load(bundle)
+
+    @pytest.mark.parametrize(
+        ("dtype", "shape"),
+        [("float32", [3, 4, 5]), ("float32", [3, 4]), ("float16", [3, 4, 4])],
+    )
+    def test_graph_with_tensors_of_another_size_or_type(
+        self, load: Load, bundle: Any, edit_manifest: Any, dtype: str, shape: list[int]
+    ) -> None:
+        def change(manifest: dict[str, Any]) -> None:
+            written = manifest["stages"][1]["graph"]["outputs"][0]
+            stage, exit_ = manifest["stages"][2]["graph"], manifest["exits"][1]["graph"]
+            for tensor in (written, stage["inputs"][0], exit_["inputs"][0]):
+                tensor.update(dtype=dtype, shape=shape)
+
+        edit_manifest(bundle, change)
+        sizes = ", ".join(map(str, shape))
+        message = (
+            rf"^stage2\.onnx: expected second {dtype} \({sizes}\) by the manifest, got "
+            r"\S*float\S* \(?\[?.*3, ?4, ?4[)\]].*; export"
+        )
+        with pytest.raises(ee.BundleError, match=message):
+            load(bundle)
