@@ -150,8 +150,9 @@ def test_all_graphs_compute_in_one_stream(
 
 def test_the_cpu_has_no_stream(bundle: Path, opened: Opened, stream: Stream) -> None:
     ee.load(bundle, providers=[CPU]).close()
-    assert all("user_compute_stream" not in options[CPU] for _, options in opened)
     assert not stream.is_closed
+    ee.load(bundle, providers=[CUDA, CPU]).close()
+    assert all("user_compute_stream" not in options[CPU] for _, options in opened)
 
 
 def test_no_stage_is_waited_for_but_where_no_exit_is_behind_it(

@@ -166,9 +166,7 @@ def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
 
 
 def _other_machine(entry: EngineEntry, place: Here) -> str | None:
-    """Return in what the machine differs; TensorRT-RTX's engines are bound to none."""
-    if entry.library == RTX:
-        return None
+    """Return in what the machine differs; TensorRT-RTX's engines name none."""
     if entry.platform not in (None, place.platform):
         return f"built on {entry.platform}, this is {place.platform}"
     if entry.options.hardware_compatibility != "none" and place.l4t is not None:

@@ -309,7 +309,7 @@ def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
     assert said[0].startswith("no CUDA graph, runs are enqueued one by one: ")
 
 
-@pytest.mark.parametrize("spoiled", range(1, CAPTURES))
+@pytest.mark.parametrize("spoiled", [1, 2])
 def test_a_capture_that_another_thread_spoiled_is_tried_again(
     folder: Path,
     world: World,

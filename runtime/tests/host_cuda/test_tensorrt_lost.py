@@ -16,6 +16,7 @@ import pytest
 
 PATH = os.environ.get("PYTHONPATH", "")
 START = """
+import gc
 import logging
 import sys
 import numpy as np
@@ -73,7 +74,11 @@ def test_the_session_is_over_and_says_so(run: Callable[[str], str]) -> None:
             lost(lambda: session.infer_all_exits(images))
             lost(session.warm_up)
             lost(lambda: session.runner.logits("exit1"))
+            frees = driver.calls("cuMemFree")
         session.close()
+        del session
+        gc.collect()
+        assert driver.calls("cuMemFree") == frees, "nothing more is tried"
     """)
     assert said.count("nothing could be freed: CUDA: cuEventSynchronize") == 1
 
@@ -123,15 +128,24 @@ def test_lost_at_any_call_while_loading(run: Callable[[str], str]) -> None:
 
 def test_lost_while_closing(run: Callable[[str], str]) -> None:
     said = run("""
-        for function in ("cuCtxPushCurrent", "cuStreamSynchronize", "cuMemFree", "cuCtxPopCurrent"):
+        for function, call in (
+            ("cuCtxPushCurrent", 1),
+            ("cuCtxPushCurrent", 2),
+            ("cuStreamSynchronize", 1),
+            ("cuMemFree", 1),
+            ("cuCtxPopCurrent", 1),
+        ):
             session = load()
             session.infer(images)
-            driver.fail(1, function, for_good=True)
+            frees = driver.calls("cuMemFree")
+            driver.fail(call, function, for_good=True)
             session.close()
             assert not driver.failure_waits(), function
+            if function == "cuStreamSynchronize":
+                assert driver.calls("cuMemFree") == frees, "nothing more is tried"
             driver.recover()
     """)
-    assert said.count("nothing could be freed: CUDA: cu") >= 3
+    assert said.count("nothing could be freed: CUDA: cu") >= 4
 
 
 @pytest.mark.parametrize("function", ["cuCtxPushCurrent", "cuCtxPopCurrent"])
@@ -144,7 +158,9 @@ def test_a_context_that_cannot_be_pushed_or_popped_is_lost(
         driver.fail(1, "{function}", 201)
         lost(lambda: session.infer(images))
         assert not driver.failure_waits()
+        copies = driver.calls("cuMemcpyHtoDAsync")
         lost(lambda: session.infer(images))
+        assert driver.calls("cuMemcpyHtoDAsync") == copies, "nothing more is tried"
         session.close()
     """)
 

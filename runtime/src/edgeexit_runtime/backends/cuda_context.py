@@ -95,7 +95,6 @@ class PrimaryContext:
             # off that are detached.
             with contextlib.suppress(cuda.Error):  # it has been, by a "with" within this one
                 self._context.detach()
-            cuda.Context.get_current()
 
     def release(self) -> None:
         """Give the context back, from any thread; what was made in it is freed before."""
