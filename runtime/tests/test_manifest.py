@@ -217,7 +217,7 @@ def drop(*place: Any) -> Callable[[dict[str, Any]], object]:
         (
             put("float64", "stages", 0, "graph", "outputs", 0, "dtype"),
             "stages[0].graph.outputs[0]: dtype: expected one of float32, float16, int32, int64, "
-            "bool, got 'float64'",
+            "uint8, bool, got 'float64'",
         ),
         (
             put([0, 4], "stages", 0, "graph", "outputs", 0, "shape"),

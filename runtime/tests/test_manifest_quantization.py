@@ -10,7 +10,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.engines import build_engines
-from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry
+from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry, TargetEntry
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
@@ -23,6 +23,8 @@ GOOD: dict[str, Any] = {
     "source": "photos",
     "held_out": 20,
     "candidates": {"minmax": {**SCORE, "equal_decisions": 0.9}, "entropy": SCORE},
+    "target": {"name": "tpu", "engine": "gpu", "assumes": "much", "elsewhere": "all of it"},
+    "features": {},
 }
 
 
@@ -32,7 +34,8 @@ def test_read(bundle: Path, edit_manifest: Edit) -> None:
     entry = ee.load_manifest(bundle).quantization
     best = MethodScore(0.99, 0.98, -0.01)
     scores = {"minmax": MethodScore(0.9, 0.98, -0.01), "entropy": best}
-    assert entry == QuantizationEntry("all", "entropy", "fp16", 80, "photos", 20, scores)
+    target = TargetEntry("tpu", "gpu", "much", "all of it")
+    assert entry == QuantizationEntry("all", "entropy", "fp16", 80, "photos", 20, scores, target)
     assert max(scores.values()) == best
 
 
@@ -51,6 +54,26 @@ def test_read(bundle: Path, edit_manifest: Edit) -> None:
             "quantization.candidates.minmax.equal_decisions: missing",
         ),
         ({"bits": 4}, "quantization.bits: no such field"),
+        (
+            {"target": {**GOOD["target"], "engine": "npu"}},
+            "quantization.target: engine: expected one of cpu, gpu, got 'npu'",
+        ),
+        (
+            {"target": {**GOOD["target"], "elsewhere": "\x1b[31m"}},
+            "quantization.target: target: expected printable text, got '\\x1b[31m'",
+        ),
+        (
+            {"features": {"stage1_out": {"scale": 0, "zero_point": 0}}},
+            "quantization.features.stage1_out: rounding: expected a scale above 0",
+        ),
+        (
+            {"features": {"stage1_out": {"scale": 1, "zero_point": 256}}},
+            "a zero_point of 0 to 255, got 1.0 and 256",
+        ),
+        (
+            {"features": {"stage1_out": {"scale": 1, "zero_point": 7}}},
+            "quantization.features: expected all features of uint8 and no others, got stage1_out",
+        ),
     ],
 )
 def test_refused(wrong: dict[str, Any], message: str, bundle: Path, edit_manifest: Edit) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-DTYPES = ("float32", "float16", "int32", "int64", "bool")
+DTYPES = ("float32", "float16", "int32", "int64", "uint8", "bool")
 RUNTIME = Path(__file__).parents[1]
 
 

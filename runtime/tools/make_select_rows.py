@@ -13,7 +13,7 @@ import onnx
 from onnx import helper
 
 FOLDER = Path(__file__).parents[1] / "src" / "edgeexit_runtime" / "backends"
-DTYPES = ("float32", "float16", "int32", "int64", "bool")
+DTYPES = ("float32", "float16", "int32", "int64", "uint8", "bool")
 
 
 def make_model(dtype: str) -> bytes:

@@ -50,7 +50,7 @@ from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.files import sync, temporary_path
 from edgeexit_runtime.locks import lock_folder
 from edgeexit_runtime.manifest import Manifest, load_manifest
-from edgeexit_runtime.quantization_entry import CLASSIFIER
+from edgeexit_runtime.quantization_entry import CLASSIFIER, GPU
 
 __all__ = [
     "TIMING_CACHE",
@@ -175,6 +175,12 @@ def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
         raise InputError(
             f"{bundle.folder}: its classifiers are in 8 bits for CPUs, in operators that TensorRT "
             "does not have; export it with --quantize all"
+        )
+    target = quantization.target if quantization is not None else None
+    if target is not None and target.engine != GPU:
+        raise InputError(
+            f"{bundle.folder}: its 8 bits are of --target {target.name}, in types that TensorRT "
+            "does not have; export it with --target tensorrt"
         )
     if options.opt_batch > manifest.max_batch:
         raise InputError(

@@ -10,6 +10,7 @@ from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.session import Session
+from edgeexit_runtime.target_warnings import warn_of_target
 
 __all__ = ["load", "load_baseline"]
 
@@ -62,4 +63,6 @@ def _open(bundle: Bundle, backend: str, options: LoadOptions) -> Session:
     threads = options.threads
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise InputError(f"threads: expected a whole number above 0, got {threads!r}")
-    return Session(bundle.manifest, open_runner(backend, bundle, options))
+    runner = open_runner(backend, bundle, options)
+    warn_of_target(bundle, runner)
+    return Session(bundle.manifest, runner)

@@ -37,6 +37,7 @@ __all__ = [
     "MANIFEST_NAME",
     "SCHEMA_VERSION",
     "THRESHOLD",
+    "UINT8",
     "ExitEntry",
     "GraphEntry",
     "Manifest",
@@ -60,7 +61,8 @@ INT8 = "int8"
 PRECISIONS = ("fp32", "fp16", INT8)
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
-DTYPES = ("float32", "float16", "int32", "int64", "bool")
+UINT8 = "uint8"
+DTYPES = ("float32", "float16", "int32", "int64", UINT8, "bool")
 MAX_RANK, MAX_VALUES = 8, 2**31 - 1
 """Of one sample of a tensor."""
 
@@ -163,7 +165,8 @@ class Manifest:
     Attributes:
         schema_version: the version of this schema.
         precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
-            ``int8`` where Q/DQ nodes round most of them; features between graphs are still float.
+            ``int8`` where Q/DQ nodes round most of them; features between graphs are uint8 where
+            ``quantization.features`` says what that stands for, and else float.
         max_batch: the largest number of samples that one run of a graph takes.
         stages, exits: in the order of execution, ``final`` last.
         baseline: the plain backbone as one graph, to compare with; None where left out.
@@ -199,6 +202,7 @@ class Manifest:
         _check_flow(self)
         _check_exits(self)
         _check_engines(self)
+        _check_rounded(self)
 
     @property
     def exit_names(self) -> tuple[str, ...]:
@@ -345,3 +349,22 @@ def _check_engines(manifest: Manifest) -> None:
     files = {engine.file for engine in manifest.engines}
     if len(set(names)) != len(names) or len(files) != len(names):
         raise ValueError(f"engines: expected one for each graph, got {', '.join(names)}")
+
+
+def _check_rounded(manifest: Manifest) -> None:
+    """What uint8 stands for is said of every feature of that type, and of no other."""
+    entry = manifest.quantization
+    said = set(entry.features) if entry is not None else set()
+    written = {
+        tensor.name
+        for stage in manifest.stages
+        for tensor in stage.graph.outputs
+        if tensor.dtype == UINT8
+    }
+    # the plain backbone alone has no stages, and the roundings of those that it stands in for
+    unlike = sorted(written ^ said) if manifest.stages else []
+    if unlike:
+        raise ValueError(
+            f"quantization.features: expected all features of {UINT8} and no others, got "
+            f"{', '.join(sorted(said)) or 'none'}; {unlike[0]} is amiss"
+        )

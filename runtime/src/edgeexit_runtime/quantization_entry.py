@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from edgeexit_runtime.schema import check_name, check_text
 
 __all__ = [
     "ALL",
     "CALIBRATION_METHODS",
     "CLASSIFIER",
+    "CPU",
     "DYNAMIC",
     "EXTENTS",
     "FALLBACKS",
+    "GPU",
+    "FeatureRounding",
     "MethodScore",
     "QuantizationEntry",
+    "TargetEntry",
 ]
 
 ALL, CLASSIFIER = "all", "classifier"
@@ -21,6 +27,9 @@ CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
 DYNAMIC = "dynamic"
 """No ranges were measured: a classifier's inputs are rounded to the range of each batch."""
 FALLBACKS = ("fp32", "fp16")
+CPU, GPU = "cpu", "gpu"
+ENGINES = (CPU, GPU)
+"""Kinds of engines that 8 bits are written for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,6 +48,44 @@ class MethodScore:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetEntry:
+    """The form of 8 bits that a bundle has.
+
+    Attributes:
+        name: as ``edgeexit export --target`` has it.
+        engine: the kind of engine that computes this form whole: ``cpu`` or ``gpu``.
+        assumes: what it takes of the machine, in words.
+        elsewhere: what it costs on the other kind of engine, and what to do, in words.
+    """
+
+    name: str
+    engine: str
+    assumes: str
+    elsewhere: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_text("target", self.assumes, self.elsewhere)
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRounding:
+    """The uint8 form of a feature between graphs: value = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0 or not 0 <= self.zero_point <= 255:
+            raise ValueError(
+                "rounding: expected a scale above 0 and a zero_point of 0 to 255, got "
+                f"{self.scale} and {self.zero_point}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizationEntry:
     """How the weights and features of a bundle came into 8 bits.
 
@@ -52,6 +99,8 @@ class QuantizationEntry:
         source: where these came from.
         held_out: how many more the methods were compared on; 0 where one was asked for.
         candidates: by method, what it came to there.
+        target: the form of the 8 bits; None for ``classifier``.
+        features: by name, the tensors between graphs that are uint8, and what these stand for.
     """
 
     extent: str
@@ -61,6 +110,8 @@ class QuantizationEntry:
     source: str = ""
     held_out: int = 0
     candidates: dict[str, MethodScore] | None = None
+    target: TargetEntry | None = None
+    features: dict[str, FeatureRounding] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         methods = (DYNAMIC,) if self.extent == CLASSIFIER else CALIBRATION_METHODS

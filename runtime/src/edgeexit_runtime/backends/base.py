@@ -20,6 +20,7 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import GraphEntry
+from edgeexit_runtime.quantization_entry import CPU, GPU
 
 __all__ = [
     "NVIDIA",
@@ -183,6 +184,9 @@ class Runner(ABC):
 
     hardware: Hardware = Hardware()
     """What is computed on, where it is not the CPU."""
+
+    int8_of: tuple[str, ...] = (CPU, GPU)
+    """The kinds of engines whose INT8 bundles it computes in 8 bits; others it rounds besides."""
 
     @abstractmethod
     def set_images(self, images: NDArray[np.float32]) -> None:

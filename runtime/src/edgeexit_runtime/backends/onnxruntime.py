@@ -36,7 +36,7 @@ from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
-from edgeexit_runtime.quantization_entry import ALL
+from edgeexit_runtime.quantization_entry import ALL, CPU, GPU
 
 __all__ = ["OnnxRuntimeRunner"]
 
@@ -87,6 +87,7 @@ class OnnxRuntimeRunner(Runner):
         if on_gpu:
             gpu = find_gpu()
             self.hardware = Hardware(NVIDIA, "" if gpu is None else gpu.name)
+        self.int8_of = (GPU if on_gpu else CPU,)
         self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch

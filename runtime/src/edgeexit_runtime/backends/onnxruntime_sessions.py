@@ -21,6 +21,7 @@ from edgeexit_runtime.backends.onnxruntime_providers import (
     TENSORRT,
     provider_options,
 )
+from edgeexit_runtime.backends.x86_products import require_exact_products
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
@@ -44,6 +45,7 @@ TYPES = {
     "float16": "tensor(float16)",
     "int32": "tensor(int32)",
     "int64": "tensor(int64)",
+    "uint8": "tensor(uint8)",
     "bool": "tensor(bool)",
 }
 
@@ -145,6 +147,7 @@ class SessionOpener:
         # Each session has threads of its own. By default they spin on after a run, on the cores
         # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        require_exact_products(options)
         # else bytes that look like it are taken for ONNX Runtime's own format, unchecked
         options.add_session_config_entry("session.load_model_format", "ONNX")
         if self._required and CPU not in self._required:

@@ -23,6 +23,7 @@ TYPES = {
     "float16": "HALF",
     "int32": "INT32",
     "int64": "INT64",
+    "uint8": "UINT8",
     "bool": "BOOL",
 }
 

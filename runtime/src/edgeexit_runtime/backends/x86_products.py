@@ -1,0 +1,45 @@
+"""Products of 8 bits that are exact on every x86 CPU.
+
+Without VNNI, an x86 CPU adds pairs of products of unsigned and signed 8 bits in 16 bits, which
+saturate: 2 x 255 x 127 is twice what fits, and nobody is told. ONNX Runtime has kernels that widen
+first, which are exact and slower, and takes them where it is asked to, on CPUs with VNNI too. ARM
+and others have products that are exact; it ignores the option there.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+__all__ = ["has_vnni", "is_x86", "require_exact_products"]
+
+PRECISE_PRODUCTS = "session.x64quantprecision"
+"""ONNX Runtime's option: see its onnxruntime_session_options_config_keys.h."""
+
+CPUINFO = Path("/proc/cpuinfo")
+VNNI = {"avx_vnni", "avx512_vnni"}
+X86 = {"x86_64", "amd64", "x86", "i386", "i686"}
+
+
+def require_exact_products(options: Any) -> None:
+    """Let an ``onnxruntime.SessionOptions`` widen products unless this CPU is known to sum them."""
+    if is_x86() and has_vnni() is not True:
+        options.add_session_config_entry(PRECISE_PRODUCTS, "1")
+
+
+def is_x86(machine: str | None = None) -> bool:
+    """Whether a machine, or this one, is an x86 CPU; ``machine`` is as Python's platform says."""
+    return (machine or platform.machine()).lower() in X86
+
+
+def has_vnni(cpuinfo: Path = CPUINFO) -> bool | None:
+    """Whether an x86 CPU has VNNI; None where the system does not say, as on Windows and macOS."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    lines = [line.partition(":")[2] for line in text.splitlines() if line.startswith("flags")]
+    if not lines:
+        return None
+    return all(VNNI & set(line.split()) for line in lines)
