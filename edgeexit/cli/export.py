@@ -113,6 +113,7 @@ def command(
     method: str | None,
     quantize: str | None,
     fallback: str | None,
+    target: str,
     opset: int | None,
     max_batch: int,
     baseline: bool,
@@ -131,8 +132,9 @@ def command(
     with the network in PyTorch. If it does not agree, nothing is written. Engines are built of
     it afterwards where a GPU and TensorRT are here; should that fail, the bundle stays without.
 
-    INT8 rounds most values to 8 bits; Q/DQ nodes in the files say which. Their ranges are measured
-    on the calibration images, and what it costs and saves is printed for every exit and part.
+    INT8 rounds most values to 8 bits; Q/DQ nodes in the files say which, in the form that one kind
+    of engine computes whole (--target). Their ranges are measured on the calibration images, and
+    what it costs and saves is printed for every exit and part.
 
     \b
     Examples:
@@ -146,7 +148,7 @@ def command(
     from edgeexit.export import ExportOptions, export_bundle
     from edgeexit.training import load_checkpoint
 
-    int8 = QuantizeOptions(calibration_data, method, quantize, fallback)
+    int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
     if engine == AUTO and int8.is_for_cpus:
         engine = NONE
     building = choose_engines(engine, compute_capability)
@@ -176,8 +178,8 @@ def command(
         )
     changes = _measure(bundle, images[:1]) if times and bundle.before else None
     if not as_json:
-        print_summary(bundle, changes)
-    engines = building.build(output)
+        print_summary(bundle, changes, int8.reason(building))
+    engines = building.build(output) if _is_for_gpus(bundle) else None
     if as_json:
         print_json({**report_json(bundle, changes), **_as_json(engines)})
     else:
@@ -218,6 +220,14 @@ def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartCh
             BenchOptions(rounds=20, duration_s=5.0, threads=1),
             lambda step, done: bar.update(task, completed=done),
         )
+
+
+def _is_for_gpus(bundle: ExportedBundle) -> bool:
+    """Whether engines may be built of a bundle; one for CPUs needs no hint how to."""
+    from edgeexit_runtime.quantization_entry import GPU
+
+    entry = bundle.manifest.quantization
+    return entry is None or entry.target is None or entry.target.engine == GPU
 
 
 def _print_next(output: Path, engines: BuildReport | None) -> None:

@@ -37,8 +37,10 @@ def report_json(bundle: ExportedBundle, changes: Sequence[PartChange] | None) ->
     return result
 
 
-def print_summary(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> None:
-    """Print the proof, and tables of what INT8 changed."""
+def print_summary(
+    bundle: ExportedBundle, changes: Sequence[PartChange] | None, target_reason: str
+) -> None:
+    """Print the proof, tables of what INT8 changed, and why it has the form that it has."""
     proof, manifest = bundle.verification, bundle.manifest
     out = console()
     size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
@@ -54,10 +56,10 @@ def print_summary(bundle: ExportedBundle, changes: Sequence[PartChange] | None) 
         out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
     if manifest.quantization is not None:
         out.print(_part_table(bundle, changes))
-        for line in _quantization_lines(manifest.quantization):
+        for line in _quantization_lines(manifest.quantization, target_reason):
             out.print(line, soft_wrap=True)
     if changes is not None:
-        out.print(_verdict(changes))
+        out.print(_verdict(changes, manifest.quantization), soft_wrap=True)
 
 
 def _exit_table(bundle: ExportedBundle) -> Table:
@@ -88,15 +90,18 @@ def _exit_table(bundle: ExportedBundle) -> Table:
     return table
 
 
-def _quantization_lines(record: QuantizationEntry) -> list[str]:
-    """Say how the ranges were found, and how the methods compared."""
-    if record.extent == "classifier":
+def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[str]:
+    """Say for what the 8 bits are, how the ranges were found, and how the methods compared."""
+    from edgeexit.export import TARGETS
+
+    if record.target is None:
         return [
             "8 bits: the weights of the exits' large classifiers; inputs are rounded as they come"
         ]
     lines = [
-        f"8 bits: convolutions, linear layers, residual additions; the rest {record.fallback}. "
-        f"Ranges by {record.method} on {record.samples} images of {record.source}"
+        f"target {record.target.name}, {target_reason}",
+        f"8 bits: {TARGETS[record.target.name].says}; the rest {record.fallback}. "
+        f"Ranges by {record.method} on {record.samples} images of {record.source}",
     ]
     if record.samples < FEW_IMAGES // 2:
         lines.append(f"that is few: with {FEW_IMAGES} or more, ranges hold for other images too")
@@ -141,14 +146,13 @@ def _part_table(bundle: ExportedBundle, changes: Sequence[PartChange] | None) ->
     return table
 
 
-def _verdict(changes: Sequence[PartChange]) -> str:
+def _verdict(changes: Sequence[PartChange], record: QuantizationEntry | None) -> str:
     """Say where INT8 does not pay on this machine."""
     slower = [change for change in changes if change.ratio > SLOWER]
     if not slower:
         return "INT8 is as fast or faster in every part on one thread here"
     names = ", ".join(f"{change.name} ({change.ratio:.2f})" for change in slower)
-    return (
-        f"on one thread of ONNX Runtime here INT8 is slower in {names}: its Q/DQ nodes are in the "
-        "form that TensorRT computes in INT8, and ONNX Runtime's CPU provider fuses another. CPUs "
-        "gain from --quantize classifier where classifiers are large"
-    )
+    slow = f"on one thread of ONNX Runtime here INT8 is slower in {names}"
+    if record is None or record.target is None or record.target.engine == "cpu":
+        return slow
+    return f"{slow}: it is for another engine. {record.target.elsewhere}"

@@ -13,10 +13,13 @@ from edgeexit.cli.common import add_options, print_notes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgeexit.cli.build import EngineChoice
     from edgeexit.export import CalibrationImages, Precision
     from edgeexit.training import Checkpoint
 
 __all__ = ["QuantizeOptions", "quantize_options"]
+
+AUTO, CLASSIFIER = "auto", "classifier"
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -29,11 +32,18 @@ class QuantizeOptions:
     method: str | None
     quantize: str | None
     fallback: str | None
+    target: str
 
     @property
     def is_for_cpus(self) -> bool:
         """Whether a bundle is asked for that TensorRT cannot build."""
-        return self.quantize == "classifier"
+        from edgeexit_runtime.quantization_entry import CPU
+
+        from edgeexit.export import TARGETS
+
+        if self.quantize == CLASSIFIER:
+            return True
+        return self.target != AUTO and TARGETS[self.target].entry.engine == CPU
 
     def precision(self, name: str, *, builds_engines: bool) -> Precision:
         """Return the precision that the command line names.
@@ -41,24 +51,52 @@ class QuantizeOptions:
         Raises:
             click.UsageError: the options do not go together.
         """
-        from edgeexit.export import PRECISIONS, Quantization
+        from edgeexit.export import PRECISIONS, TARGETS, Quantization
 
         if name != "int8":
             unused = self._given()
             if unused:
                 raise click.UsageError(f"{unused[0]} goes with --precision int8, got {name}")
             return PRECISIONS[name]
-        if self.is_for_cpus:
-            self._check_classifier(builds_engines)
+        if builds_engines and self.is_for_cpus:
+            which, other = f"--target {self.target}", "--target tensorrt"
+            if self.quantize == CLASSIFIER:
+                which, other = "--quantize classifier", "--quantize all"
+            raise click.UsageError(
+                f"{which} is for CPUs, TensorRT cannot build it: leave out --engine, or choose "
+                f"{other}"
+            )
+        if self.quantize == CLASSIFIER:
+            self._check_classifier()
         elif self.calibration_data is None:
             raise click.UsageError(
                 "--precision int8 needs --calibration-data: a folder of images, a .npy or a .npz "
                 "file"
             )
+        target = self._target(builds_engines)
         fallback = self.fallback or ("fp16" if builds_engines else "fp32")
+        if self.quantize != CLASSIFIER and fallback not in TARGETS[target].fallbacks:
+            raise click.UsageError(
+                f"--fallback {fallback} does not go with --target {target}, which is with "
+                f"{', '.join(TARGETS[target].fallbacks)}; leave it out, or name another --target"
+            )
         return PRECISIONS[name].quantized(
-            Quantization(self.quantize or "all", self.method or "auto", fallback)
+            Quantization(self.quantize or "all", self.method or AUTO, fallback, target)
         )
+
+    def reason(self, building: EngineChoice) -> str:
+        """Return why the target is what it is, in a few words."""
+        if self.target != AUTO:
+            return "as --target says"
+        if building.library is not None:
+            return f"chosen since this export builds engines by {building.library}"
+        why = f": {building.reason}" if building.reason is not None else ""
+        return f"chosen since no engines are built{why}; for a GPU name --target tensorrt"
+
+    def _target(self, builds_engines: bool) -> str:
+        if self.target != AUTO:
+            return self.target
+        return "tensorrt" if builds_engines else "cpu"
 
     def images(self, checkpoint: Checkpoint, max_pixels: int) -> CalibrationImages | None:
         """Read the calibration images as the network takes them; None where none are named.
@@ -82,21 +120,22 @@ class QuantizeOptions:
             "--method": self.method,
             "--quantize": self.quantize,
             "--fallback": self.fallback,
+            "--target": None if self.target == AUTO else self.target,
         }
         return [option for option, value in values.items() if value is not None]
 
-    def _check_classifier(self, builds_engines: bool) -> None:
+    def _check_classifier(self) -> None:
+        if "--target" in self._given():
+            raise click.UsageError(
+                "--target goes with --quantize all: large classifiers alone have one form, for "
+                "CPUs; leave it out"
+            )
         for option in ("--calibration-data", "--method"):
             if option in self._given():
                 raise click.UsageError(
                     f"{option} goes with --quantize all: classifiers are rounded to the range of "
                     "each image; leave it out"
                 )
-        if builds_engines:
-            raise click.UsageError(
-                "--quantize classifier is for CPUs, TensorRT cannot build it: leave out --engine, "
-                "or choose --quantize all"
-            )
 
 
 def quantize_options(command: Command) -> Command:
@@ -111,15 +150,23 @@ def quantize_options(command: Command) -> Command:
         ),
         click.option(
             "--method",
-            type=click.Choice(["auto", "minmax", "entropy", "percentile"]),
+            type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
             help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
             "images that it holds out.  [default: auto]",
         ),
         click.option(
             "--quantize",
-            type=click.Choice(["all", "classifier"]),
-            help="What INT8 has in 8 bits: all that TensorRT computes so, or for CPUs large "
+            type=click.Choice(["all", CLASSIFIER]),
+            help="What INT8 has in 8 bits: all that its target computes so, or for CPUs large "
             "classifiers alone.  [default: all]",
+        ),
+        click.option(
+            "--target",
+            default=AUTO,
+            show_default=True,
+            metavar="auto|cpu|tensorrt",
+            help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, tensorrt "
+            "for GPUs; auto: tensorrt where this export builds engines, else cpu.",
         ),
         click.option(
             "--fallback",

@@ -4,10 +4,12 @@ from edgeexit.export.bundle import ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export.calibration_images import CalibrationImages, load_calibration_images
 from edgeexit.export.graphs import Graph
 from edgeexit.export.precision import PRECISIONS, Precision, Quantization
+from edgeexit.export.targets import TARGETS
 from edgeexit.export.verification import ExitAgreement, Verification
 
 __all__ = [
     "PRECISIONS",
+    "TARGETS",
     "CalibrationImages",
     "ExitAgreement",
     "ExportOptions",

@@ -1,4 +1,4 @@
-"""How large the values of each tensor become, on the features that really flow into each graph.
+"""Which values each tensor takes, on the features that really flow into each graph.
 
 The exported FP32 graphs are run one after another, so stage m + 1 and the branch behind it see
 what stage m gives for the calibration images. One pass feeds every method; histograms and the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
+from edgeexit.export.rounding import Bounds
 
 __all__ = ["Ranges", "measure_ranges"]
 
@@ -36,10 +38,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What one method found: the largest magnitude to represent, by graph and tensor."""
+    """What one method found: the least and greatest value to represent, by graph and tensor."""
 
     method: str
-    largest: dict[str, dict[str, float]]
+    bounds: dict[str, dict[str, Bounds]]
 
 
 def measure_ranges(
@@ -52,7 +54,8 @@ def measure_ranges(
     """Return the ranges that each method finds for ``tensors`` of each graph.
 
     ``minmax`` keeps every value, ``percentile`` cuts off one in ten thousand, and ``entropy``
-    cuts where the distribution loses least (Kullback-Leibler divergence).
+    cuts where the distribution loses least (Kullback-Leibler divergence). A method chooses the
+    largest magnitude; of what is not beyond it, the least and the greatest value are kept.
 
     Args:
         graphs: FP32, in the order of execution.
@@ -70,7 +73,7 @@ def measure_ranges(
             meters[name].see({tensor: values[tensor] for tensor in tensors.get(name, ())})
         progress(start + len(chunk))
     return {
-        method: Ranges(method, {name: meter.largest(method) for name, meter in meters.items()})
+        method: Ranges(method, {name: meter.bounds(method) for name, meter in meters.items()})
         for method in methods
     }
 
@@ -79,13 +82,13 @@ class _Meters:
     """What several methods have seen of the tensors of one graph."""
 
     def __init__(self, methods: Sequence[str]) -> None:
-        self._magnitudes: dict[str, float] = {}
+        self._seen: dict[str, Bounds] = {}
         self._collectors = {method: _collector(method) for method in methods if method != "minmax"}
 
     def see(self, values: Mapping[str, NDArray[Any]]) -> None:
         for name, array in values.items():
-            largest = float(np.abs(array).max())
-            self._magnitudes[name] = max(self._magnitudes.get(name, 0.0), largest)
+            least, greatest = self._seen.get(name, (math.inf, -math.inf))
+            self._seen[name] = min(least, float(array.min())), max(greatest, float(array.max()))
         for method, collector in self._collectors.items():
             # collect() chooses between these two by the method, and prints
             if method == "entropy":
@@ -93,16 +96,17 @@ class _Meters:
             else:
                 collector.collect_absolute_value(values)
 
-    def largest(self, method: str) -> dict[str, float]:
-        if method == "minmax" or not self._magnitudes:
-            return dict(self._magnitudes)
+    def bounds(self, method: str) -> dict[str, Bounds]:
+        if method == "minmax" or not self._seen:
+            return dict(self._seen)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
             found = self._collectors[method].compute_collection_result()
         result = {}
-        for name, magnitude in self._magnitudes.items():
+        for name, (least, greatest) in self._seen.items():
             low, high = found[name][:2]
-            chosen = min(max(abs(float(low)), abs(float(high))), magnitude)
-            result[name] = chosen or magnitude
+            # 0 where next to all values are 0: then the others are what there is to represent
+            chosen = max(abs(float(low)), abs(float(high))) or math.inf
+            result[name] = max(least, -chosen), min(greatest, chosen)
         return result
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edgeexit.export.graph_view import GraphView
-from edgeexit.export.quantization import LEVELS, weight_scales
+from edgeexit.export.rounding import LEVELS, weight_scales
 
 __all__ = ["MIN_WEIGHTS", "find_classifier", "quantize_classifier"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from edgeexit_runtime.backends.onnxruntime_sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.x86_products import require_exact_products
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 
@@ -69,6 +70,7 @@ def _open(graph: Graph, watched: Sequence[str]) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    require_exact_products(options)
     return onnxruntime.InferenceSession(
         model.SerializeToString(),
         options,

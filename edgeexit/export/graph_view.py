@@ -7,7 +7,16 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["GraphView", "descendants", "excitation_nodes", "pooled_tensors"]
+__all__ = [
+    "FEATURE_MAP_RANK",
+    "GraphView",
+    "descendants",
+    "excitation_nodes",
+    "is_global_mean",
+    "pooled_tensors",
+]
+
+FEATURE_MAP_RANK = 4
 
 GLOBAL_POOLING = ("GlobalAveragePool", "GlobalMaxPool")
 REDUCTIONS = ("ReduceMean", "ReduceMax")
@@ -36,6 +45,17 @@ class GraphView:
     def variables(self, node: onnx.NodeProto) -> list[str]:
         """Return the inputs of a node that are no constants."""
         return [name for name in node.input if name and name not in self.initializers]
+
+    def channel_axis(self, node: onnx.NodeProto) -> int | None:
+        """Return the axis of output channels of a layer's weight; None where it is no layer."""
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in self.initializers:
+            return None
+        rank = len(self.initializers[node.input[1]].dims)
+        if node.op_type == "Conv":
+            return 0
+        if node.op_type == "Gemm":
+            return 0 if self.attribute(node, "transB", 0) else 1
+        return 1 if rank == 2 else None
 
     @staticmethod
     def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
@@ -73,6 +93,15 @@ def excitation_nodes(view: GraphView) -> frozenset[str]:
                 found.add(producer.output[0])
                 gates += [name for name in view.variables(producer) if name in pooled]
     return frozenset(found)
+
+
+def is_global_mean(node: onnx.NodeProto, view: GraphView) -> bool:
+    """Whether a node is what GlobalAveragePool is, in another word."""
+    return (
+        node.op_type == "ReduceMean"
+        and view.attribute(node, "keepdims", 1) == 1
+        and _pools(node, view)
+    )
 
 
 def descendants(view: GraphView, name: str) -> frozenset[str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
-from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, TensorInfo
+from edgeexit_runtime.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, UINT8, TensorInfo
 from edgeexit_runtime.quantization_entry import (
     ALL,
     CALIBRATION_METHODS,
     CLASSIFIER,
     DYNAMIC,
+    FeatureRounding,
     MethodScore,
     QuantizationEntry,
 )
@@ -22,12 +24,15 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export.calibration import Ranges, measure_ranges
 from edgeexit.export.calibration_images import CalibrationImages
+from edgeexit.export.crossing import cross_in_8_bits
 from edgeexit.export.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
 from edgeexit.export.flow import GraphFlow
 from edgeexit.export.graphs import Graph
 from edgeexit.export.half import LOGITS, to_half
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
-from edgeexit.export.quantization import insert_qdq, plan_quantization
+from edgeexit.export.quantization import insert_qdq
+from edgeexit.export.rounding import Rounding
+from edgeexit.export.targets import TARGETS
 
 __all__ = ["QuantizedGraphs", "quantize_graphs"]
 
@@ -72,49 +77,103 @@ def quantize_graphs(
         return _quantize_classifiers(graphs, quantization)
     if calibration is None:
         raise ExportError("INT8 needs images to measure value ranges on; give --calibration-data")
-    recipe = _Recipe(graphs, quantization.fallback)
+    recipe = _Recipe(graphs, quantization)
     if not any(plan.weights for plan in recipe.plans.values()):
         raise ExportError("the network has no convolution or linear layer to quantize")
     if quantization.method == AUTO:
         return _quantize_best(recipe, calibration, thresholds, progress)
     progress("calibration")
     method = quantization.method
-    ranges = measure_ranges(graphs, recipe.tensors, calibration.images, (method,))
-    return QuantizedGraphs(recipe.apply(ranges[method]), recipe.entry(method, calibration))
+    ranges = measure_ranges(recipe.graphs, recipe.tensors, calibration.images, (method,))[method]
+    return QuantizedGraphs(recipe.apply(ranges), recipe.entry(method, calibration, ranges))
 
 
 class _Recipe:
     """Everything about the quantization of some graphs but the ranges."""
 
-    def __init__(self, graphs: Sequence[Graph], fallback: str) -> None:
-        self.graphs = tuple(graphs)
-        self.fallback = fallback
+    def __init__(self, graphs: Sequence[Graph], quantization: Quantization) -> None:
+        self.fallback = quantization.fallback
+        self.target = TARGETS[quantization.target]
+        self.graphs = tuple(self._prepared(graph) for graph in graphs)
         self.plans = {}
         self.tensors = {}
         for graph, model in self._models():
-            self.plans[graph.name] = plan_quantization(model)
+            self.plans[graph.name] = self.target.plan(model)
             self.tensors[graph.name] = self.plans[graph.name].tensors
 
     def apply(self, ranges: Ranges) -> tuple[Graph, ...]:
         """Return the graphs with their Q/DQ nodes."""
-        return tuple(self._apply(graph, model, ranges) for graph, model in self._models())
+        crossing = self._crossing(ranges)
+        return tuple(self._apply(graph, model, ranges, crossing) for graph, model in self._models())
 
-    def entry(self, method: str, calibration: CalibrationImages) -> QuantizationEntry:
+    def entry(
+        self, method: str, calibration: CalibrationImages, ranges: Ranges
+    ) -> QuantizationEntry:
         """Return what the manifest says of it."""
-        count, source = len(calibration.images), calibration.source
-        return QuantizationEntry(ALL, method, self.fallback, count, source)
+        features = {
+            name: FeatureRounding(float(rounding.scale), int(rounding.zero_point))
+            for name, rounding in self._crossing(ranges).items()
+        }
+        return QuantizationEntry(
+            ALL,
+            method,
+            self.fallback,
+            len(calibration.images),
+            calibration.source,
+            target=self.target.entry,
+            features=features,
+        )
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """Of scales."""
+        return np.dtype(np.float16 if self.fallback == "fp16" else np.float32)
+
+    def _prepared(self, graph: Graph) -> Graph:
+        model = onnx.load_from_string(graph.content)
+        prepared = self.target.prepare(model)
+        if prepared is model:
+            return graph
+        return replace(graph, content=prepared.SerializeToString(deterministic=True))
 
     def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
         for graph in self.graphs:  # one at a time: large networks fit into memory once
             yield graph, onnx.load_from_string(graph.content)
 
-    def _apply(self, graph: Graph, model: onnx.ModelProto, ranges: Ranges) -> Graph:
-        dtype = np.dtype(np.float16 if self.fallback == "fp16" else np.float32)
-        plan, largest = self.plans[graph.name], ranges.largest[graph.name]
-        quantized = insert_qdq(model, plan, largest, dtype)
+    def _roundings(self, graph: str, ranges: Ranges) -> dict[str, Rounding]:
+        """Return the form in 8 bits of every tensor that a graph has rounded."""
+        return {
+            name: self.target.rounding(bounds, self._dtype)
+            for name, bounds in ranges.bounds[graph].items()
+        }
+
+    def _crossing(self, ranges: Ranges) -> dict[str, Rounding]:
+        """Return the form of features between graphs, as the stage that writes one rounds it."""
+        found = {}
+        for graph in self.graphs if self.target.crosses else ():
+            plan, roundings = self.plans[graph.name], self._roundings(graph.name, ranges)
+            for info in graph.outputs:
+                origin = plan.moves.get(info.name, info.name)
+                if origin in roundings:
+                    found[info.name] = roundings[origin]
+        return found
+
+    def _apply(
+        self,
+        graph: Graph,
+        model: onnx.ModelProto,
+        ranges: Ranges,
+        crossing: Mapping[str, Rounding],
+    ) -> Graph:
+        roundings = self._roundings(graph.name, ranges)
+        read = {info.name: crossing[info.name] for info in graph.inputs if info.name in crossing}
+        roundings.update(read)
+        quantized = insert_qdq(model, self.plans[graph.name], roundings, self._dtype)
+        if crossing:
+            cross_in_8_bits(quantized, crossing)
         if self.fallback == "fp16":
             quantized = to_half(quantized)
-        return _finished(graph, quantized, self.fallback)
+        return _finished(graph, quantized, self.fallback, crossing)
 
 
 def _quantize_best(
@@ -137,7 +196,8 @@ def _quantize_best(
         if score > max(scores.values(), default=LEAST_SCORE):  # the first of equals is kept
             best, chosen = graphs, method
         scores[method] = score
-    entry = replace(recipe.entry(chosen, kept), held_out=len(held_out.images), candidates=scores)
+    entry = recipe.entry(chosen, kept, ranges[chosen])
+    entry = replace(entry, held_out=len(held_out.images), candidates=scores)
     return QuantizedGraphs(best, entry)
 
 
@@ -204,7 +264,9 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
     return QuantizedGraphs(tuple(results), entry)
 
 
-def _finished(graph: Graph, model: onnx.ModelProto, fallback: str) -> Graph:
+def _finished(
+    graph: Graph, model: onnx.ModelProto, fallback: str, in_8_bits: Collection[str] = ()
+) -> Graph:
     """Return a rewritten graph, checked, with the types that its tensors have now."""
     del model.graph.value_info[:]
     try:
@@ -217,7 +279,10 @@ def _finished(graph: Graph, model: onnx.ModelProto, fallback: str) -> Graph:
 
     def typed(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
         return tuple(
-            info if info.name in untouched else replace(info, dtype=dtype) for info in infos
+            info
+            if info.name in untouched
+            else replace(info, dtype=UINT8 if info.name in in_8_bits else dtype)
+            for info in infos
         )
 
     content: bytes = model.SerializeToString(deterministic=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from edgeexit_runtime.quantization_entry import CALIBRATION_METHODS, EXTENTS, FALLBACKS
+from edgeexit_runtime.quantization_entry import ALL, CALIBRATION_METHODS, EXTENTS, FALLBACKS
 
 from edgeexit.errors import ExportError
+from edgeexit.export.targets import TARGETS
 
 __all__ = ["AUTO", "PRECISIONS", "Precision", "Quantization"]
 
@@ -25,19 +26,28 @@ class Quantization:
     """What of a network is in 8 bits, and how.
 
     Attributes:
-        extent: ``all`` convolutions, linear layers and residual additions, for GPUs; or the
-            ``classifier`` alone where it is large, for CPUs.
+        extent: ``all`` that ``target`` computes in 8 bits; or the ``classifier`` alone where it is
+            large, for CPUs.
         method: how value ranges are chosen, ``minmax``, ``entropy`` or ``percentile``, or ``auto``
             for the best of them;
             ``classifier`` needs none, since it rounds to the range of each image.
         fallback: what is not quantized is ``fp32`` or ``fp16``.
+        target: of ``all``, the form that a kind of engine wants, of
+            :data:`edgeexit.export.targets.TARGETS`.
     """
 
     extent: str = "all"
     method: str = AUTO
     fallback: str = "fp32"
+    target: str = "tensorrt"
 
     def __post_init__(self) -> None:
+        fallbacks = TARGETS[self.target].fallbacks
+        if self.extent == ALL and self.fallback in FALLBACKS and self.fallback not in fallbacks:
+            raise ExportError(
+                f"fallback: target {self.target} is with {', '.join(fallbacks)} around it, got "
+                f"{self.fallback!r}; choose that, or another target"
+            )
         for what, got, known in (
             ("extent", self.extent, EXTENTS),
             ("method", self.method, (*CALIBRATION_METHODS, AUTO)),

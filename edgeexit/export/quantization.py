@@ -1,19 +1,15 @@
 """FP32 graph -> the same with weights and features in 8 bits, said by Q/DQ nodes in the file.
 
 Explicit quantization: a QuantizeLinear and a DequantizeLinear stand where a value is rounded to 8
-bits, and every engine either computes between them in INT8 or rounds just the same. All scales
-are symmetric (zero point 0), per channel for weights, and constants; biases stay as they are,
-since TensorRT takes no INT32 ones.
-
-Rounded are the inputs and weights of convolutions and linear layers, and of every residual
-addition the shortcut: the other side comes from a convolution, which TensorRT then runs as one
-kernel with addition and ReLU. SE gates, softmax and the exit's gate stay in floating point.
+bits, and every engine either computes between them in 8 bits or rounds just the same. Weights are
+int8 and symmetric, per channel, and constants. What is rounded, and how features are, says a plan
+that a target makes: see :mod:`edgeexit.export.targets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,15 +17,30 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from edgeexit.export.graph_view import GraphView, excitation_nodes, pooled_tensors
+from edgeexit.export.rounding import (
+    Rounding,
+    bias_steps,
+    scales_for_bias,
+    weight_scales,
+    weight_steps,
+)
 
-__all__ = ["LEVELS", "QuantizationPlan", "insert_qdq", "plan_quantization", "weight_scales"]
+__all__ = ["Bias", "QuantizationPlan", "dequantized", "insert_qdq", "quantized"]
 
-LEVELS = 127
-"""INT8 is used from -127 to 127: symmetric, as TensorRT wants it."""
 
-FEATURE_MAP_RANK = 4
-SMALLEST_SCALE = 1e-6  # half precision still has it
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """A bias in steps of the products it is added to: the scale of ``tensor`` times ``weight``'s.
+
+    Attributes:
+        name: its initializer.
+        tensor: the feature that is multiplied.
+        weight: the initializer that it is multiplied by.
+    """
+
+    name: str
+    tensor: str
+    weight: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +51,32 @@ class QuantizationPlan:
         weights: by initializer, its axis of output channels.
         tensors: features, in the order in which they are read.
         edges: (first output of a node, position of its input) that read the rounded value.
+        biases: by first output of a node, its bias where that is rounded to int32.
+        moves: nodes, by first output, that read and write the 8 bits themselves, since they only
+            move values or choose among them; and the feature of ``tensors`` whose steps these are.
     """
 
     weights: dict[str, int]
     tensors: tuple[str, ...]
     edges: frozenset[tuple[str, int]]
+    biases: dict[str, Bias] = field(default_factory=dict)
+    moves: dict[str, str] = field(default_factory=dict)
 
 
-def plan_quantization(model: onnx.ModelProto) -> QuantizationPlan:
-    """Return what of an exported graph is quantized."""
-    view = GraphView(model)
-    floating = excitation_nodes(view)
-    pooled = pooled_tensors(view)
-    weights: dict[str, int] = {}
-    edges: list[tuple[str, int, str]] = []
-    for node in model.graph.node:
-        if node.output[0] in floating:
-            continue
-        axis = _channel_axis(node, view)
-        if axis is not None:
-            weights[node.input[1]] = axis
-            edges += [(node.output[0], 0, node.input[0]), (node.output[0], 1, node.input[1])]
-        elif _is_residual(node, view, pooled):
-            position = _shortcut(node, view)
-            edges.append((node.output[0], position, node.input[position]))
-    tensors = dict.fromkeys(tensor for _, _, tensor in edges if tensor not in weights)
-    return QuantizationPlan(
-        weights, tuple(tensors), frozenset((output, position) for output, position, _ in edges)
-    )
+def quantized(name: str) -> str:
+    """Return the name of a tensor's form in 8 bits."""
+    return f"{name}_quantized"
+
+
+def dequantized(name: str) -> str:
+    """Return the name of a tensor's rounded value."""
+    return f"{name}_dequantized"
 
 
 def insert_qdq(
     model: onnx.ModelProto,
     plan: QuantizationPlan,
-    largest: Mapping[str, float],
+    roundings: Mapping[str, Rounding],
     dtype: np.dtype[Any],
 ) -> onnx.ModelProto:
     """Return a copy of a graph with its Q/DQ nodes.
@@ -81,140 +84,139 @@ def insert_qdq(
     Args:
         model: the graph, FP32.
         plan: what of it is rounded.
-        largest: the magnitude that each of ``plan.tensors`` is represented up to.
-        dtype: float32, or float16 for scales that a graph can keep that is then made FP16.
+        roundings: how each of ``plan.tensors`` is.
+        dtype: float32, or float16 for scales of weights that a graph can keep that is then made
+            FP16.
     """
-    weights = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in model.graph.initializer
-        if tensor.name in plan.weights
-    }
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
     for node in graph.node:
         for position, name in enumerate(node.input):
             if (node.output[0], position) in plan.edges:
-                node.input[position] = _dequantized(name)
-    nodes: list[onnx.NodeProto] = []
-    for name, axis in plan.weights.items():
-        nodes += _quantized_weight(graph, name, weights[name], axis, dtype)
-    nodes += _pairs(graph, [info.name for info in graph.input], plan, largest, dtype)
+                node.input[position] = dequantized(name)
+    inserter = _Inserter(model, graph, plan, roundings, dtype)
+    nodes = [node for name, axis in plan.weights.items() for node in inserter.weight(name, axis)]
+    nodes += inserter.pairs([info.name for info in graph.input])
     for node in graph.node:
-        nodes += [node, *_pairs(graph, node.output, plan, largest, dtype)]
+        if node.output[0] in plan.moves:
+            nodes += inserter.move(node)
+        else:
+            nodes += [*inserter.bias(node), node, *inserter.pairs(node.output)]
     _replace_nodes(graph, nodes)
-    _drop_unread(graph, plan.weights)
+    _drop_unread(graph, {*plan.weights, *(bias.name for bias in plan.biases.values())})
     return result
 
 
-def weight_scales(
-    weight: NDArray[np.float32], axis: int, dtype: np.dtype[Any]
-) -> NDArray[np.float32]:
-    """Return the scale of each output channel, (channels,) float32, that ``dtype`` represents."""
-    others = tuple(index for index in range(weight.ndim) if index != axis)
-    return _representable(np.abs(weight).max(axis=others) / LEVELS, dtype)
+class _Inserter:
+    """Makes the nodes, and adds their constants to the graph."""
 
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        graph: onnx.GraphProto,
+        plan: QuantizationPlan,
+        roundings: Mapping[str, Rounding],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._graph = graph
+        self._plan = plan
+        self._roundings = roundings
+        self._values = {
+            tensor.name: numpy_helper.to_array(tensor)
+            for tensor in model.graph.initializer
+            if tensor.name in {*plan.weights, *(bias.name for bias in plan.biases.values())}
+        }
+        self._scales = {
+            name: self._weight_scales(name, axis, dtype) for name, axis in plan.weights.items()
+        }
 
-def _representable(scales: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.float32]:
-    """Return scales as ``dtype`` has them; 0, or what it takes for 0, becomes small."""
-    result: NDArray[np.float32] = np.maximum(scales, SMALLEST_SCALE).astype(dtype)
-    return result.astype(np.float32)
-
-
-def _channel_axis(node: onnx.NodeProto, view: GraphView) -> int | None:
-    """Return the axis of output channels of a layer's weight; None where it is no such layer."""
-    if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in view.initializers:
-        return None
-    rank = len(view.initializers[node.input[1]].dims)
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gemm":
-        return 0 if view.attribute(node, "transB", 0) else 1
-    return 1 if rank == 2 else None
-
-
-def _is_residual(node: onnx.NodeProto, view: GraphView, pooled: frozenset[str]) -> bool:
-    """Whether a node adds two feature maps."""
-    return (
-        node.op_type == "Add"
-        and node.input[0] != node.input[1]
-        and all(
-            name not in view.initializers
-            and name not in pooled
-            and view.rank(name) == FEATURE_MAP_RANK
-            for name in node.input
+    def weight(self, name: str, axis: int) -> Iterator[onnx.NodeProto]:
+        """Yield the node that reads a weight stored in 8 bits."""
+        scales = self._scales[name]
+        steps = weight_steps(self._values[name], scales, axis)
+        self._add(quantized(name), steps)
+        constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int8))
+        yield helper.make_node(
+            "DequantizeLinear",
+            [quantized(name), *constants],
+            [dequantized(name)],
+            f"{name}/dequantize",
+            axis=axis,
         )
-    )
 
+    def bias(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Yield the node that reads a bias stored as int32, and let ``node`` read it."""
+        bias = self._plan.biases.get(node.output[0])
+        if bias is None:
+            return
+        name = f"{node.output[0]}_bias"  # two nodes may share one, with other steps
+        scales = self._product_scales(bias)
+        self._add(quantized(name), bias_steps(self._values[bias.name], scales))
+        constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int32))
+        node.input[2] = dequantized(name)
+        yield helper.make_node(
+            "DequantizeLinear",
+            [quantized(name), *constants],
+            [dequantized(name)],
+            f"{name}/dequantize",
+            axis=0,
+        )
 
-def _shortcut(node: onnx.NodeProto, view: GraphView) -> int:
-    """Return which input of an addition comes from no convolution; the second if both do."""
-    for position in (1, 0):
-        producer = view.producers.get(node.input[position])
-        if producer is None or producer.op_type != "Conv":
-            return position
-    return 1
+    def pairs(self, names: Sequence[str]) -> Iterator[onnx.NodeProto]:
+        """Yield the Q/DQ pair of each of ``names`` that the plan wants rounded."""
+        for name in names:
+            if name in self._plan.tensors:
+                rounding = self._roundings[name]
+                constants = self._add_rounding(name, rounding.scale, rounding.zero_point)
+                yield helper.make_node(
+                    "QuantizeLinear", [name, *constants], [quantized(name)], f"{name}/quantize"
+                )
+                yield helper.make_node(
+                    "DequantizeLinear",
+                    [quantized(name), *constants],
+                    [dequantized(name)],
+                    f"{name}/dequantize",
+                )
 
+    def move(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Yield a node that moves 8 bits, and the one that gives what it gave before."""
+        name, origin = node.output[0], self._plan.moves[node.output[0]]
+        constants = (f"{origin}_scale", f"{origin}_zero_point")
+        node.input[0] = quantized(node.input[0])
+        node.output[0] = quantized(name)
+        if node.op_type == "Pad":
+            node.input[:] = [*node.input, ""][:3] + list(node.input[3:])
+            node.input[2] = constants[1]
+        yield node
+        yield helper.make_node(
+            "DequantizeLinear", [node.output[0], *constants], [name], f"{name}/dequantize"
+        )
 
-def _pairs(
-    graph: onnx.GraphProto,
-    names: Sequence[str],
-    plan: QuantizationPlan,
-    largest: Mapping[str, float],
-    dtype: np.dtype[Any],
-) -> Iterator[onnx.NodeProto]:
-    """Yield the Q/DQ pair of each of ``names`` that the plan wants rounded."""
-    for name in names:
-        if name in plan.tensors:
-            scale = _representable(np.array(largest[name] / LEVELS), dtype)
-            constants = _add_constants(graph, name, scale, np.array(0, np.int8))
-            quantized = f"{name}_quantized"
-            yield helper.make_node(
-                "QuantizeLinear", [name, *constants], [quantized], f"{name}/quantize"
-            )
-            yield helper.make_node(
-                "DequantizeLinear",
-                [quantized, *constants],
-                [_dequantized(name)],
-                f"{name}/dequantize",
-            )
+    def _weight_scales(self, name: str, axis: int, dtype: np.dtype[Any]) -> NDArray[np.float32]:
+        """Return scales that also let the biases of these channels fit into 32 bits."""
+        scales = weight_scales(self._values[name], axis, dtype)
+        for bias in self._plan.biases.values():
+            if bias.weight == name:
+                tensor = self._roundings[bias.tensor]
+                least = scales_for_bias(self._values[bias.name], tensor)
+                scales = np.maximum(scales, least)
+        return scales
 
+    def _product_scales(self, bias: Bias) -> NDArray[np.float32]:
+        scales: NDArray[np.float32] = self._scales[bias.weight] * self._roundings[bias.tensor].scale
+        return scales
 
-def _quantized_weight(
-    graph: onnx.GraphProto,
-    name: str,
-    weight: NDArray[np.float32],
-    axis: int,
-    dtype: np.dtype[Any],
-) -> Iterator[onnx.NodeProto]:
-    """Yield the node that reads a weight stored in 8 bits."""
-    scales = weight_scales(weight, axis, dtype)
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    steps = np.rint(weight / scales.reshape(shape))
-    quantized = np.clip(steps, -LEVELS, LEVELS).astype(np.int8)
-    graph.initializer.append(numpy_helper.from_array(quantized, f"{name}_quantized"))
-    constants = _add_constants(graph, name, scales, np.zeros(len(scales), np.int8))
-    yield helper.make_node(
-        "DequantizeLinear",
-        [f"{name}_quantized", *constants],
-        [_dequantized(name)],
-        f"{name}/dequantize",
-        axis=axis,
-    )
+    def _add_rounding(
+        self, name: str, scale: NDArray[Any], zero_point: NDArray[Any]
+    ) -> tuple[str, str]:
+        names = (f"{name}_scale", f"{name}_zero_point")
+        for constant, value in zip(names, (scale, zero_point), strict=True):
+            self._add(constant, value)
+        return names
 
-
-def _add_constants(
-    graph: onnx.GraphProto, name: str, scale: NDArray[Any], zero_point: NDArray[np.int8]
-) -> tuple[str, str]:
-    names = (f"{name}_scale", f"{name}_zero_point")
-    for constant, value in zip(names, (scale, zero_point), strict=True):
-        graph.initializer.append(numpy_helper.from_array(value, constant))
-    return names
-
-
-def _dequantized(name: str) -> str:
-    return f"{name}_dequantized"
+    def _add(self, name: str, value: NDArray[Any]) -> None:
+        self._graph.initializer.append(numpy_helper.from_array(value, name))
 
 
 def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
@@ -227,8 +229,8 @@ def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> N
     graph.node.extend(copies)
 
 
-def _drop_unread(graph: onnx.GraphProto, names: Mapping[str, int]) -> None:
-    """Remove the FP32 form of weights that nothing reads any more."""
+def _drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
+    """Remove the FP32 form of constants that nothing reads any more."""
     read = {name for node in graph.node for name in node.input}
     kept = [
         tensor for tensor in graph.initializer if tensor.name not in names or tensor.name in read

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from PIL import Image
 
 from edgeexit.bench.timing import before_after
 from edgeexit.cli import main
+from edgeexit.cli.build import EngineChoice
+from edgeexit.cli.quantize_options import QuantizeOptions
 from edgeexit.data import DataConfig, load_data
 from edgeexit.export import dynamic as dynamic_module
 from edgeexit.training import Checkpoint, save_checkpoint
@@ -97,6 +100,10 @@ def test_tables(exported: tuple[Path, Result]) -> None:
     assert kept.split()[0] == entry.method
     assert "that is few: with 100 or more" in result.stdout
     assert "on one thread here" in result.stdout
+    assert entry.target is not None
+    assert entry.target.name == "cpu"
+    assert "target cpu, chosen since no engines are built: " in result.stdout
+    assert "name --target tensorrt" in result.stdout
 
 
 def test_times_are_of_one_thread(
@@ -202,9 +209,51 @@ def test_classifier_alone(
     )
 
 
+def test_a_target_that_is_named_says_so(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    options = ("--precision", "int8", "--calibration-data", images, "--min-agreement", 0.5)
+    more = ("--method", "minmax", "--no-times", "--no-baseline", "--target", "tensorrt")
+    result = run("export", checkpoint, "-o", tmp_path / "out", *options, *more)
+    assert result.exit_code == 0, result.output
+    assert "target tensorrt, as --target says" in result.stdout
+    entry = ee.load_manifest(tmp_path / "out").quantization
+    assert entry is not None
+    assert entry.target is not None
+    assert (entry.target.name, entry.target.engine, entry.features) == ("tensorrt", "gpu", {})
+
+
+def test_auto_follows_the_engine() -> None:
+    options = QuantizeOptions(Path("x"), None, None, None, "auto")
+    for builds, target, fallback in ((True, "tensorrt", "fp16"), (False, "cpu", "fp32")):
+        chosen = options.precision("int8", builds_engines=builds).quantization
+        assert chosen is not None
+        assert (chosen.target, chosen.fallback) == (target, fallback)
+    assert "by tensorrt-rtx" in options.reason(EngineChoice("tensorrt-rtx"))
+    assert "no engines are built: no GPU" in options.reason(EngineChoice(reason="no GPU"))
+
+
+def test_tensorrt_builds_no_bundle_for_cpus() -> None:
+    options = QuantizeOptions(Path("x"), None, "all", None, "cpu")
+    with pytest.raises(click.UsageError) as raised:
+        options.precision("int8", builds_engines=True)
+    assert "--target cpu is for CPUs, TensorRT cannot build it" in raised.value.message
+    assert "--target tensorrt" in raised.value.message
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
+        (("fp32", "--target", "cpu"), "--target goes with --precision int8, got fp32", 2),
+        (("int8", "--target", "gpu"), "unknown quantization target 'gpu'", 2),
+        (
+            ("int8", "--quantize", "classifier", "--target", "cpu"),
+            "--target goes with --quantize all: large classifiers alone have one form",
+            2,
+        ),
+        (
+            ("int8", "--calibration-data", "x", "--target", "cpu", "--fallback", "fp16"),
+            "--fallback fp16 does not go with --target cpu, which is with fp32; leave it out",
+            2,
+        ),
         (("int8",), "--precision int8 needs --calibration-data: a folder of images, a .npy", 2),
         (("fp16", "--method", "minmax"), "--method goes with --precision int8, got fp16", 2),
         (("fp32", "--quantize", "all"), "--quantize goes with --precision int8, got fp32", 2),
@@ -230,8 +279,9 @@ def test_mistakes(
 
 
 def test_opset_that_cannot_say_it(checkpoint: Path, images: Path, tmp_path: Path) -> None:
-    options = ("--precision", "int8", "--calibration-data", images, "--fallback", "fp16")
-    result = run("export", checkpoint, "-o", tmp_path / "out", *options, "--opset", 18)
+    options = ("--precision", "int8", "--calibration-data", images, "--target", "tensorrt")
+    mixed = (*options, "--fallback", "fp16", "--opset", 18)
+    result = run("export", checkpoint, "-o", tmp_path / "out", *mixed)
     assert result.exit_code == 1
     assert "opset: INT8 with FP16 around it takes 19 or more, got 18" in result.stderr
 

@@ -209,19 +209,23 @@ def test_methods_cut_off_what_they_say(residual_graphs: tuple[Graph, ...]) -> No
     tensors = {"stage1": ("images",)}
     methods = ("minmax", "entropy", "percentile")
     found = measure_ranges(residual_graphs[:1], tensors, images, methods)
-    largest = {method: found[method].largest["stage1"]["images"] for method in methods}
-    assert largest["minmax"] == 1000
+    bounds = {method: found[method].bounds["stage1"]["images"] for method in methods}
+    assert bounds["minmax"] == (images.min(), 1000)
+    largest = {method: greatest for method, (_, greatest) in bounds.items()}
     ordinary = np.sort(np.abs(images), axis=None)[-2]
     assert largest["entropy"] <= 500
     # one in 10,000 of 15,360 values is cut off; a bin is 1,000 / 2,048 wide
     assert ordinary * 0.5 < largest["percentile"] < 10
+    for least, greatest in bounds.values():  # what is cut off above is no reason to cut below
+        assert images.min() <= least < 0 < greatest
+        assert least >= -greatest
 
 
 def test_ranges_of_a_tensor_of_zeros_are_usable(residual_graphs: tuple[Graph, ...]) -> None:
     images = np.zeros((2, 3, 16, 16), np.float32)
     found = measure_ranges(residual_graphs[:1], {"stage1": ("images",)}, images, ("minmax",))
-    assert found["minmax"].largest["stage1"]["images"] == 0
-    quantized = int8_module._Recipe(residual_graphs[:1], "fp32").apply(found["minmax"])
+    assert found["minmax"].bounds["stage1"]["images"] == (0, 0)
+    quantized = int8_module._Recipe(residual_graphs[:1], Quantization()).apply(found["minmax"])
     scale = constants(onnx.load_from_string(quantized[0].content))["images_scale"]
     assert 0 < scale < 1e-5
 
@@ -262,12 +266,12 @@ def test_auto_keeps_the_best_on_images_that_no_range_was_measured_on(
         assert len(batch) == 7
         assert not seen & {image.tobytes() for image in batch}
     ranges = measure(residual_graphs, tensors_of(residual_graphs), measured[0], (entry.method,))
-    again = int8_module._Recipe(residual_graphs, "fp32").apply(ranges[entry.method])
+    again = int8_module._Recipe(residual_graphs, Quantization()).apply(ranges[entry.method])
     assert [graph.content for graph in again] == [graph.content for graph in result.graphs]
 
 
 def tensors_of(graphs: tuple[Graph, ...]) -> dict[str, Sequence[str]]:
-    return dict(int8_module._Recipe(graphs, "fp32").tensors)
+    return dict(int8_module._Recipe(graphs, Quantization()).tensors)
 
 
 @pytest.mark.parametrize(
@@ -351,8 +355,9 @@ def test_biases_beside_fp16_steps_are_those_of_the_file(
     residual_graphs: tuple[Graph, ...],
 ) -> None:
     """ONNX Runtime would round them to multiples of the two scales' product, in FP16."""
-    recipe = int8_module._Recipe(residual_graphs[-1:], "fp16")
-    small = dict.fromkeys(recipe.tensors["baseline"], 0.02)
+    half = Quantization(fallback="fp16")
+    recipe = int8_module._Recipe(residual_graphs[-1:], half)
+    small = dict.fromkeys(recipe.tensors["baseline"], (-0.02, 0.02))
     (graph,) = recipe.apply(Ranges("minmax", {"baseline": small}))
     entry = GraphEntry("baseline.onnx", "", len(graph.content), graph.inputs, graph.outputs)
     plain = onnxruntime.SessionOptions()

@@ -1,0 +1,78 @@
+"""A stage and an exit written by hand, so that no exporter's version shows in their bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeexit.export.gate import add_gate
+
+__all__ = ["exit_model", "stage_model"]
+
+
+def stage_model() -> onnx.ModelProto:
+    """Convolution, ReLU, pooling, and a residual block: images (N, 3, 8, 8) to (N, 8, 4, 4)."""
+    nodes = [
+        helper.make_node("Conv", ["images", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("MaxPool", ["r1"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["p1", "w2", "b2"], ["c2"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("Conv", ["r2", "w3", "b3"], ["c3"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c3", "p1"], ["a"]),
+        helper.make_node("Relu", ["a"], ["stage1_out"]),
+    ]
+    weights = {
+        **{"w1": _ramp(8, 3, 3, 3), "b1": _ramp(8), "w2": _ramp(8, 8, 3, 3), "b2": _ramp(8)},
+        **{"w3": _ramp(8, 8, 3, 3), "b3": _ramp(8)},
+    }
+    return _model("stage1", nodes, weights, ("images", (3, 8, 8)), ("stage1_out", (8, 4, 4)))
+
+
+def exit_model() -> onnx.ModelProto:
+    """Squeeze-and-excitation, and a classifier: features (N, 8, 4, 4) to five classes."""
+    nodes = [
+        helper.make_node("Conv", ["stage1_out", "w1", "b1"], ["c1"]),
+        helper.make_node("ReduceMean", ["c1", "axes"], ["pooled"], keepdims=1),
+        helper.make_node("Conv", ["pooled", "w2", "b2"], ["c2"]),
+        helper.make_node("Sigmoid", ["c2"], ["scale"]),
+        helper.make_node("Mul", ["scale", "c1"], ["m"]),
+        helper.make_node("Add", ["m", "stage1_out"], ["a"]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Reshape", ["r", "shape"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3", "b3"], ["classes"], transB=1),
+    ]
+    weights = {
+        **{"w1": _ramp(8, 8, 1, 1), "b1": _ramp(8), "axes": np.array([2, 3])},
+        **{"w2": _ramp(8, 8, 1, 1), "b2": _ramp(8), "shape": np.array([-1, 128])},
+        **{"w3": _ramp(5, 128), "b3": _ramp(5)},
+    }
+    model = _model("exit1", nodes, weights, ("stage1_out", (8, 4, 4)), ("classes", (5,)))
+    add_gate(model, "classes", 5)
+    return model
+
+
+def _ramp(*shape: int) -> NDArray[np.float32]:
+    """Values from -1 to 1 that are multiples of 1/128, all channels different."""
+    count = int(np.prod(shape))
+    steps = (np.arange(count) * 37) % 257 - 128
+    return (steps / 128).astype(np.float32).reshape(shape)
+
+
+def _model(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, NDArray[np.generic]],
+    read: tuple[str, tuple[int, ...]],
+    written: tuple[str, tuple[int, ...]],
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(read[0], TensorProto.FLOAT, ["batch", *read[1]])],
+        [helper.make_tensor_value_info(written[0], TensorProto.FLOAT, ["batch", *written[1]])],
+        [numpy_helper.from_array(value, key) for key, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
