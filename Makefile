@@ -38,6 +38,7 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
+	$(BIN)/python benchmarks/cpu_precision.py
 	$(BIN)/python benchmarks/mixed_batch.py
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/soak.py

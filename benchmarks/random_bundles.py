@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.timing.paths import LEAVE, PASS, forcing
 from edgeexit.data import DataConfig
-from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
+from edgeexit.export import (
+    PRECISIONS,
+    CalibrationImages,
+    ExportOptions,
+    Precision,
+    export_bundle,
+)
 from edgeexit.models import ModelSpec, MultiExitNet
 from edgeexit.training import Checkpoint
 
@@ -48,8 +54,13 @@ def random_network(spec: ModelSpec, seed: int = 0) -> MultiExitNet:
         return MultiExitNet(spec).eval()
 
 
-def export_network(network: MultiExitNet, folder: Path) -> None:
-    """Write the bundle of a network, in FP32, with its plain backbone."""
+def export_network(
+    network: MultiExitNet,
+    folder: Path,
+    precision: Precision = PRECISIONS["fp32"],
+    calibration: CalibrationImages | None = None,
+) -> None:
+    """Write the bundle of a network, with its plain backbone; INT8 takes images to calibrate on."""
     spec = network.spec
     channels = spec.input_size[0]
     checkpoint = Checkpoint(
@@ -63,7 +74,8 @@ def export_network(network: MultiExitNet, folder: Path) -> None:
         metrics={},
     )
     samples = noise(2, spec.input_size, seed=0)
-    export_bundle(checkpoint, folder, ExportOptions(PRECISIONS["fp32"]), samples, "noise")
+    options = ExportOptions(precision)
+    export_bundle(checkpoint, folder, options, samples, "noise", calibration=calibration)
 
 
 def noise(count: int, size: tuple[int, int, int], seed: int) -> NDArray[np.float32]:

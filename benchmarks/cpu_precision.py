@@ -1,0 +1,221 @@
+"""INT8 on a CPU: every exit path and the plain backbone, as ratios to plain FP32, in one run.
+
+    python benchmarks/cpu_precision.py [--rounds 25] [--threads 1] [--bundles FOLDER]
+
+Four forms of the same networks take turns in random order, each call after one untimed of the same:
+FP32, INT8 of target cpu, INT8 of target tensorrt, and the parts put through onnxruntime's own
+``quantize_static``. All of them run in edgeexit's session over ONNX Runtime. Weights are random and
+exits forced; branches on the way are run. The goals are for CPUs with VNNI: without it the figures
+are told, and judged by nothing. Then the demo's network is trained and exported, and its answers in
+INT8 are compared with FP32's on the test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from edgeexit_runtime import Session, load, load_baseline, load_manifest
+from edgeexit_runtime.backends.x86_products import has_vnni, is_x86
+from edgeexit_runtime.timing import time_call
+from goals import Figure, finish, parser_of
+from numpy.typing import NDArray
+from random_bundles import export_network, force, noise, random_network
+from static_bundles import write_static_bundle
+
+from edgeexit.cli import main as edgeexit
+from edgeexit.cli.demo import RECIPE
+from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
+from edgeexit.models import make_spec
+
+PLAIN = "plain"
+FP32, CPU, TENSORRT, STATIC = "FP32", "INT8 cpu", "INT8 tensorrt", "quantize_static"
+FORMS = (FP32, CPU, TENSORRT, STATIC)
+NOISE = 1.02  # of two forms with the same kernels, what their times differ by
+MIN_AGREEMENT = 0.99
+DIGITS = Path(__file__).parents[1] / "calibration_data" / "digits"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is measured, how often for each round asked for, and the most that paths may take."""
+
+    backbone: str
+    branches: str
+    num_classes: int
+    pixels: int
+    calls: int
+    goals: dict[str, float]
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        return 3, self.pixels, self.pixels
+
+
+NETWORKS = (
+    Network(
+        *("resnet18", "4+3+2", 1000, 224, 1),
+        {PLAIN: 0.30, "exit1": 0.22, "exit2": 0.37, "exit3": 0.51, "final": 0.59},
+    ),
+    Network(*("resnet20", "3+1", 10, 32, 20), {"exit1": 0.40, "exit2": 0.66, "final": 0.84}),
+)
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rounds", type=int, default=25, help="calls of each path (default 25)")
+    parser.add_argument("--threads", type=int, default=1, help="threads per graph (default 1)")
+    options = parser.parse_args()
+    figures = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.bundles or Path(temporary)
+        for network in NETWORKS:
+            bundles = {form: write(network, form, folder) for form in FORMS}
+            figures += speed(network, bundles, options)
+            figures += fused(network, bundles[CPU])
+        figures += agreement(folder)
+    judged = is_x86() and has_vnni() is True
+    if not judged:
+        figures = [dataclasses.replace(figure, goal=None) for figure in figures]
+    vnni = "with VNNI" if judged else "VNNI absent or not known: nothing is judged"
+    finish(f"INT8 on one CPU, threads per graph: {options.threads}, {vnni}", figures, options.json)
+
+
+def write(network: Network, form: str, folder: Path) -> Path:
+    """Return the folder of a network's bundle in one form, exported unless it is there."""
+    path = folder / f"{network.backbone} {form}"
+    if path.exists():
+        return path
+    images = noise(8, network.size, seed=1)
+    if form == STATIC:
+        write_static_bundle(write(network, FP32, folder), path, images)
+        return path
+    spec = make_spec(network.backbone, network.branches, network.num_classes, network.size)
+    calibration = CalibrationImages("noise", images)
+    export_network(random_network(spec), path, precision_of(form), calibration)
+    return path
+
+
+def precision_of(form: str) -> Precision:
+    """Return the precision of a form of ours; random networks need not agree with themselves."""
+    if form == FP32:
+        return PRECISIONS["fp32"]
+    target = {CPU: "cpu", TENSORRT: "tensorrt"}[form]
+    int8 = PRECISIONS["int8"].quantized(Quantization("all", "minmax", target=target))
+    return dataclasses.replace(int8, min_agreement=0.0, max_logit_error=1e9)
+
+
+def speed(network: Network, bundles: dict[str, Path], options: argparse.Namespace) -> list[Figure]:
+    """Time every path of every form, and return ratios to the plain backbone in FP32."""
+    image = noise(1, network.size, options.seed)
+    with contextlib.ExitStack() as stack:
+        sessions = {}
+        for form, folder in bundles.items():
+            session = stack.enter_context(load(folder, threads=options.threads))
+            plain = stack.enter_context(load_baseline(folder, threads=options.threads))
+            sessions[form, PLAIN] = plain
+            sessions.update(
+                dict.fromkeys(((form, e) for e in session.manifest.exit_names), session)
+            )
+        times = take_turns(sessions, image, options.rounds * network.calls, options.seed)
+    name = f"{network.backbone} {network.branches} @{network.pixels}"
+    figures = []
+    for (form, path), milliseconds in times.items():
+        goal = network.goals.get(path) if form == CPU else None
+        ratio = milliseconds / times[FP32, PLAIN]
+        what = f"{name}, {path}, {form} / plain FP32"
+        figures.append(Figure(what, ratio, "", goal, note=f"{milliseconds:.3f} ms"))
+    for path in dict.fromkeys(path for _, path in times):
+        ratio = times[CPU, path] / times[STATIC, path]
+        figures.append(Figure(f"{name}, {path}, {CPU} / {STATIC}", ratio, "", NOISE))
+    return figures
+
+
+def take_turns(
+    sessions: dict[tuple[str, str], Session], image: NDArray[np.float32], rounds: int, seed: int
+) -> dict[tuple[str, str], float]:
+    """Return the milliseconds of each form and path, one call of each in every round.
+
+    Of all rounds it is the 10th percentile: what else the machine does can only add to a call, and
+    adds more to a long one.
+    """
+    rng = np.random.default_rng(seed)
+    keys = list(sessions)
+    calls = np.empty((rounds, len(keys)))
+    for taken in calls:
+        for place in rng.permutation(len(keys)):
+            (_, path), session = keys[place], sessions[keys[place]]
+            if path != PLAIN:
+                force(session, path)
+            session.infer(image)  # so that caches and bindings are as it leaves them itself
+            taken[place], _ = time_call(partial(session.infer, image), _nothing)
+    return dict(zip(keys, np.quantile(calls, 0.1, axis=0).tolist(), strict=True))
+
+
+def fused(network: Network, folder: Path) -> list[Figure]:
+    """Count what ONNX Runtime left in floating point of all parts, in the models that it runs."""
+    left: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        for entry in load_manifest(folder).all_graphs().values():
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3  # it warns that such a model is of this machine
+            options.optimized_model_filepath = str(Path(temporary) / entry.file)
+            providers = ["CPUExecutionProvider"]
+            onnxruntime.InferenceSession(folder / entry.file, options, providers=providers)
+            model = onnx.load(options.optimized_model_filepath)
+            left.update(node.op_type for node in model.graph.node)
+    name = f"{network.backbone} {network.branches}, {CPU}"
+    floating = sum(left[operator] for operator in ("Conv", "FusedConv", "Gemm", "MatMul", "Add"))
+    return [
+        Figure(f"{name}: QLinearConv", left["QLinearConv"], ""),
+        Figure(f"{name}: layers in floating point", floating, "", 0),
+        Figure(f"{name}: Relu", left["Relu"], "", 0),
+    ]
+
+
+def agreement(folder: Path) -> list[Figure]:
+    """Train and tune the demo's network, and return the shares of equal labels and decisions."""
+    run, bundle = folder / "demo", folder / "demo INT8"
+    tuned = run / "ckpt.tuned.pt"
+    if not tuned.exists():
+        command("train", *RECIPE, "--branches", "3+1", "--distill", "wed", "-o", run)
+        command("tune", run / "ckpt.pt", "--max-drop", 0)
+    calibrated = ("--precision", "int8", "--calibration-data", DIGITS, "--target", "cpu")
+    judged = ("--samples", 1000, "--no-times", "--min-agreement", 0, "--engine", "none")
+    command("export", tuned, *calibrated, *judged, "-o", bundle)
+    proof = load_manifest(bundle).verification
+    note = f"{proof['samples']} images of {proof['source']}"
+    return [
+        Figure(
+            f"demo, {exit_['name']}, equal {what}",
+            exit_[f"equal_{what}"],
+            goal=MIN_AGREEMENT,
+            unit="",
+            at_least=True,
+            note=note,
+        )
+        for exit_ in proof["exits"]
+        for what in ("labels", "decisions")
+    ]
+
+
+def command(*words: object) -> None:
+    """Run a command of edgeexit."""
+    edgeexit.main([str(word) for word in words], prog_name="edgeexit", standalone_mode=False)
+
+
+def _nothing() -> None:
+    """There is nothing to wait for: a call returns when its work is done."""
+
+
+if __name__ == "__main__":
+    main()
