@@ -21,7 +21,9 @@ RECIPE = (
     *("--backbone", "resnet20", "--dataset", "digits"),
     *("--epochs", "8", "--batch-size", "32", "--lr", "0.03"),
 )
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
+CALIBRATION_IMAGES = 100
+INT8 = ("--target", "cpu", "--no-times")
 BENCH = ("--duration", "3")
 
 
@@ -45,6 +47,10 @@ class _Files:
 
     def bundle(self, precision: str) -> Path:
         return self.folder / f"bundle_{precision}"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.npy"
 
     def report(self, precision: str) -> Path:
         return self.folder / f"bench_{precision}.json"
@@ -83,10 +89,12 @@ def command(output: Path) -> None:
     _train(files.branched, "--branches", "3+1", "--distill", "wed")
     _train(files.plain, "--branches", "none")
     _make(files.tuned, trained, "tune", trained, "--max-drop", 0)
+    _keep_calibration_images(files)
     for precision in PRECISIONS:
         bundle, report = files.bundle(precision), files.report(precision)
         manifest = bundle / "manifest.json"
-        export = ("export", files.tuned, "--precision", precision, "-o", bundle)
+        more = ("--calibration-data", files.calibration, *INT8) if precision == "int8" else ()
+        export = ("export", files.tuned, "--precision", precision, "-o", bundle, *more)
         _make(manifest, files.tuned, *export)
         written = ("--json", report, "--html", files.page(precision))
         _make(report, manifest, "bench", "--engine-dir", bundle, *BENCH, *written)
@@ -108,6 +116,20 @@ def _train(folder: Path, *options: object) -> None:
         _run("train", "--resume", "-o", folder)
     else:
         _run("train", *RECIPE, *options, "-o", folder)
+
+
+def _keep_calibration_images(files: _Files) -> None:
+    """Write training images, which INT8 measures value ranges on, unless they are there."""
+    import numpy as np
+
+    from edgeexit.data import load_data
+    from edgeexit.training import load_checkpoint
+
+    if files.calibration.is_file():
+        return
+    split = load_data(load_checkpoint(files.tuned).data).splits["train"]
+    images = np.stack([split[place][0].numpy() for place in range(CALIBRATION_IMAGES)])
+    np.save(files.calibration, images)
 
 
 def _make(target: Path, source: Path, *words: object) -> None:
@@ -140,7 +162,9 @@ def _summarize(files: _Files) -> None:
     click.secho("\nSummary", bold=True)
     out.print(_table(adaptive, _plain_accuracy(files), reports))
     for report in reports:
-        out.print(f"{report.bundle.precision}: {verdict(report)}")
+        precision = report.bundle.precision
+        out.print(f"{precision}: {verdict(report)}")
+        out.print(f"{precision}: {_agreement(files.bundle(precision))}")
     out.print(
         f"thresholds chosen on val, everything above measured on {adaptive.samples} test images; "
         "MACs are multiply-accumulates, which the paper calls FLOPs"
@@ -150,6 +174,17 @@ def _summarize(files: _Files) -> None:
     for precision in PRECISIONS:
         out.print(f"{precision} bundle: {files.bundle(precision)}")
         out.print(f"{precision} report, for a browser: {files.page(precision)}")
+
+
+def _agreement(bundle: Path) -> str:
+    """Say how a bundle answered where it was proven against the network."""
+    from edgeexit_runtime import load_manifest
+
+    proof = load_manifest(bundle).verification
+    return (
+        f"{proof['equal_answers']:.1%} of {proof['samples']} validation images get the FP32 "
+        "network's label from its exit"
+    )
 
 
 def _plain_accuracy(files: _Files) -> float:

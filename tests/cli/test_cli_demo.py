@@ -76,19 +76,22 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ("--backbone", "resnet20", "--dataset", "digits", "--epochs", "1", "--lr", "0.05")
     monkeypatch.setattr(demo, "RECIPE", recipe)
     monkeypatch.setattr(demo, "BENCH", ("--duration", "0.1", "--samples", "20"))
+    # one epoch: confidences are near their thresholds
+    monkeypatch.setattr(demo, "INT8", (*demo.INT8, "--min-agreement", "0.5"))
     output = tmp_path / "demo"
     first = CliRunner().invoke(main, ["demo", "-o", str(output)])
     assert first.exit_code == 0, first.output
-    for word in ("Summary", "exit1", "early exit", "plain backbone", "bench.png"):
+    words = ("Summary", "exit1", "early exit", "plain backbone", "bench.png", "int8 ms")
+    for word in (*words, "get the FP32 network's label from its exit"):
         assert word in first.stdout
     assert (output / "bench.png").stat().st_size > 10_000
     for precision in demo.PRECISIONS:
         assert (output / f"bench_{precision}.html").stat().st_size > 10_000
     made = {path: path.stat().st_mtime for path in output.rglob("*.onnx")}
-    assert len(made) == 14
+    assert len(made) == 21
 
     second = CliRunner().invoke(main, ["demo", "-o", str(output)])
     assert second.exit_code == 0, second.output
     assert "is finished" in second.stderr
-    assert second.stdout.count("is there: not made again") == 5
+    assert second.stdout.count("is there: not made again") == 7
     assert {path: path.stat().st_mtime for path in output.rglob("*.onnx")} == made
