@@ -39,6 +39,7 @@ check: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
 	$(BIN)/python benchmarks/cpu_precision.py
+	$(BIN)/python benchmarks/openvino_overhead.py
 	$(BIN)/python benchmarks/mixed_batch.py
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/soak.py

@@ -12,7 +12,7 @@ BLOCK = """
 import sys
 
 class Blocker:
-    blocked = {"onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "torch", "onnx"}
+    blocked = {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "pycuda", "torch", "onnx"}
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.blocked:
@@ -68,8 +68,8 @@ def test_every_module_but_the_backends_own_needs_no_engine() -> None:
         import edgeexit_runtime
         for module in pkgutil.walk_packages(edgeexit_runtime.__path__, "edgeexit_runtime."):
             own = module.name.removeprefix("edgeexit_runtime.backends.")
-            described = own.endswith("_backend")
-            if described or not own.startswith(("onnxruntime", "tensorrt", "cuda_")):
+            described = own.endswith("backend")
+            if described or not own.startswith(("onnxruntime", "openvino", "tensorrt", "cuda_")):
                 importlib.import_module(module.name)
                 print(module.name)
     """)

@@ -96,7 +96,7 @@ def test_threads_below_one(bundle: Path, threads: int) -> None:
 
 
 def test_unknown_backend(bundle: Path) -> None:
-    message = "backend: expected one of auto, tensorrt, onnxruntime, got 'abacus'"
+    message = "backend: expected one of auto, tensorrt, onnxruntime, openvino, got 'abacus'"
     with pytest.raises(ee.InputError, match=f"^{re.escape(message)}$"):
         ee.load(bundle, backend="abacus")
 

@@ -377,3 +377,19 @@ def test_help_has_an_example_and_all_options_in_sections() -> None:
     others = said.partition(f"{last}\n")[2].split()
     assert last == "Other:"
     assert [word for word in others if word.startswith("--")] == ["--help"]
+
+
+def test_another_backend_is_measured_and_named(bundle: Path, archive: Path, tmp_path: Path) -> None:
+    """Its own peak too, and what its layers were computed in."""
+    pytest.importorskip("openvino")
+    file = tmp_path / "bench.json"
+    options = ("--npz", archive, "--backend", "openvino", "--device", "cpu", "--json", file)
+    result = run("--engine-dir", bundle, *options, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    report = load_report(file)
+    assert report.device.backend_device == "OpenVINO CPU"
+    assert report.device.versions["layers computed in"].startswith("fp32 ")
+    assert report.explanation is not None
+    assert report.explanation.peaks is not None
+    assert report.explanation.peaks.provider == "OpenVINO CPU"
+    assert "OpenVINO CPU" in one_line(result.stdout)

@@ -260,3 +260,15 @@ def test_a_video_without_opencv(
     (tmp_path / "clip.mp4").touch()
     expected = "OpenCV is not installed: pip install 'edgeexit-runtime[video]'"
     assert message(run("--engine-dir", bundle, tmp_path / "clip.mp4")) == expected
+
+
+@pytest.mark.parametrize("device", [None, "CPU"])
+def test_another_backend_answers_alike(bundle: Path, photos: Path, device: str | None) -> None:
+    pytest.importorskip("openvino")
+    where = () if device is None else ("--device", device)
+    first = run("--engine-dir", bundle, photos, "--json")
+    second = run("--engine-dir", bundle, photos, "--json", "--backend", "openvino", *where)
+    assert second.exit_code == 0, second.stderr
+    for one, other in zip(first.stdout.splitlines(), second.stdout.splitlines(), strict=True):
+        ours, theirs = json.loads(one), json.loads(other)
+        assert (ours["label"], ours["exit"]) == (theirs["label"], theirs["exit"])

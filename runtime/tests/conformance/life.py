@@ -189,6 +189,19 @@ class Life(Conformance):
                     assert alone.labels[0] == got.labels[row]
                     assert alone.confidences[0] == pytest.approx(got.confidences[row], rel=1e-6)
 
+    def test_bare_graphs_are_run_as_the_bundles_own(self, load: Load, bundle: Any) -> None:
+        entry = ee.load_manifest(bundle).stages[0].graph
+        content = (bundle / entry.file).read_bytes()
+        runner = load(bundle).runner
+        graphs = runner.bare_graphs()
+        assert graphs.device == runner.device
+        call = graphs.bind(entry, content, {"images": np.full((2, 3, 4, 4), 0.5, np.float32)})
+        gc.collect()  # what is bound has to be held
+        for _ in range(50):
+            call()
+        with pytest.raises(ee.BackendError, match=r"^stage1\.onnx: "):
+            graphs.bind(entry, b"\xff\xff", {"images": np.zeros((1, 3, 4, 4), np.float32)})
+
     def test_what_is_timed_can_be_waited_for(
         self, load: Load, bundle: Any, images_leaving_at: Any
     ) -> None:

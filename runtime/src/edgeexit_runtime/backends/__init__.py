@@ -10,6 +10,7 @@ import logging
 
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
 from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.openvino.backend import OpenVinoBackend
 from edgeexit_runtime.backends.tensorrt_backend import TensorRTBackend
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
@@ -21,7 +22,8 @@ AUTO = "auto"
 logger = logging.getLogger(__name__)
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (TensorRTBackend(), OnnxRuntimeBackend())
+    backend.name: backend
+    for backend in (TensorRTBackend(), OnnxRuntimeBackend(), OpenVinoBackend())
 }
 """The backends by name, in the order in which ``auto`` tries them."""
 

@@ -1,0 +1,1 @@
+"""OpenVINO: Intel's engine for x86 CPUs, its GPUs and NPUs."""

@@ -1,0 +1,33 @@
+"""OpenVINO as a backend: runs the ONNX files of any bundle, on a CPU, or Intel's GPU or NPU."""
+
+from __future__ import annotations
+
+from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
+from edgeexit_runtime.bundle import Bundle
+
+__all__ = ["OpenVinoBackend"]
+
+RUNNER = "edgeexit_runtime.backends.openvino.runner:OpenVinoRunner"
+CPU = "CPU"
+
+
+class OpenVinoBackend(Backend):
+    """Runs on one device; several, or all that there are, are for other programs."""
+
+    name = "openvino"
+    modules = ("openvino",)
+    install = "pip install 'edgeexit-runtime[openvino]'"
+    devices = (CPU, "GPU", "NPU")
+
+    def why_not(self, bundle: Bundle) -> WhyNot | None:
+        missing = self.not_installed(self.modules)
+        return WhyNot(missing) if missing else None
+
+    def has_device(self, device: str) -> bool:
+        """One of several is named by its number too: ``GPU.1``."""
+        return super().has_device(device.partition(".")[0])
+
+    def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
+        device = (options.device or CPU).upper()
+        runner: Runner = self.import_class(RUNNER)(bundle, device, options.threads)
+        return runner

@@ -1,0 +1,167 @@
+"""A bundle's file -> a compiled model of OpenVINO that is what was asked for.
+
+OpenVINO takes files of seven formats for models, computes FP32 in BF16 where the CPU has it, and
+believes whatever a file says of itself; what is compiled here is an ONNX file with the tensors of
+the manifest, in the precision of the bundle.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeexit_runtime.backends.openvino.library import FrontEndManager, openvino
+from edgeexit_runtime.errors import BackendError, BundleError
+from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
+
+__all__ = ["CPU", "ModelCompiler", "first_line", "layer_precisions", "ports", "wants_half"]
+
+CPU = "CPU"
+NAMES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}  # of OpenVINO's precisions
+HEAVY = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution"}
+
+
+class ModelCompiler:
+    """Compiles graphs, all for the same device, precision and threads.
+
+    Args:
+        device: such as ``CPU`` or ``GPU.1``.
+        threads: per graph on the CPU; None leaves it to OpenVINO.
+        half: whether FP16 will do; where the device has it not, BF16 is taken, else FP32.
+
+    Raises:
+        BackendError: there is no such device.
+    """
+
+    def __init__(self, device: str, threads: int | None, *, half: bool) -> None:
+        self.device = device
+        self._core = openvino.Core()
+        found = list(self._core.available_devices)
+        if device not in found and not any(name.startswith(f"{device}.") for name in found):
+            raise BackendError(
+                f"device: expected one that OpenVINO finds here ({_listed(found) or 'none'}), got "
+                f"{device}; is its driver installed?"
+            )
+        capable = self._core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+        wanted = [kind for kind in ("FP16", "BF16") if half and kind in capable]
+        self._config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": {"FP16": "f16", "BF16": "bf16"}[wanted[0]]
+            if wanted
+            else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "CACHE_DIR": "",  # nothing is written outside of the bundle
+        }
+        if device == CPU:
+            # threads stay where the system puts them: two sessions would be pinned to one core
+            self._config["ENABLE_CPU_PINNING"] = False
+            if threads is not None:
+                self._config["INFERENCE_NUM_THREADS"] = threads
+
+    @property
+    def device_name(self) -> str:
+        """What the device is, in its maker's words."""
+        return str(self._core.get_property(self.device, "FULL_DEVICE_NAME"))
+
+    def compile(self, entry: GraphEntry, content: bytes, *, gated: bool, max_batch: int) -> Any:
+        """Compile a file of the bundle; ``gated`` graphs also read a threshold.
+
+        Raises:
+            BackendError: OpenVINO cannot load it.
+            BundleError: its tensors are not those of the manifest.
+        """
+        threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()
+        try:
+            frontend = FrontEndManager().load_by_framework("onnx")
+            model = frontend.convert(frontend.load(io.BytesIO(content)))
+            _check_tensors(entry.file, "inputs", (*entry.inputs, *threshold), model.inputs)
+            _check_tensors(entry.file, "outputs", entry.outputs, model.outputs)
+            if max_batch == 1:  # a graph whose sizes are known is faster
+                inputs = ports(entry.inputs, model.inputs)
+                shapes = {inputs[info.name]: [1, *info.shape] for info in entry.inputs}
+                model.reshape(shapes)
+            return self._core.compile_model(model, self.device, self._config)
+        except (BackendError, BundleError):
+            raise
+        except Exception as error:  # RuntimeError mostly, but for names that are no text
+            raise BackendError(
+                f"{entry.file}: openvino cannot load it: {first_line(error)}"
+            ) from error
+
+
+def wants_half(manifest: Manifest) -> bool:
+    """Whether a bundle's features, as far as they are not in 8 bits, are in FP16."""
+    int8 = manifest.quantization
+    return manifest.precision == "fp16" or (int8 is not None and int8.fallback == "fp16")
+
+
+def ports(infos: Iterable[TensorInfo], found: Iterable[Any]) -> Mapping[str, Any]:
+    """Return the port of each tensor; a port has all the names that a tensor had in its graph."""
+    by_name = {name: port for port in found for name in port.get_names()}
+    return {info.name: by_name[info.name] for info in infos if info.name in by_name}
+
+
+def layer_precisions(models: Iterable[Any]) -> str:
+    """Say what the convolutions and products of compiled models are really computed in."""
+    counts: Counter[str] = Counter()
+    for model in models:
+        for node in model.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            if "layerType" in info and _text(info["layerType"]) in HEAVY:
+                precision = _text(info["runtimePrecision"])
+                counts[NAMES.get(precision, precision)] += 1
+    return ", ".join(f"{precision} {count}" for precision, count in counts.most_common()) or "none"
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of OpenVINO says, without the lines that tell from where."""
+    lines = [line for line in str(error).splitlines() if line and "Exception from src" not in line]
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_tensors(
+    file: str, kind: str, expected: tuple[TensorInfo, ...], found: list[Any]
+) -> None:
+    """A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+
+    Raises:
+        BundleError: they are not.
+    """
+    named = ports(expected, found)
+    if len(named) != len(expected) or len(found) != len(expected):
+        got = (min(port.get_names(), default="?") for port in found)
+        raise BundleError(
+            f"{file}: expected {kind} {_listed(info.name for info in expected)} by the manifest, "
+            f"got {_listed(got)}; export the bundle again"
+        )
+    for info in expected:
+        port = named[info.name]
+        dtype, shape = port.get_element_type().to_dtype(), port.get_partial_shape()
+        if dtype != np.dtype(info.dtype) or not _fits(info, shape):
+            raise BundleError(
+                f"{file}: expected {info.name} {info.dtype} {info.shape} by the manifest, got "
+                f"{dtype} {shape}; export the bundle again"
+            )
+
+
+def _fits(info: TensorInfo, shape: Any) -> bool:
+    """Whether a shape behind the batch is this one; sizes that the graph leaves open fit any."""
+    if shape.rank.is_dynamic or len(shape) != len(info.shape) + 1:
+        return False
+    sizes = list(shape)[1:]
+    return all(
+        size.is_dynamic or size.get_length() == expected
+        for size, expected in zip(sizes, info.shape, strict=True)
+    )
+
+
+def _text(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

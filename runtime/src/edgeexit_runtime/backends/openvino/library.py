@@ -1,0 +1,31 @@
+"""OpenVINO's package, imported without its telemetry.
+
+``import openvino`` tells Google Analytics so, by a thread of its own and an identifier in the home
+folder, unless somebody has opted out there (seen in 2026.4). Where its package for that cannot be
+imported it goes on without. No device sends anything because a bundle is loaded on it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+__all__ = ["FrontEndManager", "openvino"]
+
+TELEMETRY = "openvino_telemetry"
+
+
+def _import_quietly() -> Any:
+    """Import OpenVINO while its telemetry cannot be; whoever has imported that already keeps it."""
+    if TELEMETRY in sys.modules:
+        return importlib.import_module("openvino")
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # what import takes for missing
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[TELEMETRY]
+
+
+openvino = _import_quietly()
+FrontEndManager = importlib.import_module("openvino.frontend").FrontEndManager
