@@ -10,7 +10,7 @@ weights each on ResNet-18, read once per image for a tenth of the branch's MACs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from edgeexit_runtime import Manifest
@@ -87,14 +87,16 @@ class ExitCosts:
 
     Attributes:
         exits: one cost per exit in order, ``final`` last.
+        plain_macs: the plain backbone, where parts of a stage serve early exits alone.
     """
 
     exits: tuple[ExitCost, ...]
+    plain_macs: int | None = field(default=None, kw_only=True)
 
     @property
     def baseline_macs(self) -> int:
         """The plain backbone with its own classifier."""
-        return self.exits[-1].macs
+        return self.exits[-1].macs if self.plain_macs is None else self.plain_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ def partition_cost(parts: Partition) -> NetworkCost:
         exits.append(
             ExitCost(branch.name, backbone_macs, branch.macs, backbone_macs + branches_macs)
         )
-    return NetworkCost(tuple(exits), stages, branches)
+    plain = _part_cost(parts.baseline, device).macs
+    return NetworkCost(tuple(exits), stages, branches, plain_macs=plain)
 
 
 def bundle_costs(manifest: Manifest) -> ExitCosts:
@@ -152,7 +155,8 @@ def bundle_costs(manifest: Manifest) -> ExitCosts:
         tuple(
             ExitCost(exit_.name, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
             for exit_ in manifest.exits
-        )
+        ),
+        plain_macs=None if manifest.baseline is None else manifest.baseline.path_macs,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from edgeexit_runtime.manifest import IMAGES
@@ -72,10 +72,20 @@ class Backbone(nn.Module):
         self.classifier = classifier
         self.classifier_inputs = tuple(classifier_inputs) or list(stages.values())[-1].outputs[-1:]
         self.exit_stages = tuple(exit_stages)
+        self._plain = self.needed_stages(self.classifier_inputs)
 
     def named_stages(self) -> list[tuple[str, Stage]]:
         """Return the stages in order, each with its name."""
         return [(name, stage) for name, stage in self.stages.items() if isinstance(stage, Stage)]
+
+    def needed_stages(self, features: Collection[str]) -> frozenset[str]:
+        """Return the stages without which the named tensors cannot be computed."""
+        wanted, needed = set(features), set[str]()
+        for name, stage in reversed(self.named_stages()):
+            if wanted.intersection(stage.outputs):
+                needed.add(name)
+                wanted.update(stage.inputs)
+        return frozenset(needed)
 
     def extract(self, images: Tensor, last: str | None = None) -> dict[str, Tensor]:
         """Map images ``(N, C, H, W)`` to every tensor between stages by name, images included.
@@ -97,8 +107,15 @@ class Backbone(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, C, H, W)`` to the final logits ``(N, num_classes)``."""
-        return self.classify(self.extract(images))
+        """Map images ``(N, C, H, W)`` to the final logits ``(N, num_classes)``.
+
+        Stages that only exits read do not run.
+        """
+        features = {IMAGES: images}
+        for name, stage in self.named_stages():
+            if name in self._plain:
+                stage.apply_to(features)
+        return self.classify(features)
 
 
 def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[str, FeatureInfo]:

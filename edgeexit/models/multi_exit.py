@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,18 @@ from edgeexit.models.registry import (
 )
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 
-__all__ = ["MultiExitNet", "example_pattern", "make_spec", "pattern_tokens"]
+__all__ = ["Branch", "MultiExitNet", "example_pattern", "make_spec", "pattern_tokens"]
 
 PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
 """What the paper recommends, by the number of branches: fewer blocks later (Section V-C)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """The classifier of an early exit: its module, and the names of the tensors that it reads."""
+
+    module: nn.Module
+    inputs: tuple[str, ...]
 
 
 class MultiExitNet(nn.Module):
@@ -30,6 +39,7 @@ class MultiExitNet(nn.Module):
     Args:
         spec: what to build.
         backbone: what the branches are put on; left out, the registered one that ``spec`` names.
+        branches: by the exit's name, where the model has its own; left out, new ones are built.
 
     Attributes:
         temperatures: what the logits of an exit are divided by, by the exit's name; 1 where left
@@ -47,7 +57,12 @@ class MultiExitNet(nn.Module):
         {'exit1': (8, 10), 'exit2': (8, 10), 'final': (8, 10)}
     """
 
-    def __init__(self, spec: ModelSpec, backbone: Backbone | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        backbone: Backbone | None = None,
+        branches: Mapping[str, Branch] | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.temperatures: dict[str, float] = {}
@@ -55,13 +70,10 @@ class MultiExitNet(nn.Module):
             spec.backbone, spec.num_classes, spec.input_size
         )
         self.features = self._feature_infos()
-        self.branches = nn.ModuleDict()
-        self._reads = {exit_.name: self._exit_feature(exit_.stage) for exit_ in spec.exits}
-        self._check_order()
-        for exit_ in spec.exits:
-            read, last = self._reads[exit_.name], self._reads[spec.exits[-1].name]
-            site = BranchSite(self.features[read], self.features[last], spec.num_classes)
-            self.branches[exit_.name] = create_branch(exit_.branch, site)
+        self._check_stages()
+        own = self._new_branches() if branches is None else branches
+        self.branches = nn.ModuleDict({name: branch.module for name, branch in own.items()})
+        self._reads = {name: branch.inputs for name, branch in own.items()}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, C, H, W) to logits (N, K) per exit, in order, ``final`` last."""
@@ -77,7 +89,8 @@ class MultiExitNet(nn.Module):
         features = self.backbone.extract(images, last)
         logits: dict[str, Tensor] = {}
         for exit_ in wanted:
-            logits[exit_.name] = self.branches[exit_.name](features[self._reads[exit_.name]])
+            read = (features[name] for name in self._reads[exit_.name])
+            logits[exit_.name] = self.branches[exit_.name](*read)
         if FINAL in names:
             logits[FINAL] = self.backbone.classify(features)
         return {
@@ -87,22 +100,29 @@ class MultiExitNet(nn.Module):
 
     def exit_inputs(self, name: str) -> tuple[str, ...]:
         """Return the names of the tensors that an exit's classifier reads."""
-        return self.backbone.classifier_inputs if name == FINAL else (self._reads[name],)
+        return self.backbone.classifier_inputs if name == FINAL else self._reads[name]
 
-    def _exit_feature(self, stage: str) -> str:
-        """Return the name of the tensor that a branch at the end of a stage reads."""
+    def _new_branches(self) -> dict[str, Branch]:
+        """Build the branches of the pattern; each reads what its stage hands on last."""
         stages = dict(self.backbone.named_stages())
-        if stage not in stages:
-            raise SpecError(
-                f"{self.spec.backbone} has no stage {stage!r} for a branch to sit at; it has "
-                f"{', '.join(stages)}"
-            )
-        return stages[stage].outputs[-1]
+        reads = {exit_.name: stages[exit_.stage].outputs[-1] for exit_ in self.spec.exits}
+        branches = {}
+        for exit_ in self.spec.exits:
+            read, last = reads[exit_.name], reads[self.spec.exits[-1].name]
+            site = BranchSite(self.features[read], self.features[last], self.spec.num_classes)
+            branches[exit_.name] = Branch(create_branch(exit_.branch, site), (read,))
+        return branches
 
-    def _check_order(self) -> None:
+    def _check_stages(self) -> None:
         """Exits and stages are paired in order, and ``final`` alone sits behind the last."""
         stages = [name for name, _ in self.backbone.named_stages()]
         asked = [exit_.stage for exit_ in self.spec.exits]
+        unknown = [stage for stage in asked if stage not in stages]
+        if unknown:
+            raise SpecError(
+                f"{self.spec.backbone} has no stage {unknown[0]!r} for a branch to sit at; it has "
+                f"{', '.join(stages)}"
+            )
         if asked != [stage for stage in stages[:-1] if stage in asked]:
             raise SpecError(
                 f"exits behind {', '.join(asked)}: expected different stages in the order of "

@@ -6,6 +6,7 @@ without a branch between them are one part. The same parts are counted, exported
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -88,7 +89,10 @@ def partition(net: MultiExitNet) -> Partition:
     exits: list[ExitPart] = []
     for number, (exit_name, group) in enumerate(groups.items(), start=1):
         name, reads = f"stage{number}", net.exit_inputs(exit_name)
-        inputs, outputs = _inputs(group), _outputs(group, list(groups.values())[number:], reads)
+        later = list(groups)[number - 1 :]
+        needed = {tensor for exit_ in later for tensor in net.exit_inputs(exit_)}
+        needed.update(tensor for exit_ in later[1:] for tensor in _inputs(groups[exit_]))
+        inputs, outputs = _inputs(group), _outputs(group, needed)
         chain = _Chain(group, inputs, outputs)
         stages.append(Part(name, chain, _infos(net, inputs), _infos(net, outputs)))
         final = exit_name == FINAL
@@ -125,12 +129,9 @@ def _inputs(group: list[Stage]) -> tuple[str, ...]:
     return tuple(name for name in read if name not in written)
 
 
-def _outputs(
-    group: list[Stage], later: list[list[Stage]], exit_reads: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return what the stages of a group write and a later group or this group's exit reads."""
-    read = {*exit_reads, *(name for stages in later for name in _inputs(stages))}
-    return tuple(name for stage in group for name in stage.outputs if name in read)
+def _outputs(group: list[Stage], needed: Collection[str]) -> tuple[str, ...]:
+    """Return what the stages of a group write and this exit, or a later part, reads."""
+    return tuple(name for stage in group for name in stage.outputs if name in needed)
 
 
 def _infos(net: MultiExitNet, names: tuple[str, ...]) -> tuple[FeatureInfo, ...]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.manifest import FINAL
 
-__all__ = ["FINAL", "ExitSpec", "FeatureInfo", "ModelSpec"]
+__all__ = ["FINAL", "OWN", "ExitSpec", "FeatureInfo", "ModelSpec"]
+
+OWN = "own"
+"""The token of a branch that came with the model."""
 
 # A name becomes that of a module, of tensors and of a file of the bundle.
 EXIT_NAME = re.compile(r"exit[1-9][0-9]*")
@@ -28,7 +31,8 @@ class FeatureInfo:
 class ExitSpec:
     """A branch: its name, the stage whose end it sits at, and its kind as a pattern writes it.
 
-    ``branch`` is one token of a pattern such as ``4+3+2``: a level of the SE-B branch, or ``n``.
+    ``branch`` is one token of a pattern such as ``4+3+2``: a level of the SE-B branch, or ``n``;
+    :data:`OWN` where the model came with its branches.
     """
 
     name: str
@@ -52,6 +56,8 @@ class ModelSpec:
         exits: the branches in order; without any it is the plain backbone.
         points: where a model that is not registered is cut: the module at whose end each stage
             but the last ends. Empty for registered backbones.
+        outputs: of a model that has exits of its own: the paths of their logits in what it
+            returns, in the order of the exits, ``final`` last. Else empty.
     """
 
     backbone: str
@@ -59,11 +65,16 @@ class ModelSpec:
     input_size: tuple[int, int, int]
     exits: tuple[ExitSpec, ...] = ()
     points: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.exit_names
         if len(set(names)) != len(names):
             raise ValueError(f"exits: expected different names, got {', '.join(names)}")
+        if self.outputs and len(self.outputs) != len(names):
+            raise ValueError(
+                f"outputs: expected one for each of {', '.join(names)}, got {len(self.outputs)}"
+            )
         if self.num_classes < 2:
             raise ValueError(f"num_classes: expected 2 or more, got {self.num_classes}")
 
