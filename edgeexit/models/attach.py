@@ -8,6 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
+from edgeexit.models.agreement import (
+    check_answers,
+    check_each_alone,
+    has_values,
+    random_images,
+    tolerated,
+)
 from edgeexit.models.backbone import IMAGES, Backbone
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
@@ -22,7 +29,6 @@ __all__ = ["AUTO", "attach_exits", "attach_spec", "inspect_points"]
 AUTO = "auto"
 
 CHECK_BATCH = 3
-RELATIVE_TOLERANCE = 1e-4
 
 
 def attach_exits(
@@ -144,22 +150,31 @@ def _num_classes(traces: Traces, expected: int | None) -> int:
 
 def _build(model: nn.Module, traces: Traces, spec: ModelSpec) -> MultiExitNet:
     backbone = cut(traces, spec.points, spec.input_size)
-    _compare(model, backbone, spec)
-    return MultiExitNet(spec, backbone).train(model.training)
+    (softmaxed,) = traces.evaluation.softmaxed
+    notes = []
+    if softmaxed:
+        notes.append("it ends in a softmax: the logits in front of it are taken")
+    if has_values(model):
+        notes += _compare(model, backbone, spec, softmaxed)
+    net = MultiExitNet(spec, backbone).train(model.training)
+    net.notes = tuple(notes)
+    return net
 
 
-def _compare(model: nn.Module, backbone: Backbone, spec: ModelSpec) -> None:
-    """Raise SpecError where the chained stages do not give what the model gives."""
-    weights = [*model.parameters(), *model.buffers()]
-    if any(weight.is_meta for weight in weights):
-        return  # without values there is nothing to compare
-    device = weights[0].device if weights else torch.device("cpu")
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(CHECK_BATCH, *spec.input_size, generator=generator).to(device)
-    with evaluating(model), evaluating(backbone), torch.no_grad():
+def _compare(
+    model: nn.Module, backbone: Backbone, spec: ModelSpec, softmaxed: bool
+) -> tuple[str, ...]:
+    """Return what there is to say of the logits; raise where the chained stages give others."""
+    images = random_images(model, spec.input_size, CHECK_BATCH)
+
+    def run(images: Tensor) -> dict[str, Tensor]:
         with explained(f"{spec.backbone} on random images raised"):
-            expected: Tensor = model(images.clone())
-            alone: Tensor = model(images[:1].clone())
+            return {"logits": model(images.clone())}
+
+    with evaluating(model), evaluating(backbone), torch.no_grad():
+        expected = run(images)["logits"]
+        check_each_alone(spec.backbone, model, run, images)
+        notes = () if softmaxed else check_answers(spec.backbone, {"logits": expected})
         features = {IMAGES: images.clone()}
         written = {IMAGES: images}
         for _, stage in backbone.named_stages():
@@ -173,18 +188,10 @@ def _compare(model: nn.Module, backbone: Backbone, spec: ModelSpec) -> None:
             f"cut at {where}: a later part overwrites {', '.join(changed)}, which branches read; "
             "cut behind the module that works in place"
         )
-    if alone.shape != expected[:1].shape:
-        raise SpecError(
-            f"{spec.backbone}: expected logits {tuple(expected[:1].shape)} of one image alone, got "
-            f"{tuple(alone.shape)}; keep the first dimension, which squeeze() drops there"
-        )
-    if not expected.isfinite().all():
-        raise SpecError(
-            f"{spec.backbone}: its logits of random images are not finite; check its weights"
-        )
-    difference = float((logits - expected).abs().max())
-    if not difference <= RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max())):
+    difference = float(((logits.softmax(1) if softmaxed else logits) - expected).abs().max())
+    if not difference <= tolerated(expected):
         raise SpecError(
             f"cut at {where}: the chained stages differ from the model by {difference:.3g} in its "
-            "logits; choose other points, unless it answers at random in evaluation mode too"
+            "logits; choose other points"
         )
+    return notes

@@ -45,6 +45,7 @@ class MultiExitNet(nn.Module):
         temperatures: what the logits of an exit are divided by, by the exit's name; 1 where left
             out. Guo et al., On Calibration of Modern Neural Networks,
             https://arxiv.org/abs/1706.04599.
+        notes: what there is to say about the model that it was made of, a line each.
 
     Raises:
         UnknownNameError: no backbone has the name in ``spec``.
@@ -66,6 +67,7 @@ class MultiExitNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.temperatures: dict[str, float] = {}
+        self.notes: tuple[str, ...] = ()
         self.backbone = backbone or create_backbone(
             spec.backbone, spec.num_classes, spec.input_size
         )

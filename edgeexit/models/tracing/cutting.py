@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, fx
 
@@ -12,21 +10,11 @@ from edgeexit.errors import SpecError
 from edgeexit.models.backbone import IMAGES, Backbone, Stage
 from edgeexit.models.tracing.flow import Flow, is_batched
 from edgeexit.models.tracing.points import find_point, is_channels_last
+from edgeexit.models.tracing.segments import Segment, inputs_of, traced_bodies
 from edgeexit.models.tracing.trace import Trace, Traces
-from edgeexit.models.tracing.traced_stage import StageGraph, TracedStage
+from edgeexit.models.tracing.traced_stage import TracedStage
 
 __all__ = ["cut"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Segment:
-    """A stretch of a trace: what it computes, reads and hands on, tensors by their new names."""
-
-    nodes: list[fx.Node]
-    inputs: dict[str, fx.Node]
-    outputs: dict[str, fx.Node]
-    path: frozenset[fx.Node]
-    channels_last: str | None = None
 
 
 def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int]) -> Backbone:
@@ -41,15 +29,7 @@ def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int])
     """
     training = _segments(traces.training, points, input_size)
     evaluation = _segments(traces.evaluation, points, input_size)
-    for name, train_part in training.items():
-        _check_same(name, train_part, traces.training, evaluation[name], traces.evaluation)
-    bodies = {
-        name: TracedStage(
-            _stage_graph(traces.training, training[name]),
-            _stage_graph(traces.evaluation, evaluation[name]),
-        )
-        for name in training
-    }
+    bodies = traced_bodies(traces, training, evaluation)
     _check_weights(bodies)
     classifier = bodies.pop("classifier")
     stages = {
@@ -66,12 +46,12 @@ def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int])
 
 def _segments(
     trace: Trace, points: Sequence[str], input_size: tuple[int, int, int]
-) -> dict[str, _Segment]:
+) -> dict[str, Segment]:
     flow = Flow(trace)
     ends = [find_point(trace, flow, point) for point in points]
     _check_order(flow, points, ends)
     ends.append(_last_feature_map(trace, flow, ends))
-    segments: dict[str, _Segment] = {}
+    segments: dict[str, Segment] = {}
     (images,) = (node for node in flow.nodes if node.op == "placeholder")
     names = {images: IMAGES}
     path = flow.path
@@ -84,15 +64,15 @@ def _segments(
         outputs = _new_outputs(trace, flow.crossing(done), end, names, stage)
         names.update({node: name for name, node in outputs.items()})
         channels_last = number <= len(points) and is_channels_last(trace.values[end], input_size)
-        segments[stage] = _Segment(
+        segments[stage] = Segment(
             nodes,
-            _inputs(nodes, names),
+            inputs_of(nodes, names),
             outputs,
             path,
             f"{stage}_nchw" if channels_last else None,
         )
     nodes = flow.segment(flow.needed(trace.output) & ~done)
-    segments["classifier"] = _Segment(nodes, _inputs(nodes, names), {"logits": trace.output}, path)
+    segments["classifier"] = Segment(nodes, inputs_of(nodes, names), {"logits": trace.output}, path)
     return segments
 
 
@@ -153,50 +133,9 @@ def _new_outputs(
     return {**named, f"{stage}_out": end}
 
 
-def _inputs(nodes: list[fx.Node], names: dict[fx.Node, str]) -> dict[str, fx.Node]:
-    """Return the tensors of earlier stages that ``nodes`` read, by name."""
-    own = set(nodes)
-    read = {
-        source: None
-        for node in nodes
-        for source in node.all_input_nodes
-        if source not in own and source in names
-    }
-    return {names[node]: node for node in names if node in read}
-
-
-def _outputs(segment: _Segment) -> tuple[str, ...]:
+def _outputs(segment: Segment) -> tuple[str, ...]:
     extra = () if segment.channels_last is None else (segment.channels_last,)
     return (*segment.outputs, *extra)
-
-
-def _stage_graph(trace: Trace, segment: _Segment) -> StageGraph:
-    return StageGraph(
-        trace.root,
-        segment.nodes,
-        segment.inputs,
-        segment.outputs,
-        trace.values,
-        segment.path,
-        permuted=segment.channels_last is not None,
-    )
-
-
-def _check_same(
-    name: str, first: _Segment, first_trace: Trace, second: _Segment, second_trace: Trace
-) -> None:
-    """What a stage reads and hands on must not depend on the mode."""
-
-    def shapes(tensors: dict[str, fx.Node], trace: Trace) -> dict[str, Any]:
-        return {key: tuple(trace.values[node][0].shape) for key, node in tensors.items()}
-
-    for tensors, others in ((first.inputs, second.inputs), (first.outputs, second.outputs)):
-        in_training, in_evaluation = shapes(tensors, first_trace), shapes(others, second_trace)
-        if in_training != in_evaluation:
-            raise SpecError(
-                f"the cut around {name} is crossed by {in_training} in training and by "
-                f"{in_evaluation} in evaluation mode; choose another point"
-            )
 
 
 def _check_weights(bodies: dict[str, TracedStage]) -> None:

@@ -40,7 +40,9 @@ class Flow:
             self._needs.append(needs)
             self._images |= from_images << number
             self._tensors |= is_tensor << number
-        self._used = self._needs[self.position[trace.output]]
+        self._used = 0
+        for output in trace.outputs:
+            self._used |= self._needs[self.position[output]]
         self._path = self._used & self._images & self._tensors
         self._users = [sum(1 << self.position[user] for user in node.users) for node in self.nodes]
         self._splits = [
@@ -105,6 +107,22 @@ class Flow:
     def path(self) -> frozenset[fx.Node]:
         """All tensors on the way from the images to the logits."""
         return frozenset(self.members(self._path))
+
+    def on_path(self, nodes: Nodes) -> Nodes:
+        """Return those of a set that compute tensors from the images for the logits."""
+        return nodes & self._path
+
+    def readers(self, node: fx.Node) -> Nodes:
+        """Return the nodes on the path to the logits that read ``node``."""
+        return self._users[self.position[node]] & self._path
+
+    def depth(self, nodes: Nodes) -> int:
+        """Return the most nodes that multiply and accumulate one behind another in a set."""
+        depths: dict[fx.Node, int] = {}
+        for node in self.members(nodes):
+            before = max((depths.get(source, 0) for source in node.all_input_nodes), default=0)
+            depths[node] = before + bool(self.trace.macs.get(node))
+        return max(depths.values(), default=0)
 
     def crossing(self, done: Nodes) -> list[fx.Node]:
         """Return the tensors that what is left reads of what is done, in order.

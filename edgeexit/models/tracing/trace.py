@@ -8,20 +8,29 @@ so each mode is traced by itself.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.errors import SpecError
 from edgeexit.models.mode import in_mode, plain_attention, shapes_alone
+from edgeexit.models.tracing.checks import (
+    EVERY_EXIT,
+    are_logits,
+    check_arguments,
+    check_kind,
+    check_model,
+    unchanged,
+)
 from edgeexit.models.tracing.in_place import check_updates, follow_overwritten
+from edgeexit.models.tracing.results import giving
+from edgeexit.models.tracing.softmax import in_front_of_softmax
 from edgeexit.models.tracing.tracers import (
     BATCHES,
     CONSTANT,
@@ -34,17 +43,16 @@ from edgeexit.models.tracing.user_code import RAISED, explained, failure
 
 __all__ = ["Trace", "Traces", "trace"]
 
-SHOWN = 3  # names in a message
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """A model in one mode, as a graph from one placeholder, the images, to one output.
+    """A model in one mode, as a graph from one placeholder, the images, to its logits.
 
     Attributes:
         root: owns the modules and tensors that the nodes name.
         graph: what is computed.
-        output: the node of the logits.
+        outputs: the nodes of the logits: one, or one for each exit that the model has.
+        softmaxed: for each of these, whether the model returns its softmax.
         points: what each module returned by the module's path, in the order of execution; the
             second result of a module that is called twice has ``@2`` behind the path.
         values: what each node holds for either of :data:`BATCHES`; tensors are fake.
@@ -53,10 +61,16 @@ class Trace:
 
     root: nn.Module
     graph: fx.Graph
-    output: fx.Node
+    outputs: tuple[fx.Node, ...]
+    softmaxed: tuple[bool, ...]
     points: Mapping[str, fx.Node]
     values: Mapping[fx.Node, tuple[Any, Any]]
     macs: Mapping[fx.Node, int]
+
+    @property
+    def output(self) -> fx.Node:
+        """The node of the last exit's logits."""
+        return self.outputs[-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +81,18 @@ class Traces:
     evaluation: Trace
 
 
-def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
+def trace(
+    model: nn.Module, input_size: tuple[int, int, int], outputs: Sequence[str] = ()
+) -> Traces:
     """Trace a classifier that maps images ``(N, C, H, W)`` to logits ``(N, K)``.
 
     Nothing is computed and the model is not changed.
+
+    Args:
+        model: the classifier.
+        input_size: ``(channels, height, width)``.
+        outputs: the paths of its exits' logits in what it returns; left out, it returns one
+            tensor.
 
     Raises:
         SpecError: it cannot read images of that size, gives something else than one tensor of
@@ -78,17 +100,25 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
     """
     name = type(model).__name__
     with explained(f"{name} cannot be looked at:"):
-        _check_kind(model, name)
+        check_kind(model, name)
+        check_arguments(model, name)
+    with giving(model, outputs) if outputs else nullcontext():
+        return _trace(model, name, input_size, outputs)
+
+
+def _trace(
+    model: nn.Module, name: str, input_size: tuple[int, int, int], outputs: Sequence[str]
+) -> Traces:
     try:
-        return _trace_modes(symbolic_graph, model, input_size)
+        return _trace_modes(symbolic_graph, model, input_size, len(outputs))
     except SpecError:
         raise
     except RAISED as fx_error:
         reason = failure(fx_error)
     for training in (True, False):  # what is wrong with the model itself is told first
-        _check_model(model, name, input_size, training)
+        check_model(model, name, input_size, training, outputs)
     try:
-        return _trace_modes(exported_graph, model, input_size)
+        return _trace_modes(exported_graph, model, input_size, len(outputs))
     except SpecError:
         raise
     except RAISED as export_error:
@@ -96,13 +126,22 @@ def trace(model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
             f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
             f"torch.export at {failure(export_error)}; rewrite that part so that it "
             "depends neither on the images' values nor on len(images), for which there is shape[0]"
+            f"{EVERY_EXIT if outputs else ''}"
         ) from export_error
 
 
-def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int]) -> Traces:
+def _trace_modes(
+    tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int], exits: int
+) -> Traces:
     traces: list[Trace] = []
     for training in (False, True):
-        with in_mode(model, training), _unchanged(model), warnings.catch_warnings():
+        with (
+            in_mode(model, training),
+            unchanged(model),
+            torch.no_grad(),  # else torch.export hides what a model computes without gradients
+            plain_attention(),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # the tracers speak of their own insides
             root, graph, points = tracer(model, input_size)
             follow_overwritten(root, graph)
@@ -110,27 +149,12 @@ def _trace_modes(tracer: Tracer, model: nn.Module, input_size: tuple[int, int, i
                 return Traces(traces[0], traces[0])
             values, macs = _propagate(root, graph, input_size)
             check_updates(graph)
-            traces.append(Trace(root, graph, _output(graph, values), points, values, macs))
+            returned = _outputs(graph, values, exits)
+            logits = tuple(in_front_of_softmax(root, node, values) for node in returned)
+            softmaxed = tuple(a is not b for a, b in zip(returned, logits, strict=True))
+            traces.append(Trace(root, graph, logits, softmaxed, points, values, macs))
     evaluation, train = traces
     return Traces(train, evaluation)
-
-
-@contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Give a model back what tracing changes: values of buffers, and attributes set in forward."""
-    values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    attributes = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
-    try:
-        yield
-    finally:
-        for module, kept, buffers in attributes:
-            vars(module).clear()
-            vars(module).update(kept)
-            module._buffers.clear()
-            module._buffers.update(buffers)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
 
 
 def _are_same(graph: fx.Graph, other: fx.Graph) -> bool:
@@ -174,77 +198,14 @@ def _propagate(
     return values, first.macs
 
 
-def _check_kind(model: nn.Module, name: str) -> None:
-    """Refuse what hides a model from the tracers or crashes in them, and weights in FP16."""
-    lazy = [
-        weight_name
-        for weight_name, weight in (*model.named_parameters(), *model.named_buffers())
-        if is_lazy(weight)
-    ]
-    if lazy:
-        raise SpecError(
-            f"{name}: {', '.join(lazy[:SHOWN])} of lazy layers have no size yet; give the layers "
-            "their sizes, or let the factory run the model once on images of zeros"
-        )
-    instead = None
-    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        instead = "its .module"
-    elif isinstance(model, torch.jit.ScriptModule):
-        instead = "the module that was scripted"
-    elif hasattr(model, "_orig_mod"):
-        instead = "the model before torch.compile"
-    if instead is not None:
-        raise SpecError(f"{name} cannot be cut: expected a plain model, give {instead}")
-    dtypes = {weight.dtype for weight in model.parameters()} - {torch.float32}
-    if dtypes:
-        found = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
-        raise SpecError(f"{name}: expected weights in float32, got {found}; call model.float()")
-
-
-def _check_model(
-    model: nn.Module, name: str, input_size: tuple[int, int, int], training: bool
-) -> None:
-    for batch in BATCHES:
-        with (
-            explained(
-                f"{name} cannot be run on {batch} images of {input_size} without their values:",
-                "; check input_size, and that no step depends on the images' values or number",
-            ),
-            in_mode(model, training),
-            _unchanged(model),
-            shapes_alone(),
-            torch.no_grad(),
-        ):
-            result = model(torch.empty(batch, *input_size, device=first_device(model)))
-        if not _are_logits(result, batch):
-            mode = "training" if training else "evaluation"
-            raise SpecError(
-                f"{name} in {mode} mode: expected one tensor of logits (N, K) for N images, got "
-                f"{_described(result)} for {batch}; turn auxiliary outputs off, or wrap the model "
-                "in one that returns the logits of every image"
-            )
-
-
-def _output(graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]]) -> fx.Node:
-    (output,) = (node for node in graph.nodes if node.op == "output")
-    result = output.args[0]
-    if isinstance(result, (tuple, list)) and len(result) == 1:  # torch.export's graphs do so
-        (result,) = result
-    if not isinstance(result, fx.Node) or not all(map(_are_logits, values[result], BATCHES)):
-        raise ValueError("the output is not one tensor of logits (N, K)")
-    return result
-
-
-def _are_logits(value: Any, batch: int) -> bool:
-    return (
-        isinstance(value, Tensor)
-        and value.ndim == 2
-        and len(value) == batch
-        and value.dtype.is_floating_point
-    )
-
-
-def _described(value: Any) -> str:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+def _outputs(
+    graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]], exits: int
+) -> tuple[fx.Node, ...]:
+    results = graph.output_node().args[0]
+    nodes = results if isinstance(results, (tuple, list)) else (results,)
+    if len(nodes) != max(1, exits):
+        raise ValueError("the output is not one tensor")
+    for node in nodes:
+        if not isinstance(node, fx.Node) or not all(map(are_logits, values[node], BATCHES)):
+            raise ValueError("the output is not logits (N, K)")
+    return tuple(nodes)

@@ -44,8 +44,8 @@ class TracedStage(nn.Module):
     """A stretch of a model, traced in training and in evaluation mode.
 
     It owns the modules and weights of that stretch, under their paths in the model, and shares
-    them with it. Where the model overwrites a tensor that comes in from another stage, this one
-    makes a new tensor: the branch of the other stage reads it too.
+    them with it. Where the model overwrites a tensor that comes in or is handed on, this one
+    makes a new tensor: other parts read it too.
     """
 
     def __init__(self, training: StageGraph, evaluation: StageGraph) -> None:
@@ -76,6 +76,8 @@ class _Builder:
         self.targets: dict[str, tuple[nn.Module, Any]] = {}
         self.copies = {node: self.graph.placeholder(name) for name, node in stage.inputs.items()}
         self.incoming = dict(self.copies)
+        self.kept = set(self.incoming.values())  # read by others too: not to be overwritten
+        self.leaving = set(stage.outputs.values())
         for node in stage.nodes:
             self._copy(node)
         results = [self.copies[node] for node in stage.outputs.values()]
@@ -88,7 +90,9 @@ class _Builder:
         self.copies[node] = new
         if new.op in ("call_module", "get_attr"):
             self._note_target(new)
-        self._keep_incoming(new)
+        self._keep(new)
+        if node in self.leaving:
+            self.kept.add(new)
         return new
 
     def _argument(self, node: fx.Node) -> Any:
@@ -127,13 +131,9 @@ class _Builder:
         # called again, it may be a copy that works out of place by now
         self.targets.setdefault(path, (owner, getattr(owner, name)))
 
-    def _keep_incoming(self, node: fx.Node) -> None:
-        """Make a node that overwrites a tensor of another stage give a new one."""
-        if (
-            node.args[:1]
-            and node.args[0] in self.incoming.values()
-            and is_in_place(self.stage.root, node)
-        ):
+    def _keep(self, node: fx.Node) -> None:
+        """Make a node that overwrites a tensor which another part reads give a new one."""
+        if node.args[:1] and node.args[0] in self.kept and is_in_place(self.stage.root, node):
             path = str(node.target)
             owner, module = self.targets.get(path, (None, None))
             module = make_out_of_place(node, module)

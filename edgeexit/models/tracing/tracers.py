@@ -68,8 +68,9 @@ def symbolic_graph(
     """Trace with torch.fx, which keeps torch's own modules whole."""
     tracer, caller = _PointTracer(), _ImagesAlone(model)
     graph = tracer.trace(caller)
-    if not isinstance(graph.output_node().args[0], fx.Node):
-        raise ValueError("the output is no single tensor")
+    result = graph.output_node().args[0]
+    if not isinstance(result, fx.Node) and not (isinstance(result, tuple) and len(result) > 1):
+        raise ValueError("the output is no tensor, and no tuple of some")
     root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
     for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
         setattr(root, name, getattr(caller, name))

@@ -1,0 +1,123 @@
+"""Does a network that was made of a model answer as the model does? Compared on random images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from edgeexit.errors import SpecError
+
+__all__ = [
+    "RELATIVE_TOLERANCE",
+    "check_answers",
+    "check_each_alone",
+    "has_values",
+    "random_images",
+    "tolerated",
+]
+
+RELATIVE_TOLERANCE = 1e-4
+"""Of the chained parts against the model; they run the same operators, so most are equal."""
+ALONE_TOLERANCE = 1e-3
+"""Of an image alone against the same in a batch, which other kernels compute."""
+ROUNDING = 1e-5
+SUM_TOLERANCE = 1e-4
+SHOWN = 3  # names in a message
+
+Answers = Mapping[str, Tensor]
+"""Logits (N, K), or whatever a model returns in their place, by the name of the output."""
+
+
+def has_values(model: nn.Module) -> bool:
+    """Whether a model has weights with values, and so something to compare."""
+    return not any(weight.is_meta for weight in (*model.parameters(), *model.buffers()))
+
+
+def random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int) -> Tensor:
+    """Return images (N, C, H, W) of normal values, always the same, where the model is."""
+    weights = [*model.parameters(), *model.buffers()]
+    device = weights[0].device if weights else torch.device("cpu")
+    generator = torch.Generator().manual_seed(batch)
+    return torch.randn(batch, *input_size, generator=generator).to(device)
+
+
+def tolerated(expected: Tensor) -> float:
+    """Return the largest difference of chained parts that rounding explains."""
+    return RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max()))
+
+
+def check_each_alone(
+    name: str, model: nn.Module, run: Callable[[Tensor], Answers], images: Tensor
+) -> None:
+    """Raise where the answer for an image depends on the images beside it.
+
+    Args:
+        name: of the model, in messages.
+        model: in evaluation mode.
+        run: gives its answers for images.
+        images: (N, C, H, W), 2 or more.
+
+    Raises:
+        SpecError: it does, or answers at random; the message names the layers that may be why.
+    """
+    together, again, alone = run(images), run(images), run(images[:1])
+    for output, answers in together.items():
+        limit = max(ROUNDING, ALONE_TOLERANCE * float(answers.abs().max()))
+        at_random = float((answers - again[output]).abs().max())
+        if at_random > limit:
+            raise SpecError(
+                f"{name}: its {output} is random in evaluation mode too: twice for the same "
+                f"images, it differs by {at_random:.3g}; let dropout depend on self.training"
+            )
+        if alone[output].shape != answers[:1].shape:
+            raise SpecError(
+                f"{name}: expected {tuple(answers[:1].shape)} as its {output} of one image alone, "
+                f"got {tuple(alone[output].shape)}; keep the first dimension, which squeeze() "
+                "drops there"
+            )
+        difference = float((alone[output] - answers[:1]).abs().max())
+        if difference > limit:
+            raise SpecError(
+                f"{name}: its {output} for an image depends on the images beside it: alone and in "
+                f"a batch of {len(images)} it differs by {difference:.3g}; {_cause(model)}"
+            )
+
+
+def check_answers(name: str, answers: Answers) -> tuple[str, ...]:
+    """Look at what a model returns for logits; return what there is to say about it.
+
+    Raises:
+        SpecError: it is not finite, or probabilities that no softmax at the end has made.
+    """
+    notes = []
+    for output, values in answers.items():
+        if not values.isfinite().all():
+            raise SpecError(
+                f"{name}: its {output} of random images is not finite; check its weights"
+            )
+        ones = torch.ones_like(values[:, 0])
+        if bool((values >= 0).all()) and torch.allclose(values.sum(1), ones, atol=SUM_TOLERANCE):
+            raise SpecError(
+                f"{name}: expected logits as its {output}, got probabilities that sum to 1; return "
+                "their logarithm, whose softmax they are, or the logits"
+            )
+        if torch.allclose(values.logsumexp(1), 0 * ones, atol=SUM_TOLERANCE):
+            notes.append(f"its {output} ends in a log-softmax, which changes nothing")
+    return tuple(notes)
+
+
+def _cause(model: nn.Module) -> str:
+    norms = [
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and module.running_mean is None
+    ]
+    if norms:
+        return (
+            f"{', '.join(norms[:SHOWN])} are batch norm without running statistics: build them "
+            "with track_running_stats=True"
+        )
+    return "look for a mean, a maximum or a normalization over the first dimension"

@@ -1,0 +1,223 @@
+"""Make a network of a model that has exits of its own, with its branches and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models.agreement import (
+    check_answers,
+    check_each_alone,
+    has_values,
+    random_images,
+    tolerated,
+)
+from edgeexit.models.mode import evaluating
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.spec import ModelSpec
+from edgeexit.models.tracing.outputs import choose_outputs, list_outputs
+from edgeexit.models.tracing.results import giving
+from edgeexit.models.tracing.splitting import idle_exits, probable_orders, split
+from edgeexit.models.tracing.trace import Trace, Traces, trace
+from edgeexit.models.tracing.user_code import explained
+
+__all__ = ["AUTO", "from_outputs", "ordered_outputs", "split_spec"]
+
+AUTO = "auto"
+
+COMPARED_BATCHES = (1, 3, 5)
+
+
+def from_outputs(
+    model: nn.Module,
+    *,
+    input_size: tuple[int, int, int],
+    outputs: Sequence[str] | str = AUTO,
+    num_classes: int | None = None,
+    name: str | None = None,
+) -> MultiExitNet:
+    """Return a model that has exits of its own as a network like any other.
+
+    The model is traced and split into stages and the branches that it came with. The result
+    shares its weights. In evaluation mode it is compared with the model on random images, each
+    alone and in batches.
+
+    Args:
+        model: maps images ``(N, C, H, W)`` to the logits ``(N, K)`` of two or more exits, in any
+            structure of tuples, lists, dictionaries and dataclasses.
+        input_size: ``(channels, height, width)`` of the images.
+        outputs: the logits of each exit by their paths in what the model returns, in the order
+            of execution, the final exit last: ``1,2,3,0``, ``aux,out`` or ``exits.0,exits.1``, or
+            a sequence of these. ``auto`` takes all logits in the order in which they come.
+        num_classes: K, to choose by and to check; left out, what the logits say.
+        name: what the network's specification calls the model, ``package.module:factory``; left
+            out, its class.
+
+    Raises:
+        SpecError: the model cannot be traced, an output is no logits, an exit adds no stage, or
+            the network does not answer as the model does; the message says what is possible.
+
+    Example:
+        >>> net = from_outputs(model, input_size=(3, 32, 32), outputs="1,2,0")
+        >>> list(net(torch.zeros(2, 3, 32, 32)))
+        ['exit1', 'exit2', 'final']
+    """
+    asked = _asked(outputs)
+    names = choose_outputs(list_outputs(model, input_size), asked, num_classes)
+    traces = trace(model, input_size, names)
+    _check_order(traces.evaluation, names, asked=bool(asked))
+    classes = int(traces.evaluation.values[traces.evaluation.output][0].shape[1])
+    if num_classes not in (None, classes):
+        raise SpecError(
+            f"expected a model with logits of {num_classes} classes, got {classes}; build it with "
+            "that many"
+        )
+    label = name or f"{type(model).__module__}:{type(model).__qualname__}"
+    return _build(model, traces, label, classes, input_size, names)
+
+
+def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
+    """Split ``model`` as :func:`from_outputs` did when ``spec`` was made.
+
+    Raises:
+        SpecError: the model is not the one that the specification was made for.
+    """
+    net = from_outputs(
+        model,
+        input_size=spec.input_size,
+        outputs=spec.outputs,
+        num_classes=spec.num_classes,
+        name=spec.backbone,
+    )
+    if net.spec != spec:
+        raise SpecError(
+            f"{spec.backbone}: its exits come from other stages than those of the network that "
+            "was made of it; give the model as it was then"
+        )
+    return net
+
+
+def ordered_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[str, ...]:
+    """Return the logits that ``model`` returns, in an order in which each adds a stage.
+
+    Without such an order, it is the one in which they come.
+
+    Raises:
+        SpecError: it cannot be traced, or returns the logits of less than two exits.
+    """
+    names = choose_outputs(list_outputs(model, input_size), (), None)
+    orders = _working_orders(trace(model, input_size, names).evaluation)
+    return tuple(names[number] for number in orders[0]) if orders else names
+
+
+def _asked(outputs: Sequence[str] | str) -> tuple[str, ...]:
+    if isinstance(outputs, str):
+        outputs = () if outputs == AUTO else outputs.split(",")
+    return tuple(str(name).strip() for name in outputs)
+
+
+def _check_order(evaluation: Trace, names: Sequence[str], *, asked: bool) -> None:
+    """Raise where an exit adds no stage, or where nobody has said which one is the last."""
+    seen: dict[object, str] = {}
+    for node, name in zip(evaluation.outputs, names, strict=True):
+        if node in seen:
+            raise SpecError(
+                f"outputs: {seen[node]} and {name} are the same tensor; leave one of them out"
+            )
+        seen[node] = name
+    idle = [names[number] for number in idle_exits(evaluation)]
+    orders = _working_orders(evaluation)
+    if idle:
+        what = "output {} adds" if len(idle) == 1 else "outputs {} add"
+        advice = f"leave {' and '.join(idle)} out"
+        if orders:
+            advice = (
+                "give the outputs in the order of execution, the final exit last: "
+                f"{_typed(orders[0], names)}"
+            )
+        raise SpecError(
+            f"{what.format(' and '.join(idle))} no stage to those before: what they read is "
+            f"computed already; {advice}"
+        )
+    if not asked and orders and orders[0] != list(range(len(names))):
+        raise SpecError(
+            f"outputs {','.join(names)}: the order of execution may be another; name them, the "
+            f"final exit last, probably as {_typed(orders[0], names)}"
+        )
+
+
+def _working_orders(evaluation: Trace) -> list[list[int]]:
+    """Return the probable orders of the outputs in which each adds a stage."""
+    return [
+        order
+        for order in probable_orders(evaluation)
+        if not idle_exits(
+            replace(evaluation, outputs=tuple(evaluation.outputs[number] for number in order))
+        )
+    ]
+
+
+def _typed(order: Sequence[int], names: Sequence[str]) -> str:
+    return ",".join(names[number] for number in order)
+
+
+def _build(
+    model: nn.Module,
+    traces: Traces,
+    label: str,
+    classes: int,
+    input_size: tuple[int, int, int],
+    names: tuple[str, ...],
+) -> MultiExitNet:
+    parts = split(traces)
+    spec = ModelSpec(label, classes, input_size, parts.exits, outputs=names)
+    net = MultiExitNet(spec, parts.backbone, parts.branches)
+    softmaxed = traces.evaluation.softmaxed
+    notes = [
+        f"output {name} ends in a softmax: the logits in front of it are taken"
+        for name, cut in zip(names, softmaxed, strict=True)
+        if cut
+    ]
+    if has_values(model):
+        notes += _compare(model, net, softmaxed)
+    net.notes = tuple(notes)
+    return net.train(model.training)
+
+
+def _compare(model: nn.Module, net: MultiExitNet, softmaxed: Sequence[bool]) -> tuple[str, ...]:
+    """Return what there is to say of the answers; raise where the network gives others."""
+    spec = net.spec
+    notes: tuple[str, ...] = ()
+
+    def run(images: Tensor) -> dict[str, Tensor]:
+        with giving(model, spec.outputs), explained(f"{spec.backbone} on random images raised"):
+            answers: tuple[Tensor, ...] = model(images.clone())
+        return dict(zip(map(_shown, spec.outputs), answers, strict=True))
+
+    with evaluating(model), evaluating(net), torch.no_grad():
+        images = random_images(model, spec.input_size, max(COMPARED_BATCHES))
+        check_each_alone(spec.backbone, model, run, images)
+        for batch in COMPARED_BATCHES:
+            images = random_images(model, spec.input_size, batch)
+            expected = run(images)
+            pairs = zip(expected.items(), softmaxed, strict=True)
+            notes = check_answers(spec.backbone, {n: v for (n, v), cut in pairs if not cut})
+            for (name, want), got, cut in zip(
+                expected.items(), net(images.clone()).values(), softmaxed, strict=True
+            ):
+                difference = float(((got.softmax(1) if cut else got) - want).abs().max())
+                if not difference <= tolerated(want):
+                    raise SpecError(
+                        f"{spec.backbone}: the chained parts differ from the model by "
+                        f"{difference:.3g} in its {name}, for {batch} images; write what it "
+                        "changes in place or keeps from call to call so that it makes new tensors"
+                    )
+    return notes
+
+
+def _shown(name: str) -> str:
+    return f"output {name}"

@@ -1,0 +1,122 @@
+"""Which of the tensors that a model returns are the logits of its exits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from edgeexit.errors import SpecError
+from edgeexit.models.tracing.checks import (
+    EVERY_EXIT,
+    are_logits,
+    check_arguments,
+    check_kind,
+    run_on_shapes,
+)
+from edgeexit.models.tracing.results import named_results
+from edgeexit.models.tracing.tracers import BATCHES
+from edgeexit.models.tracing.user_code import explained
+
+__all__ = ["Output", "choose_outputs", "list_outputs", "listed"]
+
+SHOWN = 16  # outputs in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor that a model returns in evaluation mode.
+
+    Attributes:
+        name: its path in what is returned: ``0``, ``aux``, ``exits.2``.
+        shape: for a batch of 2 images.
+        dtype: such as ``float32``.
+        is_logits: it is floating point of shape (N, K) for N images.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    is_logits: bool
+
+
+def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Output]:
+    """Return what ``model`` returns for images ``(N, C, H, W)``; nothing is computed.
+
+    Raises:
+        SpecError: it raises, or decides by the images' values what to return.
+    """
+    name = type(model).__name__
+    with explained(f"{name} cannot be looked at:"):
+        check_kind(model, name)
+        check_arguments(model, name)
+    first, second = (
+        named_results(run_on_shapes(model, input_size, batch, False, EVERY_EXIT))
+        for batch in BATCHES
+    )
+    return [
+        Output(
+            name,
+            tuple(value.shape),
+            str(value.dtype).removeprefix("torch."),
+            are_logits(value, BATCHES[0]) and are_logits(second.get(name), BATCHES[1]),
+        )
+        for name, value in first.items()
+    ]
+
+
+def choose_outputs(
+    found: Sequence[Output], asked: Sequence[str], num_classes: int | None
+) -> tuple[str, ...]:
+    """Return the names of the exits' logits, in order.
+
+    Args:
+        found: what the model returns.
+        asked: what the user named; empty to take all logits.
+        num_classes: K; None for what all of them have.
+
+    Raises:
+        SpecError: there is no such output, it is no logits, or there are fewer than two.
+    """
+    chosen = [_named(found, name) for name in asked] or [
+        output for output in found if output.is_logits and num_classes in (None, output.shape[1])
+    ]
+    names = tuple(output.name for output in chosen)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise SpecError(f"outputs: expected each once, got {twice[0]} twice")
+    wrong = [output for output in chosen if not output.is_logits]
+    if wrong:
+        raise SpecError(
+            f"outputs: expected logits (N, K) of N images, got {listed(wrong)} for 2; choose of "
+            f"{listed([output for output in found if output.is_logits])}"
+        )
+    if len(chosen) < 2:
+        raise SpecError(
+            f"expected a model that returns the logits of 2 or more exits, got "
+            f"{listed(found) or 'no tensors'}{EVERY_EXIT}"
+        )
+    widths = {output.shape[1] for output in chosen}
+    if len(widths) > 1:
+        raise SpecError(
+            f"outputs: expected logits of equally many classes, got {listed(chosen)}; name those "
+            "of the exits"
+        )
+    return names
+
+
+def listed(outputs: Sequence[Output]) -> str:
+    """Return outputs with their shapes for a message: ``0 (2, 10), aux (2, 10)``."""
+    shown = ", ".join(f"{output.name} {output.shape}" for output in outputs[:SHOWN])
+    return shown + (", ..." if len(outputs) > SHOWN else "")
+
+
+def _named(found: Sequence[Output], name: str) -> Output:
+    names = [output.name for output in found]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {listed(found)}"
+        raise SpecError(f"outputs: the model returns no {name!r}; {hint}")
+    return found[names.index(name)]

@@ -1,0 +1,74 @@
+"""What a model returns, one tensor or a structure of them: each by its path in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from edgeexit.errors import SpecError
+
+__all__ = ["giving", "named_results"]
+
+SHOWN = 16  # names in a message
+
+
+def named_results(value: Any, path: str = "") -> dict[str, Any]:
+    """Return every tensor in a result by its path: ``0``, ``aux``, ``exits.2``.
+
+    Lists and tuples count from 0; dictionaries, dataclasses and named tuples have names. What is
+    no tensor is left out.
+    """
+    if isinstance(value, (Tensor, fx.Proxy)):
+        return {path or "0": value}
+    results: dict[str, Any] = {}
+    for key, item in _items(value):
+        results.update(named_results(item, f"{path}.{key}" if path else str(key)))
+    return results
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if dataclasses.is_dataclass(value):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, (list, tuple)):
+        return list(zip(getattr(value, "_fields", range(len(value))), value, strict=True))
+    return []
+
+
+@contextmanager
+def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
+    """Let ``model`` return a tuple of the named results alone, for the length of a block.
+
+    Its ``forward`` then takes the images and nothing else.
+
+    Raises:
+        SpecError: when it runs, a result of that name is missing.
+    """
+    forward = model.forward
+    own = "forward" in vars(model)
+
+    def chosen(images: Tensor) -> tuple[Any, ...]:
+        results = named_results(forward(images))
+        missing = [name for name in outputs if name not in results]
+        if missing:
+            mode = "training" if model.training else "evaluation"
+            raise SpecError(
+                f"{type(model).__name__} in {mode} mode: expected the output {missing[0]}, got "
+                f"{', '.join(list(results)[:SHOWN]) or 'no tensors'}; give a model that returns "
+                "every exit in either mode"
+            )
+        return tuple(results[name] for name in outputs)
+
+    model.forward = chosen
+    try:
+        yield
+    finally:
+        if own:
+            model.forward = forward
+        else:
+            vars(model).pop("forward", None)

@@ -1,0 +1,43 @@
+"""Logits in front of a softmax: losses and gates take the softmax themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+__all__ = ["in_front_of_softmax"]
+
+FUNCTIONS = (
+    torch.softmax,
+    torch.special.softmax,
+    F.softmax,
+    torch.ops.aten.softmax.int,
+    torch.ops.aten._softmax.default,
+)
+ROWS = (None, 1, -1)
+"""Dimensions over which the softmax of logits (N, K) is taken; torch takes the last for None."""
+
+
+def in_front_of_softmax(
+    root: nn.Module, node: fx.Node, values: Mapping[fx.Node, tuple[Any, Any]]
+) -> fx.Node:
+    """Return the logits that ``node`` is the softmax of, or ``node`` where it is none."""
+    source = node.args[0] if node.args else node.kwargs.get("input")
+    if not isinstance(source, fx.Node) or not _is_softmax(root, node):
+        return node
+    tensor = values[source][0]
+    return source if isinstance(tensor, Tensor) and tensor.ndim == 2 else node
+
+
+def _is_softmax(root: nn.Module, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        module = root.get_submodule(str(node.target))
+        return isinstance(module, nn.Softmax) and module.dim in ROWS
+    if node.target not in FUNCTIONS and (node.op, node.target) != ("call_method", "softmax"):
+        return False
+    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    return dim in ROWS
