@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgeexit.models import (
         MultiExitNet,
         attach_exits,
+        from_outputs,
         inspect_points,
         make_spec,
         register_backbone,
@@ -54,6 +55,7 @@ __all__ = [
     "average_macs",
     "evaluate_adaptive",
     "export_bundle",
+    "from_outputs",
     "images_from_dataset",
     "images_from_folder",
     "images_from_npz",
@@ -90,6 +92,7 @@ _HOME = {
     "edgeexit.models": (
         "MultiExitNet",
         "attach_exits",
+        "from_outputs",
         "inspect_points",
         "make_spec",
         "register_backbone",

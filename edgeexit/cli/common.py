@@ -33,6 +33,7 @@ __all__ = [
     "import_model",
     "max_pixels_option",
     "model_option",
+    "outputs_option",
     "print_json",
     "print_notes",
     "progress_bar",
@@ -174,6 +175,18 @@ def exits_option(command: Command) -> Command:
         metavar="auto|P1,P2,...",
         help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
         "[default: auto]",
+    )(command)
+
+
+def outputs_option(command: Command) -> Command:
+    """Add ``--outputs``, which goes with ``--model``."""
+    return click.option(
+        "--outputs",
+        default="",
+        metavar="auto|O1,O2,...",
+        help="The exits that --model has of its own: their logits in what it returns, in order, "
+        "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
+        "them.",
     )(command)
 
 

@@ -13,6 +13,7 @@ from edgeexit.cli.common import (
     console,
     exits_option,
     model_option,
+    outputs_option,
     print_json,
     shown_command,
     usual_classes,
@@ -34,6 +35,7 @@ DEFAULT_PIXELS = 224
 @click.argument("backbone", required=False)
 @model_option
 @exits_option
+@outputs_option
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
 @click.option(
     "--num-classes",
@@ -52,6 +54,7 @@ def command(
     backbone: str | None,
     model: str | None,
     exits: str,
+    outputs: str,
     branches: str,
     num_classes: int | None,
     input_size: tuple[int, int] | None,
@@ -69,12 +72,16 @@ def command(
       edgeexit flops --model torchvision.models:densenet121 --branches n+n+n
     """
     size = None if input_size is None else (3, *input_size)
-    if model is not None and backbone is None:
+    if model is not None and backbone is None and outputs:
+        if exits or branches != "none":
+            raise click.UsageError("--outputs brings its branches: no --exits, no --branches")
+        net = _own_exits(model, outputs, num_classes, size)
+    elif model is not None and backbone is None:
         net = _attached(model, exits or "auto", branches, num_classes, size)
-    elif backbone is not None and model is None and not exits:
+    elif backbone is not None and model is None and not exits and not outputs:
         net = _registered(backbone, branches, num_classes, size)
     else:
-        raise click.UsageError("expected either BACKBONE, or --model and maybe --exits")
+        raise click.UsageError("expected either BACKBONE, or --model with --exits or --outputs")
     print_costs(net, as_json)
 
 
@@ -93,6 +100,21 @@ def _registered(
     spec = make_spec(backbone, branches, classes, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
         return MultiExitNet(spec)
+
+
+def _own_exits(
+    model: str, outputs: str, num_classes: int | None, size: tuple[int, int, int] | None
+) -> MultiExitNet:
+    from edgeexit.models import from_outputs
+    from edgeexit.models.factories import create_model
+
+    return from_outputs(
+        create_model(model, num_classes or LARGE_CLASSES),
+        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
+        outputs=outputs,
+        num_classes=num_classes,
+        name=model,
+    )
 
 
 def _attached(

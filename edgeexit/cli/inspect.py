@@ -19,6 +19,7 @@ from edgeexit.cli.common import (
     print_json,
     usual_classes,
 )
+from edgeexit.cli.inspect_outputs import print_outputs
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class _Inspection:
 
 
 @click.command("inspect")
-@click.argument("model")
+@click.argument("reference", metavar="MODEL", required=False)
+@click.option("--model", metavar="MODULE:FACTORY", help="Another way to write MODEL.")
+@click.option("--outputs", "with_outputs", is_flag=True, help="List what it returns, its exits.")
 @click.option("--points", "with_points", is_flag=True, help="List where exits can be put.")
 @click.option(
     "--all", "every", is_flag=True, help="With --points: also where several tensors cross."
@@ -79,7 +82,9 @@ class _Inspection:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
-    model: str,
+    reference: str | None,
+    model: str | None,
+    with_outputs: bool,
     with_points: bool,
     every: bool,
     input_size: tuple[int, int] | None,
@@ -96,12 +101,21 @@ def command(
     Examples:
       edgeexit inspect torchvision.models:mobilenet_v3_small
       edgeexit inspect torchvision.models:densenet121 --points --input-size 64
+      edgeexit inspect my_models:MSDNet --outputs --input-size 32
     """
+    name = model or reference
+    if name is None or (model and reference):
+        raise click.UsageError("expected either MODEL or --model")
+    if with_points and with_outputs:
+        raise click.UsageError("expected at most one of --points and --outputs, got both")
     if every and not with_points:
         raise click.UsageError("--all goes with --points")
     size = None if input_size is None else (3, *input_size)
-    inspect = _inspect_model if ":" in model else _inspect_backbone
-    inspection = inspect(model, size, num_classes)
+    if with_outputs:
+        print_outputs(name, size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS), num_classes, as_json)
+        return
+    inspect = _inspect_model if ":" in name else _inspect_backbone
+    inspection = inspect(name, size, num_classes)
     if as_json:
         from edgeexit_runtime.schema import encode
 

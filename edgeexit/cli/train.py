@@ -15,6 +15,7 @@ from edgeexit.cli.common import (
     import_model,
     max_pixels_option,
     model_option,
+    outputs_option,
     print_json,
     shown_command,
 )
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 SECTIONS = {
-    "Network": ("backbone", "model", "exits", "branches", "pretrained", "init"),
+    "Network": ("backbone", "model", "exits", "outputs", "branches", "pretrained", "init"),
     "Data": (
         *("dataset", "data_dir", "download", "input_size", "channels", "hold_out"),
         *("augmentation", "skip_corrupt", "max_pixels", "workers"),
@@ -45,6 +46,7 @@ SECTIONS = {
 @click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]")
 @model_option
 @exits_option
+@outputs_option
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
 @click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights.")
 @click.option(
@@ -217,6 +219,7 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
           --recipe imagenet --data-dir imagenet/ -o r18/
       edgeexit train --model torchvision.models:mobilenet_v3_small --branches n+n \\
           --exits features.1,features.3 --dataset digits --epochs 3 -o own/
+      edgeexit train --model my_models:MSDNet --outputs 0,1,2 --dataset digits -o own/
     Several GPUs, or CPU processes:
       torchrun --nproc-per-node 2 -m edgeexit train --backbone resnet20 ... -o run/
     """

@@ -116,8 +116,12 @@ def _typed(ctx: click.Context) -> _Layer:
         if "backbone" in fields:
             raise click.UsageError("expected one of --backbone and --model, got both")
         fields["backbone"] = given["model"]
-    elif fields.get("exits") and "backbone" in fields:
-        raise click.UsageError("--exits goes with --model; a registered backbone has its own")
+    elif "backbone" in fields:
+        for name in ("exits", "outputs"):
+            if fields.get(name):
+                raise click.UsageError(
+                    f"--{name} goes with --model; a registered backbone has its own"
+                )
     return _Layer(fields, data)
 
 

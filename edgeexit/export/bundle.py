@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
 from edgeexit_runtime.engine_files import TIMING_CACHE, is_leftover
 from edgeexit_runtime.locks import LOCK_NAME
@@ -38,6 +39,7 @@ from edgeexit.export.int8 import quantize_graphs
 from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
+from edgeexit.models.agreement import check_each_alone
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.partition import Partition, partition
 from edgeexit.training.checkpoint import Checkpoint
@@ -46,6 +48,9 @@ __all__ = ["ExportOptions", "ExportedBundle", "export_bundle"]
 
 # TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
 OPSETS = range(18, 21)
+
+LOOKED_AT = 8
+"""Samples that are run alone and together: an answer must not depend on the images beside it."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done now, how many steps are done, and how many there are."""
@@ -118,7 +123,8 @@ def export_bundle(
             not judged.
 
     Raises:
-        CheckpointError, SpecError: the network cannot be built from the checkpoint and ``model``.
+        CheckpointError, SpecError: the network cannot be built from the checkpoint and ``model``,
+            or its answer for an image depends on the images beside it.
         ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
             does not agree with the network.
         DataError: there are too few images to calibrate on, or none to judge by.
@@ -132,6 +138,8 @@ def export_bundle(
     if calibration is not None:
         judged = _judged(samples, source, calibration, checkpoint)
     net = checkpoint.build(model)
+    with torch.no_grad():
+        check_each_alone(checkpoint.spec.backbone, net, net, torch.from_numpy(samples[:LOOKED_AT]))
     parts = partition(net)
     total = 2 * len(parts.stages) + options.baseline + 1
     entries: dict[str, GraphEntry] = {}

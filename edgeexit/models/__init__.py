@@ -2,6 +2,7 @@
 
 from edgeexit.models.attach import attach_exits, inspect_points
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.outputs import from_outputs
 from edgeexit.models.partition import Partition, partition
 from edgeexit.models.registry import (
     list_backbones,
@@ -19,6 +20,7 @@ __all__ = [
     "MultiExitNet",
     "Partition",
     "attach_exits",
+    "from_outputs",
     "inspect_points",
     "list_backbones",
     "list_branches",

@@ -16,6 +16,7 @@ from edgeexit.models.agreement import (
     random_images,
     tolerated,
 )
+from edgeexit.models.attach import attach_spec
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
@@ -25,7 +26,7 @@ from edgeexit.models.tracing.splitting import idle_exits, probable_orders, split
 from edgeexit.models.tracing.trace import Trace, Traces, trace
 from edgeexit.models.tracing.user_code import explained
 
-__all__ = ["AUTO", "from_outputs", "ordered_outputs", "split_spec"]
+__all__ = ["AUTO", "from_outputs", "network_of", "ordered_outputs", "split_spec"]
 
 AUTO = "auto"
 
@@ -99,6 +100,15 @@ def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
             "was made of it; give the model as it was then"
         )
     return net
+
+
+def network_of(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
+    """Make the network that ``spec`` describes of ``model``: its own exits, or attached ones.
+
+    Raises:
+        SpecError: the model is not the one that the specification was made for.
+    """
+    return split_spec(model, spec) if spec.outputs else attach_spec(model, spec)
 
 
 def ordered_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from edgeexit.data.config import DataConfig
 from edgeexit.errors import CheckpointError
-from edgeexit.models.attach import attach_spec
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.outputs import network_of
 from edgeexit.models.spec import ModelSpec
 from edgeexit.training.plain_file import foreign_file, read_plain, write_plain
 
@@ -33,7 +33,7 @@ __all__ = [
     "save_checkpoint",
 ]
 
-FORMAT_VERSION = 2  # 1 had no temperatures
+FORMAT_VERSION = 3  # 1 had no temperatures, 2 no outputs
 DEFAULT_THRESHOLD = 0.9
 """Every branch's threshold until better ones are chosen."""
 
@@ -142,7 +142,7 @@ class Checkpoint:
                 "--model out (from Python: checkpoint.build())"
             )
         # for real: what is not among the weights comes out of the model
-        return attach_spec(create_model(model, self.spec.num_classes).cpu(), self.spec)
+        return network_of(create_model(model, self.spec.num_classes).cpu(), self.spec)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from edgeexit.data.config import DataConfig
 from edgeexit.devices import DEVICES
+from edgeexit.models.spec import OWN
 
 __all__ = ["AMP", "TrainConfig"]
 
@@ -46,6 +47,9 @@ class TrainConfig:
         exits: where the branches of a model that is not registered go: its modules, separated
             by commas, or ``auto``, which is what an empty text means there. Empty for a
             registered backbone.
+        outputs: of a model that has exits of its own: the paths of their logits in what it
+            returns, separated by commas, the final exit last, or ``auto`` for all in order. They
+            keep their branches: ``branches`` is ``own``. Else empty.
         accumulate: the parts that a step's images are computed in, one after another, where they
             do not fit the memory at once. Batch norm takes its statistics from each.
         amp: automatic mixed precision, ``off``, ``bf16`` or ``fp16``.
@@ -75,6 +79,7 @@ class TrainConfig:
     device: str = "auto"
     pretrained: bool = False
     exits: str = ""
+    outputs: str = ""
     accumulate: int = 1
     amp: str = "off"
     channels_last: bool | None = None
@@ -96,6 +101,14 @@ class TrainConfig:
             "exits": (
                 not self.exits or ":" in self.backbone,
                 "nothing for a registered backbone, whose branches have their places",
+            ),
+            "outputs": (
+                not self.outputs or (":" in self.backbone and not self.exits),
+                "nothing for a registered backbone, nor beside exits",
+            ),
+            "branches": (
+                not self.outputs or self.branches in ("none", OWN),
+                "none beside outputs, which bring their own branches",
             ),
             "accumulate": (
                 self.accumulate >= 1 and self.batch_size % max(1, self.accumulate) == 0,

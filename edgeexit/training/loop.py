@@ -17,12 +17,18 @@ from edgeexit.data import ImageData, load_data
 from edgeexit.errors import TrainingError, WriteError
 from edgeexit.images import ImageError
 from edgeexit.models.factories import ModelSource
+from edgeexit.models.spec import OWN
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.dark_knowledge import DarkKnowledge
 from edgeexit.training.distributed import World, joined_world
 from edgeexit.training.metrics import EpochRecord
-from edgeexit.training.network import check_model, resolve_exits, resolve_input_size
+from edgeexit.training.network import (
+    check_model,
+    resolve_exits,
+    resolve_input_size,
+    resolve_outputs,
+)
 from edgeexit.training.progress import Progress, RunPlan, StepStatus
 from edgeexit.training.result import TrainResult
 from edgeexit.training.run import RunFolder, RunState, check_same_classes, check_same_options
@@ -213,6 +219,10 @@ class _Run:
             _remark(self.progress, f"starting from {self.started_from}")
         if trainer.net.spec.points:
             _remark(self.progress, f"exits behind {', '.join(trainer.net.spec.points)}")
+        if trainer.net.spec.outputs:
+            _remark(self.progress, f"its own exits: outputs {', '.join(trainer.net.spec.outputs)}")
+        for note in trainer.net.notes:
+            _remark(self.progress, note)
         if isinstance(trainer.teacher, DarkKnowledge):
             _remark(self.progress, f"taught by {trainer.teacher.source}")
         if len(trainer.phases) > 1:
@@ -279,8 +289,11 @@ def _resolve(
 ) -> TrainConfig:
     """Return ``config`` with what it left open filled in."""
     registered = ":" not in config.backbone
+    outputs = resolve_outputs(config, model)
     return replace(
         config,
+        branches=OWN if outputs else config.branches,
+        outputs=outputs,
         data=replace(
             config.data,
             input_size=data.preprocessing.input_size,

@@ -7,14 +7,21 @@ from dataclasses import replace
 from edgeexit.data import ImageData
 from edgeexit.data.registry import has_any_size
 from edgeexit.errors import SpecError, TrainingError
-from edgeexit.models.attach import AUTO, attach_exits, attach_spec
+from edgeexit.models.attach import AUTO, attach_exits
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
+from edgeexit.models.outputs import from_outputs, network_of
 from edgeexit.models.registry import backbone_entry
-from edgeexit.models.spec import ModelSpec
+from edgeexit.models.spec import OWN, ModelSpec
 from edgeexit.training.config import TrainConfig
 
-__all__ = ["check_model", "create_network", "resolve_exits", "resolve_input_size"]
+__all__ = [
+    "check_model",
+    "create_network",
+    "resolve_exits",
+    "resolve_input_size",
+    "resolve_outputs",
+]
 
 
 def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool) -> None:
@@ -68,8 +75,17 @@ def resolve_exits(config: TrainConfig, model: ModelSource | None) -> str:
     if isinstance(model, MultiExitNet):
         points = ",".join(model.spec.points)
         return points if config.exits in ("", AUTO) else config.exits
+    if config.outputs:
+        return ""
     points = ",".join(point.strip() for point in config.exits.split(","))
     return points or (AUTO if ":" in config.backbone else "")
+
+
+def resolve_outputs(config: TrainConfig, model: ModelSource | None) -> str:
+    """Return ``config.outputs`` with what it left open filled in."""
+    if isinstance(model, MultiExitNet) and config.outputs in ("", AUTO):
+        return ",".join(model.spec.outputs)
+    return ",".join(name.strip() for name in config.outputs.split(","))
 
 
 def create_network(
@@ -96,7 +112,15 @@ def create_network(
         return MultiExitNet(make_spec(config.backbone, config.branches, num_classes, input_size))
     module = create_model(model, num_classes)
     if spec is not None:
-        return attach_spec(module, spec)
+        return network_of(module, spec)
+    if config.outputs:
+        return from_outputs(
+            module,
+            input_size=input_size,
+            outputs=config.outputs,
+            num_classes=num_classes,
+            name=config.backbone,
+        )
     return attach_exits(
         module,
         config.exits,
@@ -112,8 +136,9 @@ def _check_ready(
 ) -> None:
     pairs = {
         "backbone": (config.backbone, spec.backbone),
-        "branches": (config.branches, spec.pattern),
+        "branches": (config.branches, OWN if spec.outputs else spec.pattern),
         "exits": (config.exits, ",".join(spec.points)),
+        "outputs": (config.outputs, ",".join(spec.outputs)),
         "classes of the data": (num_classes, spec.num_classes),
         "input size of the data": (input_size, spec.input_size),
     }
