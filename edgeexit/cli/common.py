@@ -33,6 +33,7 @@ __all__ = [
     "import_model",
     "max_pixels_option",
     "model_option",
+    "new_classifier_option",
     "outputs_option",
     "print_json",
     "print_notes",
@@ -187,6 +188,15 @@ def outputs_option(command: Command) -> Command:
         help="The exits that --model has of its own: their logits in what it returns, in order, "
         "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
         "them.",
+    )(command)
+
+
+def new_classifier_option(command: Command) -> Command:
+    """Add ``--new-classifier``, for weights of other classes."""
+    return click.option(
+        "--new-classifier",
+        is_flag=True,
+        help="Of weights for other classes: start the classifier anew.",
     )(command)
 
 

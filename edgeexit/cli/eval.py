@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.common import console, import_model, model_option, print_json
+from edgeexit.cli.common import console, print_json
+from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
 from edgeexit.cli.tables import exit_table, summary_table
 
@@ -49,7 +50,7 @@ class ThresholdsType(click.ParamType[tuple[float, ...]]):
     help="One per branch, 0 to 1 or never.  [default: those of the checkpoint]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@model_option
+@network_options
 @sample_options
 def command(
     path: Path,
@@ -57,6 +58,8 @@ def command(
     thresholds: tuple[float, ...] | None,
     as_json: bool,
     model: str | None,
+    outputs: str,
+    input_size: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Print accuracy and cost of a trained network: exit by exit, and with early exit.
@@ -64,21 +67,25 @@ def command(
     A sample leaves at the first exit whose largest softmax value is at least the threshold. The
     backbone alone is the final exit over all samples.
 
+    CKPT is what train, tune and export take, too, or a file of weights that something else wrote,
+    with its network named by --model.
+
     \b
-    Example:
+    Examples:
       edgeexit eval run/ckpt.pt --thresholds 0.6,0.7
+      edgeexit eval weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit_runtime.schema import encode
 
     from edgeexit.cost import network_cost
     from edgeexit.evaluation import evaluate_adaptive
-    from edgeexit.training.checkpoint import load_checkpoint
 
     samples = SampleOptions(**options)
-    checkpoint = load_checkpoint(path)
+    network = NetworkOptions(model, outputs, input_size)
+    checkpoint = load_network(path, network, samples)
     branches = checkpoint.spec.exit_names[:-1]
     gammas = checkpoint.thresholds if thresholds is None else _by_name(thresholds, branches)
-    net = checkpoint.build(import_model(model))
+    net = checkpoint.build(network.factory())
     data = load_samples(checkpoint, samples)
     report = evaluate_adaptive(predict_split(net, data, split, samples), gammas, network_cost(net))
     dataset = samples.dataset or checkpoint.data.name

@@ -18,13 +18,12 @@ from edgeexit.cli.build import (
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     console,
-    import_model,
-    model_option,
     print_json,
     progress_bar,
     shown_command,
 )
 from edgeexit.cli.export_report import print_summary, report_json
+from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.quantize_options import QuantizeOptions, quantize_options
 from edgeexit.cli.samples import DataOptions, data_options, load_samples
 
@@ -103,7 +102,7 @@ if TYPE_CHECKING:
 )
 @compute_capability_option
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
-@model_option
+@network_options
 @data_options
 def command(
     path: Path,
@@ -124,6 +123,8 @@ def command(
     compute_capability: str | None,
     as_json: bool,
     model: str | None,
+    outputs: str,
+    input_size: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
@@ -142,11 +143,11 @@ def command(
       edgeexit export run/ckpt.tuned.pt --precision int8 --calibration-data calibration_data/digits
       edgeexit export run/ckpt.tuned.pt --precision int8 --quantize classifier -o cpu/
       edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
+      edgeexit export weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit_runtime.decoding import MAX_PIXELS
 
     from edgeexit.export import ExportOptions, export_bundle
-    from edgeexit.training import load_checkpoint
 
     int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
     if engine == AUTO and int8.is_for_cpus:
@@ -156,9 +157,10 @@ def command(
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
     form = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline)
-    checkpoint = load_checkpoint(path)
-    factory = import_model(model)
     data = DataOptions(**options)
+    network = NetworkOptions(model, outputs, input_size)
+    checkpoint = load_network(path, network, data)
+    factory = network.factory()
     calibration = int8.images(checkpoint, data.max_pixels or MAX_PIXELS)
     images, labels, source = _validation_images(checkpoint, data, samples)
     with progress_bar() as bar:

@@ -81,7 +81,9 @@ def command(
     elif backbone is not None and model is None and not exits and not outputs:
         net = _registered(backbone, branches, num_classes, size)
     else:
-        raise click.UsageError("expected either BACKBONE, or --model with --exits or --outputs")
+        raise click.UsageError(
+            "expected either BACKBONE, or --model and maybe --exits or --outputs"
+        )
     print_costs(net, as_json)
 
 

@@ -15,6 +15,7 @@ from edgeexit.cli.common import (
     import_model,
     max_pixels_option,
     model_option,
+    new_classifier_option,
     outputs_option,
     print_json,
     shown_command,
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 SECTIONS = {
-    "Network": ("backbone", "model", "exits", "outputs", "branches", "pretrained", "init"),
+    "Network": (
+        "backbone",
+        "model",
+        "exits",
+        "outputs",
+        "branches",
+        "pretrained",
+        "init",
+        "new_classifier",
+    ),
     "Data": (
         *("dataset", "data_dir", "download", "input_size", "channels", "hold_out"),
         *("augmentation", "skip_corrupt", "max_pixels", "workers"),
@@ -50,8 +60,13 @@ SECTIONS = {
 @click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
 @click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights.")
 @click.option(
-    "--init", default="", metavar="CKPT", help="Start from the backbone of this checkpoint."
+    "--init",
+    default="",
+    metavar="CKPT|WEIGHTS",
+    help="Start from the backbone of this checkpoint, or from weights that something else wrote: "
+    ".pth, .ckpt or .safetensors.",
 )
+@new_classifier_option
 @click.option(
     "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
 )

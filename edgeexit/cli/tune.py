@@ -12,13 +12,13 @@ from click.core import ParameterSource
 from edgeexit.cli.common import (
     SectionedCommand,
     console,
-    model_option,
     print_json,
     progress_bar,
     shown_command,
     status_console,
 )
 from edgeexit.cli.limits import LIMITS, given_limits, limit_options
+from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options, network_words
 from edgeexit.cli.samples import SampleOptions, sample_options
 from edgeexit.cli.tune_options import TuneOptions, tune_options
 from edgeexit.cli.tune_output import check_replaceable
@@ -41,9 +41,9 @@ SECTIONS = {
 @tune_options
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the whole front included.")
-@model_option
+@network_options
 @sample_options
-def command(as_json: bool, model: str | None, **values: Any) -> None:
+def command(as_json: bool, **values: Any) -> None:
     """Choose the thresholds that are best within limits; without limits, show what there is.
 
     They are chosen on the validation images and reported on the test images beside them, with 95 %
@@ -59,9 +59,9 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
       edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
     """
     from edgeexit.bench import check_plot_path
-    from edgeexit.training.checkpoint import load_checkpoint
 
     limits = given_limits(values)
+    network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
     options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
     samples = SampleOptions(**values)
     named = options.output
@@ -73,14 +73,16 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
     if options.plot is not None:
         check_plot_path(options.plot)
     _check_output(options, limits)
-    checkpoint = None if options.path is None else load_checkpoint(options.path)
+    checkpoint = None if options.path is None else load_network(options.path, network, samples)
+    if checkpoint is not None and not checkpoint.training and options.output == options.path:
+        raise click.UsageError(f"{options.path} holds weights alone, which stay; choose another -o")
     if checkpoint is not None and options.output is not None and named is None:
         check_replaceable(options.output, checkpoint)
         if options.output == options.path:
             told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
             status_console().print(told, soft_wrap=True)
     with _bundle_held(options, limits):
-        loaded = _load(checkpoint, options, samples, model)
+        loaded = _load(checkpoint, options, samples, network)
         result = _tune(loaded, options, limits)
         _save(result, options, checkpoint)
     _print(result, options, as_json)
@@ -91,7 +93,7 @@ def command(as_json: bool, model: str | None, **values: Any) -> None:
 def _check_bundle_options() -> None:
     """Refuse what says how a checkpoint is run, rather than leave it aside."""
     context = click.get_current_context()
-    for name in ("model", "batch_size"):
+    for name in ("model", "outputs", "input_size", "batch_size"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name.replace('_', '-')} goes with a checkpoint")
 
@@ -121,13 +123,16 @@ def _bundle_held(options: TuneOptions, limits: Limits) -> Iterator[None]:
 
 
 def _load(
-    checkpoint: Checkpoint | None, options: TuneOptions, samples: SampleOptions, model: str | None
+    checkpoint: Checkpoint | None,
+    options: TuneOptions,
+    samples: SampleOptions,
+    network: NetworkOptions,
 ) -> Loaded:
     from edgeexit.cli.tune_subjects import load_bundle, load_checkpoint_subject
 
     if checkpoint is None:
         return load_bundle(options, samples)
-    return load_checkpoint_subject(checkpoint, options, samples, model)
+    return load_checkpoint_subject(checkpoint, options, samples, network)
 
 
 def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
@@ -210,6 +215,4 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
 def _next_command(options: TuneOptions, checkpoint: Checkpoint | None) -> str:
     if checkpoint is None:
         return shown_command("bench", "--engine-dir", f"{options.engine_dir}/")
-    spec = checkpoint.spec
-    model = () if spec.is_registered else ("--model", spec.backbone)
-    return shown_command("export", options.output, *model)
+    return shown_command("export", options.output, *network_words(checkpoint))

@@ -15,7 +15,8 @@ TUNED = ".tuned"
 
 def tuned_path(path: Path) -> Path:
     """Return ``ckpt.tuned.pt`` for ``ckpt.pt``, and for ``ckpt.tuned.pt`` itself."""
-    return path.parent / f"{path.stem.removesuffix(TUNED)}{TUNED}{path.suffix}"
+    suffix = ".pt" if path.suffix == ".safetensors" else path.suffix
+    return path.parent / f"{path.stem.removesuffix(TUNED)}{TUNED}{suffix}"
 
 
 def check_replaceable(path: Path, checkpoint: Checkpoint) -> None:

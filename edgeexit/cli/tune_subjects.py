@@ -13,7 +13,8 @@ from edgeexit.cli.bundle_samples import (
     device_of,
     predict_bundle_split,
 )
-from edgeexit.cli.common import import_model, status_console
+from edgeexit.cli.common import status_console
+from edgeexit.cli.own_weights import NetworkOptions
 from edgeexit.cli.samples import SampleOptions, load_samples, predict_split
 from edgeexit.cli.tune_options import LATENCY, TuneOptions
 
@@ -49,7 +50,10 @@ class Loaded:
 
 
 def load_checkpoint_subject(
-    checkpoint: Checkpoint, options: TuneOptions, samples: SampleOptions, model: str | None
+    checkpoint: Checkpoint,
+    options: TuneOptions,
+    samples: SampleOptions,
+    network: NetworkOptions,
 ) -> Loaded:
     """Run a checkpoint's network on val and test; with ``--calibrate``, calibrated before."""
     from edgeexit.cost import network_cost
@@ -57,7 +61,7 @@ def load_checkpoint_subject(
     from edgeexit.evaluation.calibration import calibrate
     from edgeexit.thresholds.tuning import Subject
 
-    net = checkpoint.build(import_model(model))
+    net = checkpoint.build(network.factory())
     exits = network_cost(net)
     costs, source = _costs(exits, options)
     data = load_samples(checkpoint, samples)

@@ -58,6 +58,10 @@ class Backbone(nn.Module):
         exit_stages: the stages at whose ends branches sit, by the paper's rule (Section III-A):
             where the resolution is about to change, not at the first decrease.
         classifier_inputs: what the classifier reads; left out, the last output of the last stage.
+
+    Attributes:
+        original_names: of its weights' names those that have others in the files of the library
+            that it comes from, by these.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Backbone(nn.Module):
         self.classifier = classifier
         self.classifier_inputs = tuple(classifier_inputs) or list(stages.values())[-1].outputs[-1:]
         self.exit_stages = tuple(exit_stages)
+        self.original_names: dict[str, str] = {}
         self._plain = self.needed_stages(self.classifier_inputs)
 
     def named_stages(self) -> list[tuple[str, Stage]]:

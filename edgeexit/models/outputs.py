@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from edgeexit.models.agreement import (
     tolerated,
 )
 from edgeexit.models.attach import attach_spec
+from edgeexit.models.fitting import load_weights, own_weights
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
@@ -40,6 +42,8 @@ def from_outputs(
     outputs: Sequence[str] | str = AUTO,
     num_classes: int | None = None,
     name: str | None = None,
+    weights: Path | str | None = None,
+    new_classifier: bool = False,
 ) -> MultiExitNet:
     """Return a model that has exits of its own as a network like any other.
 
@@ -57,8 +61,12 @@ def from_outputs(
         num_classes: K, to choose by and to check; left out, what the logits say.
         name: what the network's specification calls the model, ``package.module:factory``; left
             out, its class.
+        weights: a file whose weights the model is filled with before, see
+            :func:`edgeexit.models.fitting.load_weights`.
+        new_classifier: layers of another number of classes than in the file stay as they are.
 
     Raises:
+        CheckpointError: the weights cannot be read, or do not fit the model.
         SpecError: the model cannot be traced, an output is no logits, an exit adds no stage, or
             the network does not answer as the model does; the message says what is possible.
 
@@ -68,6 +76,10 @@ def from_outputs(
         ['exit1', 'exit2', 'final']
     """
     asked = _asked(outputs)
+    notes: tuple[str, ...] = ()
+    if weights is not None:
+        kind, own = type(model).__name__, own_weights(model)
+        notes = (str(load_weights(own, Path(weights), what=kind, new_classifier=new_classifier)),)
     names = choose_outputs(list_outputs(model, input_size), asked, num_classes)
     traces = trace(model, input_size, names)
     _check_order(traces.evaluation, names, asked=bool(asked))
@@ -78,7 +90,9 @@ def from_outputs(
             "that many"
         )
     label = name or f"{type(model).__module__}:{type(model).__qualname__}"
-    return _build(model, traces, label, classes, input_size, names)
+    net = _build(model, traces, label, classes, input_size, names)
+    net.notes = (*notes, *net.notes)
+    return net
 
 
 def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:

@@ -51,7 +51,12 @@ class TorchvisionFamily:
         network = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **self.options
         )
-        return self.cut(network)
+        names = {id(value): key for key, value in network.state_dict(keep_vars=True).items()}
+        backbone = self.cut(network)
+        backbone.original_names = {
+            names[id(value)]: key for key, value in backbone.state_dict(keep_vars=True).items()
+        }
+        return backbone
 
     def pretrained(self, name: str) -> Callable[[Backbone], LoadedWeights]:
         """Return a loader of torchvision's ``IMAGENET1K_V1`` weights of ``name``."""

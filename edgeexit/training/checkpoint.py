@@ -6,7 +6,7 @@ import json
 import math
 import textwrap
 import typing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,27 @@ from edgeexit_runtime.untrusted import parse_json
 from torch import Tensor
 
 from edgeexit.data.config import DataConfig
+from edgeexit.data.dataset import ImageData
 from edgeexit.errors import CheckpointError
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.outputs import network_of
 from edgeexit.models.spec import ModelSpec
-from edgeexit.training.plain_file import foreign_file, read_plain, write_plain
+from edgeexit.models.weight_files import SAFETENSORS
+from edgeexit.plain_file import (
+    PLAIN_NAMES,
+    foreign_file,
+    read_plain,
+    stored_pickle,
+    write_plain,
+)
 
 __all__ = [
     "DEFAULT_THRESHOLD",
     "FORMAT_VERSION",
     "Checkpoint",
+    "checkpoint_of",
+    "is_checkpoint",
     "load_checkpoint",
     "save_checkpoint",
 ]
@@ -161,6 +171,42 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: it is missing, truncated, of a newer format, or no checkpoint at all.
     """
     return from_plain(path, read_plain(path))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file was written by :func:`save_checkpoint`, and not by something else.
+
+    Raises:
+        CheckpointError: it is missing, or damaged.
+    """
+    stored = None if path.suffix == SAFETENSORS else stored_pickle(path)
+    if stored is None or not stored.names <= PLAIN_NAMES:
+        return False
+    plain = read_plain(path)
+    return isinstance(plain, dict) and plain.get("format") == _FORMAT
+
+
+def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Checkpoint:
+    """Return the checkpoint of a network that was trained elsewhere.
+
+    Args:
+        net: the network, such as :func:`edgeexit.from_outputs` gives.
+        data: tells its classes, and how an image becomes an input.
+        config: what ``data`` was loaded by.
+
+    Raises:
+        ValueError: the network has other classes or another input size than ``data``.
+    """
+    return Checkpoint(
+        spec=net.spec,
+        weights=net.state_dict(),
+        preprocessing=data.preprocessing,
+        class_names=data.class_names,
+        thresholds=dict.fromkeys(net.spec.exit_names[:-1], DEFAULT_THRESHOLD),
+        data=replace(config, input_size=net.spec.input_size),
+        training={},
+        metrics={},
+    )
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class TrainConfig:
         distill: who teaches the exits, a registered teacher or ``none``.
         teacher: the plain backbone of ``dk``: a checkpoint's path, ``pretrained`` for the public
             weights of this backbone, or ``pretrained:NAME`` for another's. Else empty.
-        init: a checkpoint whose backbone's weights are started from; empty for none.
+        init: a checkpoint whose backbone's weights are started from, or a file of weights that
+            something else wrote, see :mod:`edgeexit.models.weight_files`; empty for none.
+        new_classifier: layers of another number of classes than in ``init`` start anew.
         batch_size: images per step, over all processes and accumulated batches together.
         lr: initial rate of stochastic gradient descent.
         momentum, weight_decay: of stochastic gradient descent.
@@ -79,6 +81,7 @@ class TrainConfig:
     device: str = "auto"
     pretrained: bool = False
     exits: str = ""
+    new_classifier: bool = False
     outputs: str = ""
     accumulate: int = 1
     amp: str = "off"
@@ -117,6 +120,7 @@ class TrainConfig:
             "amp": (self.amp in AMP, f"one of {', '.join(AMP)}"),
             "save_minutes": (0 <= self.save_minutes < math.inf, "at least 0"),
             "init": (not (self.init and self.pretrained), "nothing beside pretrained"),
+            "new_classifier": (bool(self.init) or not self.new_classifier, "nothing without init"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }
         broken = [

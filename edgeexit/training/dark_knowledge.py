@@ -19,7 +19,7 @@ from edgeexit.models.spec import FINAL
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 from edgeexit.training.config import TrainConfig
 
-__all__ = ["PRETRAINED", "DarkKnowledge", "load_dark_knowledge"]
+__all__ = ["PRETRAINED", "DarkKnowledge", "fingerprint", "load_dark_knowledge"]
 
 PRETRAINED = "pretrained"
 
@@ -38,7 +38,7 @@ class DarkKnowledge(nn.Module):
         super().__init__()
         self.net = net.eval().requires_grad_(False)
         self.source = source
-        self.digest = _digest(net)
+        self.digest = fingerprint(net)
 
     def forward(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
         """Map images (N, C, H, W) to the teacher's logits, (N, K), whatever the exits' are."""
@@ -121,7 +121,7 @@ def _own_copy(model: ModelSource | None) -> ModelSource | None:
     return copy.deepcopy(model) if isinstance(model, nn.Module) else model
 
 
-def _digest(net: nn.Module) -> str:
+def fingerprint(net: nn.Module) -> str:
     """Return a fingerprint of all weights: what tells one teacher from another."""
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):

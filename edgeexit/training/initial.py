@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.models.fitting import load_weights, own_weights
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.weights import LoadedWeights, fill_backbone
-from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
+from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from edgeexit.training.config import TrainConfig
 
-__all__ = ["fill_from_checkpoint", "load_initial_weights"]
+__all__ = ["fill_from_checkpoint", "load_initial_weights", "load_model_weights"]
 
 _OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
 """In front of a weight's name in the model that was cut into stages."""
@@ -23,7 +25,7 @@ _OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
 def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeights | None:
     """Fill the backbone of ``net`` as ``config`` asks for; return with what, None for nothing.
 
-    Branches always start from new weights.
+    Branches always start from new weights, but for those that a model came with.
 
     Raises:
         SpecError: there are no public weights, or those of another backbone.
@@ -31,9 +33,58 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
     """
     if config.pretrained:
         return pretrained_loader(config.backbone, "leave --pretrained out")(net.backbone)
-    if config.init:
-        return _from_checkpoint(net, Path(config.init))
-    return None
+    if config.init and _is_checkpoint(config):
+        return _from_checkpoint(net, _init_path(config))
+    return _from_elsewhere(_named_as_elsewhere(net), config) if config.init else None
+
+
+def load_model_weights(model: nn.Module, config: TrainConfig) -> LoadedWeights | None:
+    """Fill a model that is yet to be cut with the weights that something else wrote, if any.
+
+    Raises:
+        CheckpointError: they cannot be read, or do not fit.
+    """
+    if not config.init or _is_checkpoint(config):
+        return None
+    return _from_elsewhere(own_weights(model), config)
+
+
+def _init_path(config: TrainConfig) -> Path:
+    return Path(config.init)
+
+
+def _is_checkpoint(config: TrainConfig) -> bool:
+    try:
+        return is_checkpoint(_init_path(config))
+    except CheckpointError as error:
+        raise CheckpointError(f"--init {error}") from error
+
+
+def _from_elsewhere(weights: Mapping[str, Tensor], config: TrainConfig) -> LoadedWeights:
+    """Fill weights, by the names that their file is to have, with those that something wrote."""
+    try:
+        return load_weights(
+            weights,
+            _init_path(config),
+            what=config.backbone,
+            new_classifier=config.new_classifier,
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"--init {error}") from error
+
+
+def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
+    """Return the weights of a network by the names that they have where its model comes from."""
+    backbone = own_weights(net.backbone)
+    original = net.backbone.original_names
+    if original:
+        return {name: backbone[own] for name, own in original.items()}
+    named = {_OWNER.sub("", name): value for name, value in backbone.items()}
+    if net.spec.outputs:
+        for name, value in own_weights(net.branches).items():
+            named[name.partition(".")[2]] = value
+    # where stages have the same names inside, they are needed to tell weights apart
+    return named if net.spec.outputs or len(named) == len(backbone) else backbone
 
 
 def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
@@ -46,7 +97,21 @@ def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
         raise SpecError(
             f"--init {path}: expected a checkpoint of the backbone {ours}, got one of {theirs}"
         )
+    if net.spec.outputs and net.spec.outputs == checkpoint.spec.outputs:
+        return _whole(net, checkpoint, path)
     return fill_from_checkpoint(net, checkpoint, str(path))
+
+
+def _whole(net: MultiExitNet, checkpoint: Checkpoint, path: Path) -> LoadedWeights:
+    """Fill a network that came with its branches: backbone and branches."""
+    try:
+        net.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise SpecError(
+            f"--init {path}: its weights do not fit {net.spec.backbone}; give the checkpoint of "
+            "the same model"
+        ) from error
+    return LoadedWeights(f"{path}, branches too", ())
 
 
 def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str) -> LoadedWeights:

@@ -20,7 +20,7 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.models.spec import OWN
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 from edgeexit.training.config import TrainConfig
-from edgeexit.training.dark_knowledge import DarkKnowledge
+from edgeexit.training.dark_knowledge import DarkKnowledge, fingerprint
 from edgeexit.training.distributed import World, joined_world
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import (
@@ -148,6 +148,9 @@ class _Run:
     def finish(self) -> None:
         """Train to the end, saving on the way."""
         trainer, main = self.trainer, self.trainer.world.is_main
+        kept = _KeptBackbone(trainer) if trainer.keeps_backbone else None
+        if kept is not None:
+            _remark(self.progress, kept.before())
         board = tensorboard_log(self.folder.path, len(self.history)) if main else None
         try:
             if main:
@@ -163,6 +166,8 @@ class _Run:
                 self._save(None)
                 if self.on_epoch is not None and main:
                     self.on_epoch(record)
+            if kept is not None:
+                _remark(self.progress, kept.after())
         except KeyboardInterrupt:
             raise InterruptedRunError(f"interrupted: {self.saved}") from None
         except WriteError as error:
@@ -228,6 +233,31 @@ class _Run:
         if len(trainer.phases) > 1:
             names = ", ".join(phase.name for phase in trainer.phases)
             _remark(self.progress, f"{trainer.config.epochs} epochs each: {names}")
+
+
+class _KeptBackbone:
+    """A trained backbone that only branches are put on: it is measured, and must not change."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.weights = fingerprint(trainer.net.backbone)
+
+    def before(self) -> str:
+        """Say what it is worth; all processes have to ask."""
+        return f"the backbone stays as it is: final {self.trainer.final_accuracy():.2%} on val"
+
+    def after(self) -> str:
+        """Say what it is worth by now; all processes have to ask.
+
+        Raises:
+            TrainingError: it is no longer what it was, bit by bit.
+        """
+        if fingerprint(self.trainer.net.backbone) != self.weights:
+            raise TrainingError(
+                f"{self.trainer.config.backbone} changes weights of its own when it runs, though "
+                "nothing trains them: branches-only cannot keep it as it is"
+            )
+        return f"the backbone is unchanged: final {self.trainer.final_accuracy():.2%} on val"
 
 
 def _remark(progress: Progress | None, text: str) -> None:

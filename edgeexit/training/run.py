@@ -17,12 +17,12 @@ from edgeexit_runtime.schema import SchemaError, decode, encode
 
 from edgeexit.errors import BusyError, CheckpointError, EdgeExitError, TrainingError
 from edgeexit.files import remove_leftovers, replace_file, write_into
+from edgeexit.plain_file import read_plain, write_plain
 from edgeexit.training.checkpoint import Checkpoint, from_plain, save_checkpoint, to_plain
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.config_file import is_written_config, write_config
 from edgeexit.training.distributed import World
 from edgeexit.training.metrics import EpochRecord, best_record
-from edgeexit.training.plain_file import read_plain, write_plain
 from edgeexit.training.sums import EpochSums
 
 __all__ = ["RunFolder", "RunState", "check_same_classes", "check_same_options"]

@@ -70,12 +70,32 @@ def coop(net: MultiExitNet) -> tuple[Phase, ...]:
 
 @STRATEGIES.register("branches-only")
 def branches_only(net: MultiExitNet) -> tuple[Phase, ...]:
-    """The backbone with its own classifier first; then, with these frozen, the branches."""
+    """The backbone with its own classifier first; then, with these frozen, the branches.
+
+    Raises:
+        SpecError: branches share weights with the backbone, which would change, or have none.
+    """
     branches = net.spec.exit_names[:-1]
+    _check_apart(net)
     return (
         Phase(BACKBONE, (net.backbone,), (FINAL,)),
         Phase("branches", (net.branches,), branches, taught=True),
     )
+
+
+def _check_apart(net: MultiExitNet) -> None:
+    inside = {id(weight) for weight in net.backbone.parameters()}
+    shared = [name for name, w in net.branches.named_parameters() if id(w) in inside]
+    if shared:
+        raise SpecError(
+            f"--strategy branches-only: {', '.join(shared[:3])} of the branches are weights of the "
+            f"backbone of {net.spec.backbone} too, which must not change; use --strategy coop"
+        )
+    if net.spec.exits and not any(True for _ in net.branches.parameters()):
+        raise SpecError(
+            f"--strategy branches-only: the branches of {net.spec.backbone} have no weights that "
+            "no later exit reads; use --strategy coop"
+        )
 
 
 @STRATEGIES.register("stage-wise")

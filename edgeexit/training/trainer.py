@@ -17,12 +17,14 @@ from edgeexit.data import ImageData
 from edgeexit.data.seeded import Seeded
 from edgeexit.errors import CheckpointError, InputError, TrainingError
 from edgeexit.evaluation.predictions import predict
-from edgeexit.models.factories import ModelSource
+from edgeexit.models.factories import ModelSource, create_model
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.spec import FINAL
 from edgeexit.models.weights import LoadedWeights
 from edgeexit.training.config import TrainConfig
 from edgeexit.training.dark_knowledge import DarkKnowledge
 from edgeexit.training.distributed import World
-from edgeexit.training.initial import load_initial_weights
+from edgeexit.training.initial import load_initial_weights, load_model_weights
 from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import create_network
 from edgeexit.training.order import epoch_batches
@@ -95,16 +97,12 @@ class Trainer:
         self.steps = _steps_per_epoch(config, data, world)
         torch.manual_seed(_seed(config.seed, 0))
         check_teacher(config.distill)
-        net = create_network(config, data, model, None if state is None else state.checkpoint.spec)
-        self.started_from: LoadedWeights | None = None
-        if state is None:
-            with world.main_first():  # it may fetch files
-                self.started_from = load_initial_weights(net, config)
+        net, self.started_from = _network(config, data, world, model, state)
         self.phases = plan_phases(
             config.strategy,
             net,
             taught=config.distill != NO_TEACHER,
-            backbone_is_trained=self.started_from is not None and not self.started_from.new,
+            backbone_is_trained=state is None and _is_trained(net, self.started_from),
         )
         self.teacher = self._teacher(model)
         if config.sync_batch_norm and world.size > 1:
@@ -121,6 +119,17 @@ class Trainer:
     def epochs(self) -> int:
         """Epochs of all phases together."""
         return self.config.epochs * len(self.phases)
+
+    @property
+    def keeps_backbone(self) -> bool:
+        """Whether no phase trains the backbone, which then stays as it is to the last bit."""
+        inside = set(self.net.backbone.parameters())
+        learning = {p for phase in self.phases for m in phase.modules for p in m.parameters()}
+        return not inside & learning
+
+    def final_accuracy(self) -> float:
+        """Return the final exit's accuracy on the validation images; all processes have to ask."""
+        return self._validate()[FINAL]
 
     @property
     def teacher_digest(self) -> str | None:
@@ -328,6 +337,34 @@ class Trainer:
             f"the {what} became infinite or not a number in epoch {epoch}, step {step}: lower "
             f"--lr, now {self.config.lr}"
         )
+
+
+def _network(
+    config: TrainConfig,
+    data: ImageData,
+    world: World,
+    model: ModelSource | None,
+    state: RunState | None,
+) -> tuple[MultiExitNet, LoadedWeights | None]:
+    """Return the network to train and what it starts from; one that goes on has its weights."""
+    if state is not None:
+        return create_network(config, data, model, state.checkpoint.spec), None
+    started = None
+    if model is not None and not isinstance(model, MultiExitNet):
+        model = create_model(model, len(data.class_names))
+        started = load_model_weights(model, config)
+    net = create_network(config, data, model, None)
+    if started is None:
+        with world.main_first():  # it may fetch files
+            started = load_initial_weights(net, config)
+    return net, started
+
+
+def _is_trained(net: MultiExitNet, started_from: LoadedWeights | None) -> bool:
+    """Whether the backbone is to be taken as trained: a model of the user's own is."""
+    if started_from is not None:
+        return not started_from.new
+    return not net.spec.is_registered
 
 
 def _steps_per_epoch(config: TrainConfig, data: ImageData, world: World) -> int:

@@ -226,9 +226,9 @@ def test_exits_are_proposed_by_default(folder: Path, tmp_path: Path) -> None:
 
 def test_the_example_of_the_help_is_made_of_options_that_exist() -> None:
     text = succeed("train", "--help").stdout.replace("\\\n", " ")
-    (example,) = (line for line in text.splitlines() if "edgeexit train --model" in line)
-    words = shlex.split(example)
-    assert {"--model", "--exits", "--branches"} <= set(words)
+    examples = [line for line in text.splitlines() if "edgeexit train --model" in line]
+    words = {word for example in examples for word in shlex.split(example)}
+    assert {"--model", "--exits", "--branches", "--outputs"} <= words
     assert all(word in text for word in words if word.startswith("--"))
 
 

@@ -102,9 +102,9 @@ class Scales(nn.Module):
 class Cascade(Internal):
     """ZTW: each exit reads the logits of the one before; the last answer averages all."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = nn.Linear(2 * CLASSES, CLASSES)
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__(classes=classes)
+        self.mix = nn.Linear(2 * classes, classes)
 
     def result(self, answers: list[Tensor]) -> Any:
         first, second, third = answers
@@ -186,8 +186,8 @@ class AsNamedTuple(Internal):
 class Shared(Internal):
     """All exits have the same classifier."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__(classes=classes)
         self.exits = nn.ModuleList([self.last, self.last])
 
 

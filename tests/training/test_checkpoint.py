@@ -121,7 +121,8 @@ def test_foreign_files_are_refused_and_run_no_code(
 
 def test_a_newer_format(path: Path) -> None:
     _edit(path, format_version=FORMAT_VERSION + 1)
-    message = r"made by a newer edgeexit \(format 3, this reads 2\): upgrade edgeexit"
+    formats = rf"\(format {FORMAT_VERSION + 1}, this reads {FORMAT_VERSION}\)"
+    message = rf"made by a newer edgeexit {formats}: upgrade edgeexit"
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
 

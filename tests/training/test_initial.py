@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from edgeexit.data import load_data
 from edgeexit.errors import CheckpointError, SpecError, TrainingError
+from edgeexit.models.factories import ModelSource
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
 from edgeexit.training.progress import RunPlan, StepStatus
 from edgeexit.training.trainer import Trainer
+from tests.support.own_exits import Cascade, Internal, Shared
 
 MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))
@@ -32,7 +35,7 @@ class Remarks:
         pass
 
 
-def _trainer(config: TrainConfig, model: nn.Module | None = None) -> Trainer:
+def _trainer(config: TrainConfig, model: ModelSource | None = None) -> Trainer:
     config = replace(config, channels_last=False)
     return Trainer(config, load_data(config.data), ALONE, model)
 
@@ -90,7 +93,12 @@ def test_branches_only_skips_the_backbone_that_is_there(
     config = tiny_config(strategy="branches-only", init=str(plain), epochs=1)
     listener = Remarks()
     result = train(config, tmp_path / "run", progress=listener)
-    assert listener.lines == [f"starting from {plain}"]
+    final = load_checkpoint(plain).metrics["accuracy"]["final"]
+    assert listener.lines == [
+        f"starting from {plain}",
+        f"the backbone stays as it is: final {final:.2%} on val",
+        f"the backbone is unchanged: final {final:.2%} on val",
+    ]
     assert [record.phase for record in result.history] == ["branches"]
     before, after = load_checkpoint(plain).weights, load_checkpoint(result.checkpoint).weights
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -105,7 +113,7 @@ def test_another_backbone(plain: Path, tiny_config: MakeConfig) -> None:
 
 def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
     (tmp_path / "x.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(CheckpointError, match=r"^--init .*x\.pt: not a checkpoint of edgeexit"):
+    with pytest.raises(CheckpointError, match=r"^--init .*x\.pt: expected weights"):
         _trainer(tiny_config(init=str(tmp_path / "x.pt")))
 
 
@@ -138,3 +146,96 @@ def test_a_model_that_is_cut_elsewhere(tmp_path: Path, tiny_config: MakeConfig) 
     weights = load_checkpoint(plain).build(Own).eval()
     images = torch.randn(2, 3, 8, 8)
     assert torch.allclose(trainer.net.eval()(images)["final"], weights(images)["final"], atol=1e-6)
+
+
+class Drops(Own):
+    """Batch norm and dropout, which both differ in training mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.nn.functional.dropout(self.second(self.first(x)), 0.5, self.training)
+        logits: Tensor = self.head(self.third(x).mean((2, 3)))
+        return logits
+
+
+def trained_elsewhere() -> Drops:
+    torch.manual_seed(4)
+    model = Drops().train()
+    for _ in range(3):
+        model(torch.randn(16, 3, 16, 16) + 0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("way", ["factory", "weights", "lightning", "module"])
+def test_branches_only_changes_nothing_of_a_trained_model(
+    way: str, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    trained = trained_elsewhere()
+    expected = {name: value.clone() for name, value in trained.state_dict().items()}
+    content: Any = trained.state_dict()
+    if way == "lightning":
+        content = {"state_dict": {f"model.{name}": value for name, value in content.items()}}
+    torch.save(content, tmp_path / "weights.ckpt")
+    init = str(tmp_path / "weights.ckpt") if way in ("weights", "lightning") else ""
+    config = tiny_config(
+        backbone="my:Own", branches="n+n", exits="first,second", strategy="branches-only", init=init
+    )
+    sources: dict[str, Any] = {"factory": trained_elsewhere, "module": trained}
+    listener = Remarks()
+    result = train(config, tmp_path / "run", progress=listener, model=sources.get(way, Drops))
+    assert {record.phase for record in result.history} == {"branches"}
+    module = trained_elsewhere()
+    load_checkpoint(result.last).build(module)  # fills it
+    own = module.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in expected.items())
+    kept = [line for line in listener.lines if "the backbone" in line]
+    assert [line.partition(":")[2] for line in kept] == 2 * [kept[0].partition(":")[2]]
+    assert ("13 of 13 tensors loaded" in listener.lines[0]) == bool(init)
+
+
+def test_weights_of_other_classes_need_a_word(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    weights = Drops().state_dict()
+    weights["head.weight"], weights["head.bias"] = torch.ones(9, 8), torch.ones(9)
+    torch.save(weights, tmp_path / "weights.pth")
+    path = str(tmp_path / "weights.pth")
+    config = tiny_config(backbone="my:Own", branches="none", exits="auto", init=path)
+    with pytest.raises(CheckpointError, match=r"--init .*head\.weight.*--new-classifier"):
+        _trainer(config, Drops)
+    trainer = _trainer(replace(config, new_classifier=True), Drops)
+    assert trainer.started_from is not None
+    assert trainer.started_from.new == ("head.weight", "head.bias")
+
+
+def test_registered_backbones_take_weights_as_they_come(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    network = load_checkpoint(plain).build().backbone
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "weights.pth")
+    trainer = _trainer(tiny_config(init=str(tmp_path / "weights.pth")))
+    own = trainer.net.backbone.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+
+
+def test_branches_that_are_the_backbone_too_are_not_trained_alone(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(
+        backbone="my:Own", branches="own", outputs="0,1,2", strategy="branches-only"
+    )
+    for kind, fact in ((Shared, r"exit1\.exits\.0\.2\.weight"), (Cascade, "have no weights")):
+        outputs = "0,1,2" if kind is Shared else "exits.0,exits.1,out"
+        with pytest.raises(SpecError, match=fact):
+            _trainer(replace(config, outputs=outputs), kind(classes=2))
+
+
+def test_own_exits_are_trained_further_and_started_from(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(backbone="my:Own", branches="none", outputs="0,1,2", epochs=1)
+    result = train(config, tmp_path / "run", model=lambda: Internal(classes=2))
+    checkpoint = load_checkpoint(result.last)
+    assert (checkpoint.spec.outputs, checkpoint.spec.pattern) == (("0", "1", "2"), "own+own")
+    assert result.config.branches == "own"
+    trainer = _trainer(replace(config, init=str(result.last), branches="own"), Internal(classes=2))
+    own = trainer.net.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in checkpoint.weights.items())
+    assert "branches too" in str(trainer.started_from)

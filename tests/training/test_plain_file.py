@@ -16,7 +16,7 @@ import torch
 from support.memory import MemoryPeak
 
 from edgeexit.errors import CheckpointError
-from edgeexit.training.plain_file import MAX_DEPTH, read_plain, write_plain
+from edgeexit.plain_file import MAX_DEPTH, read_plain, write_plain
 
 CENTRAL = b"PK\x01\x02"  # where an entry of the directory starts
 LARGE_BYTES = 2**30

@@ -10,13 +10,12 @@ import click
 
 from edgeexit.cli.common import (
     console,
-    import_model,
-    model_option,
     print_json,
     progress_bar,
     status_console,
 )
 from edgeexit.cli.limits import FractionType
+from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.samples import SampleOptions, sample_options
 from edgeexit.paper.cli.figures_subjects import load_subjects
 
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     help="Of the choice of these images.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-@model_option
+@network_options
 @sample_options
 def command(
     paths: tuple[Path, ...],
@@ -74,6 +73,8 @@ def command(
     seed: int,
     as_json: bool,
     model: str | None,
+    outputs: str,
+    input_size: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Draw the paper's figures of trained networks, on test images.
@@ -102,9 +103,10 @@ def command(
     kinds = list_figures() if names is None else select_figures(names)
     if output.exists() and not output.is_dir():
         raise WriteError(f"{output}: is a file, expected a folder; choose another name")
-    factory = import_model(model)
-    sources = find_sources(paths)
-    subjects = load_subjects(sources, SampleOptions(**options), factory)
+    network, samples = NetworkOptions(model, outputs, input_size), SampleOptions(**options)
+    factory = network.factory()
+    sources = find_sources(paths, lambda path: load_network(path, network, samples))
+    subjects = load_subjects(sources, samples, factory)
     plans, remarks = plan_figures(kinds, subjects)
     for remark in remarks:
         status_console().print(remark, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,14 @@ class Source:
     network: Checkpoint | Manifest
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
+def find_sources(
+    paths: Sequence[Path], load: Callable[[Path], Checkpoint] = load_checkpoint
+) -> list[Source]:
     """Return what is at each path: a checkpoint, a run's folder with one, or a bundle's folder.
+
+    Args:
+        paths: where to look.
+        load: reads a checkpoint.
 
     Raises:
         InputError: nothing of the kind is there, or a path stands twice.
@@ -48,7 +54,7 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
             raise InputError(f"{paths[index]}: given twice; name every network once")
     names = _unique_names(found)
     return [
-        Source(name, path, load_manifest(path) if path.is_dir() else load_checkpoint(path))
+        Source(name, path, load_manifest(path) if path.is_dir() else load(path))
         for name, path in zip(names, found, strict=True)
     ]
 

@@ -11,6 +11,7 @@ import os
 import pickletools
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ from torch import Tensor
 from edgeexit.errors import CheckpointError
 from edgeexit.files import replace_file
 
-__all__ = ["foreign_file", "read_plain", "write_plain"]
+__all__ = [
+    "PLAIN_NAMES",
+    "StoredPickle",
+    "foreign_file",
+    "read_plain",
+    "stored_pickle",
+    "write_plain",
+]
 
 MAX_PICKLE_BYTES = 2**24
 """Of everything but the tensors."""
@@ -31,7 +39,7 @@ _ZIP_START = b"PK\x03\x04"
 _DIRECTORY = 0x10  # an attribute: torch does not read the bytes of an entry that has it
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool"
-_GLOBALS = {
+PLAIN_NAMES = {
     "collections OrderedDict",
     "torch._utils _rebuild_tensor_v2",
     *(f"torch {dtype}Storage" for dtype in _DTYPES.split()),
@@ -58,6 +66,49 @@ def read_plain(path: Path) -> Any:
     Raises:
         CheckpointError: the file is missing, truncated, damaged, or of another kind.
     """
+    stored = stored_pickle(path)
+    if stored is None or not stored.names <= PLAIN_NAMES:
+        raise foreign_file(path)
+    try:
+        # mapped, so that all sizes are known before memory is taken
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # torch and its unpickler raise many kinds
+        raise foreign_file(path) from error
+    try:
+        return stored.copied(content)
+    except (TypeError, ValueError) as error:
+        raise foreign_file(path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPickle:
+    """What is in a file of torch's zip format, before anything of it is unpickled.
+
+    Attributes:
+        size_bytes: of the file.
+        pickle_bytes: of all in it but the tensors.
+        names: of what the pickle would import, ``module name``.
+    """
+
+    size_bytes: int
+    pickle_bytes: int
+    names: frozenset[str]
+
+    def copied(self, content: Any) -> Any:
+        """Return plain values and tensors of the file, copied out of it.
+
+        Raises:
+            TypeError, ValueError: it is not plain, or more than the file has room for.
+        """
+        return _Copy(self.size_bytes, self.pickle_bytes)(content)
+
+
+def stored_pickle(path: Path) -> StoredPickle | None:
+    """Look into a file, every byte compared with its checksum; None where it is of another format.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or damaged.
+    """
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
@@ -69,22 +120,13 @@ def read_plain(path: Path) -> Any:
             "'edgeexit train' wrote"
         ) from error
     if start and start != _ZIP_START:
-        raise foreign_file(path)
+        return None
     if size_bytes > _memory_bytes():  # a file with holes takes no room on a disk
         raise CheckpointError(
             f"{path}: {size_bytes} bytes, more than this machine has memory; give the path of a "
             "ckpt.pt that 'edgeexit train' wrote"
         )
-    pickle_bytes = _check_container(path, size_bytes)
-    try:
-        # mapped, so that all sizes are known before memory is taken
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # torch and its unpickler raise many kinds
-        raise foreign_file(path) from error
-    try:
-        return _Copy(size_bytes, pickle_bytes)(content)
-    except (TypeError, ValueError) as error:
-        raise foreign_file(path) from error
+    return _check_container(path, size_bytes)
 
 
 def foreign_file(path: Path) -> CheckpointError:
@@ -101,16 +143,12 @@ def _memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _check_container(path: Path, size_bytes: int) -> int:
-    """Compare the file with the form in which torch writes it, and with its checksums.
-
-    Returns:
-        The size of the pickle, in bytes.
-    """
+def _check_container(path: Path, size_bytes: int) -> StoredPickle | None:
+    """Compare the file with the form in which torch writes it, and with its checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
-            pickle_bytes = _plain_bytes(archive) if _is_stored(archive, size_bytes) else None
-            damaged = None if pickle_bytes is None else archive.testzip()  # torch does not look
+            stored = _pickle_of(archive, size_bytes) if _is_stored(archive, size_bytes) else None
+            damaged = None if stored is None else archive.testzip()  # torch does not look
     except zipfile.BadZipFile as error:
         raise CheckpointError(
             f"{path}: the checkpoint is truncated; train or copy it again"
@@ -119,13 +157,11 @@ def _check_container(path: Path, size_bytes: int) -> int:
         raise CheckpointError(
             f"{path}: the checkpoint is damaged; train or copy it again"
         ) from error
-    if pickle_bytes is None:
-        raise foreign_file(path)
     if damaged is not None:
         raise CheckpointError(
             f"{path}: the checkpoint is damaged ({damaged}); train or copy it again"
         )
-    return pickle_bytes
+    return stored
 
 
 def _is_stored(archive: zipfile.ZipFile, size_bytes: int) -> bool:
@@ -144,14 +180,14 @@ def _is_stored(archive: zipfile.ZipFile, size_bytes: int) -> bool:
     )
 
 
-def _plain_bytes(archive: zipfile.ZipFile) -> int | None:
-    """Return the size of the pickle; None where it needs what is not plain, or is none."""
+def _pickle_of(archive: zipfile.ZipFile, size_bytes: int) -> StoredPickle | None:
+    """Return what is known of the pickle; None where there is none, or one that is too large."""
     name = f"{archive.namelist()[0].partition('/')[0]}/data.pkl"  # where torch looks for it
     if name not in archive.namelist() or archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
         return None
     pickle = archive.read(name)
-    names = {argument for code, argument, _ in pickletools.genops(pickle) if code.name == "GLOBAL"}
-    return len(pickle) if names <= _GLOBALS else None
+    names = {str(name) for code, name, _ in pickletools.genops(pickle) if code.name == "GLOBAL"}
+    return StoredPickle(size_bytes, len(pickle), frozenset(names))
 
 
 class _Copy:

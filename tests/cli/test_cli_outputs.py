@@ -1,0 +1,172 @@
+"""A network that was trained elsewhere, with exits of its own, all the way through the shell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import edgeexit_runtime as ee
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from edgeexit.cli import main
+from edgeexit.data import DataConfig, load_data
+from edgeexit.training import load_checkpoint
+from tests.support import own_exits
+
+NAME = "own_exits_of_mine"
+OWN = ("--model", f"{NAME}:make", "--outputs", "0,1,2")
+DATA = ("--dataset", "digits", "--input-size", "16")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+def succeed(*arguments: object) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def fail(*arguments: object) -> str:
+    """Return what an error says: one line, and no traceback."""
+    result = run(*arguments)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    return result.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with the code of networks and nothing of it imported."""
+    shutil.copy(own_exits.__file__, tmp_path / f"{NAME}.py")
+    with (tmp_path / f"{NAME}.py").open("a") as file:
+        file.write("\n\ndef make(num_classes=10):\n    return Scales(num_classes)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    yield tmp_path
+    sys.modules.pop(NAME, None)
+
+
+@pytest.fixture
+def weights(folder: Path) -> Path:
+    """Weights as Lightning stores them, of a network that is not trained."""
+    torch.manual_seed(0)
+    model = own_exits.Scales(10)
+    stored = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": stored, "epoch": 1}, folder / "weights.ckpt")
+    return folder / "weights.ckpt"
+
+
+def test_outputs_are_listed(folder: Path) -> None:
+    arguments = ("inspect", "--model", f"{NAME}:FinalFirst", "--input-size", "16", "--outputs")
+    text = succeed(*arguments).stdout
+    assert f"--model {NAME}:FinalFirst --outputs 1,2,0" in text
+    value = json.loads(succeed(*arguments, "--json").stdout)
+    assert value["proposed"] == ["1", "2", "0"]
+    assert [output["is_logits"] for output in value["outputs"]] == [True, True, True, False]
+    assert "--outputs 0,1,2" in fail("inspect", f"{NAME}:FinalFirst", "--input-size", "16")
+    assert "either MODEL or --model" in fail("inspect", "--outputs")
+    assert "package.module:factory" in fail("inspect", "resnet20", "--outputs")
+
+
+def test_costs_of_own_exits(folder: Path) -> None:
+    size = ("--input-size", "16", "--json")
+    value = json.loads(succeed("flops", *OWN, *size).stdout)
+    assert (value["branches"], len(value["exits"])) == ("own+own", 3)
+    assert "--branches" in fail("flops", *OWN, "--branches", "n")
+    assert "--outputs" in fail("flops", "resnet20", "--outputs", "0,1")
+
+
+def test_weights_to_a_session(weights: Path) -> None:
+    evaluated = succeed("eval", weights.name, *OWN, *DATA, "--json")
+    count = len(own_exits.Scales().state_dict())
+    assert f"{count} of {count} tensors loaded, taken from `state_dict`" in evaluated.stderr
+    assert "prefix `model.` removed" in evaluated.stderr
+    exported = succeed("export", weights.name, *OWN, *DATA, "--engine", "none", "--samples", "32")
+    assert "next: edgeexit bench" in exported.stdout
+    report = json.loads(evaluated.stdout)
+    data = load_data(DataConfig("digits", input_size=(3, 16, 16)))
+    images = np.stack([image.numpy() for image, _ in data.splits["test"]])
+    labels = np.array([label for _, label in data.splits["test"]])
+    with ee.load("out") as session:
+        found = [(answers == labels).mean() for answers in session.infer_all_exits(images).labels]
+    np.testing.assert_allclose(found, [exit_["accuracy"] for exit_ in report["exits"]], atol=0.01)
+    tuned = succeed("tune", weights.name, *OWN, *DATA, "--max-drop", "0.9")
+    assert f"next: edgeexit export weights.tuned.ckpt --model {NAME}:make" in tuned.stdout
+    assert load_checkpoint(Path("weights.tuned.ckpt")).spec.outputs == ("0", "1", "2")
+    succeed("eval", "weights.tuned.ckpt", "--model", f"{NAME}:make")
+    assert "knows it" in fail("eval", "weights.tuned.ckpt", *OWN)
+    assert "weights alone" in fail(
+        "tune", weights.name, *OWN, *DATA, "--max-drop", "0.9", "-o", weights.name
+    )
+
+
+def test_what_weights_need(weights: Path) -> None:
+    assert "--model" in fail("eval", weights.name, *DATA)
+    assert "--dataset" in fail("eval", weights.name, *OWN)
+    message = fail("eval", weights.name, "--model", f"{NAME}:make", *DATA)
+    assert "--outputs 0,1,2" in message
+    message = fail("eval", weights.name, "--model", f"{NAME}:Internal", *OWN[2:], *DATA)
+    assert "missing" in message
+    assert "nearest" in message
+    torch.save(own_exits.Scales(10), "whole.pt")
+    assert "torch.save(model.state_dict()" in fail("export", "whole.pt", *OWN, *DATA)
+
+
+@pytest.mark.slow
+def test_trained_by_a_loop_of_its_own(folder: Path) -> None:
+    """From plain PyTorch to a measured bundle, with the accuracy of its own evaluation."""
+    data = load_data(DataConfig("digits", input_size=(3, 16, 16)))
+    sets = {}
+    for name, split in {**data.splits, "training": data.training}.items():
+        pairs = [split[number] for number in range(len(split))]
+        sets[name] = (torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs]))
+    torch.manual_seed(0)
+    model = own_exits.Scales(10)
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    images, labels = sets["training"]
+    for _ in range(15):
+        for chosen in torch.randperm(len(images)).split(64):
+            answers = model(images[chosen])
+            losses = [torch.nn.functional.cross_entropy(a, labels[chosen]) for a in answers]
+            optimizer.zero_grad()
+            torch.stack(losses).sum().backward()
+            optimizer.step()
+    torch.save(model.state_dict(), "weights.pth")
+    images, labels = sets["test"]
+    with torch.no_grad():
+        own = [(a.argmax(1) == labels).float().mean().item() for a in model.eval()(images)]
+    assert own[-1] > 0.9
+
+    evaluated = json.loads(succeed("eval", "weights.pth", *OWN, *DATA, "--json").stdout)
+    np.testing.assert_allclose([e["accuracy"] for e in evaluated["exits"]], own, atol=1e-6)
+    succeed("tune", "weights.pth", *OWN, *DATA, "--max-drop", "0.02")
+    tuned = ("weights.tuned.pth", *OWN[:2])
+    succeed("export", *tuned, "--engine", "none")
+    with ee.load("out") as session:
+        found = session.infer_all_exits(images.numpy()).labels
+    accuracy = (found == labels.numpy()).mean(axis=1)
+    np.testing.assert_allclose(accuracy, own, atol=1e-6)
+    benched = succeed("bench", "--rounds", "2", "--duration", "2", "--json", "bench.json")
+    assert "early exit" in benched.stdout
+    succeed("figures", "weights.tuned.pth", *OWN[:2], "--only", "front,confidence")
+    trained = succeed(
+        *("train", *OWN, *DATA, "--init", "weights.pth", "--epochs", "1", "--lr", "0.001"),
+        *("--distill", "wed", "-o", "more"),
+    )
+    assert "branches own" in trained.stdout
+    assert load_checkpoint(Path("more/ckpt.pt")).metrics["accuracy"]["final"] > 0.9
+    frozen = succeed(
+        *("train", *OWN, *DATA, "--init", "weights.pth", "--epochs", "1", "-o", "frozen"),
+        *("--strategy", "branches-only"),
+    )
+    lines = [line for line in frozen.stderr.splitlines() if "the backbone" in line]
+    assert len(lines) == 2
+    assert lines[0].partition("final")[2] == lines[1].partition("final")[2]
