@@ -59,6 +59,7 @@ def command(as_json: bool, **values: Any) -> None:
       edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
     """
     from edgeexit.bench import check_plot_path
+    from edgeexit.training.checkpoint import is_checkpoint
 
     limits = given_limits(values)
     network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
@@ -74,8 +75,9 @@ def command(as_json: bool, **values: Any) -> None:
         check_plot_path(options.plot)
     _check_output(options, limits)
     checkpoint = None if options.path is None else load_network(options.path, network, samples)
-    if checkpoint is not None and not checkpoint.training and options.output == options.path:
-        raise click.UsageError(f"{options.path} holds weights alone, which stay; choose another -o")
+    replaced = options.path if options.output == options.path else None
+    if replaced is not None and not is_checkpoint(replaced):
+        raise click.UsageError(f"{replaced} holds weights alone, which stay; choose another -o")
     if checkpoint is not None and options.output is not None and named is None:
         check_replaceable(options.output, checkpoint)
         if options.output == options.path:
