@@ -160,7 +160,7 @@ def _check_order(evaluation: Trace, names: Sequence[str], *, asked: bool) -> Non
         advice = f"leave {' and '.join(idle)} out"
         if orders:
             advice = (
-                "give the outputs in the order of execution, the final exit last: "
+                "give the outputs in the order of execution, the final exit last, for example "
                 f"{_typed(orders[0], names)}"
             )
         raise SpecError(

@@ -152,6 +152,21 @@ class Pixel(Internal):
         self.last = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Conv2d(8, CLASSES, 1), nn.Flatten())
 
 
+class LateSize(Internal):
+    """Early logits take the number of images from a late tensor."""
+
+    def forward(self, images: Tensor) -> Any:
+        features = [self.stem(images)]
+        for block in self.blocks:
+            features.append(block(features[-1]))
+        count = features[-1].size(0)
+        heads = [*self.exits, self.last]
+        return [
+            answer[2](answer[0](x).view(count, -1))
+            for x, answer in zip(features[1:], heads, strict=True)
+        ][::-1]
+
+
 class Softmaxed(Internal):
     """Probabilities in evaluation mode, logits in training mode; the last is a log-softmax."""
 
@@ -221,6 +236,7 @@ ALL: dict[str, tuple[type[nn.Module], str]] = {
     "aside": (Aside, "0,1,2"),
     "early features": (Early, "0,1,2"),
     "one pixel": (Pixel, "0,1,2"),
+    "size of a late tensor": (LateSize, "2,1,0"),
     "softmax": (Softmaxed, "0,1,2"),
     "dataclass": (AsDataclass, "hidden.0,hidden.1,logits"),
     "named tuple": (AsNamedTuple, "early,late"),

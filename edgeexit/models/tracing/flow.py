@@ -35,7 +35,8 @@ class Flow:
             from_images = node.op == "placeholder"
             is_tensor = has_tensor(trace.values[node][0])
             for source in node.all_input_nodes:
-                needs |= self._needs[self.position[source]]
+                if has_tensor(trace.values[source][0]):  # a size follows from the batch elsewhere
+                    needs |= self._needs[self.position[source]]
                 from_images |= bool(self._images >> self.position[source] & 1)
             self._needs.append(needs)
             self._images |= from_images << number
