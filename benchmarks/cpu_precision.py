@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from edgeexit_runtime import Session, load, load_baseline, load_manifest
-from edgeexit_runtime.backends.x86_products import has_vnni, is_x86
+from edgeexit_runtime.backends.onnxruntime.x86_products import has_vnni, is_x86
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from random_bundles import export_network, force, noise, random_network

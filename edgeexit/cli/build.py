@@ -148,7 +148,7 @@ def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
         BackendError, InputError: it is not here, or does not build for this compute capability.
         click.UsageError: a compute capability is of no library that was named.
     """
-    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.backends.tensorrt.versions import open_library
     from edgeexit_runtime.engine_check import open_for_this_gpu
     from edgeexit_runtime.engine_entry import EngineOptions
 

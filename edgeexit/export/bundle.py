@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
+from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
 from edgeexit_runtime.engine_files import TIMING_CACHE, is_leftover
 from edgeexit_runtime.locks import LOCK_NAME
 from edgeexit_runtime.manifest import (

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from edgeexit_runtime.backends.onnxruntime_sessions import BIAS_ROUNDING
-from edgeexit_runtime.backends.x86_products import require_exact_products
+from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
 from edgeexit_runtime.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 

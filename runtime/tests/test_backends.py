@@ -132,7 +132,7 @@ def test_a_device_that_is_not_in_this_onnxruntime(bundle: Path) -> None:
 def test_engines_without_a_cuda_device_are_no_surprise(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeexit_runtime.backends.cuda_device.find_gpu", lambda: None)
+    monkeypatch.setattr("edgeexit_runtime.backends.cuda.device.find_gpu", lambda: None)
     opened = open_bundle(bundle)
     backend = BACKENDS["tensorrt"]
     why = backend.why_not(opened)

@@ -11,7 +11,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import onnxruntime
 import pytest
-from edgeexit_runtime.backends import onnxruntime_sessions
+from edgeexit_runtime.backends.onnxruntime import sessions as onnxruntime_sessions
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -39,7 +39,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
     # as there is no device memory here
-    monkeypatch.setattr("edgeexit_runtime.backends.onnxruntime.GPU_PROVIDERS", ())
+    monkeypatch.setattr("edgeexit_runtime.backends.onnxruntime.runner.GPU_PROVIDERS", ())
     return calls
 
 

@@ -16,7 +16,7 @@ RUNTIME = Path(__file__).parents[1]
 
 
 def shipped(dtype: str) -> bytes:
-    file = resources.files("edgeexit_runtime.backends") / f"select_rows_{dtype}.onnx"
+    file = resources.files("edgeexit_runtime.backends.onnxruntime") / f"select_rows_{dtype}.onnx"
     return file.read_bytes()
 
 
@@ -40,7 +40,7 @@ def test_shipped_file_is_what_the_tool_makes(tool: ModuleType, dtype: str) -> No
 def test_there_is_one_file_for_every_dtype_of_the_manifest(tool: ModuleType) -> None:
     from edgeexit_runtime.manifest import DTYPES as MANIFEST_DTYPES
 
-    folder = resources.files("edgeexit_runtime.backends")
+    folder = resources.files("edgeexit_runtime.backends.onnxruntime")
     files = {file.name for file in folder.iterdir() if file.name.endswith(".onnx")}
     assert files == {f"select_rows_{dtype}.onnx" for dtype in MANIFEST_DTYPES}
     assert set(tool.DTYPES) == set(DTYPES) == set(MANIFEST_DTYPES)

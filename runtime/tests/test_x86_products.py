@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import edgeexit_runtime.backends.x86_products as x86_products
+import edgeexit_runtime.backends.onnxruntime.x86_products as x86_products
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.manifest import GraphEntry, TensorInfo
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-FOLDER = Path(__file__).parents[1] / "src" / "edgeexit_runtime" / "backends"
+FOLDER = Path(__file__).parents[1] / "src" / "edgeexit_runtime" / "backends" / "onnxruntime"
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "bool")
 
 

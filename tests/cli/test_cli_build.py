@@ -12,7 +12,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from click.testing import CliRunner, Result
-from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.backends.cuda.device import Gpu
 
 from edgeexit.cli import main
 
@@ -78,7 +78,7 @@ def test_export_builds_none_where_nothing_builds_for_the_gpu(
     place(gpu)
     libraries = {"tensorrt-rtx"} if installed else {}
     monkeypatch.setattr(
-        "edgeexit_runtime.backends.trt_library.is_installed", lambda name: name in libraries
+        "edgeexit_runtime.backends.tensorrt.library.is_installed", lambda name: name in libraries
     )
     if installed:
         pytest.importorskip("tensorrt_rtx")

@@ -13,7 +13,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
+from edgeexit_runtime.backends.onnxruntime.runner import OnnxRuntimeRunner
 from edgeexit_runtime.gate import GateOutputs
 
 from edgeexit.cli import main

@@ -13,8 +13,8 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from edgeexit_runtime.backends.cuda_device import Gpu
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.quantization_entry import QuantizationEntry
 from PIL import Image
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from edgeexit_runtime.backends.onnxruntime_providers import CACHE_FOLDER
+from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
 from edgeexit_runtime.locks import LOCK_NAME
 from edgeexit_runtime.manifest import MANIFEST_NAME, load_manifest
 from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from edgeexit_runtime.backends.onnxruntime_sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
 from numpy.typing import NDArray
 
 from edgeexit.cost import network_cost

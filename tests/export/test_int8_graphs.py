@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.manifest import GraphEntry
 from numpy.typing import NDArray
 from onnx import numpy_helper

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.manifest import GATE_OUTPUTS, GraphEntry
 from edgeexit_runtime.timing import LatencySummary, summarize, time_call
 from numpy.typing import NDArray

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from edgeexit_runtime.backends.trt_library import AUTO, LIBRARIES
+from edgeexit_runtime.backends.tensorrt.library import AUTO, LIBRARIES
 from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engine_entry import (
     HARDWARE_COMPATIBILITY,

@@ -7,13 +7,13 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
-from edgeexit_runtime.backends.trt_library import (
+from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
+from edgeexit_runtime.backends.tensorrt.library import (
     LIBRARIES,
     PORTABLE_CAPABILITIES,
     RTX,
 )
-from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import EngineEntry
 from edgeexit_runtime.errors import BackendError

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgeexit_runtime.backends.trt_runtime_cache import RUNTIME_CACHE
+from edgeexit_runtime.backends.tensorrt.runtime_cache import RUNTIME_CACHE
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_entry import ENGINE_SUFFIX, EngineEntry
 from edgeexit_runtime.errors import BundleError

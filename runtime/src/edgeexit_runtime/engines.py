@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexit_runtime.backends.trt_build import BuiltEngine, Plan, build_engine
-from edgeexit_runtime.backends.trt_library import AUTO, PORTABLE_CAPABILITIES, RTX
-from edgeexit_runtime.backends.trt_versions import TensorRt, open_library
+from edgeexit_runtime.backends.tensorrt.build import BuiltEngine, Plan, build_engine
+from edgeexit_runtime.backends.tensorrt.library import AUTO, PORTABLE_CAPABILITIES, RTX
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt, open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_check import (
     Here,

@@ -6,7 +6,7 @@ import functools
 import logging
 
 from edgeexit_runtime.backends.base import Runner
-from edgeexit_runtime.backends.x86_products import has_vnni, is_x86
+from edgeexit_runtime.backends.onnxruntime.x86_products import has_vnni, is_x86
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.quantization_entry import CPU
 

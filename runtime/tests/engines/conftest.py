@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 from edgeexit_runtime import engine_check
-from edgeexit_runtime.backends import trt_library, trt_versions
-from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.tensorrt import library as trt_library
+from edgeexit_runtime.backends.tensorrt import versions as trt_versions
 
 ORIN = Gpu("Orin", "8.7")
 

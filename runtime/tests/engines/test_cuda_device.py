@@ -6,8 +6,8 @@ import ctypes
 from typing import Any
 
 import pytest
-from edgeexit_runtime.backends import cuda_device
-from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
+from edgeexit_runtime.backends.cuda import device as cuda_device
+from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
 
 
 class Driver:

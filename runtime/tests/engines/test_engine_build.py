@@ -9,8 +9,8 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.cuda_device import Gpu
-from edgeexit_runtime.backends.trt_versions import open_library
+from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.engine_check import open_for_this_gpu
 from edgeexit_runtime.engines import EngineOptions, build_engines
 
@@ -384,7 +384,7 @@ def test_no_hardware_compatibility_on_a_jetson(
     bundle: Path, doubles: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubles.install("10.3.0")
-    monkeypatch.setattr("edgeexit_runtime.backends.trt_versions.l4t_version", lambda: "36.4.3")
+    monkeypatch.setattr("edgeexit_runtime.backends.tensorrt.versions.l4t_version", lambda: "36.4.3")
     with pytest.raises(ee.InputError, match=r"^hardware compatibility: .* on a Jetson"):
         build_engines(bundle, EngineOptions(hardware_compatibility="ampere+"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.bundle import open_bundle
 from edgeexit_runtime.engine_files import TIMING_CACHE
 from edgeexit_runtime.engines import Here, build_engines, check_engine

@@ -14,7 +14,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.cuda_device import Gpu
+from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.bundle import baseline_bundle, open_bundle
 from edgeexit_runtime.engines import EngineOptions, Here, build_engines, check_engine
 from edgeexit_runtime.machine import this_platform

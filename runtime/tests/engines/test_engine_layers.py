@@ -9,7 +9,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.trt_layers import network_layers
+from edgeexit_runtime.backends.tensorrt.layers import network_layers
 from edgeexit_runtime.engines import build_engines
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]

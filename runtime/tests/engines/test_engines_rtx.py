@@ -57,7 +57,7 @@ def test_everything_that_the_doubles_have_is_in_tensorrt(doubles: Any) -> None:
 
 @pytest.fixture
 def no_gpu() -> None:
-    from edgeexit_runtime.backends.cuda_device import find_gpu
+    from edgeexit_runtime.backends.cuda.device import find_gpu
 
     if find_gpu() is not None:
         pytest.skip("there is a GPU here")
@@ -82,7 +82,7 @@ def test_engines_of_every_graph(
 
 
 def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> None:
-    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.backends.tensorrt.versions import open_library
     from edgeexit_runtime.bundle import open_bundle
 
     build_engines(bundle, EngineOptions(opt_batch=4, workspace_mib=64, optimization_level=0))
@@ -93,7 +93,7 @@ def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> 
 
 def test_memory_is_left_to_the_session(no_gpu: None) -> None:
     """Every engine of the tests above was built so; without it, no CUDA graph captures a run."""
-    from edgeexit_runtime.backends.trt_versions import open_library
+    from edgeexit_runtime.backends.tensorrt.versions import open_library
 
     library = open_library("tensorrt-rtx")
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))

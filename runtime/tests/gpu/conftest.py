@@ -39,7 +39,7 @@ def cuda_libraries() -> None:
 @pytest.fixture
 def context() -> Iterator[Any]:
     """The device's primary context, not pushed; it is given back after the test."""
-    from edgeexit_runtime.backends.cuda_context import PrimaryContext
+    from edgeexit_runtime.backends.cuda.context import PrimaryContext
 
     context = PrimaryContext()
     yield context

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.cuda.device import find_gpu
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "host_cuda"))
 

@@ -18,7 +18,7 @@ NON_BLOCKING = 1
 
 def test_memory_is_given_back(context: Any) -> None:
     import pycuda.driver as cuda
-    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     with context:
         before = cuda.mem_get_info()[0]
@@ -35,7 +35,7 @@ def test_memory_is_given_back(context: Any) -> None:
 
 
 def test_too_much_memory_is_refused_before_it_is_taken(context: Any) -> None:
-    from edgeexit_runtime.backends.cuda_memory import require_free_memory
+    from edgeexit_runtime.backends.cuda.memory import require_free_memory
 
     with context, pytest.raises(BackendError, match=r"features: needs .* MiB of device memory"):
         require_free_memory(2**50, "features")
@@ -43,8 +43,8 @@ def test_too_much_memory_is_refused_before_it_is_taken(context: Any) -> None:
 
 def test_a_graph_does_again_what_was_captured(context: Any) -> None:
     import pycuda.driver as cuda
-    from edgeexit_runtime.backends.cuda_graph import CudaGraph
-    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+    from edgeexit_runtime.backends.cuda.graph import CudaGraph
+    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     with context:
         memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
@@ -69,8 +69,8 @@ def test_a_graph_does_again_what_was_captured(context: Any) -> None:
 
 def test_a_call_that_cannot_be_captured_leaves_the_stream_usable(context: Any) -> None:
     import pycuda.driver as cuda
-    from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
-    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+    from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
+    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     with context:
         memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
@@ -87,8 +87,8 @@ def test_a_call_that_cannot_be_captured_leaves_the_stream_usable(context: Any) -
 
 def test_another_thread_may_allocate_while_work_is_captured(context: Any) -> None:
     import pycuda.driver as cuda
-    from edgeexit_runtime.backends.cuda_graph import CudaGraph
-    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+    from edgeexit_runtime.backends.cuda.graph import CudaGraph
+    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     wrong: list[str] = []
 
@@ -122,8 +122,8 @@ def test_another_thread_may_allocate_while_work_is_captured(context: Any) -> Non
 
 def test_torch_goes_on_in_the_same_context() -> None:
     torch = pytest.importorskip("torch")
-    from edgeexit_runtime.backends.cuda_context import PrimaryContext
-    from edgeexit_runtime.backends.cuda_memory import CudaMemory
+    from edgeexit_runtime.backends.cuda.context import PrimaryContext
+    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     ours = torch.ones(1000, device="cuda")
     context = PrimaryContext()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from edgeexit_runtime.backends.cuda_context import PrimaryContext
-from edgeexit_runtime.backends.cuda_stream import CudaStream, open_stream
+from edgeexit_runtime.backends.cuda.context import PrimaryContext
+from edgeexit_runtime.backends.cuda.stream import CudaStream, open_stream
 from edgeexit_runtime.errors import BackendError
 from host_driver import HostDriver
 

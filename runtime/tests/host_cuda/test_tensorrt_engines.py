@@ -116,7 +116,7 @@ def test_no_driver(bundle: Path, records: dict[str, Any], monkeypatch: pytest.Mo
     def fail() -> Any:
         raise OSError("libcuda.so.1: no such file")
 
-    monkeypatch.setattr("edgeexit_runtime.backends.cuda_context.load_driver", fail)
+    monkeypatch.setattr("edgeexit_runtime.backends.cuda.context.load_driver", fail)
     message = "CUDA's driver cannot be loaded: libcuda.so.1: no such file"
     refuses(bundle, ee.BackendError, message)
 

@@ -17,9 +17,9 @@ import numpy as np
 import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
-from edgeexit_runtime.backends.cuda_memory import available_memory
-from edgeexit_runtime.backends.tensorrt import CAPTURES
-from edgeexit_runtime.backends.tensorrt_gate import GatePlan
+from edgeexit_runtime.backends.cuda.memory import available_memory
+from edgeexit_runtime.backends.tensorrt.gate import GatePlan
+from edgeexit_runtime.backends.tensorrt.runner import CAPTURES
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
@@ -240,7 +240,7 @@ def test_an_interrupt_may_come_at_any_line(
     world.spoil_captures = spoiled
     for step in range(10**6):
         with ee.load(folder, backend="tensorrt") as session:
-            failure = fail_at(KeyboardInterrupt(), step, but="cuda_context.py")
+            failure = fail_at(KeyboardInterrupt(), step, but="context.py")
             try:
                 with failure:
                     session.infer(images)
@@ -428,7 +428,7 @@ def test_on_shared_memory_too_little_is_a_warning(
 ) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemFree:             1 kB\nMemAvailable:        2 kB\n")
-    monkeypatch.setattr("edgeexit_runtime.backends.cuda_memory.MEMINFO", meminfo)
+    monkeypatch.setattr("edgeexit_runtime.backends.cuda.memory.MEMINFO", meminfo)
     driver.set_integrated(True)
     load_with_a_full_page_cache(folder, driver)
     engines, features = caplog.messages

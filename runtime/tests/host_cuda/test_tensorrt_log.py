@@ -13,8 +13,8 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.backends.trt_log import Reasons, process_log
-from edgeexit_runtime.backends.trt_progress import Cancelled
+from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
+from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 from numpy.typing import NDArray
 from tensorrt_double import World
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
-from edgeexit_runtime.backends.onnxruntime_bare import OnnxRuntimeGraphs
+from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.onnxruntime.bare import OnnxRuntimeGraphs
 
 from edgeexit.bench.results.explanation import Bandwidth, Peaks
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs, uncached_bytes

@@ -148,7 +148,7 @@ def test_everything_is_measured_on_the_same_images(
 def test_the_branch_of_an_exit_that_is_off_is_not_run(
     bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeexit_runtime.backends.onnxruntime import OnnxRuntimeRunner
+    from edgeexit_runtime.backends.onnxruntime.runner import OnnxRuntimeRunner
 
     ran: list[str] = []
     run_exit = OnnxRuntimeRunner.run_exit

@@ -1,7 +1,7 @@
-"""Ways to execute the graphs of a bundle, one file each; an engine is imported when it is chosen.
+"""Ways to execute the graphs of a bundle, a room each; an engine is imported when it is chosen.
 
 A new backend is a :class:`~edgeexit_runtime.backends.base.Backend` with its
-:class:`~edgeexit_runtime.backends.base.Runner` in a file of its own, and an entry here.
+:class:`~edgeexit_runtime.backends.base.Runner` in a room of its own, and an entry here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
-from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.openvino.backend import OpenVinoBackend
-from edgeexit_runtime.backends.tensorrt_backend import TensorRTBackend
+from edgeexit_runtime.backends.tensorrt.backend import TensorRTBackend
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 

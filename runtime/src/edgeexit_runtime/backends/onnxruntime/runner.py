@@ -19,9 +19,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
-from edgeexit_runtime.backends.cuda_device import find_gpu
-from edgeexit_runtime.backends.onnxruntime_bare import OnnxRuntimeGraphs
-from edgeexit_runtime.backends.onnxruntime_graphs import (
+from edgeexit_runtime.backends.cuda.device import find_gpu
+from edgeexit_runtime.backends.onnxruntime.bare import OnnxRuntimeGraphs
+from edgeexit_runtime.backends.onnxruntime.graphs import (
     NO_GATE,
     NO_IMAGES,
     Binding,
@@ -30,8 +30,8 @@ from edgeexit_runtime.backends.onnxruntime_graphs import (
     Graph,
     gate_buffers,
 )
-from edgeexit_runtime.backends.onnxruntime_providers import GPU_PROVIDERS
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener, first_line
+from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener, first_line
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs

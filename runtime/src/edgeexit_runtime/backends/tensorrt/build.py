@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgeexit_runtime.backends.trt_layers import (
+from edgeexit_runtime.backends.tensorrt.layers import (
     EngineLayers,
     NetworkLayers,
     engine_layers,
     network_layers,
     require_precision,
 )
-from edgeexit_runtime.backends.trt_log import Reasons, process_log
-from edgeexit_runtime.backends.trt_progress import Cancelled, make_monitor
-from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
+from edgeexit_runtime.backends.tensorrt.progress import Cancelled, make_monitor
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.engine_entry import FROM_INSPECTOR, FROM_NETWORK, EngineOptions
 from edgeexit_runtime.errors import BackendError, BundleError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry

@@ -14,14 +14,14 @@ from typing import Any
 
 import onnxruntime
 
-from edgeexit_runtime.backends.cuda_stream import CudaStream, open_stream
-from edgeexit_runtime.backends.onnxruntime_providers import (
+from edgeexit_runtime.backends.cuda.stream import CudaStream, open_stream
+from edgeexit_runtime.backends.onnxruntime.providers import (
     CPU,
     CUDA,
     TENSORRT,
     provider_options,
 )
-from edgeexit_runtime.backends.x86_products import require_exact_products
+from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
@@ -114,7 +114,7 @@ class SessionOpener:
 
     def open_row_selection(self, dtype: str) -> Any:
         """Open the graph ``selected = features[rows]`` for features of any rank."""
-        file = resources.files("edgeexit_runtime.backends") / f"select_rows_{dtype}.onnx"
+        file = resources.files(__package__) / f"select_rows_{dtype}.onnx"
         # a copy of rows is over before a second thread is awake
         # TensorRT has no engines for features of any rank; on the device, CUDA copies rows too
         options: dict[str, dict[str, str]] = {

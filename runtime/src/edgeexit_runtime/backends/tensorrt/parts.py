@@ -7,8 +7,8 @@ comes of them is never read.
 
 from __future__ import annotations
 
-from edgeexit_runtime.backends.cuda_graph import CudaGraph
-from edgeexit_runtime.backends.tensorrt_engines import Engine, FixedContext
+from edgeexit_runtime.backends.cuda.graph import CudaGraph
+from edgeexit_runtime.backends.tensorrt.engines import Engine, FixedContext
 
 __all__ = ["BucketRun", "Part", "bucket_sizes"]
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.errors import BackendError
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from edgeexit_runtime.backends.cuda_context import driver_library
+from edgeexit_runtime.backends.cuda.context import driver_library
 from edgeexit_runtime.errors import BackendError
 
 __all__ = ["CaptureError", "CudaGraph"]

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.backends.trt_log import Reasons, process_log
-from edgeexit_runtime.backends.trt_progress import Cancelled
-from edgeexit_runtime.backends.trt_runtime_cache import RuntimeCache
-from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
+from edgeexit_runtime.backends.tensorrt.progress import Cancelled
+from edgeexit_runtime.backends.tensorrt.runtime_cache import RuntimeCache
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError
 

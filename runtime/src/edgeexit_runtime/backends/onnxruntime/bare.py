@@ -10,8 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import BareGraphs
-from edgeexit_runtime.backends.onnxruntime_providers import GPU_PROVIDERS
-from edgeexit_runtime.backends.onnxruntime_sessions import SessionOpener
+from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
+from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.manifest import GraphEntry
 
 __all__ = ["OnnxRuntimeGraphs"]

@@ -7,7 +7,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from edgeexit_runtime.backends.cuda_device import find_gpu
+from edgeexit_runtime.backends.cuda.device import find_gpu
 from edgeexit_runtime.errors import BackendError, InputError
 
 __all__ = [

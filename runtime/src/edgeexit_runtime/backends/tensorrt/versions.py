@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edgeexit_runtime.backends.cuda_device import Gpu, find_gpu
-from edgeexit_runtime.backends.trt_library import (
+from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
+from edgeexit_runtime.backends.tensorrt.library import (
     AUTO,
     PORTABLE_CAPABILITIES,
     RTX,
@@ -27,7 +27,7 @@ from edgeexit_runtime.backends.trt_library import (
     find_library,
     import_library,
 )
-from edgeexit_runtime.backends.trt_runtime_cache import RuntimeCache
+from edgeexit_runtime.backends.tensorrt.runtime_cache import RuntimeCache
 from edgeexit_runtime.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.machine import l4t_version

@@ -7,7 +7,7 @@ from edgeexit_runtime.bundle import Bundle
 
 __all__ = ["TensorRTBackend"]
 
-RUNNER = "edgeexit_runtime.backends.tensorrt:TensorRTRunner"
+RUNNER = "edgeexit_runtime.backends.tensorrt.runner:TensorRTRunner"
 
 
 class TensorRTBackend(Backend):
@@ -28,7 +28,7 @@ class TensorRTBackend(Backend):
         without = [name for name in names if name not in built]
         if without:
             return WhyNot(f"no engine was built of {without[0]}: edgeexit build builds them")
-        from edgeexit_runtime.backends.cuda_device import find_gpu
+        from edgeexit_runtime.backends.cuda.device import find_gpu
 
         if find_gpu() is None:
             return WhyNot("no CUDA device is here: nvidia-smi, or tegrastats, should show one")

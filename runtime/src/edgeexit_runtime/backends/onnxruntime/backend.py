@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edgeexit_runtime.backends.base import Backend, BareGraphs, LoadOptions, Runner, WhyNot
-from edgeexit_runtime.backends.onnxruntime_providers import CPU, CUDA
+from edgeexit_runtime.backends.onnxruntime.providers import CPU, CUDA
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import InputError
 
 __all__ = ["OnnxRuntimeBackend"]
 
-RUNNER = "edgeexit_runtime.backends.onnxruntime:OnnxRuntimeRunner"
-GRAPHS = "edgeexit_runtime.backends.onnxruntime_bare:OnnxRuntimeGraphs"
+RUNNER = "edgeexit_runtime.backends.onnxruntime.runner:OnnxRuntimeRunner"
+GRAPHS = "edgeexit_runtime.backends.onnxruntime.bare:OnnxRuntimeGraphs"
 PROVIDERS = {"cpu": (CPU,), "cuda": (CUDA,)}
 
 

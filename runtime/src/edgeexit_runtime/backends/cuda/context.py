@@ -16,7 +16,7 @@ from typing import Any
 
 import pycuda.driver as cuda
 
-from edgeexit_runtime.backends.cuda_device import load_driver
+from edgeexit_runtime.backends.cuda.device import load_driver
 from edgeexit_runtime.errors import BackendError, DeviceLostError
 
 __all__ = ["PrimaryContext", "driver_library"]

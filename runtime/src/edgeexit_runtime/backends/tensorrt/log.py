@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from edgeexit_runtime.backends.trt_progress import Cancelled
+from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 
 __all__ = ["Reasons", "process_log"]
 

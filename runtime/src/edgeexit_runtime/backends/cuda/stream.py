@@ -6,7 +6,7 @@ import ctypes
 import logging
 from typing import Any
 
-from edgeexit_runtime.backends.cuda_device import load_driver
+from edgeexit_runtime.backends.cuda.device import load_driver
 from edgeexit_runtime.errors import BackendError
 
 __all__ = ["CudaStream", "open_stream"]

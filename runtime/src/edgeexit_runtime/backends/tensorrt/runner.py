@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
 from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
-from edgeexit_runtime.backends.cuda_context import PrimaryContext
-from edgeexit_runtime.backends.cuda_graph import CaptureError, CudaGraph
-from edgeexit_runtime.backends.cuda_memory import CudaMemory, require_free_memory
-from edgeexit_runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
-from edgeexit_runtime.backends.tensorrt_engines import Engine, engine_entries, engine_library
-from edgeexit_runtime.backends.tensorrt_gate import GatePlan
-from edgeexit_runtime.backends.tensorrt_parts import BucketRun, Part, bucket_sizes
-from edgeexit_runtime.backends.trt_runtime import EngineRuntime
-from edgeexit_runtime.backends.trt_versions import open_library
+from edgeexit_runtime.backends.cuda.context import PrimaryContext
+from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
+from edgeexit_runtime.backends.cuda.memory import CudaMemory, require_free_memory
+from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, engine_library
+from edgeexit_runtime.backends.tensorrt.gate import GatePlan
+from edgeexit_runtime.backends.tensorrt.parts import BucketRun, Part, bucket_sizes
+from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
+from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
 from edgeexit_runtime.forks import never_free

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edgeexit_runtime.backends.trt_library import LIBRARIES
-from edgeexit_runtime.backends.trt_runtime import EngineRuntime
-from edgeexit_runtime.backends.trt_versions import TensorRt
+from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
+from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.bundle import Bundle
 from edgeexit_runtime.engine_check import check_engine, here, how_to_build, require_engine
 from edgeexit_runtime.engine_entry import EngineEntry

@@ -1,0 +1,1 @@
+"""CUDA's driver: contexts, memory, streams and graphs, through PyCUDA and ctypes."""
