@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,14 @@ NetFactory = Callable[..., MultiExitNet]
 def torch_threads() -> None:
     """One thread: sums come out in the same order, and the networks here are too small for more."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_signals() -> None:
+    """As in a terminal: nohup, and scripts in the background, start programs that ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

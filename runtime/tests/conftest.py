@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import linecache
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,14 @@ NETWORKS = {
     ),
     "one exit": network_of((Tensor("first", (IMAGES,), 2),), exit_reads=(("first",),)),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_signals() -> None:
+    """As in a terminal: nohup, and scripts in the background, start programs that ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=sorted(NETWORKS))
