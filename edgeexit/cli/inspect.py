@@ -105,7 +105,8 @@ def command(
     """
     name = model or reference
     if name is None or (model and reference):
-        raise click.UsageError("expected either MODEL or --model")
+        got = f"both, {model!r} and {reference!r}" if name else "neither"
+        raise click.UsageError(f"expected either MODEL or --model, got {got}")
     if with_points and with_outputs:
         raise click.UsageError("expected at most one of --points and --outputs, got both")
     if every and not with_points:

@@ -241,6 +241,8 @@ def test_a_registered_backbone(name: str) -> None:
         (("resnet21",), "unknown backbone 'resnet21': did you mean resnet"),
         (("no_such_module:make",), "there is no module no_such_module"),
         (("torchvision.models:resnet18", "--all"), "--all goes with --points"),
+        (("--model", "own:Net", "--outputs", "0,9"), "got both, 'own:Net' and '0,9'"),
+        ((), "expected either MODEL or --model, got neither"),
         (("torchvision.models:squeezenet1_1", "--input-size", "4"), "cannot be run on 2 images of"),
         (("resnet18", "--input-size", "0"), "expected pixels such as 224, or height x width"),
     ],
@@ -256,9 +258,16 @@ def test_bad_input_is_explained_without_a_traceback(
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_help_work() -> None:
+def test_the_examples_of_the_help_work(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    source = "from support.own_exits import Internal as MSDNet"
+    (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
     text = CliRunner().invoke(main, ["inspect", "--help"]).stdout
-    examples = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
-    assert len(examples) == 2
-    for example in examples:
+    *plain, with_exits = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
+    assert len(plain) == 2
+    for example in plain:
         assert "proposed: --model" in succeed(*example.split())
+    assert "--model my_models:MSDNet --outputs 0,1,2" in succeed(*with_exits.split())
+    sys.modules.pop("my_models", None)
