@@ -17,13 +17,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PYTEST = (sys.executable, "-m", "pytest", "-m", "gpu", "-rA", "-s", "-p", "no:cacheprovider")
-# warnings of foreign packages are not errors on a machine that nobody set up for these tests
-PYTEST = (*PYTEST, "-o", "filterwarnings=default", "--durations=10")
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-m", "gpu", "-rA", "-s", "-p", "no:cacheprovider"),
+    # warnings of foreign packages are not errors on a machine that nobody set up for these tests
+    *("-o", "filterwarnings=default", "--durations=10"),
+)
 EDGEEXIT = (sys.executable, "-m", "edgeexit")
 FACTS = """
 import importlib.metadata, pathlib, platform
@@ -47,7 +49,6 @@ class Step:
     name: str
     command: tuple[str, ...]
     limit_s: float
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 def steps(source: Path, work: Path, report: Path, engines: str) -> Iterator[Step]:
@@ -102,7 +103,7 @@ def run_step(step: Step, left_s: float, log: Path) -> str:
             step.command,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
         try:

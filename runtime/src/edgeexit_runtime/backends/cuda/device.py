@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "find_gpu", "load_driver"]
+__all__ = ["Gpu", "error_text", "find_gpu", "load_driver"]
 
 # CUdevice_attribute of cuda.h
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
@@ -51,6 +51,13 @@ def load_driver() -> Any:
     if sys.platform == "win32":
         return ctypes.WinDLL("nvcuda.dll")
     return ctypes.CDLL("libcuda.so.1")
+
+
+def error_text(driver: Any, code: int) -> str:
+    """Return what the driver calls an error, or its number."""
+    text = ctypes.c_char_p()
+    driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text))
+    return (text.value or b"").decode() or str(code)
 
 
 def _first_gpu(driver: Any) -> Gpu | None:

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable
 
 from edgeexit_runtime.backends.cuda.context import driver_library
+from edgeexit_runtime.backends.cuda.device import error_text
 from edgeexit_runtime.errors import BackendError
 
 __all__ = ["CaptureError", "CudaGraph"]
@@ -74,6 +75,4 @@ class CudaGraph:
     def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._driver, name)(*arguments)
         if code != 0:
-            text = ctypes.c_char_p()
-            self._driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text))
-            raise CaptureError(f"{name}: {(text.value or b'').decode() or code}")
+            raise CaptureError(f"{name}: {error_text(self._driver, code)}")

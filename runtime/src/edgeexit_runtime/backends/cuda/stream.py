@@ -6,10 +6,10 @@ import ctypes
 import logging
 from typing import Any
 
-from edgeexit_runtime.backends.cuda.device import load_driver
+from edgeexit_runtime.backends.cuda.device import error_text, load_driver
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["CudaStream", "open_stream"]
+__all__ = ["NON_BLOCKING", "CudaStream", "open_stream"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,7 @@ class CudaStream:
 
     def _check(self, code: int) -> None:
         if code != 0:
-            text = ctypes.c_char_p()
-            self._driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text))
-            raise BackendError(f"CUDA: {(text.value or b'').decode() or code}")
+            raise BackendError(f"CUDA: {error_text(self._driver, code)}")
 
 
 def open_stream() -> CudaStream | None:

@@ -24,6 +24,7 @@ from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
 from edgeexit_runtime.backends.cuda.context import PrimaryContext
 from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
 from edgeexit_runtime.backends.cuda.memory import CudaMemory, require_free_memory
+from edgeexit_runtime.backends.cuda.stream import NON_BLOCKING
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt.gate import GatePlan
@@ -45,8 +46,6 @@ CAPTURES = 3
 
 LOADING = threading.Lock()
 """Libraries wait for the whole device when they load, which spoils another session's captures."""
-
-NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' default stream
 
 
 class TensorRTRunner(Runner):
