@@ -74,7 +74,7 @@ class Evaluation:
 
 def write_report(output: Path, evaluation: Evaluation) -> None:
     """Write ``evaluation.md``, ``evaluation.json`` and the folder ``evaluation`` to ``output``."""
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.files import replace_file, write_json
 

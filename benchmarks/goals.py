@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.errors import WriteError

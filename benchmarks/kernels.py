@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from edgeexit_runtime import load_manifest
-from edgeexit_runtime.manifest import IMAGES, THRESHOLD
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
 from goals import Figure
 
 __all__ = ["convolution_share", "kernel_us"]

@@ -90,7 +90,7 @@ class Knowledge:
 
 def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
     """Return the studies as one; the first is of the baseline itself and has the control."""
-    from edgeexit_runtime.schema import decode
+    from edgeexit_runtime.bundle.schema import decode
 
     from edgeexit.paper.consistency import ConsistencyReport
 

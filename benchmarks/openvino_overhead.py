@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime import Session, load
-from edgeexit_runtime.manifest import FINAL, IMAGES
+from edgeexit_runtime.bundle.manifest import FINAL, IMAGES
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs

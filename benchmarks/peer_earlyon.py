@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from edgeexit_runtime import Session, load
-from edgeexit_runtime.manifest import FINAL
+from edgeexit_runtime.bundle.manifest import FINAL
 from goals import Figure, finish, parser_of
 from kernels import convolution_share
 from numpy.typing import NDArray

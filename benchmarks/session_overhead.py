@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime import Session, load
-from edgeexit_runtime.manifest import FINAL, IMAGES, THRESHOLD
+from edgeexit_runtime.bundle.manifest import FINAL, IMAGES, THRESHOLD
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs

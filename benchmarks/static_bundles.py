@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgeexit_runtime.manifest import (
+from edgeexit_runtime.bundle.manifest import (
     MANIFEST_NAME,
     THRESHOLD,
     ExitEntry,
@@ -34,7 +34,7 @@ from onnxruntime.quantization import (
 )
 
 from edgeexit.export import Graph
-from edgeexit.export.flow import GraphFlow
+from edgeexit.export.graphs.flow import GraphFlow
 
 __all__ = ["write_static_bundle"]
 

@@ -225,7 +225,7 @@ def write_report(
     seeds: int,
 ) -> None:
     """Write ``training.md``, ``training.json`` and ``training.png`` to the folder ``output``."""
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.data import load_data
     from edgeexit.files import replace_file, write_json

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime import files
-from edgeexit_runtime.locks import lock_folder, sole_writer
-from edgeexit_runtime.untrusted import parse_json
+from edgeexit_runtime.system import files
+from edgeexit_runtime.system.locks import lock_folder, sole_writer
+from edgeexit_runtime.system.untrusted import parse_json
 
 from edgeexit.errors import WriteError
 

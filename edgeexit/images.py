@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edgeexit_runtime import errors, image_files
-from edgeexit_runtime.decoding import MAX_PIXELS, open_header, open_image
-from edgeexit_runtime.image_files import IMAGE_SUFFIXES, FoundImages, describe_left_out
-from edgeexit_runtime.images import MODES, fit
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime import errors
+from edgeexit_runtime.images import folder as image_files
+from edgeexit_runtime.images.decoding import MAX_PIXELS, open_header, open_image
+from edgeexit_runtime.images.fitting import MODES, fit
+from edgeexit_runtime.images.folder import IMAGE_SUFFIXES, FoundImages, describe_left_out
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError

@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 import edgeexit_runtime as ee
-from edgeexit_runtime.image_files import find_images
+from edgeexit_runtime.images.folder import find_images
 
 GREEN, ORANGE = (0, 200, 0), (0, 140, 255)
 

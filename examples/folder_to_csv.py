@@ -16,9 +16,9 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
-from edgeexit_runtime.decoding import MAX_PIXELS
-from edgeexit_runtime.image_files import find_images
-from edgeexit_runtime.images import fit
+from edgeexit_runtime.images.decoding import MAX_PIXELS
+from edgeexit_runtime.images.fitting import fit
+from edgeexit_runtime.images.folder import find_images
 from numpy.typing import NDArray
 
 COLUMNS = ("file", "label", "confidence", "exit")

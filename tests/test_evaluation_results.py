@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.paper.consistency import Cell, ConsistencyReport, FitSettings, NetworkCells
 from edgeexit.paper.consistency.record import StudySettings

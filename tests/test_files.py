@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from edgeexit_runtime.files import temporary_path
-from edgeexit_runtime.locks import lock_folder
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.system.files import temporary_path
+from edgeexit_runtime.system.locks import lock_folder
+from edgeexit_runtime.system.signals import StopSignals
 from support.kills import killed_at_each_step
 
 from edgeexit.errors import BusyError, EdgeExitError

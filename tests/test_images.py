@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgeexit_runtime import InputError, Preprocessing
-from edgeexit_runtime.images import fit, prepare
+from edgeexit_runtime.images.fitting import fit, prepare
 from PIL import Image
 from torchvision.transforms import v2
 

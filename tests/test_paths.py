@@ -13,7 +13,7 @@ from edgeexit.errors import DataError, EdgeExitError
 from edgeexit.files import check_writable, replace_file
 from edgeexit.paths import is_file, is_folder
 from edgeexit.training.checkpoint import load_checkpoint
-from edgeexit.training.config_file import read_options
+from edgeexit.training.settings.config_file import read_options
 
 
 def test_files_and_folders_behind_links_too(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime.decoding import MAX_PIXELS
-from edgeexit_runtime.image_files import FoundImages
-from edgeexit_runtime.manifest import Manifest
+from edgeexit_runtime.bundle.manifest import Manifest
+from edgeexit_runtime.images.decoding import MAX_PIXELS
+from edgeexit_runtime.images.folder import FoundImages
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError

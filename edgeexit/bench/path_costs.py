@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.schema import SchemaError, decode
+from edgeexit_runtime.bundle.schema import SchemaError, decode
 
 from edgeexit.bench.results.report import BenchReport, load_report
 from edgeexit.bench.timing.paths import PathTimes

@@ -9,7 +9,7 @@ import click
 from edgeexit_runtime.backends import install_hint
 from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.errors import printable
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.system.signals import StopSignals
 
 from edgeexit.errors import EdgeExitError, UnknownNameError
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.backend_options import backend_options
-from edgeexit.cli.bench_comparison import check_alone, compare_files
-from edgeexit.cli.bench_files import ReportFiles, report_file_options
-from edgeexit.cli.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     SectionedCommand,
     console,
     progress_bar,
 )
+from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
+from edgeexit.cli.options.backend import backend_options
 from edgeexit.cli.output.bench import print_details, print_summary
+from edgeexit.cli.output.bench_comparison import check_alone, compare_files
+from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport

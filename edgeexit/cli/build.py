@@ -11,7 +11,7 @@ import click
 from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, progress_bar, status_console
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.engines import BuildReport
+    from edgeexit_runtime.engines.building import BuildReport
 
 __all__ = [
     "EngineChoice",
@@ -128,7 +128,7 @@ class EngineChoice:
 
     def build(self, folder: Path) -> BuildReport | None:
         """Build the engines of a bundle, or say on stderr why not, and how to on the device."""
-        from edgeexit_runtime.engine_check import how_to_build
+        from edgeexit_runtime.backends.tensorrt.engine_check import how_to_build
 
         if self.library is not None:
             return run_build(folder, self.library, self.compute_capability)
@@ -148,9 +148,9 @@ def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
         BackendError, InputError: it is not here, or does not build for this compute capability.
         click.UsageError: a compute capability is of no library that was named.
     """
+    from edgeexit_runtime.backends.tensorrt.engine_check import open_for_this_gpu
     from edgeexit_runtime.backends.tensorrt.versions import open_library
-    from edgeexit_runtime.engine_check import open_for_this_gpu
-    from edgeexit_runtime.engine_entry import EngineOptions
+    from edgeexit_runtime.bundle.engine_entry import EngineOptions
 
     from edgeexit.errors import BackendError
 
@@ -182,7 +182,7 @@ def run_build(
     **options: Any,
 ) -> BuildReport:
     """Build the engines of a bundle under a progress bar."""
-    from edgeexit_runtime.engines import EngineOptions, build_engines
+    from edgeexit_runtime.engines.building import EngineOptions, build_engines
 
     with progress_bar() as bar:
         task = bar.add_task("engines")
@@ -200,7 +200,7 @@ def run_build(
 
 def print_engines(report: BuildReport) -> None:
     """Print a build as a table."""
-    from edgeexit_runtime.engine_entry import FROM_NETWORK
+    from edgeexit_runtime.bundle.engine_entry import FROM_NETWORK
     from rich.table import Table
 
     table = Table(title=f"engines of {report.folder}, {report.library}")
@@ -230,7 +230,7 @@ def print_engines(report: BuildReport) -> None:
 
 
 def _as_json(report: BuildReport) -> dict[str, Any]:
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     engines = [
         {**encode(engine.entry), "seconds": engine.seconds, "reason": engine.reason}

@@ -17,8 +17,8 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
-from edgeexit.cli.limits import describe_limits, given_limits, limit_options
-from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
+from edgeexit.cli.options.limits import describe_limits, given_limits, limit_options
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def markdown_table(groups: Sequence[RunGroup]) -> str:
 
 
 def _as_json(groups: Sequence[RunGroup], limits: Limits) -> dict[str, Any]:
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     return {"limits": encode(limits), "split": "test", "groups": encode(list(groups))}
 

@@ -148,7 +148,7 @@ def _run(*words: object) -> None:
 
 
 def _summarize(files: _Files) -> None:
-    from edgeexit_runtime.schema import decode
+    from edgeexit_runtime.bundle.schema import decode
 
     from edgeexit.bench import load_report, plot_reports, verdict
     from edgeexit.evaluation import AdaptiveReport

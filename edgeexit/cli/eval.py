@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from edgeexit.cli.common import console, print_json
-from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.samples import SampleOptions, load_samples, predict_split, sample_options
-from edgeexit.cli.tables import exit_table, summary_table
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split, sample_options
+from edgeexit.cli.output.adaptive import exit_table, summary_table
 
 
 class ThresholdsType(click.ParamType[tuple[float, ...]]):
@@ -75,7 +75,7 @@ def command(
       edgeexit eval run/ckpt.pt --thresholds 0.6,0.7
       edgeexit eval weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.cost import network_cost
     from edgeexit.evaluation import evaluate_adaptive

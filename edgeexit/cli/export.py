@@ -22,14 +22,14 @@ from edgeexit.cli.common import (
     progress_bar,
     shown_command,
 )
-from edgeexit.cli.export_report import print_summary, report_json
-from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.quantize_options import QuantizeOptions, quantize_options
-from edgeexit.cli.samples import DataOptions, data_options, load_samples
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
+from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples
+from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
+from edgeexit.cli.output.export import print_summary, report_json
 
 if TYPE_CHECKING:
     import numpy as np
-    from edgeexit_runtime.engines import BuildReport
+    from edgeexit_runtime.engines.building import BuildReport
     from numpy.typing import NDArray
 
     from edgeexit.bench.timing.before_after import PartChange
@@ -145,7 +145,7 @@ def command(
       edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
       edgeexit export weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
-    from edgeexit_runtime.decoding import MAX_PIXELS
+    from edgeexit_runtime.images.decoding import MAX_PIXELS
 
     from edgeexit.export import ExportOptions, export_bundle
 
@@ -226,7 +226,7 @@ def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartCh
 
 def _is_for_gpus(bundle: ExportedBundle) -> bool:
     """Whether engines may be built of a bundle; one for CPUs needs no hint how to."""
-    from edgeexit_runtime.quantization_entry import GPU
+    from edgeexit_runtime.bundle.quantization_entry import GPU
 
     entry = bundle.manifest.quantization
     return entry is None or entry.target is None or entry.target.engine == GPU
@@ -240,6 +240,6 @@ def _print_next(output: Path, engines: BuildReport | None) -> None:
 
 
 def _as_json(engines: BuildReport | None) -> dict[str, Any]:
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     return {} if engines is None else {"engines": [encode(e.entry) for e in engines.engines]}

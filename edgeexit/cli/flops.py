@@ -162,7 +162,7 @@ def print_costs(net: MultiExitNet, as_json: bool) -> None:
 
 
 def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     height, width = spec.input_size[1:]
     return {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
-from edgeexit_runtime.manifest import IMAGES
+from edgeexit_runtime.bundle.manifest import IMAGES
 
 from edgeexit.cli.common import (
     IMAGE_SIZE,
@@ -19,7 +19,7 @@ from edgeexit.cli.common import (
     print_json,
     usual_classes,
 )
-from edgeexit.cli.inspect_outputs import print_outputs
+from edgeexit.cli.output.inspect_outputs import print_outputs
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from edgeexit.cost.operators import OperatorCount
     from edgeexit.models.backbone import Backbone
-    from edgeexit.models.tracing.points import Point
+    from edgeexit.models.tracing.cuts.points import Point
 
 DEFAULT_PIXELS = 224
 MARK = "*"
@@ -118,7 +118,7 @@ def command(
     inspect = _inspect_model if ":" in name else _inspect_backbone
     inspection = inspect(name, size, num_classes)
     if as_json:
-        from edgeexit_runtime.schema import encode
+        from edgeexit_runtime.bundle.schema import encode
 
         print_json(encode(inspection))
     elif with_points:
@@ -131,7 +131,7 @@ def _inspect_model(
     reference: str, size: tuple[int, int, int] | None, num_classes: int | None
 ) -> _Inspection:
     from edgeexit.models.factories import create_model
-    from edgeexit.models.tracing.points import list_points, propose_points
+    from edgeexit.models.tracing.cuts.points import list_points, propose_points
     from edgeexit.models.tracing.trace import trace
 
     input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
@@ -192,7 +192,7 @@ def _stage_points(
     backbone: Backbone, shapes: dict[str, tuple[int, ...]], macs: list[int]
 ) -> Iterator[Point]:
     """Yield the end of every stage but the last."""
-    from edgeexit.models.tracing.points import Point
+    from edgeexit.models.tracing.cuts.points import Point
 
     stages = backbone.named_stages()
     written = {IMAGES}

@@ -77,7 +77,7 @@ def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
     Example:
       edgeexit models --num-classes 10
     """
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     if as_json and markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.backend_options import backend_options
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     max_pixels_option,
@@ -22,10 +21,11 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
+from edgeexit.cli.options.backend import backend_options
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
-    from edgeexit_runtime.images import ImageSource
+    from edgeexit_runtime.images.fitting import ImageSource
 
 __all__ = ["command"]
 
@@ -75,7 +75,7 @@ def command(
       edgeexit predict --engine-dir out/ clip.mp4 --deadline-ms 10 --json > answers.jsonl
     """
     import edgeexit_runtime as ee
-    from edgeexit_runtime.decoding import MAX_PIXELS
+    from edgeexit_runtime.images.decoding import MAX_PIXELS
 
     from edgeexit.errors import DataError
 
@@ -151,8 +151,8 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
     Raises:
         DataError: a source is not there, or neither images nor a video.
     """
-    from edgeexit_runtime.image_files import IMAGE_SUFFIXES
-    from edgeexit_runtime.video import VIDEO_SUFFIXES
+    from edgeexit_runtime.images.folder import IMAGE_SUFFIXES
+    from edgeexit_runtime.images.video import VIDEO_SUFFIXES
 
     from edgeexit.errors import DataError
     from edgeexit.images import find_images
@@ -178,8 +178,8 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
 
 def _images_of(path: Path) -> Iterator[tuple[int | None, ImageSource]]:
     """Yield the image in a file, or each frame of a video with its number from 0."""
-    from edgeexit_runtime.image_files import has_image_suffix
-    from edgeexit_runtime.video import read_frames
+    from edgeexit_runtime.images.folder import has_image_suffix
+    from edgeexit_runtime.images.video import read_frames
 
     if has_image_suffix(path.name):
         yield None, path

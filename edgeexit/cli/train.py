@@ -20,8 +20,8 @@ from edgeexit.cli.common import (
     print_json,
     shown_command,
 )
-from edgeexit.cli.train_options import Choice, choose_config, resumed_config
-from edgeexit.cli.train_progress import TrainProgress, accuracies, is_main_process
+from edgeexit.cli.options.train import Choice, choose_config, resumed_config
+from edgeexit.cli.output.train import TrainProgress, accuracies, is_main_process
 
 if TYPE_CHECKING:
     from edgeexit.training import TrainResult

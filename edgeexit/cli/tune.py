@@ -17,15 +17,20 @@ from edgeexit.cli.common import (
     shown_command,
     status_console,
 )
-from edgeexit.cli.limits import LIMITS, given_limits, limit_options
-from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options, network_words
-from edgeexit.cli.samples import SampleOptions, sample_options
-from edgeexit.cli.tune_options import TuneOptions, tune_options
-from edgeexit.cli.tune_output import check_replaceable
+from edgeexit.cli.inputs.own_weights import (
+    NetworkOptions,
+    load_network,
+    network_options,
+    network_words,
+)
+from edgeexit.cli.inputs.samples import SampleOptions, sample_options
+from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
+from edgeexit.cli.options.tune import TuneOptions, tune_options
+from edgeexit.cli.options.tune_output import check_replaceable
 
 if TYPE_CHECKING:
-    from edgeexit.cli.tune_report import Result
-    from edgeexit.cli.tune_subjects import Loaded
+    from edgeexit.cli.inputs.tune_subjects import Loaded
+    from edgeexit.cli.output.tune import Result
     from edgeexit.thresholds import Front, Limits
     from edgeexit.training.checkpoint import Checkpoint
 
@@ -114,7 +119,7 @@ def _check_output(options: TuneOptions, limits: Limits) -> None:
 def _bundle_held(options: TuneOptions, limits: Limits) -> Iterator[None]:
     """Let no other process change the bundle that thresholds are chosen for."""
     from edgeexit_runtime import load_manifest
-    from edgeexit_runtime.locks import lock_folder
+    from edgeexit_runtime.system.locks import lock_folder
 
     if options.engine_dir is None or options.dry_run or limits.none_given:
         yield
@@ -130,7 +135,7 @@ def _load(
     samples: SampleOptions,
     network: NetworkOptions,
 ) -> Loaded:
-    from edgeexit.cli.tune_subjects import load_bundle, load_checkpoint_subject
+    from edgeexit.cli.inputs.tune_subjects import load_bundle, load_checkpoint_subject
 
     if checkpoint is None:
         return load_bundle(options, samples)
@@ -138,7 +143,7 @@ def _load(
 
 
 def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
-    from edgeexit.cli.tune_report import Result
+    from edgeexit.cli.output.tune import Result
     from edgeexit.thresholds.tuning import find_thresholds, judge
 
     with progress_bar() as bar:
@@ -156,7 +161,7 @@ def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
 
 
 def _save(result: Result, options: TuneOptions, checkpoint: Checkpoint | None) -> None:
-    from edgeexit.cli.tune_subjects import save_bundle, save_tuned
+    from edgeexit.cli.inputs.tune_subjects import save_bundle, save_tuned
 
     _save_front(result, options)
     if result.thresholds is None:
@@ -191,7 +196,7 @@ def _save_front(result: Result, options: TuneOptions) -> None:
 
 
 def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
-    from edgeexit.cli.tune_report import print_result
+    from edgeexit.cli.output.tune import print_result
 
     if as_json:
         given = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.image_files import (
+from edgeexit_runtime.images.folder import (
     FoundImages,
     describe_left_out,
     find_images,
@@ -57,7 +57,7 @@ class ClassFolders:
         folder: where they lie.
         class_names: their names, sorted.
         files: every image in them and below, class by class.
-        left_out: other files, see :class:`edgeexit_runtime.image_files.FoundImages`.
+        left_out: other files, see :class:`edgeexit_runtime.images.folder.FoundImages`.
         notes: what looks as if it were meant in another way, in sentences.
     """
 

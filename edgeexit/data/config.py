@@ -24,7 +24,7 @@ class DataConfig:
             data set.
         skip_corrupt: leave out image files that cannot be read, and count them, rather than stop.
         max_pixels: larger image files are refused, before they are decoded; None for the usual
-            :data:`edgeexit_runtime.decoding.MAX_PIXELS`.
+            :data:`edgeexit_runtime.images.decoding.MAX_PIXELS`.
         channels: 3, or 1 to read images as grey, of the size that is usual where ``input_size`` is
             None; None for those of ``input_size``, or 3.
     """

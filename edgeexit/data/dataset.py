@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -46,7 +46,7 @@ class ImageData:
         skipped: files that were left out because they cannot be read; None where the images are
             not single files.
         left_out: how many other files there are that are no images, by what they are, see
-            :class:`edgeexit_runtime.image_files.FoundImages`.
+            :class:`edgeexit_runtime.images.folder.FoundImages`.
         notes: what a user should know of it besides, in sentences.
     """
 

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from edgeexit_runtime.decoding import MAX_PIXELS
-from edgeexit_runtime.image_files import list_folders
-from edgeexit_runtime.images import MODES
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.decoding import MAX_PIXELS
+from edgeexit_runtime.images.fitting import MODES
+from edgeexit_runtime.images.folder import list_folders
+from edgeexit_runtime.images.preprocess import Preprocessing
 from torch import nn
 from torchvision.transforms import v2
 

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TypeVar, overload
 
 import numpy as np
-from edgeexit_runtime.images import MODES
+from edgeexit_runtime.images.fitting import MODES
 
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData

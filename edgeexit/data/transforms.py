@@ -1,6 +1,6 @@
 """The steps from an image to an input that data sets have in common.
 
-Without augmentation they give what :class:`edgeexit_runtime.preprocess.Preprocessing` gives.
+Without augmentation they give what :class:`edgeexit_runtime.images.preprocess.Preprocessing` gives.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from edgeexit_runtime.images import fit
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.fitting import fit
+from edgeexit_runtime.images.preprocess import Preprocessing
 from torch import Tensor, nn
 from torchvision.transforms import v2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgeexit_runtime.image_files import describe_left_out
+from edgeexit_runtime.images.folder import describe_left_out
 
 from edgeexit.data.dataset import ImageData
 

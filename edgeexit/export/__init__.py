@@ -1,10 +1,10 @@
 """Checkpoint -> bundle: one ONNX file per stage and branch, proven against the network."""
 
 from edgeexit.export.bundle import ExportedBundle, ExportOptions, export_bundle
-from edgeexit.export.calibration_images import CalibrationImages, load_calibration_images
-from edgeexit.export.graphs import Graph
+from edgeexit.export.graphs.making import Graph
+from edgeexit.export.int8.calibration_images import CalibrationImages, load_calibration_images
+from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import PRECISIONS, Precision, Quantization
-from edgeexit.export.targets import TARGETS
 from edgeexit.export.verification import ExitAgreement, Verification
 
 __all__ = [

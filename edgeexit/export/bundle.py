@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
-from edgeexit_runtime.engine_files import TIMING_CACHE, is_leftover
-from edgeexit_runtime.locks import LOCK_NAME
-from edgeexit_runtime.manifest import (
+from edgeexit_runtime.bundle.manifest import (
     FINAL,
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -27,15 +25,17 @@ from edgeexit_runtime.manifest import (
     load_manifest,
     manifest_json,
 )
-from edgeexit_runtime.quantization_entry import QuantizationEntry
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
+from edgeexit_runtime.bundle.schema import encode
+from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
+from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, partition_cost
 from edgeexit.errors import BundleError, DataError, ExportError
-from edgeexit.export.calibration_images import CalibrationImages, distinct_from
-from edgeexit.export.graphs import Graph, export_graphs
-from edgeexit.export.int8 import quantize_graphs
+from edgeexit.export.graphs.making import Graph, export_graphs
+from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
+from edgeexit.export.int8.graphs import quantize_graphs
 from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from edgeexit_runtime.quantization_entry import ALL, CALIBRATION_METHODS, EXTENTS, FALLBACKS
+from edgeexit_runtime.bundle.quantization_entry import ALL, CALIBRATION_METHODS, EXTENTS, FALLBACKS
 
 from edgeexit.errors import ExportError
-from edgeexit.export.targets import TARGETS
+from edgeexit.export.int8.targets import TARGETS
 
 __all__ = ["AUTO", "PRECISIONS", "Precision", "Quantization"]
 
@@ -33,7 +33,7 @@ class Quantization:
             ``classifier`` needs none, since it rounds to the range of each image.
         fallback: what is not quantized is ``fp32`` or ``fp16``.
         target: of ``all``, the form that a kind of engine wants, of
-            :data:`edgeexit.export.targets.TARGETS`.
+            :data:`edgeexit.export.int8.targets.TARGETS`.
     """
 
     extent: str = "all"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from edgeexit_runtime.backends import open_runner
 from edgeexit_runtime.backends.base import LoadOptions
-from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle
+from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError

@@ -19,8 +19,8 @@ from edgeexit.models.backbone import IMAGES, Backbone
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
 from edgeexit.models.spec import ExitSpec, ModelSpec
-from edgeexit.models.tracing.cutting import cut
-from edgeexit.models.tracing.points import Point, list_points, propose_points
+from edgeexit.models.tracing.cuts.cutting import cut
+from edgeexit.models.tracing.cuts.points import Point, list_points, propose_points
 from edgeexit.models.tracing.trace import Traces, trace
 from edgeexit.models.tracing.user_code import explained
 

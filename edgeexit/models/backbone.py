@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
-from edgeexit_runtime.manifest import IMAGES
+from edgeexit_runtime.bundle.manifest import IMAGES
 from torch import Tensor, nn
 
 from edgeexit.models.mode import evaluating, shapes_alone

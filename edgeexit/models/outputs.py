@@ -18,15 +18,15 @@ from edgeexit.models.agreement import (
     tolerated,
 )
 from edgeexit.models.attach import attach_spec
-from edgeexit.models.fitting import load_weights, own_weights
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
+from edgeexit.models.tracing.cuts.splitting import idle_exits, probable_orders, split
 from edgeexit.models.tracing.outputs import choose_outputs, list_outputs
 from edgeexit.models.tracing.results import giving
-from edgeexit.models.tracing.splitting import idle_exits, probable_orders, split
 from edgeexit.models.tracing.trace import Trace, Traces, trace
 from edgeexit.models.tracing.user_code import explained
+from edgeexit.models.weights.fitting import load_weights, own_weights
 
 __all__ = ["AUTO", "from_outputs", "network_of", "ordered_outputs", "split_spec"]
 
@@ -62,7 +62,7 @@ def from_outputs(
         name: what the network's specification calls the model, ``package.module:factory``; left
             out, its class.
         weights: a file whose weights the model is filled with before, see
-            :func:`edgeexit.models.fitting.load_weights`.
+            :func:`edgeexit.models.weights.fitting.load_weights`.
         new_classifier: layers of another number of classes than in the file stay as they are.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgeexit_runtime.manifest import FINAL
+from edgeexit_runtime.bundle.manifest import FINAL
 
 __all__ = ["FINAL", "OWN", "ExitSpec", "FeatureInfo", "ModelSpec"]
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from edgeexit.errors import DataError, SpecError
 from edgeexit.models.backbone import Backbone
-from edgeexit.models.weights import LoadedWeights, fill_backbone
+from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
 
 __all__ = ["INPUT_SIZE", "PRETRAINED_WEIGHTS", "TorchvisionFamily", "stage_bodies"]
 

@@ -1,9 +1,9 @@
 """Training: configuration -> run folder with self-describing checkpoints."""
 
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgeexit.training.config import TrainConfig
 from edgeexit.training.loop import stored_config, train
-from edgeexit.training.result import TrainResult
+from edgeexit.training.record.result import TrainResult
+from edgeexit.training.settings.config import TrainConfig
 
 __all__ = [
     "Checkpoint",

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 from edgeexit_runtime.gate import NEVER
-from edgeexit_runtime.preprocess import Preprocessing
-from edgeexit_runtime.schema import SchemaError, decode, encode
-from edgeexit_runtime.untrusted import parse_json
+from edgeexit_runtime.images.preprocess import Preprocessing
+from edgeexit_runtime.system.untrusted import parse_json
 from torch import Tensor
 
 from edgeexit.data.config import DataConfig
@@ -24,7 +24,7 @@ from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.outputs import network_of
 from edgeexit.models.spec import ModelSpec
-from edgeexit.models.weight_files import SAFETENSORS
+from edgeexit.models.weights.files import SAFETENSORS
 from edgeexit.plain_file import (
     PLAIN_NAMES,
     foreign_file,

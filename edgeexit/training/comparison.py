@@ -24,8 +24,8 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.thresholds import Limits, best_setting, search_thresholds
 from edgeexit.training import Checkpoint, TrainConfig, load_checkpoint
-from edgeexit.training.run import RunFolder
-from edgeexit.training.teachers import TEACHER, TaughtNet, Teacher, create_teacher
+from edgeexit.training.record.folder import RunFolder
+from edgeexit.training.teaching.teachers import TEACHER, TaughtNet, Teacher, create_teacher
 
 __all__ = [
     "ComparedRun",

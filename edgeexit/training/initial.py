@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from edgeexit.errors import CheckpointError, SpecError
-from edgeexit.models.fitting import load_weights, own_weights
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
-from edgeexit.models.weights import LoadedWeights, fill_backbone
+from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
+from edgeexit.models.weights.fitting import load_weights, own_weights
 from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
-from edgeexit.training.config import TrainConfig
+from edgeexit.training.settings.config import TrainConfig
 
 __all__ = ["fill_from_checkpoint", "load_initial_weights", "load_model_weights"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cost import network_cost
 from edgeexit.data import ImageData, load_data
@@ -19,21 +19,26 @@ from edgeexit.images import ImageError
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.spec import OWN
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
-from edgeexit.training.config import TrainConfig
-from edgeexit.training.dark_knowledge import DarkKnowledge, fingerprint
 from edgeexit.training.distributed import World, joined_world
-from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import (
     check_model,
     resolve_exits,
     resolve_input_size,
     resolve_outputs,
 )
-from edgeexit.training.progress import Progress, RunPlan, StepStatus
-from edgeexit.training.result import TrainResult
-from edgeexit.training.run import RunFolder, RunState, check_same_classes, check_same_options
-from edgeexit.training.sums import EpochSums
-from edgeexit.training.tensorboard import tensorboard_log
+from edgeexit.training.record.folder import (
+    RunFolder,
+    RunState,
+    check_same_classes,
+    check_same_options,
+)
+from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.progress import Progress, RunPlan, StepStatus
+from edgeexit.training.record.result import TrainResult
+from edgeexit.training.record.tensorboard import tensorboard_log
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.steps.sums import EpochSums
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge, fingerprint
 from edgeexit.training.trainer import DivergedError, Trainer
 
 __all__ = ["InterruptedRunError", "stored_config", "train"]

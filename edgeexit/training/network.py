@@ -13,7 +13,7 @@ from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.outputs import from_outputs, network_of
 from edgeexit.models.registry import backbone_entry
 from edgeexit.models.spec import OWN, ModelSpec
-from edgeexit.training.config import TrainConfig
+from edgeexit.training.settings.config import TrainConfig
 
 __all__ = [
     "check_model",

@@ -20,21 +20,21 @@ from edgeexit.evaluation.predictions import predict
 from edgeexit.models.factories import ModelSource, create_model
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import FINAL
-from edgeexit.models.weights import LoadedWeights
-from edgeexit.training.config import TrainConfig
-from edgeexit.training.dark_knowledge import DarkKnowledge
+from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training.distributed import World
 from edgeexit.training.initial import load_initial_weights, load_model_weights
-from edgeexit.training.metrics import EpochRecord
 from edgeexit.training.network import create_network
-from edgeexit.training.order import epoch_batches
-from edgeexit.training.phases import Phase, learn_only, set_modes
-from edgeexit.training.progress import StepStatus
-from edgeexit.training.run import RunState
-from edgeexit.training.stepper import Stepper, memory_format
-from edgeexit.training.strategies import plan_phases
-from edgeexit.training.sums import EpochSums
-from edgeexit.training.teachers import (
+from edgeexit.training.record.folder import RunState
+from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.progress import StepStatus
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.steps.order import epoch_batches
+from edgeexit.training.steps.phases import Phase, learn_only, set_modes
+from edgeexit.training.steps.stepper import Stepper, memory_format
+from edgeexit.training.steps.strategies import plan_phases
+from edgeexit.training.steps.sums import EpochSums
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge
+from edgeexit.training.teaching.teachers import (
     NO_TEACHER,
     TEACHER,
     TaughtNet,

@@ -24,8 +24,7 @@ import edgeexit_runtime
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime.gate import Predictions
-from edgeexit_runtime.manifest import (
+from edgeexit_runtime.bundle.manifest import (
     GATE_OUTPUTS,
     IMAGES,
     MANIFEST_NAME,
@@ -39,7 +38,8 @@ from edgeexit_runtime.manifest import (
     TensorInfo,
     manifest_json,
 )
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.gate import Predictions
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 

@@ -14,7 +14,7 @@ import pytest
 from edgeexit_runtime import backends
 from edgeexit_runtime.backends import BACKENDS, choose_backend, install_hint
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
-from edgeexit_runtime.bundle import Bundle, open_bundle
+from edgeexit_runtime.bundle.folder import Bundle, open_bundle
 
 
 class Abacus(Backend):

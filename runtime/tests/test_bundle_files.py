@@ -13,7 +13,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.manifest import MANIFEST_NAME
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 
 NAMES = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.decoding import FORMATS, MAX_PIXELS, open_header, open_image
+from edgeexit_runtime.images.decoding import FORMATS, MAX_PIXELS, open_header, open_image
 from numpy.typing import NDArray
 
 Image = pytest.importorskip("PIL.Image")

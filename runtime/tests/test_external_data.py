@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgeexit_runtime.external_data import MESSAGES, check_self_contained
+from edgeexit_runtime.bundle.external_data import MESSAGES, check_self_contained
 from onnx import TensorProto, numpy_helper
 
 OUTSIDE = r"a tensor's data lies in another file, expected all inside"

@@ -8,9 +8,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from edgeexit_runtime import files
-from edgeexit_runtime.files import replace_file, temporary_path
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.system import files
+from edgeexit_runtime.system.files import replace_file, temporary_path
+from edgeexit_runtime.system.signals import StopSignals
 from support.kills import killed_at_each_step
 
 OLD_FORMAT = [".la[s]t.0123456a.pt"]

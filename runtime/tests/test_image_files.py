@@ -8,8 +8,8 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.decoding import FORMATS
-from edgeexit_runtime.image_files import (
+from edgeexit_runtime.images.decoding import FORMATS
+from edgeexit_runtime.images.folder import (
     IMAGE_SUFFIXES,
     describe_left_out,
     find_images,

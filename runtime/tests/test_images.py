@@ -13,7 +13,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.images import fit, open_image
+from edgeexit_runtime.images.fitting import fit, open_image
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.locks import LOCK_NAME, lock_file, lock_folder, sole_writer
+from edgeexit_runtime.system.locks import LOCK_NAME, lock_file, lock_folder, sole_writer
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from edgeexit_runtime.locks import lock_folder
+from edgeexit_runtime.system.locks import lock_folder
 
 with lock_folder(Path(sys.argv[1])):
     if "forks" not in sys.argv or not os.fork():

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgeexit_runtime.machine import l4t_version, this_platform
+from edgeexit_runtime.system.machine import l4t_version, this_platform
 
 
 @pytest.mark.parametrize(

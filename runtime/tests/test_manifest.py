@@ -11,7 +11,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.manifest import MANIFEST_MAX_BYTES, manifest_json
+from edgeexit_runtime.bundle.manifest import MANIFEST_MAX_BYTES, manifest_json
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.engines import build_engines
-from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry, TargetEntry
+from edgeexit_runtime.bundle.quantization_entry import MethodScore, QuantizationEntry, TargetEntry
+from edgeexit_runtime.engines.building import build_engines
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 

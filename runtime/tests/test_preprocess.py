@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 IMAGENET = Preprocessing((3, 5, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=256)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 
 
 @dataclass(frozen=True, slots=True)

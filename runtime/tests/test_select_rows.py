@@ -38,7 +38,7 @@ def test_shipped_file_is_what_the_tool_makes(tool: ModuleType, dtype: str) -> No
 
 
 def test_there_is_one_file_for_every_dtype_of_the_manifest(tool: ModuleType) -> None:
-    from edgeexit_runtime.manifest import DTYPES as MANIFEST_DTYPES
+    from edgeexit_runtime.bundle.manifest import DTYPES as MANIFEST_DTYPES
 
     folder = resources.files("edgeexit_runtime.backends.onnxruntime")
     files = {file.name for file in folder.iterdir() if file.name.endswith(".onnx")}

@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.system.signals import StopSignals
 
 stopping = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
-import edgeexit_runtime.target_warnings as target_warnings
+import edgeexit_runtime.backends.target_warnings as target_warnings
 import pytest
-from edgeexit_runtime.bundle import open_bundle
-from edgeexit_runtime.engines import build_engines
+from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.engines.building import build_engines
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 TARGET = {"name": "mine", "engine": "cpu", "assumes": "luck", "elsewhere": "9 times as slow"}

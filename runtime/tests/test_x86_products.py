@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
-from edgeexit_runtime.manifest import GraphEntry, TensorInfo
+from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
 from support.tiny_bundle import write_bundle, write_images
 

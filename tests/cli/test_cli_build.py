@@ -34,7 +34,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[Gpu | None], None]:
     """``place(gpu)``: what is found where an export asks whether a GPU is here."""
 
     def put(gpu: Gpu | None) -> None:
-        monkeypatch.setattr("edgeexit_runtime.engine_check.find_gpu", lambda: gpu)
+        monkeypatch.setattr("edgeexit_runtime.backends.tensorrt.engine_check.find_gpu", lambda: gpu)
 
     return put
 
@@ -181,7 +181,7 @@ def test_failed_build_leaves_the_exported_bundle(
     def fail(*arguments: Any) -> Any:
         raise ee.BackendError("stage1: the build ran out of memory")
 
-    monkeypatch.setattr("edgeexit_runtime.engines.build_engine", fail)
+    monkeypatch.setattr("edgeexit_runtime.engines.building.build_engine", fail)
     result = export(tiny_file, tmp_path / "out", *options)
     assert result.exit_code == 1
     assert "stage1: the build ran out of memory" in result.stderr

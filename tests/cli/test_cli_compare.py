@@ -19,8 +19,8 @@ from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import RunPlan, StepStatus
-from edgeexit.training.teachers import wed
+from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.teaching.teachers import wed
 
 pytest.importorskip("sklearn")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli import main
 from edgeexit.cost import network_cost

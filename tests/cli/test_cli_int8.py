@@ -15,15 +15,15 @@ import pytest
 from click.testing import CliRunner, Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
-from edgeexit_runtime.quantization_entry import QuantizationEntry
+from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from PIL import Image
 
 from edgeexit.bench.timing import before_after
 from edgeexit.cli import main
 from edgeexit.cli.build import EngineChoice
-from edgeexit.cli.quantize_options import QuantizeOptions
+from edgeexit.cli.options.quantize import QuantizeOptions
 from edgeexit.data import DataConfig, load_data
-from edgeexit.export import dynamic as dynamic_module
+from edgeexit.export.int8 import dynamic as dynamic_module
 from edgeexit.training import Checkpoint, save_checkpoint
 
 SIZE = (3, 8, 8)
@@ -199,7 +199,7 @@ def test_classifier_alone(
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(dynamic_module, "MIN_WEIGHTS", 100)
     gpu = Gpu("RTX 3090", "8.6")  # it changes nothing: such a bundle is for CPUs
-    monkeypatch.setattr("edgeexit_runtime.engine_check.find_gpu", lambda: gpu)
+    monkeypatch.setattr("edgeexit_runtime.backends.tensorrt.engine_check.find_gpu", lambda: gpu)
     result = run("export", checkpoint, "-o", tmp_path / "out", *options)
     assert result.exit_code == 0, result.output
     assert "engines" not in result.stderr

@@ -235,7 +235,7 @@ def test_every_frame_of_a_video(bundle: Path, clip: Path) -> None:
 
 
 def test_frames_are_rgb(clip: Path) -> None:
-    from edgeexit_runtime.video import read_frames
+    from edgeexit_runtime.images.video import read_frames
 
     frames = list(read_frames(clip))
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 6

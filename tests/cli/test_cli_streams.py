@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from edgeexit_runtime.manifest import MANIFEST_NAME
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from PIL import Image
 
 from edgeexit.cli import main

@@ -17,20 +17,20 @@ from PIL import Image
 from rich.console import Console
 
 from edgeexit.cli import main
+from edgeexit.cli.options.train import DATA_FIELDS
+from edgeexit.cli.output.train import TrainProgress
 from edgeexit.cli.train import SECTIONS, command
-from edgeexit.cli.train_options import DATA_FIELDS
-from edgeexit.cli.train_progress import TrainProgress
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, list_datasets
 from edgeexit.data.augmentation import AUGMENTATIONS
 from edgeexit.formats import format_macs
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint
-from edgeexit.training.metrics import EpochRecord
-from edgeexit.training.progress import StepStatus
-from edgeexit.training.recipes import RECIPES
-from edgeexit.training.strategies import STRATEGIES
-from edgeexit.training.teachers import list_teachers
+from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.progress import StepStatus
+from edgeexit.training.settings.recipes import RECIPES
+from edgeexit.training.steps.strategies import STRATEGIES
+from edgeexit.training.teaching.teachers import list_teachers
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_only_the_first_of_several_processes_tells(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeexit.cli.train.is_main_process", lambda: False)
-    monkeypatch.setattr("edgeexit.cli.train_progress.is_main_process", lambda: False)
+    monkeypatch.setattr("edgeexit.cli.output.train.is_main_process", lambda: False)
     result = _invoke(*arguments, "--json")
     assert result.exit_code == 0
     assert result.output == ""
@@ -384,7 +384,7 @@ def test_the_bar_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(
         force_terminal=True, width=200, file=io.StringIO(), highlight=False, color_system=None
     )
-    monkeypatch.setattr("edgeexit.cli.train_progress.status_console", lambda: console)
+    monkeypatch.setattr("edgeexit.cli.output.train.status_console", lambda: console)
     with TrainProgress() as progress:
         status = StepStatus("stage 2", 3, 4, 5, 10, 1.25, {"exit1": 0.5, "exit2": 0.625})
         progress.step(status)

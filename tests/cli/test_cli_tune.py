@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 from rich.console import Console
 
 from edgeexit.cli import main
-from edgeexit.cli.tune_report import Result as TuneResult
-from edgeexit.cli.tune_report import print_result
-from edgeexit.cli.tune_subjects import Loaded
+from edgeexit.cli.inputs.tune_subjects import Loaded
+from edgeexit.cli.output.tune import Result as TuneResult
+from edgeexit.cli.output.tune import print_result
 from edgeexit.cost import ExitCost, ExitCosts, network_cost
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict

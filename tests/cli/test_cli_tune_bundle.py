@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from edgeexit_runtime.locks import lock_folder
-from edgeexit_runtime.manifest import MANIFEST_NAME
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
+from edgeexit_runtime.system.locks import lock_folder
 
 from edgeexit.bench import BenchOptions
 from edgeexit.cli import main

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 from edgeexit.data import DataConfig, list_datasets, load_data, register_dataset
 from edgeexit.data import registry as registry_module

@@ -21,7 +21,7 @@ from edgeexit.export import (
     Graph,
     export_bundle,
 )
-from edgeexit.export.graphs import export_graphs
+from edgeexit.export.graphs.making import export_graphs
 from edgeexit.models import MultiExitNet, make_spec, register_backbone
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.partition import partition

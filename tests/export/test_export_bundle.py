@@ -15,8 +15,8 @@ import onnx
 import pytest
 import torch
 from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
-from edgeexit_runtime.locks import LOCK_NAME
-from edgeexit_runtime.manifest import MANIFEST_NAME, load_manifest
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, load_manifest
+from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -24,9 +24,9 @@ from edgeexit.cost import network_cost
 from edgeexit.errors import EdgeExitError, ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export import bundle as bundle_module
-from edgeexit.export import graphs as graphs_module
-from edgeexit.export.gate import add_gate
-from edgeexit.export.graphs import Graph
+from edgeexit.export.graphs import making as graphs_module
+from edgeexit.export.graphs.gate import add_gate
+from edgeexit.export.graphs.making import Graph
 from edgeexit.export.verification import require_agreement
 from edgeexit.training import Checkpoint
 

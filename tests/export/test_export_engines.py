@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from edgeexit_runtime import Preprocessing
-from edgeexit_runtime.bundle import open_bundle
-from edgeexit_runtime.engines import BuildReport, build_engines
-from edgeexit_runtime.manifest import manifest_json
+from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.bundle.manifest import manifest_json
+from edgeexit_runtime.engines.building import BuildReport, build_engines
 
 from edgeexit.data import DataConfig
 from edgeexit.errors import BackendError

@@ -17,16 +17,16 @@ import onnxruntime
 import pytest
 import torch
 import torchvision
-from edgeexit_runtime.manifest import Manifest, load_manifest, manifest_json
-from edgeexit_runtime.preprocess import Preprocessing
-from edgeexit_runtime.schema import decode
+from edgeexit_runtime.bundle.manifest import Manifest, load_manifest, manifest_json
+from edgeexit_runtime.bundle.schema import decode
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeexit.data import DataConfig
 from edgeexit.errors import ExportError
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
-from edgeexit.export.graphs import export_graphs
+from edgeexit.export.graphs.making import export_graphs
 from edgeexit.models import (
     FINAL,
     MultiExitNet,

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS
+from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edgeexit.export.gate import AXES_AS_INPUT, add_gate
+from edgeexit.export.graphs.gate import AXES_AS_INPUT, add_gate
 
 CLASSES = 4
 LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]], np.float32)

@@ -28,7 +28,7 @@ from edgeexit.export import (
     export_bundle,
 )
 from edgeexit.export import bundle as bundle_module
-from edgeexit.export import dynamic as dynamic_module
+from edgeexit.export.int8 import dynamic as dynamic_module
 from edgeexit.training import Checkpoint
 
 KINDS = {

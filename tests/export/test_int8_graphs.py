@@ -10,15 +10,15 @@ import onnx
 import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
-from edgeexit_runtime.manifest import GraphEntry
+from edgeexit_runtime.bundle.manifest import GraphEntry
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export import CalibrationImages, Graph, Quantization
-from edgeexit.export import int8 as int8_module
-from edgeexit.export.calibration import Ranges, measure_ranges
-from edgeexit.export.int8 import QuantizedGraphs, quantize_graphs
+from edgeexit.export.int8 import graphs as int8_module
+from edgeexit.export.int8.calibration import Ranges, measure_ranges
+from edgeexit.export.int8.graphs import QuantizedGraphs, quantize_graphs
 
 FALLBACKS = ("fp32", "fp16")
 CPU = ["CPUExecutionProvider"]

@@ -16,8 +16,8 @@ from PIL import Image
 from edgeexit.data import DataConfig, load_data
 from edgeexit.errors import DataError
 from edgeexit.export import CalibrationImages, load_calibration_images
-from edgeexit.export import calibration_images as module
-from edgeexit.export.calibration_images import distinct_from
+from edgeexit.export.int8 import calibration_images as module
+from edgeexit.export.int8.calibration_images import distinct_from
 
 SMALL = Preprocessing((3, 6, 4), (0.5,) * 3, (0.25,) * 3)
 DIGITS = Path(__file__).parents[2] / "calibration_data" / "digits"

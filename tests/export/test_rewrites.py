@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript import ir
 
-from edgeexit.export.rewrites import rewrite_graph
+from edgeexit.export.graphs.rewrites import rewrite_graph
 
 
 def transpose_and_multiply(perm: list[int], weight: NDArray[np.float32]) -> onnx.ModelProto:

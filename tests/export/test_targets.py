@@ -17,11 +17,11 @@ from support.handmade import exit_model, stage_model
 
 from edgeexit.errors import ExportError, UnknownNameError
 from edgeexit.export import TARGETS, CalibrationImages, Graph, Quantization
-from edgeexit.export.flow import GraphFlow
-from edgeexit.export.int8 import QuantizedGraphs, quantize_graphs
-from edgeexit.export.quantization import insert_qdq
-from edgeexit.export.rounding import unsigned_asymmetric
-from edgeexit.export.targets.cpu import plan_cpu, prepare_cpu
+from edgeexit.export.graphs.flow import GraphFlow
+from edgeexit.export.int8.graphs import QuantizedGraphs, quantize_graphs
+from edgeexit.export.int8.nodes import insert_qdq
+from edgeexit.export.int8.rounding import unsigned_asymmetric
+from edgeexit.export.int8.targets.cpu import plan_cpu, prepare_cpu
 
 CPU = ["CPUExecutionProvider"]
 IMAGES = np.random.default_rng(5).standard_normal((7, 3, 8, 8), np.float32)

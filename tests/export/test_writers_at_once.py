@@ -12,7 +12,7 @@ from pathlib import Path
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.manifest import MANIFEST_NAME
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from support.tiny_bundle import SIZE, write_bundle
 
 TIMES = 120
@@ -20,10 +20,10 @@ TIMES = 120
 WRITER = """
 import shutil, sys, time
 from pathlib import Path
-from edgeexit.cli.tune_subjects import save_bundle
+from edgeexit.cli.inputs.tune_subjects import save_bundle
 from edgeexit.errors import BusyError
 from edgeexit.files import replace_folder
-from edgeexit_runtime.locks import lock_folder
+from edgeexit_runtime.system.locks import lock_folder
 
 def replace(output, source):
     with replace_folder(output) as folder:

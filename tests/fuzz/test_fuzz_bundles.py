@@ -14,9 +14,9 @@ import edgeexit_runtime as ee
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime.engine_entry import FROM_NETWORK, EngineEntry, EngineOptions
-from edgeexit_runtime.manifest import manifest_json
-from edgeexit_runtime.quantization_entry import MethodScore, QuantizationEntry
+from edgeexit_runtime.bundle.engine_entry import FROM_NETWORK, EngineEntry, EngineOptions
+from edgeexit_runtime.bundle.manifest import manifest_json
+from edgeexit_runtime.bundle.quantization_entry import MethodScore, QuantizationEntry
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper

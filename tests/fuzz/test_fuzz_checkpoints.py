@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from hypothesis import strategies as st
 from support import tiny_backbones  # noqa: F401  registers them
 from support.damage import damaged_bytes, damaged_tree
@@ -23,7 +23,7 @@ from edgeexit.data import registry as data_registry
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, StepStatus
 
 Read = Callable[..., Any]
 Fuzz = Callable[..., None]

@@ -44,7 +44,7 @@ class WrongAnswerError(Exception):
 def read_bundle(folder: Path) -> Answer:
     """Classify eight images, ask every exit, and write the manifest as ``tune`` does."""
     import edgeexit_runtime as ee
-    from edgeexit_runtime.manifest import manifest_json
+    from edgeexit_runtime.bundle.manifest import manifest_json
 
     images = np.random.default_rng(0).integers(-16, 24, (8, 3, 8, 8)).astype(np.float32) / 8
     with ee.load(folder, threads=1) as session:
@@ -107,7 +107,7 @@ MAX_PIXELS = 4 * 2**20
 def read_images(folder: Path) -> Answer:
     """Make 8 x 8 pixels of every file."""
     import edgeexit_runtime as ee
-    from edgeexit_runtime.images import prepare
+    from edgeexit_runtime.images.fitting import prepare
 
     preprocessing = ee.Preprocessing((3, 8, 8), (0.5,) * 3, (0.25,) * 3, resize=9)
     return [prepare(sorted(folder.iterdir()), preprocessing, MAX_PIXELS)]

@@ -16,7 +16,7 @@ from edgeexit_runtime import Preprocessing
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
-from edgeexit.export.calibration_images import CalibrationImages
+from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.models import ModelSpec, MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, load_checkpoint
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from edgeexit.errors import CheckpointError
-from edgeexit.models.fitting import load_weights, own_weights
 from edgeexit.models.outputs import from_outputs
 from edgeexit.models.registry import backbone_entry, list_backbones
+from edgeexit.models.weights.fitting import load_weights, own_weights
 from tests.support.own_exits import SIZE, Internal, Shared
 
 Weights = dict[str, Tensor]

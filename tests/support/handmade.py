@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeexit.export.gate import add_gate
+from edgeexit.export.graphs.gate import add_gate
 
 __all__ = ["exit_model", "stage_model"]
 

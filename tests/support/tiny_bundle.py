@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from edgeexit_runtime import Preprocessing
-from edgeexit_runtime.manifest import (
+from edgeexit_runtime.bundle.manifest import (
     GATE_OUTPUTS,
     IMAGES,
     MANIFEST_NAME,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from torchvision.transforms import v2
 
 from edgeexit.data import DataConfig, ImageData

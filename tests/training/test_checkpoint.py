@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from edgeexit_runtime.errors import EdgeExitError
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 from edgeexit.data import DataConfig
 from edgeexit.errors import CheckpointError

@@ -8,7 +8,7 @@ import pytest
 from edgeexit.data import DataConfig
 from edgeexit.errors import InputError, WriteError
 from edgeexit.training import TrainConfig
-from edgeexit.training.config_file import read_options, write_config
+from edgeexit.training.settings.config_file import read_options, write_config
 
 
 def _different() -> TrainConfig:

@@ -11,11 +11,11 @@ from torch import nn
 from edgeexit.data import DataConfig, load_data
 from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
 from edgeexit.models import registry as model_registry
-from edgeexit.models.weights import LoadedWeights
+from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
-from edgeexit.training.dark_knowledge import load_dark_knowledge
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -14,7 +14,7 @@ from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.models.factories import ModelSource
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.trainer import Trainer
 from tests.support.own_exits import Cascade, Internal, Shared
 

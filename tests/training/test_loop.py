@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from edgeexit_runtime.files import temporary_path
+from edgeexit_runtime.system.files import temporary_path
 
 from edgeexit.data import load_data
 from edgeexit.errors import BusyError, CheckpointError, InputError, SpecError, TrainingError
 from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
-from edgeexit.models.weights import LoadedWeights
+from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, stored_config, train
-from edgeexit.training.config_file import write_config
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.metrics import EpochRecord, best_record
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.metrics import EpochRecord, best_record
+from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.settings.config_file import write_config
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeexit.training.losses import distillation_loss, divergence, joint_cross_entropy
-from edgeexit.training.teachers import ENSEMBLES, Ensemble, ensemble_weights, med, ofa, wed
+from edgeexit.training.teaching.losses import distillation_loss, divergence, joint_cross_entropy
+from edgeexit.training.teaching.teachers import ENSEMBLES, Ensemble, ensemble_weights, med, ofa, wed
 
 SAMPLES, CLASSES = 5, 4
 

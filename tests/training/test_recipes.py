@@ -5,7 +5,7 @@ import pytest
 from edgeexit.data import DataConfig
 from edgeexit.errors import UnknownNameError
 from edgeexit.training import TrainConfig
-from edgeexit.training.recipes import RECIPES
+from edgeexit.training.settings.recipes import RECIPES
 
 
 def _config(name: str, backbone: str) -> TrainConfig:

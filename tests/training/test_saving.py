@@ -19,7 +19,7 @@ import torch
 from edgeexit.errors import CheckpointError
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -16,8 +16,8 @@ from edgeexit.errors import DataError, InputError, TrainingError
 from edgeexit.models import MultiExitNet, attach_exits, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
-from edgeexit.training.stepper import Stepper
-from edgeexit.training.strategies import plan_phases
+from edgeexit.training.steps.stepper import Stepper
+from edgeexit.training.steps.strategies import plan_phases
 
 MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))

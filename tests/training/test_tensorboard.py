@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training import tensorboard as module
+from edgeexit.training.record import tensorboard as module
 
 MakeConfig = Callable[..., TrainConfig]
 

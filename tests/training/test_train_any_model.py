@@ -22,7 +22,7 @@ from edgeexit.training import (
     train,
 )
 from edgeexit.training.loop import InterruptedRunError
-from edgeexit.training.progress import RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, StepStatus
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -7,10 +7,10 @@ from edgeexit.data import DataConfig
 from edgeexit.errors import SpecError, UnknownNameError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig
-from edgeexit.training.phases import Phase
-from edgeexit.training.schedule import linear_decay
-from edgeexit.training.strategies import STRATEGIES, plan_phases
-from edgeexit.training.teachers import check_teacher, list_teachers
+from edgeexit.training.steps.phases import Phase
+from edgeexit.training.steps.schedule import linear_decay
+from edgeexit.training.steps.strategies import STRATEGIES, plan_phases
+from edgeexit.training.teaching.teachers import check_teacher, list_teachers
 
 
 def _config(**options: object) -> TrainConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeexit_runtime.schema import encode
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexit_runtime.schema import SchemaError, decode
+from edgeexit_runtime.bundle.schema import SchemaError, decode
 from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.results.advice import Advice

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from edgeexit_runtime import Manifest, Session
+from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER
 from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
-from edgeexit_runtime.quantization_entry import CLASSIFIER
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.backends.base import BareGraphs
-from edgeexit_runtime.manifest import GraphEntry, TensorInfo
+from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit_runtime.bundle import open_bundle
+from edgeexit_runtime.bundle.folder import open_bundle
 
 from edgeexit.bench.results.explanation import OperatorTraffic
 from edgeexit.bench.roofline.graph_tensors import constant_bytes, tensor_sizes

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
-from edgeexit_runtime.manifest import GATE_OUTPUTS, GraphEntry
+from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, GraphEntry
 from edgeexit_runtime.timing import LatencySummary, summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.interleave import Progress, Turn, take_turns
-from edgeexit.export.flow import GraphFlow
-from edgeexit.export.graphs import Graph
+from edgeexit.export.graphs.flow import GraphFlow
+from edgeexit.export.graphs.making import Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 
 import onnx
-from edgeexit_runtime.errors import printable
-from edgeexit_runtime.manifest import (
+from edgeexit_runtime.bundle.manifest import (
     GATE_DTYPES,
     GATE_OUTPUTS,
     IMAGES,
@@ -25,11 +24,12 @@ from edgeexit_runtime.manifest import (
     TensorInfo,
     manifest_json,
 )
+from edgeexit_runtime.errors import printable
 from onnx import TensorProto, compose, helper
 
 from edgeexit.bench.timing.onnx_file import read_model
 from edgeexit.errors import DataError, InputError
-from edgeexit.export.gate import add_gate
+from edgeexit.export.graphs.gate import add_gate
 
 PREFIX = "model/"  # of all names of the file, which could be those of the gate
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")

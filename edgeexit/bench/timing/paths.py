@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime import Session
-from edgeexit_runtime.manifest import ExitEntry
+from edgeexit_runtime.bundle.manifest import ExitEntry
 from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 

@@ -16,7 +16,7 @@ from edgeexit.cli.common import (
     print_json,
     status_console,
 )
-from edgeexit.cli.samples import SampleOptions, load_samples, sample_options
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.paper.cli.consistency_progress import ConsistencyProgress
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def command(
     report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
     _write(report, output)
     if as_json:
-        from edgeexit_runtime.schema import encode
+        from edgeexit_runtime.bundle.schema import encode
 
         print_json(encode(report))
     else:

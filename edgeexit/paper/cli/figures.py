@@ -14,9 +14,9 @@ from edgeexit.cli.common import (
     progress_bar,
     status_console,
 )
-from edgeexit.cli.limits import FractionType
-from edgeexit.cli.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.samples import SampleOptions, sample_options
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
+from edgeexit.cli.inputs.samples import SampleOptions, sample_options
+from edgeexit.cli.options.limits import FractionType
 from edgeexit.paper.cli.figures_subjects import load_subjects
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def command(
     Example:
       edgeexit figures run-3+1/ run-2+2/ plain/ out-fp16/
     """
-    from edgeexit_runtime.schema import encode
+    from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.errors import WriteError
     from edgeexit.paper.figures import (

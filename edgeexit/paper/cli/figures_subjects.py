@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.bundle_samples import (
+from edgeexit.cli.inputs.bundle_samples import (
     bundle_data,
     device_of,
     predict_bundle_split,
 )
-from edgeexit.cli.samples import SampleOptions, load_samples, predict_split
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.manifest import Manifest
+    from edgeexit_runtime.bundle.manifest import Manifest
 
     from edgeexit.models.factories import Factory
     from edgeexit.paper.figures import Source, Subject
@@ -36,7 +36,7 @@ def load_subjects(
             network's classes, or not that of the other networks.
         CheckpointError, BundleError: a network cannot be built.
     """
-    from edgeexit_runtime.manifest import Manifest
+    from edgeexit_runtime.bundle.manifest import Manifest
 
     from edgeexit.paper.figures import check_same_images
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from edgeexit.errors import TrainingError
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.paper.consistency.features import Features, FeatureSource, FeatureStatistics
-from edgeexit.training.order import epoch_batches
+from edgeexit.training.steps.order import epoch_batches
 
 __all__ = ["FitSettings", "FittedReconstruction", "Reconstruction", "fit_reconstruction"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.schema import SchemaError, decode, encode
+from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 
 from edgeexit.errors import DataError
 from edgeexit.files import read_json, write_json

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.drawing.palette import ORANGE

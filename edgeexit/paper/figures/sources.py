@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexit_runtime.manifest import MANIFEST_NAME, Manifest, load_manifest
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, Manifest, load_manifest
 
 from edgeexit.errors import InputError
 from edgeexit.paths import is_file, is_folder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.cost import ExitCosts

@@ -9,6 +9,7 @@
 Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
 """
 
+from edgeexit_runtime.bundle.manifest import Manifest, load_manifest
 from edgeexit_runtime.errors import (
     BackendError,
     BundleError,
@@ -19,9 +20,8 @@ from edgeexit_runtime.errors import (
     InputError,
 )
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
+from edgeexit_runtime.images.preprocess import Preprocessing
 from edgeexit_runtime.loading import load, load_baseline
-from edgeexit_runtime.manifest import Manifest, load_manifest
-from edgeexit_runtime.preprocess import Preprocessing
 from edgeexit_runtime.session import Session
 
 __all__ = [

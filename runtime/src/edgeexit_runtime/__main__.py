@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from edgeexit_runtime.backends.tensorrt.library import AUTO, LIBRARIES
-from edgeexit_runtime.command_line import guarded_streams
-from edgeexit_runtime.engine_entry import (
+from edgeexit_runtime.bundle.engine_entry import (
     HARDWARE_COMPATIBILITY,
     OPTIMIZATION_LEVELS,
     EngineOptions,
 )
-from edgeexit_runtime.engines import BuildReport, build_engines, describe
+from edgeexit_runtime.command_line import guarded_streams
+from edgeexit_runtime.engines.building import BuildReport, build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.system.signals import StopSignals
 
 __all__ = ["main"]
 

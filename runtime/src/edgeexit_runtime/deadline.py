@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
-from edgeexit_runtime.manifest import Manifest
 
 __all__ = ["DeadlineLoop", "StepTimes", "check_deadline"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from edgeexit_runtime.backends import AUTO, open_runner
 from edgeexit_runtime.backends.base import LoadOptions
-from edgeexit_runtime.bundle import Bundle, baseline_bundle, open_bundle, read_settled
+from edgeexit_runtime.backends.target_warnings import warn_of_target
+from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.session import Session
-from edgeexit_runtime.target_warnings import warn_of_target
 
 __all__ = ["load", "load_baseline"]
 

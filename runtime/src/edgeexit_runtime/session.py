@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
-from edgeexit_runtime.decoding import MAX_PIXELS
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.forks import never_free, tell_when_forked
 from edgeexit_runtime.gate import (
     NEVER,
     ExitAnswers,
@@ -24,8 +23,9 @@ from edgeexit_runtime.gate import (
     check_gate,
     check_thresholds,
 )
-from edgeexit_runtime.images import ImageSource, prepare
-from edgeexit_runtime.manifest import Manifest
+from edgeexit_runtime.images.decoding import MAX_PIXELS
+from edgeexit_runtime.images.fitting import ImageSource, prepare
+from edgeexit_runtime.system.forks import never_free, tell_when_forked
 
 __all__ = ["Session"]
 

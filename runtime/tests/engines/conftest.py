@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgeexit_runtime import engine_check
 from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.tensorrt import engine_check
 from edgeexit_runtime.backends.tensorrt import library as trt_library
 from edgeexit_runtime.backends.tensorrt import versions as trt_versions
 

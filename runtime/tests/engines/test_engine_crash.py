@@ -11,12 +11,12 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
-from edgeexit_runtime.bundle import open_bundle
-from edgeexit_runtime.engine_files import TIMING_CACHE
-from edgeexit_runtime.engines import Here, build_engines, check_engine
-from edgeexit_runtime.locks import LOCK_NAME, lock_folder
-from edgeexit_runtime.manifest import MANIFEST_NAME
-from edgeexit_runtime.signals import StopSignals
+from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
+from edgeexit_runtime.engines.building import Here, build_engines, check_engine
+from edgeexit_runtime.engines.files import TIMING_CACHE
+from edgeexit_runtime.system.locks import LOCK_NAME, lock_folder
+from edgeexit_runtime.system.signals import StopSignals
 from support.kills import RENAMES, STEPS, killed_at_each_step
 
 PLACE = Here("tensorrt", "10.3.0", Gpu("Orin", "8.7"))

@@ -15,9 +15,9 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
-from edgeexit_runtime.bundle import baseline_bundle, open_bundle
-from edgeexit_runtime.engines import EngineOptions, Here, build_engines, check_engine
-from edgeexit_runtime.machine import this_platform
+from edgeexit_runtime.bundle.folder import baseline_bundle, open_bundle
+from edgeexit_runtime.engines.building import EngineOptions, Here, build_engines, check_engine
+from edgeexit_runtime.system.machine import this_platform
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 ORIN = Gpu("Orin", "8.7")

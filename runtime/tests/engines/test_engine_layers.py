@@ -9,8 +9,8 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.tensorrt.layers import network_layers
-from edgeexit_runtime.engines import build_engines
+from edgeexit_runtime.engines.building import build_engines
+from edgeexit_runtime.engines.layers import network_layers
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 

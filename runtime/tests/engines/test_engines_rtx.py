@@ -12,7 +12,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.engines import EngineOptions, build_engines, check_engine, here
+from edgeexit_runtime.engines.building import EngineOptions, build_engines, check_engine, here
 from onnx import TensorProto, helper
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -83,7 +83,7 @@ def test_engines_of_every_graph(
 
 def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> None:
     from edgeexit_runtime.backends.tensorrt.versions import open_library
-    from edgeexit_runtime.bundle import open_bundle
+    from edgeexit_runtime.bundle.folder import open_bundle
 
     build_engines(bundle, EngineOptions(opt_batch=4, workspace_mib=64, optimization_level=0))
     opened = open_bundle(bundle)

@@ -57,7 +57,7 @@ def make_engines(
 
         monkeypatch.setitem(sys.modules, "tensorrt", make_cuda_module())
         return write_cuda_engines
-    from edgeexit_runtime.engines import build_engines, describe
+    from edgeexit_runtime.engines.building import build_engines, describe
 
     def build(folder: Path) -> None:
         for line in describe(build_engines(folder)):

@@ -11,7 +11,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.manifest import load_manifest
+from edgeexit_runtime.bundle.manifest import load_manifest
 
 pytestmark = pytest.mark.gpu
 

@@ -17,7 +17,7 @@ collect_ignore_glob = [] if IS_BUILT else ["test_*.py"]
 
 if IS_BUILT:
     sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside the tests
-    from edgeexit_runtime.engine_entry import EngineEntry
+    from edgeexit_runtime.bundle.engine_entry import EngineEntry
     from engine_records import write_engines
     from host_driver import HostDriver, open_driver
     from tensorrt_double import World, make_module

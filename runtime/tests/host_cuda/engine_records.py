@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
-from edgeexit_runtime.engine_entry import (
+from edgeexit_runtime.bundle.engine_entry import (
     ENGINE_SUFFIX,
     FROM_NETWORK,
     EngineEntry,
     EngineOptions,
 )
-from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
 from tensorrt_double import VERSIONS, EngineSpec, engine_bytes
 
 __all__ = ["record", "write_engines"]

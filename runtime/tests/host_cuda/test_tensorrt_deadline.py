@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from edgeexit_runtime.backends import open_runner
 from edgeexit_runtime.backends.base import LoadOptions
-from edgeexit_runtime.bundle import open_bundle
+from edgeexit_runtime.bundle.folder import open_bundle
 from host_driver import HostDriver
 from numpy.typing import NDArray
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.schema import decode, encode
+from edgeexit_runtime.bundle.schema import decode, encode
 from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 

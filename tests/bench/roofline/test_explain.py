@@ -12,9 +12,9 @@ import edgeexit_runtime as ee
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime.manifest import MANIFEST_NAME, manifest_json
-from edgeexit_runtime.quantization_entry import QuantizationEntry
-from edgeexit_runtime.schema import decode, encode
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
+from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
+from edgeexit_runtime.bundle.schema import decode, encode
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench

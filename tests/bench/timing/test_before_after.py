@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from edgeexit_runtime.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, TensorInfo
+from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, TensorInfo
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 

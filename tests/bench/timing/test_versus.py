@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from edgeexit_runtime import Manifest, load, load_manifest
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.gate import NEVER, GateOutputs
-from edgeexit_runtime.manifest import MANIFEST_NAME
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 

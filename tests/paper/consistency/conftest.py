@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 from edgeexit.data import DataConfig, ImageData
 from edgeexit.data.dataset import ImageArrays

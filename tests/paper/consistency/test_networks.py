@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 from torch import nn
 
 from edgeexit.data import DataConfig

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 from edgeexit.cost import ExitCost, ExitCosts
 from edgeexit.data.dataset import ImageArrays

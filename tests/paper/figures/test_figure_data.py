@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
-from edgeexit_runtime.preprocess import Preprocessing
+from edgeexit_runtime.images.preprocess import Preprocessing
 
 from edgeexit.errors import TuningError
 from edgeexit.evaluation import ExitPredictions, evaluate_adaptive

@@ -12,7 +12,7 @@ from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.openvino.backend import OpenVinoBackend
 from edgeexit_runtime.backends.tensorrt.backend import TensorRTBackend
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 
 __all__ = ["AUTO", "BACKENDS", "choose_backend", "install_hint", "open_runner"]

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import GraphEntry
+from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import GraphEntry
-from edgeexit_runtime.quantization_entry import CPU, GPU
 
 __all__ = [
     "NVIDIA",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.manifest import IMAGES, Manifest, TensorInfo
+from edgeexit_runtime.bundle.manifest import IMAGES, Manifest, TensorInfo
 
 __all__ = ["ALIGNMENT_BYTES", "BufferPlan", "aligned", "plan_buffers", "row_bytes", "row_moves"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeexit_runtime.backends.base import Backend, BareGraphs, LoadOptions, Runner, WhyNot
 from edgeexit_runtime.backends.onnxruntime.providers import CPU, CUDA
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import InputError
 
 __all__ = ["OnnxRuntimeBackend"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeexit_runtime.backends.base import BareGraphs
 from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
-from edgeexit_runtime.manifest import GraphEntry
+from edgeexit_runtime.bundle.manifest import GraphEntry
 
 __all__ = ["OnnxRuntimeGraphs"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeexit_runtime.bundle.manifest import IMAGES, GraphEntry, TensorInfo
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import IMAGES, GraphEntry, TensorInfo
 
 __all__ = ["NO_GATE", "NO_IMAGES", "Binding", "Feature", "GateBuffers", "Graph", "gate_buffers"]
 

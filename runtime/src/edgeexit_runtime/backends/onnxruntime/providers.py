@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import GraphEntry
 from edgeexit_runtime.errors import BundleError
-from edgeexit_runtime.manifest import GraphEntry
 
 __all__ = ["CACHE_FOLDER", "CPU", "CUDA", "GPU_PROVIDERS", "TENSORRT", "provider_options"]
 

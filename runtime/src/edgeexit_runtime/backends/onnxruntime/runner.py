@@ -32,11 +32,11 @@ from edgeexit_runtime.backends.onnxruntime.graphs import (
 )
 from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener, first_line
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
+from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, GPU
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
-from edgeexit_runtime.quantization_entry import ALL, CPU, GPU
 
 __all__ = ["OnnxRuntimeRunner"]
 

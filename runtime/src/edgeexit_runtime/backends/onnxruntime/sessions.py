@@ -22,9 +22,9 @@ from edgeexit_runtime.backends.onnxruntime.providers import (
     provider_options,
 )
 from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
-from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
 __all__ = ["BIAS_ROUNDING", "SessionOpener", "first_line"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from edgeexit_runtime.backends.openvino.library import FrontEndManager, openvino
+from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
-from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 
 __all__ = ["CPU", "ModelCompiler", "first_line", "layer_precisions", "ports", "wants_half"]
 

@@ -26,10 +26,10 @@ from edgeexit_runtime.backends.openvino.compiler import (
     wants_half,
 )
 from edgeexit_runtime.backends.openvino.library import openvino
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest, TensorInfo
 
 __all__ = ["OpenVinoRunner"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
 
 __all__ = ["TensorRTBackend"]
 

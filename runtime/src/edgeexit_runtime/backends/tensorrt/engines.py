@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from edgeexit_runtime.backends.tensorrt.engine_check import (
+    check_engine,
+    here,
+    how_to_build,
+    require_engine,
+)
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
-from edgeexit_runtime.bundle import Bundle
-from edgeexit_runtime.engine_check import check_engine, here, how_to_build, require_engine
-from edgeexit_runtime.engine_entry import EngineEntry
+from edgeexit_runtime.bundle.engine_entry import EngineEntry
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
-from edgeexit_runtime.manifest import THRESHOLD, GraphEntry, TensorInfo
 
 __all__ = ["Engine", "FixedContext", "engine_entries", "engine_library"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.buffer_plan import aligned
+from edgeexit_runtime.bundle.manifest import THRESHOLD, Manifest
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import THRESHOLD, Manifest
 
 __all__ = ["GatePlan"]
 

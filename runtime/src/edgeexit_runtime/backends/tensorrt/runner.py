@@ -31,11 +31,11 @@ from edgeexit_runtime.backends.tensorrt.gate import GatePlan
 from edgeexit_runtime.backends.tensorrt.parts import BucketRun, Part, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
-from edgeexit_runtime.bundle import Bundle
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
 from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
-from edgeexit_runtime.forks import never_free
 from edgeexit_runtime.gate import GateOutputs
-from edgeexit_runtime.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
+from edgeexit_runtime.system.forks import never_free
 
 __all__ = ["TensorRTRunner"]
 

@@ -10,7 +10,7 @@ from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
 from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 from edgeexit_runtime.backends.tensorrt.runtime_cache import RuntimeCache
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
-from edgeexit_runtime.engine_entry import EngineOptions
+from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError
 
 __all__ = ["EngineRuntime"]

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.files import replace_file
+from edgeexit_runtime.system.files import replace_file
 
 __all__ = ["RUNTIME_CACHE", "RuntimeCache"]
 

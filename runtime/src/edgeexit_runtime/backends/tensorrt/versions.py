@@ -28,9 +28,9 @@ from edgeexit_runtime.backends.tensorrt.library import (
     import_library,
 )
 from edgeexit_runtime.backends.tensorrt.runtime_cache import RuntimeCache
-from edgeexit_runtime.engine_entry import EngineOptions
+from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
-from edgeexit_runtime.machine import l4t_version
+from edgeexit_runtime.system.machine import l4t_version
 
 __all__ = ["TensorRt", "open_library"]
 

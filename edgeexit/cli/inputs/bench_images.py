@@ -1,0 +1,131 @@
+"""``edgeexit bench``: which images are run, those that are named or else the bundle's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import add_options, max_pixels_option, print_notes, status_console
+from edgeexit.cli.inputs.bundle_samples import bundle_data_config
+from edgeexit.cli.inputs.samples import DataOptions
+
+if TYPE_CHECKING:
+    from edgeexit_runtime import Manifest
+
+    from edgeexit.bench import BenchImages
+
+__all__ = ["ImageOptions", "choose_images", "image_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """Values of :func:`image_options`."""
+
+    dataset: str | None
+    data_dir: Path | None
+    download: bool
+    images: Path | None
+    npz: Path | None
+    samples: int
+    max_pixels: int | None
+
+    def check(self) -> None:
+        """Raise :class:`click.UsageError` where two of them do not go together."""
+        if sum(source is not None for source in (self.dataset, self.images, self.npz)) > 1:
+            raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
+        no_data_set = self.dataset == NONE or self.images is not None or self.npz is not None
+        if (self.data_dir is not None or self.download) and no_data_set:
+            raise click.UsageError("--data-dir and --download go with a data set")
+
+    @property
+    def is_data_set_asked_for(self) -> bool:
+        """Whether a data set that cannot be had is a mistake."""
+        return self.dataset is not None or self.data_dir is not None or self.download
+
+
+def image_options(command: Command) -> Command:
+    """Add the options that say which images are run: :class:`ImageOptions`."""
+    options = (
+        click.option(
+            "--dataset",
+            metavar="NAME",
+            help="Run the test images of a data set, or 'none'.  [default: of the one that the "
+            "network was trained on, where it is here]",
+        ),
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
+        ),
+        click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            help="Run the images of a folder, in it or in class folders.",
+        ),
+        click.option(
+            "--npz",
+            type=click.Path(path_type=Path),
+            help="Run a NumPy archive: images uint8 (N,H,W,C) or float32 (N,C,H,W), labels (N,).",
+        ),
+        click.option(
+            "--samples",
+            default=500,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="How many of the images, at most.",
+        ),
+        max_pixels_option,
+    )
+    return add_options(command, *options)
+
+
+def choose_images(
+    folder: Path, manifest: Manifest, options: ImageOptions, seed: int
+) -> BenchImages | None:
+    """Return the images that the options name, or else test images of the bundle's data set.
+
+    Where the bundle's own are not here, a line on stderr says so, and there are none.
+
+    Raises:
+        UnknownNameError, DataError, BundleError: what was asked for cannot be had.
+    """
+    from edgeexit_runtime.images.decoding import MAX_PIXELS
+
+    from edgeexit.bench import images_from_folder, images_from_npz
+    from edgeexit.errors import EdgeExitError
+
+    if options.dataset == NONE:
+        return None
+    if options.images is not None:
+        limit = options.max_pixels or MAX_PIXELS
+        images = images_from_folder(options.images, manifest, options.samples, seed, limit)
+    elif options.npz is not None:
+        images = images_from_npz(options.npz, manifest, options.samples, seed)
+    else:
+        try:
+            images = _from_data_set(folder, manifest, options, seed)
+        except (EdgeExitError, OSError) as error:
+            if options.is_data_set_asked_for:
+                raise
+            told = f"measured without images: {error} (or give --images or --npz)"
+            status_console().print(told, soft_wrap=True)
+            return None
+    print_notes(images.notes)
+    return images
+
+
+def _from_data_set(
+    folder: Path, manifest: Manifest, options: ImageOptions, seed: int
+) -> BenchImages:
+    from edgeexit.bench import images_from_dataset
+
+    named = DataOptions(options.dataset, options.data_dir, options.download, options.max_pixels)
+    config = bundle_data_config(folder, manifest, named)
+    return images_from_dataset(config, manifest, options.samples, seed)

@@ -1,0 +1,93 @@
+"""A bundle and the samples it is judged on, as samples.py has them for checkpoints."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeexit.cli.inputs.samples import (
+    DataOptions,
+    SampleOptions,
+    data_config,
+    predict_with_bar,
+    print_data,
+)
+
+if TYPE_CHECKING:
+    from edgeexit_runtime import Manifest, Session
+
+    from edgeexit.data import DataConfig, ImageData
+    from edgeexit.evaluation import ExitPredictions
+
+__all__ = ["bundle_data", "device_of", "predict_bundle_split"]
+
+
+def device_of(options: SampleOptions) -> str | None:
+    """Return the runtime's device that ``--device`` means."""
+    return None if options.device == "auto" else options.device
+
+
+def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> ImageData:
+    """Load the data set that the options, or else the manifest, name.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        BundleError: the manifest names none.
+        DataError: it cannot be loaded, or its images or classes are not the bundle's.
+    """
+    from edgeexit.data import load_data
+    from edgeexit.errors import DataError
+
+    config = bundle_data_config(folder, manifest, options)
+    data = load_data(config)
+    for what, expected, got in (
+        ("classes", manifest.class_names, data.class_names),
+        ("preprocessing", manifest.preprocessing, data.preprocessing),
+    ):
+        if expected != got:
+            raise DataError(
+                f"{folder}: expected a data set with the bundle's {what}, got {config.name} "
+                "with others; choose the --dataset that the network was trained on"
+            )
+    print_data(config.name, data)
+    return data
+
+
+def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -> DataConfig:
+    """Return what the bundle's network was trained on, or else what the options name.
+
+    Raises:
+        BundleError: neither names a data set.
+    """
+    from edgeexit_runtime.bundle.schema import SchemaError, decode
+
+    from edgeexit.data import DataConfig
+    from edgeexit.errors import BundleError
+
+    def stored() -> DataConfig:
+        try:
+            return decode(DataConfig, manifest.data, "data")
+        except SchemaError as error:
+            raise BundleError(
+                f"{folder}: its manifest does not say which data it was trained on ({error}); "
+                "give --dataset"
+            ) from error
+
+    size = manifest.preprocessing.input_size
+    return data_config(manifest.data.get("name"), stored, size, options)
+
+
+def predict_bundle_split(
+    session: Session, data: ImageData, split: str, options: SampleOptions
+) -> ExitPredictions:
+    """Run every exit of a bundle on every sample of a split, with a progress bar on stderr.
+
+    Raises:
+        BackendError: it cannot be run, or answers what cannot be.
+    """
+    from edgeexit.evaluation import predict_bundle
+
+    dataset = data.splits[split]
+    run = partial(predict_bundle, session, dataset, workers=options.workers)
+    return predict_with_bar(run, split, len(dataset))

@@ -1,0 +1,135 @@
+"""A checkpoint, or weights that something else wrote for ``--model``: either as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    add_options,
+    import_model,
+    model_option,
+    outputs_option,
+    print_notes,
+)
+from edgeexit.cli.inputs.samples import DataOptions, print_data
+
+if TYPE_CHECKING:
+    from edgeexit.models.factories import Factory
+    from edgeexit.training.checkpoint import Checkpoint
+
+__all__ = ["NetworkOptions", "load_network", "network_options", "network_words"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """Values of :func:`network_options`."""
+
+    model: str | None
+    outputs: str
+    input_size: tuple[int, int] | None
+
+    def factory(self) -> Factory | None:
+        """Import what ``--model`` names.
+
+        Raises:
+            SpecError: it cannot be imported.
+        """
+        return import_model(self.model)
+
+
+def network_options(command: Command) -> Command:
+    """Add the options that say what a file of weights belongs to: :class:`NetworkOptions`."""
+    return add_options(
+        command,
+        model_option,
+        outputs_option,
+        click.option(
+            "--input-size",
+            type=IMAGE_SIZE,
+            help="Of weights that something else wrote: pixels, 224 or HEIGHTxWIDTH.  [default: "
+            "what is usual with the data set]",
+        ),
+    )
+
+
+def network_words(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the options that name the network's code in the next command."""
+    spec = checkpoint.spec
+    return () if spec.is_registered else ("--model", spec.backbone)
+
+
+def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> Checkpoint:
+    """Read a checkpoint, or weights of ``--model`` as a checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is not of that model.
+        SpecError: the model cannot be built, or has no such outputs.
+        DataError, UnknownNameError: the data set, which tells the classes, cannot be loaded.
+        click.UsageError: weights need ``--model`` and ``--dataset``; a checkpoint needs no
+            ``--outputs`` and no ``--input-size``.
+    """
+    from edgeexit.errors import CheckpointError
+    from edgeexit.plain_file import foreign_file
+    from edgeexit.training.checkpoint import is_checkpoint, load_checkpoint
+
+    if not is_checkpoint(path):
+        if network.model is None:
+            raise CheckpointError(
+                f"{foreign_file(path)}, or name the network of weights that something else wrote "
+                "with --model package.module:factory, its exits with --outputs"
+            )
+        return _load_weights(path, network, options)
+    checkpoint = load_checkpoint(path)
+    for name, value in (("outputs", network.outputs), ("input-size", network.input_size)):
+        if value:
+            raise click.UsageError(
+                f"--{name} goes with weights alone: the checkpoint {path} knows it"
+            )
+    return checkpoint
+
+
+def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> Checkpoint:
+    from edgeexit.data import DataConfig, load_data
+    from edgeexit.errors import DataError
+    from edgeexit.models import attach_exits, from_outputs
+    from edgeexit.models.factories import create_model
+    from edgeexit.models.weights.fitting import load_weights, own_weights
+    from edgeexit.training.checkpoint import checkpoint_of
+
+    factory = network.factory()
+    if factory is None or options.dataset is None:
+        raise click.UsageError(
+            f"{path} holds weights alone: name their network with --model and --outputs, and the "
+            "images with --dataset"
+        )
+    config = DataConfig(
+        options.dataset,
+        None if options.data_dir is None else str(options.data_dir),
+        None if network.input_size is None else (3, *network.input_size),
+        options.download,
+        max_pixels=options.max_pixels,
+    )
+    data = load_data(config)
+    print_data(config.name, data)
+    size, classes = data.preprocessing.input_size, len(data.class_names)
+    model = create_model(factory, classes)
+    loaded = load_weights(own_weights(model), path, what=str(network.model))
+    if network.outputs:
+        net = from_outputs(model, input_size=size, outputs=network.outputs, name=network.model)
+    else:
+        net = attach_exits(model, (), branches="none", input_size=size, name=network.model)
+    print_notes((str(loaded), *net.notes))
+    if net.spec.num_classes != classes:
+        raise DataError(
+            f"expected a data set of {net.spec.num_classes} classes, as {network.model} has, got "
+            f"{config.name} with {classes}; choose another --dataset"
+        )
+    return checkpoint_of(net, data, config)

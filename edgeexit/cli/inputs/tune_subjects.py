@@ -1,0 +1,180 @@
+"""A checkpoint or a bundle -> what ``edgeexit tune`` chooses thresholds for."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeexit.cli.bench import bench_with_bar
+from edgeexit.cli.common import status_console
+from edgeexit.cli.inputs.bundle_samples import (
+    bundle_data,
+    device_of,
+    predict_bundle_split,
+)
+from edgeexit.cli.inputs.own_weights import NetworkOptions
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split
+from edgeexit.cli.options.tune import LATENCY, TuneOptions
+
+if TYPE_CHECKING:
+    from edgeexit_runtime import Manifest
+
+    from edgeexit.cost import ExitCosts
+    from edgeexit.evaluation.calibration import Calibration
+    from edgeexit.evaluation.path_costs import PathCosts
+    from edgeexit.thresholds.tuning import Subject
+    from edgeexit.training.checkpoint import Checkpoint
+
+__all__ = ["Loaded", "load_bundle", "load_checkpoint_subject", "save_bundle", "save_tuned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network and what is known of it.
+
+    Attributes:
+        title: what it is, in words.
+        dataset: what it is judged on.
+        source: where the costs come from.
+        subject: its answers and costs.
+        calibration: temperatures that were fitted; None without.
+    """
+
+    title: str
+    dataset: str
+    source: str
+    subject: Subject
+    calibration: Calibration | None = field(default=None)
+
+
+def load_checkpoint_subject(
+    checkpoint: Checkpoint,
+    options: TuneOptions,
+    samples: SampleOptions,
+    network: NetworkOptions,
+) -> Loaded:
+    """Run a checkpoint's network on val and test; with ``--calibrate``, calibrated before."""
+    from edgeexit.cost import network_cost
+    from edgeexit.devices import resolve_device
+    from edgeexit.evaluation.calibration import calibrate
+    from edgeexit.thresholds.tuning import Subject
+
+    net = checkpoint.build(network.factory())
+    exits = network_cost(net)
+    costs, source = _costs(exits, options)
+    data = load_samples(checkpoint, samples)
+    calibration = None
+    if options.calibrate:
+        net.temperatures = {}
+        before = predict_split(net, data, "val", samples)
+        calibration = calibrate(
+            net,
+            data.splits["val"],
+            before,
+            batch_size=samples.batch_size,
+            device=resolve_device(samples.device),
+            workers=samples.workers,
+        )
+        val = calibration.predictions
+    else:
+        val = predict_split(net, data, "val", samples)
+    test = predict_split(net, data, "test", samples)
+    return Loaded(
+        f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}",
+        samples.dataset or checkpoint.data.name,
+        source,
+        Subject(exits, costs, val, test),
+        calibration,
+    )
+
+
+def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
+    """Run a bundle's own graphs on val and test; with ``--objective latency``, time it too."""
+    import edgeexit_runtime as ee
+
+    from edgeexit.cost import bundle_costs
+    from edgeexit.thresholds.tuning import Subject
+
+    assert options.engine_dir is not None
+    folder = options.engine_dir
+    manifest = ee.load_manifest(folder)
+    exits = bundle_costs(manifest)
+    data = bundle_data(folder, manifest, samples)
+    if options.objective == LATENCY:
+        costs, source = _measure(folder, options, samples)
+    else:
+        costs, source = _costs(exits, options)
+    with ee.load(folder, device=device_of(samples)) as session:
+        val, test = (
+            predict_bundle_split(session, data, split, samples) for split in ("val", "test")
+        )
+    model = manifest.model
+    return Loaded(
+        f"{model.backbone}, branches {model.branches}, {manifest.precision}",
+        samples.dataset or str(manifest.data.get("name")),
+        source,
+        Subject(exits, costs, val, test),
+    )
+
+
+def save_tuned(
+    checkpoint: Checkpoint, output: Path, thresholds: dict[str, float], loaded: Loaded, tuning: Any
+) -> None:
+    """Write the checkpoint with other thresholds, and temperatures where they were fitted."""
+    from edgeexit.training.checkpoint import save_checkpoint
+
+    temperatures = checkpoint.temperatures
+    if loaded.calibration is not None:
+        temperatures = loaded.calibration.temperatures
+    tuned = dataclasses.replace(
+        checkpoint,
+        thresholds=thresholds,
+        temperatures=temperatures,
+        metrics={**checkpoint.metrics, "tuning": tuning},
+    )
+    save_checkpoint(output, tuned)
+
+
+def save_bundle(folder: Path, thresholds: dict[str, float]) -> None:
+    """Write thresholds into a bundle's manifest, atomically, and leave the rest as it is.
+
+    The bundle's lock must be held, as by whatever else changes it.
+    """
+    import edgeexit_runtime as ee
+    from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
+
+    from edgeexit.files import replace_file
+
+    manifest: Manifest = ee.load_manifest(folder)
+    exits = tuple(
+        dataclasses.replace(exit_, threshold=thresholds.get(exit_.name, exit_.threshold))
+        for exit_ in manifest.exits
+    )
+    text = manifest_json(dataclasses.replace(manifest, exits=exits))
+    with replace_file(folder / MANIFEST_NAME) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:
+    from edgeexit.bench.path_costs import load_costs
+    from edgeexit.evaluation.path_costs import PathCosts
+
+    if options.costs is None:
+        return PathCosts.in_macs(exits.exits), "Eq. 5"
+    names = tuple(exit_.name for exit_ in exits.exits)
+    return load_costs(options.costs, names), str(options.costs)
+
+
+def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tuple[PathCosts, str]:
+    from edgeexit.bench import BenchOptions
+    from edgeexit.bench.path_costs import measured_costs
+
+    bench = BenchOptions(device=device_of(samples), threads=options.threads, explain=False)
+    report = bench_with_bar(folder, None, bench)
+    device = report.device
+    calls = report.baseline.latency.count
+    source = f"medians of {calls} calls on {device.cpu}, {device.backend_device}, batch 1"
+    status_console().print(f"measured: {source}", soft_wrap=True)
+    return measured_costs(report), source

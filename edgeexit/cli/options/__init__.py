@@ -1,0 +1,1 @@
+"""Options that a command declares, and what is made of them."""

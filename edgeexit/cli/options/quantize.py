@@ -1,0 +1,178 @@
+"""Options of ``edgeexit export`` that say what INT8 rounds, and by which images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import add_options, print_notes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeexit.cli.build import EngineChoice
+    from edgeexit.export import CalibrationImages, Precision
+    from edgeexit.training import Checkpoint
+
+__all__ = ["QuantizeOptions", "quantize_options"]
+
+AUTO, CLASSIFIER = "auto", "classifier"
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOptions:
+    """Values of :func:`quantize_options`; None where not given."""
+
+    calibration_data: Path | None
+    method: str | None
+    quantize: str | None
+    fallback: str | None
+    target: str
+
+    @property
+    def is_for_cpus(self) -> bool:
+        """Whether a bundle is asked for that TensorRT cannot build."""
+        from edgeexit_runtime.bundle.quantization_entry import CPU
+
+        from edgeexit.export import TARGETS
+
+        if self.quantize == CLASSIFIER:
+            return True
+        return self.target != AUTO and TARGETS[self.target].entry.engine == CPU
+
+    def precision(self, name: str, *, builds_engines: bool) -> Precision:
+        """Return the precision that the command line names.
+
+        Raises:
+            click.UsageError: the options do not go together.
+        """
+        from edgeexit.export import PRECISIONS, TARGETS, Quantization
+
+        if name != "int8":
+            unused = self._given()
+            if unused:
+                raise click.UsageError(f"{unused[0]} goes with --precision int8, got {name}")
+            return PRECISIONS[name]
+        if builds_engines and self.is_for_cpus:
+            which, other = f"--target {self.target}", "--target tensorrt"
+            if self.quantize == CLASSIFIER:
+                which, other = "--quantize classifier", "--quantize all"
+            raise click.UsageError(
+                f"{which} is for CPUs, TensorRT cannot build it: leave out --engine, or choose "
+                f"{other}"
+            )
+        if self.quantize == CLASSIFIER:
+            self._check_classifier()
+        elif self.calibration_data is None:
+            raise click.UsageError(
+                "--precision int8 needs --calibration-data: a folder of images, a .npy or a .npz "
+                "file"
+            )
+        target = self._target(builds_engines)
+        fallback = self.fallback or ("fp16" if builds_engines else "fp32")
+        if self.quantize != CLASSIFIER and fallback not in TARGETS[target].fallbacks:
+            raise click.UsageError(
+                f"--fallback {fallback} does not go with --target {target}, which is with "
+                f"{', '.join(TARGETS[target].fallbacks)}; leave it out, or name another --target"
+            )
+        return PRECISIONS[name].quantized(
+            Quantization(self.quantize or "all", self.method or AUTO, fallback, target)
+        )
+
+    def reason(self, building: EngineChoice) -> str:
+        """Return why the target is what it is, in a few words."""
+        if self.target != AUTO:
+            return "as --target says"
+        if building.library is not None:
+            return f"chosen since this export builds engines by {building.library}"
+        why = f": {building.reason}" if building.reason is not None else ""
+        return f"chosen since no engines are built{why}; for a GPU name --target tensorrt"
+
+    def _target(self, builds_engines: bool) -> str:
+        if self.target != AUTO:
+            return self.target
+        return "tensorrt" if builds_engines else "cpu"
+
+    def images(self, checkpoint: Checkpoint, max_pixels: int) -> CalibrationImages | None:
+        """Read the calibration images as the network takes them; None where none are named.
+
+        Raises:
+            DataError: they are missing, or of no use.
+        """
+        from edgeexit.export import load_calibration_images
+
+        if self.calibration_data is None:
+            return None
+        images = load_calibration_images(
+            self.calibration_data, checkpoint.preprocessing, max_pixels=max_pixels
+        )
+        print_notes(images.notes)
+        return images
+
+    def _given(self) -> list[str]:
+        values = {
+            "--calibration-data": self.calibration_data,
+            "--method": self.method,
+            "--quantize": self.quantize,
+            "--fallback": self.fallback,
+            "--target": None if self.target == AUTO else self.target,
+        }
+        return [option for option, value in values.items() if value is not None]
+
+    def _check_classifier(self) -> None:
+        if "--target" in self._given():
+            raise click.UsageError(
+                "--target goes with --quantize all: large classifiers alone have one form, for "
+                "CPUs; leave it out"
+            )
+        for option in ("--calibration-data", "--method"):
+            if option in self._given():
+                raise click.UsageError(
+                    f"{option} goes with --quantize all: classifiers are rounded to the range of "
+                    "each image; leave it out"
+                )
+
+
+def quantize_options(command: Command) -> Command:
+    """Add the options of INT8: :class:`QuantizeOptions`."""
+    options = (
+        click.option(
+            "--calibration-data",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER|NPY|NPZ",
+            help="Images that value ranges of INT8 are measured on; see "
+            "calibration_data/README.md.",
+        ),
+        click.option(
+            "--method",
+            type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
+            help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
+            "images that it holds out.  [default: auto]",
+        ),
+        click.option(
+            "--quantize",
+            type=click.Choice(["all", CLASSIFIER]),
+            help="What INT8 has in 8 bits: all that its target computes so, or for CPUs large "
+            "classifiers alone.  [default: all]",
+        ),
+        click.option(
+            "--target",
+            default=AUTO,
+            show_default=True,
+            metavar="auto|cpu|tensorrt",
+            help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, tensorrt "
+            "for GPUs; auto: tensorrt where this export builds engines, else cpu.",
+        ),
+        click.option(
+            "--fallback",
+            type=click.Choice(["fp32", "fp16"]),
+            help="Of what INT8 leaves out, and of features between graphs.  "
+            "[default: fp16 where this export builds engines, else fp32]",
+        ),
+    )
+    return add_options(command, *options)

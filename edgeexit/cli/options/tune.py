@@ -1,0 +1,163 @@
+"""The options of ``edgeexit tune`` besides those that it shares, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import add_options, shown_command
+from edgeexit.cli.options.tune_output import tuned_path
+
+__all__ = ["TuneOptions", "tune_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MACS, LATENCY = "macs", "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class TuneOptions:
+    """Values of :func:`tune_options`."""
+
+    path: Path | None
+    engine_dir: Path | None
+    objective: str | None
+    costs: Path | None
+    threads: int | None
+    calibrate: bool
+    grid_size: int | None
+    front: Path | None
+    plot: Path | None
+    output: Path | None
+    dry_run: bool
+
+    def with_output(self) -> TuneOptions:
+        """Return them with a place for the tuned checkpoint, where one is written."""
+        if self.path is None or self.output is not None or self.dry_run:
+            return self
+        return replace(self, output=tuned_path(self.path))
+
+    def check(self) -> None:
+        """Raise :class:`click.UsageError` where two of them do not go together."""
+        if (self.path is None) == (self.engine_dir is None):
+            got = "none" if self.path is None else "both"
+            raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
+        if self.objective is not None and self.costs is not None:
+            raise click.UsageError(
+                "--costs says what is counted and --objective too: give one of them"
+            )
+        if self.engine_dir is None:
+            self._check_checkpoint()
+        else:
+            self._check_bundle()
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Keep one file from being written over another; only ``-o`` may be CKPT."""
+        files = {
+            "CKPT": self.path,
+            "--costs": self.costs,
+            "--front": self.front,
+            "--plot": self.plot,
+            "--output": self.output,
+        }
+        given = [(name, path.resolve()) for name, path in files.items() if path is not None]
+        for (name, path), (other, same) in combinations(given, 2):
+            if path == same and (name, other) != ("CKPT", "--output"):
+                raise click.UsageError(f"{name} and {other} are the same file: {files[name]}")
+        for name in ("--front", "--plot"):
+            file = files[name]
+            if file is None or self.engine_dir is None:
+                continue
+            if self.engine_dir.resolve() in file.resolve().parents:
+                raise click.UsageError(
+                    f"{name} {file} would lie in the bundle, which holds nothing but its own "
+                    "files: choose another folder"
+                )
+
+    def _check_checkpoint(self) -> None:
+        if self.path is not None and (self.path / "manifest.json").exists():
+            command = shown_command("tune", "--engine-dir", self.path)
+            raise click.UsageError(f"{self.path} is a bundle, which is tuned by: {command}")
+        if self.objective == LATENCY:
+            raise click.UsageError(
+                "a checkpoint has no latency: export it and give --engine-dir, or --costs with "
+                "what 'edgeexit bench --json' wrote"
+            )
+        if self.dry_run and self.output is not None:
+            raise click.UsageError("a --dry-run writes nothing: leave -o out")
+        if self.threads is not None:
+            raise click.UsageError("--threads goes with --engine-dir")
+
+    def _check_bundle(self) -> None:
+        if self.calibrate:
+            raise click.UsageError(
+                "temperatures are part of a bundle's graphs: calibrate the checkpoint and export it"
+            )
+        if self.output is not None:
+            raise click.UsageError(
+                "--engine-dir writes the thresholds into the bundle itself: leave -o out"
+            )
+        if self.threads is not None and self.objective != LATENCY:
+            raise click.UsageError("--threads goes with --objective latency")
+
+
+def tune_options(command: Command) -> Command:
+    """Add everything but limits, samples and the model."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    options = (
+        click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
+        click.option(
+            "--engine-dir",
+            type=click.Path(path_type=Path),
+            help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
+        ),
+        click.option(
+            "--objective",
+            type=click.Choice([MACS, LATENCY]),
+            help="What is kept low: Eq. 5 in MACs, or milliseconds that the bundle takes here, "
+            "measured first.  [default: macs]",
+        ),
+        click.option(
+            "--costs",
+            type=file,
+            help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
+            'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            help="Threads per graph where latency is measured.  [default: the backend's choice]",
+        ),
+        click.option(
+            "--calibrate",
+            is_flag=True,
+            help="Fit a temperature per exit first, on half of the validation images.",
+        ),
+        click.option(
+            "--grid-size",
+            type=int,
+            help="Most values tried per exit.  [default: 10,000 for one branch, 2,000 for two, "
+            "else 200]",
+        ),
+        click.option("--front", type=file, help="Write the whole front to this CSV file."),
+        click.option("--plot", type=file, help="Draw the front: .png, .pdf or .svg."),
+        click.option(
+            "-o",
+            "--output",
+            type=file,
+            help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
+            "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
+        ),
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Write no thresholds: checkpoint and bundle stay as they are.",
+        ),
+    )
+    return add_options(command, *options)

@@ -1,0 +1,75 @@
+"""``edgeexit inspect --outputs``: what a model returns, and which of it are its exits."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import LARGE_CLASSES, console, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeexit.models.tracing.outputs import Output
+
+__all__ = ["print_outputs"]
+
+
+def print_outputs(
+    reference: str, input_size: tuple[int, int, int], num_classes: int | None, as_json: bool
+) -> None:
+    """Print every tensor that a model returns, and what to type for its exits.
+
+    Raises:
+        SpecError: the model cannot be built, run without values, or traced.
+    """
+    from edgeexit_runtime.bundle.schema import encode
+
+    from edgeexit.models.factories import create_model
+    from edgeexit.models.outputs import ordered_outputs
+    from edgeexit.models.tracing.outputs import list_outputs
+
+    if ":" not in reference:
+        raise click.UsageError("--outputs goes with package.module:factory")
+    model = create_model(reference, num_classes or LARGE_CLASSES)
+    outputs = list_outputs(model, input_size)
+    exits = _exits(outputs)
+    order = ordered_outputs(model, input_size) if exits else ()
+    if as_json:
+        print_json({"outputs": encode(outputs), "proposed": list(order)})
+        return
+    out = console()
+    out.print(_table(reference, outputs))
+    out.print(_advice(reference, outputs, order), soft_wrap=True)
+
+
+def _exits(outputs: list[Output]) -> bool:
+    """Whether the logits are those of exits: two or more, of as many classes."""
+    widths = [output.shape[1] for output in outputs if output.is_logits]
+    return len(widths) > 1 and len(set(widths)) == 1
+
+
+def _table(reference: str, outputs: list[Output]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{reference}: what it returns for 2 images")
+    for heading in ("output", "shape", "type", "logits"):
+        table.add_column(heading)
+    for output in outputs:
+        shape: tuple[Any, ...] = output.shape
+        cells = (output.name, "x".join(map(str, shape)), output.dtype)
+        table.add_row(*cells, "yes" if output.is_logits else "")
+    return table
+
+
+def _advice(reference: str, outputs: list[Output], order: tuple[str, ...]) -> str:
+    """Return what to type for the exits."""
+    model = f"--model {shlex.quote(reference)}"
+    logits = [output.name for output in outputs if output.is_logits]
+    if order:
+        return f"probably: {model} --outputs {shlex.quote(','.join(order))} (the final exit last)"
+    if len(logits) > 1:
+        return "logits of different widths: name those of the exits with --outputs"
+    return "no exits of its own: 'edgeexit inspect --points' lists where some can be put"

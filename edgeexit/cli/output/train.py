@@ -1,0 +1,143 @@
+"""How a run is shown on stderr: a bar while it trains, a line per epoch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgeexit_runtime.errors import printable
+
+from edgeexit.cli.common import ShownProgress, status_console
+from edgeexit.formats import format_macs
+
+if TYPE_CHECKING:
+    from edgeexit.training.record.metrics import EpochRecord
+    from edgeexit.training.record.progress import RunPlan, StepStatus
+
+__all__ = ["TrainProgress", "accuracies", "is_main_process"]
+
+MUCH_WAITING = 0.05
+"""Share of the time spent waiting for images from which on it is shown."""
+
+EXPECT_AFTER_S = 5.0
+"""Of steps that were timed, before it is said how long all will take."""
+
+
+def is_main_process() -> bool:
+    """Whether this process tells: of those that ``torchrun`` starts, the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class TrainProgress(ShownProgress):
+    """A bar for the whole run, remarks and one line per epoch above it.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = status_console()
+        if not is_main_process():
+            self.console.quiet = True
+        self.epochs = 0
+        self.clock = clock
+        self.first: tuple[int, float] | None = None  # steps that were done, and when
+        self.is_expected = False
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+            redirect_stdout=False,  # results on stdout are results, also while a bar is drawn
+            redirect_stderr=False,
+        )
+        self.task = self.bar.add_task("loading", total=None, status="")
+
+    def begin(self, plan: RunPlan) -> None:
+        """Print data, network and schedule."""
+        from edgeexit.data.words import describe_data
+
+        config, cost = plan.config, plan.cost
+        channels, height, width = plan.data.preprocessing.input_size
+        pixels = f"{height}x{width} {'grey ' if channels == 1 else ''}pixels"
+        macs = f"{'at least ' if cost.uncounted else ''}{format_macs(cost.total_macs)} MACs"
+        alone = f", {format_macs(cost.baseline_macs)} without branches"
+        for line in (
+            *describe_data(config.data.name, plan.data),
+            f"{config.backbone}, branches {config.branches}, {pixels}: {macs} per image"
+            f"{'' if config.branches == 'none' else alone}",
+            f"{plan.epochs} epoch{'s' if plan.epochs > 1 else ''} of {plan.steps:,} batches of "
+            f"{config.batch_size} images, on {config.device}",
+        ):
+            self.remark(line)
+
+    def remark(self, text: str) -> None:
+        """Print a line about the run."""
+        self.console.print(printable(text), soft_wrap=True, markup=False)
+
+    def step(self, status: StepStatus) -> None:
+        """Move the bar; the time left is that of all epochs, from the speed of this process."""
+        total = status.epochs * status.steps
+        done = (status.epoch - 1) * status.steps + status.step
+        if not self.epochs:  # what was done before says nothing about the speed
+            self.epochs = status.epochs
+            self.bar.reset(self.task, total=total, completed=done - 1, status="")
+        self.bar.update(
+            self.task,
+            description=f"{_phase(status.phase, 'epoch')} {status.epoch}/{status.epochs}",
+            completed=done,
+            status=f"loss {status.loss:.4f}  training: {accuracies(status.accuracy, None)}",
+        )
+        self._expect(done, status.steps, total)
+
+    def _expect(self, done: int, steps: int, total: int) -> None:
+        """Say once how long the run will take, by the steps after the first one, which is slow."""
+        now = self.clock()
+        first, start = self.first = self.first or (done, now)
+        if self.is_expected or done in (first, total) or now - start < EXPECT_AFTER_S:
+            return
+        self.is_expected = True
+        step = (now - start) / (done - first)
+        self.remark(
+            f"about {_duration(step * steps)} per epoch, {_duration(step * (total - done))} to go"
+        )
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        """Print the epoch's line."""
+        width = len(str(self.epochs))
+        waiting = ""
+        if record.data_wait_share >= MUCH_WAITING:
+            waiting = f", {100 * record.data_wait_share:.0f} % waiting for images"
+        self.remark(
+            f"{_phase(record.phase, 'epoch')} {record.epoch:{width}}/{self.epochs}  loss "
+            f"{record.loss:.4f}  validation: {accuracies(record.accuracy, record.teacher_accuracy)}"
+            f"  ({record.samples_per_second:.0f} images/s{waiting})"
+        )
+
+
+def accuracies(shares: dict[str, float], teacher: float | None) -> str:
+    """Return the accuracy of each exit, and of the teacher if there is one, in percent."""
+    shares = shares if teacher is None else {**shares, "teacher": teacher}
+    return "  ".join(f"{name} {100 * share:.2f} %" for name, share in shares.items())
+
+
+def _phase(phase: str, word: str) -> str:
+    return word if phase in ("", "coop") else f"{phase}, {word}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

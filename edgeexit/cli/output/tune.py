@@ -1,0 +1,233 @@
+"""What ``edgeexit tune`` found, as tables and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from edgeexit.cli.options.limits import describe_limits
+from edgeexit.cli.output.adaptive import exit_table, summary_table
+from edgeexit.formats import format_macs, format_threshold
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeexit.cli.inputs.tune_subjects import Loaded
+    from edgeexit.thresholds import Front, Limits
+    from edgeexit.thresholds.front_file import FrontPoint
+    from edgeexit.thresholds.tuning import Judgement
+
+__all__ = ["Result", "print_result"]
+
+SHOWN = 15  # settings of the front
+APART = 3  # thresholds in columns of their own; more would not fit a terminal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The front, and what was chosen on it.
+
+    Attributes:
+        loaded: what was tuned.
+        limits: what the thresholds had to keep to.
+        front: the settings that no other beats on val.
+        thresholds: None where no limit was given.
+        judgements: of these thresholds, by split.
+    """
+
+    loaded: Loaded
+    limits: Limits
+    front: Front
+    thresholds: dict[str, float] | None
+    judgements: dict[str, Judgement]
+
+    @property
+    def by_macs(self) -> bool:
+        """Whether Eq. 5 itself was kept low, not costs from elsewhere."""
+        from edgeexit.evaluation.path_costs import PathCosts
+
+        subject = self.loaded.subject
+        return subject.costs == PathCosts.in_macs(subject.exits.exits)
+
+    @property
+    def better_than_last(self) -> dict[str, float]:
+        """Exits that are better than the last one on val, with their accuracies there."""
+        from edgeexit.thresholds.tuning import better_than_last
+
+        return better_than_last(self.loaded.subject.val)
+
+    def points(self) -> list[FrontPoint]:
+        """Return the front beside what its settings give on test."""
+        return _points(self)
+
+    def choice_json(self) -> dict[str, Any]:
+        """Return all but the front."""
+        from edgeexit_runtime.bundle.schema import encode
+
+        costs, calibration = self.loaded.subject.costs, self.loaded.calibration
+        value: dict[str, Any] = {
+            "dataset": self.loaded.dataset,
+            "limits": encode(self.limits),
+            "objective": {**costs.in_units(), "source": self.loaded.source},
+            "chosen_on": "val",
+            "thresholds": self.thresholds,
+            "settings": self.front.settings,
+            "exact": self.front.exact,
+            "better_than_last": self.better_than_last,
+        }
+        for split, judgement in self.judgements.items():
+            value[split] = encode(judgement.report)
+            value.setdefault("average_cost", {})[split] = judgement.average_cost
+            value.setdefault("intervals", {})[split] = encode(judgement.intervals)
+        if calibration is not None:
+            value["calibration"] = {
+                "temperatures": calibration.temperatures,
+                "fitted_on": calibration.fitted_on,
+                "expected_calibration_error_before": calibration.error_before,
+                "expected_calibration_error_after": calibration.error_after,
+            }
+        return value
+
+    def front_json(self) -> list[dict[str, Any]]:
+        """Return every setting of the front, on val and on test."""
+        return [
+            {
+                "thresholds": point.val.thresholds,
+                **{
+                    split: {"accuracy": s.accuracy, "average_cost": s.average_cost}
+                    for split, s in (("val", point.val), ("test", point.test))
+                },
+            }
+            for point in self.points()
+        ]
+
+
+@lru_cache(maxsize=1)  # a picture, a file and JSON may all want them
+def _points(result: Result) -> list[FrontPoint]:
+    from edgeexit.thresholds.front_file import front_points
+
+    return front_points(result.front, result.loaded.subject.test)
+
+
+def print_result(out: Console, result: Result) -> None:
+    """Print the calibration, the choice or else the front, how it was found and what is odd."""
+    if result.loaded.calibration is not None:
+        out.print(_calibration_table(result))
+    if result.thresholds is None:
+        out.print(_front_table(result))
+    else:
+        _print_choice(out, result)
+    better = result.better_than_last
+    if better:
+        best = max(better, key=lambda name: better[name])
+        last = result.front.backbone_correct / result.front.samples
+        out.print(
+            f"{best} is better than the last exit ({100 * better[best]:.1f} against "
+            f"{100 * last:.1f} % on val): the network is not trained yet, train longer. A drop "
+            "below 0 is what leaving early gains.",
+            soft_wrap=True,
+        )
+
+
+def _print_choice(out: Console, result: Result) -> None:
+    front, loaded = result.front, result.loaded
+    costs = loaded.subject.costs
+    out.print(_meaning(result), soft_wrap=True)
+    reports = {split: judgement.report for split, judgement in result.judgements.items()}
+    extra = None if result.by_macs else costs
+    out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))
+    table = summary_table(reports, result.judgements)
+    if extra is not None:
+        _add_costs(table, result)
+    out.print(table)
+    how = "the best of" if front.exact else "the best found, by local search, counting"
+    out.print(
+        f"{describe_limits(result.limits, costs.unit)}; {how} {front.settings:,} settings, by "
+        f"{costs.unit} of {loaded.source}"
+    )
+
+
+def _meaning(result: Result) -> str:
+    """Say in a sentence what the chosen thresholds give on images that did not choose them."""
+    judgement, costs = result.judgements["test"], result.loaded.subject.costs
+    report = judgement.report
+    leaving = ", ".join(f"{exit_.share:.0%} leave at {exit_.name}" for exit_ in report.exits)
+    ratio = f"{report.macs_ratio:.3f} of the backbone's MACs"
+    if not result.by_macs and costs.baseline is not None:
+        baseline = costs.in_unit(costs.baseline)
+        ratio = f"{judgement.average_cost / baseline:.3f} of the backbone's {costs.unit}"
+    return (
+        f"On {report.samples} test images early exit answers {report.adaptive_accuracy:.1%} right "
+        f"at {ratio}; the backbone alone {report.backbone_accuracy:.1%}. {leaving}."
+    )
+
+
+def _add_costs(table: Table, result: Result) -> None:
+    """Add average, baseline and ratio in the unit that was kept low."""
+    costs, judgements = result.loaded.subject.costs, result.judgements.values()
+    table.add_section()
+    table.add_row(
+        f"average {costs.unit}",
+        *(f"{judgement.intervals.average_cost:.4g}" for judgement in judgements),
+    )
+    if costs.baseline is not None:
+        baseline = costs.in_unit(costs.baseline)
+        alone = [f"{baseline:.4g}"] * len(judgements)
+        table.add_row(f"{costs.unit} of the backbone alone", *alone)
+        table.add_row("ratio", *(f"{j.average_cost / baseline:.4f}" for j in judgements))
+
+
+def _calibration_table(result: Result) -> Table:
+    from rich.table import Table
+
+    calibration = result.loaded.calibration
+    assert calibration is not None
+    judged = len(calibration.predictions.targets)
+    table = Table(
+        title=f"temperatures, fitted on {calibration.fitted_on} images of val\n"
+        f"expected calibration error on the other {judged}"
+    )
+    for heading in ("exit", "temperature", "before", "after"):
+        table.add_column(heading, justify="left" if heading == "exit" else "right")
+    for name, temperature in calibration.temperatures.items():
+        before, after = calibration.error_before[name], calibration.error_after[name]
+        table.add_row(name, f"{temperature:.4f}", f"{before:.4f}", f"{after:.4f}")
+    return table
+
+
+def _front_table(result: Result) -> Table:
+    from rich.table import Table
+
+    from edgeexit.thresholds.front_file import spread_points
+
+    front, points = result.front, result.points()
+    costs = front.costs
+    chosen = spread_points(front, SHOWN)
+    table = Table(
+        title=f"{result.loaded.title}: accuracy against average {costs.unit}, {len(chosen)} of the "
+        f"{len(front)} settings on the front"
+    )
+    branches = costs.exit_names[:-1]
+    apart = len(branches) <= APART
+    if apart:
+        for name in branches:
+            table.add_column(f"{name}\nthreshold", justify="right")
+    else:
+        table.add_column(f"thresholds of\n{branches[0]} to {branches[-1]}")
+    for split in ("val", "test"):
+        table.add_column(f"{split}:\naccuracy", justify="right", no_wrap=True)
+        table.add_column(f"\naverage {costs.unit}", justify="right", no_wrap=True)
+    for place in chosen:
+        point = points[place]
+        values = point.val.thresholds.values()
+        cells = [format_threshold(value) for value in values]
+        if not apart:
+            cells = [" ".join("never" if value > 1 else f"{value:.4f}" for value in values)]
+        for setting in (point.val, point.test):
+            cost = setting.average_cost
+            shown = format_macs(cost) if costs.unit == "MACs" else f"{cost:.4g}"
+            cells += [f"{setting.accuracy:.4f}", shown]
+        table.add_row(*cells)
+    return table

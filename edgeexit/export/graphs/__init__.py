@@ -1,0 +1,1 @@
+"""One ONNX graph per part of a network: traced, simplified, rewritten."""

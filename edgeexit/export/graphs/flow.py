@@ -1,0 +1,79 @@
+"""Graphs in memory, run one after another: what really flows into each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
+from numpy.typing import NDArray
+
+from edgeexit.export.graphs.making import Graph
+
+__all__ = ["GraphFlow"]
+
+
+class GraphFlow:
+    """Stages and exits of one network, and other graphs that read the images.
+
+    Args:
+        graphs: in the order of execution; what a stage gives is fed to the graphs after it.
+        watched: tensors of a graph, by its name, that are to come out beside its outputs. Inputs
+            and outputs may be among them.
+        thresholds: of the exits, by name; 0 where there is none.
+    """
+
+    def __init__(
+        self,
+        graphs: Sequence[Graph],
+        watched: Mapping[str, Sequence[str]] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        self._graphs = tuple(graphs)
+        self._watched = watched or {}
+        self._thresholds = thresholds or {}
+        self._sessions = {
+            graph.name: _open(graph, self._watched.get(graph.name, ())) for graph in graphs
+        }
+
+    def run(
+        self, images: NDArray[np.float32]
+    ) -> Iterator[tuple[str, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+        """Yield per graph its name, its inputs and what came out, for images (N, C, H, W)."""
+        features: dict[str, NDArray[Any]] = {IMAGES: images}
+        for graph in self._graphs:
+            session = self._sessions[graph.name]
+            inputs = {info.name: features[info.name] for info in graph.inputs}
+            feeds = dict(inputs)
+            if THRESHOLD in {tensor.name for tensor in session.get_inputs()}:
+                feeds[THRESHOLD] = np.array([self._thresholds.get(graph.name, 0.0)], np.float32)
+            names = [tensor.name for tensor in session.get_outputs()]
+            results = dict(zip(names, session.run(names, feeds), strict=True))
+            if THRESHOLD not in feeds:
+                features.update({info.name: results[info.name] for info in graph.outputs})
+            yield graph.name, inputs, results
+
+
+def _open(graph: Graph, watched: Sequence[str]) -> Any:
+    model = onnx.load_from_string(graph.content)
+    known = {tensor.name for tensor in (*model.graph.input, *model.graph.output)}
+    for name in watched:
+        if name not in known:
+            model.graph.output.append(
+                onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    require_exact_products(options)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=[BIAS_ROUNDING],
+    )

@@ -1,0 +1,1 @@
+"""FP32 graphs -> INT8 graphs."""

@@ -1,0 +1,122 @@
+"""Which values each tensor takes, on the features that really flow into each graph.
+
+The exported FP32 graphs are run one after another, so stage m + 1 and the branch behind it see
+what stage m gives for the calibration images. One pass feeds every method; histograms and the
+choice of a range from them are onnxruntime's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization.calibrate import HistogramCollector
+
+from edgeexit.export.graphs.flow import GraphFlow
+from edgeexit.export.graphs.making import Graph
+from edgeexit.export.int8.rounding import Bounds
+
+__all__ = ["Ranges", "measure_ranges"]
+
+
+CHUNK = 16  # images at once: every watched tensor of one graph is in memory
+PERCENTILE = 99.99
+# Of these bins on both sides of 0, 128 around the middle are the narrowest range that is tried;
+# with onnxruntime's default of 128 bins in all, entropy would always keep the whole range.
+ENTROPY_BINS, QUANTIZED_BINS = 512, 128
+PERCENTILE_BINS = 2048
+
+Progress = Callable[[int], None]
+"""Called with the number of images done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What one method found: the least and greatest value to represent, by graph and tensor."""
+
+    method: str
+    bounds: dict[str, dict[str, Bounds]]
+
+
+def measure_ranges(
+    graphs: Sequence[Graph],
+    tensors: Mapping[str, Sequence[str]],
+    images: NDArray[np.float32],
+    methods: Sequence[str],
+    progress: Progress = lambda done: None,
+) -> dict[str, Ranges]:
+    """Return the ranges that each method finds for ``tensors`` of each graph.
+
+    ``minmax`` keeps every value, ``percentile`` cuts off one in ten thousand, and ``entropy``
+    cuts where the distribution loses least (Kullback-Leibler divergence). A method chooses the
+    largest magnitude; of what is not beyond it, the least and the greatest value are kept.
+
+    Args:
+        graphs: FP32, in the order of execution.
+        tensors: by graph, the names of those to measure.
+        images: (N, C, H, W) float32, normalized.
+        methods: of :data:`~edgeexit_runtime.bundle.quantization_entry.CALIBRATION_METHODS`.
+        progress: told how many images are done.
+    """
+    flow = GraphFlow(graphs, tensors)
+    meters = {graph.name: _Meters(methods) for graph in graphs}
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        for name, inputs, outputs in flow.run(chunk):
+            values = {**inputs, **outputs}
+            meters[name].see({tensor: values[tensor] for tensor in tensors.get(name, ())})
+        progress(start + len(chunk))
+    return {
+        method: Ranges(method, {name: meter.bounds(method) for name, meter in meters.items()})
+        for method in methods
+    }
+
+
+class _Meters:
+    """What several methods have seen of the tensors of one graph."""
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        self._seen: dict[str, Bounds] = {}
+        self._collectors = {method: _collector(method) for method in methods if method != "minmax"}
+
+    def see(self, values: Mapping[str, NDArray[Any]]) -> None:
+        for name, array in values.items():
+            least, greatest = self._seen.get(name, (math.inf, -math.inf))
+            self._seen[name] = min(least, float(array.min())), max(greatest, float(array.max()))
+        for method, collector in self._collectors.items():
+            # collect() chooses between these two by the method, and prints
+            if method == "entropy":
+                collector.collect_value(values)
+            else:
+                collector.collect_absolute_value(values)
+
+    def bounds(self, method: str) -> dict[str, Bounds]:
+        if method == "minmax" or not self._seen:
+            return dict(self._seen)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+            found = self._collectors[method].compute_collection_result()
+        result = {}
+        for name, (least, greatest) in self._seen.items():
+            low, high = found[name][:2]
+            # 0 where next to all values are 0: then the others are what there is to represent
+            chosen = max(abs(float(low)), abs(float(high))) or math.inf
+            result[name] = max(least, -chosen), min(greatest, chosen)
+        return result
+
+
+def _collector(method: str) -> Any:
+    bins = ENTROPY_BINS if method == "entropy" else PERCENTILE_BINS
+    return HistogramCollector(
+        method,
+        symmetric=True,
+        num_bins=bins,
+        num_quantized_bins=QUANTIZED_BINS,
+        percentile=PERCENTILE,
+        scenario="same",
+    )

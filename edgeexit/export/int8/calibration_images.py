@@ -1,0 +1,163 @@
+"""The images that value ranges are measured on: a folder or a NumPy file, checked.
+
+What is wrong with them would not show in the bundle but in its answers, so it is refused here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from edgeexit_runtime.images.decoding import MAX_PIXELS
+from edgeexit_runtime.images.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.errors import DataError
+from edgeexit.images import find_images, read_pixels
+from edgeexit.npz import normalization_doubt, read_arrays
+from edgeexit.paths import is_file, is_folder
+
+__all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
+
+MAX_IMAGES = 1000
+"""More are not read: ranges no longer change, and the histograms take their time."""
+
+FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
+WRITTEN = (
+    f"expected a folder of images, or {FORMATS} written by numpy.save or numpy.savez(file, "
+    "images=images)"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationImages:
+    """Images (N, C, H, W) float32, normalized, and where they are from, for the record.
+
+    ``notes`` are lines about the source, such as how many of its files were left out.
+    """
+
+    source: str
+    images: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        source, images = self.source, self.images
+        if len(images) == 0:
+            raise DataError(f"{source}: expected calibration images, got none; put some there")
+        if not np.isfinite(images).all():
+            raise DataError(
+                f"{source}: expected finite values, got NaN or infinity; look at how the images "
+                "were made"
+            )
+        flat = images.reshape(len(images), images.shape[1], -1)  # (N, C, H * W)
+        if not np.ptp(flat, axis=2).any():
+            raise DataError(
+                f"{source}: every image is of one color, which says nothing of the values to "
+                "expect; take photographs of what the network will see"
+            )
+        if len(images) > 1 and not np.ptp(images, axis=0).any():
+            raise DataError(
+                f"{source}: its {len(images)} images are all the same; take different ones"
+            )
+
+    def distinct(self) -> CalibrationImages:
+        """Return the images without copies of one that comes before."""
+        first = {image.tobytes(): place for place, image in reversed([*enumerate(self.images)])}
+        return CalibrationImages(self.source, self.images[sorted(first.values())])
+
+    def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
+        """Return one image of ``every`` held out, chosen at random, as the second of two sets."""
+        order = np.random.default_rng(seed).permutation(len(self.images))
+        held_out = np.sort(order[: len(order) // every])
+        kept = np.sort(order[len(order) // every :])
+        return (
+            CalibrationImages(self.source, self.images[kept]),
+            CalibrationImages(self.source, self.images[held_out]),
+        )
+
+
+def load_calibration_images(
+    path: Path, preprocessing: Preprocessing, seed: int = 0, max_pixels: int = MAX_PIXELS
+) -> CalibrationImages:
+    """Read up to :data:`MAX_IMAGES` images, chosen at random where there are more.
+
+    Args:
+        path: a folder with images in it or in folders of it, whatever these are called; or a
+            ``.npy`` file, or a ``.npz`` file with an array ``images``: uint8 (N, H, W, C) of the
+            network's input size, or float32 (N, C, H, W) that is normalized already.
+        preprocessing: the network's.
+        seed: of the choice.
+        max_pixels: larger image files are refused.
+
+    Raises:
+        DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
+            normalized.
+    """
+    if is_folder(path):
+        return _from_folder(path, preprocessing, seed, max_pixels)
+    if is_file(path):
+        return _from_array(path, preprocessing, seed)
+    raise DataError(
+        f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
+    )
+
+
+def distinct_from(
+    samples: NDArray[np.float32], calibration: CalibrationImages, preprocessing: Preprocessing
+) -> NDArray[np.bool_]:
+    """Return (N,) which of the samples, normalized, are not among the calibration images.
+
+    Images are the same where all of their 8-bit pixels are.
+    """
+    known = set(_digests(calibration.images, preprocessing))
+    return np.array([key not in known for key in _digests(samples, preprocessing)], np.bool_)
+
+
+def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Iterator[bytes]:
+    std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+    mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
+    for image in images:
+        pixels = np.rint((image * std + mean) * 255).clip(0, 255).astype(np.uint8)
+        yield hashlib.sha256(pixels.tobytes()).digest()
+
+
+def _from_folder(
+    folder: Path, preprocessing: Preprocessing, seed: int, max_pixels: int
+) -> CalibrationImages:
+    found = find_images(folder)
+    chosen = [found.paths[index] for index in _choose(len(found.paths), seed)]
+    pixels = np.stack([read_pixels(path, preprocessing, max_pixels) for path in chosen])
+    return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
+
+
+def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
+    images = read_arrays(file, ("images",), WRITTEN)["images"]
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
+        raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
+    channels, height, width = preprocessing.input_size
+    is_bytes = images.dtype == np.uint8
+    expected = (height, width, channels) if is_bytes else preprocessing.input_size
+    if images.shape[1:] != expected:
+        raise DataError(
+            f"{file}: the network takes {images.dtype} images (N, "
+            f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
+        )
+    images = images[_choose(len(images), seed)]
+    if is_bytes:
+        return CalibrationImages(str(file), preprocessing(images))
+    made = CalibrationImages(str(file), np.ascontiguousarray(images))
+    doubt = normalization_doubt(made.images, preprocessing)
+    if doubt is not None:
+        raise DataError(
+            f"{file}: {doubt}; give uint8 (N, height, width, channels), or normalize so"
+        )
+    return made
+
+
+def _choose(count: int, seed: int) -> list[int]:
+    """Return the sorted indices of up to :data:`MAX_IMAGES` of ``count`` images."""
+    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:MAX_IMAGES].tolist()
+    return sorted(chosen)

@@ -1,0 +1,289 @@
+"""FP32 graphs -> INT8 graphs: ranges measured, nodes inserted, the best method kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, UINT8, TensorInfo
+from edgeexit_runtime.bundle.quantization_entry import (
+    ALL,
+    CALIBRATION_METHODS,
+    CLASSIFIER,
+    DYNAMIC,
+    FeatureRounding,
+    MethodScore,
+    QuantizationEntry,
+)
+from numpy.typing import NDArray
+
+from edgeexit.errors import DataError, ExportError
+from edgeexit.export.graphs.flow import GraphFlow
+from edgeexit.export.graphs.half import LOGITS, to_half
+from edgeexit.export.graphs.making import Graph
+from edgeexit.export.int8.calibration import Ranges, measure_ranges
+from edgeexit.export.int8.calibration_images import CalibrationImages
+from edgeexit.export.int8.crossing import cross_in_8_bits
+from edgeexit.export.int8.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
+from edgeexit.export.int8.nodes import insert_qdq
+from edgeexit.export.int8.rounding import Rounding
+from edgeexit.export.int8.targets import TARGETS
+from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
+
+__all__ = ["QuantizedGraphs", "quantize_graphs"]
+
+HOLD_OUT_EVERY = 5
+MIN_HELD_OUT = 2
+SEED = 0
+LEAST_SCORE = MethodScore(-1.0, -1.0, -math.inf)
+
+Progress = Callable[[str], None]
+"""Called with what is being done now."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedGraphs:
+    """INT8 graphs and how they were made."""
+
+    graphs: tuple[Graph, ...]
+    entry: QuantizationEntry
+
+
+def quantize_graphs(
+    graphs: Sequence[Graph],
+    quantization: Quantization,
+    calibration: CalibrationImages | None,
+    thresholds: Mapping[str, float],
+    progress: Progress = lambda step: None,
+) -> QuantizedGraphs:
+    """Return FP32 graphs, in the order of execution, in 8 bits.
+
+    Args:
+        graphs: every stage and exit, and the plain backbone if there is one.
+        quantization: how.
+        calibration: images that value ranges are measured on; none for ``classifier``.
+        thresholds: of the exits, for the decisions that ``auto`` compares.
+        progress: told of every step.
+
+    Raises:
+        ExportError: there is nothing to quantize, or images are missing or of no use.
+        DataError: ``auto`` has too few images to hold some out.
+    """
+    if quantization.extent == CLASSIFIER:
+        return _quantize_classifiers(graphs, quantization)
+    if calibration is None:
+        raise ExportError("INT8 needs images to measure value ranges on; give --calibration-data")
+    recipe = _Recipe(graphs, quantization)
+    if not any(plan.weights for plan in recipe.plans.values()):
+        raise ExportError("the network has no convolution or linear layer to quantize")
+    if quantization.method == AUTO:
+        return _quantize_best(recipe, calibration, thresholds, progress)
+    progress("calibration")
+    method = quantization.method
+    ranges = measure_ranges(recipe.graphs, recipe.tensors, calibration.images, (method,))[method]
+    return QuantizedGraphs(recipe.apply(ranges), recipe.entry(method, calibration, ranges))
+
+
+class _Recipe:
+    """Everything about the quantization of some graphs but the ranges."""
+
+    def __init__(self, graphs: Sequence[Graph], quantization: Quantization) -> None:
+        self.fallback = quantization.fallback
+        self.target = TARGETS[quantization.target]
+        self.graphs = tuple(self._prepared(graph) for graph in graphs)
+        self.plans = {}
+        self.tensors = {}
+        for graph, model in self._models():
+            self.plans[graph.name] = self.target.plan(model)
+            self.tensors[graph.name] = self.plans[graph.name].tensors
+
+    def apply(self, ranges: Ranges) -> tuple[Graph, ...]:
+        """Return the graphs with their Q/DQ nodes."""
+        crossing = self._crossing(ranges)
+        return tuple(self._apply(graph, model, ranges, crossing) for graph, model in self._models())
+
+    def entry(
+        self, method: str, calibration: CalibrationImages, ranges: Ranges
+    ) -> QuantizationEntry:
+        """Return what the manifest says of it."""
+        features = {
+            name: FeatureRounding(float(rounding.scale), int(rounding.zero_point))
+            for name, rounding in self._crossing(ranges).items()
+        }
+        return QuantizationEntry(
+            ALL,
+            method,
+            self.fallback,
+            len(calibration.images),
+            calibration.source,
+            target=self.target.entry,
+            features=features,
+        )
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """Of scales."""
+        return np.dtype(np.float16 if self.fallback == "fp16" else np.float32)
+
+    def _prepared(self, graph: Graph) -> Graph:
+        model = onnx.load_from_string(graph.content)
+        prepared = self.target.prepare(model)
+        if prepared is model:
+            return graph
+        return replace(graph, content=prepared.SerializeToString(deterministic=True))
+
+    def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
+        for graph in self.graphs:  # one at a time: large networks fit into memory once
+            yield graph, onnx.load_from_string(graph.content)
+
+    def _roundings(self, graph: str, ranges: Ranges) -> dict[str, Rounding]:
+        """Return the form in 8 bits of every tensor that a graph has rounded."""
+        return {
+            name: self.target.rounding(bounds, self._dtype)
+            for name, bounds in ranges.bounds[graph].items()
+        }
+
+    def _crossing(self, ranges: Ranges) -> dict[str, Rounding]:
+        """Return the form of features between graphs, as the stage that writes one rounds it."""
+        found = {}
+        for graph in self.graphs if self.target.crosses else ():
+            plan, roundings = self.plans[graph.name], self._roundings(graph.name, ranges)
+            for info in graph.outputs:
+                origin = plan.moves.get(info.name, info.name)
+                if origin in roundings:
+                    found[info.name] = roundings[origin]
+        return found
+
+    def _apply(
+        self,
+        graph: Graph,
+        model: onnx.ModelProto,
+        ranges: Ranges,
+        crossing: Mapping[str, Rounding],
+    ) -> Graph:
+        roundings = self._roundings(graph.name, ranges)
+        read = {info.name: crossing[info.name] for info in graph.inputs if info.name in crossing}
+        roundings.update(read)
+        quantized = insert_qdq(model, self.plans[graph.name], roundings, self._dtype)
+        if crossing:
+            cross_in_8_bits(quantized, crossing)
+        if self.fallback == "fp16":
+            quantized = to_half(quantized)
+        return _finished(graph, quantized, self.fallback, crossing)
+
+
+def _quantize_best(
+    recipe: _Recipe,
+    calibration: CalibrationImages,
+    thresholds: Mapping[str, float],
+    progress: Progress,
+) -> QuantizedGraphs:
+    """Try all methods, and keep the one that agrees best with FP32 on held-out images."""
+    kept, held_out = _split(calibration)
+    progress("calibration")
+    ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, CALIBRATION_METHODS)
+    reference = _answers(recipe.graphs, held_out.images, thresholds)
+    best: tuple[Graph, ...] = ()
+    scores: dict[str, MethodScore] = {}
+    for method in CALIBRATION_METHODS:
+        progress(f"calibration by {method}")
+        graphs = recipe.apply(ranges[method])
+        score = _score(_answers(graphs, held_out.images, thresholds), reference)
+        if score > max(scores.values(), default=LEAST_SCORE):  # the first of equals is kept
+            best, chosen = graphs, method
+        scores[method] = score
+    entry = recipe.entry(chosen, kept, ranges[chosen])
+    entry = replace(entry, held_out=len(held_out.images), candidates=scores)
+    return QuantizedGraphs(best, entry)
+
+
+def _split(calibration: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages]:
+    """Return what ranges are measured on and what methods are compared on, no image in both."""
+    calibration = calibration.distinct()
+    count, least = len(calibration.images), MIN_HELD_OUT * HOLD_OUT_EVERY
+    if count < least:
+        raise DataError(
+            f"{calibration.source}: choosing the method by --method auto takes {least} different "
+            f"images or more, got {count}; add some, or choose --method minmax"
+        )
+    return calibration.split(SEED, HOLD_OUT_EVERY)
+
+
+Answers = dict[str, tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]]
+
+
+def _answers(
+    graphs: Sequence[Graph], images: NDArray[np.float32], thresholds: Mapping[str, float]
+) -> Answers:
+    """Return logits, labels and decisions of every exit for all images."""
+    flow = GraphFlow([graph for graph in graphs if graph.name != "baseline"], None, thresholds)
+    names = ("logits", "label", "exits")
+    collected: dict[str, list[tuple[NDArray[np.float32], ...]]] = {}
+    for start in range(0, len(images), 16):
+        for name, _, outputs in flow.run(images[start : start + 16]):
+            if set(names) <= set(outputs):
+                collected.setdefault(name, []).append(tuple(outputs[key] for key in names))
+    return {
+        name: tuple(np.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[misc]
+        for name, parts in collected.items()
+    }
+
+
+def _score(got: Answers, expected: Answers) -> MethodScore:
+    decisions, labels, closeness = [], [], []
+    for name, (logits, label, exits) in expected.items():
+        decisions.append(np.mean(got[name][2] == exits))
+        labels.append(np.mean(got[name][1] == label))
+        scale = float(np.abs(logits).max()) or 1.0
+        closeness.append(-np.abs(got[name][0] - logits).mean() / scale)
+    return MethodScore(*(float(np.mean(values)) for values in (decisions, labels, closeness)))
+
+
+def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -> QuantizedGraphs:
+    results, found = [], False
+    for graph in graphs:
+        model = onnx.load_from_string(graph.content)
+        classifier = find_classifier(model)
+        until = LOGITS
+        if classifier is not None:
+            found = True
+            model, until = quantize_classifier(model, classifier), classifier.inputs
+        if quantization.fallback == "fp16":
+            model = to_half(model, until)
+        results.append(_finished(graph, model, quantization.fallback))
+    if not found:
+        raise ExportError(
+            f"no exit ends in a linear layer of {MIN_WEIGHTS} weights or more, and smaller ones "
+            "are no faster in 8 bits; choose --quantize all, or --precision fp32"
+        )
+    entry = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
+    return QuantizedGraphs(tuple(results), entry)
+
+
+def _finished(
+    graph: Graph, model: onnx.ModelProto, fallback: str, in_8_bits: Collection[str] = ()
+) -> Graph:
+    """Return a rewritten graph, checked, with the types that its tensors have now."""
+    del model.graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # onnx has no common error
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"{graph.name}: ONNX does not accept the INT8 graph: {reason}") from error
+    dtype = str(PRECISIONS[fallback].dtype).removeprefix("torch.")
+    untouched = {IMAGES, THRESHOLD, *GATE_OUTPUTS}
+
+    def typed(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
+        return tuple(
+            info
+            if info.name in untouched
+            else replace(info, dtype=UINT8 if info.name in in_8_bits else dtype)
+            for info in infos
+        )
+
+    content: bytes = model.SerializeToString(deterministic=True)
+    return Graph(graph.name, content, typed(graph.inputs), typed(graph.outputs))

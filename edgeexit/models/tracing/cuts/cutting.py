@@ -1,0 +1,149 @@
+"""Cut a traced model at named points into the stages of a :class:`Backbone`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, fx
+
+from edgeexit.errors import SpecError
+from edgeexit.models.backbone import IMAGES, Backbone, Stage
+from edgeexit.models.tracing.cuts.points import find_point, is_channels_last
+from edgeexit.models.tracing.cuts.segments import Segment, inputs_of, traced_bodies
+from edgeexit.models.tracing.cuts.traced_stage import TracedStage
+from edgeexit.models.tracing.flow import Flow, is_batched
+from edgeexit.models.tracing.trace import Trace, Traces
+
+__all__ = ["cut"]
+
+
+def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int]) -> Backbone:
+    """Return the traced model as stages that end at ``points``, a last stage and a classifier.
+
+    The stages share the weights of the model. The last stage ends where the last feature map is
+    whole; pooling and linear layers behind it are the classifier.
+
+    Raises:
+        SpecError: a point does not exist, lies before the one that was named before it, or is
+            crossed by something that cannot be handed from one graph to another.
+    """
+    training = _segments(traces.training, points, input_size)
+    evaluation = _segments(traces.evaluation, points, input_size)
+    bodies = traced_bodies(traces, training, evaluation)
+    _check_weights(bodies)
+    classifier = bodies.pop("classifier")
+    stages = {
+        name: Stage(body, tuple(evaluation[name].inputs), _outputs(evaluation[name]))
+        for name, body in bodies.items()
+    }
+    return Backbone(
+        stages,
+        classifier,
+        exit_stages=list(stages)[:-1],
+        classifier_inputs=tuple(evaluation["classifier"].inputs),
+    )
+
+
+def _segments(
+    trace: Trace, points: Sequence[str], input_size: tuple[int, int, int]
+) -> dict[str, Segment]:
+    flow = Flow(trace)
+    ends = [find_point(trace, flow, point) for point in points]
+    _check_order(flow, points, ends)
+    ends.append(_last_feature_map(trace, flow, ends))
+    segments: dict[str, Segment] = {}
+    (images,) = (node for node in flow.nodes if node.op == "placeholder")
+    names = {images: IMAGES}
+    path = flow.path
+    done = 0
+    for number, end in enumerate(ends, start=1):
+        needed = flow.needed(end)
+        nodes = flow.segment(needed & ~done)
+        done |= needed
+        stage = f"stage{number}"
+        outputs = _new_outputs(trace, flow.crossing(done), end, names, stage)
+        names.update({node: name for name, node in outputs.items()})
+        channels_last = number <= len(points) and is_channels_last(trace.values[end], input_size)
+        segments[stage] = Segment(
+            nodes,
+            inputs_of(nodes, names),
+            outputs,
+            path,
+            f"{stage}_nchw" if channels_last else None,
+        )
+    nodes = flow.segment(flow.needed(trace.output) & ~done)
+    segments["classifier"] = Segment(nodes, inputs_of(nodes, names), {"logits": trace.output}, path)
+    return segments
+
+
+def _check_order(flow: Flow, points: Sequence[str], ends: Sequence[fx.Node]) -> None:
+    pairs = list(zip(points, ends, strict=True))
+    for number, (point, end) in enumerate(pairs):
+        for later, later_end in pairs[number + 1 :]:
+            if flow.before(later_end, end):
+                where = "the same place as" if end is later_end else "behind"
+                raise SpecError(
+                    f"exits at {', '.join(points)}: {point} is {where} {later}; give different "
+                    "points in the order of execution"
+                )
+
+
+def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.Node:
+    """Return the last tensor with several positions that everything behind is computed from.
+
+    Without one, it is the last tensor before the logits.
+    """
+    last = ends[-1] if ends else None
+    nearest: fx.Node | None = None
+    for node in reversed(flow.members(flow.needed(trace.output))):
+        if node.op == "placeholder" or node is trace.output:
+            continue
+        if last is not None and (node is last or not flow.before(last, node)):
+            continue
+        if not is_batched(trace.values[node]) or flow.crossing(flow.needed(node)) != [node]:
+            continue
+        if _has_positions(trace.values[node][0]):
+            return node
+        nearest = nearest or node
+    if nearest is None:
+        raise SpecError(
+            "the last exit is too near to the logits: nothing is left for the last stage; choose "
+            "an earlier point"
+        )
+    return nearest
+
+
+def _has_positions(tensor: Tensor) -> bool:
+    return tensor.ndim >= 3 and tensor[0].numel() > max(tensor.shape[1:])
+
+
+def _new_outputs(
+    trace: Trace, crossing: list[fx.Node], end: fx.Node, names: dict[fx.Node, str], stage: str
+) -> dict[str, fx.Node]:
+    """Return what a stage hands on by name, what a branch at its end reads last."""
+    others = [node for node in crossing if node not in names and node is not end]
+    for node in (*others, end):
+        if not is_batched(trace.values[node]):
+            shape = tuple(trace.values[node][0].shape)
+            raise SpecError(
+                f"cut at the end of {stage}: {node.name}, of shape {shape} for a batch of 2, "
+                "crosses it and its first dimension is not the batch; choose another point"
+            )
+    named = {f"{stage}_out{number}": node for number, node in enumerate(others, start=2)}
+    return {**named, f"{stage}_out": end}
+
+
+def _outputs(segment: Segment) -> tuple[str, ...]:
+    extra = () if segment.channels_last is None else (segment.channels_last,)
+    return (*segment.outputs, *extra)
+
+
+def _check_weights(bodies: dict[str, TracedStage]) -> None:
+    owner: dict[int, str] = {}
+    for stage, body in bodies.items():
+        for name, weight in (*body.named_parameters(), *body.named_buffers()):
+            if owner.setdefault(id(weight), stage) != stage:
+                raise SpecError(
+                    f"the weight {name} is used by {owner[id(weight)]} and by {stage}: parts that "
+                    "run alone cannot share it; choose other points"
+                )

@@ -1,0 +1,1 @@
+"""Weights that were learned elsewhere: read from files, fitted by name, filled in."""

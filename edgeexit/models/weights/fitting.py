@@ -1,0 +1,188 @@
+"""Fit weights by name to a model: prefixes of wrappers, other types, a classifier of its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.errors import CheckpointError
+from edgeexit.models.weights.files import read_weights
+from edgeexit.models.weights.filling import LoadedWeights
+
+__all__ = ["load_weights", "own_weights"]
+
+COMPILED = "_orig_mod."
+"""What torch.compile puts in front of the names inside a module that it has compiled."""
+COUNTER = "num_batches_tracked"
+"""Batch norm's, which files of before torch 0.4.1 do not have; nothing is computed with it."""
+FOREIGN = ("n_averaged", "total_ops", "total_params")
+"""Counters that averaging and counting tools put among the weights."""
+SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """How the names of a file become those of the model: one prefix less, or one more."""
+
+    removed: str = ""
+    added: str = ""
+
+
+def load_weights(
+    weights: Mapping[str, Tensor], path: Path, *, what: str, new_classifier: bool = False
+) -> LoadedWeights:
+    """Fill a model with the weights in a file, all of them or none.
+
+    Args:
+        weights: the model's own, by the names that the file is to have, see :func:`own_weights`;
+            their values are changed.
+        path: a file of torch's or of safetensors'.
+        what: the model, in messages.
+        new_classifier: layers of another number of classes keep the values that they have.
+
+    Raises:
+        CheckpointError: the file cannot be read, or names or shapes are others; the message gives
+            the first of each kind and the nearest match.
+    """
+    found = read_weights(path)
+    theirs = {name.replace(COMPILED, ""): value for name, value in found.tensors.items()}
+    match = _best_match(weights, theirs)
+    fitting, left_out, unexpected = _renamed(weights, theirs, match)
+    new = _check(weights, fitting, unexpected, path, what, new_classifier)
+    _check_values(fitting, path)
+    converted = set()
+    with torch.no_grad():
+        for name, value in fitting.items():
+            if name in new:
+                continue
+            if value.dtype != weights[name].dtype:
+                converted.add(f"{_typed(value)} converted to {_typed(weights[name])}")
+            weights[name].copy_(value)
+    notes = [
+        *found.notes,
+        *([f"prefix `{match.removed}` removed"] if match.removed else []),
+        *([f"prefix `{match.added}` added"] if match.added else []),
+        *([f"{COMPILED.rstrip('.')} removed"] if theirs.keys() != found.tensors.keys() else []),
+        *sorted(converted),
+        *([f"{len(left_out)} others left out ({_listed(left_out)})"] if left_out else []),
+    ]
+    count = len(fitting.keys() - set(new))
+    text = ", ".join([f"{path}: {count} of {len(weights)} tensors loaded", *notes])
+    return LoadedWeights(text, new)
+
+
+def own_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model by name, the tensors themselves."""
+    return dict(module.state_dict(keep_vars=True))
+
+
+def _best_match(weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> _Match:
+    removed, removed_count = _prefix(theirs, weights)
+    added, added_count = _prefix(weights, theirs)
+    return _Match(added=added) if added_count > removed_count else _Match(removed=removed)
+
+
+def _prefix(long: Iterable[str], short: Mapping[str, Tensor]) -> tuple[str, int]:
+    """Return what stands in front of the most names of ``short`` in ``long``, and how many."""
+    counts: Counter[str] = Counter()
+    for name in long:
+        parts = name.split(".")
+        for cut in range(len(parts)):
+            if ".".join(parts[cut:]) in short:
+                counts[".".join([*parts[:cut], ""])] += 1
+    best = min(counts, key=lambda prefix: (-counts[prefix], len(prefix)), default="")
+    return best, counts[best]
+
+
+def _renamed(
+    weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor], match: _Match
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Return what fits by name, what lies beside the prefix, and what the model does not have."""
+    fitting: dict[str, Tensor] = {}
+    left_out, unexpected = [], []
+    for name, value in theirs.items():
+        own = match.added + name.removeprefix(match.removed)
+        if name.rpartition(".")[2] in FOREIGN and own not in weights:
+            continue
+        if not name.startswith(match.removed):
+            left_out.append(name)
+        elif own in weights:
+            fitting[own] = value
+        else:
+            unexpected.append(name)
+    return fitting, left_out, unexpected
+
+
+def _check(
+    weights: Mapping[str, Tensor],
+    fitting: Mapping[str, Tensor],
+    unexpected: list[str],
+    path: Path,
+    what: str,
+    new_classifier: bool,
+) -> tuple[str, ...]:
+    """Return the names of classifiers that stay as they are; raise where anything else differs."""
+    there = {id(weights[name]) for name in fitting}  # one tensor may have several names
+    missing = [
+        name
+        for name, value in weights.items()
+        if name not in fitting and id(value) not in there and not name.endswith(COUNTER)
+    ]
+    other = [name for name, value in fitting.items() if value.shape != weights[name].shape]
+    kinds = [
+        name
+        for name, value in fitting.items()
+        if value.is_floating_point() != weights[name].is_floating_point()
+    ]
+    wider = [
+        name
+        for name in other
+        if weights[name].ndim and fitting[name].shape[1:] == weights[name].shape[1:]
+    ]
+    if new_classifier and len(wider) == len(other) < len(fitting) and not missing + unexpected:
+        return tuple(other)
+    problems = [
+        _problem(missing, "missing", unexpected or fitting),
+        _problem(unexpected, "not expected", missing or weights),
+        _problem(kinds, "of another type", ()),
+    ]
+    if other:
+        first = other[0]
+        advice = ""
+        if len(wider) == len(other):
+            advice = ", a classifier of other classes is started anew with --new-classifier"
+        problems.append(
+            f"{len(other)} of another shape, first {first}: expected "
+            f"{tuple(weights[first].shape)}, got {tuple(fitting[first].shape)}{advice}"
+        )
+    if any(problems):
+        raise CheckpointError(f"{path} does not fit {what}: {'; '.join(filter(None, problems))}")
+    return ()
+
+
+def _problem(names: list[str], how: str, others: Iterable[str]) -> str:
+    if not names:
+        return ""
+    close = difflib.get_close_matches(names[0], list(others), n=1, cutoff=0.4)
+    nearest = f" (nearest: {close[0]})" if close else ""
+    return f"{len(names)} {how}, first {names[0]}{nearest}"
+
+
+def _check_values(fitting: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in fitting.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{path}: expected finite values in {name}, got NaN or infinity")
+
+
+def _typed(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,110 @@
+"""A configuration as a file to read and to change: TOML (https://toml.io/en/v1.0.0)."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
+
+from edgeexit.data.config import DataConfig
+from edgeexit.errors import InputError
+from edgeexit.files import replace_file
+from edgeexit.training.settings.config import TrainConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["is_written_config", "read_options", "write_config"]
+
+DATA = "data"
+MAX_BYTES = 1 << 20
+TITLE = "# How this run was trained."
+HEADER = TITLE + " The same again: edgeexit train --config {name} -o other/\n"
+
+
+def write_config(path: Path, config: TrainConfig) -> None:
+    """Write every field of ``config``, atomically; what is None is left out.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written to.
+    """
+    plain = _without_none(encode(config))
+    plain[DATA] = _without_none(plain.pop(DATA))  # a table stands behind the single values
+    with replace_file(path) as temporary:
+        text = HEADER.format(name=path.name) + tomli_w.dumps(plain)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def is_written_config(path: Path) -> bool:
+    """Whether :func:`write_config` wrote the file, rather than somebody by hand."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(TITLE)) == TITLE.encode()
+    except OSError:
+        return False
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Return the fields of :class:`TrainConfig` that a file sets, each of the right type.
+
+    The fields of the data are a dictionary as well, under ``data``. Rules between fields are not
+    checked yet: what the file lacks may come from elsewhere.
+
+    Raises:
+        InputError: it is missing, no TOML, or has a field that there is not or of another type.
+    """
+    content = _parse(path)
+    table = content.pop(DATA, {})
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: [{DATA}]: expected a table, got {table!r}; correct the file")
+    options = _checked(path, TrainConfig, content, "")
+    if table:
+        options[DATA] = _checked(path, DataConfig, table, f"{DATA}.")
+    return options
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(MAX_BYTES + 1)
+        if len(start) > MAX_BYTES:
+            raise InputError(f"{path}: more than {MAX_BYTES} bytes; give the config.toml of a run")
+        content: dict[str, Any] = tomllib.loads(start.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: no TOML ({reason}); give the config.toml of a run") from error
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        refused = getattr(error, "strerror", error)
+        raise InputError(
+            f"{path}: could not read the configuration ({refused}); give the config.toml of a run"
+        ) from error
+    return content
+
+
+def _checked(path: Path, kind: type[Any], given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    known = [f.name for f in fields(kind) if f.name != DATA]
+    options = {}
+    for name, value in given.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+            raise InputError(f"{path}: {prefix}{name}: there is no such option; {hint}")
+        try:
+            options[name] = decode(hints[name], value, prefix + name)
+        except SchemaError as error:
+            raise InputError(f"{path}: {error}; correct the file") from error
+    return options
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

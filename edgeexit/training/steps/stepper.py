@@ -1,0 +1,205 @@
+"""One optimizer step after another, in one phase of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edgeexit.errors import DataError, TrainingError
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.training.distributed import World
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.steps.phases import Phase, PhaseNet
+from edgeexit.training.steps.schedule import linear_decay
+from edgeexit.training.teaching.losses import distillation_loss, joint_cross_entropy
+from edgeexit.training.teaching.teachers import Teacher
+
+__all__ = ["Stepper", "memory_format"]
+
+Batch = tuple[Tensor, Tensor]
+"""Images (n, C, H, W) and targets (n,) int64."""
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Stepper:
+    """A phase's network, optimizer and rate, made for the device and the processes there are.
+
+    Args:
+        net: on the device already; its modes are the caller's.
+        phase: what is trained, on which exits.
+        parameters: what ``phase`` trains.
+        config: resolved.
+        world: the processes.
+        teacher: who teaches the phase, if it is taught.
+        steps: in all of the phase.
+    """
+
+    def __init__(
+        self,
+        net: MultiExitNet,
+        phase: Phase,
+        parameters: Sequence[nn.Parameter],
+        config: TrainConfig,
+        world: World,
+        teacher: Teacher | None,
+        steps: int,
+    ) -> None:
+        self.phase, self.config, self.world = phase, config, world
+        self.teacher = teacher if phase.taught else None
+        self.memory_format = memory_format(config)
+        reads_all = self.teacher is not None and self.teacher.reads_exits
+        computed = PhaseNet(net, net.spec.exit_names if reads_all else phase.exits)
+        self.classes = net.spec.num_classes
+        self.parallel = DistributedDataParallel(computed) if world.size > 1 else None
+        self.forward: Callable[[Tensor], dict[str, Tensor]] = self.parallel or computed
+        if config.compile:
+            self.forward = torch.compile(self.forward)
+        self.optimizer = torch.optim.SGD(
+            parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.scheduler = linear_decay(self.optimizer, steps)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.amp == "fp16")
+
+    def step(self, parts: Sequence[Batch]) -> Tensor:
+        """Take a step on a batch in parts, whose gradients are averaged.
+
+        Returns:
+            (1 + exits) float64 on the device: the sum of the images' losses, and the number of
+            images that each exit of the phase labels correctly.
+
+        Raises:
+            DataError: a target is no class.
+            TrainingError: the network cannot be compiled.
+        """
+        self.optimizer.zero_grad()
+        sums = []
+        for number, part in enumerate(parts, start=1):
+            with self._synchronized(number == len(parts)):
+                loss, logits, targets = self._loss(*part)
+                self.scaler.scale(loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            sums.append(self._sums(loss, logits, targets))
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.get_scale() >= scale:  # else fp16 overflowed, and there was no step
+            self.scheduler.step()
+        return torch.stack(sums).sum(dim=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what goes on from the same step elsewhere: plain values and tensors."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a :meth:`state_dict` of the same phase.
+
+        What another version of torch stores besides is left out.
+
+        Raises:
+            KeyError, TypeError, ValueError, IndexError: it is that of something else.
+        """
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        momentum = {
+            index: {"momentum_buffer": _in_form_of(parameters[index], kept["momentum_buffer"])}
+            for index, kept in dict(state["optimizer"]["state"]).items()
+        }
+        fitting = _in_form_of(self.state_dict(), state)
+        self.optimizer.load_state_dict({**fitting["optimizer"], "state": momentum})
+        self.scheduler.load_state_dict(fitting["scheduler"])
+        self.scaler.load_state_dict(fitting["scaler"])
+
+    def _loss(self, images: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        self._check_targets(targets)
+        device = self.world.device
+        images = images.to(device, non_blocking=True, memory_format=self.memory_format)
+        targets = targets.to(device, non_blocking=True)
+        with self._autocast():
+            logits = self._compute(images)
+            students = {name: logits[name] for name in self.phase.exits}
+            if self.teacher is None:
+                return joint_cross_entropy(students, targets), students, targets
+            loss = distillation_loss(
+                students,
+                targets,
+                self.teacher(images, logits),
+                distill_lambda=self.config.distill_lambda,
+                temperature=self.config.temperature,
+            )
+            return loss, students, targets
+
+    def _compute(self, images: Tensor) -> dict[str, Tensor]:
+        try:
+            return self.forward(images)
+        except Exception as error:
+            if not self.config.compile or "torch._" not in type(error).__module__:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise TrainingError(
+                f"torch.compile cannot compile this network here ({reason}): leave --compile out"
+            ) from error
+
+    def _check_targets(self, targets: Tensor) -> None:
+        outside = targets[(targets < 0) | (targets >= self.classes)]
+        if len(outside):
+            raise DataError(
+                f"expected labels of 0 to {self.classes - 1}, got {int(outside[0])}: correct the "
+                "labels of the training images"
+            )
+
+    def _sums(self, loss: Tensor, logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+        correct = [(z.argmax(dim=1) == targets).sum() for z in logits.values()]
+        return torch.stack([loss.detach() * len(targets), *correct]).double()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.config.amp == "off":
+            return nullcontext()
+        return torch.autocast(self.world.device.type, AMP_DTYPES[self.config.amp])
+
+    def _synchronized(self, last: bool) -> AbstractContextManager[Any]:
+        """Exchange gradients between processes after the last part alone."""
+        return nullcontext() if last or self.parallel is None else self.parallel.no_sync()
+
+
+def memory_format(config: TrainConfig) -> torch.memory_format:
+    """Return the order of the convolutions' tensors."""
+    return torch.channels_last if config.channels_last else torch.contiguous_format
+
+
+def _in_form_of(own: Any, stored: Any) -> Any:
+    """Return what is stored of a state, with the keys, lengths, shapes and types of our own.
+
+    Raises:
+        ValueError: something in it is of another kind, or not finite.
+    """
+    if isinstance(own, dict) and isinstance(stored, dict):
+        both = {key: _in_form_of(own[key], stored[key]) for key in own.keys() & stored.keys()}
+        return {**own, **both}
+    if isinstance(own, (list, tuple)) and isinstance(stored, (list, tuple)):
+        return [_in_form_of(*pair) for pair in zip(own, stored, strict=True)]
+    if isinstance(own, Tensor):
+        fits = isinstance(stored, Tensor) and stored.shape == own.shape
+        fits = fits and bool(stored.isfinite().all())
+    elif _is_number(own):
+        fits = _is_number(stored) and math.isfinite(stored)
+    else:
+        fits = type(stored) is type(own)
+    if not fits:
+        raise ValueError(f"expected {own}, got {stored}")
+    return stored
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,116 @@
+"""Training strategies by name: the phases in which a network learns (Section V-D).
+
+A new strategy is one decorated function::
+
+    @STRATEGIES.register("my-strategy")
+    def my_strategy(net: MultiExitNet) -> tuple[Phase, ...]: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeexit.errors import SpecError
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.spec import FINAL
+from edgeexit.registry import Registry
+from edgeexit.training.steps.phases import Phase
+
+__all__ = ["STRATEGIES", "Strategy", "plan_phases"]
+
+Strategy = Callable[[MultiExitNet], tuple[Phase, ...]]
+
+STRATEGIES: Registry[Strategy] = Registry("strategy")
+
+BACKBONE = "backbone"
+
+
+def plan_phases(
+    name: str, net: MultiExitNet, *, taught: bool, backbone_is_trained: bool
+) -> tuple[Phase, ...]:
+    """Return the phases in which the strategy ``name`` trains ``net``, in order.
+
+    Args:
+        name: a registered strategy.
+        net: the network.
+        taught: there is a teacher.
+        backbone_is_trained: the backbone starts from learned weights, its classifier too. A phase
+            that would do no more than learn them is left out.
+
+    Raises:
+        UnknownNameError: no strategy has that name.
+        SpecError: the network has no branches that the strategy or the teacher could train.
+    """
+    phases = STRATEGIES[name](net)
+    if not net.spec.exits and len(phases) > 1:
+        raise SpecError(
+            f"--strategy {name} trains branches apart from their backbone, and this "
+            f"{net.spec.backbone} has none; add --branches or use --strategy coop"
+        )
+    if taught and not net.spec.exits:
+        raise SpecError(
+            f"--distill teaches branches, and this {net.spec.backbone} has none; add --branches or "
+            "use --distill none"
+        )
+    if taught and not any(phase.taught for phase in phases):
+        raise SpecError(
+            f"--strategy {name} has no phase that a teacher takes part in: use --distill none, or "
+            "--strategy coop or branches-only"
+        )
+    if backbone_is_trained and len(phases) > 1:
+        phases = tuple(phase for phase in phases if phase.name != BACKBONE)
+    return phases
+
+
+@STRATEGIES.register("coop")
+def coop(net: MultiExitNet) -> tuple[Phase, ...]:
+    """Cooperative: everything at once, on Eq. 2, or on Eq. 3 with a teacher."""
+    return (Phase("coop", (net,), net.spec.exit_names, taught=True),)
+
+
+@STRATEGIES.register("branches-only")
+def branches_only(net: MultiExitNet) -> tuple[Phase, ...]:
+    """The backbone with its own classifier first; then, with these frozen, the branches.
+
+    Raises:
+        SpecError: branches share weights with the backbone, which would change, or have none.
+    """
+    branches = net.spec.exit_names[:-1]
+    _check_apart(net)
+    return (
+        Phase(BACKBONE, (net.backbone,), (FINAL,)),
+        Phase("branches", (net.branches,), branches, taught=True),
+    )
+
+
+def _check_apart(net: MultiExitNet) -> None:
+    inside = {id(weight) for weight in net.backbone.parameters()}
+    shared = [name for name, w in net.branches.named_parameters() if id(w) in inside]
+    if shared:
+        raise SpecError(
+            f"--strategy branches-only: {', '.join(shared[:3])} of the branches are weights of the "
+            f"backbone of {net.spec.backbone} too, which must not change; use --strategy coop"
+        )
+    if net.spec.exits and not any(True for _ in net.branches.parameters()):
+        raise SpecError(
+            f"--strategy branches-only: the branches of {net.spec.backbone} have no weights that "
+            "no later exit reads; use --strategy coop"
+        )
+
+
+@STRATEGIES.register("stage-wise")
+def stage_wise(net: MultiExitNet) -> tuple[Phase, ...]:
+    """Each stage with its branch in turn, what was learned before frozen.
+
+    Stages without a branch are learned with the next that has one.
+    """
+    phases = []
+    waiting = dict(net.backbone.named_stages())
+    for number, exit_ in enumerate(net.spec.exits, start=1):
+        names = list(waiting)
+        here = [waiting.pop(name) for name in names[: names.index(exit_.stage) + 1]]
+        modules = (*here, net.branches[exit_.name])
+        phases.append(Phase(f"stage {number}", modules, (exit_.name,)))
+    modules = (*waiting.values(), net.backbone.classifier)
+    phases.append(Phase(f"stage {len(phases) + 1}", modules, (FINAL,)))
+    return tuple(phases)

@@ -1,0 +1,150 @@
+"""Who teaches the exits, by name: ensembles of the exits themselves, or another network.
+
+A new ensemble is one decorated function::
+
+    @ENSEMBLES.register("mine")
+    def mine(logits: Mapping[str, Tensor]) -> Tensor: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from edgeexit.data import ImageData
+from edgeexit.errors import InputError, UnknownNameError
+from edgeexit.models.factories import ModelSource
+from edgeexit.registry import Registry
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
+
+__all__ = [
+    "DK",
+    "ENSEMBLES",
+    "NO_TEACHER",
+    "TEACHER",
+    "Ensemble",
+    "TaughtNet",
+    "Teacher",
+    "check_teacher",
+    "create_teacher",
+    "ensemble_weights",
+    "list_teachers",
+]
+
+NO_TEACHER = "none"
+TEACHER = "teacher"
+"""The name of the teacher among the exits of :class:`TaughtNet`."""
+
+DK = "dk"
+"""Dark knowledge: another network, trained before; see dark_knowledge.py."""
+
+EnsembleFunction = Callable[[Mapping[str, Tensor]], Tensor]
+"""Maps every exit's logits, (N, K) by name in order, to the teacher's, (N, K)."""
+
+ENSEMBLES: Registry[EnsembleFunction] = Registry("distillation")
+
+
+class Teacher(Protocol):
+    """Makes the logits that the exits learn from. No gradient flows into them."""
+
+    @property
+    def reads_exits(self) -> bool:
+        """Whether the logits of all exits are needed to answer."""
+
+    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+        """Map images (N, C, H, W) and logits (N, K) per exit to logits (N, K), detached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A teacher made of the exits that it teaches."""
+
+    combine: EnsembleFunction
+    reads_exits: bool = True
+
+    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+        return self.combine({name: z.detach() for name, z in logits.items()})
+
+
+class TaughtNet(nn.Module):
+    """A network with its teacher as one more exit, so that both are judged in one pass."""
+
+    def __init__(self, net: nn.Module, teacher: Teacher) -> None:
+        super().__init__()
+        self.net = net
+        self.teacher = teacher
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images (N, C, H, W) to logits (N, K) of every exit, and of ``teacher``."""
+        logits: dict[str, Tensor] = self.net(images)
+        return {**logits, TEACHER: self.teacher(images, logits)}
+
+
+def list_teachers() -> list[str]:
+    """Names of all teachers, sorted, ``none`` first."""
+    return [NO_TEACHER, *sorted([DK, *ENSEMBLES.names()])]
+
+
+def check_teacher(name: str) -> None:
+    """Raise UnknownNameError, which offers close matches, where no teacher has that name."""
+    if name not in list_teachers():
+        raise UnknownNameError(ENSEMBLES.kind, name, list_teachers())
+
+
+def create_teacher(
+    config: TrainConfig, data: ImageData, model: ModelSource | None = None
+) -> Teacher | None:
+    """Return the teacher that ``config`` names, None for ``none``.
+
+    Args:
+        config: names it, and for ``dk`` its weights.
+        data: what is taught on.
+        model: what a teacher of the user's own code is built from.
+
+    Raises:
+        UnknownNameError, InputError: there is no such teacher; weights are named for one that has
+            none.
+        SpecError, CheckpointError, DataError: see
+            :func:`edgeexit.training.teaching.dark_knowledge.load_dark_knowledge`.
+    """
+    check_teacher(config.distill)
+    if config.distill == DK:
+        return load_dark_knowledge(config, data, model)
+    if config.teacher:
+        raise InputError(
+            f"--teacher {config.teacher} goes with --distill {DK}, got --distill {config.distill}: "
+            "leave the one out or change the other"
+        )
+    return None if config.distill == NO_TEACHER else Ensemble(ENSEMBLES[config.distill])
+
+
+@ENSEMBLES.register("ofa")
+def ofa(logits: Mapping[str, Tensor]) -> Tensor:
+    """The last classifier alone (Section III-B)."""
+    return list(logits.values())[-1]
+
+
+@ENSEMBLES.register("med")
+def med(logits: Mapping[str, Tensor]) -> Tensor:
+    """The mean of all exits, in logits (Section III-B)."""
+    return torch.stack(list(logits.values())).mean(dim=0)
+
+
+@ENSEMBLES.register("wed")
+def wed(logits: Mapping[str, Tensor]) -> Tensor:
+    """Weighted ensemble: exit j of M counts ``j / (1 + ... + M)``, in logits (Section III-B)."""
+    stacked = torch.stack(list(logits.values()))  # (M, N, K)
+    weights = ensemble_weights(len(stacked)).to(stacked)
+    ensemble: Tensor = torch.tensordot(weights, stacked, dims=1)  # (N, K)
+    return ensemble
+
+
+def ensemble_weights(exits: int) -> Tensor:
+    """Return alpha_j = j / (1 + ... + M) for j = 1 to M = ``exits``, (M,) float64."""
+    weights = torch.arange(1, exits + 1, dtype=torch.float64)
+    return weights / weights.sum()

@@ -1,0 +1,126 @@
+"""What a manifest says of a built engine, and the options that it was built by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeexit_runtime.bundle.schema import check_file_name, check_model_size, check_text
+
+__all__ = [
+    "ENGINE_SUFFIX",
+    "FROM_INSPECTOR",
+    "FROM_NETWORK",
+    "HARDWARE_COMPATIBILITY",
+    "OPTIMIZATION_LEVELS",
+    "EngineEntry",
+    "EngineOptions",
+]
+
+ENGINE_SUFFIX = ".engine"
+
+HARDWARE_COMPATIBILITY = ("none", "same-capability", "ampere+")
+OPTIMIZATION_LEVELS = range(6)
+
+FROM_INSPECTOR = "inspector"
+"""The layers are the engine's own, as TensorRT's engine inspector lists them."""
+FROM_NETWORK = "network"
+"""The layers are those of the strongly typed network that was built; the engine was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How engines are built.
+
+    Attributes:
+        opt_batch: the batch size that kernels are chosen for; every size up to the bundle's
+            largest runs.
+        workspace_mib: scratch memory that a layer may ask for; None leaves it to TensorRT, which
+            allows all that the GPU has.
+        optimization_level: 0 builds fastest, 5 searches longest.
+        version_compatible: also runs in later versions of TensorRT.
+        hardware_compatibility: also runs on other GPUs: ``same-capability``, or ``ampere+`` for
+            Ampere and later.
+        tf32: lets FP32 layers multiply with 10 bits of mantissa; faster, and no longer FP32.
+    """
+
+    opt_batch: int = 1
+    workspace_mib: int | None = None
+    optimization_level: int = 3
+    version_compatible: bool = False
+    hardware_compatibility: str = "none"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        if self.opt_batch < 1:
+            raise ValueError(f"opt batch: expected 1 or more, got {self.opt_batch}")
+        if self.workspace_mib is not None and self.workspace_mib < 1:
+            raise ValueError(f"workspace: expected 1 MiB or more, got {self.workspace_mib}")
+        if self.optimization_level not in OPTIMIZATION_LEVELS:
+            raise ValueError(
+                f"optimization level: expected 0 to {OPTIMIZATION_LEVELS[-1]}, got "
+                f"{self.optimization_level}"
+            )
+        if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
+            raise ValueError(
+                f"hardware compatibility: expected one of {', '.join(HARDWARE_COMPATIBILITY)}, "
+                f"got {self.hardware_compatibility!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """A plan file as TensorRT serialized it, which trtexec loads too.
+
+    Attributes:
+        graph: the name of the stage or exit, or of the baseline, that it was built from.
+        onnx_sha256: of the ONNX file that it was built from.
+        library: ``tensorrt`` or ``tensorrt-rtx``.
+        version: of the library, in full.
+        gpu: the GPU that it was built on; None where it was built ahead of time.
+        compute_capability: of the GPUs that it runs on, such as ``8.6``; None for all that
+            TensorRT-RTX builds for by itself.
+        precision: what the bundle was asked for.
+        max_batch: the largest batch that it takes.
+        layers: the share of its layers, 0 to 1, per precision. Layers that only move data or
+            count are left out.
+        layers_from: who says so: ``inspector`` or ``network``.
+        multiprocessors: of the GPU that it was built on. Here and below, None where it was built
+            ahead of time, or by a version that did not record it.
+        memory_gib: of that GPU, rounded up to a power of two.
+        platform: that it was built on, such as ``linux-aarch64``.
+        l4t: the version of a Jetson's system; None also on other machines.
+    """
+
+    graph: str
+    file: str
+    sha256: str
+    size_bytes: int
+    onnx_sha256: str
+    library: str
+    version: str
+    gpu: str | None
+    compute_capability: str | None
+    precision: str
+    max_batch: int
+    options: EngineOptions
+    layers: dict[str, float]
+    layers_from: str
+    multiprocessors: int | None = None
+    memory_gib: int | None = None
+    platform: str | None = None
+    l4t: str | None = None
+
+    def __post_init__(self) -> None:
+        check_file_name(self.file)
+        check_model_size(self.size_bytes)
+        check_text("library, version and precision", self.library, self.version, self.precision)
+        check_text("gpu and compute capability", self.gpu or "", self.compute_capability or "")
+        check_text("platform and l4t", self.platform or "", self.l4t or "")
+        check_text("layers", *self.layers)
+        if not self.file.endswith(ENGINE_SUFFIX):
+            raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")
+        if self.layers_from not in (FROM_INSPECTOR, FROM_NETWORK):
+            raise ValueError(
+                f"layers_from: expected {FROM_INSPECTOR} or {FROM_NETWORK}, got "
+                f"{self.layers_from!r}"
+            )

@@ -1,0 +1,370 @@
+"""``manifest.json``: what a bundle holds and how its files fit together.
+
+This module is the only owner of the schema: the exporter writes these dataclasses, the runtime
+reads them, and nothing in the file is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.bundle.engine_entry import EngineEntry
+from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
+from edgeexit_runtime.bundle.schema import (
+    SchemaError,
+    check_file_name,
+    check_model_size,
+    check_name,
+    check_text,
+    decode,
+    encode,
+)
+from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.gate import NEVER, saved_costs
+from edgeexit_runtime.images.preprocess import Preprocessing
+from edgeexit_runtime.system.untrusted import file_size, parse_json
+
+__all__ = [
+    "FINAL",
+    "GATE_DTYPES",
+    "GATE_OUTPUTS",
+    "IMAGES",
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "THRESHOLD",
+    "UINT8",
+    "ExitEntry",
+    "GraphEntry",
+    "Manifest",
+    "ModelInfo",
+    "StageEntry",
+    "TensorInfo",
+    "load_manifest",
+    "manifest_json",
+]
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+MANIFEST_MAX_BYTES = 16 * 2**20
+
+IMAGES = "images"
+THRESHOLD = "threshold"
+FINAL = "final"
+GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
+"""What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+INT8 = "int8"
+PRECISIONS = ("fp32", "fp16", INT8)
+GATE_DTYPES = ("float32", "float32", "int32", "bool")
+
+UINT8 = "uint8"
+DTYPES = ("float32", "float16", "int32", "int64", UINT8, "bool")
+MAX_RANK, MAX_VALUES = 8, 2**31 - 1
+"""Of one sample of a tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A named tensor of a graph; ``shape`` leaves out the batch dimension, which is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if any(size < 1 for size in self.shape):
+            raise ValueError(f"shape: expected sizes above 0, got {self.shape}")
+        if len(self.shape) > MAX_RANK or math.prod(self.shape) > MAX_VALUES:
+            raise ValueError(
+                f"shape: expected at most {MAX_RANK} sizes and {MAX_VALUES} values, got "
+                f"{self.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEntry:
+    """One ONNX file. An exit's threshold input, float32 (1,), is not among ``inputs``."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    def __post_init__(self) -> None:
+        check_file_name(self.file)
+        check_model_size(self.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntry:
+    """A stage of the backbone; ``macs`` is its own cost per sample."""
+
+    name: str
+    macs: int
+    graph: GraphEntry
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ExitEntry:
+    """An exit: its classifier with softmax and gate, behind the stage it names.
+
+    ``stage`` is None for the plain backbone alone, whose one graph reads the images. Costs are
+    multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5 where the
+    branches of all exits before it are run. The graph divides its logits by ``temperature``.
+    """
+
+    name: str
+    stage: str | None
+    threshold: float
+    backbone_macs: int
+    branch_macs: int
+    path_macs: int
+    graph: GraphEntry
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 0 <= self.threshold <= NEVER:
+            raise ValueError(f"threshold: expected 0 to {NEVER}, got {self.threshold}")
+
+    @property
+    def macs(self) -> int:
+        """f_m: the backbone up to here and this classifier alone."""
+        return self.backbone_macs + self.branch_macs
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The network that the bundle was made from."""
+
+    backbone: str
+    branches: str
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        check_text("backbone", self.backbone)
+        check_text("branches", self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's description; see the attributes of the entries for the units.
+
+    Behind each stage there is one exit; a network without early exits has one stage.
+
+    Attributes:
+        schema_version: the version of this schema.
+        precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
+            ``int8`` where Q/DQ nodes round most of them; features between graphs are uint8 where
+            ``quantization.features`` says what that stands for, and else float.
+        max_batch: the largest number of samples that one run of a graph takes.
+        stages, exits: in the order of execution, ``final`` last.
+        baseline: the plain backbone as one graph, to compare with; None where left out.
+        data: which data set the network was trained on, as its checkpoint says.
+        verification: how the files agreed with the network when they were made.
+        versions: of what made the bundle.
+        engines: TensorRT engines that were built of the graphs, at most one of each.
+        quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
+    """
+
+    schema_version: int
+    model: ModelInfo
+    precision: str
+    opset: int
+    max_batch: int
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    stages: tuple[StageEntry, ...]
+    exits: tuple[ExitEntry, ...]
+    baseline: ExitEntry | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    engines: tuple[EngineEntry, ...] = ()
+    quantization: QuantizationEntry | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"precision: expected one of {known}, got {self.precision!r}")
+        check_text("versions", *self.versions, *self.versions.values())
+        _check_names(self)
+        _check_flow(self)
+        _check_exits(self)
+        _check_engines(self)
+        _check_rounded(self)
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """Names of all exits in order, the last one always answers."""
+        return tuple(exit_.name for exit_ in self.exits)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every exit but the last."""
+        return {exit_.name: exit_.threshold for exit_ in self.exits[:-1]}
+
+    @property
+    def paid_macs(self) -> dict[str, int]:
+        """MACs that a sample leaving at each exit has paid: Eq. 5 at these thresholds.
+
+        It is each exit's ``path_macs`` without the branches of exits that are switched off.
+        """
+        saved = saved_costs({e.name: e.branch_macs for e in self.exits}, self.thresholds)
+        return {exit_.name: exit_.path_macs - saved[exit_.name] for exit_ in self.exits}
+
+    def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
+        """Yield name and graph of every stage and exit in the order of execution."""
+        stages = {stage.name: stage for stage in self.stages}
+        for exit_ in self.exits:
+            if exit_.stage is not None:
+                yield exit_.stage, stages[exit_.stage].graph
+            yield exit_.name, exit_.graph
+
+    def all_graphs(self) -> dict[str, GraphEntry]:
+        """Every graph by name: those of :meth:`graphs`, and the plain backbone last."""
+        graphs = dict(self.graphs())
+        if self.baseline is not None:
+            graphs[self.baseline.name] = self.baseline.graph
+        return graphs
+
+    def files(self) -> set[str]:
+        """Names of the ONNX and engine files of the bundle."""
+        onnx = {graph.file for graph in self.all_graphs().values()}
+        return onnx | {engine.file for engine in self.engines}
+
+
+def manifest_json(manifest: Manifest) -> str:
+    """Return the text of ``manifest.json``."""
+    return json.dumps(encode(manifest), indent=2, allow_nan=False) + "\n"
+
+
+def load_manifest(folder: str | Path) -> Manifest:
+    """Read and check the manifest of the bundle in ``folder``.
+
+    Raises:
+        BundleError: no bundle is there, or its manifest is broken, foreign, or newer.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    value = _read_json(path)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (no schema_version)")
+    if version < 1:
+        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (schema {version})")
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
+            "upgrade edgeexit-runtime"
+        )
+    try:
+        return decode(Manifest, value)
+    except SchemaError as error:
+        raise BundleError(f"{path}: {error}; export the bundle again") from error
+
+
+def _read_json(path: Path) -> Any:
+    size_bytes = file_size(path)
+    if size_bytes is None:
+        raise BundleError(f"{path}: no such file; expected the folder that 'edgeexit export' wrote")
+    if size_bytes > MANIFEST_MAX_BYTES:
+        raise BundleError(f"{path}: larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: not valid JSON ({error}); export the bundle again") from error
+
+
+def _check_names(manifest: Manifest) -> None:
+    names = [stage.name for stage in manifest.stages] + list(manifest.exit_names)
+    if len(set(names)) != len(names):
+        raise ValueError(f"stages and exits: expected different names, got {', '.join(names)}")
+    # the plain backbone alone has no stages and one exit
+    stages = tuple(stage.name for stage in manifest.stages) or (None,)
+    if tuple(exit_.stage for exit_ in manifest.exits) != stages:
+        raise ValueError("exits: expected one behind each stage, in the order of the stages")
+    if len(manifest.class_names) != manifest.model.num_classes:
+        raise ValueError(
+            f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
+        )
+    if manifest.quantization is not None and manifest.precision != INT8:
+        raise ValueError(f"quantization: expected null in {manifest.precision}, it is of {INT8}")
+    if manifest.max_batch < 1:
+        raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
+
+
+def _check_flow(manifest: Manifest) -> None:
+    """Every tensor that a graph reads was written once, by a stage before it, with that shape."""
+    images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    written = {IMAGES: images}
+    stages = {stage.name for stage in manifest.stages}
+    for name, graph in manifest.graphs():
+        for tensor in graph.inputs:
+            if written.get(tensor.name) != tensor:
+                raise ValueError(
+                    f"{name}: its input {tensor.name} {tensor.dtype} {tensor.shape} is written by "
+                    "no stage before it"
+                )
+        if name not in stages:
+            continue
+        for tensor in graph.outputs:
+            if tensor.name in (*written, THRESHOLD):
+                raise ValueError(f"{name}: its output {tensor.name} is the name of another tensor")
+            written[tensor.name] = tensor
+
+
+def _check_exits(manifest: Manifest) -> None:
+    """Every exit gives what the gate reads, and the plain backbone reads the images alone."""
+    images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    baseline = manifest.baseline
+    if baseline is not None and (baseline.stage, baseline.graph.inputs) != (None, (images,)):
+        raise ValueError("baseline: expected no stage and the images as its one input")
+    shapes = ((manifest.model.num_classes,), (), (), ())
+    expected = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
+    for exit_ in (*manifest.exits, *([baseline] if baseline is not None else [])):
+        if exit_.graph.outputs != expected:
+            shown = ", ".join(f"{tensor.name} {tensor.dtype} {tensor.shape}" for tensor in expected)
+            raise ValueError(f"{exit_.name}: expected the outputs {shown}")
+
+
+def _check_engines(manifest: Manifest) -> None:
+    """Every engine was built of a graph of this bundle."""
+    graphs = manifest.all_graphs()
+    names = [engine.graph for engine in manifest.engines]
+    for name in names:
+        if name not in graphs:
+            raise ValueError(f"engines: expected graphs of this bundle, got {name!r}")
+    files = {engine.file for engine in manifest.engines}
+    if len(set(names)) != len(names) or len(files) != len(names):
+        raise ValueError(f"engines: expected one for each graph, got {', '.join(names)}")
+
+
+def _check_rounded(manifest: Manifest) -> None:
+    """What uint8 stands for is said of every feature of that type, and of no other."""
+    entry = manifest.quantization
+    said = set(entry.features) if entry is not None else set()
+    written = {
+        tensor.name
+        for stage in manifest.stages
+        for tensor in stage.graph.outputs
+        if tensor.dtype == UINT8
+    }
+    # the plain backbone alone has no stages, and the roundings of those that it stands in for
+    unlike = sorted(written ^ said) if manifest.stages else []
+    if unlike:
+        raise ValueError(
+            f"quantization.features: expected all features of {UINT8} and no others, got "
+            f"{', '.join(sorted(said)) or 'none'}; {unlike[0]} is amiss"
+        )

@@ -1,0 +1,127 @@
+"""What a manifest says of an INT8 bundle: what is in 8 bits, and how value ranges were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgeexit_runtime.bundle.schema import check_name, check_text
+
+__all__ = [
+    "ALL",
+    "CALIBRATION_METHODS",
+    "CLASSIFIER",
+    "CPU",
+    "DYNAMIC",
+    "EXTENTS",
+    "FALLBACKS",
+    "GPU",
+    "FeatureRounding",
+    "MethodScore",
+    "QuantizationEntry",
+    "TargetEntry",
+]
+
+ALL, CLASSIFIER = "all", "classifier"
+EXTENTS = (ALL, CLASSIFIER)
+CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
+DYNAMIC = "dynamic"
+"""No ranges were measured: a classifier's inputs are rounded to the range of each batch."""
+FALLBACKS = ("fp32", "fp16")
+CPU, GPU = "cpu", "gpu"
+ENGINES = (CPU, GPU)
+"""Kinds of engines that 8 bits are written for."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MethodScore:
+    """How a calibration method did on held-out images, compared in the order of the fields.
+
+    Attributes:
+        equal_decisions: share of images and exits, 0 to 1, with FP32's decision to leave or go on.
+        equal_labels: the same of labels.
+        closeness: minus the mean difference of logits, relative to FP32's largest.
+    """
+
+    equal_decisions: float
+    equal_labels: float
+    closeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEntry:
+    """The form of 8 bits that a bundle has.
+
+    Attributes:
+        name: as ``edgeexit export --target`` has it.
+        engine: the kind of engine that computes this form whole: ``cpu`` or ``gpu``.
+        assumes: what it takes of the machine, in words.
+        elsewhere: what it costs on the other kind of engine, and what to do, in words.
+    """
+
+    name: str
+    engine: str
+    assumes: str
+    elsewhere: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_text("target", self.assumes, self.elsewhere)
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRounding:
+    """The uint8 form of a feature between graphs: value = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0 or not 0 <= self.zero_point <= 255:
+            raise ValueError(
+                "rounding: expected a scale above 0 and a zero_point of 0 to 255, got "
+                f"{self.scale} and {self.zero_point}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationEntry:
+    """How the weights and features of a bundle came into 8 bits.
+
+    Attributes:
+        extent: ``all``: convolutions, linear layers and residual additions, with Q/DQ nodes;
+            ``classifier``: the weights of large classifiers, which TensorRT does not build.
+        method: how ranges were chosen, of :data:`CALIBRATION_METHODS`; :data:`DYNAMIC` for
+            ``classifier``.
+        fallback: what is not quantized is ``fp32`` or ``fp16``.
+        samples: how many images the ranges were measured on.
+        source: where these came from.
+        held_out: how many more the methods were compared on; 0 where one was asked for.
+        candidates: by method, what it came to there.
+        target: the form of the 8 bits; None for ``classifier``.
+        features: by name, the tensors between graphs that are uint8, and what these stand for.
+    """
+
+    extent: str
+    method: str
+    fallback: str
+    samples: int = 0
+    source: str = ""
+    held_out: int = 0
+    candidates: dict[str, MethodScore] | None = None
+    target: TargetEntry | None = None
+    features: dict[str, FeatureRounding] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        methods = (DYNAMIC,) if self.extent == CLASSIFIER else CALIBRATION_METHODS
+        for what, got, known in (
+            ("extent", self.extent, EXTENTS),
+            ("method", self.method, methods),
+            ("fallback", self.fallback, FALLBACKS),
+            *(("candidates", name, CALIBRATION_METHODS) for name in self.candidates or ()),
+        ):
+            if got not in known:
+                raise ValueError(f"{what}: expected one of {', '.join(known)}, got {got!r}")
+        if self.samples < 0 or self.held_out < 0:
+            raise ValueError("samples, held_out: expected 0 or more")

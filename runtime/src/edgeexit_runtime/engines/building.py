@@ -1,0 +1,338 @@
+"""TensorRT engines of a bundle: built on the device that runs them, or ahead of time, and checked.
+
+    from edgeexit_runtime.engines.building import build_engines
+
+    build_engines("out/")  # those that still fit are kept
+
+An engine belongs to one version of TensorRT, one kind of GPU and one ONNX file. The manifest says
+which, and an engine that does not fit is named, never run and never built again unasked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeexit_runtime.backends.tensorrt.engine_check import (
+    Here,
+    check_engine,
+    find_engine,
+    here,
+    misfit,
+    require_use_here,
+    runs_on,
+)
+from edgeexit_runtime.backends.tensorrt.library import AUTO, PORTABLE_CAPABILITIES, RTX
+from edgeexit_runtime.backends.tensorrt.versions import TensorRt, open_library
+from edgeexit_runtime.bundle.engine_entry import (
+    ENGINE_SUFFIX,
+    FROM_NETWORK,
+    EngineEntry,
+    EngineOptions,
+)
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import Manifest, load_manifest
+from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER, GPU
+from edgeexit_runtime.engines.files import (
+    TIMING_CACHE,
+    TIMING_CACHE_MAX_BYTES,
+    explained,
+    free_name,
+    put_in_place,
+    remove_leftovers,
+    write_file,
+)
+from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, build_engine
+from edgeexit_runtime.errors import BackendError, BundleError, InputError
+from edgeexit_runtime.system.files import sync, temporary_path
+from edgeexit_runtime.system.locks import lock_folder
+
+__all__ = [
+    "TIMING_CACHE",
+    "BuildReport",
+    "EngineEntry",
+    "EngineOptions",
+    "EngineReport",
+    "Here",
+    "build_engines",
+    "check_engine",
+    "describe",
+    "here",
+]
+
+Progress = Callable[[str, float, int], None]
+"""Called with what is done now, how many engines are done (fractions too), and how many in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """An engine after a build: ``seconds`` and ``reason`` are None where it was kept."""
+
+    entry: EngineEntry
+    seconds: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did, graph by graph."""
+
+    folder: Path
+    library: str
+    engines: tuple[EngineReport, ...]
+
+    @property
+    def built(self) -> int:
+        """How many were built; the others were kept."""
+        return sum(engine.seconds is not None for engine in self.engines)
+
+
+def build_engines(
+    folder: str | Path,
+    options: EngineOptions | None = None,
+    *,
+    library: str = AUTO,
+    compute_capability: str | None = None,
+    rebuild: bool = False,
+    progress: Progress = lambda step, done, total: None,
+) -> BuildReport:
+    """Build the engines of a bundle that are missing or do not fit, one after another.
+
+    All of them are written, and the manifest last, when the last one is built; until then the
+    bundle is what it was.
+
+    Args:
+        folder: the bundle.
+        options: how; None for the defaults.
+        library: ``tensorrt``, ``tensorrt-rtx``, or ``auto`` for the one that can build here.
+        compute_capability: with TensorRT-RTX, of the GPUs to build for, such as ``8.0``; None for
+            all of :data:`PORTABLE_CAPABILITIES`.
+        rebuild: build all, also those that fit.
+        progress: told of every step.
+
+    Raises:
+        InputError: an option does not fit the bundle or the library.
+        BackendError: the library is not there, builds nothing that the GPU here could run, or a
+            build failed.
+        BusyError: another process builds, tunes or replaces the bundle.
+        BundleError: the folder is no bundle, a file is changed, or it cannot be written to.
+    """
+    folder = Path(folder)
+    options = options or EngineOptions()
+    bundle = Bundle(folder, load_manifest(folder))
+    _check_bundle(options, bundle)
+    trt = open_library(library, compute_capability)
+    trt.check(options, compute_capability)
+    place = Here(trt.library.name, trt.version, trt.require_place())
+    if library == AUTO and compute_capability is None and place.gpu is not None:
+        require_use_here(trt, place.gpu)  # who names the library may build for another machine
+    wanted = _Wanted(place, options, compute_capability)
+    reasons = _reasons(bundle, wanted, rebuild)
+    if not any(reasons.values()):  # a folder that cannot be written to will do
+        return BuildReport(folder, trt.title, _build_all(bundle, trt, wanted, reasons, progress))
+    with lock_folder(folder):
+        bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
+        _check_bundle(options, bundle)
+        remove_leftovers(bundle)
+        reasons = _reasons(bundle, wanted, rebuild)
+        reports = _build_all(bundle, trt, wanted, reasons, progress)
+    return BuildReport(folder, trt.title, reports)
+
+
+def describe(report: BuildReport) -> list[str]:
+    """Return a build for people, a line for each engine and one for all."""
+    lines = []
+    for engine in report.engines:
+        entry = engine.entry
+        layers = ", ".join(f"{share:.0%} {name}" for name, share in entry.layers.items())
+        what = (
+            "kept, it fits"
+            if engine.seconds is None
+            else f"{engine.seconds:.1f} s, {engine.reason}"
+        )
+        lines.append(f"{entry.file}: {entry.size_bytes / 1e6:.2f} MB, layers {layers} ({what})")
+    told = {engine.entry.layers_from for engine in report.engines}
+    if FROM_NETWORK in told:
+        lines.append(
+            "layers are the strongly typed network's: the engines were not loaded here, or do not "
+            "tell"
+        )
+    kept = len(report.engines) - report.built
+    lines.append(f"{report.folder}: {report.built} engines built, {kept} kept, {report.library}")
+    return lines
+
+
+def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
+    """Refuse what TensorRT cannot build."""
+    manifest = bundle.manifest
+    quantization = manifest.quantization
+    if quantization is not None and quantization.extent == CLASSIFIER:
+        raise InputError(
+            f"{bundle.folder}: its classifiers are in 8 bits for CPUs, in operators that TensorRT "
+            "does not have; export it with --quantize all"
+        )
+    target = quantization.target if quantization is not None else None
+    if target is not None and target.engine != GPU:
+        raise InputError(
+            f"{bundle.folder}: its 8 bits are of --target {target.name}, in types that TensorRT "
+            "does not have; export it with --target tensorrt"
+        )
+    if options.opt_batch > manifest.max_batch:
+        raise InputError(
+            f"opt batch: expected 1 to {manifest.max_batch}, the bundle's largest, got "
+            f"{options.opt_batch}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    place: Here
+    options: EngineOptions
+    compute_capability: str | None
+
+
+def _build_all(
+    bundle: Bundle,
+    trt: TensorRt,
+    wanted: _Wanted,
+    reasons: dict[str, str | None],
+    progress: Progress,
+) -> tuple[EngineReport, ...]:
+    kept = {entry.graph: entry for entry in bundle.manifest.engines}
+    total = sum(reason is not None for reason in reasons.values())
+    reports: list[EngineReport] = []
+    written: dict[Path, EngineEntry] = {}
+    with contextlib.ExitStack() as leftovers:
+        for name, reason in reasons.items():
+            if reason is None:
+                reports.append(EngineReport(kept[name], None, None))
+                continue
+            done = len(written)
+
+            def tell(phase: str, share: float, name: str = name, done: int = done) -> None:
+                progress(f"{name}: {phase}", done + share, total)
+
+            tell("reading", 0.0)
+            started = time.perf_counter()
+            temporary = temporary_path(bundle.folder / f"{name}{ENGINE_SUFFIX}")
+            leftovers.callback(temporary.unlink, missing_ok=True)
+            written[temporary] = _build_one(bundle, trt, name, wanted, temporary, tell)
+            reports.append(EngineReport(written[temporary], time.perf_counter() - started, reason))
+        engines = tuple(report.entry for report in reports)
+        _require_some_int8(bundle, engines)
+        progress("writing", total, total)
+        if written:
+            put_in_place(bundle, written, engines)
+    return tuple(reports)
+
+
+def _build_one(
+    bundle: Bundle,
+    trt: TensorRt,
+    name: str,
+    wanted: _Wanted,
+    output: Path,
+    tell: Callable[[str, float], None],
+) -> EngineEntry:
+    """Build one engine into a file; nothing of it is in memory afterwards."""
+    manifest = bundle.manifest
+    graph = manifest.all_graphs()[name]
+    gpu = wanted.place.gpu
+    plan = Plan(
+        name=name,
+        graph=graph,
+        precision=manifest.precision,
+        max_batch=manifest.max_batch,
+        options=wanted.options,
+        compute_capability=wanted.compute_capability,
+        target_is_here=gpu is not None and runs_on(wanted.compute_capability, gpu, trt.is_rtx),
+    )
+    cache = bundle.folder / TIMING_CACHE
+    measured = b""
+    with contextlib.suppress(OSError):  # it saves time, and no more
+        if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
+            measured = cache.read_bytes()
+    engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
+    if engine.timing_cache:  # also if a later engine fails, its next build is faster
+        write_file(cache, engine.timing_cache)
+    with explained(output):
+        output.write_bytes(engine.content)
+        sync(output)
+    return _entry(manifest, trt, name, wanted, engine)
+
+
+def _entry(
+    manifest: Manifest, trt: TensorRt, name: str, wanted: _Wanted, engine: BuiltEngine
+) -> EngineEntry:
+    gpu = None if trt.is_rtx else wanted.place.gpu  # the engine is of the GPU, or of none
+    content = memoryview(engine.content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return EngineEntry(
+        graph=name,
+        file=free_name(manifest, name, sha256),
+        sha256=sha256,
+        size_bytes=content.nbytes,
+        onnx_sha256=manifest.all_graphs()[name].sha256,
+        library=trt.library.name,
+        version=trt.version,
+        gpu=gpu.name if gpu is not None else None,
+        compute_capability=gpu.compute_capability if gpu else wanted.compute_capability,
+        precision=manifest.precision,
+        max_batch=manifest.max_batch,
+        options=wanted.options,
+        layers={precision: round(share, 4) for precision, share in engine.layers.items()},
+        layers_from=engine.layers_from,
+        multiprocessors=gpu.multiprocessors if gpu is not None else None,
+        memory_gib=gpu.memory_gib if gpu is not None else None,
+        platform=wanted.place.platform if gpu is not None else None,
+        l4t=wanted.place.l4t if gpu is not None else None,
+    )
+
+
+def _reasons(bundle: Bundle, wanted: _Wanted, rebuild: bool) -> dict[str, str | None]:
+    """Return for every graph why its engine has to be built; None where it is kept."""
+    return {
+        name: "asked to" if rebuild else _reason(bundle, name, wanted)
+        for name in bundle.manifest.all_graphs()
+    }
+
+
+def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
+    """Return why a graph's engine has to be built; None where it is whole and as wanted."""
+    entry = find_engine(bundle.manifest, name)
+    if entry is None:
+        return "not built yet"
+    unfit = misfit(entry, bundle.manifest, wanted.place)
+    if unfit is not None:
+        return unfit
+    if wanted.place.library == RTX and entry.compute_capability != wanted.compute_capability:
+        built, asked = _gpus(entry.compute_capability), _gpus(wanted.compute_capability)
+        return f"built for {built}, asked for {asked}"
+    for field in dataclasses.fields(EngineOptions):
+        before, now = getattr(entry.options, field.name), getattr(wanted.options, field.name)
+        if before != now:
+            return f"built with {field.name.replace('_', ' ')} {before}, asked for {now}"
+    try:
+        bundle.read(entry)
+    except BundleError as error:
+        return str(error).partition(": ")[2].partition(";")[0]
+    return None
+
+
+def _gpus(compute_capability: str | None) -> str:
+    if compute_capability is None:
+        return f"compute capabilities {', '.join(PORTABLE_CAPABILITIES)}"
+    return f"compute capability {compute_capability}"
+
+
+def _require_some_int8(bundle: Bundle, engines: tuple[EngineEntry, ...]) -> None:
+    """An INT8 bundle may have graphs that are not quantized, but not all of them."""
+    if bundle.manifest.precision == "int8" and not any("int8" in e.layers for e in engines):
+        raise BackendError(
+            f"{bundle.folder}: the bundle is int8, but no layer of any engine is; export it again"
+        )

@@ -1,0 +1,122 @@
+"""The files of a build: written under names of their own, and taken over all at once.
+
+Writing the manifest is the one moment at which a bundle changes. Before it, nothing that the old
+manifest names is touched; behind it, what the new one does not name is removed. A process that is
+killed leaves files that nobody reads, and the next build sweeps them away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeexit_runtime.backends.tensorrt.runtime_cache import RUNTIME_CACHE
+from edgeexit_runtime.bundle.engine_entry import ENGINE_SUFFIX, EngineEntry
+from edgeexit_runtime.bundle.folder import Bundle
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, Manifest, load_manifest, manifest_json
+from edgeexit_runtime.errors import BundleError
+from edgeexit_runtime.system.files import is_temporary, replace_file
+from edgeexit_runtime.system.locks import LOCK_NAME
+
+__all__ = [
+    "TIMING_CACHE",
+    "TIMING_CACHE_MAX_BYTES",
+    "explained",
+    "free_name",
+    "is_leftover",
+    "put_in_place",
+    "remove_leftovers",
+    "write_file",
+]
+
+TIMING_CACHE = "timing.cache"
+"""What builds have measured, so that the next one is faster; TensorRT's own file."""
+TIMING_CACHE_MAX_BYTES = 2**28
+
+OLD_TEMPORARY = ".building"  # of versions before
+ENGINE = re.compile(rf"(.+?)(-[0-9a-f]{{8}})?{re.escape(ENGINE_SUFFIX)}")  # see free_name
+
+
+def free_name(manifest: Manifest, graph: str, sha256: str) -> str:
+    """Return a name for a new engine: the graph's, or with a hash where that one is in use."""
+    name = f"{graph}{ENGINE_SUFFIX}"
+    if name in {entry.file for entry in manifest.engines}:
+        return f"{graph}-{sha256[:8]}{ENGINE_SUFFIX}"
+    return name
+
+
+def put_in_place(
+    bundle: Bundle, written: dict[Path, EngineEntry], engines: tuple[EngineEntry, ...]
+) -> None:
+    """Give new engines their names, and the manifest, read again, the news of them.
+
+    Args:
+        bundle: as it was before the build.
+        written: temporary files, and what they hold.
+        engines: all of the bundle's from now on.
+    """
+    before = load_manifest(bundle.folder)
+    for temporary, entry in written.items():
+        with explained(bundle.folder / entry.file):
+            temporary.replace(bundle.folder / entry.file)
+    manifest = dataclasses.replace(before, engines=engines)
+    write_file(bundle.folder / MANIFEST_NAME, manifest_json(manifest).encode())
+    for name in before.files() - manifest.files():
+        _remove(bundle.folder / name)
+
+
+def remove_leftovers(bundle: Bundle) -> None:
+    """Remove what processes that were killed have left; the bundle's lock must be held."""
+    for path in bundle.folder.iterdir():
+        if path.name != LOCK_NAME and is_leftover(path.name, bundle.manifest):
+            _remove(path)
+
+
+def is_leftover(name: str, manifest: Manifest) -> bool:
+    """Whether a file of that name in a bundle's folder is what a killed process has left there."""
+    graphs = manifest.all_graphs()
+    engine = ENGINE.fullmatch(name)
+    if engine is not None and engine[1] in graphs:
+        return name not in manifest.files()
+    written = (
+        MANIFEST_NAME,
+        TIMING_CACHE,
+        RUNTIME_CACHE,
+        *(f"{graph}{ENGINE_SUFFIX}" for graph in graphs),
+    )
+    return (
+        name == LOCK_NAME
+        or any(is_temporary(name, target) for target in written)
+        or (name.startswith(".") and name.endswith(OLD_TEMPORARY))
+    )
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there.
+
+    Raises:
+        BundleError: it cannot be written.
+    """
+    with explained(path), replace_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say of what cannot be written which file it is and why.
+
+    Raises:
+        BundleError: an OSError came.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # it does no harm, and the next build tries again
+        path.unlink(missing_ok=True)
