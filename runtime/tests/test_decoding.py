@@ -298,6 +298,7 @@ def test_too_many_pixels_are_refused_by_the_header_alone(
 ) -> None:
     """Whatever limit is set in Pillow, which is one for the whole process."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows_limit)
+    Image.init()  # some plugins load an image of their own when they are imported
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
     message = "the image: 50000x50000 are 2,500,000,000 pixels, more than 128,000,000; make it"
     with pytest.raises(ee.ImageError, match=message):
