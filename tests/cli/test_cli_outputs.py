@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from support import own_exits
 
 from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.training import load_checkpoint
-from tests.support import own_exits
 
 NAME = "own_exits_of_mine"
 OWN = ("--model", f"{NAME}:make", "--outputs", "0,1,2")

@@ -8,18 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from edgeexit.cost import network_cost
-from edgeexit.errors import SpecError
-from edgeexit.models.attach import attach_exits
-from edgeexit.models.mode import in_mode
-from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.outputs import from_outputs, ordered_outputs, split_spec
-from edgeexit.models.partition import partition
-from edgeexit.models.tracing.outputs import list_outputs
-from edgeexit.models.tracing.results import named_results
-from tests.support.own_exits import (
+from support.own_exits import (
     ALL,
     CLASSES,
     SIZE,
@@ -33,6 +22,17 @@ from tests.support.own_exits import (
     convolution,
     head,
 )
+from torch import Tensor, nn
+
+from edgeexit.cost import network_cost
+from edgeexit.errors import SpecError
+from edgeexit.models.attach import attach_exits
+from edgeexit.models.mode import in_mode
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.outputs import from_outputs, ordered_outputs, split_spec
+from edgeexit.models.partition import partition
+from edgeexit.models.tracing.outputs import list_outputs
+from edgeexit.models.tracing.results import named_results
 
 
 def images(batch: int = 3) -> Tensor:

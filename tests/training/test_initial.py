@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.own_exits import Cascade, Internal, Shared
 from torch import Tensor, nn
 
 from edgeexit.data import load_data
@@ -16,7 +17,6 @@ from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
 from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.trainer import Trainer
-from tests.support.own_exits import Cascade, Internal, Shared
 
 MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))

@@ -1,6 +1,6 @@
 """A double of TensorRT that knows the attributes that the builder uses, and no others.
 
-``test_engines_rtx.py`` asserts that each of them exists in the real TensorRT-RTX.
+``test_rtx.py`` asserts that each of them exists in the real TensorRT-RTX.
 """
 
 from __future__ import annotations

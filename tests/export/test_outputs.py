@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from edgeexit_runtime import Preprocessing
+from support.own_exits import ALL, SIZE
 from torch import nn
 
 from edgeexit.cost import network_cost
@@ -17,7 +18,6 @@ from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.outputs import from_outputs
 from edgeexit.training import Checkpoint
-from tests.support.own_exits import ALL, SIZE
 
 ALWAYS = ("cascade", "aside", "MSDNet")
 IMAGES = 12

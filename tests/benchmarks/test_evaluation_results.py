@@ -16,7 +16,7 @@ from edgeexit.paper.consistency import Cell, ConsistencyReport, FitSettings, Net
 from edgeexit.paper.consistency.record import StudySettings
 from edgeexit.training.comparison import Spread
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODULES = (
     *("evaluation_results", "evaluation_report", "evaluation_text"),
     *("knowledge", "training_results"),

@@ -20,7 +20,7 @@ from edgeexit.export.int8 import calibration_images as module
 from edgeexit.export.int8.calibration_images import distinct_from
 
 SMALL = Preprocessing((3, 6, 4), (0.5,) * 3, (0.25,) * 3)
-DIGITS = Path(__file__).parents[2] / "calibration_data" / "digits"
+DIGITS = Path(__file__).parents[3] / "calibration_data" / "digits"
 
 
 @pytest.fixture

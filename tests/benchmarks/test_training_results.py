@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-PROGRAM = Path(__file__).parents[1] / "benchmarks" / "training_results.py"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "training_results.py"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "bool")
-RUNTIME = Path(__file__).parents[1]
+RUNTIME = Path(__file__).parents[2]
 
 
 def shipped(dtype: str) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgeexit.data import DataConfig, load_data
 
-FOLDER = Path(__file__).parents[1] / "calibration_data" / "digits"
+FOLDER = Path(__file__).parents[3] / "calibration_data" / "digits"
 FILES = sorted(FOLDER.rglob("*.png"))
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from support.own_exits import SIZE, Internal, Shared
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -19,7 +20,6 @@ from edgeexit.errors import CheckpointError
 from edgeexit.models.outputs import from_outputs
 from edgeexit.models.registry import backbone_entry, list_backbones
 from edgeexit.models.weights.fitting import load_weights, own_weights
-from tests.support.own_exits import SIZE, Internal, Shared
 
 Weights = dict[str, Tensor]
 COUNT = len(Internal().state_dict())
