@@ -3,7 +3,7 @@ PYTHON ?= python3
 FUZZ_MINUTES ?= 30
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-cuda test-gpu gpu-kit fuzz check bench results clean
+.PHONY: demo test test-slow test-cuda test-gpu gpu-kit fuzz check docs bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -36,6 +36,14 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_imports.py runtime/tests/test_imports.py
 
+# the documentation, in site/; a link or a name of the API that leads nowhere is an error
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet -e '.[docs]'
+	touch $@
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
 	$(BIN)/python benchmarks/cpu_precision.py
@@ -57,4 +65,4 @@ results: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-cuda demo
+	rm -rf .venv .venv-cuda demo site

@@ -47,7 +47,7 @@ REPORT = """# Thresholds, figures and knowledge consistency on the digits
 Written by `make results` (`benchmarks/evaluation_results.py`), which runs `edgeexit tune`,
 `export`, `figures` and `consistency` as a user would; the tables are in
 [evaluation.json](evaluation.json) as well, the numbers of the pictures as CSV in
-[evaluation/](evaluation). Tables follow from the runs; what is said of them and of the pictures was
+`evaluation/`. Tables follow from the runs; what is said of them and of the pictures was
 written about the run shown here.
 
 ResNet-20 with two exits on scikit-learn's handwritten digits at 16x16 pixels. The paper's networks

@@ -67,7 +67,7 @@ class BranchInfo:
     help=f"Classes to count with.  [default: {USUAL_CLASSES}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print the tables of the README.")
+@click.option("--markdown", is_flag=True, help="Print the tables of docs/reference/networks.md.")
 def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
     """List the backbones and branches that a network can be made of.
 
@@ -110,7 +110,7 @@ def branch_infos() -> list[BranchInfo]:
 
 
 def markdown_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> str:
-    """Return both tables as the README has them."""
+    """Return both tables as docs/reference/networks.md has them."""
     tables = []
     for headings, rows in _tables(backbones, branches):
         escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]

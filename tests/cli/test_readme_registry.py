@@ -1,4 +1,4 @@
-"""The README's tables of backbones and branches are what ``edgeexit models --markdown`` prints."""
+"""The documentation's tables of backbones and branches are what ``edgeexit models --markdown`` prints."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from edgeexit.cli.models import BackboneInfo, branch_infos, markdown_tables
 from edgeexit.models.registry import backbone_entry
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/networks.md"
 BEGIN, END = "<!-- registry -->\n", "<!-- /registry -->"
 
 
-def test_readme_lists_what_is_registered(registered_backbones: list[BackboneInfo]) -> None:
-    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+def test_the_page_lists_what_is_registered(registered_backbones: list[BackboneInfo]) -> None:
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     block, end, after = rest.partition(END)
-    assert begin, f"README.md has no line {BEGIN.strip()}"
-    assert end, f"README.md has no line {END}"
-    assert BEGIN not in before + after, f"README.md has {BEGIN.strip()} twice"
+    assert begin, f"{PAGE.name} has no line {BEGIN.strip()}"
+    assert end, f"{PAGE.name} has no line {END}"
+    assert BEGIN not in before + after, f"{PAGE.name} has {BEGIN.strip()} twice"
     own = [  # other tests register networks of theirs
         info
         for info in registered_backbones
@@ -24,6 +24,6 @@ def test_readme_lists_what_is_registered(registered_backbones: list[BackboneInfo
     ]
     expected = markdown_tables(own, branch_infos())
     assert block.strip() == expected, (
-        "the README's tables are not those of the registry: put the output of "
+        "the tables are not those of the registry: put the output of "
         f"'edgeexit models --markdown' between {BEGIN.strip()} and {END}"
     )

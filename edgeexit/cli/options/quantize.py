@@ -146,7 +146,7 @@ def quantize_options(command: Command) -> Command:
             type=click.Path(path_type=Path),
             metavar="FOLDER|NPY|NPZ",
             help="Images that value ranges of INT8 are measured on; see "
-            "calibration_data/README.md.",
+            "docs/guides/int8.md.",
         ),
         click.option(
             "--method",

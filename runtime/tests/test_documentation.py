@@ -1,4 +1,4 @@
-"""The example and the messages of the README are what one gets."""
+"""Examples, fields and messages of the documentation are what one gets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
 
 
 def test_example_runs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle.parent / "out").symlink_to(bundle, target_is_directory=True)
     monkeypatch.chdir(bundle.parent)
-    use = README.partition("\n## Load and infer")[2].partition("\n## ")[0]
+    use = page("guides/app.md").partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", use, re.DOTALL)
     images = np.zeros((5, 4, 4, 3), np.uint8)
     names: dict[str, Any] = {"images": images, "frame": images[0]}
@@ -33,7 +37,7 @@ def test_every_field_of_the_manifest_is_named(
     graph = manifest.stages[0].graph
     entries = (manifest, manifest.model, manifest.preprocessing, manifest.stages[0])
     for entry in (*entries, manifest.exits[0], graph, graph.inputs[0]):
-        missing = [name for name in entry.__slots__ if f"`{name}`" not in README]
+        missing = [name for name in entry.__slots__ if f"`{name}`" not in page("reference/bundle.md")]
         assert missing == []
 
 
@@ -41,7 +45,7 @@ def test_every_public_name_of_a_backend_is_named() -> None:
     from edgeexit_runtime.backends.base import Runner
 
     for name in Runner.__abstractmethods__:
-        assert f"`{name}(" in README
+        assert f"`{name}(" in page("design/backends.md")
 
 
 def test_every_message_of_the_table_is_one_that_there_is() -> None:
@@ -49,7 +53,7 @@ def test_every_message_of_the_table_is_one_that_there_is() -> None:
     source = Path(ee.__file__).parent
     text = "".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
     text = re.sub(r'"\s*\n\s*f?"', "", text)  # strings over several lines
-    table = README.partition("\n## Messages")[2].partition("\n## ")[0]
+    table = page("reference/messages.md")
     messages = [
         found
         for row in re.findall(r"^\| (`.*?) \|", table, re.M)
