@@ -36,8 +36,9 @@ def test_every_field_of_the_manifest_is_named(
     manifest = ee.load_manifest(write_bundle(network))
     graph = manifest.stages[0].graph
     entries = (manifest, manifest.model, manifest.preprocessing, manifest.stages[0])
+    text = page("reference/bundle.md")
     for entry in (*entries, manifest.exits[0], graph, graph.inputs[0]):
-        missing = [name for name in entry.__slots__ if f"`{name}`" not in page("reference/bundle.md")]
+        missing = [name for name in entry.__slots__ if f"`{name}`" not in text]
         assert missing == []
 
 

@@ -145,8 +145,7 @@ def quantize_options(command: Command) -> Command:
             "--calibration-data",
             type=click.Path(path_type=Path),
             metavar="FOLDER|NPY|NPZ",
-            help="Images that value ranges of INT8 are measured on; see "
-            "docs/guides/int8.md.",
+            help="Images that value ranges of INT8 are measured on; see docs/guides/int8.md.",
         ),
         click.option(
             "--method",

@@ -1,4 +1,4 @@
-"""The documentation's tables of backbones and branches are what ``edgeexit models --markdown`` prints."""
+"""docs/reference/networks.md has what ``edgeexit models --markdown`` prints."""
 
 from __future__ import annotations
 
