@@ -34,7 +34,7 @@ LABELS = np.random.default_rng(3).integers(0, 5, 40)
 
 def answers(folder: Path, backend: str, images: NDArray[np.float32]) -> tuple[Any, Any, str]:
     with ee.load(folder, backend=backend, threads=1) as session:
-        said = session.runner.versions.get("layers computed in", "")
+        said = session.runner.computed_in()
         return session.infer(images), session.infer_all_exits(images), said
 
 
@@ -51,8 +51,9 @@ def test_as_onnx_runtime(
 ) -> None:
     folder = request.getfixturevalue(f"{precision}_bundle").folder
     _, ours, said = answers(folder, "openvino", samples)
-    _, theirs, _ = answers(folder, "onnxruntime", samples)
+    _, theirs, theirs_said = answers(folder, "onnxruntime", samples)
     np.testing.assert_allclose(ours.confidences, theirs.confidences, atol=tolerance)
+    assert theirs_said.split()[0] == "fp32", "on a CPU, FP16 too"
     assert (ours.labels == theirs.labels).mean() >= (1 if precision == "fp32" else 0.95)
     (kind,) = (part.split()[0] for part in said.split(", "))
     assert kind in computed_in

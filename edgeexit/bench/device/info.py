@@ -17,6 +17,7 @@ DEVICE_TREE = Path("/proc/device-tree/model")
 
 def device_info(session: Session, threads: int | None) -> DeviceInfo:
     """Return what a session runs on, here; ``threads`` is None where the backend chooses."""
+    computed_in = session.runner.computed_in()
     packages = ("edgeexit", "edgeexit-runtime", "numpy")
     return DeviceInfo(
         cpu=cpu_model(),
@@ -26,6 +27,7 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
         threads=threads,
         versions={
             **session.runner.versions,
+            **({"layers computed in": computed_in} if computed_in else {}),
             **{name: importlib.metadata.version(name) for name in packages},
             "python": platform.python_version(),
         },

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
+import edgeexit_runtime.backends.onnxruntime.x86_products as x86_products
 import edgeexit_runtime.backends.target_warnings as target_warnings
 import pytest
 from edgeexit_runtime.bundle.folder import open_bundle
@@ -19,7 +20,7 @@ TARGET = {"name": "mine", "engine": "cpu", "assumes": "luck", "elsewhere": "9 ti
 
 @pytest.fixture(autouse=True)
 def with_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target_warnings, "has_vnni", lambda: True)
+    monkeypatch.setattr(x86_products, "has_vnni", lambda: True)
 
 
 @pytest.fixture
@@ -82,13 +83,13 @@ def test_without_vnni(
     warned: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(target_warnings, "has_vnni", lambda: vnni)
-    monkeypatch.setattr(target_warnings, "is_x86", lambda: True)
+    monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
     make_int8(bundle, edit_manifest)
     ee.load(bundle, providers=["CPUExecutionProvider"]).close()
     (line,) = warned()
-    assert "VNNI" in line
-    assert "exact and slower" in line
+    for fact in ("VNNI", "products are widened", "exact and slower"):
+        assert fact in line
 
 
 def test_tensorrt_does_not_build_what_is_for_cpus(bundle: Path, edit_manifest: Edit) -> None:

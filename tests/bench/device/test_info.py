@@ -32,8 +32,11 @@ def test_cpu_model_from_cpuinfo_or_the_board(tmp_path: Path) -> None:
     ],
 )
 def test_a_device_is_named_with_its_hardware(device: str, hardware: Hardware, named: str) -> None:
-    runner = SimpleNamespace(versions={"engine": "1.0"}, hardware=hardware)
+    runner = SimpleNamespace(
+        versions={"engine": "1.0"}, hardware=hardware, computed_in=lambda: "int8 7"
+    )
     session: Any = SimpleNamespace(device=device, runner=runner)
     told = device_info(session, None)
     assert told.backend_device == named
     assert told.versions["engine"] == "1.0"
+    assert told.versions["layers computed in"] == "int8 7"

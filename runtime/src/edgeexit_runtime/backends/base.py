@@ -188,6 +188,9 @@ class Runner(ABC):
     int8_of: tuple[str, ...] = (CPU, GPU)
     """The kinds of engines whose INT8 bundles it computes in 8 bits; others it rounds besides."""
 
+    int8_instead: str = ""
+    """What is done where this CPU's sums of 8-bit products would saturate, else ""."""
+
     @abstractmethod
     def set_images(self, images: NDArray[np.float32]) -> None:
         """Begin a batch with images (n, C, H, W), C-contiguous.
@@ -233,6 +236,13 @@ class Runner(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free everything; the runner is of no use afterwards."""
+
+    def computed_in(self) -> str:
+        """Say what convolutions and products are really computed in: ``int8 40, fp32 8``.
+
+        Asked by benchmarks, it may take seconds; "" where the engine does not tell.
+        """
+        return ""
 
     def bare_graphs(self) -> BareGraphs:
         """Return how graphs of no bundle run here, for measuring what this machine does at best.

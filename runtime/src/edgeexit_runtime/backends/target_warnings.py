@@ -6,9 +6,7 @@ import functools
 import logging
 
 from edgeexit_runtime.backends.base import Runner
-from edgeexit_runtime.backends.onnxruntime.x86_products import has_vnni, is_x86
 from edgeexit_runtime.bundle.folder import Bundle
-from edgeexit_runtime.bundle.quantization_entry import CPU
 
 __all__ = ["warn_of_target"]
 
@@ -18,18 +16,19 @@ logger = logging.getLogger(__name__)
 def warn_of_target(bundle: Bundle, runner: Runner) -> None:
     """Say once what it costs that a bundle's 8 bits are not of the form that computes them here."""
     entry = bundle.manifest.quantization
-    if entry is None or entry.target is None:
+    if entry is None:
         return
     target = entry.target
-    if target.engine not in runner.int8_of:
+    if target is not None and target.engine not in runner.int8_of:
         _warn(
             f"{bundle.folder}: INT8 of target {target.name} runs right but slowly on "
             f"{runner.device}: {target.elsewhere}"
         )
-    elif runner.int8_of == (CPU,) and is_x86() and has_vnni() is not True:
+    elif runner.int8_instead:
         _warn(
             f"{bundle.folder}: INT8 assumes VNNI, which this CPU does not have or does not tell: "
-            "products are widened, which is exact and slower; compare with FP32 by 'edgeexit bench'"
+            f"{runner.int8_instead}, which is exact and slower; compare with FP32 by 'edgeexit "
+            "bench'"
         )
 
 

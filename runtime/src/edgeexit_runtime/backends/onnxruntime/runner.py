@@ -30,8 +30,10 @@ from edgeexit_runtime.backends.onnxruntime.graphs import (
     Graph,
     gate_buffers,
 )
+from edgeexit_runtime.backends.onnxruntime.profile import layer_precisions
 from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener, first_line
+from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, GPU
@@ -66,6 +68,7 @@ class OnnxRuntimeRunner(Runner):
         int8 = manifest.quantization
         half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
         opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
+        self._opener, self._bundle = opener, bundle
         self._stream = opener.share_stream()
         self._without_waiting = None if self._stream is None else _run_without_waiting()
         self._is_running = False  # a stage may be, for which nobody has waited
@@ -88,6 +91,8 @@ class OnnxRuntimeRunner(Runner):
             gpu = find_gpu()
             self.hardware = Hardware(NVIDIA, "" if gpu is None else gpu.name)
         self.int8_of = (GPU if on_gpu else CPU,)
+        if not on_gpu and needs_exact_products():
+            self.int8_instead = "products are widened"
         self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
@@ -149,6 +154,9 @@ class OnnxRuntimeRunner(Runner):
         if self._is_running and self._stream is not None:
             self._stream.synchronize()
         self._is_running = False
+
+    def computed_in(self) -> str:
+        return layer_precisions(self._opener, self._bundle)
 
     def bare_graphs(self) -> BareGraphs:
         return OnnxRuntimeGraphs(self.device, self.threads)

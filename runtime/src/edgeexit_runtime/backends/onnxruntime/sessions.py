@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -89,15 +90,19 @@ class SessionOpener:
             self._stream = open_stream()
         return self._stream
 
-    def open_graph(self, entry: GraphEntry, content: bytes, *, gated: bool) -> Any:
+    def open_graph(
+        self, entry: GraphEntry, content: bytes, *, gated: bool, profile: Path | None = None
+    ) -> Any:
         """Open a file of the bundle; ``gated`` graphs also read a threshold.
+
+        With ``profile``, what each run computes is written to files whose names begin so.
 
         Raises:
             BackendError: onnxruntime cannot load it, or a provider does not start.
             BundleError: its tensors are not those of the manifest.
         """
         try:
-            session = self._open(content, self._threads, self._options(entry))
+            session = self._open(content, self._threads, self._options(entry), profile)
             _check_tensors(entry, session, gated)  # names, too, are read only now
         except (BackendError, BundleError):
             raise
@@ -138,9 +143,15 @@ class SessionOpener:
         }
 
     def _open(
-        self, content: bytes, threads: int | None, providers: dict[str, dict[str, str]]
+        self,
+        content: bytes,
+        threads: int | None,
+        providers: dict[str, dict[str, str]],
+        profile: Path | None = None,
     ) -> Any:
         options = onnxruntime.SessionOptions()
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
         options.log_severity_level = 3  # errors; what matters is raised here
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1

@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-__all__ = ["has_vnni", "is_x86", "require_exact_products"]
+__all__ = ["has_vnni", "is_x86", "needs_exact_products", "require_exact_products"]
 
 PRECISE_PRODUCTS = "session.x64quantprecision"
 """ONNX Runtime's option: see its onnxruntime_session_options_config_keys.h."""
@@ -24,8 +24,13 @@ X86 = {"x86_64", "amd64", "x86", "i386", "i686"}
 
 def require_exact_products(options: Any) -> None:
     """Let an ``onnxruntime.SessionOptions`` widen products unless this CPU is known to sum them."""
-    if is_x86() and has_vnni() is not True:
+    if needs_exact_products():
         options.add_session_config_entry(PRECISE_PRODUCTS, "1")
+
+
+def needs_exact_products() -> bool:
+    """Whether products saturate on this CPU, as far as is known."""
+    return is_x86() and has_vnni() is not True
 
 
 def is_x86(machine: str | None = None) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeexit_runtime.backends.openvino.library import FrontEndManager, openvino
+from edgeexit_runtime.backends.openvino.products import EXACT, are_products_exact
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
 
@@ -32,12 +33,17 @@ class ModelCompiler:
         device: such as ``CPU`` or ``GPU.1``.
         threads: per graph on the CPU; None leaves it to OpenVINO.
         half: whether FP16 will do; where the device has it not, BF16 is taken, else FP32.
+        int8: whether the graphs round to 8 bits.
+
+    Attributes:
+        sums_exactly: whether 8 bits are computed in 8 bits; where their sums would not be exact,
+            they are computed in floating point.
 
     Raises:
         BackendError: there is no such device.
     """
 
-    def __init__(self, device: str, threads: int | None, *, half: bool) -> None:
+    def __init__(self, device: str, threads: int | None, *, half: bool, int8: bool) -> None:
         self.device = device
         self._core = openvino.Core()
         found = list(self._core.available_devices)
@@ -61,6 +67,9 @@ class ModelCompiler:
             self._config["ENABLE_CPU_PINNING"] = False
             if threads is not None:
                 self._config["INFERENCE_NUM_THREADS"] = threads
+        self.sums_exactly = not int8 or device != CPU or are_products_exact(device)
+        if not self.sums_exactly:
+            self._config |= EXACT
 
     @property
     def device_name(self) -> str:

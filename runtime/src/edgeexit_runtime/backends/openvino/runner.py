@@ -89,7 +89,10 @@ class OpenVinoRunner(Runner):
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
         manifest = bundle.manifest
         self._max_batch = manifest.max_batch
-        self._compiler = ModelCompiler(device, threads, half=wants_half(manifest))
+        int8 = manifest.quantization is not None
+        self._compiler = ModelCompiler(device, threads, half=wants_half(manifest), int8=int8)
+        if not self._compiler.sums_exactly:
+            self.int8_instead = "layers are computed in floating point"
         self._read_later = plan_buffers(manifest).read_later
         self._tensors = _allocate(manifest)
         self._images = self._tensors[IMAGES]
@@ -101,10 +104,7 @@ class OpenVinoRunner(Runner):
         self.device = f"OpenVINO {device}"
         self.threads = threads if device == CPU else None
         self.hardware = Hardware(name="" if device == CPU else self._compiler.device_name)
-        self.versions = {
-            "openvino": openvino.get_version().partition("-")[0],
-            "layers computed in": layer_precisions(part.model for part in self._parts.values()),
-        }
+        self.versions = {"openvino": openvino.get_version().partition("-")[0]}
 
     def set_images(self, images: NDArray[np.float32]) -> None:
         count = len(images)
@@ -134,6 +134,9 @@ class OpenVinoRunner(Runner):
 
     def set_threshold(self, name: str, threshold: float) -> None:
         self._parts[name].arrays[THRESHOLD][0] = threshold
+
+    def computed_in(self) -> str:
+        return layer_precisions(part.model for part in self._parts.values())
 
     def bare_graphs(self) -> BareGraphs:
         return OpenVinoGraphs(self.device, self._compiler)

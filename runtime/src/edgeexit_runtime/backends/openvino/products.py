@@ -1,0 +1,36 @@
+"""Whether OpenVINO's sums of products of 8 bits are exact on this CPU: it is asked for one.
+
+Where oneDNN, which computes them, finds no VNNI, it adds pairs of products of unsigned and signed 8
+bits in 16 bits, which saturate, and nobody is told (its documentation: nuances of int8
+computations). The environment's ONEDNN_MAX_CPU_ISA makes it do so on any x86 CPU.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from edgeexit_runtime.backends.openvino.library import openvino
+
+__all__ = ["EXACT", "are_products_exact"]
+
+EXACT = {"LP_TRANSFORMS_MODE": False}
+"""Lets OpenVINO's CPU plugin compute Q/DQ nodes as they are written, in floating point."""
+
+CHANNELS = 16
+
+
+@functools.cache
+def are_products_exact(device: str) -> bool:
+    """Let a device multiply the largest integers of 8 bits: ones times ones, 16 times."""
+    ops = openvino.opset8
+    images = ops.parameter([1, CHANNELS], np.float32)
+    features = ops.fake_quantize(images, *map(np.float32, (0, 1, 0, 1)), 256)
+    integers = ops.constant(np.full((CHANNELS, CHANNELS), 127, np.int8))
+    weights = ops.multiply(ops.convert(integers, np.float32), np.float32(1 / 127))
+    product = ops.matmul(features, weights, False, True)
+    model = openvino.Model([product], [images])
+    compiled = openvino.Core().compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
+    (sums,) = compiled(np.ones((1, CHANNELS), np.float32)).values()
+    return bool(np.allclose(sums, CHANNELS, rtol=0.01))
