@@ -68,6 +68,8 @@ def test_every_module_but_the_backends_own_needs_no_engine() -> None:
         import edgeexit_runtime
         for module in pkgutil.walk_packages(edgeexit_runtime.__path__, "edgeexit_runtime."):
             own = module.name.removeprefix("edgeexit_runtime.backends.")
+            if module.name.startswith("edgeexit_runtime.testing"):
+                continue  # needs onnx, and no engine
             described = own.endswith("backend")
             if described or not own.startswith(("onnxruntime.", "openvino.", "tensorrt.", "cuda.")):
                 importlib.import_module(module.name)
@@ -76,6 +78,16 @@ def test_every_module_but_the_backends_own_needs_no_engine() -> None:
     names = printed.split()
     assert {"edgeexit_runtime.session", "edgeexit_runtime.backends.base"} <= set(names)
     assert len(names) >= 9
+
+
+def test_testing_says_what_it_needs() -> None:
+    printed = run("""
+        try:
+            import edgeexit_runtime.testing
+        except ImportError as error:
+            print(error)
+    """)
+    assert "pip install 'edgeexit-runtime[testing]'" in printed
 
 
 def test_loading_without_onnxruntime_says_how_to_install_it(bundle: Path) -> None:

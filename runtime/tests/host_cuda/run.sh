@@ -48,7 +48,7 @@ mv "$venv/host/libcuda.so.1.new" "$venv/host/libcuda.so.1"
 ln -sf libcuda.so.1 "$venv/host/libcuda.so"
 
 if [ ! -e "$venv/installed" ]; then
-    $pip install --quiet -e "./runtime[cpu,images]" onnx pytest setuptools wheel
+    $pip install --quiet -e "./runtime[cpu,images,testing]" setuptools wheel
     build=$(mktemp -d)
     trap 'rm -rf "$build"' EXIT
     $pip download --quiet --no-deps --no-build-isolation --no-binary pycuda -d "$build" "pycuda==$pycuda"

@@ -6,29 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.answers import Answers
-from conformance.failures import Failures
-from conformance.life import Life
+from edgeexit_runtime.testing.conformance import Answers, Failures, Life
 
 
-@pytest.fixture
-def backend() -> str:
-    return "tensorrt"
-
-
-@pytest.fixture
-def prepare(build_engines: Callable[..., object]) -> Callable[[Path], object]:
-    return build_engines
-
-
-class TestAnswers(Answers):
-    pass
-
-
-class TestLife(Life):
+class TestTensorRT(Answers, Life, Failures):
     # TensorRT opens no ONNX files: see OnnxRuntimeBackend.cuda_graphs
     test_bare_graphs_are_run_as_the_bundles_own = None
-
-
-class TestFailures(Failures):
     test_a_graph_that_fails = None  # an engine of one batch size is refused when it is loaded
+
+    @pytest.fixture
+    def backend(self) -> str:
+        return "tensorrt"
+
+    @pytest.fixture
+    def prepare(self, build_engines: Callable[..., object]) -> Callable[[Path], object]:
+        return build_engines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from edgeexit_runtime.backends import open_runner
 from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.testing.conformance import support
+from edgeexit_runtime.testing.conformance.support import on_step_clock
 from host_driver import HostDriver
 from numpy.typing import NDArray
 
@@ -21,83 +23,47 @@ RandomImages = Callable[[int, int], Images]
 NS_PER_MS = 1_000_000
 
 
-@pytest.fixture
-def open_session() -> Iterator[Callable[..., ee.Session]]:
-    """``open_session(folder, backend)``: a session for which every step takes a millisecond."""
-    sessions = []
-
-    def open_one(folder: Path, backend: str) -> ee.Session:
-        ticks = itertools.count()
-        bundle = open_bundle(folder)
-        runner = open_runner(backend, bundle, LoadOptions(threads=1))
-        session = ee.Session(bundle.manifest, runner, lambda: next(ticks) * NS_PER_MS)
-        sessions.append(session)
-        return session
-
-    yield open_one
-    for session in sessions:
-        session.close()
+def open_session(folder: Path, backend: str) -> ee.Session:
+    return on_step_clock(ee.load(folder, backend=backend, threads=1))
 
 
 def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
-    np.testing.assert_array_equal(got.exits, want.exits)
-    np.testing.assert_array_equal(got.labels, want.labels)
+    support.assert_same(got, want)
     np.testing.assert_array_equal(got.cut_short, want.cut_short)
-    np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
 
 
 def test_as_onnx_runtime_for_any_deadline(
-    network: Any, folder: Path, random_images: RandomImages, open_session: Any
+    network: Any, folder: Path, random_images: RandomImages
 ) -> None:
-    ours, other = open_session(folder, "tensorrt"), open_session(folder, "onnxruntime")
-    assert ours.warm_up(network.max_batch) == other.warm_up(network.max_batch)
-    rng = np.random.default_rng(2)
     cut = 0
-    for seed in range(80):
-        images = random_images(int(rng.integers(1, 2 * network.max_batch + 2)), seed)
-        deadline_ms = float(rng.choice([0.5, 2.5, 3.5, 4.5, 9.5, 1000.0]))
-        got = ours.infer(images, deadline_ms=deadline_ms)
-        assert_same(got, other.infer(images, deadline_ms=deadline_ms))
-        assert_same(ours.infer(images), other.infer(images))  # none of it stays behind
-        cut += int(got.cut_short.sum())
+    rng = np.random.default_rng(2)
+    with open_session(folder, "tensorrt") as ours, open_session(folder, "onnxruntime") as other:
+        assert ours.warm_up(network.max_batch) == other.warm_up(network.max_batch)
+        for seed in range(80):
+            images = random_images(int(rng.integers(1, 2 * network.max_batch + 2)), seed)
+            deadline_ms = float(rng.choice([0.5, 2.5, 3.5, 4.5, 9.5, 1000.0]))
+            got = ours.infer(images, deadline_ms=deadline_ms)
+            assert_same(got, other.infer(images, deadline_ms=deadline_ms))
+            assert_same(ours.infer(images), other.infer(images))  # none of it stays behind
+            cut += int(got.cut_short.sum())
     assert cut > 0 or len(network.exit_names) == 1
 
 
-@pytest.mark.parametrize(("deadline_ms", "reached"), [(2.5, 0), (3.5, 1), (4.5, 2)])
-def test_cut_short_leaves_the_best_answer_so_far(
-    chain_folder: Path,
-    images_leaving_at: Callable[[list[int]], Images],
-    open_session: Any,
-    deadline_ms: float,
-    reached: int,
-) -> None:
-    images = images_leaving_at([2, 0, 1, 2])
-    session = open_session(chain_folder, "tensorrt")
-    everyone = session.infer_all_exits(images)
-    assert session.warm_up(4) == {"exit1": 1.0, "exit2": 2.0, "final": 3.0}
-    for _ in range(4):  # plainly, captured, and launched as CUDA graphs
-        got = session.infer(images, deadline_ms=deadline_ms)
-        exits = np.minimum([2, 0, 1, 2], reached)
-        rows = np.arange(4)
-        assert got.exits.tolist() == exits.tolist()
-        assert got.cut_short.tolist() == [index > reached for index in (2, 0, 1, 2)]
-        np.testing.assert_array_equal(got.labels, everyone.labels[exits, rows])
-        np.testing.assert_array_equal(got.confidences, everyone.confidences[exits, rows])
-
-
 def test_exits_that_are_off_answer_where_none_other_can(
-    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images], open_session: Any
+    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images]
 ) -> None:
-    ours = open_session(chain_folder, "tensorrt")
-    other = open_session(chain_folder, "onnxruntime")
-    images = images_leaving_at([2, 0, 1])
-    for off in ({"exit1"}, {"exit2"}, {"exit1", "exit2"}):
-        thresholds = {name: ee.NEVER if name in off else 0.6 for name in ("exit1", "exit2")}
-        ours.thresholds = other.thresholds = thresholds
-        assert ours.warm_up(3) == other.warm_up(3)
-        for deadline_ms in (1.5, 2.5, 3.5, 9.5):
-            got = ours.infer(images, deadline_ms=deadline_ms)
-            assert_same(got, other.infer(images, deadline_ms=deadline_ms))
+    with (
+        open_session(chain_folder, "tensorrt") as ours,
+        open_session(chain_folder, "onnxruntime") as other,
+    ):
+        images = images_leaving_at([2, 0, 1])
+        for off in ({"exit1"}, {"exit2"}, {"exit1", "exit2"}):
+            thresholds = {name: ee.NEVER if name in off else 0.6 for name in ("exit1", "exit2")}
+            ours.thresholds = other.thresholds = thresholds
+            assert ours.warm_up(3) == other.warm_up(3)
+            for deadline_ms in (1.5, 2.5, 3.5, 9.5):
+                got = ours.infer(images, deadline_ms=deadline_ms)
+                assert_same(got, other.infer(images, deadline_ms=deadline_ms))
 
 
 def test_a_stage_alone_is_waited_for_before_the_clock_is_read(

@@ -12,7 +12,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import onnxruntime
 import pytest
-from conformance.failures import CALLS, THRESHOLDS, changed_by, spoiled
+from edgeexit_runtime.testing.conformance.failures import CALLS, THRESHOLDS, changed_by, spoiled
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]

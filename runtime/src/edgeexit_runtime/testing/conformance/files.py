@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import edgeexit_runtime as ee
 import onnx
 import pytest
 
-from conformance.support import Conformance, Load
+import edgeexit_runtime as ee
+from edgeexit_runtime.testing import edit_manifest, replace_graph
+from edgeexit_runtime.testing.conformance.support import Load, Suite
 
 
 def rename(content: bytes, old: str, new: str) -> bytes:
@@ -23,18 +25,18 @@ def rename(content: bytes, old: str, new: str) -> bytes:
     return changed
 
 
-class ForeignFiles(Conformance):
+class ForeignFiles(Suite):
     """A backend that loads ONNX files; one that loads others has their like."""
 
     @pytest.mark.parametrize("content", [b"", b"\x08\x08:\x00", b"<?xml version='1.0'?><net/>"])
     def test_file_that_is_no_graph_but_has_its_hash(
-        self, load: Load, bundle: Any, replace_graph: Any, content: bytes
+        self, load: Load, bundle: Path, content: bytes
     ) -> None:
         replace_graph(bundle, "stage2", content)
         with pytest.raises((ee.BackendError, ee.BundleError), match=r"stage2\.onnx: .+"):
             load(bundle)
 
-    def test_names_that_are_no_text(self, load: Load, bundle: Any, replace_graph: Any) -> None:
+    def test_names_that_are_no_text(self, load: Load, bundle: Path) -> None:
         """An engine may not mind, or fail only where it is asked for its tensors."""
         content = (bundle / "stage2.onnx").read_bytes()
         assert content.count(b"second") >= 2
@@ -43,21 +45,19 @@ class ForeignFiles(Conformance):
             load(bundle)
 
     @pytest.mark.parametrize(
-        ("name", "expected", "old"),
+        ("name", "inputs", "old"),
         [("stage2", "first", "first"), ("exit1", "first, threshold", "threshold")],
     )
     def test_graph_with_other_inputs_than_the_manifests(
-        self, load: Load, bundle: Any, replace_graph: Any, name: str, expected: str, old: str
+        self, load: Load, bundle: Path, name: str, inputs: str, old: str
     ) -> None:
         content = (bundle / f"{name}.onnx").read_bytes()
         replace_graph(bundle, name, rename(content, old, "other"))
-        message = rf"^{name}.onnx: expected inputs {expected} by the manifest, got .*other.*export"
+        message = rf"^{name}.onnx: expected inputs {inputs} by the manifest, got .*other.*export"
         with pytest.raises(ee.BundleError, match=message):
             load(bundle)
 
-    def test_graph_with_other_outputs_than_the_manifests(
-        self, load: Load, bundle: Any, replace_graph: Any
-    ) -> None:
+    def test_graph_with_other_outputs_than_the_manifests(self, load: Load, bundle: Path) -> None:
         content = (bundle / "exit1.onnx").read_bytes()
         replace_graph(bundle, "exit1", rename(content, "confidence", "score"))
         message = (
@@ -72,7 +72,7 @@ class ForeignFiles(Conformance):
         [("float32", [3, 4, 5]), ("float32", [3, 4]), ("float16", [3, 4, 4])],
     )
     def test_graph_with_tensors_of_another_size_or_type(
-        self, load: Load, bundle: Any, edit_manifest: Any, dtype: str, shape: list[int]
+        self, load: Load, bundle: Path, dtype: str, shape: list[int]
     ) -> None:
         def change(manifest: dict[str, Any]) -> None:
             written = manifest["stages"][1]["graph"]["outputs"][0]

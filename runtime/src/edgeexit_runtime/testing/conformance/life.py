@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import threading
 import tracemalloc
 import weakref
-from typing import Any
+from pathlib import Path
 
-import edgeexit_runtime as ee
 import numpy as np
 import pytest
 
-from conformance.support import (
-    Conformance,
-    Draw,
-    Expected,
+import edgeexit_runtime as ee
+from edgeexit_runtime.testing import Network, images_leaving_at, random_images
+from edgeexit_runtime.testing.conformance.support import (
     Load,
-    Write,
+    Suite,
     all_sizes,
     assert_same,
+    on_step_clock,
 )
 
 
-def work_in_threads(
-    network: Any, sessions: list[ee.Session], random_images: Draw, expected: Expected
-) -> list[str]:
+def work_in_threads(network: Network, sessions: list[ee.Session]) -> list[str]:
     """Let a thread per entry of ``sessions`` infer; return what went wrong."""
     wrong: list[str] = []
 
@@ -35,7 +31,7 @@ def work_in_threads(
         try:
             for turn in range(30):
                 images = random_images(int(rng.integers(1, 10)), 100 * seed + turn)
-                assert_same(session.infer(images), expected(network, images, session.thresholds))
+                assert_same(session.infer(images), network.expected(images, session.thresholds))
         except BaseException as error:  # of another thread, which pytest does not see
             wrong.append(repr(error))
 
@@ -50,25 +46,18 @@ def work_in_threads(
     return wrong
 
 
-class Life(Conformance):
+class Life(Suite):
     """Sessions beside each other, and one after another."""
 
-    def test_threads_may_share_a_session(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw, expected: Expected
-    ) -> None:
-        session = load(write_bundle(network))
-        assert work_in_threads(network, [session] * 3, random_images, expected) == []
+    def test_threads_may_share_a_session(self, load: Load, network: Network, folder: Path) -> None:
+        session = load(folder)
+        assert work_in_threads(network, [session] * 3) == []
 
-    def test_threads_with_a_session_each(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw, expected: Expected
-    ) -> None:
-        folder = write_bundle(network)
+    def test_threads_with_a_session_each(self, load: Load, network: Network, folder: Path) -> None:
         sessions = [load(folder) for _ in range(3)]
-        assert work_in_threads(network, sessions, random_images, expected) == []
+        assert work_in_threads(network, sessions) == []
 
-    def test_two_sessions_of_one_bundle_are_apart(
-        self, load: Load, bundle: Any, random_images: Draw
-    ) -> None:
+    def test_two_sessions_of_one_bundle_are_apart(self, load: Load, bundle: Path) -> None:
         images = random_images(5, 0)
         with load(bundle) as one, load(bundle) as other:
             one.thresholds = {"exit1": 0, "exit2": 0}
@@ -78,7 +67,7 @@ class Life(Conformance):
             one.close()
             assert other.infer(images).exits.tolist() == [2] * 5
 
-    def test_closed_session_says_so(self, load: Load, bundle: Any, random_images: Draw) -> None:
+    def test_closed_session_says_so(self, load: Load, bundle: Path) -> None:
         session = load(bundle)
         session.close()
         session.close()
@@ -89,10 +78,10 @@ class Life(Conformance):
         assert dict(session.thresholds) == {"exit1": 0.6, "exit2": 0.6}
 
     def test_repeated_inference_does_not_grow_memory(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         batches = [random_images(1 + seed % 9, seed) for seed in range(60)]
-        with load(write_bundle(network)) as session:
+        with load(folder) as session:
             for images in batches:  # every size and every pattern of leaving once
                 session.infer(images)
             gc.collect()
@@ -112,10 +101,10 @@ class Life(Conformance):
         assert after - before < 16384, f"{after - before} bytes in {5 * len(batches)} calls"
 
     def test_images_of_earlier_calls_are_let_go(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         alive = []
-        with load(write_bundle(network)) as session:
+        with load(folder) as session:
             for count in (*range(1, 10), *range(1, 10)):
                 images = random_images(count, count)
                 alive.append(weakref.ref(images))
@@ -130,7 +119,7 @@ class Life(Conformance):
             ]
             assert sum(reference() is not None for reference in alive) <= len(readers)
 
-    def test_a_runner_says_what_it_is(self, load: Load, bundle: Any, backend: str) -> None:
+    def test_a_runner_says_what_it_is(self, load: Load, bundle: Path, backend: str) -> None:
         with load(bundle, threads=2) as session:
             assert session.device
             assert session.threads in (2, None)
@@ -139,7 +128,7 @@ class Life(Conformance):
         with load(bundle, threads=None) as session:
             assert session.threads is None
 
-    def test_parts_run_one_by_one(self, load: Load, bundle: Any, images_leaving_at: Any) -> None:
+    def test_parts_run_one_by_one(self, load: Load, bundle: Path) -> None:
         images = images_leaving_at([0, 1, 0])
         runner = load(bundle).runner
         for _ in range(3):
@@ -158,24 +147,20 @@ class Life(Conformance):
             # what an exit gave stays what it gave of all who reached it
             np.testing.assert_array_equal(runner.logits("exit1"), 2 * images[:, 0, 0, :3])
 
-    def test_logits_are_a_copy(self, load: Load, bundle: Any, images_leaving_at: Any) -> None:
+    def test_logits_are_a_copy(self, load: Load, bundle: Path) -> None:
         with load(bundle) as session:
             session.infer(images_leaving_at([0]))
             logits = session.runner.logits("exit1")
             session.infer(images_leaving_at([2]))
             assert logits.tolist() == [[16, 0, 0]]
 
-    def test_more_images_than_the_buffers_hold(
-        self, load: Load, bundle: Any, random_images: Draw
-    ) -> None:
+    def test_more_images_than_the_buffers_hold(self, load: Load, bundle: Path) -> None:
         runner = load(bundle).runner
         with pytest.raises(ee.InputError, match=r"^images: expected at most 4 at once, got 5$"):
             runner.set_images(random_images(5, 0))
         runner.set_images(random_images(4, 0))
 
-    def test_rows_behind_the_end_of_a_batch_are_never_read(
-        self, load: Load, bundle: Any, images_leaving_at: Any
-    ) -> None:
+    def test_rows_behind_the_end_of_a_batch_are_never_read(self, load: Load, bundle: Path) -> None:
         """Those of an earlier batch are still there, and leave where they like."""
         session = load(bundle)
         for earlier in (0, 1, 2):
@@ -189,7 +174,7 @@ class Life(Conformance):
                     assert alone.labels[0] == got.labels[row]
                     assert alone.confidences[0] == pytest.approx(got.confidences[row], rel=1e-6)
 
-    def test_bare_graphs_are_run_as_the_bundles_own(self, load: Load, bundle: Any) -> None:
+    def test_bare_graphs_are_run_as_the_bundles_own(self, load: Load, bundle: Path) -> None:
         entry = ee.load_manifest(bundle).stages[0].graph
         content = (bundle / entry.file).read_bytes()
         runner = load(bundle).runner
@@ -202,9 +187,7 @@ class Life(Conformance):
         with pytest.raises(ee.BackendError, match=r"^stage1\.onnx: "):
             graphs.bind(entry, b"\xff\xff", {"images": np.zeros((1, 3, 4, 4), np.float32)})
 
-    def test_what_is_timed_can_be_waited_for(
-        self, load: Load, bundle: Any, images_leaving_at: Any
-    ) -> None:
+    def test_what_is_timed_can_be_waited_for(self, load: Load, bundle: Path) -> None:
         runner = load(bundle).runner
         runner.set_images(images_leaving_at([1, 2]))
         runner.run_stage("stage1")
@@ -212,53 +195,45 @@ class Life(Conformance):
         assert runner.run_exit("exit1").exits.tolist() == [False, False]
 
     def test_a_long_deadline_changes_no_answer(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw, expected: Expected
+        self, load: Load, network: Network, folder: Path
     ) -> None:
-        with load(write_bundle(network)) as session:
+        with load(folder) as session:
             session.warm_up(network.max_batch, runs=1)
             for count in all_sizes(network):
                 images = random_images(count, count)
                 got = session.infer(images, deadline_ms=1e6)
-                assert_same(got, expected(network, images, session.thresholds))
+                assert_same(got, network.expected(images, session.thresholds))
+                assert got.cut_short is not None
                 assert not got.cut_short.any()
 
     def test_a_short_deadline_gives_the_first_answers(
-        self, load: Load, network: Any, write_bundle: Write, random_images: Draw, expected: Expected
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         first = dict.fromkeys(network.exit_names[:-1], 0.0)  # everyone leaves at once
-        with load(write_bundle(network)) as session:
+        with load(folder) as session:
             session.warm_up(network.max_batch, runs=1)
             for count in all_sizes(network):
                 images = random_images(count, count)
                 plain = session.infer(images)
                 got = session.infer(images, deadline_ms=1e-6)
-                assert_same(got, expected(network, images, first))
+                assert_same(got, network.expected(images, first))
                 np.testing.assert_array_equal(got.cut_short, plain.exits > 0)
 
     def test_a_deadline_in_between_leaves_the_best_answer_so_far(
-        self, load: Load, bundle: Any, images_leaving_at: Any, step_clock: Any
+        self, load: Load, bundle: Path
     ) -> None:
         images = images_leaving_at([2, 0, 1, 2])
-        session = step_clock(load(bundle))
+        session = on_step_clock(load(bundle))
         everyone = session.infer_all_exits(images)
         assert session.warm_up(4) == {"exit1": 1.0, "exit2": 2.0, "final": 3.0}
         for deadline_ms, reached in ((2.5, 0), (3.5, 1), (4.5, 2)) * 4:
             got = session.infer(images, deadline_ms=deadline_ms)
             exits = np.minimum([2, 0, 1, 2], reached)
             assert got.exits.tolist() == exits.tolist()
+            assert got.cut_short is not None
             assert got.cut_short.tolist() == [index > reached for index in (2, 0, 1, 2)]
             rows = np.arange(4)
             np.testing.assert_array_equal(got.labels, everyone.labels[exits, rows])
             np.testing.assert_allclose(
                 got.confidences, everyone.confidences[exits, rows], rtol=1e-6
             )
-
-    @pytest.fixture
-    def step_clock(self) -> Any:
-        """``step_clock(session)``: the same runner, where every step takes a millisecond."""
-
-        def restarted(session: ee.Session) -> ee.Session:
-            ticks = itertools.count()
-            return ee.Session(session.manifest, session.runner, lambda: next(ticks) * 1_000_000)
-
-        return restarted

@@ -1,4 +1,4 @@
-"""The loop against the numpy reference of conftest.py, which takes one image after the other."""
+"""The loop against the numpy reference, which takes one image after the other."""
 
 from __future__ import annotations
 
@@ -6,79 +6,45 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import edgeexit_runtime as ee
 import numpy as np
 import pytest
 
-from conformance.support import (
-    Conformance,
-    Draw,
-    Expected,
-    Images,
-    Load,
-    Write,
-    all_sizes,
-    assert_same,
-)
+import edgeexit_runtime as ee
+from edgeexit_runtime.testing import CHAIN, Network, edit_manifest, images_leaving_at, random_images
+from edgeexit_runtime.testing.conformance.support import Images, Load, Suite, all_sizes, assert_same
 
 
-def check_sizes(
-    load: Load,
-    network: Any,
-    folder: Path,
-    sizes: Iterable[int],
-    random_images: Draw,
-    expected: Expected,
-) -> set[int]:
+def check_sizes(load: Load, network: Network, folder: Path, sizes: Iterable[int]) -> set[int]:
     """Compare batches of these sizes with the reference; return the exits that were taken."""
     seen: set[int] = set()
     with load(folder) as session:
         for seed, size in enumerate(sizes):
             images = random_images(size, seed)
-            want = expected(network, images, session.thresholds)
+            want = network.expected(images, session.thresholds)
             assert_same(session.infer(images), want)
             seen |= set(want.exits.tolist())
     return seen
 
 
-class Answers(Conformance):
+class Answers(Suite):
     """The loop, batch by batch."""
 
-    def test_batches_of_every_size(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-        expected: Expected,
-    ) -> None:
-        folder = write_bundle(network)
-        seen = check_sizes(load, network, folder, all_sizes(network), random_images, expected)
+    def test_batches_of_every_size(self, load: Load, network: Network, folder: Path) -> None:
+        seen = check_sizes(load, network, folder, all_sizes(network))
         assert seen == set(range(len(network.exit_names)))  # the batches were mixed
 
     def test_sizes_that_grow_shrink_and_come_again(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-        expected: Expected,
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         sizes = np.random.default_rng(0).permutation([*all_sizes(network)] * 6).tolist()
-        check_sizes(load, network, write_bundle(network), sizes, random_images, expected)
+        check_sizes(load, network, folder, sizes)
 
     def test_baseline_answers_like_the_last_exit(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-        expected: Expected,
+        self, load: Load, network: Network, folder: Path
     ) -> None:
-        folder = write_bundle(network)
         images = random_images(2 * network.max_batch + 1, 0)
         never = dict.fromkeys(network.exit_names[:-1], ee.NEVER)
-        want = expected(network, images, never)
+        want = network.expected(images, never)
         with load(folder, of=ee.load_baseline) as baseline:
             got = baseline.infer(images)
             assert dict(baseline.thresholds) == {}
@@ -87,9 +53,7 @@ class Answers(Conformance):
         np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
         np.testing.assert_array_equal(got.exits, np.zeros(len(images)))
 
-    def test_results_come_in_the_order_of_the_images(
-        self, load: Load, bundle: Path, images_leaving_at: Callable[[list[int]], Images]
-    ) -> None:
+    def test_results_come_in_the_order_of_the_images(self, load: Load, bundle: Path) -> None:
         exits = [2, 0, 1, 1, 0, 2, 2, 1, 0, 0]
         with load(bundle) as session:
             result = session.infer(images_leaving_at(exits))
@@ -112,7 +76,7 @@ class Answers(Conformance):
             assert array.dtype == dtype
 
     def test_threshold_0_lets_everyone_leave_and_never_nobody(
-        self, load: Load, bundle: Path, random_images: Draw
+        self, load: Load, bundle: Path
     ) -> None:
         images = random_images(9, 0)
         images[0, 0, 0, :2] = 200, 0  # a confidence of 1 exactly
@@ -137,8 +101,6 @@ class Answers(Conformance):
         self,
         load: Load,
         bundle: Path,
-        edit_manifest: Callable[[Path, Callable[[dict[str, Any]], object]], None],
-        random_images: Draw,
         monkeypatch: pytest.MonkeyPatch,
         thresholds: dict[str, float],
         run: list[str],
@@ -166,25 +128,18 @@ class Answers(Conformance):
         with load(bundle) as session:
             assert branches_run(session) == run
 
-    def test_an_exit_may_be_switched_off_in_mixed_batches(
-        self,
-        load: Load,
-        chain: Any,
-        bundle: Path,
-        images_leaving_at: Callable[[list[int]], Images],
-        expected: Expected,
-    ) -> None:
+    def test_an_exit_may_be_switched_off_in_mixed_batches(self, load: Load, bundle: Path) -> None:
         images = images_leaving_at([2, 0, 1, 1, 0, 2])
         thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
         with load(bundle) as session:
             session.thresholds = thresholds
             got = session.infer(images)
-        assert_same(got, expected(chain, images, thresholds))
+        assert_same(got, CHAIN.expected(images, thresholds))
         assert set(got.exits.tolist()) == {1, 2}
 
     @pytest.mark.parametrize("size", [1, 3])
     def test_a_confidence_equal_to_the_threshold_leaves(
-        self, load: Load, bundle: Path, random_images: Draw, size: int
+        self, load: Load, bundle: Path, size: int
     ) -> None:
         images = np.repeat(random_images(1, 4), size, axis=0)
         with load(bundle) as session:
@@ -197,9 +152,7 @@ class Answers(Conformance):
             session.thresholds = {"exit1": float(above), "exit2": 0}
             assert session.infer(images).exits.tolist() == [1] * size
 
-    def test_thresholds_hold_from_the_next_call_on(
-        self, load: Load, chain: Any, bundle: Path, random_images: Draw, expected: Expected
-    ) -> None:
+    def test_thresholds_hold_from_the_next_call_on(self, load: Load, bundle: Path) -> None:
         rng = np.random.default_rng(0)
         with load(bundle) as session:
             assert dict(session.thresholds) == {"exit1": 0.6, "exit2": 0.6}
@@ -208,7 +161,7 @@ class Answers(Conformance):
                 session.thresholds = {"exit2": second, "exit1": first}
                 assert list(session.thresholds.items()) == [("exit1", first), ("exit2", second)]
                 images = random_images(int(rng.integers(1, 10)), seed)
-                assert_same(session.infer(images), expected(chain, images, session.thresholds))
+                assert_same(session.infer(images), CHAIN.expected(images, session.thresholds))
         with load(bundle) as session:  # the bundle itself stays as it was
             assert dict(session.thresholds) == {"exit1": 0.6, "exit2": 0.6}
 
@@ -238,42 +191,25 @@ class Answers(Conformance):
         ],
     )
     def test_images_of_any_memory_layout(
-        self,
-        load: Load,
-        chain: Any,
-        bundle: Path,
-        random_images: Draw,
-        expected: Expected,
-        arrange: Callable[[Images], Images],
+        self, load: Load, bundle: Path, arrange: Callable[[Images], Images]
     ) -> None:
         images = random_images(7, 0)
         arranged = arrange(images)
         assert not arranged.flags.c_contiguous
         with load(bundle) as session:
-            assert_same(session.infer(arranged), expected(chain, images, session.thresholds))
+            assert_same(session.infer(arranged), CHAIN.expected(images, session.thresholds))
 
     def test_images_that_may_not_be_written_to(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-        expected: Expected,
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         images = random_images(7, 0)
         images.flags.writeable = False
-        with load(write_bundle(network)) as session:
-            assert_same(session.infer(images), expected(network, images, session.thresholds))
+        with load(folder) as session:
+            assert_same(session.infer(images), network.expected(images, session.thresholds))
 
-    def test_images_are_left_as_they_are(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-    ) -> None:
+    def test_images_are_left_as_they_are(self, load: Load, network: Network, folder: Path) -> None:
         images = random_images(7, 0)
-        with load(write_bundle(network)) as session:
+        with load(folder) as session:
             session.infer(images)
         np.testing.assert_array_equal(images, random_images(7, 0))
 
@@ -283,9 +219,7 @@ class Answers(Conformance):
         with load(bundle) as session:
             assert session.infer(images).exits.tolist() == [2, 2]
 
-    def test_earlier_results_are_not_changed_by_later_calls(
-        self, load: Load, bundle: Path, random_images: Draw
-    ) -> None:
+    def test_earlier_results_are_not_changed_by_later_calls(self, load: Load, bundle: Path) -> None:
         with load(bundle) as session:
             result = session.infer(random_images(5, 0))
             copies = [array.copy() for array in (result.labels, result.confidences, result.exits)]
@@ -306,16 +240,10 @@ class Answers(Conformance):
         assert result.confidences[0] == pytest.approx(np.exp(4) / (np.exp(4) + 2), rel=1e-5)
 
     def test_every_exit_answers_where_nobody_leaves(
-        self,
-        load: Load,
-        network: Any,
-        write_bundle: Write,
-        random_images: Draw,
-        expected: Expected,
+        self, load: Load, network: Network, folder: Path
     ) -> None:
         names = network.exit_names
         off = dict.fromkeys(names[:-1], ee.NEVER)
-        folder = write_bundle(network)
         for count in (0, 1, network.max_batch, 2 * network.max_batch + 1):
             images = random_images(count, 3)
             with load(folder) as session:
@@ -324,9 +252,10 @@ class Answers(Conformance):
                 assert dict(session.thresholds) == off
                 session.infer(images)  # what an exit said must not change with the next call
             assert answers.labels.shape == answers.confidences.shape == (len(names), count)
-            assert (answers.labels.dtype, answers.confidences.dtype) == (np.int64, np.float32)
+            assert answers.labels.dtype == np.int64
+            assert answers.confidences.dtype == np.float32
             for index, name in enumerate(names if count else ()):
-                want = expected(network, images, off | ({name: 0.0} if name in off else {}))
+                want = network.expected(images, off | ({name: 0.0} if name in off else {}))
                 np.testing.assert_array_equal(answers.labels[index], want.labels)
                 np.testing.assert_allclose(answers.confidences[index], want.confidences, rtol=1e-6)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import edgeexit_runtime as ee
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from conformance.support import Conformance, Draw, Images, Load
+import edgeexit_runtime as ee
+from edgeexit_runtime.testing import images_leaving_at, random_images, replace_graph
+from edgeexit_runtime.testing.conformance.support import Images, Load, Suite
 
 THRESHOLDS = {"exit1": 0.9, "exit2": 0.45}
 CALLS: dict[str, Callable[[ee.Session, Images], object]] = {
@@ -47,7 +49,7 @@ def changed_by(operator: str, value: Any) -> Callable[[str, str], list[Any]]:
     return make
 
 
-class Failures(Conformance):
+class Failures(Suite):
     """Whatever a graph does, the session says which one, and is of use afterwards."""
 
     @pytest.mark.parametrize("count", [1, 3, 9])
@@ -71,9 +73,7 @@ class Failures(Conformance):
         got: str,
         call: str,
         count: int,
-        bundle: Any,
-        replace_graph: Any,
-        random_images: Draw,
+        bundle: Path,
     ) -> None:
         content = (bundle / "exit1.onnx").read_bytes()
         replace_graph(bundle, "exit1", spoiled(content, output, change))
@@ -87,14 +87,7 @@ class Failures(Conformance):
     @pytest.mark.parametrize("call", [*ANSWERING, "warm_up"])
     @pytest.mark.parametrize(("name", "output"), [("stage2", "second"), ("exit1", "logits")])
     def test_a_graph_that_fails(
-        self,
-        load: Load,
-        name: str,
-        output: str,
-        call: str,
-        bundle: Any,
-        replace_graph: Any,
-        images_leaving_at: Any,
+        self, load: Load, name: str, output: str, call: str, bundle: Path
     ) -> None:
         """It loads, and cannot be run over a batch of more than one."""
 

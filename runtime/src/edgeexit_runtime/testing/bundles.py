@@ -1,0 +1,201 @@
+"""A tiny network as a bundle: its ONNX files and the manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeexit_runtime.bundle.manifest import (
+    GATE_DTYPES,
+    GATE_OUTPUTS,
+    IMAGES,
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    THRESHOLD,
+    ExitEntry,
+    GraphEntry,
+    Manifest,
+    ModelInfo,
+    StageEntry,
+    TensorInfo,
+    manifest_json,
+)
+from edgeexit_runtime.testing.networks import CHAIN, Network, Tensor
+
+OPSET = 13
+
+
+def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = True) -> Path:
+    """Write the bundle of a network, with its plain backbone unless told; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = TensorInfo(IMAGES, "float32", network.preprocessing.input_size)
+    infos = {IMAGES: images} | {t.name: t.info for stage in network.stages for t in stage}
+    stages, exits = [], []
+    for index, tensors in enumerate(network.stages):
+        stage, name = f"stage{index + 1}", network.exit_names[index]
+        reads = dict.fromkeys(read for tensor in tensors for read in tensor.reads)
+        graph = _write_graph(
+            folder,
+            stage,
+            _stage_nodes(tensors),
+            tuple(infos[read] for read in reads),
+            tuple(tensor.info for tensor in tensors),
+        )
+        stages.append(StageEntry(stage, network.stage_macs[index], graph))
+        inputs = tuple(infos[read] for read in network.exit_reads[index])
+        graph = _write_exit(folder, name, network, _exit_nodes(network, index), inputs)
+        backbone, own = sum(network.stage_macs[: index + 1]), network.branch_macs[index]
+        path_macs = backbone + sum(network.branch_macs[: index + 1])
+        threshold = 0.0 if name == "final" else network.threshold
+        exits.append(ExitEntry(name, stage, threshold, backbone, own, path_macs, graph))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=ModelInfo("tiny", "none", len(network.class_names)),
+        precision="fp32",
+        opset=OPSET,
+        max_batch=network.max_batch,
+        preprocessing=network.preprocessing,
+        class_names=network.class_names,
+        stages=tuple(stages),
+        exits=tuple(exits),
+        baseline=_baseline(network, folder, images, exits[-1]) if baseline else None,
+    )
+    (folder / MANIFEST_NAME).write_text(manifest_json(manifest), encoding="utf-8")
+    return folder
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Write what ``change`` makes of the manifest's JSON."""
+    path = folder / MANIFEST_NAME
+    value = json.loads(path.read_text(encoding="utf-8"))
+    change(value)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def replace_graph(folder: Path, name: str, content: bytes) -> None:
+    """Give the graph of a stage or an exit other contents, hash and all."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        for entry in (*manifest["stages"], *manifest["exits"]):
+            if entry["name"] == name:
+                entry["graph"]["sha256"] = hashlib.sha256(content).hexdigest()
+                entry["graph"]["size_bytes"] = len(content)
+
+    (folder / f"{name}.onnx").write_bytes(content)
+    edit_manifest(folder, change)
+
+
+def _baseline(network: Network, folder: Path, images: TensorInfo, final: ExitEntry) -> ExitEntry:
+    nodes = [node for stage in network.stages for node in _stage_nodes(stage)]
+    nodes += _exit_nodes(network, len(network.stages) - 1)
+    graph = _write_exit(folder, "baseline", network, nodes, (images,))
+    return dataclasses.replace(
+        final, name="baseline", stage=None, path_macs=final.macs, graph=graph
+    )
+
+
+def _stage_nodes(tensors: tuple[Tensor, ...]) -> list[onnx.NodeProto]:
+    return [node for tensor in tensors for node in _tensor_nodes(tensor)]
+
+
+def _tensor_nodes(tensor: Tensor) -> list[onnx.NodeProto]:
+    name = tensor.name
+    nodes = [
+        *_sum_nodes(name, tensor.reads, tensor.dtype),
+        _constant(f"{name}_scale", np.array(tensor.scale, tensor.dtype)),
+        helper.make_node("Mul", [f"{name}_sum", f"{name}_scale"], [f"{name}_scaled"]),
+    ]
+    operators: list[tuple[str, dict[str, Any]]] = []
+    if tensor.has_relu:
+        operators.append(("Relu", {}))
+    if tensor.shape[1:] == (1, 1):
+        operators.append(("ReduceMax", {"axes": [2, 3], "keepdims": 1}))
+    for operator, attributes in operators:
+        read = nodes[-1].output[0]
+        nodes.append(helper.make_node(operator, [read], [f"{read}_{operator}"], **attributes))
+    nodes[-1].output[0] = name
+    return nodes
+
+
+def _exit_nodes(network: Network, index: int) -> list[onnx.NodeProto]:
+    pixels, classes = int(np.prod(network.preprocessing.input_size)), len(network.class_names)
+    columns = np.zeros((pixels, classes), np.float32)
+    columns[index * network.step + np.arange(classes), np.arange(classes)] = 1
+    return [
+        *_sum_nodes("features", network.exit_reads[index], "float32"),
+        _constant("weights", columns),
+        helper.make_node("Flatten", ["features_sum"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ReduceMax", ["probabilities"], ["confidence"], axes=[1], keepdims=0),
+        helper.make_node("ArgMax", ["logits"], ["label64"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["label64"], ["label"], to=TensorProto.INT32),
+        helper.make_node("GreaterOrEqual", ["confidence", THRESHOLD], ["exits"]),
+    ]
+
+
+def _sum_nodes(name: str, reads: tuple[str, ...], dtype: str) -> list[onnx.NodeProto]:
+    """``{name}_sum`` = the sum of ``reads``, cast to ``dtype``."""
+    casts = [f"{name}_{read}_cast" for read in reads]
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return [
+        *(
+            helper.make_node("Cast", [read], [cast], to=element)
+            for read, cast in zip(reads, casts, strict=True)
+        ),
+        helper.make_node("Sum", casts, [f"{name}_sum"]),
+    ]
+
+
+def _constant(name: str, value: NDArray[Any]) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+
+
+def _write_exit(
+    folder: Path,
+    name: str,
+    network: Network,
+    nodes: list[onnx.NodeProto],
+    inputs: tuple[TensorInfo, ...],
+) -> GraphEntry:
+    shapes: tuple[tuple[int, ...], ...] = ((len(network.class_names),), (), (), ())
+    outputs = tuple(
+        TensorInfo(output, dtype, shape)
+        for output, dtype, shape in zip(GATE_OUTPUTS, GATE_DTYPES, shapes, strict=True)
+    )
+    threshold = helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1])
+    return _write_graph(folder, name, nodes, inputs, outputs, threshold)
+
+
+def _write_graph(
+    folder: Path,
+    name: str,
+    nodes: list[onnx.NodeProto],
+    inputs: tuple[TensorInfo, ...],
+    outputs: tuple[TensorInfo, ...],
+    *more_inputs: onnx.ValueInfoProto,
+) -> GraphEntry:
+    graph = helper.make_graph(
+        nodes, name, [*map(_value_info, inputs), *more_inputs], [*map(_value_info, outputs)]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    path = folder / f"{name}.onnx"
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return GraphEntry(path.name, digest, len(content), inputs, outputs)
+
+
+def _value_info(tensor: TensorInfo) -> onnx.ValueInfoProto:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, element, ["batch", *tensor.shape])
