@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,10 +19,13 @@ class Registry(Generic[T]):
 
     Args:
         kind: what messages call one of them, such as ``strategy``.
+        package: the folder whose files register them; the first lookup imports them all, so that
+            a new value is a new file there and no other file changes.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, package: str | None = None) -> None:
         self.kind = kind
+        self._package = package
         self._values: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -40,14 +45,14 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
-        return sorted(self._values)
+        return sorted(self._all())
 
     def values(self) -> list[T]:
         """Return all values, in the order in which they were registered."""
-        return list(self._values.values())
+        return list(self._all().values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return name in self._all()
 
     def __getitem__(self, name: str) -> T:
         """Return the value of that name.
@@ -55,6 +60,15 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: nothing has it; the message offers close matches.
         """
-        if name not in self._values:
-            raise UnknownNameError(self.kind, name, self._values)
-        return self._values[name]
+        values = self._all()
+        if name not in values:
+            raise UnknownNameError(self.kind, name, values)
+        return values[name]
+
+    def _all(self) -> dict[str, T]:
+        if self._package is not None:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+            self._package = None
+        return self._values

@@ -1,14 +1,19 @@
-"""Which rooms know which: imports anywhere in a file, inside functions too."""
+"""Which rooms know which, and how full they are: imports anywhere in a file, in functions too."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import edgeexit_runtime
 import pytest
 
 import edgeexit
 
+DISTRIBUTIONS = [edgeexit, edgeexit_runtime]
+MOST_MODULES = 12  # of a folder, unless its docstring says that they are "one file per" something
 ROOT = Path(edgeexit.__path__[0])
 NOT_KNOWN = {
     "statistics": ("bench", "cli", "evaluation"),
@@ -17,6 +22,12 @@ NOT_KNOWN = {
 }
 BENCH = ("results", "device", "timing", "roofline", "advice", "compare", "render")  # from below
 BESIDE = {"advice": "roofline", "compare": "advice"}  # neither knows the other
+
+
+def top_of(distribution: object) -> Path:
+    """Return the folder of a distribution."""
+    (folder,) = distribution.__path__  # type: ignore[attr-defined]
+    return Path(folder)
 
 
 def imports(folder: Path) -> set[str]:
@@ -44,3 +55,89 @@ def test_a_room_of_bench_knows_none_above_or_beside_it(place: int) -> None:
     names = imports(ROOT / "bench" / room)
     known = {name.split(".")[2] for name in names if name.startswith("edgeexit.bench.")}
     assert not known & {*BENCH[place + 1 :], BESIDE.get(room), "run"}
+
+
+def dotted(path: Path, top: Path) -> str:
+    """Return the name that a file is imported by."""
+    parts = path.relative_to(top.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph(top: Path) -> dict[str, set[str]]:
+    """Return the modules of a distribution, each with those of its own that it imports."""
+    files = {dotted(path, top): path for path in top.rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        graph[name] = known = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    longest = f"{node.module}.{alias.name}"
+                    known.add(longest if longest in files else str(node.module))
+            elif isinstance(node, ast.Import):
+                known |= {alias.name for alias in node.names}
+        known &= files.keys() - {name}
+    return graph
+
+
+def between_folders(graph: Mapping[str, set[str]], packages: set[str]) -> dict[str, set[str]]:
+    """Return which folder's modules import which other's, where neither folder is in the other."""
+
+    def folder(module: str) -> str:
+        return module if module in packages else module.rpartition(".")[0]
+
+    def apart(one: str, other: str) -> bool:
+        return not f"{one}.".startswith(f"{other}.") and not f"{other}.".startswith(f"{one}.")
+
+    folders: dict[str, set[str]] = {}
+    for module, known in graph.items():
+        own = folder(module)
+        folders.setdefault(own, set()).update(o for o in map(folder, known) if apart(own, o))
+    return folders
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return the first circle of a graph, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_no_modules_import_each_other_in_a_circle(distribution: object) -> None:
+    graph = import_graph(top_of(distribution))
+    assert sum(map(len, graph.values())) > len(graph)
+    assert circle(graph) == []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_no_folders_import_each_other_in_a_circle(distribution: object) -> None:
+    top = top_of(distribution)
+    packages = {dotted(path, top) for path in top.rglob("__init__.py")}
+    graph = between_folders(import_graph(top), packages)
+    assert circle(graph) == []
+    for depth in (2, 3):  # and neither do whole rooms with the folders in them
+        rooms: dict[str, set[str]] = {}
+        for folder, known in graph.items():
+            own = ".".join(folder.split(".")[:depth])
+            others = {".".join(name.split(".")[:depth]) for name in known}
+            rooms.setdefault(own, set()).update(others - {own})
+        assert circle(rooms) == []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_a_folder_has_a_dozen_modules_or_says_why_it_has_more(distribution: object) -> None:
+    full = []
+    for init in top_of(distribution).rglob("__init__.py"):
+        modules = len(list(init.parent.glob("*.py"))) - 1
+        about = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
+        if modules > MOST_MODULES and "one file per" not in about.lower():
+            full.append(f"{init.parent}: {modules} modules")
+    assert full == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})

@@ -10,10 +10,8 @@ Where images have no size of their own, ``@register_dataset(any_size=True)`` let
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 from typing import TypeVar, overload
 
 import numpy as np
@@ -29,8 +27,16 @@ __all__ = ["has_any_size", "list_datasets", "load_data", "register_dataset"]
 DatasetLoader = Callable[[DataConfig], ImageData]
 Loader = TypeVar("Loader", bound=DatasetLoader)
 
-_DATASETS: Registry[DatasetLoader] = Registry("data set")
-_ANY_SIZE: set[str] = set()
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry:
+    """A registered data set, and whether its images have no size of their own."""
+
+    load: DatasetLoader
+    any_size: bool
+
+
+_DATASETS: Registry[DatasetEntry] = Registry("data set", package="edgeexit.data")
 
 
 @overload
@@ -55,9 +61,7 @@ def register_dataset(
     """
 
     def register(load: Loader) -> Loader:
-        _DATASETS.register(load.__name__)(load)
-        if any_size:
-            _ANY_SIZE.add(load.__name__)
+        _DATASETS.register(load.__name__)(DatasetEntry(load, any_size))
         return load
 
     return register if load is None else register(load)
@@ -65,14 +69,12 @@ def register_dataset(
 
 def list_datasets() -> list[str]:
     """Names of all registered data sets, sorted."""
-    _import_all()
     return _DATASETS.names()
 
 
 def has_any_size(name: str) -> bool:
     """Whether the images of a data set have no size of their own."""
-    _import_all()
-    return name in _ANY_SIZE
+    return name in _DATASETS and _DATASETS[name].any_size
 
 
 def load_data(config: DataConfig) -> ImageData:
@@ -82,8 +84,7 @@ def load_data(config: DataConfig) -> ImageData:
         UnknownNameError: no data set has that name; the message offers close matches.
         DataError: its files are missing, empty or damaged, or its labels are no classes.
     """
-    _import_all()
-    load = _DATASETS[config.name]
+    load = _DATASETS[config.name].load
     channels = config.channels if config.input_size is None else config.input_size[0]
     if channels is not None and channels not in MODES:
         raise DataError(
@@ -109,12 +110,3 @@ def _check_labels(name: str, data: ImageData) -> None:
                 f"{name}: expected labels of 0 to {len(data.class_names) - 1}, got {outside[0]} in "
                 f"{split}; the files are damaged or have other classes"
             )
-
-
-@cache
-def _import_all() -> None:
-    """Import every file that registers a data set; they import this one, hence so late."""
-    from edgeexit import data
-
-    for module in pkgutil.iter_modules(data.__path__):
-        importlib.import_module(f"{data.__name__}.{module.name}")

@@ -12,12 +12,9 @@ A new backbone is one file in ``backbones/`` with a decorated builder, a new bra
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 from torch import nn
@@ -100,8 +97,8 @@ class BranchEntry:
     build: BranchBuilder
 
 
-_BACKBONES: Registry[BackboneEntry] = Registry("backbone")
-_BRANCHES: Registry[BranchEntry] = Registry("branch")
+_BACKBONES: Registry[BackboneEntry] = Registry("backbone", package="edgeexit.models.backbones")
+_BRANCHES: Registry[BranchEntry] = Registry("branch", package="edgeexit.models.branches")
 
 
 def register_backbone(
@@ -133,13 +130,11 @@ def register_branch(
 
 def list_backbones() -> list[str]:
     """Names of all registered backbones, sorted."""
-    _import_all()
     return _BACKBONES.names()
 
 
 def list_branches() -> list[BranchEntry]:
     """All registered kinds of branch."""
-    _import_all()
     return _BRANCHES.values()
 
 
@@ -149,7 +144,6 @@ def backbone_entry(name: str) -> BackboneEntry:
     Raises:
         UnknownNameError: no backbone has that name; the message offers close matches.
     """
-    _import_all()
     return _BACKBONES[name]
 
 
@@ -191,13 +185,3 @@ def create_backbone(name: str, num_classes: int, input_size: tuple[int, int, int
 def create_branch(token: str, site: BranchSite) -> nn.Module:
     """Build the branch that a pattern token means, for the place where it sits."""
     return branch_entry(token).build(site, token)
-
-
-@cache
-def _import_all() -> None:
-    """Import every file that registers something; they import this one, hence so late."""
-    from edgeexit.models import backbones, branches
-
-    for package in (backbones, branches):
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")

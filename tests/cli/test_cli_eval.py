@@ -137,7 +137,9 @@ def register(monkeypatch: pytest.MonkeyPatch, data: ImageData) -> list[DataConfi
         asked.append(config)
         return data
 
-    monkeypatch.setitem(registry._DATASETS._values, "other", other)
+    monkeypatch.setitem(
+        registry._DATASETS._values, "other", registry.DatasetEntry(other, any_size=False)
+    )
     return asked
 
 

@@ -23,6 +23,7 @@ def test_an_unknown_name_offers_the_close_one() -> None:
 
 
 def test_a_new_data_set_is_one_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "mine" not in list_datasets()
     values = registry_module._DATASETS._values
     monkeypatch.setattr(registry_module._DATASETS, "_values", dict(values))
     asked: list[DataConfig] = []
@@ -87,7 +88,11 @@ def _labelled(labels: list[int]) -> Callable[[DataConfig], ImageData]:
 def test_labels_that_are_no_class_are_found_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, labels: list[int], wrong: int
 ) -> None:
-    monkeypatch.setitem(registry_module._DATASETS._values, "mine", _labelled(labels))
+    monkeypatch.setitem(
+        registry_module._DATASETS._values,
+        "mine",
+        registry_module.DatasetEntry(_labelled(labels), any_size=False),
+    )
     message = f"mine: expected labels of 0 to 1, got {wrong} in train; the files are damaged or"
     with pytest.raises(DataError, match=message):
         load_data(DataConfig("mine"))

@@ -68,7 +68,11 @@ def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data_registry._DATASETS._values, "tiny", tiny)
+        patch.setitem(
+            data_registry._DATASETS._values,
+            "tiny",
+            data_registry.DatasetEntry(tiny, any_size=False),
+        )
         with pytest.raises(InterruptedRunError):
             train(short_run(), folder, progress=Stop())
     return folder

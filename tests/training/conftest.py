@@ -13,7 +13,9 @@ from edgeexit.training import TrainConfig
 @pytest.fixture
 def tiny_config(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
     """Give a run of ResNet-20 on a data set of 25 images of 8x8, its options by keyword."""
-    monkeypatch.setitem(data_registry._DATASETS._values, "tiny", tiny)
+    monkeypatch.setitem(
+        data_registry._DATASETS._values, "tiny", data_registry.DatasetEntry(tiny, any_size=False)
+    )
 
     def make(**options: object) -> TrainConfig:
         defaults = {"backbone": "resnet20", "branches": "1+1", "epochs": 2, "batch_size": 8}

@@ -1,4 +1,7 @@
-"""The paper's figures, drawn of any trained networks, with the numbers that are in them."""
+"""The paper's figures, drawn of any trained networks, with the numbers that are in them.
+
+One file per figure, and what all of them share.
+"""
 
 from edgeexit.paper.figures.choosing import default_accuracy
 from edgeexit.paper.figures.making import Plan, WrittenFigure, make_figures, plan_figures

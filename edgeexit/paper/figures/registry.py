@@ -11,11 +11,8 @@ A new figure is one file in this folder with a decorated function; nothing else 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.errors import UnknownNameError
@@ -85,7 +82,7 @@ class FigureKind:
     needs_branches: bool
 
 
-_FIGURES: Registry[FigureKind] = Registry("figure")
+_FIGURES: Registry[FigureKind] = Registry("figure", package="edgeexit.paper.figures")
 
 
 def joint_figure(
@@ -118,9 +115,7 @@ def network_figure(
 
 def list_figures() -> list[FigureKind]:
     """Return all figures in the order of the paper."""
-    _import_all()
-    kinds = [_FIGURES[name] for name in _FIGURES.names()]
-    return sorted(kinds, key=lambda kind: (kind.papers or (1000,), kind.name))
+    return sorted(_FIGURES.values(), key=lambda kind: (kind.papers or (1000,), kind.name))
 
 
 def select_figures(names: Iterable[str]) -> list[FigureKind]:
@@ -138,12 +133,3 @@ def select_figures(names: Iterable[str]) -> list[FigureKind]:
             raise UnknownNameError("figure", name, known)
         chosen.append(known[name])
     return [kind for kind in kinds if kind in chosen]
-
-
-@cache
-def _import_all() -> None:
-    """Import every file that registers a figure; they import this one, hence so late."""
-    from edgeexit.paper import figures
-
-    for module in pkgutil.iter_modules(figures.__path__):
-        importlib.import_module(f"{figures.__name__}.{module.name}")

@@ -45,4 +45,6 @@ class QuantizationTarget:
     crosses: bool
 
 
-TARGETS: Registry[QuantizationTarget] = Registry("quantization target")
+TARGETS: Registry[QuantizationTarget] = Registry(
+    "quantization target", package="edgeexit.export.int8.targets"
+)
