@@ -187,7 +187,7 @@ def agreement(folder: Path) -> list[Figure]:
         command("train", *RECIPE, "--branches", "3+1", "--distill", "wed", "-o", run)
         command("tune", run / "ckpt.pt", "--max-drop", 0)
     calibrated = ("--precision", "int8", "--calibration-data", DIGITS, "--target", "cpu")
-    judged = ("--samples", 1000, "--no-times", "--min-agreement", 0, "--engine", "none")
+    judged = ("--samples", 1000, "--min-agreement", 0, "--engine", "none")
     command("export", tuned, *calibrated, *judged, "-o", bundle)
     proof = load_manifest(bundle).verification
     note = f"{proof['samples']} images of {proof['source']}"

@@ -15,7 +15,7 @@ from edgeexit.bench.images import (
 )
 from edgeexit.bench.render.json_report import report_json
 from edgeexit.bench.render.page import check_page_path, write_page
-from edgeexit.bench.render.plot import check_plot_path, plot_report, plot_reports
+from edgeexit.bench.render.page.paths_picture import check_plot_path, plot_reports
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.advice import Advice
 from edgeexit.bench.results.explanation import Explanation
@@ -55,7 +55,6 @@ __all__ = [
     "images_from_folder",
     "images_from_npz",
     "load_report",
-    "plot_report",
     "plot_reports",
     "report_json",
     "run_bench",

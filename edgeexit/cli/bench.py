@@ -96,7 +96,8 @@ class ScenariosType(click.ParamType[tuple[str, ...]]):
     "--versus",
     type=click.Path(path_type=Path),
     help="Compare with another bundle, or a plain .onnx classifier: one input float32 (N,C,H,W), "
-    "normalized as the bundle's, one output logits (N,K); same input size, classes, precision.",
+    "normalized as the bundle's, one output logits (N,K); same input size and classes. Another "
+    "precision of the same network shows what it gains.",
 )
 @click.option(
     "--scenario",

@@ -23,7 +23,7 @@ RECIPE = (
 )
 PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATION_IMAGES = 100
-INT8 = ("--target", "cpu", "--no-times")
+INT8 = ("--target", "cpu")
 BENCH = ("--duration", "3")
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
     from numpy.typing import NDArray
 
-    from edgeexit.bench.timing.before_after import PartChange
     from edgeexit.export import ExportedBundle
     from edgeexit.training import Checkpoint
 
@@ -87,12 +86,6 @@ if TYPE_CHECKING:
     "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
 )
 @click.option(
-    "--times/--no-times",
-    default=True,
-    show_default=True,
-    help="Of INT8: measure every part before and after on one thread of this machine.",
-)
-@click.option(
     "--engine",
     default=AUTO,
     show_default=True,
@@ -118,7 +111,6 @@ def command(
     baseline: bool,
     samples: int,
     min_agreement: float | None,
-    times: bool,
     engine: str,
     compute_capability: str | None,
     as_json: bool,
@@ -178,14 +170,13 @@ def command(
             labels=labels,
             calibration=calibration,
         )
-    changes = _measure(bundle, images[:1]) if times and bundle.before else None
     if not as_json:
-        print_summary(bundle, changes, int8.reason(building))
+        print_summary(bundle, int8.reason(building))
     engines = building.build(output) if _is_for_gpus(bundle) else None
     if as_json:
-        print_json({**report_json(bundle, changes), **_as_json(engines)})
+        print_json({**report_json(bundle), **_as_json(engines)})
     else:
-        _print_next(output, engines)
+        _print_next(bundle, engines)
 
 
 def _validation_images(
@@ -204,26 +195,6 @@ def _validation_images(
     return images, labels, f"{options.dataset or checkpoint.data.name}, val"
 
 
-def _measure(bundle: ExportedBundle, image: NDArray[np.float32]) -> tuple[PartChange, ...]:
-    """Time every part of an INT8 bundle before and after, on one thread of this machine.
-
-    With more, parts of many short nodes wait for threads that the scheduler has not let run yet:
-    on 2 cores, the same file took 2.8 or 7.5 ms from call to call, and 3.4 ms on one thread.
-    """
-    from edgeexit.bench.results.options import BenchOptions
-    from edgeexit.bench.timing.before_after import time_graphs
-
-    with progress_bar() as bar:
-        task = bar.add_task("times", total=1)
-        return time_graphs(
-            bundle.before,
-            bundle.after,
-            image,
-            BenchOptions(rounds=20, duration_s=5.0, threads=1),
-            lambda step, done: bar.update(task, completed=done),
-        )
-
-
 def _is_for_gpus(bundle: ExportedBundle) -> bool:
     """Whether engines may be built of a bundle; one for CPUs needs no hint how to."""
     from edgeexit_runtime.bundle.quantization_entry import GPU
@@ -232,10 +203,12 @@ def _is_for_gpus(bundle: ExportedBundle) -> bool:
     return entry is None or entry.target is None or entry.target.engine == GPU
 
 
-def _print_next(output: Path, engines: BuildReport | None) -> None:
+def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
     if engines is not None:
         print_engines(engines)
-    following = shown_command("bench", "--engine-dir", f"{output}/")
+    following = shown_command("bench", "--engine-dir", f"{bundle.folder}/")
+    if bundle.manifest.precision == "int8":
+        following += " --versus OTHER/, where OTHER/ is this checkpoint with --precision fp32"
     console().print(f"next: {following}", soft_wrap=True)
 
 

@@ -233,7 +233,7 @@ from edgeexit.bench import *
 folder, bundle = Path({str(tmp_path)!r}), Path({str(bundle)!r})
 images = images_from_npz(folder / "images.npz", load_manifest(bundle), samples=2, seed=0)
 report = run_bench(bundle, images, BenchOptions(rounds=1, warm_up_s=0))
-plot_report(report, folder / "plot.png")
+plot_reports([report], folder / "plot.png")
 write_page(report, folder / "report.html")
 print(json.dumps([name for name in ("torch", "click", "edgeexit.cli") if name in sys.modules]))
 """

@@ -16,6 +16,7 @@ from edgeexit_runtime.bundle.manifest import (
     GATE_DTYPES,
     GATE_OUTPUTS,
     IMAGES,
+    INT8,
     MANIFEST_NAME,
     ExitEntry,
     GraphEntry,
@@ -47,14 +48,13 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
 
     Raises:
         DataError: no ONNX model, or not of one such input and output.
-        InputError: its size, classes or precision are not the bundle's.
+        InputError: its size or classes are not the bundle's.
     """
     model = read_model(file)
     (images,) = _one(file, "input", _inputs(model.graph))
     (logits,) = _one(file, "output", list(model.graph.output))
     batch = _check_images(file, images, manifest)
     _check_logits(file, logits, manifest)
-    _check_precision(file, model, manifest)
     content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()
     plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.onnx", file.name)
     name = file.name if plain else "m.onnx"
@@ -71,6 +71,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     static = dataclasses.replace(
         manifest,
         model=ModelInfo(printable(file.stem), "none", manifest.model.num_classes),
+        precision=_precision(model),
         max_batch=batch,
         stages=(),
         exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),
@@ -79,6 +80,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         verification={},
         versions={},
         engines=(),
+        quantization=None,
     )
     (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
 
@@ -138,19 +140,11 @@ def _check_logits(file: Path, logits: onnx.ValueInfoProto, manifest: Manifest) -
         )
 
 
-def _check_precision(file: Path, model: onnx.ModelProto, manifest: Manifest) -> None:
+def _precision(model: onnx.ModelProto) -> str:
     weights = {tensor.data_type for tensor in model.graph.initializer}
     if any(node.op_type in QUANTIZED for node in model.graph.node):
-        precision = "int8"
-    elif TensorProto.FLOAT16 in weights:
-        precision = "fp16"
-    else:
-        precision = "fp32"
-    if precision != manifest.precision:
-        raise InputError(
-            f"{file}: expected the bundle's precision {manifest.precision}, got {precision}; "
-            "compare at the same precision"
-        )
+        return INT8
+    return "fp16" if TensorProto.FLOAT16 in weights else "fp32"
 
 
 def _described(value: onnx.ValueInfoProto) -> str:

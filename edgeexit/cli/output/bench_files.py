@@ -63,7 +63,7 @@ class ReportFiles:
 
     def write(self, report: BenchReport) -> None:
         """Write what was asked for: first what all the rest can be made from."""
-        from edgeexit.bench import plot_report, report_json, write_page
+        from edgeexit.bench import plot_reports, report_json, write_page
         from edgeexit.files import write_json
 
         stderr = status_console()
@@ -71,7 +71,7 @@ class ReportFiles:
             write_json(self.json_file, report_json(report))
             stderr.print(f"wrote {self.json_file}", soft_wrap=True)
         if self.plot_file is not None:
-            plot_report(report, self.plot_file)
+            plot_reports([report], self.plot_file)
             stderr.print(f"wrote {self.plot_file}", soft_wrap=True)
         if self.html_file is not None:
             write_page(report, self.html_file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.common import console
@@ -11,18 +10,16 @@ if TYPE_CHECKING:
     from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
     from rich.table import Table
 
-    from edgeexit.bench.timing.before_after import PartChange
     from edgeexit.export import ExportedBundle
 
 __all__ = ["print_summary", "report_json"]
 
-SLOWER = 1.02  # less is within what two runs differ by
 MB = 1e6
 FEW_IMAGES = 100
 
 
-def report_json(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> dict[str, Any]:
-    """Return everything that is printed as JSON values; sizes in bytes, times in milliseconds."""
+def report_json(bundle: ExportedBundle) -> dict[str, Any]:
+    """Return everything that is printed as JSON values; sizes in bytes."""
     from edgeexit_runtime.bundle.schema import encode
 
     result: dict[str, Any] = {"bundle": str(bundle.folder), **bundle.manifest.verification}
@@ -32,14 +29,10 @@ def report_json(bundle: ExportedBundle, changes: Sequence[PartChange] | None) ->
             {"name": old.name, "before": len(old.content), "after": len(new.content)}
             for old, new in zip(bundle.before, bundle.after, strict=True)
         ]
-    if changes is not None:
-        result["times"] = encode(tuple(changes))
     return result
 
 
-def print_summary(
-    bundle: ExportedBundle, changes: Sequence[PartChange] | None, target_reason: str
-) -> None:
+def print_summary(bundle: ExportedBundle, target_reason: str) -> None:
     """Print the proof, tables of what INT8 changed, and why it has the form that it has."""
     proof, manifest = bundle.verification, bundle.manifest
     out = console()
@@ -55,11 +48,9 @@ def print_summary(
     if proof.excluded:
         out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
     if manifest.quantization is not None:
-        out.print(_part_table(bundle, changes))
+        out.print(_part_table(bundle))
         for line in _quantization_lines(manifest.quantization, target_reason):
             out.print(line, soft_wrap=True)
-    if changes is not None:
-        out.print(_verdict(changes, manifest.quantization), soft_wrap=True)
 
 
 def _exit_table(bundle: ExportedBundle) -> Table:
@@ -116,43 +107,15 @@ def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[s
     return lines
 
 
-def _part_table(bundle: ExportedBundle, changes: Sequence[PartChange] | None) -> Table:
-    """Return size and time of every part; only sizes where times were not measured."""
+def _part_table(bundle: ExportedBundle) -> Table:
+    """Return the size of every part before and after."""
     from rich.table import Table
 
-    precision = bundle.manifest.precision
-    title = "before and after"
-    if changes is not None:
-        title += ", time of one image on one thread here (medians of calls in turns)"
-    table = Table(title=title)
+    table = Table(title="size of the parts")
     table.add_column("part")
-    headings = ["fp32 MB", f"{precision} MB", "ratio"]
-    if changes is not None:
-        headings += ["fp32 ms", f"{precision} ms", "ratio"]
-    for heading in headings:
+    for heading in ("fp32 MB", f"{bundle.manifest.precision} MB", "ratio"):
         table.add_column(heading, justify="right")
-    times = {change.name: change for change in changes or ()}
     for old, new in zip(bundle.before, bundle.after, strict=True):
         before, after = len(old.content), len(new.content)
-        row = [old.name, f"{before / MB:.3f}", f"{after / MB:.3f}", f"{after / before:.2f}"]
-        if old.name in times:
-            change = times[old.name]
-            row += [
-                f"{change.before.p50_ms:.3f}",
-                f"{change.after.p50_ms:.3f}",
-                f"{change.ratio:.2f}",
-            ]
-        table.add_row(*row)
+        table.add_row(old.name, f"{before / MB:.3f}", f"{after / MB:.3f}", f"{after / before:.2f}")
     return table
-
-
-def _verdict(changes: Sequence[PartChange], record: QuantizationEntry | None) -> str:
-    """Say where INT8 does not pay on this machine."""
-    slower = [change for change in changes if change.ratio > SLOWER]
-    if not slower:
-        return "INT8 is as fast or faster in every part on one thread here"
-    names = ", ".join(f"{change.name} ({change.ratio:.2f})" for change in slower)
-    slow = f"on one thread of ONNX Runtime here INT8 is slower in {names}"
-    if record is None or record.target is None or record.target.engine == "cpu":
-        return slow
-    return f"{slow}: it is for another engine. {record.target.elsewhere}"

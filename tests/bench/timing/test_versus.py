@@ -210,10 +210,6 @@ def set_threshold(value: dict[str, Any], threshold: float) -> None:
             lambda value: value["preprocessing"].update(resize=9),
             "expected images with resize None as the bundle's, got 9",
         ),
-        (
-            lambda value: value.update(precision="fp16"),
-            "expected the bundle's precision fp32, got fp16; export it with --precision fp32",
-        ),
     ],
 )
 def test_a_bundle_that_does_not_match(
@@ -225,6 +221,14 @@ def test_a_bundle_that_does_not_match(
 ) -> None:
     other = changed(bundle, tmp_path / "other", change)
     assert expected in refused(other, manifest, InputError)
+
+
+def test_another_precision_of_the_same_network(
+    bundle: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    other = changed(bundle, tmp_path / "half", lambda value: value.update(precision="fp16"))
+    with open_versus(other, manifest, CHOSEN) as candidate:
+        assert candidate.label == "versus half (fp16)"
 
 
 def test_a_bundle_of_another_number_of_classes(bundle: Path, manifest: Manifest) -> None:
@@ -302,6 +306,22 @@ def with_quantized_weights(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["eight", "scale"], ["label"]))
 
 
+@pytest.mark.parametrize(
+    ("change", "precision"), [(with_half_weights, "fp16"), (with_quantized_weights, "int8")]
+)
+def test_an_onnx_file_of_another_precision(
+    manifest: Manifest,
+    tmp_path: Path,
+    change: Callable[[onnx.ModelProto], None],
+    precision: str,
+) -> None:
+    model = classifier()
+    change(model)
+    with open_versus(save(model, tmp_path), manifest, CHOSEN) as candidate:
+        assert candidate.name == f"small.onnx ({precision})"
+        assert candidate.session.infer(np.zeros((1, 3, 8, 8), np.float32)).labels.shape == (1,)
+
+
 def with_weights_elsewhere(model: onnx.ModelProto) -> None:
     onnx.external_data_helper.set_external_data(model.graph.initializer[0], "../weights.bin")
 
@@ -322,8 +342,6 @@ def with_an_unknown_operator(model: onnx.ModelProto) -> None:
         (with_another_output, DataError, "expected one output, got logits, confidence"),
         (with_another_input, DataError, "expected one input, got images, more"),
         (with_labels_alone, DataError, "best: expected logits float32 (N, K), got int64 (?)"),
-        (with_half_weights, InputError, "expected the bundle's precision fp32, got fp16"),
-        (with_quantized_weights, InputError, "expected the bundle's precision fp32, got int8"),
         (with_weights_elsewhere, DataError, "its weights lie in '../weights.bin', outside of its"),
         (with_a_constant_elsewhere, DataError, "its weights lie in '/etc/passwd', outside of its"),
         (with_an_unknown_operator, DataError, "not a valid ONNX model: "),

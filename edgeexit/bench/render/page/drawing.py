@@ -41,6 +41,7 @@ VARIABLES = {
 }
 STYLE: dict[Any, Any] = {  # the keys' type is matplotlib's own list of them
     "svg.fonttype": "path",
+    "savefig.dpi": 300,  # of a PNG
     "text.parse_math": False,  # a $ in a name is a $
     "font.size": 9.5,
     "text.color": INK,

@@ -17,12 +17,9 @@ from edgeexit.bench.render.explanation import (
     roofline_table,
 )
 from edgeexit.bench.render.page.device_pictures import energy_picture, offline_picture
+from edgeexit.bench.render.page.explanation_pictures import breakdown_picture, roofline_picture
 from edgeexit.bench.render.page.mixture_pictures import front_picture, latency_picture
-from edgeexit.bench.render.page.path_pictures import (
-    breakdown_picture,
-    paths_picture,
-    roofline_picture,
-)
+from edgeexit.bench.render.page.paths_picture import paths_picture
 from edgeexit.bench.render.scenarios import scenario_tables
 from edgeexit.bench.render.setup import setup_table
 from edgeexit.bench.render.state import clock_lines, temperature_lines

@@ -1,4 +1,4 @@
-"""Pictures of forced exit paths: measured against Eq. 5, and why they differ."""
+"""Pictures of why measured times are not Eq. 5's: step by step, and under the machine's roof."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ from edgeexit.bench.render.page.drawing import (
 )
 from edgeexit.bench.results.explanation import Breakdown, Explanation, PartRoofline
 from edgeexit.bench.results.mixture import BASELINE_NAME
-from edgeexit.bench.results.report import BenchReport
-from edgeexit.drawing.palette import BLUE, GREEN, ORANGE, SKY
+from edgeexit.drawing.palette import BLUE, ORANGE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW = 0.42  # inches
 HUNDREDTH = 0.01
 TERM_NAMES = {
     "bytes": "bytes moved",
@@ -35,45 +33,6 @@ TERM_NAMES = {
     "session": "session",
     "slow": "slow calls",
 }
-
-
-@drawn
-def paths_picture(report: BenchReport) -> Markup:
-    """Return each path's measured ratio to the plain backbone beside Eq. 5's."""
-    rows = [(path.name, path.macs_ratio, path.ratio, BLUE) for path in report.paths]
-    if report.mixture is not None:
-        rows.append(
-            ("mixture", report.mixture.macs_ratio, report.mixture.early_exit.ratio.value, GREEN)
-        )
-    figure, axes = new_figure(1.1 + ROW * len(rows))
-    for row, (_, analytic, measured, color) in enumerate(rows):
-        axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
-        axes.plot(analytic, row, "|", color=INK, markersize=15, markeredgewidth=2.5)
-        axes.plot(measured, row, "o", color=color, markersize=9)
-        right = max(analytic, measured)
-        axes.annotate(
-            f"{measured:.2f}, Eq. 5 {analytic:.2f}",
-            (right, row),
-            (9, 0),
-            textcoords="offset points",
-            verticalalignment="center",
-        )
-    axes.axvline(1, color=MUTED, linestyle="--", linewidth=1.2, zorder=0)
-    axes.set_xlim(0, 1.35 * max(1.0, *(max(row[1:3]) for row in rows)))
-    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.8)
-    axes.annotate(
-        "plain backbone",
-        (1, -0.8),
-        (4, -3),
-        textcoords="offset points",
-        color=MUTED,
-        verticalalignment="top",
-    )
-    axes.set_xlabel("time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster")
-    tidy(axes, "x")
-    shown = "; ".join(f"{row[0]}: measured {row[2]:.2f}, Eq. 5 {row[1]:.2f}" for row in rows)
-    return to_svg(figure, "paths", f"Measured ratios against Eq. 5. {shown}")
 
 
 @drawn

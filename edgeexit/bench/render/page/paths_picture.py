@@ -1,0 +1,115 @@
+"""The picture of exit paths, measured against Eq. 5: in the page, and as a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from edgeexit.bench.render.page.drawing import INK, MUTED, drawn, new_figure, tidy, to_svg
+from edgeexit.bench.results.report import BenchReport
+from edgeexit.drawing.palette import BLUE, GREEN
+from edgeexit.drawing.saving import save_picture
+from edgeexit.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+MIXTURE = "mixture"
+FRAME, ROW = 0.6, 0.42  # inches
+MEASURED = "time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster"
+
+
+def check_plot_path(path: Path) -> None:
+    """Raise :class:`InputError` where the ending of ``path`` is not of a known kind of picture."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
+
+
+@drawn
+def plot_reports(reports: Sequence[BenchReport], path: Path) -> None:
+    """Write the picture of one report or more, a frame for each, on one scale.
+
+    Raises:
+        InputError: the ending of ``path``, which chooses PNG, PDF or SVG, is another.
+        ValueError: there are no reports.
+        WriteError: the file cannot be written.
+    """
+    check_plot_path(path)
+    figure = _figure(reports)
+    for axes, report in zip(figure.axes, reports, strict=True):
+        axes.set_title(report.bundle.label, loc="left", fontweight="bold")
+    figure.suptitle("\n".join(dict.fromkeys(map(_device_line, reports))), fontsize=9)
+    save_picture(figure, path)
+
+
+@drawn
+def paths_picture(report: BenchReport) -> Markup:
+    """Return each path's measured ratio to the plain backbone beside Eq. 5's."""
+    shown = "; ".join(
+        f"{name}: measured {measured:.2f}, Eq. 5 {analytic:.2f}"
+        for name, analytic, measured in _rows(report)
+    )
+    return to_svg(_figure([report]), "paths", f"Measured ratios against Eq. 5. {shown}")
+
+
+def _rows(report: BenchReport) -> list[tuple[str, float, float]]:
+    """Return name, Eq. 5's ratio and the measured one of every path, and of the mixture."""
+    rows = [(path.name, path.macs_ratio, path.ratio) for path in report.paths]
+    mixture = report.mixture
+    if mixture is not None:
+        rows.append((MIXTURE, mixture.macs_ratio, mixture.early_exit.ratio.value))
+    return rows
+
+
+def _figure(reports: Sequence[BenchReport]) -> Figure:
+    if not reports:
+        raise ValueError("expected one report or more, got none")
+    tables = [_rows(report) for report in reports]
+    heights = [FRAME + ROW * len(rows) for rows in tables]
+    figure, axes = new_figure(
+        0.5 + sum(heights), len(tables), sharex=True, squeeze=False, height_ratios=heights
+    )
+    for frame, rows in zip(axes[:, 0], tables, strict=True):
+        _draw(frame, rows)
+    longest = max(max(row[1:]) for rows in tables for row in rows)
+    axes[-1, 0].set_xlim(0, 1.35 * max(1.0, longest))
+    axes[-1, 0].set_xlabel(MEASURED)
+    return figure
+
+
+def _draw(axes: Axes, rows: Sequence[tuple[str, float, float]]) -> None:
+    for row, (name, analytic, measured) in enumerate(rows):
+        color = GREEN if name == MIXTURE else BLUE
+        axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
+        axes.plot(analytic, row, "|", color=INK, markersize=15, markeredgewidth=2.5)
+        axes.plot(measured, row, "o", color=color, markersize=9)
+        axes.annotate(
+            f"{measured:.2f}, Eq. 5 {analytic:.2f}",
+            (max(analytic, measured), row),
+            (9, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+        )
+    axes.axvline(1, color=MUTED, linestyle="--", linewidth=1.2, zorder=0)
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.8)
+    axes.annotate(
+        "plain backbone",
+        (1, -0.8),
+        (4, -3),
+        textcoords="offset points",
+        color=MUTED,
+        verticalalignment="top",
+    )
+    tidy(axes, "x")
+
+
+def _device_line(report: BenchReport) -> str:
+    device = report.device
+    threads = "" if device.threads is None else f", threads per graph: {device.threads}"
+    return f"{device.cpu}, {device.backend_device}{threads}"
