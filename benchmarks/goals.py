@@ -19,8 +19,6 @@ from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.errors import WriteError
 from edgeexit.files import write_json
 
-__all__ = ["Figure", "finish", "parser_of", "table"]
-
 MISSED = 1
 
 

@@ -15,8 +15,6 @@ from edgeexit_runtime import load_manifest
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
 from goals import Figure
 
-__all__ = ["convolution_share", "kernel_us"]
-
 RUNS = 10
 CONVOLUTIONS = ("Conv", "FusedConv", "NhwcFusedConv")
 

@@ -11,8 +11,6 @@ import numpy as np
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
-__all__ = ["MIN_PAIRS", "Estimate", "Pairs", "estimate", "time_pairs"]
-
 MIN_PAIRS = 50
 
 

@@ -13,8 +13,6 @@ import sysconfig
 import venv
 from pathlib import Path
 
-__all__ = ["PeerError", "in_peer_environment", "make_environment", "run_in_peer_environment"]
-
 MARK = "EDGEEXIT_PEER_ENVIRONMENT"
 SHARED = "shared.pth"
 READY = "installed.txt"

@@ -27,15 +27,6 @@ from edgeexit.export import (
 from edgeexit.models import ModelSpec, MultiExitNet
 from edgeexit.training import Checkpoint
 
-__all__ = [
-    "bundle_of",
-    "export_network",
-    "force",
-    "noise",
-    "random_network",
-    "split_thresholds",
-]
-
 
 @contextlib.contextmanager
 def bundle_of(name: str, spec: ModelSpec, bundles: Path | None) -> Iterator[Path]:

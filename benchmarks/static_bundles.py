@@ -36,8 +36,6 @@ from onnxruntime.quantization import (
 from edgeexit.export import Graph
 from edgeexit.export.graphs.flow import GraphFlow
 
-__all__ = ["write_static_bundle"]
-
 
 def write_static_bundle(source: Path, folder: Path, images: NDArray[np.float32]) -> None:
     """Write the FP32 bundle ``source`` to ``folder`` in 8 bits, calibrated on images."""

@@ -6,8 +6,6 @@ import torch
 
 from edgeexit.errors import InputError
 
-__all__ = ["DEVICES", "resolve_device"]
-
 DEVICES = ("auto", "cpu", "cuda")
 
 

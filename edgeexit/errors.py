@@ -5,23 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from edgeexit_runtime.errors import BackendError, BundleError, BusyError, EdgeExitError, InputError
-
-__all__ = [
-    "BackendError",
-    "BundleError",
-    "BusyError",
-    "CheckpointError",
-    "DataError",
-    "EdgeExitError",
-    "ExportError",
-    "InputError",
-    "SpecError",
-    "TrainingError",
-    "TuningError",
-    "UnknownNameError",
-    "WriteError",
-]
+from edgeexit_runtime.errors import BackendError as BackendError  # all named here, for who imports
+from edgeexit_runtime.errors import BundleError as BundleError
+from edgeexit_runtime.errors import BusyError as BusyError
+from edgeexit_runtime.errors import EdgeExitError as EdgeExitError
+from edgeexit_runtime.errors import InputError as InputError
 
 
 class SpecError(EdgeExitError):

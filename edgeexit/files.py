@@ -20,17 +20,6 @@ from edgeexit_runtime.system.untrusted import parse_json
 
 from edgeexit.errors import WriteError
 
-__all__ = [
-    "check_writable",
-    "read_json",
-    "remove_leftovers",
-    "replace_file",
-    "replace_folder",
-    "write_csv",
-    "write_into",
-    "write_json",
-]
-
 JSON_MAX_BYTES = 2**28
 """A benchmark's raw times may be many."""
 

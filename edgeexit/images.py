@@ -22,8 +22,6 @@ from edgeexit.errors import DataError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageError", "find_images", "find_unreadable", "read_image", "read_pixels"]
-
 
 class ImageError(DataError, errors.ImageError):
     """A file is no image, is damaged, or so large or long that it may be meant to do harm.

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 
-__all__ = ["normalization_doubt", "read_arrays"]
-
 OVERSHOOT = 0.1  # of the range, which resampling may leave at edges
 
 PACKED_MAX_BYTES = 2**32

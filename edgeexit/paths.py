@@ -7,8 +7,6 @@ from pathlib import Path
 
 from edgeexit.errors import DataError
 
-__all__ = ["is_file", "is_folder"]
-
 
 def is_file(path: Path) -> bool:
     """Whether there is a regular file, links followed.

@@ -21,15 +21,6 @@ from torch import Tensor
 from edgeexit.errors import CheckpointError
 from edgeexit.files import replace_file
 
-__all__ = [
-    "PLAIN_NAMES",
-    "StoredPickle",
-    "foreign_file",
-    "read_plain",
-    "stored_pickle",
-    "write_plain",
-]
-
 MAX_PICKLE_BYTES = 2**24
 """Of everything but the tensors."""
 

@@ -9,8 +9,6 @@ from typing import Generic, TypeVar
 
 from edgeexit.errors import UnknownNameError
 
-__all__ = ["Registry"]
-
 T = TypeVar("T")
 
 

@@ -138,6 +138,13 @@ def test_a_folder_has_a_dozen_modules_or_says_why_it_has_more(distribution: obje
     assert full == []
 
 
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_a_public_name_is_one_of_a_folder(distribution: object) -> None:
+    files = [path for path in top_of(distribution).rglob("*.py") if path.name != "__init__.py"]
+    assert files
+    assert [str(path) for path in files if "__all__" in path.read_text(encoding="utf-8")] == []
+
+
 def test_a_circle_is_found() -> None:
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
     assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})

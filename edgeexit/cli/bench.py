@@ -22,8 +22,6 @@ from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
 
-__all__ = ["bench_with_bar", "command"]
-
 ALL = "all"
 SECTIONS = {
     "Bundle": ("engine_dir", "backend", "device", "providers", "threads"),

@@ -13,15 +13,6 @@ from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, progress_ba
 if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
 
-__all__ = [
-    "EngineChoice",
-    "choose_engines",
-    "command",
-    "compute_capability_option",
-    "print_engines",
-    "run_build",
-]
-
 AUTO, NONE = "auto", "none"
 
 
@@ -182,7 +173,8 @@ def run_build(
     **options: Any,
 ) -> BuildReport:
     """Build the engines of a bundle under a progress bar."""
-    from edgeexit_runtime.engines.building import EngineOptions, build_engines
+    from edgeexit_runtime.bundle.engine_entry import EngineOptions
+    from edgeexit_runtime.engines.building import build_engines
 
     with progress_bar() as bar:
         task = bar.add_task("engines")

@@ -20,29 +20,6 @@ if TYPE_CHECKING:
 
     from edgeexit.models.factories import Factory
 
-__all__ = [
-    "COST",
-    "DEFAULT_BUNDLE",
-    "IMAGE_SIZE",
-    "LARGE_CLASSES",
-    "USUAL_CLASSES",
-    "SectionedCommand",
-    "ShownProgress",
-    "console",
-    "exits_option",
-    "import_model",
-    "max_pixels_option",
-    "model_option",
-    "new_classifier_option",
-    "outputs_option",
-    "print_json",
-    "print_notes",
-    "progress_bar",
-    "shown_command",
-    "status_console",
-    "usual_classes",
-]
-
 DEFAULT_BUNDLE = "out"
 """Where ``export`` writes a bundle, and other commands look for one."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from edgeexit_runtime import Session
     from edgeexit_runtime.images.fitting import ImageSource
 
-__all__ = ["command"]
-
 
 @click.command("predict")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))

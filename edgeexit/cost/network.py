@@ -19,16 +19,6 @@ from edgeexit.cost.operators import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, Partition, partition
 
-__all__ = [
-    "ExitCost",
-    "ExitCosts",
-    "NetworkCost",
-    "PartCost",
-    "bundle_costs",
-    "network_cost",
-    "partition_cost",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class PartCost:

@@ -28,8 +28,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeexit.models.mode import evaluating, plain_attention, shapes_alone
 
-__all__ = ["FP32_BYTES", "LEFT_OUT", "OperatorCount", "count_operators"]
-
 FP32_BYTES = 4
 
 # Operators of torch's namespace aten that are left out, besides those tagged as value by value.

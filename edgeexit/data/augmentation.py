@@ -13,15 +13,6 @@ from torchvision.transforms import v2
 
 from edgeexit.registry import Registry
 
-__all__ = [
-    "AUGMENTATIONS",
-    "AUTO",
-    "PADDING",
-    "RESIZE_RATIO",
-    "Augmentation",
-    "resolve_augmentation",
-]
-
 AUTO = "auto"
 PADDING = 4 / 32
 """Share of the size that images are moved by at most, as on CIFAR (Section V)."""

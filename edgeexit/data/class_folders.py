@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from edgeexit.data.words import some
 from edgeexit.errors import DataError
 
-__all__ = ["ClassFolders", "Files", "check_same_classes", "find_classes", "find_splits"]
-
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),

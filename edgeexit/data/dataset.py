@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-__all__ = ["ImageArrays", "ImageData", "ImageDataset", "Sample", "Transform"]
-
 Sample = tuple[Tensor, int]
 """An image, float32 (C, H, W) and normalized, and its label."""
 

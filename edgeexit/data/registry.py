@@ -22,8 +22,6 @@ from edgeexit.data.dataset import ImageData
 from edgeexit.errors import DataError
 from edgeexit.registry import Registry
 
-__all__ = ["has_any_size", "list_datasets", "load_data", "register_dataset"]
-
 DatasetLoader = Callable[[DataConfig], ImageData]
 Loader = TypeVar("Loader", bound=DatasetLoader)
 

@@ -7,8 +7,6 @@ from torch.utils.data import Dataset
 
 from edgeexit.data.dataset import ImageDataset, Sample
 
-__all__ = ["Seeded"]
-
 _MASK = 2**64 - 1
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 
-__all__ = ["SPLIT_SEED", "hold_out_split", "stratified_split"]
-
 SPLIT_SEED = 0
 """Not the training's seed: networks trained with different seeds are compared on one split."""
 

@@ -18,8 +18,6 @@ from edgeexit.data.dataset import Transform
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FitImage", "compose", "resize_exactly"]
-
 
 class FitImage(nn.Module):
     """The step from PIL's image of any size to uint8 (C, H, W) of the input's, by the runtime."""

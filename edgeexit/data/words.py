@@ -8,8 +8,6 @@ from edgeexit_runtime.images.folder import describe_left_out
 
 from edgeexit.data.dataset import ImageData
 
-__all__ = ["describe_data", "some"]
-
 FEW_CLASSES = 10
 
 

@@ -10,8 +10,6 @@ from edgeexit.files import replace_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["is_own_png", "save_picture"]
-
 MADE_BY = "edgeexit"
 METADATA: dict[str, dict[str, Any]] = {  # no dates, by which each file would differ
     ".png": {"Software": MADE_BY},

@@ -14,21 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "GREY",
-    "LIGHT_BLUE",
-    "MEGA",
-    "PAGE_WIDTH",
-    "ExitStyle",
-    "LineStyle",
-    "exit_styles",
-    "line_style",
-    "new_figure",
-    "percent_axis",
-    "print_style",
-    "shorten",
-]
-
 PAGE_WIDTH = 7.16
 """Inches: both columns of a page, as journals and conferences print it."""
 

@@ -13,8 +13,6 @@ from edgeexit.cost import ExitCost, ExitCosts, average_macs
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 
-__all__ = ["AdaptiveReport", "ExitReport", "evaluate_adaptive", "leaving_exits"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:

@@ -13,8 +13,6 @@ from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import mean_intervals
 
-__all__ = ["ReportIntervals", "bootstrap_intervals"]
-
 
 @dataclass(frozen=True, slots=True)
 class ReportIntervals:

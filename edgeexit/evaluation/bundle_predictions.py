@@ -13,8 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 from edgeexit.errors import DataError
 from edgeexit.evaluation.predictions import ExitPredictions
 
-__all__ = ["predict_bundle"]
-
 
 def predict_bundle(
     session: Session,

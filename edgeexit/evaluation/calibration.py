@@ -21,17 +21,6 @@ from edgeexit.data.splits import stratified_split
 from edgeexit.evaluation.predictions import ExitPredictions, predict, run_batches
 from edgeexit.models.multi_exit import MultiExitNet
 
-__all__ = [
-    "BINS",
-    "MAX_TEMPERATURE",
-    "MIN_TEMPERATURE",
-    "Calibration",
-    "calibrate",
-    "collect_logits",
-    "expected_calibration_error",
-    "fit_temperature",
-]
-
 BINS = 15
 """Of equal width: what the paper cited above reports."""
 

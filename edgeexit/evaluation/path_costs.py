@@ -19,8 +19,6 @@ from edgeexit_runtime.gate import saved_costs
 from edgeexit.cost import ExitCost
 from edgeexit.errors import DataError
 
-__all__ = ["MACS", "PathCosts"]
-
 MACS = "MACs"
 RESOLUTION = 8  # at least this many digits of the largest measured cost are kept
 LARGEST = 1e13  # of half a million samples the sum is within int64

@@ -15,8 +15,6 @@ from torch.utils.data import DataLoader, Dataset
 from edgeexit.errors import CheckpointError, DataError
 from edgeexit.models.mode import evaluating
 
-__all__ = ["ExitPredictions", "predict", "run_batches"]
-
 Kept = TypeVar("Kept")
 
 

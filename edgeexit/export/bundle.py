@@ -44,8 +44,6 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.models.partition import Partition, partition
 from edgeexit.training.checkpoint import Checkpoint
 
-__all__ = ["ExportOptions", "ExportedBundle", "export_bundle"]
-
 # TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
 OPSETS = range(18, 21)
 

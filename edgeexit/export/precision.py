@@ -15,8 +15,6 @@ from edgeexit_runtime.bundle.quantization_entry import ALL, CALIBRATION_METHODS,
 from edgeexit.errors import ExportError
 from edgeexit.export.int8.targets import TARGETS
 
-__all__ = ["AUTO", "PRECISIONS", "Precision", "Quantization"]
-
 AUTO = "auto"
 LEAST_OPSET = 18  # below, the exporter converts with losses
 

@@ -20,8 +20,6 @@ from edgeexit.errors import ExportError
 from edgeexit.export.precision import Precision
 from edgeexit.models.multi_exit import MultiExitNet
 
-__all__ = ["ExitAgreement", "Verification", "require_agreement", "verify_bundle"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExitAgreement:

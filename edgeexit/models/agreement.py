@@ -10,15 +10,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeexit.errors import SpecError
 
-__all__ = [
-    "RELATIVE_TOLERANCE",
-    "check_answers",
-    "check_each_alone",
-    "has_values",
-    "random_images",
-    "tolerated",
-]
-
 RELATIVE_TOLERANCE = 1e-4
 """Of the chained parts against the model; they run the same operators, so most are equal."""
 ALONE_TOLERANCE = 1e-3

@@ -24,8 +24,6 @@ from edgeexit.models.tracing.cuts.points import Point, list_points, propose_poin
 from edgeexit.models.tracing.trace import Traces, trace
 from edgeexit.models.tracing.user_code import explained
 
-__all__ = ["AUTO", "attach_exits", "attach_spec", "inspect_points"]
-
 AUTO = "auto"
 
 CHECK_BATCH = 3

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
-from edgeexit_runtime.bundle.manifest import IMAGES
+from edgeexit_runtime.bundle.manifest import IMAGES as IMAGES
 from torch import Tensor, nn
 
 from edgeexit.models.mode import evaluating, shapes_alone
 from edgeexit.models.spec import FeatureInfo
-
-__all__ = ["IMAGES", "Backbone", "Stage", "chained", "feature_infos"]
 
 
 class Stage(nn.Module):

@@ -21,8 +21,6 @@ from torch import nn
 from edgeexit.errors import SpecError
 from edgeexit.models.tracing.user_code import explained
 
-__all__ = ["Factory", "ModelSource", "create_model", "import_factory", "model_option"]
-
 Factory = Callable[..., nn.Module]
 """Builds a model; its number of classes is asked for as ``num_classes`` where it takes that."""
 

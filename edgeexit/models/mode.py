@@ -11,8 +11,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["evaluating", "in_mode", "plain_attention", "shapes_alone"]
-
 FAKE_TENSOR_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 

@@ -19,8 +19,6 @@ from edgeexit.models.registry import (
 )
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 
-__all__ = ["Branch", "MultiExitNet", "example_pattern", "make_spec", "pattern_tokens"]
-
 PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
 """What the paper recommends, by the number of branches: fewer blocks later (Section V-C)."""
 

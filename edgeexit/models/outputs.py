@@ -28,8 +28,6 @@ from edgeexit.models.tracing.trace import Trace, Traces, trace
 from edgeexit.models.tracing.user_code import explained
 from edgeexit.models.weights.fitting import load_weights, own_weights
 
-__all__ = ["AUTO", "from_outputs", "network_of", "ordered_outputs", "split_spec"]
-
 AUTO = "auto"
 
 COMPARED_BATCHES = (1, 3, 5)

@@ -15,8 +15,6 @@ from edgeexit.models.backbone import IMAGES, Stage
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import FINAL, FeatureInfo
 
-__all__ = ["LOGITS", "ExitPart", "Part", "Partition", "partition"]
-
 LOGITS = "logits"
 
 

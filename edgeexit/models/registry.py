@@ -25,21 +25,6 @@ from edgeexit.models.spec import FeatureInfo
 from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.registry import Registry
 
-__all__ = [
-    "BackboneEntry",
-    "BranchEntry",
-    "BranchSite",
-    "backbone_entry",
-    "branch_entry",
-    "create_backbone",
-    "create_branch",
-    "list_backbones",
-    "list_branches",
-    "pretrained_loader",
-    "register_backbone",
-    "register_branch",
-]
-
 BackboneBuilder = Callable[[int, tuple[int, int, int]], Backbone]
 Builder = TypeVar("Builder", bound=BackboneBuilder)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgeexit_runtime.bundle.manifest import FINAL
-
-__all__ = ["FINAL", "OWN", "ExitSpec", "FeatureInfo", "ModelSpec"]
+from edgeexit_runtime.bundle.manifest import FINAL as FINAL
 
 OWN = "own"
 """The token of a branch that came with the model."""

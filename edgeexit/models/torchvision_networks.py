@@ -20,8 +20,6 @@ from edgeexit.errors import DataError, SpecError
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
 
-__all__ = ["INPUT_SIZE", "PRETRAINED_WEIGHTS", "TorchvisionFamily", "stage_bodies"]
-
 INPUT_SIZE = (3, 224, 224)
 PRETRAINED_WEIGHTS = "IMAGENET1K_V1"  # what the paper starts from
 

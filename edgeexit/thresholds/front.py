@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from edgeexit.evaluation.path_costs import PathCosts
 
-__all__ = ["NO_COST", "Found", "Front", "Setting", "describe_setting", "unbeaten"]
-
 NO_COST = np.iinfo(np.int64).max
 """The cost of what is not allowed."""
 

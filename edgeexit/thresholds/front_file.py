@@ -14,8 +14,6 @@ from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.files import write_csv
 from edgeexit.thresholds.front import Front, Setting
 
-__all__ = ["FrontPoint", "front_points", "spread_points", "write_front"]
-
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:

@@ -17,8 +17,6 @@ from edgeexit.thresholds.front_file import FrontPoint
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_tuned", "write_tuned"]
-
 WIDTH, HEIGHT = 5.0, 3.8  # inches
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from edgeexit.errors import TuningError
 from edgeexit.evaluation.predictions import ExitPredictions
 
-__all__ = ["DEFAULT_GRID_SIZES", "MIN_GRID_SIZE", "comparable", "confidence_grids"]
-
 MIN_GRID_SIZE = 102  # 0.00, 0.01, ..., 1.00 and NEVER
 DEFAULT_GRID_SIZES = {1: 10_000, 2: 2_000}
 DEFAULT_GRID_SIZE = 200

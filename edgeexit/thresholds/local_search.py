@@ -21,8 +21,6 @@ from edgeexit.thresholds.front import NO_COST, Found, unbeaten
 from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
 from edgeexit.thresholds.worst_path import allowed_settings
 
-__all__ = ["find_front"]
-
 NEIGHBOURHOODS = 4_000
 """So many are counted at most: some 15 s for 50,000 samples."""
 TURN = 6  # of them are counted around one setting before it is another's turn

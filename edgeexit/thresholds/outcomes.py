@@ -31,8 +31,6 @@ from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.thresholds.grids import comparable
 
-__all__ = ["Outcomes", "Place", "SearchSpace", "count_outcomes"]
-
 Steps = NDArray[np.int64]
 Index = NDArray[np.intp]
 

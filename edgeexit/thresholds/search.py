@@ -18,8 +18,6 @@ from edgeexit.thresholds.local_search import find_front
 from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
 from edgeexit.thresholds.worst_path import allowed_settings, least_worst_path
 
-__all__ = ["MAX_EXACT_BRANCHES", "search_thresholds"]
-
 MAX_EXACT_BRANCHES = 3
 MAX_SETTINGS = 2**25  # about 1 GB with the temporary arrays
 

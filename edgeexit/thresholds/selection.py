@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from edgeexit.errors import TuningError
 from edgeexit.thresholds.front import Front, Setting, describe_setting
 
-__all__ = ["Limits", "best_setting"]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

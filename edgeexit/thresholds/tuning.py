@@ -18,8 +18,6 @@ from edgeexit.thresholds.grids import confidence_grids
 from edgeexit.thresholds.search import search_thresholds
 from edgeexit.thresholds.selection import Limits, best_setting
 
-__all__ = ["Judgement", "Subject", "better_than_last", "find_thresholds", "judge"]
-
 CERTAIN = 3.0
 """Standard deviations that an exit has to be above the last one by."""
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from edgeexit.evaluation.path_costs import PathCosts
 
-__all__ = ["allowed_settings", "least_worst_path", "worst_path"]
-
 OPEN, CLOSED, OFF = range(3)
 """Some may leave; whoever comes leaves; nobody leaves and the branch is not run."""
 

@@ -33,16 +33,6 @@ from edgeexit.plain_file import (
     write_plain,
 )
 
-__all__ = [
-    "DEFAULT_THRESHOLD",
-    "FORMAT_VERSION",
-    "Checkpoint",
-    "checkpoint_of",
-    "is_checkpoint",
-    "load_checkpoint",
-    "save_checkpoint",
-]
-
 FORMAT_VERSION = 3  # 1 had no temperatures, 2 no outputs
 DEFAULT_THRESHOLD = 0.9
 """Every branch's threshold until better ones are chosen."""

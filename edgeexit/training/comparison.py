@@ -27,18 +27,6 @@ from edgeexit.training import Checkpoint, TrainConfig, load_checkpoint
 from edgeexit.training.record.folder import RunFolder
 from edgeexit.training.teaching.teachers import TEACHER, TaughtNet, Teacher, create_teacher
 
-__all__ = [
-    "ComparedRun",
-    "Execution",
-    "FinishedRun",
-    "RunGroup",
-    "Spread",
-    "check_comparable",
-    "compare_run",
-    "group_runs",
-    "load_finished_run",
-]
-
 _SEED = re.compile(r"[-_. ]?seed[-_. ]?[0-9]+$", re.IGNORECASE)
 
 

@@ -18,8 +18,6 @@ from torch import nn
 from edgeexit.devices import resolve_device
 from edgeexit.errors import InputError
 
-__all__ = ["World", "joined_world"]
-
 
 @dataclass(frozen=True, slots=True)
 class World:

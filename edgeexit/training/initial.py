@@ -16,8 +16,6 @@ from edgeexit.models.weights.fitting import load_weights, own_weights
 from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from edgeexit.training.settings.config import TrainConfig
 
-__all__ = ["fill_from_checkpoint", "load_initial_weights", "load_model_weights"]
-
 _OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
 """In front of a weight's name in the model that was cut into stages."""
 

@@ -41,8 +41,6 @@ from edgeexit.training.steps.sums import EpochSums
 from edgeexit.training.teaching.dark_knowledge import DarkKnowledge, fingerprint
 from edgeexit.training.trainer import DivergedError, Trainer
 
-__all__ = ["InterruptedRunError", "stored_config", "train"]
-
 EpochCallback = Callable[[EpochRecord], None]
 
 

@@ -15,14 +15,6 @@ from edgeexit.models.registry import backbone_entry
 from edgeexit.models.spec import OWN, ModelSpec
 from edgeexit.training.settings.config import TrainConfig
 
-__all__ = [
-    "check_model",
-    "create_network",
-    "resolve_exits",
-    "resolve_input_size",
-    "resolve_outputs",
-]
-
 
 def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool) -> None:
     """Raise where a model is missing or not wanted, before anything is loaded.

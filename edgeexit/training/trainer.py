@@ -43,8 +43,6 @@ from edgeexit.training.teaching.teachers import (
     create_teacher,
 )
 
-__all__ = ["DivergedError", "Trainer"]
-
 READ_EVERY = 16
 """Steps whose results are read together from a GPU: each reading waits until it has caught up."""
 

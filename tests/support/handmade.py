@@ -9,8 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.export.graphs.gate import add_gate
 
-__all__ = ["exit_model", "stage_model"]
-
 
 def stage_model() -> onnx.ModelProto:
     """Convolution, ReLU, pooling, and a residual block: images (N, 3, 8, 8) to (N, 8, 4, 4)."""

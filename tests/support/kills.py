@@ -13,8 +13,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-__all__ = ["RENAMES", "STEPS", "killed_at_each_step", "killed_at_moments", "run_whole"]
-
 RENAMES = ("os.rename",)
 ANYWHERE = ("fcntl.flock", "os.truncate", "shutil.rmtree", "ctypes.dlsym")
 STEPS = (*ANYWHERE, *RENAMES, "open", "os.mkdir", "os.remove", "os.rmdir")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from edgeexit.bench import BenchImages
 
-__all__ = ["ImageOptions", "choose_images", "image_options"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 NONE = "none"

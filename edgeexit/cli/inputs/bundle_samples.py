@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import ExitPredictions
 
-__all__ = ["bundle_data", "device_of", "predict_bundle_split"]
-
 
 def device_of(options: SampleOptions) -> str | None:
     """Return the runtime's device that ``--device`` means."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from edgeexit.models.factories import Factory
     from edgeexit.training.checkpoint import Checkpoint
 
-__all__ = ["NetworkOptions", "load_network", "network_options", "network_words"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions
     from edgeexit.training.checkpoint import Checkpoint
 
-__all__ = [
-    "DataOptions",
-    "SampleOptions",
-    "data_config",
-    "data_options",
-    "load_samples",
-    "predict_split",
-    "predict_with_bar",
-    "print_data",
-    "sample_options",
-]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from edgeexit.thresholds.tuning import Subject
     from edgeexit.training.checkpoint import Checkpoint
 
-__all__ = ["Loaded", "load_bundle", "load_checkpoint_subject", "save_bundle", "save_tuned"]
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

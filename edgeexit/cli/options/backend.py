@@ -10,8 +10,6 @@ from edgeexit_runtime.backends import AUTO, BACKENDS
 
 from edgeexit.cli.common import add_options
 
-__all__ = ["backend_options"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

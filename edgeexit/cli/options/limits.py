@@ -13,8 +13,6 @@ from edgeexit.formats import format_cost
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
 
-__all__ = ["LIMITS", "describe_limits", "given_limits", "limit_options"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIMITS = ("min_accuracy", "max_drop", "max_cost", "max_path_cost")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edgeexit.export import CalibrationImages, Precision
     from edgeexit.training import Checkpoint
 
-__all__ = ["QuantizeOptions", "quantize_options"]
-
 AUTO, CLASSIFIER = "auto", "classifier"
 
 Command = TypeVar("Command", bound="Callable[..., Any]")

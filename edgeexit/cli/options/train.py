@@ -13,8 +13,6 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from edgeexit.training import TrainConfig
 
-__all__ = ["Choice", "choose_config", "resumed_config"]
-
 DATA_FIELDS = {
     "dataset": "name",
     "data_dir": "data_dir",

@@ -13,8 +13,6 @@ import click
 from edgeexit.cli.common import add_options, shown_command
 from edgeexit.cli.options.tune_output import tuned_path
 
-__all__ = ["TuneOptions", "tune_options"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MACS, LATENCY = "macs", "latency"

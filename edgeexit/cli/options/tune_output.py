@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgeexit.training.checkpoint import Checkpoint
 
-__all__ = ["check_replaceable", "tuned_path"]
-
 TUNED = ".tuned"
 
 

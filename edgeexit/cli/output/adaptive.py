@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from edgeexit.statistics import Interval
     from edgeexit.thresholds.tuning import Judgement
 
-__all__ = ["exit_table", "summary_table"]
-
 
 def exit_table(
     reports: Mapping[str, AdaptiveReport], title: str, costs: PathCosts | None = None

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from edgeexit.bench.render.table import Table
     from edgeexit.bench.results.explanation import Explanation
 
-__all__ = ["print_comparison", "print_details", "print_summary"]
-
 
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""

@@ -10,8 +10,6 @@ from click.core import ParameterSource
 from edgeexit.cli.common import console, status_console
 from edgeexit.cli.output.bench import print_comparison
 
-__all__ = ["check_alone", "compare_files"]
-
 
 def check_alone(ctx: click.Context, option: str, allowed: tuple[str, ...]) -> None:
     """Raise UsageError where an option was given that does not go with ``option``.

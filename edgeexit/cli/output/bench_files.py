@@ -15,8 +15,6 @@ from edgeexit.cli.common import status_console
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport
 
-__all__ = ["ReportFiles", "report_file_options"]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 JSON, HTML, PNG = (Path(f"report.{ending}") for ending in ("json", "html", "png"))

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from edgeexit.export import ExportedBundle
 
-__all__ = ["print_summary", "report_json"]
-
 MB = 1e6
 FEW_IMAGES = 100
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from edgeexit.models.tracing.outputs import Output
 
-__all__ = ["print_outputs"]
-
 
 def print_outputs(
     reference: str, input_size: tuple[int, int, int], num_classes: int | None, as_json: bool

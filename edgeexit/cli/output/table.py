@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from edgeexit.bench.render.table import Table
 
-__all__ = ["print_table"]
-
 MORE_THAN_ANY = 10_000  # columns that a terminal has
 
 

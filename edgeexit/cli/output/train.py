@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from edgeexit.training.record.metrics import EpochRecord
     from edgeexit.training.record.progress import RunPlan, StepStatus
 
-__all__ = ["TrainProgress", "accuracies", "is_main_process"]
-
 MUCH_WAITING = 0.05
 """Share of the time spent waiting for images from which on it is shown."""
 

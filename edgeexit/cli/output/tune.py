@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from edgeexit.thresholds.front_file import FrontPoint
     from edgeexit.thresholds.tuning import Judgement
 
-__all__ = ["Result", "print_result"]
-
 SHOWN = 15  # settings of the front
 APART = 3  # thresholds in columns of their own; more would not fit a terminal
 

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from edgeexit.export.graphs.making import Graph
 
-__all__ = ["GraphFlow"]
-
 
 class GraphFlow:
     """Stages and exits of one network, and other graphs that read the images.

@@ -11,8 +11,6 @@ from onnxscript import ir
 
 from edgeexit.export.graphs.view import GraphView, descendants
 
-__all__ = ["LOGITS", "to_half"]
-
 LOGITS = GATE_OUTPUTS[0]
 
 

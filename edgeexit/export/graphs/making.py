@@ -28,8 +28,6 @@ from edgeexit.export.precision import Precision
 from edgeexit.models.partition import Part, Partition
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["Graph", "export_graphs"]
-
 EXAMPLE_BATCH = 2  # one would be taken for a constant
 
 Progress = Callable[[str], None]

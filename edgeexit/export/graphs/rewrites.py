@@ -7,8 +7,6 @@ from typing import Any
 from onnxscript import ir
 from onnxscript.rewriter import pattern, rewrite
 
-__all__ = ["rewrite_graph"]
-
 
 def rewrite_graph(model: ir.Model) -> ir.Model:
     """Return the model with every rule of this module applied.

@@ -7,15 +7,6 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = [
-    "FEATURE_MAP_RANK",
-    "GraphView",
-    "descendants",
-    "excitation_nodes",
-    "is_global_mean",
-    "pooled_tensors",
-]
-
 FEATURE_MAP_RANK = 4
 
 GLOBAL_POOLING = ("GlobalAveragePool", "GlobalMaxPool")

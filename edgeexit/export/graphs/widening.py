@@ -8,8 +8,6 @@ from onnx import helper, numpy_helper
 
 from edgeexit.export.graphs.view import GraphView, is_global_mean
 
-__all__ = ["pool_globally", "widen_channels"]
-
 CHANNEL_BLOCK = 4
 """Convolutions in 8 bits of a multiple of it read features where they lie, others a copy.
 

@@ -22,9 +22,6 @@ from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.making import Graph
 from edgeexit.export.int8.rounding import Bounds
 
-__all__ = ["Ranges", "measure_ranges"]
-
-
 CHUNK = 16  # images at once: every watched tensor of one graph is in memory
 PERCENTILE = 99.99
 # Of these bins on both sides of 0, 128 around the middle are the narrowest range that is tried;

@@ -20,8 +20,6 @@ from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import normalization_doubt, read_arrays
 from edgeexit.paths import is_file, is_folder
 
-__all__ = ["CalibrationImages", "distinct_from", "load_calibration_images"]
-
 MAX_IMAGES = 1000
 """More are not read: ranges no longer change, and the histograms take their time."""
 

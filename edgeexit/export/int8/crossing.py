@@ -8,8 +8,6 @@ import onnx
 
 from edgeexit.export.int8.nodes import quantized
 
-__all__ = ["cross_in_8_bits"]
-
 
 def cross_in_8_bits(model: onnx.ModelProto, features: Iterable[str]) -> None:
     """Let a graph read and write features in uint8, under the names that their values had.

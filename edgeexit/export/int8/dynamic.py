@@ -18,8 +18,6 @@ from onnx import helper, numpy_helper
 from edgeexit.export.graphs.view import GraphView
 from edgeexit.export.int8.rounding import LEVELS, weight_scales
 
-__all__ = ["MIN_WEIGHTS", "find_classifier", "quantize_classifier"]
-
 MIN_WEIGHTS = 2**16
 """Smaller matrices stay in the cache, and rounding their input takes the time that is saved.
 

@@ -34,8 +34,6 @@ from edgeexit.export.int8.rounding import Rounding
 from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
 
-__all__ = ["QuantizedGraphs", "quantize_graphs"]
-
 HOLD_OUT_EVERY = 5
 MIN_HELD_OUT = 2
 SEED = 0

@@ -25,8 +25,6 @@ from edgeexit.export.int8.rounding import (
     weight_steps,
 )
 
-__all__ = ["Bias", "QuantizationPlan", "dequantized", "insert_qdq", "quantized"]
-
 
 @dataclass(frozen=True, slots=True)
 class Bias:

@@ -8,20 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "BIAS_STEPS",
-    "LEVELS",
-    "Bounds",
-    "Rounding",
-    "bias_steps",
-    "representable",
-    "scales_for_bias",
-    "signed_symmetric",
-    "unsigned_asymmetric",
-    "weight_scales",
-    "weight_steps",
-]
-
 LEVELS = 127
 """INT8 is used from -127 to 127: symmetric, as TensorRT wants it."""
 

@@ -30,8 +30,6 @@ from edgeexit.models.layers.msdnet import (
 )
 from edgeexit.models.registry import register_backbone
 
-__all__ = ["CIFAR100", "IMAGENET", "Layout", "msdnet"]
-
 REDUCTION = 2  # a transition divides the channels by this
 
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from edgeexit.models.branches.variable_convolution import variable_convolution
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["Block", "BottleneckBlock", "BottleneckBranch", "Excitation"]
-
 BOTTLENECK_REDUCTION = 4
 
 Excitation = Callable[[int], nn.Module]

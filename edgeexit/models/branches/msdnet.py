@@ -8,8 +8,6 @@ from edgeexit.models.layers.msdnet import classifier
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["MSDNetBranch"]
-
 
 class MSDNetBranch(nn.Module):
     """Two 3x3 convolutions of stride 2, average pooling, and one fully connected layer.

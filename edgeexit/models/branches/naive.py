@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["NaiveBranch", "TokenBranch"]
-
 
 class NaiveBranch(nn.Module):
     """Global average pooling and one fully connected layer (Section IV-B)."""

@@ -7,8 +7,6 @@ from torch import nn
 from edgeexit.models.branches.bottleneck import BottleneckBlock, BottleneckBranch
 from edgeexit.models.registry import BranchSite, register_branch
 
-__all__ = ["plain_block"]
-
 
 def plain_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
     """Return the SE-B block with nothing in place of its squeeze-and-excitation."""

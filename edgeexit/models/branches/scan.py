@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["Attention", "ScanBranch"]
-
 BOTTLENECK_WIDTH = 128
 
 

@@ -8,8 +8,6 @@ from edgeexit.models.branches.bottleneck import BottleneckBlock, BottleneckBranc
 from edgeexit.models.layers.squeeze_excitation import squeeze_excitation
 from edgeexit.models.registry import BranchSite, register_branch
 
-__all__ = ["se_block"]
-
 
 def se_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
     """Return the SE-B block of Fig. 2: a bottleneck with squeeze-and-excitation and a shortcut."""

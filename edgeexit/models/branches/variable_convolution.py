@@ -9,8 +9,6 @@ from torch import nn
 from edgeexit.errors import SpecError
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["variable_convolution"]
-
 
 def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
     """Return the convolution that brings ``features`` to the size of ``last`` (Section IV-B).

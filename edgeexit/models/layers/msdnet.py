@@ -14,8 +14,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DenseLayer", "Stem", "Transition", "classifier", "convolution", "stem_for_large_images"]
-
 
 def convolution(
     in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torchvision.ops import SqueezeExcitation
 
-__all__ = ["squeeze_excitation"]
-
 REDUCTION = 16
 
 

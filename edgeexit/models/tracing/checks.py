@@ -17,17 +17,6 @@ from edgeexit.models.tracing.results import named_results
 from edgeexit.models.tracing.tracers import BATCHES, first_device
 from edgeexit.models.tracing.user_code import explained
 
-__all__ = [
-    "EVERY_EXIT",
-    "are_logits",
-    "check_arguments",
-    "check_kind",
-    "check_model",
-    "described",
-    "run_on_shapes",
-    "unchanged",
-]
-
 SHOWN = 3  # names in a message
 EVERY_EXIT = "; give a module that returns every exit, and leaves the choice to thresholds"
 """What to do about a model that decides by values which exit answers."""

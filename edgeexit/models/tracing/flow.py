@@ -14,8 +14,6 @@ from edgeexit.models.tracing.in_place import is_update
 from edgeexit.models.tracing.trace import Trace
 from edgeexit.models.tracing.tracers import BATCHES
 
-__all__ = ["Flow", "has_tensor", "is_batched"]
-
 Nodes = int
 """A set of nodes, one bit each by position in the graph: graphs have thousands of nodes."""
 

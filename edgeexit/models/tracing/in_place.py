@@ -15,14 +15,6 @@ from torch import fx, nn
 
 from edgeexit.errors import SpecError
 
-__all__ = [
-    "check_updates",
-    "follow_overwritten",
-    "is_in_place",
-    "is_update",
-    "make_out_of_place",
-]
-
 OUT_OF_PLACE = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,

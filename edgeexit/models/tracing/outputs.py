@@ -20,8 +20,6 @@ from edgeexit.models.tracing.results import named_results
 from edgeexit.models.tracing.tracers import BATCHES
 from edgeexit.models.tracing.user_code import explained
 
-__all__ = ["Output", "choose_outputs", "list_outputs", "listed"]
-
 SHOWN = 16  # outputs in a message
 
 

@@ -11,8 +11,6 @@ from torch import Tensor, fx, nn
 
 from edgeexit.errors import SpecError
 
-__all__ = ["giving", "named_results"]
-
 SHOWN = 16  # names in a message
 
 

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-__all__ = ["in_front_of_softmax"]
-
 FUNCTIONS = (
     torch.softmax,
     torch.special.softmax,

@@ -41,8 +41,6 @@ from edgeexit.models.tracing.tracers import (
 )
 from edgeexit.models.tracing.user_code import RAISED, explained, failure
 
-__all__ = ["Trace", "Traces", "trace"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-__all__ = ["BATCHES", "CONSTANT", "Tracer", "exported_graph", "first_device", "symbolic_graph"]
-
 BATCHES = (2, 3)
 """The two batch sizes that every value is propagated for: what grows with them is the batch."""
 CONSTANT = "_tensor_constant"

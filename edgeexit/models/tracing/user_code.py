@@ -13,8 +13,6 @@ import torch
 
 from edgeexit.errors import SpecError
 
-__all__ = ["RAISED", "explained", "failure"]
-
 RAISED = (Exception, SystemExit)
 """What code of the user's own may raise; Ctrl-C is the user's, and passes."""
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from edgeexit.errors import CheckpointError
 from edgeexit.plain_file import PLAIN_NAMES, stored_pickle
 
-__all__ = ["SAFETENSORS", "FoundWeights", "read_weights"]
-
 SAFETENSORS = ".safetensors"
 SHOWN = 3  # names in a message
 MAX_DEPTH = 3

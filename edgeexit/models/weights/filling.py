@@ -10,8 +10,6 @@ from torch import Tensor
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import Backbone
 
-__all__ = ["LoadedWeights", "fill_backbone"]
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedWeights:

@@ -15,8 +15,6 @@ from edgeexit.errors import CheckpointError
 from edgeexit.models.weights.files import read_weights
 from edgeexit.models.weights.filling import LoadedWeights
 
-__all__ = ["load_weights", "own_weights"]
-
 COMPILED = "_orig_mod."
 """What torch.compile puts in front of the names inside a module that it has compiled."""
 COUNTER = "num_batches_tracked"

@@ -9,8 +9,6 @@ from edgeexit.cli.common import ShownProgress, progress_bar
 if TYPE_CHECKING:
     from edgeexit.paper.consistency import Fit
 
-__all__ = ["ConsistencyProgress"]
-
 
 class ConsistencyProgress(ShownProgress):
     """A bar for all fits and one for what goes on, with a line for each fit above them."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edgeexit.paper.figures import Source, Subject
     from edgeexit.training import Checkpoint
 
-__all__ = ["load_subjects"]
-
 SPLITS = ("val", "test")
 
 

@@ -16,18 +16,6 @@ from edgeexit.models.mode import evaluating
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.training.comparison import Execution
 
-__all__ = [
-    "ComputedFeatures",
-    "FeatureSource",
-    "FeatureStatistics",
-    "Features",
-    "KeptFeatures",
-    "ShuffledFeatures",
-    "feature_bytes",
-    "feature_statistics",
-    "in_order",
-]
-
 Features = dict[str, Tensor]
 """Feature maps (N, C, H, W) by name."""
 

@@ -19,15 +19,6 @@ from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.training.checkpoint import Checkpoint
 from edgeexit.training.initial import fill_from_checkpoint
 
-__all__ = [
-    "TrainedNetwork",
-    "build_baseline",
-    "build_network",
-    "check_comparable",
-    "fingerprint",
-    "name_networks",
-]
-
 DIGITS = 16  # of a fingerprint, which is read by people too
 
 

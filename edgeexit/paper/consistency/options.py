@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from edgeexit.paper.consistency.reconstruction import FitSettings
 
-__all__ = ["StudyOptions"]
-
 
 @dataclass(frozen=True, slots=True)
 class StudyOptions:

@@ -34,8 +34,6 @@ from edgeexit.paper.consistency.reconstruction import (
 from edgeexit.paper.consistency.stages import crossing_features, finish
 from edgeexit.training.comparison import Execution
 
-__all__ = ["Labels", "StagePair", "open_stage"]
-
 Labels = Tensor
 """True classes of the test images, (N,) int64."""
 

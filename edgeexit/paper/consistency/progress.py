@@ -7,8 +7,6 @@ from typing import Protocol
 
 from edgeexit.paper.consistency.record import Fit
 
-__all__ = ["Silent", "StudyProgress", "told_by_count"]
-
 
 class StudyProgress(Protocol):
     """Who is told how far a study is."""

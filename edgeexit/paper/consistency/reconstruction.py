@@ -29,8 +29,6 @@ from edgeexit.models.spec import FeatureInfo
 from edgeexit.paper.consistency.features import Features, FeatureSource, FeatureStatistics
 from edgeexit.training.steps.order import epoch_batches
 
-__all__ = ["FitSettings", "FittedReconstruction", "Reconstruction", "fit_reconstruction"]
-
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:

@@ -13,8 +13,6 @@ from edgeexit.errors import DataError
 from edgeexit.files import read_json, write_json
 from edgeexit.paper.consistency.reconstruction import FitSettings
 
-__all__ = ["Fit", "FitKey", "StudyRecord", "StudySettings"]
-
 FORMAT = "edgeexit consistency"
 VERSION = 1
 

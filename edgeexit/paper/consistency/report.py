@@ -10,8 +10,6 @@ from edgeexit import files
 from edgeexit.paper.consistency.record import Fit, StudySettings
 from edgeexit.training.comparison import Spread
 
-__all__ = ["Cell", "ConsistencyReport", "NetworkCells", "make_cells", "write_csv"]
-
 CSV_COLUMNS = (
     *("network", "control", "stage", "depth", "runs", "accuracy_mean", "accuracy_std"),
     *("unexplained_mean", "unexplained_std", "baseline_accuracy"),

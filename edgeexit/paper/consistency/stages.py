@@ -11,8 +11,6 @@ from edgeexit.models.backbone import IMAGES, Backbone
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import FeatureInfo
 
-__all__ = ["check_same_features", "compared_stages", "crossing_features", "finish"]
-
 FEATURE_MAP = 3  # dimensions of (channels, height, width)
 
 

@@ -37,8 +37,6 @@ from edgeexit.paper.consistency.stages import (
 )
 from edgeexit.training.comparison import Execution
 
-__all__ = ["InterruptedStudyError", "study_consistency"]
-
 RECORD = "consistency.json"
 FEW_STEPS = 500
 """Of a fit; the defaults make more than ten times as many on CIFAR-100."""

@@ -14,15 +14,6 @@ from edgeexit.paper.figures.subject import Subject
 from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thresholds
 from edgeexit.thresholds.front_file import spread_points
 
-__all__ = [
-    "DEFAULT_DROP",
-    "Chosen",
-    "as_given",
-    "choose_at_accuracy",
-    "choose_front",
-    "default_accuracy",
-]
-
 DEFAULT_DROP = 0.01
 """What is given up of the highest accuracy that all networks reach, where none is asked for."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ClassRow", "class_rows", "draw_classes"]
-
 HEIGHT = 4.4  # inches
 MOST_NAMED = 40  # with more classes their names would overlap, and points hide each other
 MOST_LINED = 200

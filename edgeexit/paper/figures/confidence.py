@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BINS", "ConfidenceRow", "confidence_rows", "draw_confidence"]
-
 BINS = 20
 """Of equal width from 0 to 1; each holds its lower edge, the last one both."""
 

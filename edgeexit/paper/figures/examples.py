@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-__all__ = ["ExampleRow", "draw_examples", "example_rows", "to_picture"]
-
 RIGHT, WRONG = "✓", "✗"
 LEFT, TOP, GAP, CAPTION = 0.72, 0.5, 0.1, 0.118  # inches; the caption's is of each line
 WIDEST = 1.05  # inches of an image

@@ -14,8 +14,6 @@ from edgeexit.paper.figures.subject import Subject
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ADAPTIVE", "BACKBONE", "MOST_POINTS", "FrontRow", "draw_front", "front_rows"]
-
 ADAPTIVE, BACKBONE = "adaptive", "backbone alone"
 MOST_POINTS = 25
 """Of one network: more would not be told apart."""

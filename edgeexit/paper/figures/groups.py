@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ASCENDING", "DESCENDING", "GroupRow", "draw_groups", "group_rows", "group_sizes"]
-
 ASCENDING, DESCENDING, INFERENCE = "lowest first", "highest first", "inference"
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Of the classes that are in a group: 50 to 500 of the paper's 1000."""

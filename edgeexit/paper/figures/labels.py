@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-__all__ = ["PointLabel", "place_labels"]
-
 # Where a label's middle may stand around its point, in points of print, nearest first
 OFFSETS = tuple(
     (x * distance, y * distance * 0.8)

@@ -13,8 +13,6 @@ from edgeexit.paper.figures.sources import file_names
 from edgeexit.paper.figures.subject import Subject
 from edgeexit.paper.figures.writing import check_replaceable, write_figure
 
-__all__ = ["Plan", "WrittenFigure", "make_figures", "plan_figures"]
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

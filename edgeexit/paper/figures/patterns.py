@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PatternRow", "draw_patterns", "pattern_rows"]
-
 ROW_HEIGHT, FRAME_HEIGHT = 0.36, 1.3  # inches
 LEAST_LABELLED = 12  # percent: in a narrower part there is no room for its number
 NEVER_AT = 1.3  # where "never" is drawn, beyond every softmax value

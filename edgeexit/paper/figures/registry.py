@@ -22,16 +22,6 @@ from edgeexit.registry import Registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "Drawn",
-    "FigureKind",
-    "FigureOptions",
-    "joint_figure",
-    "list_figures",
-    "network_figure",
-    "select_figures",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class FigureOptions:

@@ -13,8 +13,6 @@ from edgeexit.errors import InputError
 from edgeexit.paths import is_file, is_folder
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 
-__all__ = ["CHECKPOINT_NAME", "Source", "file_names", "find_sources"]
-
 CHECKPOINT_NAME = "ckpt.pt"
 LONGEST_FILE_NAME = 80
 

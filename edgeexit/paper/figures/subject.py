@@ -14,8 +14,6 @@ from edgeexit.data.dataset import ImageDataset
 from edgeexit.errors import DataError
 from edgeexit.evaluation import ExitPredictions, leaving_exits
 
-__all__ = ["Subject", "check_same_images"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:

@@ -12,8 +12,6 @@ from edgeexit.errors import WriteError
 from edgeexit.files import write_csv
 from edgeexit.paper.figures.registry import Drawn
 
-__all__ = ["check_replaceable", "table", "write_figure"]
-
 
 def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
     """Write the picture as PNG and PDF, and its numbers as CSV; each file is whole or not there.

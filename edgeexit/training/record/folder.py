@@ -25,8 +25,6 @@ from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.settings.config_file import is_written_config, write_config
 from edgeexit.training.steps.sums import EpochSums
 
-__all__ = ["RunFolder", "RunState", "check_same_classes", "check_same_options"]
-
 FREE_OPTIONS = (
     "device",
     "workers",

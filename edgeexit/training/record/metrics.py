@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["EpochRecord", "best_record"]
-
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:

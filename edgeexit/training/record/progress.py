@@ -9,8 +9,6 @@ from edgeexit.cost import NetworkCost
 from edgeexit.data import ImageData
 from edgeexit.training.settings.config import TrainConfig
 
-__all__ = ["Progress", "RunPlan", "StepStatus"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunPlan:

@@ -8,8 +8,6 @@ from pathlib import Path
 from edgeexit.training.record.metrics import EpochRecord, best_record
 from edgeexit.training.settings.config import TrainConfig
 
-__all__ = ["TrainResult"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:

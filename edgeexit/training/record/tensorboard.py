@@ -8,8 +8,6 @@ from typing import Any
 
 from edgeexit.training.record.metrics import EpochRecord
 
-__all__ = ["TensorBoardLog", "tensorboard_log"]
-
 FOLDER = "tensorboard"
 
 

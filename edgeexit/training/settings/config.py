@@ -13,8 +13,6 @@ from edgeexit.data.config import DataConfig
 from edgeexit.devices import DEVICES
 from edgeexit.models.spec import OWN
 
-__all__ = ["AMP", "TrainConfig"]
-
 AMP = ("off", "bf16", "fp16")
 
 

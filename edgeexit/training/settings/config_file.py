@@ -23,8 +23,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["is_written_config", "read_options", "write_config"]
-
 DATA = "data"
 MAX_BYTES = 1 << 20
 TITLE = "# How this run was trained."

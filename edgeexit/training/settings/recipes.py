@@ -9,8 +9,6 @@ from typing import Any
 
 from edgeexit.registry import Registry
 
-__all__ = ["RECIPES", "Recipe"]
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["epoch_batches"]
-
 
 def epoch_batches(
     images: int,

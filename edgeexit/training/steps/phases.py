@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from edgeexit.models.multi_exit import MultiExitNet
 
-__all__ = ["Phase", "PhaseNet", "learn_only", "set_modes"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-__all__ = ["linear_decay"]
-
 
 def linear_decay(optimizer: Optimizer, steps: int) -> LambdaLR:
     """Return a schedule that takes each group's rate from its initial value to 0 in ``steps``."""

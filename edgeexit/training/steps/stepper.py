@@ -20,8 +20,6 @@ from edgeexit.training.steps.schedule import linear_decay
 from edgeexit.training.teaching.losses import distillation_loss, joint_cross_entropy
 from edgeexit.training.teaching.teachers import Teacher
 
-__all__ = ["Stepper", "memory_format"]
-
 Batch = tuple[Tensor, Tensor]
 """Images (n, C, H, W) and targets (n,) int64."""
 

@@ -16,8 +16,6 @@ from edgeexit.models.spec import FINAL
 from edgeexit.registry import Registry
 from edgeexit.training.steps.phases import Phase
 
-__all__ = ["STRATEGIES", "Strategy", "plan_phases"]
-
 Strategy = Callable[[MultiExitNet], tuple[Phase, ...]]
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")

@@ -19,8 +19,6 @@ from edgeexit.models.spec import FINAL
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 from edgeexit.training.settings.config import TrainConfig
 
-__all__ = ["PRETRAINED", "DarkKnowledge", "fingerprint", "load_dark_knowledge"]
-
 PRETRAINED = "pretrained"
 
 

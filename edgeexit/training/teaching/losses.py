@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-__all__ = ["Loss", "distillation_loss", "divergence", "joint_cross_entropy"]
-
-Loss = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-"""Maps every exit's logits, (N, K) by name, and the targets, (N,) int64, to a scalar."""
 
 
 def joint_cross_entropy(logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:

@@ -22,20 +22,6 @@ from edgeexit.registry import Registry
 from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
 
-__all__ = [
-    "DK",
-    "ENSEMBLES",
-    "NO_TEACHER",
-    "TEACHER",
-    "Ensemble",
-    "TaughtNet",
-    "Teacher",
-    "check_teacher",
-    "create_teacher",
-    "ensemble_weights",
-    "list_teachers",
-]
-
 NO_TEACHER = "none"
 TEACHER = "teacher"
 """The name of the teacher among the exits of :class:`TaughtNet`."""

@@ -17,8 +17,6 @@ from edgeexit_runtime.engines.building import BuildReport, build_engines, descri
 from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.system.signals import StopSignals
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 
 from edgeexit_runtime.errors import MESSAGE_CHARACTERS, printable
 
-__all__ = ["guarded_streams"]
-
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:

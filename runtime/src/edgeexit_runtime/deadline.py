@@ -18,8 +18,6 @@ from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
 
-__all__ = ["DeadlineLoop", "StepTimes", "check_deadline"]
-
 RECENT = 8
 """A step is expected to take as long as the longest of so many of its last runs."""
 PATIENCE = 32

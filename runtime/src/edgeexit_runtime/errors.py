@@ -6,17 +6,6 @@ on stderr and leaves with ``exit_code``; it never shows a traceback for one of t
 
 from __future__ import annotations
 
-__all__ = [
-    "BackendError",
-    "BundleError",
-    "BusyError",
-    "DeviceLostError",
-    "EdgeExitError",
-    "ImageError",
-    "InputError",
-    "printable",
-]
-
 MESSAGE_CHARACTERS = 400
 
 

@@ -18,18 +18,6 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.errors import BackendError, InputError
 
-__all__ = [
-    "NEVER",
-    "ExitAnswers",
-    "GateOutputs",
-    "Predictions",
-    "Routing",
-    "average_macs",
-    "check_gate",
-    "check_thresholds",
-    "saved_costs",
-]
-
 NEVER = 2.0
 """The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
 

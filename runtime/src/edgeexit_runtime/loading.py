@@ -12,8 +12,6 @@ from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle,
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.session import Session
 
-__all__ = ["load", "load_baseline"]
-
 
 def load(
     bundle: str | Path,

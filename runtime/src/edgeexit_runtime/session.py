@@ -27,8 +27,6 @@ from edgeexit_runtime.images.decoding import MAX_PIXELS
 from edgeexit_runtime.images.fitting import ImageSource, prepare
 from edgeexit_runtime.system.forks import never_free, tell_when_forked
 
-__all__ = ["Session"]
-
 CLOSED = "the session is closed; load the bundle again"
 FORKED = (
     "the session was loaded before this process was forked, and its engine stayed behind; load the "

@@ -15,8 +15,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LatencySummary", "summarize", "time_call"]
-
 Result = TypeVar("Result")
 
 NS_PER_MS = 1e6

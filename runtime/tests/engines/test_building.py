@@ -12,7 +12,8 @@ import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.backends.tensorrt.engine_check import open_for_this_gpu
 from edgeexit_runtime.backends.tensorrt.versions import open_library
-from edgeexit_runtime.engines.building import EngineOptions, build_engines
+from edgeexit_runtime.bundle.engine_entry import EngineOptions
+from edgeexit_runtime.engines.building import build_engines
 
 ALL = ["stage1", "exit1", "stage2", "exit2", "stage3", "final", "baseline"]
 

@@ -11,9 +11,10 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.tensorrt.engine_check import Here, check_engine
 from edgeexit_runtime.bundle.folder import open_bundle
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
-from edgeexit_runtime.engines.building import Here, build_engines, check_engine
+from edgeexit_runtime.engines.building import build_engines
 from edgeexit_runtime.engines.files import TIMING_CACHE
 from edgeexit_runtime.system.locks import LOCK_NAME, lock_folder
 from edgeexit_runtime.system.signals import StopSignals

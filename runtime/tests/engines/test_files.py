@@ -15,8 +15,10 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.backends.tensorrt.engine_check import Here, check_engine
+from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.bundle.folder import baseline_bundle, open_bundle
-from edgeexit_runtime.engines.building import EngineOptions, Here, build_engines, check_engine
+from edgeexit_runtime.engines.building import build_engines
 from edgeexit_runtime.system.machine import this_platform
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]

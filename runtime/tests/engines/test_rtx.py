@@ -12,7 +12,9 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.engines.building import EngineOptions, build_engines, check_engine, here
+from edgeexit_runtime.backends.tensorrt.engine_check import check_engine, here
+from edgeexit_runtime.bundle.engine_entry import EngineOptions
+from edgeexit_runtime.engines.building import build_engines
 from onnx import TensorProto, helper
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")

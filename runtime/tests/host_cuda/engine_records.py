@@ -17,8 +17,6 @@ from edgeexit_runtime.bundle.engine_entry import (
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
 from tensorrt_double import VERSIONS, EngineSpec, engine_bytes
 
-__all__ = ["record", "write_engines"]
-
 GPU, CAPABILITY = "host CUDA", "8.6"  # of the host's driver
 
 

@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["LIBRARY_VARIABLE", "Counts", "HostDriver", "open_driver"]
-
 LIBRARY_VARIABLE = "EDGEEXIT_HOST_CUDA"
 """Names the library; the tests of this folder are collected where it is set."""
 

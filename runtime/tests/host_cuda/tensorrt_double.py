@@ -23,8 +23,6 @@ import numpy as np
 import onnxruntime
 from host_driver import HostDriver
 
-__all__ = ["VERSIONS", "EngineSpec", "MisuseError", "World", "engine_bytes", "make_module"]
-
 VERSIONS = {"tensorrt": "10.3.0", "tensorrt-rtx": "1.7.0"}
 MAGIC = b"engine of the double\n"
 ALIGNMENT = 256

@@ -19,8 +19,6 @@ from edgeexit.export.int8.nodes import QuantizationPlan
 from edgeexit.export.int8.rounding import Bounds, Rounding
 from edgeexit.registry import Registry
 
-__all__ = ["TARGETS", "QuantizationTarget"]
-
 
 @dataclass(frozen=True, slots=True)
 class QuantizationTarget:

@@ -24,8 +24,6 @@ from edgeexit.export.int8.nodes import Bias, QuantizationPlan
 from edgeexit.export.int8.rounding import unsigned_asymmetric
 from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
 
-__all__ = ["plan_cpu", "prepare_cpu"]
-
 ON_MAPS = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Sigmoid")
 """Operators with a kernel for 8 bits, beside layers with weights; of features alone."""
 MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Pad", "MaxPool")

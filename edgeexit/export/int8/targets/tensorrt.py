@@ -20,8 +20,6 @@ from edgeexit.export.int8.nodes import QuantizationPlan
 from edgeexit.export.int8.rounding import signed_symmetric
 from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
 
-__all__ = ["plan_tensorrt"]
-
 
 def plan_tensorrt(model: onnx.ModelProto) -> QuantizationPlan:
     """Return what of an exported graph is quantized for TensorRT."""

@@ -14,8 +14,6 @@ from edgeexit.models.tracing.cuts.traced_stage import TracedStage
 from edgeexit.models.tracing.flow import Flow, is_batched
 from edgeexit.models.tracing.trace import Trace, Traces
 
-__all__ = ["cut"]
-
 
 def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int]) -> Backbone:
     """Return the traced model as stages that end at ``points``, a last stage and a classifier.

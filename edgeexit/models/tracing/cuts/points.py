@@ -13,8 +13,6 @@ from edgeexit.errors import SpecError
 from edgeexit.models.tracing.flow import Flow, is_batched
 from edgeexit.models.tracing.trace import Trace
 
-__all__ = ["Point", "find_point", "is_channels_last", "list_points", "propose_points"]
-
 STEM_FACTOR = 4
 """Large images are shrunk by this much before the first branch, as in the paper's networks."""
 LARGE_IMAGE = 64

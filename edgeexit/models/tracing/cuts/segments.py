@@ -12,8 +12,6 @@ from edgeexit.errors import SpecError
 from edgeexit.models.tracing.cuts.traced_stage import StageGraph, TracedStage
 from edgeexit.models.tracing.trace import Trace, Traces
 
-__all__ = ["Segment", "inputs_of", "traced_bodies"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:

@@ -20,8 +20,6 @@ from edgeexit.models.tracing.cuts.segments import Segment, inputs_of, traced_bod
 from edgeexit.models.tracing.flow import Flow, Nodes, is_batched
 from edgeexit.models.tracing.trace import Trace, Traces
 
-__all__ = ["Split", "idle_exits", "probable_orders", "split"]
-
 LOGITS = "logits"
 
 

@@ -14,8 +14,6 @@ from edgeexit.models.tracing.flow import has_tensor
 from edgeexit.models.tracing.in_place import is_in_place, make_out_of_place
 from edgeexit.models.tracing.tracers import BATCHES
 
-__all__ = ["StageGraph", "TracedStage"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageGraph:

@@ -22,17 +22,6 @@ from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 
-__all__ = [
-    "NVIDIA",
-    "Backend",
-    "BareGraphs",
-    "Hardware",
-    "LoadOptions",
-    "Runner",
-    "WhyNot",
-    "is_installed",
-]
-
 NVIDIA = "nvidia"
 
 

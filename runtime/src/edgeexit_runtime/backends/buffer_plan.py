@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.bundle.manifest import IMAGES, Manifest, TensorInfo
 
-__all__ = ["ALIGNMENT_BYTES", "BufferPlan", "aligned", "plan_buffers", "row_bytes", "row_moves"]
-
 ALIGNMENT_BYTES = 256
 """What TensorRT asks of addresses."""
 

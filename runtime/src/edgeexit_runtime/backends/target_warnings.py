@@ -8,8 +8,6 @@ import logging
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle.folder import Bundle
 
-__all__ = ["warn_of_target"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -6,16 +6,6 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.bundle.schema import check_file_name, check_model_size, check_text
 
-__all__ = [
-    "ENGINE_SUFFIX",
-    "FROM_INSPECTOR",
-    "FROM_NETWORK",
-    "HARDWARE_COMPATIBILITY",
-    "OPTIMIZATION_LEVELS",
-    "EngineEntry",
-    "EngineOptions",
-]
-
 ENGINE_SUFFIX = ".engine"
 
 HARDWARE_COMPATIBILITY = ("none", "same-capability", "ampere+")

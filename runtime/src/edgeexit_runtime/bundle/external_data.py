@@ -9,8 +9,6 @@ a message again. Those that lead to tensors are followed; the others are stepped
 
 from __future__ import annotations
 
-__all__ = ["MESSAGES", "check_self_contained"]
-
 MESSAGES: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},

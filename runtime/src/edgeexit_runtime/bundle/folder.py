@@ -15,8 +15,6 @@ from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.system.untrusted import file_size
 
-__all__ = ["Bundle", "baseline_bundle", "open_bundle", "read_settled"]
-
 Value = TypeVar("Value")
 
 MODEL_SUFFIXES = (".onnx", ".data")

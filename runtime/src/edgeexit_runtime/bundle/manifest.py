@@ -29,25 +29,6 @@ from edgeexit_runtime.gate import NEVER, saved_costs
 from edgeexit_runtime.images.preprocess import Preprocessing
 from edgeexit_runtime.system.untrusted import file_size, parse_json
 
-__all__ = [
-    "FINAL",
-    "GATE_DTYPES",
-    "GATE_OUTPUTS",
-    "IMAGES",
-    "MANIFEST_NAME",
-    "SCHEMA_VERSION",
-    "THRESHOLD",
-    "UINT8",
-    "ExitEntry",
-    "GraphEntry",
-    "Manifest",
-    "ModelInfo",
-    "StageEntry",
-    "TensorInfo",
-    "load_manifest",
-    "manifest_json",
-]
-
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MANIFEST_MAX_BYTES = 16 * 2**20

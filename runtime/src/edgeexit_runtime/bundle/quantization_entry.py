@@ -6,21 +6,6 @@ from dataclasses import dataclass, field
 
 from edgeexit_runtime.bundle.schema import check_name, check_text
 
-__all__ = [
-    "ALL",
-    "CALIBRATION_METHODS",
-    "CLASSIFIER",
-    "CPU",
-    "DYNAMIC",
-    "EXTENTS",
-    "FALLBACKS",
-    "GPU",
-    "FeatureRounding",
-    "MethodScore",
-    "QuantizationEntry",
-    "TargetEntry",
-]
-
 ALL, CLASSIFIER = "all", "classifier"
 EXTENTS = (ALL, CLASSIFIER)
 CALIBRATION_METHODS = ("minmax", "entropy", "percentile")

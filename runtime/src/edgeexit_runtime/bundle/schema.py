@@ -16,16 +16,6 @@ import types
 import typing
 from typing import Any, TypeVar
 
-__all__ = [
-    "SchemaError",
-    "check_file_name",
-    "check_model_size",
-    "check_name",
-    "check_text",
-    "decode",
-    "encode",
-]
-
 T = TypeVar("T")
 
 # Nothing in a bundle may point out of its folder, and temporary names are a little longer.

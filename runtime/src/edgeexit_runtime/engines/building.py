@@ -20,9 +20,7 @@ from pathlib import Path
 
 from edgeexit_runtime.backends.tensorrt.engine_check import (
     Here,
-    check_engine,
     find_engine,
-    here,
     misfit,
     require_use_here,
     runs_on,
@@ -51,19 +49,6 @@ from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, build_engine
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.system.files import sync, temporary_path
 from edgeexit_runtime.system.locks import lock_folder
-
-__all__ = [
-    "TIMING_CACHE",
-    "BuildReport",
-    "EngineEntry",
-    "EngineOptions",
-    "EngineReport",
-    "Here",
-    "build_engines",
-    "check_engine",
-    "describe",
-    "here",
-]
 
 Progress = Callable[[str, float, int], None]
 """Called with what is done now, how many engines are done (fractions too), and how many in all."""

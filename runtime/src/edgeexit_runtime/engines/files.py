@@ -21,17 +21,6 @@ from edgeexit_runtime.errors import BundleError
 from edgeexit_runtime.system.files import is_temporary, replace_file
 from edgeexit_runtime.system.locks import LOCK_NAME
 
-__all__ = [
-    "TIMING_CACHE",
-    "TIMING_CACHE_MAX_BYTES",
-    "explained",
-    "free_name",
-    "is_leftover",
-    "put_in_place",
-    "remove_leftovers",
-    "write_file",
-]
-
 TIMING_CACHE = "timing.cache"
 """What builds have measured, so that the next one is faster; TensorRT's own file."""
 TIMING_CACHE_MAX_BYTES = 2**28

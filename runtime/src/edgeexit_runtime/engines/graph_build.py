@@ -25,8 +25,6 @@ from edgeexit_runtime.engines.layers import (
 )
 from edgeexit_runtime.errors import BackendError, BundleError
 
-__all__ = ["BuiltEngine", "Plan", "build_engine"]
-
 logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = re.compile(r"out ?of ?memory|bad_alloc|memoryallocation", re.IGNORECASE)

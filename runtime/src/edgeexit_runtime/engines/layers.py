@@ -14,14 +14,6 @@ from typing import Any
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.errors import BackendError
 
-__all__ = [
-    "EngineLayers",
-    "NetworkLayers",
-    "engine_layers",
-    "network_layers",
-    "require_precision",
-]
-
 # of the network; names of trt.LayerType
 WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 MOVING = (

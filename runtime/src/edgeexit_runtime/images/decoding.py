@@ -35,16 +35,6 @@ from edgeexit_runtime.errors import BackendError, ImageError
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-__all__ = [
-    "MAX_ASPECT",
-    "MAX_PIXELS",
-    "ImageFileSource",
-    "image_name",
-    "load_pillow",
-    "open_header",
-    "open_image",
-]
-
 MAX_ASPECT = 64
 """Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
 MAX_PIXELS = 128_000_000

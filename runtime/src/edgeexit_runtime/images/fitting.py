@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from edgeexit_runtime.images.decoding import ImageFileSource
 
-__all__ = ["MODES", "ImageSource", "fit", "prepare"]
-
 MODES = {1: "L", 3: "RGB"}
 
 ImageSource: TypeAlias = "ImageFileSource | NDArray[np.uint8]"

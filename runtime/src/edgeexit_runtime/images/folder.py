@@ -16,15 +16,6 @@ from pathlib import Path, PurePath
 
 from edgeexit_runtime.errors import InputError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "FoundImages",
-    "describe_left_out",
-    "find_images",
-    "has_image_suffix",
-    "list_folders",
-]
-
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".avif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k"),

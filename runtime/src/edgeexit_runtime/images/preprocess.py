@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.errors import InputError
 
-__all__ = ["Preprocessing"]
-
 MAX_RESIZE = 16_384
 
 

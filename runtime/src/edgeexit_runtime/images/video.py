@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.errors import BackendError, ImageError
 
-__all__ = ["VIDEO_SUFFIXES", "read_frames"]
-
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mjpeg", ".ts")
 INSTALL = "pip install 'edgeexit-runtime[video]'"
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from edgeexit_runtime.system.locks import lock_file
 
-__all__ = ["is_temporary", "replace_file", "sweep", "sync", "temporary_path"]
-
 MARK = "edgeexit-"
 """In every temporary name, so that nobody's file is taken for one."""
 

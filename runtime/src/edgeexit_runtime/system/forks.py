@@ -11,8 +11,6 @@ import sys
 import weakref
 from typing import Protocol
 
-__all__ = ["never_free", "tell_when_forked"]
-
 
 class Forked(Protocol):
     """What wants to know that it is in a child now."""

@@ -18,8 +18,6 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["LOCK_NAME", "lock_file", "lock_folder", "sole_writer"]
-
 LOCK_NAME = ".build.lock"
 
 _held: set[int] = set()

@@ -7,8 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["l4t_version", "this_platform"]
-
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 L4T = re.compile(r"^# R(\d+) \(release\), REVISION: ([\d.]+)")
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' names for the same

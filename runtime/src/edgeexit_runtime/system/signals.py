@@ -7,8 +7,6 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-__all__ = ["StopSignals"]
-
 STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 

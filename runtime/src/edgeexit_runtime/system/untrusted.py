@@ -10,8 +10,6 @@ from typing import Any
 
 from edgeexit_runtime.errors import BundleError
 
-__all__ = ["file_size", "parse_json"]
-
 MAX_DEPTH = 32
 """Of lists and objects within each other."""
 

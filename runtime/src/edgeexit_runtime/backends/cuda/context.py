@@ -19,8 +19,6 @@ import pycuda.driver as cuda
 from edgeexit_runtime.backends.cuda.device import load_driver
 from edgeexit_runtime.errors import BackendError, DeviceLostError
 
-__all__ = ["PrimaryContext", "driver_library"]
-
 
 class PrimaryContext:
     """Retains the primary context of a device until :meth:`release`.

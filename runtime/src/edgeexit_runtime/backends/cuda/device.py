@@ -7,8 +7,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "error_text", "find_gpu", "load_driver"]
-
 # CUdevice_attribute of cuda.h
 MULTIPROCESSORS, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
 GIBIBYTE = 2**30

@@ -9,8 +9,6 @@ from edgeexit_runtime.backends.cuda.context import driver_library
 from edgeexit_runtime.backends.cuda.device import error_text
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["CaptureError", "CudaGraph"]
-
 THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
 
 

@@ -13,8 +13,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["CudaMemory", "available_memory", "require_free_memory"]
-
 logger = logging.getLogger(__name__)
 
 KIBIBYTE, MEBIBYTE = 2**10, 2**20

@@ -9,8 +9,6 @@ from typing import Any
 from edgeexit_runtime.backends.cuda.device import error_text, load_driver
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["NON_BLOCKING", "CudaStream", "open_stream"]
-
 logger = logging.getLogger(__name__)
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' default stream

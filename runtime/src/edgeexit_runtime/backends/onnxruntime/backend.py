@@ -7,8 +7,6 @@ from edgeexit_runtime.backends.onnxruntime.providers import CPU, CUDA
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import InputError
 
-__all__ = ["OnnxRuntimeBackend"]
-
 RUNNER = "edgeexit_runtime.backends.onnxruntime.runner:OnnxRuntimeRunner"
 GRAPHS = "edgeexit_runtime.backends.onnxruntime.bare:OnnxRuntimeGraphs"
 PROVIDERS = {"cpu": (CPU,), "cuda": (CUDA,)}

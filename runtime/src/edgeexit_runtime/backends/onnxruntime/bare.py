@@ -14,8 +14,6 @@ from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry
 
-__all__ = ["OnnxRuntimeGraphs"]
-
 
 class OnnxRuntimeGraphs(BareGraphs):
     """Opens graphs as a bundle's are opened, and binds them where the provider computes.

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from edgeexit_runtime.bundle.manifest import IMAGES, GraphEntry, TensorInfo
 from edgeexit_runtime.gate import GateOutputs
 
-__all__ = ["NO_GATE", "NO_IMAGES", "Binding", "Feature", "GateBuffers", "Graph", "gate_buffers"]
-
 NO_IMAGES: NDArray[np.float32] = np.empty(0, np.float32)
 NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.float32))
 

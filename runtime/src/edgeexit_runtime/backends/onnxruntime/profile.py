@@ -14,8 +14,6 @@ from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry
 
-__all__ = ["layer_precisions"]
-
 HEAVY = ("Conv", "Gemm", "MatMul")  # parts of names, such as of QLinearConv and FusedGemm
 NAMES = {"int8": "int8", "uint8": "int8", "float16": "fp16", "bfloat16": "bf16", "float": "fp32"}
 """By the types of what a node reads; of several the first here."""

@@ -12,8 +12,6 @@ from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import GraphEntry
 from edgeexit_runtime.errors import BundleError
 
-__all__ = ["CACHE_FOLDER", "CPU", "CUDA", "GPU_PROVIDERS", "TENSORRT", "provider_options"]
-
 logger = logging.getLogger(__name__)
 
 CPU = "CPUExecutionProvider"

@@ -40,8 +40,6 @@ from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, GPU
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 
-__all__ = ["OnnxRuntimeRunner"]
-
 logger = logging.getLogger(__name__)
 
 HOST = ("cpu", 0)

@@ -27,8 +27,6 @@ from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 
-__all__ = ["BIAS_ROUNDING", "SessionOpener", "first_line"]
-
 logger = logging.getLogger(__name__)
 
 # of its error where only the CPU would have a node, and is not to

@@ -12,8 +12,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-__all__ = ["has_vnni", "is_x86", "needs_exact_products", "require_exact_products"]
-
 PRECISE_PRODUCTS = "session.x64quantprecision"
 """ONNX Runtime's option: see its onnxruntime_session_options_config_keys.h."""
 

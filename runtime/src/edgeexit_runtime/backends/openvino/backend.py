@@ -5,8 +5,6 @@ from __future__ import annotations
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
 from edgeexit_runtime.bundle.folder import Bundle
 
-__all__ = ["OpenVinoBackend"]
-
 RUNNER = "edgeexit_runtime.backends.openvino.runner:OpenVinoRunner"
 CPU = "CPU"
 

@@ -19,8 +19,6 @@ from edgeexit_runtime.backends.openvino.products import EXACT, are_products_exac
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
 
-__all__ = ["CPU", "ModelCompiler", "first_line", "layer_precisions", "ports", "wants_half"]
-
 CPU = "CPU"
 NAMES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}  # of OpenVINO's precisions
 HEAVY = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution"}

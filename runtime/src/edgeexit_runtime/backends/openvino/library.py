@@ -11,8 +11,6 @@ import importlib
 import sys
 from typing import Any
 
-__all__ = ["FrontEndManager", "openvino"]
-
 TELEMETRY = "openvino_telemetry"
 
 

@@ -13,8 +13,6 @@ import numpy as np
 
 from edgeexit_runtime.backends.openvino.library import openvino
 
-__all__ = ["EXACT", "are_products_exact"]
-
 EXACT = {"LP_TRANSFORMS_MODE": False}
 """Lets OpenVINO's CPU plugin compute Q/DQ nodes as they are written, in floating point."""
 

@@ -31,8 +31,6 @@ from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Mani
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
 
-__all__ = ["OpenVinoRunner"]
-
 NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.float32))
 
 

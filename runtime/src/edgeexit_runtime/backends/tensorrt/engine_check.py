@@ -20,19 +20,6 @@ from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import BackendError
 from edgeexit_runtime.system.machine import l4t_version, this_platform
 
-__all__ = [
-    "Here",
-    "check_engine",
-    "find_engine",
-    "here",
-    "how_to_build",
-    "misfit",
-    "open_for_this_gpu",
-    "require_engine",
-    "require_use_here",
-    "runs_on",
-]
-
 AMPERE = 8.0
 
 

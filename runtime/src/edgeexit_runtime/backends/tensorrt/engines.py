@@ -20,8 +20,6 @@ from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
 
-__all__ = ["Engine", "FixedContext", "engine_entries", "engine_library"]
-
 # TensorRT's names of the manifest's dtypes
 TYPES = {
     "float32": "FLOAT",

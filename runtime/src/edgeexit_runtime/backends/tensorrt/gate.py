@@ -14,8 +14,6 @@ from edgeexit_runtime.backends.buffer_plan import aligned
 from edgeexit_runtime.bundle.manifest import THRESHOLD, Manifest
 from edgeexit_runtime.gate import GateOutputs
 
-__all__ = ["GatePlan"]
-
 PARTS = (("confidence", np.float32), ("label", np.int32), ("exits", np.bool_))
 
 

@@ -10,18 +10,6 @@ from typing import Any
 from edgeexit_runtime.backends.cuda.device import find_gpu
 from edgeexit_runtime.errors import BackendError, InputError
 
-__all__ = [
-    "AUTO",
-    "LIBRARIES",
-    "PORTABLE_CAPABILITIES",
-    "RTX",
-    "TENSORRT",
-    "Library",
-    "find_library",
-    "import_library",
-    "is_installed",
-]
-
 AUTO = "auto"
 TENSORRT = "tensorrt"
 RTX = "tensorrt-rtx"

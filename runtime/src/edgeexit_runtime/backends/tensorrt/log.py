@@ -16,8 +16,6 @@ from typing import Any
 
 from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 
-__all__ = ["Reasons", "process_log"]
-
 logger = logging.getLogger(__name__)
 
 # what TensorRT-RTX says before every build, and is none

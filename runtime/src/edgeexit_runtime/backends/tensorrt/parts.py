@@ -10,8 +10,6 @@ from __future__ import annotations
 from edgeexit_runtime.backends.cuda.graph import CudaGraph
 from edgeexit_runtime.backends.tensorrt.engines import Engine, FixedContext
 
-__all__ = ["BucketRun", "Part", "bucket_sizes"]
-
 
 class Part:
     """A stage or an exit: its engine, where its tensors are, and its runs.

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cancelled", "Phases", "make_monitor"]
-
 
 @dataclass(slots=True)
 class _Phase:

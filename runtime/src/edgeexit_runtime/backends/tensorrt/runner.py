@@ -37,8 +37,6 @@ from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.system.forks import never_free
 
-__all__ = ["TensorRTRunner"]
-
 logger = logging.getLogger(__name__)
 
 CAPTURES = 3

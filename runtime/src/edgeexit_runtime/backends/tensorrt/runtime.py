@@ -13,8 +13,6 @@ from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError
 
-__all__ = ["EngineRuntime"]
-
 logger = logging.getLogger(__name__)
 
 

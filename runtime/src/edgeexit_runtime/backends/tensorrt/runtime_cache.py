@@ -13,8 +13,6 @@ from typing import Any
 
 from edgeexit_runtime.system.files import replace_file
 
-__all__ = ["RUNTIME_CACHE", "RuntimeCache"]
-
 logger = logging.getLogger(__name__)
 
 RUNTIME_CACHE = "runtime.cache"

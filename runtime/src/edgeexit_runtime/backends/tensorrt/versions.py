@@ -32,8 +32,6 @@ from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.system.machine import l4t_version
 
-__all__ = ["TensorRt", "open_library"]
-
 CAPABILITY = re.compile(r"SM(\d+)(\d)")
 # The inspector's words, in small letters -> a manifest's
 PRECISIONS = {
