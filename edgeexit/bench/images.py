@@ -18,6 +18,7 @@ from edgeexit_runtime.images.folder import FoundImages
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
+from edgeexit.fitting import check_data_set
 from edgeexit.images import find_images, read_pixels
 from edgeexit.npz import normalization_doubt, read_arrays
 from edgeexit.paths import is_file, is_folder
@@ -76,23 +77,16 @@ def images_from_dataset(
     data = load_data(
         dataclasses.replace(config, input_size=config.input_size or preprocessing.input_size)
     )
-    if data.class_names != manifest.class_names:
-        raise DataError(
-            f"{config.name}: its {len(data.class_names)} classes are not the bundle's "
-            f"{len(manifest.class_names)}; choose the data set that the network was trained on"
-        )
-    if data.preprocessing != preprocessing:
-        raise DataError(
-            f"{config.name}: prepares images with {data.preprocessing}, the bundle expects "
-            f"{preprocessing}; choose the data set that the network was trained on"
-        )
+    classes, prepared = (manifest.class_names, data.class_names), data.preprocessing
+    notes = check_data_set(config.name, classes, (preprocessing, prepared))
     split = data.splits["test"]
     if len(split) == 0:
         raise DataError(f"{config.name}: expected a test split with images, got an empty one")
     chosen = [split[index] for index in _choose(len(split), samples, seed)]
     images = np.stack([image.numpy() for image, _ in chosen])
     labels = np.array([label for _, label in chosen], np.int64)
-    return BenchImages(f"{config.name} (test)", images, labels, describe_data(config.name, data))
+    notes += describe_data(config.name, data)
+    return BenchImages(f"{config.name} (test)", images, labels, notes)
 
 
 def images_from_folder(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from edgeexit_runtime import Manifest, Session, load, load_baseline
 from edgeexit_runtime.backends.base import NVIDIA
+from edgeexit_runtime.progress import Progress, untold
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice.advise import advise
@@ -32,7 +33,6 @@ from edgeexit.bench.timing.candidates import (
     with_exits_off,
 )
 from edgeexit.bench.timing.energy import forced_paths, measure_energy
-from edgeexit.bench.timing.interleave import Progress
 from edgeexit.bench.timing.mixture import measure_mixture
 from edgeexit.bench.timing.paths import PathTimes, measure_paths
 from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
@@ -50,7 +50,7 @@ def run_bench(
     engine_dir: str | Path,
     images: BenchImages | None,
     options: BenchOptions,
-    progress: Progress = lambda step, done: None,
+    progress: Progress = untold,
     sysfs: Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.

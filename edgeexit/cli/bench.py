@@ -11,7 +11,7 @@ from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     SectionedCommand,
     console,
-    progress_bar,
+    shown_progress,
 )
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.options.backend import backend_options
@@ -217,11 +217,5 @@ def bench_with_bar(
     """Measure a bundle, with a progress bar on stderr: see :func:`edgeexit.bench.run_bench`."""
     from edgeexit.bench import run_bench
 
-    with progress_bar() as bar:
-        task = bar.add_task("", total=1.0)
-        return run_bench(
-            engine_dir,
-            images,
-            options,
-            lambda step, done: bar.update(task, description=step, completed=done),
-        )
+    with shown_progress("") as progress:
+        return run_bench(engine_dir, images, options, progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, progress_bar, status_console
+from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, shown_progress, status_console
 
 if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
@@ -176,17 +176,14 @@ def run_build(
     from edgeexit_runtime.bundle.engine_entry import EngineOptions
     from edgeexit_runtime.engines.building import build_engines
 
-    with progress_bar() as bar:
-        task = bar.add_task("engines")
+    with shown_progress("engines") as progress:
         return build_engines(
             folder,
             EngineOptions(workspace_mib=workspace, **options),
             library=library,
             compute_capability=compute_capability,
             rebuild=rebuild,
-            progress=lambda step, done, total: bar.update(
-                task, description=step, completed=done, total=total
-            ),
+            progress=progress,
         )
 
 

@@ -7,7 +7,8 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,8 +16,9 @@ import click
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from edgeexit_runtime.progress import Progress
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
     from edgeexit.models.factories import Factory
 
@@ -225,7 +227,7 @@ def usual_classes(input_size: tuple[int, int, int]) -> int:
     return LARGE_CLASSES if min(input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES
 
 
-def progress_bar() -> Progress:
+def progress_bar() -> Bar:
     """Return a progress bar on stderr, which is gone afterwards.
 
     Where stderr is no terminal there is none: a log file would get nothing but empty lines.
@@ -236,10 +238,18 @@ def progress_bar() -> Progress:
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
+@contextmanager
+def shown_progress(task: str) -> Iterator[Progress]:
+    """Give what is told how far a piece of work is, and shows it in a bar on stderr."""
+    with progress_bar() as bar:
+        number = bar.add_task(task, total=1.0)
+        yield lambda step, done: bar.update(number, description=step, completed=done)
+
+
 class ShownProgress:
     """What draws a bar from entering it on until leaving it; ``bar`` is its subclass's."""
 
-    bar: Progress
+    bar: Bar
 
     def __enter__(self: Shown) -> Shown:
         self.bar.start()

@@ -19,8 +19,8 @@ from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
     console,
     print_json,
-    progress_bar,
     shown_command,
+    shown_progress,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples
@@ -155,17 +155,14 @@ def command(
     factory = network.factory()
     calibration = int8.images(checkpoint, data.max_pixels or MAX_PIXELS)
     images, labels, source = _validation_images(checkpoint, data, samples)
-    with progress_bar() as bar:
-        task = bar.add_task("export")
+    with shown_progress("export") as progress:
         bundle = export_bundle(
             checkpoint,
             output,
             form,
             images,
             source,
-            progress=lambda step, done, total: bar.update(
-                task, description=step, completed=done, total=total
-            ),
+            progress=progress,
             model=factory,
             labels=labels,
             calibration=calibration,

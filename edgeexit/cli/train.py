@@ -20,6 +20,7 @@ from edgeexit.cli.common import (
     print_json,
     shown_command,
 )
+from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
 from edgeexit.cli.options.train import Choice, choose_config, resumed_config
 from edgeexit.cli.output.train import TrainProgress, accuracies, is_main_process
 
@@ -99,13 +100,7 @@ SECTIONS = {
 )
 @click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read.")
 @max_pixels_option
-@click.option(
-    "--workers",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Processes that load images.",
-)
+@WORKERS_OPTION
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -175,9 +170,7 @@ SECTIONS = {
     type=POSITIVE,
     help="Softens the teacher's and the exits' classes.",
 )
-@click.option(
-    "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])
-)
+@DEVICE_OPTION
 @click.option(
     "--amp",
     default="off",

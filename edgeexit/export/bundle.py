@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +28,13 @@ from edgeexit_runtime.bundle.manifest import (
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
+from edgeexit_runtime.progress import Progress, untold
 from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, partition_cost
 from edgeexit.errors import BundleError, DataError, ExportError
-from edgeexit.export.graphs.making import Graph, export_graphs
+from edgeexit.export.graphs.making import Graph, Tell, export_graphs
 from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
 from edgeexit.export.int8.graphs import quantize_graphs
 from edgeexit.export.precision import PRECISIONS, Precision
@@ -49,9 +50,6 @@ OPSETS = range(18, 21)
 
 LOOKED_AT = 8
 """Samples that are run alone and together: an answer must not depend on the images beside it."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done now, how many steps are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def export_bundle(
     options: ExportOptions,
     samples: NDArray[np.float32],
     source: str,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = untold,
     *,
     model: ModelSource | None = None,
     labels: NDArray[np.int64] | None = None,
@@ -143,7 +141,7 @@ def export_bundle(
     entries: dict[str, GraphEntry] = {}
 
     def tell(step: str) -> None:
-        progress(step, len(entries), total)
+        progress(step, len(entries) / total)
 
     with replace_folder(output) as folder:
         made = _make_graphs(parts, options, calibration, checkpoint.thresholds, tell)
@@ -160,7 +158,7 @@ def export_bundle(
         manifest = dataclasses.replace(manifest, verification=encode(verification))
         path.write_text(manifest_json(manifest), encoding="utf-8")
         _check_output(output)  # of what has come there since
-        progress("done", total, total)
+        progress("done", 1.0)
     after = tuple(made.graphs) if made.before else ()
     return ExportedBundle(output, manifest, verification, made.before, after)
 
@@ -195,18 +193,16 @@ def _make_graphs(
     options: ExportOptions,
     calibration: CalibrationImages | None,
     thresholds: Mapping[str, float],
-    progress: Callable[[str], None],
+    tell: Tell,
 ) -> _MadeGraphs:
     """Trace the network; one graph at a time where nothing needs them all."""
     quantization = options.precision.quantization
     precision = options.precision if quantization is None else PRECISIONS["fp32"]
-    traced = export_graphs(
-        parts, precision, options.opset, baseline=options.baseline, progress=progress
-    )
+    traced = export_graphs(parts, precision, options.opset, baseline=options.baseline, tell=tell)
     if quantization is None:
         return _MadeGraphs(traced)
     before = tuple(traced)
-    quantized = quantize_graphs(before, quantization, calibration, thresholds, progress)
+    quantized = quantize_graphs(before, quantization, calibration, thresholds, tell)
     return _MadeGraphs(quantized.graphs, before, quantized.entry)
 
 

@@ -33,7 +33,7 @@ from edgeexit.training.record.folder import (
     check_same_options,
 )
 from edgeexit.training.record.metrics import EpochRecord
-from edgeexit.training.record.progress import Progress, RunPlan, StepStatus
+from edgeexit.training.record.progress import RunPlan, RunProgress, StepStatus
 from edgeexit.training.record.result import TrainResult
 from edgeexit.training.record.tensorboard import tensorboard_log
 from edgeexit.training.settings.config import TrainConfig
@@ -56,7 +56,7 @@ def train(
     *,
     resume: bool = False,
     on_epoch: EpochCallback | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
     model: ModelSource | None = None,
 ) -> TrainResult:
     """Train a network and write its checkpoints and metrics to the folder ``output``.
@@ -134,7 +134,7 @@ class _Run:
         folder: RunFolder,
         state: RunState | None,
         on_epoch: EpochCallback | None,
-        progress: Progress | None,
+        progress: RunProgress | None,
     ) -> None:
         self.trainer, self.folder = trainer, folder
         self.on_epoch, self.progress = on_epoch, progress
@@ -263,7 +263,7 @@ class _KeptBackbone:
         return f"the backbone is unchanged: final {self.trainer.final_accuracy():.2%} on val"
 
 
-def _remark(progress: Progress | None, text: str) -> None:
+def _remark(progress: RunProgress | None, text: str) -> None:
     if progress is not None:
         progress.remark(text)
 

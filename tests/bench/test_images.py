@@ -277,14 +277,23 @@ def test_a_data_set_gives_its_test_images(manifest: Manifest) -> None:
 def test_a_data_set_that_is_unknown_or_of_other_classes(manifest: Manifest) -> None:
     with pytest.raises(UnknownNameError, match="did you mean digits"):
         images_from_dataset(DataConfig("digit"), manifest, 5, 0)
-    letters = dataclasses.replace(manifest, class_names=tuple("abcdefghij"))
-    with pytest.raises(DataError, match="digits: its 10 classes are not the bundle's 10; choose"):
+    letters = object.__new__(Manifest)  # a bundle of 4 classes, of which nothing else is looked at
+    for field in dataclasses.fields(manifest):
+        object.__setattr__(letters, field.name, getattr(manifest, field.name))
+    object.__setattr__(letters, "class_names", tuple("abcd"))
+    with pytest.raises(DataError, match="digits: expected the network's 4 classes, got 10; choose"):
         images_from_dataset(DataConfig("digits"), letters, 5, 0)
+
+
+def test_a_data_set_of_other_names_is_said_to_be_one(manifest: Manifest) -> None:
+    letters = dataclasses.replace(manifest, class_names=tuple("abcdefghij"))
+    found = images_from_dataset(DataConfig("digits"), letters, 5, 0)
+    assert "class 0 named a, got 0; classes are compared by number" in found.notes[0]
 
 
 def test_a_data_set_that_is_normalized_another_way(manifest: Manifest) -> None:
     other = dataclasses.replace(manifest.preprocessing, mean=(0.5, 0.5, 0.5))
-    with pytest.raises(DataError, match=r"digits: prepares images with .*, the bundle expects .*"):
+    with pytest.raises(DataError, match=r"digits: expected the network's mean \(0\.5, .*, got .*"):
         images_from_dataset(
             DataConfig("digits"), dataclasses.replace(manifest, preprocessing=other), 5, 0
         )

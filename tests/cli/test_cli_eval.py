@@ -150,8 +150,8 @@ def test_a_data_set_with_another_number_of_classes(
     result = run(checkpoint, "--dataset", "other")
     assert result.exit_code == 1
     assert message(result) == (
-        "Error: expected a data set of 10 classes, as the checkpoint was trained on digits, got "
-        "other with 12; choose another --dataset"
+        "Error: other: expected the network's 10 classes, got 12; choose the --dataset that it was "
+        "trained on"
     )
 
 
@@ -164,7 +164,8 @@ def test_a_data_set_that_is_normalized_another_way(
     )
     result = run(checkpoint, "--dataset", "other")
     assert result.exit_code == 1
-    assert "expected images normalized as in training" in message(result)
+    assert "other: expected the network's std (" in message(result)
+    assert "got (1.0, 1.0, 1.0); choose" in message(result)
 
 
 def test_another_data_set_gets_the_networks_input_size_and_the_options(
@@ -175,7 +176,7 @@ def test_another_data_set_gets_the_networks_input_size_and_the_options(
     result = run(checkpoint, "--dataset", "other", "--data-dir", "folder", "--download", "--json")
     assert result.exit_code == 0
     assert asked == [DataConfig("other", "folder", SIZE, download=True)]
-    assert "have other names than those of the checkpoint" in result.stderr
+    assert "expected the network's class 0 named 0, got a; classes are compared" in result.stderr
     assert json.loads(result.stdout)["dataset"] == "other"
 
 

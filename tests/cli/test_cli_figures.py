@@ -176,10 +176,6 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on(runs: Path, tmp_path:
 
 
 def test_networks_of_other_classes(runs: Path, tmp_path: Path) -> None:
-    bundle = _changed_bundle(runs, tmp_path / "bundle", class_names=list("abcdefghij"))
-    result = _invoke(bundle, "-o", tmp_path / "f")
-    assert result.exit_code == 1
-    assert "expected a data set with the bundle's classes, got digits with others" in result.stderr
     checkpoint = load_checkpoint(runs / "early" / "ckpt.pt")
     save_checkpoint(
         tmp_path / "ckpt.pt", dataclasses.replace(checkpoint, class_names=tuple("abcdefghij"))

@@ -141,7 +141,7 @@ def residual(samples: NDArray[np.float32]) -> Checkpoint:
 def residual_graphs(residual: Checkpoint) -> tuple[Graph, ...]:
     """The FP32 graphs of :func:`residual`, in opset 19, which FP16 around INT8 takes."""
     parts = partition(residual.build())
-    traced = export_graphs(parts, PRECISIONS["fp32"], 19, baseline=True, progress=lambda step: None)
+    traced = export_graphs(parts, PRECISIONS["fp32"], 19, baseline=True, tell=lambda step: None)
     return tuple(traced)
 
 

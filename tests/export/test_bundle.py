@@ -223,7 +223,7 @@ def test_what_comes_there_during_an_export_is_not_lost(
     elif before == "empty":
         output.mkdir()
 
-    def progress(step: str, done: int, total: int) -> None:
+    def progress(step: str, done: float) -> None:
         if step == "verification":
             output.mkdir(exist_ok=True)
             (output / "notes.txt").write_text("mine")

@@ -303,7 +303,7 @@ class HasNoOnnx(Skips):
 def test_an_operator_that_onnx_does_not_have_is_named() -> None:
     net = attach_exits(HasNoOnnx(CLASSES), ["second"], branches="n", input_size=(3, 16, 16))
     graphs = export_graphs(
-        partition(net), PRECISIONS["fp32"], 18, baseline=False, progress=lambda step: None
+        partition(net), PRECISIONS["fp32"], 18, baseline=False, tell=lambda step: None
     )
     with pytest.raises(ExportError, match="kthvalue") as caught:
         next(graphs)

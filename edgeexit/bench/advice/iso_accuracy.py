@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from edgeexit_runtime.progress import Progress, untold
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice.predictions import halves
@@ -19,7 +20,6 @@ from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
 
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
-    from edgeexit.bench.timing.interleave import Progress
     from edgeexit.bench.timing.passes import Passes
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
@@ -54,7 +54,7 @@ def choose_iso_accuracy(
     predictions: ExitPredictions,
     costs: PathCosts,
     seed: int,
-    progress: Progress = lambda step, done: None,
+    progress: Progress = untold,
 ) -> IsoAccuracyChoice | None:
     """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
 

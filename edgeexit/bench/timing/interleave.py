@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from edgeexit_runtime.progress import Progress
 
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import WarmUp
@@ -23,9 +24,6 @@ MIN_ROUNDS = 10
 WINDOW_S = 0.5
 AGREE = 0.05
 MS_PER_S = 1e3
-
-Progress = Callable[[str, float], None]
-"""Called with what is being measured and which fraction of it, 0 to 1, is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import average_macs
+from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
@@ -14,7 +15,6 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import EARLY_EXIT, VERSUS, Mixture, MixtureExit, Run
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.interleave import Progress
 from edgeexit.bench.timing.passes import Passes, Runs, take_passes
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import ratios_of_means

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.timing import time_call
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
-from edgeexit.bench.timing.interleave import Progress, settle
+from edgeexit.bench.timing.interleave import settle
 
 CHUNK = 64  # at least so many images before the next candidate has its turn
 MS_PER_S = 1e3

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.bundle.manifest import ExitEntry
+from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import PartTiming, PathTiming, WarmUp
-from edgeexit.bench.timing.interleave import Progress, Turn, take_turns, warm_up
+from edgeexit.bench.timing.interleave import Turn, take_turns, warm_up
 
 PARTS = "parts"
 PATH = "path "

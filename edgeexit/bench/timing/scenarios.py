@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from edgeexit_runtime.progress import Progress
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
@@ -22,7 +23,6 @@ from edgeexit.bench.results.scenarios import (
     StreamResult,
 )
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
-from edgeexit.bench.timing.interleave import Progress
 from edgeexit.bench.timing.offline import measure_offline
 from edgeexit.bench.timing.passes import take_passes
 from edgeexit.bench.timing.server import measure_server, poisson_arrivals

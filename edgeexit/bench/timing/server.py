@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from edgeexit_runtime.progress import Progress
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.interleave import Progress, settle
+from edgeexit.bench.timing.interleave import settle
 from edgeexit.statistics.percentiles import percentiles
 
 SEGMENT_S = 0.5

@@ -13,6 +13,7 @@ from edgeexit_runtime import Manifest, Session, load, load_manifest
 from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.errors import InputError
+from edgeexit.fitting import class_differences, image_differences
 from edgeexit.paths import is_file, is_folder
 
 
@@ -64,20 +65,12 @@ def _candidate(name: str, session: Session, manifest: Manifest) -> Candidate:
 
 def _check_fits(path: Path, other: Manifest, manifest: Manifest) -> None:
     """Raise where the two bundles do not answer the same question."""
-    if other.class_names != manifest.class_names:
-        mine, theirs = len(manifest.class_names), len(other.class_names)
-        counts = (
-            f"{mine} classes, got {theirs}"
-            if mine != theirs
-            else f"{mine} classes, got as many of other names"
-        )
+    different = [
+        *class_differences(manifest.class_names, other.class_names),
+        *image_differences(manifest.preprocessing, other.preprocessing),
+    ]
+    if different:
         raise InputError(
-            f"{path}: expected the bundle's {counts}; compare networks of the same data set"
+            f"{path}: expected the bundle's {'; '.join(different)}; compare networks of the same "
+            "data set and input size"
         )
-    for what in ("input_size", "mean", "std", "resize"):
-        ours, theirs_ = (getattr(it.preprocessing, what) for it in (manifest, other))
-        if ours != theirs_:
-            raise InputError(
-                f"{path}: expected images with {what} {ours} as the bundle's, got {theirs_}; both "
-                "have to see the same images"
-            )

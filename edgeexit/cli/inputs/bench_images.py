@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import add_options, max_pixels_option, print_notes, status_console
+from edgeexit.cli.common import add_options, print_notes, status_console
 from edgeexit.cli.inputs.bundle_samples import bundle_data_config
-from edgeexit.cli.inputs.samples import DataOptions
+from edgeexit.cli.inputs.samples import FILES_OPTIONS, DataOptions
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest
@@ -59,10 +59,6 @@ def image_options(command: Command) -> Command:
             "network was trained on, where it is here]",
         ),
         click.option(
-            "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
-        ),
-        click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
-        click.option(
             "--images",
             type=click.Path(path_type=Path),
             help="Run the images of a folder, in it or in class folders.",
@@ -79,7 +75,7 @@ def image_options(command: Command) -> Command:
             type=click.IntRange(min=1),
             help="How many of the images, at most.",
         ),
-        max_pixels_option,
+        *FILES_OPTIONS,
     )
     return add_options(command, *options)
 

@@ -10,8 +10,8 @@ from edgeexit.cli.inputs.samples import (
     DataOptions,
     SampleOptions,
     data_config,
+    load_fitting,
     predict_with_bar,
-    print_data,
 )
 
 if TYPE_CHECKING:
@@ -34,22 +34,8 @@ def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> Image
         BundleError: the manifest names none.
         DataError: it cannot be loaded, or its images or classes are not the bundle's.
     """
-    from edgeexit.data import load_data
-    from edgeexit.errors import DataError
-
     config = bundle_data_config(folder, manifest, options)
-    data = load_data(config)
-    for what, expected, got in (
-        ("classes", manifest.class_names, data.class_names),
-        ("preprocessing", manifest.preprocessing, data.preprocessing),
-    ):
-        if expected != got:
-            raise DataError(
-                f"{folder}: expected a data set with the bundle's {what}, got {config.name} "
-                "with others; choose the --dataset that the network was trained on"
-            )
-    print_data(config.name, data)
-    return data
+    return load_fitting(config, manifest.class_names, manifest.preprocessing)
 
 
 def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -> DataConfig:

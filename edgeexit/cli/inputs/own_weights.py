@@ -127,7 +127,7 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
     print_notes((str(loaded), *net.notes))
     if net.spec.num_classes != classes:
         raise DataError(
-            f"expected a data set of {net.spec.num_classes} classes, as {network.model} has, got "
-            f"{config.name} with {classes}; choose another --dataset"
+            f"{config.name}: expected the network's {net.spec.num_classes} classes, got {classes}; "
+            "choose the --dataset that it was trained on"
         )
     return checkpoint_of(net, data, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,10 @@ from edgeexit.cli.common import (
     max_pixels_option,
     print_notes,
     progress_bar,
-    status_console,
 )
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.images.preprocess import Preprocessing
     from torch import nn
 
     from edgeexit.data import DataConfig, ImageData
@@ -26,6 +26,24 @@ if TYPE_CHECKING:
     from edgeexit.training.checkpoint import Checkpoint
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILES_OPTIONS = (  # where the images of a data set are, and how large they may be
+    click.option(
+        "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
+    ),
+    click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+    max_pixels_option,
+)
+WORKERS_OPTION = click.option(
+    "--workers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Processes that load images.",
+)
+DEVICE_OPTION = click.option(
+    "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +74,7 @@ def data_options(command: Command) -> Command:
             metavar="NAME",
             help="Data set.  [default: the one that the network was trained on]",
         ),
-        click.option(
-            "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
-        ),
-        click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
-        max_pixels_option,
+        *FILES_OPTIONS,
     )
 
 
@@ -69,19 +83,8 @@ def sample_options(command: Command) -> Command:
     command = add_options(
         command,
         click.option("--batch-size", default=256, show_default=True, type=click.IntRange(min=1)),
-        click.option(
-            "--workers",
-            default=0,
-            show_default=True,
-            type=click.IntRange(min=0),
-            help="Processes that load images.",
-        ),
-        click.option(
-            "--device",
-            default="auto",
-            show_default=True,
-            type=click.Choice(["auto", "cpu", "cuda"]),
-        ),
+        WORKERS_OPTION,
+        DEVICE_OPTION,
     )
     return data_options(command)
 
@@ -93,29 +96,26 @@ def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
         UnknownNameError: no data set has that name.
         DataError: it cannot be loaded, or its images or classes are not the network's.
     """
-    from edgeexit.data import load_data
-    from edgeexit.errors import DataError
-
     trained_on, size = checkpoint.data, checkpoint.spec.input_size
     config = data_config(trained_on.name, lambda: trained_on, size, options)
+    return load_fitting(config, checkpoint.class_names, checkpoint.preprocessing)
+
+
+def load_fitting(
+    config: DataConfig, class_names: Sequence[str], preprocessing: Preprocessing
+) -> ImageData:
+    """Load a data set for a network of these classes and images, and say what it holds.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        DataError: it cannot be loaded, or its images or classes are not the network's.
+    """
+    from edgeexit.data import load_data
+    from edgeexit.fitting import check_data_set
+
     data = load_data(config)
-    expected = checkpoint.spec.num_classes
-    if len(data.class_names) != expected:
-        raise DataError(
-            f"expected a data set of {expected} classes, as the checkpoint was trained on "
-            f"{checkpoint.data.name}, got {config.name} with {len(data.class_names)}; choose "
-            "another --dataset"
-        )
-    if data.preprocessing != checkpoint.preprocessing:
-        raise DataError(
-            f"expected images normalized as in training ({checkpoint.preprocessing}), got those "
-            f"of {config.name} ({data.preprocessing}); choose another --dataset"
-        )
-    if data.class_names != checkpoint.class_names:
-        status_console().print(
-            f"the classes of {config.name} have other names than those of the checkpoint; "
-            "they are compared by number"
-        )
+    classes, images = (class_names, data.class_names), (preprocessing, data.preprocessing)
+    print_notes(check_data_set(config.name, classes, images))
     print_data(config.name, data)
     return data
 

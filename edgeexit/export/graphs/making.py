@@ -30,8 +30,8 @@ from edgeexit.models.spec import FeatureInfo
 
 EXAMPLE_BATCH = 2  # one would be taken for a constant
 
-Progress = Callable[[str], None]
-"""Called with the name of the graph that comes next."""
+Tell = Callable[[str], None]
+"""Called with what is being done now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Network(nn.Module):
 
 
 def export_graphs(
-    parts: Partition, precision: Precision, opset: int, *, baseline: bool, progress: Progress
+    parts: Partition, precision: Precision, opset: int, *, baseline: bool, tell: Tell
 ) -> Iterator[Graph]:
     """Yield the graph of every stage and exit in order, and of the plain backbone if asked for.
 
@@ -89,20 +89,20 @@ def export_graphs(
     Raises:
         ExportError: the network cannot be traced, or ONNX does not accept the result.
     """
-    progress("tracing")
+    tell("tracing")
     extractor = onnx.utils.Extractor(_trace(parts, precision, opset))
     for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-        progress(stage.name)
+        tell(stage.name)
         inputs, outputs = (
             _tensor_infos(stage.inputs, precision),
             _tensor_infos(stage.outputs, precision),
         )
         model = _extract(extractor, _names(inputs), _names(outputs))
         yield Graph(stage.name, _finish(stage.name, model), inputs, outputs)
-        progress(exit_.part.name)
+        tell(exit_.part.name)
         yield _exit_graph(extractor, exit_.part, exit_.part.name, precision)
     if baseline:
-        progress(parts.baseline.name)
+        tell(parts.baseline.name)
         yield _exit_graph(extractor, parts.baseline, parts.exits[-1].part.name, precision)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,6 @@ PERCENTILE = 99.99
 ENTROPY_BINS, QUANTIZED_BINS = 512, 128
 PERCENTILE_BINS = 2048
 
-Progress = Callable[[int], None]
-"""Called with the number of images done."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
@@ -46,7 +43,6 @@ def measure_ranges(
     tensors: Mapping[str, Sequence[str]],
     images: NDArray[np.float32],
     methods: Sequence[str],
-    progress: Progress = lambda done: None,
 ) -> dict[str, Ranges]:
     """Return the ranges that each method finds for ``tensors`` of each graph.
 
@@ -59,7 +55,6 @@ def measure_ranges(
         tensors: by graph, the names of those to measure.
         images: (N, C, H, W) float32, normalized.
         methods: of :data:`~edgeexit_runtime.bundle.quantization_entry.CALIBRATION_METHODS`.
-        progress: told how many images are done.
     """
     flow = GraphFlow(graphs, tensors)
     meters = {graph.name: _Meters(methods) for graph in graphs}
@@ -68,7 +63,6 @@ def measure_ranges(
         for name, inputs, outputs in flow.run(chunk):
             values = {**inputs, **outputs}
             meters[name].see({tensor: values[tensor] for tensor in tensors.get(name, ())})
-        progress(start + len(chunk))
     return {
         method: Ranges(method, {name: meter.bounds(method) for name, meter in meters.items()})
         for method in methods

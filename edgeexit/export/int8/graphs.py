@@ -39,7 +39,7 @@ MIN_HELD_OUT = 2
 SEED = 0
 LEAST_SCORE = MethodScore(-1.0, -1.0, -math.inf)
 
-Progress = Callable[[str], None]
+Tell = Callable[[str], None]
 """Called with what is being done now."""
 
 
@@ -56,7 +56,7 @@ def quantize_graphs(
     quantization: Quantization,
     calibration: CalibrationImages | None,
     thresholds: Mapping[str, float],
-    progress: Progress = lambda step: None,
+    tell: Tell = lambda step: None,
 ) -> QuantizedGraphs:
     """Return FP32 graphs, in the order of execution, in 8 bits.
 
@@ -65,7 +65,7 @@ def quantize_graphs(
         quantization: how.
         calibration: images that value ranges are measured on; none for ``classifier``.
         thresholds: of the exits, for the decisions that ``auto`` compares.
-        progress: told of every step.
+        tell: called with every step.
 
     Raises:
         ExportError: there is nothing to quantize, or images are missing or of no use.
@@ -79,8 +79,8 @@ def quantize_graphs(
     if not any(plan.weights for plan in recipe.plans.values()):
         raise ExportError("the network has no convolution or linear layer to quantize")
     if quantization.method == AUTO:
-        return _quantize_best(recipe, calibration, thresholds, progress)
-    progress("calibration")
+        return _quantize_best(recipe, calibration, thresholds, tell)
+    tell("calibration")
     method = quantization.method
     ranges = measure_ranges(recipe.graphs, recipe.tensors, calibration.images, (method,))[method]
     return QuantizedGraphs(recipe.apply(ranges), recipe.entry(method, calibration, ranges))
@@ -178,17 +178,17 @@ def _quantize_best(
     recipe: _Recipe,
     calibration: CalibrationImages,
     thresholds: Mapping[str, float],
-    progress: Progress,
+    tell: Tell,
 ) -> QuantizedGraphs:
     """Try all methods, and keep the one that agrees best with FP32 on held-out images."""
     kept, held_out = _split(calibration)
-    progress("calibration")
+    tell("calibration")
     ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, CALIBRATION_METHODS)
     reference = _answers(recipe.graphs, held_out.images, thresholds)
     best: tuple[Graph, ...] = ()
     scores: dict[str, MethodScore] = {}
     for method in CALIBRATION_METHODS:
-        progress(f"calibration by {method}")
+        tell(f"calibration by {method}")
         graphs = recipe.apply(ranges[method])
         score = _score(_answers(graphs, held_out.images, thresholds), reference)
         if score > max(scores.values(), default=LEAST_SCORE):  # the first of equals is kept

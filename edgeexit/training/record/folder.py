@@ -17,6 +17,7 @@ from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 
 from edgeexit.errors import BusyError, CheckpointError, EdgeExitError, TrainingError
 from edgeexit.files import remove_leftovers, replace_file, write_into
+from edgeexit.fitting import class_differences
 from edgeexit.plain_file import read_plain, write_plain
 from edgeexit.training.checkpoint import Checkpoint, from_plain, save_checkpoint, to_plain
 from edgeexit.training.distributed import World
@@ -225,17 +226,11 @@ def check_same_options(folder: RunFolder, stored: TrainConfig, asked: TrainConfi
 
 def check_same_classes(folder: RunFolder, state: RunState, class_names: tuple[str, ...]) -> None:
     """Raise TrainingError where the data has other classes by now: labels would change meaning."""
-    before = state.checkpoint.class_names
-    if before == class_names:
-        return
-    what = f"{len(before)} classes, got {len(class_names)}"
-    if len(before) == len(class_names):
-        place = next(i for i, name in enumerate(before) if name != class_names[i])
-        what = f"class {place} named {before[place]}, got {class_names[place]}"
-    raise TrainingError(
-        f"{folder.path} was started with {what}: give it the images that it was started with, or "
-        "choose another -o"
-    )
+    for what in class_differences(state.checkpoint.class_names, class_names):
+        raise TrainingError(
+            f"{folder.path} was started with {what}: give it the images that it was started with, "
+            "or choose another -o"
+        )
 
 
 def _option(field: str) -> str:

@@ -50,7 +50,7 @@ class StepStatus:
     accuracy: dict[str, float]
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """Who is told how far training is."""
 
     def begin(self, plan: RunPlan) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgeexit.data import ImageData
 from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.fitting import class_differences, image_differences
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.registry import pretrained_loader
@@ -90,18 +91,10 @@ def _public(config: TrainConfig, data: ImageData) -> DarkKnowledge:
 
 
 def _check_fits(path: Path, checkpoint: Checkpoint, data: ImageData) -> None:
-    ours, theirs = data.preprocessing, checkpoint.preprocessing
-    pairs = {
-        "classes": (len(data.class_names), checkpoint.spec.num_classes),
-        "input size": (ours.input_size, theirs.input_size),
-        "mean": (ours.mean, theirs.mean),
-        "std": (ours.std, theirs.std),
-    }
-    different = [
-        f"{what} {expected}, got {got}"
-        for what, (expected, got) in pairs.items()
-        if expected != got
-    ]
+    ours, theirs = data.class_names, checkpoint.class_names
+    different = image_differences(data.preprocessing, checkpoint.preprocessing)
+    if len(ours) != len(theirs):
+        different += class_differences(ours, theirs)
     if different:
         raise SpecError(
             f"--teacher {path}: expected {'; '.join(different)}: a teacher reads the images that "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from edgeexit_runtime.backends.tensorrt.library import AUTO, LIBRARIES
 from edgeexit_runtime.bundle.engine_entry import (
@@ -15,6 +15,7 @@ from edgeexit_runtime.bundle.engine_entry import (
 from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engines.building import BuildReport, build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
+from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.system.signals import StopSignals
 
 
@@ -96,19 +97,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _progress() -> Callable[[str, float, int], None]:
+def _progress() -> Progress:
     """A line that is written over on a terminal; in a log file, one line per engine."""
     terminal = sys.stderr.isatty()
     begun = set()
 
-    def show(step: str, done: float, total: int) -> None:
+    def show(step: str, done: float) -> None:
         if terminal:
-            share = done / total if total else 1.0
-            sys.stderr.write(f"\r\x1b[K{share:4.0%}  {step}")
+            sys.stderr.write(f"\r\x1b[K{done:4.0%}  {step}")
             sys.stderr.flush()
         elif ":" in step and (name := step.partition(":")[0]) not in begun:
             begun.add(name)
-            sys.stderr.write(f"{name}: {min(int(done) + 1, total)} of {total}\n")
+            sys.stderr.write(f"{done:4.0%}  {name}\n")
 
     return show
 

@@ -199,16 +199,15 @@ def set_threshold(value: dict[str, Any], threshold: float) -> None:
     [
         (
             lambda value: value.update(class_names=[*"abcdefghij"]),
-            "expected the bundle's 10 classes, got as many of other names; compare networks of",
+            "expected the bundle's class 0 named 0, got a; compare networks of the same data set",
         ),
         (
             lambda value: value["preprocessing"].update(mean=[0.5, 0.5, 0.5]),
-            "expected images with mean (0.305, 0.305, 0.305) as the bundle's, got (0.5, 0.5, 0.5); "
-            "both have to see the same images",
+            "expected the bundle's mean (0.305, 0.305, 0.305), got (0.5, 0.5, 0.5); compare",
         ),
         (
             lambda value: value["preprocessing"].update(resize=9),
-            "expected images with resize None as the bundle's, got 9",
+            "expected the bundle's resize None, got 9",
         ),
     ],
 )

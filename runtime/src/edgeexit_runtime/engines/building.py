@@ -47,11 +47,9 @@ from edgeexit_runtime.engines.files import (
 )
 from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, build_engine
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
+from edgeexit_runtime.progress import Progress, untold
 from edgeexit_runtime.system.files import sync, temporary_path
 from edgeexit_runtime.system.locks import lock_folder
-
-Progress = Callable[[str, float, int], None]
-"""Called with what is done now, how many engines are done (fractions too), and how many in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def build_engines(
     library: str = AUTO,
     compute_capability: str | None = None,
     rebuild: bool = False,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = untold,
 ) -> BuildReport:
     """Build the engines of a bundle that are missing or do not fit, one after another.
 
@@ -200,7 +198,7 @@ def _build_all(
             done = len(written)
 
             def tell(phase: str, share: float, name: str = name, done: int = done) -> None:
-                progress(f"{name}: {phase}", done + share, total)
+                progress(f"{name}: {phase}", (done + share) / total)
 
             tell("reading", 0.0)
             started = time.perf_counter()
@@ -210,7 +208,7 @@ def _build_all(
             reports.append(EngineReport(written[temporary], time.perf_counter() - started, reason))
         engines = tuple(report.entry for report in reports)
         _require_some_int8(bundle, engines)
-        progress("writing", total, total)
+        progress("writing", 1.0)
         if written:
             put_in_place(bundle, written, engines)
     return tuple(reports)

@@ -1,0 +1,60 @@
+"""Whether images and classes are those of a network: one rule for data sets and other networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from edgeexit_runtime.errors import printable
+from edgeexit_runtime.images.preprocess import Preprocessing
+
+from edgeexit.errors import DataError
+
+
+def class_differences(expected: Sequence[str], got: Sequence[str]) -> list[str]:
+    """Return in words how the classes of two things differ: by number, or the first other name."""
+    if len(expected) != len(got):
+        return [f"{len(expected)} classes, got {len(got)}"]
+    for place, (name, other) in enumerate(zip(expected, got, strict=True)):
+        if name != other:
+            return [f"class {place} named {printable(name)}, got {printable(other)}"]
+    return []
+
+
+def image_differences(expected: Preprocessing, got: Preprocessing) -> list[str]:
+    """Return in words how the images of two things differ: size, mean, std, and how they fit."""
+    names = [field.name for field in dataclasses.fields(Preprocessing)]
+    return [
+        f"{name} {getattr(expected, name)}, got {getattr(got, name)}"
+        for name in names
+        if getattr(expected, name) != getattr(got, name)
+    ]
+
+
+def check_data_set(
+    name: str,
+    classes: tuple[Sequence[str], Sequence[str]],
+    images: tuple[Preprocessing, Preprocessing],
+) -> tuple[str, ...]:
+    """Raise where a network cannot be judged on a data set; return what to know of it otherwise.
+
+    Args:
+        name: of the data set.
+        classes: the network's, then the data set's.
+        images: as the network takes them, then as the data set gives them.
+
+    Raises:
+        DataError: the number of classes or the images are others.
+    """
+    named = class_differences(*classes)
+    same_number = len(classes[0]) == len(classes[1])
+    different = [*([] if same_number else named), *image_differences(*images)]
+    if different:
+        raise DataError(
+            f"{name}: expected the network's {'; '.join(different)}; choose the --dataset that it "
+            "was trained on"
+        )
+    return tuple(
+        f"{name}: expected the network's {difference}; classes are compared by number"
+        for difference in named
+    )
