@@ -28,7 +28,7 @@ KIND_RESAMPLES = 10_000
 CHUNK = 4_000_000  # numbers at a time, 32 MB
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Of (R, calls) the value of each row, (R,)."""
+"""Of (R, calls) the value of each row, (R,), or several, (R, values)."""
 
 
 def medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ def resample_rounds(
         rng: of the draws.
 
     Returns:
-        For each series (RESAMPLES,).
+        For each series what the statistic gives, (RESAMPLES,) or (RESAMPLES, values).
     """
     found: list[list[NDArray[np.float64]]] = [[] for _ in series]
     for count in _chunks(max(one.size for one in series)):

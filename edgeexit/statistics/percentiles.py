@@ -41,7 +41,7 @@ class Percentile:
         count: how many of them count as independent, see :func:`percentile`.
         value_ms: of the queries; None where ``count`` is too small, see :func:`count_for_point`.
         low_ms, high_ms: ends of the interval with :data:`CONFIDENCE_LEVEL`; None where no sample
-            is low or high enough to be one, or where the queries are not independent.
+            is low or high enough to be one.
     """
 
     percent: float

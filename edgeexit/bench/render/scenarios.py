@@ -8,8 +8,10 @@ from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.table import Row, Table, named_numbers
 from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
 from edgeexit.formats import format_ms
+from edgeexit.statistics import Interval
 
 NEAR_ITS_LIMIT = 0.9
+SERVED = ("mean", "ratio", "p50", "p90", "p99")
 
 
 def scenario_tables(scenarios: Scenarios) -> Iterator[Table]:
@@ -77,7 +79,9 @@ def _server_table(server: Server) -> Table:
     return Table.of(
         f"server: {server.queries} queries in {server.duration_s:g} s, Poisson arrivals of "
         f"{server.qps:g} per second, latency from when they were due, ms",
-        named_numbers("", "answered\nper s", "load", "busy", "queue", "mean", "p50", "p90", "p99"),
+        named_numbers(
+            "", "answered\nper s", "load", "busy", "queue", "mean", "ratio", "p50", "p90", "p99"
+        ),
         (
             (
                 result.name,
@@ -86,12 +90,17 @@ def _server_table(server: Server) -> Table:
                 f"{result.utilization:.1%}",
                 _queue(result),
                 format_ms(result.mean_ms if result.stable else None),
+                _ratio_cell(result.ratio),
                 *percentile_cells(result.percentiles),
             )
             for result in server.results
         ),
         notes=[" ".join(_server_notes(server))],
     )
+
+
+def _ratio_cell(ratio: Interval | None) -> str:
+    return "-" if ratio is None else f"{ratio.value:.3f}\n{ratio.low:.3f}..{ratio.high:.3f}"
 
 
 def _queue(result: ServerResult) -> str:
@@ -111,7 +120,10 @@ def _server_notes(server: Server) -> Iterator[str]:
     if any(result.load >= NEAR_ITS_LIMIT for result in stable):
         yield "Near the limit, a longer run has longer latencies: give more --duration."
     if stable:
-        yield "No intervals: queries that wait for each other are not independent."
+        yield (
+            "Ratio: mean over the plain backbone's. Intervals are by stretches of queries, since "
+            "those that wait for each other are not independent."
+        )
         note = percentile_note(stable[0].percentiles, "images or queries")
         if note:
             yield note

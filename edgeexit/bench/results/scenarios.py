@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile
 
 SINGLE_STREAM, MULTI_STREAM, OFFLINE = "single-stream", "multi-stream", "offline"
@@ -107,9 +108,11 @@ class ServerResult:
         utilization: share of the time in which it was at work.
         service_mean_ms: of a query without waiting.
         mean_ms: completion minus scheduled arrival.
-        percentiles: of the same; without intervals, since queries that wait for each other are not
-            independent, and without values where the queue was not stable.
+        percentiles: of the same, with intervals by stretches of queries, since queries that wait
+            for each other are not independent; without values where the queue was not stable.
         times_ms: of each query in the order of arrival.
+        ratio: mean over the plain backbone's at the same arrivals; None where either queue was not
+            stable.
     """
 
     name: str
@@ -123,6 +126,7 @@ class ServerResult:
     mean_ms: float
     percentiles: tuple[Percentile, ...]
     times_ms: tuple[float, ...]
+    ratio: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

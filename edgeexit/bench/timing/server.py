@@ -19,16 +19,20 @@ from edgeexit_runtime.progress import Progress
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
+from edgeexit.bench.results.mixture import BASELINE
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.interleave import settle
-from edgeexit.statistics.percentiles import percentiles
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import resample_rounds
+from edgeexit.statistics.percentiles import Percentile, percentiles
 
 SEGMENT_S = 0.5
 GIVE_UP = 2  # times the duration, after which what still waits is not answered any more
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late
 MS_PER_S = 1e3
+PERCENTS = (50, 90, 99)
 
 
 class Clock:
@@ -150,7 +154,10 @@ def measure_server(
         qps=options.qps,
         duration_s=options.duration_s,
         queries=len(arrivals),
-        results=tuple(_result(queue, arrivals, options, len(images.images)) for queue in queues),
+        results=_with_intervals(
+            [_result(queue, arrivals, options, len(images.images)) for queue in queues],
+            next((it.label for it in candidates if it.role == BASELINE), None),
+        ),
     )
 
 
@@ -179,7 +186,51 @@ def _result(
             dataclasses.replace(
                 found, low_ms=None, high_ms=None, value_ms=found.value_ms if stable else None
             )
-            for found in percentiles(latency_ms, independent=images)
+            for found in percentiles(latency_ms, PERCENTS, independent=images)
         ),
         times_ms=tuple(latency_ms.tolist()),
+    )
+
+
+def _with_intervals(
+    results: Sequence[ServerResult], baseline: str | None
+) -> tuple[ServerResult, ...]:
+    """Return the results with intervals of what stable queues have, by stretches of queries.
+
+    The same queries are drawn of all, so that what arrivals do to all alike is not in the ratios.
+    """
+    stable = {it.name: np.array(it.times_ms)[:, None] for it in results if it.stable}
+    if not stable:
+        return tuple(results)
+    resampled = resample_rounds(list(stable.values()), _statistics, np.random.default_rng(0))
+    drawn = dict(zip(stable, resampled, strict=True))
+
+    def ratio(name: str) -> Interval | None:
+        if baseline not in drawn:
+            return None
+        value = float(stable[name].mean() / stable[baseline].mean())
+        return Interval.of(value, drawn[name][:, -1] / drawn[baseline][:, -1])
+
+    return tuple(
+        dataclasses.replace(it, percentiles=_enclosed(it, drawn[it.name]), ratio=ratio(it.name))
+        if it.stable
+        else it
+        for it in results
+    )
+
+
+def _statistics(times_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the percentiles and the mean of each row, (R, len(PERCENTS) + 1)."""
+    found = np.percentile(times_ms, PERCENTS, axis=1)
+    return np.column_stack([*found, times_ms.mean(axis=1)])
+
+
+def _enclosed(result: ServerResult, drawn: NDArray[np.float64]) -> tuple[Percentile, ...]:
+    intervals = [
+        None if it.value_ms is None else Interval.of(it.value_ms, drawn[:, column])
+        for column, it in enumerate(result.percentiles)
+    ]
+    return tuple(
+        found if it is None else dataclasses.replace(found, low_ms=it.low, high_ms=it.high)
+        for found, it in zip(result.percentiles, intervals, strict=True)
     )

@@ -22,11 +22,14 @@ from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
     Scenarios,
+    Server,
+    ServerResult,
     Stream,
     StreamResult,
 )
 from edgeexit.bench.results.state import DeviceState, RunState
 from edgeexit.errors import InputError
+from edgeexit.statistics.bootstrap import BREAK_EVEN
 from edgeexit.statistics.drift import Drift
 from edgeexit.statistics.percentiles import percentiles
 
@@ -278,6 +281,44 @@ def test_streams_are_compared_by_their_leading_percentile(make_report: MakeRepor
     assert stream.differs is True
     offline = figures["offline", "early exit", "samples/s"]
     assert (offline.ratio, offline.differs, offline.second_is_better) == (0.5, None, False)
+
+
+def served(scale: float, seed: int, qps: float = 20.0, stable: bool = True) -> Scenarios:
+    times_ms = scale * np.random.default_rng(seed).gamma(20, 0.5, 500)
+    mean_ms, found = float(times_ms.mean()), percentiles(times_ms)
+    result = ServerResult(
+        *("early exit", 500, 0, qps, 0.2 * scale, stable, 0.2 * scale, 9.0, mean_ms),
+        *(found, tuple(times_ms.tolist())),
+    )
+    return Scenarios("photos", 200, server=Server(qps, 25.0, 500, (result,)))
+
+
+def test_servers_are_compared_by_p99_and_a_noise_that_waiting_makes_larger(
+    make_report: MakeReport,
+) -> None:
+    first = replace(make_report(), scenarios=served(1.0, 0))
+    second = replace(make_report(seed=1), scenarios=served(2.0, 1))
+    figures = figures_of(compare_reports(first, second))
+    server, path = figures["server", "early exit", "ms"], figures["exit paths", "exit1", "ms"]
+    assert server.statistic == "p99"
+    assert server.ratio == pytest.approx(2.0, rel=0.1)
+    assert server.differs is True
+    assert server.noise >= BREAK_EVEN * (2 - 0.4) / (1 - 0.4) > path.noise
+
+
+def test_servers_of_other_arrivals_or_queues_that_grow_are_left_out(
+    make_report: MakeReport,
+) -> None:
+    first = replace(make_report(), scenarios=served(1.0, 0))
+    other = replace(make_report(), scenarios=served(1.0, 0, qps=30.0))
+    grown = replace(make_report(), scenarios=served(1.0, 0, stable=False))
+    for second, said in (
+        (other, "other arrivals"),
+        (grown, "queue grew"),
+    ):
+        comparison = compare_reports(first, second)
+        assert not any(figure.section == "server" for figure in comparison.figures)
+        assert any(said in sentence for sentence in comparison.left_out)
 
 
 def energy(scale: float, kind: str = "RAPL") -> Energy:

@@ -22,6 +22,7 @@ from edgeexit.bench.results.scenarios import (
     Stream,
     StreamResult,
 )
+from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile, percentiles
 
 
@@ -87,12 +88,22 @@ def test_a_queue_that_grows_shows_no_latencies_and_says_why() -> None:
     (rows,) = table.groups
     quick, near, slow = rows
     assert (quick[4], near[4], slow[4]) == ("stable", "near limit", "grows\n(37)")
-    assert quick[5:] == ("12.000",) * 4
-    assert slow[5:] == ("-",) * 4
+    assert quick[5:] == ("12.000", "-", *("12.000",) * 3)
+    assert slow[5:] == ("-",) * 5
     (said,) = table.notes
     assert "latencies depend on how long one waits: they are not shown" in said
     assert "a longer run has longer latencies: give more --duration" in said
-    assert "No intervals: queries that wait for each other are not independent." in said
+    assert "Intervals are by stretches of queries" in said
+
+
+def test_a_server_has_ratios_and_intervals() -> None:
+    found = dataclasses.replace(served("early exit", 0.3, True), ratio=Interval(0.7, 0.65, 0.76))
+    percentile = dataclasses.replace(found.percentiles[0], low_ms=11.5, high_ms=12.5)
+    found = dataclasses.replace(found, percentiles=(percentile, *found.percentiles[1:]))
+    (table,) = scenario_tables(Scenarios("test", 200, server=Server(20.0, 10.0, 200, (found,))))
+    (((*_, ratio, p50, _, _),),) = table.groups
+    assert ratio == "0.700\n0.650..0.760"
+    assert p50 == "12.000\n11.500..12.500"
 
 
 def test_a_stream_without_its_leading_percentile_has_no_ratio() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions
-from edgeexit.bench.results.mixture import EARLY_EXIT
+from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
 from edgeexit.bench.results.scenarios import Server
 from edgeexit.bench.timing import server as server_module
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.server import measure_server, poisson_arrivals
+from edgeexit.statistics import Interval
 
 Serve = Callable[..., tuple[Server, list[Any]]]
 
@@ -34,6 +36,7 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         qps: float = 1.0,
         images: int = 4,
         seed: int = 0,
+        roles: Sequence[str] = (),
     ) -> tuple[Server, list[Any]]:
         clock = fakes.Clock()
         sessions = [fakes.Session(str(number)) for number in range(len(service_s))]
@@ -45,7 +48,10 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         for session, seconds in zip(sessions, service_s, strict=True):
             session.on_infer = partial(work, session, seconds)
         found = measure_server(
-            [Candidate(EARLY_EXIT, session.name, session, {}) for session in sessions],
+            [
+                Candidate(role, session.name, session, {})
+                for role, session in zip_longest(roles, sessions, fillvalue=EARLY_EXIT)
+            ],
             BenchImages("test", fakes.images(images), None),
             BenchOptions(duration_s=duration_s, qps=qps, seed=seed),
             lambda step, done: None,
@@ -120,14 +126,34 @@ def test_a_queue_that_only_grows_is_given_up_and_shows_no_percentiles(serve: Ser
     assert [it.value_ms for it in result.percentiles] == [None] * 3
 
 
-def test_percentiles_of_a_stable_queue_have_no_intervals(serve: Serve) -> None:
+def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> None:
+    arrivals: NDArray[np.float64] = poisson_arrivals(50, 20, seed=0)
+    quick, slow = (lambda number: 0.005), (lambda number: 0.010)
+    roles = [BASELINE, EARLY_EXIT]
+    found, _ = serve(arrivals.tolist(), [slow, quick], 20, 50, images=2000, roles=roles)
+    baseline, early_exit = found.results
+    assert baseline.ratio == Interval(1.0, 1.0, 1.0)
+    ratio = early_exit.ratio
+    assert ratio is not None
+    assert ratio.value == pytest.approx(early_exit.mean_ms / baseline.mean_ms)
+    # less work, and less waiting for it: by M/D/1 5.83 ms over 15 ms
+    assert ratio.low < (5 + 0.25 * 5 / (2 * 0.75)) / (10 + 0.5 * 10 / (2 * 0.5)) < ratio.high
+    assert 0 < ratio.high - ratio.low < 0.2
+    for it in early_exit.percentiles:
+        assert it.value_ms is not None
+        assert it.low_ms is not None
+        assert it.high_ms is not None
+        assert it.low_ms <= it.value_ms <= it.high_ms
+
+
+def test_a_queue_that_grows_has_no_ratio_and_gives_none(serve: Serve) -> None:
     arrivals = np.linspace(0, 9.99, 500).tolist()
-    found, _ = serve(arrivals, [lambda number: 0.001], qps=50, images=500)
-    (result,) = found.results
-    assert result.stable
-    assert result.load == pytest.approx(0.05)
-    assert [it.value_ms for it in result.percentiles] == pytest.approx([1.0] * 3)
-    assert {(it.low_ms, it.high_ms) for it in result.percentiles} == {(None, None)}
+    slow, quick = (lambda number: 0.05), (lambda number: 0.001)
+    found, _ = serve(arrivals, [slow, quick], qps=50, images=500, roles=[BASELINE, EARLY_EXIT])
+    assert [it.stable for it in found.results] == [False, True]
+    assert [it.ratio for it in found.results] == [None, None]
+    assert found.results[0].percentiles[0].low_ms is None
+    assert found.results[1].percentiles[0].low_ms == pytest.approx(1.0)
 
 
 def test_the_same_images_again_are_no_new_evidence(serve: Serve) -> None:
