@@ -1,14 +1,15 @@
-"""INT8 on a CPU: every exit path and the plain backbone, as ratios to plain FP32, in one run.
+"""What the precisions take on a CPU: every exit path, as a ratio to plain FP32, in one run.
 
     python benchmarks/cpu_precision.py [--rounds 25] [--bundles FOLDER]
 
-Four forms of the same networks take turns in random order, each call after one untimed of the same:
-FP32, INT8 of target cpu, INT8 of target tensorrt, and the parts put through onnxruntime's own
-``quantize_static``. All of them run in edgeexit's session over ONNX Runtime, on one thread, whose
-own time is measured: what else the machine does is not in it. Weights are random and exits forced;
-branches on the way are run. The goals are for CPUs with VNNI: without it the figures are told, and
-judged by nothing. Then the demo's network is trained and exported, and its answers in INT8 are
-compared with FP32's on validation images, which no range was measured on.
+Forms of the same network take turns in random order, each call after one untimed of the same:
+FP32, INT8 of target cpu, INT8 of target tensorrt, the parts put through onnxruntime's own
+``quantize_static``, and INT8 of the classifiers alone. All of them run in edgeexit's session over
+ONNX Runtime, on one thread, whose own time is measured: what else the machine does is not in it.
+Weights are random and exits forced; branches on the way are run. FP32 is also compared with what
+Eq. 5 says of a path. The goals are for CPUs with VNNI: without it the figures are told, and judged
+by nothing. Then the demo's network is trained and exported, and its answers in INT8 are compared
+with FP32's on validation images, which no range was measured on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from edgeexit.models import make_spec
 
 PLAIN = "plain"
 FP32, CPU, TENSORRT, STATIC = "FP32", "INT8 cpu", "INT8 tensorrt", "quantize_static"
-FORMS = (FP32, CPU, TENSORRT, STATIC)
+CLASSIFIERS = "INT8 classifiers"
 AS_FAST = 1.0
 MIN_AGREEMENT = 0.99
 DIGITS = Path(__file__).parents[1] / "calibration_data" / "digits"
@@ -47,26 +48,58 @@ DIGITS = Path(__file__).parents[1] / "calibration_data" / "digits"
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is measured, how often for each round asked for, and the most that paths may take."""
+    """What is measured, and how often for each round asked for.
+
+    Attributes:
+        calls: of each path, for each round asked for.
+        forms: what takes turns; FP32 is among them.
+        of_plain: the most that paths in INT8 of target cpu may take of plain FP32.
+        of_eq5: by form, the most that paths may take of what Eq. 5 says.
+    """
 
     backbone: str
     branches: str
     num_classes: int
     pixels: int
     calls: int
-    goals: dict[str, float]
+    forms: tuple[str, ...]
+    of_plain: dict[str, float]
+    of_eq5: dict[str, dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone} {self.branches}"
 
     @property
     def size(self) -> tuple[int, int, int]:
         return 3, self.pixels, self.pixels
 
 
+def paths(limit: float, *names: str) -> dict[str, float]:
+    """Return one limit for several paths."""
+    return dict.fromkeys(names, limit)
+
+
+RESNET18 = ("exit1", "exit2", "exit3", "final")
 NETWORKS = (
     Network(
         *("resnet18", "4+3+2", 1000, 224, 1),
+        (FP32, CPU, TENSORRT, STATIC, CLASSIFIERS),
         {PLAIN: 0.30, "exit1": 0.22, "exit2": 0.37, "exit3": 0.51, "final": 0.59},
+        {FP32: {}, CLASSIFIERS: paths(1.10, *RESNET18)},
     ),
-    Network(*("resnet20", "3+1", 10, 32, 20), {"exit1": 0.40, "exit2": 0.66, "final": 0.84}),
+    Network(
+        *("resnet18", "4g+3g+2g", 1000, 224, 1),
+        (FP32, CPU, STATIC),
+        {"exit1": 0.18},
+        {FP32: paths(1.10, *RESNET18)},
+    ),
+    Network(
+        *("resnet20", "3+1", 10, 32, 20),
+        (FP32, CPU, TENSORRT, STATIC),
+        {"exit1": 0.40, "exit2": 0.66, "final": 0.84},
+        {FP32: paths(1.20, "exit1")},
+    ),
 )
 
 
@@ -78,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.bundles or Path(temporary)
         for network in NETWORKS:
-            bundles = {form: write(network, form, folder) for form in FORMS}
+            bundles = {form: write(network, form, folder) for form in network.forms}
             figures += speed(network, bundles, options)
             figures += fused(network, bundles[CPU])
         figures += agreement(folder)
@@ -86,12 +119,12 @@ def main() -> None:
     if not judged:
         figures = [dataclasses.replace(figure, goal=None) for figure in figures]
     vnni = "with VNNI" if judged else "VNNI absent or not known: nothing is judged"
-    finish(f"INT8 on one thread of a CPU, {vnni}", figures, options.json)
+    finish(f"precisions on one thread of a CPU, {vnni}", figures, options.json)
 
 
 def write(network: Network, form: str, folder: Path) -> Path:
     """Return the folder of a network's bundle in one form, exported unless it is there."""
-    path = folder / f"{network.backbone} {form}"
+    path = folder / f"{network.name} {form}"
     if path.exists():
         return path
     images = noise(8, network.size, seed=1)
@@ -99,7 +132,7 @@ def write(network: Network, form: str, folder: Path) -> Path:
         write_static_bundle(write(network, FP32, folder), path, images)
         return path
     spec = make_spec(network.backbone, network.branches, network.num_classes, network.size)
-    calibration = CalibrationImages("noise", images)
+    calibration = CalibrationImages("noise", images) if form in (CPU, TENSORRT) else None
     export_network(random_network(spec), path, precision_of(form), calibration)
     return path
 
@@ -108,8 +141,12 @@ def precision_of(form: str) -> Precision:
     """Return the precision of a form of ours; random networks need not agree with themselves."""
     if form == FP32:
         return PRECISIONS["fp32"]
-    target = {CPU: "cpu", TENSORRT: "tensorrt"}[form]
-    int8 = PRECISIONS["int8"].quantized(Quantization("all", "minmax", target=target))
+    if form == CLASSIFIERS:
+        quantization = Quantization("classifier")
+    else:
+        target = {CPU: "cpu", TENSORRT: "tensorrt"}[form]
+        quantization = Quantization("all", "minmax", target=target)
+    int8 = PRECISIONS["int8"].quantized(quantization)
     return dataclasses.replace(int8, min_agreement=0.0, max_logit_error=1e9)
 
 
@@ -126,13 +163,21 @@ def speed(network: Network, bundles: dict[str, Path], options: argparse.Namespac
                 dict.fromkeys(((form, e) for e in session.manifest.exit_names), session)
             )
         times = take_turns(sessions, image, options.rounds * network.calls, options.seed)
-    name = f"{network.backbone} {network.branches} @{network.pixels}"
+    manifest = load_manifest(bundles[FP32])
+    name = f"{network.name} @{network.pixels}"
     figures = []
     for (form, path), milliseconds in times.items():
-        goal = network.goals.get(path) if form == CPU else None
+        goal = network.of_plain.get(path) if form == CPU else None
         ratio = milliseconds / times[FP32, PLAIN]
         what = f"{name}, {path}, {form} / plain FP32"
         figures.append(Figure(what, ratio, "", goal, note=f"{milliseconds:.3f} ms"))
+    for form, limits in network.of_eq5.items():
+        for exit_ in manifest.exits:
+            share = times[form, exit_.name] / times[FP32, PLAIN]
+            said = exit_.path_macs / manifest.exits[-1].macs
+            what = f"{name}, {exit_.name}, {form} / Eq. 5"
+            limit = limits.get(exit_.name)
+            figures.append(Figure(what, share / said, "", limit, note=f"Eq. 5: {said:.3f}"))
     for path in dict.fromkeys(path for _, path in times):
         ratio = times[CPU, path] / times[STATIC, path]
         figures.append(Figure(f"{name}, {path}, {CPU} / {STATIC}", ratio, "", AS_FAST))
@@ -170,7 +215,7 @@ def fused(network: Network, folder: Path) -> list[Figure]:
             onnxruntime.InferenceSession(folder / entry.file, options, providers=providers)
             model = onnx.load(options.optimized_model_filepath)
             left.update(node.op_type for node in model.graph.node)
-    name = f"{network.backbone} {network.branches}, {CPU}"
+    name = f"{network.name}, {CPU}"
     floating = sum(left[operator] for operator in ("Conv", "FusedConv", "Gemm", "MatMul", "Add"))
     return [
         Figure(f"{name}: QLinearConv", left["QLinearConv"], ""),

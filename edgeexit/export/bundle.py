@@ -25,7 +25,7 @@ from edgeexit_runtime.bundle.manifest import (
     load_manifest,
     manifest_json,
 )
-from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
+from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER, QuantizationEntry
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
 from edgeexit_runtime.progress import Progress, untold
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from edgeexit.cost import NetworkCost, partition_cost
 from edgeexit.errors import BundleError, DataError, ExportError
+from edgeexit.export.graphs.blocked import keep_in_blocks
 from edgeexit.export.graphs.making import Graph, Tell, export_graphs
 from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
 from edgeexit.export.int8.graphs import quantize_graphs
@@ -200,9 +201,12 @@ def _make_graphs(
     precision = options.precision if quantization is None else PRECISIONS["fp32"]
     traced = export_graphs(parts, precision, options.opset, baseline=options.baseline, tell=tell)
     if quantization is None:
-        return _MadeGraphs(traced)
-    before = tuple(traced)
-    quantized = quantize_graphs(before, quantization, calibration, thresholds, tell)
+        return _MadeGraphs(map(keep_in_blocks, traced) if precision.name == "fp32" else traced)
+    plain = tuple(traced)
+    before = tuple(map(keep_in_blocks, plain))
+    in_fp32 = quantization.extent == CLASSIFIER and quantization.fallback == "fp32"
+    graphs = before if in_fp32 else plain
+    quantized = quantize_graphs(graphs, quantization, calibration, thresholds, tell)
     return _MadeGraphs(quantized.graphs, before, quantized.entry)
 
 

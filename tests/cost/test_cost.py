@@ -148,6 +148,40 @@ def test_branches_without_se_cost_a_little_less(backbone: str, pattern: str) -> 
     assert saved == [level * 2 * 64 * (64 // 16) for level in levels]
 
 
+@pytest.mark.parametrize(
+    ("backbone", "pattern", "classes", "pixels", "features", "last"),
+    [
+        ("resnet18", "4g+3g+2g", 1000, 224, [(64, 6), (128, 4), (256, 3)], (256, 14)),
+        ("resnet20", "3g+1g", 10, 32, [(16, 4), (32, 3)], (32, 16)),
+    ],
+)
+def test_pooled_branches_cost_their_closed_form(
+    backbone: str,
+    pattern: str,
+    classes: int,
+    pixels: int,
+    features: list[tuple[int, int]],
+    last: tuple[int, int],
+) -> None:
+    """``features`` are channels and kernel of every branch's first layer; ``last`` c and size."""
+    c, size = last
+    w, narrow = 2 * c, c // 2
+    large, small = size**2, (size // 2) ** 2  # pixels before and behind the stride
+    pooled, flat = (
+        cost_of(backbone, p, classes, pixels) for p in (pattern, pattern.replace("g", ""))
+    )
+    for number, (token, (channels, kernel)) in enumerate(
+        zip(pattern.split("+"), features, strict=True)
+    ):
+        shared = 9 * narrow**2 * small + narrow * w * small + 2 * w * (w // 16)
+        first = c * narrow * large + c * w * small + shared
+        other = w * narrow * small + w * w * small + shared
+        blocks = first + (int(token[:-1]) - 1) * other
+        expected = kernel**2 * channels * c * large + blocks + w * classes
+        assert pooled.exits[number].branch_macs == expected
+        assert flat.exits[number].branch_macs == expected + (small - 1) * w * classes
+
+
 def test_block_costs_what_section_4_says() -> None:
     """13.7M per further block of ResNet-18's branches, the shortcut not counted."""
     two, three = (cost_of("resnet18", f"{level}+2+2", 1000, 224).exits[0] for level in (2, 3))

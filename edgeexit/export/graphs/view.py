@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 FEATURE_MAP_RANK = 4
@@ -16,7 +17,7 @@ UNKNOWN_RANK = -1
 
 
 class GraphView:
-    """A model's initializers, and the producer of each tensor.
+    """A model's initializers, and the producer and readers of each tensor.
 
     A node is named by its first output, which is unique where names are not.
     """
@@ -25,13 +26,34 @@ class GraphView:
         self.nodes = tuple(model.graph.node)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.producers = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self._outputs = {info.name for info in model.graph.output}
         inferred = onnx.shape_inference.infer_shapes(model).graph
         described = (*inferred.input, *inferred.value_info, *inferred.output)
-        self._ranks = {info.name: len(info.type.tensor_type.shape.dim) for info in described}
+        self._shapes = {
+            info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
+            for info in described
+        }
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, 0 for a dimension that is not known; () without a rank."""
+        return self._shapes.get(name, ())
 
     def rank(self, name: str) -> int:
         """Return how many dimensions a tensor has; -1 where that is not known."""
-        return self._ranks.get(name, UNKNOWN_RANK)
+        return len(self._shapes[name]) if name in self._shapes else UNKNOWN_RANK
+
+    def only_reader(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that reads a tensor where nothing else does, nor is it an output."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self._outputs else None
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """Return the value of an initializer; None for other tensors."""
+        return numpy_helper.to_array(self.initializers[name]) if name in self.initializers else None
 
     def variables(self, node: onnx.NodeProto) -> list[str]:
         """Return the inputs of a node that are no constants."""
@@ -112,6 +134,6 @@ def _pools(node: onnx.NodeProto, view: GraphView) -> bool:
     if node.op_type not in REDUCTIONS or view.rank(node.input[0]) != 4:
         return False
     axes = view.attribute(node, "axes", None)
-    if axes is None and len(node.input) > 1 and node.input[1] in view.initializers:
-        axes = numpy_helper.to_array(view.initializers[node.input[1]]).tolist()
-    return axes is not None and {axis % 4 for axis in axes} == SPATIAL_AXES
+    if axes is None and len(node.input) > 1:
+        axes = view.constant(node.input[1])
+    return axes is not None and {int(axis) % 4 for axis in axes} == SPATIAL_AXES

@@ -1,4 +1,4 @@
-"""Graphs written in other operators for ONNX Runtime's CPU provider; what they give is the same."""
+"""Graphs in operators that ONNX Runtime's CPU provider has fast in 8 bits; what they give stays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgeexit.export.graphs.view import GraphView, is_global_mean
+from edgeexit.export.graphs.editing import drop_unread, replace_nodes
+from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_mean
 
 CHANNEL_BLOCK = 4
 """Convolutions in 8 bits of a multiple of it read features where they lie, others a copy.
@@ -29,6 +30,60 @@ def pool_globally(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
+def classify_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy where classifiers of flattened maps (N, C, H, W) read them as (N, H, W, C).
+
+    Convolutions in 8 bits write channels last. A transposition before the flattening meets the one
+    behind them, and both are gone; without it, the last block's tensors are each brought back.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    view = GraphView(result)
+    nodes = []
+    for node in model.graph.node:
+        shape = view.shape(node.input[0])
+        layer = view.only_reader(node.output[0])
+        if layer is not None and _flattens(node, shape, view) and _is_classifier(layer, view):
+            name = f"{node.output[0]}_channels_last"
+            moved = helper.make_node("Transpose", [node.input[0]], [name], name, perm=[0, 2, 3, 1])
+            nodes.append(moved)
+            node = _reading(node, [name])
+            weight = view.initializers[layer.input[1]]
+            weight.CopyFrom(_channels_last(weight, shape[1:], view.channel_axis(layer) == 0))
+        nodes.append(node)
+    replace_nodes(result.graph, nodes)
+    return result
+
+
+def _flattens(node: onnx.NodeProto, shape: tuple[int, ...], view: GraphView) -> bool:
+    """Whether a node makes (N, C * H * W) of a map (N, C, H, W) of several pixels."""
+    if node.op_type not in ("Reshape", "Flatten") or len(shape) != FEATURE_MAP_RANK:
+        return False
+    values = int(np.prod(shape[1:]))
+    return values > shape[1] > 0 and view.shape(node.output[0])[1:] == (values,)
+
+
+def _is_classifier(node: onnx.NodeProto, view: GraphView) -> bool:
+    """Whether a node is a linear layer with a weight of its own."""
+    return (
+        node.op_type in ("Gemm", "MatMul")
+        and not view.attribute(node, "transA", 0)
+        and view.channel_axis(node) is not None
+        and len(view.readers[node.input[1]]) == 1
+    )
+
+
+def _channels_last(
+    weight: onnx.TensorProto, shape: tuple[int, ...], rows_are_classes: bool
+) -> onnx.TensorProto:
+    """Return the weight of a linear layer for features (C, H, W) that come as (H, W, C)."""
+    value = numpy_helper.to_array(weight)
+    by_class = value if rows_are_classes else value.T
+    moved = by_class.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(by_class.shape)
+    ordered = np.ascontiguousarray(moved if rows_are_classes else moved.T)
+    return numpy_helper.from_array(ordered, weight.name)
+
+
 def widen_channels(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy where convolutions read a multiple of four channels, zeros among them.
 
@@ -43,12 +98,8 @@ def widen_channels(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(_pad_channels(node, result.graph, view))
             node = _reading(node, [f"{node.output[0]}_wide", f"{node.output[0]}_wide_weight"])
         nodes.append(node)
-    read = {name for node in nodes for name in node.input}
-    unread = [tensor for tensor in result.graph.initializer if tensor.name not in read]
-    for tensor in unread:
-        result.graph.initializer.remove(tensor)
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
+    replace_nodes(result.graph, nodes)
+    drop_unread(result.graph)
     return result
 
 

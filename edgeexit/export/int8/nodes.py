@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgeexit.export.graphs.editing import replace_nodes
 from edgeexit.export.int8.rounding import (
     Rounding,
     bias_steps,
@@ -101,7 +102,7 @@ def insert_qdq(
             nodes += inserter.move(node)
         else:
             nodes += [*inserter.bias(node), node, *inserter.pairs(node.output)]
-    _replace_nodes(graph, nodes)
+    replace_nodes(graph, nodes)
     _drop_unread(graph, {*plan.weights, *(bias.name for bias in plan.biases.values())})
     return result
 
@@ -215,16 +216,6 @@ class _Inserter:
 
     def _add(self, name: str, value: NDArray[Any]) -> None:
         self._graph.initializer.append(numpy_helper.from_array(value, name))
-
-
-def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    copies = []
-    for node in nodes:  # those of the graph itself are lost when it is emptied
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copies.append(copy)
-    del graph.node[:]
-    graph.node.extend(copies)
 
 
 def _drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:

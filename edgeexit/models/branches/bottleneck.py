@@ -59,10 +59,20 @@ class BottleneckBlock(nn.Module):
 
 
 class BottleneckBranch(nn.Module):
-    """The paper's branch classifier of a given level, the number of its blocks."""
+    """The paper's branch classifier of a given level, the number of its blocks.
+
+    ``pooled`` classifies the mean of the features, in place of all of them.
+    """
 
     def __init__(
-        self, features: FeatureInfo, last: FeatureInfo, level: int, classes: int, block: Block
+        self,
+        features: FeatureInfo,
+        last: FeatureInfo,
+        level: int,
+        classes: int,
+        block: Block,
+        *,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         channels, width = last.shape[0], 2 * last.shape[0]
@@ -74,8 +84,9 @@ class BottleneckBranch(nn.Module):
         self.blocks = nn.Sequential(
             block(channels, width, 2), *(block(width, width, 1) for _ in range(level - 1))
         )
-        height, breadth = (math.ceil(size / 2) for size in last.shape[1:])
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(width * height * breadth, classes))
+        pooling = [nn.AdaptiveAvgPool2d(1)] if pooled else []
+        pixels = 1 if pooled else math.prod(math.ceil(size / 2) for size in last.shape[1:])
+        self.classifier = nn.Sequential(*pooling, nn.Flatten(), nn.Linear(width * pixels, classes))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (N, c_m, h_m, w_m) to logits (N, K)."""

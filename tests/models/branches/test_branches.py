@@ -135,6 +135,22 @@ def test_token_p_is_the_branch_of_that_level_without_se(level: int) -> None:
     assert len(others) == len(own) + 4 * level  # weight and bias of two layers
 
 
+@pytest.mark.parametrize("level", [1, 3, 12])
+def test_token_g_is_the_branch_of_that_level_with_pooled_features(level: int) -> None:
+    site = BranchSite(FeatureInfo("here", (16, 8, 8)), FeatureInfo("last", (32, 4, 4)), 10)
+    pooled, flat = create_branch(f"{level}g", site).eval(), create_branch(str(level), site).eval()
+    shared = {name: value for name, value in flat.state_dict().items() if "classifier" not in name}
+    missing, unexpected = pooled.load_state_dict(shared, strict=False)
+    assert not unexpected
+    assert all(name.startswith("classifier.") for name in missing)
+    x = torch.randn(2, 16, 8, 8)
+    with torch.no_grad():
+        features = flat.blocks(flat.reduce(x))  # (2, 64, 2, 2)
+        linear = pooled.classifier[-1]
+        assert (linear.in_features, flat.classifier[-1].in_features) == (64, 64 * 2 * 2)
+        torch.testing.assert_close(pooled(x), linear(features.mean((2, 3))))
+
+
 def test_naive_branch_is_pooling_and_one_layer() -> None:
     branch = NaiveBranch(FeatureInfo("here", (64, 56, 56)), classes=10)
     x = torch.randn(2, 64, 56, 56)
@@ -166,7 +182,9 @@ def test_branches_sit_where_the_paper_puts_them(name: str) -> None:
     assert found == BRANCHED_MAPS[name]
 
 
-@pytest.mark.parametrize(("token", "shape"), [("n", (768,)), ("2", (197, 768)), ("2p", (197, 768))])
+@pytest.mark.parametrize(
+    ("token", "shape"), [("n", (768,)), ("2", (197, 768)), ("2p", (197, 768)), ("2g", (768,))]
+)
 def test_branch_on_something_that_is_no_feature_map(token: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(SpecError) as caught:
         create_branch(token, BranchSite(FeatureInfo("tokens", shape), LAST, 10))

@@ -19,7 +19,7 @@ from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD
 from edgeexit_runtime.bundle.quantization_entry import CPU, TargetEntry
 
 from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView
-from edgeexit.export.graphs.widening import pool_globally, widen_channels
+from edgeexit.export.graphs.widening import classify_channels_last, pool_globally, widen_channels
 from edgeexit.export.int8.nodes import Bias, QuantizationPlan
 from edgeexit.export.int8.rounding import unsigned_asymmetric
 from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
@@ -33,7 +33,7 @@ ACTIVATIONS = ("Relu", "Clip")
 
 def prepare_cpu(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a graph in operators that the CPU provider has in 8 bits, and has fast."""
-    return widen_channels(pool_globally(model))
+    return widen_channels(classify_channels_last(pool_globally(model)))
 
 
 def plan_cpu(model: onnx.ModelProto) -> QuantizationPlan:
@@ -45,10 +45,6 @@ class _Planner:
     def __init__(self, view: GraphView, graph: onnx.GraphProto) -> None:
         self._view = view
         self._graph = graph
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in view.nodes:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
         self._floating = {*GATE_OUTPUTS, *self._moved_to(GATE_OUTPUTS[0])}
         self._tensors: dict[str, None] = {}  # an ordered set
         self._moves: dict[str, str] = {}
@@ -98,7 +94,7 @@ class _Planner:
     def _round_result(self, node: onnx.NodeProto) -> None:
         """Have the result of a node rounded, behind its activation if that alone reads it."""
         name = node.output[0]
-        readers = self._readers.get(name, [])
+        readers = self._view.readers.get(name, [])
         if len(readers) == 1 and readers[0].op_type in ACTIVATIONS:
             name = readers[0].output[0]
         if name not in self._floating:
