@@ -40,8 +40,14 @@ def tiny_net() -> NetFactory:
 
 
 @pytest.fixture(autouse=True)
-def quick_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Benchmarks neither settle nor measure peaks with large graphs: no test looks at figures."""
+def quick_benchmarks(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Benchmarks neither settle nor measure peaks with large graphs: no test looks at figures.
+
+    Nor do they read the sensors of this machine, whatever it has: that takes ten seconds and more.
+    """
+    monkeypatch.setattr("edgeexit.bench.run.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
     monkeypatch.setattr("edgeexit.bench.timing.interleave.SETTLE_S", 0.0)
     monkeypatch.setattr("edgeexit.bench.roofline.peaks.MATRIX_SIZES", (16, 32))
     monkeypatch.setattr("edgeexit.bench.roofline.peaks.CACHED_BYTES", (2**10, 2**12))

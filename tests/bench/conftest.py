@@ -30,12 +30,6 @@ def report() -> BenchReport:
     return report_with(((0.5, 0.4), (0.9, 0.8), (1.3, 1.2)), (0.6, 0.5))
 
 
-@pytest.fixture(autouse=True)
-def no_sensors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever sensors the machine of these tests has: reading them takes ten seconds and more."""
-    monkeypatch.setattr("edgeexit.bench.run.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
-
-
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The folder of the tiny bundle."""

@@ -25,12 +25,6 @@ TinyCheckpoint = Callable[[str], Checkpoint]
 TinyBundle = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def no_sensors(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever sensors the machine of these tests has: reading them takes ten seconds and more."""
-    monkeypatch.setattr("edgeexit.bench.run.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
-
-
 @pytest.fixture(scope="session")
 def registered_backbones() -> list[BackboneInfo]:
     """Every registered backbone, counted once for all tests: that takes seconds."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from numpy.typing import NDArray
+from support.command_line import invoke as run
+from support.command_line import message
 
-from edgeexit.cli import main
 from edgeexit.data import load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import load_checkpoint
@@ -60,10 +61,6 @@ DATA = ("--dataset", "digits", "--input-size", "16")
 TRAINING = ("--epochs", "1", "--batch-size", "64", "--lr", "0.05", "--device", "cpu")
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)])
-
-
 def succeed(*arguments: object) -> Result:
     result = run(*arguments)
     assert result.exit_code == 0, result.output
@@ -73,10 +70,8 @@ def succeed(*arguments: object) -> Result:
 def fail(*arguments: object, code: int = 1) -> str:
     """Return what an error says: it is one line, and no traceback."""
     result = run(*arguments)
-    assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    return result.stderr.splitlines()[-1]
+    return message(result)
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
+from support.command_line import invoke, message, one_line
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
 from edgeexit.bench.render.advice import gain_text
-from edgeexit.cli import main
 from edgeexit.data import DataConfig
 
 QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
@@ -33,15 +33,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "images.npz"
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
-
-
-def message(result: Result) -> str:
-    """Return the error as one line, after checking that it is one and that nothing was printed."""
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr.strip().splitlines()[-1]
+run = partial(invoke, "bench")
 
 
 def rows_of(output: str) -> dict[str, list[list[str]]]:
@@ -52,10 +44,6 @@ def rows_of(output: str) -> dict[str, list[list[str]]]:
         if cells:
             rows.setdefault(cells[0], []).append(cells[1:])
     return rows
-
-
-def one_line(output: str) -> str:
-    return " ".join(output.split())
 
 
 def test_the_verdict_stands_first_and_a_screen_holds_it_all(

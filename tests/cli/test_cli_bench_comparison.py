@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke, one_line
 from support.reports import made_report
 
 from edgeexit.bench import BenchReport, report_json
-from edgeexit.cli import main
 
 
 def write(file: Path, report: BenchReport) -> Path:
@@ -22,12 +22,7 @@ def reports(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "a.json", made_report()), write(tmp_path / "b.json", slower)
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
-
-
-def one_line(output: str) -> str:
-    return " ".join(output.split())
+run = partial(invoke, "bench")
 
 
 def test_two_reports_are_set_side_by_side(

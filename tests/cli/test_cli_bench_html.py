@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke
 from support.reports import made_report
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, report_json, verdict
-from edgeexit.cli import main
 
 
 @pytest.fixture
@@ -20,8 +20,7 @@ def report_file(tmp_path: Path) -> Path:
     return file
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+run = partial(invoke, "bench")
 
 
 def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke, one_line
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report
-from edgeexit.cli import main
 
 QUICK = ("--rounds", "1", "--threads", "1", "--warm-up", "0")
 
@@ -29,12 +29,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "images.npz"
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
-
-
-def one_line(output: str) -> str:
-    return " ".join(output.split())
+run = partial(invoke, "bench")
 
 
 @pytest.mark.parametrize("width", [80, 120])

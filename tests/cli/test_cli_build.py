@@ -11,17 +11,12 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
-
-from edgeexit.cli import main
+from support.command_line import invoke as run
 
 GRAPHS = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
 RTX = ("--compute-capability", "8.6")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def export(checkpoint: Path, output: Path, *options: object) -> Result:

@@ -7,14 +7,14 @@ import shlex
 import shutil
 import statistics
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from support.command_line import invoke
 
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
@@ -39,8 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["compare", *map(str, arguments), "--device", "cpu"])
+_invoke = partial(invoke, "compare", "--device", "cpu")
 
 
 def _json(*arguments: object) -> list[dict[str, Any]]:
@@ -66,10 +65,7 @@ def test_every_figure_is_that_of_the_test_images(runs: Path) -> None:
     with torch.no_grad():
         taught = wed(net(images)).argmax(1).numpy() == expected.targets
     assert group["teacher_accuracy"]["mean"] == pytest.approx(taught.mean())
-    tuned = CliRunner().invoke(
-        main,
-        ["tune", str(runs / "wed-seed1" / "ckpt.pt"), "--max-drop", "0.05", "--json"],
-    )
+    tuned = invoke("tune", runs / "wed-seed1" / "ckpt.pt", "--max-drop", "0.05", "--json")
     assert json.loads(tuned.stdout)["thresholds"] == entry["thresholds"]
 
 

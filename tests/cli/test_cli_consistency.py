@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support.command_line import invoke
 
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.paper.consistency.record import StudyRecord
@@ -49,7 +49,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *arguments: object) -> Result:
     names = [folder / str(a) if str(a).endswith(".pt") else a for a in arguments]
-    return CliRunner().invoke(main, ["consistency", *map(str, names)])
+    return invoke("consistency", *map(str, names))
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_a_network_of_the_users_own(
         cut = ("--exits", exits) if exits else ()
         data = ("--dataset", "digits", "--input-size", "8", "--hold-out", "130", "--device", "cpu")
         arguments = ("train", *own, *cut, "--branches", branches, *data, "--epochs", "1")
-        result = CliRunner().invoke(main, [*arguments, "-o", output])
+        result = invoke(*arguments, "-o", output)
         assert result.exit_code == 0, result.output
 
     train(baseline, "" if baseline == "none" else "4", "plain")
@@ -219,7 +219,7 @@ def test_a_network_of_the_users_own(
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert {cell["stage"] for cell in report["networks"][0]["cells"]} == {"stage1", "stage2"}
-    evaluated = CliRunner().invoke(main, ["eval", "plain/ckpt.pt", *own, "--json"])
+    evaluated = invoke("eval", "plain/ckpt.pt", *own, "--json")
     assert report["baseline_accuracy"] == json.loads(evaluated.stdout)["backbone_accuracy"]
     missing = run(tmp_path, "plain/ckpt.pt", "branched/ckpt.pt", *QUICK)
     assert missing.exit_code == 1

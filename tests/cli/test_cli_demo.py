@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from support.command_line import invoke
 
 from edgeexit.cli import demo, main
 
@@ -65,7 +65,7 @@ def test_a_command_is_shown_as_a_shell_takes_it(
 
 def test_a_folder_of_somebody_elses(tmp_path: Path, ran: list[tuple[object, ...]]) -> None:
     (tmp_path / "bench.png").write_text("mine")
-    result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path)])
+    result = invoke("demo", "-o", str(tmp_path))
     assert result.exit_code == 1
     assert f"{tmp_path}: holds other files and no demo; choose another -o" in result.stderr
     assert ran == []
@@ -79,7 +79,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # one epoch: confidences are near their thresholds
     monkeypatch.setattr(demo, "INT8", (*demo.INT8, "--min-agreement", "0.5"))
     output = tmp_path / "demo"
-    first = CliRunner().invoke(main, ["demo", "-o", str(output)])
+    first = invoke("demo", "-o", str(output))
     assert first.exit_code == 0, first.output
     words = ("Summary", "exit1", "early exit", "plain backbone", "bench.png", "int8 ms")
     for word in (*words, "get the FP32 network's label from its exit"):
@@ -90,7 +90,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {path: path.stat().st_mtime for path in output.rglob("*.onnx")}
     assert len(made) == 21
 
-    second = CliRunner().invoke(main, ["demo", "-o", str(output)])
+    second = invoke("demo", "-o", str(output))
     assert second.exit_code == 0, second.output
     assert "is finished" in second.stderr
     assert second.stdout.count("is there: not made again") == 7

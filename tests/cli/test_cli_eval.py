@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from edgeexit_runtime.bundle.schema import encode
+from support.command_line import invoke, message
 
-from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, ImageData, load_data, registry
 from edgeexit.evaluation import evaluate_adaptive, predict
@@ -39,15 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["eval", *map(str, arguments)])
-
-
-def message(result: Result) -> str:
-    """Return the error as one line, after checking that it is one and that nothing was printed."""
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr.strip().splitlines()[-1]
+run = partial(invoke, "eval")
 
 
 @pytest.mark.parametrize("split", ["test", "val"])

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import edgeexit_runtime as ee
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke
 
-from edgeexit.cli import main
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+run = partial(invoke, "export")
 
 
 def test_bundle_is_written_proven_and_loads(checkpoint: Path, tmp_path: Path) -> None:

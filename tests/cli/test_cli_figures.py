@@ -6,17 +6,17 @@ import csv
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from edgeexit_runtime.backends.onnxruntime.runner import OnnxRuntimeRunner
 from edgeexit_runtime.gate import GateOutputs
+from support.command_line import invoke
 
-from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import evaluate_adaptive, predict
@@ -45,13 +45,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tuned = dataclasses.replace(checkpoint, thresholds={"exit1": 0.5, "exit2": 0.6})
     save_checkpoint(folder / "early" / "tuned.pt", tuned)
     arguments = ["export", str(folder / "early" / "tuned.pt"), "--precision", "fp16"]
-    result = CliRunner().invoke(main, [*arguments, "-o", str(folder / "fp16"), "--no-baseline"])
+    result = invoke(*arguments, "-o", str(folder / "fp16"), "--no-baseline")
     assert result.exit_code == 0, result.output
     return folder
 
 
-def _invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["figures", *map(str, arguments), "--device", "cpu"])
+_invoke = partial(invoke, "figures", "--device", "cpu")
 
 
 def _read(path: Path) -> list[dict[str, str]]:

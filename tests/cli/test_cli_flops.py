@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support.command_line import invoke
 from torch import Tensor, nn
 
-from edgeexit.cli import main
 from edgeexit.cli.flops import print_costs
 from edgeexit.models import ModelSpec, MultiExitNet
 from edgeexit.models.backbone import Backbone, chained
@@ -17,8 +18,7 @@ from edgeexit.models.backbone import Backbone, chained
 ROW = ("resnet56", "--branches", "3+1", "--num-classes", "100", "--input-size", "32")
 
 
-def flops(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["flops", *arguments])
+flops = partial(invoke, "flops")
 
 
 def test_json_holds_exactly_the_promised_fields() -> None:
@@ -158,7 +158,7 @@ def test_defaults_are_the_plain_backbone_at_its_usual_size() -> None:
 def test_usual_classes_are_those_that_models_lists(
     command: str, backbone: str, classes: int
 ) -> None:
-    result = CliRunner().invoke(main, [command, backbone, "--json"])
+    result = invoke(command, backbone, "--json")
     assert json.loads(result.stdout)["num_classes"] == classes
 
 

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from edgeexit_runtime import load_manifest
 from PIL import Image
+from support.command_line import invoke as run
 
-from edgeexit.cli import main
 from edgeexit.training import load_checkpoint
 
 SIZE = (40, 30)  # of every image, 1200 pixels
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def succeed(*arguments: object) -> str:

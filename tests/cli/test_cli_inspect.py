@@ -7,14 +7,14 @@ import math
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from support.command_line import invoke
 from torch import nn
 
-from edgeexit.cli import main
 from edgeexit.cost import network_cost
 from edgeexit.models import attach_exits, inspect_points, make_spec, partition
 from edgeexit.models.factories import create_model
@@ -86,8 +86,7 @@ SLOW = pytest.mark.slow
 NET = ("inspected:Net", "--input-size", "32", "--num-classes", "10")
 
 
-def inspect(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["inspect", *arguments])
+inspect = partial(invoke, "inspect")
 
 
 def succeed(*arguments: str) -> str:
@@ -264,7 +263,7 @@ def test_the_examples_of_the_help_work(
     monkeypatch.delitem(sys.modules, "my_models", raising=False)
     source = "from support.own_exits import Internal as MSDNet"
     (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
-    text = CliRunner().invoke(main, ["inspect", "--help"]).stdout
+    text = invoke("inspect", "--help").stdout
     *plain, with_exits = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
     assert len(plain) == 2
     for example in plain:

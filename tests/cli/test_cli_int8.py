@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from PIL import Image
+from support.command_line import invoke
 
 from edgeexit.cli import main
 from edgeexit.cli.build import EngineChoice
@@ -26,8 +28,7 @@ from edgeexit.training import Checkpoint, save_checkpoint
 SIZE = (3, 8, 8)
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)], env={"COLUMNS": "200"})
+run = partial(invoke, env={"COLUMNS": "200"})
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,14 @@ import signal
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from support.command_line import invoke as run
 
-from edgeexit.cli import COMMANDS, main
+from edgeexit.cli import COMMANDS
 from edgeexit.cli import flops as flops_file
 from edgeexit.cli.common import COST, print_json
 from edgeexit.errors import CheckpointError, EdgeExitError
 from edgeexit.formats import format_cost, format_macs
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, prog_name="edgeexit")
 
 
 def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Result:

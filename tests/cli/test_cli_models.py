@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke
+from support.registries import keep_registries
 from torch import nn
 
-from edgeexit.cli import main
 from edgeexit.cli import models as models_file
 from edgeexit.cli.models import BackboneInfo, backbone_infos, branch_infos
 from edgeexit.models import list_backbones, list_branches, register_backbone, register_branch
-from edgeexit.models import registry as model_registry
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import BranchSite, backbone_entry, branch_entry
 
 Register = Callable[..., None]
 
 
-def models(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["models", *arguments])
+models = partial(invoke, "models")
 
 
 def tiny(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
@@ -35,9 +34,7 @@ def tiny(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry with one small backbone and one kind of branch."""
-    list_backbones(), list_branches()  # imported now, so that nothing comes later
-    monkeypatch.setattr(model_registry._BACKBONES, "_values", {})
-    monkeypatch.setattr(model_registry._BRANCHES, "_values", {})
+    keep_registries(monkeypatch, is_empty=True)
     register_backbone(input_size=(3, 8, 6))(tiny)
 
     @register_branch("maximum", token="max[0-9]", example="max1")

@@ -12,20 +12,17 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from support import own_exits
+from support.command_line import invoke as run
+from support.command_line import message
 
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.training import load_checkpoint
 
 NAME = "own_exits_of_mine"
 OWN = ("--model", f"{NAME}:make", "--outputs", "0,1,2")
 DATA = ("--dataset", "digits", "--input-size", "16")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 def succeed(*arguments: object) -> Result:
@@ -36,10 +33,7 @@ def succeed(*arguments: object) -> Result:
 
 def fail(*arguments: object) -> str:
     """Return what an error says: one line, and no traceback."""
-    result = run(*arguments)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.stdout == ""
-    return result.stderr.splitlines()[-1]
+    return message(run(*arguments))
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
+from support import command_line
 from support.permissions import permissions_count
 
-from edgeexit.cli import COMMANDS, main
+from edgeexit.cli import COMMANDS
 
 CHECKPOINT, BUNDLE, IMAGE = "run/ckpt.pt", "bundle", "image.png"
 QUICK = ("--duration", "0.1", "--warm-up", "0", "--rounds", "1")
@@ -130,7 +131,7 @@ def invoke(name: str, parameter: click.Parameter, path: Path) -> Result:
         given.insert(0, parameter.opts[-1])
     with permissions_count():
         # the baseline stands before the networks, which are one there
-        return CliRunner().invoke(main, [name, *given, *others], prog_name="edgeexit")
+        return command_line.invoke(name, *given, *others)
 
 
 @pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: refused.__name__)

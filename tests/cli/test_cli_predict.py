@@ -6,17 +6,17 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from edgeexit_runtime import Session, load
 from PIL import Image
+from support.command_line import invoke
 from support.tiny_bundle import write_bundle
-
-from edgeexit.cli import main
 
 LINE = re.compile(r"(.+?)  (\S+)  (\d\.\d{4})  (\S+)  (\d+\.\d\d) ms(  cut short)?")
 
@@ -43,8 +43,7 @@ def pixels_leaving_at(exit_: int, label: int) -> np.ndarray[Any, Any]:
     return pixels
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["predict", "--threads", "1", *map(str, arguments)])
+run = partial(invoke, "predict", "--threads", "1")
 
 
 def message(result: Result) -> str:

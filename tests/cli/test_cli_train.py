@@ -12,11 +12,10 @@ import click
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from PIL import Image
 from rich.console import Console
+from support.command_line import invoke as _invoke
 
-from edgeexit.cli import main
 from edgeexit.cli.options.train import DATA_FIELDS
 from edgeexit.cli.output.train import TrainProgress
 from edgeexit.cli.train import SECTIONS, command
@@ -55,10 +54,6 @@ def arguments(images: Path, tmp_path: Path) -> list[str]:
 
 def _run(tmp_path: Path) -> str:
     return str(tmp_path / "run")
-
-
-def _invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
 
 
 def test_training_prints_a_line_per_epoch_and_what_to_do_next(

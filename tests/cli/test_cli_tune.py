@@ -8,17 +8,17 @@ import io
 import json
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from edgeexit_runtime.bundle.schema import encode
 from rich.console import Console
+from support.command_line import invoke, message
 
-from edgeexit.cli import main
 from edgeexit.cli.inputs.tune_subjects import Loaded
 from edgeexit.cli.output.tune import Result as TuneResult
 from edgeexit.cli.output.tune import print_result
@@ -49,8 +49,7 @@ def predictions(checkpoint: Path) -> dict[str, ExitPredictions]:
     return {split: predict(net, splits[split]) for split in ("val", "test")}
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["tune", *map(str, arguments)])
+run = partial(invoke, "tune")
 
 
 def run_json(*arguments: object) -> dict[str, Any]:
@@ -65,14 +64,6 @@ def run_json(*arguments: object) -> dict[str, Any]:
 def printed(checkpoint: Path) -> dict[str, Any]:
     """What ``tune --max-drop 0.01 --json`` prints."""
     return run_json(checkpoint, "--max-drop", "0.01")
-
-
-def message(result: Result) -> str:
-    """Return the error as one line, after checking that it is one and that nothing was printed."""
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert isinstance(result.exception, SystemExit)
-    return result.stderr.strip().splitlines()[-1]
 
 
 def cells_of(output: str) -> dict[str, list[str]]:

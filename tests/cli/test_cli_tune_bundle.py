@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.system.locks import lock_folder
+from support.command_line import invoke, message
 
 from edgeexit.bench import BenchOptions
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
@@ -49,16 +49,7 @@ def no_long_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeexit.bench.BenchOptions", quick)
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["tune", *map(str, arguments), "--device", "cpu"])
-
-
-def message(result: Result) -> str:
-    """Return the error as one line, after checking that it is one and that nothing was printed."""
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert isinstance(result.exception, SystemExit)
-    return result.stderr.strip().splitlines()[-1]
+run = partial(invoke, "tune", "--device", "cpu")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -11,9 +11,8 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from support.command_line import invoke, message
 
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import predict
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -30,23 +29,11 @@ def checkpoint(
     return path
 
 
-def invoke(command: str, *arguments: object) -> Result:
-    return CliRunner().invoke(main, [command, *map(str, arguments)])
-
-
 def run_json(command: str, *arguments: object) -> dict[str, Any]:
     result = invoke(command, *arguments, "--json")
     assert result.exit_code == 0, result.stderr
     printed: dict[str, Any] = json.loads(result.stdout)
     return printed
-
-
-def message(result: Result) -> str:
-    """Return the error as one line, after checking that it is one and that nothing was printed."""
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert isinstance(result.exception, SystemExit)
-    return result.stderr.strip().splitlines()[-1]
 
 
 def write(file: Path, **content: Any) -> Path:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from support.registries import keep_registries
 from torch import Tensor, nn
 
 from edgeexit.cost import NetworkCost, average_macs, network_cost
-from edgeexit.models import FINAL, MultiExitNet, list_backbones, make_spec, register_backbone
-from edgeexit.models import registry as model_registry
+from edgeexit.models import FINAL, MultiExitNet, make_spec, register_backbone
 from edgeexit.models.backbone import Backbone, chained
 
 PAPER = json.loads((Path(__file__).parent / "paper_tables.json").read_text(encoding="utf-8"))
@@ -242,9 +242,7 @@ def test_average_of_samples_that_all_leave_at_one_exit_is_its_path_cost() -> Non
 @pytest.fixture
 def toy_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register a backbone that is small enough to be counted on paper."""
-    list_backbones()
-    known = model_registry._BACKBONES
-    monkeypatch.setattr(known, "_values", dict(known._values))
+    keep_registries(monkeypatch)
 
     @register_backbone(input_size=(3, 8, 8))
     def toy(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from edgeexit_runtime.images.preprocess import Preprocessing
+from support.registries import keep_registries
 
 from edgeexit.data import DataConfig, list_datasets, load_data, register_dataset
 from edgeexit.data import registry as registry_module
@@ -24,8 +25,7 @@ def test_an_unknown_name_offers_the_close_one() -> None:
 
 def test_a_new_data_set_is_one_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mine" not in list_datasets()
-    values = registry_module._DATASETS._values
-    monkeypatch.setattr(registry_module._DATASETS, "_values", dict(values))
+    keep_registries(monkeypatch)
     asked: list[DataConfig] = []
 
     @register_dataset

@@ -12,6 +12,7 @@ import pytest
 import torch
 from edgeexit_runtime import Preprocessing
 from numpy.typing import NDArray
+from support.registries import keep_registries
 from torch import Tensor
 
 from edgeexit.cost import network_cost
@@ -20,11 +21,9 @@ from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bu
 from edgeexit.models import (
     FINAL,
     MultiExitNet,
-    list_backbones,
     make_spec,
     partition,
     register_backbone,
-    registry,
 )
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.backbones.msdnet import Layout, msdnet
@@ -49,9 +48,8 @@ NETWORKS = [
 @pytest.fixture(scope="module", autouse=True)
 def tiny_msdnet() -> Iterator[None]:
     """Register an MSDNet of three blocks, of which the first hands on two scales."""
-    list_backbones()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry._BACKBONES, "_values", dict(registry._BACKBONES._values))
+        keep_registries(patch)
         layout = Layout(
             layers=(2, 1, 1),
             channels=4,

@@ -16,10 +16,10 @@ from edgeexit_runtime.images.preprocess import Preprocessing
 from hypothesis import strategies as st
 from support import tiny_backbones  # noqa: F401  registers them
 from support.damage import damaged_bytes, damaged_tree
+from support.registries import keep_registries
 from support.tiny_data import short_run, tiny
 
-from edgeexit.data import DataConfig
-from edgeexit.data import registry as data_registry
+from edgeexit.data import DataConfig, register_dataset
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint, train
 from edgeexit.training.loop import InterruptedRunError
@@ -68,11 +68,8 @@ def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            data_registry._DATASETS._values,
-            "tiny",
-            data_registry.DatasetEntry(tiny, any_size=False),
-        )
+        keep_registries(patch)
+        register_dataset(tiny)
         with pytest.raises(InterruptedRunError):
             train(short_run(), folder, progress=Stop())
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.registries import keep_registries
 from torch import Tensor, nn
 
 from edgeexit.errors import UnknownNameError
@@ -14,7 +15,6 @@ from edgeexit.models import (
     make_spec,
     register_backbone,
     register_branch,
-    registry,
 )
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import BranchSite
@@ -23,9 +23,7 @@ from edgeexit.models.registry import BranchSite
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
-    list_backbones(), list_branches()
-    monkeypatch.setattr(registry._BACKBONES, "_values", dict(registry._BACKBONES._values))
-    monkeypatch.setattr(registry._BRANCHES, "_values", dict(registry._BRANCHES._values))
+    keep_registries(monkeypatch)
 
 
 @pytest.mark.parametrize("close", ["resnet-20", "ResNet20", "resnet2", "resnet200"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from edgeexit_runtime.system.files import temporary_path
+from support.registries import keep_registries
 
 from edgeexit.data import load_data
 from edgeexit.errors import BusyError, CheckpointError, InputError, SpecError, TrainingError
@@ -353,7 +354,7 @@ def test_pretrained_weights(
         return LoadedWeights("weights of zeros", ())
 
     entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
-    monkeypatch.setitem(model_registry._BACKBONES._values, "resnet20", entry)
+    keep_registries(monkeypatch, entry)
     listener = Listener()
     config = tiny_config(pretrained=True, epochs=1, lr=1e-12)
     result = train(config, tmp_path / "zeros", progress=listener)

@@ -66,11 +66,21 @@ class PowerMeter:
     Args:
         sensor: what is read.
         read_w: returns watts; raises OSError.
+        poll_s: seconds between readings.
+        clock: seconds that never run backwards.
     """
 
-    def __init__(self, sensor: EnergySensor, read_w: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sensor: EnergySensor,
+        read_w: Callable[[], float],
+        poll_s: float = POLL_S,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.sensor = sensor
         self._read_w = read_w
+        self._poll_s = poll_s
+        self._clock = clock
         self._readings: list[tuple[float, float]] = []
         self._error: OSError | None = None
         self._ended = threading.Event()
@@ -95,7 +105,7 @@ class PowerMeter:
         return integrate(self._readings)
 
     def _poll(self) -> None:
-        while not self._ended.wait(POLL_S):
+        while not self._ended.wait(self._poll_s):
             try:
                 self._read()
             except OSError as error:
@@ -104,7 +114,7 @@ class PowerMeter:
 
     def _read(self) -> None:
         watts = self._read_w()
-        self._readings.append((time.perf_counter(), watts))
+        self._readings.append((self._clock(), watts))
 
 
 def integrate(readings: Sequence[tuple[float, float]]) -> float:

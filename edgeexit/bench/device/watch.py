@@ -19,10 +19,12 @@ class StateWatch:
 
     Args:
         read: returns the state; takes a fraction of a millisecond to some milliseconds.
+        every_s: so many seconds are between two readings at least.
     """
 
-    def __init__(self, read: Callable[[], DeviceState]) -> None:
+    def __init__(self, read: Callable[[], DeviceState], every_s: float = LOOK_EVERY_S) -> None:
         self._read = read
+        self._every_s = every_s
         self._before = read()
         self._last_s = time.perf_counter()
         self._found: dict[str, None] = {}  # in the order of discovery
@@ -40,8 +42,8 @@ class StateWatch:
         return told
 
     def look(self) -> None:
-        """Read, unless that was done within the last second."""
-        if time.perf_counter() - self._last_s >= LOOK_EVERY_S:
+        """Read, unless that was done just now."""
+        if time.perf_counter() - self._last_s >= self._every_s:
             self._compare(self._read())
             self._last_s = time.perf_counter()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,22 +123,18 @@ def test_power_is_added_up_over_time() -> None:
     assert integrate([(0.0, 10.0), (1.0, 10.0), (3.0, 20.0)]) == 10 + 30
 
 
-def test_a_power_meter_reads_at_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 2.0, 10.0, 10.5])
-    monkeypatch.setattr("edgeexit.bench.device.meters.POLL_S", 60.0)  # no reading in between
-    monkeypatch.setattr(
-        "edgeexit.bench.device.meters.time", SimpleNamespace(perf_counter=lambda: next(clock))
-    )
+def test_a_power_meter_reads_at_both_ends() -> None:
+    seconds = iter([0.0, 2.0, 10.0, 10.5])
     watts = iter([4.0, 6.0, 8.0, 8.0])
-    meter = PowerMeter(SENSOR, lambda: next(watts))
+    read, clock = partial(next, watts), partial(next, seconds)
+    meter = PowerMeter(SENSOR, read, poll_s=60, clock=clock)  # no reading in between
     meter.start()
     assert meter.stop() == 10.0
     meter.start()  # again, from nothing
     assert meter.stop() == 4.0
 
 
-def test_a_power_meter_tells_of_a_reading_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.device.meters.POLL_S", 0.0)
+def test_a_power_meter_tells_of_a_reading_that_failed() -> None:
     readings = iter([4.0])
 
     def read() -> float:
@@ -145,7 +142,7 @@ def test_a_power_meter_tells_of_a_reading_that_failed(monkeypatch: pytest.Monkey
             return watts
         raise OSError("the bus is busy")
 
-    meter = PowerMeter(SENSOR, read)
+    meter = PowerMeter(SENSOR, read, poll_s=0)
     meter.start()
     with pytest.raises(OSError, match="the bus is busy"):
         meter.stop()

@@ -37,13 +37,11 @@ def state(
     ],
 )
 def test_what_slowed_the_device_down_is_found_in_the_middle(
-    monkeypatch: pytest.MonkeyPatch,
     readings: tuple[DeviceState, ...],
     expected: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr("edgeexit.bench.device.watch.LOOK_EVERY_S", 0.0)
     coming = iter(readings)
-    watch = StateWatch(lambda: next(coming))
+    watch = StateWatch(lambda: next(coming), every_s=0)
     told: list[tuple[str, float]] = []
     watch.during(lambda step, done: told.append((step, done)))("parts", 0.5)
     run = watch.finish()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.registries import keep_registries
 from torch import nn
 
 from edgeexit.data import DataConfig, load_data
@@ -51,7 +52,7 @@ def _public(monkeypatch: pytest.MonkeyPatch, new: tuple[str, ...] = ()) -> None:
         return LoadedWeights("the public zeros", new)
 
     entry = replace(model_registry.backbone_entry("resnet20"), load_pretrained=load)
-    monkeypatch.setitem(model_registry._BACKBONES._values, "resnet20", entry)
+    keep_registries(monkeypatch, entry)
 
 
 def test_the_teacher_is_the_final_exit_of_the_other_network(

@@ -1,0 +1,27 @@
+"""The command line, run in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from edgeexit.cli import main
+
+
+def invoke(*arguments: object, **options: Any) -> Result:
+    """Run ``edgeexit`` with these arguments; the options are those of click's ``invoke``."""
+    return CliRunner().invoke(main, [*map(str, arguments)], prog_name="edgeexit", **options)
+
+
+def message(result: Result) -> str:
+    """Return the error as one line, after checking that it is one and that nothing was printed."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def one_line(output: str) -> str:
+    """Return what was printed without its line breaks, which depend on the width."""
+    return " ".join(output.split())
