@@ -25,6 +25,7 @@ NETWORK = Network(
     exit_reads=(("first",), ("second",)),
     class_names=CLASSES,
     preprocessing=Preprocessing(SIZE, (0.305,) * 3, (0.324,) * 3),
+    branches="n",
     step=len(CLASSES),
     threshold=0.5,
     stage_macs=(300, 600),

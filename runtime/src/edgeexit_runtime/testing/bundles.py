@@ -59,7 +59,7 @@ def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = Tru
         exits.append(ExitEntry(name, stage, threshold, backbone, own, path_macs, graph))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
-        model=ModelInfo("tiny", "none", len(network.class_names)),
+        model=ModelInfo("tiny", network.branches, len(network.class_names)),
         precision="fp32",
         opset=OPSET,
         max_batch=network.max_batch,

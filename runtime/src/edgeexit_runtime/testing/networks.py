@@ -52,6 +52,7 @@ class Network:
     exit_reads: tuple[tuple[str, ...], ...]
     class_names: tuple[str, ...] = ("zero", "one", "two")
     preprocessing: Preprocessing = PREPROCESSING
+    branches: str = "none"
     step: int = 4
     threshold: float = 0.6
     stage_macs: tuple[int, ...] = (1000, 1000, 1000)
