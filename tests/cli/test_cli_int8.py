@@ -18,7 +18,6 @@ from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from PIL import Image
 from support.command_line import invoke
 
-from edgeexit.cli import main
 from edgeexit.cli.build import EngineChoice
 from edgeexit.cli.options.quantize import QuantizeOptions
 from edgeexit.data import DataConfig, load_data
