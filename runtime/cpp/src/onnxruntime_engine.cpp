@@ -1,0 +1,178 @@
+// ONNX Runtime on the CPU: graphs bound once per batch size to the host's memory.
+#include <onnxruntime_cxx_api.h>
+
+#include <algorithm>
+
+#include "edgeexit/engine.h"
+#include "edgeexit/error.h"
+#include "host_tensors.h"
+
+namespace edgeexit {
+namespace {
+
+const std::map<std::string, ONNXTensorElementDataType> kTypes = {
+    {"float32", ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT}, {"float16", ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16},
+    {"int32", ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32},   {"int64", ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64},
+    {"uint8", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8},   {"bool", ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL}};
+
+std::string reason(const Ort::Exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+/// Without VNNI an x86 CPU adds pairs of products of 8 bits in 16, which saturate; others are exact.
+bool may_saturate() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return !__builtin_cpu_supports("avx512vnni");
+#elif defined(__x86_64__) || defined(_M_X64)
+  return true;
+#else
+  return false;
+#endif
+}
+
+Ort::SessionOptions session_options(const Manifest& manifest, const EngineOptions& options) {
+  Ort::SessionOptions result;
+  result.SetIntraOpNumThreads(options.threads);
+  result.SetInterOpNumThreads(1);
+  // else the threads of a graph spin on, on the cores that the next graph of the chain needs
+  result.AddConfigEntry("session.force_spinning_stop", "1");
+  // else bytes that look like it are taken for ONNX Runtime's own format, unchecked
+  result.AddConfigEntry("session.load_model_format", "ONNX");
+  if (may_saturate()) result.AddConfigEntry("session.x64quantprecision", "1");
+  // it rounds biases to steps of next to nothing where scales are FP16
+  if (manifest.half_scales)
+    result.AddConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization");
+  return result;
+}
+
+struct Part {
+  std::string name;
+  std::vector<std::pair<Tensor, void*>> inputs, outputs;
+  Ort::Session session{nullptr};
+  std::map<std::size_t, Ort::IoBinding> bindings;
+  float* threshold = nullptr;
+};
+
+/// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+void check_tensor(const std::string& file, const std::vector<Tensor>& expected, const std::string& name,
+                  const Ort::TypeInfo& type) {
+  const auto found = std::find_if(expected.begin(), expected.end(),
+                                  [&name](const Tensor& tensor) { return tensor.name == name; });
+  bool fits = found != expected.end() && type.GetONNXType() == ONNX_TYPE_TENSOR;
+  if (fits) {
+    const auto info = type.GetTensorTypeAndShapeInfo();
+    const std::vector<std::int64_t> shape = info.GetShape();
+    fits = info.GetElementType() == kTypes.at(found->dtype) && shape.size() == found->shape.size() + 1;
+    for (std::size_t i = 0; fits && i < found->shape.size(); ++i)
+      fits = shape[i + 1] < 0 || shape[i + 1] == found->shape[i];
+  }
+  if (!fits)
+    throw BundleError(file + ": its tensor " + name +
+                      " is not of the type and shape in the manifest; export the bundle again");
+}
+
+void check_tensors(const std::string& file, const std::vector<Tensor>& inputs,
+                   const std::vector<Tensor>& outputs, const Ort::Session& session) {
+  if (session.GetInputCount() != inputs.size() || session.GetOutputCount() != outputs.size())
+    throw BundleError(file + ": expected " + std::to_string(inputs.size()) + " inputs and " +
+                      std::to_string(outputs.size()) + " outputs by the manifest; export the bundle again");
+  Ort::AllocatorWithDefaultOptions allocator;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    check_tensor(file, inputs, session.GetInputNameAllocated(i, allocator).get(),
+                 session.GetInputTypeInfo(i));
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    check_tensor(file, outputs, session.GetOutputNameAllocated(i, allocator).get(),
+                 session.GetOutputTypeInfo(i));
+}
+
+class OnnxRuntimeEngine : public Engine {
+ public:
+  OnnxRuntimeEngine(const std::string& folder, const Manifest& manifest, const EngineOptions& options)
+      : environment_(ORT_LOGGING_LEVEL_ERROR, "edgeexit"),
+        host_(Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault)),
+        options_(session_options(manifest, options)),
+        tensors_(manifest) {
+    for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
+      stages_.push_back(open(folder, manifest.stages[i].name, manifest.stages[i].graph, nullptr));
+      gates_.push_back(std::make_unique<GateTensors>(manifest.max_batch, manifest.class_names.size()));
+      exits_.push_back(open(folder, manifest.exits[i].name, manifest.exits[i].graph, gates_.back().get()));
+    }
+  }
+
+  void set_images(const float* images, std::size_t count) override { tensors_.set_images(images, count); }
+  void run_stage(std::size_t stage) override { run(stages_[stage]); }
+  Gate run_exit(std::size_t exit) override {
+    run(exits_[exit]);
+    return gates_[exit]->gate();
+  }
+  void keep(std::size_t exit, const std::vector<std::size_t>& rows) override { tensors_.keep(exit, rows); }
+  void set_threshold(std::size_t exit, float threshold) override { gates_[exit]->threshold = threshold; }
+
+ private:
+  /// gate is the exit's, null for a stage.
+  Part open(const std::string& folder, const std::string& name, const Graph& graph, GateTensors* gate) {
+    const std::string content = read_graph(folder, graph);
+    std::vector<Tensor> inputs = graph.inputs;
+    if (gate != nullptr) inputs.push_back({"threshold", "float32", {}});  // (1) as if a batch
+    Part part;
+    part.name = name;
+    try {
+      part.session = Ort::Session(environment_, content.data(), content.size(), options_);
+      check_tensors(graph.file, inputs, graph.outputs, part.session);
+    } catch (const Ort::Exception& error) {
+      throw EngineError(graph.file + ": onnxruntime cannot load it: " + reason(error));
+    }
+    for (const Tensor& tensor : graph.inputs) part.inputs.emplace_back(tensor, tensors_.at(tensor.name));
+    for (const Tensor& tensor : graph.outputs)
+      part.outputs.emplace_back(tensor, gate != nullptr ? gate->at(tensor.name) : tensors_.at(tensor.name));
+    if (gate != nullptr) part.threshold = &gate->threshold;
+    return part;
+  }
+
+  Ort::Value place(const Tensor& tensor, void* data, std::size_t count) const {
+    std::vector<std::int64_t> shape = {static_cast<std::int64_t>(count)};
+    shape.insert(shape.end(), tensor.shape.begin(), tensor.shape.end());
+    return Ort::Value::CreateTensor(host_, data, count * tensor.row_bytes(), shape.data(), shape.size(),
+                                    kTypes.at(tensor.dtype));
+  }
+
+  Ort::IoBinding bind(Part& part, std::size_t count) const {
+    Ort::IoBinding binding(part.session);
+    for (const auto& [tensor, data] : part.inputs)
+      binding.BindInput(tensor.name.c_str(), place(tensor, data, count));
+    for (const auto& [tensor, data] : part.outputs)
+      binding.BindOutput(tensor.name.c_str(), place(tensor, data, count));
+    if (part.threshold != nullptr)
+      binding.BindInput("threshold", place({"threshold", "float32", {}}, part.threshold, 1));
+    return binding;
+  }
+
+  void run(Part& part) {
+    const std::size_t count = tensors_.count();
+    try {
+      auto found = part.bindings.find(count);
+      if (found == part.bindings.end()) found = part.bindings.emplace(count, bind(part, count)).first;
+      part.session.Run(Ort::RunOptions{nullptr}, found->second);
+    } catch (const Ort::Exception& error) {
+      throw EngineError(part.name + ": onnxruntime failed over a batch of " + std::to_string(count) + " (" +
+                        reason(error) + ")");
+    }
+  }
+
+  Ort::Env environment_;
+  Ort::MemoryInfo host_;
+  Ort::SessionOptions options_;
+  HostTensors tensors_;
+  std::vector<Part> stages_, exits_;
+  std::vector<std::unique_ptr<GateTensors>> gates_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_onnxruntime(const std::string& folder, const Manifest& manifest,
+                                         const EngineOptions& options) {
+  return std::make_unique<OnnxRuntimeEngine>(folder, manifest, options);
+}
+
+}  // namespace edgeexit

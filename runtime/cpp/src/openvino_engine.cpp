@@ -1,0 +1,211 @@
+// OpenVINO: the ONNX files of any bundle, on a CPU, or Intel's GPU or NPU.
+#include <openvino/frontend/manager.hpp>
+#include <openvino/openvino.hpp>
+#include <openvino/opsets/opset8.hpp>
+#include <sstream>
+
+#include "edgeexit/engine.h"
+#include "edgeexit/error.h"
+#include "host_tensors.h"
+
+namespace edgeexit {
+namespace {
+
+const std::map<std::string, ov::element::Type> kTypes = {
+    {"float32", ov::element::f32}, {"float16", ov::element::f16}, {"int32", ov::element::i32},
+    {"int64", ov::element::i64},   {"uint8", ov::element::u8},    {"bool", ov::element::boolean}};
+
+/// What an error of OpenVINO says, without the lines that tell from where.
+std::string reason(const std::exception& error) {
+  std::istringstream lines(error.what());
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty() && line.find("Exception from src") == std::string::npos) return line;
+  return "no reason given";
+}
+
+/// Multiplies the largest integers of 8 bits, ones times ones, 16 times. Without VNNI oneDNN sums pairs
+/// of such products in 16 bits, which saturate, and nobody is told.
+bool are_products_exact(ov::Core& core) {
+  constexpr std::size_t channels = 16;
+  namespace op = ov::opset8;
+  const auto number = [](float value) { return op::Constant::create(ov::element::f32, {}, {value}); };
+  const auto images = std::make_shared<op::Parameter>(ov::element::f32, ov::Shape{1, channels});
+  const auto features = std::make_shared<op::FakeQuantize>(images, number(0), number(1), number(0),
+                                                           number(1), 256);
+  const auto integers = op::Constant::create(ov::element::i8, {channels, channels},
+                                             std::vector<std::int8_t>(channels * channels, 127));
+  const auto weights = std::make_shared<op::Multiply>(
+      std::make_shared<op::Convert>(integers, ov::element::f32), number(1.0f / 127));
+  const auto product = std::make_shared<op::MatMul>(features, weights, false, true);
+  const auto model = std::make_shared<ov::Model>(ov::OutputVector{product}, ov::ParameterVector{images});
+  auto request = core.compile_model(model, "CPU", ov::hint::inference_precision(ov::element::f32))
+                     .create_infer_request();
+  ov::Tensor input = request.get_input_tensor(), output = request.get_output_tensor();
+  std::fill_n(input.data<float>(), channels, 1.0f);
+  request.infer();
+  return std::all_of(output.data<float>(), output.data<float>() + channels,
+                     [](float sum) { return std::abs(sum - channels) < 0.01f * channels; });
+}
+
+/// A compiled graph, its tensors for max_batch samples, and its requests by batch size.
+struct Part {
+  std::string name;
+  std::vector<std::pair<Tensor, void*>> inputs, outputs;
+  ov::CompiledModel model;
+  std::map<std::size_t, ov::InferRequest> requests;
+  void* threshold = nullptr;
+};
+
+/// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+template <typename Ports>
+void check_tensors(const std::string& file, const std::string& kind,
+                   const std::vector<Tensor>& expected, const Ports& ports) {
+  if (ports.size() != expected.size())
+    throw BundleError(file + ": expected " + std::to_string(expected.size()) + " " + kind +
+                      " by the manifest, got " + std::to_string(ports.size()));
+  for (const Tensor& tensor : expected) {
+    bool fits = false;
+    for (const auto& port : ports) {
+      if (port.get_names().count(tensor.name) == 0) continue;
+      const ov::PartialShape shape = port.get_partial_shape();
+      fits = port.get_element_type() == kTypes.at(tensor.dtype) && shape.rank().is_static() &&
+             shape.size() == tensor.shape.size() + 1;
+      for (std::size_t i = 0; fits && i < tensor.shape.size(); ++i)
+        fits = shape[i + 1].compatible(ov::Dimension(tensor.shape[i]));
+    }
+    if (!fits)
+      throw BundleError(file + ": its " + kind + " has no " + tensor.name + " " + tensor.dtype +
+                        " of the shape in the manifest; export the bundle again");
+  }
+}
+
+class OpenVinoEngine : public Engine {
+ public:
+  OpenVinoEngine(const std::string& folder, const Manifest& manifest, const EngineOptions& options)
+      : device_(options.device), tensors_(manifest) {
+    configure(manifest, options);
+    const std::size_t classes = manifest.class_names.size();
+    for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
+      stages_.push_back(open(folder, manifest, manifest.stages[i].name, manifest.stages[i].graph, nullptr));
+      gates_.push_back(std::make_unique<GateTensors>(manifest.max_batch, classes));
+      exits_.push_back(
+          open(folder, manifest, manifest.exits[i].name, manifest.exits[i].graph, gates_.back().get()));
+    }
+  }
+
+  void set_images(const float* images, std::size_t count) override { tensors_.set_images(images, count); }
+  void run_stage(std::size_t stage) override { run(stages_[stage]); }
+  Gate run_exit(std::size_t exit) override {
+    run(exits_[exit]);
+    return gates_[exit]->gate();
+  }
+  void keep(std::size_t exit, const std::vector<std::size_t>& rows) override { tensors_.keep(exit, rows); }
+  void set_threshold(std::size_t exit, float threshold) override { gates_[exit]->threshold = threshold; }
+
+ private:
+  void configure(const Manifest& manifest, const EngineOptions& options) {
+    try {
+      const auto can = core_.get_property(device_, ov::device::capabilities);
+      const auto has = [&can](const std::string& kind) {
+        return std::find(can.begin(), can.end(), kind) != can.end();
+      };
+      ov::element::Type precision = ov::element::f32;  // else FP32 may be computed in BF16
+      if (manifest.half && has("FP16")) {
+        precision = ov::element::f16;
+      } else if (manifest.half && has("BF16")) {
+        precision = ov::element::bf16;
+      }
+      config_ = {ov::hint::inference_precision(precision),
+                 ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY), ov::num_streams(1),
+                 ov::cache_dir("")};
+    } catch (const ov::Exception& error) {
+      throw EngineError("device: OpenVINO does not find " + device_ + " here (" + reason(error) + ")");
+    }
+    if (device_ != "CPU") return;
+    config_.insert(ov::hint::enable_cpu_pinning(false));  // two sessions would be pinned to one core
+    // Q/DQ nodes as they are written, in floating point, where sums of 8 bits would not be exact
+    if (manifest.precision == "int8" && !are_products_exact(core_)) config_["LP_TRANSFORMS_MODE"] = false;
+    if (options.threads > 0) config_.insert(ov::inference_num_threads(options.threads));
+  }
+
+  /// gate is the exit's, null for a stage.
+  Part open(const std::string& folder, const Manifest& manifest, const std::string& name,
+            const Graph& graph, GateTensors* gate) {
+    std::istringstream content(read_graph(folder, graph));
+    std::vector<Tensor> inputs = graph.inputs;
+    if (gate != nullptr) inputs.push_back({"threshold", "float32", {}});  // (1) as if a batch
+    try {
+      // by name, as OpenVINO takes files of seven formats for models
+      const auto frontend = frontends_.load_by_framework("onnx");
+      std::istream* stream = &content;
+      const auto model = frontend->convert(frontend->load(stream));
+      check_tensors(graph.file, "inputs", inputs, model->inputs());
+      check_tensors(graph.file, "outputs", graph.outputs, model->outputs());
+      if (manifest.max_batch == 1) fix_batch(*model, graph);
+      Part part;
+      part.name = name;
+      part.model = core_.compile_model(model, device_, config_);
+      for (const Tensor& tensor : graph.inputs) part.inputs.emplace_back(tensor, tensors_.at(tensor.name));
+      for (const Tensor& tensor : graph.outputs)
+        part.outputs.emplace_back(tensor, gate != nullptr ? gate->at(tensor.name) : tensors_.at(tensor.name));
+      if (gate != nullptr) part.threshold = &gate->threshold;
+      return part;
+    } catch (const ov::Exception& error) {
+      throw EngineError(graph.file + ": openvino cannot load it: " + reason(error));
+    }
+  }
+
+  /// A graph whose sizes are known is faster.
+  static void fix_batch(ov::Model& model, const Graph& graph) {
+    std::map<std::string, ov::PartialShape> shapes;
+    for (const Tensor& tensor : graph.inputs) {
+      ov::PartialShape shape = {1};
+      for (const std::int64_t size : tensor.shape) shape.push_back(size);
+      shapes[tensor.name] = shape;
+    }
+    model.reshape(shapes);
+  }
+
+  /// A request over the first rows of the tensors.
+  static ov::InferRequest bind(Part& part, std::size_t count) {
+    ov::InferRequest request = part.model.create_infer_request();
+    for (const auto* side : {&part.inputs, &part.outputs})
+      for (const auto& [tensor, data] : *side) {
+        ov::Shape shape = {count};
+        shape.insert(shape.end(), tensor.shape.begin(), tensor.shape.end());
+        request.set_tensor(tensor.name, ov::Tensor(kTypes.at(tensor.dtype), shape, data));
+      }
+    if (part.threshold != nullptr)
+      request.set_tensor("threshold", ov::Tensor(ov::element::f32, {1}, part.threshold));
+    return request;
+  }
+
+  void run(Part& part) {
+    const std::size_t count = tensors_.count();
+    try {
+      auto found = part.requests.find(count);
+      if (found == part.requests.end()) found = part.requests.emplace(count, bind(part, count)).first;
+      found->second.infer();
+    } catch (const ov::Exception& error) {
+      throw EngineError(part.name + ": openvino failed over a batch of " + std::to_string(count) + " (" +
+                        reason(error) + ")");
+    }
+  }
+
+  std::string device_;
+  ov::Core core_;
+  ov::frontend::FrontEndManager frontends_;
+  ov::AnyMap config_;
+  HostTensors tensors_;
+  std::vector<Part> stages_, exits_;
+  std::vector<std::unique_ptr<GateTensors>> gates_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_openvino(const std::string& folder, const Manifest& manifest,
+                                      const EngineOptions& options) {
+  return std::make_unique<OpenVinoEngine>(folder, manifest, options);
+}
+
+}  // namespace edgeexit
