@@ -30,13 +30,12 @@ from edgeexit_runtime import Session, load, load_baseline, load_manifest
 from edgeexit_runtime.backends.onnxruntime.x86_products import has_vnni, is_x86
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
-from random_bundles import export_network, force, noise, random_network
+from random_bundles import Network, export_network, force, noise, random_network
 from static_bundles import write_static_bundle
 
 from edgeexit.cli import main as edgeexit
 from edgeexit.cli.demo import RECIPE
 from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
-from edgeexit.models import make_spec
 
 PLAIN = "plain"
 FP32, CPU, TENSORRT, STATIC = "FP32", "INT8 cpu", "INT8 tensorrt", "quantize_static"
@@ -47,7 +46,7 @@ DIGITS = Path(__file__).parents[1] / "calibration_data" / "digits"
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class Judged(Network):
     """What is measured, and how often for each round asked for.
 
     Attributes:
@@ -57,22 +56,10 @@ class Network:
         of_eq5: by form, the most that paths may take of what Eq. 5 says.
     """
 
-    backbone: str
-    branches: str
-    num_classes: int
-    pixels: int
     calls: int
     forms: tuple[str, ...]
     of_plain: dict[str, float]
     of_eq5: dict[str, dict[str, float]]
-
-    @property
-    def name(self) -> str:
-        return f"{self.backbone} {self.branches}"
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        return 3, self.pixels, self.pixels
 
 
 def paths(limit: float, *names: str) -> dict[str, float]:
@@ -82,19 +69,19 @@ def paths(limit: float, *names: str) -> dict[str, float]:
 
 RESNET18 = ("exit1", "exit2", "exit3", "final")
 NETWORKS = (
-    Network(
+    Judged(
         *("resnet18", "4+3+2", 1000, 224, 1),
         (FP32, CPU, TENSORRT, STATIC, CLASSIFIERS),
         {PLAIN: 0.30, "exit1": 0.22, "exit2": 0.37, "exit3": 0.51, "final": 0.59},
         {FP32: {}, CLASSIFIERS: paths(1.10, *RESNET18)},
     ),
-    Network(
+    Judged(
         *("resnet18", "4g+3g+2g", 1000, 224, 1),
         (FP32, CPU, STATIC),
         {"exit1": 0.18},
         {FP32: paths(1.10, *RESNET18)},
     ),
-    Network(
+    Judged(
         *("resnet20", "3+1", 10, 32, 20),
         (FP32, CPU, TENSORRT, STATIC),
         {"exit1": 0.40, "exit2": 0.66, "final": 0.84},
@@ -131,9 +118,8 @@ def write(network: Network, form: str, folder: Path) -> Path:
     if form == STATIC:
         write_static_bundle(write(network, FP32, folder), path, images)
         return path
-    spec = make_spec(network.backbone, network.branches, network.num_classes, network.size)
     calibration = CalibrationImages("noise", images) if form in (CPU, TENSORRT) else None
-    export_network(random_network(spec), path, precision_of(form), calibration)
+    export_network(random_network(network.spec), path, precision_of(form), calibration)
     return path
 
 
@@ -150,7 +136,7 @@ def precision_of(form: str) -> Precision:
     return dataclasses.replace(int8, min_agreement=0.0, max_logit_error=1e9)
 
 
-def speed(network: Network, bundles: dict[str, Path], options: argparse.Namespace) -> list[Figure]:
+def speed(network: Judged, bundles: dict[str, Path], options: argparse.Namespace) -> list[Figure]:
     """Time every path of every form, and return ratios to the plain backbone in FP32."""
     image = noise(1, network.size, options.seed)
     with contextlib.ExitStack() as stack:
@@ -164,7 +150,7 @@ def speed(network: Network, bundles: dict[str, Path], options: argparse.Namespac
             )
         times = take_turns(sessions, image, options.rounds * network.calls, options.seed)
     manifest = load_manifest(bundles[FP32])
-    name = f"{network.name} @{network.pixels}"
+    name = str(network)
     figures = []
     for (form, path), milliseconds in times.items():
         goal = network.of_plain.get(path) if form == CPU else None

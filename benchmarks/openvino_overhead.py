@@ -20,10 +20,8 @@ from edgeexit_runtime.bundle.manifest import FINAL, IMAGES
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs
-from random_bundles import bundle_of, force, noise
-from session_overhead import NETWORKS, Network
-
-from edgeexit.models import make_spec
+from random_bundles import Network, bundle_of, force, noise
+from session_overhead import NETWORKS
 
 MAX_US_PER_PART = 25
 
@@ -40,15 +38,13 @@ def main() -> None:
 
 def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
     """Measure a network's paths to the first and the last exit."""
-    size = (3, network.pixels, network.pixels)
-    spec = make_spec(network.backbone, network.branches, network.num_classes, size)
     figures = []
     with (
-        bundle_of(network.backbone, spec, options.bundles) as folder,
+        bundle_of(network.backbone, network.spec, options.bundles) as folder,
         load(folder, backend="openvino", threads=options.threads) as session,
     ):
-        image = noise(1, size, options.seed)
-        for leave_at in (spec.exit_names[0], FINAL):
+        image = noise(1, network.size, options.seed)
+        for leave_at in (network.spec.exit_names[0], FINAL):
             force(session, leave_at)
             bare, parts = bare_chain(session, image, leave_at)
             pairs = time_pairs(
@@ -57,7 +53,7 @@ def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
             added = estimate((pairs.first_ms - pairs.second_ms) * 1e3 / parts)
             figures.append(
                 Figure(
-                    f"{network.backbone} {network.branches} @{network.pixels} to {leave_at}",
+                    f"{network} to {leave_at}",
                     added.median,
                     "us per part",
                     MAX_US_PER_PART,

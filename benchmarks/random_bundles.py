@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,33 @@ from edgeexit.export import (
     Precision,
     export_bundle,
 )
-from edgeexit.models import ModelSpec, MultiExitNet
+from edgeexit.models import ModelSpec, MultiExitNet, make_spec
 from edgeexit.training import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is measured."""
+
+    backbone: str
+    branches: str
+    num_classes: int
+    pixels: int
+
+    def __str__(self) -> str:
+        return f"{self.name} @{self.pixels}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone} {self.branches}"
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        return 3, self.pixels, self.pixels
+
+    @property
+    def spec(self) -> ModelSpec:
+        return make_spec(self.backbone, self.branches, self.num_classes, self.size)
 
 
 @contextlib.contextmanager

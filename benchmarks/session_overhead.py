@@ -26,10 +26,9 @@ from edgeexit_runtime.bundle.manifest import FINAL, IMAGES, THRESHOLD
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs
-from random_bundles import bundle_of, force, noise
+from random_bundles import Network, bundle_of, force, noise
 
 from edgeexit.bench.timing.paths import LEAVE
-from edgeexit.models import make_spec
 
 MAX_RATIO = 1.02
 MAX_US_PER_EXIT = 15
@@ -40,19 +39,15 @@ Bare = Callable[[Session, NDArray[np.float32]], Callable[[], Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class Judged(Network):
     """What is measured, and whether it is judged by the ratio or by microseconds per exit."""
 
-    backbone: str
-    branches: str
-    num_classes: int
-    pixels: int
     by_ratio: bool
 
 
 NETWORKS = (
-    Network("resnet18", "4+3+2", 1000, 224, by_ratio=True),
-    Network("resnet20", "3+1", 10, 32, by_ratio=False),
+    Judged("resnet18", "4+3+2", 1000, 224, by_ratio=True),
+    Judged("resnet20", "3+1", 10, 32, by_ratio=False),
 )
 
 
@@ -67,17 +62,15 @@ def main() -> None:
     )
 
 
-def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
+def measure(network: Judged, options: argparse.Namespace) -> list[Figure]:
     """Measure a network's paths to the first and the last exit against both bare chains."""
-    size = (3, network.pixels, network.pixels)
-    spec = make_spec(network.backbone, network.branches, network.num_classes, size)
     figures = []
     with (
-        bundle_of(network.backbone, spec, options.bundles) as folder,
+        bundle_of(network.backbone, network.spec, options.bundles) as folder,
         load(folder, threads=options.threads) as session,
     ):
-        image = noise(1, size, options.seed)
-        for leave_at in (spec.exit_names[0], FINAL):
+        image = noise(1, network.size, options.seed)
+        for leave_at in (network.spec.exit_names[0], FINAL):
             force(session, leave_at)
             for name, bare in ((JUDGED, bare_chain), ("bound", bound_chain)):
                 figures.append(compare(network, session, image, leave_at, name, bare, options))
@@ -85,7 +78,7 @@ def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
 
 
 def compare(
-    network: Network,
+    network: Judged,
     session: Session,
     image: NDArray[np.float32],
     leave_at: str,
@@ -100,7 +93,7 @@ def compare(
     pairs = time_pairs(
         lambda: session.infer(image), by_hand, duration_s=options.duration, seed=options.seed
     )
-    name = f"{network.backbone} {network.branches} @{network.pixels} to {leave_at}, {reference}"
+    name = f"{network} to {leave_at}, {reference}"
     judged = reference == JUDGED
     if network.by_ratio:
         interval = f"{pairs.ratio.low:.3f} to {pairs.ratio.high:.3f}"
