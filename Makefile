@@ -59,6 +59,7 @@ bench: .venv/installed
 results: .venv/installed
 	$(BIN)/python benchmarks/training_results.py
 	$(BIN)/python benchmarks/evaluation_results.py
+	$(BIN)/python benchmarks/pooled_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -172,10 +172,14 @@ def main() -> None:
 
 def train_all(runs: Path, seeds: int, jobs: int, setting: dict[str, Any]) -> None:
     """Train what is not trained yet, the plain backbones first, since others start from them."""
-    waves = [
-        [(METHODS[0], seed) for seed in range(seeds)],
-        [(method, seed) for seed in range(seeds) for method in _others()],
-    ]
+    train_methods([METHODS[:1], list(_others())], runs, seeds, jobs, setting)
+
+
+def train_methods(
+    methods: Sequence[Sequence[Method]], runs: Path, seeds: int, jobs: int, setting: dict[str, Any]
+) -> None:
+    """Train what is not trained yet, one group of methods with all its seeds after another."""
+    waves = [[(method, seed) for seed in range(seeds) for method in group] for group in methods]
     total, done, start = sum(map(len, waves)), 0, time.monotonic()
     context = multiprocessing.get_context("spawn")
     for wave in waves:

@@ -152,6 +152,15 @@ def test_layers_that_others_read_keep_their_channels() -> None:
     assert {"w2", "w3"} <= {tensor.name for tensor in model.graph.initializer}
 
 
+def test_a_mean_of_what_comes_in_stays() -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["m"], keepdims=1),
+        helper.make_node("Relu", ["m"], ["y"]),
+    ]
+    before = graph(nodes, {"axes": np.array([2, 3])}, (8, 8), (1, 1), CHANNELS)
+    assert operators(keep_in_blocks(before).content) == {"ReduceMean": 1, "Relu": 1}
+
+
 @pytest.mark.parametrize("before", [0, 16])
 def test_a_shortcut_without_weights_becomes_a_convolution(before: int) -> None:
     plain = shortcut(before=before)

@@ -24,10 +24,15 @@ def pool_globally(model: onnx.ModelProto) -> onnx.ModelProto:
     view = GraphView(result)
     for node in result.graph.node:
         if is_global_mean(node, view):
-            node.op_type = "GlobalAveragePool"
-            del node.input[1:]
-            del node.attribute[:]
+            as_global_pooling(node)
     return result
+
+
+def as_global_pooling(node: onnx.NodeProto) -> None:
+    """Make a GlobalAveragePool of a mean over height and width."""
+    node.op_type = "GlobalAveragePool"
+    del node.input[1:]
+    del node.attribute[:]
 
 
 def classify_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,214 @@
+"""Pooled branches, 3g+1g, beside the paper's 3+1 on the digits; written to docs/results/.
+
+    python benchmarks/pooled_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
+
+Both are trained as ``training_results.py`` trains its patterns, in the same setting and folders:
+what is finished is kept, what was interrupted goes on. Accuracies are compared seed by seed. Then
+every path is timed, in FP32 and INT8, both networks in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from training_results import INPUT_SIZE, SETTING, Method, folder, train_methods
+
+if TYPE_CHECKING:
+    from edgeexit.training.comparison import ComparedRun
+
+FLAT, POOLED = "3+1", "3g+1g"
+METHODS = (Method("Coop"), Method(POOLED, {"branches": POOLED}))
+BUDGETS = (0.5, 0.7)
+"""Average costs, as shares of the plain backbone's, at which thresholds are chosen."""
+ROUNDS = 500
+
+REPORT = """# Pooled branches on the digits
+
+Written by `make results` (`benchmarks/pooled_results.py`); the same figures are in
+[pooled.json](pooled.json).
+
+ResNet-20 as in [training.md](training.md): {epochs} epochs, few and small images, cooperative
+training without a teacher, {seeds} seeds. `{pooled}` has the blocks of `{flat}`, and classifies the
+mean of their features in place of all of them. The difference is {pooled} - {flat} seed by seed,
+with its 95 % interval by Student's t; where that holds 0, the two are not to be told apart.
+
+| accuracy on the test images, % | {flat} | {pooled} | difference in points | |
+| --- | --- | --- | --- | --- |
+{accuracies}
+
+*Adaptive* is with early exit, at the thresholds that are best on the validation images within an
+average cost (Eq. 5), given as a share of the plain backbone's.
+
+| to | Eq. 5 | time in FP32 | time in INT8 |
+| --- | --- | --- | --- |
+{times}
+
+{pooled} over {flat}: MACs of the path, and its time in ONNX Runtime on one thread, in turns
+({cpu}). At 16x16 a flattened classifier has 16 times the weights of a pooled one, 41 kB; on
+ResNet-18 at 224 it has 49 times as many, 100 MB: see [INT8](../guides/int8.md).
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--runs", type=Path, default=Path("results"))
+    parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="calls of each path")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
+    options = parser.parse_args()
+    setting = {**SETTING, "epochs": options.epochs}
+    train_methods([METHODS], options.runs, options.seeds, options.jobs, setting)
+    accuracies = [compare(options.runs, method, options.seeds) for method in METHODS]
+    write_report(options.output, accuracies, path_ratios(options.rounds), setting, options.seeds)
+
+
+def compare(runs: Path, method: Method, seeds: int) -> dict[str, list[float]]:
+    """Return by figure what each seed's network reaches on the test images."""
+    from edgeexit.data import load_data
+    from edgeexit.thresholds import Limits
+    from edgeexit.training.comparison import Execution, compare_run, load_finished_run
+
+    found: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        run = load_finished_run(folder(runs, method.name, seed))
+        data = load_data(run.config.data)
+        compared: ComparedRun | None = None
+        for share in BUDGETS:
+            limits = Limits(max_cost=share * plain_macs())
+            compared = compare_run(run, data, limits, Execution())
+            figure = f"adaptive, {share:g} of the cost"
+            found.setdefault(figure, []).append(compared.report.adaptive_accuracy)
+        assert compared is not None
+        for exit_ in compared.report.exits:
+            found.setdefault(exit_.name, []).append(exit_.accuracy)
+    return found
+
+
+def plain_macs() -> int:
+    """Return the cost of the plain backbone, which both networks share."""
+    from edgeexit.cost import network_cost
+    from edgeexit.models import MultiExitNet, make_spec
+
+    net = MultiExitNet(make_spec(SETTING["backbone"], "none", 10, INPUT_SIZE))
+    return network_cost(net).baseline_macs
+
+
+def path_ratios(rounds: int) -> dict[str, dict[str, float]]:
+    """Return by exit the MACs and the times of the pooled network's path over the other one's."""
+    from cpu_precision import CPU, FP32, Network, take_turns, write
+    from edgeexit_runtime import load
+    from random_bundles import noise
+
+    with TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        sessions = {}
+        for branches in (FLAT, POOLED):
+            network = Network(
+                SETTING["backbone"], branches, 10, INPUT_SIZE[1], 1, (FP32, CPU), {}, {}
+            )
+            for form in (FP32, CPU):
+                bundle = write(network, form, Path(temporary))
+                session = stack.enter_context(load(bundle, threads=1))
+                for exit_ in session.manifest.exits:
+                    sessions[f"{branches} {form}", exit_.name] = session
+        times = take_turns(sessions, noise(1, INPUT_SIZE, seed=0), rounds, seed=0)
+        flat, pooled = (sessions[f"{name} {FP32}", "final"].manifest for name in (FLAT, POOLED))
+        return {
+            one.name: {
+                "macs": other.path_macs / one.path_macs,
+                **{
+                    form: times[f"{POOLED} {form}", one.name] / times[f"{FLAT} {form}", one.name]
+                    for form in (FP32, CPU)
+                },
+            }
+            for one, other in zip(flat.exits, pooled.exits, strict=True)
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """The mean of paired differences and its 95 % interval by Student's t, in points."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, points: Sequence[float]) -> Difference:
+        """Return the difference of two pairs or more."""
+        from scipy import stats
+
+        mean = statistics.fmean(points)
+        half = stats.t.ppf(0.975, len(points) - 1) * statistics.stdev(points) / len(points) ** 0.5
+        return cls(mean, mean - half, mean + half)
+
+    @property
+    def verdict(self) -> str:
+        if self.low > 0:
+            return f"{POOLED} is better"
+        return f"{FLAT} is better" if self.high < 0 else "not to be told apart"
+
+
+def write_report(
+    output: Path,
+    accuracies: Sequence[dict[str, list[float]]],
+    ratios: dict[str, dict[str, float]],
+    setting: dict[str, Any],
+    seeds: int,
+) -> None:
+    """Write ``pooled.md`` and ``pooled.json`` to the folder ``output``."""
+    from edgeexit.bench.device.info import cpu_model
+    from edgeexit.files import replace_file, write_json
+
+    flat, pooled = accuracies
+    rows = []
+    differences = {}
+    for figure in sorted(flat, key=lambda name: name.startswith("adaptive")):
+        points = [100 * (b - a) for a, b in zip(flat[figure], pooled[figure], strict=True)]
+        difference = differences[figure] = Difference.of(points)
+        interval = f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"
+        cells = [figure, *(spread(values[figure]) for values in accuracies), interval]
+        rows.append(f"| {' | '.join([*cells, difference.verdict])} |")
+    times = [
+        f"| {name} | {' | '.join(f'{value:.3f}' for value in ratio.values())} |"
+        for name, ratio in ratios.items()
+    ]
+    text = REPORT.format(
+        epochs=setting["epochs"],
+        seeds=seeds,
+        flat=FLAT,
+        pooled=POOLED,
+        accuracies="\n".join(rows),
+        times="\n".join(times),
+        cpu=cpu_model(),
+    )
+    with replace_file(output / "pooled.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    about = {**setting, "input_size": INPUT_SIZE, "seeds": seeds}
+    figures = {name: dataclasses.asdict(value) for name, value in differences.items()}
+    accuracy = {FLAT: flat, POOLED: pooled}
+    write_json(
+        output / "pooled.json",
+        {"setting": about, "accuracy": accuracy, "differences": figures, "ratios": ratios},
+    )
+    print(text)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return mean and standard deviation in percent."""
+    return f"{100 * statistics.fmean(values):.2f} ± {100 * statistics.stdev(values):.2f}"
+
+
+if __name__ == "__main__":
+    main()
