@@ -107,16 +107,14 @@ def plain_macs() -> int:
 
 def path_ratios(rounds: int) -> dict[str, dict[str, float]]:
     """Return by exit the MACs and the times of the pooled network's path over the other one's."""
-    from cpu_precision import CPU, FP32, Network, take_turns, write
+    from cpu_precision import CPU, FP32, take_turns, write
     from edgeexit_runtime import load
-    from random_bundles import noise
+    from random_bundles import Network, noise
 
     with TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         sessions = {}
         for branches in (FLAT, POOLED):
-            network = Network(
-                SETTING["backbone"], branches, 10, INPUT_SIZE[1], 1, (FP32, CPU), {}, {}
-            )
+            network = Network(SETTING["backbone"], branches, 10, INPUT_SIZE[1])
             for form in (FP32, CPU):
                 bundle = write(network, form, Path(temporary))
                 session = stack.enter_context(load(bundle, threads=1))
