@@ -21,15 +21,9 @@ from edgeexit.bench.results.advice import Advice
 from edgeexit.bench.results.explanation import Explanation
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, MixtureExit, Run
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.results.report import (
-    BenchReport,
-    BundleInfo,
-    DeviceInfo,
-    PartTiming,
-    PathTiming,
-    load_report,
-)
+from edgeexit.bench.results.report import BenchReport, BundleInfo, DeviceInfo, load_report
 from edgeexit.bench.results.scenarios import Scenarios
+from edgeexit.bench.results.timings import PartTiming, PathTiming
 from edgeexit.bench.run import run_bench
 from edgeexit.statistics.percentiles import Percentile
 

@@ -22,10 +22,11 @@ from edgeexit.bench.device import SYSFS, find_meters, open_gpu, read_state
 from edgeexit.bench.device.info import device_info
 from edgeexit.bench.device.watch import StateWatch
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.mixture import VERSUS, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
 from edgeexit.bench.roofline.explain import Explainer
+from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends
 from edgeexit.bench.timing.candidates import (
     Candidate,
     baseline_candidate,
@@ -67,12 +68,13 @@ def run_bench(
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
         BackendError: what should run it is not there.
-        InputError: the images, or what it is compared with, do not fit the bundle, or images
-            are missing or too few for a scenario.
+        InputError: the images, or what it is compared with, do not fit the bundle, images are
+            missing or too few for a scenario, or a backend that was named does not run it.
         DataError: the ONNX file that it is compared with is none.
     """
+    plan = plan_backends(engine_dir, options)
     chosen: dict[str, Any] = {
-        "backend": options.backend,
+        "backend": options.backend if plan is None else plan.measured,
         "providers": options.providers,
         "threads": options.threads,
         "device": options.device,
@@ -92,6 +94,8 @@ def run_bench(
         if options.versus is not None:
             opened = open_versus(Path(options.versus), manifest, chosen)
             compared.append(stack.enter_context(opened))
+        others = stack.enter_context(open_others(engine_dir, plan, chosen))
+        compared += [other.candidate for other in others]
         on_nvidia = session.runner.hardware.maker == NVIDIA
         gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
         watch = StateWatch(partial(read_state, sysfs, gpu))
@@ -99,6 +103,7 @@ def run_bench(
         image = _synthetic_image(manifest, options) if images is None else images.images[:1]
         explainer = Explainer(engine_dir, session, baseline, image) if options.explain else None
         turns = explainer.turns if explainer is not None else []
+        turns += [turn for other in others for turn in other.turns(image)]
         times = measure_paths(session, baseline, image, options, progress, turns)
         drifts = [find_drift("paths", times.baseline.times_ms)]
         predictions = _predictions(session, images, options)
@@ -134,6 +139,7 @@ def run_bench(
             no_advice=no_advice,
             energy=energy,
             state=watch.finish(),
+            backends=judge_backends(plan, others, times, mixture),
         )
 
 
@@ -166,7 +172,8 @@ def _mixture(
     Returns:
         The mixture, and how the baseline's speed drifted, None where that was too short.
     """
-    baseline, early_exit, *versus = compared
+    baseline, early_exit, *others = compared
+    versus = [candidate for candidate in others if candidate.role == VERSUS]
     choice, matched = None, []
     if versus and predictions is not None:
         from edgeexit.bench.path_costs import measured_costs  # imports torch
@@ -177,7 +184,7 @@ def _mixture(
         )
     if choice is not None and choice.candidate is not None:
         matched = [choice.candidate]
-    candidates = (baseline, early_exit, *with_exits_off(early_exit), *versus, *matched)
+    candidates = (baseline, early_exit, *with_exits_off(early_exit), *others, *matched)
     mixture, passes = measure_mixture(candidates, images, options, progress)
     if choice is not None:
         iso_accuracy = judge_iso_accuracy(choice, passes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.backends import BACKENDS
 
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 SECTIONS = {
-    "Bundle": ("engine_dir", "backend", "device", "providers", "threads"),
+    "Bundle": ("engine_dir", "backend", "device", "providers", "threads", "backends"),
     "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
     "What else is measured": ("versus", "scenarios", "qps"),
     "How long": ("duration", "rounds", "warm_up", "seed"),
@@ -33,23 +35,31 @@ SECTIONS = {
 }
 
 
-class ScenariosType(click.ParamType[tuple[str, ...]]):
-    """Scenarios: ``single-stream,offline``, or ``all``."""
+class NamesType(click.ParamType[tuple[str, ...]]):
+    """Some of the names that ``known`` gives: ``single-stream,offline``, or ``all`` alone."""
 
-    name = "scenarios"
+    name = "names"
+
+    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
+        self.known = known
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        from edgeexit.bench.results.scenarios import SCENARIOS
-
         if isinstance(value, tuple):
             return value
-        names = [name.strip() for name in str(value).split(",")]
+        known = tuple(self.known())
+        names = tuple(dict.fromkeys(name.strip() for name in str(value).split(",")))
         for name in names:
-            if name not in (*SCENARIOS, ALL):
-                self.fail(f"expected {', '.join(SCENARIOS)} or {ALL}, got {name!r}", param, ctx)
-        return tuple(name for name in SCENARIOS if name in names or ALL in names)
+            if name not in (*known, ALL):
+                self.fail(f"expected {', '.join(known)} or {ALL}, got {name!r}", param, ctx)
+        return (ALL,) if ALL in names else names
+
+
+def _scenarios() -> tuple[str, ...]:
+    from edgeexit.bench.results.scenarios import SCENARIOS
+
+    return SCENARIOS
 
 
 @click.command("bench", cls=SectionedCommand, sections=SECTIONS)
@@ -62,6 +72,13 @@ class ScenariosType(click.ParamType[tuple[str, ...]]):
 )
 @image_options
 @backend_options
+@click.option(
+    "--backends",
+    metavar="B1,B2|all",
+    type=NamesType(lambda: BACKENDS),
+    help="Compare backends in the same run, and say which to load: these, or all that run the "
+    "bundle here. All else is of --backend.",
+)
 @click.option(
     "--rounds",
     default=100,
@@ -101,7 +118,7 @@ class ScenariosType(click.ParamType[tuple[str, ...]]):
     "--scenario",
     "scenarios",
     metavar="S1,S2|all",
-    type=ScenariosType(),
+    type=NamesType(_scenarios),
     help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
     "second), or all.",
 )
@@ -140,6 +157,7 @@ def command(
     device: str | None,
     providers: tuple[str, ...] | None,
     threads: int | None,
+    backends: tuple[str, ...] | None,
     rounds: int,
     duration: float,
     warm_up: float,
@@ -167,6 +185,7 @@ def command(
       edgeexit bench --engine-dir out/
       edgeexit bench --engine-dir out/ --json --html
       edgeexit bench --engine-dir out/ --versus small.onnx --threads 1
+      edgeexit bench --engine-dir out/ --backends all
       edgeexit bench --engine-dir out/ --images photos/ --scenario all --qps 50
       edgeexit bench --report report.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
@@ -196,12 +215,13 @@ def command(
         providers=providers,
         threads=threads,
         device=device,
+        backends=backends or (),
         rounds=rounds,
         duration_s=duration,
         warm_up_s=warm_up,
         seed=seed,
         versus=None if versus is None else str(versus),
-        scenarios=scenarios or (),
+        scenarios=tuple(it for it in _scenarios() if scenarios and {it, ALL} & {*scenarios}),
         qps=qps,
     )
     manifest = load_manifest(engine_dir)

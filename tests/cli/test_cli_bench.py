@@ -381,3 +381,28 @@ def test_another_backend_is_measured_and_named(bundle: Path, archive: Path, tmp_
     assert report.explanation.peaks is not None
     assert report.explanation.peaks.provider == "OpenVINO CPU"
     assert "OpenVINO CPU" in one_line(result.stdout)
+
+
+def test_all_backends_in_one_run(bundle: Path, archive: Path, tmp_path: Path) -> None:
+    """The terminal, the JSON and the page say the same of them."""
+    pytest.importorskip("openvino")
+    file, page = tmp_path / "bench.json", tmp_path / "bench.html"
+    options = ("--npz", archive, "--backends", "all", "--json", file, "--html", page)
+    result = run("--engine-dir", bundle, *options, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    report = load_report(file)
+    assert report.backends is not None
+    assert [other.name for other in report.backends.others] == ["openvino"]
+    for text in (one_line(result.stdout), page.read_text(encoding="utf-8")):
+        for fact in ("early exit, openvino", "Left out: tensorrt", "layers computed in"):
+            assert fact in text
+    shown = run("--report", file)
+    assert one_line(shown.stdout) == one_line(result.stdout)
+
+
+@pytest.mark.parametrize("names", ["onnx", "onnxruntime,onnx"])
+def test_backends_that_there_are_not(names: str, bundle: Path) -> None:
+    result = run("--engine-dir", bundle, "--backends", names)
+    assert result.exit_code == 2
+    assert "'onnx'" in result.stderr
+    assert "tensorrt, onnxruntime, openvino or all" in one_line(result.stderr)

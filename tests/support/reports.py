@@ -22,8 +22,8 @@ from edgeexit.bench import (
 )
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
-from edgeexit.bench.results.report import WarmUp
 from edgeexit.bench.results.state import DeviceState, RunState
+from edgeexit.bench.results.timings import WarmUp
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.percentiles import percentiles
 

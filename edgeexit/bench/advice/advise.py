@@ -21,7 +21,7 @@ from edgeexit.bench.advice.predictions import halves
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.results.report import PathTiming
+from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.errors import DataError
 from edgeexit.statistics.bootstrap import mean_intervals

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
-from edgeexit.bench.results.report import BenchReport, PathTiming
+from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.scenarios import Server
+from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.interleave import CALLS_PER_TURN
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import (
@@ -86,15 +87,15 @@ def path_figures(
 ) -> Iterator[ComparedFigure]:
     section, rng = "exit paths", np.random.default_rng(SEED)
     plain_noise = max(_path_noise(first.baseline), _path_noise(second.baseline))
-    names = _shared_paths(first, second, left_out)
-    timings = [(report.baseline, *_named(report, names)) for report in (first, second)]
+    paths = [_paths(report) for report in (first, second)]
+    names = _shared_paths(paths[0], paths[1], left_out)
+    timings = [[of_one[name] for name in names] for of_one in paths]
     series = [tuple(_rounds(timing) for timing in report) for report in timings]
     drawn = None
     if min(len(report[0]) for report in series) >= MIN_ROUNDS:
         one, other = (resample_rounds(report, medians, rng) for report in series)
         drawn = [theirs / ours for ours, theirs in zip(one, other, strict=True)]
-    for index, (ours, theirs) in enumerate(zip(*timings, strict=True)):
-        name = BASELINE_NAME if index == 0 else ours.name
+    for index, (name, ours, theirs) in enumerate(zip(names, *timings, strict=True)):
         noise = max(plain_noise, _path_noise(ours), _path_noise(theirs))
         values = ours.latency.p50_ms, theirs.latency.p50_ms
         ratios = None if drawn is None else drawn[index]
@@ -105,17 +106,22 @@ def path_figures(
             yield _figure(section, name, TO_BASELINE, "median", relative, ratios, noise)
 
 
-def _shared_paths(first: BenchReport, second: BenchReport, left_out: list[str]) -> list[str]:
-    names = [[path.name for path in report.paths] for report in (first, second)]
-    lone = sorted(set(names[0]) ^ set(names[1]))
+def _paths(report: BenchReport) -> dict[str, PathTiming]:
+    """Return the plain backbone and the paths by name, then those of other backends."""
+    found = {BASELINE_NAME: report.baseline, **{path.name: path for path in report.paths}}
+    for other in () if report.backends is None else report.backends.others:
+        found[f"{BASELINE_NAME}, {other.name}"] = other.baseline
+        found |= {f"{path.name}, {other.name}": path for path in other.paths}
+    return found
+
+
+def _shared_paths(
+    first: Mapping[str, PathTiming], second: Mapping[str, PathTiming], left_out: list[str]
+) -> list[str]:
+    lone = sorted(set(first) ^ set(second))
     if lone:
         left_out.append(f"Paths of one report alone: {', '.join(lone)}.")
-    return [name for name in names[0] if name in names[1]]
-
-
-def _named(report: BenchReport, names: list[str]) -> list[PathTiming]:
-    paths = {path.name: path for path in report.paths}
-    return [paths[name] for name in names]
+    return [name for name in first if name in second]
 
 
 def _rounds(path: PathTiming) -> NDArray[np.float64]:

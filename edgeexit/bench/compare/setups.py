@@ -64,6 +64,8 @@ def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
         yield "images", f"{report.mixture.samples} of {report.mixture.source}"
     yield "seed", str(options.seed)
     yield "compared with", options.versus or NOTHING
+    for other in () if report.backends is None else report.backends.others:
+        yield f"layers in {other.name} computed in", other.computed_in or NOTHING
     if options.qps is not None:
         yield "arrivals per second", f"{options.qps:g}"
 

@@ -15,13 +15,15 @@ from edgeexit.bench.render.setup import device_text
 from edgeexit.bench.render.table import Row, Table, named_numbers
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import (
+    BACKEND,
     BASELINE_NAME,
     EARLY_EXIT,
     ISO_ACCURACY,
     VERSUS,
     Mixture,
 )
-from edgeexit.bench.results.report import BenchReport, PathTiming
+from edgeexit.bench.results.report import BenchReport
+from edgeexit.bench.results.timings import PathTiming
 from edgeexit.formats import format_fraction, format_macs, format_threshold
 
 BASELINE = "plain\nbackbone"
@@ -58,7 +60,7 @@ def summary_table(report: BenchReport) -> Table:
                 run.ratio.value,
             )
             for run in runs
-            if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY)
+            if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY, BACKEND)
         ),
         notes=[
             "Eq. 5, measured: ratios to the plain backbone",

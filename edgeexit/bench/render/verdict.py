@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgeexit.bench.render.state import throttle_warning
+from edgeexit.bench.render.backends import backends_text
+from edgeexit.bench.render.setup import throttle_warning
 from edgeexit.bench.render.versus import compare
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
@@ -34,6 +35,7 @@ def verdict(report: BenchReport) -> str:
         compared = compare(mixture)
         if compared is not None:
             said.insert(0 if compared.first else 1, compared.text)
+    said += backends_text(report)
     return throttle_warning(report.state) + " ".join((*said, *_warnings(report)))
 
 

@@ -15,15 +15,16 @@ EARLY_EXIT = "early_exit"  # the bundle at its own thresholds
 EXIT_OFF = "exit_off"  # the same with one exit switched off
 VERSUS = "versus"  # another model
 ISO_ACCURACY = "iso_accuracy"  # the bundle at thresholds that are as accurate as the other model
-ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY)
-COMPARED = (BASELINE, EARLY_EXIT, VERSUS)  # in scenarios and energy too
+BACKEND = "backend"  # the bundle at its own thresholds on another backend
+ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY, BACKEND)
+COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # in scenarios and energy too
 
 BASELINE_NAME = "plain backbone"
 
 
 def label(role: str, name: str) -> str:
     """Return what a candidate is called in tables, beside the others."""
-    return f"versus {name}" if role == VERSUS else name
+    return {VERSUS: f"versus {name}", BACKEND: f"early exit, {name}"}.get(role, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,17 @@ class Run:
 
     Attributes:
         role: one of :data:`ROLES`.
-        name: of the candidate; another model's is that of its file or folder.
+        name: of the candidate; another model's is that of its file or folder, another backend's
+            its own.
         thresholds: it ran at; empty where it is a single graph.
         accuracy: fraction; None where the images have no labels.
         latency: of all its calls.
         percentiles: p50, p90 and p99 with their intervals.
         ratio: mean over the baseline's mean, on other images of the kind and in other rounds.
         times_ms: of each pass over the images, one time per image, in the order of the images.
+        over_early_exit: of another backend, its mean over early exit's; else None.
+        same_answers: of another backend, the share of the images to which it gives the same label
+            at the same exit; else None.
     """
 
     role: str
@@ -49,6 +54,8 @@ class Run:
     percentiles: tuple[Percentile, ...]
     ratio: Interval
     times_ms: tuple[tuple[float, ...], ...]
+    over_early_exit: Interval | None = None
+    same_answers: float | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:

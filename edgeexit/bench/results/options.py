@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edgeexit.bench.results.scenarios import SCENARIOS
 from edgeexit.errors import InputError
 
+ALL = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
@@ -15,6 +17,8 @@ class BenchOptions:
 
     Attributes:
         backend, providers, threads, device: as :func:`edgeexit_runtime.load` takes them.
+        backends: names of backends to compare, or :data:`ALL` for every one that runs the bundle
+            here; none leaves it at ``backend``.
         rounds: how often each part and path has its turn, at most.
         duration_s: no round starts after this many seconds of each measurement (parts and paths;
             mixture; each scenario), but 10 rounds or one pass over the images are always made.
@@ -28,6 +32,7 @@ class BenchOptions:
     """
 
     backend: str = "auto"
+    backends: tuple[str, ...] = ()
     providers: tuple[str, ...] | None = None
     threads: int | None = None
     device: str | None = None

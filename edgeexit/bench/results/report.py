@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeexit_runtime.bundle.schema import SchemaError, decode
-from edgeexit_runtime.timing import LatencySummary
 
 from edgeexit.bench.results.advice import Advice
+from edgeexit.bench.results.backends import Backends
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.explanation import Explanation
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Scenarios
 from edgeexit.bench.results.state import RunState
+from edgeexit.bench.results.timings import PartTiming, PathTiming, WarmUp
 from edgeexit.errors import DataError
 from edgeexit.files import read_json
 from edgeexit.statistics.drift import Drift
@@ -54,57 +55,6 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class WarmUp:
-    """The untimed rounds before a measurement.
-
-    Attributes:
-        seconds: how long they took.
-        rounds: how many they were.
-        stable: whether the last two windows agreed; False where time was over before.
-        window_medians_ms: of the rounds of each window.
-    """
-
-    seconds: float
-    rounds: int
-    stable: bool
-    window_medians_ms: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PartTiming:
-    """One stage or branch alone; ``kind`` is one of these two words. A time for each call."""
-
-    name: str
-    kind: str
-    macs: int
-    latency: LatencySummary
-    times_ms: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not self.times_ms:
-            raise ValueError("times_ms: expected one for each call, got none")
-
-
-@dataclass(frozen=True, slots=True)
-class PathTiming:
-    """All that a sample goes through that leaves at one exit, forced to, or the plain backbone.
-
-    Attributes:
-        path_macs: the bracket of Eq. 5 for this exit, MACs per sample.
-        ratio: median over the plain backbone's median in the same rounds.
-        macs_ratio: what Eq. 5 says of it: path MACs over the plain backbone's.
-        times_ms: of each call.
-    """
-
-    name: str
-    path_macs: int
-    ratio: float
-    macs_ratio: float
-    latency: LatencySummary
-    times_ms: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class BenchReport:
     """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
 
@@ -121,6 +71,7 @@ class BenchReport:
         no_advice: why, then.
         energy: what the candidates take, or why that is not known.
         state: clocks, temperatures and throttling.
+        backends: others beside the measured one; None where none was asked for.
     """
 
     bundle: BundleInfo
@@ -138,6 +89,7 @@ class BenchReport:
     no_advice: str | None
     energy: Energy
     state: RunState
+    backends: Backends | None = None
 
 
 def load_report(file: Path) -> BenchReport:

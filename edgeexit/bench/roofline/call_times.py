@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.mixture import Mixture
-from edgeexit.bench.results.report import PathTiming
+from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.interleave import CALLS_PER_TURN
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.statistics.bootstrap import draw_rounds

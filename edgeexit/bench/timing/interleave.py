@@ -16,7 +16,7 @@ import numpy as np
 from edgeexit_runtime.progress import Progress
 
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.results.report import WarmUp
+from edgeexit.bench.results.timings import WarmUp
 
 SETTLE_S = 0.03
 CALLS_PER_TURN = 5

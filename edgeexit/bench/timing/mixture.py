@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from edgeexit_runtime import Manifest
@@ -12,7 +13,14 @@ from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.results.mixture import EARLY_EXIT, VERSUS, Mixture, MixtureExit, Run
+from edgeexit.bench.results.mixture import (
+    BACKEND,
+    EARLY_EXIT,
+    VERSUS,
+    Mixture,
+    MixtureExit,
+    Run,
+)
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.passes import Passes, Runs, take_passes
@@ -65,11 +73,22 @@ def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
             percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
             ratio=ratio,
             times_ms=tuple(map(tuple, times_ms.tolist())),
+            **_against_early_exit(runs, passes),
         )
         for runs, times_ms, ratio in zip(
             passes.runs, series, ratios_of_means(series, series[0]), strict=True
         )
     )
+
+
+def _against_early_exit(runs: Runs, passes: Passes) -> dict[str, Any]:
+    """Return what only a run of another backend has."""
+    if runs.candidate.role != BACKEND:
+        return {}
+    early_exit = passes.runs[1]
+    (ratio,) = ratios_of_means([passes.by_image(runs)], passes.by_image(early_exit))
+    same = (runs.labels == early_exit.labels) & (runs.left_at == early_exit.left_at)
+    return {"over_early_exit": ratio, "same_answers": float(same.mean())}
 
 
 def _over_versus(passes: Passes) -> Interval | None:

@@ -14,7 +14,7 @@ from edgeexit_runtime.timing import summarize, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.results.report import PartTiming, PathTiming, WarmUp
+from edgeexit.bench.results.timings import PartTiming, PathTiming, WarmUp
 from edgeexit.bench.timing.interleave import Turn, take_turns, warm_up
 
 PARTS = "parts"
@@ -67,10 +67,10 @@ def measure_paths(
     exits = session.manifest.exits
     (entry,) = baseline.manifest.exits
     turns = [
-        _inference_turn(baseline, entry.name, {}, image),
+        inference_turn(baseline, entry.name, {}, image),
         Turn(PARTS, partial(session.runner.set_images, image), _parts_call(session)),
         *(
-            _inference_turn(
+            inference_turn(
                 session, PATH + exit_.name, forcing(session.manifest.exit_names, exit_.name), image
             )
             for exit_ in exits
@@ -81,12 +81,12 @@ def measure_paths(
     times = take_turns(turns, options, progress)
     baseline_ms = [ms for (ms,) in times[entry.name]]
     paths = tuple(
-        _path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], entry, baseline_ms)
+        path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], entry, baseline_ms)
         for exit_ in exits
     )
     return PathTimes(
         _part_timings(session, times[PARTS]),
-        _path_timing(entry, baseline_ms, entry, baseline_ms),
+        path_timing(entry, baseline_ms, entry, baseline_ms),
         paths,
         warmed,
         {turn.name: times[turn.name] for turn in more},
@@ -101,9 +101,10 @@ def forcing(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
     return {name: LEAVE if name == leave_at else PASS for name in exit_names[:-1]}
 
 
-def _inference_turn(
+def inference_turn(
     session: Session, name: str, thresholds: dict[str, float], image: NDArray[np.float32]
 ) -> Turn:
+    """Return a turn of inferences of one image at some thresholds."""
     wait = session.runner.synchronize
     infer = partial(session.infer, image)
 
@@ -140,9 +141,10 @@ def _part_timings(session: Session, times: tuple[tuple[float, ...], ...]) -> tup
     )
 
 
-def _path_timing(
-    exit_: ExitEntry, times_ms: list[float], baseline: ExitEntry, baseline_ms: list[float]
+def path_timing(
+    exit_: ExitEntry, times_ms: Sequence[float], baseline: ExitEntry, baseline_ms: Sequence[float]
 ) -> PathTiming:
+    """Return what a path to an exit took, in relation to the plain backbone in the same rounds."""
     return PathTiming(
         name=exit_.name,
         path_macs=exit_.path_macs,

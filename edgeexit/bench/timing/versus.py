@@ -26,7 +26,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
 
     Args:
         path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
-            :func:`edgeexit.bench.timing.onnx_model.write_static_bundle`.
+            :func:`edgeexit.bench.timing.onnx.model.write_static_bundle`.
         manifest: of the bundle that is measured.
         chosen: backend, providers, threads and device, as :func:`edgeexit_runtime.load` takes them.
 
@@ -47,7 +47,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
             f"{path}: no such file or folder; expected a bundle of 'edgeexit export' or an ONNX "
             "file to compare with"
         )
-    from edgeexit.bench.timing.onnx_model import write_static_bundle  # imports onnx
+    from edgeexit.bench.timing.onnx.model import write_static_bundle  # imports onnx
 
     with tempfile.TemporaryDirectory(prefix="edgeexit-") as folder:
         write_static_bundle(path, manifest, Path(folder))

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
     from edgeexit.bench import verdict
+    from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.explanation import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
     from edgeexit.bench.render.tables import summary_table
 
     out.print(verdict(report))
     _print(summary_table(report), out)
+    if report.backends is not None:
+        _print(backends_table(report, report.backends), out)
     for block in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         _print(block, out)
     _print_advice(report, out)
@@ -74,9 +77,9 @@ def _print(block: Table | str, out: Console) -> None:
 
 
 def _measured(report: BenchReport) -> Iterator[Table | str]:
+    from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.scenarios import scenario_tables
-    from edgeexit.bench.render.setup import setup_text, warm_up_text
-    from edgeexit.bench.render.state import clock_lines, temperature_lines
+    from edgeexit.bench.render.setup import clock_lines, setup_text, temperature_lines, warm_up_text
     from edgeexit.bench.render.tables import (
         energy_table,
         mixture_table,
@@ -89,6 +92,8 @@ def _measured(report: BenchReport) -> Iterator[Table | str]:
     yield warm_up_text(report.warm_up)
     yield parts_table(report)
     yield paths_table(report)
+    if report.backends is not None:
+        yield backends_table(report, report.backends)
     if report.mixture is not None:
         yield mixture_table(report.mixture)
         yield runs_table(report.mixture)

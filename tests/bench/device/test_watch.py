@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeexit.bench.device.watch import StateWatch
-from edgeexit.bench.render.state import clock_lines, temperature_lines, throttle_warning
+from edgeexit.bench.render.setup import clock_lines, temperature_lines, throttle_warning
 from edgeexit.bench.results.state import Clock, DeviceState, RunState, Temperature, ThrottleSign
 
 

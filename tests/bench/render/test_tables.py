@@ -12,7 +12,6 @@ from edgeexit.bench.render.setup import warm_up_text
 from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.render.tables import energy_table
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
-from edgeexit.bench.results.report import WarmUp
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -22,6 +21,7 @@ from edgeexit.bench.results.scenarios import (
     Stream,
     StreamResult,
 )
+from edgeexit.bench.results.timings import WarmUp
 from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile, percentiles
 

@@ -14,7 +14,7 @@ from edgeexit.bench import (
     verdict,
 )
 from edgeexit.bench.results.mixture import VERSUS
-from edgeexit.bench.results.report import WarmUp
+from edgeexit.bench.results.timings import WarmUp
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.drift import Drift
 

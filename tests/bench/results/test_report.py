@@ -18,7 +18,6 @@ from edgeexit.bench import (
     verdict,
 )
 from edgeexit.bench.results.mixture import EXIT_OFF, Reached
-from edgeexit.bench.results.report import WarmUp
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -28,6 +27,7 @@ from edgeexit.bench.results.scenarios import (
     Stream,
     StreamResult,
 )
+from edgeexit.bench.results.timings import WarmUp
 from edgeexit.errors import DataError
 from edgeexit.statistics import Interval
 from edgeexit.statistics.drift import Drift

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from edgeexit.bench.timing.onnx_file import MAX_BYTES, read_model
+from edgeexit.bench.timing.onnx.file import MAX_BYTES, read_model
 from edgeexit.bench.timing.versus import open_versus
 from edgeexit.errors import DataError
 

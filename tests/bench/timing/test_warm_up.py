@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from edgeexit.bench import BenchOptions
-from edgeexit.bench.results.report import WarmUp
+from edgeexit.bench.results.timings import WarmUp
 from edgeexit.bench.timing.interleave import AGREE, MIN_ROUNDS, WINDOW_S, Turn, warm_up
 
 

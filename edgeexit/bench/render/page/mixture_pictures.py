@@ -22,6 +22,7 @@ from edgeexit.bench.render.page.drawing import (
     to_svg,
 )
 from edgeexit.bench.results.mixture import (
+    BACKEND,
     BASELINE,
     EARLY_EXIT,
     EXIT_OFF,
@@ -31,7 +32,14 @@ from edgeexit.bench.results.mixture import (
 )
 from edgeexit.drawing.palette import BLUE, GREEN, ORANGE
 
-COLORS = {BASELINE: INK, EARLY_EXIT: BLUE, EXIT_OFF: GREEN, VERSUS: ORANGE, ISO_ACCURACY: ORANGE}
+COLORS = {
+    BASELINE: INK,
+    EARLY_EXIT: BLUE,
+    EXIT_OFF: GREEN,
+    VERSUS: ORANGE,
+    ISO_ACCURACY: ORANGE,
+    BACKEND: BLUE,
+}
 MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # of the others each has another
 
 

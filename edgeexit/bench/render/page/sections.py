@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from edgeexit.bench.render.advice import advice_table, advice_text
+from edgeexit.bench.render.backends import backends_table, backends_text
 from edgeexit.bench.render.explanation import (
     breakdown_table,
     breakdown_text,
@@ -21,8 +22,7 @@ from edgeexit.bench.render.page.explanation_pictures import breakdown_picture, r
 from edgeexit.bench.render.page.mixture_pictures import front_picture, latency_picture
 from edgeexit.bench.render.page.paths_picture import paths_picture
 from edgeexit.bench.render.scenarios import scenario_tables
-from edgeexit.bench.render.setup import setup_table
-from edgeexit.bench.render.state import clock_lines, temperature_lines
+from edgeexit.bench.render.setup import clock_lines, setup_table, temperature_lines
 from edgeexit.bench.render.table import Table
 from edgeexit.bench.render.tables import (
     energy_table,
@@ -103,6 +103,9 @@ def sections(report: BenchReport) -> Iterator[Section]:
     yield _front(report)
     paths = (paths_table(report), parts_table(report))
     yield Section("Exit paths", (), (paths_picture(report),), paths)
+    if report.backends is not None:
+        words = tuple(backends_text(report))
+        yield Section("Backends", words, (), (backends_table(report, report.backends),))
     yield _why(report)
     yield _latency(report)
     yield _advice(report)

@@ -28,7 +28,7 @@ from edgeexit_runtime.bundle.manifest import (
 from edgeexit_runtime.errors import printable
 from onnx import TensorProto, compose, helper
 
-from edgeexit.bench.timing.onnx_file import read_model
+from edgeexit.bench.timing.onnx.file import read_model
 from edgeexit.errors import DataError, InputError
 from edgeexit.export.graphs.gate import add_gate
 

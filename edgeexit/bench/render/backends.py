@@ -1,0 +1,132 @@
+"""A bundle on several backends: what each takes, and which to load, in a table and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from edgeexit.bench.render.table import Row, Table, named_numbers
+from edgeexit.bench.results.backends import Backends, Fastest
+from edgeexit.bench.results.mixture import BACKEND, BASELINE_NAME, EARLY_EXIT, Mixture
+from edgeexit.bench.results.report import BenchReport
+from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
+
+
+def backends_text(report: BenchReport) -> Iterator[str]:
+    """Yield which backend to load here, how its answers compare, and which were left out."""
+    backends = report.backends
+    if backends is None:
+        return
+    if backends.fastest:
+        yield _verdict(backends, report.mixture)
+    else:
+        yield f"No other backend than {backends.measured} runs this bundle here."
+    for left_out in backends.left_out:
+        yield f"Left out: {left_out.reason.rstrip('.')}."
+
+
+def backends_table(report: BenchReport, backends: Backends) -> Table:
+    """Return one row per path and early exit, one column per backend."""
+    ours = (report.baseline, *report.paths)
+    columns = [
+        [
+            _cell(path.latency.p50_ms, ratio)
+            for path, ratio in zip((it.baseline, *it.paths), it.over_measured, strict=True)
+        ]
+        for it in backends.others
+    ]
+    names = (BASELINE_NAME, *(path.name for path in report.paths))
+    own = [_cell(path.latency.p50_ms) for path in ours]
+    computed_in = (
+        report.device.versions.get("layers computed in", "-"),
+        *(other.computed_in or "-" for other in backends.others),
+    )
+    early_exit = "" if report.mixture is None else ", mean of early exit"
+    return Table.of(
+        f"backends, ms: medians of exit paths{early_exit}",
+        named_numbers("", backends.measured, *(other.name for other in backends.others)),
+        zip(names, own, *columns, strict=True),
+        [_mixture_row(report.mixture)] if report.mixture is not None else [],
+        [("layers computed in", *(text.replace(", ", "\n") for text in computed_in))],
+        notes=[
+            f"Second lines: ratio to {backends.measured} and its {CONFIDENCE_LEVEL:.0%} interval."
+            if backends.others
+            else ""
+        ],
+    )
+
+
+def _mixture_row(mixture: Mixture) -> Row:
+    others = [run for run in mixture.runs if run.role == BACKEND]
+    return (
+        mixture.early_exit.label,
+        _cell(mixture.early_exit.latency.mean_ms),
+        *(_cell(run.latency.mean_ms, run.over_early_exit) for run in others),
+    )
+
+
+def _cell(milliseconds: float, ratio: Interval | None = None) -> str:
+    return f"{milliseconds:.3f}" + ("" if ratio is None else f"\n{ratio:.2f}")
+
+
+def _verdict(backends: Backends, mixture: Mixture | None) -> str:
+    found = backends.fastest
+    names = {fastest.name for fastest in found}
+    if len(names) > 1 or not all(fastest.is_beyond_noise for fastest in found):
+        return _undecided(found)
+    (name,) = names
+    if found[0].what == EARLY_EXIT:
+        (first,) = found
+        why = (
+            f"early exit takes {first.time_ms:.3g} ms an image there and {first.next_ms:.3g} ms in "
+            f"{first.next_name}, a ratio of {first.ratio:.3f}"
+        )
+    else:
+        each = ", ".join(f"{it.what} {it.ratio:.3f} of {it.next_name}" for it in found)
+        why = f"every exit path is faster there ({each})"
+    said = [
+        f'Load {name} on this device (backend="{name}"): {why}.',
+        *_how(backends, name, mixture),
+    ]
+    return " ".join(said)
+
+
+def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str]:
+    """Yield what has to be known before a backend is taken: its answers, and what is not of it."""
+    if name != backends.auto:
+        yield f'"auto" takes {backends.auto} here.'
+    if name == backends.measured:
+        return
+    run = mixture and next(it for it in mixture.runs if (it.role, it.name) == (BACKEND, name))
+    if run and run.same_answers is not None:
+        yield (
+            f"It gives {run.same_answers:.1%} of the images the label and exit that "
+            f"{backends.measured} gives."
+        )
+    yield (
+        f"All else here is of {backends.measured}: 'edgeexit bench --backend {name}' measures "
+        f"{name} alone."
+    )
+
+
+def _undecided(found: Sequence[Fastest]) -> str:
+    first = found[0]
+    if first.what == EARLY_EXIT:
+        what_to_do = (
+            "load either"
+            if first.is_break_even
+            else "a longer --duration or more images may tell which is faster"
+        )
+        return (
+            f"{first.name} and {first.next_name} do not differ beyond the noise in early exit: "
+            f"{first.time_ms:.3g} ms and {first.next_ms:.3g} ms an image, a ratio of "
+            f"{first.ratio:.3f}; {what_to_do}."
+        )
+    each = "; ".join(
+        f"{it.what} {it.name if it.is_beyond_noise else 'none beyond the noise'}, "
+        f"{it.ratio:.3f} of {it.next_name}"
+        for it in found
+    )
+    return (
+        f"Which backend to load depends on where images leave (the fastest to {each}): with "
+        "images, by --dataset, --images or --npz, their mixture is measured."
+    )
