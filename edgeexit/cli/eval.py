@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeexit.cli.common import console, print_json
+from edgeexit.cli.inputs.bundle_samples import bundle_data, predict_bundle_split
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split, sample_options
+from edgeexit.cli.inputs.samples import (
+    SampleOptions,
+    bundle_sample_options,
+    load_samples,
+    predict_split,
+)
+from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.output.adaptive import exit_table, summary_table
+
+if TYPE_CHECKING:
+    from edgeexit.cost import ExitCosts
+    from edgeexit.evaluation import ExitPredictions
 
 
 class ThresholdsType(click.ParamType[tuple[float, ...]]):
@@ -35,8 +48,33 @@ class ThresholdsType(click.ParamType[tuple[float, ...]]):
         return tuple(thresholds)
 
 
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """A network on a split.
+
+    Attributes:
+        what: ``checkpoint`` or ``engine_dir``, and where it is.
+        network: its name in words.
+        dataset: what it was run on.
+        thresholds: its own.
+        predictions, costs: of every exit.
+    """
+
+    what: tuple[str, str]
+    network: str
+    dataset: str
+    thresholds: Mapping[str, float]
+    predictions: ExitPredictions
+    costs: ExitCosts
+
+
 @click.command("eval")
-@click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
+@click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--engine-dir",
+    type=click.Path(path_type=Path),
+    help="Evaluate a bundle instead, by its own graphs.",
+)
 @click.option(
     "--split",
     default="test",
@@ -47,20 +85,19 @@ class ThresholdsType(click.ParamType[tuple[float, ...]]):
     "--thresholds",
     type=ThresholdsType(),
     metavar="T1,T2,...",
-    help="One per branch, 0 to 1 or never.  [default: those of the checkpoint]",
+    help="One per branch, 0 to 1 or never.  [default: those of the checkpoint or bundle]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @network_options
-@sample_options
+@run_options
+@bundle_sample_options
 def command(
-    path: Path,
+    path: Path | None,
+    engine_dir: Path | None,
     split: str,
     thresholds: tuple[float, ...] | None,
     as_json: bool,
-    model: str | None,
-    outputs: str,
-    input_size: tuple[int, int] | None,
-    **options: Any,
+    **values: Any,
 ) -> None:
     """Print accuracy and cost of a trained network: exit by exit, and with early exit.
 
@@ -68,35 +105,82 @@ def command(
     backbone alone is the final exit over all samples.
 
     CKPT is what train, tune and export take, too, or a file of weights that something else wrote,
-    with its network named by --model.
+    with its network named by --model. --engine-dir takes what export wrote, and --backend says what
+    runs it.
 
     \b
     Examples:
       edgeexit eval run/ckpt.pt --thresholds 0.6,0.7
+      edgeexit eval --engine-dir out/ --backend openvino
       edgeexit eval weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit_runtime.bundle.schema import encode
 
-    from edgeexit.cost import network_cost
     from edgeexit.evaluation import evaluate_adaptive
 
-    samples = SampleOptions(**options)
-    network = NetworkOptions(model, outputs, input_size)
+    if (path is None) == (engine_dir is None):
+        got = "none" if path is None else "both"
+        raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
+    check_options_of(engine_dir)
+    network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
+    backend = BackendOptions(**{name: values.pop(name) for name in BackendOptions.__slots__})
+    samples = SampleOptions(**values)
+    if path is not None:
+        found = _checkpoint(path, network, samples, split)
+    else:
+        assert engine_dir is not None
+        found = _bundle(engine_dir, backend, samples, split)
+    branches = found.predictions.exit_names[:-1]
+    gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
+    report = evaluate_adaptive(found.predictions, gammas, found.costs)
+    if as_json:
+        what, where = found.what
+        print_json({what: where, "dataset": found.dataset, "split": split, **encode(report)})
+        return
+    out = console()
+    out.print(exit_table({split: report}, f"{found.network}, on {found.dataset}"))
+    out.print(summary_table({split: report}))
+
+
+def _checkpoint(
+    path: Path, network: NetworkOptions, samples: SampleOptions, split: str
+) -> _Evaluated:
+    from edgeexit.cost import network_cost
+
     checkpoint = load_network(path, network, samples)
-    branches = checkpoint.spec.exit_names[:-1]
-    gammas = checkpoint.thresholds if thresholds is None else _by_name(thresholds, branches)
     net = checkpoint.build(network.factory())
     data = load_samples(checkpoint, samples)
-    report = evaluate_adaptive(predict_split(net, data, split, samples), gammas, network_cost(net))
-    dataset = samples.dataset or checkpoint.data.name
-    if as_json:
-        about = {"checkpoint": str(path), "dataset": dataset, "split": split}
-        print_json({**about, **encode(report)})
-        return
-    title = f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}, on {dataset}"
-    out = console()
-    out.print(exit_table({split: report}, title))
-    out.print(summary_table({split: report}))
+    return _Evaluated(
+        ("checkpoint", str(path)),
+        f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}",
+        samples.dataset or checkpoint.data.name,
+        checkpoint.thresholds,
+        predict_split(net, data, split, samples),
+        network_cost(net),
+    )
+
+
+def _bundle(
+    folder: Path, backend: BackendOptions, samples: SampleOptions, split: str
+) -> _Evaluated:
+    import edgeexit_runtime as ee
+
+    from edgeexit.cost import bundle_costs
+
+    manifest = ee.load_manifest(folder)
+    data = bundle_data(folder, manifest, samples)
+    with ee.load(folder, **backend.chosen(samples.device)) as session:
+        predictions = predict_bundle_split(session, data, split, samples)
+        device = session.device
+    model = manifest.model
+    return _Evaluated(
+        ("engine_dir", str(folder)),
+        f"{model.backbone}, branches {model.branches}, {manifest.precision} by {device}",
+        samples.dataset or str(manifest.data.get("name")),
+        manifest.thresholds,
+        predictions,
+        bundle_costs(manifest),
+    )
 
 
 def _by_name(thresholds: tuple[float, ...], branches: tuple[str, ...]) -> dict[str, float]:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from edgeexit.cli.common import (
     SectionedCommand,
@@ -23,7 +22,8 @@ from edgeexit.cli.inputs.own_weights import (
     network_options,
     network_words,
 )
-from edgeexit.cli.inputs.samples import SampleOptions, sample_options
+from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
+from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
 from edgeexit.cli.options.tune import TuneOptions, tune_options
 from edgeexit.cli.options.tune_output import check_replaceable
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Limits": LIMITS,
-    "What is tuned": ("engine_dir", "objective", "costs", "threads", "calibrate", "grid_size"),
+    "What is tuned": ("engine_dir", "objective", "costs", "calibrate", "grid_size"),
     "What is written": ("output", "dry_run", "front", "plot", "as_json"),
+    "What runs a bundle": ("backend", "providers", "threads"),
     "Images": ("dataset", "data_dir", "download", "batch_size", "workers", "device"),
 }
 
@@ -47,7 +48,8 @@ SECTIONS = {
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the whole front included.")
 @network_options
-@sample_options
+@run_options
+@bundle_sample_options
 def command(as_json: bool, **values: Any) -> None:
     """Choose the thresholds that are best within limits; without limits, show what there is.
 
@@ -68,14 +70,14 @@ def command(as_json: bool, **values: Any) -> None:
 
     limits = given_limits(values)
     network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
+    backend = BackendOptions(**{name: values.pop(name) for name in BackendOptions.__slots__})
     options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
     samples = SampleOptions(**values)
     named = options.output
     if not limits.none_given:
         options = options.with_output()
     options.check()
-    if options.engine_dir is not None:
-        _check_bundle_options()
+    check_options_of(options.engine_dir)
     if options.plot is not None:
         check_plot_path(options.plot)
     _check_output(options, limits)
@@ -89,20 +91,12 @@ def command(as_json: bool, **values: Any) -> None:
             told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
             status_console().print(told, soft_wrap=True)
     with _bundle_held(options, limits):
-        loaded = _load(checkpoint, options, samples, network)
+        loaded = _load(checkpoint, options, samples, network, backend)
         result = _tune(loaded, options, limits)
         _save(result, options, checkpoint)
     _print(result, options, as_json)
     if not as_json and result.thresholds is not None and not options.dry_run:
-        console().print(f"next: {_next_command(options, checkpoint)}", soft_wrap=True)
-
-
-def _check_bundle_options() -> None:
-    """Refuse what says how a checkpoint is run, rather than leave it aside."""
-    context = click.get_current_context()
-    for name in ("model", "outputs", "input_size", "batch_size"):
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes with a checkpoint")
+        console().print(f"next: {_next_command(options, checkpoint, backend)}", soft_wrap=True)
 
 
 def _check_output(options: TuneOptions, limits: Limits) -> None:
@@ -134,11 +128,12 @@ def _load(
     options: TuneOptions,
     samples: SampleOptions,
     network: NetworkOptions,
+    backend: BackendOptions,
 ) -> Loaded:
     from edgeexit.cli.inputs.tune_subjects import load_bundle, load_checkpoint_subject
 
     if checkpoint is None:
-        return load_bundle(options, samples)
+        return load_bundle(options, samples, backend)
     return load_checkpoint_subject(checkpoint, options, samples, network)
 
 
@@ -219,7 +214,9 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
     status_console().print(where, soft_wrap=True)
 
 
-def _next_command(options: TuneOptions, checkpoint: Checkpoint | None) -> str:
+def _next_command(
+    options: TuneOptions, checkpoint: Checkpoint | None, backend: BackendOptions
+) -> str:
     if checkpoint is None:
-        return shown_command("bench", "--engine-dir", f"{options.engine_dir}/")
+        return shown_command("bench", "--engine-dir", f"{options.engine_dir}/", *backend.words)
     return shown_command("export", options.output, *network_words(checkpoint))

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import edgeexit_runtime as ee
 import numpy as np
 import pytest
 import torch
 from edgeexit_runtime.bundle.schema import encode
 from support.command_line import invoke, message
 
-from edgeexit.cost import network_cost
+from edgeexit.cost import bundle_costs, network_cost
 from edgeexit.data import DataConfig, ImageData, load_data, registry
-from edgeexit.evaluation import evaluate_adaptive, predict
+from edgeexit.evaluation import evaluate_adaptive, predict, predict_bundle
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -201,3 +203,49 @@ def test_images_that_were_trained_on_are_not_validated_on(checkpoint: Path, tmp_
     save_checkpoint(tmp_path / "held.pt", stored)
     result = run(tmp_path / "held.pt", "--split", "val", "--json")
     assert json.loads(result.stdout)["samples"] == 300
+
+
+# bundles
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "out")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_bundle_is_evaluated_by_its_own_graphs(bundle: Path, backend: str) -> None:
+    pytest.importorskip(backend)
+    chosen = ("--backend", backend, "--device", "cpu", "--threads", "1")
+    result = run("--engine-dir", bundle, *chosen, "--json", "--split", "val")
+    assert result.exit_code == 0, result.stderr
+    with ee.load(bundle, backend=backend, threads=1) as session:
+        predictions = predict_bundle(session, load_data(DATA).splits["val"])
+        manifest = session.manifest
+    expected = evaluate_adaptive(predictions, manifest.thresholds, bundle_costs(manifest))
+    about = {"engine_dir": str(bundle), "dataset": "digits", "split": "val"}
+    assert json.loads(result.stdout) == {**about, **encode(expected)}
+
+
+def test_a_bundle_at_other_thresholds_and_what_ran_it(bundle: Path) -> None:
+    result = run("--engine-dir", bundle, "--thresholds", "0,never", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert "fp32 by CPUExecutionProvider, on digits" in result.stdout
+    assert "100.0%" in result.stdout, "everyone leaves at exit1"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "expected a checkpoint CKPT or --engine-dir, got none"),
+        (["a.pt", "--engine-dir", "out"], "expected a checkpoint CKPT or --engine-dir, got both"),
+        (["a.pt", "--backend", "openvino"], "--backend goes with --engine-dir"),
+        (["a.pt", "--device", "gpu"], "--device: expected one of auto, cpu, cuda, got 'gpu'"),
+        (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
+        (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
+    ],
+)
+def test_what_does_not_go_together(options: list[str], expected: str) -> None:
+    result = run(*options)
+    assert result.exit_code == 2
+    assert expected in message(result)

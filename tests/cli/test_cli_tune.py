@@ -413,9 +413,11 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
         (["CKPT", "--dry-run", "-o", "a.pt"], "a --dry-run writes nothing: leave -o out"),
         (["CKPT", "--max-drop", "0", "--front", "BESIDE"], "--front and --output are the same"),
         (["CKPT", "--threads", "1"], "--threads goes with --engine-dir"),
+        (["CKPT", "--backend", "openvino"], "--backend goes with --engine-dir"),
+        (["CKPT", "--providers", "P"], "--providers goes with --engine-dir"),
+        (["CKPT", "--device", "npu"], "--device: expected one of auto, cpu, cuda, got 'npu'"),
         (["--engine-dir", "out", "--calibrate"], "calibrate the checkpoint and export it"),
         (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "into the bundle itself: leave -o"),
-        (["--engine-dir", "out", "--threads", "1"], "--threads goes with --objective latency"),
         (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
         (

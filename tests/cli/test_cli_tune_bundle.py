@@ -249,6 +249,24 @@ def test_latency_is_measured_and_chosen_by(bundle: Path) -> None:
     assert min(better) == pytest.approx(printed["average_cost"]["val"])
 
 
+def test_another_backend_answers_and_is_measured(bundle: Path) -> None:
+    pytest.importorskip("openvino")
+    result = run(
+        *("--engine-dir", bundle, "--objective", "latency", "--threads", "1", "--dry-run"),
+        *("--max-drop", "0.02", "--backend", "openvino"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "OpenVINO CPU" in result.stderr
+    assert "CPUExecutionProvider" not in result.stderr
+
+
+def test_the_next_command_names_the_backend(bundle: Path) -> None:
+    result = run("--engine-dir", bundle, "--max-drop", "0.02", "--backend", "onnxruntime")
+    assert result.exit_code == 0, result.stderr
+    assert "edgeexit bench --engine-dir" in result.stdout
+    assert "--backend onnxruntime" in result.stdout
+
+
 def test_latency_in_the_tables(bundle: Path, tmp_path: Path) -> None:
     front = tmp_path / "front.csv"
     result = run(

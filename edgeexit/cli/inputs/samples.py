@@ -16,6 +16,7 @@ from edgeexit.cli.common import (
     print_notes,
     progress_bar,
 )
+from edgeexit.cli.options.backend import DEVICES
 
 if TYPE_CHECKING:
     from edgeexit_runtime.images.preprocess import Preprocessing
@@ -42,7 +43,7 @@ WORKERS_OPTION = click.option(
     help="Processes that load images.",
 )
 DEVICE_OPTION = click.option(
-    "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])
+    "--device", default="auto", show_default=True, type=click.Choice(DEVICES)
 )
 
 
@@ -80,11 +81,23 @@ def data_options(command: Command) -> Command:
 
 def sample_options(command: Command) -> Command:
     """Add the options that say which data set and how it is run: :class:`SampleOptions`."""
+    return _sample_options(command, DEVICE_OPTION)
+
+
+def bundle_sample_options(command: Command) -> Command:
+    """The same for a command that also takes bundles, whose backends have devices of their own."""
+    told = "auto, cpu, cuda; a bundle's: what its backend has, such as GPU."
+    return _sample_options(
+        command, click.option("--device", default="auto", show_default=True, help=told)
+    )
+
+
+def _sample_options(command: Command, device: Callable[[Command], Command]) -> Command:
     command = add_options(
         command,
         click.option("--batch-size", default=256, show_default=True, type=click.IntRange(min=1)),
         WORKERS_OPTION,
-        DEVICE_OPTION,
+        device,
     )
     return data_options(command)
 

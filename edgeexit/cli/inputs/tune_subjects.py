@@ -11,11 +11,11 @@ from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.common import status_console
 from edgeexit.cli.inputs.bundle_samples import (
     bundle_data,
-    device_of,
     predict_bundle_split,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split
+from edgeexit.cli.options.backend import BackendOptions
 from edgeexit.cli.options.tune import LATENCY, TuneOptions
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def load_checkpoint_subject(
     )
 
 
-def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
+def load_bundle(options: TuneOptions, samples: SampleOptions, backend: BackendOptions) -> Loaded:
     """Run a bundle's own graphs on val and test; with ``--objective latency``, time it too."""
     import edgeexit_runtime as ee
 
@@ -101,10 +101,10 @@ def load_bundle(options: TuneOptions, samples: SampleOptions) -> Loaded:
     exits = bundle_costs(manifest)
     data = bundle_data(folder, manifest, samples)
     if options.objective == LATENCY:
-        costs, source = _measure(folder, options, samples)
+        costs, source = _measure(folder, backend.chosen(samples.device))
     else:
         costs, source = _costs(exits, options)
-    with ee.load(folder, device=device_of(samples)) as session:
+    with ee.load(folder, **backend.chosen(samples.device)) as session:
         val, test = (
             predict_bundle_split(session, data, split, samples) for split in ("val", "test")
         )
@@ -165,11 +165,11 @@ def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:
     return load_costs(options.costs, names), str(options.costs)
 
 
-def _measure(folder: Path, options: TuneOptions, samples: SampleOptions) -> tuple[PathCosts, str]:
+def _measure(folder: Path, chosen: dict[str, Any]) -> tuple[PathCosts, str]:
     from edgeexit.bench import BenchOptions
     from edgeexit.bench.path_costs import measured_costs
 
-    bench = BenchOptions(device=device_of(samples), threads=options.threads, explain=False)
+    bench = BenchOptions(**chosen, explain=False)
     report = bench_with_bar(folder, None, bench)
     device = report.device
     calls = report.baseline.latency.count

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from edgeexit_runtime.backends import AUTO, BACKENDS
 
 from edgeexit.cli.common import add_options
+
+DEVICES = (AUTO, "cpu", "cuda")  # of checkpoints
+OF_BUNDLES = ("backend", "providers", "threads")
+OF_CHECKPOINTS = ("model", "outputs", "input_size", "batch_size")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,17 +31,45 @@ class ProvidersType(click.ParamType[tuple[str, ...]]):
         return tuple(str(value).split(","))
 
 
+@dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """What runs a bundle, where a command takes a checkpoint instead: :func:`run_options`."""
+
+    backend: str
+    providers: tuple[str, ...] | None
+    threads: int | None
+
+    def chosen(self, device: str) -> dict[str, Any]:
+        """Return what :func:`edgeexit_runtime.load` takes; ``device`` is as ``--device`` says."""
+        return {
+            "backend": self.backend,
+            "providers": self.providers,
+            "threads": self.threads,
+            "device": None if device == AUTO else device,
+        }
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The option that names the backend in the next command, where one was named."""
+        return () if self.backend == AUTO else ("--backend", self.backend)
+
+
 def backend_options(command: Command) -> Command:
     """Add ``--backend``, ``--device``, ``--providers``, ``--threads``.
 
     See :func:`edgeexit_runtime.load`.
     """
+    device = click.option(
+        "--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"
+    )
+    return run_options(add_options(command, device))
+
+
+def run_options(command: Command) -> Command:
+    """Add them without ``--device``, which a command that takes checkpoints too has already."""
     options = (
         click.option(
             "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
-        ),
-        click.option(
-            "--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"
         ),
         click.option(
             "--providers",
@@ -49,3 +84,21 @@ def backend_options(command: Command) -> Command:
         ),
     )
     return add_options(command, *options)
+
+
+def check_options_of(engine_dir: Path | None) -> None:
+    """Refuse what does not go with a bundle, or with a checkpoint, rather than leave it aside.
+
+    Args:
+        engine_dir: the bundle; None where a checkpoint is run.
+    """
+    context = click.get_current_context()
+    others, kind = (
+        (OF_BUNDLES, "--engine-dir") if engine_dir is None else (OF_CHECKPOINTS, "a checkpoint")
+    )
+    for name in others:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with {kind}")
+    device = context.params["device"]
+    if engine_dir is None and device not in DEVICES:
+        raise click.UsageError(f"--device: expected one of {', '.join(DEVICES)}, got {device!r}")

@@ -26,7 +26,6 @@ class TuneOptions:
     engine_dir: Path | None
     objective: str | None
     costs: Path | None
-    threads: int | None
     calibrate: bool
     grid_size: int | None
     front: Path | None
@@ -89,8 +88,6 @@ class TuneOptions:
             )
         if self.dry_run and self.output is not None:
             raise click.UsageError("a --dry-run writes nothing: leave -o out")
-        if self.threads is not None:
-            raise click.UsageError("--threads goes with --engine-dir")
 
     def _check_bundle(self) -> None:
         if self.calibrate:
@@ -101,8 +98,6 @@ class TuneOptions:
             raise click.UsageError(
                 "--engine-dir writes the thresholds into the bundle itself: leave -o out"
             )
-        if self.threads is not None and self.objective != LATENCY:
-            raise click.UsageError("--threads goes with --objective latency")
 
 
 def tune_options(command: Command) -> Command:
@@ -126,11 +121,6 @@ def tune_options(command: Command) -> Command:
             type=file,
             help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
             'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(min=1),
-            help="Threads per graph where latency is measured.  [default: the backend's choice]",
         ),
         click.option(
             "--calibrate",
