@@ -1,11 +1,11 @@
-"""Things by name: what a command line's word stands for."""
+"""Things by name: words of a command line, and public names that are imported when used."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from edgeexit.errors import UnknownNameError
 
@@ -70,3 +70,20 @@ class Registry(Generic[T]):
                 importlib.import_module(f"{self._package}.{module.name}")
             self._package = None
         return self._values
+
+
+def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package (PEP 562).
+
+    Args:
+        package: its name, for errors.
+        homes: by module, the names that come from it.
+    """
+    module_of = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(module_of[name]), name)
+
+    return get

@@ -16,14 +16,14 @@ from edgeexit.cli.build import (
     print_engines,
 )
 from edgeexit.cli.common import (
-    DEFAULT_BUNDLE,
     console,
     print_json,
     shown_command,
     shown_progress,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples
+from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
+from edgeexit.cli.options.bundle import bundle_options
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
 
@@ -38,52 +38,12 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The bundle's folder; an older bundle there is replaced, any other folder refused.",
-)
-@click.option(
-    "--precision",
-    default="fp32",
-    show_default=True,
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
-)
+@bundle_options
 @quantize_options
 @click.option(
     "--opset",
     type=click.IntRange(18, 20),
     help="ONNX opset.  [default: 18, and 19 for INT8 with FP16 around it]",
-)
-@click.option(
-    "--max-batch",
-    default=32,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Most images that one run of a graph takes.",
-)
-@click.option(
-    "--baseline/--no-baseline",
-    default=True,
-    show_default=True,
-    help="Add the plain backbone as one graph, which the benchmark compares with.",
-)
-@click.option(
-    "--samples",
-    default=256,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Validation images, at most, to prove the bundle on.",
-)
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(min=0, max=1),
-    help="Least share of samples with the network's label and decision at each exit.  "
-    "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
 )
 @click.option(
     "--engine",
@@ -153,7 +113,7 @@ def command(
     network = NetworkOptions(model, outputs, input_size)
     checkpoint = load_network(path, network, data)
     factory = network.factory()
-    calibration = int8.images(checkpoint, data.max_pixels or MAX_PIXELS)
+    calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)
     images, labels, source = _validation_images(checkpoint, data, samples)
     with shown_progress("export") as progress:
         bundle = export_bundle(
@@ -180,15 +140,8 @@ def _validation_images(
     checkpoint: Checkpoint, options: DataOptions, limit: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
     """Return up to ``limit`` validation images, spread evenly over the split, labels, source."""
-    import numpy as np
-
     data = load_samples(checkpoint, options)
-    split = data.splits["val"]
-    count = min(limit, len(split))
-    numbers = np.linspace(0, len(split) - 1, count).round().astype(int)
-    chosen = [split[number] for number in numbers]
-    images = np.stack([image.numpy() for image, _ in chosen])
-    labels = np.array([label for _, label in chosen], np.int64)
+    images, labels = spread_samples(data.splits["val"], limit)
     return images, labels, f"{options.dataset or checkpoint.data.name}, val"
 
 

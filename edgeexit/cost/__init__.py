@@ -1,16 +1,17 @@
-"""What a network costs: multiply-accumulates, Eq. 5, and the bytes of each part."""
+"""What a network costs: multiply-accumulates, Eq. 5, and the bytes of each part.
+
+What needs torch is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
 
 from edgeexit_runtime.gate import average_macs
 
-from edgeexit.cost.network import (
-    ExitCost,
-    ExitCosts,
-    NetworkCost,
-    PartCost,
-    bundle_costs,
-    network_cost,
-    partition_cost,
-)
+from edgeexit.cost.exits import ExitCost, ExitCosts, bundle_costs
+from edgeexit.registry import lazy_names
+
+if TYPE_CHECKING:
+    from edgeexit.cost.network import NetworkCost, PartCost, network_cost, partition_cost
 
 __all__ = [
     "ExitCost",
@@ -22,3 +23,8 @@ __all__ = [
     "network_cost",
     "partition_cost",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {"edgeexit.cost.network": ("NetworkCost", "PartCost", "network_cost", "partition_cost")},
+)

@@ -10,11 +10,11 @@ weights each on ResNet-18, read once per image for a tenth of the branch's MACs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from edgeexit_runtime import Manifest
 
+from edgeexit.cost.exits import ExitCosts, exit_costs
 from edgeexit.cost.operators import FP32_BYTES, count_operators
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Part, Partition, partition
@@ -46,47 +46,6 @@ class PartCost:
     activation_bytes: int
     output_bytes: int
     uncounted: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ExitCost:
-    """Cost of one exit, in MACs per sample.
-
-    Attributes:
-        name: the exit's name.
-        backbone_macs: B_m, the backbone up to the end of the exit's stage.
-        branch_macs: the exit's own classifier; for ``final`` it is part of the backbone.
-        path_macs: what a sample that leaves here has paid, the brackets of Eq. 5: this exit's
-            ``macs`` and the branches of all exits before it.
-    """
-
-    name: str
-    backbone_macs: int
-    branch_macs: int
-    path_macs: int
-
-    @property
-    def macs(self) -> int:
-        """f_m as Tables II and III print it: backbone up to here and this branch alone."""
-        return self.backbone_macs + self.branch_macs
-
-
-@dataclass(frozen=True, slots=True)
-class ExitCosts:
-    """What samples pay, in MACs: all that Eq. 5 needs.
-
-    Attributes:
-        exits: one cost per exit in order, ``final`` last.
-        plain_macs: the plain backbone, where parts of a stage serve early exits alone.
-    """
-
-    exits: tuple[ExitCost, ...]
-    plain_macs: int | None = field(default=None, kw_only=True)
-
-    @property
-    def baseline_macs(self) -> int:
-        """The plain backbone with its own classifier."""
-        return self.exits[-1].macs if self.plain_macs is None else self.plain_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +86,13 @@ def partition_cost(parts: Partition) -> NetworkCost:
     device = next(parts.baseline.module.parameters()).device  # a part may have no weights to tell
     stages = tuple(_part_cost(part, device) for part in parts.stages)
     branches = tuple(_part_cost(exit_.part, device) for exit_ in parts.exits)
-    exits = []
-    backbone_macs = branches_macs = 0
-    for stage, branch in zip(stages, branches, strict=True):
-        backbone_macs += stage.macs
-        branches_macs += branch.macs
-        exits.append(
-            ExitCost(branch.name, backbone_macs, branch.macs, backbone_macs + branches_macs)
-        )
-    plain = _part_cost(parts.baseline, device).macs
-    return NetworkCost(tuple(exits), stages, branches, plain_macs=plain)
-
-
-def bundle_costs(manifest: Manifest) -> ExitCosts:
-    """Return what a bundle's exits cost in MACs."""
-    return ExitCosts(
-        tuple(
-            ExitCost(exit_.name, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
-            for exit_ in manifest.exits
-        ),
-        plain_macs=None if manifest.baseline is None else manifest.baseline.path_macs,
+    exits = exit_costs(
+        [branch.name for branch in branches],
+        [stage.macs for stage in stages],
+        [branch.macs for branch in branches],
     )
+    plain = _part_cost(parts.baseline, device).macs
+    return NetworkCost(exits, stages, branches, plain_macs=plain)
 
 
 def _part_cost(part: Part, device: torch.device) -> PartCost:

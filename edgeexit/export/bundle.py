@@ -1,92 +1,43 @@
-"""The bundle: every graph of a network, its manifest, and the proof that they agree with it."""
+"""The bundle of a trained network: its parts as graphs, its costs and answers in PyTorch."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import importlib.metadata
-import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
-from edgeexit_runtime.bundle.manifest import (
-    FINAL,
-    MANIFEST_NAME,
-    SCHEMA_VERSION,
-    ExitEntry,
-    GraphEntry,
-    Manifest,
-    ModelInfo,
-    StageEntry,
-    load_manifest,
-    manifest_json,
-)
-from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER, QuantizationEntry
+from edgeexit_runtime.bundle.manifest import ModelInfo
 from edgeexit_runtime.bundle.schema import encode
-from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
 from edgeexit_runtime.progress import Progress, untold
-from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
 
-from edgeexit.cost import NetworkCost, partition_cost
-from edgeexit.errors import BundleError, DataError, ExportError
-from edgeexit.export.graphs.blocked import keep_in_blocks
-from edgeexit.export.graphs.making import Graph, Tell, export_graphs
-from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
-from edgeexit.export.int8.graphs import quantize_graphs
-from edgeexit.export.precision import PRECISIONS, Precision
-from edgeexit.export.verification import Verification, require_agreement, verify_bundle
-from edgeexit.files import replace_folder
+from edgeexit.cost import partition_cost
+from edgeexit.errors import ExportError
+from edgeexit.export.graphs.making import export_graphs
+from edgeexit.export.graphs.parts import Graph, Tell
+from edgeexit.export.int8.calibration_images import CalibrationImages
+from edgeexit.export.precision import Precision
+from edgeexit.export.verification import batches
+from edgeexit.export.writing import (
+    ExportedBundle,
+    ExportOptions,
+    Subject,
+    check_output,
+    write_bundle,
+)
 from edgeexit.models.agreement import check_each_alone
 from edgeexit.models.factories import ModelSource
+from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.partition import Partition, partition
 from edgeexit.training.checkpoint import Checkpoint
-
-# TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
-OPSETS = range(18, 21)
 
 LOOKED_AT = 8
 """Samples that are run alone and together: an answer must not depend on the images beside it."""
 
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """How to export. ``baseline`` adds the plain backbone as one graph, for the benchmark."""
-
-    precision: Precision
-    opset: int = 18
-    max_batch: int = 32
-    baseline: bool = True
-
-    def __post_init__(self) -> None:
-        if self.opset not in OPSETS:
-            raise ExportError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
-        if self.max_batch < 1:
-            raise ExportError(f"max batch: expected 1 or more, got {self.max_batch}")
-        least = self.precision.least_opset
-        if self.opset < least:
-            raise ExportError(
-                f"opset: INT8 with FP16 around it takes {least} or more, got {self.opset}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedBundle:
-    """A bundle that was written: its folder, its manifest, and how it was proven.
-
-    ``before`` and ``after`` are the graphs of an INT8 bundle in FP32 and as they were written, in
-    the order of execution.
-    """
-
-    folder: Path
-    manifest: Manifest
-    verification: Verification
-    before: tuple[Graph, ...] = ()
-    after: tuple[Graph, ...] = ()
+BATCH = 32
+PACKAGES = ("edgeexit", "torch", "onnx", "onnxscript", "onnxsim")
 
 
 def export_bundle(
@@ -128,184 +79,47 @@ def export_bundle(
         BusyError: another process exports to ``output``, or changes the bundle there.
         WriteError: the disk is full or the folder cannot be written to.
     """
-    _check_output(output)
+    check_output(output)
     if len(samples) == 0:
         raise ExportError("no samples to prove the bundle on; give a data set with images")
-    judged = np.ones(len(samples), np.bool_)
-    if calibration is not None:
-        judged = _judged(samples, source, calibration, checkpoint)
     net = checkpoint.build(model)
     with torch.no_grad():
         check_each_alone(checkpoint.spec.backbone, net, net, torch.from_numpy(samples[:LOOKED_AT]))
-    parts = partition(net)
-    total = 2 * len(parts.stages) + options.baseline + 1
-    entries: dict[str, GraphEntry] = {}
-
-    def tell(step: str) -> None:
-        progress(step, len(entries) / total)
-
-    with replace_folder(output) as folder:
-        made = _make_graphs(parts, options, calibration, checkpoint.thresholds, tell)
-        for graph in made.graphs:
-            entries[graph.name] = _write(graph, folder)
-        manifest = _manifest(checkpoint, options, entries, partition_cost(parts), made.entry)
-        path = folder / MANIFEST_NAME
-        path.write_text(manifest_json(manifest), encoding="utf-8")
-        tell("verification")
-        known = None if labels is None else labels[judged]
-        verification = verify_bundle(folder, net, samples[judged], source, options.precision, known)
-        verification = dataclasses.replace(verification, excluded=int((~judged).sum()))
-        require_agreement(verification)
-        manifest = dataclasses.replace(manifest, verification=encode(verification))
-        path.write_text(manifest_json(manifest), encoding="utf-8")
-        _check_output(output)  # of what has come there since
-        progress("done", 1.0)
-    after = tuple(made.graphs) if made.before else ()
-    return ExportedBundle(output, manifest, verification, made.before, after)
-
-
-def _judged(
-    samples: NDArray[np.float32],
-    source: str,
-    calibration: CalibrationImages,
-    checkpoint: Checkpoint,
-) -> NDArray[np.bool_]:
-    """Return which samples say something of the calibration: those that it has not seen."""
-    judged = distinct_from(samples, calibration, checkpoint.preprocessing)
-    if not judged.any():
-        raise DataError(
-            f"all {len(samples)} images of {source} are in {calibration.source} too: nothing is "
-            "left to judge INT8 by; calibrate on training images"
-        )
-    return judged
-
-
-@dataclass(frozen=True, slots=True)
-class _MadeGraphs:
-    """What is written; of INT8 also the FP32 graphs it was made from, and how."""
-
-    graphs: Iterable[Graph]
-    before: tuple[Graph, ...] = ()
-    entry: QuantizationEntry | None = None
-
-
-def _make_graphs(
-    parts: Partition,
-    options: ExportOptions,
-    calibration: CalibrationImages | None,
-    thresholds: Mapping[str, float],
-    tell: Tell,
-) -> _MadeGraphs:
-    """Trace the network; one graph at a time where nothing needs them all."""
-    quantization = options.precision.quantization
-    precision = options.precision if quantization is None else PRECISIONS["fp32"]
-    traced = export_graphs(parts, precision, options.opset, baseline=options.baseline, tell=tell)
-    if quantization is None:
-        return _MadeGraphs(map(keep_in_blocks, traced) if precision.name == "fp32" else traced)
-    plain = tuple(traced)
-    before = tuple(map(keep_in_blocks, plain))
-    in_fp32 = quantization.extent == CLASSIFIER and quantization.fallback == "fp32"
-    graphs = before if in_fp32 else plain
-    quantized = quantize_graphs(graphs, quantization, calibration, thresholds, tell)
-    return _MadeGraphs(quantized.graphs, before, quantized.entry)
-
-
-def _check_output(output: Path) -> None:
-    """Only a bundle is ever replaced: nothing else of the user's may be lost."""
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise ExportError(f"{output}: is a file, expected a folder; choose another name")
-    found = {entry.name for entry in output.iterdir()} - {LOCK_NAME}
-    try:
-        manifest = load_manifest(output) if found else None
-    except BundleError as error:
-        raise ExportError(
-            f"{output}: holds other files and no bundle; choose another -o"
-        ) from error
-    if manifest is None:
-        return
-    # engines of the old bundle, kept by whom ever, go with it: they are of its ONNX files
-    ours = {MANIFEST_NAME, TIMING_CACHE, *manifest.files()}
-    if _holds_cache_alone(output / CACHE_FOLDER.parent):
-        ours.add(CACHE_FOLDER.parent.name)
-    foreign = sorted(name for name in found - ours if not is_leftover(name, manifest))
-    if foreign:
-        raise ExportError(
-            f"{output}: holds {foreign[0]} besides a bundle, which would be lost; move it elsewhere"
-        )
-
-
-def _holds_cache_alone(folder: Path) -> bool:
-    """Whether a folder has nothing but the engines that ONNX Runtime keeps."""
-    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {CACHE_FOLDER.name}
-
-
-def _manifest(
-    checkpoint: Checkpoint,
-    options: ExportOptions,
-    entries: dict[str, GraphEntry],
-    cost: NetworkCost,
-    quantization: QuantizationEntry | None,
-) -> Manifest:
-    spec = checkpoint.spec
-    thresholds = {**checkpoint.thresholds, FINAL: 0.0}
-    stages = tuple(
-        StageEntry(f"stage{number}", macs, entries[f"stage{number}"])
-        for number, macs in enumerate(cost.stage_macs, start=1)
+    subject = _subject(checkpoint, net, options.opset)
+    return write_bundle(
+        subject, output, options, samples, source, progress, labels=labels, calibration=calibration
     )
-    exits = tuple(
-        ExitEntry(
-            name=exit_.name,
-            stage=stage.name,
-            threshold=thresholds[exit_.name],
-            backbone_macs=exit_.backbone_macs,
-            branch_macs=exit_.branch_macs,
-            path_macs=exit_.path_macs,
-            graph=entries[exit_.name],
-            temperature=checkpoint.temperatures.get(exit_.name, 1.0),
-        )
-        for stage, exit_ in zip(stages, cost.exits, strict=True)
-    )
-    baseline = None
-    if options.baseline:
-        baseline = dataclasses.replace(
-            exits[-1],
-            name="baseline",
-            stage=None,
-            path_macs=cost.baseline_macs,
-            graph=entries["baseline"],
-        )
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
+
+
+def _subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Subject:
+    spec, parts = checkpoint.spec, partition(net)
+    cost = partition_cost(parts)
+    return Subject(
         model=ModelInfo(spec.backbone, spec.pattern, spec.num_classes),
-        precision=options.precision.name,
-        opset=options.opset,
-        max_batch=options.max_batch,
         preprocessing=checkpoint.preprocessing,
         class_names=checkpoint.class_names,
-        stages=stages,
-        exits=exits,
-        baseline=baseline,
         data=encode(checkpoint.data),
-        versions=_versions(),
-        quantization=quantization,
+        thresholds=checkpoint.thresholds,
+        stage_macs=cost.stage_macs,
+        cost=cost,
+        graphs=partial(_graphs, parts, opset),
+        logits=partial(_logits, net),
+        packages=PACKAGES,
+        temperatures=checkpoint.temperatures,
     )
 
 
-def _write(graph: Graph, folder: Path) -> GraphEntry:
-    entry = GraphEntry(  # checks that the name points nowhere else
-        file=f"{graph.name}.onnx",
-        sha256=hashlib.sha256(graph.content).hexdigest(),
-        size_bytes=len(graph.content),
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-    )
-    (folder / entry.file).write_bytes(graph.content)
-    return entry
+def _graphs(
+    parts: Partition,
+    opset: int,
+    precision: Precision,
+    baseline: bool,
+    tell: Tell,
+) -> Iterable[Graph]:
+    return export_graphs(parts, precision, opset, baseline=baseline, tell=tell)
 
 
-def _versions() -> dict[str, str]:
-    packages = ("edgeexit", "torch", "onnx", "onnxscript", "onnxsim")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"python": platform.python_version(), **versions}
+@torch.inference_mode()
+def _logits(net: MultiExitNet, samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    runs = [net(torch.from_numpy(samples[part])) for part in batches(len(samples), BATCH)]
+    return {name: torch.cat([run[name] for run in runs]).numpy() for name in net.spec.exit_names}

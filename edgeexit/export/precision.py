@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from edgeexit_runtime.bundle.quantization_entry import ALL, CALIBRATION_METHODS, EXTENTS, FALLBACKS
 
 from edgeexit.errors import ExportError
@@ -61,7 +60,8 @@ class Precision:
 
     Attributes:
         name: as the command line and the manifest write it.
-        dtype: of weights and features; of INT8 of what is not quantized.
+        dtype: ``float32`` or ``float16``, of weights and features; of INT8 of what is in
+            floating point.
         min_agreement: the least share of samples, 0 to 1, for which each exit must give the
             label, and make the decision, of the FP32 network.
         max_logit_error: the largest difference of a logit, relative to the exit's largest logit.
@@ -69,7 +69,7 @@ class Precision:
     """
 
     name: str
-    dtype: torch.dtype
+    dtype: str
     min_agreement: float
     max_logit_error: float
     quantization: Quantization | None = None
@@ -90,14 +90,14 @@ PRECISIONS = {
     precision.name: precision
     for precision in (
         # float32 rounds at 6e-8; sums of a thousand products in another order stay far below 1e-4
-        Precision("fp32", torch.float32, min_agreement=0.99, max_logit_error=1e-4),
+        Precision("fp32", "float32", min_agreement=0.99, max_logit_error=1e-4),
         # float16 rounds at 5e-4, and errors of the layers before add up
-        Precision("fp16", torch.float16, min_agreement=0.97, max_logit_error=5e-2),
+        Precision("fp16", "float16", min_agreement=0.97, max_logit_error=5e-2),
         # a value is rounded by up to 1/254 of its tensor's largest in every layer, and the rare
         # logits far above all others may be cut off: only what is none of this is refused
         Precision(
             "int8",
-            torch.float32,
+            "float32",
             min_agreement=0.95,
             max_logit_error=1.0,
             quantization=Quantization(),

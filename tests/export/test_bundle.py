@@ -24,9 +24,9 @@ from edgeexit.cost import network_cost
 from edgeexit.errors import EdgeExitError, ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
 from edgeexit.export import bundle as bundle_module
-from edgeexit.export.graphs import making as graphs_module
+from edgeexit.export.graphs import parts as graphs_module
 from edgeexit.export.graphs.gate import add_gate
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.verification import require_agreement
 from edgeexit.training import Checkpoint
 

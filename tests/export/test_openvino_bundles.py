@@ -24,7 +24,7 @@ from edgeexit.export import (
     export_bundle,
 )
 from edgeexit.export import bundle as bundle_module
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph
 from edgeexit.training import Checkpoint
 
 pytest.importorskip("openvino")

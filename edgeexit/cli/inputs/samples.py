@@ -19,8 +19,11 @@ from edgeexit.cli.common import (
 from edgeexit.cli.options.backend import DEVICES
 
 if TYPE_CHECKING:
+    import numpy as np
     from edgeexit_runtime.images.preprocess import Preprocessing
+    from numpy.typing import NDArray
     from torch import nn
+    from torch.utils.data import Dataset
 
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import ExitPredictions
@@ -131,6 +134,19 @@ def load_fitting(
     print_notes(check_data_set(config.name, classes, images))
     print_data(config.name, data)
     return data
+
+
+def spread_samples(
+    split: Dataset[Any], limit: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return up to ``limit`` images (N, C, H, W) and labels, spread evenly over a split."""
+    import numpy as np
+
+    count = min(limit, len(split))  # type: ignore[arg-type]
+    numbers = np.linspace(0, len(split) - 1, count).round().astype(int)  # type: ignore[arg-type]
+    chosen = [split[number] for number in numbers]
+    images = np.stack([image.numpy() for image, _ in chosen])
+    return images, np.array([label for _, label in chosen], np.int64)
 
 
 def print_data(name: str, data: ImageData) -> None:

@@ -13,9 +13,10 @@ from edgeexit.cli.common import add_options, print_notes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgeexit_runtime import Preprocessing
+
     from edgeexit.cli.build import EngineChoice
     from edgeexit.export import CalibrationImages, Precision
-    from edgeexit.training import Checkpoint
 
 AUTO, CLASSIFIER = "auto", "classifier"
 
@@ -96,7 +97,7 @@ class QuantizeOptions:
             return self.target
         return "tensorrt" if builds_engines else "cpu"
 
-    def images(self, checkpoint: Checkpoint, max_pixels: int) -> CalibrationImages | None:
+    def images(self, preprocessing: Preprocessing, max_pixels: int) -> CalibrationImages | None:
         """Read the calibration images as the network takes them; None where none are named.
 
         Raises:
@@ -107,7 +108,7 @@ class QuantizeOptions:
         if self.calibration_data is None:
             return None
         images = load_calibration_images(
-            self.calibration_data, checkpoint.preprocessing, max_pixels=max_pixels
+            self.calibration_data, preprocessing, max_pixels=max_pixels
         )
         print_notes(images.notes)
         return images

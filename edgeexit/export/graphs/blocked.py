@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from edgeexit.export.graphs.editing import add_constant, drop_unread, replace_nodes
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_mean
 from edgeexit.export.graphs.widening import as_global_pooling
 

@@ -13,7 +13,7 @@ from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_pro
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph
 
 
 class GraphFlow:

@@ -9,6 +9,7 @@ from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxscript import ir
 
+from edgeexit.export.graphs.parts import Graph, rewritten
 from edgeexit.export.graphs.view import GraphView, descendants
 
 LOGITS = GATE_OUTPUTS[0]
@@ -32,6 +33,11 @@ def to_half(model: onnx.ModelProto, until: str = LOGITS) -> onnx.ModelProto:
     del result.graph.output[:]
     result.graph.output.extend(model.graph.output)
     return result
+
+
+def half_graph(graph: Graph) -> Graph:
+    """Return a graph of the bundle in FP16: see :func:`to_half`."""
+    return rewritten(graph, to_half(onnx.load_from_string(graph.content)), "float16")
 
 
 @dataclass(frozen=True, slots=True)

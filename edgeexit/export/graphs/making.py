@@ -9,42 +9,23 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import onnx
-import onnx.utils
-import onnxsim
 import torch
-from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, TensorInfo
+from edgeexit_runtime.bundle.manifest import IMAGES, TensorInfo
 from onnxscript import ir
 from torch import Tensor, nn
 
 from edgeexit.errors import ExportError
-from edgeexit.export.graphs.gate import add_gate
+from edgeexit.export.graphs.parts import Cut, Graph, Tell, cut_graphs, first_line, logits_name
 from edgeexit.export.graphs.rewrites import rewrite_graph
 from edgeexit.export.precision import Precision
-from edgeexit.models.partition import Part, Partition
+from edgeexit.models.partition import Partition
 from edgeexit.models.spec import FeatureInfo
 
 EXAMPLE_BATCH = 2  # one would be taken for a constant
-
-Tell = Callable[[str], None]
-"""Called with what is being done now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """An ONNX model with a dynamic batch, serialized.
-
-    The input ``threshold``, float32 (1,), that every exit has is not among ``inputs``.
-    """
-
-    name: str
-    content: bytes
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
 
 
 class _Network(nn.Module):
@@ -80,75 +61,38 @@ class _Network(nn.Module):
 def export_graphs(
     parts: Partition, precision: Precision, opset: int, *, baseline: bool, tell: Tell
 ) -> Iterator[Graph]:
-    """Yield the graph of every stage and exit in order, and of the plain backbone if asked for.
+    """Yield the graphs of a network: see :func:`edgeexit.export.graphs.parts.cut_graphs`.
 
-    A stage maps features to features, in the bundle's precision. An exit maps features and
-    ``threshold``, float32 (1,), to ``logits`` float32 (N, K), ``confidence`` float32 (N,),
-    ``label`` int32 (N,) and ``exits`` bool (N,), which is confidence >= threshold.
+    Features are in the precision's type.
 
     Raises:
         ExportError: the network cannot be traced, or ONNX does not accept the result.
     """
     tell("tracing")
-    extractor = onnx.utils.Extractor(_trace(parts, precision, opset))
-    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-        tell(stage.name)
-        inputs, outputs = (
-            _tensor_infos(stage.inputs, precision),
-            _tensor_infos(stage.outputs, precision),
+    model = _trace(parts, precision, opset)
+    (logits,) = parts.baseline.outputs
+    cuts = [
+        Cut(
+            stage.name,
+            exit_.part.name,
+            *(
+                _tensor_infos(infos, precision)
+                for infos in (stage.inputs, stage.outputs, exit_.part.inputs)
+            ),
         )
-        model = _extract(extractor, _names(inputs), _names(outputs))
-        yield Graph(stage.name, _finish(stage.name, model), inputs, outputs)
-        tell(exit_.part.name)
-        yield _exit_graph(extractor, exit_.part, exit_.part.name, precision)
-    if baseline:
-        tell(parts.baseline.name)
-        yield _exit_graph(extractor, parts.baseline, parts.exits[-1].part.name, precision)
-
-
-def _exit_graph(
-    extractor: onnx.utils.Extractor, part: Part, traced_as: str, precision: Precision
-) -> Graph:
-    """Cut out what leads from the inputs of ``part`` to the logits of the exit ``traced_as``."""
-    inputs = _tensor_infos(part.inputs, precision)
-    (logits,) = part.outputs
-    shapes = (logits.shape, (), (), ())
-    outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
-    traced = _traced_logits(traced_as)
-    model = _extract(extractor, _names(inputs), [traced])
-    add_gate(model, traced, logits.shape[0])
-    return Graph(part.name, _finish(part.name, model), inputs, outputs)
-
-
-def _extract(
-    extractor: onnx.utils.Extractor, inputs: Sequence[str], outputs: Sequence[str]
-) -> onnx.ModelProto:
-    """Return what leads from ``inputs`` to ``outputs``, the batch size read from the first input.
-
-    The exporter takes every batch size from the images, also in parts that do not read them.
-    """
-    model: onnx.ModelProto = extractor.extract_model(list(inputs), list(outputs))
-    if IMAGES not in inputs:
-        for node in model.graph.node:
-            if node.op_type == "Shape" and node.input[0] == IMAGES and _is_batch_alone(node):
-                node.input[0] = inputs[0]
-    return model
-
-
-def _is_batch_alone(shape: onnx.NodeProto) -> bool:
-    """Whether a Shape node gives the first dimension and no other."""
-    bounds = {item.name: onnx.helper.get_attribute_value(item) for item in shape.attribute}
-    return bounds.get("start", 0) == 0 and bounds.get("end") == 1
+        for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
+    ]
+    yield from cut_graphs(model, cuts, logits.shape[0], baseline=baseline, tell=tell)
 
 
 def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProto:
-    network = _Network(parts, precision.dtype).eval()
+    network = _Network(parts, getattr(torch, precision.dtype)).eval()
     (images,) = parts.stages[0].inputs
     example = torch.zeros(EXAMPLE_BATCH, *images.shape)
     names: list[str] = []
     for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
         names += [info.name for info in stage.outputs]
-        names.append(_traced_logits(exit_.part.name))
+        names.append(logits_name(exit_.part.name))
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -164,7 +108,7 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
             )
     except Exception as error:  # torch's exporters raise many kinds
         raise ExportError(
-            f"the network could not be made into ONNX opset {opset}: {_first_line(error)}; write "
+            f"the network could not be made into ONNX opset {opset}: {first_line(error)}; write "
             "that step of the network with other operators"
         ) from error
     assert program is not None
@@ -172,60 +116,15 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
     return model
 
 
-def _finish(name: str, model: onnx.ModelProto) -> bytes:
-    """Return a cut-out part simplified, checked, and without traces of how it was made."""
-    try:
-        simple, valid = onnxsim.simplify(model)
-        if not valid:
-            raise ExportError(f"{name}: onnxsim's result differs from what it simplified")
-        _strip_metadata(simple)
-        simple.graph.name = name
-        onnx.checker.check_model(simple, full_check=True)
-    except ExportError:
-        raise
-    except Exception as error:  # onnxsim and onnx have no common error
-        raise ExportError(
-            f"{name}: ONNX does not accept the graph: {_first_line(error)}"
-        ) from error
-    content: bytes = simple.SerializeToString(deterministic=True)
-    return content
-
-
 def _tensor_infos(infos: Sequence[FeatureInfo], precision: Precision) -> tuple[TensorInfo, ...]:
     return tuple(
         TensorInfo(
             info.name,
-            "float32" if info.name == IMAGES else str(precision.dtype).removeprefix("torch."),
+            "float32" if info.name == IMAGES else precision.dtype,
             info.shape,
         )
         for info in infos
     )
-
-
-def _names(tensors: Sequence[TensorInfo]) -> list[str]:
-    return [tensor.name for tensor in tensors]
-
-
-def _traced_logits(exit_name: str) -> str:
-    return f"{exit_name}.logits"
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the reason in a line: what an exporter's error came of, and that of."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().partition("\n")[0]
-
-
-def _strip_metadata(model: onnx.ModelProto) -> None:
-    """Remove what the exporters note down, such as paths of this machine's source files."""
-    graph = model.graph
-    for item in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        del item.metadata_props[:]
-        item.doc_string = ""
-    for tensor in graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
 
 
 @contextmanager

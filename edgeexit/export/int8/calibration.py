@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 from edgeexit.export.graphs.flow import GraphFlow
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.int8.rounding import Bounds
 
 CHUNK = 16  # images at once: every watched tensor of one graph is in memory

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
-from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD, UINT8, TensorInfo
 from edgeexit_runtime.bundle.quantization_entry import (
     ALL,
     CALIBRATION_METHODS,
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.half import LOGITS, to_half
-from edgeexit.export.graphs.making import Graph
+from edgeexit.export.graphs.parts import Graph, rewritten
 from edgeexit.export.int8.calibration import Ranges, measure_ranges
 from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.export.int8.crossing import cross_in_8_bits
@@ -171,7 +170,7 @@ class _Recipe:
             cross_in_8_bits(quantized, crossing)
         if self.fallback == "fp16":
             quantized = to_half(quantized)
-        return _finished(graph, quantized, self.fallback, crossing)
+        return rewritten(graph, quantized, PRECISIONS[self.fallback].dtype, crossing)
 
 
 def _quantize_best(
@@ -252,7 +251,7 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
             model, until = quantize_classifier(model, classifier), classifier.inputs
         if quantization.fallback == "fp16":
             model = to_half(model, until)
-        results.append(_finished(graph, model, quantization.fallback))
+        results.append(rewritten(graph, model, PRECISIONS[quantization.fallback].dtype))
     if not found:
         raise ExportError(
             f"no exit ends in a linear layer of {MIN_WEIGHTS} weights or more, and smaller ones "
@@ -260,28 +259,3 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
         )
     entry = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
     return QuantizedGraphs(tuple(results), entry)
-
-
-def _finished(
-    graph: Graph, model: onnx.ModelProto, fallback: str, in_8_bits: Collection[str] = ()
-) -> Graph:
-    """Return a rewritten graph, checked, with the types that its tensors have now."""
-    del model.graph.value_info[:]
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # onnx has no common error
-        reason = str(error).strip().partition("\n")[0]
-        raise ExportError(f"{graph.name}: ONNX does not accept the INT8 graph: {reason}") from error
-    dtype = str(PRECISIONS[fallback].dtype).removeprefix("torch.")
-    untouched = {IMAGES, THRESHOLD, *GATE_OUTPUTS}
-
-    def typed(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
-        return tuple(
-            info
-            if info.name in untouched
-            else replace(info, dtype=UINT8 if info.name in in_8_bits else dtype)
-            for info in infos
-        )
-
-    content: bytes = model.SerializeToString(deterministic=True)
-    return Graph(graph.name, content, typed(graph.inputs), typed(graph.outputs))

@@ -10,12 +10,10 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from edgeexit.exit_steps import Nodes
 from edgeexit.models.tracing.in_place import is_update
 from edgeexit.models.tracing.trace import Trace
 from edgeexit.models.tracing.tracers import BATCHES
-
-Nodes = int
-"""A set of nodes, one bit each by position in the graph: graphs have thousands of nodes."""
 
 
 class Flow:
@@ -114,14 +112,6 @@ class Flow:
     def readers(self, node: fx.Node) -> Nodes:
         """Return the nodes on the path to the logits that read ``node``."""
         return self._users[self.position[node]] & self._path
-
-    def depth(self, nodes: Nodes) -> int:
-        """Return the most nodes that multiply and accumulate one behind another in a set."""
-        depths: dict[fx.Node, int] = {}
-        for node in self.members(nodes):
-            before = max((depths.get(source, 0) for source in node.all_input_nodes), default=0)
-            depths[node] = before + bool(self.trace.macs.get(node))
-        return max(depths.values(), default=0)
 
     def crossing(self, done: Nodes) -> list[fx.Node]:
         """Return the tensors that what is left reads of what is done, in order.

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from edgeexit.bench.timing.onnx.file import MAX_BYTES, read_model
 from edgeexit.bench.timing.versus import open_versus
 from edgeexit.errors import DataError
+from edgeexit.export.from_onnx.file import MAX_BYTES, read_model
 
 WEIGHTS = np.random.default_rng(0).standard_normal((192, 10)).astype(np.float32)
 CHOSEN: dict[str, Any] = {"backend": "auto", "providers": None, "threads": 1}

@@ -16,7 +16,6 @@ from edgeexit_runtime.bundle.manifest import (
     GATE_DTYPES,
     GATE_OUTPUTS,
     IMAGES,
-    INT8,
     MANIFEST_NAME,
     ExitEntry,
     GraphEntry,
@@ -28,12 +27,17 @@ from edgeexit_runtime.bundle.manifest import (
 from edgeexit_runtime.errors import printable
 from onnx import TensorProto, compose, helper
 
-from edgeexit.bench.timing.onnx.file import read_model
 from edgeexit.errors import DataError, InputError
+from edgeexit.export.from_onnx.file import (
+    described,
+    fed_inputs,
+    precision_of,
+    read_model,
+    sizes,
+)
 from edgeexit.export.graphs.gate import add_gate
 
 PREFIX = "model/"  # of all names of the file, which could be those of the gate
-QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
 
 
 def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
@@ -51,7 +55,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         InputError: its size or classes are not the bundle's.
     """
     model = read_model(file)
-    (images,) = _one(file, "input", _inputs(model.graph))
+    (images,) = _one(file, "input", fed_inputs(model.graph))
     (logits,) = _one(file, "output", list(model.graph.output))
     batch = _check_images(file, images, manifest)
     _check_logits(file, logits, manifest)
@@ -71,7 +75,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     static = dataclasses.replace(
         manifest,
         model=ModelInfo(printable(file.stem), "none", manifest.model.num_classes),
-        precision=_precision(model),
+        precision=precision_of(model),
         max_batch=batch,
         stages=(),
         exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),
@@ -85,12 +89,6 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
 
 
-def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return what is fed: old models list their weights among the inputs too."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
-
-
 def _one(
     file: Path, kind: str, values: list[onnx.ValueInfoProto]
 ) -> tuple[onnx.ValueInfoProto, ...]:
@@ -100,19 +98,13 @@ def _one(
     return tuple(values)
 
 
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    """Return a tensor's sizes, None where they are left open."""
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
-
-
 def _check_images(file: Path, images: onnx.ValueInfoProto, manifest: Manifest) -> int:
     """Return the largest batch that the model takes."""
     size = manifest.preprocessing.input_size
-    shape = _shape(images)
+    shape = sizes(images)
     if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
         raise DataError(
-            f"{file}: {images.name}: expected float32 (N, C, H, W), got {_described(images)}"
+            f"{file}: {images.name}: expected float32 (N, C, H, W), got {described(images)}"
         )
     if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
         raise InputError(
@@ -128,30 +120,16 @@ def _check_images(file: Path, images: onnx.ValueInfoProto, manifest: Manifest) -
 
 
 def _check_logits(file: Path, logits: onnx.ValueInfoProto, manifest: Manifest) -> None:
-    shape = _shape(logits)
+    shape = sizes(logits)
     if logits.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 2:
         raise DataError(
-            f"{file}: {logits.name}: expected logits float32 (N, K), got {_described(logits)}"
+            f"{file}: {logits.name}: expected logits float32 (N, K), got {described(logits)}"
         )
     if shape[1] not in (None, manifest.model.num_classes):
         raise InputError(
             f"{file}: expected the bundle's {manifest.model.num_classes} classes, got {shape[1]}; "
             "compare networks of the same data set"
         )
-
-
-def _precision(model: onnx.ModelProto) -> str:
-    weights = {tensor.data_type for tensor in model.graph.initializer}
-    if any(node.op_type in QUANTIZED for node in model.graph.node):
-        return INT8
-    return "fp16" if TensorProto.FLOAT16 in weights else "fp32"
-
-
-def _described(value: onnx.ValueInfoProto) -> str:
-    tensor = value.type.tensor_type
-    names = {number: name.lower() for name, number in TensorProto.DataType.items()}
-    dtype = names.get(tensor.elem_type, f"type {tensor.elem_type}")
-    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in _shape(value))})"
 
 
 def _with_gate(

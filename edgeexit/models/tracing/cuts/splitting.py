@@ -1,8 +1,6 @@
 """Split a traced model that has exits of its own into stages and the branches that it came with.
 
-With the logits of M exits in the order of execution, stage k is what exit k and a later one need
-and is not computed yet; branch k is what exit k alone needs of the rest. The last exit's branch is
-what lies behind its last feature map.
+What belongs to which is in :mod:`edgeexit.exit_steps`.
 """
 
 from __future__ import annotations
@@ -11,13 +9,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx
 
+from edgeexit import exit_steps
 from edgeexit.errors import SpecError
+from edgeexit.exit_steps import Nodes, Step
 from edgeexit.models.backbone import IMAGES, Backbone, Stage
 from edgeexit.models.multi_exit import Branch
 from edgeexit.models.spec import FINAL, OWN, ExitSpec
 from edgeexit.models.tracing.checks import described
 from edgeexit.models.tracing.cuts.segments import Segment, inputs_of, traced_bodies
-from edgeexit.models.tracing.flow import Flow, Nodes, is_batched
+from edgeexit.models.tracing.flow import Flow, is_batched
 from edgeexit.models.tracing.trace import Trace, Traces
 
 LOGITS = "logits"
@@ -30,21 +30,6 @@ class Split:
     backbone: Backbone
     branches: dict[str, Branch]
     exits: tuple[ExitSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What an exit adds to those before it, as sets of nodes.
-
-    Attributes:
-        stage: what the final exit needs, too.
-        aside: what other exits need and the final one does not.
-        branch: what it needs alone.
-    """
-
-    stage: Nodes
-    aside: Nodes
-    branch: Nodes
 
 
 def split(traces: Traces) -> Split:
@@ -83,27 +68,14 @@ def split(traces: Traces) -> Split:
 
 def idle_exits(trace: Trace) -> list[int]:
     """Return the numbers of the outputs that read only what those before them have computed."""
-    return [number for number, step in enumerate(_steps(Flow(trace))) if not _adds(step)]
+    return [number for number, step in enumerate(_steps(Flow(trace))) if not step.adds_stage]
 
 
 def probable_orders(trace: Trace) -> list[list[int]]:
-    """Return the numbers of the outputs in orders that are worth trying, the best first.
-
-    One goes by their depth, one by the depth at which they leave what they share. What exits cost
-    is no sign: a branch may cost more than all that is behind it.
-    """
+    """Return the numbers of the outputs in orders that are worth trying, the best first."""
     flow = Flow(trace)
-    needs = [flow.on_path(flow.needed(node)) for node in trace.outputs]
-    own = [flow.depth(nodes) for nodes in needs]
-    shared = []
-    for number, nodes in enumerate(needs):
-        others = 0
-        for other, read in enumerate(needs):
-            others |= read if other != number else 0
-        shared.append(flow.depth(nodes & others))
-    numbers = range(len(needs))
-    by_depth = sorted(numbers, key=lambda number: own[number])
-    return [by_depth, sorted(numbers, key=lambda number: (shared[number], own[number]))]
+    outputs = [flow.position[node] for node in trace.outputs]
+    return exit_steps.probable_orders(_Dataflow(flow), outputs)
 
 
 def _exit_names(count: int) -> list[str]:
@@ -115,16 +87,12 @@ def _last_stage(number: int, stages: dict[str, Stage]) -> str:
     return aside if aside in stages else f"stage{number}"
 
 
-def _adds(step: _Step) -> bool:
-    return bool(step.stage | step.aside)
-
-
 def _segments(trace: Trace) -> dict[str, Segment]:
     """Return every stage and every exit's branch by name, in the order of execution."""
     flow = Flow(trace)
     path = flow.path
     steps = _steps(flow)
-    if not all(map(_adds, steps)):
+    if not all(step.adds_stage for step in steps):
         raise SpecError("an exit adds no stage to those before it; give the outputs in order")
     (images,) = (node for node in flow.nodes if node.op == "placeholder")
     names = {images: IMAGES}
@@ -145,43 +113,33 @@ def _segments(trace: Trace) -> dict[str, Segment]:
     return segments
 
 
-def _steps(flow: Flow) -> list[_Step]:
-    outputs = flow.trace.outputs
-    needs = [flow.on_path(flow.needed(node)) for node in outputs]
-    done = flow.on_path(sum(1 << flow.position[n] for n in flow.nodes if n.op == "placeholder"))
-    steps = []
-    for number, own in enumerate(needs):
-        later = 0
-        for nodes in needs[number + 1 :]:
-            later |= nodes
-        new = own & ~done
-        shared = new & later if number < len(needs) - 1 else _up_to_last_map(flow, new, done)
-        steps.append(_Step(shared & needs[-1], shared & ~needs[-1], new & ~shared))
-        done |= shared
-    return steps
+class _Dataflow:
+    """A trace as :mod:`edgeexit.exit_steps` sees it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self.batched = self.maps = self.layers = 0
+        values, macs = flow.trace.values, flow.trace.macs
+        for node in flow.path:
+            bit = 1 << flow.position[node]
+            self.layers |= bit if macs.get(node) else 0
+            if is_batched(values[node]) and node is not flow.trace.output:
+                self.batched |= bit
+                self.maps |= bit if _has_positions(values[node][0]) else 0
+
+    def needed(self, node: int) -> Nodes:
+        return self._flow.on_path(self._flow.needed(self._flow.nodes[node]))
+
+    def reads(self, node: int) -> Nodes:
+        position = self._flow.position
+        sources = self._flow.nodes[node].all_input_nodes
+        return self._flow.on_path(sum(1 << position[source] for source in sources))
 
 
-def _up_to_last_map(flow: Flow, new: Nodes, done: Nodes) -> Nodes:
-    """Return what the last exit computes up to its last tensor with positions.
-
-    Behind it, the logits are computed from this tensor and from those of earlier stages alone.
-    Without one, it is the last tensor before the logits, or else all there is.
-    """
-    trace = flow.trace
-    nearest = None
-    for node in reversed(flow.members(new)):
-        if node is trace.output or not is_batched(trace.values[node]):
-            continue
-        before = flow.needed(node) & new
-        known = before | done
-        read = {s for n in flow.members(new & ~before) for s in n.all_input_nodes}
-        crossing = [s for s in flow.members(known) if s in read and s is not node]
-        if any(not done >> flow.position[s] & 1 for s in crossing):
-            continue
-        if _has_positions(trace.values[node][0]):
-            return before
-        nearest = nearest or before
-    return nearest or new
+def _steps(flow: Flow) -> list[Step]:
+    outputs = [flow.position[node] for node in flow.trace.outputs]
+    images = sum(1 << flow.position[node] for node in flow.nodes if node.op == "placeholder")
+    return exit_steps.exit_steps(_Dataflow(flow), outputs, flow.on_path(images))
 
 
 def _has_positions(tensor: Tensor) -> bool:

@@ -21,6 +21,7 @@ from edgeexit.errors import DataError
 
 MIN_OPSET = 12  # GreaterOrEqual
 MAX_BYTES = 2**31 - 2**20  # of a protobuf message, less what is added to it
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
 SHOWN = 80  # characters of a name that the file gives
 
 
@@ -45,6 +46,34 @@ def read_model(file: Path) -> onnx.ModelProto:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"{file}: not a valid ONNX model: {reason}") from error
     return model
+
+
+def precision_of(model: onnx.ModelProto) -> str:
+    """Return the precision of a model as manifests name it."""
+    if any(node.op_type in QUANTIZED for node in model.graph.node):
+        return "int8"
+    is_half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+    return "fp16" if is_half else "fp32"
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return what is fed: old models list their weights among the inputs too."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """Return a tensor's sizes, None where they are left open."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def described(value: onnx.ValueInfoProto) -> str:
+    """Return type and shape of a tensor for a message."""
+    tensor = value.type.tensor_type
+    names = {number: name.lower() for name, number in TensorProto.DataType.items()}
+    dtype = names.get(tensor.elem_type, f"type {tensor.elem_type}")
+    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in sizes(value))})"
 
 
 def _parse(file: Path) -> onnx.ModelProto:
@@ -80,7 +109,7 @@ def _take_in(file: Path, model: onnx.ModelProto) -> None:
     total = file.stat().st_size + sum(place.length for place in places)
     if total > MAX_BYTES:
         raise DataError(
-            f"{file}: expected {MAX_BYTES:,} bytes of weights or less, got {total:,}; compare with "
+            f"{file}: expected {MAX_BYTES:,} bytes of weights or less, got {total:,}; give "
             "a smaller model"
         )
     for tensor, place in zip(outside, places, strict=True):

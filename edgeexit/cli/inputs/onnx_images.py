@@ -1,0 +1,216 @@
+"""What an ONNX file does not say: its classes and normalization, and images to prove it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import add_options
+from edgeexit.cli.inputs.samples import data_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from edgeexit_runtime import Preprocessing
+    from numpy.typing import NDArray
+
+    from edgeexit.export.from_onnx.split import OnnxParts
+
+USUAL_MEAN, USUAL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, as most networks for images of 3 channels were trained with."""
+
+MAX_NAMES_BYTES = 2**20
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class NumbersType(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between: ``0.5,0.5,0.5``."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(number) for number in str(value).split(","))
+        except ValueError:
+            numbers = (float("nan"),)
+        if not all(abs(number) < float("inf") for number in numbers):
+            self.fail(f"expected numbers such as 0.5,0.5,0.5, got {value!r}", param, ctx)
+        return numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProofImages:
+    """Images (N, C, H, W), normalized, and all that a bundle says of its images and classes."""
+
+    samples: NDArray[np.float32]
+    source: str
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProofOptions:
+    """Values of :func:`proof_options`, and how many images there are at most."""
+
+    samples: int
+    images: Path | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    class_names: Path | None
+    dataset: str | None
+    data_dir: Path | None
+    download: bool
+    max_pixels: int | None
+
+    def read(self, parts: OnnxParts) -> ProofImages:
+        """Read what was named.
+
+        Raises:
+            DataError, InputError, UnknownNameError: it cannot be read, or is not the model's.
+            click.UsageError: the options do not go together.
+        """
+        if self.dataset is None:
+            return self._without_dataset(parts)
+        for option, value in (
+            ("--images", self.images),
+            ("--mean", self.mean),
+            ("--std", self.std),
+            ("--class-names", self.class_names),
+        ):
+            if value is not None:
+                raise click.UsageError(f"{option} goes without --dataset, which says it")
+        return self._of_dataset(parts)
+
+    def _of_dataset(self, parts: OnnxParts) -> ProofImages:
+        from edgeexit_runtime.bundle.schema import encode
+
+        from edgeexit.cli.inputs.samples import print_data, spread_samples
+        from edgeexit.data import DataConfig, load_data
+        from edgeexit.errors import DataError
+
+        config = DataConfig(
+            str(self.dataset),
+            None if self.data_dir is None else str(self.data_dir),
+            parts.classifier.input_size,
+            self.download,
+            max_pixels=self.max_pixels,
+        )
+        data = load_data(config)
+        print_data(config.name, data)
+        if len(data.class_names) != parts.num_classes:
+            raise DataError(
+                f"expected a data set of {parts.num_classes} classes, as {parts.classifier.file} "
+                f"has, got {config.name} with {len(data.class_names)}; choose another --dataset"
+            )
+        samples, labels = spread_samples(data.splits["val"], self.samples)
+        return ProofImages(
+            samples,
+            f"{config.name}, val",
+            data.preprocessing,
+            data.class_names,
+            labels,
+            encode(config),
+        )
+
+    def _without_dataset(self, parts: OnnxParts) -> ProofImages:
+        from edgeexit_runtime.images.decoding import MAX_PIXELS
+
+        from edgeexit.export.from_onnx.running import random_images
+        from edgeexit.export.int8.calibration_images import load_calibration_images
+
+        preprocessing, notes = self._preprocessing(parts)
+        names = self._class_names(parts.num_classes)
+        if self.images is None:
+            samples = random_images(parts.classifier.input_size, min(self.samples, 32))
+            notes += (
+                "proven on random images alone; give --images or --dataset to prove it on yours",
+            )
+            return ProofImages(samples, "random values", preprocessing, names, notes=notes)
+        found = load_calibration_images(
+            self.images, preprocessing, max_pixels=self.max_pixels or MAX_PIXELS
+        )
+        return ProofImages(
+            found.images[: self.samples],
+            found.source,
+            preprocessing,
+            names,
+            notes=(*notes, *found.notes),
+        )
+
+    def _preprocessing(self, parts: OnnxParts) -> tuple[Preprocessing, tuple[str, ...]]:
+        from edgeexit_runtime import Preprocessing
+
+        from edgeexit.errors import InputError
+
+        size = parts.classifier.input_size
+        notes: tuple[str, ...] = ()
+        mean, std = self.mean, self.std
+        if (mean is None) != (std is None):
+            raise click.UsageError("--mean and --std go together")
+        if mean is None or std is None:
+            if size[0] != len(USUAL_MEAN):
+                raise click.UsageError(
+                    f"images of {size[0]} channels: give --mean and --std, one number for each"
+                )
+            mean, std = USUAL_MEAN, USUAL_STD
+            notes = (
+                "the file does not say how images are normalized: by ImageNet's mean and standard "
+                "deviation, unless --mean and --std say otherwise",
+            )
+        try:
+            return Preprocessing(size, mean, std), notes
+        except ValueError as error:
+            raise InputError(f"--mean and --std: {error}") from error
+
+    def _class_names(self, count: int) -> tuple[str, ...]:
+        from edgeexit.errors import DataError
+
+        if self.class_names is None:
+            return tuple(map(str, range(count)))
+        try:
+            with self.class_names.open(encoding="utf-8") as file:
+                names = tuple(file.read(MAX_NAMES_BYTES).split("\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.class_names}: cannot be read as text ({error})") from error
+        names = tuple(name.strip() for name in names)
+        names = names[:-1] if names and not names[-1] else names
+        if len(names) != count:
+            raise DataError(
+                f"{self.class_names}: expected {count} names, one on each line, got {len(names)}"
+            )
+        return names
+
+
+def proof_options(command: Command) -> Command:
+    """Add what says the images and classes of a model: :class:`ProofOptions`."""
+    command = data_options(command)
+    return add_options(
+        command,
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER|NPY|NPZ",
+            help="Images to prove the bundle on, without labels.  [default: random values]",
+        ),
+        click.option(
+            "--mean",
+            type=NumbersType(),
+            help="What is subtracted of images from 0 to 1, one number per channel.  [default: "
+            "ImageNet's, which is said]",
+        ),
+        click.option("--std", type=NumbersType(), help="What they are divided by then."),
+        click.option(
+            "--class-names",
+            type=click.Path(path_type=Path),
+            help="A text file, one name on each line.  [default: 0, 1, 2, ...]",
+        ),
+    )

@@ -1,0 +1,62 @@
+"""Options of every command that writes a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeexit.cli.common import DEFAULT_BUNDLE, add_options
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def bundle_options(command: Command) -> Command:
+    """Add where a bundle goes, its precision and form, and how it is proven."""
+    return add_options(
+        command,
+        click.option(
+            "-o",
+            "--output",
+            default=DEFAULT_BUNDLE,
+            show_default=True,
+            type=click.Path(path_type=Path),
+            help="The bundle's folder; an older bundle there is replaced, any other folder "
+            "refused.",
+        ),
+        click.option(
+            "--precision",
+            default="fp32",
+            show_default=True,
+            type=click.Choice(["fp32", "fp16", "int8"]),
+            help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
+        ),
+        click.option(
+            "--max-batch",
+            default=32,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="Most images that one run of a graph takes.",
+        ),
+        click.option(
+            "--baseline/--no-baseline",
+            default=True,
+            show_default=True,
+            help="Add the plain backbone as one graph, which the benchmark compares with.",
+        ),
+        click.option(
+            "--samples",
+            default=256,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="Images, at most, to prove the bundle on.",
+        ),
+        click.option(
+            "--min-agreement",
+            type=click.FloatRange(min=0, max=1),
+            help="Least share of samples with the network's label and decision at each exit.  "
+            "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
+        ),
+    )

@@ -1,0 +1,122 @@
+"""``edgeexit split``: an ONNX classifier with several exits -> a bundle, without PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    console,
+    print_json,
+    print_notes,
+    shown_command,
+    shown_progress,
+)
+from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
+from edgeexit.cli.options.bundle import bundle_options
+from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
+from edgeexit.cli.output.export import print_summary, report_json
+
+if TYPE_CHECKING:
+    from edgeexit.export.from_onnx.split import OnnxParts
+
+NO_ENGINES = "chosen since split builds no engines; for a GPU name --target tensorrt"
+
+
+@click.command("split")
+@click.argument("file", metavar="ONNX", type=click.Path(path_type=Path))
+@click.option(
+    "--outputs",
+    default="auto",
+    show_default=True,
+    metavar="auto|O1,O2,...",
+    help="The outputs that are the exits' logits, in order, the final exit last; auto: all.",
+)
+@click.option(
+    "--input-size",
+    type=IMAGE_SIZE,
+    help="Of a file that leaves it open: pixels, 224 or HEIGHTxWIDTH.",
+)
+@bundle_options
+@quantize_options
+@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@proof_options
+def command(
+    file: Path,
+    outputs: str,
+    input_size: tuple[int, int] | None,
+    output: Path,
+    precision: str,
+    max_batch: int,
+    baseline: bool,
+    samples: int,
+    min_agreement: float | None,
+    calibration_data: Path | None,
+    method: str | None,
+    quantize: str | None,
+    fallback: str | None,
+    target: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make a bundle of an ONNX classifier that has exits of its own.
+
+    The graph falls apart by what each output needs: stage k is what exit k and a later exit need.
+    The chained parts are compared with the file on random images at several batches, and the
+    bundle with it on images of yours, as 'edgeexit export' does. PyTorch is not needed, but for
+    --dataset. The file knows neither its classes' names nor how its images are normalized: say
+    both. Next to no image leaves early until 'edgeexit tune' has chosen thresholds.
+
+    \b
+    Examples:
+      edgeexit split model.onnx --outputs exit1,exit2,out --dataset digits -o out/
+      edgeexit split model.onnx --images photos/ --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5
+    """
+    from edgeexit_runtime.images.decoding import MAX_PIXELS
+
+    from edgeexit.export.from_onnx.split import split_onnx
+    from edgeexit.export.writing import ExportOptions, write_bundle
+
+    proof = ProofOptions(samples=samples, **options)
+    int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
+    chosen = int8.precision(precision, builds_engines=False)
+    if min_agreement is not None:
+        chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
+    with shown_progress("split") as progress:
+        parts = split_onnx(
+            file,
+            outputs,
+            input_size=None if input_size is None else (3, *input_size),
+            least_opset=chosen.least_opset,
+            tell=lambda step: progress(step, 0.0),
+        )
+    print_notes(parts.notes)
+    images = proof.read(parts)
+    print_notes(images.notes)
+    with shown_progress("bundle") as progress:
+        bundle = write_bundle(
+            parts.subject(images.preprocessing, images.class_names, images.data),
+            output,
+            ExportOptions(chosen, parts.opset, max_batch, baseline),
+            images.samples,
+            images.source,
+            progress,
+            labels=images.labels,
+            calibration=int8.images(images.preprocessing, proof.max_pixels or MAX_PIXELS),
+        )
+    if as_json:
+        print_json({**report_json(bundle), "macs": _macs(parts)})
+        return
+    print_summary(bundle, "as --target says" if target != "auto" else NO_ENGINES)
+    shares = ", ".join(f"{name} {macs / 1e6:.2f}M" for name, macs in _macs(parts).items())
+    console().print(f"MACs up to each exit, with the branches before it: {shares}", soft_wrap=True)
+    following = shown_command("tune", "--engine-dir", f"{output}/", "--max-drop", "0.01")
+    console().print(f"next: {following}", soft_wrap=True)
+
+
+def _macs(parts: OnnxParts) -> dict[str, int]:
+    return {exit_.name: exit_.path_macs for exit_ in parts.cost.exits}

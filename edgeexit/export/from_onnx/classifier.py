@@ -1,0 +1,233 @@
+"""An ONNX file of a user's -> a classifier with named logits, checked and in the form to cut."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx.version_converter
+import onnxsim
+from edgeexit_runtime.errors import printable
+from onnx import TensorProto, compose
+
+from edgeexit.errors import DataError, InputError
+from edgeexit.export.from_onnx.file import (
+    SHOWN,
+    described,
+    fed_inputs,
+    precision_of,
+    read_model,
+    sizes,
+)
+from edgeexit.export.graphs.parts import first_line
+from edgeexit.export.graphs.view import GraphView
+from edgeexit.export.writing import OPSETS
+
+AUTO = "auto"
+PREFIX = "model/"  # of all names of the file, which could be those of a bundle
+ROWS = (1, -1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxClassifier:
+    """A classifier with several exits.
+
+    Attributes:
+        file: where it is from.
+        model: the file's, with all names prefixed, simplified, of an opset that bundles have.
+        original: the file's as it stands, to compare with.
+        images: the tensor of the images in both, without the prefix.
+        input_size: ``(channels, height, width)``.
+        batch: the one number of images that it takes; None for any.
+        names: of the outputs that were chosen, in the order of execution.
+        logits: the tensors of their logits in both models, without the prefix: where an output
+            ends in a softmax, what is in front of it.
+        notes: what there is to say.
+    """
+
+    file: Path
+    model: onnx.ModelProto
+    original: onnx.ModelProto
+    images: str
+    input_size: tuple[int, int, int]
+    batch: int | None
+    names: tuple[str, ...]
+    logits: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_classifier(
+    file: Path,
+    outputs: Sequence[str] | str,
+    input_size: tuple[int, int, int] | None,
+    least_opset: int,
+) -> OnnxClassifier:
+    """Read an ONNX file and look at what it takes and gives.
+
+    Args:
+        file: one input, images float32 (N, C, H, W), and two or more outputs of logits float32
+            (N, K). N is dynamic or 1.
+        outputs: names of the logits in the order of execution, the final exit last, in a sequence
+            or with commas between; ``auto`` takes all as they come.
+        input_size: for a file whose height and width are open.
+        least_opset: what the bundle's precision takes.
+
+    Raises:
+        DataError: no ONNX model, or not of such an input and such outputs.
+        InputError: an output or a size that the file does not have was asked for.
+    """
+    original = read_model(file)
+    precision = precision_of(original)
+    if precision != "fp32":
+        raise DataError(
+            f"{file}: expected a model in FP32, got {precision}; give that, and --precision "
+            f"{precision} for the bundle"
+        )
+    _check_branches(file, original)
+    images, batch, size = _images(file, original, input_size)
+    names = _chosen(file, original, outputs)
+    logits, notes = _in_front_of_softmax(original, names)
+    model = _prepared(file, original, logits, least_opset)
+    return OnnxClassifier(file, model, original, images, size, batch, names, logits, notes)
+
+
+def _check_branches(file: Path, model: onnx.ModelProto) -> None:
+    """Refuse what chooses for itself what it computes."""
+    for node in model.graph.node:
+        if any(item.HasField("g") or item.graphs for item in node.attribute):
+            raise DataError(
+                f"{file}: its {node.op_type} {printable(node.name, SHOWN)!r} chooses what to "
+                "compute; export a model that gives every exit, whose thresholds the bundle applies"
+            )
+
+
+def _images(
+    file: Path, model: onnx.ModelProto, asked: tuple[int, int, int] | None
+) -> tuple[str, int | None, tuple[int, int, int]]:
+    """Return the input's name, its batch, and its size."""
+    inputs = fed_inputs(model.graph)
+    if len(inputs) != 1:
+        found = ", ".join(value.name for value in inputs) or "none"
+        raise DataError(f"{file}: expected one input, images, got {printable(found, SHOWN)}")
+    (images,) = inputs
+    shape = sizes(images)
+    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
+        raise DataError(
+            f"{file}: {printable(images.name, SHOWN)}: expected float32 (N, C, H, W), got "
+            f"{described(images)}"
+        )
+    batch, *said = shape
+    if batch not in (None, 1):
+        raise DataError(
+            f"{file}: expected a batch that is dynamic or 1, got {batch}; export it again"
+        )
+    size = tuple(asked) if asked is not None else tuple(said)
+    if any(wanted != has for wanted, has in zip(size, said, strict=True) if has is not None):
+        raise InputError(f"{file}: takes images of {tuple(said)}, got --input-size for {size}")
+    if None in size:
+        raise InputError(
+            f"{file}: leaves the size of its images open, {described(images)}; give --input-size"
+        )
+    channels, height, width = (int(number or 0) for number in size)
+    return images.name, batch, (channels, height, width)
+
+
+def _chosen(file: Path, model: onnx.ModelProto, asked: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the names of the outputs that are the exits' logits."""
+    found = {value.name: value for value in model.graph.output}
+    if isinstance(asked, str):
+        asked = () if asked == AUTO else asked.split(",")
+    names = [name.strip() for name in asked] or [
+        name for name, value in found.items() if _are_logits(value)
+    ]
+    listed = ", ".join(
+        f"{printable(name, SHOWN)} {described(value)}" for name, value in found.items()
+    )
+    for name in names:
+        if name not in found:
+            close = difflib.get_close_matches(name, found, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {listed}"
+            raise InputError(f"{file}: has no output {name!r}; {hint}")
+        if names.count(name) > 1:
+            raise InputError(f"{file}: expected each output once, got {name} twice")
+        if not _are_logits(found[name]):
+            raise InputError(
+                f"{file}: expected logits float32 (N, K), got {name} {described(found[name])}; "
+                f"there are {listed}"
+            )
+    if len(names) < 2:
+        raise InputError(
+            f"{file}: expected the logits of 2 or more exits, got {listed}; export the model so "
+            "that it returns those of every exit"
+        )
+    widths = {sizes(found[name])[1] for name in names}
+    if len(widths) > 1:
+        raise InputError(f"{file}: expected logits of equally many classes, got {listed}")
+    return tuple(names)
+
+
+def _are_logits(value: onnx.ValueInfoProto) -> bool:
+    return value.type.tensor_type.elem_type == TensorProto.FLOAT and len(sizes(value)) == 2
+
+
+def _in_front_of_softmax(
+    model: onnx.ModelProto, names: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tensors of logits: losses and gates take the softmax themselves."""
+    view = GraphView(model)
+    logits, notes = [], []
+    for name in names:
+        node = view.producers.get(name)
+        if (
+            node is not None
+            and node.op_type == "Softmax"
+            and view.attribute(node, "axis", -1) in ROWS
+            and view.rank(node.input[0]) == 2
+        ):
+            notes.append(
+                f"output {printable(name, SHOWN)} ends in a softmax: the logits in front of it "
+                "are taken"
+            )
+            name = node.input[0]
+        logits.append(name)
+    return tuple(logits), tuple(notes)
+
+
+def _prepared(
+    file: Path, original: onnx.ModelProto, logits: Sequence[str], least_opset: int
+) -> onnx.ModelProto:
+    """Return the model as it is cut: functions inlined, constants folded, names prefixed."""
+    model = onnx.ModelProto()
+    model.CopyFrom(original)
+    described_as = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    del model.graph.output[:]
+    model.graph.output.extend(
+        described_as.get(name) or onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in dict.fromkeys(logits)
+    )
+    opset = max(entry.version for entry in model.opset_import if not entry.domain)
+    wanted = min(max(opset, least_opset), OPSETS[-1])
+    try:
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        if wanted != opset:
+            model = onnx.version_converter.convert_version(model, wanted)
+        model, valid = onnxsim.simplify(model)
+    except Exception as error:  # onnx and onnxsim have no common error
+        raise DataError(
+            f"{file}: could not be brought to ONNX opset {wanted}: {first_line(error)}; export it "
+            f"with opset {wanted}"
+        ) from error
+    if not valid:
+        raise DataError(f"{file}: onnxsim's result differs from what it simplified")
+    return compose.add_prefix(model, PREFIX)
+
+
+def plain_name(file: Path) -> str:
+    """Return what a manifest calls the model in a file."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", file.stem) or "model"

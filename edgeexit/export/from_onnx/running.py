@@ -1,0 +1,71 @@
+"""An ONNX model run for tensors inside it, node by node, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgeexit.errors import ExportError
+from edgeexit.export.graphs.parts import first_line
+
+
+class Runner:
+    """Gives the named tensors of a model for images.
+
+    Args:
+        model: of one input.
+        images: that input.
+        names: of any tensors that its nodes compute.
+        exactly: every node runs as it stands; else those that can be are fused.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load it.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, images: str, names: Sequence[str], *, exactly: bool = False
+    ) -> None:
+        self._images, self._names = images, list(names)
+        watched = onnx.ModelProto()
+        watched.CopyFrom(model)
+        del watched.graph.output[:]
+        watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self._names)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        if exactly:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with _explained("ONNX Runtime cannot load it"):
+            self._session = onnxruntime.InferenceSession(
+                watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+
+    def __call__(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+        """Return the tensors by name for images (N, C, H, W).
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        with _explained(f"it does not run on {len(images)} images"):
+            values = self._session.run(self._names, {self._images: images})
+        return dict(zip(self._names, values, strict=True))
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn ONNX Runtime's errors, which have no common base, into one of ours."""
+    try:
+        yield
+    except Exception as error:
+        raise ExportError(f"{what}: {first_line(error)}") from error
+
+
+def random_images(input_size: tuple[int, int, int], batch: int) -> NDArray[np.float32]:
+    """Return images (N, C, H, W) of normal values, always the same."""
+    return np.random.default_rng(batch).standard_normal((batch, *input_size), np.float32)

@@ -1,0 +1,199 @@
+"""Split an ONNX classifier that has exits of its own, and write it as a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from edgeexit_runtime.bundle.manifest import ModelInfo
+from edgeexit_runtime.images.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from edgeexit.cost.exits import ExitCosts, exit_costs
+from edgeexit.cost.onnx_graph import count_macs
+from edgeexit.errors import ExportError
+from edgeexit.export.from_onnx.batches import trace
+from edgeexit.export.from_onnx.classifier import (
+    PREFIX,
+    OnnxClassifier,
+    plain_name,
+    read_classifier,
+)
+from edgeexit.export.from_onnx.running import Runner, random_images
+from edgeexit.export.from_onnx.splitting import split
+from edgeexit.export.graphs.flow import GraphFlow
+from edgeexit.export.graphs.half import half_graph
+from edgeexit.export.graphs.parts import BASELINE, Graph, Tell, cut_graphs
+from edgeexit.export.precision import Precision
+from edgeexit.export.verification import batches
+from edgeexit.export.writing import Subject
+
+NEVER_LEAVES = 1.0
+"""The threshold of every early exit until 'edgeexit tune' chooses others: next to nobody leaves."""
+
+COMPARED_BATCHES = (1, 3, 5)
+TOLERANCE = 1e-4  # relative to the largest logit, as FP32 bundles have it
+BATCH = 32
+OWN = "own"  # as a branching pattern writes a branch that came with the model
+PACKAGES = ("edgeexit", "onnx", "onnxruntime", "onnxsim")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxParts:
+    """An ONNX classifier in parts, compared with the file.
+
+    Attributes:
+        classifier: what it was made of.
+        graphs: in FP32: every stage and exit in the order of execution, the plain backbone last.
+        num_classes: K.
+        stage_macs: of each stage alone, in order.
+        cost: of the exits.
+        opset: of the graphs.
+        notes: what there is to say of the file and the costs.
+    """
+
+    classifier: OnnxClassifier
+    graphs: tuple[Graph, ...]
+    num_classes: int
+    stage_macs: tuple[int, ...]
+    cost: ExitCosts
+    opset: int
+    notes: tuple[str, ...]
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """Names of all exits in order, ``final`` last."""
+        return tuple(exit_.name for exit_ in self.cost.exits)
+
+    def subject(
+        self, preprocessing: Preprocessing, class_names: tuple[str, ...], data: dict[str, object]
+    ) -> Subject:
+        """Return what :func:`edgeexit.export.writing.write_bundle` writes.
+
+        Args:
+            preprocessing: what the model was trained with; the file does not say it.
+            class_names: in the order of the logits.
+            data: what it was trained on, as manifests say it; empty where that is not known.
+        """
+        pattern = "+".join([OWN] * (len(self.exit_names) - 1))
+        return Subject(
+            model=ModelInfo(plain_name(self.classifier.file), pattern, self.num_classes),
+            preprocessing=preprocessing,
+            class_names=class_names,
+            data=data,
+            thresholds=dict.fromkeys(self.exit_names[:-1], NEVER_LEAVES),
+            stage_macs=self.stage_macs,
+            cost=self.cost,
+            graphs=self._graphs,
+            logits=partial(_logits, self.classifier, self.exit_names),
+            packages=PACKAGES,
+        )
+
+    def _graphs(self, precision: Precision, baseline: bool, tell: Tell) -> Iterable[Graph]:
+        for graph in self.graphs:
+            if graph.name == BASELINE and not baseline:
+                continue
+            tell(graph.name)
+            yield graph if precision.dtype == "float32" else half_graph(graph)
+
+
+def split_onnx(
+    file: Path,
+    outputs: Sequence[str] | str,
+    *,
+    input_size: tuple[int, int, int] | None = None,
+    least_opset: int = 18,
+    tell: Tell = lambda step: None,
+) -> OnnxParts:
+    """Split an ONNX classifier into stages and the branches that it has.
+
+    The chained parts are compared with the file on random images, at several batches; of a file
+    for one image, with its answers for each.
+
+    Args:
+        file: see :func:`edgeexit.export.from_onnx.classifier.read_classifier`.
+        outputs: see there.
+        input_size: ``(channels, height, width)``, for a file that leaves it open.
+        least_opset: of the graphs.
+        tell: called with every step.
+
+    Raises:
+        DataError, InputError: see there; or an exit adds no stage.
+        ExportError: it cannot be cut, runs for its own batch alone, or its answer for an image
+            depends on the images beside it.
+    """
+    tell("reading")
+    classifier = read_classifier(file, outputs, input_size, least_opset)
+    tell("tracing")
+    logits = tuple(PREFIX + name for name in classifier.logits)
+    pieces = split(trace(classifier), logits, classifier.names)
+    graphs = tuple(
+        cut_graphs(pieces.model, pieces.cuts, pieces.num_classes, baseline=True, tell=tell)
+    )
+    tell("comparing")
+    exits = tuple(cut.exit for cut in pieces.cuts)
+    _compare(classifier, graphs, exits)
+    counted = {graph.name: count_macs(graph.content) for graph in graphs}
+    stage_macs = tuple(counted[cut.stage].macs for cut in pieces.cuts)
+    costs = exit_costs(exits, stage_macs, [counted[name].macs for name in exits])
+    uncounted = sorted({name for count in counted.values() for name in count.uncounted})
+    notes = classifier.notes
+    if uncounted:
+        notes += (f"MACs are too low: {', '.join(uncounted)} are not among them",)
+    return OnnxParts(
+        classifier,
+        graphs,
+        pieces.num_classes,
+        stage_macs,
+        ExitCosts(costs, plain_macs=counted[BASELINE].macs),
+        max(entry.version for entry in classifier.model.opset_import if not entry.domain),
+        notes,
+    )
+
+
+def _logits(
+    classifier: OnnxClassifier, exits: Sequence[str], samples: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """Return what the file itself gives."""
+    runner = Runner(classifier.original, classifier.images, classifier.logits)
+    runs = [
+        runner(np.ascontiguousarray(samples[part]))
+        for part in batches(len(samples), classifier.batch or BATCH)
+    ]
+    return {
+        exit_name: np.concatenate([run[name] for run in runs])
+        for exit_name, name in zip(exits, classifier.logits, strict=True)
+    }
+
+
+def _compare(classifier: OnnxClassifier, graphs: Sequence[Graph], exits: tuple[str, ...]) -> None:
+    flow = GraphFlow(graphs)
+    for batch in COMPARED_BATCHES:
+        images = random_images(classifier.input_size, batch)
+        whole = _logits(classifier, exits, images)
+        alone = _logits(classifier, exits, images[:1])
+        chained = {
+            name: results["logits"] for name, _, results in flow.run(images) if name in whole
+        }
+        for name, output in zip(exits, classifier.names, strict=True):
+            expected = whole[name]
+            if not np.isfinite(expected).all():
+                raise ExportError(
+                    f"{classifier.file}: its {output} of random images is not finite; check its "
+                    "weights"
+                )
+            limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+            if not np.abs(alone[name][0] - expected[0]).max() <= limit:
+                raise ExportError(
+                    f"{classifier.file}: its {output} for an image depends on the images beside "
+                    "it; export it in evaluation mode, with batch norm's running statistics"
+                )
+            difference = float(np.abs(chained[name] - expected).max())
+            if not difference <= limit:
+                raise ExportError(
+                    f"{classifier.file}: the chained parts differ from it by {difference:.3g} in "
+                    f"{output}, for {batch} images; export it with a dynamic batch"
+                )

@@ -1,0 +1,191 @@
+"""One ONNX model of a whole network -> one graph per part, simplified and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import onnx
+import onnx.utils
+import onnxsim
+from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, UINT8, TensorInfo
+
+from edgeexit.errors import ExportError
+from edgeexit.export.graphs.gate import add_gate
+
+BASELINE = "baseline"
+
+Tell = Callable[[str], None]
+"""Called with what is being done now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An ONNX model with a dynamic batch, serialized.
+
+    The input ``threshold``, float32 (1,), that every exit has is not among ``inputs``.
+    """
+
+    name: str
+    content: bytes
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A stage and the exit behind it, by the tensors of the whole model that they read and write.
+
+    The exit's logits are the tensor :func:`logits_name`.
+    """
+
+    stage: str
+    exit: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    exit_inputs: tuple[TensorInfo, ...]
+
+
+def logits_name(exit_name: str) -> str:
+    """Return what the logits of an exit are called in the model of the whole network."""
+    return f"{exit_name}.logits"
+
+
+def cut_graphs(
+    model: onnx.ModelProto,
+    cuts: Sequence[Cut],
+    num_classes: int,
+    *,
+    baseline: bool,
+    tell: Tell,
+) -> Iterator[Graph]:
+    """Yield the graph of every stage and exit in order, and of the plain backbone if asked for.
+
+    A stage maps features to features. An exit maps features and ``threshold``, float32 (1,), to
+    ``logits`` float32 (N, K), ``confidence`` float32 (N,), ``label`` int32 (N,) and ``exits``
+    bool (N,), which is confidence >= threshold.
+
+    Raises:
+        ExportError: ONNX does not accept a part.
+    """
+    extractor = onnx.utils.Extractor(model)
+    for cut in cuts:
+        tell(cut.stage)
+        part = _extract(extractor, _names(cut.inputs), _names(cut.outputs))
+        yield Graph(cut.stage, _finish(cut.stage, part), cut.inputs, cut.outputs)
+        tell(cut.exit)
+        yield _exit_graph(extractor, cut.exit, cut.exit_inputs, cut.exit, num_classes)
+    if baseline:
+        tell(BASELINE)
+        yield _exit_graph(extractor, BASELINE, cuts[0].inputs, cuts[-1].exit, num_classes)
+
+
+def rewritten(
+    graph: Graph, model: onnx.ModelProto, dtype: str, in_8_bits: Collection[str] = ()
+) -> Graph:
+    """Return a graph whose model was rewritten, checked, with the types that its tensors have now.
+
+    Args:
+        graph: as it was.
+        model: what it has become.
+        dtype: of features.
+        in_8_bits: the features that are uint8 in their place.
+
+    Raises:
+        ExportError: ONNX does not accept it.
+    """
+    del model.graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # onnx has no common error
+        raise ExportError(
+            f"{graph.name}: ONNX does not accept the rewritten graph: {first_line(error)}"
+        ) from error
+    untouched = {IMAGES, *GATE_OUTPUTS}
+
+    def typed(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
+        return tuple(
+            info
+            if info.name in untouched
+            else replace(info, dtype=UINT8 if info.name in in_8_bits else dtype)
+            for info in infos
+        )
+
+    content: bytes = model.SerializeToString(deterministic=True)
+    return Graph(graph.name, content, typed(graph.inputs), typed(graph.outputs))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the reason in a line: what an exporter's error came of, and that of."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]
+
+
+def _exit_graph(
+    extractor: onnx.utils.Extractor,
+    name: str,
+    inputs: tuple[TensorInfo, ...],
+    exit_name: str,
+    num_classes: int,
+) -> Graph:
+    """Cut out what leads from the inputs to the logits of an exit, with its gate."""
+    logits = logits_name(exit_name)
+    shapes = ((num_classes,), (), (), ())
+    outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
+    model = _extract(extractor, _names(inputs), [logits])
+    add_gate(model, logits, num_classes)
+    return Graph(name, _finish(name, model), inputs, outputs)
+
+
+def _extract(
+    extractor: onnx.utils.Extractor, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Return what leads from ``inputs`` to ``outputs``, the batch size read from the first input.
+
+    In the whole model every batch size comes from the images, also in parts that do not read them.
+    """
+    model: onnx.ModelProto = extractor.extract_model(list(inputs), list(outputs))
+    if IMAGES not in inputs:
+        for node in model.graph.node:
+            if node.op_type == "Shape" and node.input[0] == IMAGES and _is_batch_alone(node):
+                node.input[0] = inputs[0]
+    return model
+
+
+def _is_batch_alone(shape: onnx.NodeProto) -> bool:
+    """Whether a Shape node gives the first dimension and no other."""
+    bounds = {item.name: onnx.helper.get_attribute_value(item) for item in shape.attribute}
+    return bounds.get("start", 0) == 0 and bounds.get("end") == 1
+
+
+def _finish(name: str, model: onnx.ModelProto) -> bytes:
+    """Return a cut-out part simplified, checked, and without traces of how it was made."""
+    try:
+        simple, valid = onnxsim.simplify(model)
+        if not valid:
+            raise ExportError(f"{name}: onnxsim's result differs from what it simplified")
+        _strip_metadata(simple)
+        simple.graph.name = name
+        onnx.checker.check_model(simple, full_check=True)
+    except ExportError:
+        raise
+    except Exception as error:  # onnxsim and onnx have no common error
+        raise ExportError(f"{name}: ONNX does not accept the graph: {first_line(error)}") from error
+    content: bytes = simple.SerializeToString(deterministic=True)
+    return content
+
+
+def _names(tensors: Sequence[TensorInfo]) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def _strip_metadata(model: onnx.ModelProto) -> None:
+    """Remove what the exporters note down, such as paths of this machine's source files."""
+    graph = model.graph
+    for item in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    for tensor in graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""

@@ -1,0 +1,311 @@
+"""Parts of a network -> a bundle: graphs, the manifest, and the proof that they agree with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
+from edgeexit_runtime.bundle.manifest import (
+    FINAL,
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    ExitEntry,
+    GraphEntry,
+    Manifest,
+    ModelInfo,
+    StageEntry,
+    load_manifest,
+    manifest_json,
+)
+from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER, QuantizationEntry
+from edgeexit_runtime.bundle.schema import encode
+from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
+from edgeexit_runtime.images.preprocess import Preprocessing
+from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.system.locks import LOCK_NAME
+from numpy.typing import NDArray
+
+from edgeexit.cost.exits import ExitCosts
+from edgeexit.errors import BundleError, DataError, ExportError
+from edgeexit.export.graphs.blocked import keep_in_blocks
+from edgeexit.export.graphs.parts import BASELINE, Graph, Tell
+from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
+from edgeexit.export.int8.graphs import quantize_graphs
+from edgeexit.export.precision import PRECISIONS, Precision
+from edgeexit.export.verification import Verification, require_agreement, verify_bundle
+from edgeexit.files import replace_folder
+
+# TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
+OPSETS = range(18, 21)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export. ``baseline`` adds the plain backbone as one graph, for the benchmark."""
+
+    precision: Precision
+    opset: int = 18
+    max_batch: int = 32
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            raise ExportError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+        if self.max_batch < 1:
+            raise ExportError(f"max batch: expected 1 or more, got {self.max_batch}")
+        least = self.precision.least_opset
+        if self.opset < least:
+            raise ExportError(
+                f"opset: INT8 with FP16 around it takes {least} or more, got {self.opset}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedBundle:
+    """A bundle that was written: its folder, its manifest, and how it was proven.
+
+    ``before`` and ``after`` are the graphs of an INT8 bundle in FP32 and as they were written, in
+    the order of execution.
+    """
+
+    folder: Path
+    manifest: Manifest
+    verification: Verification
+    before: tuple[Graph, ...] = ()
+    after: tuple[Graph, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What becomes a bundle, whatever it was.
+
+    Attributes:
+        model, preprocessing, class_names, data: as the manifest says them.
+        thresholds: of every exit but the last.
+        temperatures: that the exits' graphs divide their logits by; 1 where there is none.
+        stage_macs: of each stage alone, in order.
+        cost: of the exits.
+        graphs: makes every stage and exit in order, the plain backbone last, in a precision of
+            floating point; it is told whether that last one is asked for, and tells each step.
+        logits: gives the logits (N, K) of every exit in order, in FP32, of samples (N, C, H, W).
+        packages: what made it, whose versions the manifest says.
+    """
+
+    model: ModelInfo
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    data: dict[str, Any]
+    thresholds: Mapping[str, float]
+    stage_macs: tuple[int, ...]
+    cost: ExitCosts
+    graphs: Callable[[Precision, bool, Tell], Iterable[Graph]]
+    logits: Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+    packages: tuple[str, ...]
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_bundle(
+    subject: Subject,
+    output: Path,
+    options: ExportOptions,
+    samples: NDArray[np.float32],
+    source: str,
+    progress: Progress = untold,
+    *,
+    labels: NDArray[np.int64] | None = None,
+    calibration: CalibrationImages | None = None,
+) -> ExportedBundle:
+    """Write a bundle to the folder ``output``: see :func:`edgeexit.export.bundle.export_bundle`."""
+    check_output(output)
+    if len(samples) == 0:
+        raise ExportError("no samples to prove the bundle on; give a data set with images")
+    judged = np.ones(len(samples), np.bool_)
+    if calibration is not None:
+        judged = _judged(samples, source, calibration, subject.preprocessing)
+    total = 2 * len(subject.stage_macs) + options.baseline + 1
+    entries: dict[str, GraphEntry] = {}
+
+    def tell(step: str) -> None:
+        progress(step, len(entries) / total)
+
+    with replace_folder(output) as folder:
+        made = _make_graphs(subject, options, calibration, tell)
+        for graph in made.graphs:
+            entries[graph.name] = _write(graph, folder)
+        manifest = _manifest(subject, options, entries, made.entry)
+        path = folder / MANIFEST_NAME
+        path.write_text(manifest_json(manifest), encoding="utf-8")
+        tell("verification")
+        judged_samples = samples[judged]
+        verification = verify_bundle(
+            folder,
+            subject.logits(judged_samples),
+            judged_samples,
+            source,
+            options.precision,
+            None if labels is None else labels[judged],
+        )
+        verification = dataclasses.replace(verification, excluded=int((~judged).sum()))
+        require_agreement(verification)
+        manifest = dataclasses.replace(manifest, verification=encode(verification))
+        path.write_text(manifest_json(manifest), encoding="utf-8")
+        check_output(output)  # of what has come there since
+        progress("done", 1.0)
+    after = tuple(made.graphs) if made.before else ()
+    return ExportedBundle(output, manifest, verification, made.before, after)
+
+
+def check_output(output: Path) -> None:
+    """Only a bundle is ever replaced: nothing else of the user's may be lost.
+
+    Raises:
+        ExportError: something else is there.
+    """
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise ExportError(f"{output}: is a file, expected a folder; choose another name")
+    found = {entry.name for entry in output.iterdir()} - {LOCK_NAME}
+    try:
+        manifest = load_manifest(output) if found else None
+    except BundleError as error:
+        raise ExportError(
+            f"{output}: holds other files and no bundle; choose another -o"
+        ) from error
+    if manifest is None:
+        return
+    # engines of the old bundle, kept by whom ever, go with it: they are of its ONNX files
+    ours = {MANIFEST_NAME, TIMING_CACHE, *manifest.files()}
+    if _holds_cache_alone(output / CACHE_FOLDER.parent):
+        ours.add(CACHE_FOLDER.parent.name)
+    foreign = sorted(name for name in found - ours if not is_leftover(name, manifest))
+    if foreign:
+        raise ExportError(
+            f"{output}: holds {foreign[0]} besides a bundle, which would be lost; move it elsewhere"
+        )
+
+
+def _holds_cache_alone(folder: Path) -> bool:
+    """Whether a folder has nothing but the engines that ONNX Runtime keeps."""
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {CACHE_FOLDER.name}
+
+
+def _judged(
+    samples: NDArray[np.float32],
+    source: str,
+    calibration: CalibrationImages,
+    preprocessing: Preprocessing,
+) -> NDArray[np.bool_]:
+    """Return which samples say something of the calibration: those that it has not seen."""
+    judged = distinct_from(samples, calibration, preprocessing)
+    if not judged.any():
+        raise DataError(
+            f"all {len(samples)} images of {source} are in {calibration.source} too: nothing is "
+            "left to judge INT8 by; calibrate on training images"
+        )
+    return judged
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeGraphs:
+    """What is written; of INT8 also the FP32 graphs it was made from, and how."""
+
+    graphs: Iterable[Graph]
+    before: tuple[Graph, ...] = ()
+    entry: QuantizationEntry | None = None
+
+
+def _make_graphs(
+    subject: Subject,
+    options: ExportOptions,
+    calibration: CalibrationImages | None,
+    tell: Tell,
+) -> _MadeGraphs:
+    """Make the graphs; one at a time where nothing needs them all."""
+    quantization = options.precision.quantization
+    precision = options.precision if quantization is None else PRECISIONS["fp32"]
+    made = subject.graphs(precision, options.baseline, tell)
+    if quantization is None:
+        return _MadeGraphs(map(keep_in_blocks, made) if precision.name == "fp32" else made)
+    plain = tuple(made)
+    before = tuple(map(keep_in_blocks, plain))
+    in_fp32 = quantization.extent == CLASSIFIER and quantization.fallback == "fp32"
+    graphs = before if in_fp32 else plain
+    quantized = quantize_graphs(graphs, quantization, calibration, subject.thresholds, tell)
+    return _MadeGraphs(quantized.graphs, before, quantized.entry)
+
+
+def _manifest(
+    subject: Subject,
+    options: ExportOptions,
+    entries: dict[str, GraphEntry],
+    quantization: QuantizationEntry | None,
+) -> Manifest:
+    cost = subject.cost
+    thresholds = {**subject.thresholds, FINAL: 0.0}
+    stages = tuple(
+        StageEntry(f"stage{number}", macs, entries[f"stage{number}"])
+        for number, macs in enumerate(subject.stage_macs, start=1)
+    )
+    exits = tuple(
+        ExitEntry(
+            name=exit_.name,
+            stage=stage.name,
+            threshold=thresholds[exit_.name],
+            backbone_macs=exit_.backbone_macs,
+            branch_macs=exit_.branch_macs,
+            path_macs=exit_.path_macs,
+            graph=entries[exit_.name],
+            temperature=subject.temperatures.get(exit_.name, 1.0),
+        )
+        for stage, exit_ in zip(stages, cost.exits, strict=True)
+    )
+    baseline = None
+    if options.baseline:
+        baseline = dataclasses.replace(
+            exits[-1],
+            name=BASELINE,
+            stage=None,
+            path_macs=cost.baseline_macs,
+            graph=entries[BASELINE],
+        )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=subject.model,
+        precision=options.precision.name,
+        opset=options.opset,
+        max_batch=options.max_batch,
+        preprocessing=subject.preprocessing,
+        class_names=subject.class_names,
+        stages=stages,
+        exits=exits,
+        baseline=baseline,
+        data=subject.data,
+        versions=_versions(subject.packages),
+        quantization=quantization,
+    )
+
+
+def _write(graph: Graph, folder: Path) -> GraphEntry:
+    entry = GraphEntry(  # checks that the name points nowhere else
+        file=f"{graph.name}.onnx",
+        sha256=hashlib.sha256(graph.content).hexdigest(),
+        size_bytes=len(graph.content),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+    )
+    (folder / entry.file).write_bytes(graph.content)
+    return entry
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version(), **versions}
