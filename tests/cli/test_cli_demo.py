@@ -6,10 +6,15 @@ import os
 import shlex
 from pathlib import Path
 
+import edgeexit_runtime as ee
+import numpy as np
 import pytest
 from support.command_line import invoke
 
 from edgeexit.cli import demo, main
+from edgeexit.data import load_data
+from edgeexit.evaluation import predict_bundle
+from edgeexit.training import load_checkpoint
 
 
 @pytest.fixture
@@ -95,3 +100,27 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is finished" in second.stderr
     assert second.stdout.count("is there: not made again") == 7
     assert {path: path.stat().st_mtime for path in output.rglob("*.onnx")} == made
+
+
+@pytest.mark.slow
+def test_int8_answers_as_fp32(tmp_path: Path) -> None:
+    """The demo's network on all validation images, which no range was measured on."""
+    files = demo._Files(tmp_path)
+    demo._train(files.branched, "--branches", "3+1", "--distill", "wed")
+    demo._run("tune", files.branched / "ckpt.pt", "--max-drop", 0)
+    demo._keep_calibration_images(files)
+    calibrated = ("--calibration-data", files.calibration, *demo.INT8)
+    for precision, more in (("fp32", ()), ("int8", calibrated)):
+        words = ("--precision", precision, "--no-baseline", "-o", files.bundle(precision), *more)
+        demo._run("export", files.tuned, *words)
+    data = load_data(load_checkpoint(files.tuned).data).splits["val"]
+    assert len(data) == 360
+    answers = []
+    for precision in ("fp32", "int8"):
+        with ee.load(files.bundle(precision), providers=["CPUExecutionProvider"]) as session:
+            answers.append(predict_bundle(session, data))
+            thresholds = [*session.thresholds.values(), 0.0]
+    fp32, int8 = answers
+    decisions = [it.confidences >= np.array(thresholds)[:, None] for it in answers]
+    assert (fp32.labels == int8.labels).mean(axis=1).min() >= 0.99
+    assert (decisions[0] == decisions[1]).mean(axis=1).min() >= 0.99
