@@ -98,7 +98,10 @@ def resample_images(
 
 
 def resample_rounds(
-    series: Sequence[NDArray[np.float64]], statistic: Statistic, rng: np.random.Generator
+    series: Sequence[NDArray[np.float64]],
+    statistic: Statistic,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> list[NDArray[np.float64]]:
     """Return what a statistic is in resamples of series that were measured side by side.
 
@@ -106,12 +109,13 @@ def resample_rounds(
         series: (rounds, calls) each, in the order of time; the same rounds are drawn of all.
         statistic: of a resample's calls.
         rng: of the draws.
+        resamples: how many, R.
 
     Returns:
-        For each series what the statistic gives, (RESAMPLES,) or (RESAMPLES, values).
+        For each series what the statistic gives, (R,) or (R, values).
     """
     found: list[list[NDArray[np.float64]]] = [[] for _ in series]
-    for count in _chunks(max(one.size for one in series)):
+    for count in _chunks(max(one.size for one in series), resamples):
         indices = draw_rounds(len(series[0]), count, rng)
         for values, one in zip(found, series, strict=True):
             values.append(statistic(one[indices].reshape(count, -1)))
@@ -131,8 +135,8 @@ def _shares(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
 
 
-def _chunks(numbers: int) -> Iterator[int]:
-    """Yield how many resamples to draw at once, in all :data:`RESAMPLES`."""
+def _chunks(numbers: int, resamples: int) -> Iterator[int]:
+    """Yield how many resamples to draw at once, in all ``resamples``."""
     most = max(1, CHUNK // numbers)
-    for start in range(0, RESAMPLES, most):
-        yield min(most, RESAMPLES - start)
+    for start in range(0, resamples, most):
+        yield min(most, resamples - start)

@@ -25,7 +25,7 @@ from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.interleave import settle
 from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import resample_rounds
+from edgeexit.statistics.bootstrap import RESAMPLES, resample_rounds
 from edgeexit.statistics.percentiles import Percentile, percentiles
 
 SEGMENT_S = 0.5
@@ -33,6 +33,7 @@ GIVE_UP = 2  # times the duration, after which what still waits is not answered 
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late
 MS_PER_S = 1e3
 PERCENTS = (50, 90, 99)
+FEWEST_RESAMPLES, MOST_DRAWN = 200, 4_000_000  # of long series fewer, which takes a second
 
 
 class Clock:
@@ -202,7 +203,13 @@ def _with_intervals(
     stable = {it.name: np.array(it.times_ms)[:, None] for it in results if it.stable}
     if not stable:
         return tuple(results)
-    resampled = resample_rounds(list(stable.values()), _statistics, np.random.default_rng(0))
+    longest = max(map(len, stable.values()))
+    resampled = resample_rounds(
+        list(stable.values()),
+        _statistics,
+        np.random.default_rng(0),
+        max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWN // longest)),
+    )
     drawn = dict(zip(stable, resampled, strict=True))
 
     def ratio(name: str) -> Interval | None:
