@@ -127,8 +127,9 @@ def test_a_queue_that_only_grows_is_given_up_and_shows_no_percentiles(serve: Ser
 
 
 def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> None:
-    arrivals: NDArray[np.float64] = poisson_arrivals(50, 20, seed=0)
-    quick, slow = (lambda number: 0.005), (lambda number: 0.010)
+    # whole parts of a power of 2, which the test's clock adds without rounding
+    arrivals = np.round(poisson_arrivals(50, 20, seed=0) * 1024) / 1024
+    quick, slow = (lambda number: 1 / 256), (lambda number: 1 / 128)
     roles = [BASELINE, EARLY_EXIT]
     found, _ = serve(arrivals.tolist(), [slow, quick], 20, 50, images=2000, roles=roles)
     baseline, early_exit = found.results
@@ -136,8 +137,8 @@ def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> 
     ratio = early_exit.ratio
     assert ratio is not None
     assert ratio.value == pytest.approx(early_exit.mean_ms / baseline.mean_ms)
-    # less work, and less waiting for it: by M/D/1 5.83 ms over 15 ms
-    assert ratio.low < (5 + 0.25 * 5 / (2 * 0.75)) / (10 + 0.5 * 10 / (2 * 0.5)) < ratio.high
+    # less work, and less waiting for it: by M/D/1 4.38 ms over 10.32 ms
+    assert ratio.low < 4.38 / 10.32 < ratio.high
     assert 0 < ratio.high - ratio.low < 0.2
     for it in early_exit.percentiles:
         assert it.value_ms is not None
@@ -147,13 +148,13 @@ def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> 
 
 
 def test_a_queue_that_grows_has_no_ratio_and_gives_none(serve: Serve) -> None:
-    arrivals = np.linspace(0, 9.99, 500).tolist()
-    slow, quick = (lambda number: 0.05), (lambda number: 0.001)
+    arrivals = (np.arange(500) / 64).tolist()
+    slow, quick = (lambda number: 1 / 16), (lambda number: 1 / 1024)
     found, _ = serve(arrivals, [slow, quick], qps=50, images=500, roles=[BASELINE, EARLY_EXIT])
     assert [it.stable for it in found.results] == [False, True]
     assert [it.ratio for it in found.results] == [None, None]
     assert found.results[0].percentiles[0].low_ms is None
-    assert found.results[1].percentiles[0].low_ms == pytest.approx(1.0)
+    assert found.results[1].percentiles[0].low_ms == pytest.approx(1000 / 1024)
 
 
 def test_the_same_images_again_are_no_new_evidence(serve: Serve) -> None:
