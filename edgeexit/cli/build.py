@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 
 from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, shown_progress, status_console
 
@@ -38,7 +39,7 @@ def compute_capability_option(command: Any) -> Any:
     "--library",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),
+    type=click.Choice([AUTO, *LIBRARIES]),
     help="What builds; auto is TensorRT where it and a GPU are there, else TensorRT-RTX.",
 )
 @compute_capability_option

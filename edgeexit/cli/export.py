@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 
 from edgeexit.cli.build import (
     AUTO,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     "--engine",
     default=AUTO,
     show_default=True,
-    type=click.Choice([AUTO, NONE, "tensorrt", "tensorrt-rtx"]),
+    type=click.Choice([AUTO, NONE, *LIBRARIES]),
     help="Build TensorRT engines at once, as 'edgeexit build' does; auto: where a GPU is here, and "
     "a library that builds for it. tensorrt-rtx also builds without a GPU.",
 )

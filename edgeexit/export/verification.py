@@ -10,8 +10,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
-from edgeexit_runtime.backends import open_runner
-from edgeexit_runtime.backends.base import LoadOptions
+from edgeexit_runtime.backends.reference import open_reference
 from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle
 from numpy.typing import NDArray
 
@@ -136,7 +135,7 @@ def require_agreement(verification: Verification) -> None:
 
 def _session(bundle: Bundle) -> ee.Session:
     """Open a bundle on the CPU, whatever engine it is for: what that costs is told by times."""
-    runner = open_runner("onnxruntime", bundle, LoadOptions(providers=["CPUExecutionProvider"]))
+    runner = open_reference(bundle)
     return ee.Session(bundle.manifest, runner)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
+from edgeexit_runtime.backends import BACKENDS
 from edgeexit_runtime.bundle.manifest import (
     FINAL,
     MANIFEST_NAME,
@@ -184,8 +184,8 @@ def check_output(output: Path) -> None:
         return
     # engines of the old bundle, kept by whom ever, go with it: they are of its ONNX files
     ours = {MANIFEST_NAME, TIMING_CACHE, *manifest.files()}
-    if _holds_cache_alone(output / CACHE_FOLDER.parent):
-        ours.add(CACHE_FOLDER.parent.name)
+    kept = [backend.keeps for backend in BACKENDS.values() if backend.keeps is not None]
+    ours |= {path.parts[0] for path in kept if _holds_alone(output, path)}
     foreign = sorted(name for name in found - ours if not is_leftover(name, manifest))
     if foreign:
         raise ExportError(
@@ -193,9 +193,10 @@ def check_output(output: Path) -> None:
         )
 
 
-def _holds_cache_alone(folder: Path) -> bool:
-    """Whether a folder has nothing but the engines that ONNX Runtime keeps."""
-    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {CACHE_FOLDER.name}
+def _holds_alone(folder: Path, path: Path) -> bool:
+    """Whether the folders that lead to ``path`` below a folder hold nothing else."""
+    above = folder / path.parent
+    return above.is_dir() and {entry.name for entry in above.iterdir()} <= {path.name}
 
 
 def _judged(

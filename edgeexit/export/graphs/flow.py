@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
-from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
+from edgeexit_runtime.backends.reference import ReferenceModel
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 
@@ -48,16 +46,15 @@ class GraphFlow:
             session = self._sessions[graph.name]
             inputs = {info.name: features[info.name] for info in graph.inputs}
             feeds = dict(inputs)
-            if THRESHOLD in {tensor.name for tensor in session.get_inputs()}:
+            if THRESHOLD in session.inputs:
                 feeds[THRESHOLD] = np.array([self._thresholds.get(graph.name, 0.0)], np.float32)
-            names = [tensor.name for tensor in session.get_outputs()]
-            results = dict(zip(names, session.run(names, feeds), strict=True))
+            results = session.run(feeds)
             if THRESHOLD not in feeds:
                 features.update({info.name: results[info.name] for info in graph.outputs})
             yield graph.name, inputs, results
 
 
-def _open(graph: Graph, watched: Sequence[str]) -> Any:
+def _open(graph: Graph, watched: Sequence[str]) -> ReferenceModel:
     model = onnx.load_from_string(graph.content)
     known = {tensor.name for tensor in (*model.graph.input, *model.graph.output)}
     for name in watched:
@@ -65,13 +62,4 @@ def _open(graph: Graph, watched: Sequence[str]) -> Any:
             model.graph.output.append(
                 onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    require_exact_products(options)
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=[BIAS_ROUNDING],
-    )
+    return ReferenceModel(model.SerializeToString())

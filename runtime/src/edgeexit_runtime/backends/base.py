@@ -11,6 +11,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,6 +83,9 @@ class Backend(ABC):
 
     takes_providers: ClassVar[bool] = False
     """Whether ``providers`` mean something to it."""
+
+    keeps: ClassVar[Path | None] = None
+    """Where in a bundle's folder it keeps what it compiles, which goes with the bundle."""
 
     @abstractmethod
     def why_not(self, bundle: Bundle) -> WhyNot | None:

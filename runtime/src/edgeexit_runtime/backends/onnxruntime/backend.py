@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeexit_runtime.backends.base import Backend, BareGraphs, LoadOptions, Runner, WhyNot
-from edgeexit_runtime.backends.onnxruntime.providers import CPU, CUDA
+from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER, CPU, CUDA
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import InputError
 
@@ -20,6 +20,7 @@ class OnnxRuntimeBackend(Backend):
     install = "pip install 'edgeexit-runtime[cpu]', or [gpu] for an NVIDIA GPU; never both"
     devices = tuple(PROVIDERS)
     takes_providers = True
+    keeps = CACHE_FOLDER
 
     def why_not(self, bundle: Bundle) -> WhyNot | None:
         missing = self.not_installed(self.modules)

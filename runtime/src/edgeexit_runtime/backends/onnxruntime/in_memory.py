@@ -1,0 +1,37 @@
+"""An ONNX model in memory, run on the CPU as it is written: what graphs are compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgeexit_runtime.backends.onnxruntime.providers import CPU
+from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
+
+
+class ModelInMemory:
+    """A model, serialized, with tensors of any shape.
+
+    Attributes:
+        inputs, outputs: names of its tensors.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        require_exact_products(options)
+        self._session: Any = onnxruntime.InferenceSession(
+            content, options, providers=[CPU], disabled_optimizers=[BIAS_ROUNDING]
+        )
+        self.inputs = [tensor.name for tensor in self._session.get_inputs()]
+        self.outputs = [tensor.name for tensor in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[Any]]:
+        """Return all outputs by name."""
+        return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
