@@ -18,9 +18,15 @@ UNSTEADY = 1.5
 
 
 def verdict(report: BenchReport) -> str:
+    """Return :func:`verdict_lines` as one text."""
+    return " ".join(verdict_lines(report))
+
+
+def verdict_lines(report: BenchReport) -> list[str]:
     """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it.
 
-    Where another model was named that is the better choice, that comes first.
+    Where another model was named that is the better choice, that comes first; what makes the
+    figures less sure than they look comes last.
     """
     mixture = report.mixture
     if len(report.paths) == 1:
@@ -36,7 +42,8 @@ def verdict(report: BenchReport) -> str:
         if compared is not None:
             said.insert(0 if compared.first else 1, compared.text)
     said += backends_text(report)
-    return throttle_warning(report.state) + " ".join((*said, *_warnings(report)))
+    said[0] = throttle_warning(report.state) + said[0]
+    return [*said, *_warnings(report)]
 
 
 def _warnings(report: BenchReport) -> Iterator[str]:

@@ -58,9 +58,9 @@ def _out_of_reach(mixture: Mixture, iso_accuracy: IsoAccuracy, versus: Run) -> C
 def _at_its_accuracy(iso_accuracy: IsoAccuracy, reached: Reached, name: str) -> Comparison:
     slower = _is_slower(reached.ratio)
     if slower:
-        start = f"{name} is the better choice on this device: at its accuracy"
+        start = f"{name} is the better choice on this device: at its accuracy,"
     else:
-        start = f"At the accuracy of {name}"
+        start = f"At the accuracy of {name},"
     against = _against(name, reached.mean_ms, iso_accuracy.versus_mean_ms, reached.ratio)
     text = (
         f"{start} {against}, judged on {iso_accuracy.test_images} images that the thresholds were "

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
-    from edgeexit.bench import verdict
     from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.explanation import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
     from edgeexit.bench.render.tables import summary_table
 
-    out.print(verdict(report))
+    _print_verdict(report, out)
     _print(summary_table(report), out)
     if report.backends is not None:
         _print(backends_table(report, report.backends), out)
@@ -38,10 +37,9 @@ def print_summary(report: BenchReport, out: Console) -> None:
 
 def print_details(report: BenchReport, out: Console) -> None:
     """Print all of a benchmark's tables and sentences, the verdict first."""
-    from edgeexit.bench import verdict
     from edgeexit.bench.render.advice import advice_table
 
-    out.print(verdict(report))
+    _print_verdict(report, out)
     for block in _measured(report):
         _print(block, out)
     if report.advice is not None:
@@ -67,6 +65,14 @@ def print_comparison(comparison: ReportComparison, out: Console) -> None:
     for sentence in comparison.left_out:
         out.print(f"Left out: {sentence}")
     out.print(comparison_verdict(comparison))
+
+
+def _print_verdict(report: BenchReport, out: Console) -> None:
+    """Print each thing that is said in lines of its own."""
+    from edgeexit.bench.render.verdict import verdict_lines
+
+    for said in verdict_lines(report):
+        out.print(said)
 
 
 def _print(block: Table | str, out: Console) -> None:

@@ -278,9 +278,10 @@ def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
     found = said(mixture_of(0.4, reached_at(0.8, 0.4)))
     assert found.first
     assert found.text == (
-        "small.onnx is the better choice on this device: at its accuracy early exit is slower than "
-        "small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], judged on "
-        "100 images that the thresholds were not chosen on, with accuracy 0.9000 and 0.9100 there."
+        "small.onnx is the better choice on this device: at its accuracy, early exit is slower "
+        "than small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], "
+        "judged on 100 images that the thresholds were not chosen on, with accuracy 0.9000 and "
+        "0.9100 there."
     )
 
 
@@ -299,7 +300,7 @@ def test_a_model_that_does_not_win_beyond_the_noise_comes_second(
     found = said(mixture_of(versus_ms, reached_at(0.8, versus_ms, noise=noise)))
     assert not found.first
     assert found.text.startswith(
-        f"At the accuracy of small.onnx early exit {word} small.onnx: 0.8 ms on average"
+        f"At the accuracy of small.onnx, early exit {word} small.onnx: 0.8 ms on average"
     )
 
 

@@ -13,6 +13,7 @@ from edgeexit.bench import (
     BenchReport,
     verdict,
 )
+from edgeexit.bench.render.verdict import verdict_lines
 from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.bench.results.timings import WarmUp
 from edgeexit.statistics.bootstrap import ratios_of_means
@@ -138,3 +139,11 @@ def test_verdict_on_a_plain_backbone() -> None:
     branched = report_with(PATHS, None)
     said = verdict(replace(branched, paths=branched.paths[-1:]))
     assert said.startswith("This network has no branches, so that nothing leaves early")
+
+
+def test_each_thing_is_said_in_a_line_of_its_own() -> None:
+    report = report_with(PATHS, None)
+    slow = dataclasses.replace(report.warm_up, stable=False)
+    lines = verdict_lines(dataclasses.replace(report, warm_up=slow))
+    assert len(lines) == 2
+    assert lines[1].startswith("The warm-up never became stable")
