@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from edgeexit_runtime.backends.reference import ReferenceModel
+from edgeexit_runtime.backends.reference import open_reference_model
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD
 from numpy.typing import NDArray
 
@@ -54,7 +54,7 @@ class GraphFlow:
             yield graph.name, inputs, results
 
 
-def _open(graph: Graph, watched: Sequence[str]) -> ReferenceModel:
+def _open(graph: Graph, watched: Sequence[str]) -> Any:
     model = onnx.load_from_string(graph.content)
     known = {tensor.name for tensor in (*model.graph.input, *model.graph.output)}
     for name in watched:
@@ -62,4 +62,4 @@ def _open(graph: Graph, watched: Sequence[str]) -> ReferenceModel:
             model.graph.output.append(
                 onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             )
-    return ReferenceModel(model.SerializeToString())
+    return open_reference_model(model.SerializeToString())

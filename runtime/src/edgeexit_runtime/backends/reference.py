@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from edgeexit_runtime.backends import BACKENDS
+from typing import TYPE_CHECKING
+
 from edgeexit_runtime.backends.base import LoadOptions, Runner
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
-from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
 from edgeexit_runtime.bundle.folder import Bundle
 
-ReferenceModel = ModelInMemory
+if TYPE_CHECKING:
+    from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
 
 
 def open_reference(bundle: Bundle) -> Runner:
     """Open a bundle, whatever engine it is for.
 
     Raises:
-        BackendError: the engine does not start.
+        BackendError: the engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
-    return BACKENDS[OnnxRuntimeBackend.name].open(bundle, LoadOptions(device="cpu"))
+    return OnnxRuntimeBackend().open(bundle, LoadOptions(device="cpu"))
+
+
+def open_reference_model(content: bytes) -> ModelInMemory:
+    """Open a serialized ONNX model, with tensors of any shape."""
+    from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
+
+    return ModelInMemory(content)
