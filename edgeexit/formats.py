@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR, Guarantee
+
+_RISKS = {
+    DROP: "a drop in accuracy against the last exit",
+    ERROR: "an error rate",
+    DISAGREEMENT: "a disagreement with the last exit",
+}
+
 
 def format_macs(macs: float) -> str:
     """Return a count of MACs as the paper rounds it, ``46.97M``, ``1.814G``; small ones exactly."""
@@ -31,3 +41,29 @@ def format_fraction(fraction: float | None) -> str:
 def format_ms(milliseconds: float | None) -> str:
     """Return milliseconds to the microsecond, ``-`` where they are not known."""
     return "-" if milliseconds is None else f"{milliseconds:.3f}"
+
+
+def format_promise(risk: str, target: float, confidence: float) -> str:
+    """Return what is promised of thresholds, in a phrase."""
+    return f"{_RISKS[risk]} of at most {target:g} with confidence {confidence:g}"
+
+
+def format_guarantee(guarantee: Guarantee, thresholds: Mapping[str, float]) -> str:
+    """Return a guarantee in a sentence; where thresholds were changed since, that it is dropped."""
+    if not guarantee.holds_for(thresholds):
+        return format_dropped(guarantee)
+    promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
+    return (
+        f"Guaranteed: {promise}, shown on {guarantee.images:,} images of {guarantee.data} "
+        f"({guarantee.observed:.4f} there)."
+    )
+
+
+def format_dropped(guarantee: Guarantee) -> str:
+    """Say that a guarantee is none of the thresholds that took the place of its own."""
+    promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
+    own = [f"{name} {format_threshold(value)}" for name, value in guarantee.thresholds.items()]
+    return (
+        f"Not guaranteed: {promise} was shown of other thresholds ({', '.join(own)}) and is "
+        "dropped; 'edgeexit tune' with --confidence shows it anew."
+    )

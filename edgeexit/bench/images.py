@@ -107,7 +107,7 @@ def images_from_folder(
     if not is_folder(folder):
         raise DataError(f"there is no folder {folder}; expected one with images")
     found = find_images(folder)
-    known = _labels(found, manifest.class_names)
+    known = folder_labels(found, manifest.class_names)
     chosen = _choose(len(found.paths), samples, seed)
     paths = [found.paths[index] for index in chosen]
     pixels = np.stack([read_pixels(path, manifest.preprocessing, max_pixels) for path in paths])
@@ -173,8 +173,12 @@ def _choose(count: int, samples: int, seed: int) -> list[int]:
     return chosen
 
 
-def _labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
-    """Return the label of every image by its class folder; None where there are none of these."""
+def folder_labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
+    """Return the label of every image by its class folder; None where there are none of these.
+
+    Raises:
+        DataError: a class folder is none of the bundle's, or images lie beside class folders.
+    """
     folders = [above[0] if above else "" for above in found.folders]
     others = sorted({*folders} - {*class_names, ""})
     if "" in folders:

@@ -203,4 +203,5 @@ def _bundle_info(engine_dir: str | Path, manifest: Manifest) -> BundleInfo:
         input_size=manifest.preprocessing.input_size,
         thresholds=manifest.thresholds,
         versions=manifest.versions,
+        guarantee=manifest.guarantee,
     )

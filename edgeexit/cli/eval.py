@@ -20,8 +20,11 @@ from edgeexit.cli.inputs.samples import (
 )
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.output.adaptive import exit_table, summary_table
+from edgeexit.formats import format_guarantee
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+
     from edgeexit.cost import ExitCosts
     from edgeexit.evaluation import ExitPredictions
 
@@ -57,6 +60,7 @@ class _Evaluated:
         network: its name in words.
         dataset: what it was run on.
         thresholds: its own.
+        guarantee: what was once shown of them.
         predictions, costs: of every exit.
     """
 
@@ -64,6 +68,7 @@ class _Evaluated:
     network: str
     dataset: str
     thresholds: Mapping[str, float]
+    guarantee: Guarantee | None
     predictions: ExitPredictions
     costs: ExitCosts
 
@@ -133,13 +138,18 @@ def command(
     branches = found.predictions.exit_names[:-1]
     gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
     report = evaluate_adaptive(found.predictions, gammas, found.costs)
+    guarantee = found.guarantee
     if as_json:
         what, where = found.what
-        print_json({what: where, "dataset": found.dataset, "split": split, **encode(report)})
+        held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None
+        about = {what: where, "dataset": found.dataset, "split": split}
+        print_json({**about, **encode(report), "guarantee": encode(held)})
         return
     out = console()
     out.print(exit_table({split: report}, f"{found.network}, on {found.dataset}"))
     out.print(summary_table({split: report}))
+    if guarantee is not None:
+        out.print(format_guarantee(guarantee, gammas), soft_wrap=True)
 
 
 def _checkpoint(
@@ -155,6 +165,7 @@ def _checkpoint(
         f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}",
         samples.dataset or checkpoint.data.name,
         checkpoint.thresholds,
+        checkpoint.guarantee,
         predict_split(net, data, split, samples),
         network_cost(net),
     )
@@ -170,7 +181,7 @@ def _bundle(
     manifest = ee.load_manifest(folder)
     data = bundle_data(folder, manifest, samples)
     with ee.load(folder, **backend.chosen(samples.device)) as session:
-        predictions = predict_bundle_split(session, data, split, samples)
+        predictions = predict_bundle_split(session, data.splits[split], split, samples)
         device = session.device
     model = manifest.model
     return _Evaluated(
@@ -178,6 +189,7 @@ def _bundle(
         f"{model.backbone}, branches {model.branches}, {manifest.precision} by {device}",
         samples.dataset or str(manifest.data.get("name")),
         manifest.thresholds,
+        manifest.guarantee,
         predictions,
         bundle_costs(manifest),
     )

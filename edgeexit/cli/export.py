@@ -21,15 +21,18 @@ from edgeexit.cli.common import (
     print_json,
     shown_command,
     shown_progress,
+    status_console,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
 from edgeexit.cli.options.bundle import bundle_options
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
+from edgeexit.formats import format_promise
 
 if TYPE_CHECKING:
     import numpy as np
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
     from edgeexit_runtime.engines.building import BuildReport
     from numpy.typing import NDArray
 
@@ -128,6 +131,8 @@ def command(
             labels=labels,
             calibration=calibration,
         )
+    if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
+        status_console().print(_not_guaranteed(bundle, checkpoint.guarantee), soft_wrap=True)
     if not as_json:
         print_summary(bundle, int8.reason(building))
     engines = building.build(output) if _is_for_gpus(bundle) else None
@@ -152,6 +157,17 @@ def _is_for_gpus(bundle: ExportedBundle) -> bool:
 
     entry = bundle.manifest.quantization
     return entry is None or entry.target is None or entry.target.engine == GPU
+
+
+def _not_guaranteed(bundle: ExportedBundle, guarantee: Guarantee) -> str:
+    """Say that what was shown of the FP32 network is nothing of fewer bits, and what shows it."""
+    promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
+    asked = (f"--max-{guarantee.risk}", guarantee.target, "--confidence", guarantee.confidence)
+    command = shown_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
+    return (
+        f"not guaranteed in {bundle.manifest.precision}: {promise} was shown of the FP32 network; "
+        f"of this bundle: {command}"
+    )
 
 
 def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:

@@ -1,4 +1,4 @@
-"""``edgeexit inspect``: what a network is, and where exits can be put."""
+"""``edgeexit inspect``: what a network or a file is, and where exits can be put."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,7 @@ from edgeexit.cli.common import (
     print_json,
     usual_classes,
 )
+from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
 from edgeexit.formats import format_macs
 
@@ -91,17 +93,19 @@ def command(
     num_classes: int | None,
     as_json: bool,
 ) -> None:
-    """Print what MODEL is and where exits can be put on it.
+    """Print what MODEL is and where exits can be put on it, or what a checkpoint or bundle holds.
 
-    MODEL is package.module:factory, from a file here or installed, or a registered backbone. A
-    point is the end of one of its modules. A branch reads what that module returned; what else
-    the rest of the model reads crosses the cut too, and a device keeps it in memory.
+    MODEL is package.module:factory, from a file here or installed, a registered backbone, or the
+    path of a checkpoint or bundle, of which thresholds and what they guarantee are shown. A point
+    is the end of one of its modules. A branch reads what that module returned; what else the rest
+    of the model reads crosses the cut too, and a device keeps it in memory.
 
     \b
     Examples:
       edgeexit inspect torchvision.models:mobilenet_v3_small
       edgeexit inspect torchvision.models:densenet121 --points --input-size 64
       edgeexit inspect my_models:MSDNet --outputs --input-size 32
+      edgeexit inspect run/ckpt.tuned.pt
     """
     name = model or reference
     if name is None or (model and reference):
@@ -111,6 +115,13 @@ def command(
         raise click.UsageError("expected at most one of --points and --outputs, got both")
     if every and not with_points:
         raise click.UsageError("--all goes with --points")
+    if is_written(name):
+        if with_points or with_outputs or input_size is not None or num_classes is not None:
+            raise click.UsageError(
+                f"{name} is a file of edgeexit, which says all of itself: leave the options out"
+            )
+        print_written(Path(name), as_json)
+        return
     size = None if input_size is None else (3, *input_size)
     if with_outputs:
         print_outputs(name, size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS), num_classes, as_json)

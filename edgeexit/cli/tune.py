@@ -29,13 +29,17 @@ from edgeexit.cli.options.tune import TuneOptions, tune_options
 from edgeexit.cli.options.tune_output import check_replaceable
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+
     from edgeexit.cli.inputs.tune_subjects import Loaded
     from edgeexit.cli.output.tune import Result
     from edgeexit.thresholds import Front, Limits
+    from edgeexit.thresholds.guarantee import Promise
     from edgeexit.training.checkpoint import Checkpoint
 
 SECTIONS = {
     "Limits": LIMITS,
+    "A guarantee": ("confidence", "max_error", "max_disagreement", "images"),
     "What is tuned": ("engine_dir", "objective", "costs", "calibrate", "grid_size"),
     "What is written": ("output", "dry_run", "front", "plot", "as_json"),
     "What runs a bundle": ("backend", "providers", "threads"),
@@ -59,11 +63,17 @@ def command(as_json: bool, **values: Any) -> None:
     off. The network is written with them to a checkpoint beside its own: CKPT with .tuned.
     --engine-dir tunes a bundle by its own graphs and rewrites its thresholds.
 
+    With --confidence they come with a guarantee: on other images of the same source the risk is at
+    most what was asked for, with that probability. It holds for images that are drawn independently
+    (not frames of one video) and that the network has not seen; val chose its best epoch, too.
+
     \b
     Examples:
       edgeexit tune run/ckpt.pt --max-drop 0.01
       edgeexit tune run/ckpt.pt --front front.csv --plot front.png
       edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
+      edgeexit tune run/ckpt.pt --max-drop 0.02 --confidence 0.95
+      edgeexit tune --engine-dir out/ --images photos/ --max-disagreement 0.02
     """
     from edgeexit.bench import check_plot_path
     from edgeexit.training.checkpoint import is_checkpoint
@@ -74,35 +84,40 @@ def command(as_json: bool, **values: Any) -> None:
     options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
     samples = SampleOptions(**values)
     named = options.output
-    if not limits.none_given:
+    promise = options.promise(limits)
+    chooses = promise is not None or not limits.none_given
+    if chooses:
         options = options.with_output()
     options.check()
     check_options_of(options.engine_dir)
+    if options.images is not None and (samples.dataset or samples.data_dir or samples.download):
+        raise click.UsageError("--images takes the place of a data set: leave that out")
     if options.plot is not None:
         check_plot_path(options.plot)
-    _check_output(options, limits)
+    _check_output(options, chooses)
     checkpoint = None if options.path is None else load_network(options.path, network, samples)
     replaced = options.path if options.output == options.path else None
     if replaced is not None and not is_checkpoint(replaced):
         raise click.UsageError(f"{replaced} holds weights alone, which stay; choose another -o")
+    dropped = None if checkpoint is None else checkpoint.guarantee
     if checkpoint is not None and options.output is not None and named is None:
-        check_replaceable(options.output, checkpoint)
+        dropped = check_replaceable(options.output, checkpoint) or dropped
         if options.output == options.path:
             told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
             status_console().print(told, soft_wrap=True)
-    with _bundle_held(options, limits):
-        loaded = _load(checkpoint, options, samples, network, backend)
-        result = _tune(loaded, options, limits)
-        _save(result, options, checkpoint)
+    with _bundle_held(options, chooses):
+        loaded = _load(checkpoint, options, samples, network, backend, promise)
+        result = _tune(loaded, options, limits, promise)
+        _save(result, options, checkpoint, dropped)
     _print(result, options, as_json)
     if not as_json and result.thresholds is not None and not options.dry_run:
         console().print(f"next: {_next_command(options, checkpoint, backend)}", soft_wrap=True)
 
 
-def _check_output(options: TuneOptions, limits: Limits) -> None:
+def _check_output(options: TuneOptions, chooses: bool) -> None:
     from edgeexit.files import check_writable
 
-    if limits.none_given and options.output is not None:
+    if not chooses and options.output is not None:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
         raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
     for file in filter(None, (options.output, options.front, options.plot)):
@@ -110,12 +125,12 @@ def _check_output(options: TuneOptions, limits: Limits) -> None:
 
 
 @contextmanager
-def _bundle_held(options: TuneOptions, limits: Limits) -> Iterator[None]:
+def _bundle_held(options: TuneOptions, chooses: bool) -> Iterator[None]:
     """Let no other process change the bundle that thresholds are chosen for."""
     from edgeexit_runtime import load_manifest
     from edgeexit_runtime.system.locks import lock_folder
 
-    if options.engine_dir is None or options.dry_run or limits.none_given:
+    if options.engine_dir is None or options.dry_run or not chooses:
         yield
         return
     load_manifest(options.engine_dir)  # nothing is written into a folder that is no bundle
@@ -129,44 +144,73 @@ def _load(
     samples: SampleOptions,
     network: NetworkOptions,
     backend: BackendOptions,
+    promise: Promise | None,
 ) -> Loaded:
     from edgeexit.cli.inputs.tune_subjects import load_bundle, load_checkpoint_subject
 
     if checkpoint is None:
-        return load_bundle(options, samples, backend)
+        return load_bundle(options, samples, backend, promise)
     return load_checkpoint_subject(checkpoint, options, samples, network)
 
 
-def _tune(loaded: Loaded, options: TuneOptions, limits: Limits) -> Result:
+def _tune(loaded: Loaded, options: TuneOptions, limits: Limits, promise: Promise | None) -> Result:
     from edgeexit.cli.output.tune import Result
+    from edgeexit.thresholds.guarantee import find_guaranteed
     from edgeexit.thresholds.tuning import find_thresholds, judge
 
+    subject, guaranteed = loaded.subject, None
     with progress_bar() as bar:
         task = bar.add_task("thresholds", total=1.0)
-        front, thresholds = find_thresholds(
-            loaded.subject,
-            limits,
-            options.grid_size,
-            lambda done: bar.update(task, completed=done),
-        )
+
+        def progress(done: float) -> None:
+            bar.update(task, completed=done)
+
+        if promise is None:
+            front, thresholds = find_thresholds(subject, limits, options.grid_size, progress)
+        else:
+            guaranteed = find_guaranteed(
+                subject.val,
+                subject.costs,
+                promise,
+                options.grid_size,
+                max_path_cost=limits.max_path_cost,
+                progress=progress,
+            )
+            front, thresholds = guaranteed.front, guaranteed.thresholds
     judgements = {}
     if thresholds is not None:
-        judgements = {split: judge(loaded.subject, split, thresholds) for split in ("val", "test")}
-    return Result(loaded, limits, front, thresholds, judgements)
+        judgements = {split: judge(subject, split, thresholds) for split in subject.splits}
+    return Result(loaded, limits, front, thresholds, judgements, guaranteed)
 
 
-def _save(result: Result, options: TuneOptions, checkpoint: Checkpoint | None) -> None:
+def _save(
+    result: Result,
+    options: TuneOptions,
+    checkpoint: Checkpoint | None,
+    dropped: Guarantee | None,
+) -> None:
+    """Write the thresholds; where those before had a guarantee and these have none, say so."""
     from edgeexit.cli.inputs.tune_subjects import save_bundle, save_tuned
+    from edgeexit.formats import format_dropped
 
     _save_front(result, options)
     if result.thresholds is None:
         return
     if checkpoint is not None and options.output is not None:
         save_tuned(
-            checkpoint, options.output, result.thresholds, result.loaded, result.choice_json()
+            checkpoint,
+            options.output,
+            result.thresholds,
+            result.guarantee,
+            result.loaded,
+            result.choice_json(),
         )
     elif options.engine_dir is not None and not options.dry_run:
-        save_bundle(options.engine_dir, result.thresholds)
+        dropped = save_bundle(options.engine_dir, result.thresholds, result.guarantee)
+    else:
+        return
+    if dropped is not None and result.guarantee is None:
+        status_console().print(format_dropped(dropped), soft_wrap=True)
 
 
 def _save_front(result: Result, options: TuneOptions) -> None:
@@ -200,7 +244,7 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
             "output": options.output,
         }
         about = {name: str(path) for name, path in given.items() if path is not None}
-        print_json({**about, **result.choice_json(), "front": result.front_json()})
+        print_json({**about, **result.choice_json(), **result.front_json()})
     else:
         print_result(console(), result)
     if result.thresholds is None:

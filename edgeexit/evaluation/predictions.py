@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,6 +46,10 @@ class ExitPredictions:
     def correct(self) -> NDArray[np.bool_]:
         """(M, N) bool: whether the exit's label is the true one."""
         return np.equal(self.labels, self.targets)
+
+    def against_last(self) -> ExitPredictions:
+        """Return them with the last exit's labels for the true classes: agreement as accuracy."""
+        return replace(self, targets=self.labels[-1])
 
     def take(self, samples: NDArray[np.int64]) -> ExitPredictions:
         """Return the predictions of some samples, by index (n,)."""

@@ -106,6 +106,7 @@ def _subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Subject:
         logits=partial(_logits, net),
         packages=PACKAGES,
         temperatures=checkpoint.temperatures,
+        guarantee=checkpoint.guarantee,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime.backends import BACKENDS
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import (
     FINAL,
     MANIFEST_NAME,
@@ -91,6 +92,8 @@ class Subject:
         model, preprocessing, class_names, data: as the manifest says them.
         thresholds: of every exit but the last.
         temperatures: that the exits' graphs divide their logits by; 1 where there is none.
+        guarantee: what was shown of it in FP32; in fewer bits an image may leave elsewhere and get
+            another label, which nobody has shown anything of.
         stage_macs: of each stage alone, in order.
         cost: of the exits.
         graphs: makes every stage and exit in order, the plain backbone last, in a precision of
@@ -110,6 +113,7 @@ class Subject:
     logits: Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
     packages: tuple[str, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    guarantee: Guarantee | None = None
 
 
 def write_bundle(
@@ -292,6 +296,7 @@ def _manifest(
         data=subject.data,
         versions=_versions(subject.packages),
         quantization=quantization,
+        guarantee=subject.guarantee if options.precision.name == "fp32" else None,
     )
 
 

@@ -29,19 +29,23 @@ class Subject:
     Attributes:
         exits: what its exits cost in MACs.
         costs: what is to be kept low: these MACs, or something that was measured.
-        val: answers that thresholds are chosen on.
-        test: answers that they are judged on.
+        splits: answers by name: first those that thresholds are chosen on, last those that they
+            are judged on; ``val`` and ``test``, or one alone.
     """
 
     exits: ExitCosts
     costs: PathCosts
-    val: ExitPredictions
-    test: ExitPredictions
+    splits: dict[str, ExitPredictions]
 
     @property
-    def splits(self) -> dict[str, ExitPredictions]:
-        """``val`` and ``test`` by name."""
-        return {"val": self.val, "test": self.test}
+    def val(self) -> ExitPredictions:
+        """Answers that thresholds are chosen on."""
+        return next(iter(self.splits.values()))
+
+    @property
+    def test(self) -> ExitPredictions:
+        """Answers that they are judged on."""
+        return [*self.splits.values()][-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def find_thresholds(
 
 
 def judge(subject: Subject, split: str, thresholds: dict[str, float]) -> Judgement:
-    """Return what ``thresholds`` give on ``val`` or ``test``."""
+    """Return what ``thresholds`` give on one of the splits."""
     predictions = subject.splits[split]
     report = evaluate_adaptive(predictions, thresholds, subject.exits)
     paid = subject.costs.paid(thresholds)

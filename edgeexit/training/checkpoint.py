@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.images.preprocess import Preprocessing
@@ -55,6 +56,7 @@ class Checkpoint:
         metrics: what it achieved on the validation images at that epoch; JSON values.
         temperatures: what an exit's logits are divided by, where calibrated: see
             :mod:`edgeexit.evaluation.calibration`.
+        guarantee: what was shown of thresholds, which may have been changed since.
     """
 
     spec: ModelSpec
@@ -66,6 +68,7 @@ class Checkpoint:
     training: dict[str, Any]
     metrics: dict[str, Any]
     temperatures: dict[str, float] = field(default_factory=dict)
+    guarantee: Guarantee | None = None
 
     def __post_init__(self) -> None:
         branches = self.spec.exit_names[:-1]
@@ -83,6 +86,8 @@ class Checkpoint:
             )
         if not all(0 < value < math.inf for value in self.temperatures.values()):
             raise ValueError(f"temperatures: expected above 0, got {self.temperatures}")
+        if self.guarantee is not None:
+            self.guarantee.check_exits(self.spec.exit_names)
         if len(self.class_names) != self.spec.num_classes:
             raise ValueError(
                 f"class_names: expected {self.spec.num_classes}, got {len(self.class_names)}"

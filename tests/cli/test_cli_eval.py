@@ -55,6 +55,7 @@ def test_json_is_the_report_of_the_library(checkpoint: Path, split: str) -> None
     expected = encode(evaluate_adaptive(predictions, loaded.thresholds, network_cost(net)))
     printed = json.loads(result.stdout)
     assert printed.pop("checkpoint") == str(checkpoint)
+    assert printed.pop("guarantee") is None
     assert printed.pop("dataset") == "digits"
     assert printed.pop("split") == split
     assert printed == expected
@@ -224,7 +225,7 @@ def test_a_bundle_is_evaluated_by_its_own_graphs(bundle: Path, backend: str) -> 
         manifest = session.manifest
     expected = evaluate_adaptive(predictions, manifest.thresholds, bundle_costs(manifest))
     about = {"engine_dir": str(bundle), "dataset": "digits", "split": "val"}
-    assert json.loads(result.stdout) == {**about, **encode(expected)}
+    assert json.loads(result.stdout) == {**about, **encode(expected), "guarantee": None}
 
 
 def test_a_bundle_at_other_thresholds_and_what_ran_it(bundle: Path) -> None:

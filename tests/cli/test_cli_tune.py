@@ -519,7 +519,8 @@ def test_a_front_of_many_thresholds_fits_a_terminal() -> None:
         tuple(names), np.ones((11, 1), np.float32), np.zeros((11, 1), np.int64), np.zeros(1, int)
     )
     nothing = ExitCosts(tuple(ExitCost(name, 1, 0, 1) for name in names))
-    loaded = Loaded("deep", "digits", "a file", TuneSubject(nothing, costs, test, test))
+    subject = TuneSubject(nothing, costs, {"val": test, "test": test})
+    loaded = Loaded("deep", "digits", "a file", subject, "digits, val")
     out = Console(width=100, file=io.StringIO())
     print_result(out, TuneResult(loaded, Limits(), front, None, {}))
     printed = out.file.getvalue()  # type: ignore[attr-defined]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.images.preprocess import Preprocessing
 
@@ -54,6 +56,21 @@ def test_what_is_saved_comes_back(path: Path, checkpoint: Checkpoint) -> None:
     assert loaded.metrics == checkpoint.metrics
     assert list(loaded.weights) == list(checkpoint.weights)
     assert all(torch.equal(loaded.weights[k], v) for k, v in checkpoint.weights.items())
+
+
+GUARANTEE = Guarantee("error", 0.1, 0.9, 300, 0.07, "digits, val", {"exit1": 0.5, "exit2": 0.25})
+
+
+def test_a_guarantee_is_kept_and_older_files_have_none(
+    tmp_path: Path, path: Path, checkpoint: Checkpoint
+) -> None:
+    promised = replace(checkpoint, guarantee=GUARANTEE)
+    save_checkpoint(tmp_path / "promised.pt", promised)
+    assert load_checkpoint(tmp_path / "promised.pt").guarantee == GUARANTEE
+    plain = torch.load(path, weights_only=True)
+    del plain["guarantee"]
+    torch.save(plain, path)
+    assert load_checkpoint(path).guarantee is None
 
 
 def test_the_built_network_gives_the_same_logits(path: Path, checkpoint: Checkpoint) -> None:
@@ -134,6 +151,12 @@ def test_a_newer_format(path: Path) -> None:
         ({"spec": None}, "spec: expected an object, got null"),
         ({"class_names": ["a", 1]}, r"class_names\[1\]: expected a string, got 1"),
         ({"class_names": ["a"]}, "class_names: expected 2, got 1"),
+        ({"guarantee": 1}, "guarantee: expected an object, got 1"),
+        ({"guarantee": {**encode(GUARANTEE), "target": 3}}, "guarantee: target: expected above 0"),
+        (
+            {"guarantee": {**encode(GUARANTEE), "thresholds": {}}},
+            r"guarantee.thresholds: expected one for each of .*got \[\]",
+        ),
         ({"thresholds": {"exit1": 0.5}}, r"thresholds: expected one for each of .* got"),
         ({"thresholds": {"exit1": 0.5, "exit2": float("nan")}}, "expected a finite number"),
         ({"weights": {"a": 1}}, "weights: expected tensors by name"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
+from edgeexit.formats import format_guarantee
 
 NOTHING = "-"
 
@@ -49,6 +50,8 @@ def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
     yield "precision", bundle.precision
     yield "input size", " x ".join(map(str, bundle.input_size))
     yield "thresholds", _named(bundle.thresholds)
+    if bundle.guarantee is not None:
+        yield "guarantee", format_guarantee(bundle.guarantee, bundle.thresholds)
     yield "processor", f"{device.cpu}, {device.cores} cores"
     yield "runs on", device.backend_device
     yield (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.schema import SchemaError, decode
 
 from edgeexit.bench.results.advice import Advice
@@ -25,7 +26,7 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
-    """Which bundle was measured."""
+    """Which bundle was measured; ``guarantee`` is what was once shown of its thresholds."""
 
     folder: str
     backbone: str
@@ -35,6 +36,7 @@ class BundleInfo:
     input_size: tuple[int, int, int]
     thresholds: dict[str, float]
     versions: dict[str, str]
+    guarantee: Guarantee | None = None
 
     @property
     def label(self) -> str:

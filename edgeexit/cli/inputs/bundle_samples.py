@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeexit.cli.common import print_notes
 from edgeexit.cli.inputs.samples import (
     DataOptions,
     SampleOptions,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from edgeexit_runtime import Manifest, Session
 
     from edgeexit.data import DataConfig, ImageData
+    from edgeexit.data.dataset import ImageDataset
     from edgeexit.evaluation import ExitPredictions
 
 
@@ -63,15 +65,53 @@ def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -
 
 
 def predict_bundle_split(
-    session: Session, data: ImageData, split: str, options: SampleOptions
+    session: Session, dataset: ImageDataset, split: str, options: SampleOptions
 ) -> ExitPredictions:
-    """Run every exit of a bundle on every sample of a split, with a progress bar on stderr.
+    """Run every exit of a bundle on every sample of a data set, with a progress bar on stderr.
 
     Raises:
         BackendError: it cannot be run, or answers what cannot be.
     """
     from edgeexit.evaluation import predict_bundle
 
-    dataset = data.splits[split]
     run = partial(predict_bundle, session, dataset, workers=options.workers)
     return predict_with_bar(run, split, len(dataset))
+
+
+def folder_images(
+    folder: Path, manifest: Manifest, max_pixels: int | None
+) -> tuple[ImageDataset, bool]:
+    """Return the images of a folder as the bundle takes them, and whether they have labels.
+
+    Those in class folders, named as the bundle's classes, have; else every label is 0.
+
+    Raises:
+        DataError: the folder is missing, empty, or of other classes.
+    """
+    from edgeexit_runtime.images.decoding import MAX_PIXELS
+    from edgeexit_runtime.images.fitting import MODES
+
+    from edgeexit.bench.images import folder_labels
+    from edgeexit.data.class_folders import Files
+    from edgeexit.data.imagefolder import ImageFiles
+    from edgeexit.data.transforms import FitImage, compose
+    from edgeexit.errors import DataError
+    from edgeexit.images import find_images
+    from edgeexit.paths import is_folder
+
+    preprocessing = manifest.preprocessing
+    channels = preprocessing.input_size[0]
+    if not is_folder(folder):
+        raise DataError(f"there is no folder {folder}; expected one with images")
+    if channels not in MODES:
+        raise DataError(
+            f"{folder}: files hold images of 1 or 3 channels, the bundle takes {channels}; give "
+            "--dataset"
+        )
+    found = find_images(folder)
+    print_notes(found.notes)
+    labels = folder_labels(found, manifest.class_names)
+    files = Files(found.paths, tuple(labels or [0] * len(found.paths)))
+    transform = compose([FitImage(preprocessing)], preprocessing)
+    images = ImageFiles(files, transform, MODES[channels], max_pixels or MAX_PIXELS)
+    return images, labels is not None

@@ -11,6 +11,7 @@ from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.common import status_console
 from edgeexit.cli.inputs.bundle_samples import (
     bundle_data,
+    folder_images,
     predict_bundle_split,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions
@@ -20,10 +21,13 @@ from edgeexit.cli.options.tune import LATENCY, TuneOptions
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 
     from edgeexit.cost import ExitCosts
+    from edgeexit.data.dataset import ImageDataset
     from edgeexit.evaluation.calibration import Calibration
     from edgeexit.evaluation.path_costs import PathCosts
+    from edgeexit.thresholds.guarantee import Promise
     from edgeexit.thresholds.tuning import Subject
     from edgeexit.training.checkpoint import Checkpoint
 
@@ -37,6 +41,8 @@ class Loaded:
         dataset: what it is judged on.
         source: where the costs come from.
         subject: its answers and costs.
+        chosen_on: the images that thresholds are chosen on, in words.
+        labelled: whether true classes are known, not the last exit's answers in their place.
         calibration: temperatures that were fitted; None without.
     """
 
@@ -44,6 +50,8 @@ class Loaded:
     dataset: str
     source: str
     subject: Subject
+    chosen_on: str
+    labelled: bool = True
     calibration: Calibration | None = field(default=None)
 
 
@@ -79,17 +87,24 @@ def load_checkpoint_subject(
     else:
         val = predict_split(net, data, "val", samples)
     test = predict_split(net, data, "test", samples)
+    dataset = samples.dataset or checkpoint.data.name
     return Loaded(
         f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}",
-        samples.dataset or checkpoint.data.name,
+        dataset,
         source,
-        Subject(exits, costs, val, test),
-        calibration,
+        Subject(exits, costs, {"val": val, "test": test}),
+        f"{dataset}, val",
+        calibration=calibration,
     )
 
 
-def load_bundle(options: TuneOptions, samples: SampleOptions, backend: BackendOptions) -> Loaded:
-    """Run a bundle's own graphs on val and test; with ``--objective latency``, time it too."""
+def load_bundle(
+    options: TuneOptions, samples: SampleOptions, backend: BackendOptions, promise: Promise | None
+) -> Loaded:
+    """Run a bundle's own graphs on val and test, or on ``--images``.
+
+    With ``--objective latency`` it is timed, too.
+    """
     import edgeexit_runtime as ee
 
     from edgeexit.cost import bundle_costs
@@ -99,26 +114,73 @@ def load_bundle(options: TuneOptions, samples: SampleOptions, backend: BackendOp
     folder = options.engine_dir
     manifest = ee.load_manifest(folder)
     exits = bundle_costs(manifest)
-    data = bundle_data(folder, manifest, samples)
+    images = _bundle_images(folder, manifest, options, samples, promise)
     if options.objective == LATENCY:
         costs, source = _measure(folder, backend.chosen(samples.device))
     else:
         costs, source = _costs(exits, options)
     with ee.load(folder, **backend.chosen(samples.device)) as session:
-        val, test = (
-            predict_bundle_split(session, data, split, samples) for split in ("val", "test")
-        )
+        answers = {
+            split: predict_bundle_split(session, dataset, split, samples)
+            for split, dataset in images.splits.items()
+        }
+    if not images.labelled:
+        answers = {split: answer.against_last() for split, answer in answers.items()}
     model = manifest.model
     return Loaded(
         f"{model.backbone}, branches {model.branches}, {manifest.precision}",
-        samples.dataset or str(manifest.data.get("name")),
+        images.dataset,
         source,
-        Subject(exits, costs, val, test),
+        Subject(exits, costs, answers),
+        images.chosen_on,
+        images.labelled,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What a bundle is run on; the fields are those of :class:`Loaded`, and the splits."""
+
+    dataset: str
+    chosen_on: str
+    splits: dict[str, ImageDataset]
+    labelled: bool = True
+
+
+def _bundle_images(
+    folder: Path,
+    manifest: Manifest,
+    options: TuneOptions,
+    samples: SampleOptions,
+    promise: Promise | None,
+) -> _Images:
+    from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT
+    from edgeexit_runtime.errors import printable
+
+    from edgeexit.errors import DataError
+
+    if options.images is None:
+        data = bundle_data(folder, manifest, samples)
+        dataset = samples.dataset or str(manifest.data.get("name"))
+        splits = {split: data.splits[split] for split in ("val", "test")}
+        return _Images(dataset, f"{dataset}, val", splits)
+    images, labelled = folder_images(options.images, manifest, samples.max_pixels)
+    dataset = printable(str(options.images))
+    if not labelled and promise is not None and promise.risk != DISAGREEMENT:
+        raise DataError(
+            f"{dataset}: --max-{promise.risk} needs labels, which these images do not have: put "
+            "them into folders named as the classes, or give --max-disagreement, which needs none"
+        )
+    return _Images(dataset, dataset, {"images": images}, labelled)
+
+
 def save_tuned(
-    checkpoint: Checkpoint, output: Path, thresholds: dict[str, float], loaded: Loaded, tuning: Any
+    checkpoint: Checkpoint,
+    output: Path,
+    thresholds: dict[str, float],
+    guarantee: Guarantee | None,
+    loaded: Loaded,
+    tuning: Any,
 ) -> None:
     """Write the checkpoint with other thresholds, and temperatures where they were fitted."""
     from edgeexit.training.checkpoint import save_checkpoint
@@ -130,13 +192,18 @@ def save_tuned(
         checkpoint,
         thresholds=thresholds,
         temperatures=temperatures,
+        guarantee=guarantee,
         metrics={**checkpoint.metrics, "tuning": tuning},
     )
     save_checkpoint(output, tuned)
 
 
-def save_bundle(folder: Path, thresholds: dict[str, float]) -> None:
-    """Write thresholds into a bundle's manifest, atomically, and leave the rest as it is.
+def save_bundle(
+    folder: Path, thresholds: dict[str, float], guarantee: Guarantee | None
+) -> Guarantee | None:
+    """Write thresholds, and what was shown of them, into a bundle's manifest, atomically.
+
+    Returns what was shown of those that stood there.
 
     The bundle's lock must be held, as by whatever else changes it.
     """
@@ -150,9 +217,10 @@ def save_bundle(folder: Path, thresholds: dict[str, float]) -> None:
         dataclasses.replace(exit_, threshold=thresholds.get(exit_.name, exit_.threshold))
         for exit_ in manifest.exits
     )
-    text = manifest_json(dataclasses.replace(manifest, exits=exits))
+    text = manifest_json(dataclasses.replace(manifest, exits=exits, guarantee=guarantee))
     with replace_file(folder / MANIFEST_NAME) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return manifest.guarantee
 
 
 def _costs(exits: ExitCosts, options: TuneOptions) -> tuple[PathCosts, str]:

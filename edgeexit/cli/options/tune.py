@@ -6,16 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgeexit.cli.common import add_options, shown_command
+from edgeexit.cli.options.limits import FractionType
 from edgeexit.cli.options.tune_output import tuned_path
+
+if TYPE_CHECKING:
+    from edgeexit.thresholds import Limits
+    from edgeexit.thresholds.guarantee import Promise
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MACS, LATENCY = "macs", "latency"
+DEFAULT_CONFIDENCE = 0.95
+_RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,10 @@ class TuneOptions:
 
     path: Path | None
     engine_dir: Path | None
+    images: Path | None
+    max_error: float | None
+    max_disagreement: float | None
+    confidence: float | None
     objective: str | None
     costs: Path | None
     calibrate: bool
@@ -38,6 +49,45 @@ class TuneOptions:
         if self.path is None or self.output is not None or self.dry_run:
             return self
         return replace(self, output=tuned_path(self.path))
+
+    def promise(self, limits: Limits) -> Promise | None:
+        """Return what is to be guaranteed; None where nothing is.
+
+        Raises:
+            click.UsageError: not one risk is asked for, or something that does not go with it.
+            TuningError: it cannot be promised.
+        """
+        from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR
+
+        from edgeexit.thresholds.guarantee import Promise
+
+        targets = {ERROR: self.max_error, DISAGREEMENT: self.max_disagreement}
+        asked = {risk: target for risk, target in targets.items() if target is not None}
+        if not asked and self.confidence is None:
+            if self.images is not None:
+                raise click.UsageError(f"--images goes with a guarantee: {_RISK_OPTIONS}")
+            return None
+        if limits.max_drop is not None:
+            asked[DROP] = limits.max_drop
+        if len(asked) != 1:
+            got = ", ".join(f"--max-{risk}" for risk in asked) or "none"
+            raise click.UsageError(
+                f"a guarantee (--confidence) is of one risk, {_RISK_OPTIONS}, got {got}"
+            )
+        if limits.min_accuracy is not None:
+            least = f"--max-error {1 - limits.min_accuracy:g}"
+            raise click.UsageError(f"--min-accuracy is no guarantee; as one it is {least} alone")
+        for name, value in (
+            ("--max-cost", limits.max_cost),
+            ("--front", self.front),
+            ("--plot", self.plot),
+        ):
+            if value is not None:
+                raise click.UsageError(
+                    f"{name} does not go with a guarantee (--confidence): leave one of them out"
+                )
+        ((risk, target),) = asked.items()
+        return Promise(risk, target, self.confidence or DEFAULT_CONFIDENCE)
 
     def check(self) -> None:
         """Raise :class:`click.UsageError` where two of them do not go together."""
@@ -88,6 +138,8 @@ class TuneOptions:
             )
         if self.dry_run and self.output is not None:
             raise click.UsageError("a --dry-run writes nothing: leave -o out")
+        if self.images is not None:
+            raise click.UsageError("--images goes with --engine-dir")
 
     def _check_bundle(self) -> None:
         if self.calibrate:
@@ -100,6 +152,27 @@ class TuneOptions:
             )
 
 
+class ConfidenceType(click.ParamType[float]):
+    """A probability above 0 and below 1."""
+
+    name = "confidence"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            confidence = float(value)
+        except ValueError:
+            confidence = -1.0
+        if not 0 < confidence < 1:
+            self.fail(
+                f"expected a probability above 0 and below 1 such as 0.95, got {value!r}",
+                param,
+                ctx,
+            )
+        return confidence
+
+
 def tune_options(command: Command) -> Command:
     """Add everything but limits, samples and the model."""
     file = click.Path(dir_okay=False, path_type=Path)
@@ -109,6 +182,30 @@ def tune_options(command: Command) -> Command:
             "--engine-dir",
             type=click.Path(path_type=Path),
             help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
+        ),
+        click.option(
+            "--max-error",
+            type=FractionType(),
+            help="Guaranteed: at most this error rate on images of the same source.",
+        ),
+        click.option(
+            "--max-disagreement",
+            type=FractionType(),
+            help="Guaranteed: at most this share of answers that the last exit would not give. It "
+            "needs no labels.",
+        ),
+        click.option(
+            "--confidence",
+            type=ConfidenceType(),
+            help="Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
+            "half of the images choose, the other half tests.  "
+            f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
+        ),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            help="Guarantee it on the images of this folder, such as the device's own. Those in "
+            "class folders have labels.",
         ),
         click.option(
             "--objective",

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+
     from edgeexit.training.checkpoint import Checkpoint
 
 TUNED = ".tuned"
@@ -17,8 +19,10 @@ def tuned_path(path: Path) -> Path:
     return path.parent / f"{path.stem.removesuffix(TUNED)}{TUNED}{suffix}"
 
 
-def check_replaceable(path: Path, checkpoint: Checkpoint) -> None:
+def check_replaceable(path: Path, checkpoint: Checkpoint) -> Guarantee | None:
     """Raise where ``path`` is there and is not what was tuned of the network of ``checkpoint``.
+
+    Returns what was guaranteed of it.
 
     Raises:
         WriteError: so it is.
@@ -27,7 +31,7 @@ def check_replaceable(path: Path, checkpoint: Checkpoint) -> None:
     from edgeexit.training.checkpoint import load_checkpoint
 
     if not path.exists():
-        return
+        return None
     try:
         found = load_checkpoint(path)
     except CheckpointError:
@@ -41,3 +45,4 @@ def check_replaceable(path: Path, checkpoint: Checkpoint) -> None:
             f"{path}: is there, and 'edgeexit tune' did not write it of this network; choose "
             "another -o"
         )
+    return found.guarantee

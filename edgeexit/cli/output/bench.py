@@ -24,6 +24,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
     from edgeexit.bench.render.tables import summary_table
 
     _print_verdict(report, out)
+    _print_guarantee(report, out)
     _print(summary_table(report), out)
     if report.backends is not None:
         _print(backends_table(report, report.backends), out)
@@ -40,6 +41,7 @@ def print_details(report: BenchReport, out: Console) -> None:
     from edgeexit.bench.render.advice import advice_table
 
     _print_verdict(report, out)
+    _print_guarantee(report, out)
     for block in _measured(report):
         _print(block, out)
     if report.advice is not None:
@@ -135,6 +137,14 @@ def _explained(explanation: Explanation, parts: int) -> Iterator[Table | str]:
         if faster is not None:
             yield faster
     yield from model_text(explanation.model, parts)
+
+
+def _print_guarantee(report: BenchReport, out: Console) -> None:
+    from edgeexit.formats import format_guarantee
+
+    bundle = report.bundle
+    if bundle.guarantee is not None:
+        out.print(format_guarantee(bundle.guarantee, bundle.thresholds))
 
 
 def _print_advice(report: BenchReport, out: Console) -> None:

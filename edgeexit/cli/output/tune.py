@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.options.limits import describe_limits
 from edgeexit.cli.output.adaptive import exit_table, summary_table
-from edgeexit.formats import format_macs, format_threshold
+from edgeexit.formats import format_cost, format_guarantee, format_macs, format_threshold
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
     from rich.console import Console
     from rich.table import Table
 
     from edgeexit.cli.inputs.tune_subjects import Loaded
     from edgeexit.thresholds import Front, Limits
     from edgeexit.thresholds.front_file import FrontPoint
+    from edgeexit.thresholds.guarantee import Guaranteed
     from edgeexit.thresholds.tuning import Judgement
 
 SHOWN = 15  # settings of the front
@@ -33,6 +35,7 @@ class Result:
         front: the settings that no other beats on val.
         thresholds: None where no limit was given.
         judgements: of these thresholds, by split.
+        guaranteed: how they were shown to keep a promise; None where none was asked for.
     """
 
     loaded: Loaded
@@ -40,6 +43,12 @@ class Result:
     front: Front
     thresholds: dict[str, float] | None
     judgements: dict[str, Judgement]
+    guaranteed: Guaranteed | None = None
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What is kept with the thresholds."""
+        return None if self.guaranteed is None else self.guaranteed.entry(self.loaded.chosen_on)
 
     @property
     def by_macs(self) -> bool:
@@ -69,7 +78,8 @@ class Result:
             "dataset": self.loaded.dataset,
             "limits": encode(self.limits),
             "objective": {**costs.in_units(), "source": self.loaded.source},
-            "chosen_on": "val",
+            "chosen_on": next(iter(self.loaded.subject.splits)),
+            "labelled": self.loaded.labelled,
             "thresholds": self.thresholds,
             "settings": self.front.settings,
             "exact": self.front.exact,
@@ -79,6 +89,13 @@ class Result:
             value[split] = encode(judgement.report)
             value.setdefault("average_cost", {})[split] = judgement.average_cost
             value.setdefault("intervals", {})[split] = encode(judgement.intervals)
+        if self.guaranteed is not None:
+            value["guarantee"] = {
+                **encode(self.guarantee),
+                "candidates": self.guaranteed.candidates,
+                "passed": self.guaranteed.passed,
+                "by_betting": self.guaranteed.by_betting,
+            }
         if calibration is not None:
             value["calibration"] = {
                 "temperatures": calibration.temperatures,
@@ -88,9 +105,14 @@ class Result:
             }
         return value
 
-    def front_json(self) -> list[dict[str, Any]]:
-        """Return every setting of the front, on val and on test."""
-        return [
+    def front_json(self) -> dict[str, Any]:
+        """Return every setting of the front, on val and on test; none with a guarantee.
+
+        That has a front of half of val, by what is lost, which only gives candidates.
+        """
+        if self.guaranteed is not None:
+            return {}
+        settings = [
             {
                 "thresholds": point.val.thresholds,
                 **{
@@ -100,6 +122,7 @@ class Result:
             }
             for point in self.points()
         ]
+        return {"front": settings}
 
 
 @lru_cache(maxsize=1)  # a picture, a file and JSON may all want them
@@ -120,7 +143,7 @@ def print_result(out: Console, result: Result) -> None:
     better = result.better_than_last
     if better:
         best = max(better, key=lambda name: better[name])
-        last = result.front.backbone_correct / result.front.samples
+        last = float(result.loaded.subject.val.correct[-1].mean())
         out.print(
             f"{best} is better than the last exit ({100 * better[best]:.1f} against "
             f"{100 * last:.1f} % on val): the network is not trained yet, train longer. A drop "
@@ -133,13 +156,21 @@ def _print_choice(out: Console, result: Result) -> None:
     front, loaded = result.front, result.loaded
     costs = loaded.subject.costs
     out.print(_meaning(result), soft_wrap=True)
+    if result.guarantee is not None:
+        out.print(format_guarantee(result.guarantee, result.guarantee.thresholds), soft_wrap=True)
     reports = {split: judgement.report for split, judgement in result.judgements.items()}
     extra = None if result.by_macs else costs
-    out.print(exit_table(reports, f"{loaded.title}, thresholds chosen on val", extra))
+    title = f"{loaded.title}, thresholds chosen on {next(iter(reports))}"
+    if not loaded.labelled:
+        title += "\nwithout labels: accuracy is agreement with the last exit"
+    out.print(exit_table(reports, title, extra))
     table = summary_table(reports, result.judgements)
     if extra is not None:
         _add_costs(table, result)
     out.print(table)
+    if result.guaranteed is not None:
+        out.print(_how_guaranteed(result, result.guaranteed), soft_wrap=True)
+        return
     how = "the best of" if front.exact else "the best found, by local search, counting"
     out.print(
         f"{describe_limits(result.limits, costs.unit)}; {how} {front.settings:,} settings, by "
@@ -149,16 +180,36 @@ def _print_choice(out: Console, result: Result) -> None:
 
 def _meaning(result: Result) -> str:
     """Say in a sentence what the chosen thresholds give on images that did not choose them."""
-    judgement, costs = result.judgements["test"], result.loaded.subject.costs
+    (*_, (split, judgement)), costs = result.judgements.items(), result.loaded.subject.costs
     report = judgement.report
     leaving = ", ".join(f"{exit_.share:.0%} leave at {exit_.name}" for exit_ in report.exits)
     ratio = f"{report.macs_ratio:.3f} of the backbone's MACs"
     if not result.by_macs and costs.baseline is not None:
         baseline = costs.in_unit(costs.baseline)
         ratio = f"{judgement.average_cost / baseline:.3f} of the backbone's {costs.unit}"
+    images = f"{report.samples} {split if split == 'images' else f'{split} images'}"
+    if not result.loaded.labelled:
+        return (
+            f"On {images} early exit answers {report.adaptive_accuracy:.1%} as the last exit does, "
+            f"at {ratio}. {leaving}."
+        )
     return (
-        f"On {report.samples} test images early exit answers {report.adaptive_accuracy:.1%} right "
-        f"at {ratio}; the backbone alone {report.backbone_accuracy:.1%}. {leaving}."
+        f"On {images} early exit answers {report.adaptive_accuracy:.1%} right at {ratio}; the "
+        f"backbone alone {report.backbone_accuracy:.1%}. {leaving}."
+    )
+
+
+def _how_guaranteed(result: Result, guaranteed: Guaranteed) -> str:
+    """Say how the thresholds were chosen and tested."""
+    costs, limit = result.loaded.subject.costs, result.limits.max_path_cost
+    kept = "" if limit is None else f" and no path above {format_cost(limit, costs.unit)}"
+    test = "betting" if guaranteed.by_betting else "the binomial tail"
+    return (
+        f"lowest average cost, by {costs.unit} of {result.loaded.source}, that was shown to keep "
+        f"the guarantee{kept}: {guaranteed.candidates} candidates chosen on "
+        f"{guaranteed.front.samples} images, tested from safe to cheap on the other "
+        f"{guaranteed.counts.images}, {guaranteed.passed} passed; by {test}, "
+        f"{guaranteed.counts.lost} lost, {guaranteed.counts.gained} gained"
     )
 
 

@@ -80,7 +80,9 @@ def _bundle_subject(source: Source, manifest: Manifest, options: SampleOptions) 
 
     data = bundle_data(source.path, manifest, options)
     with ee.load(source.path, device=device_of(options)) as session:
-        val, test = (predict_bundle_split(session, data, split, options) for split in SPLITS)
+        val, test = (
+            predict_bundle_split(session, data.splits[split], split, options) for split in SPLITS
+        )
     return Subject(
         name=source.name,
         about=_about(manifest.model.backbone, manifest.model.branches, manifest.precision),

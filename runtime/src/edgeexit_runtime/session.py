@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.errors import InputError
@@ -106,6 +107,13 @@ class Session:
             except BaseException:  # some exits would have new thresholds, others old ones
                 self._close()
                 raise
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What was shown of the thresholds; None where nothing was, or others were set since."""
+        guarantee = self.manifest.guarantee
+        held = guarantee is not None and guarantee.holds_for(self._thresholds)
+        return guarantee if held else None
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.

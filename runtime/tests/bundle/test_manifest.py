@@ -440,3 +440,70 @@ def test_bundle_without_a_baseline(bundle: Path, edit_manifest: Edit) -> None:
     message = f"{bundle}: holds no plain backbone to compare with; export it with --baseline"
     with pytest.raises(ee.BundleError, match=f"^{re.escape(message)}$"):
         ee.load_baseline(bundle)
+
+
+GUARANTEE = {
+    "risk": "drop",
+    "target": 0.02,
+    "confidence": 0.95,
+    "images": 180,
+    "observed": -0.01,
+    "data": "digits, val",
+    "thresholds": {"exit1": 0.5, "exit2": 0.75},
+}
+
+
+def test_a_guarantee_is_of_the_thresholds_that_it_names(bundle: Path, edit_manifest: Edit) -> None:
+    assert ee.load_manifest(bundle).guarantee is None
+    held = {**GUARANTEE, "thresholds": ee.load_manifest(bundle).thresholds}
+    edit_manifest(bundle, put(held, "guarantee"))
+    manifest = ee.load_manifest(bundle)
+    assert manifest.guarantee is not None
+    assert (manifest.guarantee.risk, manifest.guarantee.target) == ("drop", 0.02)
+    written = json.loads(manifest_json(manifest))
+    assert written == json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    with ee.load(bundle) as session:
+        assert session.guarantee == manifest.guarantee
+        first, *others = manifest.thresholds
+        session.thresholds = {first: 0.123, **{name: manifest.thresholds[name] for name in others}}
+        assert session.guarantee is None
+        session.thresholds = manifest.thresholds
+        assert session.guarantee == manifest.guarantee
+    edit_manifest(bundle, put(0.123, "exits", 0, "threshold"))  # by hand
+    with ee.load(bundle) as session:
+        assert session.guarantee is None
+    with ee.load_baseline(bundle) as session:
+        assert session.guarantee is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"risk": "luck"}, "risk: expected one of drop, error, disagreement, got 'luck'"),
+        ({"target": 0}, "target: expected above 0 and below 1, got 0.0"),
+        ({"confidence": 1.5}, "confidence: expected above 0 and below 1, got 1.5"),
+        ({"images": 0}, "images: expected 1 or more, got 0"),
+        ({"observed": 2}, "observed: expected -1 to 1, got 2.0"),
+        ({"data": "\x1b[2J"}, "data: expected printable text, got '\\x1b[2J'"),
+        ({"thresholds": {"exit1": -1}}, "thresholds: expected 0 to 2.0, got {'exit1': -1.0}"),
+    ],
+)
+def test_damaged_guarantees(
+    bundle: Path, edit_manifest: Edit, damage: dict[str, Any], message: str
+) -> None:
+    edit_manifest(bundle, put({**GUARANTEE, **damage}, "guarantee"))
+    refused(bundle, f"guarantee: {message}; export the bundle again")
+
+
+def test_a_guarantee_of_other_exits(bundle: Path, edit_manifest: Edit) -> None:
+    edit_manifest(bundle, put({**GUARANTEE, "thresholds": {"exit7": 0.5}}, "guarantee"))
+    refused(
+        bundle,
+        "guarantee.thresholds: expected one for each of ['exit1', 'exit2'], got ['exit7']; export "
+        "the bundle again",
+    )
+    edit_manifest(bundle, put({**GUARANTEE, "target": "low"}, "guarantee"))
+    refused(
+        bundle,
+        'guarantee.target: expected a finite number, got "low"; export the bundle again',
+    )

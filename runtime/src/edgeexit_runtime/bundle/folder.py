@@ -126,6 +126,11 @@ def baseline_bundle(bundle: Bundle) -> Bundle:
         )
     engines = tuple(entry for entry in bundle.manifest.engines if entry.graph == baseline.name)
     manifest = dataclasses.replace(
-        bundle.manifest, stages=(), exits=(baseline,), baseline=None, engines=engines
+        bundle.manifest,
+        stages=(),
+        exits=(baseline,),
+        baseline=None,
+        engines=engines,
+        guarantee=None,
     )
     return Bundle(bundle.folder, manifest)
