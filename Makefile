@@ -60,6 +60,7 @@ results: .venv/installed
 	$(BIN)/python benchmarks/training_results.py
 	$(BIN)/python benchmarks/evaluation_results.py
 	$(BIN)/python benchmarks/pooled_results.py
+	$(BIN)/python benchmarks/guarantee_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,436 @@
+"""What a guarantee of thresholds is worth and costs, written to docs/results/.
+
+    python benchmarks/guarantee_results.py [--jobs 2] [--runs results] [-o docs/results]
+
+By simulation: a distribution whose risks are known exactly is drawn from again and again, and
+thresholds are chosen on each draw, with a guarantee and without. Distributions are two that are
+made up, at which a promise is easily broken, and the answers that trained networks give to the
+digits. The networks are those of training_results.py below ``--runs``, trained where they are
+missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR, RISKS
+from training_results import METHODS, PATTERNS, SETTING, folder, train_one
+
+from edgeexit.errors import TuningError
+from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
+from edgeexit.statistics.risk import LossCounts, best_stake, betting_p, binomial_p
+from edgeexit.thresholds import Limits, best_setting, confidence_grids, search_thresholds
+from edgeexit.thresholds.guarantee import Promise, exit_losses, find_guaranteed
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+SIZES = (400, 1000, 4000)
+GRID_SIZE = 102
+"""The smallest there is: a draw takes 10 to 50 ms."""
+ATOMS = 20_000
+NETWORKS = ("1+3", "2+2", "3+1")
+TARGETS = (0.01, 0.02, 0.05)
+"""For the digits; of errors so much above the last exit's."""
+SHARES = ((0.0, 0.0), (0.005, 0.0), (0.01, 0.0), (0.01, 0.01), (0.02, 0.02), (0.03, 0.03))
+"""Of images lost and gained, in the table of bounds."""
+BOUND_TARGET = 0.02
+Row = tuple[object, ...]
+
+REPORT = """# Thresholds with a guarantee
+
+Written by `make results` (`benchmarks/guarantee_results.py`); the same figures are in
+[guarantee.json](guarantee.json). Tables follow from the runs; what is said of them was written
+about the run shown here.
+
+`edgeexit tune --max-drop 0.02 --confidence 0.95` promises that the risk of its thresholds on images
+of the same source is at most the target, with a probability of 0.95 over the draw of the images
+that it is given: learn-then-test, half of the images for candidates and half to test them in a
+fixed order (`edgeexit/thresholds/guarantee.py`).
+
+## Is the promise kept?
+
+From each distribution {draws:,} data sets were drawn, and thresholds chosen on each. **Broken** is
+the share of them at which the risk of these thresholds, which is known exactly, is above the
+target: 5 % are allowed, and a share of 5 % in {draws:,} draws has a standard error of {error:.2f}
+points. **None** is how often nothing was shown, and nobody leaves early then. **Cost** is over the
+plain backbone's, the mean over all draws. *Plain* are thresholds for the same target by `tune`
+without a guarantee, chosen on all of the images.
+
+- *flat*: one early exit, whose losses do not depend on its confidence: the risk passes the target
+  at a threshold in the middle, and nothing but luck tells settings beside it apart.
+- *graded*: one early exit, the less wrong the surer it is.
+- *digits {network}*: ResNet-20 with branches {network}, its answers to the {samples:,} digits that
+  it was not trained on.
+
+Targets of flat and graded are half of what leaving at once would lose.
+
+{simulated}
+
+The largest share of broken promises is {largest:.2f} %. The plain choice breaks up to
+{plain_largest:.0f} % of them: a limit that the images at hand just keep is a coin's throw on
+others. Where far fewer than 5 % are broken, betting is careful (Markov's inequality), or few images
+are lost and the largest number of them that may be lost has a chance well below 5 %.
+
+## What it costs on the digits
+
+Networks that learned from 138 digits; thresholds from the 1,300 of val, judged on the 359 of test.
+`tune --max-drop` alone, and with `--confidence 0.95`.
+
+{digits}
+
+## Which bound
+
+How many images have to test, for a target of {target} at 95 %, where exactly these shares are lost
+and gained (for a drop: wrong early and right at the last exit, and the reverse).
+*Hoeffding-Bentkus* is the p-value for losses in [0, 1] (Angelopoulos et al., arXiv 2110.01052), on
+the one-sided loss, and on the drop mapped from [-1, 1] to [0, 1], which is how it takes a loss with
+gains. *Binomial* is its second term without the factor e, which losses of 0 and 1 do not need.
+*Betting* stakes what would be best at these shares.
+
+{bounds}
+
+The binomial tail never needs more images than Hoeffding-Bentkus, and no test of losses of 0 and 1
+is more powerful. Betting takes over where early exits gain about as much as they lose, which the
+one-sided loss does not see. The mapped loss is of no use: it does not know that most losses are 0.
+Each candidate is tested in the way that was tighter on the first half.
+
+MAPIE 1.6 (`mapie.risk_control`) has learn-then-test with fixed sequences, and the same binomial
+tail for binary risks. It asks a binary classifier for its predictions anew for each setting, has no
+loss with gains and no betting, and needs scikit-learn and SciPy wherever thresholds are chosen;
+what is left of it here is a sum of binomial chances.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """A distribution: every image of it has the same chance.
+
+    Attributes:
+        name: in tables.
+        answers: of all exits to its images.
+        costs: of the paths.
+    """
+
+    name: str
+    answers: ExitPredictions
+    costs: PathCosts
+
+    def draw(self, images: int, seed: int) -> ExitPredictions:
+        """Return answers to images drawn independently."""
+        chosen = np.random.default_rng(seed).integers(0, len(self.answers.targets), images)
+        return self.answers.take(chosen)
+
+    def risk(self, thresholds: dict[str, float], risk: str) -> LossCounts:
+        """Return the losses of all images, whose mean is the risk itself."""
+        left_at = leaving_exits(self.answers, thresholds)
+        losses = exit_losses(self.answers, risk)[left_at, np.arange(len(left_at))]
+        return LossCounts.of(losses)
+
+    def cost(self, thresholds: dict[str, float]) -> float:
+        """Return the average cost over the plain backbone's."""
+        assert self.costs.baseline is not None
+        paid = np.array([*self.costs.paid(thresholds).values()])
+        left_at = leaving_exits(self.answers, thresholds)
+        return float(paid[left_at].mean()) / self.costs.in_unit(self.costs.baseline)
+
+
+def made_up(name: str) -> Population:
+    """Return ``flat`` or ``graded``: one early exit, answers of two classes.
+
+    The last exit is right on 95 % of the images. ``flat``: the early exit loses 8 % and gains 4 %
+    of all images, whatever its confidence. ``graded``: it loses ever more below a confidence of 1.
+    """
+    rng = np.random.default_rng(7)
+    confidence = rng.uniform(0.5, 1, ATOMS).astype(np.float32)
+    lost, gained = np.full(ATOMS, 0.08), np.full(ATOMS, 0.04)
+    if name == "graded":
+        lost, gained = 0.6 * (1 - confidence), 0.2 * (1 - confidence)
+    last_right = rng.uniform(size=ATOMS) < 0.95
+    chance = rng.uniform(size=ATOMS)
+    early_right = np.where(last_right, chance >= lost / 0.95, chance < gained / 0.05)
+    labels = np.stack([~early_right, ~last_right]).astype(np.int64)  # the true class is 0
+    answers = ExitPredictions(
+        ("exit1", "final"),
+        np.stack([confidence, np.ones(ATOMS, np.float32)]),
+        labels,
+        np.zeros(ATOMS, np.int64),
+    )
+    return Population(name, answers, PathCosts(("exit1", "final"), (40, 110), (10, 0), 100))
+
+
+def network_answers(pattern: str, runs: Path) -> tuple[dict[str, ExitPredictions], PathCosts]:
+    """Return what a network of training_results.py answers to the digits of val and of test."""
+    from edgeexit.cost import network_cost
+    from edgeexit.data import load_data
+    from edgeexit.evaluation import predict
+    from edgeexit.training.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(folder(runs, pattern, 0) / "ckpt.pt")
+    net, data = checkpoint.build(), load_data(checkpoint.data)
+    answers = {split: predict(net, data.splits[split]) for split in ("val", "test")}
+    return answers, PathCosts.in_macs(network_cost(net).exits)
+
+
+def network_population(
+    pattern: str, answers: Mapping[str, ExitPredictions], costs: PathCosts
+) -> Population:
+    """Return all answers of a network as a distribution."""
+    val, test = answers["val"], answers["test"]
+    both = ExitPredictions(
+        val.exit_names,
+        np.concatenate([val.confidences, test.confidences], axis=1),
+        np.concatenate([val.labels, test.labels], axis=1),
+        np.concatenate([val.targets, test.targets]),
+    )
+    return Population(f"digits {pattern}", both, costs)
+
+
+def half_target(population: Population, risk: str) -> float:
+    """Return half of what is lost where everyone leaves at once; of errors above the last's."""
+    counts = population.risk(dict.fromkeys(population.answers.exit_names[:-1], 0.0), risk)
+    least = 1 - float(population.answers.correct[-1].mean()) if risk == ERROR else 0.0
+    return round((least + counts.risk) / 2, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What many draws came to; shares of 0 to 1, costs over the plain backbone's.
+
+    ``plain_broken`` and ``plain_cost`` are those of thresholds without a guarantee.
+    """
+
+    population: str
+    risk: str
+    target: float
+    images: int
+    draws: int
+    broken: float
+    none: float
+    cost: float
+    by_betting: float
+    plain_broken: float
+    plain_cost: float
+
+
+def simulate(
+    population: Population, risk: str, target: float, images: int, draws: int = DRAWS
+) -> Simulated:
+    """Choose thresholds on ``draws`` data sets of so many images, with and without a guarantee."""
+    promise = Promise(risk, target, CONFIDENCE)
+    found = np.array(
+        [_once(population, population.draw(images, seed), promise) for seed in range(draws)]
+    )
+    broken, none, cost, betting, plain_broken, plain_cost = found.mean(axis=0).tolist()
+    return Simulated(
+        *(population.name, risk, target, images, draws, broken, none, cost, betting),
+        *(plain_broken, plain_cost),
+    )
+
+
+def _once(population: Population, drawn: ExitPredictions, promise: Promise) -> tuple[float, ...]:
+    """Return broken, none, cost and by betting; then broken and cost without a guarantee."""
+    grids = confidence_grids(drawn, GRID_SIZE)
+    answers = drawn.against_last() if promise.risk == DISAGREEMENT else drawn
+    front = search_thresholds(answers, population.costs, grids)
+    limits = Limits(max_drop=promise.target)
+    if promise.risk == ERROR:
+        limits = Limits(min_accuracy=1 - promise.target)
+    try:
+        plain = best_setting(front, limits).thresholds
+        beside = (_is_broken(population, plain, promise), population.cost(plain))
+    except TuningError:
+        beside = (0.0, 1.0)
+    try:
+        found = find_guaranteed(drawn, population.costs, promise, GRID_SIZE)
+    except TuningError:
+        return (0.0, 1.0, 1.0, 0.0, *beside)
+    kept = found.thresholds
+    broken = _is_broken(population, kept, promise)
+    return (broken, 0.0, population.cost(kept), float(found.by_betting), *beside)
+
+
+def _is_broken(population: Population, thresholds: dict[str, float], promise: Promise) -> float:
+    # a risk that is the target but for the rounding of a quotient is kept
+    return float(population.risk(thresholds, promise.risk).risk > promise.target + 1e-12)
+
+
+def sampling_error(draws: int) -> float:
+    """Return two standard deviations of a share of 1 - confidence."""
+    return 2 * math.sqrt(CONFIDENCE * (1 - CONFIDENCE) / draws)
+
+
+def cases(populations: Sequence[Population]) -> Iterator[tuple[Population, str, float, int]]:
+    """Yield what is simulated."""
+    for population in populations:
+        last = 1 - float(population.answers.correct[-1].mean())
+        for risk in RISKS:
+            target = half_target(population, risk)
+            if population.name.startswith("digits"):
+                target = round(last, 4) + 0.02 if risk == ERROR else 0.02
+            for images in SIZES:
+                yield population, risk, target, images
+
+
+def hoeffding_bentkus(mean: float, images: int, target: float) -> float:
+    """Return the p-value of losses in [0, 1] (Angelopoulos et al., arXiv 2110.01052)."""
+    low = min(mean, target)
+    divergence = (1 - low) * math.log((1 - low) / (1 - target))
+    divergence += low * math.log(low / target) if low > 0 else 0.0
+    lost = min(images, math.ceil(round(images * mean, 9)))
+    bentkus = math.e * binomial_p(LossCounts(images, lost), target)
+    return min(1.0, math.exp(-images * divergence), bentkus)
+
+
+def bounds(target: float = BOUND_TARGET) -> list[Row]:
+    """Return how many images each bound needs at several shares of losses and gains."""
+    level = 1 - CONFIDENCE
+    rows: list[Row] = []
+    for lost, gained in SHARES:
+        found: dict[str, int | None] = dict.fromkeys(("hb", "mapped", "binomial", "betting"))
+        for images in _growing():
+            counts = LossCounts(images, round(images * lost), round(images * gained))
+            p_values = {
+                "hb": hoeffding_bentkus(counts.lost / images, images, target),
+                "mapped": hoeffding_bentkus((1 + counts.risk) / 2, images, (1 + target) / 2),
+                "binomial": binomial_p(counts, target),
+                "betting": betting_p(counts, target, best_stake(counts, target)),
+            }
+            for name, p_value in p_values.items():
+                if found[name] is None and p_value <= level:
+                    found[name] = images
+            if None not in found.values():
+                break
+        shown = [f"{count:,}" if count is not None else "never" for count in found.values()]
+        rows.append((f"{100 * lost:g} %", f"{100 * gained:g} %", *shown))
+    return rows
+
+
+def _growing() -> Iterator[int]:
+    """Yield numbers of images in steps of 2 %."""
+    images = 100
+    while images < 50_000:
+        yield images
+        images = math.ceil(images * 1.02)
+
+
+def digits_rows(
+    pattern: str, answers: Mapping[str, ExitPredictions], costs: PathCosts
+) -> Iterator[Row]:
+    """Yield what ``tune`` finds on the digits, with and without a guarantee."""
+    test = Population("test", answers["test"], costs)
+    front = search_thresholds(answers["val"], costs)
+    for target in TARGETS:
+        plain = best_setting(front, Limits(max_drop=target)).thresholds
+        row = [pattern, f"{target:g}", *_on_test(test, plain)]
+        try:
+            kept = find_guaranteed(answers["val"], costs, Promise(DROP, target, CONFIDENCE))
+        except TuningError:
+            yield (*row, "not shown", "", "")
+            continue
+        more = test.cost(kept.thresholds) / test.cost(plain)
+        yield (*row, *_on_test(test, kept.thresholds), f"{more:.2f}")
+
+
+def _on_test(test: Population, thresholds: dict[str, float]) -> tuple[str, str]:
+    return f"{test.cost(thresholds):.3f}", f"{100 * test.risk(thresholds, DROP).risk:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of each case")
+    parser.add_argument("--runs", type=Path, default=Path("results"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
+    options = parser.parse_args()
+    start = time.monotonic()
+    methods = {method.name: method for method in (*METHODS, *PATTERNS)}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        trained = [
+            pool.submit(train_one, methods[pattern], 0, options.runs, SETTING)
+            for pattern in NETWORKS
+        ]
+        for training in trained:
+            print(training.result(), flush=True)
+        networks = {pattern: network_answers(pattern, options.runs) for pattern in NETWORKS}
+        network = network_population(NETWORKS[-1], *networks[NETWORKS[-1]])
+        populations = [made_up("flat"), made_up("graded"), network]
+        waiting = [pool.submit(simulate, *case, options.draws) for case in cases(populations)]
+        simulated = [future.result() for future in waiting]
+    digits = [row for pattern in NETWORKS for row in digits_rows(pattern, *networks[pattern])]
+    write_report(options.output, simulated, digits, network)
+    spent = (time.monotonic() - start) / 60
+    print(f"wrote {options.output}/guarantee.md and guarantee.json: {spent:.1f} min")
+
+
+def write_report(
+    output: Path,
+    simulated: Sequence[Simulated],
+    digits: Sequence[Row],
+    network: Population,
+) -> None:
+    """Write ``guarantee.md`` and ``guarantee.json``."""
+    from edgeexit_runtime.bundle.schema import encode
+    from evaluation_report import markdown
+
+    from edgeexit.files import replace_file, write_json
+
+    found = bounds()
+    head: Row = (
+        *("", "risk", "target", "images", "broken, %", "none, %", "by betting, %", "cost"),
+        *("plain: broken, %", "plain: cost"),
+    )
+    rows: list[Row] = [
+        (
+            *(case.population, case.risk, f"{case.target:.4g}", f"{case.images:,}"),
+            *(f"{100 * case.broken:.2f}", f"{100 * case.none:.1f}", f"{100 * case.by_betting:.0f}"),
+            *(f"{case.cost:.3f}", f"{100 * case.plain_broken:.1f}", f"{case.plain_cost:.3f}"),
+        )
+        for case in simulated
+    ]
+    digits_head: Row = (
+        *("", "`--max-drop`", "plain: MACs over plain backbone", "drop on test, points"),
+        *("guaranteed: MACs", "drop on test, points", "guaranteed over plain"),
+    )
+    bounds_head: Row = (
+        *("lost", "gained", "Hoeffding-Bentkus, one-sided", "Hoeffding-Bentkus, mapped"),
+        *("binomial", "betting"),
+    )
+    draws = simulated[0].draws
+    text = REPORT.format(
+        draws=draws,
+        error=100 * sampling_error(draws) / 2,
+        network=network.name.removeprefix("digits "),
+        samples=len(network.answers.targets),
+        simulated=markdown([head, *rows]),
+        largest=100 * max(case.broken for case in simulated),
+        plain_largest=100 * max(case.plain_broken for case in simulated),
+        digits=markdown([digits_head, *digits]),
+        bounds=markdown([bounds_head, *found]),
+        target=BOUND_TARGET,
+    )
+    values: dict[str, Any] = {
+        "confidence": CONFIDENCE,
+        "simulated": encode(tuple(simulated)),
+        "digits": encode([digits_head, *digits]),
+        "bounds": encode([bounds_head, *found]),
+    }
+    write_json(output / "guarantee.json", values)
+    with replace_file(output / "guarantee.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
