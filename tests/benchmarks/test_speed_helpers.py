@@ -160,7 +160,7 @@ def test_both_bare_chains_give_the_sessions_answer_and_one_is_judged(
     program: Program, tmp_path: Path
 ) -> None:
     overhead, bundles = program("session_overhead"), program("random_bundles")
-    network = overhead.Network("resnet20", "n+n", 10, 16, by_ratio=False)
+    network = overhead.Judged("resnet20", "n+n", 10, 16, by_ratio=False)
     spec = make_spec("resnet20", "n+n", 10, (3, 16, 16))
     bundles.export_network(bundles.random_network(spec), tmp_path / "resnet20")
     options = SimpleNamespace(seed=0, duration=0, bundles=tmp_path, threads=1)
