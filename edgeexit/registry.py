@@ -35,7 +35,7 @@ class Registry(Generic[T]):
 
         def add(value: T) -> T:
             known = self._values.setdefault(name, value)
-            if known is not value:
+            if known != value:
                 raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
             return value
 

@@ -12,11 +12,12 @@ import pytest
 from click.testing import Result
 from PIL import Image
 from support import command_line
+from support.own_onnx import internal
 from support.permissions import permissions_count
 
 from edgeexit.cli import COMMANDS
 
-CHECKPOINT, BUNDLE, IMAGE = "run/ckpt.pt", "bundle", "image.png"
+CHECKPOINT, BUNDLE, IMAGE, MODEL = "run/ckpt.pt", "bundle", "image.png", "m.onnx"
 QUICK = ("--duration", "0.1", "--warm-up", "0", "--rounds", "1")
 # what a command needs besides the path in question, by the command or by both
 OTHERS: dict[str, tuple[str, ...]] = {
@@ -29,8 +30,13 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "compare": (),
     "tune": (CHECKPOINT, "--max-drop", "0.5"),
     "tune path": (),
+    "tune images": ("--engine-dir", BUNDLE, "--max-disagreement", "0.5"),
     "tune engine_dir": (),
     "tune data_dir": (CHECKPOINT, "--dataset", "imagefolder"),
+    "split": (MODEL, "--samples", "1"),
+    "split file": (),
+    "split calibration_data": (MODEL, "--precision", "int8"),
+    "split data_dir": (MODEL, "--dataset", "imagefolder"),
     "export": (CHECKPOINT,),
     "export path": (),
     "export calibration_data": (CHECKPOINT, "--precision", "int8"),
@@ -75,11 +81,12 @@ PARAMETERS = path_parameters()
 def here(
     tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, tiny_bundle: Callable[..., Path]
 ) -> Path:
-    """A folder with a checkpoint, a bundle and an image."""
+    """A folder with a checkpoint, a bundle, an ONNX model and an image."""
     folder: Path = tmp_path_factory.mktemp("here")
     (folder / "run").mkdir()
     (folder / CHECKPOINT).write_bytes(checkpoint.read_bytes())
     tiny_bundle(folder / BUNDLE)
+    internal().save(folder)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / IMAGE)
     return folder
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from edgeexit_runtime import load_manifest
+from support.own_exits import Internal
+from support.own_onnx import SIZE, internal
 
 from edgeexit.cli import main
-from tests.export.from_onnx.test_split_onnx import SIZE, internal
-from tests.support.own_exits import Internal
 
 WITHOUT_TORCH = """
 import sys

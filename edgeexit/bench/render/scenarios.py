@@ -79,16 +79,12 @@ def _server_table(server: Server) -> Table:
     return Table.of(
         f"server: {server.queries} queries in {server.duration_s:g} s, Poisson arrivals of "
         f"{server.qps:g} per second, latency from when they were due, ms",
-        named_numbers(
-            "", "answered\nper s", "load", "busy", "queue", "mean", "ratio", "p50", "p90", "p99"
-        ),
+        named_numbers("", "answered\nper s", "load,\nqueue", "mean", "ratio", "p50", "p90", "p99"),
         (
             (
                 result.name,
                 f"{result.achieved_qps:.1f}",
-                f"{result.load:.3f}",
-                f"{result.utilization:.1%}",
-                _queue(result),
+                f"{result.load:.3f}\n{_queue(result)}",
                 format_ms(result.mean_ms if result.stable else None),
                 _ratio_cell(result.ratio),
                 *percentile_cells(result.percentiles),
