@@ -174,9 +174,12 @@ def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
     if engines is not None:
         print_engines(engines)
     following = shown_command("bench", "--engine-dir", f"{bundle.folder}/")
-    if bundle.manifest.precision == "int8":
-        following += " --versus OTHER/, where OTHER/ is this checkpoint with --precision fp32"
     console().print(f"next: {following}", soft_wrap=True)
+    if bundle.manifest.precision == "int8":
+        console().print(
+            "what INT8 gains here: add --versus FP32/, the same exported with --precision fp32",
+            soft_wrap=True,
+        )
 
 
 def _as_json(engines: BuildReport | None) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def test_tables(exported: tuple[Path, Result]) -> None:
     (kept,) = [line for line in result.stdout.splitlines() if line.endswith("(kept)")]
     assert kept.split()[0] == entry.method
     assert "that is few: with 100 or more" in result.stdout
-    assert f"next: edgeexit bench --engine-dir {folder}/ --versus OTHER/" in result.stdout
+    assert f"next: edgeexit bench --engine-dir {folder}/\n" in result.stdout
+    assert "--versus FP32/" in result.stdout
     assert entry.target is not None
     assert entry.target.name == "cpu"
     assert "target cpu, chosen since no engines are built: " in result.stdout
