@@ -1,0 +1,43 @@
+"""Stretches of a model that switch autocast off for themselves, which torch.export wraps."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+from torch._higher_order_ops import wrap
+
+from edgeexit.errors import SpecError
+
+
+def inline_autocast(root: fx.GraphModule) -> None:
+    """Put what stands under ``torch.autocast(..., enabled=False)`` into the graph around it.
+
+    Networks are traced outside of autocast, where such a stretch changes nothing.
+
+    Raises:
+        SpecError: a stretch switches autocast on; what it computes depends on the device.
+    """
+    for node in list(root.graph.nodes):
+        if node.target is not wrap.wrap_with_autocast:
+            continue
+        device, dtype, enabled, _, body, *inputs = node.args
+        if enabled:
+            raise SpecError(
+                f"the model computes a stretch under torch.autocast({device!r}, {dtype}), so that "
+                "it cannot be cut: take the autocast out of forward, and put it around the call"
+            )
+        _inline(root.graph, node, root.get_submodule(str(body.target)), inputs)
+        if not body.users:
+            root.graph.erase_node(body)
+    root.graph.lint()
+
+
+def _inline(graph: fx.Graph, node: fx.Node, body: nn.Module, inputs: list[fx.Node]) -> None:
+    assert isinstance(body, fx.GraphModule)
+    inside = body.graph.find_nodes(op="placeholder")
+    with graph.inserting_before(node):
+        results = graph.graph_copy(body.graph, dict(zip(inside, inputs, strict=True)))
+    for user in list(node.users):  # they take its results by number
+        assert isinstance(results, (tuple, list))
+        user.replace_all_uses_with(results[user.args[1]])  # type: ignore[index]
+        graph.erase_node(user)
+    graph.erase_node(node)
