@@ -264,7 +264,9 @@ def test_the_examples_of_the_help_work(
     source = "from support.own_exits import Internal as MSDNet"
     (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
     text = invoke("inspect", "--help").stdout
-    *plain, with_exits = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
+    examples = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
+    *plain, with_exits, written = examples
+    assert written == "run/ckpt.tuned.pt", "which other tests make and inspect"
     assert len(plain) == 2
     for example in plain:
         assert "proposed: --model" in succeed(*example.split())

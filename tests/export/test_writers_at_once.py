@@ -31,7 +31,7 @@ def replace(output, source):
 
 def tune(output, threshold):
     with lock_folder(output):
-        save_bundle(output, {"exit1": float(threshold)})
+        save_bundle(output, {"exit1": float(threshold)}, None)
 
 kind, output, argument, times = sys.argv[1:]
 done = 0
