@@ -5,7 +5,7 @@
 
 #include "edgeexit/engine.h"
 #include "edgeexit/error.h"
-#include "host_tensors.h"
+#include "host_engine.h"
 
 namespace edgeexit {
 namespace {
@@ -46,12 +46,10 @@ Ort::SessionOptions session_options(const Manifest& manifest, const EngineOption
   return result;
 }
 
-struct Part {
-  std::string name;
-  std::vector<std::pair<Tensor, void*>> inputs, outputs;
+struct Part : PlacedPart {
+  Ort::Env environment{ORT_LOGGING_LEVEL_ERROR, "edgeexit"};  // one for the process, counted; outlives sessions
   Ort::Session session{nullptr};
-  std::map<std::size_t, Ort::IoBinding> bindings;
-  float* threshold = nullptr;
+  std::map<std::size_t, Ort::IoBinding> bindings;  // by batch size
 };
 
 /// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
@@ -86,48 +84,25 @@ void check_tensors(const std::string& file, const std::vector<Tensor>& inputs,
                  session.GetOutputTypeInfo(i));
 }
 
-class OnnxRuntimeEngine : public Engine {
+class OnnxRuntimeEngine : public HostEngine<Part> {
  public:
   OnnxRuntimeEngine(const std::string& folder, const Manifest& manifest, const EngineOptions& options)
-      : environment_(ORT_LOGGING_LEVEL_ERROR, "edgeexit"),
+      : HostEngine(manifest),
         host_(Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault)),
-        options_(session_options(manifest, options)),
-        tensors_(manifest) {
-    for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
-      stages_.push_back(open(folder, manifest.stages[i].name, manifest.stages[i].graph, nullptr));
-      gates_.push_back(std::make_unique<GateTensors>(manifest.max_batch, manifest.class_names.size()));
-      exits_.push_back(open(folder, manifest.exits[i].name, manifest.exits[i].graph, gates_.back().get()));
-    }
+        options_(session_options(manifest, options)) {
+    open_parts(manifest, [&](const Graph& graph, const std::vector<Tensor>& inputs, Part& part) {
+      open(read_graph(folder, graph), graph, inputs, part);
+    });
   }
-
-  void set_images(const float* images, std::size_t count) override { tensors_.set_images(images, count); }
-  void run_stage(std::size_t stage) override { run(stages_[stage]); }
-  Gate run_exit(std::size_t exit) override {
-    run(exits_[exit]);
-    return gates_[exit]->gate();
-  }
-  void keep(std::size_t exit, const std::vector<std::size_t>& rows) override { tensors_.keep(exit, rows); }
-  void set_threshold(std::size_t exit, float threshold) override { gates_[exit]->threshold = threshold; }
 
  private:
-  /// gate is the exit's, null for a stage.
-  Part open(const std::string& folder, const std::string& name, const Graph& graph, GateTensors* gate) {
-    const std::string content = read_graph(folder, graph);
-    std::vector<Tensor> inputs = graph.inputs;
-    if (gate != nullptr) inputs.push_back({"threshold", "float32", {}});  // (1) as if a batch
-    Part part;
-    part.name = name;
+  void open(const std::string& content, const Graph& graph, const std::vector<Tensor>& inputs, Part& part) {
     try {
-      part.session = Ort::Session(environment_, content.data(), content.size(), options_);
+      part.session = Ort::Session(part.environment, content.data(), content.size(), options_);
       check_tensors(graph.file, inputs, graph.outputs, part.session);
     } catch (const Ort::Exception& error) {
       throw EngineError(graph.file + ": onnxruntime cannot load it: " + reason(error));
     }
-    for (const Tensor& tensor : graph.inputs) part.inputs.emplace_back(tensor, tensors_.at(tensor.name));
-    for (const Tensor& tensor : graph.outputs)
-      part.outputs.emplace_back(tensor, gate != nullptr ? gate->at(tensor.name) : tensors_.at(tensor.name));
-    if (gate != nullptr) part.threshold = &gate->threshold;
-    return part;
   }
 
   Ort::Value place(const Tensor& tensor, void* data, std::size_t count) const {
@@ -148,24 +123,19 @@ class OnnxRuntimeEngine : public Engine {
     return binding;
   }
 
-  void run(Part& part) {
-    const std::size_t count = tensors_.count();
+  void run(Part& part) override {
     try {
-      auto found = part.bindings.find(count);
-      if (found == part.bindings.end()) found = part.bindings.emplace(count, bind(part, count)).first;
+      auto found = part.bindings.find(count());
+      if (found == part.bindings.end()) found = part.bindings.emplace(count(), bind(part, count())).first;
       part.session.Run(Ort::RunOptions{nullptr}, found->second);
     } catch (const Ort::Exception& error) {
-      throw EngineError(part.name + ": onnxruntime failed over a batch of " + std::to_string(count) + " (" +
+      throw EngineError(part.name + ": onnxruntime failed over a batch of " + std::to_string(count()) + " (" +
                         reason(error) + ")");
     }
   }
 
-  Ort::Env environment_;
   Ort::MemoryInfo host_;
   Ort::SessionOptions options_;
-  HostTensors tensors_;
-  std::vector<Part> stages_, exits_;
-  std::vector<std::unique_ptr<GateTensors>> gates_;
 };
 
 }  // namespace

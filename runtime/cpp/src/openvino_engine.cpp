@@ -6,7 +6,7 @@
 
 #include "edgeexit/engine.h"
 #include "edgeexit/error.h"
-#include "host_tensors.h"
+#include "host_engine.h"
 
 namespace edgeexit {
 namespace {
@@ -47,13 +47,9 @@ bool are_products_exact(ov::Core& core) {
                      [](float sum) { return std::abs(sum - channels) < 0.01f * channels; });
 }
 
-/// A compiled graph, its tensors for max_batch samples, and its requests by batch size.
-struct Part {
-  std::string name;
-  std::vector<std::pair<Tensor, void*>> inputs, outputs;
+struct Part : PlacedPart {
   ov::CompiledModel model;
-  std::map<std::size_t, ov::InferRequest> requests;
-  void* threshold = nullptr;
+  std::map<std::size_t, ov::InferRequest> requests;  // by batch size
 };
 
 /// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
@@ -79,28 +75,15 @@ void check_tensors(const std::string& file, const std::string& kind,
   }
 }
 
-class OpenVinoEngine : public Engine {
+class OpenVinoEngine : public HostEngine<Part> {
  public:
   OpenVinoEngine(const std::string& folder, const Manifest& manifest, const EngineOptions& options)
-      : device_(options.device), tensors_(manifest) {
+      : HostEngine(manifest), device_(options.device) {
     configure(manifest, options);
-    const std::size_t classes = manifest.class_names.size();
-    for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
-      stages_.push_back(open(folder, manifest, manifest.stages[i].name, manifest.stages[i].graph, nullptr));
-      gates_.push_back(std::make_unique<GateTensors>(manifest.max_batch, classes));
-      exits_.push_back(
-          open(folder, manifest, manifest.exits[i].name, manifest.exits[i].graph, gates_.back().get()));
-    }
+    open_parts(manifest, [&](const Graph& graph, const std::vector<Tensor>& inputs, Part& part) {
+      open(read_graph(folder, graph), graph, inputs, manifest.max_batch == 1, part);
+    });
   }
-
-  void set_images(const float* images, std::size_t count) override { tensors_.set_images(images, count); }
-  void run_stage(std::size_t stage) override { run(stages_[stage]); }
-  Gate run_exit(std::size_t exit) override {
-    run(exits_[exit]);
-    return gates_[exit]->gate();
-  }
-  void keep(std::size_t exit, const std::vector<std::size_t>& rows) override { tensors_.keep(exit, rows); }
-  void set_threshold(std::size_t exit, float threshold) override { gates_[exit]->threshold = threshold; }
 
  private:
   void configure(const Manifest& manifest, const EngineOptions& options) {
@@ -128,12 +111,9 @@ class OpenVinoEngine : public Engine {
     if (options.threads > 0) config_.insert(ov::inference_num_threads(options.threads));
   }
 
-  /// gate is the exit's, null for a stage.
-  Part open(const std::string& folder, const Manifest& manifest, const std::string& name,
-            const Graph& graph, GateTensors* gate) {
-    std::istringstream content(read_graph(folder, graph));
-    std::vector<Tensor> inputs = graph.inputs;
-    if (gate != nullptr) inputs.push_back({"threshold", "float32", {}});  // (1) as if a batch
+  void open(const std::string& file, const Graph& graph, const std::vector<Tensor>& inputs, bool is_single,
+            Part& part) {
+    std::istringstream content(file);
     try {
       // by name, as OpenVINO takes files of seven formats for models
       const auto frontend = frontends_.load_by_framework("onnx");
@@ -141,15 +121,8 @@ class OpenVinoEngine : public Engine {
       const auto model = frontend->convert(frontend->load(stream));
       check_tensors(graph.file, "inputs", inputs, model->inputs());
       check_tensors(graph.file, "outputs", graph.outputs, model->outputs());
-      if (manifest.max_batch == 1) fix_batch(*model, graph);
-      Part part;
-      part.name = name;
+      if (is_single) fix_batch(*model, graph);
       part.model = core_.compile_model(model, device_, config_);
-      for (const Tensor& tensor : graph.inputs) part.inputs.emplace_back(tensor, tensors_.at(tensor.name));
-      for (const Tensor& tensor : graph.outputs)
-        part.outputs.emplace_back(tensor, gate != nullptr ? gate->at(tensor.name) : tensors_.at(tensor.name));
-      if (gate != nullptr) part.threshold = &gate->threshold;
-      return part;
     } catch (const ov::Exception& error) {
       throw EngineError(graph.file + ": openvino cannot load it: " + reason(error));
     }
@@ -180,14 +153,13 @@ class OpenVinoEngine : public Engine {
     return request;
   }
 
-  void run(Part& part) {
-    const std::size_t count = tensors_.count();
+  void run(Part& part) override {
     try {
-      auto found = part.requests.find(count);
-      if (found == part.requests.end()) found = part.requests.emplace(count, bind(part, count)).first;
+      auto found = part.requests.find(count());
+      if (found == part.requests.end()) found = part.requests.emplace(count(), bind(part, count())).first;
       found->second.infer();
     } catch (const ov::Exception& error) {
-      throw EngineError(part.name + ": openvino failed over a batch of " + std::to_string(count) + " (" +
+      throw EngineError(part.name + ": openvino failed over a batch of " + std::to_string(count()) + " (" +
                         reason(error) + ")");
     }
   }
@@ -196,9 +168,6 @@ class OpenVinoEngine : public Engine {
   ov::Core core_;
   ov::frontend::FrontEndManager frontends_;
   ov::AnyMap config_;
-  HostTensors tensors_;
-  std::vector<Part> stages_, exits_;
-  std::vector<std::unique_ptr<GateTensors>> gates_;
 };
 
 }  // namespace

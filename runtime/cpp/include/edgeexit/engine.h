@@ -19,7 +19,8 @@ struct Gate {
 };
 
 /// Runs the graphs of one bundle over a batch of 1 to max_batch samples. A further engine, such as
-/// TensorRT, implements these five functions; src/openvino_engine.cpp is an example.
+/// TensorRT, implements these five functions; where it computes in the host's memory,
+/// src/host_engine.h has most of them, and src/openvino_engine.cpp is an example.
 class Engine {
  public:
   virtual ~Engine() = default;
