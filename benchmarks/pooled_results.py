@@ -9,17 +9,15 @@ every path is timed, in FP32 and INT8, both networks in turns.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from training_results import INPUT_SIZE, SETTING, Method, folder, train_methods
+from training_results import INPUT_SIZE, SETTING, Method, folder, results_parser, train_methods
 
 if TYPE_CHECKING:
     from edgeexit.training.comparison import ComparedRun
@@ -58,15 +56,8 @@ ResNet-18 at 224 it has 49 times as many, 100 MB: see [INT8](../guides/int8.md).
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    parser.add_argument("--runs", type=Path, default=Path("results"))
-    parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
+    parser = results_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="calls of each path")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     setting = {**SETTING, "epochs": options.epochs}
     train_methods([METHODS], options.runs, options.seeds, options.jobs, setting)

@@ -152,16 +152,21 @@ SAME = {"3+1": "Coop"}
 """Rows of the second table that are rows of the first."""
 
 
-def main() -> None:
+def results_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of programs that train on the digits and write docs/results/."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--runs", type=Path, default=Path("results"))
     parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = results_parser(__doc__).parse_args()
     setting = {**SETTING, "epochs": options.epochs}
     train_all(options.runs, options.seeds, options.jobs, setting)
     strategies, patterns = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from edgeexit_runtime.errors import BackendError as BackendError  # all named here, for who imports
 from edgeexit_runtime.errors import BundleError as BundleError
@@ -52,3 +52,19 @@ class ExportError(EdgeExitError):
 
 class WriteError(EdgeExitError):
     """A file could not be written; what stood there before is untouched."""
+
+
+def check_fields(record: object, rules: Mapping[str, tuple[bool, str]]) -> None:
+    """Raise ValueError that names every field of ``record`` that breaks its rule, all at once.
+
+    Args:
+        record: whose fields they are.
+        rules: by field, whether its value fits, and what was expected.
+    """
+    broken = [
+        f"{name}: expected {expected}, got {getattr(record, name)!r}"
+        for name, (fits, expected) in rules.items()
+        if not fits
+    ]
+    if broken:
+        raise ValueError("; ".join(broken))

@@ -106,7 +106,17 @@ def _trained(branches: str) -> Checkpoint:
 @pytest.fixture
 def tiny_file(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Such a network with two branches as a file, in a folder of its own."""
-    path: Path = tmp_path_factory.mktemp("tiny") / "ckpt.pt"
+    return saved(tiny_checkpoint, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def shared_file(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, one for all tests of a module."""
+    return saved(tiny_checkpoint, tmp_path_factory)
+
+
+def saved(tiny_checkpoint: TinyCheckpoint, folders: pytest.TempPathFactory) -> Path:
+    path: Path = folders.mktemp("tiny") / "ckpt.pt"
     save_checkpoint(path, tiny_checkpoint("n+n"))
     return path
 

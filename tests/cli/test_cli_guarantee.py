@@ -22,18 +22,14 @@ from edgeexit.bench.render.page.writing import render_page
 from edgeexit.cli import main
 from edgeexit.cli.common import console
 from edgeexit.cli.output.bench import print_details, print_summary
-from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeexit.training.checkpoint import load_checkpoint
 
 ASKED = ("--max-drop", "0.1", "--confidence", "0.9")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Checkpoint]
-) -> Path:
-    path: Path = tmp_path_factory.mktemp("run") / "ckpt.pt"
-    save_checkpoint(path, tiny_checkpoint("n+n"))
-    return path
+def checkpoint(shared_file: Path) -> Path:
+    return shared_file
 
 
 @pytest.fixture(scope="module")

@@ -35,12 +35,8 @@ DATA = DataConfig("digits", input_size=(3, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Checkpoint]
-) -> Path:
-    path: Path = tmp_path_factory.mktemp("run") / "ckpt.pt"
-    save_checkpoint(path, tiny_checkpoint("n+n"))
-    return path
+def checkpoint(shared_file: Path) -> Path:
+    return shared_file
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,14 @@ from support.command_line import invoke, message
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import predict
-from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Checkpoint]
-) -> Path:
-    path: Path = tmp_path_factory.mktemp("run") / "ckpt.pt"
-    save_checkpoint(path, tiny_checkpoint("n+n"))
-    return path
+def checkpoint(shared_file: Path) -> Path:
+    return shared_file
 
 
 def run_json(command: str, *arguments: object) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgeexit.errors import TrainingError
+from edgeexit.errors import TrainingError, check_fields
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.paper.consistency.features import Features, FeatureSource, FeatureStatistics
 from edgeexit.training.steps.order import epoch_batches
@@ -66,13 +66,7 @@ class FitSettings:
             "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
             "seed": (self.seed >= 0, "at least 0"),
         }
-        broken = [
-            f"{name}: expected {expected}, got {getattr(self, name)!r}"
-            for name, (fits, expected) in rules.items()
-            if not fits
-        ]
-        if broken:
-            raise ValueError("; ".join(broken))
+        check_fields(self, rules)
 
     def steps(self, images: int) -> int:
         """Return the steps of all epochs over so many training images."""

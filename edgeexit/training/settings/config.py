@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from edgeexit.data.config import DataConfig
 from edgeexit.devices import DEVICES
+from edgeexit.errors import check_fields
 from edgeexit.models.spec import OWN
 
 AMP = ("off", "bf16", "fp16")
@@ -121,10 +122,4 @@ class TrainConfig:
             "new_classifier": (bool(self.init) or not self.new_classifier, "nothing without init"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }
-        broken = [
-            f"{name}: expected {expected}, got {getattr(self, name)!r}"
-            for name, (fits, expected) in rules.items()
-            if not fits
-        ]
-        if broken:
-            raise ValueError("; ".join(broken))
+        check_fields(self, rules)
