@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from edgeexit.bench.render.page.drawing import INK, MUTED, drawn, new_figure, tidy, to_svg
+from edgeexit.bench.render.page.drawing import (
+    INK,
+    MUTED,
+    PAPER,
+    drawn,
+    new_figure,
+    tidy,
+    to_svg,
+)
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.drawing.palette import BLUE, GREEN
 from edgeexit.drawing.saving import save_picture
@@ -94,6 +102,7 @@ def _draw(axes: Axes, rows: Sequence[tuple[str, float, float]]) -> None:
             (9, 0),
             textcoords="offset points",
             verticalalignment="center",
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},  # over the lines behind it
         )
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1.2, zorder=0)
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
