@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.errors import ExportError
 from edgeexit.export.from_onnx.classifier import PREFIX, OnnxClassifier
-from edgeexit.export.from_onnx.running import Runner, random_images
+from edgeexit.export.from_onnx.running import WatchedModel, random_images
 
 BATCHES = (2, 3)
 MAX_SIZES = 64
@@ -56,7 +56,7 @@ def trace(classifier: OnnxClassifier) -> Traced:
     path, of_sizes = _dependent(model)
     names = [name for node in model.graph.node for name in node.output if name]
     names = [name for name in names if name in path or name in of_sizes]
-    runner = Runner(model, IMAGES, names, exactly=True)
+    runner = WatchedModel(model, IMAGES, names, exactly=True)
     try:
         seen = [_seen(runner, classifier, batch, of_sizes) for batch in BATCHES]
     except ExportError as error:
@@ -86,7 +86,7 @@ class _Seen:
 
 
 def _seen(
-    runner: Runner, classifier: OnnxClassifier, batch: int, of_sizes: frozenset[str]
+    runner: WatchedModel, classifier: OnnxClassifier, batch: int, of_sizes: frozenset[str]
 ) -> dict[str, _Seen]:
     values = runner(random_images(classifier.input_size, batch))
     for name, value in values.items():
@@ -150,7 +150,7 @@ def _opened(model: onnx.ModelProto, classifier: OnnxClassifier) -> onnx.ModelPro
     ]
     shapes: Mapping[str, NDArray[Any]] = {}
     if reshaped:
-        runner = Runner(model, IMAGES, reshaped, exactly=True)
+        runner = WatchedModel(model, IMAGES, reshaped, exactly=True)
         shapes = runner(random_images(classifier.input_size, 1))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []

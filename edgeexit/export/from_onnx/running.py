@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
+from edgeexit_runtime.backends.reference import open_reference_model
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
 from edgeexit.export.graphs.parts import first_line
 
 
-class Runner:
+class WatchedModel:
     """Gives the named tensors of a model for images.
 
     Args:
@@ -31,19 +31,14 @@ class Runner:
     def __init__(
         self, model: onnx.ModelProto, images: str, names: Sequence[str], *, exactly: bool = False
     ) -> None:
-        self._images, self._names = images, list(names)
+        self._images = images
         watched = onnx.ModelProto()
         watched.CopyFrom(model)
         del watched.graph.output[:]
-        watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self._names)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        if exactly:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         with _explained("ONNX Runtime cannot load it"):
-            self._session = onnxruntime.InferenceSession(
-                watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            self._model = open_reference_model(
+                watched.SerializeToString(), is_optimized=not exactly
             )
 
     def __call__(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
@@ -53,8 +48,7 @@ class Runner:
             ExportError: ONNX Runtime cannot run it.
         """
         with _explained(f"it does not run on {len(images)} images"):
-            values = self._session.run(self._names, {self._images: images})
-        return dict(zip(self._names, values, strict=True))
+            return self._model.run({self._images: images})
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from edgeexit.export.from_onnx.classifier import (
     plain_name,
     read_classifier,
 )
-from edgeexit.export.from_onnx.running import Runner, random_images
+from edgeexit.export.from_onnx.running import WatchedModel, random_images
 from edgeexit.export.from_onnx.splitting import split
 from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.half import half_graph
@@ -158,7 +158,7 @@ def _logits(
     classifier: OnnxClassifier, exits: Sequence[str], samples: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """Return what the file itself gives."""
-    runner = Runner(classifier.original, classifier.images, classifier.logits)
+    runner = WatchedModel(classifier.original, classifier.images, classifier.logits)
     runs = [
         runner(np.ascontiguousarray(samples[part]))
         for part in batches(len(samples), classifier.batch or BATCH)

@@ -17,7 +17,7 @@ from support.own_onnx import CLASSES, SIZE, Written, internal
 from edgeexit.errors import DataError, EdgeExitError, ExportError, InputError
 from edgeexit.export import PRECISIONS, ExportOptions, load_calibration_images
 from edgeexit.export.from_onnx.classifier import read_classifier
-from edgeexit.export.from_onnx.running import Runner, random_images
+from edgeexit.export.from_onnx.running import WatchedModel, random_images
 from edgeexit.export.from_onnx.split import OnnxParts, split_onnx
 from edgeexit.export.writing import ExportedBundle, write_bundle
 
@@ -42,7 +42,7 @@ def test_bundle_answers_as_the_file(tmp_path: Path, batch: int | str, opset: int
     bundle = written(parts, tmp_path)
     assert parts.opset == min(max(opset, 18), 20) == bundle.manifest.opset
     assert bundle.verification.equal_answers == 1
-    whole = Runner(parts.classifier.original, "images", EXITS)
+    whole = WatchedModel(parts.classifier.original, "images", EXITS)
     for count in (1, 3, 5):
         images = random_images(SIZE, count)
         alone = [whole(images[number : number + 1]) for number in range(count)]

@@ -17,14 +17,20 @@ from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_pro
 class ModelInMemory:
     """A model, serialized, with tensors of any shape.
 
+    Args:
+        content: the model.
+        is_optimized: whether nodes that can be are fused; else each runs as it stands.
+
     Attributes:
         inputs, outputs: names of its tensors.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, is_optimized: bool = True) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised, too
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if not is_optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         require_exact_products(options)
         self._session: Any = onnxruntime.InferenceSession(
             content, options, providers=[CPU], disabled_optimizers=[BIAS_ROUNDING]
