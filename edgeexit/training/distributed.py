@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from edgeexit.devices import resolve_device
 from edgeexit.errors import InputError
@@ -55,6 +56,18 @@ class World:
         if self.size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
+
+    def parallel(self, module: nn.Module) -> DistributedDataParallel | None:
+        """Return ``module`` with gradients averaged over the processes, or None for one alone.
+
+        It has a group of its own: torch never frees the group of such a module, nor joins its
+        threads, and a thread that ends its work while the interpreter shuts down aborts the
+        process (https://github.com/pytorch/pytorch/issues/190489). All that comes last, such as
+        the validation's sums, goes through the group that is destroyed.
+        """
+        if self.size == 1:
+            return None
+        return DistributedDataParallel(module, process_group=dist.new_group())
 
     def wait(self) -> None:
         """Wait until every process is here."""

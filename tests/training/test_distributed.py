@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,11 @@ class Stop:
             raise KeyboardInterrupt
 
 
+def count_workers(*_):
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    print("workers:", names.count("pt_gloo_runloop"), flush=True)
+
+
 def main(output, network, accumulate, *options):
     own = network == "own"
     config = TrainConfig(
@@ -73,7 +79,15 @@ def main(output, network, accumulate, *options):
     progress = Stop() if options == ("stop",) else None
     resume = options == ("resume",)
     model = WithoutNorm if own else None
-    train(config, Path(output), model=model, progress=progress, resume=resume)
+    train(
+        config,
+        Path(output),
+        model=model,
+        progress=progress,
+        resume=resume,
+        on_epoch=count_workers,
+    )
+    count_workers()
 
 
 main(*sys.argv[1:])
@@ -113,8 +127,10 @@ def _check_same(first: Path, second: Path, *, buffers: bool = True) -> None:
 
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     _run(tmp_path, 1, str(tmp_path / "one"), "own", "1")
-    _run(tmp_path, 2, str(tmp_path / "two"), "own", "1")
+    together = _run(tmp_path, 2, str(tmp_path / "two"), "own", "1")
     _check_same(tmp_path / "one", tmp_path / "two")
+    in_first_epoch, *_, at_end = re.findall(r"workers: (\d+)", together.stdout)
+    assert int(at_end) < int(in_first_epoch), "threads of the last sums could abort the process"
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from edgeexit.errors import DataError, TrainingError
 from edgeexit.models.multi_exit import MultiExitNet
@@ -55,7 +54,7 @@ class Stepper:
         reads_all = self.teacher is not None and self.teacher.reads_exits
         computed = PhaseNet(net, net.spec.exit_names if reads_all else phase.exits)
         self.classes = net.spec.num_classes
-        self.parallel = DistributedDataParallel(computed) if world.size > 1 else None
+        self.parallel = world.parallel(computed)
         self.forward: Callable[[Tensor], dict[str, Tensor]] = self.parallel or computed
         if config.compile:
             self.forward = torch.compile(self.forward)
