@@ -26,7 +26,7 @@ from edgeexit.bench.results.mixture import VERSUS, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
 from edgeexit.bench.roofline.explain import Explainer
-from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends
+from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends, with_backend
 from edgeexit.bench.timing.candidates import (
     Candidate,
     baseline_candidate,
@@ -74,11 +74,13 @@ def run_bench(
     """
     plan = plan_backends(engine_dir, options)
     chosen: dict[str, Any] = {
-        "backend": options.backend if plan is None else plan.measured,
+        "backend": options.backend,
         "providers": options.providers,
         "threads": options.threads,
         "device": options.device,
     }
+    if plan is not None:
+        chosen = with_backend(chosen, plan.measured)
     sysfs = sysfs or SYSFS
     check_scenarios(images, options)
     if images is None and options.versus is not None:
@@ -125,7 +127,7 @@ def run_bench(
         )
         return BenchReport(
             bundle=_bundle_info(engine_dir, manifest),
-            device=device_info(session, options.threads),
+            device=device_info(session),
             options=options,
             warm_up=times.warm_up,
             drifts=tuple(drift for drift in drifts if drift is not None),

@@ -15,8 +15,8 @@ CPUINFO = Path("/proc/cpuinfo")
 DEVICE_TREE = Path("/proc/device-tree/model")
 
 
-def device_info(session: Session, threads: int | None) -> DeviceInfo:
-    """Return what a session runs on, here; ``threads`` is None where the backend chooses."""
+def device_info(session: Session) -> DeviceInfo:
+    """Return what a session runs on, here."""
     computed_in = session.runner.computed_in()
     packages = ("edgeexit", "edgeexit-runtime", "numpy")
     return DeviceInfo(
@@ -24,7 +24,7 @@ def device_info(session: Session, threads: int | None) -> DeviceInfo:
         cores=cores_available(),
         system=platform.platform(),
         backend_device=_named(session),
-        threads=threads,
+        threads=session.threads,
         versions={
             **session.runner.versions,
             **({"layers computed in": computed_in} if computed_in else {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edgeexit.bench.render.table import Row, Table, named_numbers
-from edgeexit.bench.results.backends import Backends, Fastest
+from edgeexit.bench.results.backends import BackendChoice, Backends, Fastest
 from edgeexit.bench.results.mixture import BACKEND, BASELINE_NAME, EARLY_EXIT, Mixture
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
@@ -84,7 +84,7 @@ def _verdict(backends: Backends, mixture: Mixture | None) -> str:
         each = ", ".join(f"{it.what} {it.ratio:.3f} of {it.next_name}" for it in found)
         why = f"every exit path is faster there ({each})"
     said = [
-        f'Load {name} on this device (backend="{name}"): {why}.',
+        f"Load {name} on this device ({BackendChoice.parse(name).arguments}): {why}.",
         *_how(backends, name, mixture),
     ]
     return " ".join(said)
@@ -103,8 +103,8 @@ def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str
             f"{backends.measured} gives."
         )
     yield (
-        f"All else here is of {backends.measured}: 'edgeexit bench --backend {name}' measures "
-        f"{name} alone."
+        f"All else here is of {backends.measured}: 'edgeexit bench "
+        f"{BackendChoice.parse(name).options}' measures {name} alone."
     )
 
 

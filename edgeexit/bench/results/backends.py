@@ -5,8 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeexit.bench.results.timings import PathTiming
+from edgeexit.errors import InputError
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import BREAK_EVEN
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """A backend as it is compared: ``onnxruntime``, or ``onnxruntime:1`` with that many threads.
+
+    Attributes:
+        backend: its name.
+        threads: per graph on the CPU; None for the backend's choice, or the one of ``--threads``.
+    """
+
+    backend: str
+    threads: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> BackendChoice:
+        """Return the choice that :attr:`name` gives.
+
+        Raises:
+            InputError: the threads are no number above 0.
+        """
+        backend, colon, threads = text.partition(":")
+        if not colon:
+            return cls(backend)
+        if not threads.isdecimal() or not int(threads):
+            raise InputError(f"backends: expected threads above 0, as in {backend}:1, got {text!r}")
+        return cls(backend, int(threads))
+
+    @property
+    def name(self) -> str:
+        """The text that it was parsed from, by which it is known in reports."""
+        return self.backend if self.threads is None else f"{self.backend}:{self.threads}"
+
+    @property
+    def arguments(self) -> str:
+        """What :func:`edgeexit_runtime.load` is given for it."""
+        threads = "" if self.threads is None else f", threads={self.threads}"
+        return f'backend="{self.backend}"{threads}'
+
+    @property
+    def options(self) -> str:
+        """What a command line is given for it."""
+        threads = "" if self.threads is None else f" --threads {self.threads}"
+        return f"--backend {self.backend}{threads}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +59,7 @@ class BackendPaths:
     """The exit paths of a bundle on one backend, in the same rounds as the measured one's.
 
     Attributes:
-        name: of the backend.
+        name: of the backend, as all names here: :attr:`BackendChoice.name`.
         device: what it runs on.
         computed_in: what convolutions and products really became there; "" where it does not tell.
         baseline: the plain backbone there; ratios are to the measured backend's plain backbone.

@@ -17,8 +17,10 @@ class BenchOptions:
 
     Attributes:
         backend, providers, threads, device: as :func:`edgeexit_runtime.load` takes them.
-        backends: names of backends to compare, or :data:`ALL` for every one that runs the bundle
-            here; none leaves it at ``backend``.
+        backends: names of backends to compare, each with its number of threads behind a colon
+            where it is not ``threads``; or :data:`ALL` for every one that runs the bundle here,
+            on the CPU with one thread too unless ``threads`` says how many. None leaves it at
+            ``backend``.
         rounds: how often each part and path has its turn, at most.
         duration_s: no round starts after this many seconds of each measurement (parts and paths;
             mixture; each scenario), but 10 rounds or one pass over the images are always made.

@@ -1,7 +1,11 @@
-"""The same bundle on other backends: their sessions, their turns among the paths, their times."""
+"""The same bundle on other backends: their sessions, their turns among the paths, their times.
+
+The same backend with another number of threads counts as another.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +19,13 @@ from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle.folder import open_bundle
 from numpy.typing import NDArray
 
-from edgeexit.bench.results.backends import BackendPaths, Backends, Fastest, LeftOut
+from edgeexit.bench.results.backends import (
+    BackendChoice,
+    BackendPaths,
+    Backends,
+    Fastest,
+    LeftOut,
+)
 from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT, Mixture, Run
 from edgeexit.bench.results.options import ALL, BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
@@ -30,9 +40,9 @@ from edgeexit.statistics.bootstrap import medians, ratios_of_means, resample_rou
 class BackendPlan:
     """Which backends run: the one that is measured, the others, and those that cannot."""
 
-    measured: str
+    measured: BackendChoice
     auto: str
-    others: tuple[str, ...]
+    others: tuple[BackendChoice, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -52,20 +62,33 @@ def plan_backends(engine_dir: str | Path, options: BenchOptions) -> BackendPlan 
     chosen = LoadOptions(options.providers, options.threads, options.device)
     auto = choose_backend(bundle, chosen).name
     is_all = options.backends == (ALL,)
-    names = tuple(BACKENDS) if is_all else options.backends
-    able, left_out = [], []
-    for name in names:
-        reason = _why_not(name, bundle, chosen)
+    choices = _all(chosen) if is_all else [BackendChoice.parse(it) for it in options.backends]
+    able, left_out = [], {}
+    for choice in choices:
+        reason = _why_not(choice.backend, bundle, chosen)
         if reason is None:
-            able.append(name)
-        elif is_all and name != options.backend:
-            left_out.append(LeftOut(name, reason))
+            able.append(choice)
+        elif is_all and choice.backend != options.backend:
+            left_out[choice.backend] = LeftOut(choice.backend, reason)
         else:
             raise InputError(f"backends: expected those that run this bundle here, got {reason}")
-    wanted = auto if options.backend == AUTO else options.backend
-    measured = wanted if wanted in able or options.backend != AUTO else able[0]
-    others = tuple(name for name in able if name != measured)
-    return BackendPlan(measured, auto, others, tuple(left_out))
+    measured = BackendChoice(auto if options.backend == AUTO else options.backend)
+    if options.backend == AUTO and measured not in able:
+        measured = able[0]
+    others = tuple(choice for choice in able if choice != measured)
+    return BackendPlan(measured, auto, others, tuple(left_out.values()))
+
+
+def _all(options: LoadOptions) -> list[BackendChoice]:
+    """Return every backend, and with one thread those that may run on several of a CPU here."""
+    device = options.device or "cpu"
+    may_thread = options.threads is None and device.lower() == "cpu" and (os.cpu_count() or 1) > 1
+    threaded = {name for name in BACKENDS if may_thread and BACKENDS[name].has_device(device)}
+    return [
+        BackendChoice(name, threads)
+        for name in BACKENDS
+        for threads in ((None, 1) if name in threaded else (None,))
+    ]
 
 
 def _why_not(name: str, bundle: Any, options: LoadOptions) -> str | None:
@@ -141,12 +164,20 @@ def open_others(
     """
     with ExitStack() as stack:
         opened = []
-        for name in () if plan is None else plan.others:
-            with_name = {**chosen, "backend": name}
-            baseline = stack.enter_context(load_baseline(engine_dir, **with_name))
-            session = stack.enter_context(load(engine_dir, **with_name))
-            opened.append(OtherBackend(name, session, baseline))
+        for choice in () if plan is None else plan.others:
+            with_choice = with_backend(chosen, choice)
+            session = stack.enter_context(load(engine_dir, **with_choice))
+            if choice.threads is not None and session.threads is None:
+                continue  # it computes on another device, as it does without
+            baseline = stack.enter_context(load_baseline(engine_dir, **with_choice))
+            opened.append(OtherBackend(choice.name, session, baseline))
         yield opened
+
+
+def with_backend(chosen: Mapping[str, Any], choice: BackendChoice) -> dict[str, Any]:
+    """Return the arguments of loading ``chosen``, with this backend and its threads."""
+    threads = chosen["threads"] if choice.threads is None else choice.threads
+    return {**chosen, "backend": choice.backend, "threads": threads}
 
 
 def judge_backends(
@@ -161,10 +192,10 @@ def judge_backends(
     paths = tuple(other.paths(times) for other in others)
     fastest: tuple[Fastest, ...] = ()
     if others and mixture is not None:
-        fastest = (_fastest_mixture(plan.measured, mixture),)
+        fastest = (_fastest_mixture(plan.measured.name, mixture),)
     elif others:
-        fastest = tuple(_fastest_path(plan.measured, times, paths))
-    return Backends(plan.measured, plan.auto, paths, plan.left_out, fastest)
+        fastest = tuple(_fastest_path(plan.measured.name, times, paths))
+    return Backends(plan.measured.name, plan.auto, paths, plan.left_out, fastest)
 
 
 def _fastest_mixture(measured: str, mixture: Mixture) -> Fastest:

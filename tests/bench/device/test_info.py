@@ -35,8 +35,8 @@ def test_a_device_is_named_with_its_hardware(device: str, hardware: Hardware, na
     runner = SimpleNamespace(
         versions={"engine": "1.0"}, hardware=hardware, computed_in=lambda: "int8 7"
     )
-    session: Any = SimpleNamespace(device=device, runner=runner)
-    told = device_info(session, None)
-    assert told.backend_device == named
+    session: Any = SimpleNamespace(device=device, runner=runner, threads=2)
+    told = device_info(session)
+    assert (told.backend_device, told.threads) == (named, 2)
     assert told.versions["engine"] == "1.0"
     assert told.versions["layers computed in"] == "int8 7"

@@ -62,6 +62,13 @@ def test_another_backend_is_the_one_to_load() -> None:
         assert fact in text
 
 
+def test_the_same_backend_with_one_thread_is() -> None:
+    report = with_backends(made_report(), fastest(EARLY_EXIT, "onnxruntime:1", CLEAR))
+    text = " ".join(backends_text(replace(report, mixture=None)))
+    for fact in ('(backend="onnxruntime", threads=1)', "--backend onnxruntime --threads 1"):
+        assert fact in text
+
+
 def test_the_measured_one_is() -> None:
     text = said(with_backends(made_report(), fastest(EARLY_EXIT, "onnxruntime", CLEAR)))
     assert text.startswith("Load onnxruntime on this device")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgeexit_runtime import Session
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
@@ -48,6 +49,9 @@ def test_one_backend_alone_unless_asked(bundle: Path) -> None:
         (asked("openvino", "onnxruntime"), "onnxruntime", ("openvino",)),
         (asked("openvino"), "openvino", ()),
         (asked("openvino", backend="onnxruntime"), "onnxruntime", ("openvino",)),
+        (asked("onnxruntime:2", "openvino"), "onnxruntime:2", ("openvino",)),
+        (asked("onnxruntime:2", backend="onnxruntime"), "onnxruntime", ("onnxruntime:2",)),
+        (asked("all", threads=None), "onnxruntime", ("onnxruntime:1", "openvino", "openvino:1")),
     ],
 )
 def test_which_is_measured_and_which_beside_it(
@@ -55,7 +59,21 @@ def test_which_is_measured_and_which_beside_it(
 ) -> None:
     plan = plan_backends(bundle, options)
     assert plan is not None
-    assert (plan.measured, plan.auto, plan.others) == (measured, "onnxruntime", others)
+    assert (plan.measured.name, plan.auto) == (measured, "onnxruntime")
+    assert tuple(other.name for other in plan.others) == others
+
+
+@needs_openvino
+def test_threads_are_of_the_cpu(bundle: Path) -> None:
+    plan = plan_backends(bundle, asked("all", threads=None, device="GPU"))
+    assert plan is not None
+    assert (plan.measured.name, plan.others) == ("openvino", ())
+
+
+@pytest.mark.parametrize("name", ["onnxruntime:0", "onnxruntime:", "onnxruntime:two"])
+def test_threads_are_a_number_above_0(name: str, bundle: Path) -> None:
+    with pytest.raises(InputError, match=f"above 0, as in onnxruntime:1, got '{name}'"):
+        plan_backends(bundle, asked(name))
 
 
 def test_all_leaves_out_what_cannot_run_it_and_says_why(bundle: Path) -> None:
@@ -68,7 +86,7 @@ def test_all_leaves_out_what_cannot_run_it_and_says_why(bundle: Path) -> None:
 def test_all_leaves_out_what_does_not_take_the_options(bundle: Path) -> None:
     plan = plan_backends(bundle, asked("all", providers=("CPUExecutionProvider",)))
     assert plan is not None
-    assert (plan.measured, plan.others) == ("onnxruntime", ())
+    assert (plan.measured.name, plan.others) == ("onnxruntime", ())
     reasons = {it.name: it.reason for it in plan.left_out}
     assert "openvino" in reasons["openvino"]
     assert "providers" in reasons["openvino"]
@@ -108,6 +126,26 @@ def test_without_images_every_path_on_every_backend(bundle: Path) -> None:
         assert (fastest.name, fastest.next_name) == tuple(sorted(medians, key=medians.__getitem__))
         assert (fastest.time_ms, fastest.next_ms) == tuple(sorted(medians.values()))
         assert fastest.ratio.value == fastest.time_ms / fastest.next_ms
+
+
+def test_threads_are_compared(bundle: Path) -> None:
+    report = run_bench(bundle, None, asked("onnxruntime:2", "onnxruntime:1", threads=None))
+    assert report.backends is not None
+    assert report.device.threads == 2, "all else is of the first"
+    (other,) = report.backends.others
+    assert (report.backends.measured, other.name) == ("onnxruntime:2", "onnxruntime:1")
+    names = {report.backends.measured, other.name}
+    assert {report.backends.fastest[0].name, report.backends.fastest[0].next_name} == names
+
+
+def test_threads_of_no_use_are_no_other_backend(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that computes on a GPU has no threads, whatever it was given."""
+    monkeypatch.setattr(Session, "threads", None)
+    report = run_bench(bundle, None, asked("onnxruntime", "onnxruntime:1", threads=None))
+    assert report.backends is not None
+    assert report.backends.others == ()
 
 
 @needs_openvino

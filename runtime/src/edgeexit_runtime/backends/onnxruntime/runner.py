@@ -91,7 +91,7 @@ class OnnxRuntimeRunner(Runner):
         self.int8_of = (GPU if on_gpu else CPU,)
         if not on_gpu and needs_exact_products():
             self.int8_instead = "products are widened"
-        self.threads = threads
+        self.threads = None if on_gpu else threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
         self._read_later = _tensors_read_later(list(manifest.graphs()))
