@@ -165,7 +165,9 @@ def test_both_bare_chains_give_the_sessions_answer_and_one_is_judged(
     bundles.export_network(bundles.random_network(spec), tmp_path / "resnet20")
     options = SimpleNamespace(seed=0, duration=0, bundles=tmp_path, threads=1)
     figures = overhead.measure(network, options)  # compares the answers itself
-    assert [figure.name.split(" to ")[1] for figure in figures] == [
+    *chains, counting = figures
+    assert [figure.name.split(" to ")[1] for figure in chains] == [
         *("exit1, run", "exit1, bound", "final, run", "final, bound")
     ]
-    assert [figure.goal for figure in figures] == [15, None, 15, None]
+    assert [figure.goal for figure in figures] == [15, None, 15, None, 2]
+    assert counting.name.endswith("statistics")

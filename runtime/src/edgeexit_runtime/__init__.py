@@ -19,6 +19,7 @@ from edgeexit_runtime.errors import (
     ImageError,
     InputError,
 )
+from edgeexit_runtime.field.statistics import Statistics
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
 from edgeexit_runtime.images.preprocess import Preprocessing
 from edgeexit_runtime.loading import load, load_baseline
@@ -38,6 +39,7 @@ __all__ = [
     "Predictions",
     "Preprocessing",
     "Session",
+    "Statistics",
     "load",
     "load_baseline",
     "load_manifest",

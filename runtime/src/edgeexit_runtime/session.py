@@ -16,6 +16,7 @@ from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.field.statistics import Statistics, Tally
 from edgeexit_runtime.gate import (
     NEVER,
     ExitAnswers,
@@ -69,6 +70,7 @@ class Session:
         self._last = len(self._steps) - 1
         self._clock = clock
         self._by_deadline = DeadlineLoop(runner, manifest, clock)
+        self._tally = Tally(len(self._steps))
         self._lock = threading.Lock()
         self._over: str | None = None  # why it is of no use any more
         tell_when_forked(self)
@@ -89,8 +91,8 @@ class Session:
 
         Set it to a mapping with a value for each: ``session.thresholds = {"exit1": 0.8}``. It
         holds from the next call on, for this session; the bundle stays as it is. The branch of an
-        exit whose threshold is :data:`NEVER` is not run. Where the backend fails to take one, the
-        session is closed.
+        exit whose threshold is :data:`NEVER` is not run. :meth:`statistics` start anew where a
+        value changes. Where the backend fails to take one, the session is closed.
         """
         return MappingProxyType(self._thresholds)
 
@@ -103,6 +105,8 @@ class Session:
             try:
                 for name, value in checked.items():
                     self.runner.set_threshold(name, value)
+                if checked != self._thresholds:
+                    self._tally = Tally(len(steps))
                 self._thresholds, self._steps = checked, steps
             except BaseException:  # some exits would have new thresholds, others old ones
                 self._close()
@@ -169,24 +173,34 @@ class Session:
             InputError: another shape or dtype, values that are not finite, or no such deadline.
             BackendError: a graph fails, or answers what cannot be. The session goes on.
         """
-        if deadline_ms is not None:
-            return self._infer_by(images, self._clock() + check_deadline(deadline_ms))
+        start = self._clock()
+        end = None if deadline_ms is None else start + check_deadline(deadline_ms)
         self._check(images)
         images = np.ascontiguousarray(images)
-        step = self._max_batch
         with self._lock:
             self._require_open()
-            if 0 < len(images) <= step:
-                return self._route(images)
-            starts = range(0, len(images), step)
-            return Predictions.joined([self._route(images[i : i + step]) for i in starts])
+            if end is None:
+                answers = self._route_all(images)
+            else:
+                answers = self._by_deadline.infer(images, self._max_batch, self._steps, end)
+            if len(images) > 0:
+                self._tally.add(answers, self._clock() - start)
+        return answers
 
-    def _infer_by(self, images: NDArray[np.float32], end: int) -> Predictions:
-        self._check(images)
-        images = np.ascontiguousarray(images)
+    def statistics(self, *, reset: bool = False) -> Statistics:
+        """Return what :meth:`infer` has answered since the bundle was loaded.
+
+        Calls that failed, those without images, and those of other methods are left out. Threads
+        that share the session see whole calls alone.
+
+        Args:
+            reset: start anew behind it, so that the next ones hold what comes from now on.
+        """
         with self._lock:
-            self._require_open()
-            return self._by_deadline.infer(images, self._max_batch, self._steps, end)
+            statistics = self._tally.statistics(self.manifest.exit_names)
+            if reset:
+                self._tally = Tally(len(self._steps))
+        return statistics
 
     def warm_up(self, batch_size: int = 1, runs: int = 8) -> dict[str, float]:
         """Run everything a few times, so that no later call is the first, and measure it.
@@ -265,6 +279,14 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _route_all(self, images: NDArray[np.float32]) -> Predictions:
+        """Classify any number of images, in turns of ``max_batch``."""
+        step = self._max_batch
+        if 0 < len(images) <= step:
+            return self._route(images)
+        starts = range(0, len(images), step)
+        return Predictions.joined([self._route(images[i : i + step]) for i in starts])
 
     def _route(self, images: NDArray[np.float32]) -> Predictions:
         """Classify 1 to ``max_batch`` images."""

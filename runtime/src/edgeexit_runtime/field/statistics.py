@@ -1,0 +1,174 @@
+"""What a session has answered: counted call by call, summed up when somebody asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit_runtime.gate import Predictions
+
+CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
+"""Of histograms: a bin holds its lower edge, and the last one its upper edge too."""
+BINS = len(CONFIDENCE_EDGES) - 1
+ROOM = 1024
+"""Images whose answers are kept before they are counted: one call in so many pays for that."""
+NS_PER_MS = 1_000_000
+
+_INNER_EDGES = np.array(CONFIDENCE_EDGES[1:-1], np.float32)
+_STEP = math.log(1.01)
+_DURATIONS = 2800
+"""Bins of 1 % each, from 1 ns on, up to 20 minutes and what is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatistics:
+    """What one exit has answered.
+
+    Attributes:
+        name: the exit's.
+        images: that left here, those that were cut short among them.
+        share: of all images, 0 to 1; 0 where there were none.
+        mean_confidence: of these answers; None where there are none.
+        histogram: of their confidences, one count for each bin of :data:`CONFIDENCE_EDGES`.
+        cut_short: those that would have gone on, but for a deadline.
+    """
+
+    name: str
+    images: int
+    share: float
+    mean_confidence: float | None
+    histogram: tuple[int, ...]
+    cut_short: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of calls, waiting for other threads included.
+
+    Percentiles are within 1 %, mean and largest exact.
+    """
+
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a session has answered since it was loaded, or since it was told to start anew.
+
+    Attributes:
+        images: that were answered.
+        calls: of ``infer`` that answered them.
+        exits: each exit, in order.
+        latency: of the calls; None where there were none.
+    """
+
+    images: int
+    calls: int
+    exits: tuple[ExitStatistics, ...]
+    latency: Latency | None
+
+    @property
+    def cut_short(self) -> int:
+        """Images that would have gone on, but for a deadline."""
+        return sum(exit_.cut_short for exit_ in self.exits)
+
+
+class Tally:
+    """Counts answers. Not thread-safe: whoever calls it holds the session's lock.
+
+    A call costs three copies into arrays that lie ready; these are counted when they are full.
+
+    Args:
+        exits: how many there are.
+    """
+
+    def __init__(self, exits: int) -> None:
+        self._exit_count = exits
+        # of those that left by themselves, and behind them of those that were cut short
+        self._cells = np.zeros(2 * exits * BINS, np.int64)
+        self._confidence = np.zeros(2 * exits)  # sums
+        self._durations = np.zeros(_DURATIONS, np.int64)
+        self._total_ns = self._longest_ns = 0
+        self._calls = self._images = 0  # that wait in the rooms below
+        self._call_room = np.empty(ROOM, np.int64)
+        self._row_room = np.empty(ROOM, np.int64)
+        self._confidence_room = np.empty(ROOM, np.float32)
+
+    def add(self, answers: Predictions, took_ns: int) -> None:
+        """Note the answers of one call, and how long it took."""
+        rows, cut = answers.exits, answers.cut_short
+        if cut is not None and np.count_nonzero(cut):  # of few values faster than any()
+            rows = rows + self._exit_count * cut
+        start = self._images
+        end = start + len(rows)
+        if end > ROOM or self._calls == ROOM:
+            self._count()
+            start, end = 0, len(rows)
+        self._call_room[self._calls] = took_ns
+        self._calls += 1
+        if end > ROOM:
+            self._count_answers(rows, answers.confidences)
+            return
+        self._row_room[start:end] = rows
+        self._confidence_room[start:end] = answers.confidences
+        self._images = end
+
+    def cells(self) -> NDArray[np.int64]:
+        """Return the histograms, (2, exits, BINS): of those that left, and that were cut short."""
+        self._count()
+        cells: NDArray[np.int64] = self._cells.reshape(2, self._exit_count, BINS).copy()
+        return cells
+
+    def statistics(self, names: Sequence[str]) -> Statistics:
+        """Return what was counted; ``names`` are the exits'."""
+        left, cut = self.cells()
+        both, images = left + cut, int(left.sum() + cut.sum())
+        sums = self._confidence.reshape(2, -1).sum(axis=0)
+        exits = tuple(
+            ExitStatistics(
+                name,
+                count := int(both[index].sum()),
+                count / max(images, 1),
+                float(sums[index]) / count if count else None,
+                tuple(both[index].tolist()),
+                int(cut[index].sum()),
+            )
+            for index, name in enumerate(names)
+        )
+        calls = int(self._durations.sum())
+        return Statistics(images, calls, exits, self._latency(calls) if calls else None)
+
+    def _count(self) -> None:
+        """Count what waits."""
+        calls, images = self._calls, self._images
+        self._calls = self._images = 0
+        took = self._call_room[:calls]
+        bins = (np.log(np.maximum(took, 1)) / _STEP).astype(np.intp)
+        self._durations += np.bincount(np.minimum(bins, _DURATIONS - 1), minlength=_DURATIONS)
+        self._total_ns += int(took.sum())
+        self._longest_ns = max(self._longest_ns, int(took.max(initial=0)))
+        self._count_answers(self._row_room[:images], self._confidence_room[:images])
+
+    def _count_answers(self, rows: NDArray[np.int64], confidences: NDArray[np.float32]) -> None:
+        bins = np.searchsorted(_INNER_EDGES, confidences, side="right")
+        self._cells += np.bincount(rows * BINS + bins, minlength=len(self._cells))
+        self._confidence += np.bincount(rows, confidences, minlength=len(self._confidence))
+
+    def _latency(self, calls: int) -> Latency:
+        reached = np.cumsum(self._durations)
+
+        def percentile(share: float) -> float:
+            place = int(np.searchsorted(reached, share * calls))
+            return min(math.exp((place + 0.5) * _STEP), self._longest_ns) / NS_PER_MS
+
+        mean_ms = self._total_ns / calls / NS_PER_MS
+        longest_ms = self._longest_ns / NS_PER_MS
+        return Latency(mean_ms, percentile(0.5), percentile(0.9), percentile(0.99), longest_ms)
