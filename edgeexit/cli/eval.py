@@ -19,7 +19,7 @@ from edgeexit.cli.inputs.samples import (
     predict_split,
 )
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
-from edgeexit.cli.output.adaptive import exit_table, summary_table
+from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.formats import format_guarantee
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def command(
     """
     from edgeexit_runtime.bundle.schema import encode
 
-    from edgeexit.evaluation import evaluate_adaptive
+    from edgeexit.evaluation import PathCosts
+    from edgeexit.thresholds.tuning import Subject, judge
 
     if (path is None) == (engine_dir is None):
         got = "none" if path is None else "both"
@@ -137,17 +138,18 @@ def command(
         found = _bundle(engine_dir, backend, samples, split)
     branches = found.predictions.exit_names[:-1]
     gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
-    report = evaluate_adaptive(found.predictions, gammas, found.costs)
+    costs = PathCosts.in_macs(found.costs.exits)
+    judgement = judge(Subject(found.costs, costs, {split: found.predictions}), split, gammas)
     guarantee = found.guarantee
     if as_json:
         what, where = found.what
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None
         about = {what: where, "dataset": found.dataset, "split": split}
-        print_json({**about, **encode(report), "guarantee": encode(held)})
+        print_json({**about, **encode(judgement.report), "guarantee": encode(held)})
         return
     out = console()
-    out.print(exit_table({split: report}, f"{found.network}, on {found.dataset}"))
-    out.print(summary_table({split: report}))
+    out.print(judgement_text(judgement, costs, f"{split} images"), soft_wrap=True)
+    out.print(judgement_table(judgement, costs, f"{found.network}, on {found.dataset}"))
     if guarantee is not None:
         out.print(format_guarantee(guarantee, gammas), soft_wrap=True)
 

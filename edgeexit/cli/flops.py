@@ -196,7 +196,7 @@ def _exit_table(spec: ModelSpec, cost: NetworkCost) -> Table:
         f"{spec.input_size[1]}x{spec.input_size[2]} pixels"
     )
     table.add_column("exit")
-    for heading in ("f_m", "backbone B_m", "branch", "path (Eq. 5)", "path / baseline"):
+    for heading in ("this exit alone", "backbone to here", "its branch", "path (Eq. 5)", "ratio"):
         table.add_column(heading, justify="right")
     for exit_ in cost.exits:
         counts = (exit_.macs, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)

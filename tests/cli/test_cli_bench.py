@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
-from support.command_line import invoke, message, one_line
+from support.command_line import invoke, message, one_line, table_rows
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
@@ -39,10 +39,8 @@ run = partial(invoke, "bench")
 def rows_of(output: str) -> dict[str, list[list[str]]]:
     """Return the cells of the printed tables' rows by their first cell."""
     rows: dict[str, list[list[str]]] = {}
-    for line in output.splitlines():
-        cells = [cell.strip() for cell in line.split("│")[1:-1]]
-        if cells:
-            rows.setdefault(cells[0], []).append(cells[1:])
+    for name, *cells in table_rows(output):
+        rows.setdefault(name, []).append(cells)
     return rows
 
 

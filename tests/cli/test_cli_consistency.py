@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import Result
-from support.command_line import invoke
+from support.command_line import invoke, table_rows
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.models import MultiExitNet, make_spec
@@ -67,11 +67,7 @@ def test_table_and_files(finished: tuple[Path, Result]) -> None:
     assert "359 test images of digits, mean ± standard deviation of 2 runs" in " ".join(
         result.stdout.split()
     )
-    rows = [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in result.stdout.splitlines()
-        if "│" in line
-    ]
+    rows = table_rows(result.stdout)
     baseline = "the baseline, plain"
     assert [row[:2] for row in rows] == [
         *(["stage1", baseline], ["", "1+1"], ["", "1+n"], ["", "1+1, shuffled"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from edgeexit_runtime.bundle.schema import encode
-from support.command_line import invoke, message
+from support.command_line import SCREEN, invoke, message, table_rows
 
 from edgeexit.cost import bundle_costs, network_cost
 from edgeexit.data import DataConfig, ImageData, load_data, registry
@@ -76,18 +76,25 @@ def test_table_shows_exits_and_the_comparison_with_the_backbone(checkpoint: Path
 
     assert result.exit_code == 0
     assert "resnet20, branches 3+1, on digits" in result.stdout
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
-    cells = {row[0]: row[1:] for row in rows if row}
+    cells = {row[0]: row[1:] for row in table_rows(result.stdout)}
     assert cells["exit1"][0] == "never"
     assert cells["exit1"][-2:] == ["0.0%", "-"]
     assert cells["exit2"][-2:] == ["100.0%", f"{report['adaptive_accuracy']:.4f}"]
     assert cells["final"][0] == ""
-    assert cells["samples"] == [str(report["samples"])]
-    assert cells["adaptive accuracy"] == [f"{report['adaptive_accuracy']:.4f}"]
-    assert cells["accuracy of the backbone alone"] == [f"{report['backbone_accuracy']:.4f}"]
-    assert cells["average MACs (Eq. 5)"] == [f"{report['average_macs'] / 1e6:.2f}M"]
-    assert cells["MACs of the backbone alone"] == [f"{report['baseline_macs'] / 1e6:.2f}M"]
-    assert cells["ratio"] == [f"{report['macs_ratio']:.4f}"]  # the last of the two
+    average, alone = (f"{report[name] / 1e6:.2f}M" for name in ("average_macs", "baseline_macs"))
+    ratio = f"{report['macs_ratio']:.3f}"
+    accuracies = [f"{report[f'{name}_accuracy']:.4f}" for name in ("adaptive", "backbone")]
+    assert cells["early exit"][1:4] == [average, ratio, accuracies[0]]
+    assert cells["plain"][1:4] == [alone, "1.000", accuracies[1]]
+    first = result.stdout.splitlines()[0]
+    for fact in (
+        f"On {report['samples']} test images",
+        f"{report['adaptive_accuracy']:.1%} right",
+        f"{ratio} of the backbone's MACs",
+        f"alone {report['backbone_accuracy']:.1%}",
+    ):
+        assert fact in first, "what it means comes before the table"
+    assert len(result.stdout.splitlines()) <= SCREEN
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.command_line import invoke
+from support.command_line import invoke, table_rows
 from torch import nn
 
 from edgeexit.cost import network_cost
@@ -152,12 +152,6 @@ def test_a_network_of_torchvision() -> None:
     assert lines[-1].startswith("proposed: --model torchvision.models:squeezenet1_1 --exits feat")
 
 
-def _rows(text: str) -> list[list[str]]:
-    """Return the cells of a table's body."""
-    lines = (line for line in text.splitlines() if line.startswith("│"))
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-
-
 def test_points_that_one_tensor_crosses_and_all(own: str) -> None:
     value = json.loads(succeed(*NET, "--json"))
     single = [point for point in value["points"] if point["crossing"] == 1]
@@ -165,7 +159,7 @@ def test_points_that_one_tensor_crosses_and_all(own: str) -> None:
     assert several > 0
     text = succeed(*NET, "--points")
     assert f"{several} more points are crossed by several tensors: --all lists them" in text
-    rows = _rows(text)
+    rows = table_rows(text)
     assert [row[1] for row in rows] == [point["name"] for point in single]
     assert [row[1] for row in rows if row[0] == "*"] == value["proposed"]
     for row, point in zip(rows, single, strict=True):
@@ -177,14 +171,14 @@ def test_points_that_one_tensor_crosses_and_all(own: str) -> None:
         ]
     text = succeed(*NET, "--points", "--all")
     assert "--all lists them" not in text
-    assert [row[1] for row in _rows(text)] == [point["name"] for point in value["points"]]
+    assert [row[1] for row in table_rows(text)] == [point["name"] for point in value["points"]]
 
 
 def test_tokens_and_channels_last_are_said_so(own: str) -> None:
-    rows = _rows(succeed(f"{own}:Tokens", "--points", "--input-size", "32"))
+    rows = table_rows(succeed(f"{own}:Tokens", "--points", "--input-size", "32"))
     assert ["8x4x4", "channels first"] in [row[2:4] for row in rows]
     assert ["16x8", "tokens, channels"] in [row[2:4] for row in rows]
-    rows = _rows(succeed(f"{own}:Rolled", "--points", "--input-size", "32"))
+    rows = table_rows(succeed(f"{own}:Rolled", "--points", "--input-size", "32"))
     assert ["16x16x8", "channels last"] in [row[2:4] for row in rows]
 
 
@@ -230,7 +224,7 @@ def test_a_registered_backbone(name: str) -> None:
     several = name == "msdnet_cifar100"
     assert (points["stage1"]["crossing"] > 1) is several
     text = succeed(name, "--points")
-    assert [row[1] for row in _rows(text)] == list(points)  # of several tensors or not
+    assert [row[1] for row in table_rows(text)] == list(points)  # of several tensors or not
     assert re.search(rf"branches have their places, behind .*: --backbone {name} --branches ", text)
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from edgeexit_runtime.bundle.schema import encode
 from rich.console import Console
-from support.command_line import invoke, message
+from support.command_line import SCREEN, invoke, message, table_rows
 
 from edgeexit.cli.inputs.tune_subjects import Loaded
 from edgeexit.cli.output.tune import Result as TuneResult
@@ -26,6 +26,7 @@ from edgeexit.cost import ExitCost, ExitCosts, network_cost
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.formats import format_macs
 from edgeexit.thresholds import Front, Limits
 from edgeexit.thresholds.tuning import Subject as TuneSubject
 from edgeexit.thresholds.tuning import better_than_last
@@ -60,12 +61,6 @@ def run_json(*arguments: object) -> dict[str, Any]:
 def printed(checkpoint: Path) -> dict[str, Any]:
     """What ``tune --max-drop 0.01 --json`` prints."""
     return run_json(checkpoint, "--max-drop", "0.01")
-
-
-def cells_of(output: str) -> dict[str, list[str]]:
-    """Return the cells of the printed tables' rows by their first cell; the last row counts."""
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
-    return {row[0]: row[1:] for row in rows if row}
 
 
 def test_thresholds_are_chosen_on_val_and_reported_on_both(
@@ -255,7 +250,13 @@ def test_the_default_output_is_never_written_over_what_is_not_its_own(
         assert output.read_bytes() == before
 
 
-def test_a_dry_run_prints_one_table_of_val_and_test_and_writes_nothing(
+def shown_drop(printed: dict[str, Any], split: str) -> str:
+    report, near = printed[split], printed["intervals"][split]["accuracy_drop"]
+    drop = report["backbone_accuracy"] - report["adaptive_accuracy"]
+    return f"{drop:.4f} [{near['low']:.4f}, {near['high']:.4f}]"
+
+
+def test_a_dry_run_prints_what_the_thresholds_give_and_writes_nothing(
     checkpoint: Path, printed: dict[str, Any]
 ) -> None:
     before = checkpoint.read_bytes()
@@ -272,35 +273,24 @@ def test_a_dry_run_prints_one_table_of_val_and_test_and_writes_nothing(
         f"{test['adaptive_accuracy']:.1%} right",
         f"{test['average_macs'] / printed['objective']['baseline']:.3f} of the backbone's MACs",
         f"alone {test['backbone_accuracy']:.1%}",
-        f"{test['exits'][0]['share']:.0%} leave at exit1",
+        f"drop of {shown_drop(printed, 'test')}",
     ):
-        assert fact in first, "what it means comes before the tables"
-    cells = cells_of(result.stdout)
-    both = [printed["val"], printed["test"]]
-    near = [printed["intervals"][split] for split in ("val", "test")]
-    for row, values, name in (
-        ("adaptive accuracy", [r["adaptive_accuracy"] for r in both], "adaptive_accuracy"),
-        (
-            "accuracy of the backbone alone",
-            [r["backbone_accuracy"] for r in both],
-            "backbone_accuracy",
-        ),
-        (
-            "drop",
-            [r["backbone_accuracy"] - r["adaptive_accuracy"] for r in both],
-            "accuracy_drop",
-        ),
-    ):
-        assert cells[row] == [
-            f"{value:.4f} [{n[name]['low']:.4f}, {n[name]['high']:.4f}]"
-            for value, n in zip(values, near, strict=True)
-        ]
-    assert cells["samples"] == [str(report["samples"]) for report in both]
-    shares = [f"{report['exits'][1]['share']:.1%}" for report in both]
-    assert [cells["exit2"][4], cells["exit2"][7]] == shares
-    assert "thresholds chosen on val" in result.stdout
-    assert "lowest average cost with at most 0.01 less accuracy than the backbone" in result.stdout
-    assert f"the best of {printed['settings']:,} settings" in result.stdout
+        assert fact in first, "what it means comes before the table"
+    rows = table_rows(result.stdout)
+    named = {row[0]: place for place, row in enumerate(rows)}
+    for name, accuracy in (("early exit", "adaptive"), ("plain", "backbone")):
+        near = printed["intervals"]["test"][f"{accuracy}_accuracy"]
+        below = rows[named[name] + 1]
+        assert rows[named[name]][4] == f"{test[f'{accuracy}_accuracy']:.4f}"
+        assert below[4] == f"{near['low']:.4f}..{near['high']:.4f}"
+    assert rows[named["early exit"]][2] == format_macs(test["average_macs"])
+    assert rows[named["exit2"]][5] == f"{test['exits'][1]['share']:.1%}"
+    said = " ".join(result.stdout.split())
+    val = printed["val"]["samples"]
+    assert f"chosen on {val} val images, where the drop is {shown_drop(printed, 'val')}" in said
+    assert "lowest average cost with at most 0.01 less accuracy than the backbone" in said
+    assert f"the best of {printed['settings']:,} settings" in said
+    assert len(result.stdout.splitlines()) <= SCREEN
 
 
 def test_intervals_hold_what_is_reported(printed: dict[str, Any]) -> None:
@@ -331,11 +321,11 @@ def test_without_limits_the_front_is_shown_and_nothing_is_written(
     assert checkpoint.read_bytes() == before
     front = printed["front"]
     assert f"of the {len(front)} settings on the front" in " ".join(result.stdout.split())
-    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if "│" in line]
+    rows = table_rows(result.stdout)
     assert 2 <= len(rows) <= 15
     for row, setting in ((rows[0], front[0]), (rows[-1], front[-1])):
-        assert row[2].strip() == f"{setting['val']['accuracy']:.4f}"
-        assert row[4].strip() == f"{setting['test']['accuracy']:.4f}"
+        assert row[2] == f"{setting['val']['accuracy']:.4f}"
+        assert row[4] == f"{setting['test']['accuracy']:.4f}"
 
     report = run_json(checkpoint)
     assert report["thresholds"] is None

@@ -8,6 +8,9 @@ from click.testing import CliRunner, Result
 
 from edgeexit.cli import main
 
+SCREEN = 25
+"""Lines that the results of a command may take, about as many as a terminal shows."""
+
 
 def invoke(*arguments: object, **options: Any) -> Result:
     """Run ``edgeexit`` with these arguments; the options are those of click's ``invoke``."""
@@ -25,3 +28,9 @@ def message(result: Result) -> str:
 def one_line(output: str) -> str:
     """Return what was printed without its line breaks, which depend on the width."""
     return " ".join(output.split())
+
+
+def table_rows(output: str) -> list[list[str]]:
+    """Return the cells of all rows of printed tables, without their headings."""
+    rows = ([cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines())
+    return [row for row in rows if row]

@@ -1,8 +1,7 @@
-"""Tables of adaptive reports, one or several side by side, as eval and tune print them."""
+"""What early exit gives on a number of images, as eval and tune print it: a sentence, a table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgeexit.formats import format_fraction, format_macs, format_threshold
@@ -10,95 +9,95 @@ from edgeexit.formats import format_fraction, format_macs, format_threshold
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeexit.evaluation import AdaptiveReport, PathCosts
+    from edgeexit.evaluation import PathCosts
     from edgeexit.statistics import Interval
     from edgeexit.thresholds.tuning import Judgement
 
 
-def exit_table(
-    reports: Mapping[str, AdaptiveReport], title: str, costs: PathCosts | None = None
-) -> Table:
-    """Return one row per exit; the reports, by split, are of one network at one setting.
+def judgement_text(
+    judgement: Judgement, costs: PathCosts, images: str, *, labelled: bool = True
+) -> str:
+    """Say in a sentence what thresholds give.
 
-    ``costs`` adds what each path costs besides its MACs.
+    Args:
+        judgement: of the thresholds.
+        costs: what its average cost was counted in.
+        images: what it was judged on, such as ``test images``.
+        labelled: whether true classes are known, not the last exit's answers in their place.
+    """
+    report = judgement.report
+    price = f"{report.macs_ratio:.3f} of the backbone's MACs"
+    if costs.baseline is not None:
+        ratio = judgement.average_cost / costs.in_unit(costs.baseline)
+        price = f"{ratio:.3f} of the backbone's {costs.unit}"
+    found = f"On {report.samples} {images} early exit answers {report.adaptive_accuracy:.1%}"
+    if not labelled:
+        return f"{found} as the last exit does, at {price}."
+    return (
+        f"{found} right at {price}; the backbone alone {report.backbone_accuracy:.1%}, a drop of "
+        f"{judgement.intervals.accuracy_drop:.4f}."
+    )
+
+
+def judgement_table(judgement: Judgement, costs: PathCosts, title: str) -> Table:
+    """Return one row per exit, then early exit as a whole and the backbone alone.
+
+    Paths are priced by ``costs``; where these are not MACs, the ratio in MACs stands beside.
     """
     from rich.table import Table
 
-    table = Table(title=title)
-    table.add_column("exit")
-    headings = ["threshold", "f_m", "path\n(Eq. 5)", *([f"path\n({costs.unit})"] if costs else [])]
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    paid = costs.paid(_thresholds(reports)) if costs else {}
-    for split in reports:
-        for heading in ("\naccuracy", "\nleaving", " accuracy\nof those"):
-            table.add_column(f"{split}:{heading}", justify="right")
-    for same_exit in zip(*(report.exits for report in reports.values()), strict=True):
-        first = same_exit[0]
-        cells = [first.name, format_threshold(first.threshold)]
-        cells += [format_macs(first.macs), format_macs(first.path_macs)]
-        cells += [f"{paid[first.name]:.4g}"] if costs else []
-        for exit_ in same_exit:
-            cells += [f"{exit_.accuracy:.4f}", f"{exit_.share:.1%}"]
-            cells.append(format_fraction(exit_.leaving_accuracy))
-        table.add_row(*cells)
-    return table
-
-
-def summary_table(
-    reports: Mapping[str, AdaptiveReport], judgements: Mapping[str, Judgement] | None = None
-) -> Table:
-    """Return one column per report: adaptive accuracy and Eq. 5 beside the backbone alone.
-
-    ``judgements``, by split, add intervals to accuracies, and how much is lost.
-    """
-    from rich.table import Table
-
-    table = Table()
+    report, intervals = judgement.report, judgement.intervals
+    table = Table(title=title, caption="ratio: to the plain backbone; second lines: 95% intervals")
     table.add_column("")
-    for split in reports:
-        table.add_column(split, justify="right")
-    columns = list(reports.values())
-    table.add_row("samples", *(str(report.samples) for report in columns), end_section=True)
-    found = [judgements[split].intervals if judgements else None for split in reports]
-    table.add_row(
-        "adaptive accuracy",
-        *(
-            _with_interval(report.adaptive_accuracy, near.adaptive_accuracy if near else None)
-            for report, near in zip(columns, found, strict=True)
-        ),
-    )
-    table.add_row(
-        "accuracy of the backbone alone",
-        *(
-            _with_interval(report.backbone_accuracy, near.backbone_accuracy if near else None)
-            for report, near in zip(columns, found, strict=True)
-        ),
-    )
-    if judgements:
-        drops = [report.backbone_accuracy - report.adaptive_accuracy for report in columns]
+    in_macs = [] if costs.unit == "MACs" else ["MACs\nratio"]
+    for heading in (
+        *("threshold", costs.unit, "ratio", *in_macs),
+        *("accuracy", "leave\nhere", "accuracy\nof those"),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+
+    baseline = None if costs.baseline is None else costs.in_unit(costs.baseline)
+
+    def prices(cost: float | None, macs: float) -> list[str]:
+        ratio = "-" if cost is None or baseline is None else f"{cost / baseline:.3f}"
+        macs_ratio = [f"{macs / report.baseline_macs:.3f}"] * len(in_macs)
+        return [_cost(cost, costs.unit), ratio, *macs_ratio]
+
+    given = {exit_.name: exit_.threshold for exit_ in report.exits}
+    paid = costs.paid({name: value for name, value in given.items() if value is not None})
+    for exit_ in report.exits:
         table.add_row(
-            "drop",
-            *(
-                _with_interval(drop, near.accuracy_drop if near else None)
-                for drop, near in zip(drops, found, strict=True)
-            ),
+            exit_.name,
+            format_threshold(exit_.threshold),
+            *prices(paid[exit_.name], exit_.path_macs),
+            f"{exit_.accuracy:.4f}",
+            f"{exit_.share:.1%}",
+            format_fraction(exit_.leaving_accuracy),
         )
+    table.add_section()
+    average, *ratios = prices(judgement.average_cost, report.average_macs)
+    near = intervals.average_cost
     table.add_row(
-        "ratio", *(format_fraction(report.accuracy_ratio) for report in columns), end_section=True
+        "early exit",
+        "",
+        f"{average}\n{_cost(near.low, costs.unit)}..{_cost(near.high, costs.unit)}",
+        *ratios,
+        _accuracy(intervals.adaptive_accuracy),
     )
-    table.add_row("average MACs (Eq. 5)", *(format_macs(report.average_macs) for report in columns))
     table.add_row(
-        "MACs of the backbone alone", *(format_macs(report.baseline_macs) for report in columns)
+        "plain\nbackbone",
+        "",
+        *prices(baseline, report.baseline_macs),
+        _accuracy(intervals.backbone_accuracy),
     )
-    table.add_row("ratio", *(f"{report.macs_ratio:.4f}" for report in columns))
     return table
 
 
-def _thresholds(reports: Mapping[str, AdaptiveReport]) -> dict[str, float]:
-    report = next(iter(reports.values()))
-    return {exit_.name: exit_.threshold for exit_ in report.exits if exit_.threshold is not None}
+def _cost(cost: float | None, unit: str) -> str:
+    if cost is None:
+        return "-"
+    return format_macs(cost) if unit == "MACs" else f"{cost:.4g}"
 
 
-def _with_interval(value: float, interval: Interval | None) -> str:
-    return f"{value:.4f}" if interval is None else f"{interval:.4f}"
+def _accuracy(near: Interval) -> str:
+    return f"{near.value:.4f}\n{near.low:.4f}..{near.high:.4f}"

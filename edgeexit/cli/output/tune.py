@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.options.limits import describe_limits
-from edgeexit.cli.output.adaptive import exit_table, summary_table
+from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.formats import format_cost, format_guarantee, format_macs, format_threshold
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgeexit.cli.inputs.tune_subjects import Loaded
+    from edgeexit.evaluation.calibration import Calibration
     from edgeexit.thresholds import Front, Limits
     from edgeexit.thresholds.front_file import FrontPoint
     from edgeexit.thresholds.guarantee import Guaranteed
@@ -49,14 +50,6 @@ class Result:
     def guarantee(self) -> Guarantee | None:
         """What is kept with the thresholds."""
         return None if self.guaranteed is None else self.guaranteed.entry(self.loaded.chosen_on)
-
-    @property
-    def by_macs(self) -> bool:
-        """Whether Eq. 5 itself was kept low, not costs from elsewhere."""
-        from edgeexit.evaluation.path_costs import PathCosts
-
-        subject = self.loaded.subject
-        return subject.costs == PathCosts.in_macs(subject.exits.exits)
 
     @property
     def better_than_last(self) -> dict[str, float]:
@@ -133,13 +126,13 @@ def _points(result: Result) -> list[FrontPoint]:
 
 
 def print_result(out: Console, result: Result) -> None:
-    """Print the calibration, the choice or else the front, how it was found and what is odd."""
-    if result.loaded.calibration is not None:
-        out.print(_calibration_table(result))
+    """Print the choice or else the front, how it was found, the calibration and what is odd."""
     if result.thresholds is None:
         out.print(_front_table(result))
     else:
         _print_choice(out, result)
+    if result.loaded.calibration is not None:
+        out.print(_calibration_text(result.loaded.calibration))
     better = result.better_than_last
     if better:
         best = max(better, key=lambda name: better[name])
@@ -153,50 +146,38 @@ def print_result(out: Console, result: Result) -> None:
 
 
 def _print_choice(out: Console, result: Result) -> None:
-    front, loaded = result.front, result.loaded
-    costs = loaded.subject.costs
-    out.print(_meaning(result), soft_wrap=True)
+    loaded, costs = result.loaded, result.loaded.subject.costs
+    *_, (split, judgement) = result.judgements.items()
+    images = split if split == "images" else f"{split} images"
+    said = judgement_text(judgement, costs, images, labelled=loaded.labelled)
+    out.print(said, soft_wrap=True)
     if result.guarantee is not None:
         out.print(format_guarantee(result.guarantee, result.guarantee.thresholds), soft_wrap=True)
-    reports = {split: judgement.report for split, judgement in result.judgements.items()}
-    extra = None if result.by_macs else costs
-    title = f"{loaded.title}, thresholds chosen on {next(iter(reports))}"
+    title = f"{loaded.title}, on {loaded.dataset}"
     if not loaded.labelled:
         title += "\nwithout labels: accuracy is agreement with the last exit"
-    out.print(exit_table(reports, title, extra))
-    table = summary_table(reports, result.judgements)
-    if extra is not None:
-        _add_costs(table, result)
-    out.print(table)
+    out.print(judgement_table(judgement, costs, title))
+    out.print(_how_chosen(result))
+
+
+def _how_chosen(result: Result) -> str:
+    """Say how the thresholds were chosen, and what they give on the images of the choice."""
+    front, loaded = result.front, result.loaded
+    costs = loaded.subject.costs
+    split, judgement = next(iter(result.judgements.items()))
     if result.guaranteed is not None:
-        out.print(_how_guaranteed(result, result.guaranteed), soft_wrap=True)
-        return
+        return _how_guaranteed(result, result.guaranteed)
     how = "the best of" if front.exact else "the best found, by local search, counting"
-    out.print(
+    text = (
         f"{describe_limits(result.limits, costs.unit)}; {how} {front.settings:,} settings, by "
         f"{costs.unit} of {loaded.source}"
     )
-
-
-def _meaning(result: Result) -> str:
-    """Say in a sentence what the chosen thresholds give on images that did not choose them."""
-    (*_, (split, judgement)), costs = result.judgements.items(), result.loaded.subject.costs
-    report = judgement.report
-    leaving = ", ".join(f"{exit_.share:.0%} leave at {exit_.name}" for exit_ in report.exits)
-    ratio = f"{report.macs_ratio:.3f} of the backbone's MACs"
-    if not result.by_macs and costs.baseline is not None:
-        baseline = costs.in_unit(costs.baseline)
-        ratio = f"{judgement.average_cost / baseline:.3f} of the backbone's {costs.unit}"
-    images = f"{report.samples} {split if split == 'images' else f'{split} images'}"
-    if not result.loaded.labelled:
-        return (
-            f"On {images} early exit answers {report.adaptive_accuracy:.1%} as the last exit does, "
-            f"at {ratio}. {leaving}."
+    if len(result.judgements) > 1:
+        text += (
+            f"; chosen on {judgement.report.samples} {split} images, where the drop is "
+            f"{judgement.intervals.accuracy_drop:.4f}"
         )
-    return (
-        f"On {images} early exit answers {report.adaptive_accuracy:.1%} right at {ratio}; the "
-        f"backbone alone {report.backbone_accuracy:.1%}. {leaving}."
-    )
+    return text
 
 
 def _how_guaranteed(result: Result, guaranteed: Guaranteed) -> str:
@@ -213,37 +194,16 @@ def _how_guaranteed(result: Result, guaranteed: Guaranteed) -> str:
     )
 
 
-def _add_costs(table: Table, result: Result) -> None:
-    """Add average, baseline and ratio in the unit that was kept low."""
-    costs, judgements = result.loaded.subject.costs, result.judgements.values()
-    table.add_section()
-    table.add_row(
-        f"average {costs.unit}",
-        *(f"{judgement.intervals.average_cost:.4g}" for judgement in judgements),
+def _calibration_text(calibration: Calibration) -> str:
+    exits = (
+        f"{name} {calibration.error_before[name]:.4f} before, {calibration.error_after[name]:.4f} "
+        f"after, by temperature {temperature:.4f}"
+        for name, temperature in calibration.temperatures.items()
     )
-    if costs.baseline is not None:
-        baseline = costs.in_unit(costs.baseline)
-        alone = [f"{baseline:.4g}"] * len(judgements)
-        table.add_row(f"{costs.unit} of the backbone alone", *alone)
-        table.add_row("ratio", *(f"{j.average_cost / baseline:.4f}" for j in judgements))
-
-
-def _calibration_table(result: Result) -> Table:
-    from rich.table import Table
-
-    calibration = result.loaded.calibration
-    assert calibration is not None
-    judged = len(calibration.predictions.targets)
-    table = Table(
-        title=f"temperatures, fitted on {calibration.fitted_on} images of val\n"
-        f"expected calibration error on the other {judged}"
+    return (
+        f"temperatures fitted on {calibration.fitted_on} images of val; expected calibration error "
+        f"on the other {len(calibration.predictions.targets)}: {'; '.join(exits)}"
     )
-    for heading in ("exit", "temperature", "before", "after"):
-        table.add_column(heading, justify="left" if heading == "exit" else "right")
-    for name, temperature in calibration.temperatures.items():
-        before, after = calibration.error_before[name], calibration.error_after[name]
-        table.add_row(name, f"{temperature:.4f}", f"{before:.4f}", f"{after:.4f}")
-    return table
 
 
 def _front_table(result: Result) -> Table:
