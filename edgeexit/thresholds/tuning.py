@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +86,7 @@ def find_thresholds(
     return front, best_setting(front, limits).thresholds
 
 
-def judge(subject: Subject, split: str, thresholds: dict[str, float]) -> Judgement:
+def judge(subject: Subject, split: str, thresholds: Mapping[str, float]) -> Judgement:
     """Return what ``thresholds`` give on one of the splits."""
     predictions = subject.splits[split]
     report = evaluate_adaptive(predictions, thresholds, subject.exits)
