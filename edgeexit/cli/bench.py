@@ -149,8 +149,8 @@ def _scenarios() -> tuple[str, ...]:
 @click.option(
     "--details",
     is_flag=True,
-    help="Print stages and branches, roofline, every reason and the linear model too; the page and "
-    "the JSON always have them.",
+    help="Print stages and branches, roofline, every reason and the linear model too, of --compare "
+    "all ratios; the page and the JSON always have them.",
 )
 @click.pass_context
 def command(
@@ -197,9 +197,9 @@ def command(
     show = print_details if details else print_summary
     files = ReportFiles(**{name: values.pop(name) for name in ReportFiles.__slots__})
     if compare is not None:
-        check_alone(ctx, "--compare", ("compare", "json_file"))
+        check_alone(ctx, "--compare", ("compare", "json_file", "details"))
         files.check_named()
-        compare_files(*compare, files.json_file)
+        compare_files(*compare, details, files.json_file)
         return
     from edgeexit_runtime import load_manifest
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
-from support.command_line import invoke, message, one_line, table_rows
+from support.command_line import SCREEN, invoke, message, one_line, table_rows
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import load_report, verdict
@@ -62,10 +62,10 @@ def test_the_verdict_stands_first_and_a_screen_holds_it_all(
         (ratio,) = (it.ratio.value for it in report.mixture.runs if it.role == role)
         assert rows[name][0][-1] == f"{ratio:.3f}"
     assert "threads per graph: 1" in said
-    assert "Why: mixture: Eq. 5 says 0.525" in said
+    assert "Why: early exit: Eq. 5 says 0.525" in said
     assert "stage1" not in rows, "stages are details"
     assert "--details" in said
-    assert len(result.stdout.splitlines()) < 40  # of 100 columns; a terminal is wider
+    assert len(result.stdout.splitlines()) <= SCREEN + 5  # of 4 images much is left to say
 
 
 def test_tables_show_parts_paths_and_the_mixture(
@@ -169,7 +169,7 @@ def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
     options = ("--samples", 7, "--rounds", 1, "--warm-up", 0, "--json", file)
     result = run("--engine-dir", bundle, "--dataset", "digits", *options)
     assert result.exit_code == 0, result.stderr
-    assert "whole runs: 7 images of digits (test)" in one_line(result.stdout)
+    assert "early exit: 7 images of digits (test)" in one_line(result.stdout)
     mixture = json.loads(file.read_text())["mixture"]
     assert [it["role"] for it in mixture["runs"]] == ["baseline", "early_exit", "exit_off"]
     for it in mixture["runs"]:
@@ -191,7 +191,7 @@ def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
     common = ("--engine-dir", bundle, "--samples", 7, "--rounds", 1, "--warm-up", 0)
     result = run(*common)
     assert result.exit_code == 0, result.stderr
-    assert "whole runs: 7 images of digits (test)" in one_line(result.stdout)
+    assert "early exit: 7 images of digits (test)" in one_line(result.stdout)
     (held,) = result.stderr.splitlines()
     assert held.startswith("digits: 1,078 train, 360 val, 359 test images; 10 classes: 0, 1, ")
 
@@ -245,7 +245,7 @@ def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     Image.new("RGB", (30, 20)).save(folder / "a.png")
     result = run("--engine-dir", bundle, "--images", folder, *QUICK)
     assert result.exit_code == 0, result.stderr
-    assert "whole runs: 1 images of [red] photos" in one_line(result.stdout)
+    assert "early exit: 1 images of [red] photos" in one_line(result.stdout)
 
 
 def test_a_narrow_terminal_cuts_no_numbers_off(

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.command_line import invoke, one_line
+from support.command_line import SCREEN, invoke, one_line, table_rows
 from support.reports import made_report
 
 from edgeexit.bench import BenchReport, report_json
@@ -32,31 +32,37 @@ def test_two_reports_are_set_side_by_side(
     result = run("--compare", "a.json", "b.json", "--json", "compared.json")
     assert result.exit_code == 0, result.stderr
     said = one_line(result.stdout)
-    assert said.startswith("The set-ups are the same in all that the reports hold.")
-    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if "│" in line]
-    cells = [[cell.strip() for cell in row] for row in rows]
+    value = json.loads((tmp_path / "compared.json").read_text())
+    assert said.startswith(one_line(value["verdict"])), "what it comes to stands first"
+    assert "plain backbone (exit paths, median) is slower" in said
+    assert "The set-ups are the same in all that the reports hold." in said
+    cells = table_rows(result.stdout)
     (plain,) = (row for row in cells if row[:2] == ["plain backbone", "median, ms"])
     assert plain[-1] == "worse"
-    (relative,) = (row for row in cells if row[0] == "exit1" and row[1].startswith("to the plain"))
-    assert relative[-1] == "no"
-    assert "b.json against a.json: plain backbone (exit paths, median) is slower" in said
+    assert not [row for row in cells if row[1].startswith("to the plain")]
+    assert "--details" in said
+    assert len(result.stdout.splitlines()) <= SCREEN
 
-    value = json.loads((tmp_path / "compared.json").read_text())
-    assert one_line(value["verdict"]) in said
     assert value["figures"][0]["ratio"] == pytest.approx(1.5, rel=0.01)
     assert "wrote compared.json" in result.stderr
 
 
-def test_what_differs_is_named_first(tmp_path: Path) -> None:
+def test_ratios_to_the_plain_backbone_are_details(reports: tuple[Path, Path]) -> None:
+    result = run("--compare", *reports, "--details")
+    assert result.exit_code == 0, result.stderr
+    rows = table_rows(result.stdout)
+    (relative,) = (row for row in rows if row[0] == "exit1" and row[1].startswith("to the plain"))
+    assert relative[-1] == "no"
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
     first = write(tmp_path / "a.json", made_report(images=0))
     value = json.loads(first.read_text())
     value["bundle"]["precision"] = "int8"
     (tmp_path / "b.json").write_text(json.dumps(value))
     result = run("--compare", first, tmp_path / "b.json")
     assert result.exit_code == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert lines[0].strip() == "what differs between the set-ups"
-    assert any("precision" in line and "fp32" in line and "int8" in line for line in lines[:8])
+    assert "precision: fp32 -> int8" in one_line(result.stdout)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def test_as_typed(tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         result = run(tiny_file, "--precision", "fp16", "--samples", 8)
         assert result.exit_code == 0, result.output
         first, *_, last = result.stdout.splitlines()
-        assert first.startswith("out: 6 graphs, ")
+        assert first.startswith("out gives 100.00% of 8 images")
+        assert "; 6 graphs, " in first
         assert "in fp16; 100.00% of 8 images" in first
         assert last == "next: edgeexit bench --engine-dir out/"
         assert ee.load_manifest(tmp_path / "out").precision == "fp16"

@@ -33,6 +33,7 @@ from edgeexit.statistics.drift import drift_between_fifths
 
 SEED = 0
 TO_BASELINE = "to the plain backbone"
+PATHS = "exit paths"  # the section
 MIN_ROUNDS = 3  # of fewer no interval is made
 SERVER_PERCENT = 99.0  # that counts by MLPerf's rules
 HIGHER_IS_BETTER = ("samples/s",)
@@ -85,7 +86,7 @@ class ComparedFigure:
 def path_figures(
     first: BenchReport, second: BenchReport, left_out: list[str]
 ) -> Iterator[ComparedFigure]:
-    section, rng = "exit paths", np.random.default_rng(SEED)
+    section, rng = PATHS, np.random.default_rng(SEED)
     plain_noise = max(_path_noise(first.baseline), _path_noise(second.baseline))
     paths = [_paths(report) for report in (first, second)]
     names = _shared_paths(paths[0], paths[1], left_out)

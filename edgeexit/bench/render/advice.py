@@ -6,6 +6,8 @@ from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.formats import format_ms, format_threshold
 
+_LEAVE = "Leave the bundle's thresholds: the best that were found gain nothing."
+
 
 def advice_table(advice: Advice) -> Table:
     """Return one column per choice of thresholds."""
@@ -46,27 +48,45 @@ def advice_table(advice: Advice) -> Table:
     )
 
 
+def advice_summary(advice: Advice) -> list[str]:
+    """Return whether to change the bundle's thresholds, and if so how and what for."""
+    if not advice.over_now.is_worth_it:
+        return [_LEAVE]
+    return [_best_text(advice), _over_now_text(advice), _apply_text(advice)]
+
+
 def advice_text(advice: Advice) -> list[str]:
-    """Return what to do, a sentence each."""
-    best, now = advice.by_latency, advice.now
-    p99 = "" if best.p99_ms is None else f", p99 {best.p99_ms:.3g} ms"
+    """Return what to do, and what it gains over each of the others, a sentence each."""
     said = [
-        f"{_exits_text(best)} An image then takes {best.average_ms.value:.3g} ms on average{p99}, "
-        f"at an accuracy of {best.accuracy:.4f}, now {now.accuracy.value:.4f}.",
-        f"Against the bundle's thresholds: {gain_text(advice.over_now)}.",
+        _best_text(advice),
+        _over_now_text(advice),
         f"Against Eq. 5's choice: {gain_text(advice.over_eq5)}.",
         f"Against the plain backbone: {gain_text(advice.over_baseline)}.",
     ]
-    if advice.over_now.is_none or advice.over_now.ms.value < 0:
-        said.insert(0, "Leave the bundle's thresholds: the best that were found gain nothing.")
-    elif best.accuracy.high < now.accuracy.value:
-        said.append(
-            f"But on these images it is less accurate than now ({now.accuracy.value:.4f}): choose "
-            "with more images."
+    return [*said, _apply_text(advice)] if advice.over_now.is_worth_it else [_LEAVE, *said]
+
+
+def _best_text(advice: Advice) -> str:
+    best = advice.by_latency
+    p99 = "" if best.p99_ms is None else f", p99 {best.p99_ms:.3g} ms"
+    return (
+        f"{_exits_text(best)} An image then takes {best.average_ms.value:.3g} ms on average{p99}, "
+        f"at an accuracy of {best.accuracy:.4f}, now {advice.now.accuracy.value:.4f}."
+    )
+
+
+def _over_now_text(advice: Advice) -> str:
+    return f"Against the bundle's thresholds: {gain_text(advice.over_now)}."
+
+
+def _apply_text(advice: Advice) -> str:
+    now = advice.now.accuracy.value
+    if advice.by_latency.accuracy.high < now:
+        return (
+            f"But on these images it is less accurate than now ({now:.4f}): choose with more "
+            "images."
         )
-    else:
-        said.append(f"To choose so, by its validation images, and apply it: {advice.command}")
-    return said
+    return f"To choose so, by its validation images, and apply it: {advice.command}"
 
 
 def gain_text(gain: Gain) -> str:

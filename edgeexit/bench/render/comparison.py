@@ -6,22 +6,28 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from edgeexit.bench.compare.compare import ReportComparison
-from edgeexit.bench.compare.figures import TO_BASELINE, ComparedFigure
+from edgeexit.bench.compare.figures import PATHS, TO_BASELINE, ComparedFigure
 from edgeexit.bench.render.table import Row, Table, numbers, texts
 
-
-def differences_table(comparison: ReportComparison) -> Table:
-    """Return what differs between the set-ups."""
-    return Table.of(
-        "what differs between the set-ups",
-        texts("", comparison.first, comparison.second),
-        ((it.what, it.first, it.second) for it in comparison.differences),
-    )
+TOLD = 3  # differences, one by one; early exit and runs of images come first
 
 
-def figures_table(comparison: ReportComparison) -> Table:
-    """Return every figure of both, section by section."""
-    sections = groupby(comparison.figures, key=lambda figure: figure.section)
+def differences_text(comparison: ReportComparison) -> list[str]:
+    """Return what differs between the set-ups, a line each."""
+    if not comparison.differences:
+        return ["The set-ups are the same in all that the reports hold."]
+    return [f"differs: {it.what}: {it.first} -> {it.second}" for it in comparison.differences]
+
+
+def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
+    """Return the figures of both, section by section.
+
+    Args:
+        comparison: of two reports.
+        ratios: those to the plain backbone, too.
+    """
+    shown = [figure for figure in comparison.figures if ratios or figure.unit != TO_BASELINE]
+    sections = groupby(shown, key=lambda figure: figure.section)
     return Table.of(
         f"{comparison.second} over {comparison.first}",
         (
@@ -72,9 +78,9 @@ def comparison_verdict(comparison: ReportComparison) -> str:
             f"No difference is larger than the noise ({_noise_range(known)}): {comparison.second} "
             f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
         )
-    said = "; ".join(_difference_text(figure) for figure in beyond)
-    rest = len(known) - len(beyond)
-    others = f" The other {rest} figures differ by no more than the noise." if rest else ""
+    beyond.sort(key=lambda figure: (figure.name != "early exit", figure.section == PATHS))
+    said = "; ".join(_difference_text(figure) for figure in beyond[:TOLD])
+    others = _others_text(beyond[TOLD:], len(known) - len(beyond))
     same = (
         ""
         if comparison.differences
@@ -84,6 +90,15 @@ def comparison_verdict(comparison: ReportComparison) -> str:
         )
     )
     return f"{comparison.second} against {comparison.first}: {said}.{others}{same}"
+
+
+def _others_text(beyond: Sequence[ComparedFigure], rest: int) -> str:
+    """Count the figures that are not told one by one, and those within the noise."""
+    text = ""
+    if beyond:
+        better = sum(figure.second_is_better for figure in beyond)
+        text = f" Of {len(beyond)} more, {better} are better and {len(beyond) - better} worse."
+    return text + (f" The other {rest} figures differ by no more than the noise." if rest else "")
 
 
 def _noise_range(figures: Sequence[ComparedFigure]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
+    MIXTURE,
     SESSION,
     SLOW,
     UTILIZATION,
@@ -80,43 +83,58 @@ def _term_cell(term: Term) -> str:
 
 
 def reasons_text(explanation: Explanation) -> str:
-    """Return the largest reasons of the mixture, or of the last path where there is none."""
+    """Return the largest reasons of the mixture, or of the last path where there is none.
+
+    What is behind them is left to :func:`breakdown_text`.
+    """
     if not explanation.breakdowns:
         return peaks_text(explanation)
-    return breakdown_text(explanation.breakdowns[-1], explanation, FEW)
+    breakdown = explanation.breakdowns[-1]
+    reasons = [(ratio, words) for ratio, words, _ in _reasons(breakdown, explanation)[:FEW]]
+    return _between_text(breakdown, reasons)
 
 
-def breakdown_text(breakdown: Breakdown, explanation: Explanation, most: int = MOST) -> str:
-    """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between.
+def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
+    """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between."""
+    reasons = _reasons(breakdown, explanation)[:MOST]
+    return _between_text(breakdown, [(ratio, words + behind) for ratio, words, behind in reasons])
 
-    The ``most`` largest terms are told one by one, the others as the rest.
-    """
-    parts = {part.name: part for part in explanation.parts}
-    baseline = explanation.parts[-1]
-    noisy = {term.name: ", within the noise" if term.is_noise else "" for term in breakdown.terms}
-    items: list[tuple[float, str]] = []
-    for excess in breakdown.parts:
-        part = parts[excess.name]
-        moved, used = excess.bytes_ratio, excess.utilization_ratio
-        items.append((moved, _bytes_text(moved, part) + noisy[BYTES]))
-        items.append((used, _utilization_text(used, part, baseline) + noisy[UTILIZATION]))
-    others = (
-        (GATE, "gate and copies"),
-        (SESSION, _session_text(breakdown)),
-        (SLOW, "slow calls (what is reported is above quick calls)"),
-    )
-    for name, words in others:
-        items.append((breakdown.term(name).ratio, words + noisy[name]))
-    items.sort(key=lambda item: -abs(item[0]))
-    told = [item for item in items[:most] if abs(item[0]) >= SMALL]
+
+def _between_text(breakdown: Breakdown, reasons: Sequence[tuple[float, str]]) -> str:
+    """Tell these reasons one by one, as far as they matter, and the others as the rest."""
+    told = [reason for reason in reasons if abs(reason[0]) >= SMALL]
     rest = breakdown.measured_ratio - breakdown.macs_ratio - sum(ratio for ratio, _ in told)
     if abs(rest) >= SMALL / 10:
         told.append((rest, "the rest"))
     between = ", ".join(f"{ratio:+.3f} {words}" for ratio, words in told)
+    name = "early exit" if breakdown.name == MIXTURE else breakdown.name
     return (
-        f"{breakdown.name}: Eq. 5 says {breakdown.macs_ratio:.3f}, measured "
+        f"{name}: Eq. 5 says {breakdown.macs_ratio:.3f}, measured "
         f"{breakdown.measured_ratio:.3f}: {between or 'no difference'}"
     )
+
+
+def _reasons(breakdown: Breakdown, explanation: Explanation) -> list[tuple[float, str, str]]:
+    """Return each reason: its part of the ratio, words, and what is behind it; largest first."""
+    parts = {part.name: part for part in explanation.parts}
+    baseline = explanation.parts[-1]
+    noisy = {term.name: ", within the noise" if term.is_noise else "" for term in breakdown.terms}
+    reasons = []
+    for excess in breakdown.parts:
+        part = parts[excess.name]
+        moved, used = excess.bytes_ratio, excess.utilization_ratio
+        reasons.append((moved, *_bytes_words(moved, part), noisy[BYTES]))
+        reasons.append((used, *_utilization_words(used, part, baseline), noisy[UTILIZATION]))
+    session = breakdown.term(SESSION).ratio
+    faster = "" if session >= 0 else " (graphs are faster in a row than timed one by one)"
+    slow = " (what is reported is above quick calls)"
+    reasons += [
+        (breakdown.term(GATE).ratio, "gate and copies", "", noisy[GATE]),
+        (session, "session", faster, noisy[SESSION]),
+        (breakdown.term(SLOW).ratio, "slow calls", slow, noisy[SLOW]),
+    ]
+    reasons.sort(key=lambda reason: -abs(reason[0]))
+    return [(ratio, words, behind + noise) for ratio, words, behind, noise in reasons]
 
 
 def peaks_text(explanation: Explanation) -> str:
@@ -178,20 +196,22 @@ def model_text(model: LinearModel | None, parts: int) -> list[str]:
     return words
 
 
-def _bytes_text(ratio: float, part: PartRoofline) -> str:
+def _bytes_words(ratio: float, part: PartRoofline) -> tuple[str, str]:
+    """Return a reason, and what is behind it."""
     if ratio < 0:
-        return f"fewer bytes per MAC in {part.name} than in the plain backbone"
+        return f"fewer bytes per MAC in {part.name} than in the plain backbone", ""
     moved, heaviest = part.weight_bytes + part.activation_bytes, part.heaviest
     if heaviest is None:
-        return f"bytes of {part.name}"
+        return f"bytes of {part.name}", ""
     kind = KINDS_IN_WORDS.get(heaviest.kind, heaviest.kind)
     share = heaviest.bytes / moved
-    return f"bytes of {part.name} ({moved / 1e6:.3g} MB, {share:.0%} of it its {kind})"
+    return f"bytes of {part.name}", f" ({moved / 1e6:.3g} MB, {share:.0%} of it its {kind})"
 
 
-def _utilization_text(ratio: float, part: PartRoofline, baseline: PartRoofline) -> str:
+def _utilization_words(ratio: float, part: PartRoofline, baseline: PartRoofline) -> tuple[str, str]:
+    """Return a reason, and what is behind it."""
     if ratio < 0:
-        return f"{part.name} is better utilized than the plain backbone"
+        return f"{part.name} is better utilized than the plain backbone", ""
     as_many_ms = part.macs / baseline.macs * baseline.utilization_ms
     count, baseline_count = len(part.operators), len(baseline.operators)
     small = ""
@@ -199,15 +219,10 @@ def _utilization_text(ratio: float, part: PartRoofline, baseline: PartRoofline) 
         each = f"of {part.macs / count / 1e6:.2g} MMACs"
         small = f"; {count} operators {each}" if count > 1 else f"; one operator {each}"
     return (
-        f"low utilization of {part.name} ({part.utilization_ms:.3g} ms beyond its roofline, the "
-        f"plain backbone {as_many_ms:.3g} for as many MACs{small})"
+        f"low utilization of {part.name}",
+        f" ({part.utilization_ms:.3g} ms beyond its roofline, the plain backbone "
+        f"{as_many_ms:.3g} for as many MACs{small})",
     )
-
-
-def _session_text(breakdown: Breakdown) -> str:
-    if breakdown.term(SESSION).ratio >= 0:
-        return "session"
-    return "session (graphs are faster in a row than timed one by one)"
 
 
 def _size(count: int) -> str:

@@ -35,11 +35,13 @@ def summary_table(report: BenchReport) -> Table:
     shares = {} if mixture is None else {exit_.name: exit_.share for exit_ in mixture.exits}
     runs = () if mixture is None else mixture.runs
     images = (
-        "" if mixture is None else f"; whole runs: {mixture.samples} images of {mixture.source}"
+        "" if mixture is None else f"; early exit: {mixture.samples} images of {mixture.source}"
     )
     return Table.of(
-        f"one image at a time, ms{images}",
-        named_numbers("path", "leave\nhere", "p50", "p99", "Eq. 5", "measured"),
+        f"one image at a time{images}",
+        named_numbers(
+            "path", "leave\nhere", "p50\nms", "p99\nms", "Eq. 5\nratio", "measured\nratio"
+        ),
         [_summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0)],
         (
             _summary_row(
@@ -62,10 +64,7 @@ def summary_table(report: BenchReport) -> Table:
             for run in runs
             if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY, BACKEND)
         ),
-        notes=[
-            "Eq. 5, measured: ratios to the plain backbone",
-            device_text(report.device),
-        ],
+        notes=[device_text(report.device)],
     )
 
 

@@ -49,6 +49,11 @@ class Gain:
         """Whether it is within what two runs, or other images, would differ by."""
         return self.ms.low <= 0 <= self.ms.high or abs(self.share) < BREAK_EVEN
 
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether the advice takes less, beyond what runs differ by."""
+        return self.ms.value > 0 and not self.is_none
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:

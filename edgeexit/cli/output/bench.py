@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgeexit.cli.output.table import print_table
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from edgeexit.bench import BenchReport
     from edgeexit.bench.compare.compare import ReportComparison
     from edgeexit.bench.render.table import Table
+    from edgeexit.bench.results.advice import Advice
     from edgeexit.bench.results.explanation import Explanation
 
 
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
+    from edgeexit.bench.render.advice import advice_summary
     from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.explanation import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
@@ -30,7 +32,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
         _print(backends_table(report, report.backends), out)
     for block in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         _print(block, out)
-    _print_advice(report, out)
+    _print_advice(report, advice_summary, out)
     if report.explanation is not None:
         out.print(f"Why: {reasons_text(report.explanation)}")
     out.print("Every table and reason: --details, or --html for a page with pictures.")
@@ -38,7 +40,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
 
 def print_details(report: BenchReport, out: Console) -> None:
     """Print all of a benchmark's tables and sentences, the verdict first."""
-    from edgeexit.bench.render.advice import advice_table
+    from edgeexit.bench.render.advice import advice_table, advice_text
 
     _print_verdict(report, out)
     _print_guarantee(report, out)
@@ -46,27 +48,25 @@ def print_details(report: BenchReport, out: Console) -> None:
         _print(block, out)
     if report.advice is not None:
         _print(advice_table(report.advice), out)
-    _print_advice(report, out)
+    _print_advice(report, advice_text, out)
 
 
-def print_comparison(comparison: ReportComparison, out: Console) -> None:
-    """Print what differs between the set-ups, then the figures, then what they come to."""
+def print_comparison(comparison: ReportComparison, details: bool, out: Console) -> None:
+    """Print what two reports come to, what differs between their set-ups, then the figures."""
     from edgeexit.bench.render.comparison import (
         comparison_verdict,
-        differences_table,
+        differences_text,
         figures_table,
     )
 
-    if comparison.differences:
-        _print(differences_table(comparison), out)
-    else:
-        out.print("The set-ups are the same in all that the reports hold.")
-    for warning in comparison.warnings:
-        out.print(warning)
-    _print(figures_table(comparison), out)
+    out.print(comparison_verdict(comparison))
+    for line in (*comparison.warnings, *differences_text(comparison)):
+        out.print(line)
+    _print(figures_table(comparison, ratios=details), out)
     for sentence in comparison.left_out:
         out.print(f"Left out: {sentence}")
-    out.print(comparison_verdict(comparison))
+    if not details:
+        out.print("Ratios to the plain backbone: --details.")
 
 
 def _print_verdict(report: BenchReport, out: Console) -> None:
@@ -147,11 +147,11 @@ def _print_guarantee(report: BenchReport, out: Console) -> None:
         out.print(format_guarantee(bundle.guarantee, bundle.thresholds))
 
 
-def _print_advice(report: BenchReport, out: Console) -> None:
-    from edgeexit.bench.render.advice import advice_text
-
+def _print_advice(
+    report: BenchReport, in_words: Callable[[Advice], list[str]], out: Console
+) -> None:
     if report.advice is not None:
-        for sentence in advice_text(report.advice):
+        for sentence in in_words(report.advice):
             out.print(sentence, soft_wrap=True)  # a command in it can be copied
     elif report.no_advice is not None:
         out.print(f"{report.no_advice[0].upper()}{report.no_advice[1:]}.")

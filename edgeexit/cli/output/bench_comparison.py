@@ -28,7 +28,7 @@ def check_alone(ctx: click.Context, option: str, allowed: tuple[str, ...]) -> No
         )
 
 
-def compare_files(first: Path, second: Path, json_file: Path | None) -> None:
+def compare_files(first: Path, second: Path, details: bool, json_file: Path | None) -> None:
     """Print how two saved reports differ, and write it as JSON where a file is named."""
     from edgeexit_runtime.bundle.schema import encode
 
@@ -38,7 +38,7 @@ def compare_files(first: Path, second: Path, json_file: Path | None) -> None:
     from edgeexit.files import write_json
 
     comparison = compare_reports(load_report(first), load_report(second), (str(first), str(second)))
-    print_comparison(comparison, console())
+    print_comparison(comparison, details, console())
     if json_file is not None:
         value = {"verdict": comparison_verdict(comparison), **encode(comparison)}
         write_json(json_file, value)

@@ -31,22 +31,21 @@ def report_json(bundle: ExportedBundle) -> dict[str, Any]:
 
 
 def print_summary(bundle: ExportedBundle, target_reason: str) -> None:
-    """Print the proof, tables of what INT8 changed, and why it has the form that it has."""
+    """Print the proof, what INT8 changed, and why it has the form that it has."""
     proof, manifest = bundle.verification, bundle.manifest
     out = console()
     size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
     out.print(
-        f"{bundle.folder}: {len(list(manifest.graphs()))} graphs, {size:.2f} MB in "
-        f"{manifest.precision}; {proof.equal_answers:.2%} of {proof.samples} images get the "
-        f"network's label from the network's exit (at least {proof.min_agreement:.0%} asked of "
-        "every exit)",
+        f"{bundle.folder} gives {proof.equal_answers:.2%} of {proof.samples} images the network's "
+        f"label from the network's exit (at least {proof.min_agreement:.0%} asked of every exit); "
+        f"{len(list(manifest.graphs()))} graphs, {size:.2f} MB in {manifest.precision}",
         soft_wrap=True,
     )
     out.print(_exit_table(bundle))
     if proof.excluded:
         out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
     if manifest.quantization is not None:
-        out.print(_part_table(bundle))
+        out.print(_sizes_text(bundle), soft_wrap=True)
         for line in _quantization_lines(manifest.quantization, target_reason):
             out.print(line, soft_wrap=True)
 
@@ -79,6 +78,14 @@ def _exit_table(bundle: ExportedBundle) -> Table:
     return table
 
 
+def _sizes_text(bundle: ExportedBundle) -> str:
+    """Say how large the parts are, of what they are in FP32."""
+    pairs = zip(bundle.before, bundle.after, strict=True)
+    ratios = (f"{old.name} {len(new.content) / len(old.content):.2f}" for old, new in pairs)
+    before = sum(len(graph.content) for graph in bundle.before) / MB
+    return f"sizes as ratios to fp32, which has {before:.2f} MB: {', '.join(ratios)}"
+
+
 def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[str]:
     """Say for what the 8 bits are, how the ranges were found, and how the methods compared."""
     from edgeexit.export import TARGETS
@@ -103,17 +110,3 @@ def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[s
             for method, score in record.candidates.items()
         ]
     return lines
-
-
-def _part_table(bundle: ExportedBundle) -> Table:
-    """Return the size of every part before and after."""
-    from rich.table import Table
-
-    table = Table(title="size of the parts")
-    table.add_column("part")
-    for heading in ("fp32 MB", f"{bundle.manifest.precision} MB", "ratio"):
-        table.add_column(heading, justify="right")
-    for old, new in zip(bundle.before, bundle.after, strict=True):
-        before, after = len(old.content), len(new.content)
-        table.add_row(old.name, f"{before / MB:.3f}", f"{after / MB:.3f}", f"{after / before:.2f}")
-    return table

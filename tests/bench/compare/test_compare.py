@@ -103,7 +103,9 @@ def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: Ma
         assert figure.interval.low <= expected * 1.005
         assert figure.interval.high >= expected * 0.995
     said = comparison_verdict(comparison)
-    assert said.startswith("b.json against a.json: plain backbone (exit paths, median) is slower,")
+    assert said.startswith("b.json against a.json: early exit (mixture, mean) is slower, 1.5")
+    assert "plain backbone (mixture, mean) is slower, 1.5" in said
+    assert "Of 2 more, 0 are better and 2 worse." in said
     assert "The other 3 figures differ by no more than the noise." in said
     assert "run both again" in said  # the set-ups are the same
 
@@ -119,7 +121,8 @@ def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> No
     assert all(figure.second_is_better for figure in comparison.figures if figure.differs)
     said = comparison_verdict(comparison)
     assert "exit1 (exit paths, median) is faster, 0.70" in said
-    assert "exit1 (exit paths, median) gains more over the plain backbone" in said
+    assert "early exit (mixture, mean) gains more over the plain backbone" in said
+    assert "Of 1 more, 1 are better" in said
 
 
 def test_a_device_that_wandered_hides_what_is_smaller(make_report: MakeReport) -> None:
