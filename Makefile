@@ -3,7 +3,7 @@ PYTHON ?= python3
 FUZZ_MINUTES ?= 30
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-cuda test-gpu gpu-kit fuzz check docs bench results clean
+.PHONY: demo test test-slow test-cuda test-gpu gpu-kit fuzz check docs dist test-lowest bench results clean
 
 demo: .venv/installed
 	$(BIN)/edgeexit demo -o demo
@@ -44,6 +44,22 @@ docs: .venv/docs
 	$(BIN)/pip install --quiet -e '.[docs]'
 	touch $@
 
+# both packages, in dist/; what they hold is tested by tests/test_release.py
+dist: .venv/installed
+	$(BIN)/pip install --quiet -e '.[dist]'
+	rm -rf dist
+	$(BIN)/python -m build --quiet --outdir dist runtime
+	$(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
+# the runtime's tests with the oldest versions of all that it asks for; makes .venv-lowest
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
+		-e './runtime[cpu,openvino,video,testing]'
+	.venv-lowest/bin/pytest -q runtime/tests -m "not slow and not gpu"
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
 	$(BIN)/python benchmarks/cpu_precision.py
@@ -68,4 +84,4 @@ results: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-cuda demo site
+	rm -rf .venv .venv-cuda .venv-lowest demo dist site

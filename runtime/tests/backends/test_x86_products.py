@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 FLAGS = "flags\t\t: fpu sse4_2 avx2 {} fma\n"
 CHANNELS = 16
+ONNXRUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
 
 
 def cpuinfo(folder: Path, text: str) -> Path:
@@ -63,7 +64,7 @@ def product_model(kind: str) -> bytes:
         "w": weight if kind == "Conv" else weight.reshape(CHANNELS, CHANNELS),
         "w_scale": np.full(CHANNELS, 1 / 127, np.float32),
         "w_zero": zeros.astype(np.int8),
-        **{"b": zeros, "b_scale": np.full(CHANNELS, scale / 127), "b_zero": zeros},
+        **{"b": zeros, "b_scale": np.full(CHANNELS, scale / 127, np.float32), "b_zero": zeros},
     }
     dequantize = "DequantizeLinear"
     nodes = [
@@ -115,6 +116,8 @@ def test_products_are_widened_unless_vnni_is_there(
     """Weights become unsigned then, whose products with unsigned features never saturate."""
     if not x86_products.is_x86():
         pytest.skip("products of 8 bits are exact here")
+    if ONNXRUNTIME < (1, 26) and x86_products.has_vnni():
+        pytest.skip("this onnxruntime widens where products saturate alone, whatever it is asked")
     monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
     types = {True: {TensorProto.INT8}}.get(vnni is True, {TensorProto.UINT8})
     options = onnxruntime.SessionOptions()

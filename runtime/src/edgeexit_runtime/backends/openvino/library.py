@@ -8,6 +8,7 @@ imported it goes on without. No device sends anything because a bundle is loaded
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from typing import Any
 
@@ -26,4 +27,6 @@ def _import_quietly() -> Any:
 
 
 openvino = _import_quietly()
+_HOME = "openvino" if importlib.util.find_spec("openvino.opset8") else "openvino.runtime"  # 2024
+operators = importlib.import_module(f"{_HOME}.opset8")
 FrontEndManager = importlib.import_module("openvino.frontend").FrontEndManager

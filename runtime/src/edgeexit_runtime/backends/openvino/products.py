@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from edgeexit_runtime.backends.openvino.library import openvino
+from edgeexit_runtime.backends.openvino.library import openvino, operators
 
 EXACT = {"LP_TRANSFORMS_MODE": False}
 """Lets OpenVINO's CPU plugin compute Q/DQ nodes as they are written, in floating point."""
@@ -22,12 +22,11 @@ CHANNELS = 16
 @functools.cache
 def are_products_exact(device: str) -> bool:
     """Let a device multiply the largest integers of 8 bits: ones times ones, 16 times."""
-    ops = openvino.opset8
-    images = ops.parameter([1, CHANNELS], np.float32)
-    features = ops.fake_quantize(images, *map(np.float32, (0, 1, 0, 1)), 256)
-    integers = ops.constant(np.full((CHANNELS, CHANNELS), 127, np.int8))
-    weights = ops.multiply(ops.convert(integers, np.float32), np.float32(1 / 127))
-    product = ops.matmul(features, weights, False, True)
+    images = operators.parameter([1, CHANNELS], np.float32)
+    features = operators.fake_quantize(images, *map(np.float32, (0, 1, 0, 1)), 256)
+    integers = operators.constant(np.full((CHANNELS, CHANNELS), 127, np.int8))
+    weights = operators.multiply(operators.convert(integers, np.float32), np.float32(1 / 127))
+    product = operators.matmul(features, weights, False, True)
     model = openvino.Model([product], [images])
     compiled = openvino.Core().compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
     (sums,) = compiled(np.ones((1, CHANNELS), np.float32)).values()
