@@ -111,20 +111,20 @@ def write_into(folder: Path) -> Iterator[None]:
         yield
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, max_bytes: int = JSON_MAX_BYTES) -> Any:
     """Return what a JSON file says, which may come from anywhere.
 
     Raises:
-        ValueError: it cannot be read, is larger than :data:`JSON_MAX_BYTES`, or is not JSON of
-            finite numbers and 32 levels at most. The message goes behind the file's name.
+        ValueError: it cannot be read, is larger than ``max_bytes``, or is not JSON of finite
+            numbers and 32 levels at most. The message goes behind the file's name.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(JSON_MAX_BYTES + 1)
+            content = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
         raise ValueError(f"cannot be read ({getattr(error, 'strerror', error)})") from error
-    if len(content) > JSON_MAX_BYTES:
-        raise ValueError(f"larger than {JSON_MAX_BYTES} bytes")
+    if len(content) > max_bytes:
+        raise ValueError(f"larger than {max_bytes} bytes")
     try:
         return parse_json(content.decode("utf-8"))
     except ValueError as error:

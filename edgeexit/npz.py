@@ -21,13 +21,16 @@ PACKED_MAX_BYTES = 2**32
 """Of one array that is packed: what is a few bytes in the file may be any number in memory."""
 
 
-def read_arrays(file: Path, names: Sequence[str], advice: str) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    file: Path, names: Sequence[str], advice: str, packed_max_bytes: int = PACKED_MAX_BYTES
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of a ``.npz`` file by name; the one of a ``.npy`` file has the first name.
 
     Args:
         file: no pickled objects are read from it.
         names: the first must be there, the others may be left out.
         advice: what to do, for errors.
+        packed_max_bytes: of one array that is packed.
 
     Raises:
         DataError: this is no such file, or it is damaged, or has no array of the first name.
@@ -43,7 +46,11 @@ def read_arrays(file: Path, names: Sequence[str], advice: str) -> dict[str, NDAr
                     raise DataError(
                         f"{file}: expected an array {names[0]!r}, got {', '.join(there) or 'none'}"
                     )
-                return {name: _unpack(archive, there[name]) for name in names if name in there}
+                return {
+                    name: _unpack(archive, there[name], packed_max_bytes)
+                    for name in names
+                    if name in there
+                }
     except DataError:
         raise
     except Exception as error:  # every kind of damage ends in its own
@@ -71,10 +78,10 @@ def normalization_doubt(images: NDArray[np.float32], preprocessing: Preprocessin
     )
 
 
-def _unpack(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+def _unpack(archive: zipfile.ZipFile, member: str, max_bytes: int) -> NDArray[Any]:
     info = archive.getinfo(member)
-    if info.compress_type != zipfile.ZIP_STORED and info.file_size > PACKED_MAX_BYTES:
-        raise ValueError(f"{member}: {info.file_size} bytes, expected at most {PACKED_MAX_BYTES}")
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > max_bytes:
+        raise ValueError(f"{member}: {info.file_size} bytes, expected at most {max_bytes}")
     with archive.open(info) as stream:
         return _read(stream, info.file_size)
 

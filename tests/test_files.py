@@ -424,11 +424,8 @@ def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
         (b"[" + b"1," * 20_000, "larger than 30000 bytes"),
     ],
 )
-def test_json_from_outside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
-) -> None:
-    monkeypatch.setattr("edgeexit.files.JSON_MAX_BYTES", 30_000)
+def test_json_from_outside(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=f"^{message}"):
-        read_json(tmp_path / "a.json")
+        read_json(tmp_path / "a.json", max_bytes=30_000)

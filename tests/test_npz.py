@@ -94,16 +94,14 @@ def test_harmful_files(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_what_is_packed_has_a_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
-) -> None:
-    monkeypatch.setattr("edgeexit.npz.PACKED_MAX_BYTES", 1000)
-    (tmp_path / "a.npz").write_bytes(archive(array(np.zeros((1, 32, 32, 1), np.uint8)), method))
+def test_what_is_packed_has_a_limit(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(archive(array(np.zeros((1, 32, 32, 1), np.uint8)), method))
     if method == zipfile.ZIP_STORED:
-        assert read_arrays(tmp_path / "a.npz", ("images",), "")["images"].shape == (1, 32, 32, 1)
+        assert read_arrays(path, ("images",), "", 1000)["images"].shape == (1, 32, 32, 1)
         return
     with pytest.raises(DataError, match="not a NumPy file"):
-        read_arrays(tmp_path / "a.npz", ("images",), "")
+        read_arrays(path, ("images",), "", 1000)
 
 
 IMAGENET = Preprocessing((3, 8, 8), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -31,10 +31,11 @@ def search_thresholds(
     *,
     max_path_cost: float | None = None,
     progress: Callable[[float], None] = lambda done: None,
+    most_exact: int = MAX_EXACT_BRANCHES,
 ) -> Front:
     """Return the front of accuracy against average cost over settings of the thresholds.
 
-    Up to :data:`MAX_EXACT_BRANCHES` branches every setting is counted, see
+    Up to ``most_exact`` branches every setting is counted, see
     :mod:`edgeexit.thresholds.outcomes`. With more, there are too many, and the search is a local
     one, see :mod:`edgeexit.thresholds.local_search`; what it finds are settings with their exact
     outcomes, but a better one may exist.
@@ -46,6 +47,7 @@ def search_thresholds(
             :func:`confidence_grids`.
         max_path_cost: leave out settings at which a sample may pay more, in the unit of ``costs``.
         progress: told which fraction of a local search, 0 to 1, is done.
+        most_exact: branches whose settings are all counted.
 
     Raises:
         TuningError: more settings than memory is meant for, or all of them cost too much.
@@ -56,7 +58,7 @@ def search_thresholds(
     _check_grids(predictions.exit_names[:-1], grids)
     max_path = None if max_path_cost is None else _max_path(costs, grids, max_path_cost)
     space = SearchSpace(predictions, costs, grids)
-    exact = len(grids) <= MAX_EXACT_BRANCHES
+    exact = len(grids) <= most_exact
     found = _count_all(space, max_path) if exact else find_front(space, max_path, progress)
     thresholds = np.empty(found.indices.shape, np.float32)
     for exit_, grid in enumerate(grids):

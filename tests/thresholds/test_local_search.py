@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
-from edgeexit.thresholds import Front, search, search_thresholds
+from edgeexit.thresholds import search_thresholds
 from edgeexit.thresholds.worst_path import worst_path
 
 Draw = Callable[..., ExitPredictions]
@@ -29,19 +29,9 @@ def trained_like(branches: int, samples: int, seed: int) -> ExitPredictions:
     return ExitPredictions(names, confidences.astype(np.float32), labels, np.zeros(samples, int))
 
 
-@pytest.fixture
-def search_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Front]]:
-    def run(most_exact: int, *arguments: Any, **options: Any) -> Front:
-        monkeypatch.setattr(search, "MAX_EXACT_BRANCHES", most_exact)
-        return search_thresholds(*arguments, **options)
-
-    return run
-
-
 @pytest.mark.parametrize(("branches", "size"), [(3, 40), (4, 20), (5, 11)])
 @pytest.mark.parametrize("max_path", [None, 41])
 def test_near_the_exact_front(
-    search_as: Callable[..., Front],
     branches: int,
     size: int,
     max_path: int | None,
@@ -54,8 +44,10 @@ def test_near_the_exact_front(
         np.unique(np.append(np.quantile(values, shares), [0, NEVER])).astype(np.float32)
         for values in predictions.confidences[:-1]
     ]
-    exact = search_as(branches, predictions, costs, grids, max_path_cost=max_path)
-    local = search_as(2, predictions, costs, grids, max_path_cost=max_path)
+    exact, local = (
+        search_thresholds(predictions, costs, grids, max_path_cost=max_path, most_exact=most_exact)
+        for most_exact in (branches, 2)
+    )
     assert (exact.exact, local.exact) == (True, False)
     places = np.searchsorted(local.correct, exact.correct)
     assert places[-1] < len(local), "the highest accuracy is reached"

@@ -8,7 +8,7 @@ among them.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,15 +38,15 @@ class _Runner:
         self._images = images
         self._next = 0
 
-    def run(self, meters: Sequence[Meter]) -> EnergyTurn:
-        """Answer images one by one for :data:`TURN_S`."""
+    def run(self, meters: Sequence[Meter], turn_s: float) -> EnergyTurn:
+        """Answer images one by one for so many seconds."""
         self.candidate.prepare()
         session = self.candidate.session
         settle(partial(session.infer, self._images[:1]))
         samples = 0
         _start(meters)
         start = time.perf_counter()
-        while samples == 0 or time.perf_counter() - start < TURN_S:
+        while samples == 0 or time.perf_counter() - start < turn_s:
             session.infer(self._images[self._next : self._next + 1])
             self._next = (self._next + 1) % len(self._images)
             samples += 1
@@ -68,6 +68,8 @@ def measure_energy(
     found: FoundMeters,
     options: BenchOptions,
     progress: Progress,
+    turn_s: float = TURN_S,
+    rest_s: float = REST_S,
 ) -> Energy:
     """Return what each candidate takes, or why that is not known.
 
@@ -78,6 +80,8 @@ def measure_energy(
         found: the meters, whose joules are added up.
         options: rounds go on for ``duration_s``, and for :data:`MIN_ROUNDS` at least.
         progress: told how far it is.
+        turn_s: seconds that each answers, or does nothing, at a time.
+        rest_s: seconds before the idle device counts.
     """
     if not found.meters:
         return Energy((), found.notes, source, None, (), ())
@@ -85,8 +89,12 @@ def measure_energy(
     shuffled = images[rng.permutation(len(images))]
     runners = [_Runner(candidate, shuffled) for candidate in candidates]
     turns: dict[int, list[EnergyTurn]] = {index: [] for index in (IDLE, *range(len(runners)))}
+    takes = {
+        IDLE: partial(_rest, found.meters, turn_s, rest_s),
+        **{index: partial(it.run, found.meters, turn_s) for index, it in enumerate(runners)},
+    }
     try:
-        _take_turns(runners, turns, found.meters, options, rng, progress)
+        _take_turns(takes, turns, options, rng, progress)
     except OSError as error:
         note = f"No energy was measured: a sensor failed during the run ({error})."
         return Energy((), (note, *found.notes), source, None, (), ())
@@ -105,9 +113,8 @@ def measure_energy(
 
 
 def _take_turns(
-    runners: Sequence[_Runner],
+    takes: Mapping[int, Callable[[], EnergyTurn]],
     turns: dict[int, list[EnergyTurn]],
-    meters: Sequence[Meter],
     options: BenchOptions,
     rng: np.random.Generator,
     progress: Progress,
@@ -116,7 +123,7 @@ def _take_turns(
     rounds = 0
     while rounds < MIN_ROUNDS or time.perf_counter() - start < options.duration_s:
         for index in rng.permutation(len(turns)) - 1:  # IDLE is one of them
-            turns[index].append(_rest(meters) if index == IDLE else runners[index].run(meters))
+            turns[index].append(takes[index]())
             by_time = (time.perf_counter() - start) / options.duration_s
             done = sum(map(len, turns.values())) / (MIN_ROUNDS * len(turns))
             progress("energy", min(by_time, done, 1))
@@ -124,12 +131,12 @@ def _take_turns(
     progress("energy", 1)
 
 
-def _rest(meters: Sequence[Meter]) -> EnergyTurn:
-    """Do nothing for :data:`TURN_S`."""
-    time.sleep(REST_S)
+def _rest(meters: Sequence[Meter], turn_s: float, rest_s: float) -> EnergyTurn:
+    """Do nothing: for ``rest_s`` uncounted, then for a turn."""
+    time.sleep(rest_s)
     _start(meters)
     start = time.perf_counter()
-    time.sleep(TURN_S)
+    time.sleep(turn_s)
     return EnergyTurn(time.perf_counter() - start, _stop(meters), 0)
 
 

@@ -126,6 +126,7 @@ def measure_server(
     options: BenchOptions,
     progress: Progress,
     clock: Clock | None = None,
+    arrivals: NDArray[np.float64] | None = None,
 ) -> Server:
     """Let the same queries arrive at every candidate, for ``options.duration_s`` each.
 
@@ -137,9 +138,11 @@ def measure_server(
         options: ``qps`` is not None, and at least one query arrives.
         progress: told how far it is.
         clock: seconds, and waiting for them; left out, the real ones.
+        arrivals: when, in seconds from the start, ascending; left out, as ``qps`` and the seed say.
     """
     assert options.qps is not None
-    arrivals = poisson_arrivals(options.qps, options.duration_s, options.seed)
+    if arrivals is None:
+        arrivals = poisson_arrivals(options.qps, options.duration_s, options.seed)
     rng = np.random.default_rng(options.seed)
     order = rng.permutation(len(images.images))
     queues = [

@@ -78,9 +78,13 @@ class CalibrationImages:
 
 
 def load_calibration_images(
-    path: Path, preprocessing: Preprocessing, seed: int = 0, max_pixels: int = MAX_PIXELS
+    path: Path,
+    preprocessing: Preprocessing,
+    seed: int = 0,
+    max_pixels: int = MAX_PIXELS,
+    most: int = MAX_IMAGES,
 ) -> CalibrationImages:
-    """Read up to :data:`MAX_IMAGES` images, chosen at random where there are more.
+    """Read up to ``most`` images, chosen at random where there are more.
 
     Args:
         path: a folder with images in it or in folders of it, whatever these are called; or a
@@ -89,15 +93,16 @@ def load_calibration_images(
         preprocessing: the network's.
         seed: of the choice.
         max_pixels: larger image files are refused.
+        most: images that are read.
 
     Raises:
         DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
             normalized.
     """
     if is_folder(path):
-        return _from_folder(path, preprocessing, seed, max_pixels)
+        return _from_folder(path, preprocessing, seed, max_pixels, most)
     if is_file(path):
-        return _from_array(path, preprocessing, seed)
+        return _from_array(path, preprocessing, seed, most)
     raise DataError(
         f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
     )
@@ -123,15 +128,17 @@ def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Itera
 
 
 def _from_folder(
-    folder: Path, preprocessing: Preprocessing, seed: int, max_pixels: int
+    folder: Path, preprocessing: Preprocessing, seed: int, max_pixels: int, most: int
 ) -> CalibrationImages:
     found = find_images(folder)
-    chosen = [found.paths[index] for index in _choose(len(found.paths), seed)]
+    chosen = [found.paths[index] for index in _choose(len(found.paths), seed, most)]
     pixels = np.stack([read_pixels(path, preprocessing, max_pixels) for path in chosen])
     return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
 
 
-def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> CalibrationImages:
+def _from_array(
+    file: Path, preprocessing: Preprocessing, seed: int, most: int
+) -> CalibrationImages:
     images = read_arrays(file, ("images",), WRITTEN)["images"]
     if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
         raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
@@ -143,7 +150,7 @@ def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> Calibrat
             f"{file}: the network takes {images.dtype} images (N, "
             f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
         )
-    images = images[_choose(len(images), seed)]
+    images = images[_choose(len(images), seed, most)]
     if is_bytes:
         return CalibrationImages(str(file), preprocessing(images))
     made = CalibrationImages(str(file), np.ascontiguousarray(images))
@@ -155,7 +162,7 @@ def _from_array(file: Path, preprocessing: Preprocessing, seed: int) -> Calibrat
     return made
 
 
-def _choose(count: int, seed: int) -> list[int]:
-    """Return the sorted indices of up to :data:`MAX_IMAGES` of ``count`` images."""
-    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:MAX_IMAGES].tolist()
+def _choose(count: int, seed: int, most: int) -> list[int]:
+    """Return the sorted indices of up to ``most`` of ``count`` images."""
+    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:most].tolist()
     return sorted(chosen)

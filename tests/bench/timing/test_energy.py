@@ -24,12 +24,6 @@ OPTIONS = BenchOptions(threads=1, rounds=1, duration_s=0.001, warm_up_s=0)
 SENSOR = EnergySensor("RAPL", "package-0", "energy_uj")
 
 
-@pytest.fixture(autouse=True)
-def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeexit.bench.timing.energy.TURN_S", 0.001)
-    monkeypatch.setattr("edgeexit.bench.timing.energy.REST_S", 0.0)
-
-
 def found(*joules_per_turn: float, notes: tuple[str, ...] = ()) -> FoundMeters:
     """Return a meter that counts so many joules in each turn, the last again and again."""
 
@@ -45,10 +39,14 @@ def found(*joules_per_turn: float, notes: tuple[str, ...] = ()) -> FoundMeters:
     return FoundMeters((CounterMeter(SENSOR, lambda: next(counter)),), notes)
 
 
-def measured(bundle: Path, images: NDArray[np.float32], meters: FoundMeters) -> Energy:
+def measured(
+    bundle: Path, images: NDArray[np.float32], meters: FoundMeters, turn_s: float = 0.001
+) -> Energy:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
         pair = baseline_candidate(plain), early_exit_candidate(chain)
-        return measure_energy(pair, images, "photos", meters, OPTIONS, lambda step, done: None)
+        return measure_energy(
+            pair, images, "photos", meters, OPTIONS, lambda step, done: None, turn_s, rest_s=0
+        )
 
 
 def test_joules_are_divided_by_the_samples_of_each_turn(
@@ -88,8 +86,7 @@ def test_everyone_has_a_turn_in_each_round_and_answers_all_images(
         return answer
 
     monkeypatch.setattr(ee.Session, "infer", watched)
-    monkeypatch.setattr("edgeexit.bench.timing.energy.TURN_S", 0.02)
-    measured(bundle, leaving_at([0, 1], [3, 4]), found(1.0))
+    measured(bundle, leaving_at([0, 1], [3, 4]), found(1.0), turn_s=0.02)
     assert {exit_ for is_plain, exit_ in answered if not is_plain} == {0, 1}
 
 

@@ -40,7 +40,6 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
     ) -> tuple[Server, list[Any]]:
         clock = fakes.Clock()
         sessions = [fakes.Session(str(number)) for number in range(len(service_s))]
-        monkeypatch.setattr(server_module, "poisson_arrivals", lambda *_: np.array(arrivals))
 
         def work(session: Any, of: Callable[[int], float]) -> None:
             clock.seconds += of(len(session.seen) - 1)
@@ -56,6 +55,7 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
             BenchOptions(duration_s=duration_s, qps=qps, seed=seed),
             lambda step, done: None,
             clock,
+            np.array(arrivals),
         )
         return found, sessions
 

@@ -265,19 +265,6 @@ def test_classifier_weights_are_half_a_step_off(make: Maker) -> None:
     assert np.abs(step).max(axis=0).tolist() == [127] * 5
 
 
-def test_no_classifier_is_large_enough(
-    make: Maker, samples: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(dynamic_module, "MIN_WEIGHTS", 10**6)
-    with pytest.raises(
-        ExportError, match=r"no exit ends in a linear layer .* choose --quantize all, or --prec"
-    ):
-        export_bundle(
-            make.checkpoint, tmp_path / "out", options("classifier-fp32"), samples, "noise"
-        )
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_images_that_were_calibrated_on_are_not_judged(
     make: Maker, samples: NDArray[np.float32], calibration: CalibrationImages, tmp_path: Path
 ) -> None:

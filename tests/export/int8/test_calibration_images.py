@@ -16,7 +16,6 @@ from PIL import Image
 from edgeexit.data import DataConfig, load_data
 from edgeexit.errors import DataError
 from edgeexit.export import CalibrationImages, load_calibration_images
-from edgeexit.export.int8 import calibration_images as module
 from edgeexit.export.int8.calibration_images import distinct_from
 
 SMALL = Preprocessing((3, 6, 4), (0.5,) * 3, (0.25,) * 3)
@@ -48,12 +47,10 @@ def test_arrays_and_folders_give_the_same(tmp_path: Path, pixels: NDArray[np.uin
         assert loaded.notes == ((f"{folder}: left out 1 .txt",) if path == folder else ())
 
 
-def test_no_more_than_the_limit_are_read(
-    tmp_path: Path, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_IMAGES", 4)
-    np.save(tmp_path / "a.npy", pixels)
-    chosen = [load_calibration_images(tmp_path / "a.npy", SMALL, seed).images for seed in (1, 1, 2)]
+def test_no_more_than_the_limit_are_read(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, pixels)
+    chosen = [load_calibration_images(path, SMALL, seed, most=4).images for seed in (1, 1, 2)]
     assert [len(images) for images in chosen] == [4, 4, 4]
     assert np.array_equal(chosen[0], chosen[1])
     assert not np.array_equal(chosen[0], chosen[2])
