@@ -17,9 +17,10 @@ import pytest
 from edgeexit_runtime.bundle.engine_entry import FROM_NETWORK, EngineEntry, EngineOptions
 from edgeexit_runtime.bundle.manifest import manifest_json
 from edgeexit_runtime.bundle.quantization_entry import MethodScore, QuantizationEntry
+from edgeexit_runtime.testing import make_model
 from google.protobuf.message import Message
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from support.damage import damaged_bytes, damaged_tree
 from support.tiny_bundle import write_bundle
 
@@ -104,18 +105,13 @@ def test_rival(
 ) -> None:
     """An ONNX file of somebody else's, whose weights lie beside it."""
     folder = write_bundle(tmp_path_factory.mktemp("rival"))
-    infos = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("images", ["batch", 3, 8, 8]), ("logits", ["batch", 10]))
-    ]
     weights = np.random.default_rng(0).normal(0, 0.1, (192, 10)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["images"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
     ]
-    initializer = numpy_helper.from_array(weights, "weights")
-    graph = helper.make_graph(nodes, "rival", infos[:1], infos[1:], [initializer])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    reads, writes = {"images": ["batch", 3, 8, 8]}, {"logits": ["batch", 10]}
+    model = make_model(nodes, reads, writes, {"weights": weights}, opset=13)
     beside = {"save_as_external_data": True, "location": "rival.data", "size_threshold": 0}
     onnx.save(model, folder / "rival.onnx", **beside)
     content = (folder / "rival.onnx").read_bytes()

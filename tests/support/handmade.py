@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from edgeexit.export.graphs.gate import add_gate
 
@@ -26,7 +27,8 @@ def stage_model() -> onnx.ModelProto:
         **{"w1": _ramp(8, 3, 3, 3), "b1": _ramp(8), "w2": _ramp(8, 8, 3, 3), "b2": _ramp(8)},
         **{"w3": _ramp(8, 8, 3, 3), "b3": _ramp(8)},
     }
-    return _model("stage1", nodes, weights, ("images", (3, 8, 8)), ("stage1_out", (8, 4, 4)))
+    shapes = {"images": ["batch", 3, 8, 8]}, {"stage1_out": ["batch", 8, 4, 4]}
+    return make_model(nodes, *shapes, weights, name="stage1", opset=19, ir_version=10)
 
 
 def exit_model() -> onnx.ModelProto:
@@ -47,7 +49,8 @@ def exit_model() -> onnx.ModelProto:
         **{"w2": _ramp(8, 8, 1, 1), "b2": _ramp(8), "shape": np.array([-1, 128])},
         **{"w3": _ramp(5, 128), "b3": _ramp(5)},
     }
-    model = _model("exit1", nodes, weights, ("stage1_out", (8, 4, 4)), ("classes", (5,)))
+    shapes = {"stage1_out": ["batch", 8, 4, 4]}, {"classes": ["batch", 5]}
+    model = make_model(nodes, *shapes, weights, name="exit1", opset=19, ir_version=10)
     add_gate(model, "classes", 5)
     return model
 
@@ -57,20 +60,3 @@ def _ramp(*shape: int) -> NDArray[np.float32]:
     count = int(np.prod(shape))
     steps = (np.arange(count) * 37) % 257 - 128
     return (steps / 128).astype(np.float32).reshape(shape)
-
-
-def _model(
-    name: str,
-    nodes: list[onnx.NodeProto],
-    weights: dict[str, NDArray[np.generic]],
-    read: tuple[str, tuple[int, ...]],
-    written: tuple[str, tuple[int, ...]],
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        name,
-        [helper.make_tensor_value_info(read[0], TensorProto.FLOAT, ["batch", *read[1]])],
-        [helper.make_tensor_value_info(written[0], TensorProto.FLOAT, ["batch", *written[1]])],
-        [numpy_helper.from_array(value, key) for key, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 SIZE = (3, 16, 16)
 CLASSES = 5
@@ -21,7 +22,7 @@ class Written:
     def __init__(self, batch: int | str = "N", opset: int = 18) -> None:
         self.batch, self.opset = batch, opset
         self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
+        self.weights: dict[str, NDArray[Any]] = {}
         self.outputs: list[str] = []
         self._random = np.random.default_rng(0)
 
@@ -34,8 +35,9 @@ class Written:
         return self.constant(values)
 
     def constant(self, values: NDArray[Any]) -> str:
-        self.weights.append(numpy_helper.from_array(values, f"w{len(self.weights)}"))
-        return self.weights[-1].name
+        name = f"w{len(self.weights)}"
+        self.weights[name] = values
+        return name
 
     def convolution(
         self, source: str, name: str, channels: tuple[int, int], stride: int = 1
@@ -55,19 +57,10 @@ class Written:
         return name
 
     def save(self, folder: Path, **sizes: Any) -> Path:
-        images = [self.batch, *sizes.get("size", SIZE)]
-        graph = helper.make_graph(
-            self.nodes,
-            "written",
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, images)],
-            [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, [self.batch, CLASSES])
-                for name in self.outputs
-            ],
-            self.weights,
-        )
-        opsets = [helper.make_opsetid("", self.opset)]
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), folder / "m.onnx")
+        images = {"images": [self.batch, *sizes.get("size", SIZE)]}
+        answers = {name: [self.batch, CLASSES] for name in self.outputs}
+        model = make_model(self.nodes, images, answers, self.weights, opset=self.opset)
+        onnx.save(model, folder / "m.onnx")
         return folder / "m.onnx"
 
 

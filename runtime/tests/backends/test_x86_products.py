@@ -11,8 +11,9 @@ import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 FLAGS = "flags\t\t: fpu sse4_2 avx2 {} fma\n"
 CHANNELS = 16
@@ -79,14 +80,8 @@ def product_model(kind: str) -> bytes:
         helper.make_node(dequantize, ["yq", "total", "zero"], ["out"]),
     ]
     shape = ["n", *sizes(kind)]
-    graph = helper.make_graph(
-        nodes,
-        "products",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    weights = {name: np.asarray(value) for name, value in constants.items()}
+    model = make_model(nodes, {"x": shape}, {"out": shape}, weights)
     content: bytes = model.SerializeToString()
     return content
 

@@ -15,7 +15,8 @@ import pytest
 from edgeexit_runtime.backends.tensorrt.engine_check import check_engine, here
 from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.engines.building import build_engines
-from onnx import TensorProto, helper
+from edgeexit_runtime.testing import make_model
+from onnx import helper
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -114,12 +115,10 @@ def test_compute_capability_that_there_is_not(bundle: Path) -> None:
 def test_operator_that_there_is_not(
     bundle: Path, replace_graph: Callable[[Path, str, bytes], None], no_gpu: None
 ) -> None:
-    value = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 4, 4])
-    result = helper.make_tensor_value_info("first", TensorProto.FLOAT, ["batch", 3, 4, 4])
+    shape = ["batch", 3, 4, 4]
     node = helper.make_node("Unheard", ["images"], ["first"], name="strange", domain="of.nobody")
-    graph = helper.make_graph([node], "stage1", [value], [result])
-    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("of.nobody", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model = make_model([node], {"images": shape}, {"first": shape}, opset=13)
+    model.opset_import.append(helper.make_opsetid("of.nobody", 1))
     replace_graph(bundle, "stage1", model.SerializeToString())
     with pytest.raises(ee.BackendError) as raised:
         build_engines(bundle, library="tensorrt-rtx")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from edgeexit.bench.roofline.traffic import GraphTraffic, bundle_traffic, graph_traffic
 from edgeexit.errors import BundleError
@@ -29,16 +30,8 @@ def count(
     dtype: int = FLOAT,
 ) -> GraphTraffic:
     """Count a graph; a size by name is a batch left open."""
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info(name, dtype, shape) for name, shape in reads.items()],
-        [helper.make_tensor_value_info(name, dtype, None) for name in writes],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    return graph_traffic(
-        "test", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
-    )
+    model = make_model(nodes, reads, dict.fromkeys(writes), weights, dtype=dtype, opset=21)
+    return graph_traffic("test", model)
 
 
 def ones(*shape: int, dtype: Any = np.float32) -> NDArray[Any]:

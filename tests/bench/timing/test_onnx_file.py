@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from edgeexit_runtime import load_manifest
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
@@ -32,17 +33,12 @@ def save(folder: Path, data: bytes = WEIGHTS.tobytes(), **said: str) -> Path:
     weights.data_location = TensorProto.EXTERNAL
     for key, value in {"location": "small.onnx.data", **said}.items():
         weights.external_data.add(key=key, value=value)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["images"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        ],
-        "small",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
+    model = make_model(nodes, {"images": ["N", 3, 8, 8]}, {"logits": ["N", 10]}, opset=17)
+    model.graph.initializer.append(weights)
     folder.mkdir(exist_ok=True)
     (folder / "small.onnx").write_bytes(model.SerializeToString())
     (folder / "small.onnx.data").write_bytes(data)

@@ -15,6 +15,7 @@ import pytest
 from edgeexit_runtime import Manifest, load, load_manifest
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.gate import NEVER, GateOutputs
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -47,17 +48,12 @@ def classifier(
     weights[:classes, :classes] = np.eye(classes)[: len(weights)]
     if dtype == TensorProto.FLOAT16:
         weights = weights.astype(np.float16)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["images"], ["confidence"]),
-            helper.make_node("MatMul", ["confidence", "label"], ["logits"]),
-        ],
-        "small",
-        [helper.make_tensor_value_info("images", dtype, [batch, *size])],
-        [helper.make_tensor_value_info("logits", dtype, output_shape or [batch, classes])],
-        [numpy_helper.from_array(weights, "label")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["confidence"]),
+        helper.make_node("MatMul", ["confidence", "label"], ["logits"]),
+    ]
+    reads, writes = {"images": [batch, *size]}, {"logits": output_shape or [batch, classes]}
+    return make_model(nodes, reads, writes, {"label": weights}, dtype=dtype, opset=opset)
 
 
 def save(model: onnx.ModelProto, folder: Path, name: str = "small.onnx") -> Path:

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from edgeexit.export import Graph
 from edgeexit.export.graphs.blocked import LARGEST_REPEATED, keep_in_blocks
@@ -68,17 +69,8 @@ def graph(
     written: tuple[int, int],
     channels: int,
 ) -> Graph:
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "part",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", CHANNELS, *size])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", channels, *written])],
-            [numpy_helper.from_array(value, name) for name, value in weights.items()],
-        ),
-        opset_imports=[helper.make_opsetid("", 18)],
-        ir_version=10,
-    )
+    reads, writes = {"x": ["batch", CHANNELS, *size]}, {"y": ["batch", channels, *written]}
+    model = make_model(nodes, reads, writes, weights, name="part", ir_version=10)
     onnx.checker.check_model(model, full_check=True)
     return Graph("part", model.SerializeToString(), (), ())
 

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
@@ -18,15 +19,8 @@ LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]],
 
 def gated(opset: int, dtype: int = TensorProto.FLOAT) -> onnxruntime.InferenceSession:
     """Open a model that gives what it gets, with a gate behind it."""
-    shape = ["batch", CLASSES]
-    graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["y"])],
-        "classifier",
-        [helper.make_tensor_value_info("x", dtype, shape)],
-        [helper.make_tensor_value_info("y", dtype, shape)],
-    )
-    opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    shape, node = ["batch", CLASSES], helper.make_node("Identity", ["x"], ["y"])
+    model = make_model([node], {"x": shape}, {"y": shape}, dtype=dtype, opset=opset)
     add_gate(model, "y", CLASSES)
     onnx.checker.check_model(model, full_check=True)
     return onnxruntime.InferenceSession(

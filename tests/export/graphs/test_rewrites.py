@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from onnxscript import ir
 
 from edgeexit.export.graphs.rewrites import rewrite_graph
@@ -15,20 +16,12 @@ from edgeexit.export.graphs.rewrites import rewrite_graph
 
 def transpose_and_multiply(perm: list[int], weight: NDArray[np.float32]) -> onnx.ModelProto:
     """A model that transposes x, (N, 3, 4), multiplies it, and hands on both results."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("Transpose", ["x"], ["t"], perm=perm),
-            helper.make_node("MatMul", ["t", "weight"], ["y"]),
-        ],
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 4])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, None, None])
-            for name in ("y", "t")
-        ],
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=perm),
+        helper.make_node("MatMul", ["t", "weight"], ["y"]),
+    ]
+    written = {"y": [None] * 3, "t": [None] * 3}
+    return make_model(nodes, {"x": ["batch", 3, 4]}, written, {"weight": weight}, ir_version=10)
 
 
 def run(model: onnx.ModelProto) -> list[NDArray[np.float32]]:

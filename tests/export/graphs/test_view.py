@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from edgeexit_runtime.testing import make_model
+from onnx import helper
 
 from edgeexit.export.graphs.view import GraphView
 
@@ -25,19 +26,12 @@ def test_output_channels_lie_where_the_operator_writes_them(
     operator: str, attributes: dict[str, int], shape: tuple[int, ...], expected: int | None
 ) -> None:
     node = helper.make_node(operator, ["x", "weight"], ["y"], **attributes)
-    graph = helper.make_graph(
-        [node],
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.zeros(shape, np.float32), "weight")],
-    )
-    view = GraphView(helper.make_model(graph))
+    weights = {"weight": np.zeros(shape, np.float32)}
+    view = GraphView(make_model([node], {"x": None}, {"y": None}, weights))
     assert view.channel_axis(view.nodes[0]) == expected
 
 
 def test_weights_that_are_computed_are_those_of_no_layer() -> None:
     node = helper.make_node("MatMul", ["x", "computed"], ["y"])
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
-    model = helper.make_model(helper.make_graph([node], "graph", values[:1], values[1:]))
-    assert GraphView(model).channel_axis(node) is None
+    view = GraphView(make_model([node], {"x": None}, {"y": None}))
+    assert view.channel_axis(node) is None

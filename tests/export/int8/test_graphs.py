@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry
+from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -343,12 +344,8 @@ def test_refusals(residual_graphs: tuple[Graph, ...], calibration: CalibrationIm
 
 
 def no_layers() -> bytes:
-    value = onnx.helper.make_tensor_value_info("images", 1, ["batch", 3])
-    result = onnx.helper.make_tensor_value_info("out", 1, ["batch", 3])
-    node = onnx.helper.make_node("Relu", ["images"], ["out"])
-    graph = onnx.helper.make_graph([node], "stage1", [value], [result])
-    content: bytes = onnx.helper.make_model(graph).SerializeToString()
-    return content
+    node, shape = onnx.helper.make_node("Relu", ["images"], ["out"]), ["batch", 3]
+    return bytes(make_model([node], {"images": shape}, {"out": shape}).SerializeToString())
 
 
 def test_biases_beside_fp16_steps_are_those_of_the_file(

@@ -18,6 +18,7 @@ except ImportError as error:
     ) from error
 
 from edgeexit_runtime.testing.bundles import edit_manifest, replace_graph, write_bundle
+from edgeexit_runtime.testing.models import make_model
 from edgeexit_runtime.testing.networks import (
     CHAIN,
     NETWORKS,
@@ -34,6 +35,7 @@ __all__ = [
     "Tensor",
     "edit_manifest",
     "images_leaving_at",
+    "make_model",
     "random_images",
     "replace_graph",
     "write_bundle",
