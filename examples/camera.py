@@ -42,6 +42,10 @@ def main() -> None:
             cv2.putText(frame, text, place, font, 0.5, ORANGE if cut_short else GREEN)
             if not show(frame):
                 break
+        for exit_ in session.statistics().exits:
+            print(f"{exit_.share:.0%} answered by {exit_.name}, {exit_.cut_short} cut short")
+        if session.expected is not None:  # frames of one scene are alike: it may cry too soon
+            print(session.drift().sentence)
 
 
 def classify(session: ee.Session, frame: Any, deadline_ms: float) -> tuple[str, bool]:

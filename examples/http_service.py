@@ -9,7 +9,10 @@ Images that are being sent take --queue times --max-bytes of memory at most, and
 are decoded at once 4 to 16 bytes for each of --max-pixels.
 It has neither encryption nor passwords: keep it on 127.0.0.1, behind a server that has them.
 
-Needs: pip install './runtime[cpu,images]' starlette uvicorn
+GET /metrics gives Prometheus how many images left at each exit, how sure, how fast, and whether
+they are still like those that the bundle was measured on: alert on edgeexit_drift_p_value < 0.01.
+
+Needs: pip install './runtime[cpu,images]' starlette uvicorn prometheus-client
 """
 
 from __future__ import annotations
@@ -18,16 +21,19 @@ import argparse
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import accumulate
 from typing import Any
 
 import edgeexit_runtime as ee
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, core, generate_latest
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -84,8 +90,54 @@ def make_app(session: ee.Session, options: argparse.Namespace) -> Starlette:
             if held > options.queue * options.max_bytes:
                 raise HTTPException(503, "other images are on their way", {"Retry-After": "1"})
 
-    routes = [Route("/predict", predict, methods=["POST"]), Route("/health", health)]
+    registry = CollectorRegistry()
+    registry.register(Seen(session))
+
+    async def metrics(_: Request) -> Response:
+        text = await run_in_threadpool(generate_latest, registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    routes = [
+        Route("/predict", predict, methods=["POST"]),
+        Route("/health", health),
+        Route("/metrics", metrics),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+class Seen(Collector):  # type: ignore[misc]  # prometheus_client may not be installed
+    """What the session has answered, in Prometheus' terms."""
+
+    def __init__(self, session: ee.Session) -> None:
+        self.session = session
+
+    def describe(self) -> list[core.Metric]:
+        return []  # nothing is asked of the session before somebody reads
+
+    def collect(self) -> Iterator[core.Metric]:
+        seen = self.session.statistics()
+        images = core.CounterMetricFamily("edgeexit_images", "answered", labels=["exit"])
+        cut = core.CounterMetricFamily("edgeexit_cut_short", "by a deadline", labels=["exit"])
+        sure = core.HistogramMetricFamily("edgeexit_confidence", "of answers", labels=["exit"])
+        for exit_ in seen.exits:
+            images.add_metric([exit_.name], exit_.images)
+            cut.add_metric([exit_.name], exit_.cut_short)
+            edges = [*map(str, ee.CONFIDENCE_EDGES[1:-1]), "+Inf"]
+            buckets = list(zip(edges, accumulate(exit_.histogram), strict=True))
+            total = (exit_.mean_confidence or 0.0) * exit_.images
+            sure.add_metric([exit_.name], buckets, total)
+        yield from (images, cut, sure)
+        if seen.latency is not None:
+            took = core.GaugeMetricFamily(
+                "edgeexit_latency_seconds", "of calls", labels=["quantile"]
+            )
+            for quantile in (50, 90, 99):
+                ms = getattr(seen.latency, f"p{quantile}_ms")
+                took.add_metric([str(quantile / 100)], ms / 1e3)
+            yield took
+        if self.session.expected is not None:
+            p_value = self.session.drift().p_value
+            yield core.GaugeMetricFamily("edgeexit_drift_p_value", "1: as expected", p_value)
 
 
 def classify(session: ee.Session, body: bytes, options: argparse.Namespace) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def command(
     Each is resized, cropped and normalized as the bundle says, and run alone. A line has its
     label, confidence, exit and milliseconds, without those of reading and resizing it. With a
     deadline, "cut short" marks those that would have gone on to the next exit. Videos need
-    OpenCV: pip install 'edgeexit[video]'.
+    OpenCV: pip install 'edgeexit[video]'. Behind images stands whether they leave as those did
+    that the bundle was measured on.
 
     \b
     Examples:
@@ -74,6 +75,7 @@ def command(
     """
     import edgeexit_runtime as ee
     from edgeexit_runtime.images.decoding import MAX_PIXELS
+    from edgeexit_runtime.images.folder import has_image_suffix
 
     from edgeexit.errors import DataError
 
@@ -110,6 +112,8 @@ def command(
     if tally.count == 0:
         raise DataError(f"none of {tally.skipped} files can be read; nothing was classified")
     stderr.print(tally.summary(session.manifest.exit_names), soft_wrap=True)
+    if session.expected is not None and all(has_image_suffix(path.name) for path in files):
+        stderr.print(session.drift().sentence, soft_wrap=True)  # frames are not independent
 
 
 @dataclass(slots=True)

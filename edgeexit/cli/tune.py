@@ -206,7 +206,9 @@ def _save(
             result.choice_json(),
         )
     elif options.engine_dir is not None and not options.dry_run:
-        dropped = save_bundle(options.engine_dir, result.thresholds, result.guarantee)
+        dropped = save_bundle(
+            options.engine_dir, result.loaded, result.thresholds, result.guarantee
+        )
     else:
         return
     if dropped is not None and result.guarantee is None:

@@ -5,6 +5,7 @@ from edgeexit.evaluation.adaptive import (
     ExitReport,
     evaluate_adaptive,
     leaving_exits,
+    routed,
 )
 from edgeexit.evaluation.bundle_predictions import predict_bundle
 from edgeexit.evaluation.path_costs import PathCosts
@@ -19,4 +20,5 @@ __all__ = [
     "leaving_exits",
     "predict",
     "predict_bundle",
+    "routed",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from edgeexit_runtime.gate import check_thresholds
+from edgeexit_runtime.gate import Predictions, check_thresholds
 from numpy.typing import NDArray
 
 from edgeexit.cost import ExitCost, ExitCosts, average_macs
@@ -82,6 +82,15 @@ def leaving_exits(
     leaves[:-1] = predictions.confidences[:-1] >= gammas[:, None]
     left_at: NDArray[np.int64] = leaves.argmax(axis=0)
     return left_at
+
+
+def routed(predictions: ExitPredictions, thresholds: Mapping[str, float]) -> Predictions:
+    """Return the answers that samples leave with: see :func:`leaving_exits`."""
+    left_at = leaving_exits(predictions, thresholds)
+    samples = np.arange(len(left_at))
+    return Predictions(
+        predictions.labels[left_at, samples], predictions.confidences[left_at, samples], left_at
+    )
 
 
 def evaluate_adaptive(

@@ -67,8 +67,10 @@ def verify_bundle(
     source: str,
     precision: Precision,
     labels: NDArray[np.int64] | None = None,
-) -> Verification:
+) -> tuple[Verification, ee.Predictions]:
     """Compare the bundle in ``folder``, run by ONNX Runtime on the CPU, with what it was made of.
+
+    Returns that, and the samples' own answers at the bundle's thresholds.
 
     Args:
         folder: a bundle.
@@ -95,7 +97,7 @@ def verify_bundle(
             (alone,) = _bundle_answers(session, samples).values()
         exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0, labels))
     same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
-    return Verification(
+    verification = Verification(
         len(samples),
         source,
         tuple(exits),
@@ -104,6 +106,7 @@ def verify_bundle(
         precision.max_logit_error,
         versions,
     )
+    return verification, routed
 
 
 def require_agreement(verification: Verification) -> None:

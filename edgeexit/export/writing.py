@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime.backends import BACKENDS
+from edgeexit_runtime.bundle.expected_entry import Expected
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import (
     FINAL,
@@ -149,7 +150,7 @@ def write_bundle(
         path.write_text(manifest_json(manifest), encoding="utf-8")
         tell("verification")
         judged_samples = samples[judged]
-        verification = verify_bundle(
+        verification, answers = verify_bundle(
             folder,
             subject.logits(judged_samples),
             judged_samples,
@@ -159,7 +160,11 @@ def write_bundle(
         )
         verification = dataclasses.replace(verification, excluded=int((~judged).sum()))
         require_agreement(verification)
-        manifest = dataclasses.replace(manifest, verification=encode(verification))
+        manifest = dataclasses.replace(
+            manifest,
+            verification=encode(verification),
+            expected=Expected.of(answers, manifest.exit_names, manifest.thresholds, source),
+        )
         path.write_text(manifest_json(manifest), encoding="utf-8")
         check_output(output)  # of what has come there since
         progress("done", 1.0)

@@ -192,6 +192,12 @@ def test_images_of_the_devices_own_without_labels(bundle: Path, tmp_path: Path) 
     guarantee = ee.load_manifest(bundle).guarantee
     assert guarantee is not None
     assert (guarantee.images, guarantee.data) == (60, str(photos))
+    expected = ee.load_manifest(bundle).expected
+    assert expected is not None
+    assert (expected.images, expected.data) == (120, str(photos))
+    assert run("predict", "--engine-dir", bundle, photos).stderr.endswith(
+        "no drift seen in 120 images (p 1)\n"
+    )
     found = run_json(*asked, "--max-disagreement", "0.3", "--dry-run")
     assert (found["chosen_on"], found["labelled"]) == ("images", False)
     assert found["images"]["backbone_accuracy"] == 1  # it agrees with itself

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from edgeexit_runtime import Session, load
+from edgeexit_runtime.testing import edit_manifest
 from PIL import Image
 from support.command_line import invoke
 from support.tiny_bundle import write_bundle
@@ -62,6 +63,25 @@ def test_a_line_per_image(bundle: Path, photos: Path) -> None:
     assert second.group(1, 2, 4, 6) == (str(photos / "deeper" / "b.png"), "4", "final", None)
     summary = r"2 images: exit1 1, final 1; \d+\.\d\d ms on average, \d+\.\d\d ms before to read"
     assert re.match(summary, result.stderr)
+
+
+@pytest.mark.parametrize("deadline", [(), ("--deadline-ms", "1000")])
+def test_it_ends_with_whether_images_are_as_expected(
+    bundle: Path, photos: Path, tmp_path: Path, deadline: tuple[str, ...]
+) -> None:
+    assert "drift" not in run("--engine-dir", bundle, photos).stderr  # nothing is expected
+    histograms = {"exit1": [0, 0, 0, 500, *[0] * 6], "final": [0, 0, 0, 500, *[0] * 6]}
+    expected = {
+        "images": 1000,
+        "data": "the shelf",
+        "thresholds": {"exit1": 0.5},
+        "histograms": histograms,
+    }
+    edit_manifest(bundle, lambda manifest: manifest.update(expected=expected))
+    result = run("--engine-dir", bundle, *[photos / "a.png"] * 3, *deadline)
+    assert "no drift seen in 3 images" in result.stderr
+    result = run("--engine-dir", bundle, *[photos / "a.png"] * 60, *deadline)
+    assert "drift: the last 60 images are not like the shelf" in " ".join(result.stderr.split())
 
 
 def test_names_that_a_terminal_would_obey_are_escaped(bundle: Path, photos: Path) -> None:

@@ -151,10 +151,13 @@ def check_only_thresholds_changed(
     assert before.keys() == after.keys(), "no temporary file is left"
     changed = [name for name in before if before[name] != after[name]]
     assert changed == [MANIFEST_NAME]
-    lines = [content[MANIFEST_NAME].decode().splitlines() for content in (before, after)]
-    differing = [pair for pair in zip(*lines, strict=True) if pair[0] != pair[1]]
-    assert all(line.strip().startswith('"threshold": ') for pair in differing for line in pair)
-    assert 1 <= len(differing) <= len(thresholds)
+    old, new = (json.loads(content[MANIFEST_NAME]) for content in (before, after))
+    for exit_ in old["exits"][:-1]:
+        exit_["threshold"] = thresholds[exit_["name"]]
+    expected = old.pop("expected"), new.pop("expected")
+    assert old == new
+    assert expected[0] != expected[1]
+    assert expected[1]["thresholds"] == thresholds
 
 
 def test_it_runs_with_what_was_written(bundle: Path) -> None:
@@ -164,6 +167,11 @@ def test_it_runs_with_what_was_written(bundle: Path) -> None:
     dataset = load_data(DATA).splits["test"]
     with ee.load(bundle, providers=("CPUExecutionProvider",), threads=1) as session:
         assert session.manifest.thresholds == printed["thresholds"]
+        assert session.expected is not None
+        assert session.expected.data == "digits, val"
+        counts = session.expected.cells(session.manifest.exit_names).sum(axis=1)
+        shares = [exit_["share"] for exit_ in printed["val"]["exits"]]
+        assert (counts / session.expected.images).tolist() == pytest.approx(shares)
         got = [session.infer(image.numpy()[None]) for image, _ in dataset]
     labels = np.concatenate([one.labels for one in got])
     right = np.mean(labels == [target for _, target in dataset])

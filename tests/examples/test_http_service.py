@@ -20,9 +20,11 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
+from edgeexit_runtime.testing import edit_manifest
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
+parser = pytest.importorskip("prometheus_client.parser")
 
 PNG = {"content-type": "image/png"}
 MakeApp = Callable[..., Any]
@@ -111,6 +113,47 @@ def test_health(make_app: MakeApp) -> None:
         200,
         {"status": "ok", "device": "CPUExecutionProvider", "waiting": 0},
     )
+
+
+def test_metrics_are_what_the_session_has_counted(
+    make_app: MakeApp, session: ee.Session, photos: Path
+) -> None:
+    app = make_app()
+    for name, count in (("a.png", 2), ("deeper/b.png", 1)):
+        for _ in range(count):
+            asyncio.run(ask(app, chunks=((photos / name).read_bytes(),)))
+    status, text = asyncio.run(ask(app, "/metrics", "GET", {}))
+    assert status == 200
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["edgeexit_images_total", "exit1"] == 2
+    assert found["edgeexit_images_total", "final"] == 1
+    assert found["edgeexit_cut_short_total", "final"] == 0
+    assert found["edgeexit_confidence_count", "exit1"] == 2
+    assert found["edgeexit_confidence_bucket", "exit1", "0.6"] == 0
+    assert found["edgeexit_confidence_bucket", "exit1", "0.8"] == 2
+    latency = session.statistics().latency
+    assert latency is not None
+    assert found["edgeexit_latency_seconds", "0.5"] == pytest.approx(latency.p50_ms / 1e3)
+    assert ("edgeexit_drift_p_value",) not in found  # this bundle expects nothing
+
+
+def test_metrics_tell_of_a_drift(make_app: MakeApp, bundle: Path, service: ModuleType) -> None:
+    histograms = {"exit1": [0, 0, 0, 500, *[0] * 6], "final": [0, 0, 0, 500, *[0] * 6]}
+    expected = {
+        "images": 1000,
+        "data": "the shelf",
+        "thresholds": {"exit1": 0.5},
+        "histograms": histograms,
+    }
+    edit_manifest(bundle, lambda manifest: manifest.update(expected=expected))
+    with ee.load(bundle, threads=1) as session:
+        app = service.make_app(session, service.read_options(["bundle"]))
+        _, text = asyncio.run(ask(app, "/metrics", "GET", {}))
+    assert "edgeexit_drift_p_value 1.0" in text
 
 
 @pytest.mark.parametrize(

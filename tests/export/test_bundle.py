@@ -88,6 +88,20 @@ def test_manifest_tells_what_the_files_are(
     assert manifest.verification["equal_answers"] == exported.verification.equal_answers
 
 
+def test_the_bundle_knows_where_its_samples_leave(
+    exported: ExportedBundle, samples: NDArray[np.float32]
+) -> None:
+    with ee.load(exported.folder, providers=("CPUExecutionProvider",)) as session:
+        expected = session.expected
+        answers = session.infer(samples)
+        drift = session.drift()
+    assert expected is not None
+    assert expected.images == len(samples)
+    counts = expected.cells(exported.manifest.exit_names).sum(axis=1)
+    assert counts.tolist() == np.bincount(answers.exits, minlength=3).tolist()
+    assert not drift.seen
+
+
 def test_graphs_have_a_dynamic_batch_the_precision_and_no_traces_of_this_machine(
     exported: ExportedBundle,
 ) -> None:

@@ -199,17 +199,19 @@ def save_tuned(
 
 
 def save_bundle(
-    folder: Path, thresholds: dict[str, float], guarantee: Guarantee | None
+    folder: Path, loaded: Loaded, thresholds: dict[str, float], guarantee: Guarantee | None
 ) -> Guarantee | None:
-    """Write thresholds, and what was shown of them, into a bundle's manifest, atomically.
+    """Write thresholds, and what was shown and is expected of them, into a manifest, atomically.
 
     Returns what was shown of those that stood there.
 
     The bundle's lock must be held, as by whatever else changes it.
     """
     import edgeexit_runtime as ee
+    from edgeexit_runtime.bundle.expected_entry import Expected
     from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
 
+    from edgeexit.evaluation import routed
     from edgeexit.files import replace_file
 
     manifest: Manifest = ee.load_manifest(folder)
@@ -217,7 +219,11 @@ def save_bundle(
         dataclasses.replace(exit_, threshold=thresholds.get(exit_.name, exit_.threshold))
         for exit_ in manifest.exits
     )
-    text = manifest_json(dataclasses.replace(manifest, exits=exits, guarantee=guarantee))
+    answers = routed(loaded.subject.val, thresholds)
+    expected = Expected.of(answers, manifest.exit_names, thresholds, loaded.chosen_on)
+    text = manifest_json(
+        dataclasses.replace(manifest, exits=exits, guarantee=guarantee, expected=expected)
+    )
     with replace_file(folder / MANIFEST_NAME) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return manifest.guarantee

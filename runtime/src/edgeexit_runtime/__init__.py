@@ -9,6 +9,7 @@
 Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
 """
 
+from edgeexit_runtime.bundle.expected_entry import CONFIDENCE_EDGES
 from edgeexit_runtime.bundle.manifest import Manifest, load_manifest
 from edgeexit_runtime.errors import (
     BackendError,
@@ -19,6 +20,7 @@ from edgeexit_runtime.errors import (
     ImageError,
     InputError,
 )
+from edgeexit_runtime.field.drift import Drift
 from edgeexit_runtime.field.statistics import Statistics
 from edgeexit_runtime.gate import NEVER, ExitAnswers, Predictions
 from edgeexit_runtime.images.preprocess import Preprocessing
@@ -26,11 +28,13 @@ from edgeexit_runtime.loading import load, load_baseline
 from edgeexit_runtime.session import Session
 
 __all__ = [
+    "CONFIDENCE_EDGES",
     "NEVER",
     "BackendError",
     "BundleError",
     "BusyError",
     "DeviceLostError",
+    "Drift",
     "EdgeExitError",
     "ExitAnswers",
     "ImageError",

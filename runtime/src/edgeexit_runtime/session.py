@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import Runner
+from edgeexit_runtime.bundle.expected_entry import Expected
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.deadline import DeadlineLoop, check_deadline
 from edgeexit_runtime.errors import InputError
+from edgeexit_runtime.field.drift import LEVEL, Drift, find_drift
 from edgeexit_runtime.field.statistics import Statistics, Tally
 from edgeexit_runtime.gate import (
     NEVER,
@@ -119,6 +121,13 @@ class Session:
         held = guarantee is not None and guarantee.holds_for(self._thresholds)
         return guarantee if held else None
 
+    @property
+    def expected(self) -> Expected | None:
+        """Where images leave at these thresholds; None where it was not measured at them."""
+        expected = self.manifest.expected
+        held = expected is not None and expected.thresholds == self._thresholds
+        return expected if held else None
+
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.
 
@@ -201,6 +210,32 @@ class Session:
             if reset:
                 self._tally = Tally(len(self._steps))
         return statistics
+
+    def drift(self, *, level: float = LEVEL) -> Drift:
+        """Test whether images leave as they did when the bundle was measured.
+
+        It takes what :meth:`statistics` hold, and may be looked at as often as one likes: see
+        :mod:`edgeexit_runtime.field.drift`. Images have to be drawn independently, which frames
+        of one video are not.
+
+        Args:
+            level: the chance, at most, that a drift is ever seen where there is none.
+
+        Raises:
+            InputError: the bundle does not say what to expect at these thresholds, or a level that
+                is not above 0 and below 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level: expected above 0 and below 1, got {level!r}")
+        with self._lock:
+            expected, cells, starts = self.expected, self._tally.cells(), self._tally.starts()
+        if expected is None:
+            why = "at these thresholds" if self.manifest.expected else "at all"
+            raise InputError(
+                f"drift: the bundle does not say what to expect {why}; 'edgeexit tune "
+                "--engine-dir' measures it"
+            )
+        return find_drift(expected, self.manifest.exit_names, starts, cells, level)
 
     def warm_up(self, batch_size: int = 1, runs: int = 8) -> dict[str, float]:
         """Run everything a few times, so that no later call is the first, and measure it.

@@ -507,3 +507,56 @@ def test_a_guarantee_of_other_exits(bundle: Path, edit_manifest: Edit) -> None:
         bundle,
         'guarantee.target: expected a finite number, got "low"; export the bundle again',
     )
+
+
+EXPECTED = {
+    "images": 6,
+    "data": "digits, val",
+    "thresholds": {"exit1": 0.6, "exit2": 0.6},
+    "histograms": {
+        "exit1": [0, 0, 0, 1, 2, 0, 0, 0, 0, 0],
+        "exit2": [0, 0, 0, 0, 0, 0, 0, 1, 0, 0],
+        "final": [0, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+    },
+}
+
+
+def test_what_is_expected_is_read_and_written_again(bundle: Path, edit_manifest: Edit) -> None:
+    edit_manifest(bundle, put(EXPECTED, "expected"))
+    manifest = ee.load_manifest(bundle)
+    assert manifest.expected is not None
+    assert manifest.expected.cells(manifest.exit_names).sum(axis=1).tolist() == [3, 1, 2]
+    written = json.loads(manifest_json(manifest))
+    assert written == json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"images": 7}, ": histograms: expected 7 images, 1 or more, in all, got 6"),
+        ({"images": "many"}, '.images: expected an integer, got "many"'),
+        ({"data": "\x1b[2J"}, ": data: expected printable text, got '\\x1b[2J'"),
+        ({"thresholds": {"exit1": 9}}, ": thresholds: expected 0 to 2.0, got {'exit1': 9.0}"),
+        (
+            {"histograms": {"exit1": [1, 2]}},
+            ": histograms.exit1: expected 10 counts of 0 or more, got [1, 2]",
+        ),
+        (
+            {"histograms": {"final": [-1, 7, *[0] * 8]}},
+            f": histograms.final: expected 10 counts of 0 or more, got {[-1, 7, *[0] * 8]}",
+        ),
+        (
+            {"histograms": {"final": [6, *[0] * 9]}},
+            ".histograms: expected one for each of ['exit1', 'exit2', 'final'], got ['final']",
+        ),
+        (
+            {"thresholds": {"exit7": 0.5}},
+            ".thresholds: expected one for each of ['exit1', 'exit2'], got ['exit7']",
+        ),
+    ],
+)
+def test_damaged_expectations(
+    bundle: Path, edit_manifest: Edit, damage: dict[str, Any], message: str
+) -> None:
+    edit_manifest(bundle, put({**EXPECTED, **damage}, "expected"))
+    refused(bundle, f"expected{message}; export the bundle again")

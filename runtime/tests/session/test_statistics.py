@@ -9,7 +9,8 @@ from pathlib import Path
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.field.statistics import BINS, CONFIDENCE_EDGES, ROOM, Tally
+from edgeexit_runtime.bundle.expected_entry import BINS, CONFIDENCE_EDGES
+from edgeexit_runtime.field.statistics import ROOM, Tally
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from edgeexit_runtime import Manifest, load, load_manifest
+from edgeexit_runtime.bundle.expected_entry import Expected
+from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.gate import NEVER, GateOutputs
 from edgeexit_runtime.testing import make_model
@@ -86,6 +88,21 @@ def test_an_onnx_file_answers_as_it_does_alone(
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(answers.confidences, softmax.max(1), rtol=1e-5)
     assert (versus.name, dict(versus.thresholds)) == ("small.onnx", {})
+
+
+def test_what_was_shown_and_expected_of_the_bundle_is_not_of_the_file(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    thresholds = manifest.thresholds
+    counts = dict.fromkeys(manifest.exit_names, (0,) * 9 + (1,))
+    told = dataclasses.replace(
+        manifest,
+        guarantee=Guarantee("error", 0.1, 0.95, 100, 0.02, "val", thresholds),
+        expected=Expected(len(counts), "val", thresholds, counts),
+    )
+    with open_versus(save(classifier(), tmp_path), told, CHOSEN) as versus:
+        assert versus.session.manifest.guarantee is None
+        assert versus.session.manifest.expected is None
 
 
 def test_sizes_that_a_file_leaves_open_fit_any_bundle(manifest: Manifest, tmp_path: Path) -> None:

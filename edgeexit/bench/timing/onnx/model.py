@@ -85,6 +85,8 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         versions={},
         engines=(),
         quantization=None,
+        guarantee=None,
+        expected=None,
     )
     (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
 

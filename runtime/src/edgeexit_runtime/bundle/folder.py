@@ -132,5 +132,6 @@ def baseline_bundle(bundle: Bundle) -> Bundle:
         baseline=None,
         engines=engines,
         guarantee=None,
+        expected=None,
     )
     return Bundle(bundle.folder, manifest)

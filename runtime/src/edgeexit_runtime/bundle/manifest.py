@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeexit_runtime.bundle.engine_entry import EngineEntry
+from edgeexit_runtime.bundle.expected_entry import Expected
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import (
@@ -158,6 +159,7 @@ class Manifest:
         engines: TensorRT engines that were built of the graphs, at most one of each.
         quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
         guarantee: what was shown of thresholds, which may have been changed since.
+        expected: where images leave at thresholds, which may have been changed since.
     """
 
     schema_version: int
@@ -176,6 +178,7 @@ class Manifest:
     engines: tuple[EngineEntry, ...] = ()
     quantization: QuantizationEntry | None = None
     guarantee: Guarantee | None = None
+    expected: Expected | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -189,6 +192,8 @@ class Manifest:
         _check_rounded(self)
         if self.guarantee is not None:
             self.guarantee.check_exits(self.exit_names)
+        if self.expected is not None:
+            self.expected.check_exits(self.exit_names)
 
     @property
     def exit_names(self) -> tuple[str, ...]:

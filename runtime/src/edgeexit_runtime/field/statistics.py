@@ -9,16 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeexit_runtime.bundle.expected_entry import BINS, count_answers
+from edgeexit_runtime.field.drift import Start
 from edgeexit_runtime.gate import Predictions
 
-CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
-"""Of histograms: a bin holds its lower edge, and the last one its upper edge too."""
-BINS = len(CONFIDENCE_EDGES) - 1
 ROOM = 1024
 """Images whose answers are kept before they are counted: one call in so many pays for that."""
 NS_PER_MS = 1_000_000
 
-_INNER_EDGES = np.array(CONFIDENCE_EDGES[1:-1], np.float32)
 _STEP = math.log(1.01)
 _DURATIONS = 2800
 """Bins of 1 % each, from 1 ns on, up to 20 minutes and what is longer."""
@@ -33,7 +31,8 @@ class ExitStatistics:
         images: that left here, those that were cut short among them.
         share: of all images, 0 to 1; 0 where there were none.
         mean_confidence: of these answers; None where there are none.
-        histogram: of their confidences, one count for each bin of :data:`CONFIDENCE_EDGES`.
+        histogram: of their confidences, one count for each bin of
+            :data:`edgeexit_runtime.bundle.expected_entry.CONFIDENCE_EDGES`.
         cut_short: those that would have gone on, but for a deadline.
     """
 
@@ -93,7 +92,9 @@ class Tally:
     def __init__(self, exits: int) -> None:
         self._exit_count = exits
         # of those that left by themselves, and behind them of those that were cut short
-        self._cells = np.zeros(2 * exits * BINS, np.int64)
+        self._cells = np.zeros((2, exits, BINS), np.int64)
+        self._starts = [Start(0, self._cells.copy())]
+        self._numbered = 1
         self._confidence = np.zeros(2 * exits)  # sums
         self._durations = np.zeros(_DURATIONS, np.int64)
         self._total_ns = self._longest_ns = 0
@@ -124,8 +125,12 @@ class Tally:
     def cells(self) -> NDArray[np.int64]:
         """Return the histograms, (2, exits, BINS): of those that left, and that were cut short."""
         self._count()
-        cells: NDArray[np.int64] = self._cells.reshape(2, self._exit_count, BINS).copy()
+        cells: NDArray[np.int64] = self._cells.copy()
         return cells
+
+    def starts(self) -> list[Start]:
+        """Return where bets of :func:`edgeexit_runtime.field.drift.find_drift` begin."""
+        return list(self._starts)
 
     def statistics(self, names: Sequence[str]) -> Statistics:
         """Return what was counted; ``names`` are the exits'."""
@@ -158,9 +163,28 @@ class Tally:
         self._count_answers(self._row_room[:images], self._confidence_room[:images])
 
     def _count_answers(self, rows: NDArray[np.int64], confidences: NDArray[np.float32]) -> None:
-        bins = np.searchsorted(_INNER_EDGES, confidences, side="right")
-        self._cells += np.bincount(rows * BINS + bins, minlength=len(self._cells))
+        cells = count_answers(rows, confidences, len(self._confidence))
+        self._cells += cells.reshape(self._cells.shape)
         self._confidence += np.bincount(rows, confidences, minlength=len(self._confidence))
+        self._open_start()
+
+    def _open_start(self) -> None:
+        """Let a block of images begin here, and of three old ones that are near leave one out."""
+        starts, now = self._starts, int(self._cells.sum())
+        ages = [now - int(start.cells.sum()) for start in starts]
+        if ages[-1] < ROOM:
+            return
+        kept = [0]
+        for place in range(1, len(starts) - 1):
+            if ages[kept[-1]] > 2 * ages[place + 1]:
+                kept.append(place)
+        if len(starts) > 1:
+            kept.append(len(starts) - 1)
+        self._starts = [
+            *(starts[place] for place in kept),
+            Start(self._numbered, self._cells.copy()),
+        ]
+        self._numbered += 1
 
     def _latency(self, calls: int) -> Latency:
         reached = np.cumsum(self._durations)
