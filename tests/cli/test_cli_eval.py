@@ -12,6 +12,7 @@ import pytest
 import torch
 from edgeexit_runtime.bundle.schema import encode
 from support.command_line import SCREEN, invoke, message, table_rows
+from support.messages import missing
 
 from edgeexit.cost import bundle_costs, network_cost
 from edgeexit.data import DataConfig, ImageData, load_data, registry
@@ -151,10 +152,7 @@ def test_a_data_set_with_another_number_of_classes(
     register(monkeypatch, replace(load_data(DATA), class_names=tuple("abcdefghijkl")))
     result = run(checkpoint, "--dataset", "other")
     assert result.exit_code == 1
-    assert message(result) == (
-        "Error: other: expected the network's 10 classes, got 12; choose the --dataset that it was "
-        "trained on"
-    )
+    assert not missing(message(result), "other: expected", "10 classes, got 12", "--dataset")
 
 
 def test_a_data_set_that_is_normalized_another_way(

@@ -18,6 +18,7 @@ import torch
 from edgeexit_runtime.bundle.schema import encode
 from rich.console import Console
 from support.command_line import SCREEN, invoke, message, table_rows
+from support.messages import missing
 
 from edgeexit.cli.inputs.tune_subjects import Loaded
 from edgeexit.cli.output.tune import Result as TuneResult
@@ -336,10 +337,8 @@ def test_without_limits_the_front_is_shown_and_nothing_is_written(
 def test_output_without_limits_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     result = run(checkpoint, "-o", tmp_path / "tuned.pt")
     assert result.exit_code == 2
-    assert message(result) == (
-        "Error: -o needs to know which thresholds to write: give one of --min-accuracy, "
-        "--max-drop, --max-cost, --max-path-cost"
-    )
+    limits = "--min-accuracy, --max-drop, --max-cost, --max-path-cost"
+    assert not missing(message(result), "-o", limits)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from support.messages import missing
 from torch import Tensor
 
 from edgeexit.errors import SpecError
@@ -88,10 +89,10 @@ def test_spec_names_exits_stages_and_pattern() -> None:
 def test_pattern_of_another_length() -> None:
     with pytest.raises(SpecError) as caught:
         make_spec("resnet18", "4+3", num_classes=10)
-    assert str(caught.value) == (
-        "branches '4+3': resnet18 has 3 branching points (stage1, stage2, stage3), got 2; "
-        "write for example 4+3+2"
+    assert not missing(
+        caught.value, "'4+3'", "resnet18", "3 branching points", "stage1, stage2, stage3", "got 2"
     )
+    assert "write for example 4+3+2" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +144,8 @@ def test_images_too_small_for_the_backbone() -> None:
 def test_images_too_small_for_the_branch() -> None:
     with pytest.raises(SpecError) as caught:
         MultiExitNet(make_spec("resnet18", "1+1+1", 10, (3, 8, 8)))
-    assert str(caught.value) == (
-        "branch on stage2_out (128, 1, 1): no 4x4 convolution of stride 1 takes 1 pixels to 1; "
-        "use another input size, such as a multiple of 32"
+    assert not missing(
+        caught.value, "stage2_out (128, 1, 1)", "4x4", "another input size", "multiple of 32"
     )
 
 
@@ -158,9 +158,7 @@ def test_stage_that_the_backbone_does_not_have() -> None:
     spec = ModelSpec("resnet20", 10, (3, 32, 32), (ExitSpec("exit1", "stage9", "1"),))
     with pytest.raises(SpecError) as caught:
         MultiExitNet(spec)
-    assert str(caught.value) == (
-        "resnet20 has no stage 'stage9' for a branch to sit at; it has stage1, stage2, stage3"
-    )
+    assert not missing(caught.value, "resnet20", "'stage9'", "it has stage1, stage2, stage3")
 
 
 @pytest.mark.parametrize("size", [225, 160, 96, 64])

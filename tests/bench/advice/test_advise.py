@@ -13,6 +13,7 @@ import pytest
 from edgeexit_runtime.bundle.schema import decode, encode
 from edgeexit_runtime.timing import summarize
 from numpy.typing import NDArray
+from support.messages import missing
 
 from edgeexit.bench import BenchImages, BenchOptions, BenchReport, run_bench
 from edgeexit.bench.advice.advise import advise
@@ -109,10 +110,8 @@ def test_an_exit_that_saves_time_is_kept(bundle: Path, images: BenchImages) -> N
     assert advice.over_eq5.is_none  # Eq. 5 chooses the same
     words = advice_text(advice)
     assert words[0].startswith("By measured latency: keep exit1. An image then takes")
-    assert words[-1] == (
-        "To choose so, by its validation images, and apply it: edgeexit tune --engine-dir "
-        f"{bundle} --objective latency --min-accuracy 1.0000 --threads 1"
-    )
+    options = "--objective latency --min-accuracy 1.0000 --threads 1"
+    assert words[-1].endswith(f": edgeexit tune --engine-dir {bundle} {options}")
 
 
 def test_an_exit_that_eq5_keeps_and_the_clock_does_not(bundle: Path, images: BenchImages) -> None:
@@ -159,7 +158,7 @@ def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: Bench
     advice = advice_of(bundle, images, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
     assert advice.over_now.is_none
     words = advice_text(advice)
-    assert words[0] == "Leave the bundle's thresholds: the best that were found gain nothing."
+    assert words[0].startswith("Leave the bundle's thresholds")
     assert not any("edgeexit tune" in sentence for sentence in words)
 
 
@@ -197,9 +196,7 @@ def test_words_name_exits_that_are_switched_off_and_lost_accuracy() -> None:
     words = advice_text(advice)
     assert "keep exit1, switch off exit2, where too few would leave." in words[0]
     assert "at an accuracy of 0.9000 [0.8900, 0.9100], now 0.9500." in words[0]
-    assert words[-1] == (
-        "But on these images it is less accurate than now (0.9500): choose with more images."
-    )
+    assert not missing(words[-1], "less accurate", "0.9500", "more images")
 
 
 @pytest.mark.parametrize(

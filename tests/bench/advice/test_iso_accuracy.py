@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from edgeexit_runtime import ExitAnswers, Predictions, Session, load
 from numpy.typing import NDArray
+from support.messages import missing
 from support.reports import baseline_and_early_exit, made_run
 
 from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench
@@ -277,11 +278,10 @@ def said(mixture: Mixture) -> Comparison:
 def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
     found = said(mixture_of(0.4, reached_at(0.8, 0.4)))
     assert found.first
-    assert found.text == (
-        "small.onnx is the better choice on this device: at its accuracy, early exit is slower "
-        "than small.onnx: 0.8 ms on average against 0.4 ms, a ratio of 2.000 [1.990, 2.010], "
-        "judged on 100 images that the thresholds were not chosen on, with accuracy 0.9000 and "
-        "0.9100 there."
+    assert not missing(
+        found.text,
+        *("small.onnx is the better choice", "slower", "0.8 ms", "0.4 ms", "2.000 [1.990, 2.010]"),
+        *("100 images", "not chosen on", "0.9000 and 0.9100"),
     )
 
 
@@ -315,26 +315,23 @@ def test_an_accuracy_that_did_not_hold_on_other_images_is_said() -> None:
 def test_an_accuracy_out_of_reach_is_said_first() -> None:
     found = said(mixture_of(1.6, out_of_reach(1.6)))
     assert found.first
-    assert found.text == (
-        "Early exit cannot be as accurate as small.onnx on this network: no thresholds reach its "
-        "accuracy of 0.9200 on 100 images, the most is 0.8800. small.onnx takes 1.6 ms on average, "
-        "early exit at the bundle's thresholds 1 ms."
+    assert not missing(
+        found.text,
+        *("cannot be as accurate as small.onnx", "0.9200 on 100 images", "0.8800"),
+        *("small.onnx takes 1.6 ms", "bundle's thresholds 1 ms"),
     )
 
 
 def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> None:
     unknown = said(mixture_of(0.4, None, accuracy=None, versus_accuracy=None))
     assert unknown.first
-    assert unknown.text == (
-        "At the bundle's thresholds early exit is slower than small.onnx: 1 ms on average against "
-        "0.4 ms, a ratio of 2.500 [2.500, 2.500] (the images have no labels, so that "
-        "accuracies are not known)."
+    assert not missing(
+        unknown.text,
+        *("bundle's thresholds", "slower than small.onnx", "1 ms", "0.4 ms"),
+        *("2.500 [2.500, 2.500]", "no labels"),
     )
     few = said(mixture_of(1.5, None))
     assert not few.first
-    assert few.text.endswith(
-        "(4 images are too few to match accuracies, 100 or more are needed; accuracy is 0.9500 and "
-        "0.9000)."
-    )
+    assert not missing(few.text, "4 images are too few", "100 or more", "0.9500 and 0.9000")
     alone = dataclasses.replace(mixture_of(1, None), runs=mixture_of(1, None).runs[:2])
     assert compare(alone) is None

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.messages import missing
 
 from edgeexit.bench import BenchReport
 from edgeexit.bench.compare.compare import (
@@ -187,9 +188,7 @@ def test_too_few_rounds_give_no_interval_and_no_verdict(make_report: MakeReport)
     one, other = make_report(rounds=2, images=0), make_report(rounds=2, images=0, scale=3)
     comparison = compare_reports(one, other)
     assert all(figure.differs is None for figure in comparison.figures)
-    assert comparison_verdict(comparison) == (
-        "No difference can be told: the reports hold too few raw times for intervals."
-    )
+    assert not missing(comparison_verdict(comparison), "No difference can be told", "too few")
 
 
 # what differs between the set-ups
@@ -228,9 +227,8 @@ def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
     second = replace(first, bundle=replace(first.bundle, num_classes=1000))
     with pytest.raises(InputError) as raised:
         compare_reports(first, second)
-    assert str(raised.value) == (
-        "tiny n fp32 and tiny n fp32 cannot be compared: expected networks for the same classes, "
-        "got 10 and 1000 classes; benchmark two bundles of the same task"
+    assert not missing(
+        raised.value, "tiny n fp32", "expected", "same classes", "got 10 and 1000", "benchmark two"
     )
 
 
@@ -350,10 +348,8 @@ def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> Non
     first = replace(make_report(), energy=energy(1.0))
     second = replace(make_report(), energy=energy(1.0, "INA3221"))
     comparison = compare_reports(first, second)
-    assert comparison.left_out == (
-        "Energy was read by different sensors, which see different parts of a device: RAPL and "
-        "INA3221.",
-    )
+    (left_out,) = comparison.left_out
+    assert not missing(left_out, "different sensors", "RAPL and INA3221")
     nothing = dataclasses.replace(energy(1.0), runs=())
     comparison = compare_reports(first, replace(second, energy=nothing))
     assert comparison.left_out == ("Energy was measured in one of the reports alone.",)

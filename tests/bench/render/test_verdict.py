@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.messages import missing
 from support.reports import baseline_and_early_exit, made_run, report_with
 
 from edgeexit.bench import (
@@ -57,11 +58,10 @@ def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
 
 
 def test_verdict_without_a_mixture() -> None:
-    assert verdict(report_with(PATHS, None)) == (
-        "Early exit can pay on this device for images that leave at exit1 or exit2; one that goes "
-        "all the way takes 1.30 times the plain backbone. Measured against Eq. 5: exit1 25 % above "
-        "it, exit2 12 % above it, final 8 % above it. No mixture was measured, because no images "
-        "were given: whether it pays on average depends on how many leave where."
+    assert not missing(
+        verdict(report_with(PATHS, None)),
+        *("can pay", "exit1 or exit2", "1.30 times"),
+        *("exit1 25 % above", "exit2 12 % above", "final 8 % above", "no images"),
     )
 
 

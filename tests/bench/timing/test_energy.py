@@ -10,6 +10,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.messages import missing
 
 from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, run_bench, verdict
 from edgeexit.bench.device import CounterMeter, FoundMeters
@@ -106,10 +107,9 @@ def test_a_sensor_that_fails_in_the_middle_is_said(bundle: Path) -> None:
     meters = FoundMeters((CounterMeter(SENSOR, read),), ("and a note",))
     energy = measured(bundle, np.zeros((1, 3, 8, 8), np.float32), meters)
     assert energy.runs == ()
-    assert energy.notes == (
-        "No energy was measured: a sensor failed during the run (the bus is busy).",
-        "and a note",
-    )
+    why, other = energy.notes
+    assert not missing(why, "No energy was measured", "the bus is busy")
+    assert other == "and a note"
 
 
 def test_without_images_every_path_is_a_candidate(bundle: Path) -> None:
