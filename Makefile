@@ -64,6 +64,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/session_overhead.py
 	$(BIN)/python benchmarks/cpu_precision.py
 	$(BIN)/python benchmarks/rewrites.py
+	$(BIN)/python benchmarks/single_file.py
 	$(BIN)/python benchmarks/openvino_overhead.py
 	$(BIN)/python benchmarks/mixed_batch.py
 	$(BIN)/python benchmarks/start_up.py

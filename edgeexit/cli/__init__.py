@@ -18,7 +18,7 @@ __all__ = ["main"]
 COMMANDS = {
     name: f"{package}.{name}"
     for package, names in (
-        ("edgeexit.cli", "demo train eval compare tune export split build bench predict"),
+        ("edgeexit.cli", "demo train eval compare tune export split pack build bench predict"),
         ("edgeexit.paper.cli", "figures consistency"),
         ("edgeexit.cli", "flops models inspect"),
     )

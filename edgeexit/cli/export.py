@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,9 +27,10 @@ from edgeexit.cli.common import (
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
-from edgeexit.cli.options.bundle import bundle_options
+from edgeexit.cli.options.bundle import bundle_options, required_thresholds_option
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
+from edgeexit.cli.output.pack import packed_json, print_packed
 from edgeexit.formats import format_promise
 
 if TYPE_CHECKING:
@@ -39,9 +42,21 @@ if TYPE_CHECKING:
     from edgeexit.export import ExportedBundle
     from edgeexit.training import Checkpoint
 
+BUNDLE, SINGLE = "bundle", "single"
+
 
 @click.command("export")
 @click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    default=BUNDLE,
+    show_default=True,
+    type=click.Choice([BUNDLE, SINGLE]),
+    help="single: one ONNX file that exits early by itself, as 'edgeexit pack' writes it; -o is "
+    "its name.",
+)
+@required_thresholds_option
 @bundle_options
 @quantize_options
 @click.option(
@@ -63,6 +78,8 @@ if TYPE_CHECKING:
 @data_options
 def command(
     path: Path,
+    form: str,
+    required_thresholds: bool,
     output: Path,
     precision: str,
     calibration_data: Path | None,
@@ -99,31 +116,44 @@ def command(
       edgeexit export run/ckpt.tuned.pt --precision int8 --calibration-data calibration_data/digits
       edgeexit export run/ckpt.tuned.pt --precision int8 --quantize classifier -o cpu/
       edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
+      edgeexit export run/ckpt.tuned.pt --format single -o model.onnx
       edgeexit export weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit_runtime.images.decoding import MAX_PIXELS
 
     from edgeexit.export import ExportOptions, export_bundle
+    from edgeexit.export.single.packing import check_file_name, pack_bundle
 
     int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
-    if engine == AUTO and int8.is_for_cpus:
+    is_single = form == SINGLE
+    if is_single:
+        check_file_name(output)
+        baseline = False  # which is to be compared with
+    if engine == AUTO and (int8.is_for_cpus or is_single):
         engine = NONE
+    if is_single and engine != NONE:
+        raise click.UsageError(f"--engine {engine} builds the parts of a bundle, not a single file")
     building = choose_engines(engine, compute_capability)
     chosen = int8.precision(precision, builds_engines=building.library is not None)
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
-    form = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline)
+    parts = ExportOptions(
+        chosen, opset or chosen.least_opset, max_batch, baseline and not is_single
+    )
     data = DataOptions(**options)
     network = NetworkOptions(model, outputs, input_size)
     checkpoint = load_network(path, network, data)
     factory = network.factory()
     calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)
     images, labels, source = _validation_images(checkpoint, data, samples)
-    with shown_progress("export") as progress:
+    with shown_progress("export") as progress, ExitStack() as held:
+        folder = output
+        if is_single:
+            folder = Path(held.enter_context(TemporaryDirectory(prefix="edgeexit-"))) / "bundle"
         bundle = export_bundle(
             checkpoint,
-            output,
-            form,
+            folder,
+            parts,
             images,
             source,
             progress=progress,
@@ -131,10 +161,22 @@ def command(
             labels=labels,
             calibration=calibration,
         )
+        packed = None
+        if is_single:
+            packed = pack_bundle(
+                folder, output, images, source, progress, required_thresholds=required_thresholds
+            )
+            bundle = dataclasses.replace(bundle, folder=output)
     if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
         status_console().print(_not_guaranteed(bundle, checkpoint.guarantee), soft_wrap=True)
     if not as_json:
         print_summary(bundle, int8.reason(building))
+    if packed is not None:
+        if as_json:
+            print_json({**report_json(bundle), **packed_json(packed)})
+        else:
+            print_packed(packed)
+        return
     engines = building.build(output) if _is_for_gpus(bundle) else None
     if as_json:
         print_json({**report_json(bundle), **_as_json(engines)})

@@ -93,10 +93,11 @@ def command(
     num_classes: int | None,
     as_json: bool,
 ) -> None:
-    """Print what MODEL is and where exits can be put on it, or what a checkpoint or bundle holds.
+    """Print what MODEL is and where exits can be put on it, or what a file holds.
 
     MODEL is package.module:factory, from a file here or installed, a registered backbone, or the
-    path of a checkpoint or bundle, of which thresholds and what they guarantee are shown. A point
+    path of a checkpoint, a bundle, or a single file of 'edgeexit pack', of which thresholds and
+    what they guarantee are shown. A point
     is the end of one of its modules. A branch reads what that module returned; what else the rest
     of the model reads crosses the cut too, and a device keeps it in memory.
 
@@ -106,6 +107,7 @@ def command(
       edgeexit inspect torchvision.models:densenet121 --points --input-size 64
       edgeexit inspect my_models:MSDNet --outputs --input-size 32
       edgeexit inspect run/ckpt.tuned.pt
+      edgeexit inspect model.onnx
     """
     name = model or reference
     if name is None or (model and reference):

@@ -259,8 +259,9 @@ def test_the_examples_of_the_help_work(
     (tmp_path / "my_models.py").write_text(source, encoding="utf-8")
     text = invoke("inspect", "--help").stdout
     examples = re.findall(r"^ +edgeexit inspect (.*)$", text, re.MULTILINE)
-    *plain, with_exits, written = examples
-    assert written == "run/ckpt.tuned.pt", "which other tests make and inspect"
+    *plain, with_exits, checkpoint, single = examples
+    written = [checkpoint, single]
+    assert written == ["run/ckpt.tuned.pt", "model.onnx"], "which other tests make and inspect"
     assert len(plain) == 2
     for example in plain:
         assert "proposed: --model" in succeed(*example.split())

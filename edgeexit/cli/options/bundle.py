@@ -1,4 +1,4 @@
-"""Options of every command that writes a bundle."""
+"""Options of every command that writes a bundle or a single file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ import click
 from edgeexit.cli.common import DEFAULT_BUNDLE, add_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+samples_option = click.option(
+    "--samples",
+    default=256,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images, at most, to prove what is written on.",
+)
+required_thresholds_option = click.option(
+    "--required-thresholds",
+    is_flag=True,
+    help="Of a single file: every call gives thresholds, for engines that know no optional inputs, "
+    "such as onnxruntime-web and TensorRT.",
+)
 
 
 def bundle_options(command: Command) -> Command:
@@ -46,13 +60,7 @@ def bundle_options(command: Command) -> Command:
             show_default=True,
             help="Add the plain backbone as one graph, which the benchmark compares with.",
         ),
-        click.option(
-            "--samples",
-            default=256,
-            show_default=True,
-            type=click.IntRange(min=1),
-            help="Images, at most, to prove the bundle on.",
-        ),
+        samples_option,
         click.option(
             "--min-agreement",
             type=click.FloatRange(min=0, max=1),

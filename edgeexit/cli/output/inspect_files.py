@@ -1,8 +1,8 @@
-"""``edgeexit inspect`` of what edgeexit wrote: what a checkpoint or a bundle holds."""
+"""``edgeexit inspect`` of what edgeexit wrote: a checkpoint, a bundle or a single file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What the file says of itself; ``guarantee`` is what was once shown of its thresholds."""
+    """What the file says of itself.
+
+    Attributes:
+        guarantee: what was once shown of its thresholds.
+        tensors: inputs and outputs of a single file, in words.
+        warnings: what to know of engines that run a single file.
+    """
 
     kind: str
     backbone: str
@@ -28,6 +34,8 @@ class _Written:
     trained_on: str
     thresholds: dict[str, float]
     guarantee: Guarantee | None
+    tensors: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def is_written(reference: str) -> bool:
@@ -37,14 +45,15 @@ def is_written(reference: str) -> bool:
 
 
 def print_written(path: Path, as_json: bool) -> None:
-    """Print what a checkpoint or a bundle holds.
+    """Print what a checkpoint, a bundle or a single file holds.
 
     Raises:
-        CheckpointError, BundleError: it is damaged, or something else.
+        CheckpointError, BundleError, DataError: it is damaged, or something else.
     """
     from edgeexit_runtime.bundle.schema import encode
 
-    written = _checkpoint(path) if path.is_file() else _bundle(path)
+    read = _bundle if path.is_dir() else _single if path.suffix == ".onnx" else _checkpoint
+    written = read(path)
     if as_json:
         print_json(encode(written))
         return
@@ -60,8 +69,10 @@ def print_written(path: Path, as_json: bool) -> None:
     }
     out = console()
     out.print(f"{path}: {written.kind} of {written.backbone}", soft_wrap=True)
-    for name, value in rows.items():
-        out.print(f"  {name:11}{value}", soft_wrap=True)
+    for name, value in {**rows, **written.tensors}.items():
+        out.print(f"  {name:11} {value}", soft_wrap=True)
+    for line in written.warnings:
+        out.print(line, soft_wrap=True)
     if written.guarantee is not None:
         out.print(format_guarantee(written.guarantee, written.thresholds), soft_wrap=True)
 
@@ -99,4 +110,33 @@ def _bundle(path: Path) -> _Written:
         str(manifest.data.get("name")),
         manifest.thresholds,
         manifest.guarantee,
+    )
+
+
+def _single(path: Path) -> _Written:
+    from edgeexit.export.single.about import read_single_file
+
+    about = read_single_file(path)
+    model, size = about.model, "x".join(map(str, about.preprocessing.input_size))
+    exits = ", ".join(f"{number} {name}" for number, name in enumerate(about.exits))
+    tensors = {
+        "images": f"in, float32 Nx{size}, N >= 1; normalized by mean "
+        f"{about.preprocessing.mean}, std {about.preprocessing.std}",
+        "labels": "out, int32 (N,)",
+        "confidences": "out, float32 (N,)",
+        "exits": f"out, int32 (N,): {exits}",
+        "logits": f"out, float32 (N, {model.num_classes})",
+    }
+    return _Written(
+        "single file",
+        model.backbone,
+        model.branches,
+        about.precision,
+        about.preprocessing.input_size,
+        model.num_classes,
+        str(about.data.get("name")),
+        about.thresholds,
+        about.guarantee,
+        tensors,
+        about.warnings,
     )

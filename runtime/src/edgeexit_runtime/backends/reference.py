@@ -22,8 +22,10 @@ def open_reference(bundle: Bundle) -> Runner:
     return OnnxRuntimeBackend().open(bundle, LoadOptions(device="cpu"))
 
 
-def open_reference_model(content: bytes, is_optimized: bool = True) -> ModelInMemory:
+def open_reference_model(
+    content: bytes, is_optimized: bool = True, rounds_biases: bool = False
+) -> ModelInMemory:
     """Open a serialized ONNX model, with tensors of any shape."""
     from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
 
-    return ModelInMemory(content, is_optimized)
+    return ModelInMemory(content, is_optimized, rounds_biases)

@@ -20,20 +20,25 @@ class ModelInMemory:
     Args:
         content: the model.
         is_optimized: whether nodes that can be are fused; else each runs as it stands.
+        rounds_biases: whether biases beside Q/DQ nodes are, as ONNX Runtime does unless it is told
+            not to.
 
     Attributes:
         inputs, outputs: names of its tensors.
     """
 
-    def __init__(self, content: bytes, is_optimized: bool = True) -> None:
+    def __init__(
+        self, content: bytes, is_optimized: bool = True, rounds_biases: bool = False
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised, too
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if not is_optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         require_exact_products(options)
+        left_out = [] if rounds_biases else [BIAS_ROUNDING]
         self._session: Any = onnxruntime.InferenceSession(
-            content, options, providers=[CPU], disabled_optimizers=[BIAS_ROUNDING]
+            content, options, providers=[CPU], disabled_optimizers=left_out
         )
         self.inputs = [tensor.name for tensor in self._session.get_inputs()]
         self.outputs = [tensor.name for tensor in self._session.get_outputs()]
