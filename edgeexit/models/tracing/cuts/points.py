@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,13 @@ from edgeexit.models.tracing.trace import Trace
 STEM_FACTOR = 4
 """Large images are shrunk by this much before the first branch, as in the paper's networks."""
 LARGE_IMAGE = 64
+SHRUNK = 0.75
+"""Of fewer positions than that the resolution is another: a convolution without padding or a
+class token changes it less."""
 MIN_SHARE, MAX_SHARE = 0.1, 0.95
+LEAD_IN = 0.1
+"""Of a resolution's multiply-accumulates: modules that end before do not count as outermost."""
+SHARES, NEAR = (0.25, 0.5, 0.75), 0.125
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,10 @@ class Point:
     def resolution(self) -> tuple[int, ...]:
         """Height and width, or the number of tokens."""
         return self.shape[:-1] if self.channels_last or len(self.shape) == 2 else self.shape[1:]
+
+    @property
+    def positions(self) -> int:
+        return math.prod(self.resolution)
 
 
 def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
@@ -103,26 +114,37 @@ def propose_points(points: Sequence[Point], input_size: tuple[int, int, int]) ->
     """Return where branches belong: where the resolution is about to change (Section III-A).
 
     That is one point for each resolution but the last, which leads to the final exit, among the
-    points that one tensor crosses: the end of the last of the outermost modules there. Networks
-    for large images shrink them to a quarter before the first branch, as in the paper, and none
-    is put where less than a tenth of the multiply-accumulates is spent or next to nothing is left.
-    A model whose resolution never changes gets exits at about a quarter, half and three quarters
-    of them.
+    points that one tensor crosses: the end of the last of the outermost modules there. A feature
+    map and as many tokens are one resolution. Networks for large images shrink them to a quarter
+    before the first branch, as in the paper, and none is put where less than a tenth of the
+    multiply-accumulates is spent or next to nothing is left. Where that leaves no point, as in a
+    model whose resolution never changes, they are at about a quarter, half and three quarters of
+    them. Behind the last such point, or all the way, several tensors may run side by side: with
+    less than two exits, points that few of them cross are taken there.
     """
     single = [point for point in points if point.crossing == 1]
-    by_resolution: dict[tuple[int, ...], list[Point]] = {}
-    for point in single:
-        if _is_map(point, input_size):
-            by_resolution.setdefault(point.resolution, []).append(point)
-    stem = STEM_FACTOR if input_size[1] >= LARGE_IMAGE else 1
-    ends = [
-        _outermost(group)
-        for (height, *_), group in list(by_resolution.items())[:-1]
-        if height * stem <= input_size[1]
+    proposed = _before_changes(single, input_size) or _by_share(single)
+    behind = MIN_SHARE + (proposed[-1].macs_share if proposed else 0.0)
+    if len(proposed) < 2 and not any(behind < point.macs_share <= MAX_SHARE for point in single):
+        proposed += _by_share([point for point in points if point.macs_share > behind])
+    return proposed
+
+
+def _before_changes(points: Sequence[Point], input_size: tuple[int, int, int]) -> list[Point]:
+    runs: list[list[Point]] = []
+    for point in points:
+        if not _is_map(point, input_size) and not _are_tokens(point):
+            continue
+        if not runs or point.positions < SHRUNK * runs[-1][0].positions:
+            runs.append([])
+        runs[-1].append(point)
+    stem = STEM_FACTOR**2 if input_size[1] >= LARGE_IMAGE else 1
+    return [
+        end
+        for end in map(_end, runs[:-1])
+        if end.positions * stem <= math.prod(input_size[1:])
+        and MIN_SHARE <= end.macs_share <= MAX_SHARE
     ]
-    return [point for point in ends if MIN_SHARE <= point.macs_share <= MAX_SHARE] or (
-        [] if len(by_resolution) > 1 else _by_share(single)
-    )
 
 
 def _is_map(point: Point, input_size: tuple[int, int, int]) -> bool:
@@ -136,9 +158,16 @@ def _is_map(point: Point, input_size: tuple[int, int, int]) -> bool:
     return abs(height * input_size[2] - width * input_size[1]) <= max(input_size[1:])
 
 
-def _outermost(points: Sequence[Point]) -> Point:
-    depth = min(point.name.count(".") for point in points)
-    return [point for point in points if point.name.count(".") == depth][-1]
+def _are_tokens(point: Point) -> bool:
+    return len(point.shape) == 2 and 1 not in point.shape
+
+
+def _end(run: Sequence[Point]) -> Point:
+    """Return the last of the outermost modules of a resolution, but for what leads into it."""
+    start = run[0].macs_share + LEAD_IN * (run[-1].macs_share - run[0].macs_share)
+    late = [p for p in run if p.macs_share >= start and p.resolution == run[-1].resolution]
+    depth = min(point.name.count(".") for point in late)
+    return [point for point in late if point.name.count(".") == depth][-1]
 
 
 def is_channels_last(value: tuple[Any, Any], input_size: tuple[int, int, int]) -> bool:
@@ -172,10 +201,12 @@ def _fits(trace: Trace, flow: Flow, node: fx.Node) -> bool:
     )
 
 
-def _by_share(points: list[Point]) -> list[Point]:
-    if not points:
-        return []
-    chosen = (
-        min(points, key=lambda point: abs(point.macs_share - share)) for share in (0.25, 0.5, 0.75)
-    )
-    return list(dict.fromkeys(chosen))
+def _by_share(points: Sequence[Point]) -> list[Point]:
+    """Return the points next to each of :data:`SHARES`; there, those that fewer tensors cross."""
+    fit = [point for point in points if MIN_SHARE <= point.macs_share <= MAX_SHARE]
+    chosen = []
+    for share in SHARES:
+        near = [point for point in fit if abs(point.macs_share - share) <= NEAR] or fit
+        best = min(near, key=lambda p: (p.crossing, abs(p.macs_share - share)), default=None)
+        chosen += [] if best is None else [best]
+    return sorted(dict.fromkeys(chosen), key=lambda point: point.macs_share)

@@ -1,0 +1,169 @@
+"""Where ``auto`` puts exits on networks of different kinds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeexit.models import attach_exits
+from edgeexit.models.attach import inspect_points
+from edgeexit.models.tracing.cuts.points import propose_points
+
+SIZE = (3, 32, 32)
+
+
+def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.BatchNorm2d(outputs))
+
+
+class Classifier(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, 5)
+
+    def classify(self, x: Tensor) -> Tensor:  # (N, L, C)
+        logits: Tensor = self.head(x.mean(1))
+        return logits
+
+
+class Mix(nn.Module):
+    """An MLP with a skip over it on tokens (N, L, C), or features with channels last."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed: Tensor = x + self.down(self.up(x).relu())
+        return mixed
+
+
+class Subsample(nn.Module):
+    """Keeps every fourth token, and widens it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        widened: Tensor = self.linear(x[:, ::4])
+        return widened
+
+
+class ShrinkingTokens(Classifier):
+    """As LeViT: tokens become fewer, and no feature map is left to tell by."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.stem = conv(3, 8, 2)
+        self.stages = nn.Sequential(
+            nn.Sequential(Mix(8), Mix(8)),
+            nn.Sequential(Subsample(8), Mix(16), Mix(16)),
+            nn.Sequential(Subsample(16), Mix(32)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(self.stages(self.stem(x).flatten(2).transpose(1, 2)))
+
+
+class Merge(nn.Module):
+    """Four neighbours become one, channels last."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(4 * width), nn.Linear(4 * width, 2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.pixel_unshuffle(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+        merged: Tensor = self.linear(self.norm(x))
+        return merged
+
+
+class ChannelsLast(Classifier):
+    """As Swin: what makes the first features is a module further out than the stages."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.embed = nn.Conv2d(3, 8, 2, 2)
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(Mix(8), Mix(8)),
+                nn.Sequential(Merge(8), Mix(16), Mix(16)),
+                nn.Sequential(Merge(16), Mix(32)),
+            ]
+        )
+        self.norm = nn.LayerNorm(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).permute(0, 2, 3, 1)
+        for stage in self.stages:
+            x = stage(x)
+        return self.classify(self.norm(x).flatten(1, 2))
+
+
+class StemAndTokens(Classifier):
+    """Small feature maps at first, and one resolution, with a class token, behind them."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.stem = nn.Sequential(conv(3, 4, 2), conv(4, 32, 2))
+        self.token = nn.Parameter(torch.randn(1, 1, 32))
+        self.blocks = nn.Sequential(*(Mix(32) for _ in range(8)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        return self.classify(self.blocks(torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1)))
+
+
+class SideBySide(Classifier):
+    """As HRNet: streams of two resolutions from the stem to the end."""
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.stem = conv(3, 8, 2)
+        self.split = conv(8, 16, 2)
+        self.fine = nn.ModuleList(conv(8, 8) for _ in range(4))
+        self.coarse = nn.ModuleList(conv(16, 16) for _ in range(4))
+        self.down = nn.ModuleList(conv(8, 16, 2) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.stem(x)
+        coarse = self.split(fine)
+        for on, low, down in zip(self.fine, self.coarse, self.down, strict=True):
+            fine = on(fine)
+            coarse = low(coarse) + down(fine)
+        return self.classify(coarse.flatten(2).transpose(1, 2))
+
+
+def proposed(model: nn.Module) -> list[str]:
+    return [point.name for point in propose_points(inspect_points(model, SIZE), SIZE)]
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (ShrinkingTokens, ["stages.0", "stages.1"]),
+        (ChannelsLast, ["stages.0", "stages.1"]),
+        (StemAndTokens, ["blocks.1", "blocks.3", "blocks.5"]),
+    ],
+)
+def test_where_one_tensor_leads_on(build: type[nn.Module], expected: list[str]) -> None:
+    assert proposed(build()) == expected
+
+
+def test_where_streams_run_side_by_side_several_tensors_cross() -> None:
+    points = {point.name: point for point in inspect_points(SideBySide(), SIZE)}
+    chosen = [points[name] for name in proposed(SideBySide())]
+    assert len(chosen) == 3
+    assert {point.crossing for point in chosen} == {2}
+    shares = [point.macs_share for point in chosen]
+    assert shares == pytest.approx([0.25, 0.5, 0.75], abs=0.125)
+
+
+@pytest.mark.parametrize("build", [ShrinkingTokens, ChannelsLast, StemAndTokens, SideBySide])
+def test_branches_fit_there(build: type[nn.Module]) -> None:
+    model = build().eval()
+    count = len(proposed(model))
+    net = attach_exits(model, branches="+".join("n" * count), input_size=SIZE)
+    assert len(net(torch.zeros(2, *SIZE))) == count + 1
