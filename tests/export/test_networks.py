@@ -62,6 +62,37 @@ class Skips(nn.Module):
         return logits
 
 
+class Attend(nn.Module):
+    """Attention with a bias from a table, reshaped: fused kernels lay it out in other ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(16, 48)
+        self.table = nn.Parameter(torch.randn(9, 2))
+        self.register_buffer("index", torch.arange(256) % 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.table[self.index].view(16, 16, 2).permute(2, 0, 1).unsqueeze(0)
+        qkv = self.qkv(x).reshape(x.shape[0], 16, 3, 2, 8).permute(2, 0, 3, 1, 4)
+        y = nn.functional.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=bias)
+        return x + y.transpose(1, 2).reshape(x.shape[0], 16, 16)
+
+
+class Attention(nn.Module):
+    """A transformer of two blocks."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.first, self.second = Attend(), Attend()
+        self.head = nn.Linear(16, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(self.embed(x).flatten(2).transpose(1, 2)))
+        logits: Tensor = self.head(x.mean(1))
+        return logits
+
+
 def torchvision_model(name: str, **arguments: object) -> Callable[[], nn.Module]:
     return lambda: torchvision.models.get_model(name, num_classes=CLASSES, **arguments)
 
@@ -69,6 +100,7 @@ def torchvision_model(name: str, **arguments: object) -> Callable[[], nn.Module]
 # model, exits, branches, pixels
 CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str, int]] = {
     "skips": (lambda: Skips(CLASSES), ["first", "second"], "1+n", 32),
+    "attention": (lambda: Attention(CLASSES), ["first"], "n", 32),
     "squeezenet1_1": (
         torchvision_model("squeezenet1_1"),
         ["features.4", "features.7"],
@@ -124,7 +156,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str, int]] = {
         64,
     ),
 }
-FAST = {"skips", "squeezenet1_1"}
+SMALL = {"skips", "attention"}
+FAST = {"squeezenet1_1", *SMALL}
 
 
 def cases(precisions: tuple[str, ...]) -> list[object]:
@@ -133,7 +166,7 @@ def cases(precisions: tuple[str, ...]) -> list[object]:
             name,
             precision,
             id=f"{name}-{precision}",
-            marks=[] if (name, precision) == ("skips", "fp32") else [pytest.mark.slow],
+            marks=[] if name in SMALL and precision == "fp32" else [pytest.mark.slow],
         )
         for name in CASES
         for precision in precisions

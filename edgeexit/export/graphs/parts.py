@@ -116,10 +116,10 @@ def rewritten(
 
 
 def first_line(error: BaseException) -> str:
-    """Return the reason in a line: what an exporter's error came of, and that of."""
+    """Return the reason in a line: what an exporter's error came of, or its kind."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _exit_graph(
