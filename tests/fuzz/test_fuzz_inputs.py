@@ -14,7 +14,7 @@ from PIL import Image
 from support.damage import damaged_bytes, damaged_tree
 from support.reports import made_report
 
-from edgeexit.bench.render.json_report import report_json
+from edgeexit.bench.render.report import report_json
 
 Read = Callable[..., Any]
 Fuzz = Callable[..., None]

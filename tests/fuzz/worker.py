@@ -125,8 +125,8 @@ def read_report(folder: Path) -> Answer:
     """Read a benchmark's report and costs, and write its page and its JSON anew."""
     from edgeexit.bench import load_report
     from edgeexit.bench.path_costs import load_costs
-    from edgeexit.bench.render.json_report import report_json
     from edgeexit.bench.render.page.writing import render_page
+    from edgeexit.bench.render.report import report_json
 
     costs = load_costs(folder / "costs.json", ("exit1", "final"))
     report = load_report(folder / "report.json")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
-from edgeexit.formats import format_guarantee
+from edgeexit.formats import format_guarantee, format_threshold
 
 NOTHING = "-"
 
@@ -92,4 +92,6 @@ def comparison_warnings(first: BenchReport, second: BenchReport) -> Iterator[str
 
 
 def _named(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or NOTHING
+    return (
+        ", ".join(f"{name} {format_threshold(value)}" for name, value in values.items()) or NOTHING
+    )

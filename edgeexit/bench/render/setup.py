@@ -11,17 +11,7 @@ from edgeexit.bench.results.timings import WarmUp
 
 def setup_table(report: BenchReport) -> Table:
     """Return all that is known of a report's set-up."""
-    return Table.of("", texts("", ""), setup_facts(report))
-
-
-def setup_text(report: BenchReport) -> str:
-    """Return what matters most of it, in three lines."""
-    bundle, device = report.bundle, report.device
-    versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
-    return (
-        f"{bundle.label}, {bundle.num_classes} classes, input {bundle.input_size}, in "
-        f"{bundle.folder}\n{device_text(device)}\n{versions}"
-    )
+    return Table.of("what it was measured with", texts("", ""), setup_facts(report))
 
 
 def device_text(device: DeviceInfo) -> str:

@@ -11,7 +11,7 @@ from support.reports import made_report, made_run
 from edgeexit.bench import BenchReport, verdict
 from edgeexit.bench.compare.compare import compare_reports
 from edgeexit.bench.render.backends import backends_table, backends_text
-from edgeexit.bench.render.page.sections import sections
+from edgeexit.bench.render.report import sections
 from edgeexit.bench.results.backends import BackendPaths, Backends, Fastest, LeftOut
 from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT
 from edgeexit.statistics import Interval

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeexit.bench.render.page.sections import key_figures, sections
+from edgeexit.bench.render.page.highlights import key_figures, pictures
+from edgeexit.bench.render.report import sections
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
@@ -54,4 +55,5 @@ def render_page(report: BenchReport) -> str:
         is_warning=bool(report.state.throttled),
         figures=key_figures(report),
         sections=list(sections(report)),
+        pictures=pictures(report),
     )
