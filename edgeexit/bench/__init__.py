@@ -1,11 +1,10 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs.
 
-:func:`run_bench` opens a bundle and times it on the ``device``: ``timing.paths``, then images by
-``timing.mixture``. It explains the times (``roofline``), chooses thresholds by them (``advice``),
-and returns a report (``results``): frozen data with every figure and interval. ``compare`` sets two
-reports side by side. ``render`` says what it reads there and computes nothing: ``render.report``
-lists sections of tables and sentences, which the terminal draws as they are, and
-:func:`write_page` with pictures. Every arrow points one way, and a test reads the imports.
+:func:`run_bench` opens a bundle and times it (``timing``, on the ``device``), explains the times
+(``roofline``), chooses thresholds by them (``advice``), and returns a report (``results``): frozen
+data with every figure and interval. ``compare`` sets two reports side by side. ``render`` makes
+sentences, tables, pictures and a page of what it reads there, and computes nothing. Every arrow
+points one way, and a test reads the imports.
 """
 
 from edgeexit.bench.images import (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +26,7 @@ from edgeexit.bench.results.mixture import VERSUS, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
 from edgeexit.bench.roofline.explain import Explainer
-from edgeexit.bench.timing.backends import (
-    BackendPlan,
-    OtherBackend,
-    judge_backends,
-    open_others,
-    plan_backends,
-    with_backend,
-)
+from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends, with_backend
 from edgeexit.bench.timing.candidates import (
     Candidate,
     baseline_candidate,
@@ -81,36 +73,6 @@ def run_bench(
         DataError: the ONNX file that it is compared with is none.
     """
     plan = plan_backends(engine_dir, options)
-    check_scenarios(images, options)
-    if images is None and options.versus is not None:
-        raise InputError(
-            "versus: expected real images, got none: two networks are compared by what they make "
-            "of the same ones; give --dataset, --images or --npz"
-        )
-    with _open_all(engine_dir, plan, options) as opened:
-        return _measure(engine_dir, opened, plan, images, options, progress, sysfs or SYSFS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What is measured.
-
-    Attributes:
-        session, baseline: the bundle, and its plain backbone.
-        compared: both, the other model and other backends.
-        others: the other backends.
-    """
-
-    session: Session
-    baseline: Session
-    compared: Sequence[Candidate]
-    others: Sequence[OtherBackend]
-
-
-@contextmanager
-def _open_all(
-    engine_dir: str | Path, plan: BackendPlan | None, options: BenchOptions
-) -> Iterator[_Opened]:
     chosen: dict[str, Any] = {
         "backend": options.backend,
         "providers": options.providers,
@@ -119,77 +81,68 @@ def _open_all(
     }
     if plan is not None:
         chosen = with_backend(chosen, plan.measured)
+    sysfs = sysfs or SYSFS
+    check_scenarios(images, options)
+    if images is None and options.versus is not None:
+        raise InputError(
+            "versus: expected real images, got none: two networks are compared by what they make "
+            "of the same ones; give --dataset, --images or --npz"
+        )
     with ExitStack() as stack:
         baseline = stack.enter_context(load_baseline(engine_dir, **chosen))
         session = stack.enter_context(load(engine_dir, **chosen))
+        manifest = session.manifest
         compared = [baseline_candidate(baseline), early_exit_candidate(session)]
         if options.versus is not None:
-            versus = open_versus(Path(options.versus), session.manifest, chosen)
-            compared.append(stack.enter_context(versus))
+            opened = open_versus(Path(options.versus), manifest, chosen)
+            compared.append(stack.enter_context(opened))
         others = stack.enter_context(open_others(engine_dir, plan, chosen))
         compared += [other.candidate for other in others]
-        yield _Opened(session, baseline, compared, others)
-
-
-def _measure(
-    engine_dir: str | Path,
-    opened: _Opened,
-    plan: BackendPlan | None,
-    images: BenchImages | None,
-    options: BenchOptions,
-    progress: Progress,
-    sysfs: Path,
-) -> BenchReport:
-    """Time paths, then images, explain and advise, and read the energy last."""
-    session, baseline, compared = opened.session, opened.baseline, opened.compared
-    manifest = session.manifest
-    on_nvidia = session.runner.hardware.maker == NVIDIA
-    gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
-    watch = StateWatch(partial(read_state, sysfs, gpu))
-    progress = watch.during(progress)
-    image = _synthetic_image(manifest, options) if images is None else images.images[:1]
-    explainer = Explainer(engine_dir, session, baseline, image) if options.explain else None
-    turns = [
-        *(explainer.turns if explainer is not None else ()),
-        *(turn for other in opened.others for turn in other.turns(image)),
-    ]
-    times = measure_paths(session, baseline, image, options, progress, turns)
-    drifts = [find_drift("paths", times.baseline.times_ms)]
-    predictions = _predictions(session, images, options)
-    mixture = scenarios = explanation = advice = no_advice = None
-    if images is not None:
-        mixture, drift = _mixture(compared, images, predictions, times, options, progress)
-        drifts.append(drift)
-        scenarios = measure_scenarios(compared, mixture, images, options, progress)
-    if explainer is not None:
-        explanation = explainer.explain(times, mixture)
-        advice, no_advice = advise(engine_dir, manifest, times, images, predictions, options)
-    energy = measure_energy(
-        forced_paths(session, baseline) if images is None else compared,
-        image if images is None else images.images,
-        SYNTHETIC if images is None else images.source,
-        find_meters(sysfs, gpu, gpu_note),
-        options,
-        progress,
-    )
-    return BenchReport(
-        bundle=_bundle_info(engine_dir, manifest),
-        device=device_info(session),
-        options=options,
-        warm_up=times.warm_up,
-        drifts=tuple(drift for drift in drifts if drift is not None),
-        parts=times.parts,
-        baseline=times.baseline,
-        paths=times.paths,
-        mixture=mixture,
-        scenarios=scenarios,
-        explanation=explanation,
-        advice=advice,
-        no_advice=no_advice,
-        energy=energy,
-        state=watch.finish(),
-        backends=judge_backends(plan, opened.others, times, mixture),
-    )
+        on_nvidia = session.runner.hardware.maker == NVIDIA
+        gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
+        watch = StateWatch(partial(read_state, sysfs, gpu))
+        progress = watch.during(progress)
+        image = _synthetic_image(manifest, options) if images is None else images.images[:1]
+        explainer = Explainer(engine_dir, session, baseline, image) if options.explain else None
+        turns = explainer.turns if explainer is not None else []
+        turns += [turn for other in others for turn in other.turns(image)]
+        times = measure_paths(session, baseline, image, options, progress, turns)
+        drifts = [find_drift("paths", times.baseline.times_ms)]
+        predictions = _predictions(session, images, options)
+        mixture = scenarios = explanation = advice = no_advice = None
+        if images is not None:
+            mixture, drift = _mixture(compared, images, predictions, times, options, progress)
+            drifts.append(drift)
+            scenarios = measure_scenarios(compared, mixture, images, options, progress)
+        if explainer is not None:
+            explanation = explainer.explain(times, mixture)
+            advice, no_advice = advise(engine_dir, manifest, times, images, predictions, options)
+        energy = measure_energy(
+            forced_paths(session, baseline) if images is None else compared,
+            image if images is None else images.images,
+            SYNTHETIC if images is None else images.source,
+            find_meters(sysfs, gpu, gpu_note),
+            options,
+            progress,
+        )
+        return BenchReport(
+            bundle=_bundle_info(engine_dir, manifest),
+            device=device_info(session),
+            options=options,
+            warm_up=times.warm_up,
+            drifts=tuple(drift for drift in drifts if drift is not None),
+            parts=times.parts,
+            baseline=times.baseline,
+            paths=times.paths,
+            mixture=mixture,
+            scenarios=scenarios,
+            explanation=explanation,
+            advice=advice,
+            no_advice=no_advice,
+            energy=energy,
+            state=watch.finish(),
+            backends=judge_backends(plan, others, times, mixture),
+        )
 
 
 def _synthetic_image(manifest: Manifest, options: BenchOptions) -> NDArray[np.float32]:

@@ -18,7 +18,10 @@ __all__ = ["main"]
 COMMANDS = {
     name: f"{package}.{name}"
     for package, names in (
-        ("edgeexit.cli", "demo train eval compare tune export split pack build bench predict"),
+        (
+            "edgeexit.cli",
+            "demo train eval compare tune export split pack build bench predict serve",
+        ),
         ("edgeexit.paper.cli", "figures consistency"),
         ("edgeexit.cli", "flops models inspect"),
     )

@@ -179,7 +179,7 @@ def command(
     With images, test images of the bundle's data set where it is here, also the mixture: the images
     one by one at the bundle's thresholds, with each exit switched off, the plain backbone, and what
     --versus names, also at its accuracy: thresholds that reach it are chosen on half of the images
-    and judged on the other half. All of them take turns within one run.
+    and judged on the other half. All alternatives take turns within one run.
 
     Then it says why measured ratios are not Eq. 5's: bytes, utilization, gate and copies, session;
     and, where images have labels, which exits to keep and which thresholds to take.

@@ -152,7 +152,7 @@ def runs_table(mixture: Mixture) -> Table:
         for run in mixture.runs
     ]
     return Table.of(
-        f"the same {mixture.samples} images, every candidate in turn, ms",
+        f"the same {mixture.samples} images, every alternative in turn, ms",
         named_numbers("", "accuracy", "mean", "ratio", "p50", "p90", "p99"),
         rows[:2],
         rows[2:],

@@ -1,4 +1,4 @@
-"""Several things timed in turns within one run, in a new random order each round.
+"""Candidates timed in turns within one run, in a new random order each round.
 
 A device that gets slower in the meantime then slows all of them alike. A turn begins with untimed
 calls of its own: they bring the caches into the state of a device that does this and nothing
@@ -28,10 +28,10 @@ MS_PER_S = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One thing that is timed, some calls in a row, before the next has its turn.
+    """One candidate.
 
     Attributes:
-        name: of it.
+        name: of the candidate.
         prepare: untimed; makes what it shares with others ready for its own calls.
         call: does it once and returns the milliseconds of each thing that it timed.
     """
@@ -94,7 +94,7 @@ def _agree(medians_ms: Sequence[float]) -> bool:
 def take_turns(
     turns: Sequence[Turn], options: BenchOptions, progress: Progress
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
-    """Time all of them; return for each the times of its calls, in milliseconds."""
+    """Time the candidates; return for each the times of its calls, in milliseconds."""
     times: dict[str, list[tuple[float, ...]]] = {turn.name: [] for turn in turns}
     rng = np.random.default_rng(options.seed)
     for _ in _rounds(options, progress):

@@ -1,10 +1,12 @@
-"""``python -m edgeexit_runtime build out/``: engines on a device that has the runtime alone."""
+"""``python -m edgeexit_runtime build out/``, ``serve out/``: with the runtime alone."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from edgeexit_runtime.backends.tensorrt.library import AUTO, LIBRARIES
 from edgeexit_runtime.bundle.engine_entry import (
@@ -16,12 +18,40 @@ from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engines.building import BuildReport, build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.serving.options import ServeOptions, missing
 from edgeexit_runtime.system.signals import StopSignals
+
+OPTIONAL: dict[str, Callable[[str], Any]] = {
+    "threads": int,
+    "device": str,
+    "deadline_ms": float,
+    "providers": lambda s: s.split(","),
+}
+"""How options of a service are read that have no default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    values = _parser().parse_args(arguments)
+    values = vars(_parser().parse_args(arguments))
+    run: Callable[[argparse.Namespace], int] = values.pop("run")
+    return run(argparse.Namespace(**values))
+
+
+def _serve(values: argparse.Namespace) -> int:
+    try:
+        from edgeexit_runtime.serving.server import serve
+    except ModuleNotFoundError as error:
+        return _fail(str(missing(error)), 1)
+    options = vars(values)
+    folder = options.pop("folder")
+    try:
+        serve(folder, ServeOptions(**options))
+    except EdgeExitError as error:
+        return _fail(str(error), error.exit_code)
+    return 0
+
+
+def _build(values: argparse.Namespace) -> int:
     try:
         options = EngineOptions(
             opt_batch=values.opt_batch,
@@ -94,6 +124,17 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--tf32", action="store_true", help="FP32 layers may multiply with a mantissa of 10 bits"
     )
+    build.set_defaults(run=_build)
+    serve = commands.add_parser(
+        "serve",
+        help="answer requests over HTTP",
+        description="Serve a bundle by the Open Inference Protocol, and image files by /predict.",
+    )
+    serve.add_argument("folder", type=Path, help="the bundle")
+    for name, default in ServeOptions.defaults().items():
+        kind: Callable[[str], Any] = OPTIONAL.get(name) or type(default)
+        serve.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
+    serve.set_defaults(run=_serve)
     return parser
 
 

@@ -1,0 +1,100 @@
+"""``edgeexit serve``: a bundle as a service over HTTP."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeexit.cli.common import DEFAULT_BUNDLE
+from edgeexit.cli.options.backend import backend_options
+
+
+@click.command("serve")
+@click.option(
+    "--engine-dir",
+    default=DEFAULT_BUNDLE,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The bundle that 'edgeexit export' wrote.",
+)
+@click.option("--name", default="edgeexit", show_default=True, help="Of the model in requests.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--sessions",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of the bundle, which answer at the same time; with --threads 1, one for each core.",
+)
+@click.option(
+    "--max-batch",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images that are answered together, at most.",
+)
+@click.option(
+    "--max-wait-ms",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How long a batch that is not full waits for more.",
+)
+@click.option(
+    "--queue",
+    default=256,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images that wait, at most; more are refused by status 429.",
+)
+@click.option(
+    "--deadline-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Milliseconds per batch, after which the best answer so far is given.",
+)
+@click.option(
+    "--max-bytes",
+    default=10_000_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of a request's body.",
+)
+@click.option(
+    "--max-pixels",
+    default=25_000_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of an image file, which is refused before it is decoded.",
+)
+@click.option(
+    "--timeout-s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="To send a body, and for a stop to answer what was taken.",
+)
+@backend_options
+def command(engine_dir: Path, **options: Any) -> None:
+    """Answer requests over HTTP: the Open Inference Protocol (KServe v2), and image files.
+
+    Requests that wait are answered together. SIGHUP loads the bundle again, SIGTERM and Ctrl-C
+    answer what was taken and end. There is neither encryption nor a password: keep it on
+    127.0.0.1, behind a server that has them. Needs pip install 'edgeexit-runtime[serve]'.
+
+    \b
+    Examples:
+      edgeexit serve --engine-dir out/ --sessions 4 --threads 1
+      curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
+    """
+    from edgeexit_runtime.serving.options import ServeOptions, missing
+
+    try:
+        from edgeexit_runtime.serving.server import serve
+    except ModuleNotFoundError as error:
+        raise missing(error) from error
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    serve(engine_dir, ServeOptions(**options))

@@ -1,0 +1,206 @@
+"""The paths of the service, as a Starlette app.
+
+Bodies are bounded one by one and together, sent in time, and never decompressed; files in them are
+read by :mod:`edgeexit_runtime.images.decoding`, and no name in a request leads to a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgeexit_runtime.errors import EdgeExitError, InputError
+from edgeexit_runtime.images.fitting import prepare
+from edgeexit_runtime.serving.batching import Answer, RefusedError, check_images
+from edgeexit_runtime.serving.protocol import (
+    HEADER_LENGTH,
+    VERSION,
+    model_metadata,
+    read_request,
+    server_metadata,
+    write_answer,
+)
+from edgeexit_runtime.serving.service import Service
+from edgeexit_runtime.version import __version__
+
+DECODERS = 2
+BODIES = 16
+"""So many bodies of the largest size may be on their way, or any number that is not larger."""
+LARGE_BODY = 2**16
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(service: Service) -> Starlette:
+    """Return the app; it closes the service when it stops."""
+    paths = _Paths(service)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(service.close)
+
+    model = "/v2/models/{name}"
+    routes = [
+        Route("/v2", paths.server),
+        Route("/v2/health/live", paths.live),
+        Route("/v2/health/ready", paths.ready),
+        Route("/predict", paths.counted(paths.predict), methods=["POST"]),
+        Route("/metrics", paths.metrics),
+    ]
+    for prefix in (model, f"{model}/versions/{{version}}"):
+        routes += [
+            Route(prefix, paths.model),
+            Route(f"{prefix}/ready", paths.model_ready),
+            Route(f"{prefix}/infer", paths.counted(paths.infer), methods=["POST"]),
+        ]
+    handlers: dict[Any, Any] = {HTTPException: _told, EdgeExitError: _failed}
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+
+
+class _Paths:
+    """What is answered on each path."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._options = service, service.options
+        self._decoders = asyncio.Semaphore(DECODERS)
+        self._held = 0  # bytes of all bodies, whole or not
+
+    async def server(self, _: Request) -> Response:
+        return JSONResponse(server_metadata(__version__))
+
+    async def live(self, _: Request) -> Response:
+        return Response()
+
+    async def ready(self, _: Request) -> Response:
+        return Response(status_code=503 if self._service.batcher.has_lost_device else 200)
+
+    async def model(self, request: Request) -> Response:
+        self._check_model(request)
+        return JSONResponse(model_metadata(self._options.name, self._service.batcher.manifest))
+
+    async def model_ready(self, request: Request) -> Response:
+        self._check_model(request)
+        return await self.ready(request)
+
+    async def metrics(self, _: Request) -> Response:
+        text = await run_in_threadpool(self._service.metrics.text)
+        return Response(text, media_type="text/plain; version=0.0.4")
+
+    async def infer(self, request: Request) -> Response:
+        self._check_model(request)
+        async with self._body(request) as body:
+            length = request.headers.get(HEADER_LENGTH)
+            if len(body) < LARGE_BODY:
+                asked = read_request(body, length)
+            else:  # other requests would wait meanwhile
+                asked = await run_in_threadpool(read_request, body, length)
+            answer = await self._classify(asked.images)
+        content, headers = write_answer(self._options.name, asked, answer.predictions)
+        return Response(content, headers=headers)
+
+    async def predict(self, request: Request) -> Response:
+        if not request.headers.get("content-type", "").lower().startswith("image/"):
+            raise HTTPException(415, "expected Content-Type: image/jpeg, image/png or the like")
+        preprocessing = self._service.batcher.manifest.preprocessing
+        async with self._body(request) as body, self._decoders:
+            images = await run_in_threadpool(
+                prepare, [io.BytesIO(body)], preprocessing, self._options.max_pixels
+            )
+        answer = await self._classify(images)
+        manifest, (label,), (exit_,) = (
+            answer.manifest,
+            answer.predictions.labels,
+            answer.predictions.exits,
+        )
+        return JSONResponse(
+            {
+                "label": manifest.class_names[label],
+                "confidence": round(float(answer.predictions.confidences[0]), 4),
+                "exit": manifest.exit_names[exit_],
+            }
+        )
+
+    def counted(self, handler: Handler) -> Handler:
+        """Return a handler whose answers are counted and timed."""
+        metrics = self._service.metrics
+
+        async def counting(request: Request) -> Response:
+            start = time.perf_counter()
+            try:
+                response = await handler(request)
+            except HTTPException as error:
+                response = await _told(request, error)
+            except EdgeExitError as error:
+                response = await _failed(request, error)
+            metrics.requests.labels(response.status_code).inc()
+            metrics.seconds.observe(time.perf_counter() - start)
+            return response
+
+        return counting
+
+    async def _classify(self, images: NDArray[np.float32]) -> Answer:
+        check_images(images, self._service.batcher.manifest)
+        return await asyncio.wrap_future(self._service.batcher.submit(images))
+
+    def _check_model(self, request: Request) -> None:
+        name, wanted = request.path_params["name"], request.path_params.get("version", VERSION)
+        if (name, wanted) != (self._options.name, VERSION):
+            raise HTTPException(
+                404, f"expected model {self._options.name!r}, version {VERSION}; see /v2"
+            )
+
+    @asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """Give a body, which counts as held until the block is left."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "expected a body that is not compressed")
+        body = bytearray()
+        try:
+            try:
+                await asyncio.wait_for(self._read(request, body), self._options.timeout_s)
+            except (asyncio.TimeoutError, ClientDisconnect) as error:
+                told = f"no whole body within {self._options.timeout_s:g} s"
+                raise HTTPException(408, told) from error
+            yield bytes(body)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: Request, body: bytearray) -> None:
+        most = self._options.max_bytes
+        announced = int(request.headers.get("content-length", "0"))
+        async for chunk in request.stream():
+            body.extend(chunk)
+            self._held += len(chunk)
+            if max(len(body), announced) > most:  # before the rest is read
+                raise HTTPException(413, f"expected at most {most} bytes (--max-bytes)")
+            if self._held > BODIES * most:
+                raise HTTPException(503, "too many bodies are on their way", {"Retry-After": "1"})
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """Answer an error: 400 for what was asked, 429 and 503 for when, 500 for what is broken."""
+    headers = None
+    if isinstance(error, RefusedError):
+        status, headers = (503 if error.is_stopping else 429), {"Retry-After": "1"}
+    else:
+        status = 400 if isinstance(error, InputError) else 500
+    return JSONResponse({"error": str(error)}, status, headers)

@@ -1,0 +1,86 @@
+"""The service as a process: signals, connections, and the end of both."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgeexit_runtime.serving.app import make_app
+from edgeexit_runtime.serving.options import ServeOptions
+from edgeexit_runtime.serving.service import Service
+
+HEADER_TIMEOUT_S = 5
+
+
+def serve(folder: Path, options: ServeOptions) -> None:
+    """Serve a bundle until SIGTERM or Ctrl-C, which let running requests finish.
+
+    SIGHUP loads the bundle again: requests that wait are answered by the new one.
+
+    Raises:
+        BundleError, BackendError, InputError: as :func:`edgeexit_runtime.load`.
+        OSError: it cannot listen there.
+    """
+    service = Service(folder, options)
+    config = uvicorn.Config(
+        make_app(service),
+        host=options.host,
+        port=options.port,
+        http=Connection,
+        access_log=False,
+        timeout_graceful_shutdown=max(1, round(options.timeout_s)),
+    )
+    try:
+        asyncio.run(_Server(config, service).serve())
+    finally:
+        service.close()
+
+
+class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be installed
+    """uvicorn's, with a signal more; one that ends it well is no error of the process."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._reloads: set[asyncio.Task[bool]] = set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if not hasattr(signal, "SIGHUP"):  # Windows, whose loops take no handlers
+            with super().capture_signals():
+                yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        yield
+
+    def _reload(self) -> None:
+        task = asyncio.ensure_future(asyncio.to_thread(self._service.reload))
+        self._reloads.add(task)  # the loop holds no task itself
+        task.add_done_callback(self._reloads.discard)
+
+
+class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn may not be installed
+    """uvicorn's, which waits for ever for the end of a request's headers."""
+
+    header_timeout_s: float = HEADER_TIMEOUT_S
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(self.header_timeout_s, self.look, None)
+
+    def look(self, last_request: object) -> None:
+        """Close where no request came since the last look, and none is being answered."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.cycle is last_request:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.loop.call_later(self.header_timeout_s, self.look, self.cycle)
