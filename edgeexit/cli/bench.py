@@ -10,13 +10,14 @@ import click
 from edgeexit_runtime.backends import BACKENDS
 
 from edgeexit.cli.common import (
-    DEFAULT_BUNDLE,
     SectionedCommand,
     console,
+    engine_dir_option,
     shown_progress,
+    taken,
 )
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
-from edgeexit.cli.options.backend import backend_options
+from edgeexit.cli.options.backend import BackendOptions, backend_options
 from edgeexit.cli.output.bench import print_details, print_summary
 from edgeexit.cli.output.bench_comparison import check_alone, compare_files
 from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
@@ -66,13 +67,7 @@ def _scenarios() -> tuple[str, ...]:
 
 
 @click.command("bench", cls=SectionedCommand, sections=SECTIONS)
-@click.option(
-    "--engine-dir",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.",
-)
+@engine_dir_option()
 @image_options
 @backend_options
 @click.option(
@@ -157,10 +152,7 @@ def command(
     ctx: click.Context,
     /,
     engine_dir: Path,
-    backend: str,
     device: str | None,
-    providers: tuple[str, ...] | None,
-    threads: int | None,
     backends: tuple[str, ...] | None,
     rounds: int,
     duration: float,
@@ -195,7 +187,7 @@ def command(
       edgeexit bench --compare nano.json orin.json
     """
     show = print_details if details else print_summary
-    files = ReportFiles(**{name: values.pop(name) for name in ReportFiles.__slots__})
+    files, backend = taken(ReportFiles, values), taken(BackendOptions, values)
     if compare is not None:
         check_alone(ctx, "--compare", ("compare", "json_file", "details"))
         files.check_named()
@@ -215,10 +207,7 @@ def command(
     images = ImageOptions(**values)
     images.check()
     options = BenchOptions(
-        backend=backend,
-        providers=providers,
-        threads=threads,
-        device=device,
+        **backend.chosen(device),
         backends=backends or (),
         rounds=rounds,
         duration_s=duration,

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, console, print_json, shown_progress, status_console
+from edgeexit.cli.common import (
+    console,
+    engine_dir_option,
+    print_json,
+    shown_progress,
+    status_console,
+)
 
 if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
@@ -28,13 +34,7 @@ def compute_capability_option(command: Any) -> Any:
 
 
 @click.command("build")
-@click.option(
-    "--engine-dir",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote; the engines are added to it.",
-)
+@engine_dir_option("; the engines are added to it")
 @click.option(
     "--library",
     default="auto",

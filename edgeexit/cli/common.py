@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,6 +18,7 @@ import click
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from _typeshed import DataclassInstance
     from edgeexit_runtime.progress import Progress
     from rich.console import Console
     from rich.progress import Progress as Bar
@@ -35,6 +38,7 @@ USUAL_CLASSES = (
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Shown = TypeVar("Shown", bound="ShownProgress")
+Values = TypeVar("Values", bound="DataclassInstance")
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -135,6 +139,26 @@ def add_options(command: Command, *options: Callable[[Command], Command]) -> Com
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def taken(kind: type[Values], values: dict[str, Any]) -> Values:
+    """Take one group's values, a dataclass, out of all that a command got."""
+    return kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+
+
+def engine_dir_option(adds: str = "") -> Callable[[Command], Command]:
+    """Return ``--engine-dir`` of a command that takes a bundle and nothing else.
+
+    Args:
+        adds: what the command does to it, for the help.
+    """
+    return click.option(
+        "--engine-dir",
+        default=DEFAULT_BUNDLE,
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help=f"The bundle that 'edgeexit export' wrote{adds}.",
+    )
 
 
 def model_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json
+from edgeexit.cli.common import console, print_json, taken
 from edgeexit.cli.inputs.bundle_samples import bundle_data, predict_bundle_split
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import (
@@ -128,8 +128,7 @@ def command(
         got = "none" if path is None else "both"
         raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
     check_options_of(engine_dir)
-    network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
-    backend = BackendOptions(**{name: values.pop(name) for name in BackendOptions.__slots__})
+    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
     samples = SampleOptions(**values)
     if path is not None:
         found = _checkpoint(path, network, samples, split)

@@ -15,13 +15,13 @@ import click
 from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.common import (
-    DEFAULT_BUNDLE,
+    engine_dir_option,
     max_pixels_option,
     print_notes,
     progress_bar,
     status_console,
 )
-from edgeexit.cli.options.backend import backend_options
+from edgeexit.cli.options.backend import BackendOptions, backend_options
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session
@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 
 @click.command("predict")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--engine-dir",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.",
-)
+@engine_dir_option()
 @click.option(
     "--deadline-ms",
     type=click.FloatRange(min=0, min_open=True),
@@ -55,10 +49,8 @@ def command(
     as_json: bool,
     skip_corrupt: bool,
     max_pixels: int | None,
-    backend: str,
     device: str | None,
-    providers: tuple[str, ...] | None,
-    threads: int | None,
+    **values: Any,
 ) -> None:
     """Classify images, the images of folders and of those below them, and frames of videos.
 
@@ -83,16 +75,8 @@ def command(
     files = _files(sources)
     tally = _Tally()
     stderr = status_console()
-    chosen: dict[str, Any] = {
-        "backend": backend,
-        "providers": providers,
-        "threads": threads,
-        "device": device,
-    }
-    with (
-        ee.load(engine_dir, **chosen) as session,
-        progress_bar() as bar,
-    ):
+    chosen = BackendOptions(**values).chosen(device)
+    with ee.load(engine_dir, **chosen) as session, progress_bar() as bar:
         session.warm_up()  # else the first image would pay for the start
         # where the answers come on the screen, they are the progress
         task = bar.add_task("", total=len(files), visible=not sys.stdout.isatty())

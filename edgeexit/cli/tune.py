@@ -15,6 +15,7 @@ from edgeexit.cli.common import (
     progress_bar,
     shown_command,
     status_console,
+    taken,
 )
 from edgeexit.cli.inputs.own_weights import (
     NetworkOptions,
@@ -79,9 +80,8 @@ def command(as_json: bool, **values: Any) -> None:
     from edgeexit.training.checkpoint import is_checkpoint
 
     limits = given_limits(values)
-    network = NetworkOptions(**{name: values.pop(name) for name in NetworkOptions.__slots__})
-    backend = BackendOptions(**{name: values.pop(name) for name in BackendOptions.__slots__})
-    options = TuneOptions(**{name: values.pop(name) for name in TuneOptions.__slots__})
+    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
+    options = taken(TuneOptions, values)
     samples = SampleOptions(**values)
     named = options.output
     promise = options.promise(limits)

@@ -33,13 +33,13 @@ class ProvidersType(click.ParamType[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """What runs a bundle, where a command takes a checkpoint instead: :func:`run_options`."""
+    """What runs a bundle: values of :func:`run_options`."""
 
     backend: str
     providers: tuple[str, ...] | None
     threads: int | None
 
-    def chosen(self, device: str) -> dict[str, Any]:
+    def chosen(self, device: str | None) -> dict[str, Any]:
         """Return what :func:`edgeexit_runtime.load` takes; ``device`` is as ``--device`` says."""
         return {
             "backend": self.backend,
