@@ -30,12 +30,13 @@ from edgeexit_runtime import Session, load, load_baseline, load_manifest
 from edgeexit_runtime.backends.onnxruntime.x86_products import has_vnni, is_x86
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
-from random_bundles import Network, export_network, force, noise, random_network
+from random_bundles import Network, force
 from static_bundles import write_static_bundle
 
 from edgeexit.cli import main as edgeexit
 from edgeexit.cli.demo import RECIPE
 from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
+from edgeexit.planning.candidates import export_untrained, noise, random_network, untrained
 
 PLAIN = "plain"
 FP32, CPU, TENSORRT, STATIC = "FP32", "INT8 cpu", "INT8 tensorrt", "quantize_static"
@@ -119,7 +120,7 @@ def write(network: Network, form: str, folder: Path) -> Path:
         write_static_bundle(write(network, FP32, folder), path, images)
         return path
     calibration = CalibrationImages("noise", images) if form in (CPU, TENSORRT) else None
-    export_network(random_network(network.spec), path, precision_of(form), calibration)
+    export_untrained(random_network(network.spec), path, precision_of(form), calibration)
     return path
 
 
@@ -132,8 +133,7 @@ def precision_of(form: str) -> Precision:
     else:
         target = {CPU: "cpu", TENSORRT: "tensorrt"}[form]
         quantization = Quantization("all", "minmax", target=target)
-    int8 = PRECISIONS["int8"].quantized(quantization)
-    return dataclasses.replace(int8, min_agreement=0.0, max_logit_error=1e9)
+    return untrained(PRECISIONS["int8"].quantized(quantization))
 
 
 def speed(network: Judged, bundles: dict[str, Path], options: argparse.Namespace) -> list[Figure]:

@@ -303,6 +303,6 @@ def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
 
 
 def processor() -> str:
-    from edgeexit.bench.device.info import cpu_model
+    from edgeexit_runtime.system.machine import cpu_model
 
     return cpu_model()

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from edgeexit_runtime.bundle.schema import encode
+from edgeexit_runtime.system.machine import cores_available, cpu_model
 
-from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.errors import WriteError
 from edgeexit.files import write_json
 

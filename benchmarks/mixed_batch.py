@@ -16,13 +16,14 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime import Session, load
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate
-from random_bundles import bundle_of, noise, split_thresholds
+from random_bundles import bundle_of, split_thresholds
 
 from edgeexit.models import make_spec
+from edgeexit.planning.candidates import noise
 
 BATCH = 32
 MIN_SHARE = 0.9

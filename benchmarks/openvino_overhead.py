@@ -20,8 +20,10 @@ from edgeexit_runtime.bundle.manifest import FINAL, IMAGES
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs
-from random_bundles import Network, bundle_of, force, noise
+from random_bundles import Network, bundle_of, force
 from session_overhead import NETWORKS
+
+from edgeexit.planning.candidates import noise
 
 MAX_US_PER_PART = 25
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
 from numpy.typing import NDArray
 
 MIN_PAIRS = 50

@@ -30,18 +30,19 @@ import numpy as np
 import torch
 from edgeexit_runtime import Session, load
 from edgeexit_runtime.bundle.manifest import FINAL
+from edgeexit_runtime.system.machine import cores_available
+from edgeexit_runtime.timing.paths import forcing
 from goals import Figure, finish, parser_of
 from kernels import convolution_share
 from numpy.typing import NDArray
 from pairs import time_pairs
 from peer_environment import PeerError, in_peer_environment, run_in_peer_environment
-from random_bundles import bundle_of, export_network, noise, random_network, split_thresholds
+from random_bundles import bundle_of, split_thresholds
 from torch import nn
 
-from edgeexit.bench.device.info import cores_available
-from edgeexit.bench.timing.paths import forcing
 from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
 from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet
+from edgeexit.planning.candidates import export_untrained, noise, random_network
 
 PEER = "earlyon==0.3.0"
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-earlyon"
@@ -81,7 +82,7 @@ def main() -> None:
             figures += compare(folder, Peer(network), FP32, threads, options)
         figures += [convolution_share(folder, batch) for batch in (1, BATCH)]
         with tempfile.TemporaryDirectory() as temporary:
-            export_network(network, Path(temporary) / INT8, *int8())
+            export_untrained(network, Path(temporary) / INT8, *int8())
             figures += compare(Path(temporary) / INT8, Peer(network), INT8, 1, options)
     finish(f"time of {PEER} over that of edgeexit", figures, options.json)
 

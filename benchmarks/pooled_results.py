@@ -100,7 +100,9 @@ def path_ratios(rounds: int) -> dict[str, dict[str, float]]:
     """Return by exit the MACs and the times of the pooled network's path over the other one's."""
     from cpu_precision import CPU, FP32, take_turns, write
     from edgeexit_runtime import load
-    from random_bundles import Network, noise
+    from random_bundles import Network
+
+    from edgeexit.planning.candidates import noise
 
     with TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         sessions = {}
@@ -157,7 +159,8 @@ def write_report(
     seeds: int,
 ) -> None:
     """Write ``pooled.md`` and ``pooled.json`` to the folder ``output``."""
-    from edgeexit.bench.device.info import cpu_model
+    from edgeexit_runtime.system.machine import cpu_model
+
     from edgeexit.files import replace_file, write_json
 
     flat, pooled = accuracies

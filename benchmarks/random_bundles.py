@@ -12,21 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from edgeexit_runtime import Preprocessing, Session
+from edgeexit_runtime import Session
+from edgeexit_runtime.timing.paths import LEAVE, PASS, forcing
 from numpy.typing import NDArray
 
-from edgeexit.bench.timing.paths import LEAVE, PASS, forcing
-from edgeexit.data import DataConfig
-from edgeexit.export import (
-    PRECISIONS,
-    CalibrationImages,
-    ExportOptions,
-    Precision,
-    export_bundle,
-)
-from edgeexit.models import ModelSpec, MultiExitNet, make_spec
-from edgeexit.training import Checkpoint
+from edgeexit.models import ModelSpec, make_spec
+from edgeexit.planning.candidates import export_untrained, random_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +51,8 @@ def bundle_of(name: str, spec: ModelSpec, bundles: Path | None) -> Iterator[Path
     with tempfile.TemporaryDirectory() as temporary:
         path = (bundles or Path(temporary)) / name
         if not path.exists():
-            export_network(random_network(spec), path)
+            export_untrained(random_network(spec), path)
         yield path
-
-
-def random_network(spec: ModelSpec, seed: int = 0) -> MultiExitNet:
-    """Return the network as it is before training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return MultiExitNet(spec).eval()
-
-
-def export_network(
-    network: MultiExitNet,
-    folder: Path,
-    precision: Precision = PRECISIONS["fp32"],
-    calibration: CalibrationImages | None = None,
-) -> None:
-    """Write the bundle of a network, with its plain backbone; INT8 takes images to calibrate on."""
-    spec = network.spec
-    channels = spec.input_size[0]
-    checkpoint = Checkpoint(
-        spec=spec,
-        weights=network.state_dict(),
-        preprocessing=Preprocessing(spec.input_size, (0.5,) * channels, (0.25,) * channels),
-        class_names=tuple(map(str, range(spec.num_classes))),
-        thresholds=dict.fromkeys(spec.exit_names[:-1], 0.5),
-        data=DataConfig("none"),
-        training={},
-        metrics={},
-    )
-    samples = noise(2, spec.input_size, seed=0)
-    options = ExportOptions(precision)
-    export_bundle(checkpoint, folder, options, samples, "noise", calibration=calibration)
-
-
-def noise(count: int, size: tuple[int, int, int], seed: int) -> NDArray[np.float32]:
-    """Return images (count, C, H, W) of different contrast, so that confidences differ."""
-    rng = np.random.default_rng(seed)
-    contrast = rng.uniform(0.2, 2, (count, 1, 1, 1))
-    return (rng.standard_normal((count, *size)) * contrast).astype(np.float32)
 
 
 def force(session: Session, leave_at: str) -> None:

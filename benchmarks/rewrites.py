@@ -18,7 +18,6 @@ import onnx
 import onnxruntime
 from goals import Figure, finish, parser_of
 from pairs import time_pairs
-from random_bundles import noise, random_network
 
 from edgeexit.export import PRECISIONS, Graph
 from edgeexit.export.graphs.blocked import keep_in_blocks
@@ -26,6 +25,7 @@ from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.making import export_graphs
 from edgeexit.models import make_spec
 from edgeexit.models.partition import partition
+from edgeexit.planning.candidates import noise, random_network
 
 NETWORKS = (("resnet20", "3+1", 10, 32), ("resnet18", "4+3+2", 1000, 224))
 OPSET = 18

@@ -26,7 +26,8 @@ import numpy as np
 from edgeexit_runtime import Session, load
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
-from random_bundles import noise
+
+from edgeexit.planning.candidates import noise
 
 CLIENTS = (1, 4, 16)
 IMAGES = 32

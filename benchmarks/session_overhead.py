@@ -27,12 +27,13 @@ import numpy as np
 from edgeexit_runtime import Session, load
 from edgeexit_runtime.bundle.manifest import FINAL, IMAGES, THRESHOLD
 from edgeexit_runtime.gate import Predictions
+from edgeexit_runtime.timing.paths import LEAVE
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
 from pairs import estimate, time_pairs
-from random_bundles import Network, bundle_of, force, noise
+from random_bundles import Network, bundle_of, force
 
-from edgeexit.bench.timing.paths import LEAVE
+from edgeexit.planning.candidates import noise
 
 MAX_RATIO = 1.02
 MAX_US_PER_EXIT = 15

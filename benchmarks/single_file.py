@@ -11,7 +11,6 @@ Before that, both have answered alike. FP16 has no goal on CPUs, which compute i
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,21 +21,20 @@ from edgeexit_runtime import load
 from edgeexit_runtime.bundle.folder import open_bundle
 from goals import Figure, finish, parser_of
 from pairs import time_pairs
-from random_bundles import Network, export_network, force, noise, random_network
+from random_bundles import Network, force
 
 from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
 from edgeexit.export.single.nested import nested_model
+from edgeexit.planning.candidates import export_untrained, noise, random_network, untrained
 
 MAX_RATIO = 1.05
 NETWORKS = (Network("resnet20", "3+1", 10, 32), Network("resnet18", "4+3+2", 1000, 224))
-LOOSE, LARGE = 0.0, 1e9  # of agreement: random weights in 8 bits are as good as any
 
 
 def int8(target: str) -> Precision:
     """Return INT8 of a target; the file is held against its own bundle."""
     quantization = Quantization("all", "minmax", "fp32", target)
-    precision = PRECISIONS["int8"].quantized(quantization)
-    return dataclasses.replace(precision, min_agreement=LOOSE, max_logit_error=LARGE)
+    return untrained(PRECISIONS["int8"].quantized(quantization))
 
 
 FORMS = {
@@ -59,7 +57,7 @@ def main() -> None:
                 if not folder.exists():
                     images = CalibrationImages("noise", noise(8, network.size, seed=1))
                     calibration = images if form.startswith("INT8") else None
-                    export_network(random_network(network.spec), folder, precision, calibration)
+                    export_untrained(random_network(network.spec), folder, precision, calibration)
                 figures += measure(folder, f"{network}, {form}", form == "FP16", options)
     finish("single file over session, batch 1, one thread", figures, options.json)
 

@@ -26,9 +26,10 @@ import numpy as np
 from edgeexit_runtime import Session, load
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
-from random_bundles import bundle_of, noise, split_thresholds
+from random_bundles import bundle_of, split_thresholds
 
 from edgeexit.models import make_spec
+from edgeexit.planning.candidates import noise
 
 GOAL_BYTES_PER_CALL = 16.0
 GOAL_TRACED_BYTES = 20_000

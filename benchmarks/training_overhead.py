@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from edgeexit_runtime.system.machine import cores_available, cpu_model
 from numpy.typing import NDArray
 
-from edgeexit.bench.device.info import cores_available, cpu_model
 from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, ImageData, load_data
 from edgeexit.training import TrainConfig

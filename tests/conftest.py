@@ -48,7 +48,7 @@ def quick_benchmarks(
     Nor do they read the sensors of this machine, whatever it has: that takes ten seconds and more.
     """
     monkeypatch.setattr("edgeexit.bench.run.SYSFS", tmp_path_factory.getbasetemp() / "no sysfs")
-    monkeypatch.setattr("edgeexit.bench.timing.interleave.SETTLE_S", 0.0)
+    monkeypatch.setattr("edgeexit_runtime.timing.turns.SETTLE_S", 0.0)
     monkeypatch.setattr("edgeexit.bench.roofline.peaks.MATRIX_SIZES", (16, 32))
     monkeypatch.setattr("edgeexit.bench.roofline.peaks.CACHED_BYTES", (2**10, 2**12))
     monkeypatch.setattr("edgeexit.bench.roofline.peaks.uncached_bytes", lambda: 2**16)

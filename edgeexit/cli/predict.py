@@ -184,7 +184,7 @@ def _predict(
     deadline_ms: float | None,
     max_pixels: int,
 ) -> dict[str, Any]:
-    from edgeexit_runtime.timing import time_call
+    from edgeexit_runtime.timing.calls import time_call
 
     wait = session.runner.synchronize
     prepare_ms, images = time_call(lambda: session.prepare([image], max_pixels=max_pixels), wait)

@@ -122,6 +122,17 @@ def resample_rounds(
     return [np.concatenate(values) for values in found]
 
 
+def resampled_medians(series: Sequence[Sequence[float]], calls: int) -> list[NDArray[np.float64]]:
+    """Return the medians, (R,) each, in resamples of times that were measured side by side.
+
+    Args:
+        series: times in the order in which they were taken, ``calls`` in each round.
+        calls: of a round.
+    """
+    rounds = [np.reshape(times, (-1, calls)) for times in series]
+    return resample_rounds(rounds, medians, np.random.default_rng(0))
+
+
 def draw_rounds(rounds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rounds of each resample, (resamples, rounds), in circular blocks."""
     length = -(-rounds // BLOCKS)

@@ -12,11 +12,11 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.timing import summarize
+from edgeexit_runtime.timing.calls import summarize
+from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn, take_turns
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.timing.interleave import MIN_ROUNDS, Turn, take_turns
 from edgeexit.errors import BundleError, InputError
 from edgeexit.statistics import Interval
 
@@ -165,11 +165,7 @@ def recording_turns(names: str, order: list[str]) -> list[Turn]:
 def test_turns_are_prepared_settled_timed_and_shuffled_by_seed() -> None:
     def order_of(seed: int) -> list[str]:
         order: list[str] = []
-        times = take_turns(
-            recording_turns("abc", order),
-            BenchOptions(rounds=4, seed=seed),
-            lambda step, done: None,
-        )
+        times = take_turns(recording_turns("abc", order), 4, 60.0, seed, lambda *_: None)
         assert {name: len(calls) for name, calls in times.items()} == {"a": 20, "b": 20, "c": 20}
         return order
 
@@ -187,7 +183,7 @@ def test_turns_are_prepared_settled_timed_and_shuffled_by_seed() -> None:
 
 def test_settling_calls_are_not_among_the_times() -> None:
     order: list[str] = []
-    times = take_turns(recording_turns("a", order), BenchOptions(rounds=1), lambda *_: None)
+    times = take_turns(recording_turns("a", order), 1, 60.0, 0, lambda *_: None)
     assert times == {"a": ((3.0,), (4.0,), (5.0,), (6.0,), (7.0,))}  # prepared, settled, timed
 
 

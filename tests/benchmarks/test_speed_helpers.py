@@ -12,9 +12,10 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from edgeexit_runtime.timing.paths import forcing
 
-from edgeexit.bench.timing.paths import forcing
 from edgeexit.models import make_spec
+from edgeexit.planning.candidates import export_untrained, random_network
 
 Program = Callable[[str], ModuleType]
 
@@ -120,7 +121,7 @@ def test_kernels_are_summed_by_operator(program: Program) -> None:
 def test_torchvisions_weights_are_ours_by_name(program: Program) -> None:
     models = pytest.importorskip("torchvision.models")
     peer = program("peer_earlyon")
-    network = program("random_bundles").random_network(make_spec("resnet18", "n+n+n", 10)).eval()
+    network = random_network(make_spec("resnet18", "n+n+n", 10)).eval()
     theirs = models.resnet18(num_classes=10).eval()
     theirs.load_state_dict(peer.torchvision_weights(network, theirs))
     images = torch.rand(2, 3, 64, 64)
@@ -159,10 +160,10 @@ def test_a_programs_own_arguments_and_status_pass_through(program: Program, tmp_
 def test_both_bare_chains_give_the_sessions_answer_and_one_is_judged(
     program: Program, tmp_path: Path
 ) -> None:
-    overhead, bundles = program("session_overhead"), program("random_bundles")
+    overhead = program("session_overhead")
     network = overhead.Judged("resnet20", "n+n", 10, 16, by_ratio=False)
     spec = make_spec("resnet20", "n+n", 10, (3, 16, 16))
-    bundles.export_network(bundles.random_network(spec), tmp_path / "resnet20")
+    export_untrained(random_network(spec), tmp_path / "resnet20")
     options = SimpleNamespace(seed=0, duration=0, bundles=tmp_path, threads=1)
     figures = overhead.measure(network, options)  # compares the answers itself
     *chains, counting = figures

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from edgeexit_runtime.timing import summarize
+from edgeexit_runtime.timing.calls import summarize
 from numpy.typing import NDArray
 
 from edgeexit.bench import (

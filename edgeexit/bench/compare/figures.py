@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from edgeexit_runtime.timing.turns import CALLS_PER_TURN
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.energy import Energy
@@ -21,7 +22,6 @@ from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.scenarios import Server
 from edgeexit.bench.results.timings import PathTiming
-from edgeexit.bench.timing.interleave import CALLS_PER_TURN
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import (
     BREAK_EVEN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeexit_runtime.timing import LatencySummary
+from edgeexit_runtime.timing.calls import LatencySummary
 
 from edgeexit.formats import format_ms
 from edgeexit.statistics import CONFIDENCE_LEVEL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit_runtime.timing import LatencySummary
+from edgeexit_runtime.timing.calls import LatencySummary
 
 from edgeexit.bench.render.latencies import (
     LATENCY_HEADINGS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeexit_runtime.timing import LatencySummary
+from edgeexit_runtime.timing.calls import LatencySummary
 
 from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile

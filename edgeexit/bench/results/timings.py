@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit_runtime.timing import LatencySummary
+from edgeexit_runtime.timing.calls import LatencySummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from edgeexit_runtime.timing.turns import CALLS_PER_TURN
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.results.timings import PathTiming
-from edgeexit.bench.timing.interleave import CALLS_PER_TURN
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.statistics.bootstrap import draw_rounds
 from edgeexit.statistics.percentiles import p10

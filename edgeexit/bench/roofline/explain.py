@@ -11,7 +11,8 @@ import numpy as np
 from edgeexit_runtime import Manifest, Session
 from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER
 from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
+from edgeexit_runtime.timing.turns import Turn
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.explanation import (
@@ -35,7 +36,6 @@ from edgeexit.bench.roofline.call_times import (
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs
 from edgeexit.bench.roofline.traffic import GraphTraffic, bundle_traffic
-from edgeexit.bench.timing.interleave import Turn
 from edgeexit.bench.timing.paths import PathTimes, part_list
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval

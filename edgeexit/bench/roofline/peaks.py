@@ -26,7 +26,7 @@ import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.backends.base import BareGraphs
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.explanation import Bandwidth, Peaks

@@ -5,7 +5,6 @@ The same backend with another number of threads counts as another.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ from edgeexit_runtime import EdgeExitError, Session, load, load_baseline
 from edgeexit_runtime.backends import AUTO, BACKENDS, choose_backend
 from edgeexit_runtime.backends.base import LoadOptions
 from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.system.machine import cores_available
+from edgeexit_runtime.timing.paths import forcing, inference_turn
+from edgeexit_runtime.timing.turns import CALLS_PER_TURN, Turn
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.backends import (
@@ -29,11 +31,10 @@ from edgeexit.bench.results.backends import (
 from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT, Mixture, Run
 from edgeexit.bench.results.options import ALL, BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.interleave import CALLS_PER_TURN, Turn
-from edgeexit.bench.timing.paths import PathTimes, forcing, inference_turn, path_timing
+from edgeexit.bench.timing.paths import PathTimes, path_timing
 from edgeexit.errors import InputError
 from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import medians, ratios_of_means, resample_rounds
+from edgeexit.statistics.bootstrap import ratios_of_means, resampled_medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def plan_backends(engine_dir: str | Path, options: BenchOptions) -> BackendPlan 
 def _all(options: LoadOptions) -> list[BackendChoice]:
     """Return every backend, and with one thread those that may run on several of a CPU here."""
     device = options.device or "cpu"
-    may_thread = options.threads is None and device.lower() == "cpu" and (os.cpu_count() or 1) > 1
+    may_thread = options.threads is None and device.lower() == "cpu" and cores_available() > 1
     threaded = {name for name in BACKENDS if may_thread and BACKENDS[name].has_device(device)}
     return [
         BackendChoice(name, threads)
@@ -224,6 +225,5 @@ def _fastest_path(
 
 def _ratio(times_ms: Sequence[float], over_ms: Sequence[float]) -> Interval:
     """Return the ratio of medians; the same rounds are drawn of both."""
-    series = [np.reshape(each, (-1, CALLS_PER_TURN)) for each in (times_ms, over_ms)]
-    drawn, drawn_over = resample_rounds(series, medians, np.random.default_rng(0))
+    drawn, drawn_over = resampled_medians([times_ms, over_ms], CALLS_PER_TURN)
     return Interval.of(float(np.median(times_ms) / np.median(over_ms)), drawn / drawn_over)

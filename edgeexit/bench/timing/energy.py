@@ -14,14 +14,14 @@ from functools import partial
 import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.timing.paths import forcing
+from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.device import FoundMeters, Meter
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergyTurn
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
-from edgeexit.bench.timing.interleave import settle
-from edgeexit.bench.timing.paths import forcing
 
 TURN_S = 1.0
 REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms

@@ -9,7 +9,7 @@ import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import average_macs
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.timing import summarize
+from edgeexit_runtime.timing.calls import summarize
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages

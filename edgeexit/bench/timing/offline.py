@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
+from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
-from edgeexit.bench.timing.interleave import settle
 
 CHUNK = 64  # at least so many images before the next candidate has its turn
 MS_PER_S = 1e3

@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.timing import time_call
+from edgeexit_runtime.timing.calls import time_call
+from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.interleave import settle
 
 # Samples that one candidate takes before the next takes them: so many that it runs as it would
 # alone, and so few that all see the device in the same state.

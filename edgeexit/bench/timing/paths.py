@@ -10,17 +10,17 @@ import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.bundle.manifest import ExitEntry
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.timing import summarize, time_call
+from edgeexit_runtime.timing.calls import summarize, time_call
+from edgeexit_runtime.timing.paths import forcing, inference_turn
+from edgeexit_runtime.timing.turns import Turn, take_turns
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.timings import PartTiming, PathTiming, WarmUp
-from edgeexit.bench.timing.interleave import Turn, take_turns, warm_up
+from edgeexit.bench.timing.warming import warm_up
 
 PARTS = "parts"
 PATH = "path "
-LEAVE = 0.0  # no softmax value is below it
-PASS = 1.5  # above every softmax value, and yet not NEVER, at which the branch would not be run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def measure_paths(
         *more,
     ]
     warmed = warm_up(turns, options, progress)
-    times = take_turns(turns, options, progress)
+    times = take_turns(turns, options.rounds, options.duration_s, options.seed, progress)
     baseline_ms = [ms for (ms,) in times[entry.name]]
     paths = tuple(
         path_timing(exit_, [ms for (ms,) in times[PATH + exit_.name]], entry, baseline_ms)
@@ -91,27 +91,6 @@ def measure_paths(
         warmed,
         {turn.name: times[turn.name] for turn in more},
     )
-
-
-def forcing(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
-    """Return thresholds at which everyone leaves at one of the exits, in order, ``final`` last.
-
-    The branches of all exits before it are run, as Eq. 5 counts them.
-    """
-    return {name: LEAVE if name == leave_at else PASS for name in exit_names[:-1]}
-
-
-def inference_turn(
-    session: Session, name: str, thresholds: dict[str, float], image: NDArray[np.float32]
-) -> Turn:
-    """Return a turn of inferences of one image at some thresholds."""
-    wait = session.runner.synchronize
-    infer = partial(session.infer, image)
-
-    def prepare() -> None:
-        session.thresholds = thresholds
-
-    return Turn(name, prepare, lambda: (time_call(infer, wait)[0],))
 
 
 def part_list(session: Session) -> list[tuple[str, str, int]]:

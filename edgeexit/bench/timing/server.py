@@ -16,6 +16,7 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
@@ -23,7 +24,6 @@ from edgeexit.bench.results.mixture import BASELINE
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.interleave import settle
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import RESAMPLES, resample_rounds
 from edgeexit.statistics.percentiles import Percentile, percentiles

@@ -1,13 +1,18 @@
-"""``python -m edgeexit_runtime build out/``, ``serve out/``: with the runtime alone."""
+"""``python -m edgeexit_runtime``: what a device does that has the runtime alone.
+
+``build out/`` builds engines, ``serve out/`` answers requests; ``time out/ other/ -o times.json``
+times exit paths.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeexit_runtime.backends import BACKENDS
 from edgeexit_runtime.backends.tensorrt.library import AUTO, LIBRARIES
 from edgeexit_runtime.bundle.engine_entry import (
     HARDWARE_COMPATIBILITY,
@@ -15,11 +20,12 @@ from edgeexit_runtime.bundle.engine_entry import (
     EngineOptions,
 )
 from edgeexit_runtime.command_line import guarded_streams
-from edgeexit_runtime.engines.building import BuildReport, build_engines, describe
+from edgeexit_runtime.engines.building import build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.serving.options import ServeOptions, missing
 from edgeexit_runtime.system.signals import StopSignals
+from edgeexit_runtime.timing.paths import describe_times, time_bundles, write_times
 
 OPTIONAL: dict[str, Callable[[str], Any]] = {
     "threads": int,
@@ -78,7 +84,28 @@ def _build(values: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return _fail(f"{stop.told}; the bundle is as it was", stop.exit_code)
     _clear()
-    _print(report)
+    _print(describe(report))
+    return 0
+
+
+def _time(values: argparse.Namespace) -> int:
+    with StopSignals() as stop:
+        try:
+            times = time_bundles(
+                values.folders,
+                duration_s=values.duration,
+                progress=_progress(),
+                backend=values.backend,
+                device=values.device,
+                threads=values.threads,
+            )
+            write_times(values.output, times)
+        except EdgeExitError as error:
+            return _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            return _fail(f"{stop.told}; nothing was written", stop.exit_code)
+    _clear()
+    _print([*describe_times(times), f"wrote {values.output}"])
     return 0
 
 
@@ -135,7 +162,26 @@ def _parser() -> argparse.ArgumentParser:
         kind: Callable[[str], Any] = OPTIONAL.get(name) or type(default)
         serve.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
     serve.set_defaults(run=_serve)
+    _add_time(commands)
     return parser
+
+
+def _add_time(commands: Any) -> None:
+    command = commands.add_parser(
+        "time",
+        help="time the exit paths of bundles",
+        description="Time the plain backbone and every exit path of bundles, all in turns, at "
+        "batch 1. 'edgeexit plan --times' reads what it writes.",
+    )
+    command.set_defaults(run=_time)
+    command.add_argument("folders", metavar="BUNDLE", nargs="+", type=Path)
+    command.add_argument("-o", "--output", type=Path, default=Path("times.json"), metavar="FILE")
+    command.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS))
+    command.add_argument("--device", help="where the backend runs it")
+    command.add_argument("--threads", type=int, help="threads per graph on the CPU")
+    command.add_argument(
+        "--duration", type=float, default=20.0, metavar="SECONDS", help="10 rounds at least (20)"
+    )
 
 
 def _progress() -> Progress:
@@ -159,8 +205,8 @@ def _clear() -> None:
         sys.stderr.write("\r\x1b[K")
 
 
-def _print(report: BuildReport) -> None:
-    for line in describe(report):
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
         sys.stdout.write(f"{line}\n")
 
 

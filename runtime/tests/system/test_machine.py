@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgeexit_runtime.system.machine import l4t_version, this_platform
+from edgeexit_runtime.system.machine import cores_available, cpu_model, l4t_version, this_platform
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,14 @@ def test_platform(system: str, machine: str, name: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     assert this_platform() == name
+
+
+def test_cpu_model_from_cpuinfo_or_the_board(tmp_path: Path) -> None:
+    cpuinfo, board = tmp_path / "cpuinfo", tmp_path / "model"
+    board.write_bytes(b"NVIDIA Jetson Orin Nano\0")
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: AMD EPYC\n")
+    assert cpu_model(cpuinfo, board) == "AMD EPYC"
+    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 62.50\n")  # as ARM writes it
+    assert cpu_model(cpuinfo, board) == "NVIDIA Jetson Orin Nano"
+    assert cpu_model(tmp_path / "none", tmp_path / "none") != ""
+    assert cores_available() >= 1

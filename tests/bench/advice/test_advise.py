@@ -11,7 +11,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.bundle.schema import decode, encode
-from edgeexit_runtime.timing import summarize
+from edgeexit_runtime.timing.calls import summarize
 from numpy.typing import NDArray
 from support.messages import missing
 

@@ -129,7 +129,9 @@ def test_offline_rates_are_images_over_their_time(
     fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = [0.0]
-    monkeypatch.setattr("edgeexit_runtime.timing.time.perf_counter_ns", lambda: seconds[0] * 1e9)
+    monkeypatch.setattr(
+        "edgeexit_runtime.timing.calls.time.perf_counter_ns", lambda: seconds[0] * 1e9
+    )
     both = two_candidates(fakes, max_batch=4)
     for candidate, base in zip(both, (0.010, 0.020), strict=True):
 

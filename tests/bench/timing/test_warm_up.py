@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn
 
 from edgeexit.bench import BenchOptions
 from edgeexit.bench.results.timings import WarmUp
-from edgeexit.bench.timing.interleave import AGREE, MIN_ROUNDS, WINDOW_S, Turn, warm_up
+from edgeexit.bench.timing.warming import AGREE, WINDOW_S, warm_up
 
 
 def warmed(

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from edgeexit_runtime.timing import LatencySummary, summarize, time_call
+from edgeexit_runtime.timing.calls import LatencySummary, summarize, time_call
 
 
 def test_summary_of_known_samples() -> None:

@@ -1,0 +1,67 @@
+"""Untimed rounds before a measurement, until the device is at its speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn
+
+from edgeexit.bench.results.options import BenchOptions
+from edgeexit.bench.results.timings import WarmUp
+
+WINDOW_S = 0.5
+AGREE = 0.05
+MS_PER_S = 1e3
+
+
+def warm_up(
+    turns: Sequence[Turn],
+    options: BenchOptions,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+) -> WarmUp:
+    """Go around untimed until the device is at its speed.
+
+    That is where the median rounds of two windows of :data:`WINDOW_S`, one after the other, differ
+    by no more than :data:`AGREE`. It ends at the latest after ``options.warm_up_s``, but not before
+    :data:`MIN_ROUNDS` rounds.
+
+    Args:
+        turns: what goes around.
+        options: how long at most.
+        progress: told how far it is.
+        clock: seconds that never run backwards.
+    """
+    start = clock()
+    rounds = 0
+    medians_ms: list[float] = []
+    while not _agree(medians_ms):
+        window: list[float] = []
+        window_start = before = clock()
+        while len(window) < MIN_ROUNDS or before - window_start < WINDOW_S:
+            if rounds >= MIN_ROUNDS and before - start >= options.warm_up_s:
+                progress("warm-up", 1)
+                return WarmUp(before - start, rounds, False, tuple(medians_ms))
+            for turn in turns:
+                turn.prepare()
+                turn.call()
+            rounds += 1
+            now = clock()
+            window.append((now - before) * MS_PER_S)
+            before = now
+            by_time = (now - start) / options.warm_up_s if options.warm_up_s else 1
+            progress("warm-up", min(rounds / MIN_ROUNDS, by_time, 1))
+        medians_ms.append(float(np.median(window)))
+    progress("warm-up", 1)
+    return WarmUp(clock() - start, rounds, True, tuple(medians_ms))
+
+
+def _agree(medians_ms: Sequence[float]) -> bool:
+    """Whether the last two windows took the same, as nearly as a device repeats itself."""
+    if len(medians_ms) < 2:
+        return False
+    before, last = medians_ms[-2:]
+    return abs(last - before) <= AGREE * before

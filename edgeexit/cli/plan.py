@@ -1,0 +1,231 @@
+"""``edgeexit plan``: what exits would cost on a device, before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeexit.cli.common import (
+    IMAGE_SIZE,
+    LARGE_CLASSES,
+    USUAL_CLASSES,
+    console,
+    exits_option,
+    model_option,
+    print_json,
+    shown_command,
+    shown_progress,
+    usual_classes,
+)
+from edgeexit.cli.options.backend import backend_options
+from edgeexit.cli.output.table import print_table
+
+if TYPE_CHECKING:
+    from edgeexit_runtime.timing.paths import MeasuredTimes
+
+    from edgeexit.models import MultiExitNet
+
+TENSORRT, CPU = "tensorrt", "cpu"
+DEFAULT_PIXELS = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The networks that are compared: what builds one of a pattern, and the patterns."""
+
+    build: Callable[[str], MultiExitNet]
+    patterns: tuple[str, ...]
+    model: str | None
+    precision: str
+
+
+@click.command("plan")
+@click.argument("backbone", required=False)
+@click.option("--branches", metavar="P1,P2,...", help="Patterns: 4+3+2,3+2+1,4g+3g+2g.")
+@model_option
+@exits_option
+@click.option("--num-classes", type=click.IntRange(min=2), help=f"[default: {USUAL_CLASSES}]")
+@click.option(
+    "--input-size", type=IMAGE_SIZE, help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's]"
+)
+@click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="INT8 is of the form for the backend.",
+)
+@backend_options
+@click.option(
+    "--accuracies",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help='Accuracy of each exit, of the paper or earlier runs: {"4+3+2": [0.66, 0.68, 0.70, '
+    "0.70]}, for an estimate of early exit.",
+)
+@click.option(
+    "--duration",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds to measure; 10 rounds are always made.",
+)
+@click.option(
+    "--bundle-out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: write the untrained bundles, for a device that has the runtime alone.",
+)
+@click.option(
+    "--times",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Measure nothing: take what 'python -m edgeexit_runtime time' wrote there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    backbone: str | None,
+    branches: str | None,
+    model: str | None,
+    exits: str,
+    num_classes: int | None,
+    input_size: tuple[int, int] | None,
+    precision: str,
+    accuracies: Path | None,
+    duration: float,
+    bundle_out: Path | None,
+    times: Path | None,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Show what exits would cost on this device, before any training.
+
+    Builds the network with each pattern of branches and random weights, exports it, and times the
+    plain backbone and every exit path, all in turns: times do not depend on weights. It says which
+    share of the images has to leave early for early exit to pay, and with --accuracies what it
+    would give.
+
+    \b
+    Examples:
+      edgeexit plan resnet18 --branches 4+3+2,3+2+1,4g+3g+2g --precision int8
+      edgeexit plan --model torchvision.models:densenet121 --branches 2+1,3g+2g
+      edgeexit plan resnet18 --branches 4+3+2,4g+3g+2g --bundle-out bundles/
+      edgeexit plan --times times.json --accuracies paper.json
+    """
+    from edgeexit_runtime.bundle.schema import encode
+
+    from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
+    from edgeexit.planning.words import plan_table, plan_text
+
+    known = {} if accuracies is None else read_accuracies(accuracies)
+    if times is None:
+        patterns = _patterns(branches)
+        build = _builder(backbone, model, exits, num_classes, input_size)
+        candidates = Candidates(build, patterns, model, precision)
+        target = TENSORRT if chosen["backend"] == TENSORRT else CPU
+        if bundle_out is not None:
+            _write_for_a_device(candidates, target, bundle_out)
+            return
+        measured = _measure(candidates, target, chosen, duration)
+    elif (backbone, model, branches, bundle_out) == (None, None, None, None):
+        measured = read_times(times)
+    else:
+        raise click.UsageError("--times brings the networks: no BACKBONE, --model, --branches")
+    plan = make_plan(measured, known)
+    if as_json:
+        print_json({"text": list(plan_text(plan)), **encode(plan)})
+        return
+    out = console()
+    for sentence in plan_text(plan):
+        out.print(sentence, soft_wrap=True)
+    print_table(plan_table(plan), out)
+    if times is None:
+        network = ("--model", model) if model is not None else ("--backbone", backbone or "")
+        following = shown_command("train", *network, "--branches", plan.patterns[0].branches)
+        out.print(f"next: {following} --dataset ...", soft_wrap=True)
+
+
+def _patterns(branches: str | None) -> tuple[str, ...]:
+    patterns = tuple(dict.fromkeys(it.strip() for it in (branches or "").split(",") if it.strip()))
+    if not patterns:
+        raise click.UsageError("expected --branches, such as 3+2+1,4g+3g+2g, or --times")
+    return patterns
+
+
+def _builder(
+    backbone: str | None,
+    model: str | None,
+    exits: str,
+    num_classes: int | None,
+    pixels: tuple[int, int] | None,
+) -> Callable[[str], MultiExitNet]:
+    """Return what builds the network of a pattern."""
+    from edgeexit.models import attach_exits, make_spec
+    from edgeexit.models.factories import create_model
+    from edgeexit.models.registry import backbone_entry
+    from edgeexit.planning.candidates import random_network
+
+    if (backbone is None) == (model is None) or (exits and model is None):
+        raise click.UsageError("expected either BACKBONE, or --model and maybe --exits")
+    size = None if pixels is None else (3, *pixels)
+    if backbone is not None:
+        classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
+        return lambda pattern: random_network(make_spec(backbone, pattern, classes, size))
+    assert model is not None
+    return lambda pattern: attach_exits(
+        create_model(model, num_classes or LARGE_CLASSES),
+        exits or "auto",
+        branches=pattern,
+        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
+        num_classes=num_classes,
+        name=model,
+    )
+
+
+def _write(candidates: Candidates, target: str, folder: Path) -> list[Path]:
+    """Write the bundles."""
+    from edgeexit.export import PRECISIONS, Quantization
+    from edgeexit.planning.candidates import untrained, write_candidates
+
+    form = PRECISIONS[candidates.precision]
+    if form.quantization is not None:
+        form = form.quantized(Quantization("all", "minmax", target=target))
+    with shown_progress("plan") as progress:
+        return write_candidates(
+            candidates.build,
+            candidates.patterns,
+            folder,
+            untrained(form),
+            candidates.model,
+            progress,
+        )
+
+
+def _write_for_a_device(candidates: Candidates, target: str, folder: Path) -> None:
+    folders = _write(candidates, target, folder)
+    out = console()
+    for each in folders:
+        out.print(f"wrote {each}", soft_wrap=True)
+    names = " ".join(each.name for each in folders)
+    out.print(f"there: python -m edgeexit_runtime time {names}", soft_wrap=True)
+    out.print("here: edgeexit plan --times times.json", soft_wrap=True)
+
+
+def _measure(
+    candidates: Candidates, target: str, chosen: dict[str, Any], duration_s: float
+) -> MeasuredTimes:
+    """Write the bundles to a temporary folder, and time them."""
+    from edgeexit_runtime.engines.building import build_engines
+    from edgeexit_runtime.timing.paths import time_bundles
+
+    with tempfile.TemporaryDirectory() as folder:
+        folders = _write(candidates, target, Path(folder))
+        for each in folders if target == TENSORRT else ():
+            build_engines(each)
+        with shown_progress("plan") as progress:
+            return time_bundles(folders, duration_s=duration_s, progress=progress, **chosen)

@@ -1,0 +1,119 @@
+"""A plan in words and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeexit.bench.render.table import Row, Table, named_numbers
+from edgeexit.planning.results import PatternPlan, Plan
+from edgeexit.statistics import CONFIDENCE_LEVEL
+
+MIB = 2**20
+
+
+def plan_text(plan: Plan) -> Iterator[str]:
+    """Yield what to train, why, and how far Eq. 5 is from this device."""
+    best = plan.patterns[0]
+    yield _advice(best, plan)
+    for pattern in plan.patterns[1:]:
+        if pattern.on_front and (better := _better(pattern, best)):
+            yield f"Or {pattern.branches}, {better}."
+    hopeless = [it.branches for it in plan.patterns if it.exits[0].break_even is None]
+    if hopeless:
+        yield (
+            f"Early exit cannot pay with {', '.join(hopeless)}: the first exit takes as long as "
+            "the plain backbone here."
+        )
+    off = [exit_.ratio.value / exit_.macs_ratio for it in plan.patterns for exit_ in it.exits]
+    yield (
+        f"Exit paths take {min(off):.2f} to {max(off):.2f} times what Eq. 5 says of their share of "
+        "the plain backbone."
+    )
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return a row per exit of each pattern."""
+    threads = "the backend's choice" if plan.threads is None else str(plan.threads)
+    height, width = plan.input_size[1:]
+    has_estimates = any(it.estimate is not None for it in plan.patterns)
+    headings = ("path, ms", "of plain", "Eq. 5", "must leave\nfor 1.0", "MiB")
+    more = ("estimated\nmean", "accuracy") if has_estimates else ()
+    return Table.of(
+        f"{plan.backbone}, {height}x{width} pixels, {plan.precision}, batch 1",
+        named_numbers("branches", "exit", *headings, *more),
+        *(_rows(it, has_estimates) for it in plan.patterns),
+        notes=[
+            f"{plan.machine}, {plan.cores} cores; {plan.device}, threads per graph: {threads}",
+            f"of plain: ratio to the plain backbone, {CONFIDENCE_LEVEL:.0%} interval",
+            "*: no other pattern is "
+            + (
+                "as accurate in less time"
+                if all(it.estimate is not None for it in plan.patterns)
+                else "as fast to the first exit and to the end"
+            ),
+            "estimated: images leave at the first exit that labels them right"
+            if has_estimates
+            else "",
+        ],
+    )
+
+
+def _advice(best: PatternPlan, plan: Plan) -> str:
+    first, last = best.exits[0], best.exits[-1]
+    pays = (
+        "early exit pays whatever leaves there"
+        if not first.break_even
+        else f"early exit pays where {first.break_even:.0%} of the images or more leave there"
+    )
+    if best.estimate is not None:
+        known = f"the first exit takes {first.ratio.value:.2f}, and {pays}"
+        return (
+            f"Train {best.branches}: by the accuracies of its exits a mixture takes "
+            f"{best.estimate.ratio:.2f} of the plain backbone's {best.baseline_ms:.3g} ms at "
+            f"{best.estimate.accuracy:.1%}; {known}."
+        )
+    if first.break_even is None:
+        return (
+            f"None of these branches pays on this device: the first exit of {best.branches} takes "
+            f"{first.ratio:.2f} of the plain backbone's time. Put exits later, or take branches of "
+            "a lower level."
+        )
+    return (
+        f"{best.branches} asks least of the images: its first exit takes {first.ratio:.2f} of the "
+        f"plain backbone's {best.baseline_ms:.3g} ms, and {pays}, if all others go to the end, "
+        f"which takes {last.ratio.value:.2f}."
+    )
+
+
+def _better(pattern: PatternPlan, best: PatternPlan) -> str:
+    """Say in what a pattern of the front is better than the best; "" where in nothing said."""
+    if pattern.estimate is not None and best.estimate is not None:
+        more, time = pattern.estimate.accuracy, pattern.estimate.ratio.value
+        return f"which is estimated at {more:.1%} in {time:.2f} of the time"
+    parts = []
+    if pattern.exits[0].ratio.value < best.exits[0].ratio.value:
+        parts.append(f"whose first exit takes {pattern.exits[0].ratio.value:.2f}")
+    if pattern.exits[-1].ratio.value < best.exits[-1].ratio.value:
+        parts.append(f"whose worst path takes {pattern.exits[-1].ratio.value:.2f}")
+    return " and ".join(parts)
+
+
+def _rows(pattern: PatternPlan, has_estimates: bool) -> Iterator[Row]:
+    for at, exit_ in enumerate(pattern.exits):
+        is_first = at == 0
+        share = "never" if exit_.break_even is None else f"{exit_.break_even:.0%}"
+        is_last = at == len(pattern.exits) - 1
+        cells = (
+            exit_.name,
+            f"{exit_.path_ms:.3f}",
+            f"{exit_.ratio:.2f}",
+            f"{exit_.macs_ratio:.2f}",
+            "" if is_last else share,
+            f"{pattern.size_bytes / MIB:.1f}" if is_first else "",
+        )
+        estimate = pattern.estimate if is_first else None
+        more = ("", "")
+        if estimate is not None:
+            more = (f"{estimate.ratio:.2f}", f"{estimate.accuracy:.1%}")
+        name = f"{pattern.branches}{' *' if pattern.on_front else ''}" if is_first else ""
+        yield (name, *cells, *(more if has_estimates else ()))
