@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 from support.command_line import invoke, message, one_line
@@ -53,6 +54,19 @@ def test_inspect_explains_the_file(bundle: Path, tmp_path: Path) -> None:
     assert said["kind"] == "single file"
     assert said["thresholds"] == {"exit1": 0.9, "exit2": 0.9}
     assert len(said["warnings"]) == 1
+
+
+def test_a_terminal_obeys_nothing_that_is_in_a_file(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    assert invoke("pack", bundle, "-o", file, "--samples", 5).exit_code == 0
+    model = onnx.load(file)
+    (entry,) = [it for it in model.metadata_props if it.key == "edgeexit.data"]
+    entry.value = json.dumps({"name": "a\x1b[31m" + "b" * 500})
+    onnx.save(model, file)
+    text = invoke("inspect", file).stdout
+    assert "a\\x1b[31mbb" in text
+    assert "\x1b" not in text
+    assert "b" * 80 not in text
 
 
 def test_export_in_one_step(tiny_file: Path, tmp_path: Path) -> None:

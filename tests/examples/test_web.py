@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from support.digits_bundle import digits_bundle, digits_frames
 
+from edgeexit.export.single.packing import pack_bundle
+
 pytestmark = pytest.mark.slow
 
 WEB = Path(__file__).parents[2] / "examples" / "web"
@@ -67,6 +69,44 @@ def assert_same(rows: list[Any], want: ee.Predictions, tolerance: float) -> None
 
 
 # in Node
+
+
+SINGLE_FILE = """
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+const [web, file, images, size, ...thresholds] = process.argv.slice(2);
+const ort = createRequire(`${web}/`)("onnxruntime-web");
+ort.env.wasm.numThreads = 1;
+const session = await ort.InferenceSession.create(readFileSync(file));
+const bytes = readFileSync(images);
+const pixels = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+const shape = [1, ...size.split("x").map(Number)];
+const step = shape.reduce((a, b) => a * b);
+const given = new ort.Tensor("float32", Float32Array.from(thresholds), [thresholds.length]);
+for (let at = 0; at < pixels.length; at += step) {
+  const image = new ort.Tensor("float32", pixels.slice(at, at + step), shape);
+  const got = await session.run({ images: image, thresholds: given });
+  const exit = ["exit1", "exit2", "final"][got.exits.data[0]];
+  console.log(`${got.labels.data[0]} ${exit} ${got.confidences.data[0]}`);
+}
+"""
+
+
+@needs("onnxruntime-web")
+def test_a_single_file_in_wasm(bundles: dict[str, Path], frames: Path, tmp_path: Path) -> None:
+    want = expected(bundles["fp32"], frames, exit1=0.7)
+    how = ee.load_manifest(bundles["fp32"]).preprocessing
+    size = how.input_size
+    pixels = np.frombuffer(frames.read_bytes(), np.uint8).reshape(-1, *size[1:], size[0])
+    images = how(pixels)
+    (tmp_path / "images.f32").write_bytes(images.tobytes())
+    (tmp_path / "single.mjs").write_text(SINGLE_FILE, encoding="utf-8")
+    file = tmp_path / "model.onnx"
+    pack_bundle(bundles["fp32"], file, images[:8], "digits", required_thresholds=True)
+    shape = "x".join(map(str, size))
+    result = node(tmp_path / "single.mjs", WEB, file, tmp_path / "images.f32", shape, 0.7, 0.6)
+    assert result.returncode == 0, result.stderr
+    assert_same([line.split() for line in result.stdout.splitlines()], want, WASM)
 
 
 @pytest.mark.parametrize(

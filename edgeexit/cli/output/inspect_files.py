@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
+from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.common import console, print_json
 from edgeexit.formats import format_guarantee, format_threshold
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+
+SHOWN = 80  # characters of a name that the file gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def print_written(path: Path, as_json: bool) -> None:
         "precision": written.precision,
         "input": "x".join(map(str, written.input_size)),
         "classes": str(written.num_classes),
-        "trained on": written.trained_on,
+        "trained on": printable(written.trained_on, SHOWN),
         "thresholds": ", ".join(
             f"{name} {format_threshold(value)}" for name, value in written.thresholds.items()
         ),
