@@ -18,8 +18,9 @@ from onnx import TensorProto, compose
 from edgeexit.errors import DataError, InputError
 from edgeexit.export.from_onnx.file import (
     SHOWN,
+    are_logits,
     described,
-    fed_inputs,
+    images_input,
     precision_of,
     read_model,
     sizes,
@@ -110,22 +111,7 @@ def _images(
     file: Path, model: onnx.ModelProto, asked: tuple[int, int, int] | None
 ) -> tuple[str, int | None, tuple[int, int, int]]:
     """Return the input's name, its batch, and its size."""
-    inputs = fed_inputs(model.graph)
-    if len(inputs) != 1:
-        found = ", ".join(value.name for value in inputs) or "none"
-        raise DataError(f"{file}: expected one input, images, got {printable(found, SHOWN)}")
-    (images,) = inputs
-    shape = sizes(images)
-    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
-        raise DataError(
-            f"{file}: {printable(images.name, SHOWN)}: expected float32 (N, C, H, W), got "
-            f"{described(images)}"
-        )
-    batch, *said = shape
-    if batch not in (None, 1):
-        raise DataError(
-            f"{file}: expected a batch that is dynamic or 1, got {batch}; export it again"
-        )
+    images, (batch, *said) = images_input(file, model)
     size = tuple(asked) if asked is not None else tuple(said)
     if any(wanted != has for wanted, has in zip(size, said, strict=True) if has is not None):
         raise InputError(f"{file}: takes images of {tuple(said)}, got --input-size for {size}")
@@ -143,7 +129,7 @@ def _chosen(file: Path, model: onnx.ModelProto, asked: Sequence[str] | str) -> t
     if isinstance(asked, str):
         asked = () if asked == AUTO else asked.split(",")
     names = [name.strip() for name in asked] or [
-        name for name, value in found.items() if _are_logits(value)
+        name for name, value in found.items() if are_logits(value)
     ]
     listed = ", ".join(
         f"{printable(name, SHOWN)} {described(value)}" for name, value in found.items()
@@ -155,7 +141,7 @@ def _chosen(file: Path, model: onnx.ModelProto, asked: Sequence[str] | str) -> t
             raise InputError(f"{file}: has no output {name!r}; {hint}")
         if names.count(name) > 1:
             raise InputError(f"{file}: expected each output once, got {name} twice")
-        if not _are_logits(found[name]):
+        if not are_logits(found[name]):
             raise InputError(
                 f"{file}: expected logits float32 (N, K), got {name} {described(found[name])}; "
                 f"there are {listed}"
@@ -169,10 +155,6 @@ def _chosen(file: Path, model: onnx.ModelProto, asked: Sequence[str] | str) -> t
     if len(widths) > 1:
         raise InputError(f"{file}: expected logits of equally many classes, got {listed}")
     return tuple(names)
-
-
-def _are_logits(value: onnx.ValueInfoProto) -> bool:
-    return value.type.tensor_type.elem_type == TensorProto.FLOAT and len(sizes(value)) == 2
 
 
 def _in_front_of_softmax(

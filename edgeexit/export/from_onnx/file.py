@@ -76,6 +76,34 @@ def described(value: onnx.ValueInfoProto) -> str:
     return f"{dtype} ({', '.join('?' if size is None else str(size) for size in sizes(value))})"
 
 
+def images_input(
+    file: Path, model: onnx.ModelProto
+) -> tuple[onnx.ValueInfoProto, tuple[int | None, ...]]:
+    """Return the one input, images float32 (N, C, H, W), and its sizes; N is open or 1.
+
+    Raises:
+        DataError: it takes something else.
+    """
+    inputs = fed_inputs(model.graph)
+    if len(inputs) != 1:
+        found = ", ".join(value.name for value in inputs) or "none"
+        raise DataError(f"{file}: expected one input, images, got {printable(found, SHOWN)}")
+    (images,) = inputs
+    shape, named = sizes(images), f"{file}: {printable(images.name, SHOWN)}"
+    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
+        raise DataError(f"{named}: expected float32 (N, C, H, W), got {described(images)}")
+    if shape[0] not in (None, 1):
+        raise DataError(
+            f"{named}: expected a batch that is dynamic or 1, got {shape[0]}; export it again"
+        )
+    return images, shape
+
+
+def are_logits(value: onnx.ValueInfoProto) -> bool:
+    """Whether it is float32 (N, K)."""
+    return value.type.tensor_type.elem_type == TensorProto.FLOAT and len(sizes(value)) == 2
+
+
 def _parse(file: Path) -> onnx.ModelProto:
     try:
         if file.stat().st_size > MAX_BYTES:

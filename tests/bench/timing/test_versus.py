@@ -352,7 +352,7 @@ def with_an_unknown_operator(model: onnx.ModelProto) -> None:
     ("change", "kind", "expected"),
     [
         (with_another_output, DataError, "expected one output, got logits, confidence"),
-        (with_another_input, DataError, "expected one input, got images, more"),
+        (with_another_input, DataError, "expected one input, images, got images, more"),
         (with_labels_alone, DataError, "best: expected logits float32 (N, K), got int64 (?)"),
         (with_weights_elsewhere, DataError, "its weights lie in '../weights.bin', outside of its"),
         (with_a_constant_elsewhere, DataError, "its weights lie in '/etc/passwd', outside of its"),

@@ -29,8 +29,9 @@ from onnx import TensorProto, compose, helper
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.export.from_onnx.file import (
+    are_logits,
     described,
-    fed_inputs,
+    images_input,
     precision_of,
     read_model,
     sizes,
@@ -55,15 +56,19 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         InputError: its size or classes are not the bundle's.
     """
     model = read_model(file)
-    (images,) = _one(file, "input", fed_inputs(model.graph))
-    (logits,) = _one(file, "output", list(model.graph.output))
-    batch = _check_images(file, images, manifest)
-    _check_logits(file, logits, manifest)
+    images, shape = images_input(file, model)
+    size = manifest.preprocessing.input_size
+    if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
+        raise InputError(
+            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both have to see "
+            "the same images"
+        )
+    logits = _logits(file, model, manifest)
     content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()
     plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.onnx", file.name)
     name = file.name if plain else "m.onnx"
     (folder / name).write_bytes(content)
-    info = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
+    info = TensorInfo(IMAGES, "float32", size)
     shapes = ((manifest.model.num_classes,), (), (), ())
     graph = GraphEntry(
         name,
@@ -76,7 +81,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
         manifest,
         model=ModelInfo(printable(file.stem), "none", manifest.model.num_classes),
         precision=precision_of(model),
-        max_batch=batch,
+        max_batch=manifest.max_batch if shape[0] is None else 1,
         stages=(),
         exits=(ExitEntry("final", None, 0.0, 0, 0, 0, graph),),
         baseline=None,
@@ -91,47 +96,23 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     (folder / MANIFEST_NAME).write_text(manifest_json(static), encoding="utf-8")
 
 
-def _one(
-    file: Path, kind: str, values: list[onnx.ValueInfoProto]
-) -> tuple[onnx.ValueInfoProto, ...]:
-    if len(values) != 1:
-        names = ", ".join(value.name for value in values) or "none"
-        raise DataError(f"{file}: expected one {kind}, got {names}")
-    return tuple(values)
-
-
-def _check_images(file: Path, images: onnx.ValueInfoProto, manifest: Manifest) -> int:
-    """Return the largest batch that the model takes."""
-    size = manifest.preprocessing.input_size
-    shape = sizes(images)
-    if images.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
-        raise DataError(
-            f"{file}: {images.name}: expected float32 (N, C, H, W), got {described(images)}"
-        )
-    if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
-        raise InputError(
-            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both have to see "
-            "the same images"
-        )
-    if shape[0] not in (None, 1):
-        raise DataError(
-            f"{file}: {images.name}: expected a batch that is dynamic or 1, got {shape[0]}; export "
-            "it again"
-        )
-    return manifest.max_batch if shape[0] is None else 1
-
-
-def _check_logits(file: Path, logits: onnx.ValueInfoProto, manifest: Manifest) -> None:
-    shape = sizes(logits)
-    if logits.type.tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 2:
+def _logits(file: Path, model: onnx.ModelProto, manifest: Manifest) -> onnx.ValueInfoProto:
+    """Return the one output, of the bundle's classes."""
+    outputs: list[onnx.ValueInfoProto] = list(model.graph.output)
+    if len(outputs) != 1:
+        names = ", ".join(value.name for value in outputs) or "none"
+        raise DataError(f"{file}: expected one output, got {names}")
+    (logits,) = outputs
+    if not are_logits(logits):
         raise DataError(
             f"{file}: {logits.name}: expected logits float32 (N, K), got {described(logits)}"
         )
-    if shape[1] not in (None, manifest.model.num_classes):
+    if sizes(logits)[1] not in (None, manifest.model.num_classes):
         raise InputError(
-            f"{file}: expected the bundle's {manifest.model.num_classes} classes, got {shape[1]}; "
-            "compare networks of the same data set"
+            f"{file}: expected the bundle's {manifest.model.num_classes} classes, got "
+            f"{sizes(logits)[1]}; compare networks of the same data set"
         )
+    return logits
 
 
 def _with_gate(
