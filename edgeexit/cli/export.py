@@ -24,6 +24,7 @@ from edgeexit.cli.common import (
     shown_command,
     shown_progress,
     status_console,
+    taken,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
@@ -95,9 +96,6 @@ def command(
     engine: str,
     compute_capability: str | None,
     as_json: bool,
-    model: str | None,
-    outputs: str,
-    input_size: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
@@ -140,8 +138,8 @@ def command(
     parts = ExportOptions(
         chosen, opset or chosen.least_opset, max_batch, baseline and not is_single
     )
+    network = taken(NetworkOptions, options)
     data = DataOptions(**options)
-    network = NetworkOptions(model, outputs, input_size)
     checkpoint = load_network(path, network, data)
     factory = network.factory()
     calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)

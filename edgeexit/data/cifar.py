@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
-from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,7 +55,7 @@ def _load(
     channels, height, width = config.size_or((3, *IMAGE_SIZE))
     if channels != 3:
         raise DataError(f"{config.name}: its images have 3 channels, got {channels}; take 3")
-    preprocessing = Preprocessing((3, height, width), mean, std)
+    preprocessing = config.preprocessing((3, height, width), mean, std)
     resize = resize_exactly((height, width), IMAGE_SIZE)
     augmentation = resolve_augmentation(config.augmentation, "crop-flip")
     vary = AUGMENTATIONS[augmentation].steps(IMAGE_SIZE, PADDING)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeexit_runtime.images.preprocess import Preprocessing
+
+from edgeexit.errors import DataError
+
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
@@ -25,6 +29,8 @@ class DataConfig:
             :data:`edgeexit_runtime.images.decoding.MAX_PIXELS`.
         channels: 3, or 1 to read images as grey, of the size that is usual where ``input_size`` is
             None; None for those of ``input_size``, or 3.
+        mean, std: one value per channel, on the scale where the image's values are 0 to 1; None
+            for what is usual with the data set.
     """
 
     name: str
@@ -36,6 +42,8 @@ class DataConfig:
     skip_corrupt: bool = False
     max_pixels: int | None = None
     channels: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:
@@ -44,6 +52,8 @@ class DataConfig:
             raise ValueError(
                 f"channels: expected those of the input size {self.input_size}, got {self.channels}"
             )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std: expected both or neither, got one of them")
         if self.max_pixels is not None and self.max_pixels < 1:
             raise ValueError(f"max_pixels: expected at least one pixel, got {self.max_pixels}")
         if self.hold_out is not None and self.hold_out < 1:
@@ -54,3 +64,20 @@ class DataConfig:
     def size_or(self, usual: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the input size, or else the ``usual`` one with the channels that are asked for."""
         return self.input_size or (self.channels or usual[0], *usual[1:])
+
+    def preprocessing(
+        self,
+        size: tuple[int, int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        resize: int | None = None,
+    ) -> Preprocessing:
+        """Return how an image becomes an input, where ``mean`` and ``std`` are usual.
+
+        Raises:
+            DataError: those that are asked for do not fit the channels.
+        """
+        try:
+            return Preprocessing(size, self.mean or mean, self.std or std, resize)
+        except ValueError as error:
+            raise DataError(f"{self.name}: {error}") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,7 +41,7 @@ def digits(config: DataConfig) -> ImageData:
         ) from error
     bunch = load_digits()
     size = config.size_or(INPUT_SIZE)
-    preprocessing = Preprocessing(size, (MEAN,) * size[0], (STD,) * size[0])
+    preprocessing = config.preprocessing(size, (MEAN,) * size[0], (STD,) * size[0])
     images = _enlarge(bunch.images, size[1:])
     # no flips: a mirrored digit is another digit or none
     augmentation = resolve_augmentation(config.augmentation, "crop")

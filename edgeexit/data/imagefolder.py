@@ -88,7 +88,7 @@ def imagefolder(config: DataConfig) -> ImageData:
     found = _find(Path(config.data_dir), config)
     size = config.size_or(INPUT_SIZE)
     mean, std = MEAN[size[0]], STD[size[0]]
-    preprocessing = Preprocessing(size, mean, std, resize=round(min(size[1:]) * RESIZE_RATIO))
+    preprocessing = config.preprocessing(size, mean, std, round(min(size[1:]) * RESIZE_RATIO))
     plain = compose([FitImage(preprocessing)], preprocessing)
     augmentation = resolve_augmentation(config.augmentation, "resize-crop-flip")
     augmented = compose(_training_steps(augmentation, preprocessing), preprocessing)

@@ -102,6 +102,29 @@ def test_weights_to_a_session(weights: Path) -> None:
     )
 
 
+def test_weights_that_were_trained_with_another_normalization(weights: Path) -> None:
+    other = ("--mean", "0.5,0.4,0.3", "--std", "0.1,0.2,0.25")
+    report = json.loads(succeed("eval", weights.name, *OWN, *DATA, *other, "--json").stdout)
+    succeed("export", weights.name, *OWN, *DATA, *other, "--engine", "none", "--samples", "16")
+    data = load_data(
+        DataConfig("digits", None, (3, 16, 16), mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.25))
+    )
+    manifest = ee.load_manifest("out")
+    assert manifest.preprocessing == data.preprocessing
+    assert manifest.preprocessing.mean == (0.5, 0.4, 0.3)
+    judged = json.loads(succeed("eval", "--engine-dir", "out", "--json").stdout)
+    found = [exit_["accuracy"] for exit_ in judged["exits"]]
+    np.testing.assert_allclose(found, [e["accuracy"] for e in report["exits"]], atol=0.01)
+    succeed("tune", weights.name, *OWN, *DATA, *other, "--max-drop", "0.9")
+    assert load_checkpoint(Path("weights.tuned.ckpt")).preprocessing == data.preprocessing
+    model = ("--model", f"{NAME}:make")
+    again = json.loads(succeed("eval", "weights.tuned.ckpt", *model, "--json").stdout)
+    assert [e["accuracy"] for e in again["exits"]] == [e["accuracy"] for e in report["exits"]]
+    assert "--mean" in fail("eval", "weights.tuned.ckpt", *model, *other)
+    assert "--std" in fail("eval", weights.name, *OWN, *DATA, *other[:2])
+    assert "3 channels" in fail("eval", weights.name, *OWN, *DATA, "--mean=0.5", "--std=0.1")
+
+
 def test_what_weights_need(weights: Path) -> None:
     assert "--model" in fail("eval", weights.name, *DATA)
     assert "--dataset" in fail("eval", weights.name, *OWN)

@@ -44,6 +44,9 @@ class NumbersType(click.ParamType[tuple[float, ...]]):
         return numbers
 
 
+NUMBERS = NumbersType()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofImages:
     """Images (N, C, H, W), normalized, and all that a bundle says of its images and classes."""
@@ -78,12 +81,12 @@ class ProofOptions:
             DataError, InputError, UnknownNameError: it cannot be read, or is not the model's.
             click.UsageError: the options do not go together.
         """
+        if (self.mean is None) != (self.std is None):
+            raise click.UsageError("--mean and --std go together")
         if self.dataset is None:
             return self._without_dataset(parts)
         for option, value in (
             ("--images", self.images),
-            ("--mean", self.mean),
-            ("--std", self.std),
             ("--class-names", self.class_names),
         ):
             if value is not None:
@@ -103,6 +106,8 @@ class ProofOptions:
             parts.classifier.input_size,
             self.download,
             max_pixels=self.max_pixels,
+            mean=self.mean,
+            std=self.std,
         )
         data = load_data(config)
         print_data(config.name, data)
@@ -154,8 +159,6 @@ class ProofOptions:
         size = parts.classifier.input_size
         notes: tuple[str, ...] = ()
         mean, std = self.mean, self.std
-        if (mean is None) != (std is None):
-            raise click.UsageError("--mean and --std go together")
         if mean is None or std is None:
             if size[0] != len(USUAL_MEAN):
                 raise click.UsageError(
@@ -203,11 +206,11 @@ def proof_options(command: Command) -> Command:
         ),
         click.option(
             "--mean",
-            type=NumbersType(),
+            type=NUMBERS,
             help="What is subtracted of images from 0 to 1, one number per channel.  [default: "
             "ImageNet's, which is said]",
         ),
-        click.option("--std", type=NumbersType(), help="What they are divided by then."),
+        click.option("--std", type=NUMBERS, help="What they are divided by then."),
         click.option(
             "--class-names",
             type=click.Path(path_type=Path),

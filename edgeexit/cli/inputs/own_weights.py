@@ -17,6 +17,7 @@ from edgeexit.cli.common import (
     outputs_option,
     print_notes,
 )
+from edgeexit.cli.inputs.onnx_images import NUMBERS
 from edgeexit.cli.inputs.samples import DataOptions, print_data
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class NetworkOptions:
     model: str | None
     outputs: str
     input_size: tuple[int, int] | None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def factory(self) -> Factory | None:
         """Import what ``--model`` names.
@@ -55,6 +58,13 @@ def network_options(command: Command) -> Command:
             help="Of weights that something else wrote: pixels, 224 or HEIGHTxWIDTH.  [default: "
             "what is usual with the data set]",
         ),
+        click.option(
+            "--mean",
+            type=NUMBERS,
+            help="Likewise: what is subtracted of images from 0 to 1, one number per channel.  "
+            "[default: what is usual with the data set]",
+        ),
+        click.option("--std", type=NUMBERS, help="Likewise: what they are divided by then."),
     )
 
 
@@ -72,7 +82,7 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
         SpecError: the model cannot be built, or has no such outputs.
         DataError, UnknownNameError: the data set, which tells the classes, cannot be loaded.
         click.UsageError: weights need ``--model`` and ``--dataset``; a checkpoint needs no
-            ``--outputs`` and no ``--input-size``.
+            ``--outputs``, ``--input-size``, ``--mean`` and ``--std``.
     """
     from edgeexit.errors import CheckpointError
     from edgeexit.plain_file import foreign_file
@@ -86,8 +96,8 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
             )
         return _load_weights(path, network, options)
     checkpoint = load_checkpoint(path)
-    for name, value in (("outputs", network.outputs), ("input-size", network.input_size)):
-        if value:
+    for name in ("outputs", "input-size", "mean", "std"):
+        if getattr(network, name.replace("-", "_")):
             raise click.UsageError(
                 f"--{name} goes with weights alone: the checkpoint {path} knows it"
             )
@@ -102,6 +112,8 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
     from edgeexit.models.weights.fitting import load_weights, own_weights
     from edgeexit.training.checkpoint import checkpoint_of
 
+    if (network.mean is None) != (network.std is None):
+        raise click.UsageError("--mean and --std go together")
     factory = network.factory()
     if factory is None or options.dataset is None:
         raise click.UsageError(
@@ -114,6 +126,8 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
         None if network.input_size is None else (3, *network.input_size),
         options.download,
         max_pixels=options.max_pixels,
+        mean=network.mean,
+        std=network.std,
     )
     data = load_data(config)
     print_data(config.name, data)

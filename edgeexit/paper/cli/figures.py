@@ -13,6 +13,7 @@ from edgeexit.cli.common import (
     print_json,
     progress_bar,
     status_console,
+    taken,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, sample_options
@@ -72,9 +73,6 @@ def command(
     examples_per_exit: int,
     seed: int,
     as_json: bool,
-    model: str | None,
-    outputs: str,
-    input_size: tuple[int, int] | None,
     **options: Any,
 ) -> None:
     """Draw the paper's figures of trained networks, on test images.
@@ -103,7 +101,7 @@ def command(
     kinds = list_figures() if names is None else select_figures(names)
     if output.exists() and not output.is_dir():
         raise WriteError(f"{output}: is a file, expected a folder; choose another name")
-    network, samples = NetworkOptions(model, outputs, input_size), SampleOptions(**options)
+    network, samples = taken(NetworkOptions, options), SampleOptions(**options)
     factory = network.factory()
     sources = find_sources(paths, lambda path: load_network(path, network, samples))
     subjects = load_subjects(sources, samples, factory)
