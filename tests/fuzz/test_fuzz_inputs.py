@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edgeexit_runtime.testing import write_bundle
+from edgeexit_runtime.testing.networks import random_images
 from hypothesis import strategies as st
 from PIL import Image
 from support.damage import damaged_bytes, damaged_tree
 from support.reports import made_report
 
 from edgeexit.bench.render.report import report_json
+from edgeexit.export.single.packing import pack_bundle
 
 Read = Callable[..., Any]
 Fuzz = Callable[..., None]
@@ -79,3 +82,26 @@ def test_report_values(
 
     files = st.sampled_from([folder / "report.json", folder / "costs.json"])
     fuzz(reader("report", folder), files.flatmap(damaged), runs=40)
+
+
+def test_single_file_bytes(
+    fuzz: Fuzz, reader: Callable[[str, Path], Read], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("single")
+    bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
+    pack_bundle(bundle, folder / "model.onnx", random_images(4, seed=0), "noise")
+    fuzz(reader("single", folder), _any_file(folder), runs=150)
+
+
+def test_request_bytes(
+    fuzz: Fuzz, reader: Callable[[str, Path], Read], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("requests")
+    images = random_images(2, seed=0)
+    tensor = {"name": "images", "datatype": "FP32", "shape": list(images.shape)}
+    plain = {"inputs": [{**tensor, "data": images.tolist()}], "outputs": [{"name": "labels"}]}
+    head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": images.nbytes}}]})
+    (folder / "json").write_text(json.dumps(plain), encoding="utf-8")
+    (folder / "bytes").write_bytes(head.encode() + images.tobytes())
+    (folder / "length").write_text(str(len(head)), encoding="utf-8")
+    fuzz(reader("requests", folder), _any_file(folder), runs=150)

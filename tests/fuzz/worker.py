@@ -135,6 +135,31 @@ def read_report(folder: Path) -> Answer:
     return [np.array([*costs.paths, *(path.ratio for path in report.paths)])]
 
 
+def read_single(folder: Path) -> Answer:
+    """Read what a single file says of itself."""
+    from edgeexit.export.single.about import read_single_file
+
+    about = read_single_file(folder / "model.onnx")
+    return [np.array([*about.thresholds.values(), *about.preprocessing.mean])]
+
+
+def read_requests(folder: Path) -> Answer:
+    """Read a request to the service in JSON, and one with bytes behind it."""
+    from edgeexit_runtime.serving.batching import check_images
+    from edgeexit_runtime.serving.protocol import read_request
+    from edgeexit_runtime.testing import CHAIN
+
+    size = CHAIN.preprocessing.input_size
+    found = []
+    for name, length in (("json", None), ("bytes", (folder / "length").read_text("latin1"))):
+        images = read_request((folder / name).read_bytes(), length).images
+        check_images(images, size)
+        if not np.isfinite(images).all():  # as the session says
+            raise EdgeExitError("images: expected finite values")
+        found.append(images)
+    return found
+
+
 def read_order(folder: Path) -> Answer:
     """Do what the one file says: whoever looks at outcomes has to tell it."""
     order = (folder / "order").read_text(encoding="utf-8")
@@ -168,6 +193,8 @@ READERS: dict[str, Callable[[Path], Answer]] = {
     "images": read_images,
     "arrays": read_array_files,
     "report": read_report,
+    "single": read_single,
+    "requests": read_requests,
     "order": read_order,
 }
 

@@ -153,7 +153,7 @@ class _Paths:
         return counting
 
     async def _classify(self, images: NDArray[np.float32]) -> Answer:
-        check_images(images, self._service.batcher.manifest)
+        check_images(images, self._service.batcher.manifest.preprocessing.input_size)
         return await asyncio.wrap_future(self._service.batcher.submit(images))
 
     def _check_model(self, request: Request) -> None:

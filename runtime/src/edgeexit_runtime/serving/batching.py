@@ -220,13 +220,12 @@ class Batcher:
             request.future.set_result(Answer(own, session.manifest))
 
 
-def check_images(images: NDArray[np.float32], manifest: Manifest) -> None:
-    """Check that there are images, of the size that a bundle takes.
+def check_images(images: NDArray[np.float32], size: tuple[int, int, int]) -> None:
+    """Check that there are images, of the size (C, H, W) that a bundle takes.
 
     Raises:
         InputError: there are none, or of another size.
     """
-    size = manifest.preprocessing.input_size
     if images.ndim != 4 or images.shape[1:] != size or len(images) == 0:
         raise InputError(
             f"images: expected shape (N, {', '.join(map(str, size))}) with N >= 1, got "
