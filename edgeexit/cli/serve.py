@@ -8,18 +8,12 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE
+from edgeexit.cli.common import engine_dir_option
 from edgeexit.cli.options.backend import backend_options
 
 
 @click.command("serve")
-@click.option(
-    "--engine-dir",
-    default=DEFAULT_BUNDLE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The bundle that 'edgeexit export' wrote.",
-)
+@engine_dir_option()
 @click.option("--name", default="edgeexit", show_default=True, help="Of the model in requests.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
