@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgeexit.cli.common import (
     IMAGE_SIZE,
@@ -125,6 +126,8 @@ def command(
     known = {} if accuracies is None else read_accuracies(accuracies)
     if times is None:
         patterns = _patterns(branches)
+        if bundle_out is not None:
+            _refuse(("accuracies", "duration", "as_json"), "what is measured, not --bundle-out")
         build = _builder(backbone, model, exits, num_classes, input_size)
         candidates = Candidates(build, patterns, model, precision)
         target = TENSORRT if chosen["backend"] == TENSORRT else CPU
@@ -132,10 +135,11 @@ def command(
             _write_for_a_device(candidates, target, bundle_out)
             return
         measured = _measure(candidates, target, chosen, duration)
-    elif (backbone, model, branches, bundle_out) == (None, None, None, None):
-        measured = read_times(times)
     else:
-        raise click.UsageError("--times brings the networks: no BACKBONE, --model, --branches")
+        context = click.get_current_context()
+        ours = ("times", "accuracies", "as_json")
+        _refuse([name for name in context.params if name not in ours], "what is measured here")
+        measured = read_times(times)
     plan = make_plan(measured, known)
     if as_json:
         print_json({"text": list(plan_text(plan)), **encode(plan)})
@@ -148,6 +152,18 @@ def command(
         network = ("--model", model) if model is not None else ("--backbone", backbone or "")
         following = shown_command("train", *network, "--branches", plan.patterns[0].branches)
         out.print(f"next: {following} --dataset ...", soft_wrap=True)
+
+
+def _refuse(names: Iterable[str], goes_with: str) -> None:
+    """Refuse what was given and would be left aside."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if (
+            parameter.name in names
+            and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+        ):
+            option = parameter.get_error_hint(context)
+            raise click.UsageError(f"{option} goes with {goes_with}")
 
 
 def _patterns(branches: str | None) -> tuple[str, ...]:

@@ -46,6 +46,11 @@ def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
                     f"times: expected bundles of one {field.replace('_', ' ')}, got {one} and "
                     f"{other}: time them in runs of their own"
                 )
+    names = [bundle.branches for bundle in times.bundles]
+    if accuracies and not set(accuracies) & set(names):
+        raise InputError(
+            f"accuracies: expected some of {', '.join(names)}, got {', '.join(accuracies)}"
+        )
     patterns = [_pattern(bundle, accuracies) for bundle in times.bundles]
     return Plan(
         backbone=first.backbone,

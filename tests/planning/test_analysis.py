@@ -99,6 +99,11 @@ def test_bundles_of_one_kind_alone() -> None:
         make_plan(measured(FAST, other), {})
 
 
+def test_accuracies_of_other_patterns() -> None:
+    with pytest.raises(InputError, match=r"some of 3\+1, got 4\+3\+2"):
+        make_plan(measured(SLOW), {"4+3+2": (0.7, 0.8, 0.9, 0.9)})
+
+
 def test_accuracies_of_another_number_of_exits() -> None:
     with pytest.raises(InputError, match=r"3\+1: expected 3, .* got 2"):
         make_plan(measured(SLOW), {"3+1": (0.7, 0.8)})
