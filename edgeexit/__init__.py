@@ -107,7 +107,6 @@ _HOME = {
         "train",
     ),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __getattr__ = lazy_names(__name__, _HOME)
 
 

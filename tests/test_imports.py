@@ -94,8 +94,8 @@ def test_every_module_imports_and_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", edgeexit.__all__)
 def test_every_public_name_is_there(name: str) -> None:
-    home = importlib.import_module(edgeexit._MODULE_OF[name])
-    assert getattr(edgeexit, name) is getattr(home, name)
+    (home,) = (module for module, names in edgeexit._HOME.items() if name in names)
+    assert getattr(edgeexit, name) is getattr(importlib.import_module(home), name)
 
 
 def runtime_files() -> list[Path]:

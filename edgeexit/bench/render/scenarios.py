@@ -11,7 +11,6 @@ from edgeexit.formats import format_ms
 from edgeexit.statistics import Interval
 
 NEAR_ITS_LIMIT = 0.9
-SERVED = ("mean", "ratio", "p50", "p90", "p99")
 
 
 def scenario_tables(scenarios: Scenarios) -> Iterator[Table]:

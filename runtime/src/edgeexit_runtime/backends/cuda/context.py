@@ -36,10 +36,10 @@ class PrimaryContext:
         BackendError: there is no CUDA device, or it cannot be used.
     """
 
-    def __init__(self, ordinal: int = 0) -> None:
+    def __init__(self) -> None:
         try:
             cuda.init()
-            device = cuda.Device(ordinal)
+            device = cuda.Device(0)
             self.name: str = device.name()
             self.shares_memory = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self.lost: str | None = None
