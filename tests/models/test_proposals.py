@@ -167,3 +167,60 @@ def test_branches_fit_there(build: type[nn.Module]) -> None:
     count = len(proposed(model))
     net = attach_exits(model, branches="+".join("n" * count), input_size=SIZE)
     assert len(net(torch.zeros(2, *SIZE))) == count + 1
+
+
+class SharedTable(Classifier):
+    """Blocks that read one table, which is no weight: parts may have it each for themselves."""
+
+    def __init__(self, weight: bool) -> None:
+        super().__init__(16)
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.blocks = nn.ModuleList(Mix(16) for _ in range(4))
+        table = torch.randn(16, 16)
+        if weight:
+            self.table = nn.Parameter(table)
+        else:
+            self.register_buffer("table", table, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x + self.table.sin())
+        return self.classify(x)
+
+
+def test_a_table_that_blocks_share_is_in_each_part() -> None:
+    model = SharedTable(weight=False).eval()
+    assert len(proposed(model)) == 3
+    net = attach_exits(model, branches="n+n+n", input_size=SIZE)
+    images = torch.randn(2, *SIZE)
+    torch.testing.assert_close(net(images)["final"], model(images))
+
+
+def test_no_place_is_listed_where_a_weight_is_used_on_both_sides() -> None:
+    names = [point.name for point in inspect_points(SharedTable(weight=True), SIZE)]
+    assert not [name for name in names if name in ("blocks.0", "blocks.1", "blocks.2")]
+
+
+class TwoHeads(SideBySide):
+    """As CrossViT: both streams have a classifier, and the answer is their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.stem(x)
+        coarse = self.split(fine)
+        for on, low, down in zip(self.fine, self.coarse, self.down, strict=True):
+            fine = on(fine)
+            coarse = low(coarse) + down(fine)
+        answers = [self.other(fine.mean((2, 3))), self.classify(coarse.flatten(2).transpose(1, 2))]
+        return torch.stack(answers).mean(0)
+
+
+def test_the_last_classifier_may_read_several_streams() -> None:
+    model = TwoHeads().eval()
+    net = attach_exits(model, ["fine.1"], branches="n", input_size=SIZE)
+    images = torch.randn(2, *SIZE)
+    torch.testing.assert_close(net(images)["final"], model(images))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from edgeexit.exit_steps import Nodes
 from edgeexit.models.tracing.in_place import is_update
@@ -126,9 +126,38 @@ class Flow:
             and left & self._users[self.position[node]]
         ]
 
+    def weight_users(self) -> list[Nodes]:
+        """Return for each weight that several nodes use those that the logits need."""
+        reached: dict[fx.Node, Nodes] = {}  # of what is computed of weights alone: who reads it
+        users: dict[str, Nodes] = {}
+        for node in reversed(self.nodes):
+            if self.from_images(node):
+                reached[node] = 1 << self.position[node]
+            else:
+                reached[node] = 0
+                for user in node.users:
+                    reached[node] |= reached[user]
+            owned = owned_by(self.trace.root, node)
+            if isinstance(owned, nn.Parameter) or (
+                isinstance(owned, nn.Module) and any(True for _ in owned.parameters())
+            ):
+                target = str(node.target)
+                users[target] = users.get(target, 0) | reached[node] & self._used
+        return [nodes for nodes in users.values() if nodes.bit_count() > 1]
+
     def macs(self, nodes: Nodes) -> int:
         """Return the multiply-accumulates per image of a set of nodes."""
         return sum(count for node, count in self._macs.items() if nodes & node)
+
+
+def owned_by(root: nn.Module, node: fx.Node) -> Any:
+    """Return the module or tensor that a node names; None where it names none."""
+    if node.op not in ("call_module", "get_attr"):
+        return None
+    value: Any = root
+    for name in str(node.target).split("."):
+        value = getattr(value, name)
+    return value
 
 
 def has_tensor(value: Any) -> bool:

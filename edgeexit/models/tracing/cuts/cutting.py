@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, fx
+from torch.nn.modules.batchnorm import _NormBase
 
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import IMAGES, Backbone, Stage
@@ -89,20 +90,26 @@ def _check_order(flow: Flow, points: Sequence[str], ends: Sequence[fx.Node]) -> 
 def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.Node:
     """Return the last tensor with several positions that everything behind is computed from.
 
-    Without one, it is the last tensor before the logits.
+    Without one, it is the last tensor before the logits; where several tensors run side by side
+    up to these, the last of several positions, and the classifier reads the others too.
     """
     last = ends[-1] if ends else None
     nearest: fx.Node | None = None
+    beside: fx.Node | None = None
     for node in reversed(flow.members(flow.needed(trace.output))):
         if node.op == "placeholder" or node is trace.output:
             continue
         if last is not None and (node is last or not flow.before(last, node)):
             continue
-        if not is_batched(trace.values[node]) or flow.crossing(flow.needed(node)) != [node]:
+        if not is_batched(trace.values[node]):
+            continue
+        if flow.crossing(flow.needed(node)) != [node]:
+            beside = beside or (node if _has_positions(trace.values[node][0]) else None)
             continue
         if _has_positions(trace.values[node][0]):
             return node
         nearest = nearest or node
+    nearest = nearest or beside
     if nearest is None:
         raise SpecError(
             "the last exit is too near to the logits: nothing is left for the last stage; choose "
@@ -137,11 +144,22 @@ def _outputs(segment: Segment) -> tuple[str, ...]:
 
 
 def _check_weights(bodies: dict[str, TracedStage]) -> None:
+    """Raise where stages share what training changes; tables and masks are in each of them."""
     owner: dict[int, str] = {}
     for stage, body in bodies.items():
-        for name, weight in (*body.named_parameters(), *body.named_buffers()):
+        for name, weight in (*body.named_parameters(), *_statistics(body)):
             if owner.setdefault(id(weight), stage) != stage:
                 raise SpecError(
                     f"the weight {name} is used by {owner[id(weight)]} and by {stage}: parts that "
                     "run alone cannot share it; choose other points"
                 )
+
+
+def _statistics(body: TracedStage) -> list[tuple[str, Tensor]]:
+    """Return the buffers of normalization layers by name."""
+    return [
+        (f"{path}.{name}", buffer)
+        for path, module in body.named_modules()
+        if isinstance(module, _NormBase)
+        for name, buffer in module.named_buffers(recurse=False)
+    ]

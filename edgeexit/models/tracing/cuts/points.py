@@ -85,7 +85,8 @@ def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
 def list_points(trace: Trace, input_size: tuple[int, int, int]) -> list[Point]:
     """Return every point in the order of execution.
 
-    Of modules that end together, such as a block and its last layer, it is the outermost.
+    Of modules that end together, such as a block and its last layer, it is the outermost. Places
+    are left out where a weight is used on both sides: such parts cannot run alone.
     """
     flow = Flow(trace)
     total = flow.macs(flow.needed(trace.output)) or 1
@@ -94,8 +95,11 @@ def list_points(trace: Trace, input_size: tuple[int, int, int]) -> list[Point]:
         if _fits(trace, flow, node) and len(name) < len(names.get(node, name + ".")):
             names[node] = name
     points = []
+    used_together = flow.weight_users()
     for node in sorted(names, key=lambda node: flow.position[node]):
         needed = flow.needed(node)
+        if any(users & needed and users & ~needed for users in used_together):
+            continue
         crossing = flow.crossing(needed)
         points.append(
             Point(
