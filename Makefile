@@ -78,6 +78,8 @@ results: .venv/installed
 	$(BIN)/python benchmarks/evaluation_results.py
 	$(BIN)/python benchmarks/pooled_results.py
 	$(BIN)/python benchmarks/guarantee_results.py
+	$(BIN)/python benchmarks/drift_results.py
+	$(BIN)/python benchmarks/score_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

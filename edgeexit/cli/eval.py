@@ -106,7 +106,7 @@ def command(
 ) -> None:
     """Print accuracy and cost of a trained network: exit by exit, and with early exit.
 
-    A sample leaves at the first exit whose largest softmax value is at least the threshold. The
+    A sample leaves at the first exit whose confidence is at least the threshold. The
     backbone alone is the final exit over all samples.
 
     CKPT is what train, tune and export take, too, or a file of weights that something else wrote,

@@ -89,6 +89,7 @@ def command(
     fallback: str | None,
     target: str,
     opset: int | None,
+    score: str | None,
     max_batch: int,
     baseline: bool,
     samples: int,
@@ -140,7 +141,9 @@ def command(
     )
     network = taken(NetworkOptions, options)
     data = DataOptions(**options)
-    checkpoint = load_network(path, network, data)
+    checkpoint = loaded = load_network(path, network, data)
+    if score is not None:
+        checkpoint = loaded.with_score(score)
     factory = network.factory()
     calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)
     images, labels, source = _validation_images(checkpoint, data, samples)
@@ -167,6 +170,8 @@ def command(
             bundle = dataclasses.replace(bundle, folder=output)
     if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
         status_console().print(_not_guaranteed(bundle, checkpoint.guarantee), soft_wrap=True)
+    if checkpoint.score != loaded.score:
+        status_console().print(_other_score(bundle, loaded), soft_wrap=True)
     if not as_json:
         print_summary(bundle, int8.reason(building))
     if packed is not None:
@@ -207,6 +212,16 @@ def _not_guaranteed(bundle: ExportedBundle, guarantee: Guarantee) -> str:
     return (
         f"not guaranteed in {bundle.manifest.precision}: {promise} was shown of the FP32 network; "
         f"of this bundle: {command}"
+    )
+
+
+def _other_score(bundle: ExportedBundle, loaded: Checkpoint) -> str:
+    """Say that thresholds of one score mean nothing to another, and what chooses them."""
+    command = shown_command("tune", "--engine-dir", f"{bundle.folder}/", "--max-drop", "0.01")
+    dropped = "" if loaded.guarantee is None else ", and what was guaranteed of them is dropped"
+    return (
+        f"the thresholds are of the score {loaded.score}, the bundle's is {bundle.manifest.score}"
+        f"{dropped}; choose them anew: {command}"
     )
 
 

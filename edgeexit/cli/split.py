@@ -51,6 +51,7 @@ def command(
     input_size: tuple[int, int] | None,
     output: Path,
     precision: str,
+    score: str | None,
     max_batch: int,
     baseline: bool,
     samples: int,
@@ -80,6 +81,7 @@ def command(
 
     from edgeexit.export.from_onnx.split import split_onnx
     from edgeexit.export.writing import ExportOptions, write_bundle
+    from edgeexit.scores import SOFTMAX
 
     proof = ProofOptions(samples=samples, **options)
     int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
@@ -92,6 +94,7 @@ def command(
             outputs,
             input_size=None if input_size is None else (3, *input_size),
             least_opset=chosen.least_opset,
+            score=score or SOFTMAX,
             tell=lambda step: progress(step, 0.0),
         )
     print_notes(parts.notes)

@@ -26,7 +26,7 @@ from edgeexit.cli.inputs.own_weights import (
 from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
-from edgeexit.cli.options.tune import TuneOptions, tune_options
+from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
 from edgeexit.cli.options.tune_output import check_replaceable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SECTIONS = {
     "Limits": LIMITS,
     "A guarantee": ("confidence", "max_error", "max_disagreement", "images"),
-    "What is tuned": ("engine_dir", "objective", "costs", "calibrate", "grid_size"),
+    "What is tuned": ("engine_dir", "objective", "costs", "calibrate", "score", "grid_size"),
     "What is written": ("output", "dry_run", "front", "plot", "as_json"),
     "What runs a bundle": ("backend", "providers", "threads"),
     "Images": ("dataset", "data_dir", "download", "batch_size", "workers", "device"),
@@ -75,8 +75,11 @@ def command(as_json: bool, **values: Any) -> None:
       edgeexit tune --engine-dir out/ --objective latency --max-drop 0.01
       edgeexit tune run/ckpt.pt --max-drop 0.02 --confidence 0.95
       edgeexit tune --engine-dir out/ --images photos/ --max-disagreement 0.02
+      edgeexit tune run/ckpt.pt --score all
     """
     from edgeexit.bench import check_plot_path
+    from edgeexit.cli.inputs.tune_subjects import score_areas
+    from edgeexit.cli.output.scores import print_areas
     from edgeexit.training.checkpoint import is_checkpoint
 
     limits = given_limits(values)
@@ -89,6 +92,8 @@ def command(as_json: bool, **values: Any) -> None:
     if chooses:
         options = options.with_output()
     options.check()
+    if options.score == ALL:
+        options.check_comparison(chooses)
     check_options_of(options.engine_dir)
     if options.images is not None and (samples.dataset or samples.data_dir or samples.download):
         raise click.UsageError("--images takes the place of a data set: leave that out")
@@ -99,7 +104,14 @@ def command(as_json: bool, **values: Any) -> None:
     replaced = options.path if options.output == options.path else None
     if replaced is not None and not is_checkpoint(replaced):
         raise click.UsageError(f"{replaced} holds weights alone, which stay; choose another -o")
+    if options.path is not None and checkpoint is not None and options.score == ALL:
+        areas, unit = score_areas(checkpoint, options, samples, network)
+        title = f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}"
+        print_areas(options.path, title, unit, areas, as_json)
+        return
     dropped = None if checkpoint is None else checkpoint.guarantee
+    if checkpoint is not None and options.score is not None:
+        checkpoint = checkpoint.with_score(options.score)
     if checkpoint is not None and options.output is not None and named is None:
         dropped = check_replaceable(options.output, checkpoint) or dropped
         if options.output == options.path:

@@ -68,7 +68,7 @@ def leaving_exits(
 ) -> NDArray[np.int64]:
     """Return the 0-based exit at which each sample leaves, (N,) int64.
 
-    A sample leaves at the first exit where its largest softmax value is at least the threshold
+    A sample leaves at the first exit where its confidence is at least the threshold
     (Section III-C), both taken as float32 as the exported graphs take them; ``final`` lets
     everyone leave.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgeexit.errors import CheckpointError, DataError
 from edgeexit.models.mode import evaluating
+from edgeexit.scores import SCORES, SOFTMAX, Score
 
 Kept = TypeVar("Kept")
 
@@ -24,7 +26,7 @@ class ExitPredictions:
 
     Attributes:
         exit_names: M names in order, ``final`` last.
-        confidences: (M, N) float32, the largest softmax value.
+        confidences: (M, N) float32, the score of the network: see :mod:`edgeexit.scores`.
         labels: (M, N) int64, the predicted class.
         targets: (N,) int64, the true class.
     """
@@ -91,7 +93,7 @@ def predict(
     batches, targets = run_batches(
         net,
         dataset,
-        _answers,
+        partial(_answers, SCORES[getattr(net, "score", SOFTMAX)]),
         batch_size=batch_size,
         device=device,
         workers=workers,
@@ -103,11 +105,13 @@ def predict(
     )
 
 
-def _answers(logits: dict[str, Tensor]) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    """Return names of exits, and largest softmax values and labels (M, n) on the CPU."""
+def _answers(score: Score, logits: dict[str, Tensor]) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    """Return names of exits, and scores and labels (M, n) on the CPU."""
     stacked = torch.stack(list(logits.values()))  # (M, n, K)
-    confidences, labels = stacked.float().softmax(-1).max(-1)  # (M, n)
-    return tuple(logits), confidences.cpu(), labels.cpu()
+    probabilities = stacked.float().softmax(-1)
+    labels = probabilities.argmax(-1)  # (M, n)
+    confidences = torch.from_numpy(score.of(probabilities.cpu().numpy()))
+    return tuple(logits), confidences, labels.cpu()
 
 
 def _check_finite(logits: dict[str, Tensor]) -> None:

@@ -102,22 +102,24 @@ def _subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Subject:
         thresholds=checkpoint.thresholds,
         stage_macs=cost.stage_macs,
         cost=cost,
-        graphs=partial(_graphs, parts, opset),
+        graphs=partial(_graphs, parts, opset, checkpoint.score),
         logits=partial(_logits, net),
         packages=PACKAGES,
         temperatures=checkpoint.temperatures,
         guarantee=checkpoint.guarantee,
+        score=checkpoint.score,
     )
 
 
 def _graphs(
     parts: Partition,
     opset: int,
+    score: str,
     precision: Precision,
     baseline: bool,
     tell: Tell,
 ) -> Iterable[Graph]:
-    return export_graphs(parts, precision, opset, baseline=baseline, tell=tell)
+    return export_graphs(parts, precision, opset, baseline=baseline, tell=tell, score=score)
 
 
 @torch.inference_mode()

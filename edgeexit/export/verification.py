@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
 from edgeexit.export.precision import Precision
+from edgeexit.scores import SCORES, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,17 @@ def verify_bundle(
         routed = session.infer(samples)
         versions = session.runner.versions
         thresholds = {**session.thresholds, session.manifest.exit_names[-1]: 0.0}
-    expected = _leaving(reference, thresholds)
+    score = SCORES[bundle.manifest.score]
+    expected = _leaving(reference, thresholds, score)
     exits = [
-        _agreement(name, answers[name], reference[name], thresholds[name], labels)
+        _agreement(name, answers[name], reference[name], thresholds[name], labels, score)
         for name in reference
     ]
     if bundle.manifest.baseline is not None:
         with _session(baseline_bundle(bundle)) as session:
             (alone,) = _bundle_answers(session, samples).values()
-        exits.append(_agreement("baseline", alone, reference[list(reference)[-1]], 0.0, labels))
+        last = reference[list(reference)[-1]]
+        exits.append(_agreement("baseline", alone, last, 0.0, labels, score))
     same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
     verification = Verification(
         len(samples),
@@ -176,9 +179,10 @@ def _agreement(
     expected: NDArray[np.float32],
     threshold: float,
     labels: NDArray[np.int64] | None,
+    score: Score,
 ) -> ExitAgreement:
     difference = float(np.abs(got.logits - expected).max())
-    leaves = _confidence(expected) >= np.float32(threshold)
+    leaves = score.of(_probabilities(expected)) >= np.float32(threshold)
     return ExitAgreement(
         name,
         difference,
@@ -191,10 +195,10 @@ def _agreement(
 
 
 def _leaving(
-    logits: Mapping[str, NDArray[np.float32]], thresholds: Mapping[str, float]
+    logits: Mapping[str, NDArray[np.float32]], thresholds: Mapping[str, float], score: Score
 ) -> ee.Predictions:
     """Return where each sample leaves the network, and with which answer (Section III-C)."""
-    confidences = np.stack([_confidence(values) for values in logits.values()])  # (M, N)
+    confidences = np.stack([score.of(_probabilities(values)) for values in logits.values()])
     labels = np.stack([values.argmax(1) for values in logits.values()])  # (M, N)
     gammas = np.array([thresholds[name] for name in logits], np.float32)[:, None]
     exits = (confidences >= gammas).argmax(0)
@@ -202,12 +206,12 @@ def _leaving(
     return ee.Predictions(labels[exits, samples], confidences[exits, samples], exits)
 
 
-def _confidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest softmax value of (N, K) logits; NaN where they are not finite."""
+def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the softmax of (N, K) logits; NaN where they are not finite."""
     with np.errstate(invalid="ignore"):
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    confidence: NDArray[np.float32] = 1 / powers.sum(axis=1)  # the largest power is 1
-    return confidence
+    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

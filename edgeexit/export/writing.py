@@ -44,6 +44,7 @@ from edgeexit.export.int8.graphs import quantize_graphs
 from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
+from edgeexit.scores import SOFTMAX
 
 # TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
 OPSETS = range(18, 21)
@@ -95,6 +96,7 @@ class Subject:
         temperatures: that the exits' graphs divide their logits by; 1 where there is none.
         guarantee: what was shown of it in FP32; in fewer bits an image may leave elsewhere and get
             another label, which nobody has shown anything of.
+        score: what the exits' graphs give as confidences.
         stage_macs: of each stage alone, in order.
         cost: of the exits.
         graphs: makes every stage and exit in order, the plain backbone last, in a precision of
@@ -115,6 +117,7 @@ class Subject:
     packages: tuple[str, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     guarantee: Guarantee | None = None
+    score: str = SOFTMAX
 
 
 def write_bundle(
@@ -301,6 +304,7 @@ def _manifest(
         data=subject.data,
         versions=_versions(subject.packages),
         quantization=quantization,
+        score=subject.score,
         guarantee=subject.guarantee if options.precision.name == "fp32" else None,
     )
 

@@ -18,6 +18,7 @@ from edgeexit.models.registry import (
     create_branch,
 )
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
+from edgeexit.scores import SOFTMAX
 
 PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
 """What the paper recommends, by the number of branches: fewer blocks later (Section V-C)."""
@@ -43,6 +44,7 @@ class MultiExitNet(nn.Module):
         temperatures: what the logits of an exit are divided by, by the exit's name; 1 where left
             out. Guo et al., On Calibration of Modern Neural Networks,
             https://arxiv.org/abs/1706.04599.
+        score: how sure an exit is of its answer: see :mod:`edgeexit.scores`.
         notes: what there is to say about the model that it was made of, a line each.
 
     Raises:
@@ -65,6 +67,7 @@ class MultiExitNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.temperatures: dict[str, float] = {}
+        self.score = SOFTMAX
         self.notes: tuple[str, ...] = ()
         self.backbone = backbone or create_backbone(
             spec.backbone, spec.num_classes, spec.input_size

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData
-from edgeexit.errors import CheckpointError
+from edgeexit.errors import CheckpointError, UnknownNameError
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.outputs import network_of
@@ -33,8 +33,9 @@ from edgeexit.plain_file import (
     stored_pickle,
     write_plain,
 )
+from edgeexit.scores import SOFTMAX, check_score
 
-FORMAT_VERSION = 3  # 1 had no temperatures, 2 no outputs
+FORMAT_VERSION = 4  # 1 had no temperatures, 2 no outputs, 3 no score
 DEFAULT_THRESHOLD = 0.9
 """Every branch's threshold until better ones are chosen."""
 
@@ -50,13 +51,14 @@ class Checkpoint:
         weights: its parameters and buffers, by the names of ``MultiExitNet.state_dict``.
         preprocessing: how an image becomes an input.
         class_names: one per class, in order.
-        thresholds: gamma per branch exit, a softmax value; ``final`` has none.
+        thresholds: gamma per branch exit, a score; ``final`` has none.
         data: what it was trained on.
         training: how it was trained: the configuration, the epoch, versions; JSON values.
         metrics: what it achieved on the validation images at that epoch; JSON values.
         temperatures: what an exit's logits are divided by, where calibrated: see
             :mod:`edgeexit.evaluation.calibration`.
         guarantee: what was shown of thresholds, which may have been changed since.
+        score: how sure an exit is: see :mod:`edgeexit.scores`.
     """
 
     spec: ModelSpec
@@ -69,6 +71,7 @@ class Checkpoint:
     metrics: dict[str, Any]
     temperatures: dict[str, float] = field(default_factory=dict)
     guarantee: Guarantee | None = None
+    score: str = SOFTMAX
 
     def __post_init__(self) -> None:
         branches = self.spec.exit_names[:-1]
@@ -88,6 +91,7 @@ class Checkpoint:
             raise ValueError(f"temperatures: expected above 0, got {self.temperatures}")
         if self.guarantee is not None:
             self.guarantee.check_exits(self.spec.exit_names)
+        check_score(self.score, self.spec.num_classes)
         if len(self.class_names) != self.spec.num_classes:
             raise ValueError(
                 f"class_names: expected {self.spec.num_classes}, got {len(self.class_names)}"
@@ -97,6 +101,15 @@ class Checkpoint:
                 f"preprocessing.input_size: expected {self.spec.input_size}, got "
                 f"{self.preprocessing.input_size}"
             )
+
+    def with_score(self, score: str) -> Checkpoint:
+        """Return it with another score; what was guaranteed is of the one that it had.
+
+        Raises:
+            UnknownNameError: no score has that name.
+            ValueError: the network has one class.
+        """
+        return self if score == self.score else replace(self, score=score, guarantee=None)
 
     def build(self, model: ModelSource | None = None) -> MultiExitNet:
         """Return the network with these weights, in evaluation mode, on the CPU.
@@ -127,6 +140,7 @@ class Checkpoint:
                 f"({textwrap.shorten(first, 160, placeholder=' ...')}); {advice}train it anew"
             ) from error
         net.temperatures = dict(self.temperatures)
+        net.score = self.score
         return net.eval()
 
     def _registered_net(self) -> MultiExitNet:
@@ -235,13 +249,15 @@ def from_plain(path: Path, plain: Any) -> Checkpoint:
         )
     if version == 1:
         plain = {**plain, "temperatures": {}}
+    if version <= 3:
+        plain = {**plain, "score": SOFTMAX}
     try:
         kinds = _described()
         described = {name: decode(kind, plain.get(name), name) for name, kind in kinds.items()}
         # some of it is only kept, to be written again elsewhere
         parse_json(json.dumps({name: plain.get(name) for name in kinds}))
         return Checkpoint(weights=_checked_weights(plain.get("weights")), **described)
-    except (TypeError, ValueError) as error:  # SchemaError is one
+    except (TypeError, ValueError, UnknownNameError) as error:  # SchemaError is one
         raise CheckpointError(
             f"{path}: the checkpoint is damaged ({error}); train or copy it again"
         ) from error

@@ -276,8 +276,8 @@ def test_a_wrong_gate_is_found_out(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
-        add_gate(model, logits, num_classes)
+    def wrong(model: onnx.ModelProto, logits: str, num_classes: int, score: str) -> None:
+        add_gate(model, logits, num_classes, score)
         break_gate(model)
 
     monkeypatch.setattr(graphs_module, "add_gate", wrong)

@@ -272,6 +272,27 @@ def test_the_first_format_had_no_temperatures(path: Path) -> None:
     assert load_checkpoint(path).temperatures == {}
 
 
+def test_a_score_is_kept_and_used_and_older_formats_have_softmax(path: Path) -> None:
+    checkpoint = load_checkpoint(path)
+    assert (checkpoint.score, checkpoint.build().score) == ("softmax", "softmax")
+    save_checkpoint(path, checkpoint.with_score("margin"))
+    assert load_checkpoint(path).build().score == "margin"
+    content = torch.load(path, weights_only=True)
+    del content["score"]
+    torch.save({**content, "format_version": 3}, path)
+    assert load_checkpoint(path).score == "softmax"
+    _edit(path, format_version=FORMAT_VERSION, score="luck")
+    with pytest.raises(CheckpointError, match=r"damaged .*score 'luck'"):
+        load_checkpoint(path)
+
+
+def test_another_score_has_no_guarantee(checkpoint: Checkpoint) -> None:
+    shown = Guarantee("drop", 0.02, 0.95, 100, 0.0, "val", checkpoint.thresholds)
+    kept = replace(checkpoint, guarantee=shown)
+    assert kept.with_score("softmax").guarantee == shown
+    assert kept.with_score("entropy").guarantee is None
+
+
 @pytest.mark.parametrize(
     ("temperatures", "message"),
     [

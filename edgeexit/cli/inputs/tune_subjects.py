@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeexit.evaluation.calibration import Calibration
     from edgeexit.evaluation.path_costs import PathCosts
     from edgeexit.thresholds.guarantee import Promise
+    from edgeexit.thresholds.score_areas import ScoreArea
     from edgeexit.thresholds.tuning import Subject
     from edgeexit.training.checkpoint import Checkpoint
 
@@ -96,6 +97,30 @@ def load_checkpoint_subject(
         f"{dataset}, val",
         calibration=calibration,
     )
+
+
+def score_areas(
+    checkpoint: Checkpoint, options: TuneOptions, samples: SampleOptions, network: NetworkOptions
+) -> tuple[list[ScoreArea], str]:
+    """Run a checkpoint's network on val and test by each score, and compare their fronts.
+
+    Returns what they come to, ``softmax`` first, and the unit of the costs.
+    """
+    from edgeexit.cost import network_cost
+    from edgeexit.scores import SCORES, SOFTMAX, check_score
+    from edgeexit.thresholds.score_areas import compare_scores
+
+    net = checkpoint.build(network.factory())
+    costs, _ = _costs(network_cost(net), options)
+    data = load_samples(checkpoint, samples)
+    answers = {}
+    for name in sorted(SCORES.names(), key=lambda name: name != SOFTMAX):
+        net.score = check_score(name, checkpoint.spec.num_classes)
+        answers[name] = (
+            predict_split(net, data, "val", samples),
+            predict_split(net, data, "test", samples),
+        )
+    return compare_scores(answers, costs, options.grid_size), costs.unit
 
 
 def load_bundle(

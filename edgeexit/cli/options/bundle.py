@@ -48,6 +48,12 @@ def bundle_options(command: Command) -> Command:
             help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
         ),
         click.option(
+            "--score",
+            metavar="softmax|margin|entropy",
+            help="How sure an exit is: its largest softmax value, the difference of the two "
+            "largest, or 1 - entropy over its largest.  [default: the checkpoint's; softmax]",
+        ),
+        click.option(
             "--max-batch",
             default=32,
             show_default=True,

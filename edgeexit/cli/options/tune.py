@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MACS, LATENCY = "macs", "latency"
+ALL = "all"
 DEFAULT_CONFIDENCE = 0.95
 _RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
@@ -38,6 +39,7 @@ class TuneOptions:
     objective: str | None
     costs: Path | None
     calibrate: bool
+    score: str | None
     grid_size: int | None
     front: Path | None
     plot: Path | None
@@ -104,6 +106,21 @@ class TuneOptions:
             self._check_bundle()
         self._check_files()
 
+    def check_comparison(self, chooses: bool) -> None:
+        """Raise :class:`click.UsageError` where something does not go with ``--score all``."""
+        given = {
+            "limits": chooses,
+            "--calibrate": self.calibrate,
+            "--front": self.front is not None,
+            "--plot": self.plot is not None,
+            "-o": self.output is not None,
+        }
+        for name, value in given.items():
+            if value:
+                raise click.UsageError(
+                    f"--score all compares and chooses nothing: leave {name} out, or name one score"
+                )
+
     def _check_files(self) -> None:
         """Keep one file from being written over another; only ``-o`` may be CKPT."""
         files = {
@@ -142,6 +159,10 @@ class TuneOptions:
             raise click.UsageError("--images goes with --engine-dir")
 
     def _check_bundle(self) -> None:
+        if self.score is not None:
+            raise click.UsageError(
+                "the score is part of a bundle's graphs: export the checkpoint with --score"
+            )
         if self.calibrate:
             raise click.UsageError(
                 "temperatures are part of a bundle's graphs: calibrate the checkpoint and export it"
@@ -223,6 +244,13 @@ def tune_options(command: Command) -> Command:
             "--calibrate",
             is_flag=True,
             help="Fit a temperature per exit first, on half of the validation images.",
+        ),
+        click.option(
+            "--score",
+            metavar="softmax|margin|entropy|all",
+            help="How sure an exit is: its largest softmax value, the difference of the two "
+            "largest, or 1 - entropy over its largest; all compares them and chooses nothing.  "
+            "[default: the checkpoint's]",
         ),
         click.option(
             "--grid-size",

@@ -35,6 +35,7 @@ class _Written:
     input_size: tuple[int, int, int]
     num_classes: int
     trained_on: str
+    score: str
     thresholds: dict[str, float]
     guarantee: Guarantee | None
     tensors: dict[str, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ def print_written(path: Path, as_json: bool) -> None:
         "input": "x".join(map(str, written.input_size)),
         "classes": str(written.num_classes),
         "trained on": printable(written.trained_on, SHOWN),
+        "score": written.score,
         "thresholds": ", ".join(
             f"{name} {format_threshold(value)}" for name, value in written.thresholds.items()
         ),
@@ -93,6 +95,7 @@ def _checkpoint(path: Path) -> _Written:
         spec.input_size,
         spec.num_classes,
         checkpoint.data.name,
+        checkpoint.score,
         checkpoint.thresholds,
         checkpoint.guarantee,
     )
@@ -111,6 +114,7 @@ def _bundle(path: Path) -> _Written:
         manifest.preprocessing.input_size,
         model.num_classes,
         str(manifest.data.get("name")),
+        manifest.score,
         manifest.thresholds,
         manifest.guarantee,
     )
@@ -138,6 +142,7 @@ def _single(path: Path) -> _Written:
         about.preprocessing.input_size,
         model.num_classes,
         str(about.data.get("name")),
+        about.score,
         about.thresholds,
         about.guarantee,
         tensors,

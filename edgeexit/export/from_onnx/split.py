@@ -30,6 +30,7 @@ from edgeexit.export.graphs.parts import BASELINE, Graph, Tell, cut_graphs
 from edgeexit.export.precision import Precision
 from edgeexit.export.verification import batches
 from edgeexit.export.writing import Subject
+from edgeexit.scores import SOFTMAX
 
 NEVER_LEAVES = 1.0
 """The threshold of every early exit until 'edgeexit tune' chooses others: next to nobody leaves."""
@@ -52,6 +53,7 @@ class OnnxParts:
         stage_macs: of each stage alone, in order.
         cost: of the exits.
         opset: of the graphs.
+        score: that they give as confidences.
         notes: what there is to say of the file and the costs.
     """
 
@@ -61,6 +63,7 @@ class OnnxParts:
     stage_macs: tuple[int, ...]
     cost: ExitCosts
     opset: int
+    score: str
     notes: tuple[str, ...]
 
     @property
@@ -90,6 +93,7 @@ class OnnxParts:
             graphs=self._graphs,
             logits=partial(_logits, self.classifier, self.exit_names),
             packages=PACKAGES,
+            score=self.score,
         )
 
     def _graphs(self, precision: Precision, baseline: bool, tell: Tell) -> Iterable[Graph]:
@@ -106,6 +110,7 @@ def split_onnx(
     *,
     input_size: tuple[int, int, int] | None = None,
     least_opset: int = 18,
+    score: str = SOFTMAX,
     tell: Tell = lambda step: None,
 ) -> OnnxParts:
     """Split an ONNX classifier into stages and the branches that it has.
@@ -118,6 +123,7 @@ def split_onnx(
         outputs: see there.
         input_size: ``(channels, height, width)``, for a file that leaves it open.
         least_opset: of the graphs.
+        score: what they give as confidences: see :mod:`edgeexit.scores`.
         tell: called with every step.
 
     Raises:
@@ -131,7 +137,9 @@ def split_onnx(
     logits = tuple(PREFIX + name for name in classifier.logits)
     pieces = split(trace(classifier), logits, classifier.names)
     graphs = tuple(
-        cut_graphs(pieces.model, pieces.cuts, pieces.num_classes, baseline=True, tell=tell)
+        cut_graphs(
+            pieces.model, pieces.cuts, pieces.num_classes, baseline=True, tell=tell, score=score
+        )
     )
     tell("comparing")
     exits = tuple(cut.exit for cut in pieces.cuts)
@@ -150,6 +158,7 @@ def split_onnx(
         stage_macs,
         ExitCosts(costs, plain_macs=counted[BASELINE].macs),
         max(entry.version for entry in classifier.model.opset_import if not entry.domain),
+        score,
         notes,
     )
 

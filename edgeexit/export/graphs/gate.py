@@ -6,16 +6,22 @@ is compared with them.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx
 from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, THRESHOLD
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-AXES_AS_INPUT = 18
-"""The ONNX opset from which ReduceMax reads its axes as a tensor."""
+from edgeexit.scores import SCORES, SOFTMAX, check_score
+
+AXES_AS_INPUT = {"ReduceMax": 18, "ReduceSum": 13}
+"""The ONNX opsets from which these read their axes as a tensor."""
 TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
+_LOGITS, _CONFIDENCE, _, _ = GATE_OUTPUTS
 
 
-def add_gate(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
+def add_gate(model: onnx.ModelProto, logits: str, num_classes: int, score: str = SOFTMAX) -> None:
     """Let a model answer as an exit does, its outputs replaced.
 
     Args:
@@ -25,25 +31,26 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
             begins with ``gate/``.
         logits: its tensor of that meaning, (N, K), of any floating type.
         num_classes: K.
+        score: what the confidence is, of :data:`edgeexit.scores.SCORES`.
+
+    Raises:
+        UnknownNameError, ValueError: see :func:`edgeexit.scores.check_score`.
     """
     graph = model.graph
-    if _opset(model) < AXES_AS_INPUT:
-        largest = helper.make_node(
-            "ReduceMax", ["gate/softmax"], ["confidence"], keepdims=0, axes=[1]
-        )
-    else:
-        graph.initializer.append(helper.make_tensor("gate/axes", TensorProto.INT64, [1], [1]))
-        largest = helper.make_node(
-            "ReduceMax", ["gate/softmax", "gate/axes"], ["confidence"], keepdims=0
-        )
+    nodes = _Nodes(model, num_classes)
     graph.node.extend(
         [
-            helper.make_node("Cast", [logits], ["logits"], to=TensorProto.FLOAT),
-            helper.make_node("Softmax", ["logits"], ["gate/softmax"], axis=1),
-            largest,
-            helper.make_node("ArgMax", ["gate/softmax"], ["gate/label"], axis=1, keepdims=0),
+            helper.make_node("Cast", [logits], [nodes.logits], to=TensorProto.FLOAT),
+            helper.make_node("Softmax", [nodes.logits], [nodes.probabilities], axis=1),
+        ]
+    )
+    SCORES[check_score(score, num_classes)].add_nodes(nodes)
+    graph.node[-1].output[0] = _CONFIDENCE
+    graph.node.extend(
+        [
+            helper.make_node("ArgMax", [nodes.probabilities], ["gate/label"], axis=1, keepdims=0),
             helper.make_node("Cast", ["gate/label"], ["label"], to=TensorProto.INT32),
-            helper.make_node("GreaterOrEqual", ["confidence", THRESHOLD], ["exits"]),
+            helper.make_node("GreaterOrEqual", [_CONFIDENCE, THRESHOLD], ["exits"]),
         ]
     )
     graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
@@ -55,5 +62,32 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int) -> None:
     )
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return max(int(entry.version) for entry in model.opset_import if not entry.domain)
+class _Nodes:
+    """Adds nodes to the end of a graph: see :class:`edgeexit.scores.Nodes`."""
+
+    logits, probabilities = _LOGITS, "gate/softmax"
+
+    def __init__(self, model: onnx.ModelProto, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self._graph = model.graph
+        self._opset = max(int(entry.version) for entry in model.opset_import if not entry.domain)
+        self._names = 0
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        names = [self._name() for _ in range(outputs)]
+        self._graph.node.append(helper.make_node(operator, inputs, names, **attributes))
+        return names[0]
+
+    def over_classes(self, operator: str, tensor: str) -> str:
+        if self._opset < AXES_AS_INPUT[operator]:
+            return self.add(operator, tensor, axes=[1], keepdims=0)
+        return self.add(operator, tensor, self.constant([1], "int64"), keepdims=0)
+
+    def constant(self, value: float | list[int], dtype: str = "float32") -> str:
+        name = self._name()
+        self._graph.initializer.append(numpy_helper.from_array(np.array(value, dtype), name))
+        return name
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"gate/{self._names}"

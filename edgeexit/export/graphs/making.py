@@ -25,6 +25,7 @@ from edgeexit.export.precision import Precision
 from edgeexit.models.mode import plain_attention
 from edgeexit.models.partition import Partition
 from edgeexit.models.spec import FeatureInfo
+from edgeexit.scores import SOFTMAX
 
 EXAMPLE_BATCH = 2  # one would be taken for a constant
 
@@ -60,7 +61,13 @@ class _Network(nn.Module):
 
 
 def export_graphs(
-    parts: Partition, precision: Precision, opset: int, *, baseline: bool, tell: Tell
+    parts: Partition,
+    precision: Precision,
+    opset: int,
+    *,
+    baseline: bool,
+    tell: Tell,
+    score: str = SOFTMAX,
 ) -> Iterator[Graph]:
     """Yield the graphs of a network: see :func:`edgeexit.export.graphs.parts.cut_graphs`.
 
@@ -83,7 +90,7 @@ def export_graphs(
         )
         for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
     ]
-    yield from cut_graphs(model, cuts, logits.shape[0], baseline=baseline, tell=tell)
+    yield from cut_graphs(model, cuts, logits.shape[0], baseline=baseline, tell=tell, score=score)
 
 
 def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, 
 
 from edgeexit.errors import ExportError
 from edgeexit.export.graphs.gate import add_gate
+from edgeexit.scores import SOFTMAX
 
 BASELINE = "baseline"
 
@@ -58,12 +59,13 @@ def cut_graphs(
     *,
     baseline: bool,
     tell: Tell,
+    score: str = SOFTMAX,
 ) -> Iterator[Graph]:
     """Yield the graph of every stage and exit in order, and of the plain backbone if asked for.
 
     A stage maps features to features. An exit maps features and ``threshold``, float32 (1,), to
     ``logits`` float32 (N, K), ``confidence`` float32 (N,), ``label`` int32 (N,) and ``exits``
-    bool (N,), which is confidence >= threshold.
+    bool (N,), which is confidence >= threshold. The confidence is the score of that name.
 
     Raises:
         ExportError: ONNX does not accept a part.
@@ -74,10 +76,10 @@ def cut_graphs(
         part = _extract(extractor, _names(cut.inputs), _names(cut.outputs))
         yield Graph(cut.stage, _finish(cut.stage, part), cut.inputs, cut.outputs)
         tell(cut.exit)
-        yield _exit_graph(extractor, cut.exit, cut.exit_inputs, cut.exit, num_classes)
+        yield _exit_graph(extractor, cut.exit, cut.exit_inputs, cut.exit, num_classes, score)
     if baseline:
         tell(BASELINE)
-        yield _exit_graph(extractor, BASELINE, cuts[0].inputs, cuts[-1].exit, num_classes)
+        yield _exit_graph(extractor, BASELINE, cuts[0].inputs, cuts[-1].exit, num_classes, score)
 
 
 def rewritten(
@@ -128,13 +130,14 @@ def _exit_graph(
     inputs: tuple[TensorInfo, ...],
     exit_name: str,
     num_classes: int,
+    score: str,
 ) -> Graph:
     """Cut out what leads from the inputs to the logits of an exit, with its gate."""
     logits = logits_name(exit_name)
     shapes = ((num_classes,), (), (), ())
     outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
     model = _extract(extractor, _names(inputs), [logits])
-    add_gate(model, logits, num_classes)
+    add_gate(model, logits, num_classes, score)
     return Graph(name, _finish(name, model), inputs, outputs)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
-from edgeexit_runtime.bundle.manifest import IMAGES, PRECISIONS, Manifest, ModelInfo
+from edgeexit_runtime.bundle.manifest import IMAGES, PRECISIONS, SOFTMAX, Manifest, ModelInfo
 from edgeexit_runtime.bundle.quantization_entry import ALL, QuantizationEntry
 from edgeexit_runtime.bundle.schema import check_name, check_text, decode, encode
 from edgeexit_runtime.images.preprocess import Preprocessing
@@ -45,10 +45,12 @@ class SingleFile:
     versions: dict[str, str]
     quantization: QuantizationEntry | None = None
     guarantee: Guarantee | None = None
+    score: str = SOFTMAX
 
     def __post_init__(self) -> None:
         for name in (*self.exits, *self.thresholds):
             check_name(name)
+        check_name(self.score, "score")
         check_text("versions", *self.versions, *self.versions.values())
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
@@ -101,6 +103,7 @@ def describe(manifest: Manifest) -> SingleFile:
         manifest.versions,
         manifest.quantization,
         guarantee if held else None,
+        manifest.score,
     )
 
 

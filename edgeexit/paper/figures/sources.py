@@ -11,6 +11,7 @@ from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, Manifest, load_manif
 
 from edgeexit.errors import InputError
 from edgeexit.paths import is_file, is_folder
+from edgeexit.scores import SOFTMAX
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 
 CHECKPOINT_NAME = "ckpt.pt"
@@ -42,7 +43,7 @@ def find_sources(
         load: reads a checkpoint.
 
     Raises:
-        InputError: nothing of the kind is there, or a path stands twice.
+        InputError: nothing of the kind is there, a path stands twice, or it has another score.
         DataError: the system does not say what is there.
         CheckpointError, BundleError: it is damaged.
     """
@@ -51,10 +52,18 @@ def find_sources(
         if path.resolve() in [earlier.resolve() for earlier in found[:index]]:
             raise InputError(f"{paths[index]}: given twice; name every network once")
     names = _unique_names(found)
-    return [
+    sources = [
         Source(name, path, load_manifest(path) if path.is_dir() else load(path))
         for name, path in zip(names, found, strict=True)
     ]
+    for source in sources:
+        score = source.network.score
+        if score != SOFTMAX:
+            raise InputError(
+                f"{source.path}: expected the score {SOFTMAX}, which the paper's figures are of, "
+                f"got {score}; tune the network with --score {SOFTMAX}"
+            )
+    return sources
 
 
 def file_names(names: Sequence[str]) -> list[str]:

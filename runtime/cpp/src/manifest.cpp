@@ -305,7 +305,8 @@ Manifest load_manifest(const std::string& folder) {
     const Object top(value, "",
                      {"schema_version", "model", "precision", "opset", "max_batch", "preprocessing",
                       "class_names", "stages", "exits", "baseline", "data", "verification",
-                      "versions", "engines", "quantization", "guarantee", "expected"});
+                      "versions", "engines", "quantization", "guarantee", "expected",
+                      "score"});
     Manifest manifest;
     const std::set<std::string> rounded = read_precision(top, manifest);
     manifest.max_batch = static_cast<std::size_t>(top.integer("max_batch", 1, kModelBytes));

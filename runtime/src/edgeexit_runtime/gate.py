@@ -1,8 +1,8 @@
 """Who leaves here, and who goes on (Section III-C of the paper).
 
-A sample leaves at the first exit whose largest softmax value is at least the exit's threshold
-gamma. The comparison itself is the last node of every exit's graph and runs wherever the graph
-runs; what is here decides what becomes of its result.
+A sample leaves at the first exit whose confidence is at least the exit's threshold gamma: its
+largest softmax value, or what else the bundle's score is. The comparison itself is the last node of
+every exit's graph and runs wherever the graph runs; what is here decides what becomes of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class GateOutputs:
 
     exits: NDArray[np.bool_]  # (n,) confidence >= threshold
     labels: NDArray[np.int32]  # (n,)
-    confidences: NDArray[np.float32]  # (n,) largest softmax value
+    confidences: NDArray[np.float32]  # (n,) the score
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Predictions:
 
     Attributes:
         labels: (N,) int64, the predicted classes.
-        confidences: (N,) float32, the largest softmax value at the exit that answered.
+        confidences: (N,) float32, the score of the exit that answered, from 0 to 1.
         exits: (N,) int64, the 0-based index of that exit.
         cut_short: (N,) bool, who would have gone on, but for the deadline; None without one.
     """
@@ -80,7 +80,7 @@ class ExitAnswers:
 
     Attributes:
         labels: (M, N) int64, the predicted classes.
-        confidences: (M, N) float32, the largest softmax values.
+        confidences: (M, N) float32, the scores, from 0 to 1.
     """
 
     labels: NDArray[np.int64]

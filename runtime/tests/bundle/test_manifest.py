@@ -509,6 +509,18 @@ def test_a_guarantee_of_other_exits(bundle: Path, edit_manifest: Edit) -> None:
     )
 
 
+def test_scores_have_plain_names(bundle: Path, edit_manifest: Edit) -> None:
+    assert ee.load_manifest(bundle).score == "softmax"
+    edit_manifest(bundle, put("margin", "score"))
+    assert ee.load_manifest(bundle).score == "margin"
+    edit_manifest(bundle, put("\x1b[2J", "score"))
+    refused(
+        bundle,
+        "score: expected a plain name of up to 64 characters, got '\\x1b[2J'; export the bundle "
+        "again",
+    )
+
+
 EXPECTED = {
     "images": 6,
     "data": "digits, val",

@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edgeexit.export.graphs.gate import AXES_AS_INPUT, add_gate
+from edgeexit.scores import SCORES
 
+OPSETS = sorted({*AXES_AS_INPUT.values(), *(first - 1 for first in AXES_AS_INPUT.values()), 20})
 CLASSES = 4
 LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]], np.float32)
 
 
-def gated(opset: int, dtype: int = TensorProto.FLOAT) -> onnxruntime.InferenceSession:
+def gated(
+    opset: int, dtype: int = TensorProto.FLOAT, score: str = "softmax", classes: int = CLASSES
+) -> onnxruntime.InferenceSession:
     """Open a model that gives what it gets, with a gate behind it."""
-    shape, node = ["batch", CLASSES], helper.make_node("Identity", ["x"], ["y"])
+    shape, node = ["batch", classes], helper.make_node("Identity", ["x"], ["y"])
     model = make_model([node], {"x": shape}, {"y": shape}, dtype=dtype, opset=opset)
-    add_gate(model, "y", CLASSES)
+    add_gate(model, "y", classes, score)
     onnx.checker.check_model(model, full_check=True)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -35,7 +39,7 @@ def run(
     return dict(zip(GATE_OUTPUTS, session.run(list(GATE_OUTPUTS), feed), strict=True))
 
 
-@pytest.mark.parametrize("opset", [12, 13, AXES_AS_INPUT - 1, AXES_AS_INPUT, 20])
+@pytest.mark.parametrize("opset", OPSETS)
 def test_answers_are_those_of_the_softmax(opset: int) -> None:
     answers = run(gated(opset), LOGITS, 0.6)
     exponentials = np.exp(LOGITS.astype(np.float64))
@@ -60,3 +64,24 @@ def test_logits_in_half_precision_come_out_in_single() -> None:
     answers = run(gated(18, TensorProto.FLOAT16), LOGITS.astype(np.float16), 0.6)
     assert answers["logits"].dtype == answers["confidence"].dtype == np.float32
     np.testing.assert_array_equal(answers["logits"], LOGITS)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("score", SCORES.names())
+def test_a_graph_gives_the_score_that_numpy_gives(score: str, opset: int) -> None:
+    for classes in (2, 1000):
+        logits = np.random.default_rng(0).standard_normal((50, classes), np.float32)
+        logits *= np.logspace(-3, 3, 50, dtype=np.float32)[:, None]
+        logits[0] = 0
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        expected = SCORES[score].of(powers / powers.sum(axis=1, keepdims=True))
+        answers = run(gated(opset, score=score, classes=classes), logits, 0.5)
+        np.testing.assert_allclose(answers["confidence"], expected, atol=3e-6)
+        assert 0 <= answers["confidence"].min() <= answers["confidence"].max() <= 1 + 2**-10
+        np.testing.assert_array_equal(answers["exits"], answers["confidence"] >= 0.5)
+        np.testing.assert_array_equal(answers["label"], logits.argmax(axis=1))
+
+
+def test_one_class_has_no_second() -> None:
+    with pytest.raises(ValueError, match="score margin: expected 2 classes or more, got 1"):
+        gated(18, score="margin", classes=1)

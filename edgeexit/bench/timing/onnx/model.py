@@ -127,5 +127,5 @@ def _with_gate(
     size = manifest.preprocessing.input_size
     images_info = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size])
     graph.input.extend([images_info, *kept])  # kept: weights of an old model
-    add_gate(model, PREFIX + logits, manifest.model.num_classes)
+    add_gate(model, PREFIX + logits, manifest.model.num_classes, manifest.score)
     return model

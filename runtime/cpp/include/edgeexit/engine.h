@@ -13,7 +13,7 @@ namespace edgeexit {
 
 /// What an exit's graph says of the samples that reached it; valid until its next run.
 struct Gate {
-  const float* confidences;    // (n) the largest softmax value
+  const float* confidences;    // (n) the score, 0 to 1
   const std::int32_t* labels;  // (n)
   const std::uint8_t* exits;   // (n) 1 where the confidence is at least the threshold
 };

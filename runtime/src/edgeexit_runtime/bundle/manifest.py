@@ -42,6 +42,7 @@ GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
 """What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
 INT8 = "int8"
 PRECISIONS = ("fp32", "fp16", INT8)
+SOFTMAX = "softmax"
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
 
 UINT8 = "uint8"
@@ -160,6 +161,8 @@ class Manifest:
         quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
         guarantee: what was shown of thresholds, which may have been changed since.
         expected: where images leave at thresholds, which may have been changed since.
+        score: what the graphs give as confidences, in a word of who made them; the runtime takes
+            any that are from 0 to 1.
     """
 
     schema_version: int
@@ -179,12 +182,14 @@ class Manifest:
     quantization: QuantizationEntry | None = None
     guarantee: Guarantee | None = None
     expected: Expected | None = None
+    score: str = SOFTMAX
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"precision: expected one of {known}, got {self.precision!r}")
         check_text("versions", *self.versions, *self.versions.values())
+        check_name(self.score, "score")
         _check_names(self)
         _check_flow(self)
         _check_exits(self)

@@ -42,13 +42,13 @@ def encode(value: Any) -> Any:
     return value
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, what: str = "name") -> None:
     """A name of a stage or exit becomes a part of file names.
 
     Raises:
         ValueError: it could not.
     """
-    _check_plain("name", name, NAME_CHARACTERS)
+    _check_plain(what, name, NAME_CHARACTERS)
 
 
 def check_file_name(name: str) -> None:

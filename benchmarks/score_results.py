@@ -1,0 +1,146 @@
+"""Which score is best: docs/results/scores.md, of the digits over several seeds.
+
+    python benchmarks/score_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
+
+Networks are those of training_results.py with branches 3+1, trained below ``--runs`` where they are
+missing. What is compared is what ``edgeexit tune --score all`` compares.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeexit_runtime.bundle.schema import encode
+from training_results import METHODS, SETTING, folder, results_parser, train_methods
+
+from edgeexit.scores import SCORES, SOFTMAX
+from edgeexit.statistics import Interval
+from edgeexit.thresholds.score_areas import ScoreArea, compare_scores
+
+NETWORK = "Coop"  # branches 3+1
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
+"""Two-sided 95 % of Student's t, by the number of seeds."""
+Row = tuple[object, ...]
+
+REPORT = """# Scores
+
+Written by `make results` (`benchmarks/score_results.py`); the same figures are in
+[scores.json](scores.json). The table and the verdict follow from the runs.
+
+What an exit's confidence is, by `--score` of `edgeexit tune` and `export`:
+
+{about}
+
+ResNet-20 with branches 3+1 on the digits at 16x16 pixels, learned from 138 images, {seeds} seeds.
+Thresholds are chosen on val (1,300 images) and judged on test (359). The *area* is the accuracy on
+test, averaged over all budgets of average MACs from the cheapest setting to the dearest
+(`edgeexit/thresholds/score_areas.py`). Differences are taken seed by seed, and so are their
+intervals: 95 % by Student's t over seeds. One test image is 0.28 points.
+
+{table}
+
+**{verdict}.**
+
+Seed by seed, over softmax in points, with the intervals over test images that `tune --score all`
+prints:
+
+{by_seed}
+"""
+
+
+def network_areas(path: Path) -> list[ScoreArea]:
+    """Return what each score comes to with one network, ``softmax`` first."""
+    from edgeexit.cost import network_cost
+    from edgeexit.data import load_data
+    from edgeexit.evaluation import PathCosts, predict
+    from edgeexit.training.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    net, data = checkpoint.build(), load_data(checkpoint.data)
+    answers = {}
+    for score in sorted(SCORES.names(), key=lambda name: name != SOFTMAX):
+        net.score = score
+        answers[score] = (predict(net, data.splits["val"]), predict(net, data.splits["test"]))
+    return compare_scores(answers, PathCosts.in_macs(network_cost(net).exits))
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Return the mean over seeds and its interval."""
+    mean = statistics.fmean(values)
+    if len(values) not in STUDENT:
+        return Interval(mean, -math.inf, math.inf)
+    reach = STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def write_report(output: Path, found: Sequence[Sequence[ScoreArea]]) -> None:
+    """Write ``scores.md`` and ``scores.json``."""
+    from evaluation_report import markdown
+
+    from edgeexit.files import replace_file, write_json
+
+    names = [area.score for area in found[0]]
+    by_score = dict(zip(names, zip(*found, strict=True), strict=True))
+    above = {
+        name: over_seeds([100 * area.over_softmax.value for area in areas])
+        for name, areas in by_score.items()
+    }
+    head: Row = ("", "area, %", "over softmax, points", "average cost over softmax's")
+    rows: list[Row] = [
+        (
+            f"`{name}`",
+            f"{over_seeds([100 * area.area.value for area in areas]):.2f}",
+            "" if name == SOFTMAX else f"{above[name]:+.2f}",
+            f"{statistics.fmean(area.average_cost.value for area in areas):.3f}",
+        )
+        for name, areas in by_score.items()
+    ]
+    others = [name for name in names if name != SOFTMAX]
+    seed_rows: list[Row] = [
+        (seed, *(f"{_points(area.over_softmax):+.2f}" for area in areas if area.score != SOFTMAX))
+        for seed, areas in enumerate(found)
+    ]
+    text = REPORT.format(
+        about="\n".join(f"- `{name}`: {SCORES[name].about}" for name in names),
+        seeds=len(found),
+        table=markdown([head, *rows]),
+        verdict=verdict({name: above[name] for name in others}),
+        by_seed=markdown([("seed", *(f"`{name}`" for name in others)), *seed_rows]),
+    )
+    write_json(output / "scores.json", {"seeds": encode(found), "over_softmax": encode(above)})
+    with replace_file(output / "scores.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def verdict(above: dict[str, Interval]) -> str:
+    """Say which scores are told apart from softmax."""
+    words = [
+        f"`{name}` is {'better' if interval.is_above(0) else 'worse'} than `{SOFTMAX}`"
+        for name, interval in above.items()
+        if interval.is_above(0) or interval.is_below(0)
+    ]
+    return "; ".join(words) or f"No score is told apart from `{SOFTMAX}`: none is better"
+
+
+def _points(fraction: Interval) -> Interval:
+    return Interval(100 * fraction.value, 100 * fraction.low, 100 * fraction.high)
+
+
+def main() -> None:
+    options = results_parser(__doc__).parse_args()
+    setting = {**SETTING, "epochs": options.epochs}
+    method = next(method for method in METHODS if method.name == NETWORK)
+    train_methods([[method]], options.runs, options.seeds, options.jobs, setting)
+    found = [
+        network_areas(folder(options.runs, NETWORK, seed) / "ckpt.pt")
+        for seed in range(options.seeds)
+    ]
+    write_report(options.output, found)
+    print(f"wrote {options.output}/scores.md and scores.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Scores: how sure an exit is of its answer, one file per score."""
+
+from edgeexit.scores.base import SCORES, SOFTMAX, Nodes, Score, check_score
+
+__all__ = ["SCORES", "SOFTMAX", "Nodes", "Score", "check_score"]

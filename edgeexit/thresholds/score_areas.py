@@ -1,0 +1,105 @@
+"""Scores side by side: the area under accuracy against average cost, of each one's own front.
+
+Thresholds of each score are chosen on val and judged on test. At a budget that is the setting of
+the front which is most accurate on val within it. The area is the mean accuracy on test over all
+budgets from the cheapest setting to the dearest that any score has: so much of the way each setting
+is the best, and its answers count by that. It is a mean over images, and so is the difference of
+two scores, image by image: intervals are those of a mean (1.96 standard errors).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit.evaluation.adaptive import leaving_exits
+from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.scores import SOFTMAX
+from edgeexit.statistics import Interval
+from edgeexit.thresholds.front import Front
+from edgeexit.thresholds.grids import confidence_grids
+from edgeexit.thresholds.search import search_thresholds
+
+DEVIATIONS = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreArea:
+    """What one score comes to over all budgets.
+
+    Attributes:
+        score: its name.
+        area: the mean accuracy on test, a fraction.
+        over_softmax: how much more that is than with the largest softmax value.
+        average_cost: the mean of what is paid on test, over that with the largest softmax value.
+    """
+
+    score: str
+    area: Interval
+    over_softmax: Interval
+    average_cost: Interval
+
+
+def compare_scores(
+    answers: Mapping[str, tuple[ExitPredictions, ExitPredictions]],
+    costs: PathCosts,
+    grid_size: int | None = None,
+) -> list[ScoreArea]:
+    """Return what each score comes to.
+
+    Args:
+        answers: of one network to val and test, by score, ``softmax`` among them.
+        costs: what a sample that leaves at each exit has paid.
+        grid_size: see :func:`confidence_grids`.
+
+    Raises:
+        TuningError: too small or large a grid.
+    """
+    fronts = {
+        score: search_thresholds(val, costs, confidence_grids(val, grid_size))
+        for score, (val, _) in answers.items()
+    }
+    low = max(int(front.cost[0]) / front.samples for front in fronts.values())
+    high = max(int(front.cost[-1]) / front.samples for front in fronts.values())
+    judged = {
+        score: _over_budgets(front, answers[score][1], low, high) for score, front in fronts.items()
+    }
+    usual_right, usual_cost = judged[SOFTMAX]
+    found = []
+    for score, (right, cost) in judged.items():
+        ratio = _mean(cost / usual_cost.mean())
+        found.append(ScoreArea(score, _mean(right), _mean(right - usual_right), ratio))
+    return found
+
+
+def _over_budgets(
+    front: Front, test: ExitPredictions, low: float, high: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (N,) of test: how much of the way each image is right, and what it pays on average."""
+    begins = np.clip(front.cost / front.samples, low, high)
+    lengths = np.diff(np.append(begins, high))
+    if high <= low:  # there is one budget, that of the last
+        lengths[-1] = 1
+    lengths = lengths / lengths.sum()
+    samples = np.arange(len(test.targets))
+    right, cost = np.zeros(len(samples)), np.zeros(len(samples))
+    for place in np.flatnonzero(lengths).tolist():
+        thresholds = front.setting(place).thresholds
+        left_at = leaving_exits(test, thresholds)
+        paid = np.array([*front.costs.paid(thresholds).values()])
+        right += lengths[place] * test.correct[left_at, samples]
+        cost += lengths[place] * paid[left_at]
+    return right, cost
+
+
+def _mean(values: NDArray[np.float64]) -> Interval:
+    mean = float(values.mean())
+    reach = (
+        DEVIATIONS * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0
+    )
+    return Interval(mean, mean - reach, mean + reach)
