@@ -80,6 +80,8 @@ results: .venv/installed
 	$(BIN)/python benchmarks/guarantee_results.py
 	$(BIN)/python benchmarks/drift_results.py
 	$(BIN)/python benchmarks/score_results.py
+	$(BIN)/pip install --quiet -e '.[timm]'
+	$(BIN)/python benchmarks/networks_results.py
 
 .venv/installed: pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv .venv

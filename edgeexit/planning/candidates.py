@@ -81,6 +81,7 @@ def export_untrained(
     *,
     max_batch: int = 32,
     model: ModelSource | None = None,
+    baseline: bool = True,
 ) -> None:
     """Write the bundle of a network, with its plain backbone; INT8 is calibrated on noise."""
     spec = network.spec
@@ -102,7 +103,7 @@ def export_untrained(
     export_bundle(
         checkpoint,
         folder,
-        ExportOptions(precision, precision.least_opset, max_batch),
+        ExportOptions(precision, precision.least_opset, max_batch, baseline),
         noise(2, spec.input_size, seed=0),
         "noise",
         calibration=calibration,
