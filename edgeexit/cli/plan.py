@@ -228,8 +228,10 @@ def _write_for_a_device(candidates: Candidates, target: str, folder: Path) -> No
     for each in folders:
         out.print(f"wrote {each}", soft_wrap=True)
     names = " ".join(each.name for each in folders)
-    out.print(f"there: python -m edgeexit_runtime time {names}", soft_wrap=True)
-    out.print("here: edgeexit plan --times times.json", soft_wrap=True)
+    out.print(
+        f"there, in a copy of {folder}: python -m edgeexit_runtime time {names}", soft_wrap=True
+    )
+    out.print("here, with its times.json: edgeexit plan --times times.json", soft_wrap=True)
 
 
 def _measure(

@@ -81,7 +81,7 @@ def _advice(best: PatternPlan, plan: Plan) -> str:
     return (
         f"{best.branches} asks least of the images: its first exit takes {first.ratio:.2f} of the "
         f"plain backbone's {best.baseline_ms:.3g} ms, and {pays}, if all others go to the end, "
-        f"which takes {last.ratio.value:.2f}."
+        f"which takes {last.ratio.value:.2f} of it."
     )
 
 

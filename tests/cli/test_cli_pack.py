@@ -43,7 +43,7 @@ def test_inspect_explains_the_file(bundle: Path, tmp_path: Path) -> None:
     text = invoke("inspect", file).stdout
     for fact in (
         f"{file}: single file of three_convolutions",
-        "exit1 0.9, exit2 0.9",
+        "in, float32 (2,): exit1 0.9, exit2 0.9",
         "0 exit1, 1 exit2, 2 final",
         "float32 (N, 10)",
         "float32 Nx3x8x8",

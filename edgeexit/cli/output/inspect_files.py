@@ -68,9 +68,7 @@ def print_written(path: Path, as_json: bool) -> None:
         "classes": str(written.num_classes),
         "trained on": printable(written.trained_on, SHOWN),
         "score": written.score,
-        "thresholds": ", ".join(
-            f"{name} {format_threshold(value)}" for name, value in written.thresholds.items()
-        ),
+        "thresholds": _listed(written.thresholds),
     }
     out = console()
     out.print(f"{path}: {written.kind} of {written.backbone}", soft_wrap=True)
@@ -80,6 +78,17 @@ def print_written(path: Path, as_json: bool) -> None:
         out.print(line, soft_wrap=True)
     if written.guarantee is not None:
         out.print(format_guarantee(written.guarantee, written.thresholds), soft_wrap=True)
+
+
+def _listed(thresholds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {format_threshold(value)}" for name, value in thresholds.items())
+
+
+def _thresholds_input(thresholds: dict[str, float]) -> dict[str, str]:
+    """Return the line on a single file's input of that name, which it has where exits are on."""
+    if not thresholds:
+        return {}
+    return {"thresholds": f"in, float32 ({len(thresholds)},): {_listed(thresholds)}"}
 
 
 def _checkpoint(path: Path) -> _Written:
@@ -129,6 +138,7 @@ def _single(path: Path) -> _Written:
     tensors = {
         "images": f"in, float32 Nx{size}, N >= 1; normalized by mean "
         f"{about.preprocessing.mean}, std {about.preprocessing.std}",
+        **_thresholds_input(about.thresholds),
         "labels": "out, int32 (N,)",
         "confidences": "out, float32 (N,)",
         "exits": f"out, int32 (N,): {exits}",

@@ -86,7 +86,7 @@ def test_a_deadline_holds(
         ("/v2/models/edgeexit/infer", b"", {"content-length": "201"}, 413, "at most 200"),
         ("/v2/models/edgeexit/infer", b"x", {"content-encoding": "gzip"}, 415, "compressed"),
         ("/predict", b"x", {}, 415, "expected Content-Type: image/jpeg"),
-        ("/predict", b"x", {"content-type": "text/html"}, 415, "expected Content-Type"),
+        ("/predict", b"x", {"content-type": "multipart/form-data"}, 415, "--data-binary @FILE"),
         ("/predict", b"x", PNG, 400, "the image: not a readable image"),
         ("/predict", b"P5 50000 50000 255\n", PNG, 400, "pixels, more than 25,000,000"),
         ("/nowhere", b"", {}, 404, "Not Found"),

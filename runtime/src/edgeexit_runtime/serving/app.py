@@ -114,7 +114,11 @@ class _Paths:
 
     async def predict(self, request: Request) -> Response:
         if not request.headers.get("content-type", "").lower().startswith("image/"):
-            raise HTTPException(415, "expected Content-Type: image/jpeg, image/png or the like")
+            raise HTTPException(
+                415,
+                "expected Content-Type: image/jpeg, image/png or the like, and the file as body: "
+                "curl --data-binary @FILE -H 'Content-Type: image/jpeg'",
+            )
         preprocessing = self._service.batcher.manifest.preprocessing
         async with self._body(request) as body, self._decoders:
             images = await run_in_threadpool(
