@@ -20,6 +20,7 @@ from edgeexit.cli.common import (
     print_json,
     shown_command,
 )
+from edgeexit.cli.inputs.onnx_images import NUMBERS
 from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
 from edgeexit.cli.options.train import Choice, choose_config, resumed_config
 from edgeexit.cli.output.train import TrainProgress, accuracies, is_main_process
@@ -40,7 +41,7 @@ SECTIONS = {
         "new_classifier",
     ),
     "Data": (
-        *("dataset", "data_dir", "download", "input_size", "channels", "hold_out"),
+        *("dataset", "data_dir", "download", "input_size", "channels", "mean", "std", "hold_out"),
         *("augmentation", "skip_corrupt", "max_pixels", "workers"),
     ),
     "Training": (
@@ -84,6 +85,13 @@ SECTIONS = {
     type=click.Choice([1, 3]),
     help="Read images as grey (1) or in colour (3).  [default: 3]",
 )
+@click.option(
+    "--mean",
+    type=NUMBERS,
+    help="What is subtracted of images from 0 to 1, one number per channel, such as for --init of "
+    "weights that were trained so.  [default: what is usual with the data set]",
+)
+@click.option("--std", type=NUMBERS, help="Likewise: what they are divided by then.")
 @click.option(
     "--hold-out",
     type=click.IntRange(min=1),

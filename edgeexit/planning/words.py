@@ -9,6 +9,7 @@ from edgeexit.planning.results import PatternPlan, Plan
 from edgeexit.statistics import CONFIDENCE_LEVEL
 
 MIB = 2**20
+STEADY = 1.25  # wider intervals leave the order of patterns open
 
 
 def plan_text(plan: Plan) -> Iterator[str]:
@@ -23,6 +24,12 @@ def plan_text(plan: Plan) -> Iterator[str]:
         yield (
             f"Early exit cannot pay with {', '.join(hopeless)}: the first exit takes as long as "
             "the plain backbone here."
+        )
+    widest = max(exit_.ratio.high / exit_.ratio.low for it in plan.patterns for exit_ in it.exits)
+    if widest > STEADY:
+        yield (
+            f"The times are unsteady (an interval's ends are {widest:.1f} times apart): something "
+            "else runs on this device; measure again when it is idle, or longer with --duration."
         )
     off = [exit_.ratio.value / exit_.macs_ratio for it in plan.patterns for exit_ in it.exits]
     yield (

@@ -85,6 +85,17 @@ def test_what_it_says_without_accuracies() -> None:
     assert "exits later" in none
 
 
+def test_unsteady_times_are_told() -> None:
+    steady = " ".join(plan_text(make_plan(measured(FAST), {})))
+    assert "unsteady" not in steady
+    last = PathTimes("final", 1200, (6.0, 24.0, 12.0, 12.0, 9.0) * ROUNDS)
+    drifting = PathTimes(
+        "final", 1200, (*last.times_ms[:25], *(ms * 2 for ms in last.times_ms[25:]))
+    )
+    shaken = dataclasses.replace(FAST, exits=(*FAST.exits[:2], drifting))
+    assert "unsteady" in " ".join(plan_text(make_plan(measured(shaken), {})))
+
+
 def test_the_table_has_a_row_for_each_exit() -> None:
     table = plan_table(make_plan(measured(FAST, SLOW), {"3+1": (0.7, 0.8, 0.9)}))
     rows = [row for group in table.groups for row in group]

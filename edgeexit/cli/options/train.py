@@ -19,6 +19,8 @@ DATA_FIELDS = {
     "download": "download",
     "input_size": "input_size",
     "channels": "channels",
+    "mean": "mean",
+    "std": "std",
     "hold_out": "hold_out",
     "augmentation": "augmentation",
     "skip_corrupt": "skip_corrupt",

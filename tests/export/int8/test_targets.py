@@ -72,7 +72,7 @@ def run(model: onnx.ModelProto, **feeds: NDArray[np.generic]) -> list[NDArray[np
         (
             exit_model,
             np.float32,
-            "d099f18b720faad6511e55a87edda78f6e687d9c09f0c6560c472a0c5e230a42",
+            "6e33f0a32540e0c25f664ab21529c0f1e424336054e9a6a555ca3c35c4248074",
         ),
         (
             stage_model,
@@ -82,7 +82,7 @@ def run(model: onnx.ModelProto, **feeds: NDArray[np.generic]) -> list[NDArray[np
         (
             exit_model,
             np.float16,
-            "8043cacec2c512d57de780c370b0711e9d0161e6dba32fdae32ff3e49665eb26",
+            "386ab8294a108b4cd1c2b5f2b79ae8ed03932010fc6a83b15f33f055438b81b6",
         ),
     ],
 )
