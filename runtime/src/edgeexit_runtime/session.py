@@ -188,10 +188,11 @@ class Session:
         images = np.ascontiguousarray(images)
         with self._lock:
             self._require_open()
-            if end is None:
-                answers = self._route_all(images)
-            else:
-                answers = self._by_deadline.infer(images, self._max_batch, self._steps, end)
+            with self.runner.together:
+                if end is None:
+                    answers = self._route_all(images)
+                else:
+                    answers = self._by_deadline.infer(images, self._max_batch, self._steps, end)
             if len(images) > 0:
                 self._tally.add(answers, self._clock() - start)
         return answers
@@ -265,9 +266,10 @@ class Session:
         with self._lock:
             self._require_open()
             self._by_deadline.times.clear()
-            for size in sizes:
-                self._by_deadline.warm_up(images[:size], self._steps, runs)
-            return self._by_deadline.warm_up(images, self._steps, runs)
+            with self.runner.together:
+                for size in sizes:
+                    self._by_deadline.warm_up(images[:size], self._steps, runs)
+                return self._by_deadline.warm_up(images, self._steps, runs)
 
     def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
         """Ask every exit about every image, nobody leaving: to choose thresholds, or to look.

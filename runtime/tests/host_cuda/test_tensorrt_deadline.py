@@ -84,7 +84,7 @@ def test_a_stage_alone_is_waited_for_before_the_clock_is_read(
         session.thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
         session.infer(images_leaving_at([2, 1]), deadline_ms=1000)
     assert waiting == [0] * len(waiting)
-    assert len(waiting) == 5  # the call, the start, and three steps
+    assert len(waiting) == 6  # the call, the start, three steps, and the answer
 
 
 def test_frames_of_any_size(chain_folder: Path) -> None:

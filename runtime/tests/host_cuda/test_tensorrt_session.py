@@ -127,6 +127,22 @@ def test_one_copy_and_one_event_per_exit(
         assert "cuMemcpyDtoDAsync" not in infer([1, 1, 0, 0])
 
 
+@pytest.mark.parametrize("deadline_ms", [None, 1e6])
+def test_a_call_pushes_the_context_once(
+    chain_folder: Path,
+    images_leaving_at: Callable[[list[int]], Images],
+    driver: HostDriver,
+    deadline_ms: float | None,
+) -> None:
+    names = ("cuCtxPushCurrent", "cuCtxPopCurrent")
+    with ee.load(chain_folder, backend="tensorrt") as session:
+        before = [driver.calls(name) for name in names]
+        session.infer(images_leaving_at([2, 0, 1, 2, 2]), deadline_ms=deadline_ms)
+        assert [driver.calls(name) for name in names] == [count + 1 for count in before]
+        session.runner.synchronize()  # and each call by itself
+        assert [driver.calls(name) for name in names] == [count + 2 for count in before]
+
+
 def test_both_libraries(
     bundle: Path, build_engines: Build, random_images: RandomImages, world: World
 ) -> None:

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -183,6 +184,9 @@ class Runner(ABC):
 
     int8_instead: str = ""
     """What is done where this CPU's sums of 8-bit products would saturate, else ""."""
+
+    together: AbstractContextManager[object] = nullcontext()
+    """Entered around the calls of one batch, so that what each of them needs is done once."""
 
     @abstractmethod
     def set_images(self, images: NDArray[np.float32]) -> None:

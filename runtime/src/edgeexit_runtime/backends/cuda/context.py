@@ -1,7 +1,8 @@
 """The device's primary context, current only while something is done in it.
 
 It is the context of torch, of ONNX Runtime and of TensorRT itself. Every call pushes it and pops
-it again, so that a thread's own context is as it was, and any thread may call.
+it again, so that a thread's own context is as it was, and any thread may call. Calls within others
+find it pushed.
 
 After some errors, such as an illegal address, CUDA refuses everything until the process ends, also
 to pop and to free. Then the context is lost, and nothing more is tried with it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +20,12 @@ import pycuda.driver as cuda
 
 from edgeexit_runtime.backends.cuda.device import load_driver
 from edgeexit_runtime.errors import BackendError, DeviceLostError
+
+
+class _Thread(threading.local):
+    """How often the calling thread is within the context."""
+
+    depth = 0
 
 
 class PrimaryContext:
@@ -43,6 +51,7 @@ class PrimaryContext:
             self.name: str = device.name()
             self.shares_memory = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self.lost: str | None = None
+            self._thread = _Thread()
             self._driver = driver_library()
             self._context = device.retain_primary_context()
         except cuda.Error as error:
@@ -51,10 +60,12 @@ class PrimaryContext:
     def __enter__(self) -> PrimaryContext:
         if self.lost is not None:
             raise DeviceLostError(self.lost)
-        try:
-            self._context.push()
-        except cuda.Error as error:
-            raise self._lose(error) from error
+        if self._thread.depth == 0:
+            try:
+                self._context.push()
+            except cuda.Error as error:
+                raise self._lose(error) from error
+        self._thread.depth += 1
         return self
 
     def __exit__(
@@ -65,7 +76,9 @@ class PrimaryContext:
     ) -> None:
         if isinstance(error, Exception):
             self.find_out(error)
-        self._pop()
+        self._thread.depth -= 1
+        if self._thread.depth == 0:
+            self._pop()
         if self.lost is not None:
             raise DeviceLostError(self.lost) from error
         if isinstance(error, cuda.Error):

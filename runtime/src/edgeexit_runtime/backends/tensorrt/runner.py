@@ -78,7 +78,7 @@ class TensorRTRunner(Runner):
         self._uploading = False  # whether the pinned images may still be read
         self._has_said_why = False  # there is no CUDA graph of some part
         self._closed = False
-        self._context = PrimaryContext()
+        self.together = self._context = PrimaryContext()
         try:
             with LOADING, self._context:
                 self._load(bundle)
