@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeexit_runtime.backends import AUTO, open_runner
-from edgeexit_runtime.backends.base import LoadOptions
+from edgeexit_runtime.backends.base import Backend, LoadOptions
 from edgeexit_runtime.backends.target_warnings import warn_of_target
 from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle, read_settled
 from edgeexit_runtime.errors import InputError
@@ -16,7 +16,7 @@ from edgeexit_runtime.session import Session
 def load(
     bundle: str | Path,
     *,
-    backend: str = AUTO,
+    backend: str | Backend = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     device: str | None = None,
@@ -26,7 +26,8 @@ def load(
     Args:
         bundle: its folder.
         backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`; ``auto`` is the
-            first of them that takes the other options and can run this bundle here.
+            first of them that takes the other options and can run this bundle here. Or a backend
+            itself, such as ``TensorRTBackend(TensorRTOptions(poll_us=50))``.
         providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
             None takes the GPU where there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves the choice to the backend.
@@ -45,7 +46,7 @@ def load(
 def load_baseline(
     bundle: str | Path,
     *,
-    backend: str = AUTO,
+    backend: str | Backend = AUTO,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
     device: str | None = None,
@@ -57,7 +58,7 @@ def load_baseline(
     )
 
 
-def _open(bundle: Bundle, backend: str, options: LoadOptions) -> Session:
+def _open(bundle: Bundle, backend: str | Backend, options: LoadOptions) -> Session:
     threads = options.threads
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise InputError(f"threads: expected a whole number above 0, got {threads!r}")

@@ -136,6 +136,27 @@ def test_rows_move_on_the_device(context: cuda.Context) -> None:
     assert rows.tolist() == [2, 3, 2, 3]
 
 
+def test_the_device_has_its_own_address_of_mapped_memory(
+    driver: HostDriver, context: cuda.Context
+) -> None:
+    flags = cuda.host_alloc_flags.DEVICEMAP
+    mapped = cuda.pagelocked_empty(4, np.float32, mem_flags=flags)
+    address = mapped.base.get_device_pointer()
+    assert address != mapped.ctypes.data
+    assert driver.room(address + 4) == 12
+    source = cuda.mem_alloc(16)
+    cuda.memcpy_htod(source, np.arange(4, dtype=np.float32))
+    stream = cuda.Stream(1)
+    cuda.memcpy_dtod_async(address, source, 16, stream)
+    assert mapped.tolist() != [0, 1, 2, 3]
+    stream.synchronize()
+    assert mapped.tolist() == [0, 1, 2, 3]
+    mapped.base.free()
+    assert driver.room(address) == -1
+    with pytest.raises(cuda.Error, match="invalid argument"):
+        cuda.pagelocked_empty(4, np.float32).base.get_device_pointer()
+
+
 def test_new_memory_holds_no_zeros(context: cuda.Context) -> None:
     values = np.zeros(4, np.float32)
     cuda.memcpy_dtoh(values, cuda.mem_alloc(16))
@@ -218,6 +239,17 @@ def test_operations_run_in_their_turn(driver: HostDriver, context: cuda.Context)
         (
             "cuda.memcpy_htod_async(device, pinned, stream); pinned.base.free()",
             "an operation that waits in a stream uses",
+        ),
+        (
+            "mapped = cuda.pagelocked_empty(64, np.uint8, mem_flags=2); "
+            "x = mapped.base.get_device_pointer(); "
+            "cuda.memcpy_dtod_async(device, x, 64, stream); mapped.base.free()",
+            "an operation that waits in a stream uses",
+        ),
+        (
+            "mapped = cuda.pagelocked_empty(64, np.uint8, mem_flags=2); "
+            "cuda.memcpy_dtod_async(device, mapped.base.get_device_pointer() + 1, 64, stream)",
+            "1 behind the end of its 64 bytes",
         ),
         (
             "x = pinned[:]; pinned.base.free(); cuda.memcpy_htod_async(device, x, stream)",

@@ -12,10 +12,19 @@ from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.openvino.backend import OpenVinoBackend
 from edgeexit_runtime.backends.tensorrt.backend import TensorRTBackend
+from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import BackendError, InputError
 
-__all__ = ["AUTO", "BACKENDS", "choose_backend", "install_hint", "open_runner"]
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "TensorRTBackend",
+    "TensorRTOptions",
+    "choose_backend",
+    "install_hint",
+    "open_runner",
+]
 
 AUTO = "auto"
 
@@ -28,19 +37,25 @@ BACKENDS: dict[str, Backend] = {
 """The backends by name, in the order in which ``auto`` tries them."""
 
 
-def open_runner(name: str, bundle: Bundle, options: LoadOptions) -> Runner:
-    """Open a bundle with the backend ``name``, or the one that :func:`choose_backend` takes.
+def open_runner(name: str | Backend, bundle: Bundle, options: LoadOptions) -> Runner:
+    """Open a bundle with a backend, one of a name, or the one that :func:`choose_backend` takes.
 
     Raises:
         InputError: there is no such backend, or it does not take these options.
         BackendError: its engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
-    if name != AUTO and name not in BACKENDS:
-        raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
-    backend = choose_backend(bundle, options) if name == AUTO else BACKENDS[name]
+    backend = name if isinstance(name, Backend) else _named(name, bundle, options)
     backend.check(options)
     return backend.open(bundle, options)
+
+
+def _named(name: str, bundle: Bundle, options: LoadOptions) -> Backend:
+    if name == AUTO:
+        return choose_backend(bundle, options)
+    if name not in BACKENDS:
+        raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
+    return BACKENDS[name]
 
 
 def choose_backend(bundle: Bundle, options: LoadOptions) -> Backend:

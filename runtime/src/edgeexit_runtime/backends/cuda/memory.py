@@ -41,6 +41,18 @@ class CudaMemory:
         self._allocations.append(array.base)
         return array
 
+    def mapped(self, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[NDArray[Any], int]:
+        """Allocate a pinned array that kernels read and write too, at the address behind it.
+
+        Where the device has the host's memory, it is the same as any other; else each access goes
+        over the bus.
+        """
+        flags = cuda.host_alloc_flags.DEVICEMAP
+        array: NDArray[Any] = cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
+        allocation: Any = array.base
+        self._allocations.append(allocation)
+        return array, int(allocation.get_device_pointer())
+
     def close(self) -> None:
         """Free everything, the last first; one that cannot be freed does not keep the others."""
         while self._allocations:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
+from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
 from edgeexit_runtime.bundle.folder import Bundle
 
 RUNNER = "edgeexit_runtime.backends.tensorrt.runner:TensorRTRunner"
 
 
 class TensorRTBackend(Backend):
-    """Runs engines alone: a bundle has them of all its graphs, or none that count."""
+    """Runs engines alone: a bundle has them of all its graphs, or none that count.
+
+    Args:
+        how: to go about it.
+    """
 
     name = "tensorrt"
     modules = ("tensorrt", "tensorrt_rtx", "pycuda")  # one of the first two
@@ -18,6 +23,9 @@ class TensorRTBackend(Backend):
         "where JetPack brings TensorRT"
     )
     devices = ("cuda",)
+
+    def __init__(self, how: TensorRTOptions | None = None) -> None:
+        self._how = how or TensorRTOptions()
 
     def why_not(self, bundle: Bundle) -> WhyNot | None:
         """Engines that do not fit are no reason: they are named when they are loaded."""
@@ -35,5 +43,5 @@ class TensorRTBackend(Backend):
         return WhyNot(missing, is_surprising=True) if missing else None
 
     def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
-        runner: Runner = self.import_class(RUNNER)(bundle)
+        runner: Runner = self.import_class(RUNNER)(bundle, self._how)
         return runner

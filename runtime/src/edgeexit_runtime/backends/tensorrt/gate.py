@@ -1,6 +1,7 @@
-"""Where the exits' outputs lie: on the device, and pinned on the host.
+"""Where the exits' outputs lie: on the device, and in the host's pinned memory.
 
 An exit's confidences, labels and flags lie behind one another, so that one copy brings them down.
+Or the device writes them into the host's memory, and there is nothing to copy.
 """
 
 from __future__ import annotations
@@ -8,17 +9,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pycuda.driver as cuda
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.buffer_plan import aligned
+from edgeexit_runtime.backends.cuda.memory import CudaMemory
 from edgeexit_runtime.bundle.manifest import THRESHOLD, Manifest
 from edgeexit_runtime.gate import GateOutputs
 
 PARTS = (("confidence", np.float32), ("label", np.int32), ("exits", np.bool_))
 
 
+class CopyDown:
+    """A copy from the device into pinned memory, behind what a stream was given before."""
+
+    def __init__(self, pinned: NDArray[np.uint8], address: int, stream: Any) -> None:
+        self._pinned = pinned
+        self._address = address
+        self._stream = stream
+
+    def enqueue(self, stream: int) -> None:
+        """Put it into its stream, which is this one."""
+        cuda.memcpy_dtoh_async(self._pinned, self._address, self._stream)
+
+    def is_capturable(self, stream: int) -> bool:
+        """Whether a graph can be captured of it."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the stream; the memory is the session's."""
+        self._stream = None
+
+
 class GatePlan:
-    """Offsets of the exits' thresholds and outputs in one allocation, and in its pinned mirror.
+    """Places of the exits' thresholds and outputs in one allocation, and in its pinned mirror.
 
     Attributes:
         size_bytes: what the allocation on the device takes.
@@ -29,6 +53,7 @@ class GatePlan:
         self._offsets: dict[str, dict[str, int]] = {}
         self._views: dict[tuple[str, int], GateOutputs] = {}
         self._mirror: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._begin = self._written = 0  # addresses: of the allocation, and of what exits write
         end = 0
         for exit_ in manifest.exits:
             places = self._offsets[exit_.name] = {THRESHOLD: end}
@@ -43,29 +68,44 @@ class GatePlan:
             end += logits_bytes
         self.size_bytes = end
 
-    def set_mirror(self, mirror: NDArray[np.uint8]) -> None:
-        """Use this pinned memory of ``mirror_bytes``."""
-        self._mirror = mirror
-        self._views.clear()
+    def allocate(self, memory: CudaMemory, *, mapped: bool) -> None:
+        """Take the memory.
 
-    def addresses(self, exit_name: str, begin: int) -> dict[str, int]:
-        """Return where an exit's threshold and outputs are in an allocation that begins there."""
-        return {name: begin + offset for name, offset in self._offsets[exit_name].items()}
+        Args:
+            memory: which frees it.
+            mapped: whether the exits write into the mirror.
+        """
+        self._begin = self._written = memory.device(self.size_bytes)
+        shape = (self.mirror_bytes,)
+        if mapped:
+            self._mirror, self._written = memory.mapped(shape, np.uint8)
+        else:
+            self._mirror = memory.pinned(shape, np.uint8)
+
+    def addresses(self, exit_name: str) -> dict[str, int]:
+        """Return where an exit reads its threshold and writes its outputs."""
+        begins = dict.fromkeys((name for name, _ in PARTS), self._written)
+        offsets = self._offsets[exit_name]
+        return {name: begins.get(name, self._begin) + offset for name, offset in offsets.items()}
 
     def threshold(self, exit_name: str) -> NDArray[np.float32]:
         """Return the mirror of an exit's threshold, (1,)."""
         return self._view(exit_name, THRESHOLD, np.float32, 1)
 
-    def result(self, exit_name: str, count: int) -> NDArray[np.uint8]:
-        """Return the mirror of all that the gate says of ``count`` samples, for one copy.
+    def behind(self, exit_name: str, stream: Any, count: int) -> tuple[CopyDown, ...]:
+        """Return what brings all that the gate says of ``count`` samples into the mirror.
 
-        It begins where the confidences do.
+        Args:
+            stream: in which it is done.
         """
+        if self._written != self._begin:
+            return ()
         places = self._offsets[exit_name]
-        return self._mirror[places[PARTS[0][0]] : places["exits"] + count]
+        first, end = places[PARTS[0][0]], places["exits"] + count
+        return (CopyDown(self._mirror[first:end], self._begin + first, stream),)
 
     def outputs(self, exit_name: str, count: int) -> GateOutputs:
-        """Return the parts of :meth:`result`."""
+        """Return what the mirror shows of an exit's outputs."""
         key = (exit_name, count)
         if key not in self._views:
             views = {name: self._view(exit_name, name, dtype, count) for name, dtype in PARTS}

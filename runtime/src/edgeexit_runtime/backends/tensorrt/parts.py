@@ -7,8 +7,62 @@ comes of them is never read.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 from edgeexit_runtime.backends.cuda.graph import CudaGraph
-from edgeexit_runtime.backends.tensorrt.engines import Engine, FixedContext
+from edgeexit_runtime.backends.tensorrt.engines import Engine
+
+
+class Piece(Protocol):
+    """What is put into a stream: the run of an engine, or a copy behind it.
+
+    It is given the stream's handle: an error's frames, which may outlive the session, would keep
+    the stream itself.
+    """
+
+    def enqueue(self, stream: int) -> None:
+        """Put it there; it neither waits nor allocates."""
+
+    def is_capturable(self, stream: int) -> bool:
+        """Whether a graph can be captured of it, once it was run."""
+
+    def close(self) -> None:
+        """Free what it has; twice does no harm."""
+
+
+class Run:
+    """Pieces that follow each other, and the graph that was captured of them."""
+
+    __slots__ = ("graph", "pieces")
+
+    def __init__(self, *pieces: Piece) -> None:
+        self.pieces = pieces
+        self.graph: CudaGraph | None = None
+
+    def start(self, stream: int) -> None:
+        """Launch the graph, or enqueue the pieces where there is none."""
+        if self.graph is not None:
+            self.graph.launch(stream)
+        else:
+            self.enqueue(stream)
+
+    def enqueue(self, stream: int) -> None:
+        """Put one piece behind the other into a stream."""
+        for piece in self.pieces:
+            piece.enqueue(stream)
+
+    def is_capturable(self, stream: int) -> bool:
+        """Whether all of them are, once they were run."""
+        return all(piece.is_capturable(stream) for piece in self.pieces)
+
+    def close(self) -> None:
+        """Free the graph, then the pieces; twice does no harm."""
+        if self.graph is not None:
+            self.graph.close()
+            self.graph = None
+        for piece in self.pieces:
+            piece.close()
 
 
 class Part:
@@ -25,12 +79,22 @@ class Part:
         self.engine = engine
         self.gated = gated
         self.addresses: dict[str, int] = {}
-        self.runs: dict[int, BucketRun] = {}
+        self.runs: dict[int, Run] = {}
 
     def bind(
-        self, addresses: dict[str, int], scratch: int, scratch_bytes: int, max_batch: int
+        self,
+        addresses: dict[str, int],
+        scratch: tuple[int, int],
+        max_batch: int,
+        behind: Callable[[int], Sequence[Piece]],
     ) -> None:
         """Make a context for every bucket, all over the same memory.
+
+        Args:
+            addresses: of the tensors.
+            scratch: address and bytes.
+            max_batch: the largest batch.
+            behind: what follows a run of so many samples.
 
         Raises:
             BackendError: TensorRT refuses one.
@@ -38,7 +102,7 @@ class Part:
         self.addresses = addresses
         smallest = 1
         for size in bucket_sizes(max_batch):
-            run = BucketRun(self.engine.open_context(size, addresses, scratch, scratch_bytes))
+            run = Run(self.engine.open_context(size, addresses, *scratch), *behind(size))
             self.runs |= dict.fromkeys(range(smallest, size + 1), run)
             smallest = size + 1
 
@@ -48,23 +112,6 @@ class Part:
             run.close()
         self.runs.clear()
         self.engine.close()
-
-
-class BucketRun:
-    """A part over batches of one size: its context, and the graph captured from that."""
-
-    __slots__ = ("context", "graph")
-
-    def __init__(self, context: FixedContext) -> None:
-        self.context = context
-        self.graph: CudaGraph | None = None
-
-    def close(self) -> None:
-        """Free the graph, then the context; twice does no harm."""
-        if self.graph is not None:
-            self.graph.close()
-            self.graph = None
-        self.context.close()
 
 
 def bucket_sizes(max_batch: int) -> list[int]:

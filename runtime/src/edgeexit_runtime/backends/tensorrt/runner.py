@@ -3,15 +3,15 @@
 All work goes into one stream: images up, stages and exits one after another, the rows that stay
 moved up on the device, and per exit one copy of its flags, labels and confidences down, behind
 which one event is waited for. Every tensor has one address for good, so that a run is one launch of
-a CUDA graph, captured at load.
+a CUDA graph, captured at load. Other ways to do some of this are :class:`TensorRTOptions`.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import traceback
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,24 @@ from numpy.typing import NDArray
 from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
 from edgeexit_runtime.backends.buffer_plan import plan_buffers, row_moves
 from edgeexit_runtime.backends.cuda.context import PrimaryContext
-from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
+from edgeexit_runtime.backends.cuda.end import StreamEnd
 from edgeexit_runtime.backends.cuda.memory import CudaMemory, require_free_memory
 from edgeexit_runtime.backends.cuda.stream import NON_BLOCKING
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
+from edgeexit_runtime.backends.tensorrt.captures import Captures
 from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt.gate import GatePlan
-from edgeexit_runtime.backends.tensorrt.parts import BucketRun, Part, bucket_sizes
+from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
+from edgeexit_runtime.backends.tensorrt.parts import Part, Piece, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
-from edgeexit_runtime.errors import BackendError, DeviceLostError, InputError
+from edgeexit_runtime.errors import DeviceLostError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.system.forks import never_free
 
 logger = logging.getLogger(__name__)
-
-CAPTURES = 3
-"""How often the capture of a run is tried."""
 
 LOADING = threading.Lock()
 """Libraries wait for the whole device when they load, which spoils another session's captures."""
@@ -51,6 +50,7 @@ class TensorRTRunner(Runner):
 
     Args:
         bundle: the bundle; every engine file is checked while it is read.
+        options: how to go about it.
 
     Raises:
         BackendError: no engines, device or library, engines that do not fit them, or too little
@@ -59,9 +59,10 @@ class TensorRTRunner(Runner):
         BundleError: a file is missing, changed, or not what the manifest says.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, options: TensorRTOptions) -> None:
         manifest = bundle.manifest
         self.threads = None
+        self._options = options
         trt = open_library(engine_library(bundle))
         self._entries = engine_entries(bundle, trt)
         self._runtime = EngineRuntime(trt, bundle.folder)
@@ -70,13 +71,12 @@ class TensorRTRunner(Runner):
         self._gates = GatePlan(manifest)
         self._memory = CudaMemory()
         self._stream: Any = None
-        self._event: Any = None
+        self._end: StreamEnd | None = None
         self._parts: dict[str, Part] = {}
         self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
         self._count = 0
         self._last_counts: dict[str, int] = {}
         self._uploading = False  # whether the pinned images may still be read
-        self._has_said_why = False  # there is no CUDA graph of some part
         self._closed = False
         self.together = self._context = PrimaryContext()
         try:
@@ -113,8 +113,7 @@ class TensorRTRunner(Runner):
     def run_exit(self, name: str) -> GateOutputs:
         with self._context:
             self._run_part(name)
-            self._event.record(self._stream)
-            self._event.synchronize()
+            self._wait()
         self._uploading = False
         self._last_counts[name] = self._count
         return self._gates.outputs(name, self._count)
@@ -164,23 +163,26 @@ class TensorRTRunner(Runner):
         shared = self._context.shares_memory
         require_free_memory(tensor_bytes + engine_bytes, "engines and features", shared=shared)
         self._stream = cuda.Stream(NON_BLOCKING)
-        self._event = cuda.Event(cuda.event_flags.DISABLE_TIMING)
+        self._end = StreamEnd(self._options.poll_us)
         for name, graph in manifest.graphs():
             self._parts[name] = self._open_part(name, graph, bundle)
         scratch_bytes = max(part.engine.scratch_bytes for part in self._parts.values())
         needed = tensor_bytes + scratch_bytes
         require_free_memory(needed, "features and scratch memory", shared=shared)
         scratch = memory.device(scratch_bytes)
-        features, outputs = memory.device(plan.size_bytes), memory.device(gates.size_bytes)
+        features = memory.device(plan.size_bytes)
+        map_outputs = self._options.map_outputs
+        gates.allocate(memory, mapped=shared if map_outputs is None else map_outputs)
         self._addresses = {name: features + offset for name, offset in plan.offsets.items()}
+        self._allocate_pinned(manifest)
         for name, graph in manifest.graphs():
             part = self._parts[name]
             tensors = [*graph.inputs, *([] if part.gated else graph.outputs)]
             addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
             if part.gated:
-                addresses |= gates.addresses(name, outputs)
-            part.bind(addresses, scratch, scratch_bytes, self._max_batch)
-        self._allocate_pinned(manifest)
+                addresses |= gates.addresses(name)
+            behind = partial(gates.behind, name, self._stream) if part.gated else _nothing
+            part.bind(addresses, (scratch, scratch_bytes), self._max_batch, behind)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
         self._prepare()
@@ -197,70 +199,23 @@ class TensorRTRunner(Runner):
         shape = (count, *manifest.preprocessing.input_size)
         self._pinned_images = self._memory.pinned(shape, np.float32)
         self._pinned_logits = self._memory.pinned((count, manifest.model.num_classes), np.float32)
-        self._gates.set_mirror(self._memory.pinned((self._gates.mirror_bytes,), np.uint8))
 
     def _prepare(self) -> None:
-        """Run everything once and capture it, so that no later call is the first of its kind.
-
-        It is done here and not later, since a capture disturbs the process: whoever waits for the
-        whole device meanwhile, in any thread, gets an error.
-        """
+        """Run everything once and capture it, so that no later call is the first of its kind."""
+        captures = Captures(self._stream, is_on=self._options.graphs)
         for part in self._parts.values():
             for size in bucket_sizes(self._max_batch):
-                self._enqueue(part, part.runs[size])
-                self._capture(part, part.runs[size])
+                captures.prepare(part.runs[size], part.name)
         self._stream.synchronize()
         self._runtime.cache.save()
 
     def _run_part(self, name: str) -> None:
-        """Launch a run's graph, or enqueue it where it has none."""
-        part = self._parts[name]
-        run = part.runs[self._count]
-        if run.graph is not None:
-            run.graph.launch(self._stream.handle)
-        else:
-            self._enqueue(part, run)
+        self._parts[name].runs[self._count].start(self._stream.handle)
 
-    def _enqueue(self, part: Part, run: BucketRun) -> None:
-        run.context.enqueue(self._stream.handle)
-        if part.gated:
-            result = self._gates.result(part.name, run.context.size)
-            cuda.memcpy_dtoh_async(result, part.addresses["confidence"], self._stream)
-
-    def _capture(self, part: Part, run: BucketRun) -> None:
-        """Capture a run that has just been enqueued plainly, as TensorRT wants it.
-
-        Another thread that waits for the device spoils it, so that it is tried again.
-        """
-        for left in reversed(range(CAPTURES)):
-            try:
-                run.graph = self._captured(part, run)
-                return
-            except CaptureError as error:
-                self._use_up_error(part, run)
-                if left == 0 and not self._has_said_why:
-                    self._has_said_why = True
-                    logger.warning("no CUDA graph, runs are enqueued one by one: %s", error)
-
-    def _captured(self, part: Part, run: BucketRun) -> CudaGraph:
-        handle = self._stream.handle
-        if not run.context.is_capturable(handle):
-            title = self._runtime.trt.title
-            raise CaptureError(f"{title} says that {part.name} is not capturable")
-        self._stream.synchronize()
-        gc.collect(0)  # what is freed by itself now is not freed while the stream captures
-        return CudaGraph(handle, lambda: self._enqueue(part, run))
-
-    def _use_up_error(self, part: Part, run: BucketRun) -> None:
-        """Run once more after a failed capture, where nobody needs the answer.
-
-        Libraries over CUDA's runtime find the capture's error at their next launch, and refuse
-        that: seen of ONNX Runtime's kernels on an H200.
-        """
-        try:
-            self._enqueue(part, run)
-        except BackendError as error:
-            logger.debug("after a capture that failed: %s", error)
+    def _wait(self) -> None:
+        assert self._end is not None, "it is there as long as the stream"
+        self._end.mark(self._stream)
+        self._end.wait()
 
     def _close(self, error: BaseException | None) -> None:
         if self._closed:
@@ -293,8 +248,11 @@ class TensorRTRunner(Runner):
         self._parts.clear()
         self._runtime.close()
         self._memory.close()
-        self._event = None  # PyCUDA destroys both when nothing names them any more
-        self._stream = None
+        self._end = self._stream = None  # PyCUDA destroys what nothing names any more
+
+
+def _nothing(size: int) -> tuple[Piece, ...]:
+    return ()
 
 
 def _forget_frames(error: BaseException | None) -> None:
