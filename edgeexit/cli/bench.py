@@ -17,6 +17,7 @@ from edgeexit.cli.common import (
     taken,
 )
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, backend_options
 from edgeexit.cli.output.bench import print_details, print_summary
 from edgeexit.cli.output.bench_comparison import check_alone, compare_files
@@ -36,28 +37,20 @@ SECTIONS = {
 }
 
 
-class NamesType(click.ParamType[tuple[str, ...]]):
-    """Some of the names that ``known`` gives: ``single-stream,offline``, or ``all`` alone.
+def _some_of(known: Callable[[], Iterable[str]]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads some of these names, ``single-stream,offline``, or ``all`` alone.
 
-    What a name has behind a colon is for who reads it.
+    What a name has behind a colon is for who uses it.
     """
 
-    name = "names"
-
-    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
-        self.known = known
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        known = tuple(self.known())
-        names = tuple(dict.fromkeys(name.strip() for name in str(value).split(",")))
+    def read(text: str) -> tuple[str, ...]:
+        names, possible = typed.names(text), tuple(known())
         for name in names:
-            if name.partition(":")[0] not in known and name != ALL:
-                self.fail(f"expected {', '.join(known)} or {ALL}, got {name!r}", param, ctx)
+            if name.partition(":")[0] not in possible and name != ALL:
+                raise click.BadParameter(f"expected {', '.join(possible)} or {ALL}, got {name!r}")
         return (ALL,) if ALL in names else names
+
+    return read
 
 
 def _scenarios() -> tuple[str, ...]:
@@ -73,7 +66,7 @@ def _scenarios() -> tuple[str, ...]:
 @click.option(
     "--backends",
     metavar="B1,B2|all",
-    type=NamesType(lambda: BACKENDS),
+    type=_some_of(lambda: BACKENDS),
     help="Compare backends in the same run, and say which to load: these, onnxruntime:1 for one "
     "with one thread; or all that run the bundle here, on the CPU with one thread too. All else "
     "is of --backend.",
@@ -117,7 +110,7 @@ def _scenarios() -> tuple[str, ...]:
     "--scenario",
     "scenarios",
     metavar="S1,S2|all",
-    type=NamesType(_scenarios),
+    type=_some_of(_scenarios),
     help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
     "second), or all.",
 )

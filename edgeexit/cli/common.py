@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shlex
 import shutil
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from edgeexit.cli.options import typed
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,77 +37,9 @@ USUAL_CLASSES = (
     "paper's tables"
 )
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 Shown = TypeVar("Shown", bound="ShownProgress")
 Values = TypeVar("Values", bound="DataclassInstance")
-
-_SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-
-
-def _number(value: Any) -> float | None:
-    """Return ``91.5M`` as 91500000.0; None for what is no finite number above 0."""
-    text = str(value).strip().upper()
-    scale = _SUFFIXES.get(text[-1:], 1.0)
-    try:
-        number = float(text[:-1] if text[-1:] in _SUFFIXES else text) * scale
-    except ValueError:
-        return None
-    return number if 0 < number < float("inf") else None
-
-
-class CostType(click.ParamType[float]):
-    """A cost: ``91506688``, ``91.5M`` or ``1.2G`` of MACs, ``1.25`` where milliseconds count."""
-
-    name = "cost"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        cost = _number(value)
-        if cost is None:
-            self.fail(
-                f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got "
-                f"{value!r}",
-                param,
-                ctx,
-            )
-        return cost
-
-
-COST = CostType()
-
-
-class PixelsType(click.ParamType[int]):
-    """A number of pixels: ``200M`` or ``200000000``."""
-
-    name = "pixels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        pixels = int(_number(value) or 0)
-        if pixels < 1:
-            self.fail(f"expected a number of pixels such as 200M, got {value!r}", param, ctx)
-        return pixels
-
-
-class ImageSizeType(click.ParamType[tuple[int, int]]):
-    """Height and width in pixels: ``224`` for a square image, ``240x320`` for any."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        match = re.fullmatch(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?", str(value).strip())
-        if match is None:
-            self.fail(
-                f"expected pixels such as 224, or height x width such as 240x320, got {value!r}",
-                param,
-                ctx,
-            )
-        return int(match[1]), int(match[2] or match[1])
-
-
-IMAGE_SIZE = ImageSizeType()
 
 
 class SectionedCommand(click.Command):
@@ -134,11 +67,15 @@ class SectionedCommand(click.Command):
                     formatter.write_dl(rows)
 
 
-def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
-    """Decorate a command with options, which its help lists in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
+def option_group(*options: Decorator) -> Decorator:
+    """Return a decorator that adds options to a command, which its help lists in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def taken(kind: type[Values], values: dict[str, Any]) -> Values:
@@ -146,7 +83,7 @@ def taken(kind: type[Values], values: dict[str, Any]) -> Values:
     return kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
 
 
-def engine_dir_option(adds: str = "") -> Callable[[Command], Command]:
+def engine_dir_option(adds: str = "") -> Decorator:
     """Return ``--engine-dir`` of a command that takes a bundle and nothing else.
 
     Args:
@@ -161,55 +98,33 @@ def engine_dir_option(adds: str = "") -> Callable[[Command], Command]:
     )
 
 
-def model_option(command: Command) -> Command:
-    """Add ``--model``, for networks that are not made of a registered backbone."""
-    return click.option(
-        "--model",
-        metavar="MODULE:FACTORY",
-        help="A network of your own: package.module:factory, from a file here or installed. "
-        "Checkpoints hold no code, so it is named every time.",
-    )(command)
-
-
-def exits_option(command: Command) -> Command:
-    """Add ``--exits``, which goes with ``--model``."""
-    return click.option(
-        "--exits",
-        default="",
-        metavar="auto|P1,P2,...",
-        help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
-        "[default: auto]",
-    )(command)
-
-
-def outputs_option(command: Command) -> Command:
-    """Add ``--outputs``, which goes with ``--model``."""
-    return click.option(
-        "--outputs",
-        default="",
-        metavar="auto|O1,O2,...",
-        help="The exits that --model has of its own: their logits in what it returns, in order, "
-        "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
-        "them.",
-    )(command)
-
-
-def new_classifier_option(command: Command) -> Command:
-    """Add ``--new-classifier``, for weights of other classes."""
-    return click.option(
-        "--new-classifier",
-        is_flag=True,
-        help="Of weights for other classes: start the classifier anew.",
-    )(command)
-
-
-def max_pixels_option(command: Command) -> Command:
-    """Add ``--max-pixels``, for commands that read image files; None is the usual limit."""
-    return click.option(
-        "--max-pixels",
-        type=PixelsType(),
-        help="Larger image files are refused, before they are decoded.  [default: 128M]",
-    )(command)
+# of networks that are not made of a registered backbone; the next two go with it
+model_option = click.option(
+    "--model",
+    metavar="MODULE:FACTORY",
+    help="A network of your own: package.module:factory, from a file here or installed. "
+    "Checkpoints hold no code, so it is named every time.",
+)
+exits_option = click.option(
+    "--exits",
+    default="",
+    metavar="auto|P1,P2,...",
+    help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
+    "[default: auto]",
+)
+outputs_option = click.option(
+    "--outputs",
+    default="",
+    metavar="auto|O1,O2,...",
+    help="The exits that --model has of its own: their logits in what it returns, in order, "
+    "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
+    "them.",
+)
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=typed.pixels,
+    help="Larger image files are refused, before they are decoded.  [default: 128M]",
+)
 
 
 def import_model(model: str | None) -> Factory | None:

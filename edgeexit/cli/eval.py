@@ -18,6 +18,7 @@ from edgeexit.cli.inputs.samples import (
     load_samples,
     predict_split,
 )
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.formats import format_guarantee
@@ -27,28 +28,6 @@ if TYPE_CHECKING:
 
     from edgeexit.cost import ExitCosts
     from edgeexit.evaluation import ExitPredictions
-
-
-class ThresholdsType(click.ParamType[tuple[float, ...]]):
-    """Thresholds in the order of the exits: ``0.6,0.7``, or ``never`` where nobody shall leave."""
-
-    name = "thresholds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        from edgeexit_runtime.gate import NEVER
-
-        thresholds = []
-        for text in str(value).split(","):
-            try:
-                threshold = NEVER if text.strip().lower() == "never" else float(text)
-            except ValueError:
-                threshold = -1.0
-            if not (0 <= threshold <= 1 or threshold == NEVER):
-                self.fail(f"expected numbers from 0 to 1 or 'never', got {text!r}", param, ctx)
-            thresholds.append(threshold)
-        return tuple(thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +67,7 @@ class _Evaluated:
 )
 @click.option(
     "--thresholds",
-    type=ThresholdsType(),
+    type=typed.thresholds,
     metavar="T1,T2,...",
     help="One per branch, 0 to 1 or never.  [default: those of the checkpoint or bundle]",
 )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
-    IMAGE_SIZE,
     LARGE_CLASSES,
     USUAL_CLASSES,
     console,
@@ -18,6 +17,7 @@ from edgeexit.cli.common import (
     shown_command,
     usual_classes,
 )
+from edgeexit.cli.options import typed
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ DEFAULT_PIXELS = 224
 )
 @click.option(
     "--input-size",
-    type=IMAGE_SIZE,
+    type=typed.size,
     help="Pixels: 224 or HEIGHTxWIDTH.  [default: what the backbone is meant for; "
     f"{DEFAULT_PIXELS} with --model]",
 )

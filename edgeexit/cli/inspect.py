@@ -13,13 +13,13 @@ import click
 from edgeexit_runtime.bundle.manifest import IMAGES
 
 from edgeexit.cli.common import (
-    IMAGE_SIZE,
     LARGE_CLASSES,
     USUAL_CLASSES,
     console,
     print_json,
     usual_classes,
 )
+from edgeexit.cli.options import typed
 from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
 from edgeexit.formats import format_macs
@@ -72,7 +72,7 @@ class _Inspection:
 )
 @click.option(
     "--input-size",
-    type=IMAGE_SIZE,
+    type=typed.size,
     help=f"Pixels: 224 or HEIGHTxWIDTH.  [default: {DEFAULT_PIXELS}; for a registered backbone "
     "what it is meant for]",
 )

@@ -12,7 +12,6 @@ import click
 from click.core import ParameterSource
 
 from edgeexit.cli.common import (
-    IMAGE_SIZE,
     LARGE_CLASSES,
     USUAL_CLASSES,
     console,
@@ -23,6 +22,7 @@ from edgeexit.cli.common import (
     shown_progress,
     usual_classes,
 )
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import backend_options
 from edgeexit.cli.output.table import print_table
 
@@ -52,7 +52,7 @@ class Candidates:
 @exits_option
 @click.option("--num-classes", type=click.IntRange(min=2), help=f"[default: {USUAL_CLASSES}]")
 @click.option(
-    "--input-size", type=IMAGE_SIZE, help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's]"
+    "--input-size", type=typed.size, help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's]"
 )
 @click.option(
     "--precision",

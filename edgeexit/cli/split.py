@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    IMAGE_SIZE,
-    console,
-    print_json,
-    print_notes,
-    shown_command,
-    shown_progress,
-)
+from edgeexit.cli.common import console, print_json, print_notes, shown_command, shown_progress
 from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.bundle import bundle_options
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
@@ -38,7 +32,7 @@ NO_ENGINES = "chosen since split builds no engines; for a GPU name --target tens
 )
 @click.option(
     "--input-size",
-    type=IMAGE_SIZE,
+    type=typed.size,
     help="Of a file that leaves it open: pixels, 224 or HEIGHTxWIDTH.",
 )
 @bundle_options

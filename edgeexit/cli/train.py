@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
-    IMAGE_SIZE,
     SectionedCommand,
     console,
     exits_option,
     import_model,
     max_pixels_option,
     model_option,
-    new_classifier_option,
     outputs_option,
     print_json,
     shown_command,
 )
-from edgeexit.cli.inputs.onnx_images import NUMBERS
 from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.train import Choice, choose_config, resumed_config
 from edgeexit.cli.output.train import TrainProgress, accuracies, is_main_process
 
@@ -68,7 +66,11 @@ SECTIONS = {
     help="Start from the backbone of this checkpoint, or from weights that something else wrote: "
     ".pth, .ckpt or .safetensors.",
 )
-@new_classifier_option
+@click.option(
+    "--new-classifier",
+    is_flag=True,
+    help="Of weights for other classes: start the classifier anew.",
+)
 @click.option(
     "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
 )
@@ -76,7 +78,7 @@ SECTIONS = {
 @click.option("--download", is_flag=True, help="Fetch the data set where it is missing.")
 @click.option(
     "--input-size",
-    type=IMAGE_SIZE,
+    type=typed.size,
     help="Height and width in pixels: 224, or 120x160.  [default: what is usual with the data set; "
     "for imagefolder, the backbone's]",
 )
@@ -87,11 +89,11 @@ SECTIONS = {
 )
 @click.option(
     "--mean",
-    type=NUMBERS,
+    type=typed.numbers,
     help="What is subtracted of images from 0 to 1, one number per channel, such as for --init of "
     "weights that were trained so.  [default: what is usual with the data set]",
 )
-@click.option("--std", type=NUMBERS, help="Likewise: what they are divided by then.")
+@click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then.")
 @click.option(
     "--hold-out",
     type=click.IntRange(min=1),

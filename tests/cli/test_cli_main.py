@@ -13,7 +13,8 @@ from support.command_line import invoke as run
 
 from edgeexit.cli import COMMANDS
 from edgeexit.cli import flops as flops_file
-from edgeexit.cli.common import COST, print_json
+from edgeexit.cli.common import print_json
+from edgeexit.cli.options.typed import cost
 from edgeexit.errors import CheckpointError, EdgeExitError
 from edgeexit.formats import format_cost, format_macs
 
@@ -146,11 +147,11 @@ def test_signal_is_no_traceback_whatever_becomes_of_it(
         ("1.2B", 1_200_000_000),
         ("64K", 64_000),
         (" 3e6 ", 3_000_000),
-        (0.5e9, 500_000_000),
+        ("0.5e9", 500_000_000),
     ],
 )
-def test_costs_are_read_as_the_paper_writes_them(text: object, expected: float) -> None:
-    assert math.isclose(COST.convert(text, None, None), expected)
+def test_costs_are_read_as_the_paper_writes_them(text: str, expected: float) -> None:
+    assert math.isclose(cost(text), expected)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_costs_are_read_as_the_paper_writes_them(text: object, expected: float) 
 )
 def test_costs_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
-        COST.convert(text, None, None)
+        cost(text)
     assert caught.value.message == (
         f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got {text!r}"
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import add_options, print_notes, status_console
+from edgeexit.cli.common import option_group, print_notes, status_console
 from edgeexit.cli.inputs.bundle_samples import bundle_data_config
 from edgeexit.cli.inputs.samples import FILES_OPTIONS, DataOptions
 
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 
     from edgeexit.bench import BenchImages
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """Values of :func:`image_options`."""
+    """Values of :data:`image_options`."""
 
     dataset: str | None
     data_dir: Path | None
@@ -49,35 +46,32 @@ class ImageOptions:
         return self.dataset is not None or self.data_dir is not None or self.download
 
 
-def image_options(command: Command) -> Command:
-    """Add the options that say which images are run: :class:`ImageOptions`."""
-    options = (
-        click.option(
-            "--dataset",
-            metavar="NAME",
-            help="Run the test images of a data set, or 'none'.  [default: of the one that the "
-            "network was trained on, where it is here]",
-        ),
-        click.option(
-            "--images",
-            type=click.Path(path_type=Path),
-            help="Run the images of a folder, in it or in class folders.",
-        ),
-        click.option(
-            "--npz",
-            type=click.Path(path_type=Path),
-            help="Run a NumPy archive: images uint8 (N,H,W,C) or float32 (N,C,H,W), labels (N,).",
-        ),
-        click.option(
-            "--samples",
-            default=500,
-            show_default=True,
-            type=click.IntRange(min=1),
-            help="How many of the images, at most.",
-        ),
-        *FILES_OPTIONS,
-    )
-    return add_options(command, *options)
+image_options = option_group(
+    click.option(
+        "--dataset",
+        metavar="NAME",
+        help="Run the test images of a data set, or 'none'.  [default: of the one that the "
+        "network was trained on, where it is here]",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path),
+        help="Run the images of a folder, in it or in class folders.",
+    ),
+    click.option(
+        "--npz",
+        type=click.Path(path_type=Path),
+        help="Run a NumPy archive: images uint8 (N,H,W,C) or float32 (N,C,H,W), labels (N,).",
+    ),
+    click.option(
+        "--samples",
+        default=500,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="How many of the images, at most.",
+    ),
+    *FILES_OPTIONS,
+)
 
 
 def choose_images(

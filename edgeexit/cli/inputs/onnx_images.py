@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import add_options
+from edgeexit.cli.common import option_group
 from edgeexit.cli.inputs.samples import data_options
+from edgeexit.cli.options import typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,28 +23,6 @@ USUAL_MEAN, USUAL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as most networks for images of 3 channels were trained with."""
 
 MAX_NAMES_BYTES = 2**20
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class NumbersType(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between: ``0.5,0.5,0.5``."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        try:
-            numbers = tuple(float(number) for number in str(value).split(","))
-        except ValueError:
-            numbers = (float("nan"),)
-        if not all(abs(number) < float("inf") for number in numbers):
-            self.fail(f"expected numbers such as 0.5,0.5,0.5, got {value!r}", param, ctx)
-        return numbers
-
-
-NUMBERS = NumbersType()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +40,7 @@ class ProofImages:
 
 @dataclass(frozen=True, slots=True)
 class ProofOptions:
-    """Values of :func:`proof_options`, and how many images there are at most."""
+    """Values of :data:`proof_options`, and how many images there are at most."""
 
     samples: int
     images: Path | None
@@ -193,27 +171,24 @@ class ProofOptions:
         return names
 
 
-def proof_options(command: Command) -> Command:
-    """Add what says the images and classes of a model: :class:`ProofOptions`."""
-    command = data_options(command)
-    return add_options(
-        command,
-        click.option(
-            "--images",
-            type=click.Path(path_type=Path),
-            metavar="FOLDER|NPY|NPZ",
-            help="Images to prove the bundle on, without labels.  [default: random values]",
-        ),
-        click.option(
-            "--mean",
-            type=NUMBERS,
-            help="What is subtracted of images from 0 to 1, one number per channel.  [default: "
-            "ImageNet's, which is said]",
-        ),
-        click.option("--std", type=NUMBERS, help="What they are divided by then."),
-        click.option(
-            "--class-names",
-            type=click.Path(path_type=Path),
-            help="A text file, one name on each line.  [default: 0, 1, 2, ...]",
-        ),
-    )
+proof_options = option_group(
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER|NPY|NPZ",
+        help="Images to prove the bundle on, without labels.  [default: random values]",
+    ),
+    click.option(
+        "--mean",
+        type=typed.numbers,
+        help="What is subtracted of images from 0 to 1, one number per channel.  [default: "
+        "ImageNet's, which is said]",
+    ),
+    click.option("--std", type=typed.numbers, help="What they are divided by then."),
+    click.option(
+        "--class-names",
+        type=click.Path(path_type=Path),
+        help="A text file, one name on each line.  [default: 0, 1, 2, ...]",
+    ),
+    data_options,
+)

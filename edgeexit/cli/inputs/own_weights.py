@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeexit.cli.common import (
-    IMAGE_SIZE,
-    add_options,
     import_model,
     model_option,
+    option_group,
     outputs_option,
     print_notes,
 )
-from edgeexit.cli.inputs.onnx_images import NUMBERS
 from edgeexit.cli.inputs.samples import DataOptions, print_data
+from edgeexit.cli.options import typed
 
 if TYPE_CHECKING:
     from edgeexit.models.factories import Factory
     from edgeexit.training.checkpoint import Checkpoint
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Values of :func:`network_options`."""
+    """Values of :data:`network_options`."""
 
     model: str | None
     outputs: str
@@ -46,26 +42,23 @@ class NetworkOptions:
         return import_model(self.model)
 
 
-def network_options(command: Command) -> Command:
-    """Add the options that say what a file of weights belongs to: :class:`NetworkOptions`."""
-    return add_options(
-        command,
-        model_option,
-        outputs_option,
-        click.option(
-            "--input-size",
-            type=IMAGE_SIZE,
-            help="Of weights that something else wrote: pixels, 224 or HEIGHTxWIDTH.  [default: "
-            "what is usual with the data set]",
-        ),
-        click.option(
-            "--mean",
-            type=NUMBERS,
-            help="Likewise: what is subtracted of images from 0 to 1, one number per channel.  "
-            "[default: what is usual with the data set]",
-        ),
-        click.option("--std", type=NUMBERS, help="Likewise: what they are divided by then."),
-    )
+network_options = option_group(
+    model_option,
+    outputs_option,
+    click.option(
+        "--input-size",
+        type=typed.size,
+        help="Of weights that something else wrote: pixels, 224 or HEIGHTxWIDTH.  [default: "
+        "what is usual with the data set]",
+    ),
+    click.option(
+        "--mean",
+        type=typed.numbers,
+        help="Likewise: what is subtracted of images from 0 to 1, one number per channel.  "
+        "[default: what is usual with the data set]",
+    ),
+    click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+)
 
 
 def network_words(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -6,16 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    add_options,
-    max_pixels_option,
-    print_notes,
-    progress_bar,
-)
+from edgeexit.cli.common import max_pixels_option, option_group, print_notes, progress_bar
 from edgeexit.cli.options.backend import DEVICES
 
 if TYPE_CHECKING:
@@ -28,8 +23,6 @@ if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.evaluation import ExitPredictions
     from edgeexit.training.checkpoint import Checkpoint
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILES_OPTIONS = (  # where the images of a data set are, and how large they may be
     click.option(
@@ -48,11 +41,35 @@ WORKERS_OPTION = click.option(
 DEVICE_OPTION = click.option(
     "--device", default="auto", show_default=True, type=click.Choice(DEVICES)
 )
+data_options = option_group(
+    click.option(
+        "--dataset",
+        metavar="NAME",
+        help="Data set.  [default: the one that the network was trained on]",
+    ),
+    *FILES_OPTIONS,
+)
+_BATCH_SIZE_OPTION = click.option(
+    "--batch-size", default=256, show_default=True, type=click.IntRange(min=1)
+)
+sample_options = option_group(data_options, _BATCH_SIZE_OPTION, WORKERS_OPTION, DEVICE_OPTION)
+# of a command that also takes bundles, whose backends have devices of their own
+bundle_sample_options = option_group(
+    data_options,
+    _BATCH_SIZE_OPTION,
+    WORKERS_OPTION,
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda; a bundle's: what its backend has, such as GPU.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """Values of :func:`data_options`; None leaves the choice to the checkpoint."""
+    """Values of :data:`data_options`; None leaves the choice to the checkpoint."""
 
     dataset: str | None
     data_dir: Path | None
@@ -62,47 +79,11 @@ class DataOptions:
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions(DataOptions):
-    """Values of :func:`sample_options`."""
+    """Values of :data:`sample_options`."""
 
     batch_size: int
     workers: int
     device: str
-
-
-def data_options(command: Command) -> Command:
-    """Add the options that say which data set: :class:`DataOptions`."""
-    return add_options(
-        command,
-        click.option(
-            "--dataset",
-            metavar="NAME",
-            help="Data set.  [default: the one that the network was trained on]",
-        ),
-        *FILES_OPTIONS,
-    )
-
-
-def sample_options(command: Command) -> Command:
-    """Add the options that say which data set and how it is run: :class:`SampleOptions`."""
-    return _sample_options(command, DEVICE_OPTION)
-
-
-def bundle_sample_options(command: Command) -> Command:
-    """The same for a command that also takes bundles, whose backends have devices of their own."""
-    told = "auto, cpu, cuda; a bundle's: what its backend has, such as GPU."
-    return _sample_options(
-        command, click.option("--device", default="auto", show_default=True, help=told)
-    )
-
-
-def _sample_options(command: Command, device: Callable[[Command], Command]) -> Command:
-    command = add_options(
-        command,
-        click.option("--batch-size", default=256, show_default=True, type=click.IntRange(min=1)),
-        WORKERS_OPTION,
-        device,
-    )
-    return data_options(command)
 
 
 def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:

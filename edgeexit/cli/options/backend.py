@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.core import ParameterSource
 from edgeexit_runtime.backends import AUTO, BACKENDS
 
-from edgeexit.cli.common import add_options
+from edgeexit.cli.common import option_group
+from edgeexit.cli.options import typed
 
 DEVICES = (AUTO, "cpu", "cuda")  # of checkpoints
 OF_BUNDLES = ("backend", "providers", "threads")
 OF_CHECKPOINTS = ("model", "outputs", "input_size", "batch_size")
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class ProvidersType(click.ParamType[tuple[str, ...]]):
-    """Execution providers, best first: ``CUDAExecutionProvider,CPUExecutionProvider``."""
-
-    name = "providers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        return tuple(str(value).split(","))
-
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """What runs a bundle: values of :func:`run_options`."""
+    """What runs a bundle: values of :data:`run_options`."""
 
     backend: str
     providers: tuple[str, ...] | None
@@ -54,36 +41,27 @@ class BackendOptions:
         return () if self.backend == AUTO else ("--backend", self.backend)
 
 
-def backend_options(command: Command) -> Command:
-    """Add ``--backend``, ``--device``, ``--providers``, ``--threads``.
-
-    See :func:`edgeexit_runtime.load`.
-    """
-    device = click.option(
-        "--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"
-    )
-    return run_options(add_options(command, device))
-
-
-def run_options(command: Command) -> Command:
-    """Add them without ``--device``, which a command that takes checkpoints too has already."""
-    options = (
-        click.option(
-            "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
-        ),
-        click.option(
-            "--providers",
-            metavar="P1,P2",
-            type=ProvidersType(),
-            help="ONNX Runtime's execution providers, best first.",
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(min=1),
-            help="Threads per graph on the CPU.  [default: the backend's choice]",
-        ),
-    )
-    return add_options(command, *options)
+# of a command that takes checkpoints too, which has a --device already
+run_options = option_group(
+    click.option(
+        "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
+    ),
+    click.option(
+        "--providers",
+        metavar="P1,P2",
+        type=typed.names,
+        help="ONNX Runtime's execution providers, best first.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Threads per graph on the CPU.  [default: the backend's choice]",
+    ),
+)
+backend_options = option_group(
+    run_options,
+    click.option("--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"),
+)
 
 
 def check_options_of(engine_dir: Path | None) -> None:

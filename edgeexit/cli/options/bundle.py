@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, add_options
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from edgeexit.cli.common import DEFAULT_BUNDLE, option_group
 
 samples_option = click.option(
     "--samples",
@@ -27,50 +23,46 @@ required_thresholds_option = click.option(
 )
 
 
-def bundle_options(command: Command) -> Command:
-    """Add where a bundle goes, its precision and form, and how it is proven."""
-    return add_options(
-        command,
-        click.option(
-            "-o",
-            "--output",
-            default=DEFAULT_BUNDLE,
-            show_default=True,
-            type=click.Path(path_type=Path),
-            help="The bundle's folder; an older bundle there is replaced, any other folder "
-            "refused.",
-        ),
-        click.option(
-            "--precision",
-            default="fp32",
-            show_default=True,
-            type=click.Choice(["fp32", "fp16", "int8"]),
-            help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
-        ),
-        click.option(
-            "--score",
-            metavar="softmax|margin|entropy",
-            help="How sure an exit is: its largest softmax value, the difference of the two "
-            "largest, or 1 - entropy over its largest.  [default: the checkpoint's; softmax]",
-        ),
-        click.option(
-            "--max-batch",
-            default=32,
-            show_default=True,
-            type=click.IntRange(min=1),
-            help="Most images that one run of a graph takes.",
-        ),
-        click.option(
-            "--baseline/--no-baseline",
-            default=True,
-            show_default=True,
-            help="Add the plain backbone as one graph, which the benchmark compares with.",
-        ),
-        samples_option,
-        click.option(
-            "--min-agreement",
-            type=click.FloatRange(min=0, max=1),
-            help="Least share of samples with the network's label and decision at each exit.  "
-            "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
-        ),
-    )
+bundle_options = option_group(
+    click.option(
+        "-o",
+        "--output",
+        default=DEFAULT_BUNDLE,
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="The bundle's folder; an older bundle there is replaced, any other folder refused.",
+    ),
+    click.option(
+        "--precision",
+        default="fp32",
+        show_default=True,
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
+    ),
+    click.option(
+        "--score",
+        metavar="softmax|margin|entropy",
+        help="How sure an exit is: its largest softmax value, the difference of the two "
+        "largest, or 1 - entropy over its largest.  [default: the checkpoint's; softmax]",
+    ),
+    click.option(
+        "--max-batch",
+        default=32,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Most images that one run of a graph takes.",
+    ),
+    click.option(
+        "--baseline/--no-baseline",
+        default=True,
+        show_default=True,
+        help="Add the plain backbone as one graph, which the benchmark compares with.",
+    ),
+    samples_option,
+    click.option(
+        "--min-agreement",
+        type=click.FloatRange(min=0, max=1),
+        help="Least share of samples with the network's label and decision at each exit.  "
+        "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
+    ),
+)

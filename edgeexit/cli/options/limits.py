@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import COST, add_options
+from edgeexit.cli.common import option_group
+from edgeexit.cli.options import typed
 from edgeexit.formats import format_cost
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 LIMITS = ("min_accuracy", "max_drop", "max_cost", "max_path_cost")
 
 
-class FractionType(click.ParamType[float]):
-    """A share or accuracy from 0 to 1."""
-
-    name = "fraction"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            fraction = float(value)
-        except ValueError:
-            fraction = -1.0
-        if 1 < fraction <= 100:
-            self.fail(
-                f"expected a fraction from 0 to 1: {fraction / 100:g}, not {value}", param, ctx
-            )
-        if not 0 <= fraction <= 1:
-            self.fail(f"expected a fraction from 0 to 1 such as 0.95, got {value!r}", param, ctx)
-        return fraction
-
-
-def limit_options(command: Command) -> Command:
-    """Add ``--min-accuracy``, ``--max-drop``, ``--max-cost`` and ``--max-path-cost``."""
-    options = (
-        click.option(
-            "--min-accuracy",
-            type=FractionType(),
-            help="Lowest average cost with at least this accuracy, such as 0.95.",
-        ),
-        click.option(
-            "--max-drop",
-            type=FractionType(),
-            help="Lowest average cost with at most this much less accuracy than the backbone "
-            "alone.",
-        ),
-        click.option(
-            "--max-cost",
-            type=COST,
-            help="Highest accuracy within this average cost, such as 91.5M; with an accuracy, "
-            "both are kept to.",
-        ),
-        click.option(
-            "--max-path-cost",
-            type=COST,
-            help="Besides, no image may ever pay more than this: exits are switched off for it.",
-        ),
-    )
-    return add_options(command, *options)
+limit_options = option_group(
+    click.option(
+        "--min-accuracy",
+        type=typed.fraction,
+        help="Lowest average cost with at least this accuracy, such as 0.95.",
+    ),
+    click.option(
+        "--max-drop",
+        type=typed.fraction,
+        help="Lowest average cost with at most this much less accuracy than the backbone alone.",
+    ),
+    click.option(
+        "--max-cost",
+        type=typed.cost,
+        help="Highest accuracy within this average cost, such as 91.5M; with an accuracy, "
+        "both are kept to.",
+    ),
+    click.option(
+        "--max-path-cost",
+        type=typed.cost,
+        help="Besides, no image may ever pay more than this: exits are switched off for it.",
+    ),
+)
 
 
 def given_limits(options: dict[str, Any]) -> Limits:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import add_options, print_notes
+from edgeexit.cli.common import option_group, print_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgeexit_runtime import Preprocessing
 
     from edgeexit.cli.build import EngineChoice
@@ -20,12 +18,10 @@ if TYPE_CHECKING:
 
 AUTO, CLASSIFIER = "auto", "classifier"
 
-Command = TypeVar("Command", bound="Callable[..., Any]")
-
 
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
-    """Values of :func:`quantize_options`; None where not given."""
+    """Values of :data:`quantize_options`; None where not given."""
 
     calibration_data: Path | None
     method: str | None
@@ -137,40 +133,37 @@ class QuantizeOptions:
                 )
 
 
-def quantize_options(command: Command) -> Command:
-    """Add the options of INT8: :class:`QuantizeOptions`."""
-    options = (
-        click.option(
-            "--calibration-data",
-            type=click.Path(path_type=Path),
-            metavar="FOLDER|NPY|NPZ",
-            help="Images that value ranges of INT8 are measured on; see docs/guides/int8.md.",
-        ),
-        click.option(
-            "--method",
-            type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
-            help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
-            "images that it holds out.  [default: auto]",
-        ),
-        click.option(
-            "--quantize",
-            type=click.Choice(["all", CLASSIFIER]),
-            help="What INT8 has in 8 bits: all that its target computes so, or for CPUs large "
-            "classifiers alone.  [default: all]",
-        ),
-        click.option(
-            "--target",
-            default=AUTO,
-            show_default=True,
-            metavar="auto|cpu|tensorrt",
-            help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, tensorrt "
-            "for GPUs; auto: tensorrt where this export builds engines, else cpu.",
-        ),
-        click.option(
-            "--fallback",
-            type=click.Choice(["fp32", "fp16"]),
-            help="Of what INT8 leaves out, and of features between graphs.  "
-            "[default: fp16 where this export builds engines, else fp32]",
-        ),
-    )
-    return add_options(command, *options)
+quantize_options = option_group(
+    click.option(
+        "--calibration-data",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER|NPY|NPZ",
+        help="Images that value ranges of INT8 are measured on; see docs/guides/int8.md.",
+    ),
+    click.option(
+        "--method",
+        type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
+        help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
+        "images that it holds out.  [default: auto]",
+    ),
+    click.option(
+        "--quantize",
+        type=click.Choice(["all", CLASSIFIER]),
+        help="What INT8 has in 8 bits: all that its target computes so, or for CPUs large "
+        "classifiers alone.  [default: all]",
+    ),
+    click.option(
+        "--target",
+        default=AUTO,
+        show_default=True,
+        metavar="auto|cpu|tensorrt",
+        help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, tensorrt "
+        "for GPUs; auto: tensorrt where this export builds engines, else cpu.",
+    ),
+    click.option(
+        "--fallback",
+        type=click.Choice(["fp32", "fp16"]),
+        help="Of what INT8 leaves out, and of features between graphs.  "
+        "[default: fp16 where this export builds engines, else fp32]",
+    ),
+)

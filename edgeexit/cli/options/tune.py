@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import add_options, shown_command
-from edgeexit.cli.options.limits import FractionType
+from edgeexit.cli.common import option_group, shown_command
+from edgeexit.cli.options import typed
 from edgeexit.cli.options.tune_output import tuned_path
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
     from edgeexit.thresholds.guarantee import Promise
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 MACS, LATENCY = "macs", "latency"
 ALL = "all"
 DEFAULT_CONFIDENCE = 0.95
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """Values of :func:`tune_options`."""
+    """Values of :data:`tune_options`."""
 
     path: Path | None
     engine_dir: Path | None
@@ -173,104 +171,80 @@ class TuneOptions:
             )
 
 
-class ConfidenceType(click.ParamType[float]):
-    """A probability above 0 and below 1."""
-
-    name = "confidence"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            confidence = float(value)
-        except ValueError:
-            confidence = -1.0
-        if not 0 < confidence < 1:
-            self.fail(
-                f"expected a probability above 0 and below 1 such as 0.95, got {value!r}",
-                param,
-                ctx,
-            )
-        return confidence
-
-
-def tune_options(command: Command) -> Command:
-    """Add everything but limits, samples and the model."""
-    file = click.Path(dir_okay=False, path_type=Path)
-    options = (
-        click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
-        click.option(
-            "--engine-dir",
-            type=click.Path(path_type=Path),
-            help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
-        ),
-        click.option(
-            "--max-error",
-            type=FractionType(),
-            help="Guaranteed: at most this error rate on images of the same source.",
-        ),
-        click.option(
-            "--max-disagreement",
-            type=FractionType(),
-            help="Guaranteed: at most this share of answers that the last exit would not give. It "
-            "needs no labels.",
-        ),
-        click.option(
-            "--confidence",
-            type=ConfidenceType(),
-            help="Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
-            "half of the images choose, the other half tests.  "
-            f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
-        ),
-        click.option(
-            "--images",
-            type=click.Path(path_type=Path),
-            help="Guarantee it on the images of this folder, such as the device's own. Those in "
-            "class folders have labels.",
-        ),
-        click.option(
-            "--objective",
-            type=click.Choice([MACS, LATENCY]),
-            help="What is kept low: Eq. 5 in MACs, or milliseconds that the bundle takes here, "
-            "measured first.  [default: macs]",
-        ),
-        click.option(
-            "--costs",
-            type=file,
-            help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
-            'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
-        ),
-        click.option(
-            "--calibrate",
-            is_flag=True,
-            help="Fit a temperature per exit first, on half of the validation images.",
-        ),
-        click.option(
-            "--score",
-            metavar="softmax|margin|entropy|all",
-            help="How sure an exit is: its largest softmax value, the difference of the two "
-            "largest, or 1 - entropy over its largest; all compares them and chooses nothing.  "
-            "[default: the checkpoint's]",
-        ),
-        click.option(
-            "--grid-size",
-            type=int,
-            help="Most values tried per exit.  [default: 10,000 for one branch, 2,000 for two, "
-            "else 200]",
-        ),
-        click.option("--front", type=file, help="Write the whole front to this CSV file."),
-        click.option("--plot", type=file, help="Draw the front: .png, .pdf or .svg."),
-        click.option(
-            "-o",
-            "--output",
-            type=file,
-            help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
-            "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
-        ),
-        click.option(
-            "--dry-run",
-            is_flag=True,
-            help="Write no thresholds: checkpoint and bundle stay as they are.",
-        ),
-    )
-    return add_options(command, *options)
+# everything but limits, samples and the model
+tune_options = option_group(
+    click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
+    click.option(
+        "--engine-dir",
+        type=click.Path(path_type=Path),
+        help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
+    ),
+    click.option(
+        "--max-error",
+        type=typed.fraction,
+        help="Guaranteed: at most this error rate on images of the same source.",
+    ),
+    click.option(
+        "--max-disagreement",
+        type=typed.fraction,
+        help="Guaranteed: at most this share of answers that the last exit would not give. It "
+        "needs no labels.",
+    ),
+    click.option(
+        "--confidence",
+        type=typed.confidence,
+        help="Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
+        "half of the images choose, the other half tests.  "
+        f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path),
+        help="Guarantee it on the images of this folder, such as the device's own. Those in "
+        "class folders have labels.",
+    ),
+    click.option(
+        "--objective",
+        type=click.Choice([MACS, LATENCY]),
+        help="What is kept low: Eq. 5 in MACs, or milliseconds that the bundle takes here, "
+        "measured first.  [default: macs]",
+    ),
+    click.option(
+        "--costs",
+        type=_FILE,
+        help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
+        'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
+    ),
+    click.option(
+        "--calibrate",
+        is_flag=True,
+        help="Fit a temperature per exit first, on half of the validation images.",
+    ),
+    click.option(
+        "--score",
+        metavar="softmax|margin|entropy|all",
+        help="How sure an exit is: its largest softmax value, the difference of the two "
+        "largest, or 1 - entropy over its largest; all compares them and chooses nothing.  "
+        "[default: the checkpoint's]",
+    ),
+    click.option(
+        "--grid-size",
+        type=int,
+        help="Most values tried per exit.  [default: 10,000 for one branch, 2,000 for two, "
+        "else 200]",
+    ),
+    click.option("--front", type=_FILE, help="Write the whole front to this CSV file."),
+    click.option("--plot", type=_FILE, help="Draw the front: .png, .pdf or .svg."),
+    click.option(
+        "-o",
+        "--output",
+        type=_FILE,
+        help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
+        "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Write no thresholds: checkpoint and bundle stay as they are.",
+    ),
+)

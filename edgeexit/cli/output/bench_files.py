@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import status_console
+from edgeexit.cli.common import option_group, status_console
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 JSON, HTML, PNG = (Path(f"report.{ending}") for ending in ("json", "html", "png"))
 HEAD_BYTES = 512
@@ -25,7 +22,7 @@ HTML_HEAD = re.compile(rb'<meta name="generator" content="edgeexit">')
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Values of :func:`report_file_options`."""
+    """Values of :data:`report_file_options`."""
 
     json_file: Path | None
     html_file: Path | None
@@ -76,15 +73,10 @@ class ReportFiles:
             stderr.print(f"wrote {self.html_file}", soft_wrap=True)
 
 
-def report_file_options(command: Command) -> Command:
-    """Add ``--json``, ``--html`` and ``--plot``, which take a name or go without: see the help."""
-    options = (
-        ("json", JSON, "Write everything, raw times included."),
-        ("html", HTML, "Write a page with pictures, which needs nothing else: .html."),
-        ("plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."),
-    )
-    for name, default, text in options:
-        command = click.option(
+# with a name or without: see the help
+report_file_options = option_group(
+    *(
+        click.option(
             f"--{name}",
             f"{name}_file",
             is_flag=False,
@@ -92,8 +84,14 @@ def report_file_options(command: Command) -> Command:
             metavar="[FILE]",
             type=click.Path(dir_okay=False, path_type=Path),
             help=f"{text}  [without FILE: {default}]",
-        )(command)
-    return command
+        )
+        for name, default, text in (
+            ("plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."),
+            ("html", HTML, "Write a page with pictures, which needs nothing else: .html."),
+            ("json", JSON, "Write everything, raw times included."),
+        )
+    )
+)
 
 
 def _is_report(file: Path) -> bool:

@@ -17,6 +17,7 @@ from edgeexit.cli.common import (
     status_console,
 )
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
+from edgeexit.cli.options import typed
 from edgeexit.paper.cli.consistency_progress import ConsistencyProgress
 
 if TYPE_CHECKING:
@@ -39,22 +40,7 @@ SECTIONS = {
 }
 
 
-class DepthsType(click.ParamType[tuple[int, ...]]):
-    """Numbers of non-linear layers: ``0,1,2,3``."""
-
-    name = "depths"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        texts = str(value).split(",")
-        depths = [int(text) for text in texts if text.strip().isdecimal()]
-        if len(depths) != len(texts) or len(set(depths)) != len(depths):
-            self.fail(f"expected different numbers such as 0,1,2,3, got {value!r}", param, ctx)
-        return tuple(sorted(depths))
-
-
-def _numbers(**defaults: tuple[click.ParamType[Any], Any, str]) -> Callable[[Any], Any]:
+def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
     """Add an option of each name, from its type, default and help."""
 
     def add(command: Any) -> Any:
@@ -78,7 +64,7 @@ def _numbers(**defaults: tuple[click.ParamType[Any], Any, str]) -> Callable[[Any
     type=click.Path(path_type=Path),
 )
 @_numbers(
-    depths=(DepthsType(), "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
+    depths=(typed.depths, "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
     runs=(click.IntRange(min=1), 3, "Fits of each network, stage and N."),
     epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
     lr=(click.FloatRange(min=0, min_open=True), 0.01, "Rate, times 0.1 every 3 epochs."),

@@ -17,7 +17,7 @@ from edgeexit.cli.common import (
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, sample_options
-from edgeexit.cli.options.limits import FractionType
+from edgeexit.cli.options import typed
 from edgeexit.paper.cli.figures_subjects import load_subjects
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--accuracy",
-    type=FractionType(),
+    type=typed.fraction,
     help="Adaptive accuracy on val that patterns compares at.  [default: the highest that all "
     "networks reach, less 0.01]",
 )
