@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edgeexit_runtime.backends import TensorRTBackend, TensorRTOptions
 from edgeexit_runtime.testing.conformance import Answers, Failures, Life
+
+OTHER_WAYS = TensorRTOptions(poll_us=20, map_outputs=True, map_images=True)
 
 
 class TestTensorRT(Answers, Life, Failures):
@@ -15,9 +18,15 @@ class TestTensorRT(Answers, Life, Failures):
     test_a_graph_that_fails = None  # an engine of one batch size is refused when it is loaded
 
     @pytest.fixture
-    def backend(self) -> str:
+    def backend(self) -> object:
         return "tensorrt"
 
     @pytest.fixture
     def prepare(self, build_engines: Callable[..., object]) -> Callable[[Path], object]:
         return build_engines
+
+
+class TestOtherWays(TestTensorRT):
+    @pytest.fixture
+    def backend(self) -> object:
+        return TensorRTBackend(OTHER_WAYS)

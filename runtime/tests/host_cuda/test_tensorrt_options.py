@@ -10,6 +10,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.backends import TensorRTBackend, TensorRTOptions
+from edgeexit_runtime.testing import NETWORKS, random_images
 from host_driver import HostDriver
 from numpy.typing import NDArray
 
@@ -122,3 +123,36 @@ def test_thresholds_and_logits_where_exits_write_to_the_host(
             np.testing.assert_array_equal(got.confidences, want.confidences)
         logits = [one.runner.logits("exit2") for one in (plain, session)]
         np.testing.assert_array_equal(*logits)
+
+
+def test_images_are_read_where_the_host_puts_them(
+    open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    names = ("cuMemcpyHtoDAsync", "cuStreamSynchronize")
+    with open_with(map_images=True) as session, Calls(driver, *names) as made:
+        for exits in (EXITS, [0], [2, 1], [1, 1, 1], [2, 0, 2, 2, 1]):
+            assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
+    assert made == {"cuMemcpyHtoDAsync": 0, "cuStreamSynchronize": 0}
+
+
+def test_images_that_may_still_be_read_are_not_overwritten(
+    write_bundle: Callable[[Any], Path], build_engines: Callable[[Path], object], driver: HostDriver
+) -> None:
+    """Also by a stage behind an exit that was waited for."""
+    network = NETWORKS["images again"]
+    folder = write_bundle(network)
+    build_engines(folder)
+    images, others = random_images(3, 1), random_images(2, 2)
+    with ee.load(folder, backend=TensorRTBackend(TensorRTOptions(map_images=True))) as session:
+        runner = session.runner
+        runner.set_images(images)
+        runner.run_stage("stage1")
+        runner.run_exit("exit1")
+        runner.run_stage("stage2")
+        with Calls(driver, "cuStreamSynchronize") as made:
+            runner.set_images(others)
+        assert made == {"cuStreamSynchronize": 1}
+        for seed in range(20):
+            images = random_images(1 + seed % 7, seed)
+            want = network.expected(images, session.thresholds)
+            np.testing.assert_array_equal(session.infer(images).exits, want.exits)

@@ -22,6 +22,7 @@ class TensorRTOptions:
             thread sleeps until the driver wakes it.
         map_outputs: whether exits write flags, labels and confidences into the host's memory, in
             place of a copy per exit; None does so where the device has no memory of its own.
+        map_images: whether engines read the images from the host's memory, in place of a copy.
 
     Raises:
         InputError: a value out of range.
@@ -30,6 +31,7 @@ class TensorRTOptions:
     graphs: bool = True
     poll_us: float = 0
     map_outputs: bool | None = None
+    map_images: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.poll_us <= MAX_POLL_US:

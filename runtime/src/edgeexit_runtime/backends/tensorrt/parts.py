@@ -12,6 +12,7 @@ from typing import Protocol
 
 from edgeexit_runtime.backends.cuda.graph import CudaGraph
 from edgeexit_runtime.backends.tensorrt.engines import Engine
+from edgeexit_runtime.bundle.manifest import IMAGES
 
 
 class Piece(Protocol):
@@ -69,16 +70,18 @@ class Part:
     """A stage or an exit: its engine, where its tensors are, and its runs.
 
     Attributes:
+        reads_images: whether the images are among its tensors.
         runs: by the number of samples; those of one bucket share a run.
     """
 
-    __slots__ = ("addresses", "engine", "gated", "name", "runs")
+    __slots__ = ("addresses", "engine", "gated", "name", "reads_images", "runs")
 
     def __init__(self, name: str, engine: Engine, gated: bool) -> None:
         self.name = name
         self.engine = engine
         self.gated = gated
         self.addresses: dict[str, int] = {}
+        self.reads_images = False
         self.runs: dict[int, Run] = {}
 
     def bind(
@@ -100,6 +103,7 @@ class Part:
             BackendError: TensorRT refuses one.
         """
         self.addresses = addresses
+        self.reads_images = IMAGES in addresses
         smallest = 1
         for size in bucket_sizes(max_batch):
             run = Run(self.engine.open_context(size, addresses, *scratch), *behind(size))

@@ -29,12 +29,13 @@ from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.tensorrt.captures import Captures
 from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, engine_library
 from edgeexit_runtime.backends.tensorrt.gate import GatePlan
+from edgeexit_runtime.backends.tensorrt.images import ImageBuffer
 from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
 from edgeexit_runtime.backends.tensorrt.parts import Part, Piece, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle.folder import Bundle
-from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry
 from edgeexit_runtime.errors import DeviceLostError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.system.forks import never_free
@@ -76,7 +77,6 @@ class TensorRTRunner(Runner):
         self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
         self._count = 0
         self._last_counts: dict[str, int] = {}
-        self._uploading = False  # whether the pinned images may still be read
         self._closed = False
         self.together = self._context = PrimaryContext()
         try:
@@ -98,12 +98,7 @@ class TensorRTRunner(Runner):
         if count > self._max_batch:
             raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
         with self._context:
-            if self._uploading:  # for a batch that nobody waited for
-                self._stream.synchronize()
-            pinned = self._pinned_images[:count]
-            np.copyto(pinned, images)
-            self._uploading = True
-            cuda.memcpy_htod_async(self._addresses[IMAGES], pinned, self._stream)
+            self._images.put(images, self._stream)
         self._count = count
 
     def run_stage(self, name: str) -> None:
@@ -114,7 +109,7 @@ class TensorRTRunner(Runner):
         with self._context:
             self._run_part(name)
             self._wait()
-        self._uploading = False
+        self._images.in_use = False
         self._last_counts[name] = self._count
         return self._gates.outputs(name, self._count)
 
@@ -174,7 +169,13 @@ class TensorRTRunner(Runner):
         map_outputs = self._options.map_outputs
         gates.allocate(memory, mapped=shared if map_outputs is None else map_outputs)
         self._addresses = {name: features + offset for name, offset in plan.offsets.items()}
-        self._allocate_pinned(manifest)
+        shape = (self._max_batch, *manifest.preprocessing.input_size)
+        place = None if self._options.map_images else self._addresses[IMAGES]
+        self._images = ImageBuffer(memory, shape, place)
+        self._addresses[IMAGES] = self._images.address
+        self._pinned_logits = memory.pinned(
+            (self._max_batch, manifest.model.num_classes), np.float32
+        )
         for name, graph in manifest.graphs():
             part = self._parts[name]
             tensors = [*graph.inputs, *([] if part.gated else graph.outputs)]
@@ -194,12 +195,6 @@ class TensorRTRunner(Runner):
         engine = Engine(self._runtime, entry, graph, content, gated=gated, max_batch=size)
         return Part(name, engine, gated)
 
-    def _allocate_pinned(self, manifest: Manifest) -> None:
-        count = self._max_batch
-        shape = (count, *manifest.preprocessing.input_size)
-        self._pinned_images = self._memory.pinned(shape, np.float32)
-        self._pinned_logits = self._memory.pinned((count, manifest.model.num_classes), np.float32)
-
     def _prepare(self) -> None:
         """Run everything once and capture it, so that no later call is the first of its kind."""
         captures = Captures(self._stream, is_on=self._options.graphs)
@@ -210,7 +205,9 @@ class TensorRTRunner(Runner):
         self._runtime.cache.save()
 
     def _run_part(self, name: str) -> None:
-        self._parts[name].runs[self._count].start(self._stream.handle)
+        part = self._parts[name]
+        self._images.in_use |= part.reads_images
+        part.runs[self._count].start(self._stream.handle)
 
     def _wait(self) -> None:
         assert self._end is not None, "it is there as long as the stream"
