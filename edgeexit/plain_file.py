@@ -57,17 +57,29 @@ def read_plain(path: Path) -> Any:
     Raises:
         CheckpointError: the file is missing, truncated, damaged, or of another kind.
     """
-    stored = stored_pickle(path)
-    if stored is None or not stored.names <= PLAIN_NAMES:
+    opened = open_plain(path)
+    if opened is None:
         raise foreign_file(path)
-    try:
-        # mapped, so that all sizes are known before memory is taken
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # torch and its unpickler raise many kinds
-        raise foreign_file(path) from error
+    stored, content = opened
     try:
         return stored.copied(content)
     except (TypeError, ValueError) as error:
+        raise foreign_file(path) from error
+
+
+def open_plain(path: Path) -> tuple[StoredPickle, Any] | None:
+    """Return what lies in a file, mapped and not copied; None where it is of another kind.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or damaged.
+    """
+    stored = stored_pickle(path)
+    if stored is None or not stored.names <= PLAIN_NAMES:
+        return None
+    try:
+        # mapped, so that all sizes are known before memory is taken
+        return stored, torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # torch and its unpickler raise many kinds
         raise foreign_file(path) from error
 
 
@@ -185,7 +197,7 @@ class _Copy:
     """Copies plain values and tensors, as long as there are no more than a file can hold.
 
     There can be more in memory: a tensor may repeat the bytes that it lies on, and a list may be
-    in a list many times, or in itself.
+    in a list many times, or in itself. A tensor with several names stays one.
 
     Args:
         tensor_bytes: of all tensors together, at most.
@@ -194,14 +206,14 @@ class _Copy:
 
     def __init__(self, tensor_bytes: int, values: int) -> None:
         self._tensor_bytes, self._values = tensor_bytes, values
+        self._copies: dict[Any, Tensor] = {}
 
     def __call__(self, value: Any, depth: int = 0) -> Any:
         self._values -= 1
-        self._tensor_bytes -= value.nbytes if isinstance(value, Tensor) else 0
-        if min(self._values, self._tensor_bytes) < 0 or depth > MAX_DEPTH:
+        if self._values < 0 or depth > MAX_DEPTH:
             raise ValueError("more values than the file has room for, or too deep")
         if isinstance(value, Tensor):
-            return value.detach().clone()
+            return self._tensor(value)
         if isinstance(value, dict) and all(isinstance(key, (str, int)) for key in value):
             return {key: self(item, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
@@ -209,3 +221,12 @@ class _Copy:
         if value is not None and not isinstance(value, (bool, int, float, str)):
             raise TypeError(f"{type(value)} is not plain")
         return value
+
+    def _tensor(self, value: Tensor) -> Tensor:
+        place = (value.data_ptr(), value.dtype, value.shape, value.stride())
+        if place not in self._copies:
+            self._tensor_bytes -= value.nbytes
+            if self._tensor_bytes < 0:
+                raise ValueError("more bytes of tensors than the file has room for")
+            self._copies[place] = value.detach().clone()
+        return self._copies[place]

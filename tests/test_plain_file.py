@@ -156,7 +156,7 @@ FOREIGN: dict[str, Callable[[], bytes]] = {
     "overlapping": lambda: saved(
         {"weights": torch.zeros(2**15).as_strided((2**14, 2**14), (1, 1))}
     ),
-    "many of one storage": lambda: saved([*torch.zeros(2**18).expand(1000, -1)]),
+    "many of one storage": lambda: saved([*torch.zeros(2**19).unfold(0, 2**18, 1)[:1000]]),
     "complex": lambda: saved({"weights": torch.zeros(3, dtype=torch.complex64)}),
     "sparse": lambda: saved({"weights": torch.eye(3).to_sparse()}),
     "meta": lambda: saved({"weights": torch.empty(LARGE_BYTES, device="meta")}),

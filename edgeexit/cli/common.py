@@ -125,6 +125,20 @@ max_pixels_option = click.option(
     type=typed.pixels,
     help="Larger image files are refused, before they are decoded.  [default: 128M]",
 )
+weights_options = option_group(  # of weights that something else wrote
+    click.option(
+        "--weights-key",
+        default="",
+        metavar="KEY",
+        help="Which weights of a file that holds several: where they lie, such as state_dict_ema, "
+        "or what their names begin with.  [default: state_dict, model, ...]",
+    ),
+    click.option(
+        "--new-classifier",
+        is_flag=True,
+        help="Of weights for other classes: start the classifiers anew.",
+    ),
+)
 
 
 def import_model(model: str | None) -> Factory | None:

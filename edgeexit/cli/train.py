@@ -17,6 +17,7 @@ from edgeexit.cli.common import (
     outputs_option,
     print_json,
     shown_command,
+    weights_options,
 )
 from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
 from edgeexit.cli.options import typed
@@ -36,6 +37,7 @@ SECTIONS = {
         "branches",
         "pretrained",
         "init",
+        "weights_key",
         "new_classifier",
     ),
     "Data": (
@@ -66,11 +68,7 @@ SECTIONS = {
     help="Start from the backbone of this checkpoint, or from weights that something else wrote: "
     ".pth, .ckpt or .safetensors.",
 )
-@click.option(
-    "--new-classifier",
-    is_flag=True,
-    help="Of weights for other classes: start the classifier anew.",
-)
+@weights_options
 @click.option(
     "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
 )

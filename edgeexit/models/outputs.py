@@ -41,6 +41,7 @@ def from_outputs(
     num_classes: int | None = None,
     name: str | None = None,
     weights: Path | str | None = None,
+    weights_key: str = "",
     new_classifier: bool = False,
 ) -> MultiExitNet:
     """Return a model that has exits of its own as a network like any other.
@@ -61,6 +62,7 @@ def from_outputs(
             out, its class.
         weights: a file whose weights the model is filled with before, see
             :func:`edgeexit.models.weights.fitting.load_weights`.
+        weights_key: which weights of a file that holds several, such as ``state_dict_ema``.
         new_classifier: layers of another number of classes than in the file stay as they are.
 
     Raises:
@@ -76,8 +78,14 @@ def from_outputs(
     asked = _asked(outputs)
     notes: tuple[str, ...] = ()
     if weights is not None:
-        kind, own = type(model).__name__, own_weights(model)
-        notes = (str(load_weights(own, Path(weights), what=kind, new_classifier=new_classifier)),)
+        loaded = load_weights(
+            own_weights(model),
+            Path(weights),
+            what=type(model).__name__,
+            key=weights_key,
+            new_classifier=new_classifier,
+        )
+        notes = (str(loaded),)
     names = choose_outputs(list_outputs(model, input_size), asked, num_classes)
     traces = trace(model, input_size, names)
     _check_order(traces.evaluation, names, asked=bool(asked))

@@ -27,10 +27,9 @@ from edgeexit.models.outputs import network_of
 from edgeexit.models.spec import ModelSpec
 from edgeexit.models.weights.files import SAFETENSORS
 from edgeexit.plain_file import (
-    PLAIN_NAMES,
     foreign_file,
+    open_plain,
     read_plain,
-    stored_pickle,
     write_plain,
 )
 from edgeexit.scores import SOFTMAX, check_score
@@ -188,11 +187,9 @@ def is_checkpoint(path: Path) -> bool:
     Raises:
         CheckpointError: it is missing, or damaged.
     """
-    stored = None if path.suffix == SAFETENSORS else stored_pickle(path)
-    if stored is None or not stored.names <= PLAIN_NAMES:
-        return False
-    plain = read_plain(path)
-    return isinstance(plain, dict) and plain.get("format") == _FORMAT
+    opened = None if path.suffix == SAFETENSORS else open_plain(path)
+    content = None if opened is None else opened[1]
+    return isinstance(content, dict) and content.get("format") == _FORMAT
 
 
 def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Checkpoint:

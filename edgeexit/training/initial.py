@@ -12,7 +12,7 @@ from edgeexit.errors import CheckpointError, SpecError
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
-from edgeexit.models.weights.fitting import load_weights, own_weights
+from edgeexit.models.weights.fitting import fit_weights, load_weights, own_weights
 from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from edgeexit.training.settings.config import TrainConfig
 
@@ -32,7 +32,7 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
     if config.pretrained:
         return pretrained_loader(config.backbone, "leave --pretrained out")(net.backbone)
     if config.init and _is_checkpoint(config):
-        return _from_checkpoint(net, _init_path(config))
+        return _from_checkpoint(net, config)
     return _from_elsewhere(_named_as_elsewhere(net), config) if config.init else None
 
 
@@ -65,6 +65,7 @@ def _from_elsewhere(weights: Mapping[str, Tensor], config: TrainConfig) -> Loade
             weights,
             _init_path(config),
             what=config.backbone,
+            key=config.weights_key,
             new_classifier=config.new_classifier,
         )
     except CheckpointError as error:
@@ -85,7 +86,13 @@ def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
     return named if net.spec.outputs or len(named) == len(backbone) else backbone
 
 
-def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
+def _from_checkpoint(net: MultiExitNet, config: TrainConfig) -> LoadedWeights:
+    path = _init_path(config)
+    if config.weights_key:
+        raise CheckpointError(
+            f"--init {path} is a checkpoint of edgeexit, which holds one network: leave "
+            "--weights-key out"
+        )
     try:
         checkpoint = load_checkpoint(path)
     except CheckpointError as error:
@@ -96,20 +103,24 @@ def _from_checkpoint(net: MultiExitNet, path: Path) -> LoadedWeights:
             f"--init {path}: expected a checkpoint of the backbone {ours}, got one of {theirs}"
         )
     if net.spec.outputs and net.spec.outputs == checkpoint.spec.outputs:
-        return _whole(net, checkpoint, path)
+        return _whole(net, checkpoint, config)
     return fill_from_checkpoint(net, checkpoint, str(path))
 
 
-def _whole(net: MultiExitNet, checkpoint: Checkpoint, path: Path) -> LoadedWeights:
+def _whole(net: MultiExitNet, checkpoint: Checkpoint, config: TrainConfig) -> LoadedWeights:
     """Fill a network that came with its branches: backbone and branches."""
+    path = _init_path(config)
     try:
-        net.load_state_dict(checkpoint.weights)
-    except RuntimeError as error:
-        raise SpecError(
-            f"--init {path}: its weights do not fit {net.spec.backbone}; give the checkpoint of "
-            "the same model"
-        ) from error
-    return LoadedWeights(f"{path}, branches too", ())
+        loaded = fit_weights(
+            own_weights(net),
+            checkpoint.weights,
+            path,
+            what=config.backbone,
+            new_classifier=config.new_classifier,
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"--init {error}") from error
+    return LoadedWeights(f"{path}, branches too", loaded.new)
 
 
 def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str) -> LoadedWeights:

@@ -96,7 +96,8 @@ def test_weights_to_a_session(weights: Path) -> None:
     assert f"next: edgeexit export weights.tuned.ckpt --model {NAME}:make" in tuned.stdout
     assert load_checkpoint(Path("weights.tuned.ckpt")).spec.outputs == ("0", "1", "2")
     succeed("eval", "weights.tuned.ckpt", "--model", f"{NAME}:make")
-    assert "knows it" in fail("eval", "weights.tuned.ckpt", *OWN)
+    for own in (OWN, (*OWN[:2], "--new-classifier"), (*OWN[:2], "--weights-key", "ema")):
+        assert f"{own[2]} goes with weights alone" in fail("eval", "weights.tuned.ckpt", *own)
     assert "weights alone" in fail(
         "tune", weights.name, *OWN, *DATA, "--max-drop", "0.9", "-o", weights.name
     )
@@ -123,6 +124,20 @@ def test_weights_that_were_trained_with_another_normalization(weights: Path) -> 
     assert "--mean" in fail("eval", "weights.tuned.ckpt", *model, *other)
     assert "--std" in fail("eval", weights.name, *OWN, *DATA, *other[:2])
     assert "3 channels" in fail("eval", weights.name, *OWN, *DATA, "--mean=0.5", "--std=0.1")
+
+
+@pytest.mark.parametrize("command", ["eval", "export", "tune", "figures"])
+def test_which_weights_and_a_new_classifier_for_other_classes(command: str, folder: Path) -> None:
+    weights = own_exits.Scales(7).state_dict()
+    torch.save({"state_dict": weights, "ema": weights | {"more": torch.ones(1)}}, "weights.pth")
+    last = {"export": ("--engine", "none", "--samples", "16"), "tune": ("--max-drop", "0.9")}
+    arguments = (command, "weights.pth", *OWN, *DATA, *last.get(command, ()))
+    assert "--new-classifier" in fail(*arguments)
+    assert "not expected, first more" in fail(*arguments, "--weights-key", "ema")
+    assert "`state_dict`" in fail(*arguments, "--weights-key", "other")
+    stderr = succeed(*arguments, "--new-classifier", "--weights-key", "state_dict").stderr
+    assert "taken from `state_dict`, the file also holds `ema`" in stderr
+    assert "new, of another shape: classifiers.0.3.weight" in stderr
 
 
 def test_what_weights_need(weights: Path) -> None:

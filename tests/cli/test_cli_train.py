@@ -214,7 +214,7 @@ def test_the_options_defaults_are_the_configurations() -> None:
     fields = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
     options = command.make_context("train", ["-o", "run"]).params
     shared = [name for name, value in fields.items() if value is not dataclasses.MISSING]
-    assert len(shared) == 24
+    assert len(shared) == 25
     assert {name: options[name] for name in shared} == {name: fields[name] for name in shared}
     data = {f.name: f.default for f in dataclasses.fields(DataConfig) if f.name != "name"}
     assert {name: options[name] for name in data} == data

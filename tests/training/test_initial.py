@@ -203,6 +203,9 @@ def test_weights_of_other_classes_need_a_word(tmp_path: Path, tiny_config: MakeC
     trainer = _trainer(replace(config, new_classifier=True), Drops)
     assert trainer.started_from is not None
     assert trainer.started_from.new == ("head.weight", "head.bias")
+    torch.save({"state_dict": weights, "ema": Drops().state_dict()}, tmp_path / "weights.pth")
+    trainer = _trainer(replace(config, weights_key="ema"), Drops)
+    assert "taken from `ema`" in str(trainer.started_from)
 
 
 def test_registered_backbones_take_weights_as_they_come(
@@ -239,3 +242,23 @@ def test_own_exits_are_trained_further_and_started_from(
     own = trainer.net.state_dict()
     assert all(torch.equal(own[name], value) for name, value in checkpoint.weights.items())
     assert "branches too" in str(trainer.started_from)
+    with pytest.raises(CheckpointError, match=r"--init .*last\.pt.*leave --weights-key out"):
+        _trainer(replace(trainer.config, weights_key="ema"), Internal(classes=2))
+
+
+def test_own_exits_start_from_a_checkpoint_of_other_classes(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config(backbone="my:Own", branches="none", outputs="0,1,2", epochs=1)
+    checkpoint = train(config, tmp_path / "run", model=lambda: Internal(classes=2)).last
+    config = replace(config, init=str(checkpoint), branches="own")
+    data = replace(load_data(config.data), class_names=("upper", "lower", "left"))
+
+    def start(config: TrainConfig) -> Trainer:
+        return Trainer(replace(config, channels_last=False), data, ALONE, Internal(classes=3))
+
+    with pytest.raises(CheckpointError, match=r"--init .*got \(2, 8\).*--new-classifier"):
+        start(config)
+    trainer = start(replace(config, new_classifier=True))
+    assert trainer.started_from is not None
+    assert len(trainer.started_from.new) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from edgeexit.cli.common import (
     option_group,
     outputs_option,
     print_notes,
+    weights_options,
 )
 from edgeexit.cli.inputs.samples import DataOptions, print_data
 from edgeexit.cli.options import typed
@@ -32,6 +34,8 @@ class NetworkOptions:
     input_size: tuple[int, int] | None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    weights_key: str = ""
+    new_classifier: bool = False
 
     def factory(self) -> Factory | None:
         """Import what ``--model`` names.
@@ -45,6 +49,7 @@ class NetworkOptions:
 network_options = option_group(
     model_option,
     outputs_option,
+    weights_options,
     click.option(
         "--input-size",
         type=typed.size,
@@ -74,8 +79,8 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
         CheckpointError: the file cannot be read, or is not of that model.
         SpecError: the model cannot be built, or has no such outputs.
         DataError, UnknownNameError: the data set, which tells the classes, cannot be loaded.
-        click.UsageError: weights need ``--model`` and ``--dataset``; a checkpoint needs no
-            ``--outputs``, ``--input-size``, ``--mean`` and ``--std``.
+        click.UsageError: weights need ``--model`` and ``--dataset``; a checkpoint needs none of
+            the options that go with weights alone.
     """
     from edgeexit.errors import CheckpointError
     from edgeexit.plain_file import foreign_file
@@ -89,10 +94,11 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
             )
         return _load_weights(path, network, options)
     checkpoint = load_checkpoint(path)
-    for name in ("outputs", "input-size", "mean", "std"):
-        if getattr(network, name.replace("-", "_")):
+    for field in dataclasses.fields(network):
+        if field.name != "model" and getattr(network, field.name):
             raise click.UsageError(
-                f"--{name} goes with weights alone: the checkpoint {path} knows it"
+                f"--{field.name.replace('_', '-')} goes with weights alone: {path} is a checkpoint "
+                "of edgeexit, which knows its network"
             )
     return checkpoint
 
@@ -126,7 +132,13 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
     print_data(config.name, data)
     size, classes = data.preprocessing.input_size, len(data.class_names)
     model = create_model(factory, classes)
-    loaded = load_weights(own_weights(model), path, what=str(network.model))
+    loaded = load_weights(
+        own_weights(model),
+        path,
+        what=str(network.model),
+        key=network.weights_key,
+        new_classifier=network.new_classifier,
+    )
     if network.outputs:
         net = from_outputs(model, input_size=size, outputs=network.outputs, name=network.model)
     else:

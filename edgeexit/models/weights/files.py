@@ -17,6 +17,7 @@ from edgeexit.plain_file import PLAIN_NAMES, stored_pickle
 SAFETENSORS = ".safetensors"
 SHOWN = 3  # names in a message
 MAX_DEPTH = 3
+CHOOSE = "choose with --weights-key"
 
 HARMLESS_NAMES = {
     *PLAIN_NAMES,
@@ -26,7 +27,7 @@ HARMLESS_NAMES = {
 }
 """What a training loop stores beside its tensors, and torch reads without running anything."""
 
-WRAPPERS = (
+USUAL_KEYS = (
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params"),
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
 )
@@ -46,18 +47,23 @@ class FoundWeights:
     notes: tuple[str, ...] = ()
 
 
-def read_weights(path: Path) -> FoundWeights:
+def read_weights(path: Path, key: str = "") -> FoundWeights:
     """Read the weights in a file of torch's or of safetensors'.
 
     They are the file itself, or lie under ``state_dict``, ``model`` and the like. Nothing but
     tensors and plain values is unpickled.
 
+    Args:
+        path: the file.
+        key: which weights of a file that holds several: where they lie, ``state_dict_ema`` or
+            ``ema.module``, or what their names begin with, ``teacher``; empty for the usual ones.
+
     Raises:
-        CheckpointError: the file is missing, damaged, holds code or no weights, or is of
-            safetensors and that library is not installed.
+        CheckpointError: the file is missing, damaged, holds code or no weights or none of that
+            key, or is of safetensors and that library is not installed.
     """
     if path.suffix == SAFETENSORS:
-        return FoundWeights(_read_safetensors(path))
+        return _chosen({"": _read_safetensors(path)}, key, path)
     stored = stored_pickle(path)
     if stored is None:
         raise CheckpointError(
@@ -73,19 +79,22 @@ def read_weights(path: Path) -> FoundWeights:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        where, found, others = _find(content)
-        tensors = stored.copied(found)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        sets = _weight_sets(content)
+        if not sets:
+            names = list(content) if isinstance(content, Mapping) else [type(content).__name__]
+            raise CheckpointError(
+                f"{path}: expected weights by name, got {', '.join(map(str, names[:SHOWN]))}; save "
+                "model.state_dict(), or that under 'state_dict'"
+            )
+        found = _chosen(sets, key, path)
+        return FoundWeights(stored.copied(found.tensors), found.notes)
+    except CheckpointError:
+        raise
     except Exception as error:  # torch and its unpickler raise many kinds
         raise CheckpointError(
             f"{path}: the weights cannot be read; save them again: "
             "torch.save(model.state_dict(), ...)"
         ) from error
-    notes = [f"taken from `{where}`"] if where else []
-    if others:
-        notes.append(f"not from `{'`, `'.join(others)}`")
-    return FoundWeights(tensors, tuple(notes))
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -106,24 +115,77 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _find(content: Any, depth: int = 0) -> tuple[str, dict[str, Tensor], tuple[str, ...]]:
-    """Return where the weights are, the weights, and where there are others."""
-    if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"expected weights by name, got a {type(content).__name__}; save model.state_dict()"
-        )
-    wrappers = [
-        name for name in WRAPPERS if isinstance(content.get(name), Mapping) and content[name]
+def _weight_sets(content: Any) -> dict[str, dict[str, Tensor]]:
+    """Return all tensors by name in a file, by where they lie in it."""
+    sets: dict[str, dict[str, Tensor]] = {}
+    seen: set[int] = set()  # a damaged file may hold itself
+
+    def look(value: Any, where: tuple[str, ...]) -> None:
+        if not isinstance(value, Mapping) or id(value) in seen or len(where) > MAX_DEPTH:
+            return
+        seen.add(id(value))
+        if tensors := {str(name): item for name, item in value.items() if isinstance(item, Tensor)}:
+            sets[".".join(where)] = tensors
+        for name, item in value.items():
+            if isinstance(name, str):  # optimizers number what they keep
+                look(item, (*where, name))
+
+    look(content, ())
+    return sets
+
+
+def _chosen(sets: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> FoundWeights:
+    """Return the weights of ``key``, or those under the first of the usual names."""
+    found = _of_key(sets, key) if key else sets
+    ranks = {where: _rank(where.removeprefix(key)) for where in found}
+    usual = [where for where in found if ranks[where][0] <= len(USUAL_KEYS)]
+    candidates = usual or _large(found)
+    if not usual and len(candidates) != 1:
+        what = f"no weights by the key {key!r}" if not found else "several weights"
+        raise CheckpointError(f"{path}: {what}; it holds {_listed(sets, _large(sets))}; {CHOOSE}")
+    where = min(candidates, key=lambda where: ranks[where])
+    notes = [f"taken from `{where}`"] if where else []
+    others = [name for name in _large(sets) if name != where]
+    if others:
+        notes.append(f"the file also holds {_listed(sets, others)}; {CHOOSE}")
+    return FoundWeights(found[where], tuple(notes))
+
+
+def _of_key(sets: Mapping[str, dict[str, Tensor]], key: str) -> dict[str, dict[str, Tensor]]:
+    """Return what lies under ``key``, or else has names that begin with it."""
+    for form in ("{where}.{name}", "{name}"):
+        found = {
+            where: {
+                name: value
+                for name, value in tensors.items()
+                if form.format(where=where, name=name).startswith(f"{key}.")
+            }
+            for where, tensors in sets.items()
+        }
+        if any(found.values()):
+            return {where: tensors for where, tensors in found.items() if tensors}
+    return {}
+
+
+def _rank(where: str) -> tuple[int, ...]:
+    """Return by what to sort places: usual names first, the innermost of these before others."""
+    last = len(USUAL_KEYS)
+    names = where.strip(".").split(".") if where else []
+    ranks = [USUAL_KEYS.index(name) if name in USUAL_KEYS else last + 1 for name in names]
+    return (*ranks, last)
+
+
+def _large(sets: Mapping[str, dict[str, Tensor]]) -> list[str]:
+    """Return where as many tensors lie as weights may be, not a few settings."""
+    most = max(map(len, sets.values()), default=0)
+    return [where for where, tensors in sets.items() if 2 * len(tensors) >= most]
+
+
+def _listed(sets: Mapping[str, dict[str, Tensor]], places: list[str]) -> str:
+    shown = [
+        f"`{where}` ({len(sets[where])} tensors)"
+        if where
+        else f"{len(sets[where])} tensors, first {next(iter(sets[where]))}"
+        for where in places[:SHOWN]
     ]
-    if wrappers and depth < MAX_DEPTH:
-        name, *others = wrappers
-        where, found, _ = _find(content[name], depth + 1)
-        return f"{name}.{where}" if where else name, found, tuple(others)
-    found = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if not found:
-        names = ", ".join(map(str, list(content)[:SHOWN])) or "nothing"
-        raise CheckpointError(
-            f"no weights by name in it, but {names}; save model.state_dict(), or that under "
-            "'state_dict'"
-        )
-    return "", found, ()
+    return ", ".join(shown) + (", ..." if len(places) > SHOWN else "")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import CheckpointError
-from edgeexit.models.weights.files import read_weights
+from edgeexit.models.weights.files import CHOOSE, read_weights
 from edgeexit.models.weights.filling import LoadedWeights
 
 COMPILED = "_orig_mod."
@@ -33,7 +33,12 @@ class _Match:
 
 
 def load_weights(
-    weights: Mapping[str, Tensor], path: Path, *, what: str, new_classifier: bool = False
+    weights: Mapping[str, Tensor],
+    path: Path,
+    *,
+    what: str,
+    key: str = "",
+    new_classifier: bool = False,
 ) -> LoadedWeights:
     """Fill a model with the weights in a file, all of them or none.
 
@@ -42,14 +47,36 @@ def load_weights(
             their values are changed.
         path: a file of torch's or of safetensors'.
         what: the model, in messages.
+        key: which weights of a file that holds several, see
+            :func:`edgeexit.models.weights.files.read_weights`.
         new_classifier: layers of another number of classes keep the values that they have.
 
     Raises:
         CheckpointError: the file cannot be read, or names or shapes are others; the message gives
             the first of each kind and the nearest match.
     """
-    found = read_weights(path)
-    theirs = {name.replace(COMPILED, ""): value for name, value in found.tensors.items()}
+    found = read_weights(path, key)
+    loaded = fit_weights(
+        weights, found.tensors, path, what=what, new_classifier=new_classifier, notes=found.notes
+    )
+    return LoadedWeights(f"{path}: {loaded.source}", loaded.new)
+
+
+def fit_weights(
+    weights: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    what: str,
+    new_classifier: bool = False,
+    notes: tuple[str, ...] = (),
+) -> LoadedWeights:
+    """Fill a model as :func:`load_weights` does, with ``tensors`` that were read from ``path``.
+
+    Raises:
+        CheckpointError: as there, but for reading.
+    """
+    theirs = {name.replace(COMPILED, ""): value for name, value in tensors.items()}
     match = _best_match(weights, theirs)
     fitting, left_out, unexpected = _renamed(weights, theirs, match)
     new = _check(weights, fitting, unexpected, path, what, new_classifier)
@@ -62,17 +89,17 @@ def load_weights(
             if value.dtype != weights[name].dtype:
                 converted.add(f"{_typed(value)} converted to {_typed(weights[name])}")
             weights[name].copy_(value)
-    notes = [
-        *found.notes,
+    count = len(fitting.keys() - set(new))
+    parts = [
+        f"{count} of {len(weights)} tensors loaded",
+        *notes,
         *([f"prefix `{match.removed}` removed"] if match.removed else []),
         *([f"prefix `{match.added}` added"] if match.added else []),
-        *([f"{COMPILED.rstrip('.')} removed"] if theirs.keys() != found.tensors.keys() else []),
+        *([f"{COMPILED.rstrip('.')} removed"] if theirs.keys() != tensors.keys() else []),
         *sorted(converted),
-        *([f"{len(left_out)} others left out ({_listed(left_out)})"] if left_out else []),
+        *([_left_out(left_out, weights)] if left_out else []),
     ]
-    count = len(fitting.keys() - set(new))
-    text = ", ".join([f"{path}: {count} of {len(weights)} tensors loaded", *notes])
-    return LoadedWeights(text, new)
+    return LoadedWeights(", ".join(parts), new)
 
 
 def own_weights(module: nn.Module) -> dict[str, Tensor]:
@@ -162,6 +189,12 @@ def _check(
     if any(problems):
         raise CheckpointError(f"{path} does not fit {what}: {'; '.join(filter(None, problems))}")
     return ()
+
+
+def _left_out(names: list[str], weights: Mapping[str, Tensor]) -> str:
+    text = f"{len(names)} others left out ({_listed(names)})"
+    prefix, count = _prefix(names, weights)  # the same weights once more, an average of them
+    return text + (f"; {CHOOSE}, such as {prefix[:-1]}" if 2 * count >= len(weights) else "")
 
 
 def _problem(names: list[str], how: str, others: Iterable[str]) -> str:

@@ -35,6 +35,7 @@ class TrainConfig:
             weights of this backbone, or ``pretrained:NAME`` for another's. Else empty.
         init: a checkpoint whose backbone's weights are started from, or a file of weights that
             something else wrote, see :mod:`edgeexit.models.weights.files`; empty for none.
+        weights_key: which weights of an ``init`` that holds several, such as ``state_dict_ema``.
         new_classifier: layers of another number of classes than in ``init`` start anew.
         batch_size: images per step, over all processes and accumulated batches together.
         lr: initial rate of stochastic gradient descent.
@@ -80,6 +81,7 @@ class TrainConfig:
     device: str = "auto"
     pretrained: bool = False
     exits: str = ""
+    weights_key: str = ""
     new_classifier: bool = False
     outputs: str = ""
     accumulate: int = 1
@@ -119,6 +121,7 @@ class TrainConfig:
             "amp": (self.amp in AMP, f"one of {', '.join(AMP)}"),
             "save_minutes": (0 <= self.save_minutes < math.inf, "at least 0"),
             "init": (not (self.init and self.pretrained), "nothing beside pretrained"),
+            "weights_key": (bool(self.init) or not self.weights_key, "nothing without init"),
             "new_classifier": (bool(self.init) or not self.new_classifier, "nothing without init"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
         }

@@ -55,14 +55,18 @@ def compiled(weights: Weights) -> Weights:
     return {name.replace("blocks.", "blocks._orig_mod."): value for name, value in weights.items()}
 
 
+def other(weights: Weights) -> Weights:
+    return {name: value + 1 for name, value in weights.items()}
+
+
 FORMATS: dict[str, tuple[Callable[[Weights], Any], tuple[str, ...]]] = {
     "plain": (lambda w: w, ()),
     "state_dict": (lambda w: {"state_dict": w, "epoch": 3}, ("taken from `state_dict`",)),
     "model": (lambda w: {"model": w, "args": argparse.Namespace(lr=1)}, ("taken from `model`",)),
     "lightning": (lightning, ("prefix `model.` removed", "1 others left out (loss.weight)")),
     "timm": (
-        lambda w: {"arch": "net", "state_dict": w, "state_dict_ema": w, "metric": 0.9},
-        ("taken from `state_dict`", "not from `state_dict_ema`"),
+        lambda w: {"arch": "net", "state_dict_ema": other(w), "state_dict": w, "metric": 0.9},
+        ("from `state_dict`", f"also holds `state_dict_ema` ({COUNT} tensors)", "--weights-key"),
     ),
     "EMA": (averaged, ("prefix `module.` removed",)),
     "DataParallel": (lambda w: prefixed(w, "module."), ("prefix `module.` removed",)),
@@ -93,6 +97,70 @@ def test_every_format_gives_the_same_weights(kind: str, tmp_path: Path) -> None:
     tolerance = 1e-2 if "half" in kind or "float16" in kind else 0
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(fresh.state_dict()[name], value, rtol=tolerance, atol=tolerance)
+
+
+KEYS: dict[str, tuple[Callable[[Weights, Weights], Any], str, str]] = {
+    "timm": (
+        lambda w, o: {"state_dict": o, "state_dict_ema": w},
+        "state_dict_ema",
+        "also holds `state_dict`",
+    ),
+    "inside": (
+        lambda w, o: {"model": o, "ema": {"decay": torch.tensor(0.9), "module": w}},
+        "ema",
+        "taken from `ema.module`",
+    ),
+    "unusual": (lambda w, o: {"student": o, "teacher": {"state_dict": w}}, "teacher", "`student`"),
+    "prefix": (
+        lambda w, o: {"state_dict": {**prefixed(o, "model."), **prefixed(w, "average.")}},
+        "average",
+        "prefix `average.` removed",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_weights_of_a_key(kind: str, tmp_path: Path) -> None:
+    trained, fresh = model(1), model(2)
+    make, key, fact = KEYS[kind]
+    torch.save(make(trained.state_dict(), other(trained.state_dict())), tmp_path / "weights.pth")
+    loaded = load_weights(own_weights(fresh), tmp_path / "weights.pth", what="Internal", key=key)
+    assert fact in str(loaded)
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(fresh.state_dict()[name], value)
+
+
+def test_keys_that_are_asked_for(tmp_path: Path) -> None:
+    path, weights = tmp_path / "weights.pth", model(1).state_dict()
+    both = {"state_dict": weights, "state_dict_ema": other(weights)}
+    message = refused(both, path, key="ema")
+    assert "'ema'" in message
+    assert f"`state_dict` ({COUNT} tensors), `state_dict_ema`" in message
+    message = refused({"student": weights, "teacher": other(weights), "best": {"a": 1}}, path)
+    assert "`student`" in message
+    assert "--weights-key" in message
+    torch.save({"student": weights, "scaler": {"scale": torch.tensor(1.0)}}, path)
+    assert "`student`" in str(load_weights(own_weights(model()), path, what="Internal"))
+    holds_itself: dict[str, Any] = {"state_dict": weights}
+    holds_itself["model"] = holds_itself
+    torch.save(holds_itself, path)
+    assert "`state_dict`" in str(load_weights(own_weights(model()), path, what="Internal"))
+    save_file(
+        {**prefixed(weights, "a."), **prefixed(other(weights), "b.")}, tmp_path / "two.safetensors"
+    )
+    fresh = model(2)
+    loaded = load_weights(own_weights(fresh), tmp_path / "two.safetensors", what="Internal")
+    assert "--weights-key, such as b" in str(loaded)
+    load_weights(own_weights(fresh), tmp_path / "two.safetensors", what="Internal", key="b")
+    assert torch.equal(fresh.state_dict()["stem.0.weight"], weights["stem.0.weight"] + 1)
+
+
+def test_weights_with_several_names_are_stored_once(tmp_path: Path) -> None:
+    path, trained, fresh = tmp_path / "weights.pth", Shared(), Shared()
+    weights = trained.state_dict()
+    torch.save({"state_dict": weights, "ema": weights, "best": dict(weights)}, path)
+    load_weights(own_weights(fresh), path, what="Shared")
+    assert all(torch.equal(fresh.state_dict()[n], v) for n, v in weights.items())
 
 
 def test_safetensors_also_where_shared_tensors_are_stored_once(tmp_path: Path) -> None:
@@ -185,7 +253,9 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
 def test_from_outputs_takes_weights(tmp_path: Path) -> None:
     trained = model(1).eval()
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "weights.pth")
-    net = from_outputs(model(2), input_size=SIZE, weights=tmp_path / "weights.pth").eval()
+    net = from_outputs(
+        model(2), input_size=SIZE, weights=tmp_path / "weights.pth", weights_key="state_dict"
+    ).eval()
     assert f"{COUNT} of {COUNT} tensors loaded" in net.notes[0]
     x = torch.randn(2, *SIZE)
     with torch.no_grad():

@@ -37,6 +37,7 @@ def _different() -> TrainConfig:
         device="cpu",
         pretrained=False,
         exits="a,b",
+        weights_key="ema",
         new_classifier=True,
         accumulate=3,
         amp="bf16",
