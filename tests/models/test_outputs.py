@@ -19,6 +19,7 @@ from support.own_exits import (
     FinalFirst,
     Internal,
     Softmaxed,
+    Stacked,
     convolution,
     head,
 )
@@ -33,6 +34,7 @@ from edgeexit.models.outputs import from_outputs, ordered_outputs, split_spec
 from edgeexit.models.partition import partition
 from edgeexit.models.tracing.outputs import list_outputs
 from edgeexit.models.tracing.results import named_results
+from edgeexit.models.tracing.stacks import named_result
 
 
 def images(batch: int = 3) -> Tensor:
@@ -86,7 +88,7 @@ def test_chained_parts_give_what_the_model_gives(
         answer = answers[name]
         if kind == "softmax" and output != "2":
             answer = answer.softmax(1)
-        torch.testing.assert_close(answer, expected[output], rtol=0, atol=1e-6)
+        torch.testing.assert_close(answer, named_result(expected, output), rtol=0, atol=1e-6)
     torch.testing.assert_close(plain, answers["final"], rtol=0, atol=0)
 
 
@@ -187,6 +189,23 @@ def test_outputs_are_listed_with_those_that_are_logits() -> None:
     assert list(found) == ["0", "1", "2", "3"]
     assert [output.is_logits for output in found.values()] == [True, True, True, False]
     assert found["3"].shape == (3, 2, CLASSES)
+
+
+def test_exits_in_one_tensor() -> None:
+    names = [output.name for output in list_outputs(Stacked(), SIZE) if output.is_logits]
+    assert names == ["0.0", "0.1", "0.2"]
+    assert from_outputs(Stacked(), input_size=SIZE).spec.outputs == tuple(names)
+    assert "choose of 0.0 (2, 5), 0.1" in refused(Stacked(), "0")
+    with pytest.raises(SpecError, match=r"--outputs auto"):
+        attach_exits(Stacked(), input_size=SIZE, branches="n")
+
+    class Together(Internal):
+        def result(self, answers: list[Tensor]) -> Any:
+            return torch.stack(answers).softmax(-1)
+
+    message = refused(Together())
+    assert "output 0.0" in message
+    assert "in a list" in message
 
 
 def test_softmax_at_the_end_is_taken_off_and_said() -> None:

@@ -177,6 +177,20 @@ class Softmaxed(Internal):
         return torch.softmax(first, dim=1), second.softmax(1), F.log_softmax(third, dim=-1)
 
 
+class Stacked(Internal):
+    """The logits of all exits in one tensor (M, N, K)."""
+
+    def result(self, answers: list[Tensor]) -> Any:
+        return torch.stack(answers)
+
+
+class StackedBehind(Branchy):
+    """Beside others, (N, M, K); by torch.export."""
+
+    def forward(self, images: Tensor, threshold: float | None = None) -> Any:
+        return {"exits": torch.stack(super().forward(images), dim=-2), "features": images}
+
+
 @dataclass
 class Answers:
     logits: Tensor
@@ -238,6 +252,8 @@ ALL: dict[str, tuple[type[nn.Module], str]] = {
     "one pixel": (Pixel, "0,1,2"),
     "size of a late tensor": (LateSize, "2,1,0"),
     "softmax": (Softmaxed, "0,1,2"),
+    "stacked": (Stacked, "0.0,0.1,0.2"),
+    "stacked behind the images": (StackedBehind, "exits.:.0,exits.:.1"),
     "dataclass": (AsDataclass, "hidden.0,hidden.1,logits"),
     "named tuple": (AsNamedTuple, "early,late"),
     "shared classifier": (Shared, "0,1,2"),

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from edgeexit.errors import SpecError
 from edgeexit.models.mode import in_mode, shapes_alone
 from edgeexit.models.tracing.results import named_results
+from edgeexit.models.tracing.stacks import exits_in
 from edgeexit.models.tracing.tracers import BATCHES, first_device
 from edgeexit.models.tracing.user_code import explained
 
@@ -118,7 +119,9 @@ def _instead(results: Mapping[str, Any], batch: int) -> str:
     paths = [path for path, tensor in results.items() if are_logits(tensor, batch)]
     wrap = "wrap the model in one that returns the logits of every image"
     if len(paths) < 2:
-        return f"turn auxiliary outputs off, or {wrap}"
+        if not any(exits_in(path, tensor, batch) for path, tensor in results.items()):
+            return f"turn auxiliary outputs off, or {wrap}"
+        paths = ["auto"]
     return (
         f"keep its own exits with --outputs {','.join(paths)} (from Python: "
         f"edgeexit.from_outputs), or {wrap}"

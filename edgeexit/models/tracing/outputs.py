@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -17,6 +18,7 @@ from edgeexit.models.tracing.checks import (
     run_on_shapes,
 )
 from edgeexit.models.tracing.results import named_results
+from edgeexit.models.tracing.stacks import exits_in
 from edgeexit.models.tracing.tracers import BATCHES
 from edgeexit.models.tracing.user_code import explained
 
@@ -28,7 +30,8 @@ class Output:
     """A tensor that a model returns in evaluation mode.
 
     Attributes:
-        name: its path in what is returned: ``0``, ``aux``, ``exits.2``.
+        name: its path in what is returned: ``0``, ``aux``, ``exits.2``; ``0.2`` or ``0.:.2`` for
+            an exit in a tensor (M, N, K) or (N, M, K) of M exits.
         shape: for a batch of 2 images.
         dtype: such as ``float32``.
         is_logits: it is floating point of shape (N, K) for N images.
@@ -54,6 +57,20 @@ def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Out
         named_results(run_on_shapes(model, input_size, batch, False, EVERY_EXIT))
         for batch in BATCHES
     )
+    outputs = _outputs(first, second)
+    if sum(output.is_logits for output in outputs) > 1:
+        return outputs
+    return outputs + _outputs(*map(_exits_of_stacks, (first, second), BATCHES))
+
+
+def _exits_of_stacks(results: dict[str, Any], batch: int) -> dict[str, Any]:
+    exits: dict[str, Any] = {}
+    for name, value in results.items():
+        exits |= exits_in(name, value, batch)
+    return exits
+
+
+def _outputs(first: dict[str, Any], second: dict[str, Any]) -> list[Output]:
     return [
         Output(
             name,
@@ -62,6 +79,7 @@ def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Out
             are_logits(value, BATCHES[0]) and are_logits(second.get(name), BATCHES[1]),
         )
         for name, value in first.items()
+        if name in second
     ]
 
 

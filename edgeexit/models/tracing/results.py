@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from edgeexit.errors import SpecError
+from edgeexit.models.tracing.stacks import named_result
 
 SHOWN = 16  # names in a message
 
@@ -50,9 +51,10 @@ def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
     forward = model.forward
     own = "forward" in vars(model)
 
-    def chosen(images: Tensor) -> tuple[Any, ...]:
+    def giving_these(images: Tensor) -> tuple[Any, ...]:
         results = named_results(forward(images))
-        missing = [name for name in outputs if name not in results]
+        chosen = {name: named_result(results, name) for name in outputs}
+        missing = [name for name, result in chosen.items() if result is None]
         if missing:
             mode = "training" if model.training else "evaluation"
             raise SpecError(
@@ -60,9 +62,9 @@ def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
                 f"{', '.join(list(results)[:SHOWN]) or 'no tensors'}; give a model that returns "
                 "every exit in either mode"
             )
-        return tuple(results[name] for name in outputs)
+        return tuple(chosen.values())
 
-    model.forward = chosen
+    model.forward = giving_these
     try:
         yield
     finally:

@@ -31,6 +31,7 @@ from edgeexit.models.tracing.checks import (
 from edgeexit.models.tracing.in_place import check_updates, follow_overwritten
 from edgeexit.models.tracing.results import giving
 from edgeexit.models.tracing.softmax import in_front_of_softmax
+from edgeexit.models.tracing.stacks import out_of_stack
 from edgeexit.models.tracing.tracers import (
     BATCHES,
     CONSTANT,
@@ -108,7 +109,7 @@ def _trace(
     model: nn.Module, name: str, input_size: tuple[int, int, int], outputs: Sequence[str]
 ) -> Traces:
     try:
-        return _trace_modes(symbolic_graph, model, input_size, len(outputs))
+        return _trace_modes(symbolic_graph, model, input_size, outputs)
     except SpecError:
         raise
     except RAISED as fx_error:
@@ -116,7 +117,7 @@ def _trace(
     for training in (True, False):  # what is wrong with the model itself is told first
         check_model(model, name, input_size, training, outputs)
     try:
-        return _trace_modes(exported_graph, model, input_size, len(outputs))
+        return _trace_modes(exported_graph, model, input_size, outputs)
     except SpecError:
         raise
     except RAISED as export_error:
@@ -129,7 +130,7 @@ def _trace(
 
 
 def _trace_modes(
-    tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int], exits: int
+    tracer: Tracer, model: nn.Module, input_size: tuple[int, int, int], outputs: Sequence[str]
 ) -> Traces:
     traces: list[Trace] = []
     for training in (False, True):
@@ -147,7 +148,7 @@ def _trace_modes(
                 return Traces(traces[0], traces[0])
             values, macs = _propagate(root, graph, input_size)
             check_updates(graph)
-            returned = _outputs(graph, values, exits)
+            returned = _outputs(graph, values, outputs)
             logits = tuple(in_front_of_softmax(root, node, values) for node in returned)
             softmaxed = tuple(a is not b for a, b in zip(returned, logits, strict=True))
             traces.append(Trace(root, graph, logits, softmaxed, points, values, macs))
@@ -197,13 +198,13 @@ def _propagate(
 
 
 def _outputs(
-    graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]], exits: int
+    graph: fx.Graph, values: Mapping[fx.Node, tuple[Any, Any]], outputs: Sequence[str]
 ) -> tuple[fx.Node, ...]:
-    results = graph.output_node().args[0]
+    results: Any = graph.output_node().args[0]
     nodes = results if isinstance(results, (tuple, list)) else (results,)
-    if len(nodes) != max(1, exits):
+    if len(nodes) != max(1, len(outputs)):
         raise ValueError("the output is not one tensor")
     for node in nodes:
         if not isinstance(node, fx.Node) or not all(map(are_logits, values[node], BATCHES)):
             raise ValueError("the output is not logits (N, K)")
-    return tuple(nodes)
+    return tuple(map(out_of_stack, nodes, outputs)) if outputs else tuple(nodes)
