@@ -1,8 +1,9 @@
 """Answers by a deadline: a batch goes on only where the way to the next answer still fits.
 
-A *step* is what lies between two answers: a stage and the branch behind it, or a stage alone where
-its exit is switched off. The gate's outputs come to the host, so that the end of a step is a moment
-at which every backend is known to be done, and measuring costs no waiting of its own.
+What is measured, and refused, is a :class:`~edgeexit_runtime.steps.Step`: a stage and the branch
+behind it, or a stage alone where its exit is switched off. The gate's outputs come to the host, so
+that the end of a step is a moment at which every backend is known to be done, and measuring costs
+no waiting of its own.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
+from edgeexit_runtime.steps import Step
 
 RECENT = 8
 """A step is expected to take as long as the longest of so many of its last runs."""
 PATIENCE = 32
 """After so many refusals the longest of them is forgotten: it may have been an accident."""
 NS_PER_MS = 1_000_000
-
-Step = tuple[str | None, str | None]
-"""A stage to run, if any, and the exit behind it, None where it is switched off."""
 
 
 class _Record:
@@ -90,16 +89,16 @@ class StepTimes:
     def refuse(self, steps: Sequence[Step], start: int, count: int) -> None:
         """Note that the steps from ``start`` to the next answer did not fit."""
         for index in _way(steps, start):
-            record = self._find(index, steps[index][1] is not None, _size_class(count))
+            record = self._find(index, steps[index].exit is not None, _size_class(count))
             if record is not None:
                 record.refuse()
 
     def way(self, steps: Sequence[Step], start: int, count: int) -> int:
         """Return the nanoseconds expected from before a step to the next answer."""
-        if steps[start][1] is not None:
+        if steps[start].exit is not None:
             return self.expected(start, True, count)
         way = _way(steps, start)
-        return sum(self.expected(index, steps[index][1] is not None, count) for index in way)
+        return sum(self.expected(index, steps[index].exit is not None, count) for index in way)
 
     def _find(self, index: int, answers: bool, size: int) -> _Record | None:
         record = self._records.get((index, answers, size))
@@ -155,7 +154,7 @@ class DeadlineLoop:
         rows: NDArray[np.int64] | None = None  # those who wait, where others have just left
         now = self._clock()
         runner.set_images(images)
-        for index, (stage, exit_) in enumerate(steps):
+        for index, (stage, exit_, _) in enumerate(steps):
             if index > 0 and now + times.way(steps, index, count) > end:
                 times.refuse(steps, index, count)
                 if best is None:  # every exit so far is off: one of them has to answer
@@ -165,12 +164,9 @@ class DeadlineLoop:
             if rows is not None:
                 runner.keep(self._exit_names[answered], rows)
                 rows = None
-            if stage is not None:
-                runner.run_stage(stage)
-            if exit_ is None:
-                runner.synchronize()
-            else:
-                best = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
+            gate = _run(runner, stage, exit_)
+            if exit_ is not None and gate is not None:
+                best = check_gate(exit_, gate, self._num_classes)
                 answered = index
             before, now = now, self._clock()
             times.add(index, exit_ is not None, count, now - before)
@@ -192,15 +188,17 @@ class DeadlineLoop:
 
         Measured are all exits switched on, and, if some are off, also the steps as they are.
         """
-        every = [(stage, name) for (stage, _), name in zip(steps, self._exit_names, strict=True)]
+        every = [
+            step._replace(exit=name) for step, name in zip(steps, self._exit_names, strict=True)
+        ]
         for chosen in (every,) if list(steps) == every else (every, list(steps)):
             for run in range(runs + 1):
                 self._measure(images, chosen, keep=run > 0)
         total = 0
         reached = {}
-        for index, (name, (_, exit_)) in enumerate(zip(self._exit_names, steps, strict=True)):
-            total += self.times.expected(index, exit_ is not None, len(images))
-            if exit_ is not None:
+        for index, (name, step) in enumerate(zip(self._exit_names, steps, strict=True)):
+            total += self.times.expected(index, step.exit is not None, len(images))
+            if step.exit is not None:
                 reached[name] = total / NS_PER_MS
         return reached
 
@@ -209,16 +207,21 @@ class DeadlineLoop:
         runner = self._runner
         now = self._clock()
         runner.set_images(images)
-        for index, (stage, exit_) in enumerate(steps):
-            if stage is not None:
-                runner.run_stage(stage)
-            if exit_ is None:
-                runner.synchronize()
-            else:
-                runner.run_exit(exit_)
+        for index, (stage, exit_, _) in enumerate(steps):
+            _run(runner, stage, exit_)
             before, now = now, self._clock()
             if keep:
                 self.times.add(index, exit_ is not None, len(images), now - before)
+
+
+def _run(runner: Runner, stage: str | None, exit_: str | None) -> GateOutputs | None:
+    """Run a step to its end; return what its exit says, None where that is switched off."""
+    if exit_ is not None:
+        return runner.run_step(stage, exit_)
+    if stage is not None:
+        runner.run_stage(stage)
+    runner.synchronize()
+    return None
 
 
 def check_deadline(deadline_ms: float) -> int:
@@ -262,7 +265,7 @@ def _taken(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:
 def _way(steps: Sequence[Step], start: int) -> range:
     """Return the steps from ``start`` to the next that answers; the last one always does."""
     stop = start
-    while steps[stop][1] is None:
+    while steps[stop].exit is None:
         stop += 1
     return range(start, stop + 1)
 

@@ -20,7 +20,6 @@ from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.field.drift import LEVEL, Drift, find_drift
 from edgeexit_runtime.field.statistics import Statistics, Tally
 from edgeexit_runtime.gate import (
-    NEVER,
     ExitAnswers,
     Predictions,
     Routing,
@@ -29,6 +28,7 @@ from edgeexit_runtime.gate import (
 )
 from edgeexit_runtime.images.decoding import MAX_PIXELS
 from edgeexit_runtime.images.fitting import ImageSource, prepare
+from edgeexit_runtime.steps import begin_ahead, plan_steps
 from edgeexit_runtime.system.forks import never_free, tell_when_forked
 
 CLOSED = "the session is closed; load the bundle again"
@@ -67,8 +67,7 @@ class Session:
         self._max_batch = manifest.max_batch
         self._shape = manifest.preprocessing.input_size
         self._num_classes = manifest.model.num_classes
-        self._thresholds = manifest.thresholds
-        self._steps = _steps(manifest, manifest.thresholds)
+        self._set_thresholds(manifest.thresholds)
         self._last = len(self._steps) - 1
         self._clock = clock
         self._by_deadline = DeadlineLoop(runner, manifest, clock)
@@ -101,15 +100,14 @@ class Session:
     @thresholds.setter
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
         checked = check_thresholds(thresholds, self.manifest.exit_names[:-1])
-        steps = _steps(self.manifest, checked)
         with self._lock:
             self._require_open()
             try:
                 for name, value in checked.items():
                     self.runner.set_threshold(name, value)
                 if checked != self._thresholds:
-                    self._tally = Tally(len(steps))
-                self._thresholds, self._steps = checked, steps
+                    self._tally = Tally(len(self._steps))
+                self._set_thresholds(checked)
             except BaseException:  # some exits would have new thresholds, others old ones
                 self._close()
                 raise
@@ -330,21 +328,31 @@ class Session:
         runner = self.runner
         routing = Routing(len(images))
         runner.set_images(images)
-        for index, (stage, exit_) in enumerate(self._steps):
-            if stage is not None:
-                runner.run_stage(stage)
+        steps = self._steps_alone if len(images) == 1 else self._steps
+        for index, (stage, exit_, ahead) in enumerate(steps):
             if exit_ is None:
+                if stage is not None:
+                    runner.run_stage(stage)
                 continue
-            gate = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
+            gate = check_gate(exit_, runner.run_step(stage, exit_, ahead), self._num_classes)
             if index == self._last:
                 break
             rows = routing.leave(gate, index)
             if rows is None:
                 continue
             if len(rows) == 0:
+                self._tally.wasted_stages += ahead is not None
                 break
             runner.keep(exit_, rows)
         return routing.leave_all(gate, index)
+
+    def _set_thresholds(self, thresholds: dict[str, float]) -> None:
+        """Plan what is run at these thresholds."""
+        self._thresholds = thresholds
+        self._steps = plan_steps(self.manifest, thresholds)
+        expected, names = self.expected, self.manifest.exit_names
+        shares = {} if expected is None else expected.leaving_shares(names)
+        self._steps_alone = begin_ahead(self._steps, shares, self.runner.ahead_below)
 
     def _close(self) -> None:
         if self._over is None:
@@ -372,16 +380,6 @@ class Session:
             raise InputError(f"images: expected shape (N, {sizes}), got {images.shape}")
         if not _all_finite(images):
             raise InputError("images: expected finite values, got NaN or infinity")
-
-
-def _steps(
-    manifest: Manifest, thresholds: Mapping[str, float]
-) -> tuple[tuple[str | None, str | None], ...]:
-    """Return each stage to run, if any, with the exit to run behind it, None where it is off."""
-    return tuple(
-        (exit_.stage, None if thresholds.get(exit_.name) == NEVER else exit_.name)
-        for exit_ in manifest.exits
-    )
 
 
 def _all_finite(images: NDArray[np.float32]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.backends import TensorRTBackend, TensorRTOptions
-from edgeexit_runtime.testing import NETWORKS, random_images
+from edgeexit_runtime.testing import NETWORKS, edit_manifest, random_images
 from host_driver import HostDriver
 from numpy.typing import NDArray
+from tensorrt_double import World
 
 Images = NDArray[np.float32]
 LeavingAt = Callable[[list[int]], Images]
@@ -156,3 +158,107 @@ def test_images_that_may_still_be_read_are_not_overwritten(
             images = random_images(1 + seed % 7, seed)
             want = network.expected(images, session.thresholds)
             np.testing.assert_array_equal(session.infer(images).exits, want.exits)
+
+
+@pytest.fixture
+def measured(chain_folder: Path) -> Path:
+    """The bundle of a chain, which says that one in ten leaves at exit1."""
+    histograms = {"exit1": [1, *[0] * 9], "exit2": [9, *[0] * 9], "final": [0] * 10}
+    thresholds = {"exit1": 0.6, "exit2": 0.6}
+    expected = {"images": 10, "data": "d", "thresholds": thresholds, "histograms": histograms}
+    edit_manifest(chain_folder, lambda manifest: manifest.update(expected=expected))
+    return chain_folder
+
+
+@pytest.mark.parametrize("map_images", [False, True])
+def test_the_next_stage_is_begun_before_the_flags_are_read(
+    measured: Path,
+    open_with: Open,
+    images_leaving_at: LeavingAt,
+    driver: HostDriver,
+    world: World,
+    map_images: bool,
+) -> None:
+    with open_with(speculate_below=0.5, map_images=map_images) as session:
+        runs = world.runs
+        session.infer(images_leaving_at([0]))
+        assert driver.counts().waiting == 1  # stage2, for which nobody waits
+        assert world.runs == runs + 2
+        with Calls(driver, "cuStreamSynchronize") as made:
+            for index in [2, 1, 0, 0, 2, 1]:
+                assert session.infer(images_leaving_at([index])).exits.tolist() == [index]
+        assert made == {"cuStreamSynchronize": 0}  # nothing waits for what was in vain
+        assert session.statistics().wasted_stages == 3
+    with open_with(map_images=map_images) as session:
+        session.infer(images_leaving_at([0]))
+        assert driver.counts().waiting == 0
+
+
+def test_an_error_while_a_stage_is_ahead(
+    measured: Path, open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    with open_with(speculate_below=0.5) as session:
+        for call in range(1, 9):
+            driver.fail(call)
+            with contextlib.suppress(ee.BackendError):
+                session.infer(images_leaving_at([2]))
+            driver.fail(0)
+            for index in (2, 0, 1):
+                assert session.infer(images_leaving_at([index])).exits.tolist() == [index]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_no_such_share(share: float) -> None:
+    with pytest.raises(ee.InputError, match=rf"^speculate_below: expected 0 to 1, got {share!r}"):
+        TensorRTOptions(speculate_below=share)
+
+
+def test_a_stage_and_its_exit_are_one_launch(
+    open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver
+) -> None:
+    with open_with(join_graphs=True) as session:
+        assert driver.counts().graph_execs == (6 + 3) * 3  # of each batch size; parts go alone too
+        with Calls(driver, "cuGraphLaunch") as made:
+            assert session.infer(images_leaving_at([2, 2, 2])).exits.tolist() == [2, 2, 2]
+        assert made == {"cuGraphLaunch": 3}
+        for exits in (EXITS, [0], [2, 1], [1, 0, 2, 2, 1]):
+            assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
+        session.thresholds = {"exit1": 2, "exit2": 0.6}
+        with Calls(driver, "cuGraphLaunch") as made:
+            session.infer(images_leaving_at([2]))
+        assert made == {"cuGraphLaunch": 3}  # stage1 alone
+
+
+def test_joined_graphs_that_cannot_be_captured(
+    open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver, world: World
+) -> None:
+    world.spoil_captures = 10**6
+    with open_with(join_graphs=True) as session:
+        assert driver.counts().graph_execs == 0
+        assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+
+
+def test_joined_graphs_are_graphs() -> None:
+    with pytest.raises(ee.InputError, match=r"^join_graphs: .* graphs=True .* got graphs=False"):
+        TensorRTOptions(join_graphs=True, graphs=False)
+
+
+def test_every_call_of_the_driver_fails_once_while_loading(
+    open_with: Open, driver: HostDriver, world: World
+) -> None:
+    """With all that the options add; the default is in test_tensorrt_life.py."""
+    before, call, over = driver.counts(), 0, False
+    while not over:
+        call += 7  # of some hundreds
+        driver.fail(call)
+        error = None
+        try:
+            open_with(join_graphs=True, map_outputs=True, map_images=True).close()
+        except ee.BackendError as failure:
+            error = failure
+        over = driver.failure_waits()
+        driver.fail(0)
+        assert driver.depth() == 0
+        assert driver.counts() == before, f"left behind by call {call}: {error}"
+        assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
+    assert call > 100

@@ -185,6 +185,10 @@ class Runner(ABC):
     int8_instead: str = ""
     """What is done where this CPU's sums of 8-bit products would saturate, else ""."""
 
+    ahead_below: float = 0.0
+    """Where less than this share of those who reach an exit is expected to leave, an image that
+    comes alone has the next stage begun before the exit has answered."""
+
     together: AbstractContextManager[object] = nullcontext()
     """Entered around the calls of one batch, so that what each of them needs is done once."""
 
@@ -205,6 +209,21 @@ class Runner(ABC):
     @abstractmethod
     def run_exit(self, name: str) -> GateOutputs:
         """Run an exit over the current batch; the result is overwritten by its next run."""
+
+    def run_step(self, stage: str | None, exit_: str, ahead: str | None = None) -> GateOutputs:
+        """Run a stage, if any, and the exit behind it, as one where that saves something.
+
+        Args:
+            stage: of the current batch.
+            exit_: whose outputs are returned, as :meth:`run_exit` does.
+            ahead: a stage to begin besides, before the exit's answer is there, if there is one.
+        """
+        if stage is not None:
+            self.run_stage(stage)
+        gate = self.run_exit(exit_)
+        if ahead is not None:
+            self.run_stage(ahead)
+        return gate
 
     @abstractmethod
     def logits(self, name: str) -> NDArray[np.float32]:

@@ -76,6 +76,20 @@ class Expected:
                     f"expected.{what}: expected one for each of {list(names)}, got {list(got)}"
                 )
 
+    def leaving_shares(self, exit_names: Sequence[str]) -> dict[str, float]:
+        """Return which share of those who reach an exit leaves there, of exits that were reached.
+
+        Args:
+            exit_names: in order.
+        """
+        shares, reached = {}, self.images
+        for name in exit_names:
+            left = sum(self.histograms[name])
+            if reached > 0:
+                shares[name] = left / reached
+            reached -= left
+        return shares
+
     def cells(self, exit_names: Sequence[str]) -> NDArray[np.int64]:
         """Return the histograms of exits in order, (exits, BINS)."""
         return np.array([self.histograms[name] for name in exit_names], np.int64)

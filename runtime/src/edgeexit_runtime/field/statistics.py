@@ -67,12 +67,14 @@ class Statistics:
         calls: of ``infer`` that answered them.
         exits: each exit, in order.
         latency: of the calls; None where there were none.
+        wasted_stages: that were begun ahead, for images that then left.
     """
 
     images: int
     calls: int
     exits: tuple[ExitStatistics, ...]
     latency: Latency | None
+    wasted_stages: int = 0
 
     @property
     def cut_short(self) -> int:
@@ -85,11 +87,15 @@ class Tally:
 
     A call costs three copies into arrays that lie ready; these are counted when they are full.
 
+    Attributes:
+        wasted_stages: that were begun for nothing; whoever begins them counts.
+
     Args:
         exits: how many there are.
     """
 
     def __init__(self, exits: int) -> None:
+        self.wasted_stages = 0
         self._exit_count = exits
         # of those that left by themselves, and behind them of those that were cut short
         self._cells = np.zeros((2, exits, BINS), np.int64)
@@ -149,7 +155,8 @@ class Tally:
             for index, name in enumerate(names)
         )
         calls = int(self._durations.sum())
-        return Statistics(images, calls, exits, self._latency(calls) if calls else None)
+        latency = self._latency(calls) if calls else None
+        return Statistics(images, calls, exits, latency, self.wasted_stages)
 
     def _count(self) -> None:
         """Count what waits."""

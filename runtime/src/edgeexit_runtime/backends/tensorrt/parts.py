@@ -58,12 +58,10 @@ class Run:
         return all(piece.is_capturable(stream) for piece in self.pieces)
 
     def close(self) -> None:
-        """Free the graph, then the pieces; twice does no harm."""
+        """Free the graph, once. Its pieces are their part's, and may be in another run too."""
         if self.graph is not None:
             self.graph.close()
             self.graph = None
-        for piece in self.pieces:
-            piece.close()
 
 
 class Part:
@@ -114,6 +112,8 @@ class Part:
         """Free graphs and contexts, then the engine."""
         for run in self.runs.values():
             run.close()
+            for piece in run.pieces:
+                piece.close()
         self.runs.clear()
         self.engine.close()
 

@@ -31,11 +31,11 @@ from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, e
 from edgeexit_runtime.backends.tensorrt.gate import GatePlan
 from edgeexit_runtime.backends.tensorrt.images import ImageBuffer
 from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
-from edgeexit_runtime.backends.tensorrt.parts import Part, Piece, bucket_sizes
+from edgeexit_runtime.backends.tensorrt.parts import Part, Piece, Run, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle.folder import Bundle
-from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, Manifest
 from edgeexit_runtime.errors import DeviceLostError, InputError
 from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.system.forks import never_free
@@ -64,6 +64,7 @@ class TensorRTRunner(Runner):
         manifest = bundle.manifest
         self.threads = None
         self._options = options
+        self.ahead_below = options.speculate_below
         trt = open_library(engine_library(bundle))
         self._entries = engine_entries(bundle, trt)
         self._runtime = EngineRuntime(trt, bundle.folder)
@@ -74,6 +75,7 @@ class TensorRTRunner(Runner):
         self._stream: Any = None
         self._end: StreamEnd | None = None
         self._parts: dict[str, Part] = {}
+        self._joined: dict[tuple[str | None, str, int], Run] = {}  # stage, exit, samples
         self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
         self._count = 0
         self._last_counts: dict[str, int] = {}
@@ -106,12 +108,26 @@ class TensorRTRunner(Runner):
             self._run_part(name)
 
     def run_exit(self, name: str) -> GateOutputs:
+        return self.run_step(None, name)
+
+    def run_step(self, stage: str | None, exit_: str, ahead: str | None = None) -> GateOutputs:
+        assert self._end is not None, "it is there as long as the stream"
         with self._context:
-            self._run_part(name)
-            self._wait()
-        self._images.in_use = False
-        self._last_counts[name] = self._count
-        return self._gates.outputs(name, self._count)
+            joined = self._joined.get((stage, exit_, self._count))
+            if joined is not None:
+                self._images.in_use = True
+                joined.start(self._stream.handle)
+            else:
+                if stage is not None:
+                    self._run_part(stage)
+                self._run_part(exit_)
+            self._end.mark(self._stream)
+            if ahead is not None:
+                self._run_part(ahead)
+            self._end.wait()
+        self._images.in_use = ahead is not None and self._parts[ahead].reads_images
+        self._last_counts[exit_] = self._count
+        return self._gates.outputs(exit_, self._count)
 
     def logits(self, name: str) -> NDArray[np.float32]:
         pinned = self._pinned_logits[: self._last_counts[name]]
@@ -186,7 +202,7 @@ class TensorRTRunner(Runner):
             part.bind(addresses, (scratch, scratch_bytes), self._max_batch, behind)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
-        self._prepare()
+        self._prepare(manifest)
 
     def _open_part(self, name: str, graph: GraphEntry, bundle: Bundle) -> Part:
         gated = name in bundle.manifest.exit_names
@@ -195,24 +211,33 @@ class TensorRTRunner(Runner):
         engine = Engine(self._runtime, entry, graph, content, gated=gated, max_batch=size)
         return Part(name, engine, gated)
 
-    def _prepare(self) -> None:
+    def _prepare(self, manifest: Manifest) -> None:
         """Run everything once and capture it, so that no later call is the first of its kind."""
         captures = Captures(self._stream, is_on=self._options.graphs)
         for part in self._parts.values():
             for size in bucket_sizes(self._max_batch):
                 captures.prepare(part.runs[size], part.name)
+        if self._options.join_graphs:
+            for exit_ in manifest.exits:
+                if exit_.stage is not None:
+                    self._join(captures, exit_.stage, exit_.name)
         self._stream.synchronize()
         self._runtime.cache.save()
+
+    def _join(self, captures: Captures, stage: str, exit_: str) -> None:
+        """Capture a stage with its exit; what cannot be captured is launched one by one."""
+        first, second = self._parts[stage].runs, self._parts[exit_].runs
+        for size in bucket_sizes(self._max_batch):
+            run = Run(*first[size].pieces, *second[size].pieces)
+            captures.prepare(run, f"{stage} with {exit_}")
+            counts = [count for count in first if first[count] is first[size]]
+            if run.graph is not None:
+                self._joined |= {(stage, exit_, count): run for count in counts}
 
     def _run_part(self, name: str) -> None:
         part = self._parts[name]
         self._images.in_use |= part.reads_images
         part.runs[self._count].start(self._stream.handle)
-
-    def _wait(self) -> None:
-        assert self._end is not None, "it is there as long as the stream"
-        self._end.mark(self._stream)
-        self._end.wait()
 
     def _close(self, error: BaseException | None) -> None:
         if self._closed:
@@ -240,9 +265,10 @@ class TensorRTRunner(Runner):
             if self._context.lost is not None:
                 return
             logger.warning("at the end of the last run: %s", error)
-        for part in self._parts.values():
-            part.close()
-        self._parts.clear()
+        for opened in (self._joined, self._parts):  # graphs before the contexts in them
+            for one in opened.values():
+                one.close()
+            opened.clear()
         self._runtime.close()
         self._memory.close()
         self._end = self._stream = None  # PyCUDA destroys what nothing names any more
