@@ -39,7 +39,19 @@ for name in names.split():
     except importlib.metadata.PackageNotFoundError:
         print(name, "is not installed")
 """
-STATE = "nvidia-smi -q -d CLOCK,MEMORY,POWER || { nvpmodel -q; free -m; }"
+# what a machine has of it: the first is of desktop GPUs, the others of a Jetson
+STATE = "; ".join(
+    f"echo '# {command}'; {command} || true"
+    for command in (
+        "nvidia-smi",
+        "nvidia-smi -q -d CLOCK,MEMORY,POWER,PERFORMANCE",
+        "nvpmodel -q",
+        "jetson_clocks --show",
+        "cat /sys/class/devfreq/*gpu*/cur_freq /sys/class/devfreq/*gpu*/max_freq",
+        "cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+        "free -m",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,9 @@ def steps(source: Path, work: Path, report: Path, engines: str) -> Iterator[Step
         exported = str(tests / "test_exported_gpu.py")
         yield Step(f"exported-{name}", (*pytest, exported, "-k", name), 120)
     yield Step("training", (*PYTEST, str(source / "tests/gpu/test_training_gpu.py")), 200)
+    if engines == "tensorrt":
+        test = str(source / "tests/gpu/test_int8_builds_gpu.py")
+        yield Step("int8-builds", (*PYTEST, test), 600)
     backends = ("cuda",) if engines == "stand-in" else ("tensorrt", "cuda")
     for name in ("digits", "resnet18"):
         for precision in ("fp32", "fp16", "int8"):

@@ -15,7 +15,7 @@ import torch
 from edgeexit_runtime import Preprocessing
 
 from edgeexit.data import DataConfig, load_data
-from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
+from edgeexit.export import PRECISIONS, ExportOptions, Precision, export_bundle
 from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.models import ModelSpec, MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, load_checkpoint
@@ -29,9 +29,8 @@ def digits_samples(count: int, split: str) -> np.ndarray:
     return np.stack([np.asarray(images[place][0]) for place in range(count)])
 
 
-def random_resnet18() -> Checkpoint:
-    """Return ResNet-18 with branches 4+3+2 as it is before training."""
-    spec: ModelSpec = make_spec("resnet18", "4+3+2", 1000)
+def random_checkpoint(spec: ModelSpec) -> Checkpoint:
+    """Return a network as it is before training."""
     torch.manual_seed(0)
     return Checkpoint(
         spec=spec,
@@ -45,31 +44,37 @@ def random_resnet18() -> Checkpoint:
     )
 
 
-def export_all(name: str, checkpoint: Checkpoint, samples: np.ndarray, folder: Path) -> None:
-    """Write the bundles ``NAME-PRECISION``."""
-    calibration = CalibrationImages("other samples", samples[: len(samples) // 2])
-    for precision in PRECISIONS.values():
-        wanted = precision
-        if name != "digits":  # of random weights decisions say nothing; the times do
-            wanted = dataclasses.replace(precision, min_agreement=0.0, max_logit_error=1e9)
-        if precision.quantization is not None:
-            half = dataclasses.replace(precision.quantization, method="minmax", fallback="fp16")
-            wanted = wanted.quantized(half)
-        options = ExportOptions(wanted, opset=19, max_batch=MAX_BATCH)
-        given = calibration if precision.quantization else None
-        bundle = folder / f"{name}-{precision.name}"
-        result = export_bundle(checkpoint, bundle, options, samples, "samples", calibration=given)
-        agreement = {exit_.name: exit_.equal_decisions for exit_ in result.verification.exits}
-        print(bundle.name, agreement, flush=True)
+def untested(precision: Precision) -> Precision:
+    """Return a precision that takes whatever comes: of random weights decisions say nothing."""
+    return dataclasses.replace(precision, min_agreement=0.0, max_logit_error=1e9)
+
+
+def export_one(
+    checkpoint: Checkpoint, precision: Precision, samples: np.ndarray, bundle: Path
+) -> None:
+    """Write a bundle; INT8 is calibrated with half of the samples, its rest is FP16."""
+    given = None
+    if precision.quantization is not None:
+        half = dataclasses.replace(precision.quantization, method="minmax", fallback="fp16")
+        precision = precision.quantized(half)
+        given = CalibrationImages("other samples", samples[: len(samples) // 2])
+    options = ExportOptions(precision, opset=19, max_batch=MAX_BATCH)
+    result = export_bundle(checkpoint, bundle, options, samples, "samples", calibration=given)
+    agreement = {exit_.name: exit_.equal_decisions for exit_ in result.verification.exits}
+    print(bundle.name, agreement, flush=True)
 
 
 def export_digits(trained: Path, folder: Path) -> None:
-    export_all("digits", load_checkpoint(trained), digits_samples(128, "val"), folder)
+    checkpoint, samples = load_checkpoint(trained), digits_samples(128, "val")
+    for precision in PRECISIONS.values():
+        export_one(checkpoint, precision, samples, folder / f"digits-{precision.name}")
 
 
 def export_resnet18(folder: Path) -> None:
     noise = np.random.default_rng(0).standard_normal((8, 3, 224, 224)).astype(np.float32)
-    export_all("resnet18", random_resnet18(), noise, folder)
+    checkpoint = random_checkpoint(make_spec("resnet18", "4+3+2", 1000))
+    for precision in PRECISIONS.values():
+        export_one(checkpoint, untested(precision), noise, folder / f"resnet18-{precision.name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Nothing here is skipped: a run on a machine that lacks something has to fail and say what."""
+"""A run on a machine that lacks something has to fail and say what: it never skips everything.
+
+With ``--engines double`` the tests run without a GPU, on the host's CUDA driver and the double of
+TensorRT: ``make test-cuda`` does that, so that they are known to run before a device is at hand.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--engines",
         default="tensorrt",
-        choices=("tensorrt", "stand-in"),
-        help="stand-in: ONNX Runtime's CUDA kernels behind TensorRT's classes",
+        choices=("tensorrt", "stand-in", "double"),
+        help="stand-in: ONNX Runtime's CUDA kernels behind TensorRT's classes; double: no GPU",
     )
 
 
@@ -26,6 +30,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folder = Path(metafunc.config.getoption("--bundles"))
         bundles = sorted(path.parent for path in folder.glob("*/manifest.json"))
         metafunc.parametrize("exported", bundles, ids=lambda path: path.name)
+
+
+class Outcomes:
+    """How tests that need a GPU ended."""
+
+    def __init__(self) -> None:
+        self.passed = self.skipped = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if "gpu" in report.keywords:
+            self.passed += report.when == "call" and report.passed
+            self.skipped += report.skipped
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.skipped and not self.passed and session.exitstatus == pytest.ExitCode.OK:
+            sys.stderr.write("\nof the tests that need a GPU, all were skipped\n")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Outcomes())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +77,11 @@ def make_engines(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], None]:
     """``make_engines(folder)`` gives a bundle engines of this device: see --engines."""
-    if request.config.getoption("--engines") == "stand-in":
+    engines = request.config.getoption("--engines")
+    if engines == "double":
+        build: Callable[[Path], None] = request.getfixturevalue("double_engines")
+        return build
+    if engines == "stand-in":
         monkeypatch.syspath_prepend(Path(__file__).parent)  # for the helper beside the tests
         from tensorrt_over_cuda import make_cuda_module, write_cuda_engines
 
@@ -59,8 +89,20 @@ def make_engines(
         return write_cuda_engines
     from edgeexit_runtime.engines.building import build_engines, describe
 
-    def build(folder: Path) -> None:
+    def build_here(folder: Path) -> None:
         for line in describe(build_engines(folder)):
             sys.stdout.write(f"\n{line}")
 
-    return build
+    return build_here
+
+
+@pytest.fixture
+def double_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Engines of the double, whose driver was loaded in the place of CUDA's."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "host_cuda")
+    from engine_records import write_engines
+    from host_driver import open_driver
+    from tensorrt_double import World, make_module
+
+    monkeypatch.setitem(sys.modules, "tensorrt", make_module("tensorrt", World(open_driver())))
+    return lambda folder: write_engines(folder) and None

@@ -62,8 +62,13 @@ CXXFLAGS = ["-O0", "-g0", "-w"]
 EOF
     $pip install --quiet --no-build-isolation "$build/pycuda-$pycuda"
     # the real classes, which the double is compared with
-    $pip install --quiet tensorrt-rtx || echo "test-cuda: no tensorrt-rtx, test_tensorrt_api.py skips" >&2
+    for package in tensorrt-rtx tensorrt-cu12-bindings==10.3.0; do
+        $pip install --quiet "$package" || echo "test-cuda: no $package, test_tensorrt_api.py skips" >&2
+    done
     touch "$venv/installed"
 fi
 
-EDGEEXIT_HOST_CUDA=$venv/host/libcuda.so.1 "$python" -m pytest "$here" "$@"
+# and what make test-gpu runs on a device, on the doubles
+gpu="$here/../gpu/test_cuda_gpu.py $here/../gpu/test_tensorrt_gpu.py"
+# shellcheck disable=SC2086
+EDGEEXIT_HOST_CUDA=$venv/host/libcuda.so.1 "$python" -m pytest "$here" $gpu --engines double "$@"

@@ -29,9 +29,6 @@ class TestTensorRT(Answers, Life, Failures):
 
 
 class TestOtherWays(TestTensorRT):
-    # exits run with their stage do not go through run_exit, by which that test counts them
-    test_the_branch_of_an_exit_that_is_switched_off_is_not_run = None
-
     @pytest.fixture
     def backend(self) -> object:
         return TensorRTBackend(OTHER_WAYS)

@@ -111,13 +111,13 @@ class Answers(Suite):
 
         def branches_run(session: ee.Session) -> list[str]:
             names: list[str] = []
-            run_exit = session.runner.run_exit
+            run_step = session.runner.run_step
 
-            def record(name: str) -> Any:
-                names.append(name)
-                return run_exit(name)
+            def record(stage: str | None, exit_: str, ahead: str | None = None) -> Any:
+                names.append(exit_)
+                return run_step(stage, exit_, ahead)
 
-            monkeypatch.setattr(session.runner, "run_exit", record)
+            monkeypatch.setattr(session.runner, "run_step", record)
             assert session.infer(random_images(2, 0)).exits.tolist() == [2, 2]
             return names
 
