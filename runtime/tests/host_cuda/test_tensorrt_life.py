@@ -18,8 +18,8 @@ import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
 from edgeexit_runtime.backends.cuda.memory import available_memory
-from edgeexit_runtime.backends.tensorrt.captures import CAPTURES
-from edgeexit_runtime.backends.tensorrt.gate import GatePlan
+from edgeexit_runtime.backends.tensorrt.runs.captures import CAPTURES
+from edgeexit_runtime.backends.tensorrt.runs.gate import GatePlan
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World

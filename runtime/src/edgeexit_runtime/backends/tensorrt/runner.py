@@ -26,12 +26,12 @@ from edgeexit_runtime.backends.cuda.end import StreamEnd
 from edgeexit_runtime.backends.cuda.memory import CudaMemory, require_free_memory
 from edgeexit_runtime.backends.cuda.stream import NON_BLOCKING
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
-from edgeexit_runtime.backends.tensorrt.captures import Captures
 from edgeexit_runtime.backends.tensorrt.engines import Engine, engine_entries, engine_library
-from edgeexit_runtime.backends.tensorrt.gate import GatePlan
-from edgeexit_runtime.backends.tensorrt.images import ImageBuffer
 from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
-from edgeexit_runtime.backends.tensorrt.parts import Part, Piece, Run, bucket_sizes
+from edgeexit_runtime.backends.tensorrt.runs.captures import Captures
+from edgeexit_runtime.backends.tensorrt.runs.gate import GatePlan
+from edgeexit_runtime.backends.tensorrt.runs.images import ImageBuffer
+from edgeexit_runtime.backends.tensorrt.runs.parts import Part, Piece, Run, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle.folder import Bundle

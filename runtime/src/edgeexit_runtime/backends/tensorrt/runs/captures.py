@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
-from edgeexit_runtime.backends.tensorrt.parts import Run
+from edgeexit_runtime.backends.tensorrt.runs.parts import Run
 from edgeexit_runtime.errors import BackendError
 
 logger = logging.getLogger(__name__)
