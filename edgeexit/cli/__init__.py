@@ -20,7 +20,7 @@ COMMANDS = {
     for package, names in (
         (
             "edgeexit.cli",
-            "demo plan train eval compare tune export split pack build bench predict serve",
+            "demo plan train eval compare tune export split pack triton build bench predict serve",
         ),
         ("edgeexit.paper.cli", "figures consistency"),
         ("edgeexit.cli", "flops models inspect"),

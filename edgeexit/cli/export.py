@@ -19,6 +19,7 @@ from edgeexit.cli.build import (
     print_engines,
 )
 from edgeexit.cli.common import (
+    DEFAULT_BUNDLE,
     console,
     print_json,
     shown_command,
@@ -31,7 +32,12 @@ from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples,
 from edgeexit.cli.options.bundle import bundle_options, required_thresholds_option
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
-from edgeexit.cli.output.pack import packed_json, print_packed
+from edgeexit.cli.output.pack import (
+    packed_json,
+    print_packed,
+    print_repository,
+    repository_json,
+)
 from edgeexit.formats import format_promise
 
 if TYPE_CHECKING:
@@ -43,7 +49,9 @@ if TYPE_CHECKING:
     from edgeexit.export import ExportedBundle
     from edgeexit.training import Checkpoint
 
-BUNDLE, SINGLE = "bundle", "single"
+BUNDLE, SINGLE, TRITON = "bundle", "single", "triton"
+FROM_BUNDLE = {SINGLE: "pack", TRITON: "triton"}
+"""The commands that write these of a bundle."""
 
 
 @click.command("export")
@@ -53,9 +61,9 @@ BUNDLE, SINGLE = "bundle", "single"
     "form",
     default=BUNDLE,
     show_default=True,
-    type=click.Choice([BUNDLE, SINGLE]),
-    help="single: one ONNX file that exits early by itself, as 'edgeexit pack' writes it; -o is "
-    "its name.",
+    type=click.Choice([BUNDLE, SINGLE, TRITON]),
+    help="single: one ONNX file that exits early by itself, as 'edgeexit pack' writes it; triton: "
+    "a model repository, as 'edgeexit triton' writes it; -o is its name.",
 )
 @required_thresholds_option
 @bundle_options
@@ -116,29 +124,33 @@ def command(
       edgeexit export run/ckpt.tuned.pt --precision int8 --quantize classifier -o cpu/
       edgeexit export run/ckpt.tuned.pt --engine tensorrt-rtx --compute-capability 8.6
       edgeexit export run/ckpt.tuned.pt --format single -o model.onnx
+      edgeexit export run/ckpt.tuned.pt --format triton -o repository/
       edgeexit export weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit_runtime.images.decoding import MAX_PIXELS
 
     from edgeexit.export import ExportOptions, export_bundle
     from edgeexit.export.single.packing import check_file_name, pack_bundle
+    from edgeexit.export.triton.repository import check_new, write_repository
 
     int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
-    is_single = form == SINGLE
-    if is_single:
+    is_bundle = form == BUNDLE
+    if form == SINGLE:
         check_file_name(output)
-        baseline = False  # which is to be compared with
-    if engine == AUTO and (int8.is_for_cpus or is_single):
+    elif form == TRITON:
+        check_new(output)
+    if engine == AUTO and (int8.is_for_cpus or not is_bundle):
         engine = NONE
-    if is_single and engine != NONE:
-        raise click.UsageError(f"--engine {engine} builds the parts of a bundle, not a single file")
+    if not is_bundle and engine != NONE:
+        raise click.UsageError(
+            f"--engine {engine} builds the parts of a bundle: leave out --format {form}"
+        )
     building = choose_engines(engine, compute_capability)
     chosen = int8.precision(precision, builds_engines=building.library is not None)
     if min_agreement is not None:
         chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
-    parts = ExportOptions(
-        chosen, opset or chosen.least_opset, max_batch, baseline and not is_single
-    )
+    # the plain backbone is there to be compared with
+    parts = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline and is_bundle)
     network = taken(NetworkOptions, options)
     data = DataOptions(**options)
     checkpoint = loaded = load_network(path, network, data)
@@ -149,7 +161,7 @@ def command(
     images, labels, source = _validation_images(checkpoint, data, samples)
     with shown_progress("export") as progress, ExitStack() as held:
         folder = output
-        if is_single:
+        if not is_bundle:
             folder = Path(held.enter_context(TemporaryDirectory(prefix="edgeexit-"))) / "bundle"
         bundle = export_bundle(
             checkpoint,
@@ -162,16 +174,19 @@ def command(
             labels=labels,
             calibration=calibration,
         )
-        packed = None
-        if is_single:
+        packed = repository = None
+        if form == SINGLE:
             packed = pack_bundle(
                 folder, output, images, source, progress, required_thresholds=required_thresholds
             )
-            bundle = dataclasses.replace(bundle, folder=output)
+        elif form == TRITON:
+            repository = write_repository(folder, output)
+        bundle = dataclasses.replace(bundle, folder=output)
     if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
-        status_console().print(_not_guaranteed(bundle, checkpoint.guarantee), soft_wrap=True)
+        text = _not_guaranteed(bundle, form, checkpoint.guarantee)
+        status_console().print(text, soft_wrap=True)
     if checkpoint.score != loaded.score:
-        status_console().print(_other_score(bundle, loaded), soft_wrap=True)
+        status_console().print(_other_score(bundle, form, loaded), soft_wrap=True)
     if not as_json:
         print_summary(bundle, int8.reason(building))
     if packed is not None:
@@ -179,6 +194,12 @@ def command(
             print_json({**report_json(bundle), **packed_json(packed)})
         else:
             print_packed(packed)
+        return
+    if repository is not None:
+        if as_json:
+            print_json({**report_json(bundle), **repository_json(repository)})
+        else:
+            print_repository(repository)
         return
     engines = building.build(output) if _is_for_gpus(bundle) else None
     if as_json:
@@ -204,25 +225,31 @@ def _is_for_gpus(bundle: ExportedBundle) -> bool:
     return entry is None or entry.target is None or entry.target.engine == GPU
 
 
-def _not_guaranteed(bundle: ExportedBundle, guarantee: Guarantee) -> str:
+def _not_guaranteed(bundle: ExportedBundle, form: str, guarantee: Guarantee) -> str:
     """Say that what was shown of the FP32 network is nothing of fewer bits, and what shows it."""
     promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
     asked = (f"--max-{guarantee.risk}", guarantee.target, "--confidence", guarantee.confidence)
-    command = shown_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
     return (
         f"not guaranteed in {bundle.manifest.precision}: {promise} was shown of the FP32 network; "
-        f"of this bundle: {command}"
+        f"of this bundle: {_tuning(bundle, form, *asked)}"
     )
 
 
-def _other_score(bundle: ExportedBundle, loaded: Checkpoint) -> str:
+def _other_score(bundle: ExportedBundle, form: str, loaded: Checkpoint) -> str:
     """Say that thresholds of one score mean nothing to another, and what chooses them."""
-    command = shown_command("tune", "--engine-dir", f"{bundle.folder}/", "--max-drop", "0.01")
     dropped = "" if loaded.guarantee is None else ", and what was guaranteed of them is dropped"
     return (
         f"the thresholds are of the score {loaded.score}, the bundle's is {bundle.manifest.score}"
-        f"{dropped}; choose them anew: {command}"
+        f"{dropped}; choose them anew: {_tuning(bundle, form, '--max-drop', '0.01')}"
     )
+
+
+def _tuning(bundle: ExportedBundle, form: str, *asked: object) -> str:
+    """Return how to choose thresholds of what was exported, which takes a bundle."""
+    if form == BUNDLE:
+        return shown_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
+    command = shown_command("tune", "--engine-dir", f"{DEFAULT_BUNDLE}/", *asked)
+    return f"export a bundle, {command}, then {shown_command(FROM_BUNDLE[form], DEFAULT_BUNDLE)}"
 
 
 def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:

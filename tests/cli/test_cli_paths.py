@@ -54,6 +54,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "pack": (BUNDLE,),
     "pack bundle": (),
     "pack data_dir": (BUNDLE, "--dataset", "imagefolder"),
+    "triton": (BUNDLE,),
+    "triton bundle": (),
     "plan": ("resnet20", "--branches", "n+n"),
     "plan times": (),
     "figures paths": ("-o", "figures"),

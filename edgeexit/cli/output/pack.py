@@ -1,13 +1,15 @@
-"""What ``edgeexit pack`` and ``export --format single`` print of a single file."""
+"""What is printed of a single file and of a model repository, by ``export --format`` too."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.common import console, shown_command
 
 if TYPE_CHECKING:
     from edgeexit.export.single.packing import PackedFile
+    from edgeexit.export.triton.repository import ModelRepository
 
 MB = 1e6
 
@@ -39,3 +41,30 @@ def print_packed(packed: PackedFile) -> None:
     for line in packed.about.warnings:
         out.print(line, soft_wrap=True)
     out.print(f"what it takes and gives: {shown_command('inspect', packed.file)}", soft_wrap=True)
+
+
+def repository_json(repository: ModelRepository) -> dict[str, Any]:
+    """Return everything that is printed as JSON values; sizes in bytes."""
+    from edgeexit_runtime.bundle.schema import encode
+
+    return {
+        "repository": str(repository.folder),
+        **{key: value for key, value in encode(repository).items() if key != "folder"},
+    }
+
+
+def print_repository(repository: ModelRepository) -> None:
+    """Print what is in a repository, what to know of the server, and how to start it."""
+    out = console()
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in repository.thresholds.items())
+    out.print(
+        f"{repository.folder}: {repository.name}, which chains {len(repository.parts)} parts of "
+        f"{repository.platform}, {repository.size_bytes / MB:.2f} MB; thresholds "
+        f"{thresholds or 'none'}, batches of up to {repository.max_batch}",
+        soft_wrap=True,
+    )
+    for line in repository.warnings:
+        out.print(line, soft_wrap=True)
+    config = repository.folder / repository.name / "config.pbtxt"
+    command = shlex.join(["tritonserver", "--model-repository", str(repository.folder)])
+    out.print(f"thresholds are in {config}; next: {command}", soft_wrap=True)

@@ -1,0 +1,119 @@
+"""A manifest -> what Triton is told of each model, and how they are chained."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edgeexit_runtime.bundle.manifest import (
+    IMAGES,
+    THRESHOLD,
+    GraphEntry,
+    Manifest,
+    TensorInfo,
+)
+from edgeexit_runtime.bundle.quantization_entry import CPU
+
+from edgeexit.export.triton.schema import new_config
+
+ONNX_RUNTIME, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
+PLATFORMS = (ONNX_RUNTIME, TENSORRT)
+
+OUTPUTS = {"labels": "TYPE_INT64", "confidences": "TYPE_FP32", "exits": "TYPE_INT64"}
+"""Of the early-exit model, one value per image, as those of ``edgeexit serve``."""
+TYPES = {
+    "float32": "TYPE_FP32",
+    "float16": "TYPE_FP16",
+    "int32": "TYPE_INT32",
+    "int64": "TYPE_INT64",
+    "uint8": "TYPE_UINT8",
+    "bool": "TYPE_BOOL",
+}
+THRESHOLD_PREFIX = "threshold_"
+NEEDS_VNNI = "needs_vnni"
+"""A parameter of 8 bits for CPUs: without VNNI their sums saturate on x86, and Triton's backend has
+no option to widen them, as the runtime's session does."""
+
+
+def part_name(name: str, part: str) -> str:
+    """Return what the model of a part is called."""
+    return f"{name}_{part}"
+
+
+def part_config(name: str, part: str, entry: GraphEntry, manifest: Manifest, platform: str) -> Any:
+    """Return the ``config.pbtxt`` of a part, which takes a batch as it is.
+
+    The first size of every tensor is the batch, and Triton is told of none (``max_batch_size`` 0):
+    it would want one of ``threshold``, too. Batches are made before the chain, not within it.
+    """
+    inputs = [_whole(tensor) for tensor in entry.inputs]
+    if part in manifest.exit_names:
+        inputs.append({"name": THRESHOLD, "data_type": "TYPE_FP32", "dims": [1]})
+    return new_config(
+        name=part_name(name, part),
+        platform=platform,
+        input=inputs,
+        output=[_whole(tensor) for tensor in entry.outputs],
+        instance_group=[{"kind": "KIND_CPU"}] if is_for_cpus(manifest) else [],
+    )
+
+
+def early_exit_config(name: str, manifest: Manifest) -> Any:
+    """Return the ``config.pbtxt`` of the model that chains the parts, with the thresholds."""
+    size = manifest.preprocessing.input_size
+    parameters = {
+        "class_names": json.dumps(manifest.class_names),
+        "exit_names": json.dumps(manifest.exit_names),
+        "precision": manifest.precision,
+        "mean": json.dumps(manifest.preprocessing.mean),
+        "std": json.dumps(manifest.preprocessing.std),
+    }
+    if is_for_cpus(manifest):
+        parameters[NEEDS_VNNI] = "true"
+    for exit_, threshold in manifest.thresholds.items():
+        parameters[f"{THRESHOLD_PREFIX}{exit_}"] = repr(threshold)
+    return new_config(
+        name=name,
+        backend="python",
+        max_batch_size=manifest.max_batch,
+        input=[{"name": IMAGES, "data_type": "TYPE_FP32", "dims": size}],
+        output=[
+            # Triton knows no tensor of a batch alone: requests see (N, 1)
+            {"name": output, "data_type": dtype, "dims": [1], "reshape": {}}
+            for output, dtype in OUTPUTS.items()
+        ],
+        dynamic_batching={},
+        instance_group=[{"kind": "KIND_CPU"}],
+        parameters={key: {"string_value": value} for key, value in parameters.items()},
+    )
+
+
+def chain(name: str, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return what ``model.py`` runs, one step for each exit, as JSON values."""
+    stages = {stage.name: stage.graph for stage in manifest.stages}
+    steps = []
+    for exit_ in manifest.exits:
+        assert exit_.stage is not None, "that is of the plain backbone alone"
+        stage = stages[exit_.stage]
+        steps.append(
+            {
+                "name": exit_.name,
+                "stage": part_name(name, exit_.stage),
+                "stage_inputs": [tensor.name for tensor in stage.inputs],
+                "stage_outputs": [tensor.name for tensor in stage.outputs],
+                "exit": part_name(name, exit_.name),
+                "exit_inputs": [tensor.name for tensor in exit_.graph.inputs],
+            }
+        )
+    return steps
+
+
+def is_for_cpus(manifest: Manifest) -> bool:
+    """Whether a bundle is in 8 bits that are for CPUs alone."""
+    entry = manifest.quantization
+    return entry is not None and (entry.target is None or entry.target.engine == CPU)
+
+
+def _whole(tensor: TensorInfo) -> dict[str, Any]:
+    """Return a part's tensor, whose batch is of any size."""
+    return {"name": tensor.name, "data_type": TYPES[tensor.dtype], "dims": [-1, *tensor.shape]}

@@ -1,0 +1,186 @@
+"""A bundle -> a model repository: one model per part, and one that chains them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.backends.tensorrt.engine_check import Here, misfit, require_engine
+from edgeexit_runtime.backends.tensorrt.library import TENSORRT as TENSORRT_LIBRARY
+from edgeexit_runtime.bundle.engine_entry import EngineEntry
+from edgeexit_runtime.bundle.folder import Bundle, open_bundle
+from edgeexit_runtime.bundle.manifest import GraphEntry, Manifest
+from edgeexit_runtime.bundle.schema import check_name
+from edgeexit_runtime.system.locks import LOCK_NAME
+
+from edgeexit.errors import ExportError
+from edgeexit.export.single.about import has_half_scales
+from edgeexit.export.triton.configs import (
+    ONNX_RUNTIME,
+    PLATFORMS,
+    TENSORRT,
+    chain,
+    early_exit_config,
+    is_for_cpus,
+    part_config,
+    part_name,
+)
+from edgeexit.export.triton.schema import config_text
+from edgeexit.files import replace_folder
+
+VERSION = "1"
+FILES = {ONNX_RUNTIME: "model.onnx", TENSORRT: "model.plan"}
+DEFAULT_NAME = "edgeexit"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRepository:
+    """A model repository that was written.
+
+    Attributes:
+        name: of the early-exit model; those of the parts begin with it.
+        platform: of the parts.
+        parts: names of the parts' models, in the order of execution.
+        max_batch: images that go through the parts together, at most.
+        thresholds: in its ``config.pbtxt``.
+        size_bytes: of the parts' files.
+        warnings: what to know of the server's machine.
+    """
+
+    folder: Path
+    name: str
+    platform: str
+    parts: tuple[str, ...]
+    max_batch: int
+    thresholds: dict[str, float]
+    size_bytes: int
+    warnings: tuple[str, ...]
+
+
+def write_repository(
+    folder: Path, output: Path, name: str = DEFAULT_NAME, platform: str = ONNX_RUNTIME
+) -> ModelRepository:
+    """Write the model repository of a bundle; the parts' files are the bundle's, byte for byte.
+
+    Args:
+        folder: of the bundle.
+        output: of the repository, which is new, or empty.
+        name: of the model that requests name.
+        platform: of :data:`PLATFORMS`: the parts are ONNX files, or TensorRT's engines.
+
+    Raises:
+        BundleError: the folder holds no bundle, or a file of it was changed.
+        BackendError: an engine is missing.
+        ExportError: there is something at ``output``, the name is none, or the platform cannot
+            serve the bundle.
+        WriteError: the repository cannot be written.
+    """
+    check_new(output)
+    _check_name(name)
+    bundle = open_bundle(folder)
+    manifest = bundle.manifest
+    if platform not in PLATFORMS:
+        raise ExportError(f"platform: expected one of {', '.join(PLATFORMS)}, got {platform!r}")
+    files = dict(_files(bundle, platform))
+    with replace_folder(output) as temporary:
+        for part, entry in manifest.graphs():
+            config = part_config(name, part, entry, manifest, platform)
+            version = _add_model(temporary, config)
+            (version / FILES[platform]).write_bytes(bundle.read(files[part]))
+        version = _add_model(temporary, early_exit_config(name, manifest))
+        model = resources.files(__package__) / "model.py"
+        (version / "model.py").write_bytes(model.read_bytes())
+        steps = json.dumps(chain(name, manifest), indent=2) + "\n"
+        (version / "parts.json").write_text(steps, encoding="utf-8")
+        check_new(output)  # of what has come there since
+    return ModelRepository(
+        output,
+        name,
+        platform,
+        tuple(part_name(name, part) for part in files),
+        manifest.max_batch,
+        manifest.thresholds,
+        sum(entry.size_bytes for entry in files.values()),
+        tuple(_warnings(manifest, platform)),
+    )
+
+
+def check_new(output: Path) -> None:
+    """Check that nothing is lost where a repository is to be written.
+
+    Raises:
+        ExportError: something is there.
+    """
+    is_folder = output.is_dir()
+    if is_folder and {entry.name for entry in output.iterdir()} <= {LOCK_NAME}:
+        return
+    if is_folder or output.exists():
+        raise ExportError(
+            f"{output}: is there already, and a repository is written anew; choose another -o, or "
+            "remove it"
+        )
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ExportError(f"--name: {error}") from error
+
+
+def _files(bundle: Bundle, platform: str) -> Iterator[tuple[str, GraphEntry | EngineEntry]]:
+    """Yield each part's file, which the platform can serve.
+
+    Raises:
+        BackendError: an engine is missing.
+        ExportError: the platform would compute something else, or load nothing.
+    """
+    if platform == ONNX_RUNTIME:
+        if has_half_scales(bundle.manifest.quantization):
+            raise ExportError(
+                "INT8 with FP16 around it: ONNX Runtime rounds biases coarsely beside scales in "
+                "FP16, and Triton has no option to keep it from that; export with --fallback fp32, "
+                f"or serve engines by 'edgeexit triton --platform {TENSORRT}'"
+            )
+        yield from bundle.manifest.graphs()
+        return
+    for part, _ in bundle.manifest.graphs():
+        engine = require_engine(bundle, part)
+        if engine.library != TENSORRT_LIBRARY:
+            raise ExportError(
+                f"{bundle.folder}: {engine.file} is an engine of {engine.library}, Triton loads "
+                f"those of TensorRT: run 'edgeexit build --library {TENSORRT_LIBRARY}' on the "
+                "server's machine"
+            )
+        reason = misfit(engine, bundle.manifest, Here(engine.library, engine.version, None))
+        if reason is not None:
+            raise ExportError(
+                f"{bundle.folder}: {engine.file}: {reason}; run 'edgeexit build' again"
+            )
+        yield part, engine
+
+
+def _add_model(repository: Path, config: Any) -> Path:
+    """Write a model's ``config.pbtxt`` and return the folder of its version."""
+    model = repository / str(config.name)
+    version = model / VERSION
+    version.mkdir(parents=True)
+    (model / "config.pbtxt").write_text(config_text(config), encoding="utf-8")
+    return version
+
+
+def _warnings(manifest: Manifest, platform: str) -> Iterator[str]:
+    if platform == TENSORRT:
+        yield (
+            "engines run on the kind of GPU and the version of TensorRT that they were built for: "
+            "those of the server"
+        )
+    elif is_for_cpus(manifest):
+        yield (
+            "its 8 bits are for ARM, and x86 with VNNI: on other CPUs ONNX Runtime's sums would "
+            "saturate, and the model refuses to load; serve FP32 there"
+        )

@@ -1,0 +1,48 @@
+"""Triton's schema of ``config.pbtxt``: messages that have its fields, written as it reads them.
+
+``model_config.binpb`` is the descriptor of the published ``model_config.proto``, of
+https://github.com/triton-inference-server/common (``model_config.LICENSE``), compiled; it is what
+``tritonclient.grpc.model_config_pb2.DESCRIPTOR.serialized_pb`` of tritonclient 2.73 gives. Compiled
+Python would be bound to a version of protobuf, and tritonclient to one older than onnx takes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from google.protobuf import descriptor_pool, message_factory, text_format
+
+DESCRIPTOR = "model_config.binpb"
+
+
+@cache
+def _model_config() -> Any:
+    """Return the class of ``inference.ModelConfig``, in a pool of its own."""
+    pool = descriptor_pool.DescriptorPool()  # tritonclient's may be in the default one
+    pool.AddSerializedFile((resources.files(__package__) / DESCRIPTOR).read_bytes())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig"))
+
+
+def new_config(**fields: Any) -> Any:
+    """Return an ``inference.ModelConfig`` with these fields; lists and dicts stand for messages.
+
+    Raises:
+        ValueError, TypeError: the schema has no such field, or no such value of it.
+    """
+    return _model_config()(**fields)
+
+
+def config_text(config: Any) -> str:
+    """Return the text of a ``config.pbtxt``."""
+    return str(text_format.MessageToString(config, use_short_repeated_primitives=True))
+
+
+def read_config(text: str) -> Any:
+    """Return the ``inference.ModelConfig`` that a ``config.pbtxt`` holds.
+
+    Raises:
+        google.protobuf.text_format.ParseError: it is none.
+    """
+    return text_format.Parse(text, _model_config()())
