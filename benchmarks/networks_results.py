@@ -152,11 +152,12 @@ def try_all(names: Sequence[str], runs: Path, jobs: int, minutes: float, gigabyt
     The processes are forked, since importing what all of them need takes seconds.
     """
     import onnxsim  # noqa: F401
-    import timm  # noqa: F401
     import torch
 
     import edgeexit.export.bundle  # noqa: F401
 
+    with contextlib.suppress(ImportError):  # torchvision's networks do without
+        import timm  # noqa: F401
     torch.set_num_threads(1)
     processes = multiprocessing.get_context("fork")
     waiting, running = list(names), dict[Any, tuple[str, Any, float]]()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 
 import click
@@ -123,7 +122,7 @@ def test_signal_is_no_traceback_whatever_becomes_of_it(
     @click.command("flops")
     def command() -> None:
         try:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         except KeyboardInterrupt as interrupt:
             if kind is None:
                 raise

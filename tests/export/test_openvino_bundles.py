@@ -14,6 +14,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
+from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
 from numpy.typing import NDArray
 
 from edgeexit.export import (
@@ -60,7 +61,7 @@ def test_as_onnx_runtime(
 
 
 @pytest.mark.parametrize("fallback", ["fp32", "fp16"])
-def test_int8_is_computed_in_int8(
+def test_int8_is_computed_in_int8_where_that_is_exact(
     fallback: str,
     residual: Checkpoint,
     residual_graphs: tuple[Graph, ...],
@@ -79,7 +80,7 @@ def test_int8_is_computed_in_int8(
     )
     _, ours, said = answers(folder, "openvino", samples)
     _, theirs, _ = answers(folder, "onnxruntime", samples)
-    assert said.startswith("int8 ")
+    assert said.startswith("fp32 " if needs_exact_products() else "int8 ")
     assert (ours.labels == theirs.labels).mean() >= 0.9
     assert np.abs(ours.confidences - theirs.confidences).mean() < 0.03
 

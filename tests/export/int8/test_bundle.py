@@ -106,9 +106,12 @@ def by_hand(
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Logits and confidences of every exit: the files run one after another by ONNX Runtime."""
     features, answers = {"images": images}, {}
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # exact without VNNI too
     for name, entry in bundle.manifest.graphs():
         session = onnxruntime.InferenceSession(
             bundle.folder / entry.file,
+            options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=[BIAS_ROUNDING] if is_half(bundle) else [],
         )
