@@ -22,7 +22,14 @@ def format_macs(macs: float) -> str:
 
 def format_cost(cost: float, unit: str) -> str:
     """Return a cost with its unit; MACs as the paper rounds them."""
-    return f"{format_macs(cost)} MACs" if unit == "MACs" else f"{cost:.4g} {unit}"
+    return f"{format_bare_cost(cost, unit)} {unit}"
+
+
+def format_bare_cost(cost: float | None, unit: str) -> str:
+    """Return it without its unit; ``-`` where it is not known."""
+    if cost is None:
+        return "-"
+    return format_macs(cost) if unit == "MACs" else f"{cost:.4g}"
 
 
 def format_threshold(threshold: float | None) -> str:

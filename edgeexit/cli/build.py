@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 
-from edgeexit.cli.common import (
-    console,
-    engine_dir_option,
-    print_json,
-    shown_progress,
-    status_console,
-)
+from edgeexit.cli.common import engine_dir_option, print_json, remark, say, shown_progress
+from edgeexit.cli.output.table import print_table
+from edgeexit.table import Table, named_numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
@@ -125,10 +121,9 @@ class EngineChoice:
         if self.library is not None:
             return run_build(folder, self.library, self.compute_capability)
         if self.reason is not None:
-            status_console().print(
+            remark(
                 f"no TensorRT engines were built: {self.reason}; on the device: "
-                f"{how_to_build(folder)}",
-                soft_wrap=True,
+                f"{how_to_build(folder)}"
             )
         return None
 
@@ -191,32 +186,29 @@ def run_build(
 def print_engines(report: BuildReport) -> None:
     """Print a build as a table."""
     from edgeexit_runtime.bundle.engine_entry import FROM_NETWORK
-    from rich.table import Table
 
-    table = Table(title=f"engines of {report.folder}, {report.library}")
-    table.add_column("graph")
-    for heading in ("MB", "seconds"):
-        table.add_column(heading, justify="right")
-    table.add_column("layers")
-    table.add_column("why")
-    for engine in report.engines:
-        entry = engine.entry
-        table.add_row(
-            entry.graph,
-            f"{entry.size_bytes / 1e6:.2f}",
-            "" if engine.seconds is None else f"{engine.seconds:.1f}",
-            ", ".join(f"{share:.0%} {name}" for name, share in entry.layers.items()),
-            engine.reason or "kept: it fits",
-        )
-    out = console()
-    out.print(table)
+    table = Table.of(
+        f"engines of {report.folder}, {report.library}",
+        (*named_numbers("graph", "MB", "seconds"), *texts("layers", "why")),
+        (
+            (
+                engine.entry.graph,
+                f"{engine.entry.size_bytes / 1e6:.2f}",
+                "" if engine.seconds is None else f"{engine.seconds:.1f}",
+                ", ".join(f"{share:.0%} {name}" for name, share in engine.entry.layers.items()),
+                engine.reason or "kept: it fits",
+            )
+            for engine in report.engines
+        ),
+    )
+    print_table(table)
     if any(engine.entry.layers_from == FROM_NETWORK for engine in report.engines):
-        out.print(
+        say(
             "the layers are those of the strongly typed network before the build: the engines "
             "were not loaded here, or do not tell theirs"
         )
     kept = len(report.engines) - report.built
-    out.print(f"{report.folder}: {report.built} engines built, {kept} kept")
+    say(f"{report.folder}: {report.built} engines built, {kept} kept")
 
 
 def _as_json(report: BuildReport) -> dict[str, Any]:

@@ -17,8 +17,6 @@ import click
 from edgeexit.cli.options import typed
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from _typeshed import DataclassInstance
     from edgeexit_runtime.progress import Progress
     from rich.console import Console
@@ -38,7 +36,6 @@ USUAL_CLASSES = (
 )
 
 Decorator = Callable[[Any], Any]
-Shown = TypeVar("Shown", bound="ShownProgress")
 Values = TypeVar("Values", bound="DataclassInstance")
 
 
@@ -170,6 +167,16 @@ def status_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False)
 
 
+def say(text: str) -> None:
+    """Print a line of results on stdout, unbroken, so that a command or path can be copied."""
+    console().print(text, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print a line about the work on stderr."""
+    status_console().print(text, soft_wrap=True)
+
+
 def shown_command(*words: object) -> str:
     """Return a command of edgeexit as a line that a shell takes, whatever is in its paths."""
     return shlex.join(["edgeexit", *map(str, words)])
@@ -199,24 +206,6 @@ def shown_progress(task: str) -> Iterator[Progress]:
         yield lambda step, done: bar.update(number, description=step, completed=done)
 
 
-class ShownProgress:
-    """What draws a bar from entering it on until leaving it; ``bar`` is its subclass's."""
-
-    bar: Bar
-
-    def __enter__(self: Shown) -> Shown:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
-
-
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout, and nothing else with it."""
     click.echo(json.dumps(value, indent=2))
@@ -227,4 +216,4 @@ def print_notes(notes: Iterable[str]) -> None:
     from edgeexit_runtime.errors import printable
 
     for note in notes:
-        status_console().print(printable(note, NOTE_CHARACTERS), soft_wrap=True)
+        remark(printable(note, NOTE_CHARACTERS))

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeexit.cli.common import (
-    console,
     import_model,
     model_option,
     print_json,
     progress_bar,
-    status_console,
+    remark,
+    say,
 )
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options.limits import describe_limits, given_limits, limit_options
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_macs
+from edgeexit.table import Column, Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.thresholds import Limits
     from edgeexit.training.comparison import ComparedRun, FinishedRun, RunGroup, Spread
@@ -72,9 +72,8 @@ def command(
         click.echo(markdown_table(groups))
     else:
         samples = runs[0].report.samples
-        out = console()
-        out.print(_table(groups, f"on {samples} test images of {runs[0].config.data.name}"))
-        out.print(chosen)
+        print_table(_table(groups, f"on {samples} test images of {runs[0].config.data.name}"))
+        say(chosen)
 
 
 def _compare(
@@ -110,7 +109,7 @@ def _compare(
             bar.advance(task)
     for entry in compared:
         if entry.teacher_problem:
-            status_console().print(entry.teacher_problem, soft_wrap=True)
+            remark(entry.teacher_problem)
     return compared
 
 
@@ -151,8 +150,6 @@ def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
 
 def _table(groups: Sequence[RunGroup], title: str) -> Table:
     """Return the table; what all rows have in common stands in its title."""
-    from rich.table import Table
-
     headings, rows = _columns(groups)
     common = [
         index
@@ -160,19 +157,12 @@ def _table(groups: Sequence[RunGroup], title: str) -> Table:
         if heading in SETTING and len({row[index] for row in rows}) == 1
     ]
     shared = ", ".join(f"{headings[index]} {rows[0][index]}" for index in common)
-    table = Table(title=f"accuracy in %, {title}" + (f"\n{shared}" if shared else ""))
     shown = [index for index in range(len(headings)) if index not in common]
-    for index in shown:
-        left = headings[index] in ("run", *SETTING)
-        table.add_column(
-            headings[index],
-            justify="left" if left else "right",
-            overflow="fold",
-            no_wrap=headings[index] != "run",  # the one that may be long
-        )
-    for row in rows:
-        table.add_row(*(row[index] for index in shown))
-    return table
+    return Table.of(
+        f"accuracy in %, {title}" + (f"\n{shared}" if shared else ""),
+        (Column(headings[index], headings[index] not in ("run", *SETTING)) for index in shown),
+        (tuple(row[index] for index in shown) for row in rows),
+    )
 
 
 def markdown_table(groups: Sequence[RunGroup]) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.common import console, shown_command
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_macs, format_threshold
+from edgeexit.table import Table, named_numbers
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgeexit.bench import BenchReport, Run
     from edgeexit.evaluation import AdaptiveReport
 
@@ -161,7 +161,7 @@ def _summarize(files: _Files) -> None:
     adaptive = decode(AdaptiveReport, tuned.metrics["tuning"]["test"])
     out = console()
     click.secho("\nSummary", bold=True)
-    out.print(_table(adaptive, _plain_accuracy(files), reports))
+    print_table(_table(adaptive, _plain_accuracy(files), reports), out)
     for report in reports:
         precision = report.bundle.precision
         out.print(f"{precision}: {verdict(report)}")
@@ -200,61 +200,55 @@ def _plain_accuracy(files: _Files) -> float:
 
 
 def _table(adaptive: AdaptiveReport, plain_accuracy: float, reports: list[BenchReport]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="ResNet-20 with branches 3+1 on handwritten digits")
-    for heading in ("", "threshold", "accuracy", "leave here", "MACs (Eq. 5)", "ratio"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for report in reports:
-        table.add_column(f"{report.bundle.precision} ms", justify="right")
-        table.add_column("ratio", justify="right")
+    columns = named_numbers(
+        *("", "threshold", "accuracy", "leave\nhere", "MACs\n(Eq. 5)", "ratio"),
+        *(heading for it in reports for heading in (f"{it.bundle.precision}\nms", "ratio")),
+    )
+    paths = []
     for index, exit_ in enumerate(adaptive.exits):
-        paths = [report.paths[index] for report in reports]
-        timings = [(path.latency.p50_ms, path.ratio) for path in paths]
-        table.add_row(
-            exit_.name,
-            format_threshold(exit_.threshold),
-            f"{exit_.accuracy:.4f}",
-            f"{exit_.share:.1%}",
-            *_cost_cells(paths[0].path_macs, adaptive.baseline_macs, timings),
+        timed = [report.paths[index] for report in reports]
+        paths.append(
+            (
+                exit_.name,
+                format_threshold(exit_.threshold),
+                f"{exit_.accuracy:.4f}",
+                f"{exit_.share:.1%}",
+                *_macs_cells(timed[0].path_macs, adaptive.baseline_macs),
+                *_time_cells([(path.latency.p50_ms, path.ratio) for path in timed]),
+            )
         )
-    table.add_section()
     mixtures = [report.mixture for report in reports if report.mixture is not None]
-    table.add_row(
-        "early exit",
-        "",
-        f"{adaptive.adaptive_accuracy:.4f}",
-        "",
-        *_cost_cells(
-            adaptive.average_macs,
-            adaptive.baseline_macs,
-            [_mean_and_ratio(mixture.early_exit) for mixture in mixtures],
+    means = [
+        (
+            *("early exit", "", f"{adaptive.adaptive_accuracy:.4f}", ""),
+            *_macs_cells(adaptive.average_macs, adaptive.baseline_macs),
+            *_mean_cells([mixture.early_exit for mixture in mixtures]),
         ),
-    )
-    table.add_row(
-        "plain backbone",
-        "",
-        f"{plain_accuracy:.4f}",
-        "",
-        *_cost_cells(
-            adaptive.baseline_macs,
-            adaptive.baseline_macs,
-            [_mean_and_ratio(mixture.baseline) for mixture in mixtures],
+        (
+            *("plain backbone", "", f"{plain_accuracy:.4f}", ""),
+            *_macs_cells(adaptive.baseline_macs, adaptive.baseline_macs),
+            *_mean_cells([mixture.baseline for mixture in mixtures]),
         ),
+    ]
+    return Table.of(
+        "ResNet-20 with branches 3+1 on handwritten digits",
+        columns,
+        paths,
+        means,
+        notes=[
+            "exits: accuracy over all images, and the median of the path that ends there; below: "
+            "means over the images. Ratios are to the plain backbone, measured in the same run."
+        ],
     )
-    table.caption = (
-        "exits: accuracy over all images, and the median of the path that ends there; below: "
-        "means over the images. Ratios are to the plain backbone, measured in the same run."
-    )
-    return table
 
 
-def _mean_and_ratio(run: Run) -> tuple[float, float]:
-    return run.latency.mean_ms, run.ratio.value
+def _macs_cells(macs: float, baseline: int) -> tuple[str, str]:
+    return format_macs(macs), f"{macs / baseline:.3f}"
 
 
-def _cost_cells(macs: float, baseline: int, timings: list[tuple[float, float]]) -> list[str]:
-    cells = [format_macs(macs), f"{macs / baseline:.3f}"]
-    for milliseconds, ratio in timings:
-        cells += [f"{milliseconds:.3f}", f"{ratio:.3f}"]
-    return cells
+def _mean_cells(runs: list[Run]) -> list[str]:
+    return _time_cells([(run.latency.mean_ms, run.ratio.value) for run in runs])
+
+
+def _time_cells(timings: list[tuple[float, float]]) -> list[str]:
+    return [f"{number:.3f}" for timing in timings for number in timing]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, taken
+from edgeexit.cli.common import print_json, say, taken
 from edgeexit.cli.inputs.bundle_samples import bundle_data, predict_bundle_split
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import (
@@ -21,6 +21,7 @@ from edgeexit.cli.inputs.samples import (
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_guarantee
 
 if TYPE_CHECKING:
@@ -125,11 +126,10 @@ def command(
         about = {what: where, "dataset": found.dataset, "split": split}
         print_json({**about, **encode(judgement.report), "guarantee": encode(held)})
         return
-    out = console()
-    out.print(judgement_text(judgement, costs, f"{split} images"), soft_wrap=True)
-    out.print(judgement_table(judgement, costs, f"{found.network}, on {found.dataset}"))
+    say(judgement_text(judgement, costs, f"{split} images"))
+    print_table(judgement_table(judgement, costs, f"{found.network}, on {found.dataset}"))
     if guarantee is not None:
-        out.print(format_guarantee(guarantee, gammas), soft_wrap=True)
+        say(format_guarantee(guarantee, gammas))
 
 
 def _checkpoint(

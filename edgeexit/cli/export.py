@@ -20,11 +20,11 @@ from edgeexit.cli.build import (
 )
 from edgeexit.cli.common import (
     DEFAULT_BUNDLE,
-    console,
     print_json,
+    remark,
+    say,
     shown_command,
     shown_progress,
-    status_console,
     taken,
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
@@ -183,10 +183,9 @@ def command(
             repository = write_repository(folder, output)
         bundle = dataclasses.replace(bundle, folder=output)
     if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
-        text = _not_guaranteed(bundle, form, checkpoint.guarantee)
-        status_console().print(text, soft_wrap=True)
+        remark(_not_guaranteed(bundle, form, checkpoint.guarantee))
     if checkpoint.score != loaded.score:
-        status_console().print(_other_score(bundle, form, loaded), soft_wrap=True)
+        remark(_other_score(bundle, form, loaded))
     if not as_json:
         print_summary(bundle, int8.reason(building))
     if packed is not None:
@@ -256,12 +255,9 @@ def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
     if engines is not None:
         print_engines(engines)
     following = shown_command("bench", "--engine-dir", f"{bundle.folder}/")
-    console().print(f"next: {following}", soft_wrap=True)
+    say(f"next: {following}")
     if bundle.manifest.precision == "int8":
-        console().print(
-            "what INT8 gains here: add --versus FP32/, the same exported with --precision fp32",
-            soft_wrap=True,
-        )
+        say("what INT8 gains here: add --versus FP32/, the same exported with --precision fp32")
 
 
 def _as_json(engines: BuildReport | None) -> dict[str, Any]:

@@ -9,20 +9,20 @@ import click
 from edgeexit.cli.common import (
     LARGE_CLASSES,
     USUAL_CLASSES,
-    console,
     exits_option,
     model_option,
     outputs_option,
     print_json,
+    say,
     shown_command,
     usual_classes,
 )
 from edgeexit.cli.options import typed
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_macs
+from edgeexit.table import Table, named_numbers
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgeexit.cost import NetworkCost, PartCost
     from edgeexit.models import MultiExitNet
     from edgeexit.models.spec import ModelSpec
@@ -147,18 +147,16 @@ def print_costs(net: MultiExitNet, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(net.spec, cost))
         return
-    out = console()
-    out.print(_exit_table(net.spec, cost))
-    out.print(
+    print_table(_exit_table(net.spec, cost))
+    say(
         f"plain backbone {format_macs(cost.baseline_macs)}, with all branches "
         f"{format_macs(cost.total_macs)}; counted in multiply-accumulates (MACs), which the paper "
         "calls FLOPs"
     )
-    out.print(_part_table(cost))
-    out.print("bytes in FP32, for one image; activations as operators read and write them, unfused")
+    print_table(_part_table(cost))
+    say("bytes in FP32, for one image; activations as operators read and write them, unfused")
     if cost.uncounted:
-        names = ", ".join(cost.uncounted)
-        out.print(f"not counted, so the true MACs are higher: {names}", soft_wrap=True)
+        say(f"not counted, so the true MACs are higher: {', '.join(cost.uncounted)}")
 
 
 def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
@@ -189,35 +187,32 @@ def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
 
 
 def _exit_table(spec: ModelSpec, cost: NetworkCost) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title=f"{spec.backbone}, branches {spec.pattern}, {spec.num_classes} classes, "
-        f"{spec.input_size[1]}x{spec.input_size[2]} pixels"
+    return Table.of(
+        f"{spec.backbone}, branches {spec.pattern}, {spec.num_classes} classes, "
+        f"{spec.input_size[1]}x{spec.input_size[2]} pixels",
+        named_numbers(
+            *("exit", "this exit alone", "backbone to here", "its branch", "path (Eq. 5)", "ratio")
+        ),
+        (
+            (
+                it.name,
+                *map(format_macs, (it.macs, it.backbone_macs, it.branch_macs, it.path_macs)),
+                f"{it.path_macs / cost.baseline_macs:.3f}",
+            )
+            for it in cost.exits
+        ),
     )
-    table.add_column("exit")
-    for heading in ("this exit alone", "backbone to here", "its branch", "path (Eq. 5)", "ratio"):
-        table.add_column(heading, justify="right")
-    for exit_ in cost.exits:
-        counts = (exit_.macs, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)
-        ratio = f"{exit_.path_macs / cost.baseline_macs:.3f}"
-        table.add_row(exit_.name, *(format_macs(count) for count in counts), ratio)
-    return table
 
 
 def _part_table(cost: NetworkCost) -> Table:
     """Return one row per part in the order of execution, and their sum."""
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("part")
-    for heading in ("MACs", "share", "parameters", "weights MB", "activations MB"):
-        table.add_column(heading, justify="right")
     parts = [part for pair in zip(cost.stages, cost.branches, strict=True) for part in pair]
-    for part in parts:
-        table.add_row(part.name, *_cells([part], cost), end_section=part is parts[-1])
-    table.add_row("all", *_cells(parts, cost))
-    return table
+    return Table.of(
+        "",
+        named_numbers("part", "MACs", "share", "parameters", "weights MB", "activations MB"),
+        ((part.name, *_cells([part], cost)) for part in parts),
+        [("all", *_cells(parts, cost))],
+    )
 
 
 def _cells(parts: list[PartCost], cost: NetworkCost) -> list[str]:

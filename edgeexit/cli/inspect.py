@@ -15,17 +15,18 @@ from edgeexit_runtime.bundle.manifest import IMAGES
 from edgeexit.cli.common import (
     LARGE_CLASSES,
     USUAL_CLASSES,
-    console,
     print_json,
+    say,
     usual_classes,
 )
 from edgeexit.cli.options import typed
 from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_macs
+from edgeexit.table import Table, numbers, texts
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from torch import nn
 
     from edgeexit.cost.operators import OperatorCount
@@ -242,7 +243,6 @@ def _parameters(model: nn.Module) -> int:
 
 
 def _print_summary(inspection: _Inspection) -> None:
-    out = console()
     single = [point for point in inspection.points if point.crossing == 1]
     more = " and more" if inspection.uncounted else ""
     rows = {
@@ -253,52 +253,47 @@ def _print_summary(inspection: _Inspection) -> None:
         "classes": str(inspection.num_classes),
         "points": f"{len(inspection.points)}, of which one tensor crosses {len(single)}",
     }
-    out.print(inspection.name, soft_wrap=True)
+    say(inspection.name)
     for name, value in rows.items():
-        out.print(f"  {name:11}{value}", soft_wrap=True)
+        say(f"  {name:11}{value}")
     _print_not_counted(inspection)
-    out.print(_advice(inspection), soft_wrap=True)
+    say(_advice(inspection))
 
 
 def _print_points(inspection: _Inspection, every: bool) -> None:
     every |= inspection.registered
     shown = [point for point in inspection.points if every or point.crossing == 1]
-    out = console()
     if shown:
-        out.print(_points_table(inspection, shown))
+        print_table(_points_table(inspection, shown))
     hidden = len(inspection.points) - len(shown)
     if hidden:
-        out.print(f"{hidden} more points are crossed by several tensors: --all lists them")
+        say(f"{hidden} more points are crossed by several tensors: --all lists them")
     _print_not_counted(inspection)
-    out.print(_advice(inspection), soft_wrap=True)
+    say(_advice(inspection))
 
 
 def _points_table(inspection: _Inspection, points: list[Point]) -> Table:
-    from rich.table import Table
-
     size = "x".join(map(str, inspection.input_size))
-    table = Table(
-        title=f"{inspection.name}, input {size}, {inspection.num_classes} classes",
-        caption=f"MACs: share spent up to there; crossing: tensors and KB per image in FP32 that "
-        f"the rest reads; {MARK} proposed",
+    return Table.of(
+        f"{inspection.name}, input {size}, {inspection.num_classes} classes",
+        (*texts("", "point", "shape", "layout"), *numbers("MACs", "crossing", "KB")),
+        (
+            (
+                MARK if point.name in inspection.proposed else "",
+                point.name,
+                "x".join(map(str, point.shape)),
+                _layout(point),
+                f"{point.macs_share:.1%}",
+                str(point.crossing),
+                f"{point.crossing_bytes / 1024:.1f}",
+            )
+            for point in points
+        ),
+        notes=[
+            "MACs: share spent up to there; crossing: tensors and KB per image in FP32 that the "
+            f"rest reads; {MARK} proposed"
+        ],
     )
-    table.add_column("")
-    table.add_column("point", overflow="fold")
-    for heading in ("shape", "layout"):
-        table.add_column(heading)
-    for heading in ("MACs", "crossing", "KB"):
-        table.add_column(heading, justify="right")
-    for point in points:
-        table.add_row(
-            MARK if point.name in inspection.proposed else "",
-            point.name,
-            "x".join(map(str, point.shape)),
-            _layout(point),
-            f"{point.macs_share:.1%}",
-            str(point.crossing),
-            f"{point.crossing_bytes / 1024:.1f}",
-        )
-    return table
 
 
 def _layout(point: Point) -> str:
@@ -310,7 +305,7 @@ def _layout(point: Point) -> str:
 def _print_not_counted(inspection: _Inspection) -> None:
     if inspection.uncounted:
         names = ", ".join(inspection.uncounted)
-        console().print(f"not counted, so the true MACs are higher: {names}", soft_wrap=True)
+        say(f"not counted, so the true MACs are higher: {names}")
 
 
 def _advice(inspection: _Inspection) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import USUAL_CLASSES, console, print_json, usual_classes
+from edgeexit.cli.common import USUAL_CLASSES, print_json, say, usual_classes
+from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_macs
+from edgeexit.table import Column, Table
 
 if TYPE_CHECKING:
     from edgeexit.models.registry import BackboneEntry, BranchEntry
@@ -179,19 +181,11 @@ def _tables(
 
 
 def _print_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> None:
-    from rich.table import Table
-
-    out = console()
     right = {"exits", "classes", "parameters", "MACs"}
     for headings, rows in _tables(backbones, branches):
-        table = Table()
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading in right else "left")
-        for row in rows:
-            table.add_row(*row)
-        out.print(table)
-    out.print(
+        columns = (Column(heading, heading in right) for heading in headings)
+        print_table(Table.of("", columns, map(tuple, rows)))
+    say(
         "parameters and multiply-accumulates (MACs) per image of the plain backbone, at this size "
-        "and number of classes; a branching pattern joins one token per point: 3+1",
-        soft_wrap=True,
+        "and number of classes; a branching pattern joins one token per point: 3+1"
     )

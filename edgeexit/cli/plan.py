@@ -14,10 +14,10 @@ from click.core import ParameterSource
 from edgeexit.cli.common import (
     LARGE_CLASSES,
     USUAL_CLASSES,
-    console,
     exits_option,
     model_option,
     print_json,
+    say,
     shown_command,
     shown_progress,
     usual_classes,
@@ -144,14 +144,13 @@ def command(
     if as_json:
         print_json({"text": list(plan_text(plan)), **encode(plan)})
         return
-    out = console()
     for sentence in plan_text(plan):
-        out.print(sentence, soft_wrap=True)
-    print_table(plan_table(plan), out)
+        say(sentence)
+    print_table(plan_table(plan))
     if times is None:
         network = ("--model", model) if model is not None else ("--backbone", backbone or "")
         following = shown_command("train", *network, "--branches", plan.patterns[0].branches)
-        out.print(f"next: {following} --dataset ...", soft_wrap=True)
+        say(f"next: {following} --dataset ...")
 
 
 def _refuse(names: Iterable[str], goes_with: str) -> None:
@@ -224,14 +223,11 @@ def _write(candidates: Candidates, target: str, folder: Path) -> list[Path]:
 
 def _write_for_a_device(candidates: Candidates, target: str, folder: Path) -> None:
     folders = _write(candidates, target, folder)
-    out = console()
     for each in folders:
-        out.print(f"wrote {each}", soft_wrap=True)
+        say(f"wrote {each}")
     names = " ".join(each.name for each in folders)
-    out.print(
-        f"there, in a copy of {folder}: python -m edgeexit_runtime time {names}", soft_wrap=True
-    )
-    out.print("here, with its times.json: edgeexit plan --times times.json", soft_wrap=True)
+    say(f"there, in a copy of {folder}: python -m edgeexit_runtime time {names}")
+    say("here, with its times.json: edgeexit plan --times times.json")
 
 
 def _measure(

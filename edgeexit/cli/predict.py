@@ -19,7 +19,7 @@ from edgeexit.cli.common import (
     max_pixels_option,
     print_notes,
     progress_bar,
-    status_console,
+    remark,
 )
 from edgeexit.cli.options.backend import BackendOptions, backend_options
 
@@ -74,7 +74,6 @@ def command(
     limit = max_pixels or MAX_PIXELS
     files = _files(sources)
     tally = _Tally()
-    stderr = status_console()
     chosen = BackendOptions(**values).chosen(device)
     with ee.load(engine_dir, **chosen) as session, progress_bar() as bar:
         session.warm_up()  # else the first image would pay for the start
@@ -91,13 +90,13 @@ def command(
                 if not skip_corrupt:
                     raise DataError(f"{error}; --skip-corrupt goes on without") from error
                 tally.skipped += 1
-                stderr.print(f"skipped {error}", soft_wrap=True)
+                remark(f"skipped {error}")
             bar.advance(task)
     if tally.count == 0:
         raise DataError(f"none of {tally.skipped} files can be read; nothing was classified")
-    stderr.print(tally.summary(session.manifest.exit_names), soft_wrap=True)
+    remark(tally.summary(session.manifest.exit_names))
     if session.expected is not None and all(has_image_suffix(path.name) for path in files):
-        stderr.print(session.drift().sentence, soft_wrap=True)  # frames are not independent
+        remark(session.drift().sentence)  # frames are not independent
 
 
 @dataclass(slots=True)

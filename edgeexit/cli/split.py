@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import console, print_json, print_notes, shown_command, shown_progress
+from edgeexit.cli.common import print_json, print_notes, say, shown_command, shown_progress
 from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.bundle import bundle_options
@@ -110,9 +110,9 @@ def command(
         return
     print_summary(bundle, "as --target says" if target != "auto" else NO_ENGINES)
     shares = ", ".join(f"{name} {macs / 1e6:.2f}M" for name, macs in _macs(parts).items())
-    console().print(f"MACs up to each exit, with the branches before it: {shares}", soft_wrap=True)
+    say(f"MACs up to each exit, with the branches before it: {shares}")
     following = shown_command("tune", "--engine-dir", f"{output}/", "--max-drop", "0.01")
-    console().print(f"next: {following}", soft_wrap=True)
+    say(f"next: {following}")
 
 
 def _macs(parts: OnnxParts) -> dict[str, int]:

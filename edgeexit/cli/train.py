@@ -9,13 +9,13 @@ import click
 
 from edgeexit.cli.common import (
     SectionedCommand,
-    console,
     exits_option,
     import_model,
     max_pixels_option,
     model_option,
     outputs_option,
     print_json,
+    say,
     shown_command,
     weights_options,
 )
@@ -246,7 +246,8 @@ def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **
         choice = Choice(resumed_config(ctx, stored_config(output)), ())
     else:
         choice = choose_config(ctx)
-    with TrainProgress() as progress:
+    progress = TrainProgress()
+    with progress.bar:
         for line in choice.remarks:
             progress.remark(line)
         result = train(
@@ -297,6 +298,5 @@ def _print_summary(result: TrainResult) -> None:
         f"best epoch: {result.checkpoint}   last epoch: {result.last}",
         f"next: {following}",
     )
-    out = console()
     for line in lines:
-        out.print(line, soft_wrap=True, markup=False)
+        say(line)

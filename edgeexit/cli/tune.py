@@ -13,8 +13,9 @@ from edgeexit.cli.common import (
     console,
     print_json,
     progress_bar,
+    remark,
+    say,
     shown_command,
-    status_console,
     taken,
 )
 from edgeexit.cli.inputs.own_weights import (
@@ -116,14 +117,14 @@ def command(as_json: bool, **values: Any) -> None:
         dropped = check_replaceable(options.output, checkpoint) or dropped
         if options.output == options.path:
             told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
-            status_console().print(told, soft_wrap=True)
+            remark(told)
     with _bundle_held(options, chooses):
         loaded = _load(checkpoint, options, samples, network, backend, promise)
         result = _tune(loaded, options, limits, promise)
         _save(result, options, checkpoint, dropped)
     _print(result, options, as_json)
     if not as_json and result.thresholds is not None and not options.dry_run:
-        console().print(f"next: {_next_command(options, checkpoint, backend)}", soft_wrap=True)
+        say(f"next: {_next_command(options, checkpoint, backend)}")
 
 
 def _check_output(options: TuneOptions, chooses: bool) -> None:
@@ -224,7 +225,7 @@ def _save(
     else:
         return
     if dropped is not None and result.guarantee is None:
-        status_console().print(format_dropped(dropped), soft_wrap=True)
+        remark(format_dropped(dropped))
 
 
 def _save_front(result: Result, options: TuneOptions) -> None:
@@ -233,7 +234,7 @@ def _save_front(result: Result, options: TuneOptions) -> None:
     front: Front = result.front
     if options.front is not None:
         write_front(options.front, front, result.points())
-        status_console().print(f"wrote {options.front}: {len(front)} settings", soft_wrap=True)
+        remark(f"wrote {options.front}: {len(front)} settings")
     if options.plot is not None:
         from edgeexit.thresholds.front_picture import write_tuned
 
@@ -245,7 +246,7 @@ def _save_front(result: Result, options: TuneOptions) -> None:
             result.loaded.subject.test,
             result.loaded.title,
         )
-        status_console().print(f"wrote {options.plot}", soft_wrap=True)
+        remark(f"wrote {options.plot}")
 
 
 def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
@@ -269,7 +270,7 @@ def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
         where = f"wrote these thresholds into {options.engine_dir}"
     else:
         where = f"wrote {options.output}"
-    status_console().print(where, soft_wrap=True)
+    remark(where)
 
 
 def _next_command(

@@ -343,7 +343,8 @@ def _expected(
 ) -> list[str]:
     """Return what is said of the time where each step takes so long, from ``first`` on."""
     times = itertools.count(100, seconds)
-    with TrainProgress(lambda: next(times)) as progress:
+    progress = TrainProgress(lambda: next(times))
+    with progress.bar:
         for step in range(first.step, first.step + steps):
             progress.step(dataclasses.replace(first, step=step))
     return capsys.readouterr().err.splitlines()
@@ -380,7 +381,8 @@ def test_the_bar_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         force_terminal=True, width=200, file=io.StringIO(), highlight=False, color_system=None
     )
     monkeypatch.setattr("edgeexit.cli.output.train.status_console", lambda: console)
-    with TrainProgress() as progress:
+    progress = TrainProgress()
+    with progress.bar:
         status = StepStatus("stage 2", 3, 4, 5, 10, 1.25, {"exit1": 0.5, "exit2": 0.625})
         progress.step(status)
         task = progress.bar.tasks[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
@@ -20,6 +19,7 @@ from edgeexit.bench.results.explanation import (
 )
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import format_macs
+from edgeexit.table import Table, named_numbers
 
 MILLION = 1e6
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"

@@ -25,7 +25,6 @@ from edgeexit.bench.render.setup import (
     temperature_lines,
     warm_up_text,
 )
-from edgeexit.bench.render.table import Table
 from edgeexit.bench.render.tables import (
     energy_table,
     mixture_table,
@@ -35,6 +34,7 @@ from edgeexit.bench.render.tables import (
 )
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport
+from edgeexit.table import Table
 
 FRONT = "Accuracy against time"  # a picture alone
 NO_IMAGES = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
-from edgeexit.bench.render.table import Row, Table, named_numbers
 from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
 from edgeexit.formats import format_ms
 from edgeexit.statistics import Interval
+from edgeexit.table import Row, Table, named_numbers
 
 NEAR_ITS_LIMIT = 0.9
 

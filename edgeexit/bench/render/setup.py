@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeexit.bench.compare.setups import setup_facts
-from edgeexit.bench.render.table import Table, texts
 from edgeexit.bench.results.report import BenchReport, DeviceInfo
 from edgeexit.bench.results.state import Clock, RunState
 from edgeexit.bench.results.timings import WarmUp
+from edgeexit.table import Table, texts
 
 
 def setup_table(report: BenchReport) -> Table:

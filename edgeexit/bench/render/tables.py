@@ -12,7 +12,6 @@ from edgeexit.bench.render.latencies import (
     percentile_note,
 )
 from edgeexit.bench.render.setup import device_text
-from edgeexit.bench.render.table import Row, Table, named_numbers
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import (
     BACKEND,
@@ -25,6 +24,7 @@ from edgeexit.bench.results.mixture import (
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.formats import format_fraction, format_macs, format_threshold
+from edgeexit.table import Row, Table, named_numbers
 
 BASELINE = "plain\nbackbone"
 

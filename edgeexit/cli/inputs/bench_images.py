@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, print_notes, status_console
+from edgeexit.cli.common import option_group, print_notes, remark
 from edgeexit.cli.inputs.bundle_samples import bundle_data_config
 from edgeexit.cli.inputs.samples import FILES_OPTIONS, DataOptions
 
@@ -103,7 +103,7 @@ def choose_images(
             if options.is_data_set_asked_for:
                 raise
             told = f"measured without images: {error} (or give --images or --npz)"
-            status_console().print(told, soft_wrap=True)
+            remark(told)
             return None
     print_notes(images.notes)
     return images

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.bench import bench_with_bar
-from edgeexit.cli.common import status_console
+from edgeexit.cli.common import remark
 from edgeexit.cli.inputs.bundle_samples import (
     bundle_data,
     folder_images,
@@ -273,5 +273,5 @@ def _measure(folder: Path, chosen: dict[str, Any]) -> tuple[PathCosts, str]:
     device = report.device
     calls = report.baseline.latency.count
     source = f"medians of {calls} calls on {device.cpu}, {device.backend_device}, batch 1"
-    status_console().print(f"measured: {source}", soft_wrap=True)
+    remark(f"measured: {source}")
     return measured_costs(report), source

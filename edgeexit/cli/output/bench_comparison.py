@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from edgeexit.cli.common import console, status_console
+from edgeexit.cli.common import console, remark
 from edgeexit.cli.output.bench import print_comparison
 
 
@@ -42,4 +42,4 @@ def compare_files(first: Path, second: Path, details: bool, json_file: Path | No
     if json_file is not None:
         value = {"verdict": comparison_verdict(comparison), **encode(comparison)}
         write_json(json_file, value)
-        status_console().print(f"wrote {json_file}", soft_wrap=True)
+        remark(f"wrote {json_file}")

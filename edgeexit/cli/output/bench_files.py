@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, status_console
+from edgeexit.cli.common import option_group, remark
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport
@@ -61,16 +61,15 @@ class ReportFiles:
         from edgeexit.bench import plot_reports, report_json, write_page
         from edgeexit.files import write_json
 
-        stderr = status_console()
         if self.json_file is not None:
             write_json(self.json_file, report_json(report))
-            stderr.print(f"wrote {self.json_file}", soft_wrap=True)
+            remark(f"wrote {self.json_file}")
         if self.plot_file is not None:
             plot_reports([report], self.plot_file)
-            stderr.print(f"wrote {self.plot_file}", soft_wrap=True)
+            remark(f"wrote {self.plot_file}")
         if self.html_file is not None:
             write_page(report, self.html_file)
-            stderr.print(f"wrote {self.html_file}", soft_wrap=True)
+            remark(f"wrote {self.html_file}")
 
 
 # with a name or without: see the help

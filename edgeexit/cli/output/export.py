@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import console
+from edgeexit.cli.common import say
+from edgeexit.cli.output.table import print_table
+from edgeexit.formats import format_fraction
+from edgeexit.table import Table, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
-    from rich.table import Table
 
     from edgeexit.export import ExportedBundle
 
@@ -33,49 +35,42 @@ def report_json(bundle: ExportedBundle) -> dict[str, Any]:
 def print_summary(bundle: ExportedBundle, target_reason: str) -> None:
     """Print the proof, what INT8 changed, and why it has the form that it has."""
     proof, manifest = bundle.verification, bundle.manifest
-    out = console()
     size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
-    out.print(
+    say(
         f"{bundle.folder} gives {proof.equal_answers:.2%} of {proof.samples} images the network's "
         f"label from the network's exit (at least {proof.min_agreement:.0%} asked of every exit); "
-        f"{len(list(manifest.graphs()))} graphs, {size:.2f} MB in {manifest.precision}",
-        soft_wrap=True,
+        f"{len(list(manifest.graphs()))} graphs, {size:.2f} MB in {manifest.precision}"
     )
-    out.print(_exit_table(bundle))
+    print_table(_exit_table(bundle))
     if proof.excluded:
-        out.print(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
+        say(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
     if manifest.quantization is not None:
-        out.print(_sizes_text(bundle), soft_wrap=True)
+        say(_sizes_text(bundle))
         for line in _quantization_lines(manifest.quantization, target_reason):
-            out.print(line, soft_wrap=True)
+            say(line)
 
 
 def _exit_table(bundle: ExportedBundle) -> Table:
-    from rich.table import Table
-
     proof, manifest = bundle.verification, bundle.manifest
-    table = Table(
-        title=f"{manifest.precision} bundle against the FP32 network on {proof.samples} images "
-        f"({proof.source})"
-    )
     labelled = all(exit_.accuracy is not None for exit_ in proof.exits)
-    table.add_column("exit")
-    headings = ["largest logit difference", "equal labels", "equal decisions"]
-    if labelled:
-        headings += ["network's accuracy", "bundle's accuracy"]
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for exit_ in proof.exits:
-        row = [
-            exit_.name,
-            f"{exit_.max_logit_difference:.2g}",
-            f"{exit_.equal_labels:.2%}",
-            f"{exit_.equal_decisions:.2%}",
-        ]
-        if exit_.accuracy is not None and exit_.network_accuracy is not None:
-            row += [f"{exit_.network_accuracy:.4f}", f"{exit_.accuracy:.4f}"]
-        table.add_row(*row[: len(table.columns)])
-    return table
+    return Table.of(
+        f"{manifest.precision} bundle against the FP32 network on {proof.samples} images "
+        f"({proof.source})",
+        named_numbers(
+            *("exit", "largest logit difference", "equal labels", "equal decisions"),
+            *(("network's accuracy", "bundle's accuracy") if labelled else ()),
+        ),
+        (
+            (
+                exit_.name,
+                f"{exit_.max_logit_difference:.2g}",
+                f"{exit_.equal_labels:.2%}",
+                f"{exit_.equal_decisions:.2%}",
+                *map(format_fraction, (exit_.network_accuracy, exit_.accuracy) if labelled else ()),
+            )
+            for exit_ in proof.exits
+        ),
+    )
 
 
 def _sizes_text(bundle: ExportedBundle) -> str:

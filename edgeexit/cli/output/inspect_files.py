@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import console, print_json
+from edgeexit.cli.common import print_json, say
 from edgeexit.formats import format_guarantee, format_threshold
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ def print_written(path: Path, as_json: bool) -> None:
         "score": written.score,
         "thresholds": _listed(written.thresholds),
     }
-    out = console()
-    out.print(f"{path}: {written.kind} of {written.backbone}", soft_wrap=True)
+    say(f"{path}: {written.kind} of {written.backbone}")
     for name, value in {**rows, **written.tensors}.items():
-        out.print(f"  {name:11} {value}", soft_wrap=True)
+        say(f"  {name:11} {value}")
     for line in written.warnings:
-        out.print(line, soft_wrap=True)
+        say(line)
     if written.guarantee is not None:
-        out.print(format_guarantee(written.guarantee, written.thresholds), soft_wrap=True)
+        say(format_guarantee(written.guarantee, written.thresholds))
 
 
 def _listed(thresholds: dict[str, float]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import LARGE_CLASSES, console, print_json
+from edgeexit.cli.common import LARGE_CLASSES, print_json, say
+from edgeexit.cli.output.table import print_table
+from edgeexit.table import Table, texts
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgeexit.models.tracing.outputs import Output
 
 
@@ -38,9 +38,8 @@ def print_outputs(
     if as_json:
         print_json({"outputs": encode(outputs), "proposed": list(order)})
         return
-    out = console()
-    out.print(_table(reference, outputs))
-    out.print(_advice(reference, outputs, order), soft_wrap=True)
+    print_table(_table(reference, outputs))
+    say(_advice(reference, outputs, order))
 
 
 def _exits(outputs: list[Output]) -> bool:
@@ -50,16 +49,14 @@ def _exits(outputs: list[Output]) -> bool:
 
 
 def _table(reference: str, outputs: list[Output]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=f"{reference}: what it returns for 2 images")
-    for heading in ("output", "shape", "type", "logits"):
-        table.add_column(heading)
-    for output in outputs:
-        shape: tuple[Any, ...] = output.shape
-        cells = (output.name, "x".join(map(str, shape)), output.dtype)
-        table.add_row(*cells, "yes" if output.is_logits else "")
-    return table
+    return Table.of(
+        f"{reference}: what it returns for 2 images",
+        texts("output", "shape", "type", "logits"),
+        (
+            (it.name, "x".join(map(str, it.shape)), it.dtype, "yes" if it.is_logits else "")
+            for it in outputs
+        ),
+    )
 
 
 def _advice(reference: str, outputs: list[Output], order: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import console, shown_command
+from edgeexit.cli.common import say, shown_command
 
 if TYPE_CHECKING:
     from edgeexit.export.single.packing import PackedFile
@@ -29,18 +29,17 @@ def packed_json(packed: PackedFile) -> dict[str, Any]:
 
 def print_packed(packed: PackedFile) -> None:
     """Print how a single file was proven, what to know of engines, and what to do next."""
-    proof, out = packed.proof, console()
+    proof = packed.proof
     left = ", ".join(f"{name} {count:,}" for name, count in proof.left_at.items())
-    out.print(
+    say(
         f"{packed.file}: {packed.size_bytes / MB:.2f} MB in {packed.about.precision}; "
         f"{proof.decisions:,} labels and exits are the bundle's, of {proof.samples} images "
         f"({proof.source}) at {len(proof.settings)} settings of thresholds, alone and in batches "
-        f"(left at {left}; {proof.by_rounding} others by rounding)",
-        soft_wrap=True,
+        f"(left at {left}; {proof.by_rounding} others by rounding)"
     )
     for line in packed.about.warnings:
-        out.print(line, soft_wrap=True)
-    out.print(f"what it takes and gives: {shown_command('inspect', packed.file)}", soft_wrap=True)
+        say(line)
+    say(f"what it takes and gives: {shown_command('inspect', packed.file)}")
 
 
 def repository_json(repository: ModelRepository) -> dict[str, Any]:
@@ -55,16 +54,14 @@ def repository_json(repository: ModelRepository) -> dict[str, Any]:
 
 def print_repository(repository: ModelRepository) -> None:
     """Print what is in a repository, what to know of the server, and how to start it."""
-    out = console()
     thresholds = ", ".join(f"{name} {value:g}" for name, value in repository.thresholds.items())
-    out.print(
+    say(
         f"{repository.folder}: {repository.name}, which chains {len(repository.parts)} parts of "
         f"{repository.platform}, {repository.size_bytes / MB:.2f} MB; thresholds "
-        f"{thresholds or 'none'}, batches of up to {repository.max_batch}",
-        soft_wrap=True,
+        f"{thresholds or 'none'}, batches of up to {repository.max_batch}"
     )
     for line in repository.warnings:
-        out.print(line, soft_wrap=True)
+        say(line)
     config = repository.folder / repository.name / "config.pbtxt"
     command = shlex.join(["tritonserver", "--model-repository", str(repository.folder)])
-    out.print(f"thresholds are in {config}; next: {command}", soft_wrap=True)
+    say(f"thresholds are in {config}; next: {command}")

@@ -1,24 +1,30 @@
-"""A neutral table, drawn in the terminal."""
+"""A table in the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeexit.cli.common import console
+from edgeexit.table import Table
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from edgeexit.bench.render.table import Table
 
 MORE_THAN_ANY = 10_000  # columns that a terminal has
 
 
-def print_table(table: Table, out: Console) -> None:
+def print_table(table: Table, out: Console | None = None) -> None:
     """Print a table; where it is wider than the terminal, its columns stand closer.
 
     Numbers are never broken in two.
+
+    Args:
+        table: what is printed.
+        out: where; left out, on stdout.
     """
     import rich.table
 
+    out = out or console()
     drawn = rich.table.Table(title=table.title or None, caption="\n".join(table.notes) or None)
     for column in table.columns:
         if column.is_number:

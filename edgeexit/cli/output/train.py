@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import ShownProgress, status_console
+from edgeexit.cli.common import status_console
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-class TrainProgress(ShownProgress):
-    """A bar for the whole run, remarks and one line per epoch above it.
+class TrainProgress:
+    """A bar for the whole run, remarks and one line per epoch above it; ``bar`` draws it.
 
     Args:
         clock: seconds.

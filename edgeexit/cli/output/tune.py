@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.options.limits import describe_limits
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
-from edgeexit.formats import format_cost, format_guarantee, format_macs, format_threshold
+from edgeexit.cli.output.table import print_table
+from edgeexit.formats import (
+    format_bare_cost,
+    format_cost,
+    format_guarantee,
+    format_threshold,
+)
+from edgeexit.table import Table, numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
     from rich.console import Console
-    from rich.table import Table
 
     from edgeexit.cli.inputs.tune_subjects import Loaded
     from edgeexit.evaluation.calibration import Calibration
@@ -128,7 +134,7 @@ def _points(result: Result) -> list[FrontPoint]:
 def print_result(out: Console, result: Result) -> None:
     """Print the choice or else the front, how it was found, the calibration and what is odd."""
     if result.thresholds is None:
-        out.print(_front_table(result))
+        print_table(_front_table(result), out)
     else:
         _print_choice(out, result)
     if result.loaded.calibration is not None:
@@ -156,7 +162,7 @@ def _print_choice(out: Console, result: Result) -> None:
     title = f"{loaded.title}, on {loaded.dataset}"
     if not loaded.labelled:
         title += "\nwithout labels: accuracy is agreement with the last exit"
-    out.print(judgement_table(judgement, costs, title))
+    print_table(judgement_table(judgement, costs, title), out)
     out.print(_how_chosen(result))
 
 
@@ -207,27 +213,20 @@ def _calibration_text(calibration: Calibration) -> str:
 
 
 def _front_table(result: Result) -> Table:
-    from rich.table import Table
-
     from edgeexit.thresholds.front_file import spread_points
 
     front, points = result.front, result.points()
     costs = front.costs
     chosen = spread_points(front, SHOWN)
-    table = Table(
-        title=f"{result.loaded.title}: accuracy against average {costs.unit}, {len(chosen)} of the "
-        f"{len(front)} settings on the front"
-    )
     branches = costs.exit_names[:-1]
     apart = len(branches) <= APART
     if apart:
-        for name in branches:
-            table.add_column(f"{name}\nthreshold", justify="right")
+        columns = numbers(*(f"{name}\nthreshold" for name in branches))
     else:
-        table.add_column(f"thresholds of\n{branches[0]} to {branches[-1]}")
+        columns = texts(f"thresholds of\n{branches[0]} to {branches[-1]}")
     for split in ("val", "test"):
-        table.add_column(f"{split}:\naccuracy", justify="right", no_wrap=True)
-        table.add_column(f"\naverage {costs.unit}", justify="right", no_wrap=True)
+        columns += numbers(f"{split}:\naccuracy", f"\naverage {costs.unit}")
+    rows = []
     for place in chosen:
         point = points[place]
         values = point.val.thresholds.values()
@@ -235,8 +234,11 @@ def _front_table(result: Result) -> Table:
         if not apart:
             cells = [" ".join("never" if value > 1 else f"{value:.4f}" for value in values)]
         for setting in (point.val, point.test):
-            cost = setting.average_cost
-            shown = format_macs(cost) if costs.unit == "MACs" else f"{cost:.4g}"
-            cells += [f"{setting.accuracy:.4f}", shown]
-        table.add_row(*cells)
-    return table
+            cells += [f"{setting.accuracy:.4f}", format_bare_cost(setting.average_cost, costs.unit)]
+        rows.append(tuple(cells))
+    return Table.of(
+        f"{result.loaded.title}: accuracy against average {costs.unit}, {len(chosen)} of the "
+        f"{len(front)} settings on the front",
+        columns,
+        rows,
+    )

@@ -10,19 +10,17 @@ import click
 
 from edgeexit.cli.common import (
     SectionedCommand,
-    console,
     import_model,
     model_option,
     print_json,
-    status_console,
+    remark,
 )
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options import typed
-from edgeexit.paper.cli.consistency_progress import ConsistencyProgress
+from edgeexit.cli.output.table import print_table
+from edgeexit.table import Table, numbers, texts
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgeexit.paper.consistency import ConsistencyReport, StudyOptions
     from edgeexit.training.comparison import Spread
 
@@ -132,8 +130,8 @@ def command(
 
         print_json(encode(report))
     else:
-        console().print(_table(report))
-    status_console().print(f"wrote {output}: consistency.json, .csv, .png and .pdf", soft_wrap=True)
+        print_table(_table(report))
+    remark(f"wrote {output}: consistency.json, .csv, .png and .pdf")
 
 
 def _study(
@@ -144,6 +142,7 @@ def _study(
     model: str | None,
 ) -> ConsistencyReport:
     from edgeexit.devices import resolve_device
+    from edgeexit.paper.cli.consistency_progress import ConsistencyProgress
     from edgeexit.paper.consistency import (
         Execution,
         check_comparable,
@@ -159,7 +158,8 @@ def _study(
     check_comparable(baseline, networks, same_folder=samples.data_dir is None)
     execution = Execution(samples.batch_size, samples.workers, resolve_device(samples.device))
     data = load_samples(first, samples)
-    with ConsistencyProgress() as progress:
+    progress = ConsistencyProgress()
+    with progress.bar:
         return study_consistency(
             baseline,
             networks,
@@ -194,29 +194,25 @@ def _write(report: ConsistencyReport, output: Path) -> None:
 
 def _table(report: ConsistencyReport) -> Table:
     """Return a row per stage and network, and a column per N; accuracies in percent."""
-    from rich.table import Table
-
     settings = report.settings
     depths = sorted({cell.depth for network in report.networks for cell in network.cells})
     spread = f", mean ± standard deviation of {report.runs} runs" if report.runs > 1 else ""
-    table = Table(
-        title=f"accuracy in % with reconstructed features\n{report.backbone}, "
-        f"{settings.test_images} test images of {settings.dataset}{spread}",
-    )
-    for heading in ("stage", "features of"):
-        table.add_column(heading, no_wrap=True)
-    for depth in depths:
-        table.add_column(f"N = {depth}", justify="right", no_wrap=True)
     own = f"{100 * report.baseline_accuracy:.2f}"
+    groups = []
     for stage in report.stages:
-        table.add_row(stage, f"the baseline, {report.baseline}", *[own for _ in depths])
+        rows = [(stage, f"the baseline, {report.baseline}", *[own for _ in depths])]
         for network in report.networks:
             cells = {c.depth: c for c in network.cells if c.stage == stage}
             if cells:
                 row = [_percent(cells[depth].accuracy) for depth in depths]
-                table.add_row("", network.name, *row)
-        table.add_section()
-    return table
+                rows.append(("", network.name, *row))
+        groups.append(rows)
+    return Table.of(
+        f"accuracy in % with reconstructed features\n{report.backbone}, "
+        f"{settings.test_images} test images of {settings.dataset}{spread}",
+        (*texts("stage", "features of"), *numbers(*(f"N = {depth}" for depth in depths))),
+        *groups,
+    )
 
 
 def _percent(spread: Spread) -> str:

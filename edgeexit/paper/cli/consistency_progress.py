@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from edgeexit.cli.common import ShownProgress, progress_bar
-
-if TYPE_CHECKING:
-    from edgeexit.paper.consistency import Fit
+from edgeexit.cli.common import progress_bar
+from edgeexit.paper.consistency import Fit, StudyProgress
 
 
-class ConsistencyProgress(ShownProgress):
+class ConsistencyProgress(StudyProgress):
     """A bar for all fits and one for what goes on, with a line for each fit above them."""
 
     def __init__(self) -> None:

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    console,
-    print_json,
-    progress_bar,
-    status_console,
-    taken,
-)
+from edgeexit.cli.common import print_json, progress_bar, remark, say, taken
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, sample_options
 from edgeexit.cli.options import typed
@@ -106,16 +100,15 @@ def command(
     sources = find_sources(paths, lambda path: load_network(path, network, samples))
     subjects = load_subjects(sources, samples, factory)
     plans, remarks = plan_figures(kinds, subjects)
-    for remark in remarks:
-        status_console().print(remark, soft_wrap=True)
+    for line in remarks:
+        remark(line)
     written = _make(plans, FigureOptions(accuracy, examples_per_exit, seed), output)
     if as_json:
         print_json({"output": str(output), "figures": encode(written), "remarks": remarks})
         return
-    out = console()
     for figure in written:
         endings = ", ".join(Path(file).suffix[1:] for file in figure.files)
-        out.print(f"{Path(figure.files[0]).with_suffix('')}  {endings}", soft_wrap=True)
+        say(f"{Path(figure.files[0]).with_suffix('')}  {endings}")
 
 
 def _make(plans: Sequence[Plan], options: FigureOptions, output: Path) -> list[WrittenFigure]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from edgeexit.paper.consistency.record import Fit
 
 
-class StudyProgress(Protocol):
-    """Who is told how far a study is."""
+class StudyProgress:
+    """Who is told how far a study is; this one keeps it to itself."""
 
     def remark(self, text: str) -> None:
         """Take a line about the study."""
@@ -22,18 +21,6 @@ class StudyProgress(Protocol):
 
     def fits(self, done: int, total: int, last: Fit | None) -> None:
         """Take how many fits are done, those of an earlier time included, and the last one."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def remark(self, text: str) -> None: ...
-
-    def work(self, what: str, steps: int) -> None: ...
-
-    def step(self) -> None: ...
-
-    def fits(self, done: int, total: int, last: Fit | None) -> None: ...
 
 
 def told_by_count(progress: StudyProgress) -> Callable[[int], None]:

@@ -27,7 +27,7 @@ from edgeexit.paper.consistency.networks import (
 )
 from edgeexit.paper.consistency.options import StudyOptions
 from edgeexit.paper.consistency.pairing import Labels, StagePair, open_stage
-from edgeexit.paper.consistency.progress import Silent, StudyProgress, told_by_count
+from edgeexit.paper.consistency.progress import StudyProgress, told_by_count
 from edgeexit.paper.consistency.record import Fit, StudyRecord, StudySettings
 from edgeexit.paper.consistency.report import ConsistencyReport, NetworkCells, make_cells
 from edgeexit.paper.consistency.stages import (
@@ -101,7 +101,7 @@ def study_consistency(
     """
     options = options or StudyOptions()
     check_comparable(baseline, networks, same_folder=False)
-    study = _Study(data, options, execution or Execution(), progress or Silent())
+    study = _Study(data, options, execution or Execution(), progress or StudyProgress())
     with write_into(output):
         record = StudyRecord(output / RECORD, _settings(baseline, data, dataset, options))
         return study.run(baseline, networks, record, model)

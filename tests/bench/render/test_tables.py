@@ -9,7 +9,6 @@ import numpy as np
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.scenarios import scenario_tables
 from edgeexit.bench.render.setup import warm_up_text
-from edgeexit.bench.render.table import Table, named_numbers
 from edgeexit.bench.render.tables import energy_table
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.results.scenarios import (
@@ -24,6 +23,7 @@ from edgeexit.bench.results.scenarios import (
 from edgeexit.bench.results.timings import WarmUp
 from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile, percentiles
+from edgeexit.table import Table, named_numbers
 
 
 def test_a_table_leaves_out_groups_and_notes_that_are_empty() -> None:
