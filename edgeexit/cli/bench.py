@@ -11,22 +11,25 @@ from edgeexit_runtime.backends import BACKENDS
 
 from edgeexit.cli.common import (
     SectionedCommand,
+    all_but,
     console,
     engine_dir_option,
+    refuse,
+    remark,
     shown_progress,
     taken,
 )
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, backend_options
-from edgeexit.cli.output.bench import print_details, print_summary
-from edgeexit.cli.output.bench_comparison import check_alone, compare_files
+from edgeexit.cli.output.bench import print_comparison, print_details, print_summary
 from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport
 
 ALL = "all"
+NOTHING = "which measures nothing"
 SECTIONS = {
     "Bundle": ("engine_dir", "backend", "device", "providers", "threads", "backends"),
     "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
@@ -140,10 +143,7 @@ def _scenarios() -> tuple[str, ...]:
     help="Print stages and branches, roofline, every reason and the linear model too, of --compare "
     "all ratios; the page and the JSON always have them.",
 )
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
     engine_dir: Path,
     device: str | None,
     backends: tuple[str, ...] | None,
@@ -182,9 +182,9 @@ def command(
     show = print_details if details else print_summary
     files, backend = taken(ReportFiles, values), taken(BackendOptions, values)
     if compare is not None:
-        check_alone(ctx, "--compare", ("compare", "json_file", "details"))
+        refuse(all_but("compare", "json_file", "details"), f"does not go with --compare, {NOTHING}")
         files.check_named()
-        compare_files(*compare, details, files.json_file)
+        _compare(*compare, details, files.json_file)
         return
     from edgeexit_runtime import load_manifest
 
@@ -192,7 +192,8 @@ def command(
 
     files.check()
     if report_file is not None:
-        check_alone(ctx, "--report", ("report_file", "plot_file", "html_file", "details"))
+        others = all_but("report_file", "plot_file", "html_file", "details")
+        refuse(others, f"does not go with --report, {NOTHING}")
         saved = load_report(report_file)
         show(saved, console())
         files.write(saved)
@@ -215,6 +216,22 @@ def command(
     report = bench_with_bar(engine_dir, chosen, options)
     show(report, console())
     files.write(report)
+
+
+def _compare(first: Path, second: Path, details: bool, json_file: Path | None) -> None:
+    """Print how two saved reports differ, and write it as JSON where a file is named."""
+    from edgeexit_runtime.bundle.schema import encode
+
+    from edgeexit.bench import load_report
+    from edgeexit.bench.compare.compare import compare_reports
+    from edgeexit.bench.render.comparison import comparison_verdict
+    from edgeexit.files import write_json
+
+    comparison = compare_reports(load_report(first), load_report(second), (str(first), str(second)))
+    print_comparison(comparison, details, console())
+    if json_file is not None:
+        write_json(json_file, {"verdict": comparison_verdict(comparison), **encode(comparison)})
+        remark(f"wrote {json_file}")
 
 
 def bench_with_bar(

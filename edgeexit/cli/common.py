@@ -7,12 +7,13 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from edgeexit.cli.options import typed
 
@@ -78,6 +79,29 @@ def option_group(*options: Decorator) -> Decorator:
 def taken(kind: type[Values], values: dict[str, Any]) -> Values:
     """Take one group's values, a dataclass, out of all that a command got."""
     return kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+
+
+def refuse(names: Container[str], why: str) -> None:
+    """Refuse what was typed and would be left aside.
+
+    Args:
+        names: of parameters of the command that runs.
+        why: what is said behind the option.
+
+    Raises:
+        click.UsageError: one of them was given.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        is_typed = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if is_typed and name in names:
+            raise click.UsageError(f"{parameter.opts[0]} {why}")
+
+
+def all_but(*names: str) -> set[str]:
+    """Return the other parameters of the command that runs."""
+    return click.get_current_context().params.keys() - names
 
 
 def engine_dir_option(adds: str = "") -> Decorator:

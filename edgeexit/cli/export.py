@@ -29,7 +29,11 @@ from edgeexit.cli.common import (
 )
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
-from edgeexit.cli.options.bundle import bundle_options, required_thresholds_option
+from edgeexit.cli.options.bundle import (
+    BundleOptions,
+    bundle_options,
+    required_thresholds_option,
+)
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
 from edgeexit.cli.output.pack import (
@@ -89,19 +93,7 @@ def command(
     path: Path,
     form: str,
     required_thresholds: bool,
-    output: Path,
-    precision: str,
-    calibration_data: Path | None,
-    method: str | None,
-    quantize: str | None,
-    fallback: str | None,
-    target: str,
     opset: int | None,
-    score: str | None,
-    max_batch: int,
-    baseline: bool,
-    samples: int,
-    min_agreement: float | None,
     engine: str,
     compute_capability: str | None,
     as_json: bool,
@@ -133,8 +125,8 @@ def command(
     from edgeexit.export.single.packing import check_file_name, pack_bundle
     from edgeexit.export.triton.repository import check_new, write_repository
 
-    int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
-    is_bundle = form == BUNDLE
+    asked, int8 = taken(BundleOptions, options), taken(QuantizeOptions, options)
+    output, is_bundle = asked.output, form == BUNDLE
     if form == SINGLE:
         check_file_name(output)
     elif form == TRITON:
@@ -146,19 +138,18 @@ def command(
             f"--engine {engine} builds the parts of a bundle: leave out --format {form}"
         )
     building = choose_engines(engine, compute_capability)
-    chosen = int8.precision(precision, builds_engines=building.library is not None)
-    if min_agreement is not None:
-        chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
+    chosen = int8.precision(asked, builds_engines=building.library is not None)
     # the plain backbone is there to be compared with
-    parts = ExportOptions(chosen, opset or chosen.least_opset, max_batch, baseline and is_bundle)
+    baseline = asked.baseline and is_bundle
+    parts = ExportOptions(chosen, opset or chosen.least_opset, asked.max_batch, baseline)
     network = taken(NetworkOptions, options)
     data = DataOptions(**options)
     checkpoint = loaded = load_network(path, network, data)
-    if score is not None:
-        checkpoint = loaded.with_score(score)
+    if asked.score is not None:
+        checkpoint = loaded.with_score(asked.score)
     factory = network.factory()
     calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)
-    images, labels, source = _validation_images(checkpoint, data, samples)
+    images, labels, source = _validation_images(checkpoint, data, asked.samples)
     with shown_progress("export") as progress, ExitStack() as held:
         folder = output
         if not is_bundle:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from edgeexit.cli.common import (
     LARGE_CLASSES,
     USUAL_CLASSES,
+    all_but,
     exits_option,
     model_option,
     print_json,
+    refuse,
     say,
     shown_command,
     shown_progress,
@@ -127,7 +128,7 @@ def command(
     if times is None:
         patterns = _patterns(branches)
         if bundle_out is not None:
-            _refuse(("accuracies", "duration", "as_json"), "what is measured, not --bundle-out")
+            refuse(("accuracies", "duration", "as_json"), "goes with what is measured")
         build = _builder(backbone, model, exits, num_classes, input_size)
         candidates = Candidates(build, patterns, model, precision)
         target = TENSORRT if chosen["backend"] == TENSORRT else CPU
@@ -136,9 +137,7 @@ def command(
             return
         measured = _measure(candidates, target, chosen, duration)
     else:
-        context = click.get_current_context()
-        ours = ("times", "accuracies", "as_json")
-        _refuse([name for name in context.params if name not in ours], "what is measured here")
+        refuse(all_but("times", "accuracies", "as_json"), "goes with what is measured here")
         measured = read_times(times)
     plan = make_plan(measured, known)
     if as_json:
@@ -151,18 +150,6 @@ def command(
         network = ("--model", model) if model is not None else ("--backbone", backbone or "")
         following = shown_command("train", *network, "--branches", plan.patterns[0].branches)
         say(f"next: {following} --dataset ...")
-
-
-def _refuse(names: Iterable[str], goes_with: str) -> None:
-    """Refuse what was given and would be left aside."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        if (
-            parameter.name in names
-            and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
-        ):
-            option = parameter.get_error_hint(context)
-            raise click.UsageError(f"{option} goes with {goes_with}")
 
 
 def _patterns(branches: str | None) -> tuple[str, ...]:

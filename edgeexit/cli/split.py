@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import print_json, print_notes, say, shown_command, shown_progress
+from edgeexit.cli.common import (
+    print_json,
+    print_notes,
+    say,
+    shown_command,
+    shown_progress,
+    taken,
+)
 from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.bundle import bundle_options
+from edgeexit.cli.options.bundle import BundleOptions, bundle_options
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
 from edgeexit.cli.output.export import print_summary, report_json
 
@@ -43,18 +49,6 @@ def command(
     file: Path,
     outputs: str,
     input_size: tuple[int, int] | None,
-    output: Path,
-    precision: str,
-    score: str | None,
-    max_batch: int,
-    baseline: bool,
-    samples: int,
-    min_agreement: float | None,
-    calibration_data: Path | None,
-    method: str | None,
-    quantize: str | None,
-    fallback: str | None,
-    target: str,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -77,18 +71,16 @@ def command(
     from edgeexit.export.writing import ExportOptions, write_bundle
     from edgeexit.scores import SOFTMAX
 
-    proof = ProofOptions(samples=samples, **options)
-    int8 = QuantizeOptions(calibration_data, method, quantize, fallback, target)
-    chosen = int8.precision(precision, builds_engines=False)
-    if min_agreement is not None:
-        chosen = dataclasses.replace(chosen, min_agreement=min_agreement)
+    asked, int8 = taken(BundleOptions, options), taken(QuantizeOptions, options)
+    proof = ProofOptions(samples=asked.samples, **options)
+    chosen = int8.precision(asked, builds_engines=False)
     with shown_progress("split") as progress:
         parts = split_onnx(
             file,
             outputs,
             input_size=None if input_size is None else (3, *input_size),
             least_opset=chosen.least_opset,
-            score=score or SOFTMAX,
+            score=asked.score or SOFTMAX,
             tell=lambda step: progress(step, 0.0),
         )
     print_notes(parts.notes)
@@ -97,8 +89,8 @@ def command(
     with shown_progress("bundle") as progress:
         bundle = write_bundle(
             parts.subject(images.preprocessing, images.class_names, images.data),
-            output,
-            ExportOptions(chosen, parts.opset, max_batch, baseline),
+            asked.output,
+            ExportOptions(chosen, parts.opset, asked.max_batch, asked.baseline),
             images.samples,
             images.source,
             progress,
@@ -108,10 +100,10 @@ def command(
     if as_json:
         print_json({**report_json(bundle), "macs": _macs(parts)})
         return
-    print_summary(bundle, "as --target says" if target != "auto" else NO_ENGINES)
+    print_summary(bundle, "as --target says" if int8.target != "auto" else NO_ENGINES)
     shares = ", ".join(f"{name} {macs / 1e6:.2f}M" for name, macs in _macs(parts).items())
     say(f"MACs up to each exit, with the branches before it: {shares}")
-    following = shown_command("tune", "--engine-dir", f"{output}/", "--max-drop", "0.01")
+    following = shown_command("tune", "--engine-dir", f"{asked.output}/", "--max-drop", "0.01")
     say(f"next: {following}")
 
 

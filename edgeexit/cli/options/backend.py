@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 from edgeexit_runtime.backends import AUTO, BACKENDS
 
-from edgeexit.cli.common import option_group
+from edgeexit.cli.common import option_group, refuse
 from edgeexit.cli.options import typed
 
 DEVICES = (AUTO, "cpu", "cuda")  # of checkpoints
@@ -70,13 +69,10 @@ def check_options_of(engine_dir: Path | None) -> None:
     Args:
         engine_dir: the bundle; None where a checkpoint is run.
     """
-    context = click.get_current_context()
-    others, kind = (
-        (OF_BUNDLES, "--engine-dir") if engine_dir is None else (OF_CHECKPOINTS, "a checkpoint")
-    )
-    for name in others:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes with {kind}")
-    device = context.params["device"]
-    if engine_dir is None and device not in DEVICES:
+    if engine_dir is not None:
+        refuse(OF_CHECKPOINTS, "goes with a checkpoint")
+        return
+    refuse(OF_BUNDLES, "goes with --engine-dir")
+    device = click.get_current_context().params["device"]
+    if device not in DEVICES:
         raise click.UsageError(f"--device: expected one of {', '.join(DEVICES)}, got {device!r}")

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from edgeexit.cli.common import DEFAULT_BUNDLE, option_group
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """Values of :data:`bundle_options`."""
+
+    output: Path
+    precision: str
+    score: str | None
+    max_batch: int
+    baseline: bool
+    samples: int
+    min_agreement: float | None
+
 
 samples_option = click.option(
     "--samples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgeexit_runtime import Preprocessing
 
     from edgeexit.cli.build import EngineChoice
+    from edgeexit.cli.options.bundle import BundleOptions
     from edgeexit.export import CalibrationImages, Precision
 
 AUTO, CLASSIFIER = "auto", "classifier"
@@ -40,12 +41,18 @@ class QuantizeOptions:
             return True
         return self.target != AUTO and TARGETS[self.target].entry.engine == CPU
 
-    def precision(self, name: str, *, builds_engines: bool) -> Precision:
-        """Return the precision that the command line names.
+    def precision(self, bundle: BundleOptions, *, builds_engines: bool) -> Precision:
+        """Return the precision that the command line names, and asks so much agreement of.
 
         Raises:
             click.UsageError: the options do not go together.
         """
+        chosen = self._precision(bundle.precision, builds_engines)
+        if bundle.min_agreement is None:
+            return chosen
+        return replace(chosen, min_agreement=bundle.min_agreement)
+
+    def _precision(self, name: str, builds_engines: bool) -> Precision:
         from edgeexit.export import PRECISIONS, TARGETS, Quantization
 
         if name != "int8":
