@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from edgeexit.cli.common import print_json, say, taken
-from edgeexit.cli.inputs.bundle_samples import bundle_data, predict_bundle_split
+from edgeexit.cli.inputs.opened import open_bundle, open_checkpoint
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import (
-    SampleOptions,
-    bundle_sample_options,
-    load_samples,
-    predict_split,
-)
+from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.cli.output.table import print_table
 from edgeexit.formats import format_guarantee
-
-if TYPE_CHECKING:
-    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
-
-    from edgeexit.cost import ExitCosts
-    from edgeexit.evaluation import ExitPredictions
-
-
-@dataclass(frozen=True, slots=True)
-class _Evaluated:
-    """A network on a split.
-
-    Attributes:
-        what: ``checkpoint`` or ``engine_dir``, and where it is.
-        network: its name in words.
-        dataset: what it was run on.
-        thresholds: its own.
-        guarantee: what was once shown of them.
-        predictions, costs: of every exit.
-    """
-
-    what: tuple[str, str]
-    network: str
-    dataset: str
-    thresholds: Mapping[str, float]
-    guarantee: Guarantee | None
-    predictions: ExitPredictions
-    costs: ExitCosts
 
 
 @click.command("eval")
@@ -111,68 +76,29 @@ def command(
     network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
     samples = SampleOptions(**values)
     if path is not None:
-        found = _checkpoint(path, network, samples, split)
+        checkpoint = load_network(path, network, samples)
+        opening = open_checkpoint(checkpoint, network.factory(), samples)
     else:
         assert engine_dir is not None
-        found = _bundle(engine_dir, backend, samples, split)
-    branches = found.predictions.exit_names[:-1]
+        opening = open_bundle(engine_dir, backend, samples)
+    with opening as found:
+        predictions = found.predict(split)
+    branches, guarantee = predictions.exit_names[:-1], found.guarantee
     gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
     costs = PathCosts.in_macs(found.costs.exits)
-    judgement = judge(Subject(found.costs, costs, {split: found.predictions}), split, gammas)
-    guarantee = found.guarantee
+    judgement = judge(Subject(found.costs, costs, {split: predictions}), split, gammas)
     if as_json:
-        what, where = found.what
+        where = {"engine_dir": str(engine_dir)} if path is None else {"checkpoint": str(path)}
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None
-        about = {what: where, "dataset": found.dataset, "split": split}
+        about = {**where, "dataset": found.dataset, "split": split}
         print_json({**about, **encode(judgement.report), "guarantee": encode(held)})
         return
+    form = f", {found.precision} by {found.device}" if found.precision else ""
+    title = f"{found.backbone}, branches {found.branches}{form}, on {found.dataset}"
     say(judgement_text(judgement, costs, f"{split} images"))
-    print_table(judgement_table(judgement, costs, f"{found.network}, on {found.dataset}"))
+    print_table(judgement_table(judgement, costs, title))
     if guarantee is not None:
         say(format_guarantee(guarantee, gammas))
-
-
-def _checkpoint(
-    path: Path, network: NetworkOptions, samples: SampleOptions, split: str
-) -> _Evaluated:
-    from edgeexit.cost import network_cost
-
-    checkpoint = load_network(path, network, samples)
-    net = checkpoint.build(network.factory())
-    data = load_samples(checkpoint, samples)
-    return _Evaluated(
-        ("checkpoint", str(path)),
-        f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}",
-        samples.dataset or checkpoint.data.name,
-        checkpoint.thresholds,
-        checkpoint.guarantee,
-        predict_split(net, data, split, samples),
-        network_cost(net),
-    )
-
-
-def _bundle(
-    folder: Path, backend: BackendOptions, samples: SampleOptions, split: str
-) -> _Evaluated:
-    import edgeexit_runtime as ee
-
-    from edgeexit.cost import bundle_costs
-
-    manifest = ee.load_manifest(folder)
-    data = bundle_data(folder, manifest, samples)
-    with ee.load(folder, **backend.chosen(samples.device)) as session:
-        predictions = predict_bundle_split(session, data.splits[split], split, samples)
-        device = session.device
-    model = manifest.model
-    return _Evaluated(
-        ("engine_dir", str(folder)),
-        f"{model.backbone}, branches {model.branches}, {manifest.precision} by {device}",
-        samples.dataset or str(manifest.data.get("name")),
-        manifest.thresholds,
-        manifest.guarantee,
-        predictions,
-        bundle_costs(manifest),
-    )
 
 
 def _by_name(thresholds: tuple[float, ...], branches: tuple[str, ...]) -> dict[str, float]:

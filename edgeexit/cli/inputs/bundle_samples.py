@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions
 
 
-def device_of(options: SampleOptions) -> str | None:
-    """Return the runtime's device that ``--device`` means."""
-    return None if options.device == "auto" else options.device
-
-
 def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> ImageData:
     """Load the data set that the options, or else the manifest, name.
 

@@ -12,7 +12,6 @@ from edgeexit.cli.common import print_json, progress_bar, remark, say, taken
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, sample_options
 from edgeexit.cli.options import typed
-from edgeexit.paper.cli.figures_subjects import load_subjects
 
 if TYPE_CHECKING:
     from edgeexit.paper.figures import FigureOptions, Plan, WrittenFigure
@@ -83,6 +82,7 @@ def command(
     from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.errors import WriteError
+    from edgeexit.paper.cli.figures_subjects import load_subjects
     from edgeexit.paper.figures import (
         FigureOptions,
         find_sources,
