@@ -25,7 +25,7 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import VERSUS, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
-from edgeexit.bench.roofline.explain import Explainer
+from edgeexit.bench.roofline.explain import explainer_of
 from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends, with_backend
 from edgeexit.bench.timing.candidates import (
     Candidate,
@@ -103,7 +103,7 @@ def run_bench(
         watch = StateWatch(partial(read_state, sysfs, gpu))
         progress = watch.during(progress)
         image = _synthetic_image(manifest, options) if images is None else images.images[:1]
-        explainer = Explainer(engine_dir, session, baseline, image) if options.explain else None
+        explainer = explainer_of(engine_dir, session, baseline, image) if options.explain else None
         turns = explainer.turns if explainer is not None else []
         turns += [turn for other in others for turn in other.turns(image)]
         times = measure_paths(session, baseline, image, options, progress, turns)

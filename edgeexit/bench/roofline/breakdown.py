@@ -48,7 +48,7 @@ utilized, as the backbone is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from edgeexit.bench.results.explanation import (
@@ -65,7 +65,6 @@ from edgeexit.bench.results.explanation import (
     Peaks,
     Term,
 )
-from edgeexit.bench.roofline.traffic import GraphTraffic
 
 MS_PER_S = 1e3
 
@@ -92,12 +91,19 @@ class Inference:
 
 
 def part_roofline(
-    traffic: GraphTraffic, kind: str, macs: int, measured_ms: float, working_set: int, peaks: Peaks
+    name: str,
+    operators: tuple[OperatorTraffic, ...],
+    kind: str,
+    macs: int,
+    measured_ms: float,
+    working_set: int,
+    peaks: Peaks,
 ) -> PartRoofline:
     """Return a part's times.
 
     Args:
-        traffic: of its graph.
+        name: of the part.
+        operators: of its graph.
         kind: ``stage``, ``branch`` or ``baseline``.
         macs: as Eq. 5 counts them.
         measured_ms: t_p.
@@ -112,13 +118,13 @@ def part_roofline(
         return max(operator.macs / peaks.macs_per_s, moved_s)
 
     return PartRoofline(
-        name=traffic.name,
+        name=name,
         kind=kind,
         macs=macs,
         measured_ms=measured_ms,
         compute_ms=macs / peaks.macs_per_s * MS_PER_S,
-        roofline_ms=sum(map(roofline_s, traffic.operators)) * MS_PER_S,
-        operators=traffic.operators,
+        roofline_ms=sum(map(roofline_s, operators)) * MS_PER_S,
+        operators=operators,
     )
 
 
@@ -177,17 +183,17 @@ def _excess(
     )
 
 
-def path_runs(steps: Sequence[tuple[str, str | None]], off: frozenset[str]) -> list[list[str]]:
+def path_runs(steps: Mapping[str, str | None], off: Container[str] = ()) -> dict[str, list[str]]:
     """Return the parts that run where everyone leaves at each exit.
 
     Args:
-        steps: exit and the stage before it, in order.
+        steps: of each exit, in order, the stage before it.
         off: exits that are switched off, whose branches are not run.
     """
-    paths: list[list[str]] = []
+    paths: dict[str, list[str]] = {}
     before: list[str] = []
-    for exit_, stage in steps:
+    for exit_, stage in steps.items():
         here = before + ([stage] if stage is not None else [])
-        paths.append([*here, exit_])
+        paths[exit_] = [*here, exit_]
         before = here + ([] if exit_ in off else [exit_])
     return paths

@@ -35,7 +35,7 @@ from edgeexit.bench.roofline.call_times import (
 )
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs
-from edgeexit.bench.roofline.traffic import GraphTraffic, bundle_traffic
+from edgeexit.bench.roofline.traffic import Traffic, bundle_traffic
 from edgeexit.bench.timing.paths import PathTimes, part_list
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval
@@ -44,33 +44,42 @@ PEAKS = "peaks"
 BASELINE = "baseline"
 
 
+def explainer_of(
+    engine_dir: str | Path, session: Session, baseline: Session, image: NDArray[np.float32]
+) -> Explainer:
+    """Return what explains a bundle's times, as far as its graphs and this machine allow."""
+    try:
+        traffic = bundle_traffic(engine_dir)
+    except BundleError as error:
+        return Explainer(session, baseline, image, {}, str(error))
+    runs = peak_runs(session, product_precision(session.manifest))
+    return Explainer(session, baseline, image, traffic, runs)
+
+
 class Explainer:
     """Adds its own turns to a measurement, and explains what comes out.
 
     Args:
-        engine_dir: the bundle's folder.
         session: the bundle.
         baseline: its plain backbone.
         image: (1, C, H, W) float32.
+        traffic: of each graph; none where one cannot be counted.
+        peaks: what measures the machine's, or in words why nothing does.
     """
 
     def __init__(
         self,
-        engine_dir: str | Path,
         session: Session,
         baseline: Session,
         image: NDArray[np.float32],
+        traffic: Mapping[str, Traffic],
+        peaks: PeakRuns | str,
     ) -> None:
         self._session, self._baseline, self._image = session, baseline, image
-        self._manifest = session.manifest
+        self._traffic, self._peaks = traffic, peaks
+        self._exits = session.manifest.exits
+        self._steps = {exit_.name: exit_.stage for exit_ in self._exits}
         (self._entry,) = baseline.manifest.exits
-        self._traffic: dict[str, GraphTraffic] = {}
-        self._runs: PeakRuns | str
-        try:
-            self._traffic = bundle_traffic(engine_dir)
-            self._runs = peak_runs(session, _product_precision(session.manifest))
-        except BundleError as error:
-            self._runs = str(error)
 
     @property
     def turns(self) -> list[Turn]:
@@ -85,19 +94,19 @@ class Explainer:
             ),
             Turn(GATES, lambda: None, self._gates_call()),
         ]
-        if isinstance(self._runs, PeakRuns):
-            turns.append(Turn(PEAKS, lambda: None, self._runs.call))
+        if isinstance(self._peaks, PeakRuns):
+            turns.append(Turn(PEAKS, lambda: None, self._peaks.call))
         return turns
 
     def explain(self, times: PathTimes, mixture: Mixture | None) -> Explanation:
         """Return the explanation of what was measured."""
         if not self._traffic:
-            return Explanation(None, str(self._runs), (), (), None)
+            return Explanation(None, str(self._peaks), (), (), None)
         calls = call_times(times, mixture)
         model = self._model(calls)
-        if isinstance(self._runs, str):
-            return Explanation(None, self._runs, (), (), model)
-        peaks = self._runs.peaks(times.more[PEAKS])
+        if isinstance(self._peaks, str):
+            return Explanation(None, self._peaks, (), (), model)
+        peaks = self._peaks.peaks(times.more[PEAKS])
         parts = self._parts(calls, peaks)
         breakdowns = self._breakdowns(calls, parts, mixture)
         samples = [
@@ -111,23 +120,20 @@ class Explainer:
 
     def _gates_call(self) -> Callable[[], tuple[float, ...]]:
         """Return a call that does what a session does besides running graphs, path by path."""
-        runs = [
-            partial(_gate, self._session, self._image, index)
-            for index in range(len(self._manifest.exits))
+        paths = [(self._session, index) for index in range(len(self._exits))]
+        calls = [
+            (partial(_gate, session, self._image, index), session.runner.synchronize)
+            for session, index in (*paths, (self._baseline, 0))
         ]
-        runs.append(partial(_gate, self._baseline, self._image, 0))
-        waits = [self._session.runner.synchronize] * (len(runs) - 1)
-        waits.append(self._baseline.runner.synchronize)
-        pairs = list(zip(runs, waits, strict=True))
-        return lambda: tuple([time_call(run, wait)[0] for run, wait in pairs])
+        return lambda: tuple([time_call(run, wait)[0] for run, wait in calls])
 
     def _parts(self, calls: CallTimes, peaks: Peaks) -> dict[str, PartRoofline]:
-        baseline = self._entry
-        kinds = [*part_list(self._session), (baseline.name, BASELINE, baseline.path_macs)]
-        session_bytes = sum(self._traffic[name].weight_bytes for name, _, _ in kinds[:-1])
-        baseline_bytes = self._traffic[baseline.name].weight_bytes
+        own, baseline = part_list(self._session), self._entry
+        session_bytes = sum(_weight_bytes(self._traffic[name]) for name, _, _ in own)
+        baseline_bytes = _weight_bytes(self._traffic[baseline.name])
         return {
             name: part_roofline(
+                name,
                 self._traffic[name],
                 kind,
                 macs,
@@ -135,13 +141,13 @@ class Explainer:
                 baseline_bytes if kind == BASELINE else session_bytes,
                 peaks,
             )
-            for name, kind, macs in kinds
+            for name, kind, macs in (*own, (baseline.name, BASELINE, baseline.path_macs))
         }
 
     def _breakdowns(
         self, calls: CallTimes, parts: Mapping[str, PartRoofline], mixture: Mixture | None
     ) -> tuple[Breakdown, ...]:
-        runs = _runs(self._manifest, frozenset())
+        runs = path_runs(self._steps)
         baseline = self._baseline_inference(calls, calls.paths[self._entry.name])
         found = [
             break_down(
@@ -156,7 +162,7 @@ class Explainer:
                 baseline,
                 parts,
             )
-            for exit_ in self._manifest.exits
+            for exit_ in self._exits
         ]
         if mixture is not None and calls.mixture is not None:
             assert calls.baseline_mixture is not None
@@ -174,8 +180,7 @@ class Explainer:
         self, calls: CallTimes, mixture: Mixture, measured: InferenceTime
     ) -> Inference:
         """Return the inference of an average image."""
-        off = frozenset(e.name for e in mixture.exits if e.threshold == NEVER)
-        paths = _runs(self._manifest, off)
+        paths = path_runs(self._steps, [it.name for it in mixture.exits if it.threshold == NEVER])
         runs: dict[str, float] = {}
         for exit_ in mixture.exits:
             for part in paths[exit_.name] if exit_.share else ():
@@ -190,36 +195,34 @@ class Explainer:
         )
 
     def _model(self, calls: CallTimes) -> LinearModel | None:
-        parts = {
-            name: self._observation(name, [name], calls.graphs[name])
-            for name, _, _ in part_list(self._session)
+        own, baseline, runs = part_list(self._session), self._entry.name, path_runs(self._steps)
+        macs = {**{name: count for name, _, count in own}, baseline: self._entry.path_macs}
+        moved = {
+            name: sum(operator.bytes for operator in operators)
+            for name, operators in self._traffic.items()
         }
-        runs = _runs(self._manifest, frozenset())
-        paths = [
-            self._observation(name, runs[name], calls.paths[name].p10_ms)
-            for name in self._manifest.exit_names
-        ]
-        name = self._entry.name
-        baseline = self._observation(name, [name], calls.paths[name].p10_ms)
-        return fit_linear_model(list(parts.values()), paths, baseline)
 
-    def _observation(self, name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
-        macs = {part: count for part, _, count in part_list(self._session)}
-        macs[self._entry.name] = self._entry.path_macs
-        moved = sum(
-            self._traffic[graph].weight_bytes + self._traffic[graph].activation_bytes
-            for graph in graphs
+        def observed(name: str, graphs: Sequence[str], measured_ms: float) -> Observation:
+            total_macs, total_bytes = (sum(of[graph] for graph in graphs) for of in (macs, moved))
+            return Observation(name, total_macs, total_bytes, len(graphs), measured_ms)
+
+        return fit_linear_model(
+            [observed(name, [name], calls.graphs[name]) for name, _, _ in own],
+            [observed(name, graphs, calls.paths[name].p10_ms) for name, graphs in runs.items()],
+            observed(baseline, [baseline], calls.paths[baseline].p10_ms),
         )
-        total = sum(macs[graph] for graph in graphs)
-        return Observation(name, total, moved, len(graphs), measured_ms)
 
 
-def _product_precision(manifest: Manifest) -> str:
+def product_precision(manifest: Manifest) -> str:
     """Return the precision of nearly all MACs: where classifiers alone are INT8, not theirs."""
     entry = manifest.quantization
     if entry is not None and entry.extent == CLASSIFIER:
         return entry.fallback
     return manifest.precision
+
+
+def _weight_bytes(operators: Traffic) -> int:
+    return sum(operator.weight_bytes for operator in operators)
 
 
 def _gate(session: Session, image: NDArray[np.float32], exit_index: int) -> object:
@@ -237,12 +240,6 @@ _LEAVE, _PASS = (
     GateOutputs(np.array([leaves]), np.zeros(1, np.int32), np.ones(1, np.float32))
     for leaves in (True, False)
 )
-
-
-def _runs(manifest: Manifest, off: frozenset[str]) -> dict[str, list[str]]:
-    """Return the parts that run where everyone leaves at each exit."""
-    steps = [(exit_.name, exit_.stage) for exit_ in manifest.exits]
-    return dict(zip(manifest.exit_names, path_runs(steps, off), strict=True))
 
 
 def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, PartRoofline]:

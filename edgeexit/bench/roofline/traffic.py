@@ -59,30 +59,11 @@ SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input it is, whe
 IF_SHAPE_IS_UNKNOWN = "export the bundle again, or report it: its traffic cannot be counted"
 
 
-@dataclass(frozen=True, slots=True)
-class GraphTraffic:
-    """The operators of one graph in the order of execution."""
-
-    name: str
-    operators: tuple[OperatorTraffic, ...]
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the graph's own nodes per sample."""
-        return sum(operator.macs for operator in self.operators)
-
-    @property
-    def weight_bytes(self) -> int:
-        """Read once per call."""
-        return sum(operator.weight_bytes for operator in self.operators)
-
-    @property
-    def activation_bytes(self) -> int:
-        """Read and written per sample."""
-        return sum(operator.activation_bytes for operator in self.operators)
+Traffic = tuple[OperatorTraffic, ...]
+"""The operators of one graph in the order of execution."""
 
 
-def bundle_traffic(folder: str | Path) -> dict[str, GraphTraffic]:
+def bundle_traffic(folder: str | Path) -> dict[str, Traffic]:
     """Return the traffic of every graph of a bundle by name, the plain backbone's last.
 
     Raises:
@@ -97,13 +78,13 @@ def bundle_traffic(folder: str | Path) -> dict[str, GraphTraffic]:
     }
 
 
-def graph_traffic(name: str, model: ModelProto) -> GraphTraffic:
-    """Count one graph; ``name`` is for the result and errors.
+def graph_traffic(name: str, model: ModelProto) -> Traffic:
+    """Count one graph; ``name`` is for errors.
 
     Raises:
         BundleError: the shape of a tensor that an operator reads or writes is not known.
     """
-    return GraphTraffic(name, tuple(_Count(name, model).operators()))
+    return tuple(_Count(name, model).operators())
 
 
 @dataclass(slots=True)
@@ -186,7 +167,7 @@ class _Count:
                 weights += 0 if root in seen else self._weights[root]
                 seen.add(root)
         activations += sum(
-            self._bytes(tensor) for tensor in operator.writes if self._is_used(tensor)
+            self._bytes(tensor) for tensor in operator.writes if self._readers[tensor]
         )
         return OperatorTraffic(
             operator.writes[0], self._kind(operator.node), operator.macs, weights, activations
@@ -208,9 +189,6 @@ class _Count:
             transposed = any(a.name == "transA" and a.i for a in node.attribute)
             return self._count(node.output[0]) * (first[-2] if transposed else first[-1])
         return 0
-
-    def _is_used(self, tensor: str) -> bool:
-        return self._readers[tensor] > 0
 
     def _shape(self, tensor: str) -> tuple[int, ...]:
         return self._known(tensor)[0]

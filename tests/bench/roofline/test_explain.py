@@ -15,6 +15,7 @@ import pytest
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import decode, encode
+from edgeexit_runtime.progress import untold
 from numpy.typing import NDArray
 from support.messages import missing
 
@@ -42,9 +43,10 @@ from edgeexit.bench.results.explanation import (
     Peaks,
 )
 from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
+from edgeexit.bench.roofline.explain import Explainer, explainer_of, product_precision
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
-from edgeexit.bench.roofline.traffic import GraphTraffic
-from edgeexit.errors import BundleError
+from edgeexit.bench.roofline.traffic import bundle_traffic
+from edgeexit.bench.timing.paths import measure_paths
 from edgeexit.statistics import Interval
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
@@ -67,7 +69,7 @@ def part(
     """Return a part of operators: kind, MACs, bytes of weights and of activations."""
     made = tuple(OperatorTraffic(f"{name}_{i}", *row) for i, row in enumerate(operators))
     macs = sum(operator.macs for operator in made)
-    return part_roofline(GraphTraffic(name, made), kind, macs, measured_ms, working_set, PEAKS)
+    return part_roofline(name, made, kind, macs, measured_ms, working_set, PEAKS)
 
 
 # 2 ms of MACs; a branch of 1 ms of MACs, whose classifier has 6 MB for 0.2 MMACs; a stage of 6 ms
@@ -190,16 +192,16 @@ def test_the_heavier_the_classifier_the_larger_the_term_of_bytes(weights: int) -
 
 
 def test_parts_of_the_paths() -> None:
-    steps = [("exit1", "stage1"), ("exit2", "stage2"), ("final", "stage3")]
-    assert path_runs(steps, frozenset())[2] == [
+    steps = {"exit1": "stage1", "exit2": "stage2", "final": "stage3"}
+    assert path_runs(steps)["final"] == [
         "stage1", "exit1", "stage2", "exit2", "stage3", "final",
     ]  # fmt: skip
-    off = path_runs(steps, frozenset({"exit1"}))
-    assert off[1:] == [
-        ["stage1", "stage2", "exit2"],
-        ["stage1", "stage2", "exit2", "stage3", "final"],
-    ]
-    assert path_runs([("final", None)], frozenset()) == [["final"]]
+    assert path_runs(steps, ["exit1"]) == {
+        "exit1": ["stage1", "exit1"],
+        "exit2": ["stage1", "stage2", "exit2"],
+        "final": ["stage1", "stage2", "exit2", "stage3", "final"],
+    }
+    assert path_runs({"final": None}) == {"final": ["final"]}
 
 
 # words
@@ -373,45 +375,35 @@ def test_a_network_without_branches(bundle: Path) -> None:
     ],
 )
 def test_the_peak_is_of_the_precision_that_convolutions_run_in(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, entry: QuantizationEntry, expected: str
+    bundle: Path, entry: QuantizationEntry, expected: str
 ) -> None:
-    asked = []
-
-    def peak_runs(session: ee.Session, precision: str) -> str:
-        asked.append(precision)
-        return "no peak here"
-
-    monkeypatch.setattr("edgeexit.bench.roofline.explain.peak_runs", peak_runs)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest |= {"precision": "int8", "quantization": dataclasses.asdict(entry)}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-    run_bench(bundle, None, OPTIONS)
-    assert asked == [expected]
+    manifest = ee.load_manifest(bundle)
+    int8 = dataclasses.replace(manifest, precision="int8", quantization=entry)
+    assert product_precision(int8) == expected
 
 
 def test_without_a_peak_there_is_no_breakdown_and_the_report_says_why(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, leaving_at: LeavingAt
 ) -> None:
-    monkeypatch.setattr("edgeexit.bench.roofline.explain.peak_runs", lambda *_: "no peak here")
-    found = run_bench(bundle, None, OPTIONS).explanation
-    assert found is not None
+    image = leaving_at([1], [0])
+    with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
+        explainer = Explainer(session, plain, image, bundle_traffic(bundle), "no peak here")
+        times = measure_paths(session, plain, image, OPTIONS, untold, explainer.turns)
+        found = explainer.explain(times, None)
     assert (found.peaks, found.not_measured, found.breakdowns) == (None, "no peak here", ())
     assert found.model is not None  # it needs no peak
 
 
-def test_a_graph_that_cannot_be_counted_is_said(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unknown(*_: object) -> None:
-        raise BundleError("exit1: the shape of its tensor 'x' is not known")
-
-    monkeypatch.setattr("edgeexit.bench.roofline.explain.bundle_traffic", unknown)
-    report = run_bench(bundle, None, OPTIONS)
-    found = report.explanation
-    assert found == Explanation(
-        None, "exit1: the shape of its tensor 'x' is not known", (), (), None
-    )
-    assert len(report.paths) == 2
+def test_a_graph_that_cannot_be_counted_is_said(bundle: Path, leaving_at: LeavingAt) -> None:
+    image = leaving_at([1], [0])
+    with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
+        (bundle / "exit1.onnx").unlink()
+        explainer = explainer_of(bundle, session, plain, image)
+        times = measure_paths(session, plain, image, OPTIONS, untold, explainer.turns)
+        found = explainer.explain(times, None)
+    assert found == Explanation(None, found.not_measured, (), (), None)
+    assert not missing(found.not_measured, "exit1.onnx")
+    assert len(times.paths) == 2
 
 
 def test_what_is_not_asked_for_is_not_measured(bundle: Path) -> None:
