@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from edgeexit_runtime.backends import BACKENDS
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.common import (
     SectionedCommand,
@@ -220,8 +221,6 @@ def command(
 
 def _compare(first: Path, second: Path, details: bool, json_file: Path | None) -> None:
     """Print how two saved reports differ, and write it as JSON where a file is named."""
-    from edgeexit_runtime.bundle.schema import encode
-
     from edgeexit.bench import load_report
     from edgeexit.bench.compare.compare import compare_reports
     from edgeexit.bench.render.comparison import comparison_verdict

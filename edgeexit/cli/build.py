@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.common import engine_dir_option, print_json, remark, say, shown_progress
 from edgeexit.cli.output.table import print_table
-from edgeexit.table import Table, named_numbers, texts
+from edgeexit.formats import Table, named_numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit_runtime.engines.building import BuildReport
@@ -212,8 +213,6 @@ def print_engines(report: BuildReport) -> None:
 
 
 def _as_json(report: BuildReport) -> dict[str, Any]:
-    from edgeexit_runtime.bundle.schema import encode
-
     engines = [
         {**encode(engine.entry), "seconds": engine.seconds, "reason": engine.reason}
         for engine in report.engines

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from edgeexit_runtime.bundle.schema import encode
+from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.options import typed
 
@@ -231,13 +233,11 @@ def shown_progress(task: str) -> Iterator[Progress]:
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` as JSON on stdout, and nothing else with it."""
-    click.echo(json.dumps(value, indent=2))
+    """Print ``value``, dataclasses in it too, as JSON on stdout, and nothing else with it."""
+    click.echo(json.dumps(encode(value), indent=2))
 
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print lines about images on stderr, whatever names are in them."""
-    from edgeexit_runtime.errors import printable
-
     for note in notes:
         remark(printable(note, NOTE_CHARACTERS))

@@ -20,8 +20,7 @@ from edgeexit.cli.common import (
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options.limits import describe_limits, given_limits, limit_options
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_macs
-from edgeexit.table import Column, Table
+from edgeexit.formats import Column, Table, format_macs
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
@@ -173,9 +172,7 @@ def markdown_table(groups: Sequence[RunGroup]) -> str:
 
 
 def _as_json(groups: Sequence[RunGroup], limits: Limits) -> dict[str, Any]:
-    from edgeexit_runtime.bundle.schema import encode
-
-    return {"limits": encode(limits), "split": "test", "groups": encode(list(groups))}
+    return {"limits": limits, "split": "test", "groups": list(groups)}
 
 
 def _percent(spread: Spread | None) -> str:

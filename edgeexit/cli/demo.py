@@ -10,8 +10,7 @@ import click
 
 from edgeexit.cli.common import console, shown_command
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_macs, format_threshold
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, format_macs, format_threshold, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport, Run

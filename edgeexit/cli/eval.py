@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.common import print_json, say, taken
 from edgeexit.cli.inputs.opened import open_bundle, open_checkpoint
@@ -64,8 +65,6 @@ def command(
       edgeexit eval --engine-dir out/ --backend openvino
       edgeexit eval weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     from edgeexit.evaluation import PathCosts
     from edgeexit.thresholds.tuning import Subject, judge
 
@@ -91,7 +90,7 @@ def command(
         where = {"engine_dir": str(engine_dir)} if path is None else {"checkpoint": str(path)}
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None
         about = {**where, "dataset": found.dataset, "split": split}
-        print_json({**about, **encode(judgement.report), "guarantee": encode(held)})
+        print_json({**about, **encode(judgement.report), "guarantee": held})
         return
     form = f", {found.precision} by {found.device}" if found.precision else ""
     title = f"{found.backbone}, branches {found.branches}{form}, on {found.dataset}"

@@ -252,6 +252,4 @@ def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
 
 
 def _as_json(engines: BuildReport | None) -> dict[str, Any]:
-    from edgeexit_runtime.bundle.schema import encode
-
-    return {} if engines is None else {"engines": [encode(e.entry) for e in engines.engines]}
+    return {} if engines is None else {"engines": [it.entry for it in engines.engines]}

@@ -19,8 +19,7 @@ from edgeexit.cli.common import (
 )
 from edgeexit.cli.options import typed
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_macs
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, format_macs, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit.cost import NetworkCost, PartCost
@@ -160,8 +159,6 @@ def print_costs(net: MultiExitNet, as_json: bool) -> None:
 
 
 def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
-    from edgeexit_runtime.bundle.schema import encode
-
     height, width = spec.input_size[1:]
     return {
         "backbone": spec.backbone,
@@ -180,8 +177,8 @@ def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
             }
             for exit_ in cost.exits
         ],
-        "stages": encode(cost.stages),
-        "branch_parts": encode(cost.branches),
+        "stages": cost.stages,
+        "branch_parts": cost.branches,
         "uncounted": list(cost.uncounted),
     }
 

@@ -23,8 +23,7 @@ from edgeexit.cli.options import typed
 from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_macs
-from edgeexit.table import Table, numbers, texts
+from edgeexit.formats import Table, format_macs, numbers, texts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,9 +131,7 @@ def command(
     inspect = _inspect_model if ":" in name else _inspect_backbone
     inspection = inspect(name, size, num_classes)
     if as_json:
-        from edgeexit_runtime.bundle.schema import encode
-
-        print_json(encode(inspection))
+        print_json(inspection)
     elif with_points:
         _print_points(inspection, every)
     else:

@@ -11,8 +11,7 @@ import click
 
 from edgeexit.cli.common import USUAL_CLASSES, print_json, say, usual_classes
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_macs
-from edgeexit.table import Column, Table
+from edgeexit.formats import Column, Table, format_macs
 
 if TYPE_CHECKING:
     from edgeexit.models.registry import BackboneEntry, BranchEntry
@@ -79,13 +78,11 @@ def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
     Example:
       edgeexit models --num-classes 10
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     if as_json and markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")
     backbones, branches = backbone_infos(num_classes), branch_infos()
     if as_json:
-        print_json({"backbones": encode(backbones), "branches": encode(branches)})
+        print_json({"backbones": backbones, "branches": branches})
     elif markdown:
         click.echo(markdown_tables(backbones, branches))
     else:

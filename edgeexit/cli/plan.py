@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.common import (
     LARGE_CLASSES,
@@ -119,8 +120,6 @@ def command(
       edgeexit plan resnet18 --branches 4+3+2,4g+3g+2g --bundle-out bundles/
       edgeexit plan --times times.json --accuracies paper.json
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
     from edgeexit.planning.words import plan_table, plan_text
 

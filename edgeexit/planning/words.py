@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgeexit.formats import Row, Table, named_numbers
 from edgeexit.planning.results import PatternPlan, Plan
 from edgeexit.statistics import CONFIDENCE_LEVEL
-from edgeexit.table import Row, Table, named_numbers
 
 MIB = 2**20
 STEADY = 1.25  # wider intervals leave the order of patterns open

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from edgeexit.bench.results.advice import Advice, Choice, Gain
-from edgeexit.formats import format_ms, format_threshold
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, format_ms, format_threshold, named_numbers
 
 _LEAVE = "Leave the bundle's thresholds: the best that were found gain nothing."
 

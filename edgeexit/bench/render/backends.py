@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from edgeexit.bench.results.backends import BackendChoice, Backends, Fastest
 from edgeexit.bench.results.mixture import BACKEND, BASELINE_NAME, EARLY_EXIT, Mixture
 from edgeexit.bench.results.report import BenchReport
+from edgeexit.formats import Row, Table, named_numbers
 from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
-from edgeexit.table import Row, Table, named_numbers
 
 
 def backends_text(report: BenchReport) -> Iterator[str]:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from edgeexit.bench.compare.compare import ReportComparison
 from edgeexit.bench.compare.figures import PATHS, TO_BASELINE, ComparedFigure
-from edgeexit.table import Row, Table, numbers, texts
+from edgeexit.formats import Row, Table, numbers, texts
 
 TOLD = 3  # differences, one by one; early exit and runs of images come first
 

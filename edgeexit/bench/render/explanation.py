@@ -18,8 +18,7 @@ from edgeexit.bench.results.explanation import (
     Term,
 )
 from edgeexit.bench.results.mixture import BASELINE_NAME
-from edgeexit.formats import format_macs
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, format_macs, named_numbers
 
 MILLION = 1e6
 SMALL = 0.005  # of the plain backbone's time; less is in "the rest"

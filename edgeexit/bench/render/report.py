@@ -34,7 +34,7 @@ from edgeexit.bench.render.tables import (
 )
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport
-from edgeexit.table import Table
+from edgeexit.formats import Table
 
 FRONT = "Accuracy against time"  # a picture alone
 NO_IMAGES = (

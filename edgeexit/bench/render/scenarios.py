@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
-from edgeexit.formats import format_ms
+from edgeexit.formats import Row, Table, format_ms, named_numbers
 from edgeexit.statistics import Interval
-from edgeexit.table import Row, Table, named_numbers
 
 NEAR_ITS_LIMIT = 0.9
 

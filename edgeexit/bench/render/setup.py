@@ -6,7 +6,7 @@ from edgeexit.bench.compare.setups import setup_facts
 from edgeexit.bench.results.report import BenchReport, DeviceInfo
 from edgeexit.bench.results.state import Clock, RunState
 from edgeexit.bench.results.timings import WarmUp
-from edgeexit.table import Table, texts
+from edgeexit.formats import Table, texts
 
 
 def setup_table(report: BenchReport) -> Table:

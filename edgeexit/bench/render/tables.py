@@ -23,8 +23,14 @@ from edgeexit.bench.results.mixture import (
 )
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.timings import PathTiming
-from edgeexit.formats import format_fraction, format_macs, format_threshold
-from edgeexit.table import Row, Table, named_numbers
+from edgeexit.formats import (
+    Row,
+    Table,
+    format_fraction,
+    format_macs,
+    format_threshold,
+    named_numbers,
+)
 
 BASELINE = "plain\nbackbone"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.common import option_group
 from edgeexit.cli.inputs.samples import data_options
@@ -72,8 +73,6 @@ class ProofOptions:
         return self._of_dataset(parts)
 
     def _of_dataset(self, parts: OnnxParts) -> ProofImages:
-        from edgeexit_runtime.bundle.schema import encode
-
         from edgeexit.cli.inputs.samples import print_data, spread_samples
         from edgeexit.data import DataConfig, load_data
         from edgeexit.errors import DataError

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeexit.formats import format_bare_cost, format_fraction, format_threshold
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import (
+    Table,
+    format_bare_cost,
+    format_fraction,
+    format_threshold,
+    named_numbers,
+)
 
 if TYPE_CHECKING:
     from edgeexit.evaluation import PathCosts

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.common import say
 from edgeexit.cli.output.table import print_table
-from edgeexit.formats import format_fraction
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, format_fraction, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
@@ -20,11 +19,9 @@ FEW_IMAGES = 100
 
 def report_json(bundle: ExportedBundle) -> dict[str, Any]:
     """Return everything that is printed as JSON values; sizes in bytes."""
-    from edgeexit_runtime.bundle.schema import encode
-
     result: dict[str, Any] = {"bundle": str(bundle.folder), **bundle.manifest.verification}
     if bundle.before:
-        result["quantization"] = encode(bundle.manifest.quantization)
+        result["quantization"] = bundle.manifest.quantization
         result["sizes"] = [
             {"name": old.name, "before": len(old.content), "after": len(new.content)}
             for old, new in zip(bundle.before, bundle.after, strict=True)

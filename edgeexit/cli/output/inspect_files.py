@@ -54,12 +54,10 @@ def print_written(path: Path, as_json: bool) -> None:
     Raises:
         CheckpointError, BundleError, DataError: it is damaged, or something else.
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     read = _bundle if path.is_dir() else _single if path.suffix == ".onnx" else _checkpoint
     written = read(path)
     if as_json:
-        print_json(encode(written))
+        print_json(written)
         return
     rows = {
         "branches": written.branches,

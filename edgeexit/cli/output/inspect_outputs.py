@@ -9,7 +9,7 @@ import click
 
 from edgeexit.cli.common import LARGE_CLASSES, print_json, say
 from edgeexit.cli.output.table import print_table
-from edgeexit.table import Table, texts
+from edgeexit.formats import Table, texts
 
 if TYPE_CHECKING:
     from edgeexit.models.tracing.outputs import Output
@@ -23,8 +23,6 @@ def print_outputs(
     Raises:
         SpecError: the model cannot be built, run without values, or traced.
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     from edgeexit.models.factories import create_model
     from edgeexit.models.outputs import ordered_outputs
     from edgeexit.models.tracing.outputs import list_outputs
@@ -36,7 +34,7 @@ def print_outputs(
     exits = _exits(outputs)
     order = ordered_outputs(model, input_size) if exits else ()
     if as_json:
-        print_json({"outputs": encode(outputs), "proposed": list(order)})
+        print_json({"outputs": outputs, "proposed": list(order)})
         return
     print_table(_table(reference, outputs))
     say(_advice(reference, outputs, order))

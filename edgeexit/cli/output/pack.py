@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from edgeexit_runtime.bundle.schema import encode
+
 from edgeexit.cli.common import say, shown_command
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ MB = 1e6
 
 def packed_json(packed: PackedFile) -> dict[str, Any]:
     """Return everything that is printed as JSON values; sizes in bytes."""
-    from edgeexit_runtime.bundle.schema import encode
-
     return {
         "file": str(packed.file),
         "size_bytes": packed.size_bytes,

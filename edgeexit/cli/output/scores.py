@@ -6,30 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.common import print_json, say, shown_command
 from edgeexit.cli.output.table import print_table
-from edgeexit.table import Table, named_numbers
+from edgeexit.formats import Table, named_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgeexit.statistics import Interval
     from edgeexit.thresholds.score_areas import ScoreArea
 
 
 def print_areas(path: Path, title: str, unit: str, areas: list[ScoreArea], as_json: bool) -> None:
     """Print which score has the larger area, or that none has."""
-    from edgeexit_runtime.bundle.schema import encode
-
     if as_json:
-        found: dict[str, Any] = {area.score: encode(area) for area in areas}
+        found: dict[str, Any] = {area.score: area for area in areas}
         print_json({"checkpoint": str(path), "unit": unit, "scores": found})
         return
     rows = []
     for area in areas:
         others = ("", "")
         if area is not areas[0]:
-            points = [100 * value for value in encode(area.over_softmax).values()]
-            others = ("{:+.2f} [{:+.2f}, {:+.2f}]".format(*points), f"{area.average_cost:.3f}")
-        accuracy = [100 * value for value in encode(area.area).values()]
-        rows.append((area.score, "{:.2f} [{:.2f}, {:.2f}]".format(*accuracy), *others))
+            others = (_percent(area.over_softmax, "+.2f"), f"{area.average_cost:.3f}")
+        rows.append((area.score, _percent(area.area, ".2f"), *others))
     table = Table.of(
         f"{title}: accuracy on test, the mean over all budgets of {unit}",
         named_numbers(
@@ -40,6 +37,11 @@ def print_areas(path: Path, title: str, unit: str, areas: list[ScoreArea], as_js
     print_table(table)
     say(verdict(areas))
     say(f"next: {shown_command('tune', path, '--max-drop', '0.01')}")
+
+
+def _percent(found: Interval, spec: str) -> str:
+    value, low, high = (format(100 * share, spec) for share in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
 
 
 def verdict(areas: list[ScoreArea]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeexit.cli.common import console
-from edgeexit.table import Table
+from edgeexit.formats import Table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from edgeexit_runtime.bundle.schema import encode
+
 from edgeexit.cli.options.limits import describe_limits
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.cli.output.table import print_table
 from edgeexit.formats import (
+    Table,
     format_bare_cost,
     format_cost,
     format_guarantee,
     format_threshold,
+    numbers,
+    texts,
 )
-from edgeexit.table import Table, numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
@@ -70,8 +74,6 @@ class Result:
 
     def choice_json(self) -> dict[str, Any]:
         """Return all but the front."""
-        from edgeexit_runtime.bundle.schema import encode
-
         costs, calibration = self.loaded.subject.costs, self.loaded.calibration
         value: dict[str, Any] = {
             "dataset": self.loaded.dataset,

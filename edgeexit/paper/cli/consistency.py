@@ -18,7 +18,7 @@ from edgeexit.cli.common import (
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.output.table import print_table
-from edgeexit.table import Table, numbers, texts
+from edgeexit.formats import Table, numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit.paper.consistency import ConsistencyReport, StudyOptions
@@ -126,9 +126,7 @@ def command(
     report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
     _write(report, output)
     if as_json:
-        from edgeexit_runtime.bundle.schema import encode
-
-        print_json(encode(report))
+        print_json(report)
     else:
         print_table(_table(report))
     remark(f"wrote {output}: consistency.json, .csv, .png and .pdf")

@@ -79,8 +79,6 @@ def command(
     Example:
       edgeexit figures run-3+1/ run-2+2/ plain/ out-fp16/
     """
-    from edgeexit_runtime.bundle.schema import encode
-
     from edgeexit.errors import WriteError
     from edgeexit.paper.cli.figures_subjects import load_subjects
     from edgeexit.paper.figures import (
@@ -104,7 +102,7 @@ def command(
         remark(line)
     written = _make(plans, FigureOptions(accuracy, examples_per_exit, seed), output)
     if as_json:
-        print_json({"output": str(output), "figures": encode(written), "remarks": remarks})
+        print_json({"output": str(output), "figures": written, "remarks": remarks})
         return
     for figure in written:
         endings = ", ".join(Path(file).suffix[1:] for file in figure.files)

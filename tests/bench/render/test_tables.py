@@ -21,9 +21,9 @@ from edgeexit.bench.results.scenarios import (
     StreamResult,
 )
 from edgeexit.bench.results.timings import WarmUp
+from edgeexit.formats import Table, named_numbers
 from edgeexit.statistics import Interval
 from edgeexit.statistics.percentiles import Percentile, percentiles
-from edgeexit.table import Table, named_numbers
 
 
 def test_a_table_leaves_out_groups_and_notes_that_are_empty() -> None:
