@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shlex
 import shutil
-import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,7 +180,7 @@ def console() -> Console:
     """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+    width = shutil.get_terminal_size((120, 0)).columns
     # a table in a narrower terminal would lose digits
     return Console(width=max(100, width), highlight=False, markup=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +28,29 @@ INT8 = ("--target", "cpu")
 BENCH = ("--duration", "3", "--threads", "1")
 
 
+def run_shown(*words: object) -> None:
+    """Run a command of edgeexit, and print it before."""
+    from edgeexit.cli import main
+
+    click.secho(f"\n$ {shown_command(*words)}", bold=True)
+    main.main([str(word) for word in words], prog_name="edgeexit", standalone_mode=False)
+
+
 @dataclass(frozen=True, slots=True)
-class _Files:
-    """Where the demo keeps what it makes."""
+class Demo:
+    """What the demo makes, and how.
+
+    Attributes:
+        folder: for all of it.
+        recipe, bench, int8: options of train, of bench, and of export to INT8.
+        run: runs a command of edgeexit, given its words.
+    """
 
     folder: Path
+    recipe: tuple[str, ...] = RECIPE
+    bench: tuple[str, ...] = BENCH
+    int8: tuple[str, ...] = INT8
+    run: Callable[..., None] = run_shown
 
     @property
     def branched(self) -> Path:
@@ -45,22 +64,74 @@ class _Files:
     def tuned(self) -> Path:
         return self.branched / "ckpt.tuned.pt"
 
-    def bundle(self, precision: str) -> Path:
-        return self.folder / f"bundle_{precision}"
-
     @property
     def calibration(self) -> Path:
         return self.folder / "calibration.npy"
 
-    def report(self, precision: str) -> Path:
-        return self.folder / f"bench_{precision}.json"
+    def bundle(self, precision: str) -> Path:
+        return self.folder / f"bundle_{precision}"
 
-    def page(self, precision: str) -> Path:
-        return self.folder / f"bench_{precision}.html"
+    def report(self, precision: str, ending: str = "json") -> Path:
+        return self.folder / f"bench_{precision}.{ending}"
+
+    def make(self) -> None:
+        """Train, tune, export and benchmark what is not there, and sum up what came out."""
+        self.check_unused()
+        trained = self.branched / "ckpt.pt"
+        self.train(self.branched, "--branches", "3+1", "--distill", "wed")
+        self.train(self.plain, "--branches", "none")
+        self.run_once(self.tuned, trained, "tune", trained, "--max-drop", 0)
+        self.keep_calibration_images()
+        for precision in PRECISIONS:
+            bundle, report = self.bundle(precision), self.report(precision)
+            manifest = bundle / "manifest.json"
+            more = self.quantized if precision == "int8" else ()
+            export = ("export", self.tuned, "--precision", precision, "-o", bundle, *more)
+            self.run_once(manifest, self.tuned, *export)
+            written = ("--json", report, "--html", self.report(precision, "html"))
+            bench = ("bench", "--engine-dir", bundle, *self.bench, *written)
+            self.run_once(report, manifest, *bench)
+        _summarize(self)
 
     @property
-    def picture(self) -> Path:
-        return self.folder / "bench.png"
+    def quantized(self) -> tuple[object, ...]:
+        """Options of export to INT8, its calibration images among them."""
+        return "--calibration-data", self.calibration, *self.int8
+
+    def check_unused(self) -> None:
+        """Refuse a folder of somebody else's, whose files could have the names of the demo's."""
+        from edgeexit.errors import WriteError
+
+        folder = self.folder
+        if folder.is_dir() and any(folder.iterdir()) and not self.branched.is_dir():
+            raise WriteError(f"{folder}: holds other files and no demo; choose another -o")
+
+    def train(self, folder: Path, *options: object) -> None:
+        """Train, or go on with what is there; the command says itself when the run is finished."""
+        if (folder / "last.pt").is_file():
+            self.run("train", "--resume", "-o", folder)
+        else:
+            self.run("train", *self.recipe, *options, "-o", folder)
+
+    def run_once(self, target: Path, source: Path, *words: object) -> None:
+        """Run a command unless its result is there and newer than what it is made from."""
+        if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
+            click.secho(f"\n{target} is there: not made again", bold=True)
+        else:
+            self.run(*words)
+
+    def keep_calibration_images(self) -> None:
+        """Write training images, which INT8 measures value ranges on, unless they are there."""
+        import numpy as np
+
+        from edgeexit.data import load_data
+        from edgeexit.training import load_checkpoint
+
+        if self.calibration.is_file():
+            return
+        split = load_data(load_checkpoint(self.tuned).data).splits["train"]
+        images = np.stack([split[place][0].numpy() for place in range(CALIBRATION_IMAGES)])
+        np.save(self.calibration, images)
 
 
 @click.command("demo")
@@ -83,97 +154,37 @@ def command(output: Path) -> None:
     Example:
       edgeexit demo -o demo/
     """
-    files = _Files(output)
-    _check_unused(files)
-    trained = files.branched / "ckpt.pt"
-    _train(files.branched, "--branches", "3+1", "--distill", "wed")
-    _train(files.plain, "--branches", "none")
-    _make(files.tuned, trained, "tune", trained, "--max-drop", 0)
-    _keep_calibration_images(files)
-    for precision in PRECISIONS:
-        bundle, report = files.bundle(precision), files.report(precision)
-        manifest = bundle / "manifest.json"
-        more = ("--calibration-data", files.calibration, *INT8) if precision == "int8" else ()
-        export = ("export", files.tuned, "--precision", precision, "-o", bundle, *more)
-        _make(manifest, files.tuned, *export)
-        written = ("--json", report, "--html", files.page(precision))
-        _make(report, manifest, "bench", "--engine-dir", bundle, *BENCH, *written)
-    _summarize(files)
+    Demo(output).make()
 
 
-def _check_unused(files: _Files) -> None:
-    """Refuse a folder of somebody else's, whose files could have the names of the demo's."""
-    from edgeexit.errors import WriteError
-
-    folder = files.folder
-    if folder.is_dir() and any(folder.iterdir()) and not files.branched.is_dir():
-        raise WriteError(f"{folder}: holds other files and no demo; choose another -o")
-
-
-def _train(folder: Path, *options: object) -> None:
-    """Train, or go on with what is there; the command says itself when the run is finished."""
-    if (folder / "last.pt").is_file():
-        _run("train", "--resume", "-o", folder)
-    else:
-        _run("train", *RECIPE, *options, "-o", folder)
-
-
-def _keep_calibration_images(files: _Files) -> None:
-    """Write training images, which INT8 measures value ranges on, unless they are there."""
-    import numpy as np
-
-    from edgeexit.data import load_data
-    from edgeexit.training import load_checkpoint
-
-    if files.calibration.is_file():
-        return
-    split = load_data(load_checkpoint(files.tuned).data).splits["train"]
-    images = np.stack([split[place][0].numpy() for place in range(CALIBRATION_IMAGES)])
-    np.save(files.calibration, images)
-
-
-def _make(target: Path, source: Path, *words: object) -> None:
-    """Run a command unless its result is there already and newer than what it is made from."""
-    if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
-        click.secho(f"\n{target} is there: not made again", bold=True)
-    else:
-        _run(*words)
-
-
-def _run(*words: object) -> None:
-    from edgeexit.cli import main
-
-    click.secho(f"\n$ {shown_command(*words)}", bold=True)
-    main.main([str(word) for word in words], prog_name="edgeexit", standalone_mode=False)
-
-
-def _summarize(files: _Files) -> None:
+def _summarize(demo: Demo) -> None:
     from edgeexit_runtime.bundle.schema import decode
 
     from edgeexit.bench import load_report, plot_reports, verdict
     from edgeexit.evaluation import AdaptiveReport
     from edgeexit.training import load_checkpoint
 
-    reports = [load_report(files.report(precision)) for precision in PRECISIONS]
-    plot_reports(reports, files.picture)
-    tuned = load_checkpoint(files.tuned)
+    picture = demo.folder / "bench.png"
+    reports = [load_report(demo.report(precision)) for precision in PRECISIONS]
+    plot_reports(reports, picture)
+    tuned = load_checkpoint(demo.tuned)
     adaptive = decode(AdaptiveReport, tuned.metrics["tuning"]["test"])
     out = console()
     click.secho("\nSummary", bold=True)
-    print_table(_table(adaptive, _plain_accuracy(files), reports), out)
+    print_table(_table(adaptive, _plain_accuracy(demo), reports), out)
     for report in reports:
         precision = report.bundle.precision
         out.print(f"{precision}: {verdict(report)}")
-        out.print(f"{precision}: {_agreement(files.bundle(precision))}")
+        out.print(f"{precision}: {_agreement(demo.bundle(precision))}")
     out.print(
         f"thresholds chosen on val, everything above measured on {adaptive.samples} test images; "
         "MACs are multiply-accumulates, which the paper calls FLOPs"
     )
-    out.print(f"picture, measured against Eq. 5: {files.picture}")
-    out.print(f"network: {files.tuned}")
+    out.print(f"picture, measured against Eq. 5: {picture}")
+    out.print(f"network: {demo.tuned}")
     for precision in PRECISIONS:
-        out.print(f"{precision} bundle: {files.bundle(precision)}")
-        out.print(f"{precision} report, for a browser: {files.page(precision)}")
+        out.print(f"{precision} bundle: {demo.bundle(precision)}")
+        out.print(f"{precision} report, for a browser: {demo.report(precision, 'html')}")
 
 
 def _agreement(bundle: Path) -> str:
@@ -187,13 +198,13 @@ def _agreement(bundle: Path) -> str:
     )
 
 
-def _plain_accuracy(files: _Files) -> float:
+def _plain_accuracy(demo: Demo) -> float:
     """Return the test accuracy of the plain backbone that was trained the same way."""
     from edgeexit.data import load_data
     from edgeexit.evaluation import predict
     from edgeexit.training import load_checkpoint
 
-    checkpoint = load_checkpoint(files.plain / "ckpt.pt")
+    checkpoint = load_checkpoint(demo.plain / "ckpt.pt")
     predictions = predict(checkpoint.build(), load_data(checkpoint.data).splits["test"])
     return float(predictions.correct[-1].mean())
 

@@ -331,8 +331,7 @@ def test_a_corrupt_image_stops_a_run_that_was_not_told_to_skip_it(
 def test_only_the_first_of_several_processes_tells(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeexit.cli.train.is_main_process", lambda: False)
-    monkeypatch.setattr("edgeexit.cli.output.train.is_main_process", lambda: False)
+    monkeypatch.setenv("RANK", "1")
     result = _invoke(*arguments, "--json")
     assert result.exit_code == 0
     assert result.output == ""
