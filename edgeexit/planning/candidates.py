@@ -40,11 +40,8 @@ def write_candidates(
 
     Args:
         build: makes the network of a pattern, see :class:`edgeexit.models.spec.ModelSpec`.
-        patterns: such as ``4+3+2``.
         folder: where the bundles go, a folder each.
-        precision: see :func:`untrained`.
         model: what the networks' backbone is made from, where it is no registered one.
-        progress: told how far it is.
 
     Raises:
         SpecError, ExportError: a network cannot be built or exported.

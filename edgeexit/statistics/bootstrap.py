@@ -47,7 +47,6 @@ def mean_intervals(values: NDArray[np.float64], seed: int = 0) -> tuple[Interval
 
     Args:
         values: (K, N), with few different columns.
-        seed: of the draws.
     """
     samples = values.shape[1]
     kinds, counts = np.unique(values, axis=1, return_counts=True)
@@ -107,8 +106,6 @@ def resample_rounds(
 
     Args:
         series: (rounds, calls) each, in the order of time; the same rounds are drawn of all.
-        statistic: of a resample's calls.
-        rng: of the draws.
         resamples: how many, R.
 
     Returns:
@@ -127,7 +124,6 @@ def resampled_medians(series: Sequence[Sequence[float]], calls: int) -> list[NDA
 
     Args:
         series: times in the order in which they were taken, ``calls`` in each round.
-        calls: of a round.
     """
     rounds = [np.reshape(times, (-1, calls)) for times in series]
     return resample_rounds(rounds, medians, np.random.default_rng(0))

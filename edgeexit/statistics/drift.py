@@ -46,7 +46,6 @@ def find_drift(measurement: str, times_ms: Sequence[float]) -> Drift | None:
     """Compare the thirds of a measurement.
 
     Args:
-        measurement: its name.
         times_ms: of the baseline's calls, in the order in which they were made.
 
     Returns:
@@ -63,7 +62,6 @@ def drift_between_fifths(times: NDArray[np.float64], statistic: Statistic) -> fl
 
     Args:
         times: (calls,) of something that always does the same, in the order of time.
-        statistic: as the one that is compared.
     """
     if len(times) < SEGMENTS:
         return 0.0

@@ -42,16 +42,7 @@ def advise(
     predictions: ExitPredictions | None,
     options: BenchOptions,
 ) -> tuple[Advice | None, str | None]:
-    """Return the advice, or None and in words why there is none.
-
-    Args:
-        engine_dir: the bundle's folder.
-        manifest: of the bundle.
-        times: of its paths and branches, which is what is kept low.
-        images: with labels.
-        predictions: of every exit for these images.
-        options: of this run.
-    """
+    """Return the advice, or None and in words why there is none."""
     if len(manifest.exits) == 1:
         return None, "no advice: this network has no branches, so that there is nothing to choose"
     if images is None or predictions is None:

@@ -60,15 +60,6 @@ def choose_iso_accuracy(
 
     The search is that of ``edgeexit tune``, on one half of the images, drawn by ``seed``.
 
-    Args:
-        early_exit: what thresholds are chosen for.
-        versus: whose accuracy is the target, at its own thresholds.
-        images: which ``versus`` is asked about.
-        predictions: of the bundle's exits for these images.
-        costs: what each path takes on this device.
-        seed: of the halves.
-        progress: told how far the search is.
-
     Returns:
         The choice; None where there are fewer than :data:`MIN_HALF` images a half.
     """
@@ -101,7 +92,6 @@ def judge_iso_accuracy(choice: IsoAccuracyChoice, passes: Passes) -> IsoAccuracy
     """Return what the choice came to on the images that were not used for it.
 
     Args:
-        choice: of the thresholds.
         passes: of queries of one image, with both candidates among its runs.
     """
     test = choice.test

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 def predict_exits(session: Session, images: BenchImages) -> ExitPredictions:
     """Return the answers of all exits, wherever an image would leave.
 
-    Args:
-        session: the bundle.
-        images: with labels.
-
     Raises:
         ValueError: the images have no labels.
     """

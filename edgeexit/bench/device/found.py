@@ -31,7 +31,6 @@ def find_meters(
     that the benchmark does not run on is not asked.
 
     Args:
-        root: of the sysfs tree.
         gpu: that the benchmark runs on; None where it runs on none, or it cannot be asked.
         gpu_note: why it cannot be asked, if there is one.
     """

@@ -23,11 +23,7 @@ W_PER_MV_MA = 1e-6
 
 
 def ina3221_meters(root: Path) -> list[PowerMeter]:
-    """Return a meter for the input of the whole module, or one for each rail where it has none.
-
-    Args:
-        root: of the sysfs tree.
-    """
+    """Return a meter for the input of the whole module, or one for each rail where it has none."""
     meters = [
         _meter(folder, channel, label)
         for folder in numbered(root / "class/hwmon", "hwmon*")

@@ -30,7 +30,6 @@ class Gpu:
 
     Args:
         nvml: the module ``pynvml``, initialized.
-        handle: of the GPU.
     """
 
     def __init__(self, nvml: Any, handle: Any) -> None:

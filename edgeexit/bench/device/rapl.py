@@ -20,11 +20,7 @@ J_PER_UJ = 1e-6
 
 
 def rapl_meters(root: Path) -> tuple[list[CounterMeter], list[str]]:
-    """Return a meter for each package and its memory, and what could not be read.
-
-    Args:
-        root: of the sysfs tree.
-    """
+    """Return a meter for each package and its memory, and what could not be read."""
     meters, notes = [], []
     for zone in numbered(root / "class/powercap", "intel-rapl:*"):
         name = try_text(zone / "name") or ""

@@ -28,12 +28,7 @@ HOLDS_BACK = ("cpufreq", "devfreq", "throttle", "gpu", "processor", "hot-surface
 
 
 def read_state(root: Path = SYSFS, gpu: Gpu | None = None) -> DeviceState:
-    """Return what the device tells now; what it does not tell is left out.
-
-    Args:
-        root: of the sysfs tree.
-        gpu: that the benchmark runs on, if any.
-    """
+    """Return what the device tells now; what it does not tell is left out."""
     return DeviceState(
         clocks=(*_cpu_clocks(root), *_gpu_clocks(root), *(gpu.clocks() if gpu else ())),
         temperatures=(*_temperatures(root), *(gpu.temperatures() if gpu else ())),

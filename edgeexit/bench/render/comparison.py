@@ -23,7 +23,6 @@ def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
     """Return the figures of both, section by section.
 
     Args:
-        comparison: of two reports.
         ratios: those to the plain backbone, too.
     """
     shown = [figure for figure in comparison.figures if ratios or figure.unit != TO_BASELINE]

@@ -60,8 +60,6 @@ class Explainer:
     """Adds its own turns to a measurement, and explains what comes out.
 
     Args:
-        session: the bundle.
-        baseline: its plain backbone.
         image: (1, C, H, W) float32.
         traffic: of each graph; none where one cannot be counted.
         peaks: what measures the machine's, or in words why nothing does.

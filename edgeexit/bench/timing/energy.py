@@ -74,12 +74,9 @@ def measure_energy(
     """Return what each candidate takes, or why that is not known.
 
     Args:
-        candidates: to compare.
         images: (N, C, H, W) float32, gone through in the order of ``options.seed``.
-        source: where they came from.
         found: the meters, whose joules are added up.
         options: rounds go on for ``duration_s``, and for :data:`MIN_ROUNDS` at least.
-        progress: told how far it is.
         turn_s: seconds that each answers, or does nothing, at a time.
         rest_s: seconds before the idle device counts.
     """

@@ -36,9 +36,6 @@ def measure_mixture(
 
     Args:
         candidates: the baseline, then early exit, then what else runs.
-        images: real ones.
-        options: how to measure.
-        progress: told how far it is.
 
     Returns:
         The mixture, and the passes that it was made of.

@@ -40,9 +40,6 @@ def measure_offline(
 
     Args:
         candidates: the baseline among them.
-        images: real ones.
-        options: how to measure.
-        progress: told how far it is.
     """
     count = len(images.images)
     turns = [

@@ -99,9 +99,6 @@ def take_passes(
     Args:
         candidates: what runs; they take turns in a new random order in every block.
         images: (N, C, H, W) float32, N at least ``samples_per_query``.
-        samples_per_query: images in each timed call.
-        options: how many passes, and for how long.
-        progress: told how far it is.
         step: what is measured, for ``progress``.
     """
     rng = np.random.default_rng(options.seed)

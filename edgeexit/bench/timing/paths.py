@@ -58,10 +58,7 @@ def measure_paths(
 
     Args:
         session: the bundle; its thresholds are changed.
-        baseline: the bundle's plain backbone.
         image: (1, C, H, W) float32.
-        options: how to measure.
-        progress: told how far it is.
         more: what else takes its turn among them.
     """
     exits = session.manifest.exits

@@ -72,9 +72,6 @@ def measure_scenarios(
     Args:
         candidates: those that are compared, the baseline among them.
         mixture: of these candidates and images, which is the single stream.
-        images: real ones.
-        options: how to measure, and which scenarios.
-        progress: told how far it is.
     """
     asked = options.scenarios
     if not asked and options.qps is None:
@@ -112,8 +109,6 @@ def measure_multi_stream(
     Args:
         candidates: the baseline among them.
         images: eight real ones or more, drawn anew into queries in every pass.
-        options: how to measure.
-        progress: told how far it is.
     """
     passes = take_passes(
         candidates, images.images, SAMPLES_PER_QUERY, options, progress, step="multi stream"

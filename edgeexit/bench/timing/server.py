@@ -54,11 +54,6 @@ def poisson_arrivals(qps: float, duration_s: float, seed: int) -> NDArray[np.flo
     """Return the arrivals (Q,) within ``duration_s``, ascending seconds, of a Poisson process.
 
     Given their number, which is Poisson, they are uniform and independent over the time.
-
-    Args:
-        qps: arrivals per second on average.
-        duration_s: seconds.
-        seed: of the process.
     """
     rng = np.random.default_rng(seed)
     return np.sort(rng.uniform(0, duration_s, rng.poisson(qps * duration_s)))
@@ -133,10 +128,8 @@ def measure_server(
     What is not answered after twice that time is given up, and the queue is not stable then.
 
     Args:
-        candidates: what answers.
         images: real ones, in an order that follows from the seed, again and again.
         options: ``qps`` is not None, and at least one query arrives.
-        progress: told how far it is.
         clock: seconds, and waiting for them; left out, the real ones.
         arrivals: when, in seconds from the start, ascending; left out, as ``qps`` and the seed say.
     """

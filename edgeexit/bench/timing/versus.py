@@ -27,7 +27,6 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
     Args:
         path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
             :func:`edgeexit.bench.timing.onnx.model.write_static_bundle`.
-        manifest: of the bundle that is measured.
         chosen: backend, providers, threads and device, as :func:`edgeexit_runtime.load` takes them.
 
     Raises:

@@ -30,9 +30,7 @@ def warm_up(
     :data:`MIN_ROUNDS` rounds.
 
     Args:
-        turns: what goes around.
         options: how long at most.
-        progress: told how far it is.
         clock: seconds that never run backwards.
     """
     start = clock()

@@ -24,7 +24,6 @@ def judgement_text(
     """Say in a sentence what thresholds give.
 
     Args:
-        judgement: of the thresholds.
         costs: what its average cost was counted in.
         images: what it was judged on, such as ``test images``.
         labelled: whether true classes are known, not the last exit's answers in their place.

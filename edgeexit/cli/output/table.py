@@ -19,7 +19,6 @@ def print_table(table: Table, out: Console | None = None) -> None:
     Numbers are never broken in two.
 
     Args:
-        table: what is printed.
         out: where; left out, on stdout.
     """
     import rich.table

@@ -29,11 +29,7 @@ def is_main_process() -> bool:
 
 
 class TrainProgress:
-    """A bar for the whole run, remarks and one line per epoch above it; ``bar`` draws it.
-
-    Args:
-        clock: seconds.
-    """
+    """A bar for the whole run, remarks and one line per epoch above it; ``bar`` draws it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

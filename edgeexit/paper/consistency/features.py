@@ -40,10 +40,7 @@ class ComputedFeatures:
 
     Args:
         backbone: is on the device of ``execution``.
-        stage: that they come out of.
-        names: of the tensors.
         dataset: items (image, label), the same at every access.
-        execution: how it is run.
     """
 
     def __init__(
@@ -78,8 +75,6 @@ class KeptFeatures:
     """Features that are computed once and kept in memory.
 
     Args:
-        source: what computes them.
-        infos: their names and shapes.
         on_batch: called after each batch that was computed.
     """
 
@@ -114,7 +109,6 @@ class ShuffledFeatures:
     """Features of other images than they are said to be: what a reconstruction cannot learn from.
 
     Args:
-        source: whose features they are.
         seed: of the permutation of the images.
     """
 

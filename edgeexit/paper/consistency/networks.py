@@ -80,8 +80,6 @@ def check_comparable(
     """Raise SpecError or DataError where a network was not trained on what the baseline was.
 
     Args:
-        baseline: what the others are compared with.
-        networks: the others.
         same_folder: whether the images must come from the same folder.
     """
     for network in networks:

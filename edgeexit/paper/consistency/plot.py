@@ -32,8 +32,6 @@ def plot_consistency(
     told apart.
 
     Args:
-        report: what is drawn.
-        paths: the files.
         repeated: what its spread is over, in the plural.
 
     Raises:

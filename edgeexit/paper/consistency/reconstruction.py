@@ -78,7 +78,6 @@ class Reconstruction(nn.Module):
 
     Args:
         infos: names and shapes of the tensors, the same on both sides.
-        depth: N.
         signed: names of those that have values below zero.
     """
 
@@ -125,10 +124,7 @@ def fit_reconstruction(
 
     Args:
         network: is trained, on the device that it is on.
-        source: features of the training images.
         target: the baseline's features of the same images.
-        statistics: of ``target``.
-        settings: how.
         seed: of the order of the images.
         on_step: called after each step.
 

@@ -87,7 +87,6 @@ class StudyRecord:
 
     Args:
         path: the file; what is in it is kept.
-        settings: of the study.
 
     Raises:
         DataError: the file is damaged, or was made with other settings.

@@ -104,7 +104,6 @@ def draw_examples(
         rows: in the order of the exits.
         pictures: (H, W, C) of each row.
         leaving: share of all samples by the exit that they leave at, 0 to 1, in order.
-        title: of the figure.
     """
     lines = [[i for i, row in enumerate(rows) if row.left_at == name] for name in leaving]
     columns = max(map(len, lines))

@@ -84,13 +84,7 @@ def group_rows(subject: Subject) -> list[GroupRow]:
 
 
 def draw_groups(rows: Sequence[GroupRow], title: str, first: str) -> Figure:
-    """Draw the groups as points, with their numbers of classes, and the ways as bars.
-
-    Args:
-        rows: see :func:`group_rows`.
-        title: of the figure.
-        first: the name of the first exit.
-    """
+    """Draw the groups as points, with their numbers of classes, and the ways as bars."""
     figure = new_figure(PAGE_WIDTH, HEIGHT)
     relation, accuracies, costs = figure.subplots(1, 3, width_ratios=[1.6, 0.8, 0.8])
     lines = []

@@ -72,7 +72,6 @@ def pattern_rows(subjects: Sequence[Subject], accuracy: float) -> list[PatternRo
     """Return a row for each network.
 
     Args:
-        subjects: with branches.
         accuracy: on val, 0 to 1, that thresholds are chosen for.
 
     Raises:
@@ -100,7 +99,6 @@ def draw_patterns(rows: Sequence[PatternRow], images: str) -> Figure:
     """Draw a line of bars for each network, the first one on top.
 
     Args:
-        rows: of at least one network.
         images: what the rows are of, in a phrase.
     """
     figure = new_figure(PAGE_WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))

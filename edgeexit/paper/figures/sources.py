@@ -38,10 +38,6 @@ def find_sources(
 ) -> list[Source]:
     """Return what is at each path: a checkpoint, a run's folder with one, or a bundle's folder.
 
-    Args:
-        paths: where to look.
-        load: reads a checkpoint.
-
     Raises:
         InputError: nothing of the kind is there, a path stands twice, or it has another score.
         DataError: the system does not say what is there.
