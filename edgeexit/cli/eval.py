@@ -68,10 +68,7 @@ def command(
     from edgeexit.evaluation import PathCosts
     from edgeexit.thresholds.tuning import Subject, judge
 
-    if (path is None) == (engine_dir is None):
-        got = "none" if path is None else "both"
-        raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
-    check_options_of(engine_dir)
+    check_options_of(path, engine_dir)
     network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
     samples = SampleOptions(**values)
     if path is not None:

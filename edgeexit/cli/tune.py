@@ -28,7 +28,6 @@ from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
 from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
-from edgeexit.cli.options.tune_output import check_replaceable
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
@@ -79,7 +78,7 @@ def command(as_json: bool, **values: Any) -> None:
       edgeexit tune run/ckpt.pt --score all
     """
     from edgeexit.bench import check_plot_path
-    from edgeexit.cli.inputs.tune_subjects import score_areas
+    from edgeexit.cli.inputs.tune_subjects import check_replaceable, score_areas
     from edgeexit.cli.output.scores import print_areas
     from edgeexit.training.checkpoint import is_checkpoint
 
@@ -92,10 +91,10 @@ def command(as_json: bool, **values: Any) -> None:
     chooses = promise is not None or not limits.none_given
     if chooses:
         options = options.with_output()
+    check_options_of(options.path, options.engine_dir)
     options.check()
     if options.score == ALL:
         options.check_comparison(chooses)
-    check_options_of(options.engine_dir)
     if options.images is not None and (samples.dataset or samples.data_dir or samples.download):
         raise click.UsageError("--images takes the place of a data set: leave that out")
     if options.plot is not None:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.drawing.palette import AMBER, BLACK, BLUE, GREEN, ORANGE, PINK, SKY
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Okabe and Ito's, which colour-blind readers can tell apart (their yellow is too pale)
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+AMBER, SKY, BLACK = "#e69f00", "#56b4e9", "#000000"
 
 PAGE_WIDTH = 7.16
 """Inches: both columns of a page, as journals and conferences print it."""

@@ -6,9 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.drawing.palette import BLUE, ORANGE
 from edgeexit.drawing.saving import save_picture
-from edgeexit.drawing.style import MEGA, new_figure, percent_axis, print_style, shorten
+from edgeexit.drawing.style import (
+    BLUE,
+    MEGA,
+    ORANGE,
+    new_figure,
+    percent_axis,
+    print_style,
+    shorten,
+)
 from edgeexit.evaluation.path_costs import MACS
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.thresholds.front import Front

@@ -199,6 +199,35 @@ def _bundle_images(
     return _Images(dataset, dataset, {"images": images}, labelled)
 
 
+def check_replaceable(path: Path, checkpoint: Checkpoint) -> Guarantee | None:
+    """Raise where ``path`` is there and is not what was tuned of the network of ``checkpoint``.
+
+    Returns what was guaranteed of it.
+
+    Raises:
+        WriteError: so it is.
+    """
+    from edgeexit.errors import CheckpointError, WriteError
+    from edgeexit.training.checkpoint import load_checkpoint
+
+    if not path.exists():
+        return None
+    try:
+        found = load_checkpoint(path)
+    except CheckpointError:
+        found = None
+    if (
+        found is None
+        or "tuning" not in found.metrics
+        or (found.spec, found.data) != (checkpoint.spec, checkpoint.data)
+    ):
+        raise WriteError(
+            f"{path}: is there, and 'edgeexit tune' did not write it of this network; choose "
+            "another -o"
+        )
+    return found.guarantee
+
+
 def save_tuned(
     checkpoint: Checkpoint,
     output: Path,

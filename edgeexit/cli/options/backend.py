@@ -63,12 +63,11 @@ backend_options = option_group(
 )
 
 
-def check_options_of(engine_dir: Path | None) -> None:
-    """Refuse what does not go with a bundle, or with a checkpoint, rather than leave it aside.
-
-    Args:
-        engine_dir: the bundle; None where a checkpoint is run.
-    """
+def check_options_of(path: Path | None, engine_dir: Path | None) -> None:
+    """Refuse what does not go with a checkpoint or a bundle, one of which is given."""
+    if (path is None) == (engine_dir is None):
+        got = "none" if path is None else "both"
+        raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
     if engine_dir is not None:
         refuse(OF_CHECKPOINTS, "goes with a checkpoint")
         return

@@ -11,7 +11,6 @@ import click
 
 from edgeexit.cli.common import option_group, shown_command
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.tune_output import tuned_path
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 MACS, LATENCY = "macs", "latency"
 ALL = "all"
 DEFAULT_CONFIDENCE = 0.95
+TUNED = ".tuned"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
@@ -48,7 +48,7 @@ class TuneOptions:
         """Return them with a place for the tuned checkpoint, where one is written."""
         if self.path is None or self.output is not None or self.dry_run:
             return self
-        return replace(self, output=tuned_path(self.path))
+        return replace(self, output=_tuned_path(self.path))
 
     def promise(self, limits: Limits) -> Promise | None:
         """Return what is to be guaranteed; None where nothing is.
@@ -91,9 +91,6 @@ class TuneOptions:
 
     def check(self) -> None:
         """Raise :class:`click.UsageError` where two of them do not go together."""
-        if (self.path is None) == (self.engine_dir is None):
-            got = "none" if self.path is None else "both"
-            raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")
         if self.objective is not None and self.costs is not None:
             raise click.UsageError(
                 "--costs says what is counted and --objective too: give one of them"
@@ -169,6 +166,12 @@ class TuneOptions:
             raise click.UsageError(
                 "--engine-dir writes the thresholds into the bundle itself: leave -o out"
             )
+
+
+def _tuned_path(path: Path) -> Path:
+    """Return ``ckpt.tuned.pt`` for ``ckpt.pt``, and for ``ckpt.tuned.pt`` itself."""
+    suffix = ".pt" if path.suffix == ".safetensors" else path.suffix
+    return path.parent / f"{path.stem.removesuffix(TUNED)}{TUNED}{suffix}"
 
 
 # everything but limits, samples and the model

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.drawing.palette import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
 from edgeexit.drawing.saving import save_picture
+from edgeexit.drawing.style import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
 from edgeexit.paper.consistency.report import ConsistencyReport
 
 if TYPE_CHECKING:

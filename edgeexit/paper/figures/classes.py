@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.drawing.palette import BLUE, ORANGE
-from edgeexit.drawing.style import PAGE_WIDTH, exit_styles, new_figure, percent_axis, shorten
+from edgeexit.drawing.style import (
+    BLUE,
+    ORANGE,
+    PAGE_WIDTH,
+    exit_styles,
+    new_figure,
+    percent_axis,
+    shorten,
+)
 from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
 from edgeexit.paper.figures.subject import Subject
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.drawing.palette import BLUE, ORANGE
-from edgeexit.drawing.style import PAGE_WIDTH, new_figure, shorten
+from edgeexit.drawing.style import BLUE, ORANGE, PAGE_WIDTH, new_figure, shorten
 from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
 from edgeexit.paper.figures.subject import Subject
 

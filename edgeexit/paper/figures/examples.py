@@ -10,8 +10,7 @@ import numpy as np
 from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
-from edgeexit.drawing.palette import ORANGE
-from edgeexit.drawing.style import GREY, PAGE_WIDTH, new_figure, shorten
+from edgeexit.drawing.style import GREY, ORANGE, PAGE_WIDTH, new_figure, shorten
 from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
 from edgeexit.paper.figures.subject import Subject
 

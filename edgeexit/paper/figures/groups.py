@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeexit.drawing.palette import BLUE, ORANGE
-from edgeexit.drawing.style import MEGA, PAGE_WIDTH, new_figure, percent_axis, shorten
+from edgeexit.drawing.style import BLUE, MEGA, ORANGE, PAGE_WIDTH, new_figure, percent_axis, shorten
 from edgeexit.paper.figures.choosing import as_given
 from edgeexit.paper.figures.classes import class_rows
 from edgeexit.paper.figures.labels import PointLabel, place_labels

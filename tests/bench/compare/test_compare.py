@@ -13,10 +13,10 @@ from support.messages import missing
 from edgeexit.bench import BenchReport
 from edgeexit.bench.compare.compare import (
     ReportComparison,
+    SetupDifference,
     compare_reports,
 )
 from edgeexit.bench.compare.figures import TO_BASELINE, ComparedFigure
-from edgeexit.bench.compare.setups import SetupDifference
 from edgeexit.bench.render.comparison import comparison_verdict
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.results.scenarios import (

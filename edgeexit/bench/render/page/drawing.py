@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from markupsafe import Markup, escape
 
-from edgeexit.drawing.palette import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
+from edgeexit.drawing.style import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

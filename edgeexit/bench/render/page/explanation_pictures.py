@@ -20,7 +20,7 @@ from edgeexit.bench.render.page.drawing import (
 )
 from edgeexit.bench.results.explanation import Breakdown, Explanation, PartRoofline
 from edgeexit.bench.results.mixture import BASELINE_NAME
-from edgeexit.drawing.palette import BLUE, ORANGE, SKY
+from edgeexit.drawing.style import BLUE, ORANGE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,8 +18,8 @@ from edgeexit.bench.render.page.drawing import (
     to_svg,
 )
 from edgeexit.bench.results.report import BenchReport
-from edgeexit.drawing.palette import BLUE, GREEN
 from edgeexit.drawing.saving import save_picture
+from edgeexit.drawing.style import BLUE, GREEN
 from edgeexit.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,11 +1,21 @@
-"""Report -> HTML file."""
+"""Report -> HTML file: its sections, with a few numbers in large print and pictures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgeexit.bench.render.page.highlights import key_figures, pictures
-from edgeexit.bench.render.report import sections
+from markupsafe import Markup
+
+from edgeexit.bench.render.page.explanation_pictures import breakdown_picture, roofline_picture
+from edgeexit.bench.render.page.paths_picture import paths_picture
+from edgeexit.bench.render.page.pictures import (
+    energy_picture,
+    front_picture,
+    latency_picture,
+    offline_picture,
+)
+from edgeexit.bench.render.report import FRONT, sections
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
@@ -57,3 +67,77 @@ def render_page(report: BenchReport) -> str:
         sections=list(sections(report)),
         pictures=pictures(report),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture, as an SVG element, and a sentence below it."""
+
+    svg: Markup
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """One number in large print and what it is."""
+
+    value: str
+    what: str
+
+
+def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
+    """Return the few numbers that a reader looks for first."""
+    mixture = report.mixture
+    if mixture is None:
+        return tuple(
+            KeyFigure(f"{path.ratio:.2f}×", f"of the plain backbone's time to {path.name}")
+            for path in report.paths[:4]
+        )
+    ours, theirs = mixture.early_exit, mixture.baseline
+    found = [
+        KeyFigure(
+            f"{ours.ratio.value:.2f}×",
+            f"of the plain backbone's time; Eq. 5 says {mixture.macs_ratio:.2f}×",
+        ),
+        KeyFigure(
+            f"{ours.latency.mean_ms:.3g} ms",
+            f"per image on average; plain backbone {theirs.latency.mean_ms:.3g} ms",
+        ),
+    ]
+    if ours.accuracy is not None and theirs.accuracy is not None:
+        found.append(
+            KeyFigure(f"{ours.accuracy:.1%}", f"accuracy; plain backbone {theirs.accuracy:.1%}")
+        )
+    first = mixture.exits[0]
+    found.append(
+        KeyFigure(f"{first.share:.0%}", f"of {mixture.samples} images left at {first.name}")
+    )
+    return tuple(found)
+
+
+def pictures(report: BenchReport) -> dict[str, list[Picture]]:
+    """Return the pictures by the titles of their sections."""
+    mixture, explanation, scenarios = report.mixture, report.explanation, report.scenarios
+    found: dict[str, list[Picture]] = {"Exit paths": [Picture(paths_picture(report))]}
+    if mixture is not None:
+        front = front_picture(mixture)
+        words = (
+            f"{mixture.samples} images of {mixture.source}, one by one. Up and to the left is "
+            "better."
+        )
+        found[FRONT] = [] if front is None else [Picture(front, words)]
+        words = (
+            "Which share of the images was answered within which time: up and to the left is "
+            "sooner."
+        )
+        found["Latency"] = [Picture(latency_picture(mixture), words)]
+    if explanation is not None:
+        roofline = roofline_picture(explanation)
+        drawn = [breakdown_picture(explanation)] if explanation.breakdowns else []
+        drawn += [roofline] if roofline is not None else []
+        found["Why not Eq. 5"] = [Picture(svg) for svg in drawn]
+    if scenarios is not None and scenarios.offline is not None:
+        found["Scenarios"] = [Picture(offline_picture(scenarios.offline))]
+    if report.energy.runs:
+        found["Energy and clocks"] = [Picture(energy_picture(report.energy))]
+    return found
