@@ -60,12 +60,12 @@ def test_a_file_of_somebody_elses_is_not_replaced(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("edgeexit.cli.bench.bench_with_bar", lambda *_: pytest.fail("measured"))
     write_bundle(tmp_path / "out")
     Path(f"report.{ending}").write_text('{"schema_version": 1, "title": "mine"}')
     option = "--plot" if ending == "png" else f"--{ending}"
     result = run(option)
     assert result.exit_code == 1
+    assert result.stdout == "", "what is measured is printed before it is written"
     assert f"report.{ending}: is there, and is no report of 'edgeexit bench'" in result.stderr
     assert "mine" in Path(f"report.{ending}").read_text()
 

@@ -14,7 +14,8 @@ from edgeexit.bench import (
     BenchReport,
     plot_reports,
 )
-from edgeexit.bench.render.page import drawing, paths_picture
+from edgeexit.bench.render.page import drawing
+from edgeexit.bench.render.page.paths_picture import draw_reports
 from edgeexit.errors import InputError
 
 
@@ -44,14 +45,9 @@ def test_picture_names_every_point_and_bundle(
     assert "A processor, CPUExecutionProvider" in text
 
 
-def test_names_stay_apart_where_points_are_close(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    figures: list[Any] = []
-    monkeypatch.setattr(paths_picture, "save_picture", lambda figure, _: figures.append(figure))
+def test_names_stay_apart_where_points_are_close() -> None:
     crowded = report_with(((0.5, 0.45), (1.0, 0.84), (1.16, 1.16)), (0.51, 0.46))
-    plot_reports([crowded, crowded], tmp_path / "a.png")
-    (figure,) = figures
+    figure: Any = draw_reports([crowded, crowded])
     figure.draw_without_rendering()
     for axes in figure.axes:
         words = [axes.title, axes._left_title, *axes.texts, *axes.get_yticklabels()]

@@ -48,11 +48,17 @@ def plot_reports(reports: Sequence[BenchReport], path: Path) -> None:
         WriteError: the file cannot be written.
     """
     check_plot_path(path)
+    save_picture(draw_reports(reports), path)
+
+
+@drawn
+def draw_reports(reports: Sequence[BenchReport]) -> Figure:
+    """Return the picture of one report or more."""
     figure = _figure(reports)
     for axes, report in zip(figure.axes, reports, strict=True):
         axes.set_title(report.bundle.label, loc="left", fontweight="bold")
     figure.suptitle("\n".join(dict.fromkeys(map(_device_line, reports))), fontsize=9)
-    save_picture(figure, path)
+    return figure
 
 
 @drawn
