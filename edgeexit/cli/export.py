@@ -138,7 +138,11 @@ def command(
             f"--engine {engine} builds the parts of a bundle: leave out --format {form}"
         )
     building = choose_engines(engine, compute_capability)
-    chosen = int8.precision(asked, builds_engines=building.library is not None)
+    chosen = int8.precision(
+        asked.precision,
+        builds_engines=building.library is not None,
+        min_agreement=asked.min_agreement,
+    )
     # the plain backbone is there to be compared with
     baseline = asked.baseline and is_bundle
     parts = ExportOptions(chosen, opset or chosen.least_opset, asked.max_batch, baseline)

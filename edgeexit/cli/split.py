@@ -73,7 +73,9 @@ def command(
 
     asked, int8 = taken(BundleOptions, options), taken(QuantizeOptions, options)
     proof = ProofOptions(samples=asked.samples, **options)
-    chosen = int8.precision(asked, builds_engines=False)
+    chosen = int8.precision(
+        asked.precision, builds_engines=False, min_agreement=asked.min_agreement
+    )
     with shown_progress("split") as progress:
         parts = split_onnx(
             file,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edgeexit_runtime import Preprocessing
 
     from edgeexit.cli.build import EngineChoice
-    from edgeexit.cli.options.bundle import BundleOptions
     from edgeexit.export import CalibrationImages, Precision
 
 AUTO, CLASSIFIER = "auto", "classifier"
@@ -41,16 +40,16 @@ class QuantizeOptions:
             return True
         return self.target != AUTO and TARGETS[self.target].entry.engine == CPU
 
-    def precision(self, bundle: BundleOptions, *, builds_engines: bool) -> Precision:
+    def precision(
+        self, name: str, *, builds_engines: bool, min_agreement: float | None = None
+    ) -> Precision:
         """Return the precision that the command line names, and asks so much agreement of.
 
         Raises:
             click.UsageError: the options do not go together.
         """
-        chosen = self._precision(bundle.precision, builds_engines)
-        if bundle.min_agreement is None:
-            return chosen
-        return replace(chosen, min_agreement=bundle.min_agreement)
+        chosen = self._precision(name, builds_engines)
+        return chosen if min_agreement is None else replace(chosen, min_agreement=min_agreement)
 
     def _precision(self, name: str, builds_engines: bool) -> Precision:
         from edgeexit.export import PRECISIONS, TARGETS, Quantization
