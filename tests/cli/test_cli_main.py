@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import Result
 from support.command_line import invoke as run
+from support.messages import missing
 
 from edgeexit.cli import COMMANDS
 from edgeexit.cli import flops as flops_file
@@ -159,9 +160,7 @@ def test_costs_are_read_as_the_paper_writes_them(text: str, expected: float) -> 
 def test_costs_that_are_none(text: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         cost(text)
-    assert caught.value.message == (
-        f"expected a cost above 0 such as 91.5M or 1.2G of MACs, or 1.25 of ms, got {text!r}"
-    )
+    assert not missing(caught.value.message, "above 0", "91.5M", "1.2G", "1.25", f"got {text!r}")
 
 
 @pytest.mark.parametrize(

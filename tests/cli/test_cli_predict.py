@@ -166,7 +166,7 @@ def test_damaged_files_are_skipped_and_counted(bundle: Path, photos: Path) -> No
 def test_nothing_but_damaged_files(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     result = run("--engine-dir", bundle, tmp_path / "broken.png", "--skip-corrupt")
-    assert message(result) == "none of 1 files can be read; nothing was classified"
+    assert not missing(message(result), "none of 1 files", "nothing was classified")
 
 
 @pytest.mark.parametrize(

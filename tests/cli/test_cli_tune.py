@@ -224,7 +224,7 @@ def test_the_default_output_is_beside_the_checkpoint(tiny_file: Path, tmp_path: 
     result = run(output, "--max-drop", "0.03")
     assert result.exit_code == 0, result.stderr
     told, _, wrote = result.stderr.splitlines()
-    assert told == f"{output} is tuned already: its thresholds are chosen anew and replaced"
+    assert not missing(told, str(output), "tuned already", "replaced")
     assert wrote == f"wrote {output}"
     assert load_checkpoint(output).metrics["tuning"]["limits"]["max_drop"] == 0.03
     assert sorted(run_folder.iterdir()) == [path, output]

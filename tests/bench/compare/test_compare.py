@@ -219,7 +219,7 @@ def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> 
     second = replace(first, bundle=bundle)
     (networks, sizes) = compare_reports(first, second).warnings
     assert networks.startswith("These are different networks, tiny n and resnet18 n")
-    assert sizes == "Their images differ in size, (3, 8, 8) and (3, 224, 224)."
+    assert not missing(sizes, "size", "(3, 8, 8)", "(3, 224, 224)")
 
 
 def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
@@ -245,10 +245,9 @@ def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> 
     first, without = make_report(), make_report(images=0)
     comparison = compare_reports(first, replace(without, paths=without.paths[:1]))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
-    assert comparison.left_out == (
-        "Paths of one report alone: final.",
-        "A mixture of real images was measured in one of the reports alone.",
-    )
+    paths, mixture = comparison.left_out
+    assert not missing(paths, "one report alone", "final")
+    assert not missing(mixture, "mixture", "one of the reports alone")
 
 
 def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
@@ -352,4 +351,5 @@ def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> Non
     assert not missing(left_out, "different sensors", "RAPL and INA3221")
     nothing = dataclasses.replace(energy(1.0), runs=())
     comparison = compare_reports(first, replace(second, energy=nothing))
-    assert comparison.left_out == ("Energy was measured in one of the reports alone.",)
+    (left_out,) = comparison.left_out
+    assert not missing(left_out, "Energy", "one of the reports alone")

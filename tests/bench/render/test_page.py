@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.messages import missing
 
 from edgeexit.bench import BenchReport
 from edgeexit.bench.render.page import check_page_path, render_page, write_page
@@ -304,4 +305,4 @@ def test_another_ending_is_refused() -> None:
     check_page_path(Path("REPORT.HTM"))
     with pytest.raises(InputError) as raised:
         check_page_path(Path("report.pdf"))
-    assert str(raised.value) == "report.pdf: expected a page's name that ends in .html or .htm"
+    assert not missing(raised.value, "report.pdf: expected", ".html", ".htm")
