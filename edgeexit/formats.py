@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -49,6 +50,11 @@ def format_fraction(fraction: float | None) -> str:
 def format_ms(milliseconds: float | None) -> str:
     """Return milliseconds to the microsecond, ``-`` where they are not known."""
     return "-" if milliseconds is None else f"{milliseconds:.3f}"
+
+
+def format_command(*words: object) -> str:
+    """Return a command of edgeexit as a line that a shell takes, whatever is in its paths."""
+    return shlex.join(["edgeexit", *map(str, words)])
 
 
 def format_promise(risk: str, target: float, confidence: float) -> str:

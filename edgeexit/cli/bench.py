@@ -10,21 +10,13 @@ import click
 from edgeexit_runtime.backends import BACKENDS
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import (
-    SectionedCommand,
-    all_but,
-    console,
-    engine_dir_option,
-    refuse,
-    remark,
-    shown_progress,
-    taken,
-)
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, backend_options
+from edgeexit.cli.options.shared import SectionedCommand, all_but, engine_dir_option, refuse, taken
 from edgeexit.cli.output.bench import print_comparison, print_details, print_summary
 from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
+from edgeexit.cli.terminal import console, remark, shown_progress
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchImages, BenchOptions, BenchReport

@@ -10,8 +10,8 @@ import click
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import engine_dir_option, print_json, remark, say, shown_progress
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.options.shared import engine_dir_option
+from edgeexit.cli.terminal import print_json, print_table, remark, say, shown_progress
 from edgeexit.formats import Table, named_numbers, texts
 
 if TYPE_CHECKING:

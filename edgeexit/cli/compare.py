@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    import_model,
-    model_option,
-    print_json,
-    progress_bar,
-    remark,
-    say,
-)
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options.limits import describe_limits, given_limits, limit_options
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.options.shared import import_model, model_option
+from edgeexit.cli.terminal import print_json, print_table, progress_bar, remark, say
 from edgeexit.formats import Column, Table, format_macs
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import console, shown_command
-from edgeexit.cli.output.table import print_table
-from edgeexit.formats import Table, format_macs, format_threshold, named_numbers
+from edgeexit.cli.terminal import console, print_table
+from edgeexit.formats import Table, format_command, format_macs, format_threshold, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport, Run
@@ -32,7 +31,7 @@ def run_shown(*words: object) -> None:
     """Run a command of edgeexit, and print it before."""
     from edgeexit.cli import main
 
-    click.secho(f"\n$ {shown_command(*words)}", bold=True)
+    click.secho(f"\n$ {format_command(*words)}", bold=True)
     main.main([str(word) for word in words], prog_name="edgeexit", standalone_mode=False)
 
 

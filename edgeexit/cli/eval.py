@@ -8,14 +8,14 @@ from typing import Any
 import click
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import print_json, say, taken
 from edgeexit.cli.inputs.opened import open_bundle, open_checkpoint
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
+from edgeexit.cli.options.shared import taken
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import format_guarantee
 
 

@@ -18,15 +18,6 @@ from edgeexit.cli.build import (
     compute_capability_option,
     print_engines,
 )
-from edgeexit.cli.common import (
-    DEFAULT_BUNDLE,
-    print_json,
-    remark,
-    say,
-    shown_command,
-    shown_progress,
-    taken,
-)
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
 from edgeexit.cli.options.bundle import (
@@ -35,6 +26,7 @@ from edgeexit.cli.options.bundle import (
     required_thresholds_option,
 )
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE, taken
 from edgeexit.cli.output.export import print_summary, report_json
 from edgeexit.cli.output.pack import (
     packed_json,
@@ -42,7 +34,8 @@ from edgeexit.cli.output.pack import (
     print_repository,
     repository_json,
 )
-from edgeexit.formats import format_promise
+from edgeexit.cli.terminal import print_json, remark, say, shown_progress
+from edgeexit.formats import format_command, format_promise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,15 +234,15 @@ def _other_score(bundle: ExportedBundle, form: str, loaded: Checkpoint) -> str:
 def _tuning(bundle: ExportedBundle, form: str, *asked: object) -> str:
     """Return how to choose thresholds of what was exported, which takes a bundle."""
     if form == BUNDLE:
-        return shown_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
-    command = shown_command("tune", "--engine-dir", f"{DEFAULT_BUNDLE}/", *asked)
-    return f"export a bundle, {command}, then {shown_command(FROM_BUNDLE[form], DEFAULT_BUNDLE)}"
+        return format_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
+    command = format_command("tune", "--engine-dir", f"{DEFAULT_BUNDLE}/", *asked)
+    return f"export a bundle, {command}, then {format_command(FROM_BUNDLE[form], DEFAULT_BUNDLE)}"
 
 
 def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
     if engines is not None:
         print_engines(engines)
-    following = shown_command("bench", "--engine-dir", f"{bundle.folder}/")
+    following = format_command("bench", "--engine-dir", f"{bundle.folder}/")
     say(f"next: {following}")
     if bundle.manifest.precision == "int8":
         say("what INT8 gains here: add --versus FP32/, the same exported with --precision fp32")

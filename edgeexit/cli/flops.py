@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import (
     LARGE_CLASSES,
     USUAL_CLASSES,
     exits_option,
     model_option,
     outputs_option,
-    print_json,
-    say,
-    shown_command,
     usual_classes,
 )
-from edgeexit.cli.options import typed
-from edgeexit.cli.output.table import print_table
-from edgeexit.formats import Table, format_macs, named_numbers
+from edgeexit.cli.terminal import print_json, print_table, say
+from edgeexit.formats import Table, format_command, format_macs, named_numbers
 
 if TYPE_CHECKING:
     from edgeexit.cost import NetworkCost, PartCost
@@ -95,7 +92,7 @@ def _registered(
     from edgeexit.models.registry import backbone_entry
 
     if ":" in backbone:
-        command = shown_command("flops", "--model", backbone)
+        command = format_command("flops", "--model", backbone)
         raise click.UsageError(f"{backbone} is no registered backbone, but a model: {command}")
     classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
     spec = make_spec(backbone, branches, classes, size)

@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING
 import click
 from edgeexit_runtime.bundle.manifest import IMAGES
 
-from edgeexit.cli.common import (
-    LARGE_CLASSES,
-    USUAL_CLASSES,
-    print_json,
-    say,
-    usual_classes,
-)
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import LARGE_CLASSES, USUAL_CLASSES, usual_classes
 from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import Table, format_macs, numbers, texts
 
 if TYPE_CHECKING:

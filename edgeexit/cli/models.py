@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import USUAL_CLASSES, print_json, say, usual_classes
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.options.shared import USUAL_CLASSES, usual_classes
+from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import Column, Table, format_macs
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, print_json, shown_progress
 from edgeexit.cli.inputs.bundle_samples import bundle_data
 from edgeexit.cli.inputs.samples import DataOptions, data_options, spread_samples
 from edgeexit.cli.options.bundle import required_thresholds_option, samples_option
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE
 from edgeexit.cli.output.pack import packed_json, print_packed
+from edgeexit.cli.terminal import print_json, shown_progress
 
 
 @click.command("pack")

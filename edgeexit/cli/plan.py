@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import (
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.backend import backend_options
+from edgeexit.cli.options.shared import (
     LARGE_CLASSES,
     USUAL_CLASSES,
     all_but,
     exits_option,
     model_option,
-    print_json,
     refuse,
-    say,
-    shown_command,
-    shown_progress,
     usual_classes,
 )
-from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import backend_options
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_json, print_table, say, shown_progress
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit_runtime.timing.paths import MeasuredTimes
@@ -147,7 +144,7 @@ def command(
     print_table(plan_table(plan))
     if times is None:
         network = ("--model", model) if model is not None else ("--backbone", backbone or "")
-        following = shown_command("train", *network, "--branches", plan.patterns[0].branches)
+        following = format_command("train", *network, "--branches", plan.patterns[0].branches)
         say(f"next: {following} --dataset ...")
 
 

@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import (
-    engine_dir_option,
-    max_pixels_option,
-    print_notes,
-    progress_bar,
-    remark,
-)
 from edgeexit.cli.options.backend import BackendOptions, backend_options
+from edgeexit.cli.options.shared import engine_dir_option, max_pixels_option
+from edgeexit.cli.terminal import print_notes, progress_bar, remark
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Session

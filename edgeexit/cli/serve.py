@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.common import engine_dir_option
 from edgeexit.cli.options.backend import backend_options
+from edgeexit.cli.options.shared import engine_dir_option
 
 
 @click.command("serve")

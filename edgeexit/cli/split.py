@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    print_json,
-    print_notes,
-    say,
-    shown_command,
-    shown_progress,
-    taken,
-)
 from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.bundle import BundleOptions, bundle_options
 from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
+from edgeexit.cli.options.shared import taken
 from edgeexit.cli.output.export import print_summary, report_json
+from edgeexit.cli.terminal import print_json, print_notes, say, shown_progress
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit.export.from_onnx.split import OnnxParts
@@ -105,7 +100,7 @@ def command(
     print_summary(bundle, "as --target says" if int8.target != "auto" else NO_ENGINES)
     shares = ", ".join(f"{name} {macs / 1e6:.2f}M" for name, macs in _macs(parts).items())
     say(f"MACs up to each exit, with the branches before it: {shares}")
-    following = shown_command("tune", "--engine-dir", f"{asked.output}/", "--max-drop", "0.01")
+    following = format_command("tune", "--engine-dir", f"{asked.output}/", "--max-drop", "0.01")
     say(f"next: {following}")
 
 

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
+from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import (
     SectionedCommand,
     exits_option,
     import_model,
     max_pixels_option,
     model_option,
     outputs_option,
-    print_json,
-    say,
-    shown_command,
     weights_options,
 )
-from edgeexit.cli.inputs.samples import DEVICE_OPTION, WORKERS_OPTION
-from edgeexit.cli.options import typed
 from edgeexit.cli.options.train import Choice, choose_config, resumed_config
 from edgeexit.cli.output.train import TrainProgress, accuracies, is_main_process
+from edgeexit.cli.terminal import print_json, say
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit.training import TrainResult
@@ -288,9 +287,9 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
 def _print_summary(result: TrainResult) -> None:
     config, best = result.config, result.best
     network = [result.checkpoint, *(["--model", config.backbone] if ":" in config.backbone else [])]
-    following = shown_command("eval", *network)
+    following = format_command("eval", *network)
     if config.branches != "none":
-        following = shown_command("tune", *network, "--max-drop", 0.01)
+        following = format_command("tune", *network, "--max-drop", 0.01)
     lines = (
         f"{config.backbone}, branches {config.branches}, on {config.data.name}: best epoch "
         f"{best.epoch} of {len(result.history)}",

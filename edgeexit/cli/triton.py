@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, print_json
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE
 from edgeexit.cli.output.pack import print_repository, repository_json
+from edgeexit.cli.terminal import print_json
 
 
 @click.command("triton")

@@ -8,16 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    SectionedCommand,
-    console,
-    print_json,
-    progress_bar,
-    remark,
-    say,
-    shown_command,
-    taken,
-)
 from edgeexit.cli.inputs.own_weights import (
     NetworkOptions,
     load_network,
@@ -27,7 +17,10 @@ from edgeexit.cli.inputs.own_weights import (
 from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
 from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
 from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
+from edgeexit.cli.options.shared import SectionedCommand, taken
 from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
+from edgeexit.cli.terminal import console, print_json, progress_bar, remark, say
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
@@ -276,5 +269,5 @@ def _next_command(
     options: TuneOptions, checkpoint: Checkpoint | None, backend: BackendOptions
 ) -> str:
     if checkpoint is None:
-        return shown_command("bench", "--engine-dir", f"{options.engine_dir}/", *backend.words)
-    return shown_command("export", options.output, *network_words(checkpoint))
+        return format_command("bench", "--engine-dir", f"{options.engine_dir}/", *backend.words)
+    return format_command("export", options.output, *network_words(checkpoint))

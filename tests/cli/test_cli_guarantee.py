@@ -20,8 +20,8 @@ from support.reports import made_report
 
 from edgeexit.bench.render.page.writing import render_page
 from edgeexit.cli import main
-from edgeexit.cli.common import console
 from edgeexit.cli.output.bench import print_details, print_summary
+from edgeexit.cli.terminal import console
 from edgeexit.training.checkpoint import load_checkpoint
 
 ASKED = ("--max-drop", "0.1", "--confidence", "0.9")

@@ -13,8 +13,8 @@ from support.messages import missing
 
 from edgeexit.cli import COMMANDS
 from edgeexit.cli import flops as flops_file
-from edgeexit.cli.common import print_json
 from edgeexit.cli.options.typed import cost
+from edgeexit.cli.terminal import print_json
 from edgeexit.errors import CheckpointError, EdgeExitError
 from edgeexit.formats import format_cost, format_macs
 

@@ -9,7 +9,7 @@ from support.reports import made_report
 
 from edgeexit.bench.results.state import Clock, DeviceState, RunState, Temperature
 from edgeexit.cli.output.bench import print_details
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_table
 from edgeexit.formats import Table, named_numbers
 
 TABLE = Table.of(

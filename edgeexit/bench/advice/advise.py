@@ -7,7 +7,6 @@ switched off, as Eq. 5 adds up MACs.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.errors import DataError
+from edgeexit.formats import format_command
 from edgeexit.statistics.bootstrap import mean_intervals
 from edgeexit.statistics.percentiles import count_for_point
 
@@ -167,8 +167,6 @@ def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
 
 
 def _command(engine_dir: str | Path, target: float, threads: int | None) -> str:
-    words = ["edgeexit", "tune", "--engine-dir", str(engine_dir)]
-    words += ["--objective", "latency", "--min-accuracy", f"{target:.4f}"]
-    if threads is not None:
-        words += ["--threads", str(threads)]
-    return shlex.join(words)
+    limits = ("--objective", "latency", "--min-accuracy", f"{target:.4f}")
+    more = () if threads is None else ("--threads", threads)
+    return format_command("tune", "--engine-dir", engine_dir, *limits, *more)

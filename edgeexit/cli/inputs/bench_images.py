@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, print_notes, remark
 from edgeexit.cli.inputs.bundle_samples import bundle_data_config
 from edgeexit.cli.inputs.samples import FILES_OPTIONS, DataOptions
+from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.terminal import print_notes, remark
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest

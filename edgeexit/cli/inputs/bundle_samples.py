@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.common import print_notes
 from edgeexit.cli.inputs.samples import (
     DataOptions,
     SampleOptions,
@@ -14,6 +13,7 @@ from edgeexit.cli.inputs.samples import (
     load_fitting,
     predict_with_bar,
 )
+from edgeexit.cli.terminal import print_notes
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest, Session

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import option_group
 from edgeexit.cli.inputs.samples import data_options
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import option_group
 
 if TYPE_CHECKING:
     import numpy as np

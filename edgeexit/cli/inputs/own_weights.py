@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import (
+from edgeexit.cli.inputs.samples import DataOptions, print_data
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import (
     import_model,
     model_option,
     option_group,
     outputs_option,
-    print_notes,
     weights_options,
 )
-from edgeexit.cli.inputs.samples import DataOptions, print_data
-from edgeexit.cli.options import typed
+from edgeexit.cli.terminal import print_notes
 
 if TYPE_CHECKING:
     from edgeexit.models.factories import Factory

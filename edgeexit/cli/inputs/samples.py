@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import max_pixels_option, option_group, print_notes, progress_bar
 from edgeexit.cli.options.backend import DEVICES
+from edgeexit.cli.options.shared import max_pixels_option, option_group
+from edgeexit.cli.terminal import print_notes, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np

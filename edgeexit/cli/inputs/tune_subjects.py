@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexit.cli.bench import bench_with_bar
-from edgeexit.cli.common import remark
 from edgeexit.cli.inputs.bundle_samples import (
     bundle_data,
     folder_images,
@@ -18,6 +17,7 @@ from edgeexit.cli.inputs.own_weights import NetworkOptions
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, predict_split
 from edgeexit.cli.options.backend import BackendOptions
 from edgeexit.cli.options.tune import LATENCY, TuneOptions
+from edgeexit.cli.terminal import remark
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Manifest

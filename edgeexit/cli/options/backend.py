@@ -9,8 +9,8 @@ from typing import Any
 import click
 from edgeexit_runtime.backends import AUTO, BACKENDS
 
-from edgeexit.cli.common import option_group, refuse
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import option_group, refuse
 
 DEVICES = (AUTO, "cpu", "cuda")  # of checkpoints
 OF_BUNDLES = ("backend", "providers", "threads")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeexit.cli.common import DEFAULT_BUNDLE, option_group
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE, option_group
 
 
 @dataclass(frozen=True, slots=True)

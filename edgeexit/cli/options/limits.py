@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import option_group
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import option_group
 from edgeexit.formats import format_cost
 
 if TYPE_CHECKING:

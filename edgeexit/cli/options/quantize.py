@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, print_notes
+from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.terminal import print_notes
 
 if TYPE_CHECKING:
     from edgeexit_runtime import Preprocessing

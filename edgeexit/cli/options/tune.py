@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, shown_command
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import option_group
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
@@ -141,7 +142,7 @@ class TuneOptions:
 
     def _check_checkpoint(self) -> None:
         if self.path is not None and (self.path / "manifest.json").exists():
-            command = shown_command("tune", "--engine-dir", self.path)
+            command = format_command("tune", "--engine-dir", self.path)
             raise click.UsageError(f"{self.path} is a bundle, which is tuned by: {command}")
         if self.objective == LATENCY:
             raise click.UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console

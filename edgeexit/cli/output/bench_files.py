@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import option_group, remark
+from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.terminal import remark
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchReport

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import say
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_table, say
 from edgeexit.formats import Table, format_fraction, named_numbers
 
 if TYPE_CHECKING:

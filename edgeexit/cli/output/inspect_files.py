@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import print_json, say
+from edgeexit.cli.terminal import print_json, say
 from edgeexit.formats import format_guarantee, format_threshold
 
 if TYPE_CHECKING:

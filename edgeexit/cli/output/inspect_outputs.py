@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.common import LARGE_CLASSES, print_json, say
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.options.shared import LARGE_CLASSES
+from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import Table, texts
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.common import say, shown_command
+from edgeexit.cli.terminal import say
+from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
     from edgeexit.export.single.packing import PackedFile
@@ -39,7 +40,7 @@ def print_packed(packed: PackedFile) -> None:
     )
     for line in packed.about.warnings:
         say(line)
-    say(f"what it takes and gives: {shown_command('inspect', packed.file)}")
+    say(f"what it takes and gives: {format_command('inspect', packed.file)}")
 
 
 def repository_json(repository: ModelRepository) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeexit.cli.common import print_json, say, shown_command
-from edgeexit.cli.output.table import print_table
-from edgeexit.formats import Table, named_numbers
+from edgeexit.cli.terminal import print_json, print_table, say
+from edgeexit.formats import Table, format_command, named_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +35,7 @@ def print_areas(path: Path, title: str, unit: str, areas: list[ScoreArea], as_js
     )
     print_table(table)
     say(verdict(areas))
-    say(f"next: {shown_command('tune', path, '--max-drop', '0.01')}")
+    say(f"next: {format_command('tune', path, '--max-drop', '0.01')}")
 
 
 def _percent(found: Interval, spec: str) -> str:

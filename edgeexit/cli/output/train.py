@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.common import status_console
+from edgeexit.cli.terminal import status_console
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:

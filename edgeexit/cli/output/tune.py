@@ -10,7 +10,7 @@ from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.options.limits import describe_limits
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.terminal import print_table
 from edgeexit.formats import (
     Table,
     format_bare_cost,

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import (
-    SectionedCommand,
-    import_model,
-    model_option,
-    print_json,
-    remark,
-)
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options import typed
-from edgeexit.cli.output.table import print_table
+from edgeexit.cli.options.shared import SectionedCommand, import_model, model_option
+from edgeexit.cli.terminal import print_json, print_table, remark
 from edgeexit.formats import Table, numbers, texts
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit.cli.common import progress_bar
+from edgeexit.cli.terminal import progress_bar
 from edgeexit.paper.consistency import Fit, StudyProgress
 
 

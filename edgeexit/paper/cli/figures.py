@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.common import print_json, progress_bar, remark, say, taken
 from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, sample_options
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.shared import taken
+from edgeexit.cli.terminal import print_json, progress_bar, remark, say
 
 if TYPE_CHECKING:
     from edgeexit.paper.figures import FigureOptions, Plan, WrittenFigure

@@ -1,42 +1,30 @@
-"""What several commands share: option types, options, and how results are printed."""
+"""Options that several commands share, and what is made of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import shlex
-import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from edgeexit_runtime.bundle.schema import encode
-from edgeexit_runtime.errors import printable
 
 from edgeexit.cli.options import typed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from edgeexit_runtime.progress import Progress
-    from rich.console import Console
-    from rich.progress import Progress as Bar
 
     from edgeexit.models.factories import Factory
 
 DEFAULT_BUNDLE = "out"
 """Where ``export`` writes a bundle, and other commands look for one."""
-
-NOTE_CHARACTERS = 400
 LARGE_IMAGES = 64
 LARGE_CLASSES, SMALL_CLASSES = 1000, 100
 USUAL_CLASSES = (
     f"{LARGE_CLASSES}, and {SMALL_CLASSES} for images under {LARGE_IMAGES} pixels, as in the "
     "paper's tables"
 )
-
 Decorator = Callable[[Any], Any]
 Values = TypeVar("Values", bound="DataclassInstance")
 
@@ -176,67 +164,6 @@ def import_model(model: str | None) -> Factory | None:
     return import_factory(model)
 
 
-def console() -> Console:
-    """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
-    from rich.console import Console
-
-    width = shutil.get_terminal_size((120, 0)).columns
-    # a table in a narrower terminal would lose digits
-    return Console(width=max(100, width), highlight=False, markup=False)
-
-
-def status_console() -> Console:
-    """Return the console for progress and remarks, on stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, markup=False)
-
-
-def say(text: str) -> None:
-    """Print a line of results on stdout, unbroken, so that a command or path can be copied."""
-    console().print(text, soft_wrap=True)
-
-
-def remark(text: str) -> None:
-    """Print a line about the work on stderr."""
-    status_console().print(text, soft_wrap=True)
-
-
-def shown_command(*words: object) -> str:
-    """Return a command of edgeexit as a line that a shell takes, whatever is in its paths."""
-    return shlex.join(["edgeexit", *map(str, words)])
-
-
 def usual_classes(input_size: tuple[int, int, int]) -> int:
     """Return ImageNet's or CIFAR-100's number of classes, by what a backbone is meant for."""
     return LARGE_CLASSES if min(input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES
-
-
-def progress_bar() -> Bar:
-    """Return a progress bar on stderr, which is gone afterwards.
-
-    Where stderr is no terminal there is none: a log file would get nothing but empty lines.
-    """
-    from rich.progress import Progress
-
-    console = status_console()
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
-
-
-@contextmanager
-def shown_progress(task: str) -> Iterator[Progress]:
-    """Give what is told how far a piece of work is, and shows it in a bar on stderr."""
-    with progress_bar() as bar:
-        number = bar.add_task(task, total=1.0)
-        yield lambda step, done: bar.update(number, description=step, completed=done)
-
-
-def print_json(value: Any) -> None:
-    """Print ``value``, dataclasses in it too, as JSON on stdout, and nothing else with it."""
-    click.echo(json.dumps(encode(value), indent=2))
-
-
-def print_notes(notes: Iterable[str]) -> None:
-    """Print lines about images on stderr, whatever names are in them."""
-    for note in notes:
-        remark(printable(note, NOTE_CHARACTERS))

@@ -1,0 +1,106 @@
+"""What the terminal shows of any command: lines, tables, JSON, and how far it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from edgeexit_runtime.bundle.schema import encode
+from edgeexit_runtime.errors import printable
+
+from edgeexit.formats import Table
+
+if TYPE_CHECKING:
+    from edgeexit_runtime.progress import Progress
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+MORE_THAN_ANY = 10_000  # columns that a terminal has
+NOTE_CHARACTERS = 400
+
+
+def console() -> Console:
+    """Return the console for results, on stdout. A pipe gets lines of up to 120 columns."""
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((120, 0)).columns
+    # a table in a narrower terminal would lose digits
+    return Console(width=max(100, width), highlight=False, markup=False)
+
+
+def status_console() -> Console:
+    """Return the console for progress and remarks, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def say(text: str) -> None:
+    """Print a line of results on stdout, unbroken, so that a command or path can be copied."""
+    console().print(text, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print a line about the work on stderr."""
+    status_console().print(text, soft_wrap=True)
+
+
+def progress_bar() -> Bar:
+    """Return a progress bar on stderr, which is gone afterwards.
+
+    Where stderr is no terminal there is none: a log file would get nothing but empty lines.
+    """
+    from rich.progress import Progress
+
+    console = status_console()
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def shown_progress(task: str) -> Iterator[Progress]:
+    """Give what is told how far a piece of work is, and shows it in a bar on stderr."""
+    with progress_bar() as bar:
+        number = bar.add_task(task, total=1.0)
+        yield lambda step, done: bar.update(number, description=step, completed=done)
+
+
+def print_json(value: Any) -> None:
+    """Print ``value``, dataclasses in it too, as JSON on stdout, and nothing else with it."""
+    click.echo(json.dumps(encode(value), indent=2))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print lines about images on stderr, whatever names are in them."""
+    for note in notes:
+        remark(printable(note, NOTE_CHARACTERS))
+
+
+def print_table(table: Table, out: Console | None = None) -> None:
+    """Print a table; where it is wider than the terminal, its columns stand closer.
+
+    Numbers are never broken in two.
+
+    Args:
+        out: where; left out, on stdout.
+    """
+    import rich.table
+
+    out = out or console()
+    drawn = rich.table.Table(title=table.title or None, caption="\n".join(table.notes) or None)
+    for column in table.columns:
+        if column.is_number:
+            drawn.add_column(column.heading, justify="right", no_wrap=True)
+        else:
+            drawn.add_column(column.heading, overflow="fold")
+    for rows in table.groups:
+        drawn.add_section()
+        for row in rows:
+            drawn.add_row(*row)
+    anywhere = out.options.update(max_width=MORE_THAN_ANY)
+    if out.measure(drawn, options=anywhere).maximum > out.width:
+        drawn.padding = (0, 0)
+    out.print(drawn)
