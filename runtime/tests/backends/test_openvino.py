@@ -31,6 +31,24 @@ with ee.load(sys.argv[1]) as session:
     print(session.device)
 """
 
+LOADED_AGAIN = """
+import gc, os, signal, sys, threading
+import edgeexit_runtime as ee
+
+sessions = [ee.load(sys.argv[1], backend="openvino")]
+
+def load_again():
+    sessions.append(ee.load(sys.argv[1], backend="openvino"))
+    sessions.pop(0).close()
+
+thread = threading.Thread(target=load_again)
+thread.start()
+thread.join()
+gc.collect()
+signal.signal(signal.SIGTERM, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
 
 @pytest.mark.parametrize("device", [None, "CPU", "cpu"])
 def test_what_a_session_says_of_itself(bundle: Path, device: str | None) -> None:
@@ -52,6 +70,13 @@ def test_it_is_taken_where_onnx_runtime_is_not_installed(bundle: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "OpenVINO CPU"
+
+
+def test_a_signal_is_handled_after_a_bundle_was_loaded_again(bundle: Path) -> None:
+    """As a service does, in a thread: the CPU plugin frees the stack that it set for signals."""
+    command = [sys.executable, "-c", LOADED_AGAIN, str(bundle)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
 
 
 def test_importing_it_tells_nobody(bundle: Path, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
@@ -59,3 +63,27 @@ class StopSignals:
         elif self.received is None:
             self.received = signal.Signals(number)
             raise KeyboardInterrupt
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of Linux, see sigaltstack(2)."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """After the block, this thread's signal handlers run on the stack that they had before.
+
+    Python's handlers run on whatever stack a library has set for signals. One that has freed it
+    meanwhile makes the next signal end the process.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeexit_runtime.backends.openvino.library import FrontEndManager, openvino
+from edgeexit_runtime.backends.openvino.library import FrontEndManager, new_core
 from edgeexit_runtime.backends.openvino.products import EXACT, are_products_exact
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
@@ -43,7 +43,7 @@ class ModelCompiler:
 
     def __init__(self, device: str, threads: int | None, *, half: bool, int8: bool) -> None:
         self.device = device
-        self._core = openvino.Core()
+        self._core = new_core()
         found = list(self._core.available_devices)
         if device not in found and not any(name.startswith(f"{device}.") for name in found):
             raise BackendError(

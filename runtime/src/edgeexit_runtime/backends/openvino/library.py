@@ -12,6 +12,8 @@ import importlib.util
 import sys
 from typing import Any
 
+from edgeexit_runtime.system.signals import signal_stack_kept
+
 TELEMETRY = "openvino_telemetry"
 
 
@@ -30,3 +32,15 @@ openvino = _import_quietly()
 _HOME = "openvino" if importlib.util.find_spec("openvino.opset8") else "openvino.runtime"  # 2024
 operators = importlib.import_module(f"{_HOME}.opset8")
 FrontEndManager = importlib.import_module("openvino.frontend").FrontEndManager
+
+
+def new_core() -> Any:
+    """Return a core with its plugins loaded.
+
+    The CPU plugin sets a stack for signals, frees it with the core, and puts back the one before,
+    which is that of another core and may be gone (seen in 2026.4).
+    """
+    with signal_stack_kept():
+        core = openvino.Core()
+        core.available_devices  # noqa: B018  loads them
+    return core

@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from edgeexit_runtime.backends.openvino.library import openvino, operators
+from edgeexit_runtime.backends.openvino.library import new_core, openvino, operators
 
 EXACT = {"LP_TRANSFORMS_MODE": False}
 """Lets OpenVINO's CPU plugin compute Q/DQ nodes as they are written, in floating point."""
@@ -28,6 +28,6 @@ def are_products_exact(device: str) -> bool:
     weights = operators.multiply(operators.convert(integers, np.float32), np.float32(1 / 127))
     product = operators.matmul(features, weights, False, True)
     model = openvino.Model([product], [images])
-    compiled = openvino.Core().compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = new_core().compile_model(model, device, {"INFERENCE_PRECISION_HINT": "f32"})
     (sums,) = compiled(np.ones((1, CHANNELS), np.float32)).values()
     return bool(np.allclose(sums, CHANNELS, rtol=0.01))
