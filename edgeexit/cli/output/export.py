@@ -53,8 +53,8 @@ def _exit_table(bundle: ExportedBundle) -> Table:
         f"{manifest.precision} bundle against the FP32 network on {proof.samples} images "
         f"({proof.source})",
         named_numbers(
-            *("exit", "largest logit difference", "equal labels", "equal decisions"),
-            *(("network's accuracy", "bundle's accuracy") if labelled else ()),
+            *("exit", "largest logit\ndifference", "equal\nlabels", "equal\ndecisions"),
+            *(("network's\naccuracy", "bundle's\naccuracy") if labelled else ()),
         ),
         (
             (
