@@ -1,6 +1,6 @@
-// Classifies raw frames by a bundle in Node: a line "label exit confidence" for each.
+// Classifies raw frames by a bundle or a single file in Node: a line "label exit confidence" for each.
 //
-//   node classify.mjs BUNDLE FRAMES [--engine onnxruntime-node|onnxruntime-web] [--batch N] [--threshold exit1=0.9]...
+//   node classify.mjs BUNDLE|MODEL.onnx FRAMES [--engine onnxruntime-node|onnxruntime-web] [--batch N] [--threshold exit1=0.9]...
 //
 // FRAMES holds RGB images (or grey ones for a network of one channel) of the network's input size.
 import { readFile } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { load } from "./edgeexit.mjs";
+import { loadFile } from "./single.mjs";
 
 const { values, positionals: [bundle, file] } = parseArgs({
   allowPositionals: true,
@@ -20,11 +21,13 @@ const { values, positionals: [bundle, file] } = parseArgs({
 
 async function main() {
   if (!file || !["onnxruntime-node", "onnxruntime-web"].includes(values.engine))
-    throw new Error("usage: node classify.mjs BUNDLE FRAMES [--engine onnxruntime-node|onnxruntime-web]");
+    throw new Error("usage: node classify.mjs BUNDLE|MODEL.onnx FRAMES [--engine onnxruntime-node|onnxruntime-web]");
   const ort = await import(values.engine);
   if (ort.env.wasm) ort.env.wasm.numThreads = 1;
   const options = { intraOpNumThreads: 1, executionProviders: [values.engine.endsWith("web") ? "wasm" : "cpu"] };
-  const session = await load(ort, (name) => readFile(join(bundle, name)), options);
+  const session = bundle.endsWith(".onnx")
+    ? await loadFile(ort, await readFile(bundle), options)
+    : await load(ort, (name) => readFile(join(bundle, name)), options);
   for (const setting of values.threshold) {
     const [name, value] = setting.split("=");
     if (!(name in session.thresholds)) throw new Error(`thresholds: ${name} is no exit but the last`);

@@ -6,7 +6,10 @@ export const NEVER = 2;
 
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const GATE = ["logits", "confidence", "label", "exits"];
-const MAX_CONFIDENCE = 1 + 2 ** -10; // a softmax may be rounded up
+export const MAX_CONFIDENCE = 1 + 2 ** -10; // a softmax may be rounded up
+
+/** x86 CPUs without VNNI add products of 8 bits in 16 bits, which saturate, unless told to widen them. */
+export const EXACT = { extra: { "session.x64quantprecision": "1" } };
 
 /**
  * Loads a bundle.
@@ -21,7 +24,7 @@ export async function load(ort, read, options = {}) {
   for (const part of [...manifest.stages, ...manifest.exits]) {
     const content = await read(part.graph.file);
     await checkFile(part.graph, content);
-    graphs.set(part.name, await ort.InferenceSession.create(content, options));
+    graphs.set(part.name, await ort.InferenceSession.create(content, { ...EXACT, ...options }));
   }
   return new Session(ort, manifest, graphs);
 }
@@ -45,28 +48,9 @@ export class Session {
     });
   }
 
-  /**
-   * Maps pixels, uint8 (N, H, W, stride) of the network's input size, to what infer takes.
-   * @param stride bytes of a pixel: 3 for RGB, 4 for RGBA as canvases give it, 1 for grey
-   */
+  /** Maps pixels to what infer takes: see preprocess below. */
   preprocess(pixels, stride = 4) {
-    const { input_size: [channels, height, width], mean, std } = this.manifest.preprocessing;
-    const area = height * width;
-    const count = pixels.length / (area * stride);
-    if (!Number.isInteger(count))
-      throw new Error(`pixels: expected ${area * stride} bytes an image, got ${pixels.length}`);
-    const round = Math.fround; // in the steps of the Python runtime, in float32
-    const images = new Float32Array(count * channels * area);
-    for (let c = 0; c < channels; c++) {
-      const scale = round(1 / round(255 * round(std[c])));
-      const offset = round(round(mean[c]) / round(std[c]));
-      for (let n = 0; n < count; n++)
-        for (let p = 0; p < area; p++) {
-          const value = pixels[(n * area + p) * stride + c];
-          images[(n * channels + c) * area + p] = round(value * scale) - offset;
-        }
-    }
-    return images;
+    return preprocess(pixels, this.manifest.preprocessing, stride);
   }
 
   /**
@@ -136,7 +120,30 @@ export class Session {
   }
 }
 
-const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
+/**
+ * Maps pixels, uint8 (N, H, W, stride) of the network's input size, to what infer takes.
+ * @param stride bytes of a pixel: 3 for RGB, 4 for RGBA as canvases give it, 1 for grey
+ */
+export function preprocess(pixels, { input_size: [channels, height, width], mean, std }, stride) {
+  const area = height * width;
+  const count = pixels.length / (area * stride);
+  if (!Number.isInteger(count))
+    throw new Error(`pixels: expected ${area * stride} bytes an image, got ${pixels.length}`);
+  const round = Math.fround; // in the steps of the Python runtime, in float32
+  const images = new Float32Array(count * channels * area);
+  for (let c = 0; c < channels; c++) {
+    const scale = round(1 / round(255 * round(std[c])));
+    const offset = round(round(mean[c]) / round(std[c]));
+    for (let n = 0; n < count; n++)
+      for (let p = 0; p < area; p++) {
+        const value = pixels[(n * area + p) * stride + c];
+        images[(n * channels + c) * area + p] = round(value * scale) - offset;
+      }
+  }
+  return images;
+}
+
+export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 
 /** Checks what the loop above relies on; the Python and C++ runtimes check every field. */
 function checkManifest(manifest) {

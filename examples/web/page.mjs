@@ -1,7 +1,9 @@
-// The page: what is drawn goes through the bundle of ?bundle=FOLDER/ (default bundle/) after every stroke.
+// The page: what is drawn goes through the bundle of ?bundle=FOLDER/ (default bundle/), or the single
+// file of ?model=MODEL.onnx, after every stroke.
 import * as ort from "onnxruntime-web";
 
 import { load } from "./edgeexit.mjs";
+import { loadFile } from "./single.mjs";
 
 const SCANNED = 8; // the digits that the demo's network knows were scanned at 8x8 and enlarged
 
@@ -75,14 +77,17 @@ function show(session, { label, confidence, exit, milliseconds }) {
     element(`row-${name}`).classList.toggle("left", name === exit);
 }
 
+async function read(name, folder = "") {
+  const response = await fetch(new URL(name, new URL(folder, location.href)));
+  if (!response.ok) throw new Error(`${folder}${name}: ${response.status} ${response.statusText}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
 async function main() {
   ort.env.wasm.numThreads = 1; // several want a page that is cross-origin isolated
-  const folder = new URLSearchParams(location.search).get("bundle") ?? "bundle/";
-  const session = await load(ort, async (name) => {
-    const response = await fetch(new URL(name, new URL(folder, location.href)));
-    if (!response.ok) throw new Error(`${folder}${name}: ${response.status} ${response.statusText}`);
-    return new Uint8Array(await response.arrayBuffer());
-  });
+  const asked = new URLSearchParams(location.search);
+  const [model, folder] = [asked.get("model"), asked.get("bundle") ?? "bundle/"];
+  const session = model === null ? await load(ort, (name) => read(name, folder)) : await loadFile(ort, await read(model));
   let last = Promise.resolve();
   const classify = () => {
     // one after the other: a session runs one call at a time

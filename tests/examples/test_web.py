@@ -71,42 +71,60 @@ def assert_same(rows: list[Any], want: ee.Predictions, tolerance: float) -> None
 # in Node
 
 
-SINGLE_FILE = """
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-const [web, file, images, size, ...thresholds] = process.argv.slice(2);
-const ort = createRequire(`${web}/`)("onnxruntime-web");
-ort.env.wasm.numThreads = 1;
-const session = await ort.InferenceSession.create(readFileSync(file));
-const bytes = readFileSync(images);
-const pixels = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-const shape = [1, ...size.split("x").map(Number)];
-const step = shape.reduce((a, b) => a * b);
-const given = new ort.Tensor("float32", Float32Array.from(thresholds), [thresholds.length]);
-for (let at = 0; at < pixels.length; at += step) {
-  const image = new ort.Tensor("float32", pixels.slice(at, at + step), shape);
-  const got = await session.run({ images: image, thresholds: given });
-  const exit = ["exit1", "exit2", "final"][got.exits.data[0]];
-  console.log(`${got.labels.data[0]} ${exit} ${got.confidences.data[0]}`);
-}
-"""
-
-
-@needs("onnxruntime-web")
-def test_a_single_file_in_wasm(bundles: dict[str, Path], frames: Path, tmp_path: Path) -> None:
-    want = expected(bundles["fp32"], frames, exit1=0.7)
+@pytest.fixture(scope="module")
+def single_files(bundles: dict[str, Path], frames: Path) -> dict[str, Path]:
+    """The bundles as single files whose calls give thresholds."""
     how = ee.load_manifest(bundles["fp32"]).preprocessing
-    size = how.input_size
-    pixels = np.frombuffer(frames.read_bytes(), np.uint8).reshape(-1, *size[1:], size[0])
-    images = how(pixels)
-    (tmp_path / "images.f32").write_bytes(images.tobytes())
-    (tmp_path / "single.mjs").write_text(SINGLE_FILE, encoding="utf-8")
-    file = tmp_path / "model.onnx"
-    pack_bundle(bundles["fp32"], file, images[:8], "digits", required_thresholds=True)
-    shape = "x".join(map(str, size))
-    result = node(tmp_path / "single.mjs", WEB, file, tmp_path / "images.f32", shape, 0.7, 0.6)
+    images = how(digits_frames()[:8])
+    files = {name: folder.parent / f"{name}.onnx" for name, folder in bundles.items()}
+    for name, folder in bundles.items():
+        pack_bundle(folder, files[name], images, "digits", required_thresholds=True)
+    return files
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "tolerance"),
+    [
+        pytest.param("onnxruntime-node", "fp32", 1e-6, marks=needs("onnxruntime-node")),
+        pytest.param("onnxruntime-node", "int8", 1e-6, marks=needs("onnxruntime-node")),
+        pytest.param("onnxruntime-web", "fp32", WASM, marks=needs("onnxruntime-web")),
+    ],
+)
+def test_a_single_file_in_node(
+    bundles: dict[str, Path],
+    single_files: dict[str, Path],
+    frames: Path,
+    engine: str,
+    precision: str,
+    tolerance: float,
+) -> None:
+    setting = ("--engine", engine, "--threshold", "exit1=0.7")
+    result = node(WEB / "classify.mjs", single_files[precision], frames, *setting)
     assert result.returncode == 0, result.stderr
-    assert_same([line.split() for line in result.stdout.splitlines()], want, WASM)
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert_same(rows, expected(bundles[precision], frames, exit1=0.7), tolerance)
+
+
+@needs("onnxruntime-node")
+def test_single_files_that_do_not_fit(
+    bundles: dict[str, Path], single_files: dict[str, Path], frames: Path, tmp_path: Path
+) -> None:
+    def told(content: bytes) -> str:
+        file = tmp_path / "model.onnx"
+        file.write_bytes(content)
+        result = node(WEB / "classify.mjs", file, frames)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert len(result.stderr.splitlines()) == 1
+        return result.stderr
+
+    whole = single_files["fp32"].read_bytes()
+    assert "not an ONNX file (it is cut off)" in told(whole[:-10])
+    assert "not an ONNX file (" in told(b"\xff" * 40)
+    assert "'edgeexit pack'" in told((bundles["fp32"] / "stage1.onnx").read_bytes())
+    how = ee.load_manifest(bundles["fp32"]).preprocessing
+    file = tmp_path / "inside.onnx"
+    pack_bundle(bundles["fp32"], file, how(digits_frames()[:8]), "digits")
+    assert "--required-thresholds" in told(file.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -194,13 +212,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(bundles: dict[str, Path], tmp_path: Path) -> Iterator[str]:
-    """The example as one would serve it, with the bundle beside the page."""
+def site(bundles: dict[str, Path], single_files: dict[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The example as one would serve it, with a bundle and a single file beside the page."""
     folder = tmp_path / "site"
     folder.mkdir()
     for path in (*WEB.glob("*.mjs"), *WEB.glob("*.html"), MODULES):
         (folder / path.name).symlink_to(path)
     (folder / "bundle").symlink_to(bundles["fp32"])
+    (folder / "model.onnx").symlink_to(single_files["fp32"])
     handler = functools.partial(Quiet, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -222,10 +241,11 @@ def drive(url: str, frames: Path | str = "", screenshot: Path | str = "") -> dic
 
 @needs("onnxruntime-web", "playwright-core")
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("query", ["", "?model=model.onnx"])
 def test_the_page_in_chromium(
-    site: str, bundles: dict[str, Path], frames: Path, tmp_path: Path
+    site: str, query: str, bundles: dict[str, Path], frames: Path, tmp_path: Path
 ) -> None:
-    seen = drive(site, frames, tmp_path / "page.png")
+    seen = drive(f"{site}{query}", frames, tmp_path / "page.png")
     assert (seen["errors"], seen["refused"]) == ([], "")
     assert seen["begun"] == "draw with the mouse or a finger"
     assert_same(seen["answers"], expected(bundles["fp32"], frames), WASM)

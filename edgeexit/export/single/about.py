@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.manifest import IMAGES, PRECISIONS, SOFTMAX, Manifest, ModelInfo
-from edgeexit_runtime.bundle.quantization_entry import ALL, QuantizationEntry
+from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, QuantizationEntry
 from edgeexit_runtime.bundle.schema import check_name, check_text, decode, encode
 from edgeexit_runtime.images.preprocess import Preprocessing
 from edgeexit_runtime.system.untrusted import parse_json
@@ -79,12 +79,22 @@ class SingleFile:
                 "CPUs: ONNX Runtime rounds biases coarsely beside scales in FP16: open the file "
                 "with disabled_optimizers=['WeightBiasQuantization']"
             )
+        if is_for_cpus(self.quantization):
+            lines.append(
+                "x86 CPUs without VNNI: ONNX Runtime's sums of 8 bits saturate there, and nobody "
+                "is told: open the file with its option session.x64quantprecision set to 1"
+            )
         return tuple(lines)
 
 
 def has_half_scales(entry: QuantizationEntry | None) -> bool:
     """Whether Q/DQ nodes have scales in FP16, beside which biases must not be rounded."""
     return entry is not None and (entry.extent, entry.fallback) == (ALL, "fp16")
+
+
+def is_for_cpus(entry: QuantizationEntry | None) -> bool:
+    """Whether 8 bits are for CPUs alone, whose sums saturate on x86 without VNNI."""
+    return entry is not None and (entry.target is None or entry.target.engine == CPU)
 
 
 def describe(manifest: Manifest) -> SingleFile:

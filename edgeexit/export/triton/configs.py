@@ -12,8 +12,8 @@ from edgeexit_runtime.bundle.manifest import (
     Manifest,
     TensorInfo,
 )
-from edgeexit_runtime.bundle.quantization_entry import CPU
 
+from edgeexit.export.single.about import is_for_cpus
 from edgeexit.export.triton.schema import new_config
 
 ONNX_RUNTIME, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
@@ -54,7 +54,7 @@ def part_config(name: str, part: str, entry: GraphEntry, manifest: Manifest, pla
         platform=platform,
         input=inputs,
         output=[_whole(tensor) for tensor in entry.outputs],
-        instance_group=[{"kind": "KIND_CPU"}] if is_for_cpus(manifest) else [],
+        instance_group=[{"kind": "KIND_CPU"}] if is_for_cpus(manifest.quantization) else [],
     )
 
 
@@ -68,7 +68,7 @@ def early_exit_config(name: str, manifest: Manifest) -> Any:
         "mean": json.dumps(manifest.preprocessing.mean),
         "std": json.dumps(manifest.preprocessing.std),
     }
-    if is_for_cpus(manifest):
+    if is_for_cpus(manifest.quantization):
         parameters[NEEDS_VNNI] = "true"
     for exit_, threshold in manifest.thresholds.items():
         parameters[f"{THRESHOLD_PREFIX}{exit_}"] = repr(threshold)
@@ -106,12 +106,6 @@ def chain(name: str, manifest: Manifest) -> list[dict[str, Any]]:
             }
         )
     return steps
-
-
-def is_for_cpus(manifest: Manifest) -> bool:
-    """Whether a bundle is in 8 bits that are for CPUs alone."""
-    entry = manifest.quantization
-    return entry is not None and (entry.target is None or entry.target.engine == CPU)
 
 
 def _whole(tensor: TensorInfo) -> dict[str, Any]:

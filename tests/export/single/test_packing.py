@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.testing import write_bundle
 from edgeexit_runtime.testing.bundles import edit_manifest
@@ -17,6 +18,7 @@ from edgeexit_runtime.testing.networks import CHAIN, random_images
 from support.digits_bundle import digits_bundle, digits_frames
 
 from edgeexit.errors import DataError, ExportError
+from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.single.about import describe, read_single_file
 from edgeexit.export.single.nested import nested_model
 from edgeexit.export.single.packing import pack_bundle
@@ -105,6 +107,15 @@ def test_it_warns_of_engines(folder: Path, precision: str, expected: list[str]) 
     about = describe(manifest)
     assert [line.partition(":")[0] for line in about.warnings] == expected
     assert "4402" in about.warnings[0]
+
+
+@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
+def test_it_warns_of_sums_that_saturate(folder: Path, target: str) -> None:
+    entry = QuantizationEntry("all", "minmax", "fp32", target=TARGETS[target].entry)
+    manifest = open_bundle(folder).manifest
+    about = describe(dataclasses.replace(manifest, precision="int8", quantization=entry))
+    is_warned = [line for line in about.warnings if "x64quantprecision" in line]
+    assert len(is_warned) == (target == "cpu")
 
 
 # files from outside
