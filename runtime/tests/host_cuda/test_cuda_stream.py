@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from edgeexit_runtime.backends.cuda.context import PrimaryContext
 from edgeexit_runtime.backends.cuda.stream import CudaStream, open_stream
@@ -47,3 +49,21 @@ def test_a_failed_run_is_said(driver: HostDriver) -> None:
     with pytest.raises(BackendError, match="CUDA: error 700"):
         stream.synchronize()
     stream.close()
+
+
+def test_each_thread_pushes_the_context_once(driver: HostDriver) -> None:
+    """Also while another thread is within it."""
+    context, depths = PrimaryContext(), []
+
+    def work() -> None:
+        with context, context:
+            depths.append(driver.depth())
+        depths.append(driver.depth())
+
+    with context:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        depths.append(driver.depth())
+    context.release()
+    assert depths == [1, 0, 1]

@@ -125,7 +125,8 @@ class TensorRTRunner(Runner):
             if ahead is not None:
                 self._run_part(ahead)
             self._end.wait()
-        self._images.in_use = ahead is not None and self._parts[ahead].reads_images
+        # a stage ahead may still read them; they change under it only where it was in vain
+        self._images.in_use = False
         self._last_counts[exit_] = self._count
         return self._gates.outputs(exit_, self._count)
 

@@ -16,7 +16,8 @@ class ImageBuffer:
 
     Attributes:
         address: where engines read them.
-        in_use: whether what a stream was given may still read the pinned memory.
+        in_use: whether runs that a stream was given may still need the pinned memory; whoever
+            gives them to it says so.
 
     Args:
         memory: which frees it.
@@ -38,6 +39,5 @@ class ImageBuffer:
             stream.synchronize()
         pinned = self._pinned[: len(images)]
         np.copyto(pinned, images)
-        self.in_use = True
         if self._is_copied:
             cuda.memcpy_htod_async(self.address, pinned, stream)
