@@ -238,6 +238,25 @@ def test_joined_graphs_that_cannot_be_captured(
         assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
 
 
+def test_where_they_cannot_be_joined_each_part_keeps_its_graph(
+    open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver, world: World
+) -> None:
+    captured = 0
+
+    def on_run(stream: int, is_captured: bool) -> None:
+        nonlocal captured
+        captured += is_captured
+        if captured == 6 * 3:  # every part is
+            world.spoil_captures = 10**6
+
+    world.on_run = on_run
+    with open_with(join_graphs=True) as session:
+        assert driver.counts().graph_execs == 6 * 3
+        with Calls(driver, "cuGraphLaunch") as made:
+            assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+        assert made == {"cuGraphLaunch": 6}
+
+
 def test_joined_graphs_are_graphs() -> None:
     with pytest.raises(ee.InputError, match=r"^join_graphs: .* graphs=True .* got graphs=False"):
         TensorRTOptions(join_graphs=True, graphs=False)
