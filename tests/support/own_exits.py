@@ -241,6 +241,21 @@ class NoGradients(Branchy):
             return super().forward(images, threshold)
 
 
+class OwnGradients(Branchy):
+    """Gradients in training mode alone, whatever is around it: two nodes for torch.export."""
+
+    def forward(self, images: Tensor, threshold: float | None = None) -> list[Tensor]:
+        with torch.set_grad_enabled(self.training):
+            return super().forward(images, threshold)
+
+
+class Beside(Internal):
+    """IMTA: in training mode the exits are one of two results."""
+
+    def result(self, answers: list[Tensor]) -> Any:
+        return (answers, answers[-1] * 2) if self.training else answers
+
+
 ALL: dict[str, tuple[type[nn.Module], str]] = {
     "SDN": (Internal, "0,1,2"),
     "final first": (FinalFirst, "1,2,0"),
@@ -259,5 +274,7 @@ ALL: dict[str, tuple[type[nn.Module], str]] = {
     "shared classifier": (Shared, "0,1,2"),
     "dropout": (Drops, "0,1,2"),
     "no gradients": (NoGradients, "0,1"),
+    "gradients in training": (OwnGradients, "0,1"),
+    "more in training": (Beside, "0,1,2"),
 }
 """Networks by what is special about them, with their outputs in the order of execution."""

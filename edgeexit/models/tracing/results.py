@@ -53,7 +53,7 @@ def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
 
     def giving_these(images: Tensor) -> tuple[Any, ...]:
         results = named_results(forward(images))
-        chosen = {name: named_result(results, name) for name in outputs}
+        chosen = _chosen(results, outputs)
         missing = [name for name, result in chosen.items() if result is None]
         if missing:
             mode = "training" if model.training else "evaluation"
@@ -72,3 +72,14 @@ def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
             model.forward = forward
         else:
             vars(model).pop("forward", None)
+
+
+def _chosen(results: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the results of these names, None where there is none.
+
+    In training mode they may lie one level deeper, beside what only a loss reads.
+    """
+    inside = {path.removesuffix(outputs[0]) for path in results if path.endswith(f".{outputs[0]}")}
+    found = [{name: named_result(results, at + name) for name in outputs} for at in ("", *inside)]
+    whole = [chosen for chosen in found if all(r is not None for r in chosen.values())]
+    return whole[0] if len(whole) == 1 else found[0]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from edgeexit.models.tracing.autocast import inline_autocast
+from edgeexit.models.tracing.stretches import inline_stretches
 
 BATCHES = (2, 3)
 """The two batch sizes that every value is propagated for: what grows with them is the batch."""
@@ -97,7 +97,7 @@ def exported_graph(
     program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},), strict=False)
     root = program.module(check_guards=False)
     assert isinstance(root, fx.GraphModule)
-    inline_autocast(root)
+    inline_stretches(root)
     points: dict[str, fx.Node] = {}
     for node in root.graph.nodes:
         if node.op == "call_function" and node.users:

@@ -1,4 +1,4 @@
-"""Stretches of a model that switch autocast off for themselves, which torch.export wraps."""
+"""Stretches of a model under autocast or with gradients, which torch.export wraps."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from torch._higher_order_ops import wrap
 from edgeexit.errors import SpecError
 
 
-def inline_autocast(root: fx.GraphModule) -> None:
-    """Put what stands under ``torch.autocast(..., enabled=False)`` into the graph around it.
+def inline_stretches(root: fx.GraphModule) -> None:
+    """Put stretches that switch autocast off, or gradients on, into the graph around them.
 
-    Networks are traced outside of autocast, where such a stretch changes nothing.
+    Networks are traced outside of autocast, where the first changes nothing, and without
+    gradients, so that the second is what is learned from anyway.
 
     Raises:
         SpecError: a stretch switches autocast on; what it computes depends on the device.
     """
     for node in list(root.graph.nodes):
-        if node.target is not wrap.wrap_with_autocast:
+        if node.target is wrap.wrap_with_autocast:
+            device, dtype, enabled, _, body, *inputs = node.args
+            if enabled:
+                raise SpecError(
+                    f"the model computes a stretch under torch.autocast({device!r}, {dtype}), so "
+                    "that it cannot be cut: take the autocast out of forward, and put it around "
+                    "the call"
+                )
+        elif node.target is wrap.wrap_with_set_grad_enabled:
+            _, body, *inputs = node.args
+        else:
             continue
-        device, dtype, enabled, _, body, *inputs = node.args
-        if enabled:
-            raise SpecError(
-                f"the model computes a stretch under torch.autocast({device!r}, {dtype}), so that "
-                "it cannot be cut: take the autocast out of forward, and put it around the call"
-            )
         _inline(root.graph, node, root.get_submodule(str(body.target)), inputs)
         if not body.users:
             root.graph.erase_node(body)
