@@ -69,6 +69,5 @@ EOF
 fi
 
 # and what make test-gpu runs on a device, on the doubles
-gpu="$here/../gpu/test_cuda_gpu.py $here/../gpu/test_tensorrt_gpu.py"
-# shellcheck disable=SC2086
-EDGEEXIT_HOST_CUDA=$venv/host/libcuda.so.1 "$python" -m pytest "$here" $gpu --engines double "$@"
+gpu=("$here/../gpu/test_cuda_gpu.py" "$here/../gpu/test_tensorrt_gpu.py")
+EDGEEXIT_HOST_CUDA=$venv/host/libcuda.so.1 "$python" -m pytest "$here" "${gpu[@]}" --engines double "$@"

@@ -401,6 +401,15 @@ def test_too_little_memory_is_said_before_any_is_taken(
         ee.load(folder, backend="tensorrt")
 
 
+def test_memory_that_is_gone_all_the_same_says_what_to_do(folder: Path, driver: HostDriver) -> None:
+    """What Linux says can be had is an estimate; here there is no more than the weights take."""
+    driver.set_integrated(True)
+    driver.set_total_memory(6 * 3000 + 100)
+    message = r"^the device is out of memory \(.*\); close .* smaller --max-batch$"
+    with pytest.raises(ee.BackendError, match=message):
+        ee.load(folder, backend="tensorrt")
+
+
 def load_with_a_full_page_cache(folder: Path, driver: HostDriver) -> None:
     driver.set_cached_memory(2**30)
     ee.load(folder, backend="tensorrt").close()
