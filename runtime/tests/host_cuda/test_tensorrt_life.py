@@ -17,7 +17,8 @@ import numpy as np
 import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
-from edgeexit_runtime.backends.cuda.memory import available_memory
+from edgeexit_runtime.backends.cuda.context import PrimaryContext
+from edgeexit_runtime.backends.cuda.memory import available_memory, require_free_memory
 from edgeexit_runtime.backends.tensorrt.runs.captures import CAPTURES
 from edgeexit_runtime.backends.tensorrt.runs.gate import GatePlan
 from host_driver import HostDriver
@@ -399,6 +400,15 @@ def test_too_little_memory_is_said_before_any_is_taken(
     message = "features and scratch memory: needs 5.0 MiB of device memory, 1.0 of 1.0 MiB are free"
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}"):
         ee.load(folder, backend="tensorrt")
+
+
+def test_as_much_memory_as_is_free_is_enough(driver: HostDriver) -> None:
+    context = PrimaryContext()
+    with context:
+        require_free_memory(2**30, "features")
+        with pytest.raises(ee.BackendError, match=r"^features: needs 1024\.0 MiB"):
+            require_free_memory(2**30 + 1, "features")
+    context.release()
 
 
 def test_memory_that_is_gone_all_the_same_says_what_to_do(folder: Path, driver: HostDriver) -> None:
