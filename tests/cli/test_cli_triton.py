@@ -59,3 +59,9 @@ def test_engines_that_are_not_there(bundle: Path, tmp_path: Path) -> None:
     told = message(invoke("triton", bundle, "-o", tmp_path / "r", "--platform", "tensorrt_plan"))
     assert "no engine was built of stage1; run: edgeexit build" in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_bundle_is_no_backbone_either(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    told = message(invoke("inspect", f"{tmp_path}/repository/"))
+    assert "expected the folder that 'edgeexit export' wrote" in told

@@ -43,9 +43,10 @@ class _Written:
 
 
 def is_written(reference: str) -> bool:
-    """Whether there is such a file, or a bundle in such a folder."""
+    """Whether it is the path of a file, or of a folder with a bundle in it, or to be one."""
     path = Path(reference)
-    return path.is_file() or (path / MANIFEST_NAME).is_file()
+    is_path = path.is_dir() and reference.endswith("/")
+    return is_path or path.is_file() or (path / MANIFEST_NAME).is_file()
 
 
 def print_written(path: Path, as_json: bool) -> None:

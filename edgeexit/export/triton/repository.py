@@ -126,9 +126,9 @@ def check_new(output: Path) -> None:
 
 def _check_name(name: str) -> None:
     try:
-        check_name(name)
+        check_name(name, "--name")
     except ValueError as error:
-        raise ExportError(f"--name: {error}") from error
+        raise ExportError(str(error)) from error
 
 
 def _files(bundle: Bundle, platform: str) -> Iterator[tuple[str, GraphEntry | EngineEntry]]:

@@ -55,9 +55,10 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_folder(bundle: Path) -> None:
-    refused(
-        bundle / "stage1.onnx", "no such file; expected the folder that 'edgeexit export' wrote"
-    )
+    file = bundle / "stage1.onnx"
+    with pytest.raises(ee.BundleError) as caught:
+        ee.load(file)
+    assert f"{file}: is a file; expected the folder that 'edgeexit export'" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"schema_version": 1', b"\xff\xfe\x00", b"[" * 10**5])

@@ -89,7 +89,8 @@ def test_a_deadline_holds(
         ("/predict", b"x", {"content-type": "multipart/form-data"}, 415, "--data-binary @FILE"),
         ("/predict", b"x", PNG, 400, "the image: not a readable image"),
         ("/predict", b"P5 50000 50000 255\n", PNG, 400, "pixels, more than 25,000,000"),
-        ("/nowhere", b"", {}, 404, "Not Found"),
+        ("/nowhere", b"", {}, 404, "Not Found; there are POST /predict"),
+        ("/metrics", b"", {}, 405, "Method Not Allowed; there are POST /predict"),
         ("/v2/models/../../etc/passwd/infer", b"", {}, 404, "Not Found"),
     ],
 )

@@ -116,6 +116,17 @@ class Load:
             assert status != 200 or json.loads(body)["outputs"][2]["data"] == [1]
 
 
+def test_an_address_that_is_taken(process: Process, bundle: Path) -> None:
+    command = [sys.executable, "-m", "edgeexit_runtime", "serve", bundle, "--port", process.port]
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert f"127.0.0.1:{process.port}: cannot listen there (Address already in use)" in line
+    assert "--port" in line
+
+
 def test_nothing_is_lost_over_reloads_and_a_stop(process: Process) -> None:
     load = Load(process, clients=4)
     for _ in range(3):

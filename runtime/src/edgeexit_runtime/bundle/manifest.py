@@ -272,6 +272,10 @@ def load_manifest(folder: str | Path) -> Manifest:
 def _read_json(path: Path) -> Any:
     size_bytes = file_size(path)
     if size_bytes is None:
+        if file_size(path.parent) is not None:
+            raise BundleError(
+                f"{path.parent}: is a file; expected the folder that 'edgeexit export' wrote"
+            )
         raise BundleError(f"{path}: no such file; expected the folder that 'edgeexit export' wrote")
     if size_bytes > MANIFEST_MAX_BYTES:
         raise BundleError(f"{path}: larger than {MANIFEST_MAX_BYTES} bytes, not a manifest")

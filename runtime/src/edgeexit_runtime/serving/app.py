@@ -11,6 +11,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ DECODERS = 2
 BODIES = 16
 """So many bodies of the largest size may be on their way, or any number that is not larger."""
 LARGE_BODY = 2**16
+PATHS = "POST /predict with an image file, POST /v2/models/NAME/infer, GET /v2 and GET /metrics"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -197,7 +199,10 @@ class _Paths:
 
 async def _told(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    detail = error.detail
+    if detail in (HTTPStatus.NOT_FOUND.phrase, HTTPStatus.METHOD_NOT_ALLOWED.phrase):
+        detail = f"{detail}; there are {PATHS}"
+    return JSONResponse({"error": detail}, error.status_code, error.headers)
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.serving.app import make_app
 from edgeexit_runtime.serving.options import ServeOptions
 from edgeexit_runtime.serving.service import Service
@@ -25,8 +28,9 @@ def serve(folder: Path, options: ServeOptions) -> None:
 
     Raises:
         BundleError, BackendError, InputError: as :func:`edgeexit_runtime.load`.
-        OSError: it cannot listen there.
+        InputError: it cannot listen there.
     """
+    _check_address(options.host, options.port)
     service = Service(folder, options)
     config = uvicorn.Config(
         make_app(service),
@@ -40,6 +44,21 @@ def serve(folder: Path, options: ServeOptions) -> None:
         asyncio.run(_Server(config, service).serve())
     finally:
         service.close()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Find out before sessions are loaded whether one can listen there; uvicorn exits where not."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if os.name == "posix":  # as asyncio does it; elsewhere it would take what is taken
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port}: cannot listen there ({error.strerror}); choose another --host or "
+            "--port"
+        ) from error
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be installed
