@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+import pycuda.driver as cuda
 import pytest
 from edgeexit_runtime.backends.cuda.context import PrimaryContext
 from edgeexit_runtime.backends.cuda.stream import CudaStream, open_stream
@@ -49,6 +51,19 @@ def test_a_failed_run_is_said(driver: HostDriver) -> None:
     with pytest.raises(BackendError, match="CUDA: error 700"):
         stream.synchronize()
     stream.close()
+
+
+def test_the_default_stream_of_other_libraries_does_not_wait_for_it(driver: HostDriver) -> None:
+    stream, context, done = opened(), PrimaryContext(), []
+    with context:
+        memory = cuda.mem_alloc(4)
+        driver.enqueue(stream.handle, lambda: done.append(1), [])
+        cuda.memcpy_htod(memory, np.zeros(4, np.uint8))
+        assert done == []
+        memory.free()
+    stream.synchronize()
+    stream.close()
+    context.release()
 
 
 def test_each_thread_pushes_the_context_once(driver: HostDriver) -> None:
