@@ -98,3 +98,15 @@ def test_engines_are_of_a_bundles_parts(tiny_file: Path) -> None:
 
 def test_no_bundle(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in message(invoke("pack", tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("form", "command"), [("single", "pack"), ("triton", "triton")])
+def test_thresholds_of_another_score_are_chosen_of_a_bundle(
+    tiny_file: Path, tmp_path: Path, form: str, command: str
+) -> None:
+    options = ("--format", form, "-o", tmp_path / "m.onnx", "--score", "margin", "--samples", 20)
+    result = invoke("export", tiny_file, *options)
+    assert result.exit_code == 0, result.output
+    text = one_line(result.stderr)
+    assert "edgeexit tune --engine-dir out/ --max-drop 0.01" in text
+    assert f"edgeexit {command} out" in text

@@ -158,8 +158,9 @@ def test_confidences_that_cannot_be_are_no_answer(
     folder = digits("fp16")
     triton = TritonDouble(write_repository(folder, tmp_path / "repository").folder)
     how = ee.load_manifest(folder).preprocessing
-    images = how(digits_frames()[:2])
-    beyond, usual = triton.ask(images[:1] * 1e30, images[1:])
+    images = how(digits_frames()[:3])
+    images[1] *= 1e30
+    beyond, usual = triton.ask(images[:2], images[2:])
     assert "beyond the network's precision" in beyond
     assert isinstance(usual, dict)
 
