@@ -76,7 +76,7 @@ def early_exit_config(name: str, manifest: Manifest) -> Any:
         name=name,
         backend="python",
         max_batch_size=manifest.max_batch,
-        input=[{"name": IMAGES, "data_type": "TYPE_FP32", "dims": size}],
+        input=[{"name": IMAGES, "data_type": "TYPE_FP32", "dims": list(size)}],
         output=[
             # Triton knows no tensor of a batch alone: requests see (N, 1)
             {"name": output, "data_type": dtype, "dims": [1], "reshape": {}}

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory, text_format
+from google.protobuf import descriptor_pool, json_format, message_factory, text_format
 
 DESCRIPTOR = "model_config.binpb"
 
@@ -29,9 +29,9 @@ def new_config(**fields: Any) -> Any:
     """Return an ``inference.ModelConfig`` with these fields; lists and dicts stand for messages.
 
     Raises:
-        ValueError, TypeError: the schema has no such field, or no such value of it.
+        json_format.ParseError: the schema has no such field, or no such value of it.
     """
-    return _model_config()(**fields)
+    return json_format.ParseDict(fields, _model_config()())
 
 
 def config_text(config: Any) -> str:
