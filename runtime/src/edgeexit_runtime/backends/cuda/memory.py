@@ -54,13 +54,9 @@ class CudaMemory:
         return array, int(allocation.get_device_pointer())
 
     def close(self) -> None:
-        """Free everything, the last first; one that cannot be freed does not keep the others."""
+        """Free everything, the last first. Of what cannot be freed PyCUDA warns, and goes on."""
         while self._allocations:
-            allocation = self._allocations.pop()
-            try:
-                allocation.free()
-            except cuda.Error as error:
-                logger.warning("memory could not be freed: %s", error)
+            self._allocations.pop().free()
 
 
 def require_free_memory(size_bytes: int, purpose: str, *, shared: bool = False) -> None:
