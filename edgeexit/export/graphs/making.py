@@ -120,6 +120,8 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
             "that step of the network with other operators"
         ) from error
     assert program is not None
+    for value, name in zip(program.model.graph.outputs, names, strict=True):
+        value.name = name  # torch before 2.11 names a tensor that is returned twice otherwise
     model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
     return model
 
