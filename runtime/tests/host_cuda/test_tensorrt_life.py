@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import re
@@ -61,6 +62,20 @@ def test_memory_is_what_was_planned(folder: Path, driver: HostDriver) -> None:
     with ee.load(folder, backend="tensorrt"):
         # six engines with weights of 3000 bytes share the scratch memory of the largest
         assert driver.counts().device_bytes == planned + 6 * 3000 + 2000
+
+
+def test_outputs_of_large_batches_are_apart(folder: Path) -> None:
+    manifest = dataclasses.replace(ee.load_manifest(folder), max_batch=1000)
+    plan = GatePlan(manifest)
+    sizes = {"threshold": 4, "confidence": 4000, "label": 4000, "exits": 1000, "logits": 12000}
+    spans = sorted(
+        (begin, begin + sizes[name])
+        for exit_ in manifest.exit_names
+        for name, begin in plan.addresses(exit_).items()
+    )
+    assert len(spans) == 3 * 5
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+    assert spans[-1][1] <= plan.size_bytes
 
 
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
@@ -301,7 +316,10 @@ def test_without_graphs_runs_are_enqueued_and_it_is_said_once(
 ) -> None:
     build_engines(bundle, library)
     world.can_capture = False
+    captures = driver.calls("cuStreamBeginCapture")
     with caplog.at_level(logging.WARNING), ee.load(bundle, backend="tensorrt") as session:
+        if library == "tensorrt-rtx":  # which says so itself
+            assert driver.calls("cuStreamBeginCapture") == captures
         for _ in range(4):
             assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
         assert driver.counts().graphs == driver.counts().graph_execs == 0

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
 from edgeexit_runtime.backends.tensorrt.progress import Cancelled
+from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
+from edgeexit_runtime.backends.tensorrt.versions import open_library
 from numpy.typing import NDArray
 from tensorrt_double import World
 
@@ -46,6 +48,16 @@ def test_an_error_is_told_to_the_session_that_has_it(
             session.infer(images_leaving_at([2, 2]))
     for session in sessions:
         session.close()
+
+
+def test_a_failure_has_the_last_reason_once(log: Any, tmp_path: Path) -> None:
+    runtime = EngineRuntime(open_library("tensorrt"), tmp_path)
+    with runtime.reasons:
+        log.log(log.ERROR, "of something before")
+        log.log(log.ERROR, "of this")
+    assert str(runtime.failed("one")) == "one: of this; build the engines again"
+    assert "it does not say why" in str(runtime.failed("another"))
+    runtime.close()
 
 
 @pytest.fixture
