@@ -5,7 +5,8 @@
 Of every family of timm the first model of at most 100 million parameters, and every classifier
 of torchvision, with random weights: exits where ``--exits auto`` puts them, attached, exported
 with the proof of every export, and run by the runtime. Each network has a process of its own with
-a limit of memory and time; what is finished below ``--runs`` is kept.
+a limit of memory and time. What is finished below ``--runs`` is kept, and so is what the output
+folder holds of the same versions, but for networks that are named.
 """
 
 from __future__ import annotations
@@ -125,14 +126,18 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     runs = options.runs / "networks"
-    names = options.networks or known_networks()
-    waiting = [name for name in names if not (runs / f"{name}.json").exists()]
-    if options.report:
-        waiting = []
-    try_all(waiting, runs, options.jobs, options.minutes, options.gigabytes)
-    if not options.networks:
-        files = [runs / f"{name}.json" for name in names]
-        write_report(options.output, [load(file) for file in files if file.exists()], names)
+    known = known_networks()
+    tried = {} if options.networks else stored(options.output)
+    waiting = [
+        name
+        for name in options.networks or known
+        if name not in tried and not (runs / f"{name}.json").exists()
+    ]
+    if not options.report:
+        try_all(waiting, runs, options.jobs, options.minutes, options.gigabytes)
+    files = [runs / f"{name}.json" for name in known]
+    tried = stored(options.output) | {f.stem: load(f) for f in files if f.exists()}
+    write_report(options.output, [tried[name] for name in known if name in tried], known)
 
 
 def known_networks() -> list[str]:
@@ -141,7 +146,7 @@ def known_networks() -> list[str]:
     from torchvision import models
 
     return [
-        *(f"timm-{family}" for family in timm.list_modules()),
+        *(f"timm-{family}" for family in timm.list_modules() if timm.list_models(module=family)),
         *(f"torchvision-{model}" for model in models.list_models(module=models)),
     ]
 
@@ -334,8 +339,33 @@ def load(path: Path) -> Tried:
     """Read what :func:`save` has written."""
     from edgeexit.files import read_json
 
-    values: dict[str, Any] = read_json(path)
+    return _tried(read_json(path))
+
+
+def stored(output: Path) -> dict[str, Tried]:
+    """Read the networks that a report in the folder ``output`` holds, of these versions."""
+    from edgeexit.files import read_json
+
+    path = output / "networks.json"
+    report: dict[str, Any] = read_json(path) if path.exists() else {"versions": {}}
+    if report["versions"] != versions():
+        return {}
+    return {name: _tried(values) for name, values in report["networks"].items()}
+
+
+def _tried(values: dict[str, Any]) -> Tried:
     return Tried(**{**values, "exits": tuple(values["exits"])})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries whose networks are tried."""
+    import importlib.metadata
+
+    found = {}
+    for name in ("torch", "torchvision", "timm"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> None:
@@ -346,13 +376,8 @@ def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> 
         tried: what became of networks.
         known: the names of all that are to be tried.
     """
-    import importlib.metadata
-
     from edgeexit.files import replace_file, write_json
 
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision")}
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        versions["timm"] = importlib.metadata.version("timm")
     summary = []
     for library in ("timm", "torchvision"):
         own = [one for one in tried if one.library == library]
@@ -373,7 +398,7 @@ def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> 
     text = REPORT.format(
         classes=CLASSES,
         pixels=PIXELS,
-        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
         summary="\n".join(summary),
         refused="\n".join(refused),
         accepted="\n".join(accepted),
@@ -381,7 +406,7 @@ def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> 
     with replace_file(output / "networks.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     networks = {one.name: dataclasses.asdict(one) for one in tried}
-    write_json(output / "networks.json", {"versions": versions, "networks": networks})
+    write_json(output / "networks.json", {"versions": versions(), "networks": networks})
 
 
 if __name__ == "__main__":

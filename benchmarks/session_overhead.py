@@ -89,6 +89,8 @@ def measure(network: Judged, options: argparse.Namespace) -> list[Figure]:
 class _Uncounted:
     """A tally that counts nothing."""
 
+    wasted_stages = 0  # by TensorRT alone
+
     def add(self, answers: Predictions, took_ns: int) -> None:
         """Do nothing."""
 

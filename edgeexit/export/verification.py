@@ -186,7 +186,7 @@ def _agreement(
     return ExitAgreement(
         name,
         difference,
-        difference / float(np.abs(expected).max()),
+        difference / (float(np.abs(expected).max()) or 1.0),  # heads may start at zero
         float((got.labels == expected.argmax(1)).mean()),
         float((got.leaves == leaves).mean()),
         None if labels is None else float((got.labels == labels).mean()),

@@ -41,6 +41,9 @@ def test_a_report_says_what_is_refused_and_why(program: Program, tmp_path: Path)
     assert "| timm levit_128 | 224 | 8.5M | a, b | 6e-07 |" in text
     stored = json.loads((tmp_path / "networks.json").read_text(encoding="utf-8"))
     assert stored["networks"]["torchvision-x"]["reason"] == "shared | weights"
+    assert networks.stored(tmp_path) == {one.name: one for one in (good, bad)}
+    (tmp_path / "networks.json").write_text(json.dumps({**stored, "versions": {"torch": "1"}}))
+    assert networks.stored(tmp_path) == {}
 
 
 def test_a_network_goes_the_whole_way(program: Program) -> None:
@@ -52,10 +55,11 @@ def test_a_network_goes_the_whole_way(program: Program) -> None:
 
 def test_what_ends_a_process_is_its_networks_result(program: Program, tmp_path: Path) -> None:
     networks = program("networks_results")
-    networks.try_all(["torchvision-squeezenet1_1"], tmp_path, 1, minutes=1, gigabytes=0.01)
+    networks.try_all(["torchvision-squeezenet1_1"], tmp_path, 1, minutes=0, gigabytes=8)
     (file,) = tmp_path.iterdir()
     tried = networks.load(file)
-    assert (tried.family, tried.refused_at) != ("squeezenet1_1", None)
+    assert (tried.family, tried.refused_at) == ("squeezenet1_1", "process")
+    assert tried.reason == "takes more than 0 minutes"
     assert tried.is_fault
 
 

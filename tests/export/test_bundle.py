@@ -298,6 +298,19 @@ def test_no_samples_no_proof(checkpoint: Checkpoint, tmp_path: Path) -> None:
         export_bundle(checkpoint, tmp_path / "out", FP32, none, "noise")
 
 
+def test_logits_that_are_all_zero_agree(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    weights = {
+        name: torch.zeros_like(value) if name.startswith("backbone.classifier.") else value
+        for name, value in checkpoint.weights.items()
+    }
+    images = np.zeros((2, *checkpoint.spec.input_size), np.float32)
+    options = dataclasses.replace(FP32, baseline=False)
+    bundle = export_bundle(
+        dataclasses.replace(checkpoint, weights=weights), tmp_path / "out", options, images, "test"
+    )
+    assert bundle.verification.exits[-1].relative_logit_difference == 0
+
+
 def test_floors_are_kept(fp32_bundle: ExportedBundle) -> None:
     good = fp32_bundle.verification
     require_agreement(good)
