@@ -18,11 +18,11 @@ from support.tiny_bundle import SIZE, write_bundle
 TIMES = 120
 
 WRITER = """
-import shutil, sys, time
+import dataclasses, shutil, sys, time
 from pathlib import Path
-from edgeexit.cli.inputs.tune_subjects import save_bundle
 from edgeexit.errors import BusyError
-from edgeexit.files import replace_folder
+from edgeexit.files import replace_file, replace_folder
+from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, load_manifest, manifest_json
 from edgeexit_runtime.system.locks import lock_folder
 
 def replace(output, source):
@@ -31,7 +31,11 @@ def replace(output, source):
 
 def tune(output, threshold):
     with lock_folder(output):
-        save_bundle(output, {"exit1": float(threshold)}, None)
+        manifest = load_manifest(output)
+        first = dataclasses.replace(manifest.exits[0], threshold=float(threshold))
+        exits = (first, *manifest.exits[1:])
+        with replace_file(output / MANIFEST_NAME) as temporary:
+            temporary.write_text(manifest_json(dataclasses.replace(manifest, exits=exits)))
 
 kind, output, argument, times = sys.argv[1:]
 done = 0
