@@ -9,10 +9,8 @@ and counted and tested by the session's own code.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +24,7 @@ from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.field.drift import Drift, find_drift
 from edgeexit_runtime.field.statistics import Tally
 from numpy.typing import NDArray
-from training_results import METHODS, SETTING, folder, train_one
+from training_results import METHODS, SETTING, folder, runs_parser, train_one
 
 NETWORK = "Coop"  # branches 3+1
 THRESHOLDS = {"exit1": 0.75, "exit2": 0.75}
@@ -237,13 +235,8 @@ def network_answers(runs: Path) -> dict[str, tuple[Predictions, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser = runs_parser(__doc__)
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="of each false alarm rate")
-    parser.add_argument("--runs", type=Path, default=Path("results"))
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")

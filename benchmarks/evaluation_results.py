@@ -9,7 +9,6 @@ them, and what they print and draw is put into a report.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import multiprocessing
@@ -24,7 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluation_report import Evaluation, write_report
-from training_results import INPUT_SIZE, METHODS, PLAIN, SETTING, Method, folder, train_one
+from training_results import (
+    INPUT_SIZE,
+    METHODS,
+    PLAIN,
+    SETTING,
+    Method,
+    folder,
+    runs_parser,
+    train_one,
+)
 from training_results import PATTERNS as ALL_PATTERNS
 
 PATTERNS = ("1+3", "2+2", "3+1")
@@ -46,15 +54,10 @@ MILLION = 10**6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = runs_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="of each pattern, for consistency")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
-    parser.add_argument("--runs", type=Path, default=Path("results"))
     parser.add_argument("--epochs", type=int, help="of every training, to try the program out")
     parser.add_argument("--fit-epochs", type=int, help="of every reconstruction, likewise")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     start = time.monotonic()
     short = {} if options.epochs is None else {"epochs": options.epochs}

@@ -11,10 +11,8 @@ missing.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR, RISKS
-from training_results import METHODS, PATTERNS, SETTING, folder, train_one
+from training_results import METHODS, PATTERNS, SETTING, folder, runs_parser, train_one
 
 from edgeexit.errors import TuningError
 from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
@@ -346,13 +344,8 @@ def _on_test(test: Population, thresholds: dict[str, float]) -> tuple[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser = runs_parser(__doc__)
     parser.add_argument("--draws", type=int, default=DRAWS, help="of each case")
-    parser.add_argument("--runs", type=Path, default=Path("results"))
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     start = time.monotonic()
     methods = {method.name: method for method in (*METHODS, *PATTERNS)}

@@ -152,16 +152,22 @@ SAME = {"3+1": "Coop"}
 """Rows of the second table that are rows of the first."""
 
 
-def results_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the options of programs that train on the digits and write docs/results/."""
+def runs_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of programs that need networks trained on the digits."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--runs", type=Path, default=Path("results"))
-    parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
+    return parser
+
+
+def results_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of programs that train every network with several seeds."""
+    parser = runs_parser(description)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
     return parser
 
 

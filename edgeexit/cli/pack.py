@@ -9,16 +9,17 @@ import click
 
 from edgeexit.cli.inputs.bundle_samples import bundle_data
 from edgeexit.cli.inputs.samples import DataOptions, data_options, spread_samples
-from edgeexit.cli.options.bundle import required_thresholds_option, samples_option
-from edgeexit.cli.options.shared import DEFAULT_BUNDLE
+from edgeexit.cli.options.bundle import (
+    bundle_argument,
+    required_thresholds_option,
+    samples_option,
+)
 from edgeexit.cli.output.pack import packed_json, print_packed
 from edgeexit.cli.terminal import print_json, shown_progress
 
 
 @click.command("pack")
-@click.argument(
-    "bundle", metavar="[BUNDLE]", default=DEFAULT_BUNDLE, type=click.Path(path_type=Path)
-)
+@bundle_argument
 @click.option(
     "-o",
     "--output",

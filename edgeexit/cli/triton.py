@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
-from edgeexit.cli.options.shared import DEFAULT_BUNDLE
+from edgeexit.cli.options.bundle import bundle_argument
 from edgeexit.cli.output.pack import print_repository, repository_json
 from edgeexit.cli.terminal import print_json
 
 
 @click.command("triton")
-@click.argument(
-    "bundle", metavar="[BUNDLE]", default=DEFAULT_BUNDLE, type=click.Path(path_type=Path)
-)
+@bundle_argument
 @click.option(
     "-o",
     "--output",

@@ -7,19 +7,19 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
+from support.command_line import invoke as run
+from support.command_line import invoke_json as run_json
+from support.command_line import message
 from support.reports import made_report
 
 from edgeexit.bench.render.page.writing import render_page
-from edgeexit.cli import main
 from edgeexit.cli.output.bench import print_details, print_summary
 from edgeexit.cli.terminal import console
 from edgeexit.training.checkpoint import load_checkpoint
@@ -52,24 +52,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[..., Pa
 @pytest.fixture
 def bundle(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "bundle"))
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, words)])
-
-
-def run_json(*words: object) -> Any:
-    result = run(*words, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def message(result: Result) -> str:
-    """Return the error, after checking that it is one, and that nothing was printed beside."""
-    assert (result.exit_code != 0, result.stdout) == (True, "")
-    assert "Traceback" not in result.stderr
-    assert isinstance(result.exception, SystemExit)
-    return result.stderr.strip().splitlines()[-1]
 
 
 def test_a_checkpoint_keeps_what_was_shown(tuned: Path) -> None:

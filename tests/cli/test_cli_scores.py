@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from support.command_line import invoke as run
+from support.command_line import invoke_json as run_json
+from support.command_line import message
 
-from edgeexit.cli import main
 from edgeexit.data import DataConfig, load_data
 from edgeexit.training.checkpoint import load_checkpoint
 
@@ -24,21 +23,8 @@ def checkpoint(shared_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(shared_file, tmp_path / "ckpt.pt"))
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, words)])
-
-
-def run_json(*words: object) -> Any:
-    result = run(*words, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
-
-
 def refused(*words: object) -> str:
-    result = run(*words)
-    assert (result.exit_code != 0, result.stdout) == (True, "")
-    assert "Traceback" not in result.stderr
-    return result.stderr.strip().splitlines()[-1]
+    return message(run(*words))
 
 
 @pytest.mark.parametrize("score", ["margin", "entropy"])

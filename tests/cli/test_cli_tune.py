@@ -17,7 +17,7 @@ import pytest
 import torch
 from edgeexit_runtime.bundle.schema import encode
 from rich.console import Console
-from support.command_line import SCREEN, invoke, message, table_rows
+from support.command_line import SCREEN, invoke, invoke_json, message, table_rows
 from support.messages import missing
 
 from edgeexit.cli.inputs.tune_subjects import Loaded
@@ -52,9 +52,7 @@ run = partial(invoke, "tune")
 
 def run_json(*arguments: object) -> dict[str, Any]:
     """Return what is printed as JSON; nothing is written."""
-    result = run(*arguments, "--json", "--dry-run")
-    assert result.exit_code == 0, result.stderr
-    printed: dict[str, Any] = json.loads(result.stdout)
+    printed: dict[str, Any] = invoke_json("tune", *arguments, "--dry-run")
     return printed
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support.command_line import invoke, message, table_rows
+from support.command_line import invoke_json as run_json
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import predict
@@ -23,13 +24,6 @@ DATA = DataConfig("digits", input_size=(3, 8, 8))
 @pytest.fixture(scope="module")
 def checkpoint(shared_file: Path) -> Path:
     return shared_file
-
-
-def run_json(command: str, *arguments: object) -> dict[str, Any]:
-    result = invoke(command, *arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    printed: dict[str, Any] = json.loads(result.stdout)
-    return printed
 
 
 def write(file: Path, **content: Any) -> Path:

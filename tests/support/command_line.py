@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -15,6 +16,13 @@ SCREEN = 25
 def invoke(*arguments: object, **options: Any) -> Result:
     """Run ``edgeexit`` with these arguments; the options are those of click's ``invoke``."""
     return CliRunner().invoke(main, [*map(str, arguments)], prog_name="edgeexit", **options)
+
+
+def invoke_json(*arguments: object) -> Any:
+    """Return what ``edgeexit`` prints as JSON."""
+    result = invoke(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def message(result: Result) -> str:

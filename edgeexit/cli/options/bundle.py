@@ -1,4 +1,4 @@
-"""Options of every command that writes a bundle or a single file."""
+"""Options of every command that writes a bundle, or writes one in another form."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ class BundleOptions:
     samples: int
     min_agreement: float | None
 
+
+bundle_argument = click.argument(
+    "bundle", metavar="[BUNDLE]", default=DEFAULT_BUNDLE, type=click.Path(path_type=Path)
+)
 
 samples_option = click.option(
     "--samples",

@@ -13,6 +13,17 @@ from typing import Any
 
 import pytest
 
+WAYS: dict[str, dict[str, Any]] = {
+    "no graphs": {"graphs": False},
+    "joined graphs": {"join_graphs": True},
+    "polled": {"poll_us": 50},
+    "mapped outputs": {"map_outputs": True},
+    "copied outputs": {"map_outputs": False},
+    "mapped images": {"map_images": True},
+    "all": {"join_graphs": True, "poll_us": 50, "map_outputs": True, "map_images": True},
+}
+"""TensorRT's options beside the default, by what they are called here."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bundles", default="bundles", help="folder of exported bundles")
@@ -25,11 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``exported`` is every bundle in the folder of --bundles, which the kit fills."""
+    """``exported`` is every bundle in the folder of --bundles, which the kit fills.
+
+    ``way`` is every way to run TensorRT's engines.
+    """
     if "exported" in metafunc.fixturenames:
         folder = Path(metafunc.config.getoption("--bundles"))
         bundles = sorted(path.parent for path in folder.glob("*/manifest.json"))
         metafunc.parametrize("exported", bundles, ids=lambda path: path.name)
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 class Outcomes:
@@ -60,6 +76,12 @@ def cuda_libraries() -> None:
     import onnxruntime
 
     onnxruntime.preload_dlls()
+
+
+@pytest.fixture
+def ways() -> dict[str, dict[str, Any]]:
+    """All of :data:`WAYS`, for tests that set them side by side."""
+    return WAYS
 
 
 @pytest.fixture

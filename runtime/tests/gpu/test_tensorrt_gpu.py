@@ -60,22 +60,10 @@ def test_every_batch_size_again_and_again(
         sys.stdout.write("\n" + "\n".join([*lines, *caplog.messages]) + "\n")
 
 
-WAYS: dict[str, dict[str, Any]] = {
-    "no graphs": {"graphs": False},
-    "joined graphs": {"join_graphs": True},
-    "polled": {"poll_us": 50},
-    "mapped outputs": {"map_outputs": True},
-    "copied outputs": {"map_outputs": False},
-    "mapped images": {"map_images": True},
-    "all": {"join_graphs": True, "poll_us": 50, "map_outputs": True, "map_images": True},
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_other_ways_to_run(folder: Path, random_images: RandomImages, way: str) -> None:
+def test_other_ways_to_run(folder: Path, random_images: RandomImages, way: dict[str, Any]) -> None:
     with (
         ee.load(folder, backend="tensorrt") as usual,
-        ee.load(folder, backend=TensorRTBackend(TensorRTOptions(**WAYS[way]))) as session,
+        ee.load(folder, backend=TensorRTBackend(TensorRTOptions(**way))) as session,
     ):
         for seed in range(60):
             images = random_images(1 + seed % 9, seed)

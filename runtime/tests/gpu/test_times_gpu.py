@@ -73,21 +73,14 @@ def test_times(exported: Path, make_engines: Callable[[Path], None]) -> None:
             show(f"{exported.name} {title} parts", part_times(session))
 
 
-WAYS: dict[str, dict[str, Any]] = {
-    "no graphs": {"graphs": False},
-    "joined graphs": {"join_graphs": True},
-    "polled": {"poll_us": 50},
-    "mapped outputs": {"map_outputs": True},
-    "copied outputs": {"map_outputs": False},
-    "mapped images": {"map_images": True},
-    "all": {"join_graphs": True, "poll_us": 50, "map_outputs": True, "map_images": True},
-    "a stage ahead": {"speculate_below": 1},
-}
 ROUNDS = 40
 
 
-def test_times_of_ways(exported: Path, make_engines: Callable[[Path], None]) -> None:
+def test_times_of_ways(
+    exported: Path, make_engines: Callable[[Path], None], ways: dict[str, dict[str, Any]]
+) -> None:
     make_engines(exported)
+    ways = {"default": {}, **ways, "a stage ahead": {"speculate_below": 1}}
     manifest = ee.load_manifest(exported)
     size = manifest.preprocessing.input_size
     rng = np.random.default_rng(0)
@@ -97,7 +90,7 @@ def test_times_of_ways(exported: Path, make_engines: Callable[[Path], None]) -> 
             name: stack.enter_context(
                 ee.load(exported, backend=TensorRTBackend(TensorRTOptions(**options)))
             )
-            for name, options in {"default": {}, **WAYS}.items()
+            for name, options in ways.items()
         }
         for title, count, thresholds in cases(manifest):
             for session in sessions.values():
