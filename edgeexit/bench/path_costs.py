@@ -15,6 +15,7 @@ which may be left out, has what each branch is of it: saved where its exit is sw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from edgeexit_runtime.bundle.schema import SchemaError, decode
 
 from edgeexit.bench.results.report import BenchReport, load_report
 from edgeexit.bench.timing.paths import PathTimes
+from edgeexit.cost import ExitCost
 from edgeexit.errors import DataError
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.files import read_json
@@ -35,6 +37,17 @@ class _CostFile:
     paths: dict[str, float]
     branches: dict[str, float] = field(default_factory=dict)
     baseline: float | None = None
+
+
+def path_costs(exits: Sequence[ExitCost], file: Path | None) -> tuple[PathCosts, str]:
+    """Return what the exits of a network cost, of a file or else Eq. 5's, and where that is from.
+
+    Raises:
+        DataError: see :func:`load_costs`.
+    """
+    if file is None:
+        return PathCosts.in_macs(exits), "Eq. 5"
+    return load_costs(file, tuple(exit_.name for exit_ in exits)), str(file)
 
 
 def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:

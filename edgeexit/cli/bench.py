@@ -13,7 +13,14 @@ from edgeexit_runtime.bundle.schema import encode
 from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.backend import BackendOptions, backend_options
-from edgeexit.cli.options.shared import SectionedCommand, all_but, engine_dir_option, refuse, taken
+from edgeexit.cli.options.shared import (
+    SectionedCommand,
+    all_but,
+    engine_dir_option,
+    refuse,
+    section,
+    taken,
+)
 from edgeexit.cli.output.bench import print_comparison, print_details, print_summary
 from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
 from edgeexit.cli.terminal import console, remark, shown_progress
@@ -23,14 +30,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 NOTHING = "which measures nothing"
-SECTIONS = {
-    "Bundle": ("engine_dir", "backend", "device", "providers", "threads", "backends"),
-    "Images": ("dataset", "data_dir", "download", "images", "npz", "samples", "max_pixels"),
-    "What else is measured": ("versus", "scenarios", "qps"),
-    "How long": ("duration", "rounds", "warm_up", "seed"),
-    "Results": ("details", "json_file", "html_file", "plot_file"),
-    "Saved results; nothing is measured": ("report_file", "compare"),
-}
 
 
 def _some_of(known: Callable[[], Iterable[str]]) -> Callable[[str], tuple[str, ...]]:
@@ -55,86 +54,102 @@ def _scenarios() -> tuple[str, ...]:
     return SCENARIOS
 
 
-@click.command("bench", cls=SectionedCommand, sections=SECTIONS)
-@engine_dir_option()
-@image_options
-@backend_options
-@click.option(
-    "--backends",
-    metavar="B1,B2|all",
-    type=_some_of(lambda: BACKENDS),
-    help="Compare backends in the same run, and say which to load: these, onnxruntime:1 for one "
-    "with one thread; or all that run the bundle here, on the CPU with one thread too. All else "
-    "is of --backend.",
+@click.command("bench", cls=SectionedCommand)
+@section(
+    "Bundle",
+    engine_dir_option(),
+    backend_options,
+    click.option(
+        "--backends",
+        metavar="B1,B2|all",
+        type=_some_of(lambda: BACKENDS),
+        help="Compare backends in the same run, and say which to load: these, onnxruntime:1 for "
+        "one with one thread; or all that run the bundle here, on the CPU with one thread too. All "
+        "else is of --backend.",
+    ),
 )
-@click.option(
-    "--rounds",
-    default=100,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Rounds of 5 calls of everything, and passes over the images, at most.",
+@section("Images", image_options)
+@section(
+    "What else is measured",
+    click.option(
+        "--versus",
+        type=click.Path(path_type=Path),
+        help="Compare with another bundle, or a plain .onnx classifier: one input float32 "
+        "(N,C,H,W), normalized as the bundle's, one output logits (N,K); same input size and "
+        "classes. Another precision of the same network shows what it gains.",
+    ),
+    click.option(
+        "--scenario",
+        "scenarios",
+        metavar="S1,S2|all",
+        type=_some_of(_scenarios),
+        help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
+        "second), or all.",
+    ),
+    click.option(
+        "--qps",
+        type=click.FloatRange(min=0, min_open=True),
+        help="MLPerf's server: so many queries per second arrive on average, for --duration, "
+        "whether the last one is answered or not.",
+    ),
 )
-@click.option(
-    "--duration",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always made.",
+@section(
+    "How long",
+    click.option(
+        "--rounds",
+        default=100,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Rounds of 5 calls of everything, and passes over the images, at most.",
+    ),
+    click.option(
+        "--duration",
+        default=10.0,
+        show_default=True,
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always "
+        "made.",
+    ),
+    click.option(
+        "--warm-up",
+        default=10.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Of the choice and order of images, and of arrivals.",
+    ),
 )
-@click.option(
-    "--warm-up",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+@section(
+    "Results",
+    report_file_options,
+    click.option(
+        "--details",
+        is_flag=True,
+        help="Print stages and branches, roofline, every reason and the linear model too, of "
+        "--compare all ratios; the page and the JSON always have them.",
+    ),
 )
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Of the choice and order of images, and of arrivals.",
-)
-@click.option(
-    "--versus",
-    type=click.Path(path_type=Path),
-    help="Compare with another bundle, or a plain .onnx classifier: one input float32 (N,C,H,W), "
-    "normalized as the bundle's, one output logits (N,K); same input size and classes. Another "
-    "precision of the same network shows what it gains.",
-)
-@click.option(
-    "--scenario",
-    "scenarios",
-    metavar="S1,S2|all",
-    type=_some_of(_scenarios),
-    help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
-    "second), or all.",
-)
-@click.option(
-    "--qps",
-    type=click.FloatRange(min=0, min_open=True),
-    help="MLPerf's server: so many queries per second arrive on average, for --duration, whether "
-    "the last one is answered or not.",
-)
-@report_file_options
-@click.option(
-    "--report",
-    "report_file",
-    type=click.Path(path_type=Path),
-    help="Measure nothing: show a report of --json again, with --plot and --html.",
-)
-@click.option(
-    "--compare",
-    nargs=2,
-    metavar="A.json B.json",
-    type=click.Path(path_type=Path),
-    help="Measure nothing: set two reports of --json side by side.",
-)
-@click.option(
-    "--details",
-    is_flag=True,
-    help="Print stages and branches, roofline, every reason and the linear model too, of --compare "
-    "all ratios; the page and the JSON always have them.",
+@section(
+    "Saved results; nothing is measured",
+    click.option(
+        "--report",
+        "report_file",
+        type=click.Path(path_type=Path),
+        help="Measure nothing: show a report of --json again, with --plot and --html.",
+    ),
+    click.option(
+        "--compare",
+        nargs=2,
+        metavar="A.json B.json",
+        type=click.Path(path_type=Path),
+        help="Measure nothing: set two reports of --json side by side.",
+    ),
 )
 def command(
     engine_dir: Path,

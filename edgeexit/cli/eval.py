@@ -66,7 +66,7 @@ def command(
       edgeexit eval weights.pth --model my_models:MSDNet --outputs 0,1,2 --dataset digits
     """
     from edgeexit.evaluation import PathCosts
-    from edgeexit.thresholds.tuning import Subject, judge
+    from edgeexit.thresholds.tuning import judge
 
     check_options_of(path, engine_dir)
     network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
@@ -82,7 +82,7 @@ def command(
     branches, guarantee = predictions.exit_names[:-1], found.guarantee
     gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
     costs = PathCosts.in_macs(found.costs.exits)
-    judgement = judge(Subject(found.costs, costs, {split: predictions}), split, gammas)
+    judgement = judge(predictions, gammas, found.costs, costs)
     if as_json:
         where = {"engine_dir": str(engine_dir)} if path is None else {"checkpoint": str(path)}
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None

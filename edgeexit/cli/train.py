@@ -16,6 +16,7 @@ from edgeexit.cli.options.shared import (
     max_pixels_option,
     model_option,
     outputs_option,
+    section,
     weights_options,
 )
 from edgeexit.cli.options.train import Choice, choose_config, resumed_config
@@ -27,195 +28,191 @@ if TYPE_CHECKING:
     from edgeexit.training import TrainResult
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
-SECTIONS = {
-    "Network": (
-        "backbone",
-        "model",
-        "exits",
-        "outputs",
-        "branches",
-        "pretrained",
-        "init",
-        "weights_key",
-        "new_classifier",
-    ),
-    "Data": (
-        *("dataset", "data_dir", "download", "input_size", "channels", "mean", "std", "hold_out"),
-        *("augmentation", "skip_corrupt", "max_pixels", "workers"),
-    ),
-    "Training": (
-        *("recipe", "config_file", "strategy", "epochs", "batch_size", "lr", "momentum"),
-        *("weight_decay", "seed"),
-    ),
-    "Distillation (Eq. 3)": ("distill", "teacher", "distill_lambda", "temperature"),
-    "Execution": (*("device", "amp", "accumulate", "channels_last", "compile", "sync_batch_norm"),),
-    "Output": ("output", "resume", "save_minutes", "as_json"),
-}
 
 
-@click.command("train", cls=SectionedCommand, sections=SECTIONS)
-@click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]")
-@model_option
-@exits_option
-@outputs_option
-@click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
-@click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights.")
-@click.option(
-    "--init",
-    default="",
-    metavar="CKPT|WEIGHTS",
-    help="Start from the backbone of this checkpoint, or from weights that something else wrote: "
-    ".pth, .ckpt or .safetensors.",
+@click.command("train", cls=SectionedCommand)
+@section(
+    "Network",
+    click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]"),
+    model_option,
+    exits_option,
+    outputs_option,
+    click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2."),
+    click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights."),
+    click.option(
+        "--init",
+        default="",
+        metavar="CKPT|WEIGHTS",
+        help="Start from the backbone of this checkpoint, or from weights that something else "
+        "wrote: .pth, .ckpt or .safetensors.",
+    ),
+    weights_options,
 )
-@weights_options
-@click.option(
-    "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
+@section(
+    "Data",
+    click.option(
+        "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
+    ),
+    click.option("--data-dir", type=click.Path(), help="Folder of the images."),
+    click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+    click.option(
+        "--input-size",
+        type=typed.size,
+        help="Height and width in pixels: 224, or 120x160.  [default: what is usual with the data "
+        "set; for imagefolder, the backbone's]",
+    ),
+    click.option(
+        "--channels",
+        type=click.Choice([1, 3]),
+        help="Read images as grey (1) or in colour (3).  [default: 3]",
+    ),
+    click.option(
+        "--mean",
+        type=typed.numbers,
+        help="What is subtracted of images from 0 to 1, one number per channel, such as for --init "
+        "of weights that were trained so.  [default: what is usual with the data set]",
+    ),
+    click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+    click.option(
+        "--hold-out",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Training images of each class to validate on.  [default: usual with the data set]",
+    ),
+    click.option(
+        "--augmentation",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is what is "
+        "usual with the data set.",
+    ),
+    click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read."),
+    max_pixels_option,
+    WORKERS_OPTION,
 )
-@click.option("--data-dir", type=click.Path(), help="Folder of the images.")
-@click.option("--download", is_flag=True, help="Fetch the data set where it is missing.")
-@click.option(
-    "--input-size",
-    type=typed.size,
-    help="Height and width in pixels: 224, or 120x160.  [default: what is usual with the data set; "
-    "for imagefolder, the backbone's]",
+@section(
+    "Training",
+    click.option(
+        "--recipe",
+        metavar="NAME",
+        help="The paper's setting: cifar100 or imagenet. Options typed beside it come first.",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="The config.toml of another run. Options typed beside it come first.",
+    ),
+    click.option(
+        "--strategy",
+        default="coop",
+        show_default=True,
+        metavar="NAME",
+        help="coop (all at once), branches-only (behind a frozen backbone) or stage-wise.",
+    ),
+    click.option(
+        "--epochs",
+        default=30,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="For each phase of the strategy. The paper takes 300 for CIFAR-100, 60 for ImageNet.",
+    ),
+    click.option(
+        "--batch-size",
+        default=64,
+        show_default=True,
+        type=click.IntRange(min=2),
+        help="Images per step, over all processes.",
+    ),
+    click.option("--lr", default=0.01, show_default=True, type=POSITIVE, help="Initial rate."),
+    click.option(
+        "--momentum",
+        default=0.9,
+        show_default=True,
+        type=click.FloatRange(min=0, max=1, max_open=True),
+    ),
+    click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0)),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
 )
-@click.option(
-    "--channels",
-    type=click.Choice([1, 3]),
-    help="Read images as grey (1) or in colour (3).  [default: 3]",
+@section(
+    "Distillation (Eq. 3)",
+    click.option(
+        "--distill",
+        default="none",
+        show_default=True,
+        metavar="NAME",
+        help="Teacher: none, dk (a trained backbone), ofa (the last exit), med (the mean of all) "
+        "or wed (the weighted mean).",
+    ),
+    click.option(
+        "--teacher",
+        default="",
+        metavar="CKPT",
+        help="For dk: a checkpoint, or pretrained[:BACKBONE] for public weights.",
+    ),
+    click.option(
+        "--distill-lambda",
+        default=0.9,
+        show_default=True,
+        type=click.FloatRange(min=0, max=1),
+        help="Weight of the labels against the teacher.",
+    ),
+    click.option(
+        "--temperature",
+        default=1.0,
+        show_default=True,
+        type=POSITIVE,
+        help="Softens the teacher's and the exits' classes.",
+    ),
 )
-@click.option(
-    "--mean",
-    type=typed.numbers,
-    help="What is subtracted of images from 0 to 1, one number per channel, such as for --init of "
-    "weights that were trained so.  [default: what is usual with the data set]",
+@section(
+    "Execution",
+    DEVICE_OPTION,
+    click.option(
+        "--amp",
+        default="off",
+        show_default=True,
+        type=click.Choice(["off", "bf16", "fp16"]),
+        help="Automatic mixed precision.",
+    ),
+    click.option(
+        "--accumulate",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Compute a batch in so many parts, where it does not fit the memory.",
+    ),
+    click.option(
+        "--channels-last/--no-channels-last",
+        default=None,
+        help="Memory format.  [default: last, but for --model]",
+    ),
+    click.option("--compile", is_flag=True, help="Use torch.compile."),
+    click.option("--sync-batch-norm", is_flag=True, help="Statistics over all processes (GPUs)."),
 )
-@click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then.")
-@click.option(
-    "--hold-out",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Training images of each class to validate on.  [default: usual with the data set]",
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--output",
+        default="run",
+        show_default=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The run's folder; a run that is there is never overwritten.",
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Continue the run in the folder, with its options."
+    ),
+    click.option(
+        "--save-minutes",
+        default=5.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Within long epochs, save this often.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
 )
-@click.option(
-    "--augmentation",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is what is "
-    "usual with the data set.",
-)
-@click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read.")
-@max_pixels_option
-@WORKERS_OPTION
-@click.option(
-    "--recipe",
-    metavar="NAME",
-    help="The paper's setting: cifar100 or imagenet. Options typed beside it come first.",
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="The config.toml of another run. Options typed beside it come first.",
-)
-@click.option(
-    "--strategy",
-    default="coop",
-    show_default=True,
-    metavar="NAME",
-    help="coop (all at once), branches-only (behind a frozen backbone) or stage-wise.",
-)
-@click.option(
-    "--epochs",
-    default=30,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="For each phase of the strategy. The paper takes 300 for CIFAR-100, 60 for ImageNet.",
-)
-@click.option(
-    "--batch-size",
-    default=64,
-    show_default=True,
-    type=click.IntRange(min=2),
-    help="Images per step, over all processes.",
-)
-@click.option("--lr", default=0.01, show_default=True, type=POSITIVE, help="Initial rate.")
-@click.option(
-    "--momentum",
-    default=0.9,
-    show_default=True,
-    type=click.FloatRange(min=0, max=1, max_open=True),
-)
-@click.option("--weight-decay", default=1e-4, show_default=True, type=click.FloatRange(min=0))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option(
-    "--distill",
-    default="none",
-    show_default=True,
-    metavar="NAME",
-    help="Teacher: none, dk (a trained backbone), ofa (the last exit), med (the mean of all) or "
-    "wed (the weighted mean).",
-)
-@click.option(
-    "--teacher",
-    default="",
-    metavar="CKPT",
-    help="For dk: a checkpoint, or pretrained[:BACKBONE] for public weights.",
-)
-@click.option(
-    "--distill-lambda",
-    default=0.9,
-    show_default=True,
-    type=click.FloatRange(min=0, max=1),
-    help="Weight of the labels against the teacher.",
-)
-@click.option(
-    "--temperature",
-    default=1.0,
-    show_default=True,
-    type=POSITIVE,
-    help="Softens the teacher's and the exits' classes.",
-)
-@DEVICE_OPTION
-@click.option(
-    "--amp",
-    default="off",
-    show_default=True,
-    type=click.Choice(["off", "bf16", "fp16"]),
-    help="Automatic mixed precision.",
-)
-@click.option(
-    "--accumulate",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Compute a batch in so many parts, where it does not fit the memory.",
-)
-@click.option(
-    "--channels-last/--no-channels-last",
-    default=None,
-    help="Memory format.  [default: last, but for --model]",
-)
-@click.option("--compile", is_flag=True, help="Use torch.compile.")
-@click.option("--sync-batch-norm", is_flag=True, help="Statistics over all processes (GPUs).")
-@click.option(
-    "-o",
-    "--output",
-    default="run",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The run's folder; a run that is there is never overwritten.",
-)
-@click.option("--resume", is_flag=True, help="Continue the run in the folder, with its options.")
-@click.option(
-    "--save-minutes",
-    default=5.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Within long epochs, save this often.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
 def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **_: Any) -> None:
     """Train a multi-exit network, and save the best and the last epoch.

@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.inputs.own_weights import (
-    NetworkOptions,
-    load_network,
-    network_options,
-    network_words,
-)
+from edgeexit.cli.inputs.own_weights import NetworkOptions, network_options
 from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
-from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
-from edgeexit.cli.options.limits import LIMITS, given_limits, limit_options
-from edgeexit.cli.options.shared import SectionedCommand, taken
+from edgeexit.cli.options.backend import BackendOptions
+from edgeexit.cli.options.limits import given_limits
+from edgeexit.cli.options.shared import SectionedCommand, section, taken
 from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
-from edgeexit.cli.terminal import console, print_json, progress_bar, remark, say
-from edgeexit.formats import format_command
+from edgeexit.cli.terminal import console, print_json, remark, say, shown_progress
+from edgeexit.formats import format_dropped
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.bundle.guarantee_entry import Guarantee
-
-    from edgeexit.cli.inputs.tune_subjects import Loaded
-    from edgeexit.cli.output.tune import Result
-    from edgeexit.thresholds import Front, Limits
-    from edgeexit.thresholds.guarantee import Promise
-    from edgeexit.training.checkpoint import Checkpoint
-
-SECTIONS = {
-    "Limits": LIMITS,
-    "A guarantee": ("confidence", "max_error", "max_disagreement", "images"),
-    "What is tuned": ("engine_dir", "objective", "costs", "calibrate", "score", "grid_size"),
-    "What is written": ("output", "dry_run", "front", "plot", "as_json"),
-    "What runs a bundle": ("backend", "providers", "threads"),
-    "Images": ("dataset", "data_dir", "download", "batch_size", "workers", "device"),
-}
+    from edgeexit.cli.inputs.tune_bundle import BundleTarget
+    from edgeexit.cli.inputs.tune_checkpoint import CheckpointTarget
+    from edgeexit.thresholds.tuning import Tuning
 
 
-@click.command("tune", cls=SectionedCommand, sections=SECTIONS)
+@click.command("tune", cls=SectionedCommand)
 @tune_options
-@limit_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, the whole front included.")
-@network_options
-@run_options
-@bundle_sample_options
+@section("Images", bundle_sample_options)
+@section("Weights of something else", network_options)
 def command(as_json: bool, **values: Any) -> None:
     """Choose the thresholds that are best within limits; without limits, show what there is.
 
@@ -70,204 +48,58 @@ def command(as_json: bool, **values: Any) -> None:
       edgeexit tune --engine-dir out/ --images photos/ --max-disagreement 0.02
       edgeexit tune run/ckpt.pt --score all
     """
-    from edgeexit.bench import check_plot_path
-    from edgeexit.cli.inputs.tune_subjects import check_replaceable, score_areas
+    from edgeexit.cli.inputs.tune_bundle import BundleTarget
+    from edgeexit.cli.inputs.tune_checkpoint import read_checkpoint
     from edgeexit.cli.output.scores import print_areas
-    from edgeexit.training.checkpoint import is_checkpoint
+    from edgeexit.cli.output.tune import print_tuning
+    from edgeexit.thresholds.tuning import tune
 
-    limits = given_limits(values)
-    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
+    values["limits"] = given_limits(values)
     options = taken(TuneOptions, values)
+    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
     samples = SampleOptions(**values)
-    named = options.output
-    promise = options.promise(limits)
-    chooses = promise is not None or not limits.none_given
-    if chooses:
-        options = options.with_output()
-    check_options_of(options.path, options.engine_dir)
+    promise = options.promise()
     options.check()
-    if options.score == ALL:
-        options.check_comparison(chooses)
-    if options.images is not None and (samples.dataset or samples.data_dir or samples.download):
-        raise click.UsageError("--images takes the place of a data set: leave that out")
-    if options.plot is not None:
-        check_plot_path(options.plot)
-    _check_output(options, chooses)
-    checkpoint = None if options.path is None else load_network(options.path, network, samples)
-    replaced = options.path if options.output == options.path else None
-    if replaced is not None and not is_checkpoint(replaced):
-        raise click.UsageError(f"{replaced} holds weights alone, which stay; choose another -o")
-    if options.path is not None and checkpoint is not None and options.score == ALL:
-        areas, unit = score_areas(checkpoint, options, samples, network)
-        title = f"{checkpoint.spec.backbone}, branches {checkpoint.spec.pattern}"
-        print_areas(options.path, title, unit, areas, as_json)
-        return
-    dropped = None if checkpoint is None else checkpoint.guarantee
-    if checkpoint is not None and options.score is not None:
-        checkpoint = checkpoint.with_score(options.score)
-    if checkpoint is not None and options.output is not None and named is None:
-        dropped = check_replaceable(options.output, checkpoint) or dropped
-        if options.output == options.path:
-            told = f"{options.path} is tuned already: its thresholds are chosen anew and replaced"
-            remark(told)
-    with _bundle_held(options, chooses):
-        loaded = _load(checkpoint, options, samples, network, backend, promise)
-        result = _tune(loaded, options, limits, promise)
-        _save(result, options, checkpoint, dropped)
-    _print(result, options, as_json)
-    if not as_json and result.thresholds is not None and not options.dry_run:
-        say(f"next: {_next_command(options, checkpoint, backend)}")
-
-
-def _check_output(options: TuneOptions, chooses: bool) -> None:
-    from edgeexit.files import check_writable
-
-    if not chooses and options.output is not None:
-        known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
-        raise click.UsageError(f"-o needs to know which thresholds to write: give one of {known}")
-    for file in filter(None, (options.output, options.front, options.plot)):
-        check_writable(file)
-
-
-@contextmanager
-def _bundle_held(options: TuneOptions, chooses: bool) -> Iterator[None]:
-    """Let no other process change the bundle that thresholds are chosen for."""
-    from edgeexit_runtime import load_manifest
-    from edgeexit_runtime.system.locks import lock_folder
-
-    if options.engine_dir is None or options.dry_run or not chooses:
-        yield
-        return
-    load_manifest(options.engine_dir)  # nothing is written into a folder that is no bundle
-    with lock_folder(options.engine_dir):
-        yield
-
-
-def _load(
-    checkpoint: Checkpoint | None,
-    options: TuneOptions,
-    samples: SampleOptions,
-    network: NetworkOptions,
-    backend: BackendOptions,
-    promise: Promise | None,
-) -> Loaded:
-    from edgeexit.cli.inputs.tune_subjects import load_bundle, load_checkpoint_subject
-
-    if checkpoint is None:
-        return load_bundle(options, samples, backend, promise)
-    return load_checkpoint_subject(checkpoint, options, samples, network)
-
-
-def _tune(loaded: Loaded, options: TuneOptions, limits: Limits, promise: Promise | None) -> Result:
-    from edgeexit.cli.output.tune import Result
-    from edgeexit.thresholds.guarantee import find_guaranteed
-    from edgeexit.thresholds.tuning import find_thresholds, judge
-
-    subject, guaranteed = loaded.subject, None
-    with progress_bar() as bar:
-        task = bar.add_task("thresholds", total=1.0)
-
-        def progress(done: float) -> None:
-            bar.update(task, completed=done)
-
-        if promise is None:
-            front, thresholds = find_thresholds(subject, limits, options.grid_size, progress)
-        else:
-            guaranteed = find_guaranteed(
-                subject.val,
-                subject.costs,
-                promise,
-                options.grid_size,
-                max_path_cost=limits.max_path_cost,
-                progress=progress,
-            )
-            front, thresholds = guaranteed.front, guaranteed.thresholds
-    judgements = {}
-    if thresholds is not None:
-        judgements = {split: judge(subject, split, thresholds) for split in subject.splits}
-    return Result(loaded, limits, front, thresholds, judgements, guaranteed)
-
-
-def _save(
-    result: Result,
-    options: TuneOptions,
-    checkpoint: Checkpoint | None,
-    dropped: Guarantee | None,
-) -> None:
-    """Write the thresholds; where those before had a guarantee and these have none, say so."""
-    from edgeexit.cli.inputs.tune_subjects import save_bundle, save_tuned
-    from edgeexit.formats import format_dropped
-
-    _save_front(result, options)
-    if result.thresholds is None:
-        return
-    if checkpoint is not None and options.output is not None:
-        save_tuned(
-            checkpoint,
-            options.output,
-            result.thresholds,
-            result.guarantee,
-            result.loaded,
-            result.choice_json(),
-        )
-    elif options.engine_dir is not None and not options.dry_run:
-        dropped = save_bundle(
-            options.engine_dir, result.loaded, result.thresholds, result.guarantee
-        )
+    target: CheckpointTarget | BundleTarget
+    if options.engine_dir is not None:
+        target = BundleTarget(options.engine_dir, options, samples, backend)
     else:
-        return
-    if dropped is not None and result.guarantee is None:
+        target = read_checkpoint(options, samples, network)
+        if options.score == ALL:
+            areas, unit = target.score_areas()
+            print_areas(target.path, target.title, unit, areas, as_json)
+            return
+    with target.held():
+        subject = target.subject()
+        with shown_progress("thresholds") as progress:
+            told = partial(progress, "thresholds")
+            tuning = tune(subject, options.limits, promise, options.grid_size, told)
+        _write_front(tuning, options)
+        is_written = tuning.thresholds is not None and not options.dry_run
+        dropped = target.save(tuning) if is_written else None
+    if dropped is not None and tuning.guarantee is None:
         remark(format_dropped(dropped))
-
-
-def _save_front(result: Result, options: TuneOptions) -> None:
-    from edgeexit.thresholds.front_file import write_front
-
-    front: Front = result.front
-    if options.front is not None:
-        write_front(options.front, front, result.points())
-        remark(f"wrote {options.front}: {len(front)} settings")
-    if options.plot is not None:
-        from edgeexit.thresholds.front_picture import write_tuned
-
-        write_tuned(
-            options.plot,
-            front,
-            result.points(),
-            result.thresholds,
-            result.loaded.subject.test,
-            result.loaded.title,
-        )
-        remark(f"wrote {options.plot}")
-
-
-def _print(result: Result, options: TuneOptions, as_json: bool) -> None:
-    from edgeexit.cli.output.tune import print_result
-
     if as_json:
-        given = {
-            "checkpoint": options.path,
-            "engine_dir": options.engine_dir,
-            "output": options.output,
-        }
-        about = {name: str(path) for name, path in given.items() if path is not None}
-        print_json({**about, **result.choice_json(), **result.front_json()})
+        print_json({**options.paths, **tuning.choice_json(), **tuning.front_json()})
     else:
-        print_result(console(), result)
-    if result.thresholds is None:
-        where = "nothing was chosen: add a limit such as --max-drop 0.01"
-    elif options.dry_run:
-        where = "nothing was written: a dry run"
-    elif options.engine_dir is not None:
-        where = f"wrote these thresholds into {options.engine_dir}"
+        print_tuning(console(), tuning)
+    if is_written:
+        remark(f"wrote {target.written}")
+        if not as_json:
+            say(f"next: {target.next_command}")
+    elif tuning.thresholds is None:
+        remark("nothing was chosen: add a limit such as --max-drop 0.01")
     else:
-        where = f"wrote {options.output}"
-    remark(where)
+        remark("nothing was written: a dry run")
 
 
-def _next_command(
-    options: TuneOptions, checkpoint: Checkpoint | None, backend: BackendOptions
-) -> str:
-    if checkpoint is None:
-        return format_command("bench", "--engine-dir", f"{options.engine_dir}/", *backend.words)
-    return format_command("export", options.output, *network_words(checkpoint))
+def _write_front(tuning: Tuning, options: TuneOptions) -> None:
+    from edgeexit.thresholds.front_file import write_front
+    from edgeexit.thresholds.front_picture import write_tuned
+
+    if options.front is not None:
+        write_front(options.front, tuning.front, tuning.points)
+        remark(f"wrote {options.front}: {len(tuning.front)} settings")
+    if options.plot is not None:
+        write_tuned(options.plot, tuning)
+        remark(f"wrote {options.plot}")

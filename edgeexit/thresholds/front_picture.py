@@ -17,9 +17,9 @@ from edgeexit.drawing.style import (
     shorten,
 )
 from edgeexit.evaluation.path_costs import MACS
-from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.thresholds.front import Front
 from edgeexit.thresholds.front_file import FrontPoint
+from edgeexit.thresholds.tuning import Tuning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,30 +27,22 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 5.0, 3.8  # inches
 
 
-def write_tuned(
-    path: Path,
-    front: Front,
-    points: Sequence[FrontPoint],
-    chosen: Mapping[str, float] | None,
-    test: ExitPredictions,
-    title: str,
-) -> None:
+def write_tuned(path: Path, tuning: Tuning) -> None:
     """Draw the front and write the picture, atomically; the ending of ``path`` chooses its kind.
+
+    The thresholds that were chosen and the backbone alone are marked, on val and on test.
 
     Args:
         path: ends in .png, .pdf or .svg.
-        front: on val.
-        points: the same beside test.
-        chosen: thresholds that were chosen on it, which are marked.
-        test: answers of the test samples; the backbone alone is marked on val and on test.
-        title: what was tuned.
+        tuning: what was found.
 
     Raises:
         WriteError: the file cannot be written.
     """
-    alone = float(test.correct[-1].mean())
+    subject, chosen = tuning.subject, tuning.thresholds
+    alone = float(subject.test.correct[-1].mean())
     with print_style():
-        save_picture(draw_tuned(front, points, chosen, alone, title), path)
+        save_picture(draw_tuned(tuning.front, tuning.points, chosen, alone, subject.title), path)
 
 
 def draw_tuned(

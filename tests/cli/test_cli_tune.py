@@ -20,17 +20,14 @@ from rich.console import Console
 from support.command_line import SCREEN, invoke, invoke_json, message, table_rows
 from support.messages import missing
 
-from edgeexit.cli.inputs.tune_subjects import Loaded
-from edgeexit.cli.output.tune import Result as TuneResult
-from edgeexit.cli.output.tune import print_result
+from edgeexit.cli.output.tune import print_tuning
 from edgeexit.cost import ExitCost, ExitCosts, network_cost
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import ExitPredictions, evaluate_adaptive, predict
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.formats import format_macs
 from edgeexit.thresholds import Front, Limits
-from edgeexit.thresholds.tuning import Subject as TuneSubject
-from edgeexit.thresholds.tuning import better_than_last
+from edgeexit.thresholds.tuning import Subject, Tuning, better_than_last
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
@@ -502,10 +499,10 @@ def test_a_front_of_many_thresholds_fits_a_terminal() -> None:
         tuple(names), np.ones((11, 1), np.float32), np.zeros((11, 1), np.int64), np.zeros(1, int)
     )
     nothing = ExitCosts(tuple(ExitCost(name, 1, 0, 1) for name in names))
-    subject = TuneSubject(nothing, costs, {"val": test, "test": test})
-    loaded = Loaded("deep", "digits", "a file", subject, "digits, val")
+    about = ("deep", "digits", "a file", "digits, val")
+    subject = Subject(*about, nothing, costs, {"val": test, "test": test})
     out = Console(width=100, file=io.StringIO())
-    print_result(out, TuneResult(loaded, Limits(), front, None, {}))
+    print_tuning(out, Tuning(subject, Limits(), front, None, {}, 1.0, {}))
     printed = out.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in printed
     assert "thresholds of" in printed

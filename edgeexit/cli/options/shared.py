@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,28 +30,18 @@ Values = TypeVar("Values", bound="DataclassInstance")
 
 
 class SectionedCommand(click.Command):
-    """A command whose ``--help`` lists its options in sections.
-
-    Args:
-        sections: the names of the parameters in each, in order; the others come last.
-    """
-
-    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.sections = sections
+    """A command whose ``--help`` lists its options under the titles of :func:`section`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {
-            str(parameter.name): record
-            for parameter in self.get_params(ctx)
-            if isinstance(parameter, click.Option)  # arguments stand in the first line
-            and (record := parameter.get_help_record(ctx)) is not None
-        }
-        for title, names in {**self.sections, "Other": tuple(records)}.items():
-            rows = [records.pop(name) for name in names if name in records]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            # arguments stand in the first line
+            if isinstance(parameter, click.Option) and record is not None:
+                rows.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+        for title, listed in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(listed)
 
 
 def option_group(*options: Decorator) -> Decorator:
@@ -60,6 +50,20 @@ def option_group(*options: Decorator) -> Decorator:
     def add(command: Any) -> Any:
         for option in reversed(options):
             command = option(command)
+        return command
+
+    return add
+
+
+def section(title: str, *options: Decorator) -> Decorator:
+    """Return a decorator that adds options under a title of :class:`SectionedCommand`'s help."""
+    group = option_group(*options)
+
+    def add(command: Any) -> Any:
+        before = len(getattr(command, "__click_params__", ()))
+        command = group(command)
+        for option in command.__click_params__[before:]:
+            option.section = title
         return command
 
     return add

@@ -10,7 +10,7 @@ import click
 
 from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import SectionedCommand, import_model, model_option
+from edgeexit.cli.options.shared import SectionedCommand, import_model, model_option, section
 from edgeexit.cli.terminal import print_json, print_table, remark
 from edgeexit.formats import Table, numbers, texts
 
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 GIB = 2**30
 ENDINGS = ("json", "csv", "png", "pdf")
 FIT_OPTIONS = ("epochs", "lr", "fit_batch_size", "momentum", "weight_decay", "seed")
-SECTIONS = {
-    "What is studied": ("depths", "runs", "control"),
-    "How reconstructions are learned": FIT_OPTIONS,
-    "Networks and data": (
-        *("model", "dataset", "data_dir", "download"),
-        *("batch_size", "workers", "device", "cache_gib"),
-    ),
-    "Output": ("output", "as_json"),
-}
 
 
 def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
@@ -46,7 +37,7 @@ def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
     return add
 
 
-@click.command("consistency", cls=SectionedCommand, sections=SECTIONS)
+@click.command("consistency", cls=SectionedCommand)
 @click.argument("baseline", metavar="BASELINE_CKPT", type=click.Path(path_type=Path))
 @click.argument(
     "paths",
@@ -55,34 +46,50 @@ def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
     required=True,
     type=click.Path(path_type=Path),
 )
-@_numbers(
-    depths=(typed.depths, "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
-    runs=(click.IntRange(min=1), 3, "Fits of each network, stage and N."),
-    epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
-    lr=(click.FloatRange(min=0, min_open=True), 0.01, "Rate, times 0.1 every 3 epochs."),
-    fit_batch_size=(click.IntRange(min=2), 64, "Images per step."),
-    momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Of gradient descent."),
-    weight_decay=(click.FloatRange(min=0), 1e-4, "Of gradient descent."),
-    seed=(click.IntRange(min=0), 0, "Of all fits."),
-    cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are computed anew."),
+@section(
+    "What is studied",
+    _numbers(
+        depths=(typed.depths, "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
+        runs=(click.IntRange(min=1), 3, "Fits of each network, stage and N."),
+    ),
+    click.option(
+        "--control",
+        is_flag=True,
+        help="Also fit the first network with its features shuffled across images: what accuracy "
+        "is worth nothing.",
+    ),
 )
-@click.option(
-    "--control",
-    is_flag=True,
-    help="Also fit the first network with its features shuffled across images: what accuracy is "
-    "worth nothing.",
+@section(
+    "How reconstructions are learned",
+    _numbers(
+        epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
+        lr=(click.FloatRange(min=0, min_open=True), 0.01, "Rate, times 0.1 every 3 epochs."),
+        fit_batch_size=(click.IntRange(min=2), 64, "Images per step."),
+        momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Of gradient descent."),
+        weight_decay=(click.FloatRange(min=0), 1e-4, "Of gradient descent."),
+        seed=(click.IntRange(min=0), 0, "Of all fits."),
+    ),
 )
-@click.option(
-    "-o",
-    "--output",
-    default="consistency",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for consistency.json, .csv, .png and .pdf; what is finished there is kept.",
+@section(
+    "Networks and data",
+    model_option,
+    sample_options,
+    _numbers(
+        cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are computed anew.")
+    ),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@model_option
-@sample_options
+@section(
+    "Output",
+    click.option(
+        "-o",
+        "--output",
+        default="consistency",
+        show_default=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder for consistency.json, .csv, .png and .pdf; what is finished there is kept.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+)
 def command(
     baseline: Path,
     paths: tuple[Path, ...],
