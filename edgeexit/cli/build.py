@@ -187,6 +187,7 @@ def run_build(
 def print_engines(report: BuildReport) -> None:
     """Print a build as a table."""
     from edgeexit_runtime.bundle.engine_entry import FROM_NETWORK
+    from edgeexit_runtime.engines.building import without_int8_kernel
 
     table = Table.of(
         f"engines of {report.folder}, {report.library}",
@@ -208,6 +209,8 @@ def print_engines(report: BuildReport) -> None:
             "the layers are those of the strongly typed network before the build: the engines "
             "were not loaded here, or do not tell theirs"
         )
+    for line in without_int8_kernel(report):
+        say(line)
     kept = len(report.engines) - report.built
     say(f"{report.folder}: {report.built} engines built, {kept} kept")
 

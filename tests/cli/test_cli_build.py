@@ -13,6 +13,7 @@ import edgeexit_runtime as ee
 import pytest
 from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
+from edgeexit_runtime.testing import edit_manifest
 from support.command_line import invoke as run
 
 GRAPHS = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
@@ -136,6 +137,12 @@ def test_engines_are_shown(checkpoint: Path, tmp_path: Path) -> None:
     assert "TensorRT-RTX" in result.stdout
     assert "100% fp32" in result.stdout
     assert "6 engines built, 0 kept" in result.stdout
+    assert "no INT8 kernel" not in result.stdout
+    edit_manifest(tmp_path / "out", lambda it: it["engines"][0].update(floating=["conv1", "conv2"]))
+    result = run("build", "--engine-dir", tmp_path / "out", *RTX)
+    assert "0 engines built, 6 kept" in result.stdout
+    assert "stage1: TensorRT-RTX" in result.stdout
+    assert "has no INT8 kernel for conv1, conv2: computed in floating point" in result.stdout
 
 
 @pytest.mark.parametrize(

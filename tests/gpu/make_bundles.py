@@ -30,11 +30,20 @@ def digits_samples(count: int, split: str) -> np.ndarray:
 
 
 def random_checkpoint(spec: ModelSpec) -> Checkpoint:
-    """Return a network as it is before training."""
+    """Return a network with random weights, normalized as after training.
+
+    Without that, features grow from block to block: ResNet-110's leave FP16.
+    """
     torch.manual_seed(0)
+    network = MultiExitNet(spec)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # statistics are those of the batch below
+    with torch.no_grad():
+        network.train()(torch.randn(4, *spec.input_size))
     return Checkpoint(
         spec=spec,
-        weights=MultiExitNet(spec).state_dict(),
+        weights=network.state_dict(),
         preprocessing=Preprocessing(spec.input_size, (0.5,) * 3, (0.25,) * 3),
         class_names=tuple(map(str, range(spec.num_classes))),
         thresholds=dict.fromkeys(spec.exit_names[:-1], 0.5),

@@ -29,7 +29,7 @@ from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.export.int8.crossing import cross_in_8_bits
 from edgeexit.export.int8.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
 from edgeexit.export.int8.nodes import insert_qdq
-from edgeexit.export.int8.rounding import Rounding
+from edgeexit.export.int8.rounding import LEVELS, Rounding
 from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
 
@@ -138,7 +138,20 @@ class _Recipe:
             yield graph, onnx.load_from_string(graph.content)
 
     def _roundings(self, graph: str, ranges: Ranges) -> dict[str, Rounding]:
-        """Return the form in 8 bits of every tensor that a graph has rounded."""
+        """Return the form in 8 bits of every tensor that a graph has rounded.
+
+        Raises:
+            ExportError: the type of scales does not reach that far.
+        """
+        most = LEVELS * float(np.finfo(self._dtype).max)
+        for name, bounds in ranges.bounds[graph].items():
+            largest = max(map(abs, bounds))
+            if largest > most:
+                raise ExportError(
+                    f"{graph}: expected features up to {most:.1e}, whose 8 bits have steps that "
+                    f"{self.fallback.upper()} represents, got {largest:.1e} of {name}; choose "
+                    "--fallback fp32"
+                )
         return {
             name: self.target.rounding(bounds, self._dtype)
             for name, bounds in ranges.bounds[graph].items()

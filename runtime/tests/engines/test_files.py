@@ -449,6 +449,7 @@ def test_changed_engine_file(bundle: Path, doubles: Any) -> None:
         ({"gpu": "\x1b[1m"}, "gpu and compute capability: expected printable text, got '\\x1b[1m'"),
         ({"version": "1\n0"}, "library, version and precision: expected printable text"),
         ({"layers": {"\ud800": 1.0}}, "layers: expected printable text, got '\\ud800'"),
+        ({"floating": ["conv\n1"]}, "floating: expected printable text, got 'conv\\n1'"),
         ({"size_bytes": 2**31}, "size_bytes: expected 0 to 2147483647, got 2147483648"),
         ({"layers_from": "trust"}, "layers_from: expected inspector or network, got 'trust'"),
         ({"options": {"opt_batch": 0}}, "opt batch: expected 1 or more, got 0"),

@@ -343,6 +343,21 @@ def test_refusals(residual_graphs: tuple[Graph, ...], calibration: CalibrationIm
         quantize_graphs([pooling], Quantization(), calibration, THRESHOLDS)
 
 
+def test_features_beyond_the_steps_of_fp16(
+    residual_graphs: tuple[Graph, ...], calibration: CalibrationImages
+) -> None:
+    large = CalibrationImages("x", calibration.images * np.float32(1e8))
+    half = Quantization(fallback="fp16", method="minmax")
+    with pytest.raises(ExportError) as raised:
+        quantize_graphs(residual_graphs, half, large, THRESHOLDS)
+    message = str(raised.value)
+    assert message.startswith("stage1: expected features up to 8.3e+06")
+    assert "FP16" in message
+    assert "of images; choose --fallback fp32" in message
+    whole = Quantization(fallback="fp32", method="minmax")
+    assert quantize_graphs(residual_graphs, whole, large, THRESHOLDS).graphs
+
+
 def no_layers() -> bytes:
     node, shape = onnx.helper.make_node("Relu", ["images"], ["out"]), ["batch", 3]
     return bytes(make_model([node], {"images": shape}, {"out": shape}).SerializeToString())

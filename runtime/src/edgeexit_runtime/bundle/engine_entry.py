@@ -74,6 +74,8 @@ class EngineEntry:
         layers: the share of its layers, 0 to 1, per precision. Layers that only move data or
             count are left out.
         layers_from: who says so: ``inspector`` or ``network``.
+        floating: convolutions, by their names in the ONNX file, that have 8 bits there and are
+            computed in floating point: TensorRT had no INT8 kernel for them.
         multiprocessors: of the GPU that it was built on. Here and below, None where it was built
             ahead of time, or by a version that did not record it.
         memory_gib: of that GPU, rounded up to a power of two.
@@ -95,6 +97,7 @@ class EngineEntry:
     options: EngineOptions
     layers: dict[str, float]
     layers_from: str
+    floating: tuple[str, ...] = ()
     multiprocessors: int | None = None
     memory_gib: int | None = None
     platform: str | None = None
@@ -107,6 +110,7 @@ class EngineEntry:
         check_text("gpu and compute capability", self.gpu or "", self.compute_capability or "")
         check_text("platform and l4t", self.platform or "", self.l4t or "")
         check_text("layers", *self.layers)
+        check_text("floating", *self.floating)
         if not self.file.endswith(ENGINE_SUFFIX):
             raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")
         if self.layers_from not in (FROM_INSPECTOR, FROM_NETWORK):

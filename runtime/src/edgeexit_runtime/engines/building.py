@@ -145,9 +145,20 @@ def describe(report: BuildReport) -> list[str]:
             "layers are the strongly typed network's: the engines were not loaded here, or do not "
             "tell"
         )
+    lines += without_int8_kernel(report)
     kept = len(report.engines) - report.built
     lines.append(f"{report.folder}: {report.built} engines built, {kept} kept, {report.library}")
     return lines
+
+
+def without_int8_kernel(report: BuildReport) -> list[str]:
+    """Return for people which convolutions of an INT8 bundle are in floating point, and why."""
+    return [
+        f"{engine.entry.graph}: {report.library} has no INT8 kernel for "
+        f"{', '.join(engine.entry.floating)}: computed in floating point"
+        for engine in report.engines
+        if engine.entry.floating
+    ]
 
 
 def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
@@ -270,6 +281,7 @@ def _entry(
         options=wanted.options,
         layers={precision: round(share, 4) for precision, share in engine.layers.items()},
         layers_from=engine.layers_from,
+        floating=engine.floating,
         multiprocessors=gpu.multiprocessors if gpu is not None else None,
         memory_gib=gpu.memory_gib if gpu is not None else None,
         platform=wanted.place.platform if gpu is not None else None,

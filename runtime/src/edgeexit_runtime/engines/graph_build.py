@@ -16,6 +16,7 @@ from edgeexit_runtime.backends.tensorrt.progress import Cancelled, make_monitor
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.bundle.engine_entry import FROM_INSPECTOR, FROM_NETWORK, EngineOptions
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry
+from edgeexit_runtime.engines.floating import FloatingConvolutions
 from edgeexit_runtime.engines.layers import (
     EngineLayers,
     NetworkLayers,
@@ -59,11 +60,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """A serialized engine in memory of TensorRT's, and what its layers compute in."""
+    """A serialized engine in memory of TensorRT's, and what its layers compute in.
+
+    ``floating`` are convolutions that are not in the 8 bits that the ONNX file has them in.
+    """
 
     content: Any  # the buffer that IHostMemory is
     layers: dict[str, float]
     layers_from: str
+    floating: tuple[str, ...]
     timing_cache: bytes
 
 
@@ -102,13 +107,29 @@ def _build(
     builder = _start(trt, plan, reasons)
     network = trt.create_network(builder)
     _parse(trt, network, plan, content, reasons)
-    declared = network_layers(network)
-    require_precision(trt.title, plan.name, plan.precision, declared, None)
+    require_precision(trt.title, plan.name, plan.precision, network_layers(network), None)
     config = builder.create_builder_config()
     trt.configure(config, plan.options, plan.compute_capability)
     config.add_optimization_profile(_profile(builder, network, plan))
     cache = trt.attach_timing_cache(config, timing_cache)
     config.progress_monitor = make_monitor(trt.module, report, reasons.cancelled)
+    floating = FloatingConvolutions(trt.module, network)
+    engine = _serialize(trt, plan, builder, network, config, reasons)
+    while engine is None and floating.put_back(reasons.errors):  # at least one each time
+        reasons.errors.clear()
+        engine = _serialize(trt, plan, builder, network, config, reasons)
+    if engine is None:
+        raise _failed(trt, plan, reasons)
+    declared = network_layers(network)
+    layers, layers_from = _prove(trt, plan, engine, declared, reasons)
+    measured = bytes(cache.serialize()) if cache is not None else b""
+    return BuiltEngine(engine, layers, layers_from, tuple(floating.names), measured)
+
+
+def _serialize(
+    trt: TensorRt, plan: Plan, builder: Any, network: Any, config: Any, reasons: Reasons
+) -> Any:
+    """Return an engine, or None where TensorRT has logged why there is none."""
     try:
         engine = builder.build_serialized_network(network, config)
     except MemoryError as error:
@@ -117,11 +138,7 @@ def _build(
         raise _failed(trt, plan, reasons, str(error)) from error
     if reasons.cancelled:
         raise KeyboardInterrupt
-    if engine is None:
-        raise _failed(trt, plan, reasons)
-    layers, layers_from = _prove(trt, plan, engine, declared, reasons)
-    measured = bytes(cache.serialize()) if cache is not None else b""
-    return BuiltEngine(engine, layers, layers_from, measured)
+    return engine
 
 
 def _start(trt: TensorRt, plan: Plan, reasons: Reasons) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,11 +85,7 @@ class EngineLayers:
 def network_layers(network: Any) -> NetworkLayers:
     """Count the layers of a parsed network by the precision that they compute in."""
     layers = [network.get_layer(index) for index in range(network.num_layers)]
-    writer = {
-        layer.get_output(index).name: layer
-        for layer in layers
-        for index in range(layer.num_outputs)
-    }
+    writer = writers(layers)
     counts: Counter[str] = Counter()
     weighted: Counter[str] = Counter()
     for layer in layers:
@@ -101,6 +98,15 @@ def network_layers(network: Any) -> NetworkLayers:
         counts[precision] += 1
         weighted[precision] += kind in WEIGHTED
     return NetworkLayers(dict(counts), dict(+weighted))
+
+
+def writers(layers: Iterable[Any]) -> dict[str, Any]:
+    """Return the layer of a network that writes a tensor, by the tensor's name."""
+    return {
+        layer.get_output(index).name: layer
+        for layer in layers
+        for index in range(layer.num_outputs)
+    }
 
 
 def engine_layers(trt: TensorRt, information: str) -> EngineLayers:
