@@ -166,7 +166,12 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _is_left_out(func: OpOverload) -> bool:
     if torch.Tag.pointwise in func.tags:
         return True
-    return func.namespace == "aten" and func._opname.removesuffix("_") in LEFT_OUT
+    if func.namespace != "aten":
+        return False
+    name = func._opname.removesuffix("_")
+    # of some that work in place, hardtanh_ in torch 2.9, only the other form has the tag
+    other_form = getattr(getattr(torch.ops.aten, name, None), func._overloadname, None)
+    return name in LEFT_OUT or torch.Tag.pointwise in getattr(other_form, "tags", ())
 
 
 def _tensors(value: Any) -> list[Tensor]:
