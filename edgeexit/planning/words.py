@@ -75,7 +75,7 @@ def _advice(best: PatternPlan, plan: Plan) -> str:
     if best.estimate is not None:
         known = f"the first exit takes {first.ratio.value:.2f}, and {pays}"
         return (
-            f"Train {best.branches}: by the accuracies of its exits a mixture takes "
+            f"Train {best.branches}: by the accuracies of its exits early exit takes "
             f"{best.estimate.ratio:.2f} of the plain backbone's {best.baseline_ms:.3g} ms at "
             f"{best.estimate.accuracy:.1%}; {known}."
         )

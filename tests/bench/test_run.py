@@ -145,7 +145,7 @@ def test_progress_goes_up_to_the_end_of_each_measurement(
     told: dict[str, list[float]] = {}
     images = BenchImages("test", leaving_at(EXITS, LABELS), None)
     run_bench(bundle, images, QUICK, lambda step, done: told.setdefault(step, []).append(done))
-    assert list(told) == ["warm-up", "parts and paths", "mixture"]
+    assert list(told) == ["warm-up", "parts and paths", "images one by one"]
     for fractions in told.values():
         assert fractions == sorted(fractions)
         assert 0 <= fractions[0] < fractions[-1] == 1

@@ -107,7 +107,7 @@ def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Pat
     result = run("--engine-dir", bundle, "--rounds", "1", "--warm-up", "0")
     assert result.exit_code == 0, result.stderr
     said = one_line(result.stdout)
-    assert "No mixture was measured, because no images were given" in said
+    assert "Early exit itself was not measured, because no images were given" in said
     assert "images that leave at exit1 or" not in said.partition("Early exit")[0]
     assert "threads per graph: the backend's choice" in said
 
@@ -199,7 +199,7 @@ def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
 
     none = run(*common, "--dataset", "none")
     assert none.exit_code == 0, none.stderr
-    assert "No mixture was measured" in one_line(none.stdout)
+    assert "Early exit itself was not measured" in one_line(none.stdout)
     assert none.stderr == ""
 
 
@@ -228,7 +228,7 @@ def test_what_is_not_here_is_measured_without_images(
     common = ("--engine-dir", bundle, "--rounds", 1, "--warm-up", 0)
     result = run(*common)
     assert result.exit_code == 0, result.stderr
-    assert "No mixture was measured" in one_line(result.stdout)
+    assert "Early exit itself was not measured" in one_line(result.stdout)
     (line,) = result.stderr.splitlines()
     assert line.startswith("measured without images: ")
     for fact in (*facts, "--images", "--npz"):

@@ -34,7 +34,7 @@ def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path
     assert plot.is_file()
     text = page.read_text(encoding="utf-8")
     assert "<caption>exit paths, everyone made to leave there, ms</caption>" in text
-    assert "<caption>mixture: 200 images of photos at the bundle&#39;s thresholds, ms" in text
+    assert "<caption>early exit: 200 images of photos at the bundle&#39;s thresholds, ms" in text
     assert "<td>onnxruntime there</td>" in text
 
 

@@ -50,7 +50,7 @@ def test_everything_at_once_fits_the_terminal(
     said = one_line(result.stdout)
     for words in (
         "warm-up: not stable within",
-        "the same 120 images, every alternative in turn, ms",
+        "the same 120 images, every candidate in turn, ms",
         "exit1 off",
         "versus bundle",
         "as accurate as bundle",

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -337,14 +338,17 @@ def test_only_the_first_of_several_processes_tells(
 
 
 def _expected(
-    capsys: pytest.CaptureFixture[str], seconds: float, first: StepStatus, steps: int
+    capsys: pytest.CaptureFixture[str], seconds: Iterable[float], first: StepStatus
 ) -> list[str]:
-    """Return what is said of the time where each step takes so long, from ``first`` on."""
-    times = itertools.count(100, seconds)
-    progress = TrainProgress(lambda: next(times))
+    """Return what is said of the time where steps take so long, from ``first`` on."""
+    times = itertools.accumulate(seconds, initial=100.0)
+    progress = TrainProgress(times.__next__)
     with progress.bar:
-        for step in range(first.step, first.step + steps):
-            progress.step(dataclasses.replace(first, step=step))
+        for step in itertools.count(first.step):
+            try:
+                progress.step(dataclasses.replace(first, step=step))
+            except StopIteration:
+                break
     return capsys.readouterr().err.splitlines()
 
 
@@ -354,32 +358,40 @@ def _expected(
         (0.4, 30, 75, "about 30 s per epoch, 15 min to go"),
         (6.4, 30, 75, "about 8 min per epoch, 4 h 0 min to go"),
         (1.5, 90, 5000, "about 2 h 5 min per epoch, 7 days 19 h to go"),
-        (0.4, 1, 30, "about 12 s per epoch, 6 s to go"),
+        (0.4, 1, 60, "about 24 s per epoch, 13 s to go"),
     ],
 )
 def test_the_time_that_a_run_will_take_is_said_once_it_is_known(
     capsys: pytest.CaptureFixture[str], seconds: float, epochs: int, steps: int, said: str
 ) -> None:
     first = StepStatus("coop", 1, epochs, 1, steps, 1.0, {"final": 0.5})
-    assert _expected(capsys, seconds, first, 20) == [said]
-    assert _expected(capsys, 4.0, first, 2) == [], "too early"
-    last = dataclasses.replace(first, epoch=epochs, step=steps - 1)
-    assert _expected(capsys, 9.0, last, 2) == [], "nothing is left"
+    assert _expected(capsys, [seconds] * 40, first) == [said]
+    assert _expected(capsys, [9.0], first) == [], "too early"
+    last = dataclasses.replace(first, epoch=epochs, step=steps - 2)
+    assert _expected(capsys, [9.0] * 2, last) == [], "nothing is left"
+
+
+def test_the_time_of_a_run_is_not_that_of_its_first_batches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of a cold process the first ones may take a hundred times as long."""
+    first = StepStatus("coop", 1, 10, 1, 400, 1.0, {"final": 0.5})
+    said = _expected(capsys, [5.0, *[0.01] * 1500], first)
+    assert said == ["about 4 s per epoch, 30 s to go"]
 
 
 def test_the_time_of_a_run_that_goes_on_is_that_of_the_rest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = StepStatus("coop", 3, 4, 51, 100, 1.0, {"final": 0.5})
-    assert _expected(capsys, 6.0, first, 5) == ["about 10 min per epoch, 15 min to go"]
+    assert _expected(capsys, [6.0] * 4, first) == ["about 10 min per epoch, 15 min to go"]
 
 
-def test_the_bar_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_shows_the_run() -> None:
     console = Console(
         force_terminal=True, width=200, file=io.StringIO(), highlight=False, color_system=None
     )
-    monkeypatch.setattr("edgeexit.cli.output.train.status_console", lambda: console)
-    progress = TrainProgress()
+    progress = TrainProgress(console=console)
     with progress.bar:
         status = StepStatus("stage 2", 3, 4, 5, 10, 1.25, {"exit1": 0.5, "exit2": 0.625})
         progress.step(status)

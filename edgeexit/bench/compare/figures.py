@@ -33,7 +33,7 @@ from edgeexit.statistics.drift import drift_between_fifths
 
 SEED = 0
 TO_BASELINE = "to the plain backbone"
-PATHS = "exit paths"  # the section
+PATHS, MIXTURE = "exit paths", "mixture"  # sections
 MIN_ROUNDS = 3  # of fewer no interval is made
 SERVER_PERCENT = 99.0  # that counts by MLPerf's rules
 HIGHER_IS_BETTER = ("samples/s",)
@@ -145,15 +145,15 @@ def mixture_figures(
     one, other = first.mixture, second.mixture
     if one is None or other is None:
         if one is not other:
-            left_out.append("A mixture of real images was measured in one of the reports alone.")
+            left_out.append("Real images were run one by one in one of the reports alone.")
         return
     if one.source != other.source or one.samples != other.samples:
         left_out.append(
-            f"The mixtures are of different images ({one.samples} of {one.source}, {other.samples} "
-            f"of {other.source}): how many leave where is not comparable."
+            f"The images run one by one are different ones ({one.samples} of {one.source}, "
+            f"{other.samples} of {other.source}): how many leave where is not comparable."
         )
         return
-    section, noise = "mixture", max(_mixture_noise(first, one), _mixture_noise(second, other))
+    section, noise = MIXTURE, max(_mixture_noise(first, one), _mixture_noise(second, other))
     runs = [{run.label: run for run in mixture.runs} for mixture in (one, other)]
     lone = sorted(set(runs[0]) ^ set(runs[1]))
     if lone:

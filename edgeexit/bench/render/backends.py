@@ -128,5 +128,5 @@ def _undecided(found: Sequence[Fastest]) -> str:
     )
     return (
         f"Which backend to load depends on where images leave (the fastest to {each}): with "
-        "images, by --dataset, --images or --npz, their mixture is measured."
+        "images, by --dataset, --images or --npz, early exit itself is measured."
     )

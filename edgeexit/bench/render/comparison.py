@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from edgeexit.bench.compare.compare import ReportComparison
-from edgeexit.bench.compare.figures import PATHS, TO_BASELINE, ComparedFigure
+from edgeexit.bench.compare.figures import MIXTURE, PATHS, TO_BASELINE, ComparedFigure
+from edgeexit.bench.results.mixture import EARLY_EXIT_NAME, ONE_BY_ONE
 from edgeexit.formats import Row, Table, numbers, texts
 
 TOLD = 3  # differences, one by one; early exit and runs of images come first
@@ -44,7 +45,11 @@ def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
 
 
 def _section(title: str, figures: Iterable[ComparedFigure]) -> list[Row]:
-    return [(title, *[""] * 7), *map(_row, figures)]
+    return [(_section_name(title), *[""] * 7), *map(_row, figures)]
+
+
+def _section_name(section: str) -> str:
+    return ONE_BY_ONE if section == MIXTURE else section
 
 
 def _row(figure: ComparedFigure) -> Row:
@@ -77,7 +82,7 @@ def comparison_verdict(comparison: ReportComparison) -> str:
             f"No difference is larger than the noise ({_noise_range(known)}): {comparison.second} "
             f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
         )
-    beyond.sort(key=lambda figure: (figure.name != "early exit", figure.section == PATHS))
+    beyond.sort(key=lambda figure: (figure.name != EARLY_EXIT_NAME, figure.section == PATHS))
     said = "; ".join(_difference_text(figure) for figure in beyond[:TOLD])
     others = _others_text(beyond[TOLD:], len(known) - len(beyond))
     same = (
@@ -113,7 +118,7 @@ def _difference_text(figure: ComparedFigure) -> str:
         TO_BASELINE: ("gains more over the plain backbone", "gains less over the plain backbone"),
     }[figure.unit]
     return (
-        f"{figure.name} ({figure.section}, {figure.statistic}) "
+        f"{figure.name} ({_section_name(figure.section)}, {figure.statistic}) "
         f"{'is ' if figure.unit in ('ms', 'samples/s') else ''}"
         f"{better if figure.second_is_better else worse}, {figure.interval:.3f} times"
     )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
-    MIXTURE,
     SESSION,
     SLOW,
     UTILIZATION,
@@ -65,7 +64,7 @@ def breakdown_table(explanation: Explanation) -> Table:
         named_numbers("path", "Eq. 5", *TERM_HEADINGS, "measured"),
         (
             (
-                breakdown.name,
+                breakdown.label,
                 f"{breakdown.macs_ratio:.3f}",
                 *map(_term_cell, breakdown.terms),
                 f"{breakdown.measured_ratio:.3f}",
@@ -82,7 +81,7 @@ def _term_cell(term: Term) -> str:
 
 
 def reasons_text(explanation: Explanation) -> str:
-    """Return the largest reasons of the mixture, or of the last path where there is none.
+    """Return the largest reasons of early exit, or of the last path where there is none.
 
     What is behind them is left to :func:`breakdown_text`.
     """
@@ -106,9 +105,8 @@ def _between_text(breakdown: Breakdown, reasons: Sequence[tuple[float, str]]) ->
     if abs(rest) >= SMALL / 10:
         told.append((rest, "the rest"))
     between = ", ".join(f"{ratio:+.3f} {words}" for ratio, words in told)
-    name = "early exit" if breakdown.name == MIXTURE else breakdown.name
     return (
-        f"{name}: Eq. 5 says {breakdown.macs_ratio:.3f}, measured "
+        f"{breakdown.label}: Eq. 5 says {breakdown.macs_ratio:.3f}, measured "
         f"{breakdown.measured_ratio:.3f}: {between or 'no difference'}"
     )
 

@@ -39,7 +39,7 @@ from edgeexit.formats import Table
 FRONT = "Accuracy against time"  # a picture alone
 NO_IMAGES = (
     "Not measured: no images were given. Run it again with --dataset, --images or --npz to see "
-    "what a mixture of real images takes."
+    "what early exit takes of real images."
 )
 
 

@@ -118,7 +118,7 @@ def mixture_table(mixture: Mixture) -> Table:
     counts = [round(exit_.share * mixture.samples) for exit_ in mixture.exits]
     early_exit = mixture.early_exit
     return Table.of(
-        f"mixture: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms",
+        f"early exit: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms",
         named_numbers("leaving at", "threshold", "share", "accuracy", *LATENCY_HEADINGS),
         (
             (
@@ -158,7 +158,7 @@ def runs_table(mixture: Mixture) -> Table:
         for run in mixture.runs
     ]
     return Table.of(
-        f"the same {mixture.samples} images, every alternative in turn, ms",
+        f"the same {mixture.samples} images, every candidate in turn, ms",
         named_numbers("", "accuracy", "mean", "ratio", "p50", "p90", "p99"),
         rows[:2],
         rows[2:],

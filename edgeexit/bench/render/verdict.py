@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgeexit.bench.render.backends import backends_text
 from edgeexit.bench.render.setup import throttle_warning
 from edgeexit.bench.render.versus import compare
+from edgeexit.bench.results.mixture import ONE_BY_ONE
 from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ def _warnings(report: BenchReport) -> Iterator[str]:
         )
     for drift in report.drifts:
         if drift.drifted:
+            measured = ONE_BY_ONE if drift.measurement == "mixture" else drift.measurement
             yield (
-                f"The device's speed drifted in the measurement of the {drift.measurement}: the "
-                f"plain backbone's medians of the first, second and last third are "
+                f"The device's speed drifted in the measurement of the {measured}: the plain "
+                f"backbone's medians of the first, second and last third are "
                 f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
                 "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
                 "measure again."
@@ -93,8 +95,8 @@ def _paths_verdict(report: BenchReport) -> str:
     off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
     return (
         f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
-        f"Measured against Eq. 5: {off}. No mixture was measured, because no images were given: "
-        "whether it pays on average depends on how many leave where."
+        f"Measured against Eq. 5: {off}. Early exit itself was not measured, because no "
+        "images were given: whether it pays on average depends on how many leave where."
     )
 
 

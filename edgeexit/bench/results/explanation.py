@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeexit.bench.results.mixture import EARLY_EXIT_NAME
 from edgeexit.statistics import Interval
 
 BYTES, UTILIZATION, GATE, SESSION, SLOW = "bytes", "utilization", "gate", "session", "slow calls"
@@ -177,6 +178,11 @@ class Breakdown:
     expected_ms: float
     terms: tuple[Term, ...]
     parts: tuple[PartExcess, ...]
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables and pictures."""
+        return EARLY_EXIT_NAME if self.name == MIXTURE else self.name
 
     def term(self, name: str) -> Term:
         """Return a term by its name."""

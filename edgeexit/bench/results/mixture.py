@@ -20,11 +20,13 @@ ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY, BACKEND)
 COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # in scenarios and energy too
 
 BASELINE_NAME = "plain backbone"
+EARLY_EXIT_NAME = "early exit"
+ONE_BY_ONE = "images one by one"  # what the JSON calls the mixture
 
 
 def label(role: str, name: str) -> str:
     """Return what a candidate is called in tables, beside the others."""
-    return {VERSUS: f"versus {name}", BACKEND: f"early exit, {name}"}.get(role, name)
+    return {VERSUS: f"versus {name}", BACKEND: f"{EARLY_EXIT_NAME}, {name}"}.get(role, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from edgeexit_runtime import Session
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, EARLY_EXIT, EXIT_OFF, label
+from edgeexit.bench.results.mixture import (
+    BASELINE,
+    BASELINE_NAME,
+    EARLY_EXIT,
+    EARLY_EXIT_NAME,
+    EXIT_OFF,
+    label,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +54,7 @@ def baseline_candidate(baseline: Session) -> Candidate:
 
 def early_exit_candidate(session: Session) -> Candidate:
     """Return a bundle at its own thresholds."""
-    return Candidate(EARLY_EXIT, "early exit", session, session.manifest.thresholds)
+    return Candidate(EARLY_EXIT, EARLY_EXIT_NAME, session, session.manifest.thresholds)
 
 
 def baseline_of(candidates: Sequence[Candidate]) -> Candidate:

@@ -16,6 +16,7 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import (
     BACKEND,
     EARLY_EXIT,
+    ONE_BY_ONE,
     VERSUS,
     Mixture,
     MixtureExit,
@@ -40,7 +41,7 @@ def measure_mixture(
     Returns:
         The mixture, and the passes that it was made of.
     """
-    passes = take_passes(candidates, images.images, 1, options, progress, step="mixture")
+    passes = take_passes(candidates, images.images, 1, options, progress, step=ONE_BY_ONE)
     baseline, early_exit, *_ = passes.runs
     (plain,) = baseline.candidate.session.manifest.exits
     manifest, labels = early_exit.candidate.session.manifest, images.labels

@@ -13,14 +13,19 @@ from edgeexit.cli.terminal import status_console
 from edgeexit.formats import format_macs
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgeexit.training.record.metrics import EpochRecord
     from edgeexit.training.record.progress import RunPlan, StepStatus
 
 MUCH_WAITING = 0.05
 """Share of the time spent waiting for images from which on it is shown."""
 
-EXPECT_AFTER_S = 5.0
-"""Of steps that were timed, before it is said how long all will take."""
+STRETCH_S = 5.0
+"""Steps are timed in stretches of so many seconds; the first may be of a process that is cold."""
+
+AGREEMENT = 1.25
+"""By which factor two stretches in a row may differ, for it to be said how long all will take."""
 
 
 def is_main_process() -> bool:
@@ -28,24 +33,46 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+class _Speed:
+    """Seconds per step: None until two stretches in a row agree, then those of the last one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.step_s: float | None = None
+        self._clock = clock
+        self._since: tuple[int, float] | None = None  # steps done where the stretch began, and when
+        self._last: float | None = None
+
+    def take(self, done: int) -> None:
+        """Take how many steps are done now."""
+        now = self._clock()
+        began, start = self._since = self._since or (done, now)
+        if now - start < STRETCH_S or done == began:
+            return
+        before, self._last, self._since = self._last, (now - start) / (done - began), (done, now)
+        agrees = before is not None and 1 / AGREEMENT <= self._last / before <= AGREEMENT
+        if agrees or self.step_s is not None:
+            self.step_s = self._last
+
+
 class TrainProgress:
     """A bar for the whole run, remarks and one line per epoch above it; ``bar`` draws it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, console: Console | None = None
+    ) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        self.console = status_console()
+        self.console = console or status_console()
         if not is_main_process():
             self.console.quiet = True
         self.epochs = 0
-        self.clock = clock
-        self.first: tuple[int, float] | None = None  # steps that were done, and when
+        self.speed = _Speed(clock)
         self.is_expected = False
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("{task.percentage:3.0f} %"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[status]}"),
             console=self.console,
             transient=True,
@@ -53,7 +80,7 @@ class TrainProgress:
             redirect_stdout=False,  # results on stdout are results, also while a bar is drawn
             redirect_stderr=False,
         )
-        self.task = self.bar.add_task("loading", total=None, status="")
+        self.task = self.bar.add_task("loading", total=None, left="", status="")
 
     def begin(self, plan: RunPlan) -> None:
         """Print data, network and schedule."""
@@ -83,26 +110,26 @@ class TrainProgress:
         done = (status.epoch - 1) * status.steps + status.step
         if not self.epochs:  # what was done before says nothing about the speed
             self.epochs = status.epochs
-            self.bar.reset(self.task, total=total, completed=done - 1, status="")
+            self.bar.reset(self.task, total=total, completed=done - 1)
+        self.speed.take(done)
         self.bar.update(
             self.task,
             description=f"{_phase(status.phase, 'epoch')} {status.epoch}/{status.epochs}",
             completed=done,
+            left=self._expect(status.steps, total - done),
             status=f"loss {status.loss:.4f}  training: {accuracies(status.accuracy, None)}",
         )
-        self._expect(done, status.steps, total)
 
-    def _expect(self, done: int, steps: int, total: int) -> None:
-        """Say once how long the run will take, by the steps after the first one, which is slow."""
-        now = self.clock()
-        first, start = self.first = self.first or (done, now)
-        if self.is_expected or done in (first, total) or now - start < EXPECT_AFTER_S:
-            return
-        self.is_expected = True
-        step = (now - start) / (done - first)
-        self.remark(
-            f"about {_duration(step * steps)} per epoch, {_duration(step * (total - done))} to go"
-        )
+    def _expect(self, steps: int, left: int) -> str:
+        """Return how long ``left`` steps will take, once it is known; say it once in a line."""
+        step_s = self.speed.step_s
+        if step_s is None:
+            return ""
+        to_go = f"{_duration(step_s * left)} to go"
+        if not self.is_expected and left > 0:
+            self.is_expected = True
+            self.remark(f"about {_duration(step_s * steps)} per epoch, {to_go}")
+        return to_go
 
     def epoch_done(self, record: EpochRecord) -> None:
         """Print the epoch's line."""

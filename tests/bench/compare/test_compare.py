@@ -104,8 +104,10 @@ def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: Ma
         assert figure.interval.low <= expected * 1.005
         assert figure.interval.high >= expected * 0.995
     said = comparison_verdict(comparison)
-    assert said.startswith("b.json against a.json: early exit (mixture, mean) is slower, 1.5")
-    assert "plain backbone (mixture, mean) is slower, 1.5" in said
+    assert said.startswith(
+        "b.json against a.json: early exit (images one by one, mean) is slower, 1.5"
+    )
+    assert "plain backbone (images one by one, mean) is slower, 1.5" in said
     assert "Of 2 more, 0 are better and 2 worse." in said
     assert "The other 3 figures differ by no more than the noise." in said
     assert "run both again" in said  # the set-ups are the same
@@ -122,7 +124,7 @@ def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> No
     assert all(figure.second_is_better for figure in comparison.figures if figure.differs)
     said = comparison_verdict(comparison)
     assert "exit1 (exit paths, median) is faster, 0.70" in said
-    assert "early exit (mixture, mean) gains more over the plain backbone" in said
+    assert "early exit (images one by one, mean) gains more over the plain backbone" in said
     assert "Of 1 more, 1 are better" in said
 
 
@@ -247,14 +249,16 @@ def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> 
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     paths, mixture = comparison.left_out
     assert not missing(paths, "one report alone", "final")
-    assert not missing(mixture, "mixture", "one of the reports alone")
+    assert not missing(mixture, "one by one", "one of the reports alone")
 
 
 def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
     comparison = compare_reports(make_report(), make_report(images=100))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     (sentence,) = comparison.left_out
-    assert sentence.startswith("The mixtures are of different images (200 of photos, 100 of photo")
+    assert sentence.startswith(
+        "The images run one by one are different ones (200 of photos, 100 of photo"
+    )
 
 
 # scenarios and energy

@@ -261,7 +261,7 @@ def test_tables_stand_in_their_sections(full: BenchReport) -> None:
     for title, captions in (
         ("Exit paths", ("exit paths, everyone made to leave there, ms", "stages and branches")),
         ("Why not Eq. 5", ("from Eq. 5's ratio to the measured one", "the machine's peak, ms")),
-        ("Latency", ("mixture: 200 images of photos", "the same 200 images")),
+        ("Latency", ("early exit: 200 images of photos", "the same 200 images")),
         ("Scenarios", ("offline: images per second by batch size",)),
         ("Energy and clocks", ("energy on photos, one by one",)),
         ("Set-up", ("onnxruntime there",)),

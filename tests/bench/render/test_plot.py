@@ -38,7 +38,7 @@ def test_picture_names_every_point_and_bundle(
     monkeypatch.setitem(drawing.STYLE, "svg.fonttype", "none")  # text as text
     plot_reports([report, fp16], tmp_path / "plot.svg")
     text = (tmp_path / "plot.svg").read_text()
-    for name, count in (("exit1", 2), ("exit2", 2), ("final", 2), ("mixture", 1)):
+    for name, count in (("exit1", 2), ("exit2", 2), ("final", 2), ("early exit", 1)):
         assert text.count(f">{name}<") == count
     for words in ("resnet20 3+1 fp32", "resnet20 3+1 fp16", "plain backbone"):
         assert f">{words}<" in text

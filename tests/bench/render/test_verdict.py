@@ -128,10 +128,10 @@ def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> No
 
     assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
     assert with_thirds(1.0, 1.1, 1.5).endswith(
-        "The device's speed drifted in the measurement of the mixture: the plain backbone's "
-        "medians of the first, second and last third are 1, 1.1, 1.5 ms, 1.50 times from fastest "
-        "to slowest; it may throttle, or something else runs: cool it or fix its clock, and "
-        "measure again."
+        "The device's speed drifted in the measurement of the images one by one: the plain "
+        "backbone's medians of the first, second and last third are 1, 1.1, 1.5 ms, 1.50 times "
+        "from fastest to slowest; it may throttle, or something else runs: cool it or fix its "
+        "clock, and measure again."
     )
 
 

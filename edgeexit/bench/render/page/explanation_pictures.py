@@ -50,7 +50,7 @@ def breakdown_picture(explanation: Explanation) -> Markup:
     axes[0, 0].set_xlim(low - 0.06 * (high - low), high + 0.22 * (high - low))
     axes[-1, 0].set_xlabel("time over the plain backbone's")
     shown = "; ".join(
-        f"{it.name}: Eq. 5 {it.macs_ratio:.2f}, "
+        f"{it.label}: Eq. 5 {it.macs_ratio:.2f}, "
         + ", ".join(f"{TERM_NAMES.get(t.name, t.name)} {t.ratio:+.2f}" for t in it.terms)
         + f", measured {it.measured_ratio:.2f}"
         for it in breakdowns
@@ -83,7 +83,7 @@ def _draw_steps(axes: Axes, breakdown: Breakdown) -> None:
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1, zorder=0)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(last + 0.7, -0.7)
-    axes.set_title(breakdown.name, loc="left", fontweight="bold")
+    axes.set_title(breakdown.label, loc="left", fontweight="bold")
     tidy(axes, "x")
 
 

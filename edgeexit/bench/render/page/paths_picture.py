@@ -17,6 +17,7 @@ from edgeexit.bench.render.page.drawing import (
     tidy,
     to_svg,
 )
+from edgeexit.bench.results.mixture import EARLY_EXIT_NAME
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.drawing.saving import save_picture
 from edgeexit.drawing.style import BLUE, GREEN
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
-MIXTURE = "mixture"
 FRAME, ROW = 0.6, 0.42  # inches
 MEASURED = "time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster"
 
@@ -72,11 +72,11 @@ def paths_picture(report: BenchReport) -> Markup:
 
 
 def _rows(report: BenchReport) -> list[tuple[str, float, float]]:
-    """Return name, Eq. 5's ratio and the measured one of every path, and of the mixture."""
+    """Return name, Eq. 5's ratio and the measured one of every path, and of early exit."""
     rows = [(path.name, path.macs_ratio, path.ratio) for path in report.paths]
     mixture = report.mixture
     if mixture is not None:
-        rows.append((MIXTURE, mixture.macs_ratio, mixture.early_exit.ratio.value))
+        rows.append((EARLY_EXIT_NAME, mixture.macs_ratio, mixture.early_exit.ratio.value))
     return rows
 
 
@@ -98,7 +98,7 @@ def _figure(reports: Sequence[BenchReport]) -> Figure:
 
 def _draw(axes: Axes, rows: Sequence[tuple[str, float, float]]) -> None:
     for row, (name, analytic, measured) in enumerate(rows):
-        color = GREEN if name == MIXTURE else BLUE
+        color = GREEN if name == EARLY_EXIT_NAME else BLUE
         axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
         axes.plot(analytic, row, "|", color=INK, markersize=15, markeredgewidth=2.5)
         axes.plot(measured, row, "o", color=color, markersize=9)
