@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from edgeexit_runtime.bundle.manifest import Manifest
@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.fitting import check_data_set
-from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import normalization_doubt, read_arrays
+from edgeexit.images.arrays import read_images
+from edgeexit.images.files import find_images, read_pixels
 from edgeexit.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig
-
-WRITTEN = "write it with numpy.savez(file, images=images, labels=labels)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,40 +127,16 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
 
     Raises:
         DataError: the file is missing, damaged, or holds arrays of another shape or dtype.
-        InputError: uint8 images are not of the bundle's input size.
+        InputError: it holds no images.
     """
     if not is_file(file):
         raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
-    arrays = read_arrays(file, ("images", "labels"), WRITTEN)
-    images = arrays["images"]
-    if images.ndim != 4 or len(images) == 0 or images.dtype not in (np.uint8, np.float32):
-        raise DataError(
-            f"{file}: images: expected uint8 (N, H, W, C) or float32 (N, C, H, W) with N above 0, "
-            f"got {images.dtype} {images.shape}"
-        )
-    labels = arrays.get("labels")
-    if labels is not None:
-        _check_labels(labels, len(images), len(manifest.class_names), file)
-    chosen = _choose(len(images), samples, seed)
-    images = images[chosen]
-    doubt = None
-    if images.dtype == np.uint8:
-        images = manifest.preprocessing(images)
-    elif images.shape[1:] != manifest.preprocessing.input_size:
-        raise DataError(
-            f"{file}: images: the bundle takes float32 (N, C, H, W) of "
-            f"{manifest.preprocessing.input_size}, got {images.shape[1:]}"
-        )
-    elif not np.isfinite(images).all():
-        raise DataError(f"{file}: images: expected finite values, got NaN or infinity")
-    else:
-        doubt = normalization_doubt(images, manifest.preprocessing)
-    return BenchImages(
-        str(file),
-        np.ascontiguousarray(images),
-        None if labels is None else labels[chosen].astype(np.int64),
-        () if doubt is None else (f"{file}: {doubt}",),
+    classes = len(manifest.class_names)
+    found = read_images(
+        file, manifest.preprocessing, lambda count: _choose(count, samples, seed), classes
     )
+    notes = () if found.doubt is None else (f"{file}: {found.doubt}",)
+    return BenchImages(str(file), found.images, found.labels, notes)
 
 
 def _choose(count: int, samples: int, seed: int) -> list[int]:
@@ -199,14 +173,3 @@ def folder_labels(found: FoundImages, class_names: Sequence[str]) -> list[int] |
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _check_labels(labels: NDArray[Any], count: int, classes: int, file: Path) -> None:
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{file}: labels: expected integers ({count},), got {labels.dtype} {labels.shape}"
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(
-            f"{file}: labels: expected 0 to {classes - 1}, got {labels.min()} to {labels.max()}"
-        )

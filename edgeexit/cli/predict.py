@@ -135,7 +135,7 @@ def _files(sources: tuple[Path, ...]) -> list[Path]:
     from edgeexit_runtime.images.video import VIDEO_SUFFIXES
 
     from edgeexit.errors import DataError
-    from edgeexit.images import find_images
+    from edgeexit.images.files import find_images
     from edgeexit.paths import is_file, is_folder
 
     files: list[Path] = []

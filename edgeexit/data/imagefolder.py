@@ -32,7 +32,7 @@ from edgeexit.data.splits import hold_out_split, stratified_split
 from edgeexit.data.transforms import FitImage, compose
 from edgeexit.data.words import some
 from edgeexit.errors import DataError
-from edgeexit.images import find_unreadable, read_image
+from edgeexit.images.files import find_unreadable, read_image
 from edgeexit.paths import is_folder
 
 INPUT_SIZE = (3, 224, 224)

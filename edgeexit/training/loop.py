@@ -15,7 +15,7 @@ from edgeexit_runtime.bundle.schema import encode
 from edgeexit.cost import network_cost
 from edgeexit.data import ImageData, load_data
 from edgeexit.errors import TrainingError, WriteError
-from edgeexit.images import ImageError
+from edgeexit.images.files import ImageError
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.spec import OWN
 from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint

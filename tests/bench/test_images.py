@@ -215,11 +215,14 @@ FLOATS = np.zeros((2, 3, 8, 8), np.float32)
     [
         ({"labels": np.zeros(2)}, "expected an array 'images', got labels"),
         ({"other": np.zeros(2)}, "expected an array 'images', got other"),
-        ({"images": FLOATS.astype(np.float64)}, "float32 (N, C, H, W) with N above 0, got float64"),
-        ({"images": FLOATS[0]}, "with N above 0, got float32 (3, 8, 8)"),
-        ({"images": FLOATS[:0]}, "with N above 0, got float32 (0, 3, 8, 8)"),
-        ({"images": FLOATS[..., :4]}, "takes float32 (N, C, H, W) of (3, 8, 8), got (3, 8, 4)"),
-        ({"images": FLOATS.astype(np.uint8)}, "expected shape (N, 8, 8, 3), got (2, 3, 8, 8)"),
+        (
+            {"images": FLOATS.astype(np.float64)},
+            "float32 (N, channels, height, width), got float64",
+        ),
+        ({"images": FLOATS[0]}, "float32 (N, channels, height, width), got float32 (3, 8, 8)"),
+        ({"images": FLOATS[:0]}, "images.npz: expected at least one image, got none"),
+        ({"images": FLOATS[..., :4]}, "takes float32 images (N, 3, 8, 8), got (2, 3, 8, 4)"),
+        ({"images": FLOATS.astype(np.uint8)}, "takes uint8 images (N, 8, 8, 3), got (2, 3, 8, 8)"),
         ({"images": FLOATS + np.nan}, "images: expected finite values, got NaN or infinity"),
         (
             {"images": FLOATS, "labels": np.zeros(3, np.int64)},
@@ -231,7 +234,7 @@ FLOATS = np.zeros((2, 3, 8, 8), np.float32)
         ),
         ({"images": FLOATS, "labels": np.array([0, 10])}, "expected 0 to 9, got 0 to 10"),
         ({"images": FLOATS, "labels": np.array([-1, 0])}, "expected 0 to 9, got -1 to 0"),
-        ({"images": np.array([None])}, "not a NumPy file of plain arrays; write it with"),
+        ({"images": np.array([None])}, "not a NumPy file of plain arrays; expected"),
     ],
 )
 def test_an_archive_that_does_not_fit(

@@ -115,7 +115,7 @@ def read_images(folder: Path) -> Answer:
 
 def read_array_files(folder: Path) -> Answer:
     """Read the images of every file."""
-    from edgeexit.npz import read_arrays
+    from edgeexit.images.arrays import read_arrays
 
     files = sorted(folder.iterdir())
     return [read_arrays(file, ("images",), "")["images"] for file in files]

@@ -91,7 +91,7 @@ def folder_images(
     from edgeexit.data.imagefolder import ImageFiles
     from edgeexit.data.transforms import FitImage, compose
     from edgeexit.errors import DataError
-    from edgeexit.images import find_images
+    from edgeexit.images.files import find_images
     from edgeexit.paths import is_folder
 
     preprocessing = manifest.preprocessing

@@ -16,18 +16,12 @@ from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
-from edgeexit.images import find_images, read_pixels
-from edgeexit.npz import normalization_doubt, read_arrays
+from edgeexit.images.arrays import read_images
+from edgeexit.images.files import find_images, read_pixels
 from edgeexit.paths import is_file, is_folder
 
 MAX_IMAGES = 1000
 """More are not read: ranges no longer change, and the histograms take their time."""
-
-FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
-WRITTEN = (
-    f"expected a folder of images, or {FORMATS} written by numpy.save or numpy.savez(file, "
-    "images=images)"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +40,7 @@ class CalibrationImages:
         if len(images) == 0:
             raise DataError(f"{source}: expected calibration images, got none; put some there")
         if not np.isfinite(images).all():
-            raise DataError(
-                f"{source}: expected finite values, got NaN or infinity; look at how the images "
-                "were made"
-            )
+            raise DataError(f"{source}: expected finite values, got NaN or infinity")
         flat = images.reshape(len(images), images.shape[1], -1)  # (N, C, H * W)
         if not np.ptp(flat, axis=2).any():
             raise DataError(
@@ -139,27 +130,12 @@ def _from_folder(
 def _from_array(
     file: Path, preprocessing: Preprocessing, seed: int, most: int
 ) -> CalibrationImages:
-    images = read_arrays(file, ("images",), WRITTEN)["images"]
-    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
-        raise DataError(f"{file}: expected {FORMATS}, got {images.dtype} {images.shape}")
-    channels, height, width = preprocessing.input_size
-    is_bytes = images.dtype == np.uint8
-    expected = (height, width, channels) if is_bytes else preprocessing.input_size
-    if images.shape[1:] != expected:
+    found = read_images(file, preprocessing, lambda count: _choose(count, seed, most))
+    if found.doubt is not None:
         raise DataError(
-            f"{file}: the network takes {images.dtype} images (N, "
-            f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
+            f"{file}: {found.doubt}; give uint8 (N, height, width, channels), or normalize so"
         )
-    images = images[_choose(len(images), seed, most)]
-    if is_bytes:
-        return CalibrationImages(str(file), preprocessing(images))
-    made = CalibrationImages(str(file), np.ascontiguousarray(images))
-    doubt = normalization_doubt(made.images, preprocessing)
-    if doubt is not None:
-        raise DataError(
-            f"{file}: {doubt}; give uint8 (N, height, width, channels), or normalize so"
-        )
-    return made
+    return CalibrationImages(str(file), found.images)
 
 
 def _choose(count: int, seed: int, most: int) -> list[int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from support.memory import MemoryPeak
 
 from edgeexit.errors import DataError
-from edgeexit.npz import normalization_doubt, read_arrays
+from edgeexit.images.arrays import normalization_doubt, read_arrays
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
 

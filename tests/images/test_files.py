@@ -17,7 +17,7 @@ from edgeexit.data.augmentation import RESIZE_RATIO
 from edgeexit.data.imagefolder import ImageFiles
 from edgeexit.errors import DataError
 from edgeexit.export import load_calibration_images
-from edgeexit.images import ImageError, find_unreadable, read_image, read_pixels
+from edgeexit.images.files import ImageError, find_unreadable, read_image, read_pixels
 
 
 def test_image_comes_in_the_mode_asked_for(tmp_path: Path) -> None:
@@ -63,7 +63,9 @@ def test_what_is_refused_is_found_unreadable_before(tmp_path: Path) -> None:
 def test_message_survives_a_loaders_process() -> None:
     error = pickle.loads(pickle.dumps(ImageError("one line")))
     assert str(error) == "one line"
-    wrapped = ImageError("Caught ImageError\nTraceback\nedgeexit.images.ImageError: one line\n")
+    wrapped = ImageError(
+        "Caught ImageError\nTraceback\nedgeexit.images.files.ImageError: one line\n"
+    )
     assert str(wrapped) == "one line"
 
 

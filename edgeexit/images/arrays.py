@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,85 @@ from edgeexit.errors import DataError
 
 OVERSHOOT = 0.1  # of the range, which resampling may leave at edges
 
+FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
+
 PACKED_MAX_BYTES = 2**32
 """Of one array that is packed: what is a few bytes in the file may be any number in memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayImages:
+    """Images of a NumPy file.
+
+    Attributes:
+        images: (N, C, H, W) float32, normalized, C-contiguous; N may be 0.
+        labels: (N,) int64; None where the file has none, or they were not asked for.
+        doubt: why they may not be normalized as the network's are; None where there is none.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    doubt: str | None
+
+
+def read_images(
+    file: Path,
+    preprocessing: Preprocessing,
+    choose: Callable[[int], Sequence[int]],
+    num_classes: int = 0,
+) -> ArrayImages:
+    """Read some images of a ``.npy`` file, or of ``images`` in a ``.npz`` file, for a network.
+
+    Args:
+        file: uint8 (N, H, W, C) of the network's input size, or float32 (N, C, H, W) that are
+            normalized already; in a ``.npz`` file also ``labels`` (N,), integers.
+        preprocessing: the network's.
+        choose: gives the indices of those to take, of how many there are.
+        num_classes: labels are below it; 0 reads none.
+
+    Raises:
+        DataError: the file is damaged, or holds arrays of another shape, dtype or range.
+    """
+    asked = ("images", "labels") if num_classes else ("images",)
+    advice = f"expected {FORMATS} written by numpy.save, or numpy.savez(file, images=images)"
+    arrays = read_arrays(file, asked, advice)
+    images, labels = arrays["images"], arrays.get("labels")
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
+        raise DataError(f"{file}: images: expected {FORMATS}, got {images.dtype} {images.shape}")
+    channels, height, width = preprocessing.input_size
+    is_bytes = images.dtype == np.uint8
+    expected = (height, width, channels) if is_bytes else preprocessing.input_size
+    if images.shape[1:] != expected:
+        raise DataError(
+            f"{file}: images: the network takes {images.dtype} images (N, "
+            f"{', '.join(map(str, expected))}), got {images.shape}; resize them first"
+        )
+    if labels is not None:
+        _check_labels(file, labels, len(images), num_classes)
+    chosen = list(choose(len(images)))
+    images, doubt = images[chosen], None
+    if is_bytes:
+        images = preprocessing(images)
+    elif not np.isfinite(images).all():
+        raise DataError(
+            f"{file}: images: expected finite values, got NaN or infinity; look at how they were "
+            "made"
+        )
+    elif len(images):
+        doubt = normalization_doubt(images, preprocessing)
+    taken = None if labels is None else labels[chosen].astype(np.int64)
+    return ArrayImages(np.ascontiguousarray(images), taken, doubt)
+
+
+def _check_labels(file: Path, labels: NDArray[Any], count: int, classes: int) -> None:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{file}: labels: expected integers ({count},), got {labels.dtype} {labels.shape}"
+        )
+    if count and (labels.min() < 0 or labels.max() >= classes):
+        raise DataError(
+            f"{file}: labels: expected 0 to {classes - 1}, got {labels.min()} to {labels.max()}"
+        )
 
 
 def read_arrays(
