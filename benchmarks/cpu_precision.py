@@ -3,7 +3,7 @@
     python benchmarks/cpu_precision.py [--rounds 25] [--bundles FOLDER]
 
 Forms of the same network take turns in random order, each call after one untimed of the same:
-FP32, INT8 of target cpu, INT8 of target tensorrt, the parts put through onnxruntime's own
+FP32, INT8 of every target, the parts put through onnxruntime's own
 ``quantize_static``, and INT8 of the classifiers alone. All of them run in edgeexit's session over
 ONNX Runtime, on one thread, whose own time is measured: what else the machine does is not in it.
 Weights are random and exits forced; branches on the way are run. FP32 is also compared with what
@@ -39,7 +39,9 @@ from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantizati
 from edgeexit.planning.candidates import export_untrained, noise, random_network, untrained
 
 PLAIN = "plain"
-FP32, CPU, TENSORRT, STATIC = "FP32", "INT8 cpu", "INT8 tensorrt", "quantize_static"
+FP32, STATIC = "FP32", "quantize_static"
+CPU, CPU_7BIT, TENSORRT = "INT8 cpu", "INT8 cpu-7bit", "INT8 tensorrt"
+TARGETS = {CPU: "cpu", CPU_7BIT: "cpu-7bit", TENSORRT: "tensorrt"}
 CLASSIFIERS = "INT8 classifiers"
 AS_FAST = 1.0
 MIN_AGREEMENT = 0.99
@@ -72,19 +74,19 @@ RESNET18 = ("exit1", "exit2", "exit3", "final")
 NETWORKS = (
     Judged(
         *("resnet18", "4+3+2", 1000, 224, 1),
-        (FP32, CPU, TENSORRT, STATIC, CLASSIFIERS),
+        (FP32, CPU, CPU_7BIT, TENSORRT, STATIC, CLASSIFIERS),
         {PLAIN: 0.30, "exit1": 0.22, "exit2": 0.37, "exit3": 0.51, "final": 0.59},
         {FP32: {}, CLASSIFIERS: paths(1.10, *RESNET18)},
     ),
     Judged(
         *("resnet18", "4g+3g+2g", 1000, 224, 1),
-        (FP32, CPU, STATIC),
+        (FP32, CPU, CPU_7BIT, STATIC),
         {"exit1": 0.18},
         {FP32: paths(1.10, *RESNET18)},
     ),
     Judged(
         *("resnet20", "3+1", 10, 32, 20),
-        (FP32, CPU, TENSORRT, STATIC),
+        (FP32, CPU, CPU_7BIT, TENSORRT, STATIC),
         {"exit1": 0.40, "exit2": 0.66, "final": 0.84},
         {FP32: paths(1.20, "exit1")},
     ),
@@ -102,7 +104,7 @@ def main() -> None:
             bundles = {form: write(network, form, folder) for form in network.forms}
             figures += speed(network, bundles, options)
             figures += fused(network, bundles[CPU])
-        figures += agreement(folder)
+        figures += [*agreement(folder, CPU), *agreement(folder, CPU_7BIT)]
     judged = is_x86() and has_vnni() is True
     if not judged:
         figures = [dataclasses.replace(figure, goal=None) for figure in figures]
@@ -119,7 +121,7 @@ def write(network: Network, form: str, folder: Path) -> Path:
     if form == STATIC:
         write_static_bundle(write(network, FP32, folder), path, images)
         return path
-    calibration = CalibrationImages("noise", images) if form in (CPU, TENSORRT) else None
+    calibration = CalibrationImages("noise", images) if form in TARGETS else None
     export_untrained(random_network(network.spec), path, precision_of(form), calibration)
     return path
 
@@ -131,8 +133,7 @@ def precision_of(form: str) -> Precision:
     if form == CLASSIFIERS:
         quantization = Quantization("classifier")
     else:
-        target = {CPU: "cpu", TENSORRT: "tensorrt"}[form]
-        quantization = Quantization("all", "minmax", target=target)
+        quantization = Quantization("all", "minmax", target=TARGETS[form])
     return untrained(PRECISIONS["int8"].quantized(quantization))
 
 
@@ -210,21 +211,21 @@ def fused(network: Network, folder: Path) -> list[Figure]:
     ]
 
 
-def agreement(folder: Path) -> list[Figure]:
+def agreement(folder: Path, form: str) -> list[Figure]:
     """Train and tune the demo's network, and return the shares of equal labels and decisions."""
-    run, bundle = folder / "demo", folder / "demo INT8"
+    run, bundle = folder / "demo", folder / f"demo {form}"
     tuned = run / "ckpt.tuned.pt"
     if not tuned.exists():
         command("train", *RECIPE, "--branches", "3+1", "--distill", "wed", "-o", run)
         command("tune", run / "ckpt.pt", "--max-drop", 0)
-    calibrated = ("--precision", "int8", "--calibration-data", DIGITS, "--target", "cpu")
+    calibrated = ("--precision", "int8", "--calibration-data", DIGITS, "--target", TARGETS[form])
     judged = ("--samples", 1000, "--min-agreement", 0, "--engine", "none")
     command("export", tuned, *calibrated, *judged, "-o", bundle)
     proof = load_manifest(bundle).verification
     note = f"{proof['samples']} images of {proof['source']}"
     return [
         Figure(
-            f"demo, {exit_['name']}, equal {what}",
+            f"demo, {form}, {exit_['name']}, equal {what}",
             exit_[f"equal_{what}"],
             goal=MIN_AGREEMENT,
             unit="",

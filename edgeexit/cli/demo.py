@@ -22,7 +22,6 @@ RECIPE = (
 )
 PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATION_IMAGES = 100
-INT8 = ("--target", "cpu")
 # one thread, as in the documentation: INT8 graphs as small as these have no use for more
 BENCH = ("--duration", "3", "--threads", "1")
 
@@ -41,14 +40,14 @@ class Demo:
 
     Attributes:
         folder: for all of it.
-        recipe, bench, int8: options of train, of bench, and of export to INT8.
+        recipe, bench, int8: options of train, of bench, and more of export to INT8.
         run: runs a command of edgeexit, given its words.
     """
 
     folder: Path
     recipe: tuple[str, ...] = RECIPE
     bench: tuple[str, ...] = BENCH
-    int8: tuple[str, ...] = INT8
+    int8: tuple[str, ...] = ()
     run: Callable[..., None] = run_shown
 
     @property
@@ -95,7 +94,10 @@ class Demo:
     @property
     def quantized(self) -> tuple[object, ...]:
         """Options of export to INT8, its calibration images among them."""
-        return "--calibration-data", self.calibration, *self.int8
+        from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
+
+        target = "cpu-7bit" if needs_exact_products() else "cpu"
+        return "--calibration-data", self.calibration, "--target", target, *self.int8
 
     def check_unused(self) -> None:
         """Refuse a folder of somebody else's, whose files could have the names of the demo's."""

@@ -8,8 +8,14 @@ const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const GATE = ["logits", "confidence", "label", "exits"];
 export const MAX_CONFIDENCE = 1 + 2 ** -10; // a softmax may be rounded up
 
-/** x86 CPUs without VNNI add products of 8 bits in 16 bits, which saturate, unless told to widen them. */
-export const EXACT = { extra: { "session.x64quantprecision": "1" } };
+/**
+ * x86 CPUs without VNNI add products of 8 bits in 16 bits, which saturate, unless told to widen them;
+ * weights in 7 bits fit.
+ * @param target of the manifest's quantization
+ */
+export function exactProducts(target) {
+  return target?.weight_bits === 7 ? {} : { extra: { "session.x64quantprecision": "1" } };
+}
 
 /**
  * Loads a bundle.
@@ -20,11 +26,12 @@ export const EXACT = { extra: { "session.x64quantprecision": "1" } };
 export async function load(ort, read, options = {}) {
   const manifest = JSON.parse(new TextDecoder().decode(await read("manifest.json")));
   checkManifest(manifest);
+  const exact = exactProducts(manifest.quantization?.target);
   const graphs = new Map();
   for (const part of [...manifest.stages, ...manifest.exits]) {
     const content = await read(part.graph.file);
     await checkFile(part.graph, content);
-    graphs.set(part.name, await ort.InferenceSession.create(content, { ...EXACT, ...options }));
+    graphs.set(part.name, await ort.InferenceSession.create(content, { ...exact, ...options }));
   }
   return new Session(ort, manifest, graphs);
 }

@@ -1,6 +1,6 @@
 // Runs a single file of `edgeexit pack --required-thresholds` with any onnxruntime for JavaScript:
 // an image that leaves early does not pay for the rest, which lies in branches of the file's graph.
-import { EXACT, MAX_CONFIDENCE, preprocess, product } from "./edgeexit.mjs";
+import { exactProducts, MAX_CONFIDENCE, preprocess, product } from "./edgeexit.mjs";
 
 const PREFIX = "edgeexit."; // of the metadata's keys
 
@@ -13,7 +13,7 @@ const PREFIX = "edgeexit."; // of the metadata's keys
 export async function loadFile(ort, content, options = {}) {
   const about = readMetadata(content);
   const quiet = { logSeverityLevel: 3 }; // it warns of inputs with defaults
-  return new SingleFile(ort, about, await ort.InferenceSession.create(content, { ...EXACT, ...quiet, ...options }));
+  return new SingleFile(ort, about, await ort.InferenceSession.create(content, { ...exactProducts(about.quantization?.target), ...quiet, ...options }));
 }
 
 class SingleFile {

@@ -13,7 +13,7 @@ from edgeexit_runtime.testing import write_bundle
 from support.command_line import invoke
 from support.messages import missing
 
-from edgeexit.cli.demo import INT8, PRECISIONS, Demo, run_shown
+from edgeexit.cli.demo import PRECISIONS, Demo, run_shown
 from edgeexit.data import load_data
 from edgeexit.evaluation import predict_bundle
 from edgeexit.training import load_checkpoint
@@ -85,7 +85,7 @@ def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         recipe=("--backbone", "resnet20", "--dataset", "digits", "--epochs", "1", "--lr", "0.05"),
         bench=("--duration", "0.1", "--samples", "20"),
         # one epoch: confidences are near their thresholds
-        int8=(*INT8, "--min-agreement", "0.5"),
+        int8=("--min-agreement", "0.5"),
     )
     demo.make()
     first = capsys.readouterr().out

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import edgeexit_runtime as ee
+import edgeexit_runtime.backends.onnxruntime.x86_products as x86_products
 import numpy as np
 import pytest
 from click.testing import Result
@@ -198,6 +199,16 @@ def test_auto_follows_the_engine() -> None:
         assert (chosen.target, chosen.fallback) == (target, fallback)
     assert "by tensorrt-rtx" in options.reason(EngineChoice("tensorrt-rtx"))
     assert "no engines are built: no GPU" in options.reason(EngineChoice(reason="no GPU"))
+
+
+@pytest.mark.parametrize("vnni", [True, False, None])
+def test_auto_names_the_form_for_a_cpu_without_vnni(
+    vnni: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
+    options = QuantizeOptions(Path("x"), None, None, None, "auto")
+    assert ("cpu-7bit" in options.reason(EngineChoice())) == (vnni is not True)
 
 
 def test_tensorrt_builds_no_bundle_for_cpus() -> None:

@@ -108,6 +108,13 @@ def put(value: Any, *place: Any) -> Change:
     return change
 
 
+def int8(**target: Any) -> Change:
+    """Return what makes an INT8 bundle of it, with these fields in its target."""
+    told = {"name": "mine", "engine": "cpu", "assumes": "", "elsewhere": "", **target}
+    entry = {"extent": "all", "method": "minmax", "fallback": "fp32", "target": told}
+    return lambda manifest: manifest.update(precision="int8", quantization=entry)
+
+
 def refusal(program: Program, folder: Path) -> str:
     """Return the one line that the program ends with; Python refuses the bundle too."""
     with pytest.raises(ee.EdgeExitError):
@@ -162,6 +169,8 @@ OUTPUT = ("stages", 0, "graph", "outputs", 0)
         (put("a/b", "exits", 1, "name"), "exits[1].name: expected a plain name of up to 64"),
         (put("\x1b[2J", "exits", 1, "name"), "exits[1].name: expected a plain name"),
         (put({"fallback": "fp32"}, "quantization"), "quantization: expected null in fp32"),
+        (int8(weight_bits=9), "quantization.target.weight_bits: expected an integer of 7 to 8"),
+        (int8(colour=1), "quantization.target.colour: no such field"),
     ],
 )  # fmt: skip
 def test_manifests_that_do_not_fit(

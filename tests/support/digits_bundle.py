@@ -16,6 +16,7 @@ from edgeexit.data import DataConfig, load_data
 from edgeexit.data.dataset import ImageDataset
 from edgeexit.export import (
     PRECISIONS,
+    TARGETS,
     CalibrationImages,
     ExportOptions,
     Quantization,
@@ -33,7 +34,10 @@ MIN_AGREEMENT = 0.7  # of the bundle with the network; what is tested is the bun
 
 
 def digits_bundle(folder: Path, precision: str) -> Path:
-    """Write a bundle in a precision (``int8`` is in the form for CPUs) and return its folder."""
+    """Write a bundle in a precision, or in INT8 for a target, and return its folder.
+
+    ``int8`` is of target cpu.
+    """
     data = load_data(CONFIG)
     samples = _images(data.splits["val"])
     spec = make_spec("three_convolutions", "1+n", len(data.class_names))
@@ -47,10 +51,12 @@ def digits_bundle(folder: Path, precision: str) -> Path:
         training={},
         metrics={},
     )
-    wanted, calibration = PRECISIONS[precision], None
-    if precision == "int8":
-        wanted = wanted.quantized(Quantization("all", "minmax", "fp32", "cpu"))
+    target = "cpu" if precision == "int8" else precision
+    if target in TARGETS.names():
+        wanted = PRECISIONS["int8"].quantized(Quantization("all", "minmax", "fp32", target))
         calibration = CalibrationImages("digits", _images(data.splits["train"])[:50])
+    else:
+        wanted, calibration = PRECISIONS[precision], None
     wanted = dataclasses.replace(wanted, min_agreement=MIN_AGREEMENT)
     options = ExportOptions(wanted, 19, max_batch=8)
     export_bundle(checkpoint, folder, options, samples, "val", calibration=calibration)

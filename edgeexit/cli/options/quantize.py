@@ -92,8 +92,11 @@ class QuantizeOptions:
             return "as --target says"
         if building.library is not None:
             return f"chosen since this export builds engines by {building.library}"
+        from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
+
         why = f": {building.reason}" if building.reason is not None else ""
-        return f"chosen since no engines are built{why}; for a GPU name --target tensorrt"
+        here = "; for this CPU, without VNNI, name cpu-7bit" if needs_exact_products() else ""
+        return f"chosen since no engines are built{why}; for a GPU name --target tensorrt{here}"
 
     def _target(self, builds_engines: bool) -> str:
         if self.target != AUTO:
@@ -163,9 +166,10 @@ quantize_options = option_group(
         "--target",
         default=AUTO,
         show_default=True,
-        metavar="auto|cpu|tensorrt",
-        help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, tensorrt "
-        "for GPUs; auto: tensorrt where this export builds engines, else cpu.",
+        metavar="auto|cpu|cpu-7bit|tensorrt",
+        help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, cpu-7bit for "
+        "these on x86 CPUs without VNNI, tensorrt for GPUs; auto: tensorrt where this export "
+        "builds engines, else cpu.",
     ),
     click.option(
         "--fallback",

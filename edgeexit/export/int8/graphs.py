@@ -29,7 +29,7 @@ from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.export.int8.crossing import cross_in_8_bits
 from edgeexit.export.int8.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
 from edgeexit.export.int8.nodes import insert_qdq
-from edgeexit.export.int8.rounding import LEVELS, Rounding
+from edgeexit.export.int8.rounding import LEVELS, Rounding, weight_levels
 from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
 
@@ -178,7 +178,8 @@ class _Recipe:
         roundings = self._roundings(graph.name, ranges)
         read = {info.name: crossing[info.name] for info in graph.inputs if info.name in crossing}
         roundings.update(read)
-        quantized = insert_qdq(model, self.plans[graph.name], roundings, self._dtype)
+        levels = weight_levels(self.target.entry.weight_bits)
+        quantized = insert_qdq(model, self.plans[graph.name], roundings, self._dtype, levels)
         if crossing:
             cross_in_8_bits(quantized, crossing)
         if self.fallback == "fp16":

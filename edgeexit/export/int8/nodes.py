@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 
 from edgeexit.export.graphs.editing import replace_nodes
 from edgeexit.export.int8.rounding import (
+    LEVELS,
     Rounding,
     bias_steps,
     scales_for_bias,
@@ -77,6 +78,7 @@ def insert_qdq(
     plan: QuantizationPlan,
     roundings: Mapping[str, Rounding],
     dtype: np.dtype[Any],
+    levels: int = LEVELS,
 ) -> onnx.ModelProto:
     """Return a copy of a graph with its Q/DQ nodes.
 
@@ -86,6 +88,7 @@ def insert_qdq(
         roundings: how each of ``plan.tensors`` is.
         dtype: float32, or float16 for scales of weights that a graph can keep that is then made
             FP16.
+        levels: the largest step of a weight.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -94,7 +97,7 @@ def insert_qdq(
         for position, name in enumerate(node.input):
             if (node.output[0], position) in plan.edges:
                 node.input[position] = dequantized(name)
-    inserter = _Inserter(model, graph, plan, roundings, dtype)
+    inserter = _Inserter(model, graph, plan, roundings, dtype, levels)
     nodes = [node for name, axis in plan.weights.items() for node in inserter.weight(name, axis)]
     nodes += inserter.pairs([info.name for info in graph.input])
     for node in graph.node:
@@ -117,8 +120,10 @@ class _Inserter:
         plan: QuantizationPlan,
         roundings: Mapping[str, Rounding],
         dtype: np.dtype[Any],
+        levels: int,
     ) -> None:
         self._graph = graph
+        self._levels = levels
         self._plan = plan
         self._roundings = roundings
         self._values = {
@@ -133,7 +138,7 @@ class _Inserter:
     def weight(self, name: str, axis: int) -> Iterator[onnx.NodeProto]:
         """Yield the node that reads a weight stored in 8 bits."""
         scales = self._scales[name]
-        steps = weight_steps(self._values[name], scales, axis)
+        steps = weight_steps(self._values[name], scales, axis, self._levels)
         self._add(quantized(name), steps)
         constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int8))
         yield helper.make_node(
@@ -194,7 +199,7 @@ class _Inserter:
 
     def _weight_scales(self, name: str, axis: int, dtype: np.dtype[Any]) -> NDArray[np.float32]:
         """Return scales that also let the biases of these channels fit into 32 bits."""
-        scales = weight_scales(self._values[name], axis, dtype)
+        scales = weight_scales(self._values[name], axis, dtype, self._levels)
         for bias in self._plan.biases.values():
             if bias.weight == name:
                 tensor = self._roundings[bias.tensor]

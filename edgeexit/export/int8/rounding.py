@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 127
-"""INT8 is used from -127 to 127: symmetric, as TensorRT wants it."""
+"""INT8 is used from -127 to 127: symmetric, as TensorRT wants it; 7 bits from -63 to 63."""
 
 SMALLEST_SCALE = 1e-6  # half precision still has it
 UNSIGNED_LEVELS = 255
@@ -58,22 +58,27 @@ def representable(scales: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.floa
     return result.astype(np.float32)
 
 
+def weight_levels(bits: int) -> int:
+    """Return the largest step of a weight of so many bits, its sign among them."""
+    return int(2 ** (bits - 1) - 1)
+
+
 def weight_scales(
-    weight: NDArray[np.float32], axis: int, dtype: np.dtype[Any]
+    weight: NDArray[np.float32], axis: int, dtype: np.dtype[Any], levels: int = LEVELS
 ) -> NDArray[np.float32]:
     """Return the scale of each output channel, (channels,) float32, that ``dtype`` represents."""
     others = tuple(index for index in range(weight.ndim) if index != axis)
-    return representable(np.abs(weight).max(axis=others) / LEVELS, dtype)
+    return representable(np.abs(weight).max(axis=others) / levels, dtype)
 
 
 def weight_steps(
-    weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int
+    weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int, levels: int = LEVELS
 ) -> NDArray[np.int8]:
     """Return a weight in int8, by the scale (channels,) of each output channel."""
     shape = [1] * weight.ndim
     shape[axis] = -1
     steps: NDArray[np.int8] = np.clip(
-        np.rint(weight / scales.reshape(shape)), -LEVELS, LEVELS
+        np.rint(weight / scales.reshape(shape)), -levels, levels
     ).astype(np.int8)
     return steps
 

@@ -79,10 +79,11 @@ class SingleFile:
                 "CPUs: ONNX Runtime rounds biases coarsely beside scales in FP16: open the file "
                 "with disabled_optimizers=['WeightBiasQuantization']"
             )
-        if is_for_cpus(self.quantization):
+        if wants_vnni(self.quantization):
             lines.append(
                 "x86 CPUs without VNNI: ONNX Runtime's sums of 8 bits saturate there, and nobody "
-                "is told: open the file with its option session.x64quantprecision set to 1"
+                "is told: open the file with its option session.x64quantprecision set to 1, or "
+                "export with --target cpu-7bit"
             )
         return tuple(lines)
 
@@ -93,8 +94,13 @@ def has_half_scales(entry: QuantizationEntry | None) -> bool:
 
 
 def is_for_cpus(entry: QuantizationEntry | None) -> bool:
-    """Whether 8 bits are for CPUs alone, whose sums saturate on x86 without VNNI."""
+    """Whether 8 bits are for CPUs alone."""
     return entry is not None and (entry.target is None or entry.target.engine == CPU)
+
+
+def wants_vnni(entry: QuantizationEntry | None) -> bool:
+    """Whether 8 bits are for CPUs, and sums of theirs saturate on x86 without VNNI."""
+    return is_for_cpus(entry) and entry is not None and entry.needs_vnni
 
 
 def describe(manifest: Manifest) -> SingleFile:

@@ -13,7 +13,7 @@ from edgeexit_runtime.bundle.manifest import (
     TensorInfo,
 )
 
-from edgeexit.export.single.about import is_for_cpus
+from edgeexit.export.single.about import is_for_cpus, wants_vnni
 from edgeexit.export.triton.schema import new_config
 
 ONNX_RUNTIME, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
@@ -31,8 +31,8 @@ TYPES = {
 }
 THRESHOLD_PREFIX = "threshold_"
 NEEDS_VNNI = "needs_vnni"
-"""A parameter of 8 bits for CPUs: without VNNI their sums saturate on x86, and Triton's backend has
-no option to widen them, as the runtime's session does."""
+"""A parameter of 8 bits whose sums saturate on x86 CPUs without VNNI: Triton's backend has no
+option to widen them, as the runtime's session does."""
 
 
 def part_name(name: str, part: str) -> str:
@@ -68,7 +68,7 @@ def early_exit_config(name: str, manifest: Manifest) -> Any:
         "mean": json.dumps(manifest.preprocessing.mean),
         "std": json.dumps(manifest.preprocessing.std),
     }
-    if is_for_cpus(manifest.quantization):
+    if wants_vnni(manifest.quantization):
         parameters[NEEDS_VNNI] = "true"
     for exit_, threshold in manifest.thresholds.items():
         parameters[f"{THRESHOLD_PREFIX}{exit_}"] = repr(threshold)

@@ -39,7 +39,7 @@ class TritonPythonModel:
         if "needs_vnni" in parameters and _lacks_vnni():
             raise pb_utils.TritonModelException(
                 "INT8 for CPUs: this one has no VNNI, or does not tell, and ONNX Runtime's sums "
-                "would saturate without a word; serve an FP32 bundle here"
+                "would saturate without a word; export with --target cpu-7bit for this CPU"
             )
         read: set[str] = set()
         for step in reversed(self._steps):

@@ -18,7 +18,7 @@ from edgeexit_runtime.bundle.schema import check_name
 from edgeexit_runtime.system.locks import LOCK_NAME
 
 from edgeexit.errors import ExportError
-from edgeexit.export.single.about import has_half_scales, is_for_cpus
+from edgeexit.export.single.about import has_half_scales, wants_vnni
 from edgeexit.export.triton.configs import (
     ONNX_RUNTIME,
     PLATFORMS,
@@ -178,8 +178,8 @@ def _warnings(manifest: Manifest, platform: str) -> Iterator[str]:
             "engines run on the kind of GPU and the version of TensorRT that they were built for: "
             "those of the server"
         )
-    elif is_for_cpus(manifest.quantization):
+    elif wants_vnni(manifest.quantization):
         yield (
             "its 8 bits are for ARM, and x86 with VNNI: on other CPUs ONNX Runtime's sums would "
-            "saturate, and the model refuses to load; serve FP32 there"
+            "saturate, and the model refuses to load; for those export with --target cpu-7bit"
         )

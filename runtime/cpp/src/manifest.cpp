@@ -184,6 +184,13 @@ void read_preprocessing(const Object& top, Manifest& manifest) {
     fail("preprocessing", "expected one mean, and std above 0, for each channel");
 }
 
+std::int64_t weight_bits(const Object& quantization) {
+  if (!quantization.has("target")) return 8;
+  const Object target(quantization.at("target"), "quantization.target",
+                      {"name", "engine", "assumes", "elsewhere", "weight_bits"});
+  return target.has("weight_bits") ? target.integer("weight_bits", 7, 8) : 8;
+}
+
 /// Gives the tensors that quantization.features says to be uint8.
 std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   manifest.precision = top.text("precision");
@@ -201,6 +208,7 @@ std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   if (extent != "all" && extent != "classifier") fail("quantization.extent", "all or classifier", extent);
   manifest.half = fallback == "fp16";
   manifest.half_scales = manifest.half && extent == "all";
+  manifest.needs_vnni = extent == "all" && weight_bits(entry) == 8;
   std::set<std::string> features;
   if (!entry.has("features")) return features;
   const Json& said = entry.at("features");

@@ -39,7 +39,7 @@ Ort::SessionOptions session_options(const Manifest& manifest, const EngineOption
   result.AddConfigEntry("session.force_spinning_stop", "1");
   // else bytes that look like it are taken for ONNX Runtime's own format, unchecked
   result.AddConfigEntry("session.load_model_format", "ONNX");
-  if (may_saturate()) result.AddConfigEntry("session.x64quantprecision", "1");
+  if (manifest.needs_vnni && may_saturate()) result.AddConfigEntry("session.x64quantprecision", "1");
   // it rounds biases to steps of next to nothing where scales are FP16
   if (manifest.half_scales)
     result.AddConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization");

@@ -107,7 +107,7 @@ class OpenVinoEngine : public HostEngine<Part> {
     if (device_ != "CPU") return;
     config_.insert(ov::hint::enable_cpu_pinning(false));  // two sessions would be pinned to one core
     // Q/DQ nodes as they are written, in floating point, where sums of 8 bits would not be exact
-    if (manifest.precision == "int8" && !are_products_exact(core_)) config_["LP_TRANSFORMS_MODE"] = false;
+    if (manifest.needs_vnni && !are_products_exact(core_)) config_["LP_TRANSFORMS_MODE"] = false;
     if (options.threads > 0) config_.insert(ov::inference_num_threads(options.threads));
   }
 

@@ -29,11 +29,11 @@ from edgeexit_runtime.backends.openvino.compiler import ModelCompiler
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
 from test_x86_products import product_model, sizes
 
-kind, int8 = sys.argv[1], sys.argv[2] == "told"
+kind, levels, may_saturate = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told"
 tensors = [(TensorInfo(name, "float32", sizes(kind)),) for name in ("x", "out")]
 entry = GraphEntry("products.onnx", "", 0, *tensors)
-compiler = ModelCompiler("CPU", 1, half=False, int8=int8)
-model = compiler.compile(entry, product_model(kind), gated=False, max_batch=2)
+compiler = ModelCompiler("CPU", 1, half=False, may_saturate=may_saturate)
+model = compiler.compile(entry, product_model(kind, levels), gated=False, max_batch=2)
 (out,) = model(np.ones((2, *sizes(kind)), np.float32)).values()
 assert out.min() == out.max()
 print(compiler.sums_exactly, round(float(out.min()), 2))
@@ -62,14 +62,15 @@ def run(code: str, *arguments: object, isa: str) -> str:
 
 @pytest.mark.parametrize("kind", ["Conv", "Gemm"])
 def test_sums_are_exact_without_vnni_and_would_not_be(kind: str) -> None:
-    assert run(SUM, kind, "not told", isa=WITHOUT_VNNI) == "True 8.09", "half of 16 is gone"
-    assert run(SUM, kind, "told", isa=WITHOUT_VNNI) == "False 16.0"
+    assert run(SUM, kind, 127, "not told", isa=WITHOUT_VNNI) == "True 8.09", "half of 16 is gone"
+    assert run(SUM, kind, 127, "told", isa=WITHOUT_VNNI) == "False 16.0"
+    assert run(SUM, kind, 63, "not told", isa=WITHOUT_VNNI) == "True 16.0"
 
 
 @pytest.mark.skipif(has_vnni() is not True, reason="this CPU has no VNNI")
 @pytest.mark.parametrize("kind", ["Conv", "Gemm"])
 def test_with_vnni_they_are_computed_in_8_bits(kind: str) -> None:
-    assert run(SUM, kind, "told", isa="DEFAULT") == "True 16.0"
+    assert run(SUM, kind, 127, "told", isa="DEFAULT") == "True 16.0"
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

@@ -30,7 +30,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-def make_int8(bundle: Path, edit_manifest: Edit, **target: str) -> None:
+def make_int8(bundle: Path, edit_manifest: Edit, **target: str | int) -> None:
     entry = {
         "extent": "all",
         "method": "minmax",
@@ -75,6 +75,22 @@ def test_for_a_cpu_on_a_gpu(
     assert "9 times as slow" in line
 
 
+@pytest.mark.parametrize(("bits", "says"), [(7, 0), (8, 1)])
+def test_7_bits_need_no_vnni(
+    bits: int,
+    says: int,
+    bundle: Path,
+    edit_manifest: Edit,
+    warned: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(x86_products, "has_vnni", lambda: False)
+    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
+    make_int8(bundle, edit_manifest, weight_bits=bits)
+    ee.load(bundle, providers=["CPUExecutionProvider"]).close()
+    assert len(warned()) == says
+
+
 @pytest.mark.parametrize("vnni", [False, None])
 def test_without_vnni(
     vnni: bool | None,
@@ -88,7 +104,7 @@ def test_without_vnni(
     make_int8(bundle, edit_manifest)
     ee.load(bundle, providers=["CPUExecutionProvider"]).close()
     (line,) = warned()
-    for fact in ("VNNI", "products are widened", "exact and slower"):
+    for fact in ("VNNI", "products are widened", "exact and slower", "cpu-7bit"):
         assert fact in line
 
 

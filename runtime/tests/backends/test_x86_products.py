@@ -55,17 +55,17 @@ def test_x86(machine: str, expected: bool) -> None:
     assert x86_products.is_x86(machine) is expected
 
 
-def product_model(kind: str) -> bytes:
-    """Ones times ones, all of them the largest integers of their types: 255 x 127."""
+def product_model(kind: str, levels: int = 127) -> bytes:
+    """Ones times ones, all of them the largest integers there are: 255 x 127, or 63 in 7 bits."""
     scale, total = np.float32(1 / 255), np.float32(CHANNELS / 255)
-    weight = np.full((CHANNELS, CHANNELS, 1, 1), 127, np.int8)
+    weight = np.full((CHANNELS, CHANNELS, 1, 1), levels, np.int8)
     zeros = np.zeros(CHANNELS, np.int32)
     constants = {
         **{"x_scale": scale, "zero": np.uint8(0), "total": total},
         "w": weight if kind == "Conv" else weight.reshape(CHANNELS, CHANNELS),
-        "w_scale": np.full(CHANNELS, 1 / 127, np.float32),
+        "w_scale": np.full(CHANNELS, 1 / levels, np.float32),
         "w_zero": zeros.astype(np.int8),
-        **{"b": zeros, "b_scale": np.full(CHANNELS, scale / 127, np.float32), "b_zero": zeros},
+        **{"b": zeros, "b_scale": np.full(CHANNELS, scale / levels, np.float32), "b_zero": zeros},
     }
     dequantize = "DequantizeLinear"
     nodes = [
@@ -101,6 +101,22 @@ def test_what_saturation_would_do() -> None:
     left, right = np.full(CHANNELS, 255, np.uint8), np.full(CHANNELS, 127, np.int8)
     saturated = summed_in_16_bits(left, right) / (255 * 127)
     assert round(np.rint(saturated / (CHANNELS / 255)) * (CHANNELS / 255), 2) == 8.09
+
+
+def test_7_bits_do_not_saturate() -> None:
+    left, right = np.full(CHANNELS, 255, np.uint8), np.full(CHANNELS, 63, np.int8)
+    assert summed_in_16_bits(left, right) == CHANNELS * 255 * 63
+    assert summed_in_16_bits(left, -right) == -CHANNELS * 255 * 63
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+def test_7_bits_are_exact_with_the_fastest_kernels(kind: str) -> None:
+    options = onnxruntime.SessionOptions()
+    session = onnxruntime.InferenceSession(
+        product_model(kind, levels=63), options, providers=["CPUExecutionProvider"]
+    )
+    (out,) = session.run(None, {"x": np.ones((2, *sizes(kind)), np.float32)})
+    np.testing.assert_allclose(out, CHANNELS, rtol=1e-6)
 
 
 @pytest.mark.parametrize("vnni", [True, False, None])

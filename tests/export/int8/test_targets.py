@@ -121,6 +121,32 @@ def test_every_target_is_close_to_fp32(
     assert entry.target.name == name
 
 
+def test_weights_are_of_the_bits_that_the_entry_says(made: dict[str, QuantizedGraphs]) -> None:
+    for name, quantized in made.items():
+        largest = max(
+            int(np.abs(numpy_helper.to_array(tensor).astype(np.int64)).max())
+            for graph in quantized.graphs
+            for tensor in onnx.load_from_string(graph.content).graph.initializer
+            if tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1
+        )
+        assert largest == {7: 63, 8: 127}[TARGETS[name].entry.weight_bits]
+        assert quantized.entry.needs_vnni == (largest == 127)
+
+
+def test_7_bits_give_the_same_with_every_kernel(
+    made: dict[str, QuantizedGraphs], samples: NDArray[np.float32]
+) -> None:
+    """On a CPU without VNNI the kernels of this onnxruntime sum in 16 bits, and in 32 if asked."""
+    (baseline,) = (graph for graph in made["cpu-7bit"].graphs if graph.name == "baseline")
+    feeds, answers = {"images": samples, "threshold": np.ones(1, np.float32)}, []
+    for widened in ("0", "1"):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", widened)
+        session = onnxruntime.InferenceSession(baseline.content, options, providers=CPU)
+        answers.append(session.run(["logits"], feeds)[0])
+    np.testing.assert_array_equal(*answers)
+
+
 def test_names_of_targets() -> None:
     with pytest.raises(UnknownNameError, match="unknown quantization target 'cpus': did you mean"):
         Quantization(target="cpus")

@@ -109,7 +109,7 @@ def test_it_warns_of_engines(folder: Path, precision: str, expected: list[str]) 
     assert "4402" in about.warnings[0]
 
 
-@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
+@pytest.mark.parametrize("target", TARGETS.names())
 def test_it_warns_of_sums_that_saturate(folder: Path, target: str) -> None:
     entry = QuantizationEntry("all", "minmax", "fp32", target=TARGETS[target].entry)
     manifest = open_bundle(folder).manifest

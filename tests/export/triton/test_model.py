@@ -58,7 +58,7 @@ def joined(answers: list[Any]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([it[name] for it in answers]) for name in answers[0]}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "cpu-7bit"])
 def test_digits_get_the_sessions_answers(
     digits: Callable[[str], Path], precision: str, tmp_path: Path
 ) -> None:
@@ -225,7 +225,7 @@ def test_int8_for_cpus_is_refused_where_sums_saturate(
 ) -> None:
     repository = write_repository(digits("int8"), tmp_path / "repository").folder
     if needs_exact_products():
-        with pytest.raises(TritonModelException, match=r"no VNNI.*FP32"):
+        with pytest.raises(TritonModelException, match=r"no VNNI.*cpu-7bit"):
             TritonDouble(repository)
     else:
         TritonDouble(repository)

@@ -115,17 +115,22 @@ def int8(folder: Path, extent: str, fallback: str, target: str | None) -> Manife
 
 
 @pytest.mark.parametrize(
-    ("extent", "target", "is_for_cpus"),
-    [("all", "cpu", True), ("classifier", None, True), ("all", "tensorrt", False)],
+    ("extent", "target", "is_for_cpus", "wants_vnni"),
+    [
+        ("all", "cpu", True, True),
+        ("all", "cpu-7bit", True, False),
+        ("classifier", None, True, False),
+        ("all", "tensorrt", False, False),
+    ],
 )
 def test_8_bits_for_cpus_stay_on_cpus(
-    folder: Path, extent: str, target: str | None, is_for_cpus: bool
+    folder: Path, extent: str, target: str | None, is_for_cpus: bool, wants_vnni: bool
 ) -> None:
     manifest = int8(folder, extent, "fp32", target)
     entry = manifest.stages[0].graph
     part = part_config("a", "stage1", entry, manifest, "onnxruntime_onnx")
     assert ("KIND_CPU" in config_text(part)) == is_for_cpus
-    assert ("needs_vnni" in early_exit_config("a", manifest).parameters) == is_for_cpus
+    assert ("needs_vnni" in early_exit_config("a", manifest).parameters) == wants_vnni
 
 
 # what is refused

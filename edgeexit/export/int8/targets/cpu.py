@@ -144,22 +144,21 @@ class _Planner:
         return node.input[1] if self._view.channel_axis(node) is not None else None
 
 
-TARGETS.register("cpu")(
-    QuantizationTarget(
-        entry=TargetEntry(
-            name="cpu",
-            engine=CPU,
-            assumes="products of unsigned and signed 8 bits summed in 32: x86 with VNNI, ARM with "
-            "dot products; x86 without VNNI sums in 16 bits, so that ONNX Runtime is made to widen "
-            "them first, which is exact and slower",
-            elsewhere="GPUs compute most layers of it in floating point and round besides, and "
-            "TensorRT does not build it; export with --target tensorrt",
-        ),
-        says="all convolutions, linear layers, additions, poolings, and features between graphs",
-        fallbacks=("fp32",),
-        prepare=prepare_cpu,
-        plan=plan_cpu,
-        rounding=unsigned_asymmetric,
-        crosses=True,
-    )
+CPU_TARGET = QuantizationTarget(
+    entry=TargetEntry(
+        name="cpu",
+        engine=CPU,
+        assumes="products of unsigned and signed 8 bits summed in 32: x86 with VNNI, ARM with "
+        "dot products; x86 without VNNI sums in 16 bits, so that ONNX Runtime is made to widen "
+        "them first, which is exact and slower; for those export with --target cpu-7bit",
+        elsewhere="GPUs compute most layers of it in floating point and round besides, and "
+        "TensorRT does not build it; export with --target tensorrt",
+    ),
+    says="all convolutions, linear layers, additions, poolings, and features between graphs",
+    fallbacks=("fp32",),
+    prepare=prepare_cpu,
+    plan=plan_cpu,
+    rounding=unsigned_asymmetric,
+    crosses=True,
 )
+TARGETS.register("cpu")(CPU_TARGET)

@@ -54,6 +54,7 @@ struct Manifest {
   std::string precision;
   bool half = false;  // whether what is not in 8 bits is FP16
   bool half_scales = false;  // INT8 with Q/DQ nodes whose scales are FP16
+  bool needs_vnni = false;   // INT8 whose sums may exceed the 16 bits of x86 CPUs without VNNI
   std::size_t max_batch = 0;
   Preprocessing preprocessing;
   std::vector<std::string> class_names;

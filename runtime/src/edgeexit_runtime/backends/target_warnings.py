@@ -25,8 +25,8 @@ def warn_of_target(bundle: Bundle, runner: Runner) -> None:
     elif runner.int8_instead:
         _warn(
             f"{bundle.folder}: INT8 assumes VNNI, which this CPU does not have or does not tell: "
-            f"{runner.int8_instead}, which is exact and slower; compare with FP32 by 'edgeexit "
-            "bench'"
+            f"{runner.int8_instead}, which is exact and slower; for such CPUs export with "
+            "--target cpu-7bit"
         )
 
 

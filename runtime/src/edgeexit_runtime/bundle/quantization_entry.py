@@ -15,6 +15,7 @@ FALLBACKS = ("fp32", "fp16")
 CPU, GPU = "cpu", "gpu"
 ENGINES = (CPU, GPU)
 """Kinds of engines that 8 bits are written for."""
+WEIGHT_BITS = (7, 8)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,18 +42,23 @@ class TargetEntry:
         engine: the kind of engine that computes this form whole: ``cpu`` or ``gpu``.
         assumes: what it takes of the machine, in words.
         elsewhere: what it costs on the other kind of engine, and what to do, in words.
+        weight_bits: of each weight, its sign among them; 7 where two products with unsigned 8 bits
+            have to fit into 16.
     """
 
     name: str
     engine: str
     assumes: str
     elsewhere: str
+    weight_bits: int = 8
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_text("target", self.assumes, self.elsewhere)
         if self.engine not in ENGINES:
             raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.weight_bits not in WEIGHT_BITS:
+            raise ValueError(f"weight_bits: expected 7 or 8, got {self.weight_bits}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +116,11 @@ class QuantizationEntry:
                 raise ValueError(f"{what}: expected one of {', '.join(known)}, got {got!r}")
         if self.samples < 0 or self.held_out < 0:
             raise ValueError("samples, held_out: expected 0 or more")
+
+    @property
+    def needs_vnni(self) -> bool:
+        """Whether an x86 CPU without VNNI, which adds two products in 16 bits, could saturate.
+
+        A large classifier alone has unsigned weights, whose products every engine widens.
+        """
+        return self.extent == ALL and (self.target is None or self.target.weight_bits == 8)

@@ -89,7 +89,7 @@ class OnnxRuntimeRunner(Runner):
             gpu = find_gpu()
             self.hardware = Hardware(NVIDIA, "" if gpu is None else gpu.name)
         self.int8_of = (GPU if on_gpu else CPU,)
-        if not on_gpu and needs_exact_products():
+        if not on_gpu and int8 is not None and int8.needs_vnni and needs_exact_products():
             self.int8_instead = "products are widened"
         self.threads = None if on_gpu else threads
         self.versions = {"onnxruntime": onnxruntime.__version__}

@@ -78,6 +78,8 @@ class SessionOpener:
         self._required = self._providers if providers is not None else ()
         self._threads = threads
         self._left_out = [BIAS_ROUNDING] if half_scales else []
+        int8 = None if bundle is None else bundle.manifest.quantization
+        self._may_saturate = int8 is None or int8.needs_vnni
 
     def share_stream(self) -> CudaStream | None:
         """Let all graphs that are opened from now on compute in one stream, and return it.
@@ -156,7 +158,8 @@ class SessionOpener:
         # Each session has threads of its own. By default they spin on after a run, on the cores
         # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        require_exact_products(options)
+        if self._may_saturate:
+            require_exact_products(options)
         # else bytes that look like it are taken for ONNX Runtime's own format, unchecked
         options.add_session_config_entry("session.load_model_format", "ONNX")
         if self._required and CPU not in self._required:

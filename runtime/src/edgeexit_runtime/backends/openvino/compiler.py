@@ -31,7 +31,7 @@ class ModelCompiler:
         device: such as ``CPU`` or ``GPU.1``.
         threads: per graph on the CPU; None leaves it to OpenVINO.
         half: whether FP16 will do; where the device has it not, BF16 is taken, else FP32.
-        int8: whether the graphs round to 8 bits.
+        may_saturate: whether sums of products of 8 bits may exceed the 16 bits of some CPUs.
 
     Attributes:
         sums_exactly: whether 8 bits are computed in 8 bits; where their sums would not be exact,
@@ -41,7 +41,7 @@ class ModelCompiler:
         BackendError: there is no such device.
     """
 
-    def __init__(self, device: str, threads: int | None, *, half: bool, int8: bool) -> None:
+    def __init__(self, device: str, threads: int | None, *, half: bool, may_saturate: bool) -> None:
         self.device = device
         self._core = new_core()
         found = list(self._core.available_devices)
@@ -65,7 +65,7 @@ class ModelCompiler:
             self._config["ENABLE_CPU_PINNING"] = False
             if threads is not None:
                 self._config["INFERENCE_NUM_THREADS"] = threads
-        self.sums_exactly = not int8 or device != CPU or are_products_exact(device)
+        self.sums_exactly = not may_saturate or device != CPU or are_products_exact(device)
         if not self.sums_exactly:
             self._config |= EXACT
 

@@ -87,8 +87,13 @@ class OpenVinoRunner(Runner):
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
         manifest = bundle.manifest
         self._max_batch = manifest.max_batch
-        int8 = manifest.quantization is not None
-        self._compiler = ModelCompiler(device, threads, half=wants_half(manifest), int8=int8)
+        int8 = manifest.quantization
+        self._compiler = ModelCompiler(
+            device,
+            threads,
+            half=wants_half(manifest),
+            may_saturate=int8 is not None and int8.needs_vnni,
+        )
         if not self._compiler.sums_exactly:
             self.int8_instead = "layers are computed in floating point"
         self._read_later = plan_buffers(manifest).read_later

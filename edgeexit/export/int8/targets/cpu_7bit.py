@@ -1,0 +1,26 @@
+"""The form of target cpu with weights in 7 bits, for x86 CPUs without VNNI.
+
+These add two products of unsigned and signed 8 bits in 16 bits, which saturate at 32,767: with
+weights up to 63 it is 2 x 255 x 63 = 32,130 at most. So every engine is exact with its fastest
+kernels, and needs no option for it. Ranges, features and graphs are those of target cpu; a weight
+is off by up to twice as much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeexit.export.int8.targets.base import TARGETS
+from edgeexit.export.int8.targets.cpu import CPU_TARGET
+
+TARGETS.register("cpu-7bit")(
+    replace(
+        CPU_TARGET,
+        entry=replace(
+            CPU_TARGET.entry,
+            name="cpu-7bit",
+            weight_bits=7,
+            assumes="nothing: two products with weights in 7 bits fit into 16 bits",
+        ),
+    )
+)
