@@ -94,10 +94,9 @@ class Demo:
     @property
     def quantized(self) -> tuple[object, ...]:
         """Options of export to INT8, its calibration images among them."""
-        from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
+        from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 
-        target = "cpu-7bit" if needs_exact_products() else "cpu"
-        return "--calibration-data", self.calibration, "--target", target, *self.int8
+        return "--calibration-data", self.calibration, "--target", target_of_this_cpu(), *self.int8
 
     def check_unused(self) -> None:
         """Refuse a folder of somebody else's, whose files could have the names of the demo's."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from edgeexit.models import MultiExitNet
 
-TENSORRT, CPU = "tensorrt", "cpu"
+TENSORRT, CPU = "tensorrt", "cpu"  # quantization targets
 DEFAULT_PIXELS = 224
 
 
@@ -117,6 +117,7 @@ def command(
       edgeexit plan resnet18 --branches 4+3+2,4g+3g+2g --bundle-out bundles/
       edgeexit plan --times times.json --accuracies paper.json
     """
+    from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
     from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
     from edgeexit.planning.words import plan_table, plan_text
 
@@ -127,10 +128,11 @@ def command(
             refuse(("accuracies", "duration", "as_json"), "goes with what is measured")
         build = _builder(backbone, model, exits, num_classes, input_size)
         candidates = Candidates(build, patterns, model, precision)
-        target = TENSORRT if chosen["backend"] == TENSORRT else CPU
+        builds = chosen["backend"] == TENSORRT
         if bundle_out is not None:
-            _write_for_a_device(candidates, target, bundle_out)
+            _write_for_a_device(candidates, TENSORRT if builds else CPU, bundle_out)
             return
+        target = TENSORRT if builds else target_of_this_cpu()
         measured = _measure(candidates, target, chosen, duration)
     else:
         refuse(all_but("times", "accuracies", "as_json"), "goes with what is measured here")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgeexit.export import CalibrationImages, Precision
 
 AUTO, CLASSIFIER = "auto", "classifier"
+CPU = "cpu"  # the target, and the kind of engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,6 @@ class QuantizeOptions:
     @property
     def is_for_cpus(self) -> bool:
         """Whether a bundle is asked for that TensorRT cannot build."""
-        from edgeexit_runtime.bundle.quantization_entry import CPU
-
         from edgeexit.export import TARGETS
 
         if self.quantize == CLASSIFIER:
@@ -92,16 +91,17 @@ class QuantizeOptions:
             return "as --target says"
         if building.library is not None:
             return f"chosen since this export builds engines by {building.library}"
-        from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
+        from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 
         why = f": {building.reason}" if building.reason is not None else ""
-        here = "; for this CPU, without VNNI, name cpu-7bit" if needs_exact_products() else ""
+        other = target_of_this_cpu()
+        here = "" if other == CPU else f"; for this CPU, without VNNI, name {other}"
         return f"chosen since no engines are built{why}; for a GPU name --target tensorrt{here}"
 
     def _target(self, builds_engines: bool) -> str:
         if self.target != AUTO:
             return self.target
-        return "tensorrt" if builds_engines else "cpu"
+        return "tensorrt" if builds_engines else CPU
 
     def images(self, preprocessing: Preprocessing, max_pixels: int) -> CalibrationImages | None:
         """Read the calibration images as the network takes them; None where none are named.

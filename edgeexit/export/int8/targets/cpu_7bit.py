@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
+
 from edgeexit.export.int8.targets.base import TARGETS
 from edgeexit.export.int8.targets.cpu import CPU_TARGET
 
-TARGETS.register("cpu-7bit")(
+NAME = "cpu-7bit"
+
+TARGETS.register(NAME)(
     replace(
         CPU_TARGET,
         entry=replace(
             CPU_TARGET.entry,
-            name="cpu-7bit",
+            name=NAME,
             weight_bits=7,
             assumes="nothing: two products with weights in 7 bits fit into 16 bits",
         ),
     )
 )
+
+
+def target_of_this_cpu() -> str:
+    """Return the name of the target that is fastest on this machine's CPU."""
+    return NAME if needs_exact_products() else CPU_TARGET.entry.name
