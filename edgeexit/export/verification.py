@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,18 @@ from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
-from edgeexit.export.precision import Precision
+from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.scores import SCORES, Score
+
+ROUNDINGS = 4
+"""How many times farther than by its own rounding a bundle may be from its network.
+
+On networks that make much of it, ONNX Runtime was as far from PyTorch as PyTorch itself went, 0.6
+to 2.2 times, when the last bits of pixels changed; both were as far from a run in float64.
+"""
+
+Logits = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
+"""Gives the logits (N, K) of every exit in order, for normalized images (N, C, H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,8 @@ class ExitAgreement:
         relative_logit_difference: the same, relative to the exit's largest logit.
         equal_labels: share of samples with the same label, 0 to 1.
         equal_decisions: share of samples that leave, or go on, as in the network.
+        rounding: the largest change of any logit of the network itself, relative to the largest,
+            when the last bit of every pixel changes; None where the bundle is closer than asked.
         accuracy, network_accuracy: of this exit answering all samples, in the bundle and in the
             network; None where labels are not known.
     """
@@ -40,6 +52,7 @@ class ExitAgreement:
     equal_decisions: float
     accuracy: float | None = None
     network_accuracy: float | None = None
+    rounding: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class Verification:
 
 def verify_bundle(
     folder: Path,
-    reference: Mapping[str, NDArray[np.float32]],
+    logits: Logits,
     samples: NDArray[np.float32],
     source: str,
     precision: Precision,
@@ -75,14 +88,13 @@ def verify_bundle(
 
     Args:
         folder: a bundle.
-        reference: (N, K) logits that each exit of the network gives for the samples in FP32, in
-            order.
+        logits: the network's in FP32.
         samples: real images (N, C, H, W), normalized.
         source: where they come from, for the record.
         precision: gives the floors for the record; see :func:`require_agreement`.
         labels: (N,) of the samples, where they are known.
     """
-    bundle = open_bundle(folder)
+    bundle, reference = open_bundle(folder), logits(samples)
     with _session(bundle) as session:
         answers = _bundle_answers(session, samples)
         routed = session.infer(samples)
@@ -99,6 +111,11 @@ def verify_bundle(
             (alone,) = _bundle_answers(session, samples).values()
         last = reference[list(reference)[-1]]
         exits.append(_agreement("baseline", alone, last, 0.0, labels, score))
+    if any(exit_.relative_logit_difference > precision.max_logit_error for exit_ in exits):
+        moved = logits(_last_bits_changed(samples))
+        roundings = {name: _relative(moved[name], reference[name]) for name in reference}
+        roundings["baseline"] = roundings[list(reference)[-1]]
+        exits = [replace(exit_, rounding=roundings[exit_.name]) for exit_ in exits]
     same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
     verification = Verification(
         len(samples),
@@ -131,11 +148,14 @@ def require_agreement(verification: Verification) -> None:
                 f"{exit_.name}: logits are infinite or NaN; check the network with 'edgeexit "
                 "eval', or export in a higher precision"
             )
-        if exit_.relative_logit_difference > verification.max_logit_error:
+        limit, rounding = verification.max_logit_error, exit_.rounding or 0.0
+        of_rounding = min(ROUNDINGS * rounding, PRECISIONS["fp16"].max_logit_error)
+        if exit_.relative_logit_difference > max(limit, of_rounding):
             raise ExportError(
                 f"{exit_.name}: logits differ by {exit_.relative_logit_difference:.2g} of the "
-                f"largest, expected at most {verification.max_logit_error:.2g}; export in a higher "
-                "precision"
+                f"largest, expected at most {limit:.2g}, or {ROUNDINGS} times the {rounding:.2g} "
+                "by which the network's own move with the last bit of every pixel; export in a "
+                "higher precision, and report the network where this is FP32"
             )
 
 
@@ -181,17 +201,28 @@ def _agreement(
     labels: NDArray[np.int64] | None,
     score: Score,
 ) -> ExitAgreement:
-    difference = float(np.abs(got.logits - expected).max())
     leaves = score.of(_probabilities(expected)) >= np.float32(threshold)
     return ExitAgreement(
         name,
-        difference,
-        difference / (float(np.abs(expected).max()) or 1.0),  # heads may start at zero
+        float(np.abs(got.logits - expected).max()),
+        _relative(got.logits, expected),
         float((got.labels == expected.argmax(1)).mean()),
         float((got.leaves == leaves).mean()),
         None if labels is None else float((got.labels == labels).mean()),
         None if labels is None else float((expected.argmax(1) == labels).mean()),
     )
+
+
+def _relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the largest difference of any logit, relative to the largest logit."""
+    largest = float(np.abs(expected).max()) or 1.0  # heads may start at zero
+    return float(np.abs(got - expected).max()) / largest
+
+
+def _last_bits_changed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the next number, above or below, in place of every pixel."""
+    is_up = np.random.default_rng(0).random(samples.shape, np.float32) < 0.5
+    return np.nextafter(samples, np.where(is_up, np.inf, -np.inf).astype(np.float32))
 
 
 def _leaving(

@@ -42,7 +42,7 @@ from edgeexit.export.graphs.parts import BASELINE, Graph, Tell
 from edgeexit.export.int8.calibration_images import CalibrationImages, distinct_from
 from edgeexit.export.int8.graphs import quantize_graphs
 from edgeexit.export.precision import PRECISIONS, Precision
-from edgeexit.export.verification import Verification, require_agreement, verify_bundle
+from edgeexit.export.verification import Logits, Verification, require_agreement, verify_bundle
 from edgeexit.files import replace_folder
 from edgeexit.scores import SOFTMAX
 
@@ -101,7 +101,7 @@ class Subject:
         cost: of the exits.
         graphs: makes every stage and exit in order, the plain backbone last, in a precision of
             floating point; it is told whether that last one is asked for, and tells each step.
-        logits: gives the logits (N, K) of every exit in order, in FP32, of samples (N, C, H, W).
+        logits: of the network in FP32.
         packages: what made it, whose versions the manifest says.
     """
 
@@ -113,7 +113,7 @@ class Subject:
     stage_macs: tuple[int, ...]
     cost: ExitCosts
     graphs: Callable[[Precision, bool, Tell], Iterable[Graph]]
-    logits: Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+    logits: Logits
     packages: tuple[str, ...]
     temperatures: Mapping[str, float] = field(default_factory=dict)
     guarantee: Guarantee | None = None
@@ -155,7 +155,7 @@ def write_bundle(
         judged_samples = samples[judged]
         verification, answers = verify_bundle(
             folder,
-            subject.logits(judged_samples),
+            subject.logits,
             judged_samples,
             source,
             options.precision,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 
 FAKE_TENSOR_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
@@ -48,6 +51,43 @@ def plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+class AttentionOfFourDimensions(TorchFunctionMode):
+    """Run attention over one image's heads alone, (N, heads, tokens, features).
+
+    Torch's ONNX exporter takes no other. What lies between images and tokens are heads that
+    attention treats alike, such as windows or blocks, or none, so it is counted as one dimension.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        attention = torch.ops.aten.scaled_dot_product_attention.default
+        if func is attention and args[0].dim() not in (2, 4):
+            func = _attention_of_heads
+        return func(*args, **(kwargs or {}))
+
+
+def _attention_of_heads(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    *others: Any,
+    **options: Any,
+) -> Tensor:
+    """As scaled_dot_product_attention, of query (N, ..., L, E) and mask (..., L, S)."""
+
+    def heads(x: Tensor) -> Tensor:  # (N, ..., L, E) -> (N, heads, L, E)
+        return x.reshape(x.shape[0], -1, *x.shape[-2:])
+
+    if attn_mask is not None and attn_mask.dim() > 2:
+        attn_mask = heads(attn_mask.expand(*query.shape[:-1], key.shape[-2]))
+    mixed = scaled_dot_product_attention(
+        heads(query), heads(key), heads(value), attn_mask, *others, **options
+    )
+    return mixed.reshape(*query.shape[:-1], value.shape[-1])
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from edgeexit.export import bundle as bundle_module
 from edgeexit.export.graphs import parts as graphs_module
 from edgeexit.export.graphs.gate import add_gate
 from edgeexit.export.graphs.parts import Graph
-from edgeexit.export.verification import require_agreement
+from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.training import Checkpoint
 
 FP32 = ExportOptions(PRECISIONS["fp32"], max_batch=16)
@@ -321,6 +321,53 @@ def test_floors_are_kept(fp32_bundle: ExportedBundle) -> None:
     not_finite = dataclasses.replace(good.exits[0], relative_logit_difference=float("nan"))
     with pytest.raises(ExportError, match=r"^exit1: logits are infinite or NaN"):
         require_agreement(dataclasses.replace(good, exits=(not_finite,)))
+
+
+@pytest.mark.parametrize(
+    ("error", "per_last_bit", "is_right"),
+    [(3e-4, 0.0, False), (3e-4, 1e-4, True), (8e-4, 1e-4, False), (0.1, 0.1, False)],
+)
+def test_a_difference_is_allowed_that_is_the_networks_own_rounding(
+    fp32_bundle: ExportedBundle,
+    checkpoint: Checkpoint,
+    samples: NDArray[np.float32],
+    error: float,
+    per_last_bit: float,
+    is_right: bool,
+) -> None:
+    verification = of_network(fp32_bundle, checkpoint, samples, error, per_last_bit)
+    for exit_ in verification.exits:
+        assert exit_.relative_logit_difference == pytest.approx(error, rel=0.1)
+        assert exit_.rounding == pytest.approx(per_last_bit, rel=0.1)
+    verification = dataclasses.replace(verification, min_agreement=0.0)  # by logits alone
+    if is_right:
+        require_agreement(verification)
+        return
+    with pytest.raises(ExportError, match=r"^exit1: logits differ by") as caught:
+        require_agreement(verification)
+    for fact in ("of the largest", "at most 0.0001", "4 times", "last bit"):
+        assert fact in str(caught.value)
+
+
+def of_network(
+    bundle: ExportedBundle,
+    checkpoint: Checkpoint,
+    samples: NDArray[np.float32],
+    error: float,
+    per_last_bit: float,
+) -> Verification:
+    """Compare with a network whose logits are larger by a share, and more by that of last bits."""
+    net = checkpoint.build()
+
+    def logits(images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        moved = not np.array_equal(images, samples)
+        assert np.allclose(images, samples, rtol=2e-7)
+        with torch.inference_mode():
+            answers = net(torch.from_numpy(samples))
+        factor = 1 + error + moved * per_last_bit
+        return {name: values.numpy() * np.float32(factor) for name, values in answers.items()}
+
+    return verify_bundle(bundle.folder, logits, samples, "test", PRECISIONS["fp32"])[0]
 
 
 def test_manifest_is_plain_json(fp32_bundle: ExportedBundle) -> None:

@@ -93,6 +93,26 @@ class Attention(nn.Module):
         return logits
 
 
+class Windows(nn.Module):
+    """Attention within windows, (N, heads, windows, L, E), and of one head alone, (N, L, E)."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.first, self.second = nn.Linear(16, 48), nn.Linear(16, 48)
+        self.bias = nn.Parameter(torch.randn(2, 1, 4, 4))
+        self.head = nn.Linear(16, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)  # (N, 16, 16)
+        qkv = self.first(x).reshape(x.shape[0], 4, 4, 3, 2, 8).permute(3, 0, 4, 1, 2, 5)
+        y = nn.functional.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=self.bias)
+        x = x + y.permute(0, 2, 3, 1, 4).flatten(1, 2).flatten(2)
+        y = nn.functional.scaled_dot_product_attention(*self.second(x).chunk(3, -1))
+        logits: Tensor = self.head((x + y).mean(1))
+        return logits
+
+
 def torchvision_model(name: str, **arguments: object) -> Callable[[], nn.Module]:
     return lambda: torchvision.models.get_model(name, num_classes=CLASSES, **arguments)
 
@@ -101,6 +121,7 @@ def torchvision_model(name: str, **arguments: object) -> Callable[[], nn.Module]
 CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str, int]] = {
     "skips": (lambda: Skips(CLASSES), ["first", "second"], "1+n", 32),
     "attention": (lambda: Attention(CLASSES), ["first"], "n", 32),
+    "windows": (lambda: Windows(CLASSES), ["first"], "n", 32),
     "squeezenet1_1": (
         torchvision_model("squeezenet1_1"),
         ["features.4", "features.7"],
@@ -156,7 +177,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str, int]] = {
         64,
     ),
 }
-SMALL = {"skips", "attention"}
+SMALL = {"skips", "attention", "windows"}
 FAST = {"squeezenet1_1", *SMALL}
 
 

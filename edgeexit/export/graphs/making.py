@@ -22,7 +22,7 @@ from edgeexit.errors import ExportError
 from edgeexit.export.graphs.parts import Cut, Graph, Tell, cut_graphs, first_line, logits_name
 from edgeexit.export.graphs.rewrites import rewrite_graph
 from edgeexit.export.precision import Precision
-from edgeexit.models.mode import plain_attention
+from edgeexit.models.mode import AttentionOfFourDimensions, plain_attention
 from edgeexit.models.partition import Partition
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.scores import SOFTMAX
@@ -102,7 +102,7 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
         names += [info.name for info in stage.outputs]
         names.append(logits_name(exit_.part.name))
     try:
-        with _quiet(), plain_attention():
+        with _quiet(), plain_attention(), AttentionOfFourDimensions():
             program = torch.onnx.export(
                 network,
                 (example,),
