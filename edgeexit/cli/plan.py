@@ -65,8 +65,8 @@ class Candidates:
     "--accuracies",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help='Accuracy of each exit, of the paper or earlier runs: {"4+3+2": [0.66, 0.68, 0.70, '
-    "0.70]}, for an estimate of early exit.",
+    help="Accuracy of each exit, of the paper or earlier runs, for an estimate of early exit: "
+    '{"4+3+2": [0.66, 0.68, 0.70, 0.70]}, shares or percent.',
 )
 @click.option(
     "--duration",

@@ -88,7 +88,7 @@ def print_style() -> Iterator[None]:
 
     with mpl.rc_context(), warnings.catch_warnings():
         # a class name in a script that the font lacks is drawn as boxes; its CSV has it
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Glyph .* missing from ")
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
         yield

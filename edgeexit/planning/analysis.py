@@ -83,7 +83,9 @@ def read_times(path: Path) -> MeasuredTimes:
 
 
 def read_accuracies(path: Path) -> Accuracies:
-    """Read accuracies, as shares or in percent: ``{"4+3+2": [66.5, 67.9, 70.0, 70.0]}``.
+    """Read accuracies: ``{"4+3+2": [66.5, 67.9, 70.0, 70.0]}``.
+
+    Each pattern's are shares, or percent where one of them is above 1: files may come from both.
 
     Raises:
         DataError: the file is missing or something else.
@@ -97,9 +99,12 @@ def read_accuracies(path: Path) -> Accuracies:
             f'{path}: expected accuracies of exits by pattern, as {{"3+1": [0.61, 0.69, 0.72]}}, '
             f"in shares or percent"
         )
-    in_percent = any(one > 1 for each in value.values() for one in each)
-    scale = PERCENT if in_percent else 1
-    return {name: tuple(one / scale for one in each) for name, each in value.items()}
+    return {name: _shares(each) for name, each in value.items()}
+
+
+def _shares(accuracies: Sequence[float]) -> tuple[float, ...]:
+    scale = PERCENT if max(accuracies) > 1 else 1
+    return tuple(one / scale for one in accuracies)
 
 
 def _are_accuracies(value: object) -> bool:
