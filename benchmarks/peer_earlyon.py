@@ -6,7 +6,7 @@ earlyon (https://pypi.org/project/earlyon/) is installed into an environment of 
 ``.venv-earlyon``, in which this program runs itself again. Both sides get torchvision's ResNet-18
 with random weights for 1000 classes at 224x224, exits behind ``layer2`` and ``layer3`` as earlyon's
 own ResNet-18 has them, and naive heads. That the logits of every exit are equal is checked first,
-but for INT8 of target cpu, which is compared for one image.
+but for INT8, of the target for this CPU, which is compared for one image.
 
 earlyon runs in PyTorch, eagerly, by its public calls: the module itself for one image, and
 ``forward_inference_batched`` for a batch, which leaves as a whole when its hardest image may. In
@@ -41,6 +41,7 @@ from random_bundles import bundle_of, split_thresholds
 from torch import nn
 
 from edgeexit.export import PRECISIONS, CalibrationImages, Precision, Quantization
+from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet
 from edgeexit.planning.candidates import export_untrained, noise, random_network
 
@@ -89,7 +90,8 @@ def main() -> None:
 
 def int8() -> tuple[Precision, CalibrationImages]:
     """Return the precision, which asks for no agreement of random weights, and images for it."""
-    precision = PRECISIONS[INT8.lower()].quantized(Quantization("all", "minmax", target="cpu"))
+    quantization = Quantization("all", "minmax", target=target_of_this_cpu())
+    precision = PRECISIONS[INT8.lower()].quantized(quantization)
     precision = dataclasses.replace(precision, min_agreement=0.0, max_logit_error=1e9)
     return precision, CalibrationImages("noise", noise(8, SIZE, seed=1))
 
