@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.permissions import permissions_count
 
+import edgeexit
+import edgeexit.bench
+import edgeexit.export
+import edgeexit.training
 from edgeexit.errors import DataError, EdgeExitError
 from edgeexit.files import check_writable, replace_file
 from edgeexit.paths import is_file, is_folder
@@ -81,3 +88,30 @@ def test_no_name_has_a_nul(tmp_path: Path) -> None:
             use(path)
     with pytest.raises(EdgeExitError, match="null byte"), replace_file(path):
         pytest.fail("nothing is written")
+
+
+def public_functions() -> list[tuple[str, Callable[..., object]]]:
+    rooms = [edgeexit, edgeexit.bench, edgeexit.export, edgeexit.training]
+    names = {(room.__name__, name) for room in rooms for name in room.__all__}
+    found = {(room, name): getattr(sys.modules[room], name) for room, name in sorted(names)}
+    return [(f"{room}.{name}", it) for (room, name), it in found.items() if inspect.isfunction(it)]
+
+
+def test_public_functions_take_paths_as_text() -> None:
+    """As a notebook has them: ``edgeexit.load_checkpoint("run/ckpt.pt")``."""
+    taken = [
+        (name, parameter.annotation)
+        for name, function in public_functions()
+        for parameter in inspect.signature(function).parameters.values()
+        if re.search(r"\bPath\b", str(parameter.annotation))
+    ]
+    assert len(taken) > 10
+    assert [it for it in taken if "str" not in it[1]] == []
+
+
+@pytest.mark.parametrize(
+    "read", [load_checkpoint, edgeexit.bench.load_report, edgeexit.training.stored_config]
+)
+def test_what_is_missing_is_named(read: Callable[[str], object], tmp_path: Path) -> None:
+    with pytest.raises(EdgeExitError, match="missing"):
+        read(str(tmp_path / "missing"))

@@ -88,7 +88,7 @@ def images_from_dataset(
 
 
 def images_from_folder(
-    folder: Path, manifest: Manifest, samples: int, seed: int, max_pixels: int = MAX_PIXELS
+    folder: str | Path, manifest: Manifest, samples: int, seed: int, max_pixels: int = MAX_PIXELS
 ) -> BenchImages:
     """Choose images from a folder: images in it, or class folders named as the bundle's classes.
 
@@ -102,6 +102,7 @@ def images_from_folder(
     Raises:
         DataError: the folder is missing, empty or of other classes, or an image is not readable.
     """
+    folder = Path(folder)
     if not is_folder(folder):
         raise DataError(f"there is no folder {folder}; expected one with images")
     found = find_images(folder)
@@ -113,7 +114,7 @@ def images_from_folder(
     return BenchImages(str(folder), manifest.preprocessing(pixels), labels, found.notes)
 
 
-def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
+def images_from_npz(file: str | Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
     """Choose images from a NumPy archive with ``images`` and, optionally, ``labels`` (N,).
 
     ``images`` are uint8 (N, H, W, C) of the bundle's input size, or float32 (N, C, H, W) that are
@@ -129,6 +130,7 @@ def images_from_npz(file: Path, manifest: Manifest, samples: int, seed: int) -> 
         DataError: the file is missing, damaged, or holds arrays of another shape or dtype.
         InputError: it holds no images.
     """
+    file = Path(file)
     if not is_file(file):
         raise DataError(f"{file}: no such file; expected a NumPy archive (.npz)")
     classes = len(manifest.class_names)

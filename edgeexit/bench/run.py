@@ -52,7 +52,7 @@ def run_bench(
     images: BenchImages | None,
     options: BenchOptions,
     progress: Progress = untold,
-    sysfs: Path | None = None,
+    sysfs: str | Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.
 
@@ -81,7 +81,7 @@ def run_bench(
     }
     if plan is not None:
         chosen = with_backend(chosen, plan.measured)
-    sysfs = sysfs or SYSFS
+    sysfs = Path(sysfs or SYSFS)
     check_scenarios(images, options)
     if images is None and options.versus is not None:
         raise InputError(

@@ -42,7 +42,7 @@ PACKAGES = ("edgeexit", "torch", "onnx", "onnxscript", "onnxsim")
 
 def export_bundle(
     checkpoint: Checkpoint,
-    output: Path,
+    output: str | Path,
     options: ExportOptions,
     samples: NDArray[np.float32],
     source: str,
@@ -79,6 +79,7 @@ def export_bundle(
         BusyError: another process exports to ``output``, or changes the bundle there.
         WriteError: the disk is full or the folder cannot be written to.
     """
+    output = Path(output)
     check_output(output)
     if len(samples) == 0:
         raise ExportError("no samples to prove the bundle on; give a data set with images")

@@ -163,21 +163,22 @@ class Checkpoint:
         return network_of(create_model(model, self.spec.num_classes).cpu(), self.spec)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint``, atomically.
 
     Raises:
         WriteError: the disk is full or the folder cannot be written to.
     """
-    write_plain(path, to_plain(checkpoint))
+    write_plain(Path(path), to_plain(checkpoint))
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint; no code of the file is run and nothing in it is believed.
 
     Raises:
         CheckpointError: it is missing, truncated, of a newer format, or no checkpoint at all.
     """
+    path = Path(path)
     return from_plain(path, read_plain(path))
 
 

@@ -52,7 +52,7 @@ class InterruptedRunError(TrainingError):
 
 def train(
     config: TrainConfig,
-    output: Path,
+    output: str | Path,
     *,
     resume: bool = False,
     on_epoch: EpochCallback | None = None,
@@ -86,7 +86,7 @@ def train(
         InterruptedRunError: Ctrl-C, with what was saved last kept.
         UnknownNameError, SpecError, InputError, DataError, CheckpointError, WriteError: see there.
     """
-    folder = RunFolder(output)
+    folder = RunFolder(Path(output))
     with joined_world(config.device) as world, folder.held(world):
         progress = progress if world.is_main else None
         state = folder.load() if resume else None
@@ -115,14 +115,14 @@ def train(
         return TrainResult(folder.best, folder.last, config, run.history, False)
 
 
-def stored_config(output: Path) -> TrainConfig:
+def stored_config(output: str | Path) -> TrainConfig:
     """Return the configuration of the run in the folder ``output``.
 
     Raises:
         TrainingError: there is no run in it.
         CheckpointError: the run's last checkpoint is damaged or of a newer format.
     """
-    return RunFolder(output).load().config
+    return RunFolder(Path(output)).load().config
 
 
 class _Run:

@@ -94,12 +94,13 @@ class BenchReport:
     backends: Backends | None = None
 
 
-def load_report(file: Path) -> BenchReport:
+def load_report(file: str | Path) -> BenchReport:
     """Read a report that was written with ``--json``.
 
     Raises:
         DataError: the file is missing, no report, or of a newer edgeexit.
     """
+    file = Path(file)
     try:
         value = read_json(file)
     except ValueError as error:

@@ -69,7 +69,7 @@ class CalibrationImages:
 
 
 def load_calibration_images(
-    path: Path,
+    path: str | Path,
     preprocessing: Preprocessing,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
@@ -90,6 +90,7 @@ def load_calibration_images(
         DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
             normalized.
     """
+    path = Path(path)
     if is_folder(path):
         return _from_folder(path, preprocessing, seed, max_pixels, most)
     if is_file(path):

@@ -63,7 +63,7 @@ def study_consistency(
     baseline: TrainedNetwork,
     networks: Sequence[TrainedNetwork],
     data: ImageData,
-    output: Path,
+    output: str | Path,
     options: StudyOptions | None = None,
     *,
     execution: Execution | None = None,
@@ -99,6 +99,7 @@ def study_consistency(
         BusyError: another study is writing into ``output``.
         InterruptedStudyError: Ctrl-C.
     """
+    output = Path(output)
     options = options or StudyOptions()
     check_comparable(baseline, networks, same_folder=False)
     study = _Study(data, options, execution or Execution(), progress or StudyProgress())

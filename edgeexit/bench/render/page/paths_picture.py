@@ -32,14 +32,14 @@ FRAME, ROW = 0.6, 0.42  # inches
 MEASURED = "time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster"
 
 
-def check_plot_path(path: Path) -> None:
+def check_plot_path(path: str | Path) -> None:
     """Raise :class:`InputError` where the ending of ``path`` is not of a known kind of picture."""
-    if path.suffix.lower() not in SUFFIXES:
+    if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
 
 
 @drawn
-def plot_reports(reports: Sequence[BenchReport], path: Path) -> None:
+def plot_reports(reports: Sequence[BenchReport], path: str | Path) -> None:
     """Write the picture of one report or more, a frame for each, on one scale.
 
     Raises:
@@ -48,7 +48,7 @@ def plot_reports(reports: Sequence[BenchReport], path: Path) -> None:
         WriteError: the file cannot be written.
     """
     check_plot_path(path)
-    save_picture(draw_reports(reports), path)
+    save_picture(draw_reports(reports), Path(path))
 
 
 @drawn

@@ -25,13 +25,13 @@ SUFFIXES = (".html", ".htm")
 TEMPLATE = "report.html.j2"
 
 
-def check_page_path(path: Path) -> None:
+def check_page_path(path: str | Path) -> None:
     """Raise :class:`InputError` where the ending of ``path`` is not that of a page."""
-    if path.suffix.lower() not in SUFFIXES:
+    if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: expected a page's name that ends in {' or '.join(SUFFIXES)}")
 
 
-def write_page(report: BenchReport, path: Path) -> None:
+def write_page(report: BenchReport, path: str | Path) -> None:
     """Write the page of a report.
 
     Args:
@@ -44,7 +44,7 @@ def write_page(report: BenchReport, path: Path) -> None:
     """
     check_page_path(path)
     text = render_page(report)
-    with replace_file(path) as temporary:
+    with replace_file(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
