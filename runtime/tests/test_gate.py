@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgeexit_runtime.gate import (
     Routing,
     check_gate,
     check_thresholds,
+    closed_ranks,
 )
 
 
@@ -41,14 +43,27 @@ def test_samples_leave_one_by_one_over_three_exits() -> None:
     rows = routing.leave(gate([0, 1, 0, 0, 1], [10, 11, 12, 13, 14]), 0)
     assert rows is not None
     assert rows.dtype == np.int64
-    assert rows.tolist() == [0, 2, 3]
+    assert rows.tolist() == [0, 3, 2]
 
-    rows = routing.leave(gate([0, 1, 0], [20, 22, 23]), 1)
+    rows = routing.leave(gate([0, 0, 1], [20, 23, 22]), 1)
     assert rows is not None
-    assert rows.tolist() == [0, 2]  # within what is left of the batch, not within the batch
+    assert rows.tolist() == [0, 1]  # within what is left of the batch, not within the batch
 
     answers = routing.leave_all(gate([0, 0], [30, 33]), 2)
     assert_answers(answers, [30, 11, 22, 33, 14], [2, 0, 1, 2, 0])
+
+
+def test_as_few_rows_as_possible_change_their_place() -> None:
+    for count in range(2, 11):
+        for flags in product([False, True], repeat=count):
+            leaving = np.array(flags)
+            staying = np.flatnonzero(~leaving)
+            rows = closed_ranks(leaving)
+            assert rows.dtype == np.int64
+            assert sorted(rows) == staying.tolist()
+            moved = rows != np.arange(len(rows))
+            assert moved.sum() == np.count_nonzero(leaving[: len(rows)])
+            assert (rows[moved] >= len(rows)).all()  # from behind those who go on
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -65,12 +65,14 @@ class Step:
 
 def steps(source: Path, work: Path, report: Path, engines: str) -> Iterator[Step]:
     """Yield what to run: ``source`` has the tests, ``work`` is for networks and bundles."""
+    is_rehearsal = engines == "double"
     run, bundles = work / "run", work / "bundles"
     tests = source / "runtime" / "tests" / "gpu"
     pytest = (*PYTEST, f"--engines={engines}", f"--bundles={bundles}")
     make = (sys.executable, str(HERE / "make_bundles.py"), str(bundles))
     train = "train --backbone resnet20 --branches 3+1 --dataset digits --distill wed --epochs 8"
-    train += f" --batch-size 32 --lr 0.05 --device cuda -o {run}"
+    train += f" --batch-size 32 --lr 0.05 --device {'cpu' if is_rehearsal else 'cuda'} -o {run}"
+    which = "{} and not cuda" if is_rehearsal else "{}"
     yield Step("facts", (sys.executable, "-c", FACTS), 30)
     yield Step("state", ("sh", "-c", STATE), 15)
     yield Step("train-digits", (*EDGEEXIT, *train.split()), 90)
@@ -78,18 +80,20 @@ def steps(source: Path, work: Path, report: Path, engines: str) -> Iterator[Step
     yield Step("cuda", (*PYTEST, str(tests / "test_cuda_gpu.py")), 60)
     yield Step("tiny", (*pytest, str(tests / "test_tensorrt_gpu.py")), 120)
     for name, of in (("digits", (f"{run}/ckpt.tuned.pt",)), ("resnet18", ())):
+        only = which.format(name)
         yield Step(f"export-{name}", (*make, *of), 90)
-        yield Step(f"times-{name}", (*pytest, str(tests / "test_times_gpu.py"), "-k", name), 60)
+        yield Step(f"times-{name}", (*pytest, str(tests / "test_times_gpu.py"), "-k", only), 60)
         exported = str(tests / "test_exported_gpu.py")
-        yield Step(f"exported-{name}", (*pytest, exported, "-k", name), 120)
-    yield Step("training", (*PYTEST, str(source / "tests/gpu/test_training_gpu.py")), 200)
+        yield Step(f"exported-{name}", (*pytest, exported, "-k", only), 120)
+    if not is_rehearsal:
+        yield Step("training", (*PYTEST, str(source / "tests/gpu/test_training_gpu.py")), 200)
     if engines == "tensorrt":
         test = str(source / "tests/gpu/test_int8_builds_gpu.py")
         yield Step("int8-builds", (*PYTEST, test), 600)
-    backends = ("cuda",) if engines == "stand-in" else ("tensorrt", "cuda")
+    backends = {"tensorrt": ("tensorrt", "cuda"), "stand-in": ("cuda",), "double": ("cpu",)}
     for name in ("digits", "resnet18"):
         for precision in ("fp32", "fp16", "int8"):
-            for backend in backends:
+            for backend in backends[engines]:
                 yield bench(bundles / f"{name}-{precision}", backend, report)
 
 
@@ -101,6 +105,7 @@ def bench(bundle: Path, backend: str, report: Path) -> Step:
             *("--backend", "onnxruntime"),
             *("--providers", "CUDAExecutionProvider,CPUExecutionProvider"),
         ),
+        "cpu": ("--backend", "onnxruntime"),
     }[backend]
     command = (*EDGEEXIT, "bench", "--engine-dir", str(bundle), *where, "--duration", "2")
     more = ("--warm-up", "1", "--details", "--samples", "200")
@@ -108,8 +113,8 @@ def bench(bundle: Path, backend: str, report: Path) -> Step:
     return Step(name, (*command, *more, *results), 45)
 
 
-def run_step(step: Step, left_s: float, log: Path) -> str:
-    """Run a step; return how it ended, in a few words."""
+def run_step(step: Step, limit_s: float, log: Path) -> str:
+    """Run a step for so long at most; return how it ended, in a few words."""
     begin = time.monotonic()
     with log.open("a", encoding="utf-8") as stream:
         stream.write(f"\n######## {step.name}: {' '.join(step.command)}\n")
@@ -122,13 +127,14 @@ def run_step(step: Step, left_s: float, log: Path) -> str:
             start_new_session=True,
         )
         try:
-            code = process.wait(timeout=min(step.limit_s, left_s))
+            code = process.wait(timeout=limit_s)
             ending = "ok" if code == 0 else f"FAILED ({code})"
         except subprocess.TimeoutExpired:
             ending = "OUT OF TIME"
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        finally:  # also where Ctrl-C ends the kit
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     return f"{step.name}: {ending}, {time.monotonic() - begin:.0f} s"
 
 
@@ -138,9 +144,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="steps whose names begin so, with commas")
     parser.add_argument(
         "--engines",
-        choices=("tensorrt", "stand-in"),
+        choices=("tensorrt", "stand-in", "double"),
         default="tensorrt",
-        help="stand-in: ONNX Runtime's CUDA kernels behind TensorRT's classes",
+        help="stand-in: ONNX Runtime's CUDA kernels behind TensorRT's classes; double: a rehearsal "
+        "without a GPU, on the driver and the double of TensorRT that 'make test-cuda' has built",
     )
     parser.add_argument("--source", type=Path, default=HERE.parents[1], help="the checkout")
     parser.add_argument("-o", "--report", type=Path, default=Path("gpu_report"))
@@ -149,6 +156,7 @@ def main() -> int:
     report, work = options.report.resolve(), Path("gpu_work").resolve()
     report.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)
+    slowness = 5 if options.engines == "double" else 1  # limits are those of a GPU
     only = tuple(options.only.split(",")) if options.only else ("",)
     failed = 0
     for step in steps(options.source, work, report, options.engines):
@@ -157,7 +165,7 @@ def main() -> int:
         left_s = end - time.monotonic()
         line = f"{step.name}: not begun, no time left"
         if left_s > 5:
-            line = run_step(step, left_s, report / "log.txt")
+            line = run_step(step, min(slowness * step.limit_s, left_s), report / "log.txt")
         failed += not line.startswith(f"{step.name}: ok")
         with (report / "summary.txt").open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")

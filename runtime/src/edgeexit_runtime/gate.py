@@ -109,16 +109,16 @@ class Routing:
 
     @property
     def waiting(self) -> NDArray[np.intp] | None:
-        """The samples still on their way, ascending; None while nobody has left."""
+        """The samples still on their way, row by row; None while nobody has left."""
         return self._waiting
 
     def leave(self, gate: GateOutputs, exit_index: int) -> NDArray[np.int64] | None:
         """Let those leave whom the gate lets; return the rows of those who go on.
 
         Returns:
-            Ascending row numbers within the current batch, int64; empty when everyone would
-            leave, which :meth:`leave_all` then does; None when nobody does, and the batch stays
-            as it is.
+            Row numbers within the current batch, int64, see :func:`closed_ranks`; empty when
+            everyone would leave, which :meth:`leave_all` then does; None when nobody does, and
+            the batch stays as it is.
         """
         leaving = gate.exits
         if len(leaving) == 1:
@@ -134,9 +134,9 @@ class Routing:
             self._answers = Predictions.empty(self._count)
         where = self._waiting[leaving]
         _write(self._answers, where, gate.labels[leaving], gate.confidences[leaving], exit_index)
-        rows = np.flatnonzero(~leaving)
+        rows = closed_ranks(leaving)
         self._waiting = self._waiting[rows]
-        return rows.astype(np.int64, copy=False)
+        return rows
 
     def leave_all(self, gate: GateOutputs, exit_index: int) -> Predictions:
         """Let everyone who is left leave here; return the answers of the whole batch."""
@@ -146,6 +146,22 @@ class Routing:
             return Predictions(gate.labels.astype(_INT64), gate.confidences.copy(), exits)
         _write(self._answers, self._waiting, gate.labels, gate.confidences, exit_index)
         return self._answers
+
+
+def closed_ranks(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return who goes on, (k,) int64, so that as few rows as possible change their place.
+
+    Those of the first k rows who go on stay where they are; those behind them take the places of
+    who leaves, so that what is moved in place never overlaps.
+
+    Args:
+        leaving: (n,), whether the sample of a row leaves.
+    """
+    flags = leaving.tolist()
+    count = flags.count(False)
+    behind = (row for row in range(count, len(flags)) if not flags[row])
+    rows = [next(behind) if leaves else row for row, leaves in enumerate(flags[:count])]
+    return np.array(rows, np.int64)
 
 
 def _write(

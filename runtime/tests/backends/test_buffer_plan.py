@@ -10,6 +10,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 from edgeexit_runtime.backends.buffer_plan import ALIGNMENT_BYTES, plan_buffers, row_moves
+from edgeexit_runtime.gate import closed_ranks
 
 
 def test_moves_of_every_choice_of_rows() -> None:
@@ -21,6 +22,19 @@ def test_moves_of_every_choice_of_rows() -> None:
                     assert to + moved <= source  # never over themselves
                     buffer[to : to + moved] = buffer[source : source + moved]
                 assert buffer[:size] == list(rows)
+
+
+def test_moves_of_those_who_close_ranks_are_at_most_those_who_leave() -> None:
+    rng = np.random.default_rng(0)
+    for count in range(2, 40):
+        leaving = rng.random(count) < rng.random()
+        moves = list(row_moves(closed_ranks(leaving)))
+        staying = count - np.count_nonzero(leaving)
+        assert sum(moved for _, _, moved in moves) <= min(staying, count - staying)
+        buffer = list(range(count))
+        for to, source, moved in moves:
+            buffer[to : to + moved] = buffer[source : source + moved]
+        assert sorted(buffer[:staying]) == np.flatnonzero(~leaving).tolist()
 
 
 def test_rows_in_front_stay_and_neighbours_move_together() -> None:

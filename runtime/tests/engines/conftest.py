@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import importlib.machinery
+import inspect
 import json
 import sys
 import types
@@ -160,11 +161,12 @@ def make_module(version: str, rtx: bool, behaviour: Behaviour) -> types.ModuleTy
     class IBuilderConfig:
         SETTABLE = (
             *("profiling_verbosity", "builder_optimization_level", "max_aux_streams"),
-            *("hardware_compatibility_level", "progress_monitor", "num_compute_capabilities"),
+            *("hardware_compatibility_level", "progress_monitor"),
+            *(("num_compute_capabilities",) if rtx else ()),
         )
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name not in self.SETTABLE or (name == "num_compute_capabilities" and not rtx):
+            if name not in self.SETTABLE:
                 raise AttributeError(name)
             object.__setattr__(self, name, value)
             if name != "progress_monitor":
@@ -191,9 +193,11 @@ def make_module(version: str, rtx: bool, behaviour: Behaviour) -> types.ModuleTy
             calls.append(("set_timing_cache", cache.content))
             return behaviour.cache_fits or not cache.content
 
-        def set_compute_capability(self, capability: Any, index: int) -> bool:
-            calls.append(("set_compute_capability", capability.name, index))
-            return rtx
+        if rtx:
+
+            def set_compute_capability(self, capability: Any, index: int) -> bool:
+                calls.append(("set_compute_capability", capability.name, index))
+                return True
 
     class Builder:
         def __init__(self, log: Any) -> None:
@@ -318,6 +322,23 @@ def make_module(version: str, rtx: bool, behaviour: Behaviour) -> types.ModuleTy
     return module
 
 
+# set by Python code of ours, never asked of TensorRT
+OURS = {"calls", "content", "layers", "inputs", "reads", "writes", "SETTABLE"}
+
+
+def attributes(module: types.ModuleType) -> set[tuple[str, str]]:
+    """Return every class of a double with each of its attributes that the real one must have."""
+    names: set[tuple[str, str]] = set()
+    for title, kind in vars(module).items():
+        if not inspect.isclass(kind):
+            continue
+        is_enumeration = issubclass(kind, enum.Enum)
+        members = set(kind.__members__) if is_enumeration else set(vars(kind))
+        members |= {*getattr(kind, "SETTABLE", ()), *vars(kind).get("__annotations__", ())}
+        names |= {(title, name) for name in members - OURS if not name.startswith("_")}
+    return names
+
+
 class Doubles:
     """``install(version)`` puts a double in the place of the library, and gives its behaviour."""
 
@@ -325,6 +346,7 @@ class Doubles:
     network_of = staticmethod(network_of)
     information = staticmethod(information)
     module = staticmethod(make_module)
+    attributes = staticmethod(attributes)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch

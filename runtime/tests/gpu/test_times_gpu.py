@@ -59,18 +59,22 @@ def show(title: str, times: dict[str, float]) -> None:
     sys.stdout.write(f"\n{title}, us: {line}")
 
 
-def test_times(exported: Path, make_engines: Callable[[Path], None]) -> None:
+CUDA = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+BACKENDS = {
+    "tensorrt": {"backend": "tensorrt"},
+    "onnxruntime cuda": {"backend": "onnxruntime", "providers": CUDA},
+}
+
+
+@pytest.mark.parametrize("title", BACKENDS)
+def test_times(exported: Path, make_engines: Callable[[Path], None], title: str) -> None:
     make_engines(exported)
     size = ee.load_manifest(exported).preprocessing.input_size
     images = np.random.default_rng(0).standard_normal((1, *size)).astype(np.float32)
-    cuda = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    for title, options in (
-        ("tensorrt", {"backend": "tensorrt"}),
-        ("onnxruntime cuda", {"backend": "onnxruntime", "providers": cuda}),
-    ):
-        with ee.load(exported, **options) as session:
-            show(f"{exported.name} {title} paths", path_times(session, images))
-            show(f"{exported.name} {title} parts", part_times(session))
+    options: dict[str, Any] = BACKENDS[title]
+    with ee.load(exported, **options) as session:
+        show(f"{exported.name} {title} paths", path_times(session, images))
+        show(f"{exported.name} {title} parts", part_times(session))
 
 
 ROUNDS = 40

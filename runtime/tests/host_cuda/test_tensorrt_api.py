@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import re
 import subprocess
+import sys
 import tempfile
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
@@ -33,6 +34,14 @@ FUNCTIONS = (
     *("getBuilderPluginRegistry", "getNvOnnxParserVersion", "getPluginRegistry"),
     "initLibNvInferPlugins",
 )
+
+
+BUILDER_DOUBLE = Path(__file__).parents[1] / "engines" / "conftest.py"
+# what engines/floating.py uses besides
+FLOATING = {
+    *(("ILayer", "name"), ("ILayer", "set_input"), ("IConstantLayer", "weights")),
+    *(("INetworkDefinition", "add_constant"), ("ITensor", "shape")),
+}
 
 
 @functools.cache
@@ -94,6 +103,22 @@ def test_every_attribute_of_the_double_is_one_of_the_real_one(
     for severity in public(double.ILogger.Severity):
         assert hasattr(real.ILogger.Severity, severity)
     assert compared > 35
+
+
+def test_the_oldest_has_what_building_uses() -> None:
+    real = bindings()
+    spec = importlib.util.spec_from_file_location("builder_double", BUILDER_DOUBLE)
+    assert spec is not None
+    assert spec.loader is not None
+    double = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = double  # where its dataclasses look up their annotations
+    spec.loader.exec_module(double)
+    used = double.attributes(double.make_module("10.3.0", False, double.Behaviour()))
+    assert len(used) > 60
+    missing = [
+        pair for pair in sorted(used | FLOATING) if not hasattr(getattr(real, pair[0]), pair[1])
+    ]
+    assert missing == []
 
 
 def test_methods_have_the_real_ones_parameters(real: Any, name: str, driver: HostDriver) -> None:

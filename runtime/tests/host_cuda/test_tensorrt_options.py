@@ -160,6 +160,20 @@ def test_images_that_may_still_be_read_are_not_overwritten(
             np.testing.assert_array_equal(session.infer(images).exits, want.exits)
 
 
+@pytest.mark.parametrize("way", [{}, {"join_graphs": True}, {"map_images": True}])
+def test_images_of_a_run_that_nobody_could_wait_for_are_not_overwritten(
+    open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver, way: dict[str, Any]
+) -> None:
+    with open_with(**way) as session:
+        driver.fail(1, "cuEventSynchronize")
+        with pytest.raises(ee.BackendError, match="cuEventSynchronize"):
+            session.infer(images_leaving_at([2, 1]))
+        for waits in (1, 0):
+            with Calls(driver, "cuStreamSynchronize") as made:
+                assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
+            assert made == {"cuStreamSynchronize": waits}
+
+
 @pytest.fixture
 def measured(chain_folder: Path) -> Path:
     """The bundle of a chain, which says that one in ten leaves at exit1."""

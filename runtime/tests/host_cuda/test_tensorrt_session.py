@@ -120,9 +120,9 @@ def test_one_copy_and_one_event_per_exit(
             "cuEventRecord": 3,
             "cuEventSynchronize": 3,
         }
-        # rows 1 and 2 move up by one each, of the one tensor that is read later
-        assert infer([0, 1, 1])["cuMemcpyDtoDAsync"] == 2
-        # rows 2 and 3 move up by two, together
+        # row 2 takes the place of row 0, of the one tensor that is read later
+        assert infer([0, 1, 1])["cuMemcpyDtoDAsync"] == 1
+        # rows 2 and 3 take the places of the others, together
         assert infer([0, 0, 1, 1])["cuMemcpyDtoDAsync"] == 1
         assert "cuMemcpyDtoDAsync" not in infer([1, 1, 0, 0])
 

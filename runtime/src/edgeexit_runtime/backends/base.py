@@ -235,7 +235,7 @@ class Runner(ABC):
 
         Args:
             name: the exit that the others have left at.
-            rows: (k,) int64, ascending, 1 <= k < n.
+            rows: (k,) int64, 1 <= k < n: row i of what goes on is row ``rows[i]`` >= i, none twice.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 Graphs run one after another, so that a tensor's place is free again behind its last reader: a
 chain of stages needs the room of its two largest neighbours. Every tensor keeps one address for
-good. When samples leave, the rows of the others close ranks in place.
+good. When samples leave, some of the others move into their rows.
 """
 
 from __future__ import annotations
@@ -105,20 +105,18 @@ def aligned(size_bytes: int) -> int:
 def row_moves(rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     """Yield copies (to, from, count) that bring ``rows`` to the front, to be made in this order.
 
-    Neighbours go together, and no copy's source overlaps its own target: rows that move up by k
-    places are moved k at a time.
+    Neighbours go together, as far as a copy's source does not overlap its own target.
 
     Args:
-        rows: ascending, none twice.
+        rows: none is before its place, and none twice.
     """
     numbers = [int(row) for row in rows]
     position = 0
     while position < len(numbers):
-        row, gap = numbers[position], numbers[position] - position
-        count = 1
-        while position + count < len(numbers) and numbers[position + count] == row + count:
+        row, count = numbers[position], 1
+        most = min(row - position, len(numbers) - position)
+        while count < most and numbers[position + count] == row + count:
             count += 1
-        if gap > 0:
-            for done in range(0, count, gap):
-                yield position + done, row + done, min(gap, count - done)
+        if row != position:
+            yield position, row, count
         position += count
