@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from edgeexit.bench.compare.figures import (
-    ComparedFigure,
     energy_figures,
     mixture_figures,
     path_figures,
     scenario_figures,
 )
+from edgeexit.bench.compare.setups import setup_differences
+from edgeexit.bench.results.comparison import ReportComparison
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
-from edgeexit.formats import format_guarantee, format_threshold
-
-NOTHING = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class SetupDifference:
-    """One thing that is not the same, in words."""
-
-    what: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportComparison:
-    """What two reports say of each other.
-
-    Attributes:
-        first, second: names of the reports.
-        differences: between their set-ups, the most telling first.
-        warnings: why the comparison may not mean what it seems to, one sentence each.
-        left_out: what only one of them has, or cannot be compared, one sentence each.
-        figures: that both have.
-    """
-
-    first: str
-    second: str
-    differences: tuple[SetupDifference, ...]
-    warnings: tuple[str, ...]
-    left_out: tuple[str, ...]
-    figures: tuple[ComparedFigure, ...]
 
 
 def compare_reports(
@@ -89,47 +57,6 @@ def check_comparable(first: BenchReport, second: BenchReport) -> None:
         )
 
 
-def setup_differences(first: BenchReport, second: BenchReport) -> tuple[SetupDifference, ...]:
-    """Return what differs, the most telling first: network, precision, device, versions."""
-    one, other = dict(setup_facts(first)), dict(setup_facts(second))
-    return tuple(
-        SetupDifference(what, one.get(what, NOTHING), other.get(what, NOTHING))
-        for what in dict.fromkeys((*one, *other))
-        if one.get(what, NOTHING) != other.get(what, NOTHING)
-    )
-
-
-def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
-    """Yield what a benchmark was made with: what it is, and its value in words."""
-    bundle, device, options = report.bundle, report.device, report.options
-    yield "backbone", bundle.backbone
-    yield "branches", bundle.branches
-    yield "precision", bundle.precision
-    yield "input size", " x ".join(map(str, bundle.input_size))
-    yield "thresholds", _named(bundle.thresholds)
-    if bundle.guarantee is not None:
-        yield "guarantee", format_guarantee(bundle.guarantee, bundle.thresholds)
-    yield "processor", f"{device.cpu}, {device.cores} cores"
-    yield "runs on", device.backend_device
-    yield (
-        "threads per graph",
-        "the backend's choice" if device.threads is None else str(device.threads),
-    )
-    yield "system", device.system
-    for name, version in sorted(device.versions.items()):
-        yield f"{name} there", version
-    for name, version in sorted(bundle.versions.items()):
-        yield f"{name} at export", version
-    if report.mixture is not None:
-        yield "images", f"{report.mixture.samples} of {report.mixture.source}"
-    yield "seed", str(options.seed)
-    yield "compared with", options.versus or NOTHING
-    for other in () if report.backends is None else report.backends.others:
-        yield f"layers in {other.name} computed in", other.computed_in or NOTHING
-    if options.qps is not None:
-        yield "arrivals per second", f"{options.qps:g}"
-
-
 def comparison_warnings(first: BenchReport, second: BenchReport) -> Iterator[str]:
     """Yield why the comparison may not mean what it seems to."""
     one, other = first.bundle, second.bundle
@@ -146,9 +73,3 @@ def comparison_warnings(first: BenchReport, second: BenchReport) -> Iterator[str
                 f"THE DEVICE OF THE {which.upper()} REPORT WAS SLOWED DOWN DURING ITS RUN "
                 f"({'; '.join(report.state.throttled)}): measure again."
             )
-
-
-def _named(values: Mapping[str, float]) -> str:
-    return (
-        ", ".join(f"{name} {format_threshold(value)}" for name, value in values.items()) or NOTHING
-    )

@@ -10,13 +10,13 @@ the same, drifted by within either run, of means also what hold-ups added to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from edgeexit_runtime.timing.turns import CALLS_PER_TURN
 from numpy.typing import NDArray
 
+from edgeexit.bench.results.comparison import MIXTURE, PATHS, TO_BASELINE, ComparedFigure
 from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, Mixture
 from edgeexit.bench.results.report import BenchReport
@@ -32,52 +32,8 @@ from edgeexit.statistics.bootstrap import (
 from edgeexit.statistics.drift import drift_between_fifths
 
 SEED = 0
-TO_BASELINE = "to the plain backbone"
-PATHS, MIXTURE = "exit paths", "mixture"  # sections
 MIN_ROUNDS = 3  # of fewer no interval is made
 SERVER_PERCENT = 99.0  # that counts by MLPerf's rules
-HIGHER_IS_BETTER = ("samples/s",)
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedFigure:
-    """One figure of both reports.
-
-    Attributes:
-        section: ``exit paths``, ``mixture``, ``single stream``, ``multi stream``, ``server``,
-            ``offline`` or ``energy``.
-        name: of the path or candidate.
-        unit: ``ms``, ``mJ``, ``samples/s``, or :data:`TO_BASELINE` of a ratio within the report.
-        statistic: ``median``, ``mean``, ``p90``, ...
-        first, second: the figure in each.
-        ratio: second over first.
-        interval: of it; None where the reports hold too few raw values.
-        noise: by which the ratio may differ from 1 without a meaning, 0.02 for 2 %.
-    """
-
-    section: str
-    name: str
-    unit: str
-    statistic: str
-    first: float
-    second: float
-    ratio: float
-    interval: Interval | None
-    noise: float
-
-    @property
-    def differs(self) -> bool | None:
-        """Whether the difference is larger than the noise; None where no interval is known."""
-        if self.interval is None:
-            return None
-        return self.interval.is_above(1 + self.noise) or self.interval.is_below(
-            1 / (1 + self.noise)
-        )
-
-    @property
-    def second_is_better(self) -> bool:
-        """Which way it differs."""
-        return (self.ratio < 1) != (self.unit in HIGHER_IS_BETTER)
 
 
 # exit paths
@@ -248,13 +204,11 @@ def _percentile_figures(
 
     one, other = times_ms
     for name in (name for name in one if name in other):
-        pair = [np.array(times[name])[:, None] for times in times_ms]
-        if min(map(len, pair)) < MIN_ROUNDS:
-            continue
-        drawn = [resample_rounds((times,), leading, rng)[0] for times in pair]
-        first, second = (float(leading(times.reshape(1, -1))[0]) for times in pair)
-        ratios = drawn[1] / drawn[0]
-        yield _figure(section, name, "ms", f"p{percent:g}", (first, second), ratios, noise)
+        pair = [np.array(times[name]) for times in times_ms]
+        ratios = _ratios(pair, leading, rng)
+        if ratios is not None:
+            first, second = (float(leading(times[None])[0]) for times in pair)
+            yield _figure(section, name, "ms", f"p{percent:g}", (first, second), ratios, noise)
 
 
 # energy
@@ -286,18 +240,30 @@ def energy_figures(
         if other is None:
             continue
         turns = [
-            np.array([[1e3 * turn.joules / turn.samples] for turn in item.turns])
+            np.array([1e3 * turn.joules / turn.samples for turn in item.turns])
             for item in (one, other)
         ]
-        drawn = [resample_rounds((series,), medians, rng)[0] for series in turns]
         values = 1e3 * one.sample_j, 1e3 * other.sample_j
-        ratios = drawn[1] / drawn[0] if min(map(len, turns)) >= MIN_ROUNDS else None
+        ratios = _ratios(turns, medians, rng)
         yield _figure("energy", one.name, "mJ", "median", values, ratios, noise)
 
 
 def _energy_noise(energy: Energy) -> float:
     idle = np.array([turn.joules / turn.seconds for turn in energy.idle_turns])
     return max(BREAK_EVEN, drift_between_fifths(idle, medians) if idle.min() > 0 else 0.0)
+
+
+def _ratios(
+    pair: Sequence[NDArray[np.float64]],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> NDArray[np.float64] | None:
+    """Return the second over the first of two series, drawn anew; None where they are too short."""
+    if min(map(len, pair)) < MIN_ROUNDS:
+        return None
+    first, second = (resample_rounds((series[:, None],), statistic, rng)[0] for series in pair)
+    ratios: NDArray[np.float64] = second / first
+    return ratios
 
 
 def _figure(

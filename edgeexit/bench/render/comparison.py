@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from edgeexit.bench.compare.compare import ReportComparison
-from edgeexit.bench.compare.figures import MIXTURE, PATHS, TO_BASELINE, ComparedFigure
+from edgeexit.bench.results.comparison import (
+    MIXTURE,
+    PATHS,
+    TO_BASELINE,
+    ComparedFigure,
+    ReportComparison,
+)
 from edgeexit.bench.results.mixture import EARLY_EXIT_NAME, ONE_BY_ONE
 from edgeexit.formats import Row, Table, numbers, texts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.compare.compare import setup_facts
+from edgeexit.bench.compare.setups import setup_facts
 from edgeexit.bench.results.report import BenchReport, DeviceInfo
 from edgeexit.bench.results.state import Clock, RunState
 from edgeexit.bench.results.timings import WarmUp

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeexit.bench import BenchReport
-    from edgeexit.bench.compare.compare import ReportComparison
+    from edgeexit.bench.results.comparison import ReportComparison
 
 
 def print_summary(report: BenchReport, out: Console) -> None:

@@ -11,13 +11,14 @@ import pytest
 from support.messages import missing
 
 from edgeexit.bench import BenchReport
-from edgeexit.bench.compare.compare import (
+from edgeexit.bench.compare.compare import compare_reports
+from edgeexit.bench.render.comparison import comparison_verdict
+from edgeexit.bench.results.comparison import (
+    TO_BASELINE,
+    ComparedFigure,
     ReportComparison,
     SetupDifference,
-    compare_reports,
 )
-from edgeexit.bench.compare.figures import TO_BASELINE, ComparedFigure
-from edgeexit.bench.render.comparison import comparison_verdict
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.results.scenarios import (
     BatchRate,
