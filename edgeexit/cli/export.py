@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeexit.export import ExportedBundle
+    from edgeexit.export.single.packing import PackedFile
+    from edgeexit.export.triton.repository import ModelRepository
     from edgeexit.training import Checkpoint
 
 BUNDLE, SINGLE, TRITON = "bundle", "single", "triton"
@@ -176,21 +178,13 @@ def command(
         remark(_other_score(bundle, form, loaded))
     if not as_json:
         print_summary(bundle, int8.reason(building))
-    if packed is not None:
-        if as_json:
-            print_json({**report_json(bundle), **packed_json(packed)})
-        else:
-            print_packed(packed)
-        return
-    if repository is not None:
-        if as_json:
-            print_json({**report_json(bundle), **repository_json(repository)})
-        else:
-            print_repository(repository)
-        return
-    engines = building.build(output) if _is_for_gpus(bundle) else None
+    engines = building.build(output) if is_bundle and _is_for_gpus(bundle) else None
     if as_json:
-        print_json({**report_json(bundle), **_as_json(engines)})
+        print_json({**report_json(bundle), **_more_json(packed, repository, engines)})
+    elif packed is not None:
+        print_packed(packed)
+    elif repository is not None:
+        print_repository(repository)
     else:
         _print_next(bundle, engines)
 
@@ -248,5 +242,12 @@ def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
         say("what INT8 gains here: add --versus FP32/, the same exported with --precision fp32")
 
 
-def _as_json(engines: BuildReport | None) -> dict[str, Any]:
+def _more_json(
+    packed: PackedFile | None, repository: ModelRepository | None, engines: BuildReport | None
+) -> dict[str, Any]:
+    """Return what was made of the bundle."""
+    if packed is not None:
+        return packed_json(packed)
+    if repository is not None:
+        return repository_json(repository)
     return {} if engines is None else {"engines": [it.entry for it in engines.engines]}

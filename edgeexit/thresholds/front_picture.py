@@ -39,10 +39,10 @@ def write_tuned(path: Path, tuning: Tuning) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    subject, chosen = tuning.subject, tuning.thresholds
-    alone = float(subject.test.correct[-1].mean())
+    *_, alone = tuning.last_accuracy.values()
+    title, chosen = tuning.subject.title, tuning.thresholds
     with print_style():
-        save_picture(draw_tuned(tuning.front, tuning.points, chosen, alone, subject.title), path)
+        save_picture(draw_tuned(tuning.front, tuning.points, chosen, alone, title), path)
 
 
 def draw_tuned(

@@ -94,8 +94,8 @@ class Tuning:
         front: the settings that no other beats on ``val``.
         thresholds: None where no limit was given.
         judgements: of these thresholds, by split.
-        last_accuracy: of the last exit on all of ``val``.
-        better_than_last: accuracies there of other exits, see :func:`better_than_last`.
+        last_accuracy: of the last exit alone, by split.
+        better_than_last: accuracies of other exits on ``val``, see :func:`better_than_last`.
         guaranteed: how they were shown to keep a promise; None where none was asked for.
     """
 
@@ -104,7 +104,7 @@ class Tuning:
     front: Front
     thresholds: dict[str, float] | None
     judgements: dict[str, Judgement]
-    last_accuracy: float
+    last_accuracy: dict[str, float]
     better_than_last: dict[str, float]
     guaranteed: Guaranteed | None = None
 
@@ -206,7 +206,8 @@ def tune(
             split: judge(answers, thresholds, subject.exits, costs)
             for split, answers in subject.splits.items()
         }
-    last, better = float(val.correct[-1].mean()), better_than_last(val)
+    last = {split: float(it.correct[-1].mean()) for split, it in subject.splits.items()}
+    better = better_than_last(val)
     return Tuning(subject, limits, front, thresholds, judgements, last, better, guaranteed)
 
 

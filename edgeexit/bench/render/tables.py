@@ -48,16 +48,18 @@ def summary_table(report: BenchReport) -> Table:
         named_numbers(
             "path", "leave\nhere", "p50\nms", "p99\nms", "Eq. 5\nratio", "measured\nratio"
         ),
-        [_summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0)],
         (
-            _summary_row(
-                path.name,
-                f"{shares[path.name]:.1%}" if shares else "",
-                path.latency,
-                f"{path.macs_ratio:.3f}",
-                path.ratio,
-            )
-            for path in report.paths
+            _summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0),
+            *(
+                _summary_row(
+                    path.name,
+                    f"{shares[path.name]:.1%}" if shares else "",
+                    path.latency,
+                    f"{path.macs_ratio:.3f}",
+                    path.ratio,
+                )
+                for path in report.paths
+            ),
         ),
         (
             _summary_row(

@@ -23,11 +23,11 @@ def verdict(report: BenchReport) -> str:
     return " ".join(verdict_lines(report))
 
 
-def verdict_lines(report: BenchReport) -> list[str]:
+def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
     """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it.
 
     Where another model was named that is the better choice, that comes first; what makes the
-    figures less sure than they look comes last.
+    figures less sure than they look comes last, in a line for all of it where it is to be short.
     """
     mixture = report.mixture
     if len(report.paths) == 1:
@@ -44,17 +44,22 @@ def verdict_lines(report: BenchReport) -> list[str]:
             said.insert(0 if compared.first else 1, compared.text)
     said += backends_text(report)
     said[0] = throttle_warning(report.state) + said[0]
-    return [*said, *_warnings(report)]
+    warnings = dict(_warnings(report))
+    if short and len(warnings) > 1:
+        what = ", ".join(warnings)
+        return [*said, f"Measure again when nothing else runs here: {what}; --details says more."]
+    return [*said, *warnings.values()]
 
 
-def _warnings(report: BenchReport) -> Iterator[str]:
-    """Yield what makes the figures less sure than they look."""
+def _warnings(report: BenchReport) -> Iterator[tuple[str, str]]:
+    """Yield what makes the figures less sure than they look, in a few words and in a sentence."""
     latency = report.baseline.latency
     spread = latency.p90_ms / latency.min_ms
     if spread >= UNSTEADY:
         yield (
+            f"times are unsteady (p90 is {spread:.1f} times the fastest call)",
             f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
-            "fastest call): something else runs on this device, measure again when it is idle."
+            "fastest call): something else runs on this device, measure again when it is idle.",
         )
     warm_up = report.warm_up
     if not warm_up.stable and report.options.warm_up_s > 0:
@@ -65,18 +70,20 @@ def _warnings(report: BenchReport) -> Iterator[str]:
             else "there were no two windows to compare"
         )
         yield (
+            "the warm-up never became stable",
             f"The warm-up never became stable: after {warm_up.seconds:.1f} s {why}; measure again "
-            "with a longer --warm-up, or when nothing else runs."
+            "with a longer --warm-up, or when nothing else runs.",
         )
     for drift in report.drifts:
         if drift.drifted:
             measured = ONE_BY_ONE if drift.measurement == "mixture" else drift.measurement
             yield (
+                f"its speed drifted by {drift.ratio:.2f} times over the {measured}",
                 f"The device's speed drifted in the measurement of the {measured}: the plain "
                 f"backbone's medians of the first, second and last third are "
                 f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
                 "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
-                "measure again."
+                "measure again.",
             )
 
 

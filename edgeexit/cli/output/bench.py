@@ -21,8 +21,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
     from edgeexit.bench.render.scenarios import scenario_tables
     from edgeexit.bench.render.tables import summary_table
 
-    _print_verdict(report, out)
-    _print_guarantee(report, out)
+    _print_verdict(report, out, short=True)
     print_table(summary_table(report), out)
     if report.backends is not None:
         print_table(backends_table(report, report.backends), out)
@@ -42,8 +41,7 @@ def print_details(report: BenchReport, out: Console) -> None:
     """Print all of a benchmark's tables and sentences, the verdict first."""
     from edgeexit.bench.render.report import sections
 
-    _print_verdict(report, out)
-    _print_guarantee(report, out)
+    _print_verdict(report, out, short=False)
     for section in sections(report):
         for table in section.tables:
             print_table(table, out)
@@ -71,17 +69,13 @@ def print_comparison(comparison: ReportComparison, details: bool, out: Console) 
         out.print("Ratios to the plain backbone: --details.")
 
 
-def _print_verdict(report: BenchReport, out: Console) -> None:
-    """Print each thing that is said in lines of its own."""
+def _print_verdict(report: BenchReport, out: Console, *, short: bool) -> None:
+    """Print each thing that is said in lines of its own, and what is guaranteed."""
     from edgeexit.bench.render.verdict import verdict_lines
-
-    for said in verdict_lines(report):
-        out.print(said)
-
-
-def _print_guarantee(report: BenchReport, out: Console) -> None:
     from edgeexit.formats import format_guarantee
 
+    for said in verdict_lines(report, short=short):
+        out.print(said)
     bundle = report.bundle
     if bundle.guarantee is not None:
         out.print(format_guarantee(bundle.guarantee, bundle.thresholds))

@@ -45,8 +45,6 @@ def print_packed(packed: PackedFile) -> None:
 
 def repository_json(repository: ModelRepository) -> dict[str, Any]:
     """Return everything that is printed as JSON values; sizes in bytes."""
-    from edgeexit_runtime.bundle.schema import encode
-
     return {
         "repository": str(repository.folder),
         **{key: value for key, value in encode(repository).items() if key != "folder"},

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgeexit.thresholds.guarantee import Guaranteed
     from edgeexit.thresholds.tuning import Tuning
 
-SHOWN = 15  # settings of the front
+SHOWN = 12  # settings of the front
 APART = 3  # thresholds in columns of their own; more would not fit a terminal
 
 
@@ -39,9 +39,10 @@ def print_tuning(out: Console, tuning: Tuning) -> None:
     better = tuning.better_than_last
     if better:
         best = max(better, key=lambda name: better[name])
+        last = next(iter(tuning.last_accuracy.values()))
         out.print(
             f"{best} is better than the last exit ({100 * better[best]:.1f} against "
-            f"{100 * tuning.last_accuracy:.1f} % on val): the network is not trained yet, train "
+            f"{100 * last:.1f} % on val): the network is not trained yet, train "
             "longer. A drop below 0 is what leaving early gains.",
             soft_wrap=True,
         )
