@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -148,3 +149,36 @@ def test_a_public_name_is_one_of_a_folder(distribution: object) -> None:
 def test_a_circle_is_found() -> None:
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
     assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def exported(init: Path) -> list[str]:
+    """Return the names in a package's ``__all__``."""
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    return []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_what_a_package_exports_is_used_or_documented(distribution: object) -> None:
+    """In a file that is not where it is defined, nor the package itself."""
+    top, repository = top_of(distribution), Path(__file__).parents[1]
+    reference = (repository / "docs/reference/python.md").read_text(encoding="utf-8")
+    documented = {line.removeprefix("::: ") for line in reference.splitlines() if ":::" in line}
+    folders = ("edgeexit", "runtime", "tests", "benchmarks", "examples")
+    texts = {
+        path: path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in (repository / folder).rglob("*.py")
+    }
+    lonely = []
+    for init in top.rglob("__init__.py"):
+        if dotted(init, top) in documented or init.parent == top:
+            continue
+        for name in exported(init):
+            word = re.compile(rf"\b{name}\b")
+            uses = [path for path, text in texts.items() if word.search(text)]
+            inside = len(word.findall(texts[init])) - 2  # its import and its line in __all__
+            if len(set(uses) - {init}) < 2 and inside < 1:  # the first is where it is defined
+                lonely.append(f"{dotted(init, top)}.{name}")
+    assert lonely == []
