@@ -2,11 +2,11 @@
 
     python benchmarks/networks_results.py [--runs results] [-o docs/results] [--report]
 
-Of every family of timm the first model of at most 100 million parameters, and every classifier
-of torchvision, with random weights: exits where ``--exits auto`` puts them, attached, exported
-with the proof of every export, and run by the runtime. Each network has a process of its own with
-a limit of memory and time. What is finished below ``--runs`` is kept, and so is what the output
-folder holds of the same versions, but for networks that are named.
+Of every family of timm the first model of at most 100 million parameters, or the first where none
+is so small, and every classifier of torchvision, with random weights: exits where ``--exits auto``
+puts them, attached, exported with the proof of every export, and run by the runtime. Each network
+has a process of its own with a limit of memory and time. What is finished below ``--runs`` is
+kept, and so is what the output folder holds of the same versions, but for networks that are named.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ Random weights and {classes} classes: exits where `--exits auto` puts them, naiv
 `attach_exits`, an FP32 export, which is compared with the network, and the runtime, where every
 exit is forced at batches of 1 and 3 and its labels and confidences are compared with PyTorch's.
 Images are of {pixels} pixels where the model reads these, else of the size that it is meant for.
-Of timm it is the first model of at most 100 million parameters of each family, of torchvision
-every classifier. {versions}.
+Of timm it is the first model of at most 100 million parameters of each family, or the first where
+none is so small, of torchvision every classifier. {versions}.
 
 | | tried | go the whole way |
 | --- | --- | --- |
@@ -222,6 +222,8 @@ def _timm(family: str) -> tuple[Callable[[], nn.Module], str, list[int]]:
             model = timm.create_model(name, num_classes=CLASSES)
         if _parameters(model) <= MOST_PARAMETERS:
             break
+    else:
+        name = names[0]  # the last are encoders without a classifier
     configuration: Any = timm.get_pretrained_cfg(name, allow_unregistered=True)
     sizes = _sizes(configuration.input_size[1])
     return lambda: timm.create_model(name, num_classes=CLASSES), name, sizes
@@ -271,6 +273,8 @@ def _whole_way(tried: Tried, build: Callable[[], nn.Module]) -> Tried:
     except EdgeExitError as error:
         return dataclasses.replace(tried, refused_at=step, reason=str(error))
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return _ended(tried.name, "takes more memory than it is given")
         reason = f"{type(error).__name__}: {str(error).strip()}"[:500]
         return dataclasses.replace(tried, refused_at=step, reason=reason, is_fault=True)
 

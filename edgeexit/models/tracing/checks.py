@@ -120,7 +120,10 @@ def _instead(results: Mapping[str, Any], batch: int) -> str:
     wrap = "wrap the model in one that returns the logits of every image"
     if len(paths) < 2:
         if not any(exits_in(path, tensor, batch) for path, tensor in results.items()):
-            return f"turn auxiliary outputs off, or {wrap}"
+            features = [isinstance(value, Tensor) and value.ndim > 2 for value in results.values()]
+            is_encoder = bool(features) and all(features)
+            first = "build it with its classifier" if is_encoder else "turn auxiliary outputs off"
+            return f"{first}, or {wrap}"
         paths = ["auto"]
     return (
         f"keep its own exits with --outputs {','.join(paths)} (from Python: "

@@ -118,6 +118,10 @@ NOT_LOGITS = "expected one tensor of logits (N, K) for N images, got {}"
         (lambda: giving(lambda y: y[:2]), (NOT_LOGITS.format("float32 (2, 5) for 3"),)),
         (lambda: taking(lambda x: x[:2]), (NOT_LOGITS.format("float32 (2, 5) for 3"),)),
         (lambda: giving(lambda y: torch.cat([y, y])), (NOT_LOGITS.format("float32 (4, 5) for 2"),)),
+        (
+            lambda: giving(lambda y: y.view(-1, 1, 5)),
+            (NOT_LOGITS.format("float32 (2, 1, 5) for 2"), "with its classifier"),
+        ),
         (lambda: giving(torch.Tensor.long), (NOT_LOGITS.format("int64 (2, 5) for 2"),)),
         (lambda: giving(lambda y: {"logits": y}), (NOT_LOGITS.format("dict for 2"),)),
         (lambda: giving(lambda y: None), (NOT_LOGITS.format("NoneType for 2"),)),
