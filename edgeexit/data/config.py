@@ -31,6 +31,8 @@ class DataConfig:
             None; None for those of ``input_size``, or 3.
         mean, std: one value per channel, on the scale where the image's values are 0 to 1; None
             for what is usual with the data set.
+        resize: pixels of an image file's shorter side before the middle is cropped, at least those
+            of ``input_size``, where nothing of a square image is cropped; None for 256/224 of it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class DataConfig:
     channels: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    resize: int | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and min(self.input_size) < 1:
@@ -74,10 +77,19 @@ class DataConfig:
     ) -> Preprocessing:
         """Return how an image becomes an input, where ``mean`` and ``std`` are usual.
 
+        ``resize`` is the usual one; None where images have one size.
+
         Raises:
-            DataError: those that are asked for do not fit the channels.
+            DataError: those that are asked for do not fit the channels or the size.
         """
+        if self.resize is not None and resize is None:
+            raise DataError(f"{self.name}: its images are not cropped; leave resize out")
+        if self.resize is not None and self.resize < min(size[1:]):
+            raise DataError(
+                f"{self.name}: expected resize from {min(size[1:])} pixels, the input's shorter "
+                f"side, got {self.resize}"
+            )
         try:
-            return Preprocessing(size, self.mean or mean, self.std or std, resize)
+            return Preprocessing(size, self.mean or mean, self.std or std, self.resize or resize)
         except ValueError as error:
             raise DataError(f"{self.name}: {error}") from error

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from PIL import Image
 from support import own_exits
 from support.command_line import invoke as run
 from support.command_line import message
@@ -124,6 +125,28 @@ def test_weights_that_were_trained_with_another_normalization(weights: Path) -> 
     assert "--mean" in fail("eval", "weights.tuned.ckpt", *model, *other)
     assert "--std" in fail("eval", weights.name, *OWN, *DATA, *other[:2])
     assert "3 channels" in fail("eval", weights.name, *OWN, *DATA, "--mean=0.5", "--std=0.1")
+
+
+def test_image_files_come_to_weights_as_they_were_trained(weights: Path) -> None:
+    for number in range(100):  # one tree of 10 classes
+        path = Path("photos") / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 20), (number, 100, 255 - number)).save(path)
+    files = ("--dataset", "imagefolder", "--data-dir", "photos")
+    usual = succeed("eval", weights.name, *OWN, *files, "--input-size", "16").stderr
+    for fact in ("16x16 pixels", "shorter side is 18", "mean 0.485,0.456,0.406", "--resize"):
+        assert fact in usual
+    whole = ("--input-size", "16", "--resize", "16")
+    assert (
+        "shorter side is 16"
+        in succeed(
+            "export", weights.name, *OWN, *files, *whole, "--engine", "none", "--samples", "16"
+        ).stderr
+    )
+    assert ee.load_manifest("out").preprocessing.resize == 16
+    succeed("eval", "--engine-dir", "out")
+    assert "from 16 pixels" in fail("eval", weights.name, *OWN, *files, *whole[:2], "--resize=15")
+    assert "not cropped" in fail("eval", weights.name, *OWN, *DATA, "--resize", "20")
 
 
 @pytest.mark.parametrize("command", ["eval", "export", "tune", "figures"])

@@ -21,6 +21,8 @@ from edgeexit.cli.options.shared import (
 from edgeexit.cli.terminal import print_notes
 
 if TYPE_CHECKING:
+    from edgeexit_runtime.images.preprocess import Preprocessing
+
     from edgeexit.models.factories import Factory
     from edgeexit.training.checkpoint import Checkpoint
 
@@ -34,6 +36,7 @@ class NetworkOptions:
     input_size: tuple[int, int] | None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    resize: int | None = None
     weights_key: str = ""
     new_classifier: bool = False
 
@@ -63,6 +66,12 @@ network_options = option_group(
         "[default: what is usual with the data set]",
     ),
     click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+    click.option(
+        "--resize",
+        type=click.IntRange(min=1),
+        help="Likewise, of image files: pixels of the shorter side before the middle is cropped; "
+        "those of --input-size crop nothing of a square image.  [default: 256/224 of these]",
+    ),
 )
 
 
@@ -127,6 +136,7 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
         max_pixels=options.max_pixels,
         mean=network.mean,
         std=network.std,
+        resize=network.resize,
     )
     data = load_data(config)
     print_data(config.name, data)
@@ -143,10 +153,22 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
         net = from_outputs(model, input_size=size, outputs=network.outputs, name=network.model)
     else:
         net = attach_exits(model, (), branches="none", input_size=size, name=network.model)
-    print_notes((str(loaded), *net.notes))
+    print_notes((str(loaded), *net.notes, _how_images_come(data.preprocessing)))
     if net.spec.num_classes != classes:
         raise DataError(
             f"{config.name}: expected the network's {net.spec.num_classes} classes, got {classes}; "
             "choose the --dataset that it was trained on"
         )
     return checkpoint_of(net, data, config)
+
+
+def _how_images_come(preprocessing: Preprocessing) -> str:
+    """Return a line to compare with how the weights were trained: a network takes any, and errs."""
+    _, height, width = preprocessing.input_size
+    resize = preprocessing.resize
+    cropped = "" if resize is None else f"the middle of images whose shorter side is {resize}, "
+    mean, std = (",".join(f"{x:g}" for x in xs) for xs in (preprocessing.mean, preprocessing.std))
+    return (
+        f"images: {height}x{width} pixels, {cropped}mean {mean}, std {std}; where the weights were "
+        "trained with others: --input-size, --resize, --mean, --std"
+    )
