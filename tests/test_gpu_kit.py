@@ -33,7 +33,7 @@ def test_the_report_is_one_file_after_every_step(tmp_path: Path) -> None:
 
 
 def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
-    result = kit(tmp_path, "--only", "facts", "--seconds", "1")
+    result = kit(tmp_path, "--only", "facts", "--seconds", "60", "--spent", "56")
     assert result.returncode == 1
     assert result.stdout == "facts: not begun, no time left\n"
 

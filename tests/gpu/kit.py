@@ -141,6 +141,7 @@ def run_step(step: Step, limit_s: float, log: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=500, help="stop by then")
+    parser.add_argument("--spent", type=float, default=0, help="seconds gone by before")
     parser.add_argument("--only", default="", help="steps whose names begin so, with commas")
     parser.add_argument(
         "--engines",
@@ -152,7 +153,7 @@ def main() -> int:
     parser.add_argument("--source", type=Path, default=HERE.parents[1], help="the checkout")
     parser.add_argument("-o", "--report", type=Path, default=Path("gpu_report"))
     options = parser.parse_args()
-    end = time.monotonic() + options.seconds
+    end = time.monotonic() + options.seconds - options.spent
     report, work = options.report.resolve(), Path("gpu_work").resolve()
     report.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the kit that 'make gpu-kit' has collected, in this folder, without a network.
-# Usage: run.sh [options of kit.py, such as --seconds 500]. PYTHON chooses the interpreter.
+# Usage: run.sh [options of kit.py, such as --seconds 500, the installation included].
+# PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
@@ -22,4 +23,4 @@ EOF
     tar xz --no-same-owner -f wheels/source.tar.gz -C source
     touch installed
 fi
-PYTHONPATH=$PWD/site exec "$python" source/tests/gpu/kit.py "$@"
+PYTHONPATH=$PWD/site exec "$python" source/tests/gpu/kit.py --spent $SECONDS "$@"

@@ -84,6 +84,7 @@ def test_times_of_ways(
     exported: Path, make_engines: Callable[[Path], None], ways: dict[str, dict[str, Any]]
 ) -> None:
     make_engines(exported)
+    # ahead where images leave as they are expected to, so as tuned and never where all are sent
     ways = {"default": {}, **ways, "a stage ahead": {"speculate_below": 1}}
     manifest = ee.load_manifest(exported)
     size = manifest.preprocessing.input_size

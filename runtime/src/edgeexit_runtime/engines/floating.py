@@ -52,7 +52,7 @@ class FloatingConvolutions:
         before = len(self.names)
         for convolution in _quantized(self._network) if nodes else ():
             name = convolution.layer.name
-            if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", nodes):
+            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", nodes):
                 self._put_back(convolution)
                 self.names.append(name)
         return len(self.names) > before
