@@ -16,6 +16,7 @@ from edgeexit.cli.options.shared import (
     max_pixels_option,
     model_option,
     outputs_option,
+    resize_option,
     section,
     weights_options,
 )
@@ -73,6 +74,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         "of weights that were trained so.  [default: what is usual with the data set]",
     ),
     click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+    resize_option,
     click.option(
         "--hold-out",
         type=click.IntRange(min=1),

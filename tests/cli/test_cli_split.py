@@ -59,6 +59,8 @@ def test_split_works_where_torch_is_not_installed(tmp_path: Path) -> None:
     [
         ((), ("ImageNet", "random images")),
         (("--mean", "0,0,0"), ("--mean and --std",)),
+        (("--resize", "40"), ("--resize", "--dataset")),
+        (("--dataset", "digits", "--resize", "40"), ("digits", "not cropped")),
         (("--mean", "0,0,x", "--std", "1,1,1"), ("0.5,0.5,0.5",)),
         (("--mean", "0,0", "--std", "1,1"), ("3 channels",)),
         (("--dataset", "digits", "--mean", "0,0,0"), ("--mean and --std",)),

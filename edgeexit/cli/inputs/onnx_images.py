@@ -11,7 +11,7 @@ from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.inputs.samples import data_options
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.options.shared import option_group, resize_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,7 @@ class ProofOptions:
     images: Path | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    resize: int | None
     class_names: Path | None
     dataset: str | None
     data_dir: Path | None
@@ -62,6 +63,8 @@ class ProofOptions:
         """
         if (self.mean is None) != (self.std is None):
             raise click.UsageError("--mean and --std go together")
+        if self.dataset is None and self.resize is not None:
+            raise click.UsageError("--resize goes with --dataset: --images crops nothing")
         if self.dataset is None:
             return self._without_dataset(parts)
         for option, value in (
@@ -85,6 +88,7 @@ class ProofOptions:
             max_pixels=self.max_pixels,
             mean=self.mean,
             std=self.std,
+            resize=self.resize,
         )
         data = load_data(config)
         print_data(config.name, data)
@@ -184,6 +188,7 @@ proof_options = option_group(
         "ImageNet's, which is said]",
     ),
     click.option("--std", type=typed.numbers, help="What they are divided by then."),
+    resize_option,
     click.option(
         "--class-names",
         type=click.Path(path_type=Path),

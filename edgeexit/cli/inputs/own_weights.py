@@ -16,6 +16,7 @@ from edgeexit.cli.options.shared import (
     model_option,
     option_group,
     outputs_option,
+    resize_option,
     weights_options,
 )
 from edgeexit.cli.terminal import print_notes
@@ -66,12 +67,7 @@ network_options = option_group(
         "[default: what is usual with the data set]",
     ),
     click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
-    click.option(
-        "--resize",
-        type=click.IntRange(min=1),
-        help="Likewise, of image files: pixels of the shorter side before the middle is cropped; "
-        "those of --input-size crop nothing of a square image.  [default: 256/224 of these]",
-    ),
+    resize_option,
 )
 
 

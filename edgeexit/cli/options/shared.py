@@ -134,6 +134,13 @@ outputs_option = click.option(
     "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
     "them.",
 )
+resize_option = click.option(
+    "--resize",
+    type=click.IntRange(min=1),
+    help="Of image files, as weights were trained with: pixels of the shorter side before the "
+    "middle is cropped; those of the input size crop nothing of a square image.  [default: "
+    "256/224 of these]",
+)
 max_pixels_option = click.option(
     "--max-pixels",
     type=typed.pixels,

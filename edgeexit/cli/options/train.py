@@ -20,6 +20,7 @@ DATA_FIELDS = {
     "input_size": "input_size",
     "channels": "channels",
     "mean": "mean",
+    "resize": "resize",
     "std": "std",
     "hold_out": "hold_out",
     "augmentation": "augmentation",
