@@ -43,7 +43,8 @@ def print_tuning(out: Console, tuning: Tuning) -> None:
         out.print(
             f"{best} is better than the last exit ({100 * better[best]:.1f} against "
             f"{100 * last:.1f} % on val): the network is not trained yet, train "
-            "longer. A drop below 0 is what leaving early gains.",
+            "longer, or its images come otherwise than it was trained with. A drop "
+            "below 0 is what leaving early gains.",
             soft_wrap=True,
         )
 
