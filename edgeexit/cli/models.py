@@ -151,8 +151,8 @@ def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInf
 
 def _summary(entry: BranchEntry) -> str:
     """Return the first sentence on a branch: its builder's, or else that of the builder's file."""
-    module = sys.modules.get(entry.build.__module__)
-    text = inspect.getdoc(entry.build) or inspect.getdoc(module) or ""
+    module = sys.modules.get(entry.build.__module__)  # None has a docstring from Python 3.13 on
+    text = inspect.getdoc(entry.build) or (module and inspect.getdoc(module)) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 

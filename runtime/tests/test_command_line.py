@@ -104,6 +104,7 @@ def test_characters_that_the_encoding_does_not_have_are_escaped(
         ("open(b'missing')", ("missing: ", os.strerror(errno.ENOENT), "check this path")),
         ("os.chmod(98, 0)", ("98: ", os.strerror(errno.EBADF))),
         ("open('a\\0b')", ("embedded null byte", "check the paths")),
+        ("os.stat('a\\0b')", ("embedded null", "check the paths")),
         ("os.write(99, b'')", (os.strerror(errno.EBADF), "could not write")),
     ],
 )

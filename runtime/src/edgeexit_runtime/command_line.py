@@ -72,8 +72,9 @@ def _drop_unwritable() -> None:
 def _line(error: Exception) -> str | None:
     """Return what the system refuses and what to do; None where it is not the system's error."""
     if not isinstance(error, OSError):
-        path_error = str(error).startswith(("embedded null", "Symlink loop"))  # of os and pathlib
-        return f"{error}; check the paths" if path_error else None
+        text = str(error)  # of os, behind its function from Python 3.13 on, or of pathlib
+        path_error = "embedded null" in text or text.startswith("Symlink loop")
+        return f"{text}; check the paths" if path_error else None
     if error.strerror is None:  # such as a download's
         return None
     name = error.filename  # or the number of an open file
