@@ -84,9 +84,9 @@ def test_a_place_behind_a_circle_of_links_is_told_before_it_is_written(tmp_path:
 def test_no_name_has_a_nul(tmp_path: Path) -> None:
     path = tmp_path / "a\0b"
     for use in (check_writable, load_checkpoint, read_options):
-        with pytest.raises(EdgeExitError, match="null byte"):
+        with pytest.raises(EdgeExitError, match=r"null (byte|character)"):
             use(path)
-    with pytest.raises(EdgeExitError, match="null byte"), replace_file(path):
+    with pytest.raises(EdgeExitError, match=r"null (byte|character)"), replace_file(path):
         pytest.fail("nothing is written")
 
 
