@@ -15,7 +15,7 @@ def _different() -> TrainConfig:
     """A configuration in which no field has its default."""
     data = DataConfig(
         *("imagefolder", 'a "folder"', (3, 40, 50), True, 7, "none", True, 2000, 3),
-        *((0.1, 0.2, 0.3), (0.5, 0.25, 1.0)),
+        *((0.1, 0.2, 0.3), (0.5, 0.25, 1.0), 60),
     )
     return TrainConfig(
         backbone="my:Net",
