@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import onnx
 import torch
@@ -95,6 +96,7 @@ def export_graphs(
 
 def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProto:
     network = _Network(parts, getattr(torch, precision.dtype)).eval()
+    check_size(network)
     (images,) = parts.stages[0].inputs
     example = torch.zeros(EXAMPLE_BATCH, *images.shape)
     names: list[str] = []
@@ -124,6 +126,21 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
         value.name = name  # torch before 2.11 names a tensor that is returned twice otherwise
     model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
     return model
+
+
+def check_size(network: nn.Module) -> None:
+    """Compare a network's weights with what one ONNX file holds: its messages end at 2 GiB.
+
+    Raises:
+        ExportError: they are more.
+    """
+    size_bytes = sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers()))
+    if size_bytes > onnx.checker.MAXIMUM_PROTOBUF:
+        raise ExportError(
+            f"the weights take {size_bytes / 1e9:.2f} GB, expected at most "
+            f"{onnx.checker.MAXIMUM_PROTOBUF / 1e9:.2f}, which is all that ONNX's format takes; "
+            "export with --precision fp16, or choose a smaller network"
+        )
 
 
 def _tensor_infos(infos: Sequence[FeatureInfo], precision: Precision) -> tuple[TensorInfo, ...]:
