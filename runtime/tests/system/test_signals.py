@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 
 import pytest
 from edgeexit_runtime.system.signals import StopSignals
@@ -22,6 +24,33 @@ def test_signal_raises_and_is_told(number: signal.Signals) -> None:
         assert stop.told == f"ended by {number.name}"
         assert stop.exit_code == 128 + number
     assert signal.getsignal(number) == signal.SIG_DFL
+
+
+@stopping
+def test_one_that_comes_within_a_finalizer_is_not_lost(number: signal.Signals) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    hook = sys.unraisablehook
+    with StopSignals() as stop:
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(10)
+        assert stop.received == number
+    assert sys.unraisablehook is hook
+
+
+def test_other_errors_of_finalizers_are_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            raise ValueError
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: told.append(it.exc_type))
+    with StopSignals():
+        Finalized()
+    assert told == [ValueError]
 
 
 def test_ctrl_c_is_as_ever() -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+AGAIN_S = 0.05
 
 
 class StopSignals:
@@ -19,6 +20,7 @@ class StopSignals:
 
     Further ones are ignored: ``timeout`` and others send two. So is a signal that was ignored or
     handled before, such as SIGHUP under ``nohup``. Outside the main thread nothing is changed.
+    Python drops what is raised within a finalizer; it is raised once more behind it then.
 
     Attributes:
         received: the signal that came; None before, and for Ctrl-C.
@@ -28,6 +30,7 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._process = os.getpid()
         self._handled: list[signal.Signals] = []
+        self._hook = sys.unraisablehook
 
     @property
     def told(self) -> str:
@@ -45,6 +48,8 @@ class StopSignals:
                 if signal.getsignal(number) == signal.SIG_DFL:
                     self._handled.append(number)
                     signal.signal(number, self._stop)
+        if self._handled:
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(
@@ -53,8 +58,20 @@ class StopSignals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._handled:
+            sys.unraisablehook = self._hook
         for number in self._handled:
             signal.signal(number, signal.SIG_DFL)
+
+    def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Send the signal again, whose KeyboardInterrupt was dropped: nobody else would."""
+        if unraisable.exc_type is not KeyboardInterrupt or self.received is None:
+            self._hook(unraisable)
+            return
+        number, self.received = self.received, None
+        again = threading.Timer(AGAIN_S, os.kill, (self._process, number))
+        again.daemon = True
+        again.start()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker that was forked ends as it would have
