@@ -100,7 +100,7 @@ def is_for_cpus(entry: QuantizationEntry | None) -> bool:
 
 def wants_vnni(entry: QuantizationEntry | None) -> bool:
     """Whether 8 bits are for CPUs, and sums of theirs saturate on x86 without VNNI."""
-    return is_for_cpus(entry) and entry is not None and entry.needs_vnni
+    return entry is not None and entry.needs_vnni and is_for_cpus(entry)
 
 
 def describe(manifest: Manifest) -> SingleFile:

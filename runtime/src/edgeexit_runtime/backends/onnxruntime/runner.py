@@ -33,7 +33,6 @@ from edgeexit_runtime.backends.onnxruntime.graphs import (
 from edgeexit_runtime.backends.onnxruntime.profile import layer_precisions
 from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener, first_line
-from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, GPU
@@ -89,7 +88,7 @@ class OnnxRuntimeRunner(Runner):
             gpu = find_gpu()
             self.hardware = Hardware(NVIDIA, "" if gpu is None else gpu.name)
         self.int8_of = (GPU if on_gpu else CPU,)
-        if not on_gpu and int8 is not None and int8.needs_vnni and needs_exact_products():
+        if not on_gpu and int8 is not None and opener.widens:
             self.int8_instead = "products are widened"
         self.threads = None if on_gpu else threads
         self.versions = {"onnxruntime": onnxruntime.__version__}

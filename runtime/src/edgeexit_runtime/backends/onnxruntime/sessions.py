@@ -22,7 +22,10 @@ from edgeexit_runtime.backends.onnxruntime.providers import (
     TENSORRT,
     provider_options,
 )
-from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_products
+from edgeexit_runtime.backends.onnxruntime.x86_products import (
+    PRECISE_PRODUCTS,
+    needs_exact_products,
+)
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
@@ -60,6 +63,9 @@ class SessionOpener:
         half_scales: whether the graphs have Q/DQ nodes with scales in FP16: see
             :data:`BIAS_ROUNDING`, which is left out then.
 
+    Attributes:
+        widens: whether products of 8 bits are widened, since they could saturate on this CPU.
+
     Raises:
         BackendError: a provider is not in this onnxruntime.
     """
@@ -79,7 +85,7 @@ class SessionOpener:
         self._threads = threads
         self._left_out = [BIAS_ROUNDING] if half_scales else []
         int8 = None if bundle is None else bundle.manifest.quantization
-        self._may_saturate = int8 is None or int8.needs_vnni
+        self.widens = (int8 is None or int8.needs_vnni) and needs_exact_products()
 
     def share_stream(self) -> CudaStream | None:
         """Let all graphs that are opened from now on compute in one stream, and return it.
@@ -158,8 +164,8 @@ class SessionOpener:
         # Each session has threads of its own. By default they spin on after a run, on the cores
         # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        if self._may_saturate:
-            require_exact_products(options)
+        if self.widens:
+            options.add_session_config_entry(PRECISE_PRODUCTS, "1")
         # else bytes that look like it are taken for ONNX Runtime's own format, unchecked
         options.add_session_config_entry("session.load_model_format", "ONNX")
         if self._required and CPU not in self._required:
