@@ -121,6 +121,6 @@ class QuantizationEntry:
     def needs_vnni(self) -> bool:
         """Whether an x86 CPU without VNNI, which adds two products in 16 bits, could saturate.
 
-        A large classifier alone has unsigned weights, whose products every engine widens.
+        A large classifier alone has unsigned weights, whose products no engine here adds in 16.
         """
         return self.extent == ALL and (self.target is None or self.target.weight_bits == 8)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-AGAIN_S = 0.05
+AGAIN_S = 0.05  # finalizers take less
 
 
 class StopSignals:
@@ -69,7 +69,7 @@ class StopSignals:
             self._hook(unraisable)
             return
         number, self.received = self.received, None
-        again = threading.Timer(AGAIN_S, os.kill, (self._process, number))
+        again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
 
