@@ -13,6 +13,7 @@ from edgeexit.cli.options.backend import BackendOptions
 from edgeexit.cli.options.limits import given_limits
 from edgeexit.cli.options.shared import SectionedCommand, section, taken
 from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
+from edgeexit.cli.options.tune_rules import check_together
 from edgeexit.cli.terminal import console, print_json, remark, say, shown_progress
 from edgeexit.formats import format_dropped
 
@@ -58,8 +59,8 @@ def command(as_json: bool, **values: Any) -> None:
     options = taken(TuneOptions, values)
     network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
     samples = SampleOptions(**values)
+    check_together(options)
     promise = options.promise()
-    options.check()
     target: CheckpointTarget | BundleTarget
     if options.engine_dir is not None:
         target = BundleTarget(options.engine_dir, options, samples, backend)

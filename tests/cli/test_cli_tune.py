@@ -388,16 +388,19 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
     [
         ([], "expected a checkpoint CKPT or --engine-dir, got none"),
         (["CKPT", "--engine-dir", "out"], "expected a checkpoint CKPT or --engine-dir, got both"),
-        (["CKPT", "--objective", "macs", "--costs", "c.json"], "--objective too: give one of"),
-        (["CKPT", "--objective", "latency"], "a checkpoint has no latency: export it and give"),
-        (["CKPT", "--dry-run", "-o", "a.pt"], "a --dry-run writes nothing: leave -o out"),
+        (
+            ["CKPT", "--objective", "macs", "--costs", "c.json"],
+            "--objective says what is counted, and so does --costs",
+        ),
+        (["CKPT", "--objective", "latency"], "latency is not a checkpoint's: export it"),
+        (["CKPT", "--dry-run", "-o", "a.pt"], "-o stays out: a --dry-run writes nothing"),
         (["CKPT", "--max-drop", "0", "--front", "BESIDE"], "--front and --output are the same"),
         (["CKPT", "--threads", "1"], "--threads goes with --engine-dir"),
         (["CKPT", "--backend", "openvino"], "--backend goes with --engine-dir"),
         (["CKPT", "--providers", "P"], "--providers goes with --engine-dir"),
         (["CKPT", "--device", "npu"], "--device: expected one of auto, cpu, cuda, got 'npu'"),
         (["--engine-dir", "out", "--calibrate"], "calibrate the checkpoint and export it"),
-        (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "into the bundle itself: leave -o"),
+        (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "-o stays out: thresholds"),
         (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
         (

@@ -1,19 +1,17 @@
-"""The options of ``edgeexit tune``, and what does not go together."""
+"""The options of ``edgeexit tune``; which go together is in ``tune_rules.py``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import check_options_of, run_options
-from edgeexit.cli.options.limits import LIMITS, limit_options
-from edgeexit.cli.options.shared import option_group, refuse, section
-from edgeexit.formats import format_command
+from edgeexit.cli.options.backend import run_options
+from edgeexit.cli.options.limits import limit_options
+from edgeexit.cli.options.shared import option_group, section
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
@@ -23,9 +21,7 @@ MACS, LATENCY = "macs", "latency"
 ALL = "all"
 DEFAULT_CONFIDENCE = 0.95
 TUNED = ".tuned"
-DATA_SET = ("dataset", "data_dir", "download")
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,156 +70,30 @@ class TuneOptions:
         named = {"checkpoint": self.path, "engine_dir": self.engine_dir, "output": self.written}
         return {name: str(path) for name, path in named.items() if path is not None}
 
+    @property
+    def risks(self) -> dict[str, float]:
+        """What each risk may be at most, of those that were named; one of them is guaranteed."""
+        from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR
+
+        named = {
+            ERROR: self.max_error,
+            DISAGREEMENT: self.max_disagreement,
+            DROP: self.limits.max_drop,
+        }
+        return {risk: target for risk, target in named.items() if target is not None}
+
     def promise(self) -> Promise | None:
         """Return what is to be guaranteed; None where nothing is.
 
         Raises:
-            click.UsageError: not one risk is asked for, or something that does not go with it.
             TuningError: it cannot be promised.
         """
-        from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR
-
         from edgeexit.thresholds.guarantee import Promise
 
         if not self.is_guaranteed:
-            _refuse((self.images is not None, f"--images goes with a guarantee: {_RISK_OPTIONS}"))
             return None
-        limits = self.limits
-        asked = {
-            ERROR: self.max_error,
-            DISAGREEMENT: self.max_disagreement,
-            DROP: limits.max_drop,
-        }
-        risks = {risk: target for risk, target in asked.items() if target is not None}
-        got = ", ".join(f"--max-{risk}" for risk in risks) or "none"
-        least = 1 - (limits.min_accuracy or 0)
-        _refuse(
-            (
-                len(risks) != 1,
-                f"a guarantee (--confidence) is of one risk, {_RISK_OPTIONS}, got {got}",
-            ),
-            (
-                limits.min_accuracy is not None,
-                f"--min-accuracy is no guarantee; as one it is --max-error {least:g} alone",
-            ),
-            *(
-                (
-                    given,
-                    f"{name} does not go with a guarantee (--confidence): leave one of them out",
-                )
-                for name, given in (
-                    ("--max-cost", limits.max_cost is not None),
-                    ("--front", self.front is not None),
-                    ("--plot", self.plot is not None),
-                )
-            ),
-        )
-        ((risk, target),) = risks.items()
+        ((risk, target),) = self.risks.items()
         return Promise(risk, target, self.confidence or DEFAULT_CONFIDENCE)
-
-    def check(self) -> None:
-        """Raise where some of them do not go together, before any work is done.
-
-        Raises:
-            click.UsageError, InputError, WriteError: so it is; a file cannot be written.
-        """
-        from edgeexit.bench import check_plot_path
-        from edgeexit.files import check_writable
-
-        check_options_of(self.path, self.engine_dir)
-        both = "--costs says what is counted and --objective too: give one of them"
-        _refuse((self.objective is not None and self.costs is not None, both))
-        if self.engine_dir is None:
-            self._check_checkpoint()
-        else:
-            self._check_bundle()
-        self._check_files()
-        if self.score == ALL:
-            self._check_comparison()
-        if self.images is not None:
-            refuse(DATA_SET, "stays out: --images takes the place of a data set")
-        if self.plot is not None:
-            check_plot_path(self.plot)
-        known = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
-        needs = f"-o needs to know which thresholds to write: give one of {known}"
-        _refuse((not self.chooses and self.output is not None, needs))
-        for file in filter(None, (self.written, self.front, self.plot)):
-            check_writable(file)
-
-    def _check_checkpoint(self) -> None:
-        is_bundle = self.path is not None and (self.path / "manifest.json").exists()
-        command = format_command("tune", "--engine-dir", self.path)
-        _refuse(
-            (is_bundle, f"{self.path} is a bundle, which is tuned by: {command}"),
-            (
-                self.objective == LATENCY,
-                "a checkpoint has no latency: export it and give --engine-dir, or --costs with "
-                "what 'edgeexit bench --json' wrote",
-            ),
-            (
-                self.dry_run and self.output is not None,
-                "a --dry-run writes nothing: leave -o out",
-            ),
-            (self.images is not None, "--images goes with --engine-dir"),
-        )
-
-    def _check_bundle(self) -> None:
-        _refuse(
-            (
-                self.score is not None,
-                "the score is part of a bundle's graphs: export the checkpoint with --score",
-            ),
-            (
-                self.calibrate,
-                "temperatures are part of a bundle's graphs: calibrate the checkpoint and export "
-                "it",
-            ),
-            (
-                self.output is not None,
-                "--engine-dir writes the thresholds into the bundle itself: leave -o out",
-            ),
-        )
-
-    def _check_files(self) -> None:
-        """Keep one file from being written over another; only ``-o`` may be CKPT."""
-        files = {
-            "CKPT": self.path,
-            "--costs": self.costs,
-            "--front": self.front,
-            "--plot": self.plot,
-            "--output": self.written,
-        }
-        given = [(name, path.resolve()) for name, path in files.items() if path is not None]
-        for (name, path), (other, same) in combinations(given, 2):
-            is_same = path == same and (name, other) != ("CKPT", "--output")
-            _refuse((is_same, f"{name} and {other} are the same file: {files[name]}"))
-        for name, path in given:
-            lies_in_it = self.engine_dir is not None and self.engine_dir.resolve() in path.parents
-            _refuse(
-                (
-                    lies_in_it and name in ("--front", "--plot"),
-                    f"{name} {files[name]} would lie in the bundle, which holds nothing but its "
-                    "own files: choose another folder",
-                )
-            )
-
-    def _check_comparison(self) -> None:
-        given = {
-            "limits": self.chooses,
-            "--calibrate": self.calibrate,
-            "--front": self.front is not None,
-            "--plot": self.plot is not None,
-            "-o": self.output is not None,
-        }
-        why = "--score all compares and chooses nothing: leave {} out, or name one score"
-        _refuse(*((value, why.format(name)) for name, value in given.items()))
-
-
-def _refuse(*mistakes: tuple[bool, str]) -> None:
-    """Raise :class:`click.UsageError` with what is said of the first mistake that was made."""
-    for is_made, told in mistakes:
-        if is_made:
-            raise click.UsageError(told)
 
 
 tune_options = option_group(

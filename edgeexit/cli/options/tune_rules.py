@@ -1,0 +1,108 @@
+"""Which options of ``edgeexit tune`` do not go together, and which files."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import click
+
+from edgeexit.cli.options.backend import check_options_of
+from edgeexit.cli.options.limits import LIMITS
+from edgeexit.cli.options.shared import refuse
+from edgeexit.cli.options.tune import ALL, LATENCY, TuneOptions
+from edgeexit.formats import format_command
+
+_DATA_SET = ("dataset", "data_dir", "download")
+_GUARANTEE = ("confidence", "max_error", "max_disagreement")
+_CHOOSING = (*LIMITS, *_GUARANTEE, "calibrate", "front", "plot", "output")
+_RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
+
+
+def check_together(options: TuneOptions) -> None:
+    """Raise where some of the options do not go together, before any work is done.
+
+    Raises:
+        click.UsageError: so it is, or two files are the same.
+        InputError, WriteError: a file has no picture's name; it cannot be written.
+    """
+    check_options_of(options.path, options.engine_dir)
+    if options.path is not None and (options.path / "manifest.json").exists():
+        command = format_command("tune", "--engine-dir", options.path)
+        raise click.UsageError(f"{options.path} is a bundle, which is tuned by: {command}")
+    _refuse_pairs(options)
+    _check_risks(options)
+    _check_files(options)
+
+
+def _refuse_pairs(options: TuneOptions) -> None:
+    """Refuse what was typed beside something that it does not go with."""
+    error = 1 - (options.limits.min_accuracy or 0)
+    if options.is_guaranteed:
+        refuse(("min_accuracy",), f"is no guarantee; as one it is --max-error {error:g} alone")
+        refuse(
+            ("max_cost", "front", "plot"),
+            "does not go with a guarantee (--confidence): leave one of them out",
+        )
+    else:
+        refuse(("images",), f"goes with a guarantee: {_RISK_OPTIONS}")
+    if options.images is not None:
+        refuse(_DATA_SET, "stays out: --images takes the place of a data set")
+    if options.engine_dir is not None:
+        refuse(("score",), "is part of a bundle's graphs: export the checkpoint with --score")
+        refuse(
+            ("calibrate",), "is part of a bundle's graphs: calibrate the checkpoint and export it"
+        )
+        refuse(("output",), "stays out: thresholds are written into the bundle itself")
+    else:
+        refuse(("images",), "goes with --engine-dir")
+    if options.engine_dir is None and options.objective == LATENCY:
+        refuse(
+            ("objective",),
+            "latency is not a checkpoint's: export it and give --engine-dir, or --costs with what "
+            "'edgeexit bench --json' wrote",
+        )
+    if options.costs is not None:
+        refuse(("objective",), "says what is counted, and so does --costs: give one of them")
+    if options.score == ALL:
+        refuse(_CHOOSING, "stays out: --score all compares and chooses nothing; or name one score")
+    if options.dry_run:
+        refuse(("output",), "stays out: a --dry-run writes nothing")
+    if not options.chooses:
+        limits = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
+        refuse(("output",), f"needs to know which thresholds to write: give one of {limits}")
+
+
+def _check_risks(options: TuneOptions) -> None:
+    if options.is_guaranteed and len(options.risks) != 1:
+        got = ", ".join(f"--max-{risk}" for risk in options.risks) or "none"
+        raise click.UsageError(
+            f"a guarantee (--confidence) is of one risk, {_RISK_OPTIONS}, got {got}"
+        )
+
+
+def _check_files(options: TuneOptions) -> None:
+    """Keep one file from being written over another; only ``-o`` may be CKPT."""
+    from edgeexit.bench import check_plot_path
+    from edgeexit.files import check_writable
+
+    files = {
+        "CKPT": options.path,
+        "--costs": options.costs,
+        "--front": options.front,
+        "--plot": options.plot,
+        "--output": options.written,
+    }
+    given = {name: path.resolve() for name, path in files.items() if path is not None}
+    for (name, path), (other, same) in combinations(given.items(), 2):
+        if path == same and (name, other) != ("CKPT", "--output"):
+            raise click.UsageError(f"{name} and {other} are the same file: {files[name]}")
+    for name in given.keys() & {"--front", "--plot"}:
+        if options.engine_dir is not None and options.engine_dir.resolve() in given[name].parents:
+            raise click.UsageError(
+                f"{name} {files[name]} would lie in the bundle, which holds nothing but its own "
+                "files: choose another folder"
+            )
+    if options.plot is not None:
+        check_plot_path(options.plot)
+    for file in filter(None, (options.written, options.front, options.plot)):
+        check_writable(file)
