@@ -47,8 +47,12 @@ def write_plain(path: Path, plain: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch hides the reason when it is its own write that fails
     torch.save(plain, buffer)
-    with replace_file(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    with (
+        replace_file(path) as temporary,
+        temporary.open("wb") as file,
+        buffer.getbuffer() as content,  # given back, even where an error keeps this call alive
+    ):
+        file.write(content)
 
 
 def read_plain(path: Path) -> Any:

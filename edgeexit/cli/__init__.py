@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any
 
@@ -27,6 +28,8 @@ COMMANDS = {
     )
     for name in names.split()
 }
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _Explained(click.ClickException):
@@ -72,6 +75,11 @@ class LazyGroup(click.Group):
                     raise click.ClickException(
                         f"out of memory ({reason}): take smaller images or batches, where the "
                         "command has options for them, or a machine with more"
+                    ) from error
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    raise click.ClickException(
+                        f"{printable(str(error), 300)}: make room there; temporary files go where "
+                        "TMPDIR says"
                     ) from error
                 raise
 

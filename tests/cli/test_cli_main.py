@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import signal
+import sys
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import Result
 from support.command_line import invoke as run
+from support.command_line import message
 from support.messages import missing
 
 from edgeexit.cli import COMMANDS
-from edgeexit.cli import flops as flops_file
 from edgeexit.cli.options.typed import cost
 from edgeexit.cli.terminal import print_json
 from edgeexit.errors import CheckpointError, EdgeExitError
@@ -26,7 +30,7 @@ def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Resul
     def command() -> None:
         raise error
 
-    monkeypatch.setattr(flops_file, "command", command)
+    monkeypatch.setitem(sys.modules, "edgeexit.cli.flops", SimpleNamespace(command=command))
     return run("flops")
 
 
@@ -107,6 +111,14 @@ def test_no_memory_is_no_traceback(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_no_room_is_no_traceback(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = OSError(number, os.strerror(number), "/tmp/edgeexit-1/stage1.onnx")
+    result = failing_with(error, monkeypatch)
+    assert result.exit_code == 1
+    assert not missing(message(result), os.strerror(number), "/tmp/edgeexit-1", "room", "TMPDIR")
+
+
 def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing_with(KeyboardInterrupt(), monkeypatch)
     assert result.exit_code == 130
@@ -129,7 +141,7 @@ def test_signal_is_no_traceback_whatever_becomes_of_it(
                 raise
             raise kind("worker is killed") from interrupt
 
-    monkeypatch.setattr(flops_file, "command", command)
+    monkeypatch.setitem(sys.modules, "edgeexit.cli.flops", SimpleNamespace(command=command))
     result = run("flops")
     assert result.exit_code == 128 + number
     told = f"ended by {number.name}; no file is half-written"

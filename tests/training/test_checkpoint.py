@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import pickle
 import zipfile
 from dataclasses import replace
@@ -11,11 +10,11 @@ import pytest
 import torch
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.schema import encode
-from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.images.preprocess import Preprocessing
+from support.full_disk import full_disk
 
 from edgeexit.data import DataConfig
-from edgeexit.errors import CheckpointError
+from edgeexit.errors import CheckpointError, WriteError
 from edgeexit.models import ExitSpec, MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, load_checkpoint, save_checkpoint
 from edgeexit.training.checkpoint import FORMAT_VERSION
@@ -213,16 +212,9 @@ def test_large_weights_are_finite(path: Path, checkpoint: Checkpoint) -> None:
     assert torch.equal(load_checkpoint(path).weights[first], large[first])
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(
-    path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     before = path.read_bytes()
-
-    def full(self: Path, data: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(EdgeExitError, match="No space left on device"):
+    with full_disk(room=1000), pytest.raises(WriteError, match=r"ckpt\.pt.*File too large"):
         save_checkpoint(path, replace(checkpoint, class_names=("c", "d")))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["ckpt.pt"]

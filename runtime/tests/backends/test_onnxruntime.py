@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,26 @@ def test_what_a_session_says_of_itself(bundle: Path, backend: str) -> None:
         assert session.manifest == ee.load_manifest(bundle)
     with ee.load(bundle) as session:
         assert session.threads is None
+
+
+def test_profile_that_cannot_be_kept(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime says nothing of a full disk: its file is cut short."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    refused = pytest.raises(ee.BackendError, match=r"^stage1\.onnx: .*profile.* room .*TMPDIR")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ee.load(bundle, backend="onnxruntime", threads=1) as session:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            with refused:
+                session.runner.computed_in()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert session.runner.computed_in() == "fp32 3"
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+        with refused:
+            session.runner.computed_in()
 
 
 def test_provider_that_is_not_in_this_onnxruntime(bundle: Path) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.full_disk import full_disk
 from support.messages import missing
 
 from edgeexit.bench import BenchReport
@@ -283,21 +284,13 @@ def test_the_same_report_gives_the_same_page(full: BenchReport) -> None:
 # the file
 
 
-def test_the_page_is_written_whole_or_not_at_all(
-    full: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_is_written_whole_or_not_at_all(full: BenchReport, tmp_path: Path) -> None:
     file = tmp_path / "new" / "report.html"
     write_page(full, file)
     assert file.read_text(encoding="utf-8") == render_page(full)
-
-    def fail(*arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    before = file.read_text(encoding="utf-8")
-    monkeypatch.setattr(Path, "write_text", fail)
-    with pytest.raises(WriteError):
+    with full_disk(room=4096), pytest.raises(WriteError, match=r"report\.html"):
         write_page(full, file)
-    assert file.read_text(encoding="utf-8") == before
+    assert file.read_text(encoding="utf-8") == render_page(full)
     assert list(file.parent.iterdir()) == [file]
 
 
