@@ -1,10 +1,14 @@
 """What a bundle takes on this device, measured, beside what Eq. 5 says it costs.
 
-:func:`run_bench` opens a bundle and times it (``timing``, on the ``device``), explains the times
-(``roofline``), chooses thresholds by them (``advice``), and returns a report (``results``): frozen
-data with every figure and interval. ``compare`` sets two reports side by side. ``render`` makes
-sentences, tables, pictures and a page of what it reads there, and computes nothing. Every arrow
-points one way, and a test reads the imports.
+The way from :func:`run_bench` to a written page, each step handing on frozen data:
+
+1. ``timing`` opens what is compared, and times it in turns on the ``device``;
+2. ``roofline`` explains the times, ``advice`` chooses thresholds by them;
+3. ``results`` is what was found, the report: every figure and interval, and nothing computes there;
+4. ``compare`` sets two saved reports side by side;
+5. ``render`` makes sentences, tables, pictures and the page of what it reads, and computes nothing.
+
+Every arrow points one way, and a test reads the imports.
 """
 
 from edgeexit.bench.images import (

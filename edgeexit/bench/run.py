@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgeexit_runtime import Manifest, Session, load, load_baseline
-from edgeexit_runtime.backends.base import NVIDIA
+from edgeexit_runtime import Manifest
 from edgeexit_runtime.progress import Progress, untold
-from numpy.typing import NDArray
 
 from edgeexit.bench.advice.advise import advise
+from edgeexit.bench.advice.basis import Basis, basis_of
 from edgeexit.bench.advice.iso_accuracy import choose_iso_accuracy, judge_iso_accuracy
-from edgeexit.bench.advice.predictions import predict_exits
-from edgeexit.bench.device import SYSFS, find_meters, open_gpu, read_state
+from edgeexit.bench.device import SYSFS, Device, device_of
 from edgeexit.bench.device.info import device_info
-from edgeexit.bench.device.watch import StateWatch
 from edgeexit.bench.images import BenchImages
-from edgeexit.bench.results.mixture import VERSUS, Mixture
+from edgeexit.bench.results.mixture import ONE_BY_ONE, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
+from edgeexit.bench.results.scenarios import Scenarios
 from edgeexit.bench.roofline.explain import explainer_of
-from edgeexit.bench.timing.backends import judge_backends, open_others, plan_backends, with_backend
-from edgeexit.bench.timing.candidates import (
-    Candidate,
-    baseline_candidate,
-    early_exit_candidate,
-    with_exits_off,
-)
+from edgeexit.bench.timing.backend_plan import BackendPlan, plan_backends
+from edgeexit.bench.timing.backends import judge_backends
+from edgeexit.bench.timing.candidates import with_exits_off
 from edgeexit.bench.timing.energy import forced_paths, measure_energy
-from edgeexit.bench.timing.mixture import measure_mixture
+from edgeexit.bench.timing.mixture import mixture_of
+from edgeexit.bench.timing.opened import Opened, open_candidates
+from edgeexit.bench.timing.passes import take_passes
 from edgeexit.bench.timing.paths import PathTimes, measure_paths
-from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
-from edgeexit.bench.timing.versus import open_versus
-from edgeexit.errors import InputError
+from edgeexit.bench.timing.scenarios.asked import check_scenarios, measure_scenarios
+from edgeexit.bench.timing.versus import check_versus
 from edgeexit.statistics.drift import Drift, find_drift
-
-if TYPE_CHECKING:
-    from edgeexit.evaluation import ExitPredictions
-
-SYNTHETIC = "a synthetic image"
 
 
 def run_bench(
@@ -72,126 +58,110 @@ def run_bench(
             missing or too few for a scenario, or a backend that was named does not run it.
         DataError: the ONNX file that it is compared with is none.
     """
-    plan = plan_backends(engine_dir, options)
-    chosen: dict[str, Any] = {
-        "backend": options.backend,
-        "providers": options.providers,
-        "threads": options.threads,
-        "device": options.device,
-    }
-    if plan is not None:
-        chosen = with_backend(chosen, plan.measured)
-    sysfs = Path(sysfs or SYSFS)
     check_scenarios(images, options)
-    if images is None and options.versus is not None:
-        raise InputError(
-            "versus: expected real images, got none: two networks are compared by what they make "
-            "of the same ones; give --dataset, --images or --npz"
-        )
-    with ExitStack() as stack:
-        baseline = stack.enter_context(load_baseline(engine_dir, **chosen))
-        session = stack.enter_context(load(engine_dir, **chosen))
-        manifest = session.manifest
-        compared = [baseline_candidate(baseline), early_exit_candidate(session)]
-        if options.versus is not None:
-            opened = open_versus(Path(options.versus), manifest, chosen)
-            compared.append(stack.enter_context(opened))
-        others = stack.enter_context(open_others(engine_dir, plan, chosen))
-        compared += [other.candidate for other in others]
-        on_nvidia = session.runner.hardware.maker == NVIDIA
-        gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
-        watch = StateWatch(partial(read_state, sysfs, gpu))
-        progress = watch.during(progress)
-        image = _synthetic_image(manifest, options) if images is None else images.images[:1]
-        explainer = explainer_of(engine_dir, session, baseline, image) if options.explain else None
-        turns = explainer.turns if explainer is not None else []
-        turns += [turn for other in others for turn in other.turns(image)]
-        times = measure_paths(session, baseline, image, options, progress, turns)
-        drifts = [find_drift("paths", times.baseline.times_ms)]
-        predictions = _predictions(session, images, options)
-        mixture = scenarios = explanation = advice = no_advice = None
-        if images is not None:
-            mixture, drift = _mixture(compared, images, predictions, times, options, progress)
-            drifts.append(drift)
-            scenarios = measure_scenarios(compared, mixture, images, options, progress)
-        if explainer is not None:
-            explanation = explainer.explain(times, mixture)
-            advice, no_advice = advise(engine_dir, manifest, times, images, predictions, options)
-        energy = measure_energy(
-            forced_paths(session, baseline) if images is None else compared,
-            image if images is None else images.images,
-            SYNTHETIC if images is None else images.source,
-            find_meters(sysfs, gpu, gpu_note),
-            options,
-            progress,
-        )
-        return BenchReport(
-            bundle=_bundle_info(engine_dir, manifest),
-            device=device_info(session),
-            options=options,
-            warm_up=times.warm_up,
-            drifts=tuple(drift for drift in drifts if drift is not None),
-            parts=times.parts,
-            baseline=times.baseline,
-            paths=times.paths,
-            mixture=mixture,
-            scenarios=scenarios,
-            explanation=explanation,
-            advice=advice,
-            no_advice=no_advice,
-            energy=energy,
-            state=watch.finish(),
-            backends=judge_backends(plan, others, times, mixture),
-        )
+    check_versus(images, options)
+    plan = plan_backends(engine_dir, options)
+    with open_candidates(engine_dir, plan, options) as opened:
+        device = device_of(opened.early_exit.session, Path(sysfs or SYSFS))
+        told = device.watch.during(progress)
+        return _measure(engine_dir, plan, opened, device, images, options, told)
 
 
-def _synthetic_image(manifest: Manifest, options: BenchOptions) -> NDArray[np.float32]:
-    """Return noise (1, C, H, W) on the scale of a normalized image: for time alone, no answers."""
-    shape = (1, *manifest.preprocessing.input_size)
-    return np.random.default_rng(options.seed).standard_normal(shape, np.float32)
-
-
-def _predictions(
-    session: Session, images: BenchImages | None, options: BenchOptions
-) -> ExitPredictions | None:
-    """Return what every exit says of images with labels, where somebody asks for it."""
-    asked = options.explain or options.versus is not None
-    if not asked or images is None or images.labels is None:
-        return None
-    return predict_exits(session, images)
-
-
-def _mixture(
-    compared: Sequence[Candidate],
-    images: BenchImages,
-    predictions: ExitPredictions | None,
-    times: PathTimes,
+def _measure(
+    engine_dir: str | Path,
+    plan: BackendPlan,
+    opened: Opened,
+    device: Device,
+    images: BenchImages | None,
     options: BenchOptions,
     progress: Progress,
-) -> tuple[Mixture, Drift | None]:
-    """Run the images through all that is compared, and variants of early exit beside it.
+) -> BenchReport:
+    session, baseline = opened.early_exit.session, opened.baseline.session
+    manifest = session.manifest
+    shown = _noise(manifest, options.seed) if images is None else images
+    image = shown.images[:1]
+    explainer = explainer_of(engine_dir, session, baseline, image) if options.explain else None
+    turns = [] if explainer is None else explainer.turns
+    turns += [turn for other in opened.backends for turn in other.turns(image)]
+    times = measure_paths(session, baseline, image, options, progress, turns)
 
-    Returns:
-        The mixture, and how the baseline's speed drifted, None where that was too short.
-    """
-    baseline, early_exit, *others = compared
-    versus = [candidate for candidate in others if candidate.role == VERSUS]
-    choice, matched = None, []
-    if versus and predictions is not None:
-        from edgeexit.bench.path_costs import measured_costs  # imports torch
+    basis = _basis(opened, images, times, options)
+    on_images = _run_images(opened, images, basis, options, progress)
+    explanation = advice = no_advice = None
+    if explainer is not None:
+        explanation = explainer.explain(times, on_images.mixture)
+        advice, no_advice = advise(engine_dir, manifest, times, basis, options)
+    consumers = forced_paths(session, baseline) if images is None else opened.compared
+    energy = measure_energy(consumers, shown, device.meters, options, progress)
+    drifts = find_drift("paths", times.baseline.times_ms), on_images.drift
+    return BenchReport(
+        bundle=_bundle_info(engine_dir, manifest),
+        device=device_info(session),
+        options=options,
+        warm_up=times.warm_up,
+        drifts=tuple(drift for drift in drifts if drift is not None),
+        parts=times.parts,
+        baseline=times.baseline,
+        paths=times.paths,
+        mixture=on_images.mixture,
+        scenarios=on_images.scenarios,
+        explanation=explanation,
+        advice=advice,
+        no_advice=no_advice,
+        energy=energy,
+        state=device.watch.finish(),
+        backends=judge_backends(plan, opened.backends, times, on_images.mixture),
+    )
 
-        costs = measured_costs(times)
-        choice = choose_iso_accuracy(
-            early_exit, versus[0], images, predictions, costs, options.seed, progress
-        )
-    if choice is not None and choice.candidate is not None:
-        matched = [choice.candidate]
-    candidates = (baseline, early_exit, *with_exits_off(early_exit), *others, *matched)
-    mixture, passes = measure_mixture(candidates, images, options, progress)
-    if choice is not None:
-        iso_accuracy = judge_iso_accuracy(choice, passes)
-        mixture = dataclasses.replace(mixture, iso_accuracy=iso_accuracy)
-    return mixture, find_drift("mixture", passes.runs[0].times_ms.tolist())
+
+def _noise(manifest: Manifest, seed: int) -> BenchImages:
+    """Return one image (1, C, H, W) on the scale of a normalized one: for time, not for answers."""
+    shape = (1, *manifest.preprocessing.input_size)
+    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    return BenchImages("a synthetic image", noise, None)
+
+
+def _basis(
+    opened: Opened, images: BenchImages | None, times: PathTimes, options: BenchOptions
+) -> Basis | str:
+    """Return what thresholds are chosen by, where any are to be chosen."""
+    if not options.explain and opened.versus is None:
+        return "no thresholds are to be chosen"
+    return basis_of(opened.early_exit.session, images, times)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnImages:
+    """What was found on real images; nothing where none were given."""
+
+    mixture: Mixture | None = None
+    drift: Drift | None = None
+    scenarios: Scenarios | None = None
+
+
+def _run_images(
+    opened: Opened,
+    images: BenchImages | None,
+    basis: Basis | str,
+    options: BenchOptions,
+    progress: Progress,
+) -> _OnImages:
+    """Run the images through all that is compared, and variants of early exit beside it."""
+    if images is None:
+        return _OnImages()
+    baseline, early_exit, *others = opened.compared
+    choice = choose_iso_accuracy(early_exit, opened.versus, images, basis, options.seed, progress)
+    candidates = [baseline, early_exit, *with_exits_off(early_exit), *others]
+    if not isinstance(choice, str) and choice.candidate is not None:
+        candidates.append(choice.candidate)
+    passes = take_passes(candidates, images.images, 1, options, progress, ONE_BY_ONE)
+    iso_accuracy = choice if isinstance(choice, str) else judge_iso_accuracy(choice, passes)
+    mixture = mixture_of(passes, images, iso_accuracy)
+    return _OnImages(
+        mixture,
+        find_drift("mixture", passes.runs[0].times_ms.tolist()),
+        measure_scenarios(opened.compared, mixture, images, options, progress),
+    )
 
 
 def _bundle_info(engine_dir: str | Path, manifest: Manifest) -> BundleInfo:

@@ -16,13 +16,11 @@ from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
-from edgeexit.bench.advice.predictions import halves
-from edgeexit.bench.images import BenchImages
+from edgeexit.bench.advice.basis import Basis, halves
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.bench.timing.paths import PathTimes
-from edgeexit.errors import DataError
 from edgeexit.formats import format_command
 from edgeexit.statistics.bootstrap import mean_intervals
 from edgeexit.statistics.percentiles import count_for_point
@@ -38,43 +36,41 @@ def advise(
     engine_dir: str | Path,
     manifest: Manifest,
     times: PathTimes,
-    images: BenchImages | None,
-    predictions: ExitPredictions | None,
+    basis: Basis | str,
     options: BenchOptions,
 ) -> tuple[Advice | None, str | None]:
-    """Return the advice, or None and in words why there is none."""
+    """Return the advice, or None and in words why there is none.
+
+    Args:
+        engine_dir: the bundle's folder, for the command that does what is advised.
+        times: of the exit paths.
+        basis: what thresholds are chosen by, or in words why none can be chosen.
+    """
     if len(manifest.exits) == 1:
         return None, "no advice: this network has no branches, so that there is nothing to choose"
-    if images is None or predictions is None:
-        got = "none were given" if images is None else "these have none"
-        return None, f"no advice: it takes images with labels, and {got}"
-    if len(images.images) < MIN_IMAGES:
+    if isinstance(basis, str):
+        return None, f"no advice: {basis}"
+    images = len(basis.predictions.targets)
+    if images < MIN_IMAGES:
         return None, (
             f"no advice: expected {MIN_IMAGES} images with labels or more, to choose on half of "
-            f"them, got {len(images.images)}"
+            f"them, got {images}"
         )
-    from edgeexit.bench.path_costs import measured_costs  # imports torch
-
-    try:
-        costs = measured_costs(times)
-    except DataError as error:  # noise made a branch dearer than the path it is on
-        return None, f"no advice: {error}"
-    return _advise(engine_dir, manifest, times, costs, predictions, options), None
+    return _advise(engine_dir, manifest, times, basis, options), None
 
 
 def _advise(
     engine_dir: str | Path,
     manifest: Manifest,
     times: PathTimes,
-    costs: PathCosts,
-    predictions: ExitPredictions,
+    basis: Basis,
     options: BenchOptions,
 ) -> Advice:
     from edgeexit.cost import bundle_costs
     from edgeexit.evaluation import PathCosts, evaluate_adaptive
     from edgeexit.evaluation.bootstrap import bootstrap_intervals
 
-    exits = bundle_costs(manifest)
+    exits, predictions, costs = bundle_costs(manifest), basis.predictions, basis.costs
     validation, test = map(predictions.take, halves(len(predictions.targets), options.seed))
     now = manifest.thresholds
     target = evaluate_adaptive(validation, now, exits).adaptive_accuracy

@@ -13,7 +13,7 @@ import numpy as np
 from edgeexit_runtime.progress import Progress, untold
 from numpy.typing import NDArray
 
-from edgeexit.bench.advice.predictions import halves
+from edgeexit.bench.advice.basis import Basis, halves
 from edgeexit.bench.results.mixture import ISO_ACCURACY, VERSUS, IsoAccuracy, Reached
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
@@ -21,7 +21,6 @@ from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
     from edgeexit.bench.timing.passes import Passes
-    from edgeexit.evaluation import ExitPredictions, PathCosts
 
 STEP = "thresholds"
 MIN_HALF = 50  # one image is 2 % of the accuracy then
@@ -49,33 +48,42 @@ class IsoAccuracyChoice:
 
 def choose_iso_accuracy(
     early_exit: Candidate,
-    versus: Candidate,
+    versus: Candidate | None,
     images: BenchImages,
-    predictions: ExitPredictions,
-    costs: PathCosts,
+    basis: Basis | str,
     seed: int,
     progress: Progress = untold,
-) -> IsoAccuracyChoice | None:
+) -> IsoAccuracyChoice | str:
     """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
 
     The search is that of ``edgeexit tune``, on one half of the images, drawn by ``seed``.
 
+    Args:
+        versus: the other model; None where none was named.
+        images: those of ``basis``.
+        basis: what thresholds are chosen by, or in words why none can be chosen.
+
     Returns:
-        The choice; None where there are fewer than :data:`MIN_HALF` images a half.
+        The choice, or in words why there is none.
     """
-    if len(predictions.targets) < 2 * MIN_HALF:
-        return None
+    if versus is None:
+        return "no other model was named"
+    if isinstance(basis, str):
+        return basis
+    labels = basis.predictions.targets
+    if len(labels) < 2 * MIN_HALF:
+        return f"expected {2 * MIN_HALF} images with labels or more, got {len(labels)}"
     # imports torch
     from edgeexit.errors import TuningError
     from edgeexit.thresholds import Limits, best_setting, search_thresholds
 
     progress(STEP, 0)
     versus.prepare()
-    labels = predictions.targets
     versus_right = versus.session.infer(images.images).labels == labels
     validation, test = halves(len(labels), seed)
     target = float(versus_right[validation].mean())
-    front = search_thresholds(predictions.take(validation), costs, progress=partial(progress, STEP))
+    chosen_on = basis.predictions.take(validation)
+    front = search_thresholds(chosen_on, basis.costs, progress=partial(progress, STEP))
     progress(STEP, 1)
     try:
         thresholds = best_setting(front, Limits(min_accuracy=target)).thresholds

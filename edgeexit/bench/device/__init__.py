@@ -4,7 +4,7 @@ Every reader takes the root of a sysfs tree or a module that speaks NVML, and le
 device does not tell.
 """
 
-from edgeexit.bench.device.found import FoundMeters, find_meters
+from edgeexit.bench.device.found import Device, FoundMeters, device_of, find_meters
 from edgeexit.bench.device.meters import CounterMeter, Meter, PowerMeter
 from edgeexit.bench.device.nvml import Gpu, open_gpu
 from edgeexit.bench.device.readings import read_state
@@ -13,10 +13,12 @@ from edgeexit.bench.device.sysfs import SYSFS
 __all__ = [
     "SYSFS",
     "CounterMeter",
+    "Device",
     "FoundMeters",
     "Gpu",
     "Meter",
     "PowerMeter",
+    "device_of",
     "find_meters",
     "open_gpu",
     "read_state",

@@ -1,15 +1,21 @@
-"""Which sensors together are the device."""
+"""The device of a run: its state, which is watched, and the sensors that together are it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from edgeexit_runtime import Session
+from edgeexit_runtime.backends.base import NVIDIA
 
 from edgeexit.bench.device.ina3221 import ina3221_meters
 from edgeexit.bench.device.meters import Meter
-from edgeexit.bench.device.nvml import Gpu
+from edgeexit.bench.device.nvml import Gpu, open_gpu
 from edgeexit.bench.device.rapl import rapl_meters
+from edgeexit.bench.device.readings import read_state
 from edgeexit.bench.device.sysfs import SYSFS
+from edgeexit.bench.device.watch import StateWatch
 
 NONE_FOUND = "No energy was measured: no INA3221, RAPL or NVML sensor could be read."
 
@@ -20,6 +26,21 @@ class FoundMeters:
 
     meters: tuple[Meter, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Device:
+    """What a run reads of the device that it is on."""
+
+    watch: StateWatch
+    meters: FoundMeters
+
+
+def device_of(session: Session, root: Path = SYSFS) -> Device:
+    """Return the device that a session runs on; its state is watched from now on."""
+    on_nvidia = session.runner.hardware.maker == NVIDIA
+    gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
+    return Device(StateWatch(partial(read_state, root, gpu)), find_meters(root, gpu, gpu_note))
 
 
 def find_meters(

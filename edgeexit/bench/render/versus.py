@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.bench.advice.iso_accuracy import MIN_HALF
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import BREAK_EVEN
@@ -33,13 +32,11 @@ def compare(mixture: Mixture) -> Comparison | None:
 def _as_they_are(mixture: Mixture, versus: Run, ratio: Interval) -> Comparison:
     """Compare at the bundle's own thresholds, where no accuracy could be matched."""
     ours = mixture.early_exit
-    if ours.accuracy is None or versus.accuracy is None:
-        why = "the images have no labels, so that accuracies are not known"
-    else:
-        why = (
-            f"{mixture.samples} images are too few to match accuracies, {2 * MIN_HALF} or more "
-            f"are needed; accuracy is {ours.accuracy:.4f} and {versus.accuracy:.4f}"
-        )
+    why = "accuracies were not matched"
+    if mixture.no_iso_accuracy is not None:
+        why += f": {mixture.no_iso_accuracy}"
+    if ours.accuracy is not None and versus.accuracy is not None:
+        why += f"; accuracy is {ours.accuracy:.4f} and {versus.accuracy:.4f}"
     against = _against(versus.name, ours.latency.mean_ms, versus.latency.mean_ms, ratio)
     return Comparison(_is_slower(ratio), f"At the bundle's thresholds {against} ({why}).")
 

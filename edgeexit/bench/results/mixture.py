@@ -142,7 +142,8 @@ class Mixture:
         runs: of all candidates, in the same rounds; the baseline first, then early exit.
         over_versus: early exit's mean over the other model's, at the bundle's thresholds; None
             where there is no other.
-        iso_accuracy: None where there is no other model, or too few images with labels.
+        iso_accuracy: None where there is no other model, or its accuracy cannot be matched.
+        no_iso_accuracy: why, then, in words; None in reports from before it was told.
     """
 
     source: str
@@ -153,6 +154,7 @@ class Mixture:
     runs: tuple[Run, ...]
     over_versus: Interval | None = None
     iso_accuracy: IsoAccuracy | None = None
+    no_iso_accuracy: str | None = None
 
     def __post_init__(self) -> None:
         if tuple(run.role for run in self.runs[:2]) != (BASELINE, EARLY_EXIT):

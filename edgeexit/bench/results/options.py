@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from edgeexit.bench.results.backends import BackendChoice
 from edgeexit.bench.results.scenarios import SCENARIOS
 from edgeexit.errors import InputError
 
@@ -61,3 +63,12 @@ class BenchOptions:
                 raise InputError(f"scenario: expected {', '.join(SCENARIOS)} or all, got {name!r}")
         if self.qps is not None and not 0 < self.qps < math.inf:
             raise InputError(f"qps: expected arrivals per second above 0, got {self.qps}")
+
+    def loading(self, choice: BackendChoice) -> dict[str, Any]:
+        """Return how :func:`edgeexit_runtime.load` is called for one of the backends."""
+        return {
+            "backend": choice.backend,
+            "providers": self.providers,
+            "threads": self.threads if choice.threads is None else choice.threads,
+            "device": self.device,
+        }

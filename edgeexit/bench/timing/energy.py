@@ -19,6 +19,7 @@ from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.device import FoundMeters, Meter
+from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergyTurn
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
@@ -63,8 +64,7 @@ def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
 
 def measure_energy(
     candidates: Sequence[Candidate],
-    images: NDArray[np.float32],
-    source: str,
+    images: BenchImages,
     found: FoundMeters,
     options: BenchOptions,
     progress: Progress,
@@ -74,16 +74,16 @@ def measure_energy(
     """Return what each candidate takes, or why that is not known.
 
     Args:
-        images: (N, C, H, W) float32, gone through in the order of ``options.seed``.
+        images: gone through in the order of ``options.seed``.
         found: the meters, whose joules are added up.
         options: rounds go on for ``duration_s``, and for :data:`MIN_ROUNDS` at least.
         turn_s: seconds that each answers, or does nothing, at a time.
         rest_s: seconds before the idle device counts.
     """
     if not found.meters:
-        return Energy((), found.notes, source, None, (), ())
+        return Energy((), found.notes, images.source, None, (), ())
     rng = np.random.default_rng(options.seed)
-    shuffled = images[rng.permutation(len(images))]
+    shuffled = images.images[rng.permutation(len(images.images))]
     runners = [_Runner(candidate, shuffled) for candidate in candidates]
     turns: dict[int, list[EnergyTurn]] = {index: [] for index in (IDLE, *range(len(runners)))}
     takes = {
@@ -94,12 +94,12 @@ def measure_energy(
         _take_turns(takes, turns, options, rng, progress)
     except OSError as error:
         note = f"No energy was measured: a sensor failed during the run ({error})."
-        return Energy((), (note, *found.notes), source, None, (), ())
+        return Energy((), (note, *found.notes), images.source, None, (), ())
     idle_w = float(np.median([turn.joules / turn.seconds for turn in turns[IDLE]]))
     return Energy(
         sensors=tuple(meter.sensor for meter in found.meters),
         notes=found.notes,
-        source=source,
+        source=images.source,
         idle_w=idle_w,
         idle_turns=tuple(turns[IDLE]),
         runs=tuple(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import average_macs
-from edgeexit_runtime.progress import Progress
 from edgeexit_runtime.timing.calls import summarize
 from numpy.typing import NDArray
 
@@ -16,38 +14,32 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import (
     BACKEND,
     EARLY_EXIT,
-    ONE_BY_ONE,
     VERSUS,
+    IsoAccuracy,
     Mixture,
     MixtureExit,
     Run,
 )
-from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.passes import Passes, Runs, take_passes
+from edgeexit.bench.timing.passes import Passes, Runs
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.percentiles import percentiles
 
 
-def measure_mixture(
-    candidates: Sequence[Candidate], images: BenchImages, options: BenchOptions, progress: Progress
-) -> tuple[Mixture, Passes]:
-    """Return the timings of all on the same images, whole passes over all of them.
+def mixture_of(passes: Passes, images: BenchImages, iso_accuracy: IsoAccuracy | str) -> Mixture:
+    """Return what passes over images come to.
 
     Args:
-        candidates: the baseline, then early exit, then what else runs.
-
-    Returns:
-        The mixture, and the passes that it was made of.
+        passes: of queries of one image; the baseline's runs first, then early exit's.
+        images: that were run.
+        iso_accuracy: early exit and another model at the same accuracy, or in words why not.
     """
-    passes = take_passes(candidates, images.images, 1, options, progress, step=ONE_BY_ONE)
     baseline, early_exit, *_ = passes.runs
     (plain,) = baseline.candidate.session.manifest.exits
     manifest, labels = early_exit.candidate.session.manifest, images.labels
     exits = _mixture_exits(manifest, early_exit, passes.by_image(early_exit), labels)
     shares = {exit_.name: exit_.share for exit_ in exits}
-    mixture = Mixture(
+    return Mixture(
         source=images.source,
         samples=len(images.images),
         exits=exits,
@@ -55,8 +47,9 @@ def measure_mixture(
         macs_ratio=average_macs(shares, manifest.paid_macs) / plain.path_macs,
         runs=_runs(passes, labels),
         over_versus=_over_versus(passes),
+        iso_accuracy=None if isinstance(iso_accuracy, str) else iso_accuracy,
+        no_iso_accuracy=iso_accuracy if isinstance(iso_accuracy, str) else None,
     )
-    return mixture, passes
 
 
 def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:

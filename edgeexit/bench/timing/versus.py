@@ -10,11 +10,22 @@ from typing import Any
 
 from edgeexit_runtime import Manifest, Session, load, load_manifest
 
+from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import VERSUS
+from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.errors import InputError
 from edgeexit.fitting import class_differences, image_differences
 from edgeexit.paths import is_file, is_folder
+
+
+def check_versus(images: BenchImages | None, options: BenchOptions) -> None:
+    """Raise :class:`InputError` where another model is named and there are no images."""
+    if images is None and options.versus is not None:
+        raise InputError(
+            "versus: expected real images, got none: two networks are compared by what they make "
+            "of the same ones; give --dataset, --images or --npz"
+        )
 
 
 @contextmanager
@@ -26,7 +37,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
 
     Args:
         path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
-            :func:`edgeexit.bench.timing.onnx.model.write_static_bundle`.
+            :func:`edgeexit.bench.timing.onnx_model.write_static_bundle`.
         chosen: backend, providers, threads and device, as :func:`edgeexit_runtime.load` takes them.
 
     Raises:
@@ -46,7 +57,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
             f"{path}: no such file or folder; expected a bundle of 'edgeexit export' or an ONNX "
             "file to compare with"
         )
-    from edgeexit.bench.timing.onnx.model import write_static_bundle  # imports onnx
+    from edgeexit.bench.timing.onnx_model import write_static_bundle  # imports onnx
 
     with tempfile.TemporaryDirectory(prefix="edgeexit-") as folder:
         write_static_bundle(path, manifest, Path(folder))

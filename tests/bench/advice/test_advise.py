@@ -17,7 +17,8 @@ from support.messages import missing
 
 from edgeexit.bench import BenchImages, BenchOptions, BenchReport, run_bench
 from edgeexit.bench.advice.advise import advise
-from edgeexit.bench.advice.predictions import halves, predict_exits
+from edgeexit.bench.advice.basis import Basis, basis_of, halves, predict_exits
+from edgeexit.bench.path_costs import measured_costs
 from edgeexit.bench.render.advice import advice_text, gain_text
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.evaluation import ExitPredictions, PathCosts
@@ -70,8 +71,10 @@ def advice_of(
     with ee.load(bundle, threads=1) as session:
         exit1, final = session.manifest.exits
         manifest = replace(session.manifest, exits=(replace(exit1, threshold=thresholds), final))
-        answers = predictions or predict_exits(session, images)
-    advice, no_advice = advise(bundle, manifest, report, images, answers, OPTIONS)
+        assert images.labels is not None
+        answers = predictions or predict_exits(session, images.images, images.labels)
+    basis = Basis(answers, measured_costs(report))
+    advice, no_advice = advise(bundle, manifest, report, basis, OPTIONS)
     assert no_advice is None
     assert advice is not None
     return advice
@@ -230,9 +233,8 @@ def test_noise_gives_no_advice_only_where_no_call_was_quick(
     calls_ms = (0.5,) * quick_calls + (2.0,) * (100 - quick_calls)
     noisy = replace(held_up, parts=tuple(replace(it, times_ms=calls_ms) for it in held_up.parts))
     with ee.load(bundle, threads=1) as session:
-        advice, said = advise(
-            bundle, session.manifest, noisy, images, predict_exits(session, images), OPTIONS
-        )
+        basis = basis_of(session, images, noisy)
+        advice, said = advise(bundle, session.manifest, noisy, basis, OPTIONS)
     assert (advice is not None) is is_advised
     if not is_advised:
         assert said is not None

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from support.messages import missing
 from support.reports import baseline_and_early_exit, made_run
 
-from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench
+from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench, verdict
+from edgeexit.bench.advice.basis import Basis, predict_exits
 from edgeexit.bench.advice.iso_accuracy import (
     MIN_HALF,
     IsoAccuracyChoice,
     choose_iso_accuracy,
     judge_iso_accuracy,
 )
-from edgeexit.bench.advice.predictions import predict_exits
 from edgeexit.bench.render.versus import Comparison, compare
 from edgeexit.bench.results.mixture import (
     EARLY_EXIT,
@@ -32,6 +32,7 @@ from edgeexit.bench.results.mixture import (
 )
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.passes import Passes
+from edgeexit.errors import DataError
 from edgeexit.evaluation import PathCosts
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import ratios_of_means
@@ -73,16 +74,13 @@ class Static:
         )
 
 
-def choose(
-    session: Any, versus: Any, count: int = COUNT, seed: int = 0
-) -> IsoAccuracyChoice | None:
+def choose(session: Any, versus: Any, count: int = COUNT, seed: int = 0) -> IsoAccuracyChoice | str:
     images = BenchImages("test", np.zeros((count, 1, 2, 2), np.float32), LABELS[:count])
     return choose_iso_accuracy(
         Candidate(EARLY_EXIT, "early exit", session, {"exit1": 0.5}),
         Candidate(VERSUS, "small.onnx", versus, {}),
         images,
-        predict_exits(session, images),
-        COSTS,
+        Basis(predict_exits(session, images.images, LABELS[:count]), COSTS),
         seed,
     )
 
@@ -92,7 +90,7 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
     confidences = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, COUNT))
     versus = Static(every=COUNT + 1)  # one image wrong, the first
     choice = choose(Chain(confidences, 0.3, 1.0), versus)
-    assert choice is not None
+    assert isinstance(choice, IsoAccuracyChoice)
     assert choice.candidate is not None
     assert choice.best_accuracy == 1
     assert choice.target_accuracy in (1, 0.99)
@@ -100,7 +98,7 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
     assert choice.candidate.thresholds["exit1"] == pytest.approx(0.3, abs=0.02)
     # a weaker target allows more to leave, down to where as many are wrong
     weaker = choose(Chain(confidences, 0.3, 1.0), Static(every=5))
-    assert weaker is not None
+    assert isinstance(weaker, IsoAccuracyChoice)
     assert weaker.candidate is not None
     assert weaker.target_accuracy == pytest.approx(0.8, abs=0.08)
     assert weaker.candidate.thresholds["exit1"] < 0.2
@@ -109,29 +107,30 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
 def test_halves_are_apart_and_follow_the_seed() -> None:
     chain, versus = Chain(np.linspace(0, 1, COUNT), 0.3, 1.0), Static(5)
     choice = choose(chain, versus)
-    assert choice is not None
+    assert isinstance(choice, IsoAccuracyChoice)
     assert (choice.validation_images, len(choice.test)) == (100, 100)
     assert len(set(choice.test.tolist())) == 100
     chosen_on = np.setdiff1d(np.arange(COUNT), choice.test)
     assert choice.target_accuracy == (versus.labels == LABELS)[chosen_on].mean()
     again, other = choose(chain, versus), choose(chain, versus, seed=1)
-    assert again is not None
-    assert other is not None
+    assert isinstance(again, IsoAccuracyChoice)
+    assert isinstance(other, IsoAccuracyChoice)
     np.testing.assert_array_equal(choice.test, again.test)
     assert choice.test.tolist() != other.test.tolist()
 
 
 def test_an_accuracy_out_of_reach_is_no_error() -> None:
     choice = choose(Chain(np.zeros(COUNT), 0.3, 0.5), Static(every=10))
-    assert choice is not None
+    assert isinstance(choice, IsoAccuracyChoice)
     assert choice.candidate is None
     assert choice.best_accuracy < 0.65 < choice.target_accuracy
 
 
 def test_with_few_images_nothing_is_matched() -> None:
     chain, versus = Chain(np.ones(COUNT), 0.3, 1.0), Static(10)
-    assert choose(chain, versus, count=2 * MIN_HALF) is not None
-    assert choose(chain, versus, count=2 * MIN_HALF - 1) is None
+    assert isinstance(choose(chain, versus, count=2 * MIN_HALF), IsoAccuracyChoice)
+    said = choose(chain, versus, count=2 * MIN_HALF - 1)
+    assert not missing(said, "expected 100 images with labels", "got 99")
 
 
 def test_a_network_without_branches_is_matched_as_it_is() -> None:
@@ -146,18 +145,20 @@ def test_a_network_without_branches_is_matched_as_it_is() -> None:
             Candidate(EARLY_EXIT, "early exit", chain, {}),  # type: ignore[arg-type]
             Candidate(VERSUS, "x", Static(every), {}),  # type: ignore[arg-type]
             images,
-            predict_exits(chain, images),  # type: ignore[arg-type]
-            PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
+            Basis(
+                predict_exits(chain, images.images, LABELS),  # type: ignore[arg-type]
+                PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
+            ),
             0,
             lambda step, done: told.append(done),
         )
         for every in (2, 100)
     }
     weaker, stronger = found[2], found[100]
-    assert weaker is not None
+    assert isinstance(weaker, IsoAccuracyChoice)
     assert weaker.candidate is not None
     assert weaker.candidate.thresholds == {}
-    assert stronger is not None
+    assert isinstance(stronger, IsoAccuracyChoice)
     assert stronger.candidate is None
     assert told == [0, 1] * 2
 
@@ -232,12 +233,29 @@ def test_every_exit_is_asked_once_of_all_images(
     assert asked == [120]  # for the other model's accuracy and for the advice
 
 
+def test_times_that_contradict_each_other_cost_the_match_alone(
+    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(times: object) -> PathCosts:
+        raise DataError("the measured times contradict each other: measure again")
+
+    monkeypatch.setattr("edgeexit.bench.path_costs.measured_costs", busy)
+    images = BenchImages("test", leaving_at([0, 1] * 60, LABELS[:120].tolist()), LABELS[:120])
+    options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))
+    report = run_bench(bundle, images, options)
+    assert report.mixture is not None
+    assert report.mixture.over_versus is not None
+    assert report.mixture.iso_accuracy is None
+    for why in (report.no_advice, report.mixture.no_iso_accuracy, verdict(report)):
+        assert not missing(why, "times contradict each other", "measure again")
+
+
 # in words
 
 
 def mixture_of(
     versus_ms: float,
-    iso_accuracy: IsoAccuracy | None,
+    iso_accuracy: IsoAccuracy | str | None,
     accuracy: float | None = 0.95,
     versus_accuracy: float | None = 0.9,
 ) -> Mixture:
@@ -248,7 +266,8 @@ def mixture_of(
         *baseline_and_early_exit(ours, theirs, (accuracy, accuracy)),
         made_run(VERSUS, "small.onnx", other, theirs, versus_accuracy),
     )
-    return Mixture("test", 4, (), (0,) * 4, 0.5, runs, over_versus, iso_accuracy)
+    found, why = (None, iso_accuracy) if isinstance(iso_accuracy, str) else (iso_accuracy, None)
+    return Mixture("test", 4, (), (0,) * 4, 0.5, runs, over_versus, found, why)
 
 
 def out_of_reach(versus_ms: float) -> IsoAccuracy:
@@ -323,15 +342,17 @@ def test_an_accuracy_out_of_reach_is_said_first() -> None:
 
 
 def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> None:
-    unknown = said(mixture_of(0.4, None, accuracy=None, versus_accuracy=None))
+    unknown = said(mixture_of(0.4, "no labels", accuracy=None, versus_accuracy=None))
     assert unknown.first
     assert not missing(
         unknown.text,
         *("bundle's thresholds", "slower than small.onnx", "1 ms", "0.4 ms"),
         *("2.500 [2.500, 2.500]", "no labels"),
     )
-    few = said(mixture_of(1.5, None))
+    few = said(mixture_of(1.5, "expected 100 images, got 4"))
     assert not few.first
-    assert not missing(few.text, "4 images are too few", "100 or more", "0.9500 and 0.9000")
+    assert not missing(few.text, "not matched: expected 100 images, got 4", "0.9500 and 0.9000")
+    older = said(mixture_of(1.5, None))
+    assert not missing(older.text, "not matched; accuracy is 0.9500 and 0.9000")
     alone = dataclasses.replace(mixture_of(1, None), runs=mixture_of(1, None).runs[:2])
     assert compare(alone) is None

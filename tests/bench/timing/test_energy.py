@@ -45,8 +45,9 @@ def measured(
 ) -> Energy:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
         pair = baseline_candidate(plain), early_exit_candidate(chain)
+        photos = BenchImages("photos", images, None)
         return measure_energy(
-            pair, images, "photos", meters, OPTIONS, lambda step, done: None, turn_s, rest_s=0
+            pair, photos, meters, OPTIONS, lambda step, done: None, turn_s, rest_s=0
         )
 
 

@@ -16,9 +16,9 @@ from edgeexit.bench import BenchImages, BenchOptions, run_bench
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT, VERSUS
 from edgeexit.bench.results.scenarios import SCENARIOS
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.offline import batch_sizes, measure_offline
 from edgeexit.bench.timing.passes import BLOCK, take_passes
-from edgeexit.bench.timing.scenarios import measure_multi_stream
+from edgeexit.bench.timing.scenarios.offline import batch_sizes, measure_offline
+from edgeexit.bench.timing.scenarios.streams import measure_multi_stream
 from edgeexit.errors import InputError
 from edgeexit.statistics.percentiles import percentiles
 

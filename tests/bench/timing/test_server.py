@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from edgeexit.bench import BenchImages, BenchOptions
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
 from edgeexit.bench.results.scenarios import Server
-from edgeexit.bench.timing import server as server_module
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.server import measure_server, poisson_arrivals
+from edgeexit.bench.timing.scenarios import arrivals as arrivals_module
+from edgeexit.bench.timing.scenarios.arrivals import poisson_arrivals
+from edgeexit.bench.timing.scenarios.server import measure_server
 from edgeexit.statistics import Interval
 
 Serve = Callable[..., tuple[Server, list[Any]]]
@@ -27,7 +28,7 @@ Serve = Callable[..., tuple[Server, list[Any]]]
 @pytest.fixture
 def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Let queries arrive at candidates that take so many seconds by the query's number."""
-    monkeypatch.setattr(server_module, "settle", lambda call: None)  # no calls but the queries'
+    monkeypatch.setattr(arrivals_module, "settle", lambda call: None)  # no calls but the queries'
 
     def run(
         arrivals: list[float],
@@ -185,7 +186,7 @@ def test_waiting_times_are_those_of_queueing_theory(serve: Serve) -> None:
 
 
 def test_the_real_clock_waits_and_never_returns_early() -> None:
-    clock = server_module.Clock()
+    clock = arrivals_module.Clock()
     moment = clock.now() + 0.005
     clock.wait_until(moment)
     assert clock.now() >= moment
