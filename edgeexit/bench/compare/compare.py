@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeexit.bench.compare.figures import (
-    energy_figures,
-    mixture_figures,
-    path_figures,
-    scenario_figures,
-)
+from edgeexit.bench.compare.energy import compare_energy
+from edgeexit.bench.compare.mixture import compare_mixtures
+from edgeexit.bench.compare.paths import compare_paths
+from edgeexit.bench.compare.scenarios import compare_scenarios
 from edgeexit.bench.compare.setups import setup_differences
 from edgeexit.bench.results.comparison import ReportComparison
 from edgeexit.bench.results.report import BenchReport
@@ -28,25 +26,22 @@ def compare_reports(
     Raises:
         InputError: the networks have different classes.
     """
-    check_comparable(first, second)
-    left_out: list[str] = []
-    figures = [
-        *path_figures(first, second, left_out),
-        *mixture_figures(first, second, left_out),
-        *scenario_figures(first, second, left_out),
-        *energy_figures(first.energy, second.energy, left_out),
+    _check_comparable(first, second)
+    sections = [
+        compare(first, second)
+        for compare in (compare_paths, compare_mixtures, compare_scenarios, compare_energy)
     ]
     return ReportComparison(
         first=names[0],
         second=names[1],
         differences=setup_differences(first, second),
-        warnings=tuple(comparison_warnings(first, second)),
-        left_out=tuple(left_out),
-        figures=tuple(figures),
+        warnings=tuple(_warnings(first, second)),
+        left_out=tuple(said for section in sections for said in section.left_out),
+        figures=tuple(figure for section in sections for figure in section.figures),
     )
 
 
-def check_comparable(first: BenchReport, second: BenchReport) -> None:
+def _check_comparable(first: BenchReport, second: BenchReport) -> None:
     """Raise InputError where the two networks do not answer the same question."""
     counts = first.bundle.num_classes, second.bundle.num_classes
     if counts[0] != counts[1]:
@@ -57,7 +52,7 @@ def check_comparable(first: BenchReport, second: BenchReport) -> None:
         )
 
 
-def comparison_warnings(first: BenchReport, second: BenchReport) -> Iterator[str]:
+def _warnings(first: BenchReport, second: BenchReport) -> Iterator[str]:
     """Yield why the comparison may not mean what it seems to."""
     one, other = first.bundle, second.bundle
     if (one.backbone, one.branches) != (other.backbone, other.branches):

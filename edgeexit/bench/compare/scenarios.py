@@ -1,0 +1,89 @@
+"""MLPerf's scenarios in two reports: the figure of each that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeexit.bench.compare.figures import SEED, Section, figure, plain_noise, resampled_ratios
+from edgeexit.bench.results.comparison import ComparedFigure
+from edgeexit.bench.results.report import BenchReport
+from edgeexit.bench.results.scenarios import OfflineResult, Server, ServerResult, StreamResult
+
+SERVER_PERCENT = 99.0  # that counts by MLPerf's rules
+
+
+def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
+    """Compare leading percentiles of queries, and throughput, where the images are the same."""
+    one, other = first.scenarios, second.scenarios
+    if one is None or other is None:
+        lone = "Scenarios were measured in one of the reports alone."
+        return Section(left_out=() if one is other else (lone,))
+    if (one.source, one.samples) != (other.source, other.samples):
+        return Section(left_out=("The scenarios were run on different images.",))
+    noise = plain_noise(first, second)
+    figures: list[ComparedFigure] = []
+    for section, ours, theirs in (
+        ("single stream", one.single_stream, other.single_stream),
+        ("multi stream", one.multi_stream, other.multi_stream),
+    ):
+        if ours is not None and theirs is not None:
+            percent = ours.leading_percent
+            figures += _percentiles(section, ours.results, theirs.results, percent, noise)
+    server = Section()
+    if one.server is not None and other.server is not None:
+        server = _compare_servers(one.server, other.server, noise)
+    offline = _rates(one.offline or (), other.offline or (), noise)
+    return Section((*figures, *server.figures, *offline), server.left_out)
+
+
+def _compare_servers(one: Server, other: Server, noise: float) -> Section:
+    if (one.qps, one.duration_s, one.queries) != (other.qps, other.duration_s, other.queries):
+        said = "The server scenarios had other arrivals: latencies follow from these."
+        return Section(left_out=(said,))
+    grew = {it.name for server in (one, other) for it in server.results if not it.stable}
+    ours, theirs = ([it for it in server.results if it.name not in grew] for server in (one, other))
+    # a wait is load * s / (2 - 2 load) where each takes s: 1 % in s is so many times 1 % in it
+    noise *= max(((2 - it.load) / (1 - it.load) for it in (*ours, *theirs)), default=1.0)
+    return Section(
+        tuple(_percentiles("server", ours, theirs, SERVER_PERCENT, noise)),
+        (f"The queue grew in the server scenario of {'; '.join(sorted(grew))}.",) if grew else (),
+    )
+
+
+def _percentiles(
+    section: str,
+    first: Sequence[StreamResult] | Sequence[ServerResult],
+    second: Sequence[StreamResult] | Sequence[ServerResult],
+    percent: float,
+    noise: float,
+) -> Iterator[ComparedFigure]:
+    """Yield one percentile of every candidate that both reports have times of."""
+    rng = np.random.default_rng(SEED)
+
+    def leading(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = np.percentile(times, percent, axis=1)
+        return values
+
+    others: Mapping[str, Sequence[float]] = {it.name: it.times_ms for it in second}
+    for ours in first:
+        theirs_ms = others.get(ours.name, ())
+        ratios = resampled_ratios(ours.times_ms, theirs_ms, leading, rng)
+        if ratios is not None:
+            values = (
+                float(np.percentile(ours.times_ms, percent)),
+                float(np.percentile(theirs_ms, percent)),
+            )
+            yield figure(section, ours.name, "ms", f"p{percent:g}", values, ratios, noise)
+
+
+def _rates(
+    first: Sequence[OfflineResult], second: Sequence[OfflineResult], noise: float
+) -> Iterator[ComparedFigure]:
+    others = {result.name: result.best_samples_per_s for result in second}
+    for ours in first:
+        if ours.name in others:
+            rates = ours.best_samples_per_s, others[ours.name]
+            yield figure("offline", ours.name, "samples/s", "best batch", rates, None, noise)
