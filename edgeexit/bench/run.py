@@ -81,8 +81,8 @@ def _measure(
     shown = _noise(manifest, options.seed) if images is None else images
     image = shown.images[:1]
     explainer = explainer_of(engine_dir, session, baseline, image) if options.explain else None
-    turns = [] if explainer is None else explainer.turns
-    turns += [turn for other in opened.backends for turn in other.turns(image)]
+    of_others = [turn for other in opened.backends for turn in other.turns(image)]
+    turns = [*(() if explainer is None else explainer.turns), *of_others]
     times = measure_paths(session, baseline, image, options, progress, turns)
 
     basis = _basis(opened, images, times, options)

@@ -48,7 +48,7 @@ utilized, as the backbone is.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeexit.bench.results.explanation import (
@@ -181,19 +181,3 @@ def _excess(
         over * (part.bytes_ms - share * graph.bytes_ms),
         over * (part.utilization_ms - share * graph.utilization_ms),
     )
-
-
-def path_runs(steps: Mapping[str, str | None], off: Container[str] = ()) -> dict[str, list[str]]:
-    """Return the parts that run where everyone leaves at each exit.
-
-    Args:
-        steps: of each exit, in order, the stage before it.
-        off: exits that are switched off, whose branches are not run.
-    """
-    paths: dict[str, list[str]] = {}
-    before: list[str] = []
-    for exit_, stage in steps.items():
-        here = before + ([stage] if stage is not None else [])
-        paths[exit_] = [*here, exit_]
-        before = here + ([] if exit_ in off else [exit_])
-    return paths

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.results.mixture import Mixture
 from edgeexit.bench.results.timings import PathTiming
+from edgeexit.bench.roofline.turns import BASELINE_GRAPH, GATES
 from edgeexit.bench.timing.paths import PathTimes
 from edgeexit.statistics.bootstrap import draw_rounds
 from edgeexit.statistics.percentiles import p10
 
-BASELINE_GRAPH, GATES = "baseline graph", "gates"  # turns
 RESAMPLES = 400
 
 
@@ -28,6 +28,15 @@ class InferenceTime:
 
 
 @dataclass(frozen=True, slots=True)
+class MixtureTimes:
+    """A mixture, and what an average image took."""
+
+    mixture: Mixture
+    early_exit: InferenceTime
+    baseline: InferenceTime
+
+
+@dataclass(frozen=True, slots=True)
 class CallTimes:
     """Milliseconds by name.
 
@@ -35,14 +44,13 @@ class CallTimes:
         graphs: quick calls of stages, branches and the plain backbone's graph, alone.
         gates: quick calls of gate and copies, by path.
         paths: of every exit, and of the plain backbone by its name.
-        mixture, baseline_mixture: of an average image; None without a mixture.
+        mixture: of an average image; None where no images were run.
     """
 
     graphs: dict[str, float]
     gates: dict[str, float]
     paths: dict[str, InferenceTime]
-    mixture: InferenceTime | None
-    baseline_mixture: InferenceTime | None
+    mixture: MixtureTimes | None
 
 
 def call_times(
@@ -54,7 +62,7 @@ def call_times(
     """Return the time of everything.
 
     Args:
-        times: of parts and paths, and of the turns :data:`BASELINE_GRAPH` and :data:`GATES`.
+        times: of parts and paths, and of the turns of :mod:`edgeexit.bench.roofline.turns`.
         mixture: of the same run.
         rounds, passes: which of them count, as indices; None for all.
     """
@@ -74,16 +82,8 @@ def call_times(
     names = (*(path.name for path in times.paths), baseline)
     gates = {name: p10(chosen(column)) for name, column in zip(names, columns, strict=True)}
     paths = {path.name: inference(path) for path in (*times.paths, times.baseline)}
-    if mixture is None:
-        return CallTimes(graphs, gates, paths, None, None)
-    left_at = np.array(mixture.left_at)
-    return CallTimes(
-        graphs,
-        gates,
-        paths,
-        _mixed(mixture.early_exit.times_ms, left_at, passes),
-        _mixed(mixture.baseline.times_ms, np.zeros_like(left_at), passes),
-    )
+    mixed = None if mixture is None else _mixture_times(mixture, passes)
+    return CallTimes(graphs, gates, paths, mixed)
 
 
 def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallTimes]:
@@ -98,7 +98,17 @@ def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallT
         yield call_times(times, mixture, of_rounds, of_passes)
 
 
-def _mixed(
+def _mixture_times(mixture: Mixture, passes: NDArray[np.intp] | None) -> MixtureTimes:
+    left_at = np.array(mixture.left_at)
+    nowhere = np.zeros_like(left_at)  # the plain backbone has one exit
+    return MixtureTimes(
+        mixture,
+        _average(mixture.early_exit.times_ms, left_at, passes),
+        _average(mixture.baseline.times_ms, nowhere, passes),
+    )
+
+
+def _average(
     passes_ms: Sequence[Sequence[float]],
     left_at: NDArray[np.int64],
     passes: NDArray[np.intp] | None,

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from edgeexit_runtime import Manifest, Session
 from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER
-from edgeexit_runtime.gate import NEVER, GateOutputs, Routing
-from edgeexit_runtime.timing.calls import time_call
 from edgeexit_runtime.timing.turns import Turn
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.explanation import (
-    MIXTURE,
     Breakdown,
     Explanation,
     LinearModel,
@@ -24,24 +20,19 @@ from edgeexit.bench.results.explanation import (
     Peaks,
 )
 from edgeexit.bench.results.mixture import Mixture
-from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
-from edgeexit.bench.roofline.call_times import (
-    BASELINE_GRAPH,
-    GATES,
-    CallTimes,
-    InferenceTime,
-    call_times,
-    resampled_times,
-)
+from edgeexit.bench.roofline.breakdown import break_down, part_roofline
+from edgeexit.bench.roofline.call_times import CallTimes, call_times, resampled_times
+from edgeexit.bench.roofline.inferences import inferences, path_runs, steps_of
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs
 from edgeexit.bench.roofline.traffic import Traffic, bundle_traffic
+from edgeexit.bench.roofline.turns import baseline_graph_turn, gates_turn
 from edgeexit.bench.timing.paths import PathTimes, part_list
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval
 
-PEAKS = "peaks"
-BASELINE = "baseline"
+PEAKS = "peaks"  # a turn
+BASELINE = "baseline"  # a part's kind
 
 
 def explainer_of(
@@ -73,28 +64,18 @@ class Explainer:
         traffic: Mapping[str, Traffic],
         peaks: PeakRuns | str,
     ) -> None:
-        self._session, self._baseline, self._image = session, baseline, image
+        graph, gates = baseline_graph_turn(baseline, image), gates_turn(session, baseline, image)
+        self._turns = graph, gates
+        self._own, self._exits = part_list(session), session.manifest.exits
+        (self._baseline,) = baseline.manifest.exits
         self._traffic, self._peaks = traffic, peaks
-        self._exits = session.manifest.exits
-        self._steps = {exit_.name: exit_.stage for exit_ in self._exits}
-        (self._entry,) = baseline.manifest.exits
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> tuple[Turn, ...]:
         """The plain backbone's graph without its session, gate and copies, and the peaks."""
-        runner, name = self._baseline.runner, self._entry.name
-        run, wait = partial(runner.run_exit, name), runner.synchronize
-        turns = [
-            Turn(
-                BASELINE_GRAPH,
-                partial(runner.set_images, self._image),
-                lambda: (time_call(run, wait)[0],),
-            ),
-            Turn(GATES, lambda: None, self._gates_call()),
-        ]
-        if isinstance(self._peaks, PeakRuns):
-            turns.append(Turn(PEAKS, lambda: None, self._peaks.call))
-        return turns
+        if isinstance(self._peaks, str):
+            return self._turns
+        return *self._turns, Turn(PEAKS, lambda: None, self._peaks.call)
 
     def explain(self, times: PathTimes, mixture: Mixture | None) -> Explanation:
         """Return the explanation of what was measured."""
@@ -106,9 +87,9 @@ class Explainer:
             return Explanation(None, self._peaks, (), (), model)
         peaks = self._peaks.peaks(times.more[PEAKS])
         parts = self._parts(calls, peaks)
-        breakdowns = self._breakdowns(calls, parts, mixture)
+        breakdowns = self._breakdowns(calls, parts)
         samples = [
-            self._breakdowns(sample, _timed(parts, sample), mixture)
+            self._breakdowns(sample, _timed(parts, sample))
             for sample in resampled_times(times, mixture)
         ]
         if samples:
@@ -116,19 +97,10 @@ class Explainer:
             breakdowns = tuple(map(_with_intervals, breakdowns, columns))
         return Explanation(peaks, None, tuple(parts.values()), breakdowns, model)
 
-    def _gates_call(self) -> Callable[[], tuple[float, ...]]:
-        """Return a call that does what a session does besides running graphs, path by path."""
-        paths = [(self._session, index) for index in range(len(self._exits))]
-        calls = [
-            (partial(_gate, session, self._image, index), session.runner.synchronize)
-            for session, index in (*paths, (self._baseline, 0))
-        ]
-        return lambda: tuple([time_call(run, wait)[0] for run, wait in calls])
-
     def _parts(self, calls: CallTimes, peaks: Peaks) -> dict[str, PartRoofline]:
-        own, baseline = part_list(self._session), self._entry
-        session_bytes = sum(_weight_bytes(self._traffic[name]) for name, _, _ in own)
-        baseline_bytes = _weight_bytes(self._traffic[baseline.name])
+        plain = self._baseline
+        session_bytes = sum(_weight_bytes(self._traffic[name]) for name, _, _ in self._own)
+        baseline_bytes = _weight_bytes(self._traffic[plain.name])
         return {
             name: part_roofline(
                 name,
@@ -139,62 +111,18 @@ class Explainer:
                 baseline_bytes if kind == BASELINE else session_bytes,
                 peaks,
             )
-            for name, kind, macs in (*own, (baseline.name, BASELINE, baseline.path_macs))
+            for name, kind, macs in (*self._own, (plain.name, BASELINE, plain.path_macs))
         }
 
     def _breakdowns(
-        self, calls: CallTimes, parts: Mapping[str, PartRoofline], mixture: Mixture | None
+        self, calls: CallTimes, parts: Mapping[str, PartRoofline]
     ) -> tuple[Breakdown, ...]:
-        runs = path_runs(self._steps)
-        baseline = self._baseline_inference(calls, calls.paths[self._entry.name])
-        found = [
-            break_down(
-                Inference(
-                    exit_.name,
-                    exit_.path_macs,
-                    dict.fromkeys(runs[exit_.name], 1.0),
-                    calls.gates[exit_.name],
-                    calls.paths[exit_.name].p10_ms,
-                    calls.paths[exit_.name].measured_ms,
-                ),
-                baseline,
-                parts,
-            )
-            for exit_ in self._exits
-        ]
-        if mixture is not None and calls.mixture is not None:
-            assert calls.baseline_mixture is not None
-            beside = self._baseline_inference(calls, calls.baseline_mixture)
-            ours = self._mixed_inference(calls, mixture, calls.mixture)
-            found.append(break_down(ours, beside, parts))
-        return tuple(found)
-
-    def _baseline_inference(self, calls: CallTimes, measured: InferenceTime) -> Inference:
-        name, macs = self._entry.name, self._entry.path_macs
-        gate_ms = calls.gates[name]
-        return Inference(name, macs, {name: 1.0}, gate_ms, measured.p10_ms, measured.measured_ms)
-
-    def _mixed_inference(
-        self, calls: CallTimes, mixture: Mixture, measured: InferenceTime
-    ) -> Inference:
-        """Return the inference of an average image."""
-        paths = path_runs(self._steps, [it.name for it in mixture.exits if it.threshold == NEVER])
-        runs: dict[str, float] = {}
-        for exit_ in mixture.exits:
-            for part in paths[exit_.name] if exit_.share else ():
-                runs[part] = runs.get(part, 0.0) + exit_.share
-        return Inference(
-            MIXTURE,
-            mixture.macs_ratio * self._entry.path_macs,
-            runs,
-            sum(exit_.share * calls.gates[exit_.name] for exit_ in mixture.exits),
-            measured.p10_ms,
-            measured.measured_ms,
-        )
+        pairs = inferences(self._exits, self._baseline, calls)
+        return tuple(break_down(ours, plain, parts) for ours, plain in pairs)
 
     def _model(self, calls: CallTimes) -> LinearModel | None:
-        own, baseline, runs = part_list(self._session), self._entry.name, path_runs(self._steps)
-        macs = {**{name: count for name, _, count in own}, baseline: self._entry.path_macs}
+        baseline, runs = self._baseline.name, path_runs(steps_of(self._exits))
+        macs = {**{name: count for name, _, count in self._own}, baseline: self._baseline.path_macs}
         moved = {
             name: sum(operator.bytes for operator in operators)
             for name, operators in self._traffic.items()
@@ -205,7 +133,7 @@ class Explainer:
             return Observation(name, total_macs, total_bytes, len(graphs), measured_ms)
 
         return fit_linear_model(
-            [observed(name, [name], calls.graphs[name]) for name, _, _ in own],
+            [observed(name, [name], calls.graphs[name]) for name, _, _ in self._own],
             [observed(name, graphs, calls.paths[name].p10_ms) for name, graphs in runs.items()],
             observed(baseline, [baseline], calls.paths[baseline].p10_ms),
         )
@@ -223,23 +151,6 @@ def _weight_bytes(operators: Traffic) -> int:
     return sum(operator.weight_bytes for operator in operators)
 
 
-def _gate(session: Session, image: NDArray[np.float32], exit_index: int) -> object:
-    """Do what a session does between graphs for an image that leaves at this exit."""
-    session.runner.set_images(image)
-    routing = Routing(len(image))
-    for index in range(exit_index):
-        routing.leave(_PASS, index)
-    if exit_index + 1 < len(session.manifest.exits):
-        routing.leave(_LEAVE, exit_index)
-    return routing.leave_all(_LEAVE, exit_index)
-
-
-_LEAVE, _PASS = (
-    GateOutputs(np.array([leaves]), np.zeros(1, np.int32), np.ones(1, np.float32))
-    for leaves in (True, False)
-)
-
-
 def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, PartRoofline]:
     """Return the parts with other times."""
     return {
@@ -249,6 +160,7 @@ def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, Par
 
 
 def _with_intervals(breakdown: Breakdown, samples: Sequence[Breakdown]) -> Breakdown:
+    """Return the breakdown with intervals of its terms, of what they are in other rounds."""
     terms = tuple(
         dataclasses.replace(
             term,

@@ -42,8 +42,9 @@ from edgeexit.bench.results.explanation import (
     PartRoofline,
     Peaks,
 )
-from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline, path_runs
+from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline
 from edgeexit.bench.roofline.explain import Explainer, explainer_of, product_precision
+from edgeexit.bench.roofline.inferences import path_runs
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
 from edgeexit.bench.roofline.traffic import bundle_traffic
 from edgeexit.bench.timing.paths import measure_paths
