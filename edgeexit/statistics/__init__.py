@@ -1,5 +1,5 @@
 """How far a figure may be off that was measured on some images, or in some rounds."""
 
-from edgeexit.statistics.intervals import CONFIDENCE_LEVEL, Interval
+from edgeexit.statistics.intervals import BREAK_EVEN, CONFIDENCE_LEVEL, Interval
 
-__all__ = ["CONFIDENCE_LEVEL", "Interval"]
+__all__ = ["BREAK_EVEN", "CONFIDENCE_LEVEL", "Interval"]

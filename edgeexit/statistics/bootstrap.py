@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from edgeexit.statistics.intervals import Interval
 
-BREAK_EVEN = 0.02  # a time that differs by less is within what two runs differ by
 BLOCKS = 10
 RESAMPLES = 2000
 KIND_RESAMPLES = 10_000

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95
+BREAK_EVEN = 0.02  # a time that differs by less is within what two runs differ by
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,13 @@ class Interval:
     def is_above(self, bound: float) -> bool:
         """Whether all of it is."""
         return min(self.value, self.low) > bound
+
+    @property
+    def is_faster(self) -> bool:
+        """Of a ratio of times: whether all of it is below 1 by more than two runs may differ by."""
+        return self.is_below(1 - BREAK_EVEN)
+
+    @property
+    def is_slower(self) -> bool:
+        """Of a ratio of times: whether all of it is above 1 by more than two runs may differ by."""
+        return self.is_above(1 + BREAK_EVEN)

@@ -7,7 +7,8 @@ import numpy as np
 from edgeexit.bench.compare.figures import SEED, Section, figure, resampled_ratios
 from edgeexit.bench.results.energy import Energy, EnergyRun
 from edgeexit.bench.results.report import BenchReport
-from edgeexit.statistics.bootstrap import BREAK_EVEN, medians
+from edgeexit.statistics import BREAK_EVEN
+from edgeexit.statistics.bootstrap import medians
 from edgeexit.statistics.drift import drift_between_fifths
 
 MJ_PER_J = 1e3

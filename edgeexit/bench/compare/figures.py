@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from edgeexit.bench.results.comparison import ComparedFigure
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.timings import PathTiming
-from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import BREAK_EVEN, Statistic, medians, resample_rounds
+from edgeexit.statistics import BREAK_EVEN, Interval
+from edgeexit.statistics.bootstrap import Statistic, medians, resample_rounds
 from edgeexit.statistics.drift import drift_between_fifths
 
 SEED = 0

@@ -8,7 +8,8 @@ from edgeexit.bench.compare.figures import Section, figure, of_one_alone
 from edgeexit.bench.results.comparison import MIXTURE, TO_BASELINE
 from edgeexit.bench.results.mixture import BASELINE, Mixture
 from edgeexit.bench.results.report import BenchReport
-from edgeexit.statistics.bootstrap import BREAK_EVEN, resample_images
+from edgeexit.statistics import BREAK_EVEN
+from edgeexit.statistics.bootstrap import resample_images
 
 
 def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:

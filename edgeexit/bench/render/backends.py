@@ -71,7 +71,7 @@ def _cell(milliseconds: float, ratio: Interval | None = None) -> str:
 def _verdict(backends: Backends, mixture: Mixture | None) -> str:
     found = backends.fastest
     names = {fastest.name for fastest in found}
-    if len(names) > 1 or not all(fastest.is_beyond_noise for fastest in found):
+    if len(names) > 1 or not all(fastest.ratio.is_faster for fastest in found):
         return _undecided(found)
     (name,) = names
     if found[0].what == EARLY_EXIT:
@@ -122,7 +122,7 @@ def _undecided(found: Sequence[Fastest]) -> str:
             f"{first.ratio:.3f}; {what_to_do}."
         )
     each = "; ".join(
-        f"{it.what} {it.name if it.is_beyond_noise else 'none beyond the noise'}, "
+        f"{it.what} {it.name if it.ratio.is_faster else 'none beyond the noise'}, "
         f"{it.ratio:.3f} of {it.next_name}"
         for it in found
     )

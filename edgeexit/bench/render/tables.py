@@ -117,7 +117,7 @@ def _path_row(name: str, path: PathTiming) -> Row:
 
 def mixture_table(mixture: Mixture) -> Table:
     """Return one row per exit, and early exit as a whole beside the baseline."""
-    counts = [round(exit_.share * mixture.samples) for exit_ in mixture.exits]
+    counts = mixture.images_at
     early_exit = mixture.early_exit
     return Table.of(
         f"early exit: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms",

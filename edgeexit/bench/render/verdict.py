@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING
 from edgeexit.bench.render.backends import backends_text
 from edgeexit.bench.render.setup import throttle_warning
 from edgeexit.bench.render.versus import compare
-from edgeexit.bench.results.mixture import ONE_BY_ONE
-from edgeexit.statistics.bootstrap import BREAK_EVEN
+from edgeexit.bench.results.mixture import (
+    BREAKS_EVEN,
+    DOES_NOT_PAY,
+    NOT_KNOWN,
+    ONE_BY_ONE,
+    PAYS,
+)
 
 if TYPE_CHECKING:
     from edgeexit.bench.results.mixture import Mixture
     from edgeexit.bench.results.report import BenchReport
 
-UNSTEADY = 1.5
+HERE = "on this device at these thresholds"
+OUTCOMES = {
+    PAYS: f"Early exit pays {HERE}",
+    DOES_NOT_PAY: f"Early exit does not pay {HERE}",
+    BREAKS_EVEN: f"Early exit breaks even {HERE}",
+    NOT_KNOWN: (
+        f"Whether early exit pays {HERE} is within the noise (a longer --duration or more images "
+        "make it narrower)"
+    ),
+}
 
 
 def verdict(report: BenchReport) -> str:
@@ -53,9 +67,8 @@ def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
 
 def _warnings(report: BenchReport) -> Iterator[tuple[str, str]]:
     """Yield what makes the figures less sure than they look, in a few words and in a sentence."""
-    latency = report.baseline.latency
-    spread = latency.p90_ms / latency.min_ms
-    if spread >= UNSTEADY:
+    if report.baseline.is_unsteady:
+        spread = report.baseline.spread
         yield (
             f"times are unsteady (p90 is {spread:.1f} times the fastest call)",
             f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
@@ -92,14 +105,14 @@ def _milliseconds(values: Sequence[float]) -> str:
 
 
 def _paths_verdict(report: BenchReport) -> str:
-    faster = [path.name for path in report.paths if path.ratio < 1 - BREAK_EVEN]
+    faster = [path.name for path in report.paths if path.is_faster]
     pays = (
         f"Early exit can pay on this device for images that leave at {' or '.join(faster)}"
         if faster
         else "Early exit cannot pay on this device: no exit is faster than the plain backbone"
     )
     last = report.paths[-1]
-    off = ", ".join(f"{path.name} {_off(path.ratio, path.macs_ratio)}" for path in report.paths)
+    off = ", ".join(f"{path.name} {_off(path.above_eq5)}" for path in report.paths)
     return (
         f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
         f"Measured against Eq. 5: {off}. Early exit itself was not measured, because no "
@@ -108,26 +121,15 @@ def _paths_verdict(report: BenchReport) -> str:
 
 
 def _mixture_verdict(mixture: Mixture) -> str:
-    early_exit, ratio = mixture.early_exit, mixture.early_exit.ratio
-    if ratio.is_below(1 - BREAK_EVEN):
-        pays = "Early exit pays on this device at these thresholds"
-    elif ratio.is_above(1 + BREAK_EVEN):
-        pays = "Early exit does not pay on this device at these thresholds"
-    elif abs(ratio.value - 1) <= BREAK_EVEN:
-        pays = "Early exit breaks even on this device at these thresholds"
-    else:
-        pays = (
-            "Whether early exit pays on this device at these thresholds is within the noise (a "
-            "longer --duration or more images make it narrower)"
-        )
+    early_exit, baseline = mixture.early_exit, mixture.baseline
     return (
-        f"{pays}: an image takes {early_exit.latency.mean_ms:.3g} ms on average, the plain "
-        f"backbone {mixture.baseline.latency.mean_ms:.3g} ms, a ratio of {ratio:.3f}. Eq. 5 says "
-        f"{mixture.macs_ratio:.3f}; measured is {_off(ratio.value, mixture.macs_ratio)}."
+        f"{OUTCOMES[mixture.outcome]}: an image takes {early_exit.latency.mean_ms:.3g} ms on "
+        f"average, the plain backbone {baseline.latency.mean_ms:.3g} ms, a ratio of "
+        f"{early_exit.ratio:.3f}. Eq. 5 says {mixture.macs_ratio:.3f}; measured is "
+        f"{_off(mixture.above_eq5)}."
     )
 
 
-def _off(measured: float, analytic: float) -> str:
+def _off(above: float) -> str:
     """Return how far a measured ratio is from Eq. 5's: ``12 % above it``."""
-    percent = 100 * (measured / analytic - 1)
-    return f"{abs(percent):.0f} % {'above' if percent >= 0 else 'below'} it"
+    return f"{abs(100 * above):.0f} % {'above' if above >= 0 else 'below'} it"

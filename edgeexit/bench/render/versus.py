@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.mixture import IsoAccuracy, Mixture, Reached, Run
 from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import BREAK_EVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def _as_they_are(mixture: Mixture, versus: Run, ratio: Interval) -> Comparison:
     if ours.accuracy is not None and versus.accuracy is not None:
         why += f"; accuracy is {ours.accuracy:.4f} and {versus.accuracy:.4f}"
     against = _against(versus.name, ours.latency.mean_ms, versus.latency.mean_ms, ratio)
-    return Comparison(_is_slower(ratio), f"At the bundle's thresholds {against} ({why}).")
+    return Comparison(ratio.is_slower, f"At the bundle's thresholds {against} ({why}).")
 
 
 def _out_of_reach(mixture: Mixture, iso_accuracy: IsoAccuracy, versus: Run) -> Comparison:
@@ -53,7 +52,7 @@ def _out_of_reach(mixture: Mixture, iso_accuracy: IsoAccuracy, versus: Run) -> C
 
 
 def _at_its_accuracy(iso_accuracy: IsoAccuracy, reached: Reached, name: str) -> Comparison:
-    slower = _is_slower(reached.ratio)
+    slower = reached.ratio.is_slower
     if slower:
         start = f"{name} is the better choice on this device: at its accuracy,"
     else:
@@ -72,14 +71,10 @@ def _at_its_accuracy(iso_accuracy: IsoAccuracy, reached: Reached, name: str) -> 
     return Comparison(slower, text)
 
 
-def _is_slower(ratio: Interval) -> bool:
-    return ratio.is_above(1 + BREAK_EVEN)
-
-
 def _against(name: str, ours_ms: float, theirs_ms: float, ratio: Interval) -> str:
-    if _is_slower(ratio):
+    if ratio.is_slower:
         word = "is slower than"
-    elif ratio.is_below(1 - BREAK_EVEN):
+    elif ratio.is_faster:
         word = "is faster than"
     else:
         word = "does not differ beyond the noise from"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import BREAK_EVEN
+from edgeexit.statistics import BREAK_EVEN, Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.timings import PathTiming
 from edgeexit.errors import InputError
-from edgeexit.statistics import Interval
-from edgeexit.statistics.bootstrap import BREAK_EVEN
+from edgeexit.statistics import BREAK_EVEN, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +104,6 @@ class Fastest:
     def is_break_even(self) -> bool:
         """Whether both take the same, as far as two runs do."""
         return self.ratio.is_above(1 - BREAK_EVEN) and self.ratio.is_below(1 + BREAK_EVEN)
-
-    @property
-    def is_beyond_noise(self) -> bool:
-        """Whether it is faster by more than two runs may differ."""
-        return self.ratio.is_below(1 - BREAK_EVEN)
 
 
 @dataclass(frozen=True, slots=True)

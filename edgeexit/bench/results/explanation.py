@@ -2,127 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeexit.bench.results.mixture import EARLY_EXIT_NAME
+from edgeexit.bench.results.roofline import PartRoofline, Peaks
 from edgeexit.statistics import Interval
 
 BYTES, UTILIZATION, GATE, SESSION, SLOW = "bytes", "utilization", "gate", "session", "slow calls"
 TERMS = (BYTES, UTILIZATION, GATE, SESSION, SLOW)
 MIXTURE = "mixture"
-
-
-@dataclass(frozen=True, slots=True)
-class Bandwidth:
-    """Bytes per second, read and written together, over a working set of so many bytes."""
-
-    working_set_bytes: int
-    bytes_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Peaks:
-    """The machine's peak, of quick calls.
-
-    Attributes:
-        provider: ONNX Runtime's, which ran it.
-        precision: of the product of matrices.
-        macs_per_s: multiply-accumulates per second.
-        matrix_size: rows and columns of the product that was fastest.
-        bandwidths: by working set, the smallest first; the last one is memory itself.
-    """
-
-    provider: str
-    precision: str
-    macs_per_s: float
-    matrix_size: int
-    bandwidths: tuple[Bandwidth, ...]
-
-    def __post_init__(self) -> None:
-        rates = [self.macs_per_s, *(bandwidth.bytes_per_s for bandwidth in self.bandwidths)]
-        sizes = [bandwidth.working_set_bytes for bandwidth in self.bandwidths]
-        if not self.bandwidths or min(rates) <= 0 or sizes != sorted(sizes):
-            raise ValueError(f"expected rates above 0 by ascending working sets, got {self}")
-
-    def bytes_per_s(self, working_set_bytes: int) -> float:
-        """Return the rate of the smallest working set measured that holds this one."""
-        for bandwidth in self.bandwidths:
-            if working_set_bytes <= bandwidth.working_set_bytes:
-                return bandwidth.bytes_per_s
-        return self.bandwidths[-1].bytes_per_s
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorTraffic:
-    """What one operator does in one call at batch 1.
-
-    Attributes:
-        name: of its output.
-        kind: ONNX's name of the node that others were fused into; convolutions have their kernel
-            size behind it: ``Conv 3x3``.
-        macs: multiply-accumulates.
-        weight_bytes: read, whatever the batch.
-        activation_bytes: read and written, per sample.
-    """
-
-    name: str
-    kind: str
-    macs: int
-    weight_bytes: int
-    activation_bytes: int
-
-    @property
-    def bytes(self) -> int:
-        """All that it moves."""
-        return self.weight_bytes + self.activation_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PartRoofline:
-    """A part's three times in milliseconds, and what they come from; see the breakdown.
-
-    Attributes:
-        name: of the stage or exit, or of the plain backbone.
-        kind: ``stage``, ``branch`` or ``baseline``.
-        macs: as Eq. 5 counts them.
-        measured_ms: t_p.
-        compute_ms: C_p.
-        roofline_ms: R_p.
-        operators: in the order of execution.
-    """
-
-    name: str
-    kind: str
-    macs: int
-    measured_ms: float
-    compute_ms: float
-    roofline_ms: float
-    operators: tuple[OperatorTraffic, ...]
-
-    @property
-    def bytes_ms(self) -> float:
-        """B_p."""
-        return self.roofline_ms - self.compute_ms
-
-    @property
-    def utilization_ms(self) -> float:
-        """U_p."""
-        return self.measured_ms - self.roofline_ms
-
-    @property
-    def weight_bytes(self) -> int:
-        """Of all its operators."""
-        return sum(operator.weight_bytes for operator in self.operators)
-
-    @property
-    def activation_bytes(self) -> int:
-        """Of all its operators, per sample."""
-        return sum(operator.activation_bytes for operator in self.operators)
-
-    @property
-    def heaviest(self) -> OperatorTraffic | None:
-        """The operator that moves the most bytes; None where all nodes are views."""
-        return max(self.operators, key=lambda operator: operator.bytes, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +47,23 @@ class PartExcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing by which a measured ratio is not Eq. 5's.
+
+    Attributes:
+        term: one of :data:`TERMS`.
+        part: whose share in it this is; None of a whole term.
+        ratio: that is added to Eq. 5's.
+        is_noise: whether the term may as well be 0.
+    """
+
+    term: str
+    part: str | None
+    ratio: float
+    is_noise: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """Eq. 5's ratio, the measured one, and the terms between: they add up.
 
@@ -187,6 +93,23 @@ class Breakdown:
     def term(self, name: str) -> Term:
         """Return a term by its name."""
         return next(term for term in self.terms if term.name == name)
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """The parts' shares in bytes and utilization, and the other terms; the largest first."""
+        noise = {term.name: term.is_noise for term in self.terms}
+        found = []
+        for part in self.parts:
+            found.append(Reason(BYTES, part.name, part.bytes_ratio, noise[BYTES]))
+            ratio = part.utilization_ratio
+            found.append(Reason(UTILIZATION, part.name, ratio, noise[UTILIZATION]))
+        for name in (GATE, SESSION, SLOW):
+            found.append(Reason(name, None, self.term(name).ratio, noise[name]))
+        return sorted(found, key=lambda reason: -abs(reason.ratio))
+
+    def rest(self, told: Iterable[Reason]) -> float:
+        """Return what all other reasons come to."""
+        return self.measured_ratio - self.macs_ratio - sum(reason.ratio for reason in told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.timing.calls import LatencySummary
 
-from edgeexit.statistics import Interval
+from edgeexit.statistics import BREAK_EVEN, Interval
 from edgeexit.statistics.percentiles import Percentile
 
 BASELINE = "baseline"  # the bundle's plain backbone
@@ -18,6 +18,8 @@ ISO_ACCURACY = "iso_accuracy"  # the bundle at thresholds that are as accurate a
 BACKEND = "backend"  # the bundle at its own thresholds on another backend
 ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY, BACKEND)
 COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # in scenarios and energy too
+
+PAYS, DOES_NOT_PAY, BREAKS_EVEN, NOT_KNOWN = "pays", "does not pay", "breaks even", "not known"
 
 BASELINE_NAME = "plain backbone"
 EARLY_EXIT_NAME = "early exit"
@@ -177,6 +179,26 @@ class Mixture:
     def early_exit(self) -> Run:
         """The bundle at its own thresholds."""
         return self.runs[1]
+
+    @property
+    def outcome(self) -> str:
+        """Whether early exit pays: :data:`PAYS`, ..., or :data:`NOT_KNOWN` beyond the noise."""
+        ratio = self.early_exit.ratio
+        if ratio.is_faster:
+            return PAYS
+        if ratio.is_slower:
+            return DOES_NOT_PAY
+        return BREAKS_EVEN if abs(ratio.value - 1) <= BREAK_EVEN else NOT_KNOWN
+
+    @property
+    def above_eq5(self) -> float:
+        """By how much early exit's ratio is above what Eq. 5 says, 0.1 for 10 %."""
+        return self.early_exit.ratio.value / self.macs_ratio - 1
+
+    @property
+    def images_at(self) -> tuple[int, ...]:
+        """How many images left at each exit."""
+        return tuple(map(self.left_at.count, range(len(self.exits))))
 
     @property
     def versus(self) -> Run | None:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from edgeexit_runtime.timing.calls import LatencySummary
 
+from edgeexit.statistics import BREAK_EVEN
+
+UNSTEADY = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
@@ -45,7 +49,7 @@ class PathTiming:
 
     Attributes:
         path_macs: the bracket of Eq. 5 for this exit, MACs per sample.
-        ratio: median over the plain backbone's median in the same rounds.
+        ratio: median over the plain backbone's median in the same rounds; 1 of that itself.
         macs_ratio: what Eq. 5 says of it: path MACs over the plain backbone's.
         times_ms: of each call.
     """
@@ -56,3 +60,23 @@ class PathTiming:
     macs_ratio: float
     latency: LatencySummary
     times_ms: tuple[float, ...]
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether it is faster than the plain backbone, by more than two runs may differ by."""
+        return self.ratio < 1 - BREAK_EVEN
+
+    @property
+    def above_eq5(self) -> float:
+        """By how much its ratio is above what Eq. 5 says, 0.1 for 10 %."""
+        return self.ratio / self.macs_ratio - 1
+
+    @property
+    def spread(self) -> float:
+        """The p90 over the fastest call."""
+        return self.latency.p90_ms / self.latency.min_ms
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether something else ran on the device: all calls do the same."""
+        return self.spread >= UNSTEADY

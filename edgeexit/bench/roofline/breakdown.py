@@ -59,12 +59,10 @@ from edgeexit.bench.results.explanation import (
     TERMS,
     UTILIZATION,
     Breakdown,
-    OperatorTraffic,
     PartExcess,
-    PartRoofline,
-    Peaks,
     Term,
 )
+from edgeexit.bench.results.roofline import OperatorTraffic, PartRoofline, Peaks
 
 MS_PER_S = 1e3
 

@@ -12,14 +12,9 @@ from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER
 from edgeexit_runtime.timing.turns import Turn
 from numpy.typing import NDArray
 
-from edgeexit.bench.results.explanation import (
-    Breakdown,
-    Explanation,
-    LinearModel,
-    PartRoofline,
-    Peaks,
-)
+from edgeexit.bench.results.explanation import Breakdown, Explanation, LinearModel
 from edgeexit.bench.results.mixture import Mixture
+from edgeexit.bench.results.roofline import PartRoofline, Peaks
 from edgeexit.bench.roofline.breakdown import break_down, part_roofline
 from edgeexit.bench.roofline.call_times import CallTimes, call_times, resampled_times
 from edgeexit.bench.roofline.inferences import inferences, path_runs, steps_of

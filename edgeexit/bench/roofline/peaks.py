@@ -29,7 +29,7 @@ from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
 from edgeexit_runtime.timing.calls import time_call
 from numpy.typing import NDArray
 
-from edgeexit.bench.results.explanation import Bandwidth, Peaks
+from edgeexit.bench.results.roofline import Bandwidth, Peaks
 from edgeexit.errors import BackendError
 from edgeexit.statistics.percentiles import p10
 

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from edgeexit_runtime.bundle.folder import open_bundle
 
-from edgeexit.bench.results.explanation import OperatorTraffic
+from edgeexit.bench.results.roofline import OperatorTraffic
 from edgeexit.bench.roofline.graph_tensors import constant_bytes, tensor_sizes
 from edgeexit.errors import BundleError
 

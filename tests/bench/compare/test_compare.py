@@ -31,7 +31,7 @@ from edgeexit.bench.results.scenarios import (
 )
 from edgeexit.bench.results.state import DeviceState, RunState
 from edgeexit.errors import InputError
-from edgeexit.statistics.bootstrap import BREAK_EVEN
+from edgeexit.statistics import BREAK_EVEN
 from edgeexit.statistics.drift import Drift
 from edgeexit.statistics.percentiles import percentiles
 

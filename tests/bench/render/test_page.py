@@ -18,17 +18,8 @@ from edgeexit.bench import BenchReport
 from edgeexit.bench.render.page import check_page_path, render_page, write_page
 from edgeexit.bench.render.page.drawing import log_axis, new_figure
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
-from edgeexit.bench.results.explanation import (
-    TERMS,
-    Bandwidth,
-    Breakdown,
-    Explanation,
-    OperatorTraffic,
-    PartExcess,
-    PartRoofline,
-    Peaks,
-    Term,
-)
+from edgeexit.bench.results.explanation import TERMS, Breakdown, Explanation, PartExcess, Term
+from edgeexit.bench.results.roofline import Bandwidth, OperatorTraffic, PartRoofline, Peaks
 from edgeexit.bench.results.scenarios import BatchRate, OfflineResult, Scenarios
 from edgeexit.bench.results.state import Clock, DeviceState, RunState
 from edgeexit.errors import InputError, WriteError

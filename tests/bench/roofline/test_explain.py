@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 from support.messages import missing
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.render.explanation import (
-    breakdown_text,
-    faster_text,
-    model_text,
-    peaks_text,
-    reasons_text,
-)
+from edgeexit.bench.render.reasons import breakdown_text, reasons_text
+from edgeexit.bench.render.roofline import faster_text, model_text, peaks_text
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
@@ -35,13 +30,10 @@ from edgeexit.bench.results.explanation import (
     SLOW,
     TERMS,
     UTILIZATION,
-    Bandwidth,
     Breakdown,
     Explanation,
-    OperatorTraffic,
-    PartRoofline,
-    Peaks,
 )
+from edgeexit.bench.results.roofline import Bandwidth, OperatorTraffic, PartRoofline, Peaks
 from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline
 from edgeexit.bench.roofline.explain import Explainer, explainer_of, product_precision
 from edgeexit.bench.roofline.inferences import path_runs

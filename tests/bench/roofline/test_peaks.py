@@ -12,7 +12,7 @@ from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.onnxruntime.bare import OnnxRuntimeGraphs
 from support.messages import missing
 
-from edgeexit.bench.results.explanation import Bandwidth, Peaks
+from edgeexit.bench.results.roofline import Bandwidth, Peaks
 from edgeexit.bench.roofline.peaks import PeakRuns, peak_runs, uncached_bytes
 from edgeexit.errors import BackendError
 

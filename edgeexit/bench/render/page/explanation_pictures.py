@@ -18,21 +18,16 @@ from edgeexit.bench.render.page.drawing import (
     tidy,
     to_svg,
 )
-from edgeexit.bench.results.explanation import Breakdown, Explanation, PartRoofline
+from edgeexit.bench.results.explanation import BYTES, GATE, UTILIZATION, Breakdown, Explanation
 from edgeexit.bench.results.mixture import BASELINE_NAME
+from edgeexit.bench.results.roofline import PartRoofline
 from edgeexit.drawing.style import BLUE, ORANGE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HUNDREDTH = 0.01
-TERM_NAMES = {
-    "bytes": "bytes moved",
-    "utilization": "low utilization",
-    "gate": "gate and copies",
-    "session": "session",
-    "slow": "slow calls",
-}
+TERM_NAMES = {BYTES: "bytes moved", UTILIZATION: "low utilization", GATE: "gate and copies"}
 
 
 @drawn
@@ -103,9 +98,9 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
     """Return what each part achieves under the machine's roof; None where nothing has MACs."""
     peaks = explanation.peaks
     points = [
-        _Achieved(part, part.macs / moved, part.macs / part.measured_ms / 1e6)
+        _Achieved(part, part.macs / part.moved_bytes, part.macs / part.measured_ms / 1e6)
         for part in explanation.parts
-        if (moved := part.weight_bytes + part.activation_bytes) and part.macs
+        if part.moved_bytes and part.macs
     ]
     if peaks is None or not points:
         return None

@@ -1,0 +1,124 @@
+"""Parts against the machine's peak, and what Eq. 5 would have to be: in tables and in words."""
+
+from __future__ import annotations
+
+from edgeexit.bench.results.explanation import Explanation, LinearModel, Term
+from edgeexit.bench.results.mixture import BASELINE_NAME
+from edgeexit.formats import Table, format_macs, named_numbers
+
+MILLION = 1e6
+TERM_HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
+
+
+def roofline_table(explanation: Explanation) -> Table:
+    """Return what each part moves, computes and takes."""
+    rows = [
+        (
+            BASELINE_NAME if part.kind == "baseline" else part.name,
+            format_macs(part.macs),
+            f"{part.weight_bytes / 1e6:.3g}",
+            f"{part.activation_bytes / 1e6:.3g}",
+            f"{part.compute_ms:.3f}",
+            f"{part.roofline_ms:.3f}",
+            f"{part.measured_ms:.3f}",
+            f"{part.roofline_ms / part.measured_ms:.2f}",
+        )
+        for part in explanation.parts
+    ]
+    return Table.of(
+        "stages and branches against the machine's peak, ms",
+        named_numbers(
+            *("part", "MACs", "weights\nMB", "activations\nMB"),
+            *("MACs\nat peak", "roofline", "measured", "roofline /\nmeasured"),
+        ),
+        rows[:-1],
+        rows[-1:],
+        notes=[
+            "roofline: each operator's MACs at the peak, or its bytes if these take longer",
+            "measured: a quick call, the 10th percentile",
+        ],
+    )
+
+
+def breakdown_table(explanation: Explanation) -> Table:
+    """Return one row per path: what lies between Eq. 5's ratio and the measured one."""
+    return Table.of(
+        "from Eq. 5's ratio to the measured one",
+        named_numbers("path", "Eq. 5", *TERM_HEADINGS, "measured"),
+        (
+            (
+                breakdown.label,
+                f"{breakdown.macs_ratio:.3f}",
+                *map(_term_cell, breakdown.terms),
+                f"{breakdown.measured_ratio:.3f}",
+            )
+            for breakdown in explanation.breakdowns
+        ),
+        notes=["each row adds up; in brackets: within the noise of these rounds"],
+    )
+
+
+def _term_cell(term: Term) -> str:
+    shown = f"{term.ratio:+.3f}"
+    return f"({shown})" if term.is_noise else shown
+
+
+def peaks_text(explanation: Explanation) -> str:
+    """Return the machine's peak in a sentence, or why it is not known."""
+    peaks = explanation.peaks
+    if peaks is None:
+        return f"No breakdown: {explanation.not_measured}."
+    rates = ", ".join(
+        f"{bandwidth.bytes_per_s / 1e9:.3g} GB/s over {_size(bandwidth.working_set_bytes)}"
+        for bandwidth in peaks.bandwidths
+    )
+    return (
+        f"Peak of {peaks.provider}, {peaks.precision}: {peaks.macs_per_s / 1e9:.3g} GMAC/s "
+        f"({peaks.matrix_size} x {peaks.matrix_size} matrices); {rates}."
+    )
+
+
+def faster_text(explanation: Explanation) -> str | None:
+    """Name the parts that are faster than their roofline; None where there are none."""
+    ahead = [
+        f"{part.name} ({part.over_roofline:.2f})" for part in explanation.parts if part.is_ahead
+    ]
+    if not ahead:
+        return None
+    return (
+        f"Faster than their roofline (measured over roofline): {', '.join(ahead)}. Caches hold "
+        "what the roofline fetches, or the kernels beat the products that the peak was measured "
+        "with; their utilization terms are below 0."
+    )
+
+
+def model_text(model: LinearModel | None, parts: int) -> list[str]:
+    """Return what Eq. 5 would have to be, a sentence each."""
+    if model is None:
+        return [
+            f"No linear model of time: {parts} stages and branches are too few for its 3 "
+            "coefficients."
+        ]
+    words = [
+        f"What Eq. 5 would have to be here: time = {model.ms_per_mac * MILLION:.4g} ms x MMACs + "
+        f"{model.ms_per_byte * MILLION:.4g} ms x MB + {model.ms_per_call:.4g} ms x graphs.",
+        f"Its ratios of the exit paths, which it was not fitted on, are off by "
+        f"{model.model_error:.0%} on average, Eq. 5's by {model.eq5_error:.0%}; the plain "
+        f"backbone's time by {model.baseline_error:+.0%}.",
+    ]
+    if model.leave_one_out_error is not None:
+        words.append(
+            f"Fitted on {model.parts} stages and branches it is off by {model.fit_error:.0%}, and "
+            f"by {model.leave_one_out_error:.0%} on average on one by the others, "
+            f"{model.worst_left_out} worst."
+        )
+    if model.is_overfitted:
+        words.append(
+            f"{model.parts} parts for 3 coefficients are few: take these for a description, not a "
+            "law."
+        )
+    return words
+
+
+def _size(count: int) -> str:
+    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 2**10} KiB"
