@@ -1,4 +1,4 @@
-"""How rarely session.drift() cries for nothing, how soon it sees a shift: docs/results/drift.md.
+"""False alarms of session.drift(), and how soon it detects a shift: docs/results/drift.md.
 
     python benchmarks/drift_results.py [--jobs 2] [--runs results] [-o docs/results]
 
@@ -40,41 +40,41 @@ Row = tuple[object, ...]
 REPORT = """# Drift in the field
 
 Written by `make results` (`benchmarks/drift_results.py`); the same figures are in
-[drift.json](drift.json). Tables follow from the runs; what is said of them was written about the
-run shown here.
+[drift.json](drift.json). The tables are generated; the comments on them describe the run shown
+here.
 
-`session.drift()` tests whether images leave as those did that the bundle was measured on: ResNet-20
-with branches 3+1 and thresholds of 0.75. Images are drawn from its answers to {pool:,} digits that
-it was not trained on.
+`session.drift()` tests whether images leave as those did that the bundle was measured on. The
+network is ResNet-20 with branches 3+1 and thresholds of 0.75. Images are drawn from its answers to
+{pool:,} digits that it was not trained on.
 
-## Does it cry for nothing?
+## False alarms
 
-{sessions:,} sessions of {life:,} images each, all from the source of the expectations, which are
-drawn anew for each. Looks come after every 10 images of the first 100, every 100 of the first
-1,000, and every 1,000 after that. **Ever seen** is the share of sessions in which any of these
-looks tells of a drift. **Taken for the truth** is what the same bets against the shares as they
-were counted would tell, without the intervals that so few images leave.
+{sessions:,} sessions of {life:,} images each, all from the same source as the expectations, which
+are drawn again for each session. The test is run after every 10 images of the first 100, every 100
+of the first 1,000, and every 1,000 after that. **Ever seen** is the share of sessions in which any
+of these tests reports a drift. **Without intervals** is the same share if the counted shares were
+taken as exact, without the intervals for so few images.
 
 {alarms}
 
-The test keeps far below its level: intervals that hold for all questions at once, 1 in 1,000, and a
-capital that is shared out among questions and starts are both careful. Without the intervals every
-session cries in the end, with 1,300 images expected as well.
+The test stays far below its level. Both parts of it are conservative: intervals that hold for all
+questions at once, 1 in 1,000, and a capital that is divided among questions and starts. Without the
+intervals every session ends in a false alarm, even with 1,300 images expected.
 
-## How soon is a shift seen?
+## Time to detection
 
-Images until the first look that tells of it at a level of 0.01, over {delays} sessions each: the
-median and the 90th percentile; never: not within {longest:,}. *From the start* all images are
-shifted, *after 10,000* so many were as expected before. Expectations come from {most:,} images, in
-the last column from 256. Beside that, what a shift does: the share that leaves at exit1, and of all
-answers the share that is right.
+Images until the first test that reports the shift at a level of 0.01, over {delays} sessions each:
+the median and the 90th percentile; never: not within {longest:,}. *From the start*: all images are
+shifted. *After 10,000*: that many images as expected come first. Expectations come from {most:,}
+images, in the last column from 256. The first columns show the effect of a shift: the share that
+leaves at exit1, and the share of all answers that is right.
 
 {shifts}
 
-A shift within the interval that the expected images leave is never seen, as noise of 0.1 here,
-which costs 0.5 points of accuracy: more images expected (`export --samples`, or `tune
---engine-dir`, which takes all of val) make it narrower. What is seen is that exits answer
-otherwise, not that answers are wrong.
+A shift within the interval of the expectation is never detected, such as noise of 0.1 here, which
+costs 0.5 points of accuracy. More expected images (`export --samples`, or `tune --engine-dir`,
+which uses all of val) make the interval narrower. The test detects that exits answer differently,
+not that answers are wrong.
 """
 
 
@@ -131,7 +131,7 @@ def looks(life: int) -> Iterator[int]:
 
 
 def lowest_p(answers: Predictions, expected: int, seed: int) -> tuple[float, float]:
-    """Return the lowest p-value of a session, and the same where counts are taken for the truth."""
+    """Return the lowest p-value of a session, and the same if counts are taken as exact."""
     rng = np.random.default_rng(seed)
     said = expect(answers, rng, expected)
     # a million times as many images of the same shares: intervals of no width
@@ -304,7 +304,7 @@ def write_report(
         "level",
         "ever seen",
         "error of that share",
-        "taken for the truth",
+        "without intervals",
     )
     rows: list[Row] = [
         (

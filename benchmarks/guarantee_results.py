@@ -47,65 +47,65 @@ Row = tuple[object, ...]
 REPORT = """# Thresholds with a guarantee
 
 Written by `make results` (`benchmarks/guarantee_results.py`); the same figures are in
-[guarantee.json](guarantee.json). Tables follow from the runs; what is said of them was written
-about the run shown here.
+[guarantee.json](guarantee.json). The tables are generated; the comments on them describe the run
+shown here.
 
-`edgeexit tune --max-drop 0.02 --confidence 0.95` promises that the risk of its thresholds on images
-of the same source is at most the target, with a probability of 0.95 over the draw of the images
-that it is given: learn-then-test, half of the images for candidates and half to test them in a
-fixed order (`edgeexit/thresholds/guarantee.py`).
+`edgeexit tune --max-drop 0.02 --confidence 0.95` guarantees that the risk of its thresholds on
+images from the same source is at most the target, with a probability of 0.95 over the draw of the
+images that it is given. It uses learn-then-test: half of the images for candidates, and half to
+test them in a fixed order (`edgeexit/thresholds/guarantee.py`).
 
-## Is the promise kept?
+## Does the guarantee hold?
 
 From each distribution {draws:,} data sets were drawn, and thresholds chosen on each. **Broken** is
-the share of them at which the risk of these thresholds, which is known exactly, is above the
-target: 5 % are allowed, and a share of 5 % in {draws:,} draws has a standard error of {error:.2f}
-points. **None** is how often nothing was shown, and nobody leaves early then. **Cost** is over the
-plain backbone's, the mean over all draws. *Plain* are thresholds for the same target by `tune`
-without a guarantee, chosen on all of the images.
+the share of data sets for which the risk of the chosen thresholds, which is known exactly, is above
+the target: 5 % are allowed, and a share of 5 % in {draws:,} draws has a standard error of
+{error:.2f} points. **None** is the share for which no setting was shown to be safe; no image leaves
+early then. **Cost** is the mean over all draws, over the plain backbone's. *Plain* are thresholds
+for the same target by `tune` without a guarantee, chosen on all of the images.
 
-- *flat*: one early exit, whose losses do not depend on its confidence: the risk passes the target
-  at a threshold in the middle, and nothing but luck tells settings beside it apart.
-- *graded*: one early exit, the less wrong the surer it is.
-- *digits {network}*: ResNet-20 with branches {network}, its answers to the {samples:,} digits that
-  it was not trained on.
+- *flat*: one early exit, whose losses do not depend on its confidence: the risk crosses the target
+  at a threshold in the middle, and only luck distinguishes the settings next to it.
+- *graded*: one early exit, which is wrong less often the higher its confidence.
+- *digits {network}*: the answers of ResNet-20 with branches {network} to the {samples:,} digits
+  that it was not trained on.
 
-Targets of flat and graded are half of what leaving at once would lose.
+For flat and graded, targets are half of the loss if every image left at the first exit.
 
 {simulated}
 
-The largest share of broken promises is {largest:.2f} %. The plain choice breaks up to
-{plain_largest:.0f} % of them: a limit that the images at hand just keep is a coin's throw on
-others. Where far fewer than 5 % are broken, betting is careful (Markov's inequality), or few images
-are lost and the largest number of them that may be lost has a chance well below 5 %.
+The largest share of broken guarantees is {largest:.2f} %. The plain choice exceeds the target in up
+to {plain_largest:.0f} % of the draws: a limit that the images at hand just meet is a coin toss on
+others. Far fewer than 5 % are broken where betting is conservative (Markov's inequality), or where
+few images are lost and the largest permitted number of losses has a probability well below 5 %.
 
-## What it costs on the digits
+## Cost on the digits
 
-Networks that learned from 138 digits; thresholds from the 1,300 of val, judged on the 359 of test.
-`tune --max-drop` alone, and with `--confidence 0.95`.
+Networks trained on 138 digits; thresholds chosen on the 1,300 of val and evaluated on the 359 of
+test, by `tune --max-drop` alone and with `--confidence 0.95`.
 
 {digits}
 
-## Which bound
+## Choice of the bound
 
-How many images have to test, for a target of {target} at 95 %, where exactly these shares are lost
+The number of test images needed for a target of {target} at 95 %, if exactly these shares are lost
 and gained (for a drop: wrong early and right at the last exit, and the reverse).
 *Hoeffding-Bentkus* is the p-value for losses in [0, 1] (Angelopoulos et al., arXiv 2110.01052), on
-the one-sided loss, and on the drop mapped from [-1, 1] to [0, 1], which is how it takes a loss with
+the one-sided loss, and on the drop mapped from [-1, 1] to [0, 1], so that it accepts a loss with
 gains. *Binomial* is its second term without the factor e, which losses of 0 and 1 do not need.
-*Betting* stakes what would be best at these shares.
+*Betting* uses the stake that is best at these shares.
 
 {bounds}
 
 The binomial tail never needs more images than Hoeffding-Bentkus, and no test of losses of 0 and 1
-is more powerful. Betting takes over where early exits gain about as much as they lose, which the
-one-sided loss does not see. The mapped loss is of no use: it does not know that most losses are 0.
-Each candidate is tested in the way that was tighter on the first half.
+is more powerful. Betting is better where early exits gain about as much as they lose, since the
+one-sided loss ignores gains. The mapped loss is useless: it ignores that most losses are 0. Each
+candidate is tested by the bound that was tighter on the first half.
 
 MAPIE 1.6 (`mapie.risk_control`) has learn-then-test with fixed sequences, and the same binomial
-tail for binary risks. It asks a binary classifier for its predictions anew for each setting, has no
-loss with gains and no betting, and needs scikit-learn and SciPy wherever thresholds are chosen;
-what is left of it here is a sum of binomial chances.
+tail for binary risks. It computes a binary classifier's predictions again for each setting,
+supports neither a loss with gains nor betting, and needs scikit-learn and SciPy wherever thresholds
+are chosen; the part of it needed here is a sum of binomial probabilities.
 """
 
 

@@ -1,12 +1,12 @@
-"""Networks that nobody here wrote, from ``inspect`` to the runtime; written to docs/results/.
+"""Networks of timm and torchvision, from ``inspect`` to the runtime; written to docs/results/.
 
     python benchmarks/networks_results.py [--runs results] [-o docs/results] [--report]
 
 Of every family of timm the first model of at most 100 million parameters, or the first where none
 is so small, and every classifier of torchvision, with random weights: exits where ``--exits auto``
-puts them, attached, exported with the proof of every export, and run by the runtime. Each network
-has a process of its own with a limit of memory and time. What is finished below ``--runs`` is
-kept, and so is what the output folder holds of the same versions, but for networks that are named.
+puts them, attached, exported and verified as in every export, and run by the runtime. Each network
+has its own process with a limit of memory and time. Finished results below ``--runs`` are kept, and
+so are those of the same versions in the output folder, except for networks that are named.
 """
 
 from __future__ import annotations
@@ -41,31 +41,33 @@ TOLERANCE = 1e-3
 """Of confidences in the runtime against PyTorch."""
 STEPS = ("auto", "attach", "export", "runtime")
 
-REPORT = """# Networks that nobody here wrote
+REPORT = """# Networks of timm and torchvision
 
-Written by `make results` (`benchmarks/networks_results.py`); the same in
+Written by `make results` (`benchmarks/networks_results.py`); the same results are in
 [networks.json](networks.json).
 
-Random weights and {classes} classes: exits where `--exits auto` puts them, naive branches,
-`attach_exits`, an FP32 export, which is compared with the network, and the runtime, where every
-exit is forced at batches of 1 and 3 and its labels and confidences are compared with PyTorch's.
-Images are of {pixels} pixels where the model reads these, else of the size that it is meant for.
-Of timm it is the first model of at most 100 million parameters of each family, or the first where
-none is so small, of torchvision every classifier. {versions}.
+Each network, with random weights and {classes} classes, passes these steps: exits where `--exits
+auto` puts them, with naive branches; `attach_exits`; an FP32 export, which is compared with the
+network; and the runtime, where every exit is forced at batches of 1 and 3 and its labels and
+confidences are compared with PyTorch's. Images have {pixels} pixels per side if the model accepts
+them, else the size that the model is meant for. From timm, it is the first model of each family
+with at most 100 million parameters, or the first one if none is that small; from torchvision, every
+classifier. {versions}.
 
-| | tried | go the whole way |
+| | tried | all steps passed |
 | --- | --- | --- |
 {summary}
 
-## What is refused
+## Refused networks
 
 | network | at | reason |
 | --- | --- | --- |
 {refused}
 
-*auto* is the proposal of places, *attach* the cut there, *process* a limit of memory or time.
+*auto* is the proposal of branching points, *attach* the cut there, *process* a limit of memory or
+time.
 
-## What goes the whole way
+## Networks that passed all steps
 
 *difference* is the largest of any logit between the export and PyTorch, relative to the exit's
 largest logit.

@@ -1,10 +1,10 @@
-"""Pooled branches, 3g+1g, beside the paper's 3+1 on the digits; written to docs/results/.
+"""Compare pooled branches, 3g+1g, with the paper's 3+1 on the digits; write docs/results/.
 
     python benchmarks/pooled_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
 Both are trained as ``training_results.py`` trains its patterns, in the same setting and folders:
-what is finished is kept, what was interrupted goes on. Accuracies are compared seed by seed. Then
-every path is timed, in FP32 and INT8, both networks in turns.
+finished runs are kept, interrupted ones resume. Accuracies are compared seed by seed. Then
+every path is timed, in FP32 and INT8, both networks interleaved.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ Written by `make results` (`benchmarks/pooled_results.py`); the same figures are
 [pooled.json](pooled.json).
 
 ResNet-20 as in [training.md](training.md): {epochs} epochs, few and small images, cooperative
-training without a teacher, {seeds} seeds. `{pooled}` has the blocks of `{flat}`, and classifies the
-mean of their features in place of all of them. The difference is {pooled} - {flat} seed by seed,
-with its 95 % interval by Student's t; where that holds 0, the two are not to be told apart.
+training without a teacher, {seeds} seeds. `{pooled}` has the blocks of `{flat}`, but classifies the
+mean of their features instead of all of them. The difference is {pooled} - {flat}, seed by seed,
+with its 95 % interval by Student's t; if that contains 0, the two cannot be told apart.
 
 | accuracy on the test images, % | {flat} | {pooled} | difference in points | |
 | --- | --- | --- | --- | --- |
 {accuracies}
 
-*Adaptive* is with early exit, at the thresholds that are best on the validation images within an
-average cost (Eq. 5), given as a share of the plain backbone's.
+*Adaptive* is the accuracy with early exit, at the thresholds that are best on the validation images
+within an average cost (Eq. 5), given as a share of the plain backbone's.
 
 | to | Eq. 5 | time in FP32 | time in INT8 |
 | --- | --- | --- | --- |
 {times}
 
-{pooled} over {flat}: MACs of the path, and its time in ONNX Runtime on one thread, in turns
+{pooled} over {flat}: MACs of the path, and its time in ONNX Runtime on one thread, interleaved
 ({cpu}). At 16x16 a flattened classifier has 16 times the weights of a pooled one, 41 kB; on
 ResNet-18 at 224 it has 49 times as many, 100 MB: see [INT8](../guides/int8.md).
 """

@@ -28,31 +28,31 @@ Row = tuple[object, ...]
 REPORT = """# Scores
 
 Written by `make results` (`benchmarks/score_results.py`); the same figures are in
-[scores.json](scores.json). The table and the verdict follow from the runs.
+[scores.json](scores.json). The tables and the verdict are generated.
 
-What an exit's confidence is, by `--score` of `edgeexit tune` and `export`:
+Definitions of an exit's confidence, by `--score` of `edgeexit tune` and `export`:
 
 {about}
 
-ResNet-20 with branches 3+1 on the digits at 16x16 pixels, learned from 138 images, {seeds} seeds.
-Thresholds are chosen on val (1,300 images) and judged on test (359). The *area* is the accuracy on
-test, averaged over all budgets of average MACs from the cheapest setting to the dearest
-(`edgeexit/thresholds/score_areas.py`). Differences are taken seed by seed, and so are their
-intervals: 95 % by Student's t over seeds. One test image is 0.28 points.
+ResNet-20 with branches 3+1 on the digits at 16x16 pixels, trained on 138 images, {seeds} seeds.
+Thresholds are chosen on val (1,300 images) and evaluated on test (359). The *area* is the accuracy
+on test, averaged over all budgets of average MACs from the cheapest setting to the most expensive
+(`edgeexit/thresholds/score_areas.py`). Differences are taken seed by seed; intervals are 95 % by
+Student's t over seeds. One test image is 0.28 points.
 
 {table}
 
 **{verdict}.**
 
-Seed by seed, over softmax in points, with the intervals over test images that `tune --score all`
-prints:
+Differences from softmax in points for each seed, with the intervals over test images that `tune
+--score all` prints:
 
 {by_seed}
 """
 
 
 def network_areas(path: Path) -> list[ScoreArea]:
-    """Return what each score comes to with one network, ``softmax`` first."""
+    """Return the area of each score for one network, ``softmax`` first."""
     from edgeexit.cost import network_cost
     from edgeexit.data import load_data
     from edgeexit.evaluation import PathCosts, predict
@@ -116,13 +116,13 @@ def write_report(output: Path, found: Sequence[Sequence[ScoreArea]]) -> None:
 
 
 def verdict(above: dict[str, Interval]) -> str:
-    """Say which scores are told apart from softmax."""
+    """Name the scores that differ significantly from softmax."""
     words = [
         f"`{name}` is {'better' if interval.is_above(0) else 'worse'} than `{SOFTMAX}`"
         for name, interval in above.items()
         if interval.is_above(0) or interval.is_below(0)
     ]
-    return "; ".join(words) or f"No score is told apart from `{SOFTMAX}`: none is better"
+    return "; ".join(words) or f"No score differs significantly from `{SOFTMAX}`: none is better"
 
 
 def _points(fraction: Interval) -> Interval:

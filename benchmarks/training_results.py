@@ -2,12 +2,12 @@
 
     python benchmarks/training_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
-Each run is a folder below ``--runs``. What is finished there is kept and what was interrupted goes
-on, so the program may be stopped and started again at any time; the report is written at the end,
-from the runs of all seeds.
+Each run is a folder below ``--runs``. Finished runs there are kept and interrupted ones resume, so
+the program may be stopped and started again at any time; the report is written at the end, from
+the runs of all seeds.
 
-The setting is made hard on purpose, few and small images, because the digits are easy: with all of
-them every method is right on more than 98 %.
+The setting is deliberately hard, with few and small images, because the digits are easy: with all
+of them every method is right on more than 98 %.
 """
 
 from __future__ import annotations
@@ -115,17 +115,18 @@ Written by `make results` (`benchmarks/training_results.py`); the same figures a
 ResNet-20 on scikit-learn's handwritten digits at 16x16 pixels, {epochs} epochs per phase, batches
 of {batch_size}, learning rate {lr}. To make the task hard there are {training} training images, and
 {validation} to choose on. Accuracy on {samples} test images in percent, mean ± standard deviation
-over {seeds} seeds. One test image is {step:.2f} points: differences below a standard deviation mean
-nothing.
+over {seeds} seeds. One test image is {step:.2f} points: differences below a standard deviation are
+not meaningful.
 
-- **teacher**: its accuracy on the same images.
+- **teacher**: the teacher's accuracy on the same images.
 - **adaptive**: accuracy with early exit, at the thresholds of the lowest average cost that lose at
   most {drop} point of the final exit's accuracy on the validation images.
-- **MACs (Eq. 5)** and **ratio**: average cost of an image there, and over the plain backbone's.
+- **MACs (Eq. 5)** and **ratio**: average cost of an image at these thresholds, and that cost over
+  the plain backbone's.
 
 ## Strategies and teachers (Table V)
 
-Branches 3+1. BO starts from the plain backbone of its seed, which is also the teacher of DK.
+Branches 3+1. BO starts from the plain backbone with the same seed, which is also the teacher of DK.
 
 {strategies}
 
@@ -135,13 +136,13 @@ Cooperative training without a teacher.
 
 {patterns}
 
-## Against what the paper found
+## Comparison with the paper's claims
 
 The difference of two rows in points, seed by seed: positive agrees with the paper, and *clearly*
 means a two-sided Student's t test at 5 %, which errs in one claim of twenty. The paper's figures
-are of ResNet-18 on ImageNet and of CIFAR-100; these are of a small network and a small data set,
-and say no more than that. BO and SW train longer than Coop, in 2 and 3 phases instead of one, as in
-the paper.
+are for ResNet-18 on ImageNet and for CIFAR-100; these are for a small network on a small data set
+and show nothing beyond that. BO and SW train longer than Coop, in 2 and 3 phases instead of one, as
+in the paper.
 
 {claims}
 
