@@ -168,8 +168,8 @@ not reproduced: 3+1 is ahead by 0.1 to 0.2 points after stage1 and behind by as 
 Of these 24 tests one says *yes*, by 0.3 points of variance, and one in twenty does so by chance.
 
 In the paper N = 0 is the lowest; here it is the highest after stage2, and N = 1 the lowest, even
-for the baseline itself. One reason is the fits, which have 670 steps: with non-linear layers they do
-not fully recover the features that they started from (3.5 % unexplained at N = 0, 10.5 % at N = 3
+for the baseline itself. One reason is the fits, which have 670 steps: with non-linear layers they
+do not fully recover the features that they started from (3.5 % unexplained at N = 0, 10.5 % at N = 3
 after stage1; 7 % and 24 % after stage2). Other networks' features are reconstructed better with
 more layers, and come close to that floor. On digits accuracy hardly depends on it: with a quarter
 of the variance missing, the baseline is still right on 96 %. A harder data set would be needed to
