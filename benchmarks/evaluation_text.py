@@ -169,9 +169,9 @@ Of these 24 tests one says *yes*, by 0.3 points of variance, and one in twenty d
 
 In the paper N = 0 is the lowest; here it is the highest after stage2, and N = 1 the lowest, even
 for the baseline itself. One reason is the fits, which have 670 steps: with non-linear layers they
-do not fully recover the features that they started from (3.5 % unexplained at N = 0, 10.5 % at N = 3
-after stage1; 7 % and 24 % after stage2). Other networks' features are reconstructed better with
-more layers, and come close to that floor. On digits accuracy hardly depends on it: with a quarter
-of the variance missing, the baseline is still right on 96 %. A harder data set would be needed to
-see more.
+do not fully recover the features that they started from (3.5 % unexplained at N = 0, 10.5 % at N
+= 3 after stage1; 7 % and 24 % after stage2). Other networks' features are reconstructed better
+with more layers, and come close to that floor. On digits accuracy hardly depends on it: with a
+quarter of the variance missing, the baseline is still right on 96 %. A harder data set would be
+needed to see more.
 """
