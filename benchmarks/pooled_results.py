@@ -148,7 +148,7 @@ class Difference:
     def verdict(self) -> str:
         if self.low > 0:
             return f"{POOLED} is better"
-        return f"{FLAT} is better" if self.high < 0 else "not to be told apart"
+        return f"{FLAT} is better" if self.high < 0 else "no significant difference"
 
 
 def write_report(

@@ -330,7 +330,7 @@ def _verdict(points: Sequence[float]) -> str:
 
     mean = statistics.fmean(points)
     if len(points) < 2 or stats.ttest_1samp(points, 0).pvalue > 0.05:
-        return "not to be told apart"
+        return "no significant difference"
     return "clearly agrees" if mean > 0 else "clearly the other way"
 
 

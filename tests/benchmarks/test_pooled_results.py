@@ -20,7 +20,7 @@ def test_the_interval_is_students(program: Program) -> None:
     assert difference.mean == 2
     assert difference.high - 2 == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
     assert difference.low == pytest.approx(4 - difference.high)
-    assert difference.verdict == "not to be told apart"
+    assert difference.verdict == "no significant difference"
     assert difference_of([2.0, 2.1, 2.2]).verdict == f"{POOLED} is better"
     assert difference_of([-2.0, -2.1, -2.2]).verdict == f"{FLAT} is better"
 

@@ -37,8 +37,8 @@ def test_the_methods_are_the_papers(program: ModuleType) -> None:
     [
         ([1.0, 1.2, 0.9], "clearly agrees"),
         ([-1.0, -1.2, -0.9], "clearly the other way"),
-        ([1.0, -1.2, 0.9], "not to be told apart"),
-        ([1.0], "not to be told apart"),
+        ([1.0, -1.2, 0.9], "no significant difference"),
+        ([1.0], "no significant difference"),
     ],
 )
 def test_what_the_seeds_say_of_a_claim(
@@ -55,7 +55,7 @@ def test_claims_compare_the_runs_seed_by_seed(program: ModuleType) -> None:
 
     table = program._claims_table({"WED": group(0.9, 0.95), "OFA": group(0.89, 0.93)})
     (row,) = table.splitlines()[2:]
-    assert row.endswith("| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 | not to be told apart |")
+    assert row.endswith("| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 | no significant difference |")
 
 
 @pytest.mark.slow
