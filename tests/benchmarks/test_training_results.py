@@ -55,7 +55,8 @@ def test_claims_compare_the_runs_seed_by_seed(program: ModuleType) -> None:
 
     table = program._claims_table({"WED": group(0.9, 0.95), "OFA": group(0.89, 0.93)})
     (row,) = table.splitlines()[2:]
-    assert row.endswith("| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 | no significant difference |")
+    assert "| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 |" in row
+    assert row.endswith("| no significant difference |")
 
 
 @pytest.mark.slow
