@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 import edgeexit_runtime as ee
-import edgeexit_runtime.backends.onnxruntime.x86_products as x86_products
 import numpy as np
 import pytest
 from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
+from hardware import place_cpu, place_gpu
 from PIL import Image
 from support.command_line import SCREEN, invoke, table_rows
 
@@ -168,8 +168,8 @@ def test_classifier_alone(
     assert "choose --quantize all, or --prec" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(dynamic_module, "MIN_WEIGHTS", 100)
-    gpu = Gpu("RTX 3090", "8.6")  # it changes nothing: such a bundle is for CPUs
-    monkeypatch.setattr("edgeexit_runtime.backends.tensorrt.engine_check.find_gpu", lambda: gpu)
+    # it changes nothing: such a bundle is for CPUs
+    place_gpu(monkeypatch, Gpu("RTX 3090", "8.6"))
     result = run("export", checkpoint, "-o", tmp_path / "out", *options)
     assert result.exit_code == 0, result.output
     assert "engines" not in result.stderr
@@ -205,8 +205,7 @@ def test_auto_follows_the_engine() -> None:
 def test_auto_names_the_form_for_a_cpu_without_vnni(
     vnni: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
-    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
+    place_cpu(monkeypatch, vnni=vnni)
     options = QuantizeOptions(Path("x"), None, None, None, "auto")
     assert ("cpu-7bit" in options.reason(EngineChoice())) == (vnni is not True)
 

@@ -15,6 +15,7 @@ from edgeexit_runtime import backends
 from edgeexit_runtime.backends import BACKENDS, choose_backend, install_hint
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
 from edgeexit_runtime.bundle.folder import Bundle, open_bundle
+from hardware import place_gpu
 
 
 class Abacus(Backend):
@@ -132,7 +133,7 @@ def test_a_device_that_is_not_in_this_onnxruntime(bundle: Path) -> None:
 def test_engines_without_a_cuda_device_are_no_surprise(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeexit_runtime.backends.cuda.device.find_gpu", lambda: None)
+    place_gpu(monkeypatch, None)
     opened = open_bundle(bundle)
     backend = BACKENDS["tensorrt"]
     why = backend.why_not(opened)

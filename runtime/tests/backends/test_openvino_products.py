@@ -20,14 +20,14 @@ pytestmark = pytest.mark.skipif(not is_x86(), reason="products of 8 bits are exa
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 WITHOUT_VNNI = "AVX2"
 SUM = """
 import sys
 import numpy as np
 from edgeexit_runtime.backends.openvino.compiler import ModelCompiler
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from test_x86_products import product_model, sizes
+from int8_products import product_model, sizes
 
 kind, levels, may_saturate = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told"
 tensors = [(TensorInfo(name, "float32", sizes(kind)),) for name in ("x", "out")]
@@ -53,7 +53,7 @@ def run(code: str, *arguments: object, isa: str) -> str:
         text=True,
         timeout=120,
         check=False,
-        cwd=HERE,
+        cwd=TESTS,
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": isa},
     )
     assert result.returncode == 0, result.stderr

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
-import edgeexit_runtime.backends.onnxruntime.x86_products as x86_products
 import edgeexit_runtime.backends.target_warnings as target_warnings
 import pytest
 from edgeexit_runtime.bundle.folder import open_bundle
 from edgeexit_runtime.engines.building import build_engines
+from hardware import place_cpu
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 TARGET = {"name": "mine", "engine": "cpu", "assumes": "luck", "elsewhere": "9 times as slow"}
@@ -20,7 +20,7 @@ TARGET = {"name": "mine", "engine": "cpu", "assumes": "luck", "elsewhere": "9 ti
 
 @pytest.fixture(autouse=True)
 def with_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x86_products, "has_vnni", lambda: True)
+    place_cpu(monkeypatch, vnni=True)
 
 
 @pytest.fixture
@@ -84,8 +84,7 @@ def test_7_bits_need_no_vnni(
     warned: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(x86_products, "has_vnni", lambda: False)
-    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
+    place_cpu(monkeypatch, vnni=False)
     make_int8(bundle, edit_manifest, weight_bits=bits)
     ee.load(bundle, providers=["CPUExecutionProvider"]).close()
     assert len(warned()) == says
@@ -99,8 +98,7 @@ def test_without_vnni(
     warned: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
-    monkeypatch.setattr(x86_products, "is_x86", lambda: True)
+    place_cpu(monkeypatch, vnni=vnni)
     make_int8(bundle, edit_manifest)
     ee.load(bundle, providers=["CPUExecutionProvider"]).close()
     (line,) = warned()

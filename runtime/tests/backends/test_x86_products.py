@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from edgeexit_runtime.testing import make_model
+from hardware import place_cpu
+from int8_products import CHANNELS, product_model, sizes
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 FLAGS = "flags\t\t: fpu sse4_2 avx2 {} fma\n"
-CHANNELS = 16
 ONNXRUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
 
 
@@ -53,41 +53,6 @@ def test_vnni_is_not_known_where_the_system_does_not_say(tmp_path: Path) -> None
 )
 def test_x86(machine: str, expected: bool) -> None:
     assert x86_products.is_x86(machine) is expected
-
-
-def product_model(kind: str, levels: int = 127) -> bytes:
-    """Ones times ones, all of them the largest integers there are: 255 x 127, or 63 in 7 bits."""
-    scale, total = np.float32(1 / 255), np.float32(CHANNELS / 255)
-    weight = np.full((CHANNELS, CHANNELS, 1, 1), levels, np.int8)
-    zeros = np.zeros(CHANNELS, np.int32)
-    constants = {
-        **{"x_scale": scale, "zero": np.uint8(0), "total": total},
-        "w": weight if kind == "Conv" else weight.reshape(CHANNELS, CHANNELS),
-        "w_scale": np.full(CHANNELS, 1 / levels, np.float32),
-        "w_zero": zeros.astype(np.int8),
-        **{"b": zeros, "b_scale": np.full(CHANNELS, scale / levels, np.float32), "b_zero": zeros},
-    }
-    dequantize = "DequantizeLinear"
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "x_scale", "zero"], ["xq"]),
-        helper.make_node(dequantize, ["xq", "x_scale", "zero"], ["xd"]),
-        helper.make_node(dequantize, ["w", "w_scale", "w_zero"], ["wd"], axis=0),
-        helper.make_node(dequantize, ["b", "b_scale", "b_zero"], ["bd"], axis=0),
-        helper.make_node(
-            kind, ["xd", "wd", "bd"], ["y"], **({"transB": 1} if kind == "Gemm" else {})
-        ),
-        helper.make_node("QuantizeLinear", ["y", "total", "zero"], ["yq"]),
-        helper.make_node(dequantize, ["yq", "total", "zero"], ["out"]),
-    ]
-    shape = ["n", *sizes(kind)]
-    weights = {name: np.asarray(value) for name, value in constants.items()}
-    model = make_model(nodes, {"x": shape}, {"out": shape}, weights)
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def sizes(kind: str) -> tuple[int, ...]:
-    return (CHANNELS, 4, 4) if kind == "Conv" else (CHANNELS,)
 
 
 def summed_in_16_bits(left: NDArray[np.uint8], right: NDArray[np.int8]) -> int:
@@ -129,7 +94,7 @@ def test_products_are_widened_unless_vnni_is_there(
         pytest.skip("products of 8 bits are exact here")
     if ONNXRUNTIME < (1, 26) and x86_products.has_vnni():
         pytest.skip("this onnxruntime widens where products saturate alone, whatever it is asked")
-    monkeypatch.setattr(x86_products, "has_vnni", lambda: vnni)
+    place_cpu(monkeypatch, vnni=vnni)
     types = {True: {TensorProto.INT8}}.get(vnni is True, {TensorProto.UINT8})
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -150,7 +115,7 @@ def test_sessions_give_exact_products(
 ) -> None:
     """On this CPU as it is, and with the kernels that one without VNNI would take."""
     if widened:
-        monkeypatch.setattr(x86_products, "has_vnni", lambda: False)
+        place_cpu(monkeypatch, vnni=False)
     content, shape = product_model(kind), sizes(kind)
     inputs, outputs = TensorInfo("x", "float32", shape), TensorInfo("out", "float32", shape)
     entry = GraphEntry("products.onnx", "", len(content), (inputs,), (outputs,))

@@ -18,11 +18,7 @@ from typing import Any
 
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
-from edgeexit_runtime.backends.tensorrt import engine_check
-from edgeexit_runtime.backends.tensorrt import library as trt_library
-from edgeexit_runtime.backends.tensorrt import versions as trt_versions
-
-ORIN = Gpu("Orin", "8.7")
+from hardware import ORIN, place_gpu
 
 
 def enum_of(name: str, *members: str) -> Any:
@@ -364,8 +360,7 @@ class Doubles:
 
     def place(self, gpu: Gpu | None) -> None:
         """This GPU is here from now on."""
-        for module in (engine_check, trt_library, trt_versions):
-            self.monkeypatch.setattr(module, "find_gpu", lambda: gpu)
+        place_gpu(self.monkeypatch, gpu)
 
 
 @pytest.fixture

@@ -287,9 +287,15 @@ def test_engine_that_does_not_load(bundle: Path, doubles: Any) -> None:
     )
 
 
-def test_neither_library_installed(bundle: Path, doubles: Any, monkeypatch: Any) -> None:
-    doubles.install()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither library is there."""
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_neither_library_installed(bundle: Path) -> None:
     build_fails(
         bundle,
         "neither TensorRT nor TensorRT-RTX is installed: pip install tensorrt, "
@@ -298,13 +304,8 @@ def test_neither_library_installed(bundle: Path, doubles: Any, monkeypatch: Any)
     )
 
 
-def test_library_that_was_named_is_not_installed(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr("importlib.import_module", missing)
+@pytest.mark.usefixtures("not_installed")
+def test_library_that_was_named_is_not_installed(bundle: Path) -> None:
     build_fails(
         bundle,
         "TensorRT-RTX is not installed: pip install tensorrt-rtx",
@@ -313,26 +314,26 @@ def test_library_that_was_named_is_not_installed(
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("source", "message"),
     [
         (
-            ImportError("libnvinfer.so.10: cannot open shared object file\nhint"),
+            r"raise ImportError('libnvinfer.so.10: cannot open shared object file\nhint')",
             "TensorRT is installed but does not start: libnvinfer.so.10: cannot open shared object "
             "file; install it again",
         ),
         (
-            ModuleNotFoundError("No module named 'tensorrt_bindings'", name="tensorrt_bindings"),
+            "import tensorrt_bindings",
             "TensorRT is installed but not whole: tensorrt_bindings is missing; install it again",
         ),
     ],
 )
 def test_broken_library(
-    error: Exception, message: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, message: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(name: str) -> Any:
-        raise error
-
-    monkeypatch.setattr("importlib.import_module", fail)
+    (tmp_path / "tensorrt.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt_bindings", None)
     build_fails(bundle, message, library="tensorrt")
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     tensorboard = ModuleType("torch.utils.tensorboard")
     tensorboard.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "tensorboard", sys.modules[__name__])  # is installed
     Writer.made.clear()
 
 
@@ -76,7 +75,7 @@ def test_an_epoch_is_logged_before_it_is_saved(
 def test_without_tensorboard_there_is_none(
     tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert module.tensorboard_log(tmp_path, 0) is None
     train(tiny_config(epochs=1), tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()
