@@ -86,13 +86,14 @@ def export_bundle(
     net = checkpoint.build(model)
     with torch.no_grad():
         check_each_alone(checkpoint.spec.backbone, net, net, torch.from_numpy(samples[:LOOKED_AT]))
-    subject = _subject(checkpoint, net, options.opset)
+    subject = network_subject(checkpoint, net, options.opset)
     return write_bundle(
         subject, output, options, samples, source, progress, labels=labels, calibration=calibration
     )
 
 
-def _subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Subject:
+def network_subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Subject:
+    """Return what becomes a bundle of ``net``, which was built from ``checkpoint``."""
     spec, parts = checkpoint.spec, partition(net)
     cost = partition_cost(parts)
     return Subject(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from edgeexit.export import (
     Graph,
     export_bundle,
 )
+from edgeexit.export.bundle import network_subject
 from edgeexit.export.graphs.making import export_graphs
+from edgeexit.export.writing import Subject
 from edgeexit.models import MultiExitNet, make_spec, register_backbone
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.partition import partition
@@ -82,10 +85,12 @@ def checkpoint(samples: NDArray[np.float32]) -> Checkpoint:
     return sharpened("tiny_for_export", samples)
 
 
-def sharpened(backbone: str, samples: NDArray[np.float32]) -> Checkpoint:
+def sharpened(
+    backbone: str, samples: NDArray[np.float32], num_classes: int = 5, spread: float = 3
+) -> Checkpoint:
     """Random weights, sharpened so that confidences spread over 0 to 1."""
     torch.manual_seed(0)
-    spec = make_spec(backbone, "2+n", num_classes=5)
+    spec = make_spec(backbone, "2+n", num_classes)
     net = MultiExitNet(spec)
     with torch.no_grad():
         net(torch.from_numpy(samples))  # batch norm sees the data once
@@ -93,14 +98,14 @@ def sharpened(backbone: str, samples: NDArray[np.float32]) -> Checkpoint:
             linear = net.backbone.classifier[-1] if name == "final" else None
             linear = linear or net.branches[name].classifier[-1]
             linear.bias -= logits.mean(0)
-            scale = 3 / (logits - logits.mean(0)).std()
+            scale = spread / (logits - logits.mean(0)).std()
             linear.weight *= scale
             linear.bias *= scale
     return Checkpoint(
         spec=spec,
         weights=net.state_dict(),
         preprocessing=Preprocessing(INPUT_SIZE, (0.5,) * 3, (0.25,) * 3),
-        class_names=tuple("abcde"),
+        class_names=tuple(map(str, range(num_classes))),
         thresholds={"exit1": 0.8, "exit2": 0.7},
         data=DataConfig("digits"),
         training={},
@@ -134,7 +139,8 @@ def exported(request: pytest.FixtureRequest) -> ExportedBundle:
 
 @pytest.fixture(scope="session")
 def residual(samples: NDArray[np.float32]) -> Checkpoint:
-    return sharpened("tiny_residual_for_export", samples)
+    """Of so many classes that two of its exits are large enough for a classifier of 8 bits."""
+    return sharpened("tiny_residual_for_export", samples, num_classes=64, spread=5)
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +149,13 @@ def residual_graphs(residual: Checkpoint) -> tuple[Graph, ...]:
     parts = partition(residual.build())
     traced = export_graphs(parts, PRECISIONS["fp32"], 19, baseline=True, tell=lambda step: None)
     return tuple(traced)
+
+
+@pytest.fixture(scope="session")
+def residual_subject(residual: Checkpoint, residual_graphs: tuple[Graph, ...]) -> Subject:
+    """:func:`residual` as it becomes a bundle, traced once for all of them."""
+    made = network_subject(residual, residual.build(), 19)
+    return dataclasses.replace(made, graphs=lambda *_: residual_graphs)
 
 
 @pytest.fixture(scope="session")

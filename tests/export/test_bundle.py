@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import edgeexit_runtime as ee
@@ -14,19 +12,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER
-from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, load_manifest
-from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
-from onnx import helper
 
 from edgeexit.cost import network_cost
-from edgeexit.errors import EdgeExitError, ExportError
+from edgeexit.errors import ExportError
 from edgeexit.export import PRECISIONS, ExportedBundle, ExportOptions, export_bundle
-from edgeexit.export import bundle as bundle_module
-from edgeexit.export.graphs import parts as graphs_module
-from edgeexit.export.graphs.gate import add_gate
-from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.verification import Verification, require_agreement, verify_bundle
 from edgeexit.training import Checkpoint
 
@@ -129,53 +119,6 @@ def test_verification_measures_every_exit_and_the_baseline(exported: ExportedBun
         assert max(exit_.max_logit_difference for exit_ in verification.exits) > 1e-5
 
 
-@pytest.fixture
-def quick_graphs(fp32_bundle: ExportedBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the graphs of a bundle made before instead of tracing again."""
-    entries = dict(fp32_bundle.manifest.graphs())
-    assert fp32_bundle.manifest.baseline is not None
-    entries["baseline"] = fp32_bundle.manifest.baseline.graph
-
-    def graphs(*_: object, **__: object) -> Iterator[Graph]:
-        for name, entry in entries.items():
-            content = (fp32_bundle.folder / entry.file).read_bytes()
-            yield Graph(name, content, entry.inputs, entry.outputs)
-
-    monkeypatch.setattr(bundle_module, "export_graphs", graphs)
-
-
-@pytest.mark.usefixtures("quick_graphs")
-def test_other_weights_are_found_out_and_the_old_bundle_stays(
-    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    export_bundle(checkpoint, output, FP32, samples, "noise")
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
-    weights = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
-    weights["backbone.classifier.2.weight"] += 1.0 * torch.randn(5, 32)
-    other = dataclasses.replace(checkpoint, weights=weights)
-    with pytest.raises(ExportError, match=r"^final: .* expected .*; export in a higher precision"):
-        export_bundle(other, output, FP32, samples, "noise")
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.usefixtures("quick_graphs")
-def test_full_disk_leaves_nothing_behind(
-    checkpoint: Checkpoint,
-    samples: NDArray[np.float32],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def full(self: Path, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(EdgeExitError, match=r"could not write .*out: No space left on device"):
-        export_bundle(checkpoint, tmp_path / "out", FP32, samples, "noise")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_only_bundles_are_replaced(
     checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
 ) -> None:
@@ -185,104 +128,6 @@ def test_only_bundles_are_replaced(
     with pytest.raises(ExportError, match="is a file, expected a folder"):
         export_bundle(checkpoint, tmp_path / "thesis.tex", FP32, samples, "noise")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
-
-
-@pytest.mark.usefixtures("quick_graphs")
-def test_files_beside_a_bundle_are_not_lost(
-    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    export_bundle(checkpoint, output, FP32, samples, "noise")
-    (output / "bench.json").write_text("{}")
-    with pytest.raises(ExportError, match=r"holds bench\.json besides a bundle"):
-        export_bundle(checkpoint, output, FP32, samples, "noise")
-    assert (output / "bench.json").exists()
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "manifest.json").write_text('{"name": "a web app"}')
-    with pytest.raises(ExportError, match="holds other files and no bundle"):
-        export_bundle(checkpoint, app, FP32, samples, "noise")
-
-
-@pytest.mark.usefixtures("quick_graphs")
-def test_engines_go_with_the_bundle_that_they_are_of(
-    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
-) -> None:
-    """ONNX Runtime's cache, and what a build that was killed has left."""
-    output = tmp_path / "out"
-    export_bundle(checkpoint, output, FP32, samples, "noise")
-    cache = output / CACHE_FOLDER / "stage1-0123456789abcdef"
-    cache.mkdir(parents=True)
-    left = (LOCK_NAME, ".stage1.engine.12-00ff00ff.building", "stage1-00ff00ff.engine")
-    for name in (*left, "stage2.engine", ".manifest.edgeexit-00ff00ff.json"):
-        (output / name).touch()
-    mine = cache.parents[1] / "notes.txt"
-    mine.touch()
-    with pytest.raises(ExportError, match="holds engines besides a bundle"):
-        export_bundle(checkpoint, output, FP32, samples, "noise")
-    mine.unlink()
-    export_bundle(checkpoint, output, FP32, samples, "noise")
-    found = {path.name for path in output.iterdir()}
-    assert found == {MANIFEST_NAME, *load_manifest(output).files()}
-
-
-@pytest.mark.usefixtures("quick_graphs")
-@pytest.mark.parametrize("before", ["bundle", "empty", "nothing"])
-def test_what_comes_there_during_an_export_is_not_lost(
-    before: str, checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    if before == "bundle":
-        export_bundle(checkpoint, output, FP32, samples, "noise")
-    elif before == "empty":
-        output.mkdir()
-
-    def progress(step: str, done: float) -> None:
-        if step == "verification":
-            output.mkdir(exist_ok=True)
-            (output / "notes.txt").write_text("mine")
-
-    with pytest.raises(
-        ExportError, match=r"holds (notes\.txt besides a|other files and no) bundle"
-    ):
-        export_bundle(checkpoint, output, FP32, samples, "noise", progress)
-    assert (output / "notes.txt").read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    (output / "notes.txt").unlink()
-    export_bundle(checkpoint, output, FP32, samples, "noise")
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def _never_sure(model: onnx.ModelProto) -> None:
-    model.graph.node[-1].op_type = "Less"
-
-
-def _least_likely(model: onnx.ModelProto) -> None:
-    (argmax,) = (node for node in model.graph.node if node.op_type == "ArgMax")
-    argmax.CopyFrom(
-        helper.make_node("ArgMin", ["gate/softmax"], ["gate/label"], axis=1, keepdims=0)
-    )
-
-
-@pytest.mark.parametrize(
-    ("break_gate", "message"),
-    [(_never_sure, "^exit1: only"), (_least_likely, "^exit1: only 0.00%")],
-)
-def test_a_wrong_gate_is_found_out(
-    break_gate: Callable[[onnx.ModelProto], None],
-    message: str,
-    checkpoint: Checkpoint,
-    samples: NDArray[np.float32],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def wrong(model: onnx.ModelProto, logits: str, num_classes: int, score: str) -> None:
-        add_gate(model, logits, num_classes, score)
-        break_gate(model)
-
-    monkeypatch.setattr(graphs_module, "add_gate", wrong)
-    with pytest.raises(ExportError, match=message):
-        export_bundle(checkpoint, tmp_path / "out", FP32, samples, "noise")
 
 
 def test_options_out_of_range() -> None:

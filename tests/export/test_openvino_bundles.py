@@ -17,20 +17,10 @@ import pytest
 from edgeexit_runtime.backends.onnxruntime.x86_products import needs_exact_products
 from numpy.typing import NDArray
 
-from edgeexit.export import (
-    PRECISIONS,
-    CalibrationImages,
-    ExportOptions,
-    Quantization,
-    export_bundle,
-)
-from edgeexit.export import bundle as bundle_module
-from edgeexit.export.graphs.parts import Graph
-from edgeexit.training import Checkpoint
+from edgeexit.export import PRECISIONS, CalibrationImages, ExportOptions, Quantization
+from edgeexit.export.writing import Subject, write_bundle
 
 pytest.importorskip("openvino")
-
-LABELS = np.random.default_rng(3).integers(0, 5, 40)
 
 
 def answers(folder: Path, backend: str, images: NDArray[np.float32]) -> tuple[Any, Any, str]:
@@ -63,21 +53,16 @@ def test_as_onnx_runtime(
 @pytest.mark.parametrize("fallback", ["fp32", "fp16"])
 def test_int8_is_computed_in_int8_where_that_is_exact(
     fallback: str,
-    residual: Checkpoint,
-    residual_graphs: tuple[Graph, ...],
+    residual_subject: Subject,
     samples: NDArray[np.float32],
     calibration: CalibrationImages,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bundle_module, "export_graphs", lambda *_, **__: iter(residual_graphs))
     quantization = Quantization("all", "minmax", fallback)
     precision = PRECISIONS["int8"].quantized(quantization)
     options = ExportOptions(dataclasses.replace(precision, min_agreement=0.7), 19, max_batch=16)
     folder = tmp_path / "int8"
-    export_bundle(
-        residual, folder, options, samples, "noise", labels=LABELS, calibration=calibration
-    )
+    write_bundle(residual_subject, folder, options, samples, "noise", calibration=calibration)
     _, ours, said = answers(folder, "openvino", samples)
     _, theirs, _ = answers(folder, "onnxruntime", samples)
     assert said.startswith("fp32 " if needs_exact_products() else "int8 ")
