@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,15 +12,17 @@ import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry
+from edgeexit_runtime.bundle.quantization_entry import MethodScore
 from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export import CalibrationImages, Graph, Quantization
+from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.int8 import graphs as int8_module
 from edgeexit.export.int8.calibration import Ranges, measure_ranges
-from edgeexit.export.int8.graphs import QuantizedGraphs, quantize_graphs
+from edgeexit.export.int8.graphs import HOLD_OUT_EVERY, SEED, QuantizedGraphs, quantize_graphs
 
 FALLBACKS = ("fp32", "fp16")
 CPU = ["CPUExecutionProvider"]
@@ -231,25 +234,18 @@ def test_ranges_of_a_tensor_of_zeros_are_usable(residual_graphs: tuple[Graph, ..
     assert 0 < scale < 1e-5
 
 
+def answers_of(
+    graphs: Sequence[Graph], images: NDArray[np.float32]
+) -> dict[str, Mapping[str, NDArray[Any]]]:
+    """What every exit says of a batch."""
+    parts = [graph for graph in graphs if graph.name != "baseline"]
+    flow = GraphFlow(parts, None, THRESHOLDS).run(images)
+    return {name: outputs for name, _, outputs in flow if "exits" in outputs}
+
+
 def test_auto_keeps_the_best_on_images_that_no_range_was_measured_on(
-    residual_graphs: tuple[Graph, ...],
-    calibration: CalibrationImages,
-    monkeypatch: pytest.MonkeyPatch,
+    residual_graphs: tuple[Graph, ...], calibration: CalibrationImages
 ) -> None:
-    measured: list[NDArray[np.float32]] = []
-    judged: list[NDArray[np.float32]] = []
-    measure, answers = int8_module.measure_ranges, int8_module._answers
-
-    def spy_ranges(graphs, tensors, images, methods, *rest):  # type: ignore[no-untyped-def]
-        measured.append(images)
-        return measure(graphs, tensors, images, methods, *rest)
-
-    def spy_answers(graphs, images, thresholds):  # type: ignore[no-untyped-def]
-        judged.append(images)
-        return answers(graphs, images, thresholds)
-
-    monkeypatch.setattr(int8_module, "measure_ranges", spy_ranges)
-    monkeypatch.setattr(int8_module, "_answers", spy_answers)
     twice = np.concatenate([calibration.images, calibration.images[:9]])
     images = dataclasses.replace(calibration, images=twice)
     result = quantize_graphs(residual_graphs, Quantization(), images, THRESHOLDS)
@@ -258,34 +254,38 @@ def test_auto_keeps_the_best_on_images_that_no_range_was_measured_on(
     assert set(entry.candidates) == {"minmax", "entropy", "percentile"}
     assert entry.candidates[entry.method] == max(entry.candidates.values())
     assert len({score.closeness for score in entry.candidates.values()}) == 3
-    assert (entry.samples, entry.held_out) == (30, 7)
-    assert len(measured) == 1
-    seen = {image.tobytes() for image in measured[0]}
-    assert len(seen) == 30
-    assert len(judged) == 4
-    for batch in judged:
-        assert len(batch) == 7
-        assert not seen & {image.tobytes() for image in batch}
-    ranges = measure(residual_graphs, tensors_of(residual_graphs), measured[0], (entry.method,))
-    again = int8_module._Recipe(residual_graphs, Quantization()).apply(ranges[entry.method])
-    assert [graph.content for graph in again] == [graph.content for graph in result.graphs]
+    kept, held_out = calibration.split(SEED, HOLD_OUT_EVERY)
+    assert (entry.samples, entry.held_out) == (len(kept.images), len(held_out.images)) == (30, 7)
+    again = quantize_graphs(residual_graphs, Quantization("all", entry.method), kept, THRESHOLDS)
+    assert [graph.content for graph in again.graphs] == [graph.content for graph in result.graphs]
+    expected = answers_of(residual_graphs, held_out.images)
+    got = answers_of(again.graphs, held_out.images)
+    score = entry.candidates[entry.method]
+    for share, name in ((score.equal_decisions, "exits"), (score.equal_labels, "label")):
+        equal = [got[exit_][name] == expected[exit_][name] for exit_ in expected]
+        assert share == pytest.approx(np.mean(equal))
+    off = [
+        np.abs(got[exit_]["logits"] - it["logits"]).mean() / np.abs(it["logits"]).max()
+        for exit_, it in expected.items()
+    ]
+    assert score.closeness == pytest.approx(-np.mean(off), rel=1e-4)
 
 
-def tensors_of(graphs: tuple[Graph, ...]) -> dict[str, Sequence[str]]:
-    return dict(int8_module._Recipe(graphs, Quantization()).tensors)
+def test_decisions_count_before_labels_and_labels_before_logits() -> None:
+    assert MethodScore(0.95, 0.5, 0) > MethodScore(0.9, 1, 2)
+    assert MethodScore(0.9, 0.8, 0) > MethodScore(0.9, 0.7, 2)
+    assert MethodScore(0.9, 0.8, 2) > MethodScore(0.9, 0.8, 1)
 
 
 @pytest.mark.parametrize(
     ("winner", "scores"),
     [
         ("entropy", ((0.9, 1, 1), (0.95, 0.5, 0), (0.9, 1, 2))),
-        ("percentile", ((0.9, 0.8, 1), (0.9, 0.8, 2), (1, 0, 0))),
-        ("percentile", ((0.9, 0.7, 1), (0.9, 0.7, 2), (0.9, 0.8, 0))),
-        ("entropy", ((0.9, 0.8, 1), (0.9, 0.8, 2), (0.9, 0.8, 0))),
         ("minmax", ((0.9, 0.8, 1), (0.9, 0.8, 1), (0.9, 0.8, 1))),
     ],
+    ids=["the best", "the first of equals"],
 )
-def test_auto_goes_by_decisions_then_labels_then_logits(
+def test_auto_takes(
     winner: str,
     scores: tuple[tuple[float, float, float], ...],
     residual_graphs: tuple[Graph, ...],
@@ -293,9 +293,7 @@ def test_auto_goes_by_decisions_then_labels_then_logits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = iter(scores)
-    monkeypatch.setattr(
-        int8_module, "_score", lambda got, expected: int8_module.MethodScore(*next(given))
-    )
+    monkeypatch.setattr(int8_module, "_score", lambda got, expected: MethodScore(*next(given)))
     result = quantize_graphs(residual_graphs[:2], Quantization(), calibration, THRESHOLDS)
     assert result.entry.method == winner
 
