@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeexit.cli.bench import bench_with_bar
 from edgeexit.cli.inputs.bundle_samples import bundle_data, folder_images, predict_bundle_split
 from edgeexit.cli.inputs.samples import SampleOptions
 from edgeexit.cli.options.backend import BackendOptions
 from edgeexit.cli.options.tune import LATENCY, TuneOptions
-from edgeexit.cli.terminal import remark
+from edgeexit.cli.terminal import remark, shown_progress
 from edgeexit.formats import format_command
 
 if TYPE_CHECKING:
@@ -139,11 +138,12 @@ class BundleTarget:
         return name, name, {"images": images}, labelled
 
     def _measure(self) -> tuple[PathCosts, str]:
-        from edgeexit.bench import BenchOptions
+        from edgeexit.bench import BenchOptions, run_bench
         from edgeexit.bench.path_costs import measured_costs
 
         bench = BenchOptions(**self.backend.chosen(self.samples.device), explain=False)
-        report = bench_with_bar(self.folder, None, bench)
+        with shown_progress("") as progress:
+            report = run_bench(self.folder, None, bench, progress)
         device, calls = report.device, report.baseline.latency.count
         source = f"medians of {calls} calls on {device.cpu}, {device.backend_device}, batch 1"
         remark(f"measured: {source}")

@@ -1,0 +1,161 @@
+"""The options of ``edgeexit bench`` but those of what runs a bundle, of images and of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from edgeexit_runtime.backends import BACKENDS
+
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.backend import BackendOptions
+from edgeexit.cli.options.shared import option_group
+
+if TYPE_CHECKING:
+    from edgeexit.bench import BenchOptions
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureOptions:
+    """What is measured, and for how long.
+
+    Values of :data:`backends_option`, :data:`compared_options` and :data:`length_options`.
+    """
+
+    backends: tuple[str, ...] | None
+    versus: Path | None
+    scenarios: tuple[str, ...] | None
+    qps: float | None
+    rounds: int
+    duration: float
+    warm_up: float
+    seed: int
+
+    def chosen(self, backend: BackendOptions, device: str | None) -> BenchOptions:
+        """Return what :func:`edgeexit.bench.run_bench` takes."""
+        from edgeexit.bench import BenchOptions
+
+        asked = {*(self.scenarios or ())}
+        return BenchOptions(
+            **backend.chosen(device),
+            backends=self.backends or (),
+            rounds=self.rounds,
+            duration_s=self.duration,
+            warm_up_s=self.warm_up,
+            seed=self.seed,
+            versus=None if self.versus is None else str(self.versus),
+            scenarios=tuple(name for name in _scenarios() if asked & {name, ALL}),
+            qps=self.qps,
+        )
+
+
+def _scenarios() -> tuple[str, ...]:
+    from edgeexit.bench.results.scenarios import SCENARIOS
+
+    return SCENARIOS
+
+
+def _some_of(known: Callable[[], Iterable[str]]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads some of these names, ``single-stream,offline``, or ``all`` alone.
+
+    What a name has behind a colon is for who uses it.
+    """
+
+    def read(text: str) -> tuple[str, ...]:
+        names, possible = typed.names(text), tuple(known())
+        for name in names:
+            if name.partition(":")[0] not in possible and name != ALL:
+                raise click.BadParameter(f"expected {', '.join(possible)} or {ALL}, got {name!r}")
+        return (ALL,) if ALL in names else names
+
+    return read
+
+
+backends_option = click.option(
+    "--backends",
+    metavar="B1,B2|all",
+    type=_some_of(lambda: BACKENDS),
+    help="Compare backends in the same run, and say which to load: these, onnxruntime:1 for "
+    "one with one thread; or all that run the bundle here, on the CPU with one thread too. All "
+    "else is of --backend.",
+)
+compared_options = option_group(
+    click.option(
+        "--versus",
+        type=click.Path(path_type=Path),
+        help="Compare with another bundle, or a plain .onnx classifier: one input float32 "
+        "(N,C,H,W), normalized as the bundle's, one output logits (N,K); same input size and "
+        "classes. Another precision of the same network shows what it gains.",
+    ),
+    click.option(
+        "--scenario",
+        "scenarios",
+        metavar="S1,S2|all",
+        type=_some_of(_scenarios),
+        help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
+        "second), or all.",
+    ),
+    click.option(
+        "--qps",
+        type=click.FloatRange(min=0, min_open=True),
+        help="MLPerf's server: so many queries per second arrive on average, for --duration, "
+        "whether the last one is answered or not.",
+    ),
+)
+length_options = option_group(
+    click.option(
+        "--rounds",
+        default=100,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Rounds of 5 calls of everything, and passes over the images, at most.",
+    ),
+    click.option(
+        "--duration",
+        default=10.0,
+        show_default=True,
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always "
+        "made.",
+    ),
+    click.option(
+        "--warm-up",
+        default=10.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Of the choice and order of images, and of arrivals.",
+    ),
+)
+details_option = click.option(
+    "--details",
+    is_flag=True,
+    help="Print stages and branches, roofline, every reason and the linear model too, of "
+    "--compare all ratios; the page and the JSON always have them.",
+)
+saved_options = option_group(
+    click.option(
+        "--report",
+        "report_file",
+        type=click.Path(path_type=Path),
+        help="Measure nothing: show a report of --json again, with --plot and --html.",
+    ),
+    click.option(
+        "--compare",
+        nargs=2,
+        metavar="A.json B.json",
+        type=click.Path(path_type=Path),
+        help="Measure nothing: set two reports of --json side by side.",
+    ),
+)
