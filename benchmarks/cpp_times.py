@@ -1,9 +1,9 @@
-"""What a frame takes in the C++ library and in Python's session, as pairs in one run.
+"""Compare the time per frame of the C++ library and of Python's session, as pairs in one run.
 
     python benchmarks/cpp_times.py BUNDLE --program build/edgeexit_classify [--engine openvino]
 
-Each pair is one pass of each over the same frames, one at a time, in random order. The program is
-that of runtime/cpp, started once and asked through a pipe, whose time counts as its own.
+Each pair is one pass of each over the same frames, one at a time, in random order. The C++ program
+is that of runtime/cpp, started once and queried through a pipe, whose time is included.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pairs import Pairs, time_pairs
 
 FRAMES = 50
 MAX_RATIO = 1.0
-"""C++ over Python: what is computed is the same, and nothing else should take longer."""
+"""C++ over Python: both compute the same, and nothing else should take longer."""
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 def measure(
     bundle: Path, program: Path, engine: str, duration_s: float, seed: int
 ) -> tuple[Pairs, str]:
-    """Return milliseconds per frame, C++ first, and who left where."""
+    """Return milliseconds per frame, C++ first, and the images that left at each exit."""
     with (
         load(bundle, backend=engine, threads=1) as session,
         tempfile.NamedTemporaryFile() as file,

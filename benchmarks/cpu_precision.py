@@ -1,15 +1,15 @@
-"""What the precisions take on a CPU: every exit path, as a ratio to plain FP32, in one run.
+"""Times of the precisions on a CPU: every exit path, as a ratio to plain FP32, in one run.
 
     python benchmarks/cpu_precision.py [--rounds 25] [--bundles FOLDER]
 
-Forms of the same network take turns in random order, each call after one untimed of the same:
-FP32, INT8 of every target, the parts put through onnxruntime's own
-``quantize_static``, and INT8 of the classifiers alone. All of them run in edgeexit's session over
-ONNX Runtime, on one thread, whose own time is measured: what else the machine does is not in it.
-Weights are random and exits forced; branches on the way are run. FP32 is also compared with what
-Eq. 5 says of a path. The goals are for CPUs with VNNI: without it the figures are told, and judged
-by nothing. Then the demo's network is trained and exported, and its answers in INT8 are compared
-with FP32's on validation images, which no range was measured on.
+Forms of the same network are interleaved in random order, each call after one untimed call of the
+same form: FP32, INT8 of every target, the parts converted by ONNX Runtime's own
+``quantize_static``, and INT8 of the classifiers only. All run in edgeexit's session over ONNX
+Runtime on one thread. Thread time is measured, which excludes other work on the machine. Weights
+are random and exits forced; branches on the way are run. FP32 is also compared with the prediction
+of Eq. 5 for a path. The goals are for CPUs with VNNI: without it the figures are printed without
+goals. Then the demo's network is trained and exported, and its INT8 answers are compared with
+FP32's on validation images, which were not used for calibration.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ DIGITS = Path(__file__).parents[1] / "calibration_data" / "digits"
 
 @dataclass(frozen=True, slots=True)
 class Judged(Network):
-    """What is measured, and how often for each round asked for.
+    """A network to measure, with the number of calls per round and its goals.
 
     Attributes:
-        calls: of each path, for each round asked for.
-        forms: what takes turns; FP32 is among them.
-        of_plain: the most that paths in INT8 of target cpu may take of plain FP32.
-        of_eq5: by form, the most that paths may take of what Eq. 5 says.
+        calls: of each path per round.
+        forms: those that are interleaved; FP32 is among them.
+        of_plain: goal: largest ratio of paths in INT8 of target cpu to plain FP32.
+        of_eq5: goal by form: largest ratio of paths to the prediction of Eq. 5.
     """
 
     calls: int
@@ -127,7 +127,7 @@ def write(network: Network, form: str, folder: Path) -> Path:
 
 
 def precision_of(form: str) -> Precision:
-    """Return the precision of a form of ours; random networks need not agree with themselves."""
+    """Return the precision of one of edgeexit's forms; random networks need no agreement."""
     if form == FP32:
         return PRECISIONS["fp32"]
     if form == CLASSIFIERS:
@@ -183,7 +183,7 @@ def take_turns(
             (_, path), session = keys[place], sessions[keys[place]]
             if path != PLAIN:
                 force(session, path)
-            session.infer(image)  # so that caches and bindings are as it leaves them itself
+            session.infer(image)  # so that caches and bindings are those of this session
             begin = time.thread_time_ns()
             session.infer(image)
             taken[place] = (time.thread_time_ns() - begin) / 1e6
@@ -191,12 +191,12 @@ def take_turns(
 
 
 def fused(network: Network, folder: Path) -> list[Figure]:
-    """Count what ONNX Runtime left in floating point of all parts, in the models that it runs."""
+    """Count the layers of all parts that ONNX Runtime's optimized models keep in floating point."""
     left: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as temporary:
         for entry in load_manifest(folder).all_graphs().values():
             options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3  # it warns that such a model is of this machine
+            options.log_severity_level = 3  # it warns that such a model is for this machine only
             options.optimized_model_filepath = str(Path(temporary) / entry.file)
             providers = ["CPUExecutionProvider"]
             onnxruntime.InferenceSession(folder / entry.file, options, providers=providers)

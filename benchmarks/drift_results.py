@@ -2,8 +2,8 @@
 
     python benchmarks/drift_results.py [--jobs 2] [--runs results] [-o docs/results]
 
-Answers are those of a network of training_results.py, trained below ``--runs`` where it is missing,
-to the digits that it has not seen. Images are drawn from them independently, as often as it takes,
+Answers are those of a network of training_results.py, trained below ``--runs`` if it is missing, to
+the digits that it was not trained on. Images are drawn from them independently, with replacement,
 and counted and tested by the session's own code.
 """
 
@@ -31,7 +31,7 @@ THRESHOLDS = {"exit1": 0.75, "exit2": 0.75}
 NAMES = ("exit1", "exit2", "final")
 LEVELS = (0.01, 0.05)
 EXPECTED = (100, 256, 1300)
-"""Images that expectations come from: few, as export's default, all of val."""
+"""Numbers of images behind the expectation: few, export's default, all of val."""
 SESSIONS, LIFE = 500, 50_000
 DELAYS, LONGEST = 100, 20_000
 BEFORE = (0, 10_000)
@@ -93,10 +93,10 @@ class Shift:
     """One shift of the images.
 
     Attributes:
-        name: what is done to them.
+        name: the change to the images.
         leave_at_exit1, right: shares of the images.
-        delays: by what was before, and how many images were expected: images until it was seen in
-            each session, None where it was not.
+        delays: by the numbers of unshifted images before and of expected images: images until
+            each session detected the shift, None where it did not.
     """
 
     name: str
@@ -117,12 +117,12 @@ def look(tally: Tally, expected: Expected, level: float) -> Drift:
 
 
 def expect(answers: Predictions, rng: np.random.Generator, count: int) -> Expected:
-    """Return expectations of images that are drawn here."""
+    """Return the expectation from images that are drawn here."""
     return Expected.of(take(answers, rng, count), NAMES, THRESHOLDS, "digits")
 
 
 def looks(life: int) -> Iterator[int]:
-    """Yield how many images come before each look."""
+    """Yield the number of images before each test."""
     done = 0
     while done < life:
         step = 10 if done < 100 else 100 if done < 1000 else 1000
@@ -152,7 +152,7 @@ def lowest_p(answers: Predictions, expected: int, seed: int) -> tuple[float, flo
 def delay(
     usual: Predictions, shifted: Predictions, expected: int, before: int, seed: int
 ) -> int | None:
-    """Return how many shifted images come until a look tells of it."""
+    """Return the number of shifted images until a test reports the shift."""
     rng = np.random.default_rng(seed)
     said = expect(usual, rng, expected)
     tally = Tally(len(NAMES))
@@ -160,14 +160,14 @@ def delay(
         tally.add(take(usual, rng, 1000), 1)
     for seen in range(10, LONGEST + 1, 10):
         tally.add(take(shifted, rng, 10), 1)
-        # looks that are rarer later on find it at most one in twenty later
+        # rarer tests later on delay detection by at most one in twenty
         if seen % (10 * max(1, seen // 200)) == 0 and look(tally, said, LEVELS[0]).seen:
             return seen
     return None
 
 
 def shifts() -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]:
-    """Return what is done to images (N, 3, 16, 16) of 0 to 1."""
+    """Return the shifts by name; each maps images (N, 3, 16, 16) of 0 to 1."""
 
     def noise(deviation: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         def add(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -209,7 +209,7 @@ def shifts() -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]:
 
 
 def network_answers(runs: Path) -> dict[str, tuple[Predictions, float]]:
-    """Return answers to the digits, and the share that is right, by what was done to the images."""
+    """Return answers to the digits, and the share that is right, by shift of the images."""
     import torch
 
     from edgeexit.data import load_data
@@ -281,7 +281,7 @@ def main() -> None:
 
 
 def cases() -> Iterator[tuple[int, int]]:
-    """Yield images before a shift, and images expected."""
+    """Yield the numbers of images before a shift and of expected images."""
     for before in BEFORE:
         yield before, EXPECTED[-1]
     yield 0, 256
@@ -344,7 +344,7 @@ def write_report(
 
 
 def shown(delays: Sequence[int | None]) -> str:
-    """Return median and 90th percentile in words."""
+    """Return median and 90th percentile as text."""
     ordered = sorted(LONGEST + 1 if found is None else found for found in delays)
     middle, late = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.9))
     return ", ".join("never" if n > LONGEST else f"{n:,}" for n in (middle, late))

@@ -1,4 +1,4 @@
-"""What the commands of evaluation_results.py said, as Markdown, JSON and pictures."""
+"""The output of evaluation_results.py's commands as Markdown, JSON and pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = "evaluation"
 SHOWN_OF = "3+1"
-"""Figures that each network has one of are shown of this one alone, but for Fig. 4."""
+"""Figures that exist per network are shown for this one only, except Fig. 4."""
 WIDTH = 1200
 """Of pictures in the repository, in pixels, at most."""
 Row = Sequence[object]
@@ -49,7 +49,7 @@ HEADS: dict[str, Row] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What the commands said.
+    """The output of the commands.
 
     Attributes:
         accuracy: on val, that all networks are compared at.
@@ -164,7 +164,7 @@ def accuracies(said: Mapping[str, Any]) -> list[str]:
 
 
 def switching_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what switching exits off does to one network."""
+    """Yield the effect of switching exits off for one network."""
     front = said["common"]["front"]
     off = [sum(point["thresholds"][e] == NEVER for point in front) for e in ("exit1", "exit2")]
     baseline = said["common"]["objective"]["baseline"]
@@ -179,7 +179,7 @@ def switching_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def calibration_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield each exit's temperature, and how far its confidences were and are off."""
+    """Yield each exit's temperature, and its calibration errors before and after."""
     found = said["calibrated"]["calibration"]
     for exit_, temperature in found["temperatures"].items():
         before, after = (
@@ -189,7 +189,7 @@ def calibration_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def calibrated_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what thresholds give without temperatures and with them."""
+    """Yield the results of thresholds without temperatures and with them."""
     for key, text in (("own", "none"), ("calibrated", "fitted")):
         answer = said[key]
         ratio = f"{answer['test']['macs_ratio']:.3f}"
@@ -197,7 +197,7 @@ def calibrated_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def costs_of(said: Mapping[str, Any]) -> PathCosts:
-    """Return what was measured when these thresholds were chosen."""
+    """Return the measurement on which these thresholds were chosen."""
     from edgeexit.evaluation import PathCosts
 
     given = said["objective"]
@@ -218,7 +218,7 @@ def path_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 def objective_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the thresholds by MACs, and those by milliseconds, at the times of all measurements.
 
-    What several measurements chose alike is one row.
+    Equal choices of several measurements share a row.
     """
     measurements = said["bundle, ms"]
     by_macs = said["bundle, MACs"]
@@ -239,7 +239,7 @@ def objective_rows(name: str, said: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def time_ratio(chosen: Mapping[str, Any], costs: PathCosts) -> float:
-    """Return what thresholds cost on test over the plain backbone."""
+    """Return the cost of thresholds on test over the plain backbone's."""
     paid = costs.paid(chosen["thresholds"])
     average = sum(exit_["share"] * paid[exit_["name"]] for exit_ in chosen["test"]["exits"])
     assert costs.baseline is not None
@@ -259,7 +259,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
-    """Copy pictures, made small, and their numbers; return the pictures' names by figure."""
+    """Copy pictures, scaled down, and their numbers; return the pictures' names by figure."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -282,7 +282,7 @@ def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Write a picture, made for print, in the size of a screen."""
+    """Write a picture for print in the size of a screen."""
     from PIL import Image
 
     with Image.open(source) as image:

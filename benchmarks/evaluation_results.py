@@ -2,9 +2,9 @@
 
     python benchmarks/evaluation_results.py [--jobs 2] [--runs results] [-o docs/results]
 
-Networks are trained below ``--runs``, where training_results.py has its own; what is finished there
-is kept, what was interrupted goes on. Then the commands of edgeexit are run as a user would run
-them, and what they print and draw is put into a report.
+Networks are trained below ``--runs``, where training_results.py has its own; finished runs are kept
+and interrupted ones resume. Then the commands of edgeexit are run as a user would run them, and
+their output and pictures are put into a report.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PATTERNS = ("1+3", "2+2", "3+1")
 MARGIN = 0.002
 """Thresholds are compared at the highest accuracy on val that all networks reach, less this."""
 MEASUREMENTS = 3
-"""Of latency: how far they differ is told."""
+"""Of latency; their spread is reported."""
 FULL_SETTING: dict[str, Any] = {
     "backbone": "resnet20",
     "epochs": 12,
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def train_all(runs: Path, seeds: Sequence[int], jobs: int, short: dict[str, Any]) -> None:
-    """Train what is not trained yet: four networks on few images, the others on all of them."""
+    """Train the missing networks: four on few images, the others on all of them."""
     hard = {**SETTING, **short}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
@@ -84,13 +84,13 @@ def train_all(runs: Path, seeds: Sequence[int], jobs: int, short: dict[str, Any]
         try:
             for future in as_completed(waiting):
                 print(future.result(), flush=True)
-        except BaseException:  # Ctrl-C as well: what waits must not start any more
+        except BaseException:  # Ctrl-C as well: pending runs must not start
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def hard_methods() -> list[Method]:
-    """Return what the plain backbone and the patterns are called in the program beside this."""
+    """Return the methods of training_results.py for the plain backbone and the patterns."""
     by_name = {method.name: method for method in (*METHODS, *ALL_PATTERNS)}
     return [by_name[name] for name in (PLAIN, *PATTERNS)]
 
@@ -98,7 +98,7 @@ def hard_methods() -> list[Method]:
 def full_networks(seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
     """Yield the networks on all images: the baseline has a seed of its own.
 
-    With the baseline's seed a network would start from the baseline's weights, and be nearer to it.
+    With the baseline's seed a network would start from the baseline's weights, and be closer to it.
     """
     yield PLAIN, BASELINE_SEED
     for seed in seeds:
@@ -110,7 +110,7 @@ def full_folder(runs: Path, name: str, seed: int) -> Path:
 
 
 def train_full(name: str, seed: int, runs: Path, setting: Mapping[str, Any]) -> str:
-    """Bring one run on all training images to its end; return a line about it."""
+    """Finish one run on all training images; return a line about it."""
     import torch
 
     from edgeexit.data import DataConfig
@@ -129,7 +129,7 @@ def train_full(name: str, seed: int, runs: Path, setting: Mapping[str, Any]) -> 
 def run_studies(
     runs: Path, seeds: Sequence[int], jobs: int, study: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return what ``edgeexit consistency`` finds: of the baseline itself, then of each seed."""
+    """Return the results of ``edgeexit consistency``: of the baseline itself, then of each seed."""
     baseline = full_folder(runs, PLAIN, BASELINE_SEED)
     options = [text for name, value in study.items() for text in (f"--{name}", value)]
 
@@ -151,7 +151,7 @@ def run_studies(
 def evaluate(
     runs: Path, studies: list[dict[str, Any]], full: dict[str, Any], hard: dict[str, Any]
 ) -> Evaluation:
-    """Tune, calibrate, export, measure and draw the networks that learned from few images."""
+    """Tune, calibrate, export, measure and draw the networks that were trained on few images."""
     work = runs / "evaluation"
     work.mkdir(parents=True, exist_ok=True)
     checkpoints = {name: folder(runs, name, 0) / "ckpt.pt" for name in PATTERNS}
@@ -183,7 +183,7 @@ def evaluate(
 def tune_pattern(
     name: str, checkpoint: Path, limit: tuple[str, str], work: Path
 ) -> dict[str, dict[str, Any] | list[dict[str, Any]]]:
-    """Return what each command says of one network, by what it was asked."""
+    """Return the output of each command for one network, by the question that it answers."""
     bundle = work / f"bundle-{name}"
     drawn = ("--front", work / f"front-{name}.csv", "--plot", work / f"front-{name}.png")
     output = work / name / "ckpt.pt"
@@ -195,7 +195,7 @@ def tune_pattern(
         "calibrated": edgeexit("tune", checkpoint, "--max-drop", 0, "--calibrate", "--dry-run"),
     }
     costs = said["common"]["objective"]
-    # without its branches a file of costs says that an exit that is off is run all the same
+    # a file of costs without branches means that an exit that is off is still run
     still_paid = work / f"branches-always-run-{name}.json"
     kept = {key: costs[key] for key in ("unit", "paths", "baseline")}
     still_paid.write_text(json.dumps({**kept, "unit": "MAC"}), encoding="utf-8")
@@ -215,7 +215,7 @@ def tune_pattern(
 def edgeexit(*words: object, may_fail: bool = False) -> Any:
     """Run a command as a user would, with ``--json``, and return what it prints.
 
-    Where a limit cannot be kept, which is an exit status of 1, that is None if it ``may_fail``.
+    If a limit cannot be met, which is an exit status of 1, return None where it ``may_fail``.
     """
     line = [sys.executable, "-m", "edgeexit", *map(str, words), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,7 +1,7 @@
-"""What the benchmarks of speed have in common: figures beside their goals, and how to end.
+"""Common parts of the speed benchmarks: figures with their goals, and the end of a program.
 
-Each program prints a table, writes the same as JSON where ``--json`` names a file, and exits with
-1 when a goal is missed.
+Each program prints a table, writes the same as JSON if ``--json`` names a file, and exits with
+status 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Figure:
         name: what was measured.
         measured: its value, in ``unit``.
         unit: of the value and the goal; "" for a ratio.
-        goal: the value to keep; None for a figure that only explains others.
-        at_least: the goal is the least that will do, not the most.
-        note: how it came about, such as an interval or the number of samples.
+        goal: the limit; None for a figure that only explains others.
+        at_least: the goal is a lower limit rather than an upper one.
+        note: details, such as an interval or the number of samples.
     """
 
     name: str
@@ -44,21 +44,21 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        """Whether the goal is kept; what is not a number keeps none."""
+        """Whether the goal is met; NaN meets none."""
         if self.goal is None:
             return True
         return self.measured >= self.goal if self.at_least else self.measured <= self.goal
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``MISSED``, or nothing where there is no goal."""
+        """``holds``, ``MISSED``, or "" without a goal."""
         if self.goal is None:
             return ""
         return "holds" if self.holds else "MISSED"
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that all these programs take; ``doc`` is the module's."""
+    """Return a parser with the common options of these programs; ``doc`` is the module's."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +87,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def finish(title: str, figures: Sequence[Figure], output: Path | None) -> NoReturn:
-    """Print the table, write ``output`` where there is one, and exit: 1 when a goal is missed."""
+    """Print the table, write ``output`` if given, and exit: with 1 if a goal is missed."""
     print(f"{title}; {cpu_model()}, {cores_available()} cores")
     print(table(figures))
     if output is not None:

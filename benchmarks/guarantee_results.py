@@ -1,11 +1,11 @@
-"""What a guarantee of thresholds is worth and costs, written to docs/results/.
+"""Validity and cost of guarantees for thresholds, written to docs/results/.
 
     python benchmarks/guarantee_results.py [--jobs 2] [--runs results] [-o docs/results]
 
-By simulation: a distribution whose risks are known exactly is drawn from again and again, and
-thresholds are chosen on each draw, with a guarantee and without. Distributions are two that are
-made up, at which a promise is easily broken, and the answers that trained networks give to the
-digits. The networks are those of training_results.py below ``--runs``, trained where they are
+This is a simulation: data sets are drawn repeatedly from a distribution whose risks are known
+exactly, and thresholds are chosen on each draw, with a guarantee and without. Two distributions are
+synthetic, so that a guarantee is easily broken; the others are the answers of trained networks to
+the digits. The networks are those of training_results.py below ``--runs``, trained if they are
 missing.
 """
 
@@ -34,13 +34,13 @@ CONFIDENCE = 0.95
 DRAWS = 2000
 SIZES = (400, 1000, 4000)
 GRID_SIZE = 102
-"""The smallest there is: a draw takes 10 to 50 ms."""
+"""The smallest allowed: a draw takes 10 to 50 ms."""
 ATOMS = 20_000
 NETWORKS = ("1+3", "2+2", "3+1")
 TARGETS = (0.01, 0.02, 0.05)
-"""For the digits; of errors so much above the last exit's."""
+"""For the digits; errors are allowed this much above the last exit's."""
 SHARES = ((0.0, 0.0), (0.005, 0.0), (0.01, 0.0), (0.01, 0.01), (0.02, 0.02), (0.03, 0.03))
-"""Of images lost and gained, in the table of bounds."""
+"""Shares of images lost and gained, in the table of bounds."""
 BOUND_TARGET = 0.02
 Row = tuple[object, ...]
 
@@ -111,7 +111,7 @@ are chosen; the part of it needed here is a sum of binomial probabilities.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """A distribution: every image of it has the same chance.
+    """A distribution: every image of it has the same probability.
 
     Attributes:
         name: in tables.
@@ -146,7 +146,7 @@ def made_up(name: str) -> Population:
     """Return ``flat`` or ``graded``: one early exit, answers of two classes.
 
     The last exit is right on 95 % of the images. ``flat``: the early exit loses 8 % and gains 4 %
-    of all images, whatever its confidence. ``graded``: it loses ever more below a confidence of 1.
+    of all images, whatever its confidence. ``graded``: losses grow as confidence falls below 1.
     """
     rng = np.random.default_rng(7)
     confidence = rng.uniform(0.5, 1, ATOMS).astype(np.float32)
@@ -167,7 +167,7 @@ def made_up(name: str) -> Population:
 
 
 def network_answers(pattern: str, runs: Path) -> tuple[dict[str, ExitPredictions], PathCosts]:
-    """Return what a network of training_results.py answers to the digits of val and of test."""
+    """Return the answers of a network of training_results.py to the digits of val and test."""
     from edgeexit.cost import network_cost
     from edgeexit.data import load_data
     from edgeexit.evaluation import predict
@@ -194,7 +194,7 @@ def network_population(
 
 
 def half_target(population: Population, risk: str) -> float:
-    """Return half of what is lost where everyone leaves at once; of errors above the last's."""
+    """Return half of the loss if every image leaves at exit1; for errors, above the last exit's."""
     counts = population.risk(dict.fromkeys(population.answers.exit_names[:-1], 0.0), risk)
     least = 1 - float(population.answers.correct[-1].mean()) if risk == ERROR else 0.0
     return round((least + counts.risk) / 2, 4)
@@ -202,7 +202,7 @@ def half_target(population: Population, risk: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """What many draws came to; shares of 0 to 1, costs over the plain backbone's.
+    """Results over many draws; shares of 0 to 1, costs over the plain backbone's.
 
     ``plain_broken`` and ``plain_cost`` are those of thresholds without a guarantee.
     """
@@ -223,7 +223,7 @@ class Simulated:
 def simulate(
     population: Population, risk: str, target: float, images: int, draws: int = DRAWS
 ) -> Simulated:
-    """Choose thresholds on ``draws`` data sets of so many images, with and without a guarantee."""
+    """Choose thresholds on ``draws`` data sets of ``images``, with and without a guarantee."""
     promise = Promise(risk, target, CONFIDENCE)
     found = np.array(
         [_once(population, population.draw(images, seed), promise) for seed in range(draws)]
@@ -258,7 +258,7 @@ def _once(population: Population, drawn: ExitPredictions, promise: Promise) -> t
 
 
 def _is_broken(population: Population, thresholds: dict[str, float], promise: Promise) -> float:
-    # a risk that is the target but for the rounding of a quotient is kept
+    # a risk that equals the target up to rounding of a quotient is within it
     return float(population.risk(thresholds, promise.risk).risk > promise.target + 1e-12)
 
 
@@ -268,7 +268,7 @@ def sampling_error(draws: int) -> float:
 
 
 def cases(populations: Sequence[Population]) -> Iterator[tuple[Population, str, float, int]]:
-    """Yield what is simulated."""
+    """Yield the cases to simulate."""
     for population in populations:
         last = 1 - float(population.answers.correct[-1].mean())
         for risk in RISKS:
@@ -324,7 +324,7 @@ def _growing() -> Iterator[int]:
 def digits_rows(
     pattern: str, answers: Mapping[str, ExitPredictions], costs: PathCosts
 ) -> Iterator[Row]:
-    """Yield what ``tune`` finds on the digits, with and without a guarantee."""
+    """Yield the results of ``tune`` on the digits, with and without a guarantee."""
     test = Population("test", answers["test"], costs)
     front = search_thresholds(answers["val"], costs)
     for target in TARGETS:

@@ -1,4 +1,4 @@
-"""Which operators a bundle's graphs spend their time in, by ONNX Runtime's own profile."""
+"""Time of a bundle's graphs by operator, from ONNX Runtime's own profile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONVOLUTIONS = ("Conv", "FusedConv", "NhwcFusedConv")
 
 
 def convolution_share(folder: Path, batch: int) -> Figure:
-    """Return how much of the kernels' time a chain over a batch spends in convolutions."""
+    """Return the share of convolutions in the kernels' time of a chain over a batch."""
     manifest = load_manifest(folder)
     size = manifest.preprocessing.input_size
     tensors: dict[str, Any] = {

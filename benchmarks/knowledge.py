@@ -1,4 +1,4 @@
-"""Several studies of knowledge consistency as one: networks that differ in their seed together."""
+"""Pool several studies of knowledge consistency whose networks differ in their seed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Knowledge:
     Attributes:
         report: each kind of network with the mean and spread over its seeds; ``runs`` are seeds.
         itself: the baseline's features reconstructed from themselves, spread over fits.
-        control: accuracy with shuffled features, in words.
-        by_seed: the studies, each of other trainings.
+        control: accuracy with shuffled features, as text.
+        by_seed: the studies, one per training seed.
     """
 
     report: ConsistencyReport
@@ -58,7 +58,7 @@ class Knowledge:
         return rows
 
     def _fit_std(self, network: NetworkCells, stage: str, figure: str) -> str:
-        """Return how far fits of one network differ, on average, in points."""
+        """Return the mean standard deviation over fits of one network, in points."""
         same = [n for report in self.by_seed for n in report.networks if n.name == network.name]
         found = [
             getattr(cell, figure).std or 0.0
@@ -89,7 +89,7 @@ class Knowledge:
 
 
 def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
-    """Return the studies as one; the first is of the baseline itself and has the control."""
+    """Pool the studies; the first is of the baseline itself and has the control."""
     from edgeexit_runtime.bundle.schema import decode
 
     from edgeexit.paper.consistency import ConsistencyReport
@@ -108,7 +108,7 @@ def pool_studies(studies: Sequence[dict[str, Any]]) -> Knowledge:
 
 
 def _rename_plain(report: ConsistencyReport) -> ConsistencyReport:
-    """Tell plain networks from the baseline, which is called so as well."""
+    """Rename plain networks, as the baseline has the same name."""
     networks = (replace(n, name=OTHERS) if n.name == PLAIN else n for n in report.networks)
     return replace(report, networks=tuple(networks))
 
@@ -141,7 +141,7 @@ def _mean(report: ConsistencyReport, name: str, stage: str, figure: str) -> floa
 
 
 def _apart(points: Sequence[float]) -> str:
-    """Say whether a difference is above what seeds make, by Student's t test."""
+    """Say whether a difference exceeds the spread over seeds, by Student's t test."""
     from scipy import stats
 
     if len(points) < 2 or len(set(points)) == 1:

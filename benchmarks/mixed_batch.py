@@ -1,11 +1,11 @@
-"""A batch of 32 that leaves bit by bit: what routing costs beside the graphs themselves.
+"""A batch of 32 that leaves gradually: the cost of routing in addition to the graphs.
 
     python benchmarks/mixed_batch.py [--duration 20] [--threads 1] [--bundles FOLDER]
 
 Half of the batch leaves at the first exit, half of the rest at the next, and so on. The goal: at
-least 90 % of the throughput that the graphs' own times allow, each over those who got there. Both
-are timed as pairs in one run: ``session.infer``, and every graph by itself, whose times are added;
-taking the others' rows out of the batch is not in that sum. The weights are random.
+least 90 % of the throughput that the graphs' own times allow, each over the images that reach it.
+Both are timed as pairs in one run: ``session.infer``, and every graph by itself, whose times are
+added; removing rows from the batch is not in that sum. The weights are random.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
 def measure(
     backbone: str, branches: str, num_classes: int, pixels: int, options: argparse.Namespace
 ) -> Figure:
-    """Return the share of the possible throughput that the session reaches."""
+    """Return the session's throughput as a share of the possible one."""
     size = (3, pixels, pixels)
     spec = make_spec(backbone, branches, num_classes, size)
     with (
@@ -70,7 +70,7 @@ def measure(
 
 
 def halves(count: int, exits: tuple[str, ...]) -> dict[str, int]:
-    """Return how many leave at each branch exit: half of those who get there."""
+    """Return how many images leave at each branch exit: half of those that reach it."""
     leaving = {}
     for name in exits:
         leaving[name] = count // 2
@@ -104,7 +104,7 @@ def time_rounds(
 
 
 def graph_times(session: Session, images: NDArray[np.float32], exits: NDArray[np.int64]) -> float:
-    """Run every graph over those who get there; return the sum of its milliseconds."""
+    """Run every graph over the images that reach it; return the sum of milliseconds."""
     runner = session.runner
     waiting = exits
     total_ms = 0.0

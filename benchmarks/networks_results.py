@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CLASSES = 10
 PIXELS = 128
-"""Where the model reads images of that size, else what it is meant for."""
+"""If the model accepts images of that size, else the size that it is meant for."""
 MOST_PARAMETERS = 100_000_000
 GIGABYTE = 2**30
 SETTLED_ON = 8  # images
@@ -80,7 +80,7 @@ largest logit.
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of a network.
+    """The result for one network.
 
     Attributes:
         library: ``timm`` or ``torchvision``.
@@ -89,9 +89,9 @@ class Tried:
         pixels: height and width of the images.
         parameters: of the network as the library builds it.
         exits: where ``auto`` has put them.
-        refused_at: the step of :data:`STEPS` that did not work; None where all did.
-        reason: what it said.
-        is_fault: it was no message of edgeexit's own.
+        refused_at: the step of :data:`STEPS` that failed; None if none did.
+        reason: its message.
+        is_fault: it was not one of edgeexit's own messages.
         difference: the largest of any logit in the export, relative to the largest logit.
     """
 
@@ -154,7 +154,7 @@ def known_networks() -> list[str]:
 
 
 def try_all(names: Sequence[str], runs: Path, jobs: int, minutes: float, gigabytes: float) -> None:
-    """Try networks, each in a process of its own; what ends that is the network's result.
+    """Try networks, each in its own process; a process that ends early is the network's result.
 
     The processes are forked, since importing what all of them need takes seconds.
     """
@@ -201,7 +201,7 @@ def _ended(name: str, reason: str) -> Tried:
 
 
 def try_network(name: str) -> Tried:
-    """Take a network the whole way, or as far as it goes."""
+    """Take a network through all steps, or as far as it gets."""
     import torch
 
     library, _, family = name.partition("-")
@@ -247,7 +247,7 @@ def _parameters(model: nn.Module) -> int:
 
 
 def _whole_way(tried: Tried, build: Callable[[], nn.Module]) -> Tried:
-    """Return ``tried`` with all that was found out."""
+    """Return ``tried`` with all results."""
     from edgeexit.errors import EdgeExitError
     from edgeexit.models import attach_exits
     from edgeexit.models.attach import inspect_points
@@ -282,7 +282,7 @@ def _whole_way(tried: Tried, build: Callable[[], nn.Module]) -> Tried:
 
 
 def _settled(model: nn.Module, size: tuple[int, int, int]) -> nn.Module:
-    """Give batch norm the statistics of noise: without, all answers of a deep network are alike."""
+    """Give batch norm statistics of noise: otherwise all answers of a deep network are alike."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -312,7 +312,7 @@ def _run(net: MultiExitNet, folder: Path) -> None:
     """Compare every exit in the runtime with PyTorch.
 
     Raises:
-        AssertionError: it gives something else.
+        AssertionError: the results differ.
     """
     import numpy as np
     import torch
@@ -328,14 +328,14 @@ def _run(net: MultiExitNet, folder: Path) -> None:
                 force(session, name)
                 got, wanted = session.infer(images), logits.softmax(1).numpy()
                 assert (got.exits == number).all(), f"{name}: left at {got.exits}"
-                of_labels = wanted[np.arange(batch), got.labels]  # equal ones may change places
+                of_labels = wanted[np.arange(batch), got.labels]  # equal values may swap labels
                 for found in (got.confidences, of_labels):
                     difference = float(np.abs(found - wanted.max(1)).max())
                     assert difference < TOLERANCE, f"{name}: {difference:.2g} beside PyTorch"
 
 
 def save(tried: Tried, runs: Path) -> None:
-    """Write what became of a network to the folder ``runs``."""
+    """Write the result for a network to the folder ``runs``."""
     from edgeexit.files import write_json
 
     write_json(runs / f"{tried.name}.json", dataclasses.asdict(tried))
@@ -349,7 +349,7 @@ def load(path: Path) -> Tried:
 
 
 def stored(output: Path) -> dict[str, Tried]:
-    """Read the networks that a report in the folder ``output`` holds, of these versions."""
+    """Read the networks of a report in the folder ``output``, if it is of these versions."""
     from edgeexit.files import read_json
 
     path = output / "networks.json"
@@ -379,8 +379,8 @@ def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> 
 
     Args:
         output: the folder.
-        tried: what became of networks.
-        known: the names of all that are to be tried.
+        tried: the results for networks.
+        known: the names of all networks to try.
     """
     from edgeexit.files import replace_file, write_json
 

@@ -3,7 +3,7 @@
     python benchmarks/openvino_overhead.py [--duration 10] [--threads 1] [--bundles FOLDER]
 
 Each pair is one ``session.infer`` and one chain by hand, in random order: the image is copied to
-where the first request reads it, then each request that the session has bound is run by a bare
+the input of the first request, then each request that the session has bound is run by a bare
 ``request.infer()``. Goal: at most 25 microseconds per part that is run. The weights are random, and
 the exits forced.
 """
@@ -68,7 +68,7 @@ def measure(network: Network, options: argparse.Namespace) -> list[Figure]:
 def bare_chain(
     session: Session, image: NDArray[np.float32], leave_at: str
 ) -> tuple[Callable[[], Any], int]:
-    """Return a call of the requests that ``image`` takes, and how many there are."""
+    """Return a call of the requests that run for ``image``, and their number."""
     expected = session.infer(image)
     parts: dict[str, Any] = session.runner._parts  # type: ignore[attr-defined]
     names = [name for name, _ in session.manifest.graphs()]

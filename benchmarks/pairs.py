@@ -1,4 +1,4 @@
-"""Two ways to do the same, timed as pairs in random order within one run."""
+"""Time two implementations of the same as pairs in random order within one run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Milliseconds of both, (pairs,) each; entry i of one was timed beside entry i of the other."""
+    """Milliseconds of both, (pairs,) each; entries i of both were timed together."""
 
     first_ms: NDArray[np.float64]
     second_ms: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Pairs:
 
     @property
     def note(self) -> str:
-        """Both medians and the number of pairs, in words."""
+        """Both medians and the number of pairs, as text."""
         first, second = float(np.median(self.first_ms)), float(np.median(self.second_ms))
         return f"{first:.3f} and {second:.3f} ms, {len(self.first_ms)} pairs"
 
@@ -55,16 +55,16 @@ def time_pairs(
     warm_up: int = 10,
     settle: bool = False,
 ) -> Pairs:
-    """Time pairs of calls until the time is over, and ``min_pairs`` at least.
+    """Time pairs of calls until the time is over, but at least ``min_pairs``.
 
     Args:
         first, second: what to time; each returns when its work is done.
-        duration_s: no pair starts after so many seconds.
+        duration_s: seconds after which no pair starts.
         seed: of the order within each pair.
-        min_pairs: made whatever the time is.
+        min_pairs: the least number of pairs, whatever the time.
         warm_up: untimed pairs before.
-        settle: call untimed before every timed call, so that each finds caches and threads as it
-            leaves them itself.
+        settle: precede every timed call by an untimed one, so that caches and threads are in the
+            state that the call itself leaves.
     """
     calls = (first, second)
     for _ in range(warm_up):
@@ -97,4 +97,4 @@ def estimate(samples: NDArray[np.float64]) -> Estimate:
 
 
 def _nothing() -> None:
-    """There is nothing to wait for: a call returns when its work is done."""
+    """Wait for nothing: a call returns when its work is done."""

@@ -2,16 +2,16 @@
 
     python benchmarks/peer_earlyon.py [--duration 20] [--bundles FOLDER]
 
-earlyon (https://pypi.org/project/earlyon/) is installed into an environment of its own,
+earlyon (https://pypi.org/project/earlyon/) is installed into a separate environment,
 ``.venv-earlyon``, in which this program runs itself again. Both sides get torchvision's ResNet-18
-with random weights for 1000 classes at 224x224, exits behind ``layer2`` and ``layer3`` as earlyon's
-own ResNet-18 has them, and naive heads. That the logits of every exit are equal is checked first,
-but for INT8, of the target for this CPU, which is compared for one image.
+with random weights for 1000 classes at 224x224, exits behind ``layer2`` and ``layer3`` as in
+earlyon's own ResNet-18, and naive heads. First, the logits of every exit are checked for equality.
+INT8, of the target for this CPU, is compared for one image and not checked.
 
 earlyon runs in PyTorch, eagerly, by its public calls: the module itself for one image, and
 ``forward_inference_batched`` for a batch, which leaves as a whole when its hardest image may. In
 the batch of 32, 16 images leave at the first exit, 8 at the second and 8 at the last. Ratios are
-earlyon's time over edgeexit's, as pairs in random order, with one thread and with all of them.
+earlyon's time over edgeexit's, as pairs in random order, with one thread and with all threads.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def int8() -> tuple[Precision, CalibrationImages]:
-    """Return the precision, which asks for no agreement of random weights, and images for it."""
+    """Return INT8 without a required agreement, as weights are random, and images for it."""
     quantization = Quantization("all", "minmax", target=target_of_this_cpu())
     precision = PRECISIONS[INT8.lower()].quantized(quantization)
     precision = dataclasses.replace(precision, min_agreement=0.0, max_logit_error=1e9)
@@ -114,7 +114,7 @@ class Peer:
         self.wrapper.eval()
 
     def set_thresholds(self, thresholds: dict[str, float]) -> None:
-        """Set where images leave; nobody's softmax is exactly 1, which is the largest it takes."""
+        """Set where images leave; the largest value accepted is 1, which no softmax reaches."""
         self.config.confidence_thresholds[:] = [min(value, 1.0) for value in thresholds.values()]
 
     def one(self, images: torch.Tensor) -> Any:
@@ -127,7 +127,7 @@ class Peer:
 
 
 def torchvision_weights(network: MultiExitNet, backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a network's weights under the names of torchvision's module, whose order it keeps.
+    """Return a network's weights by the names of torchvision's module, which has the same order.
 
     Raises:
         ValueError: the two are not the same network.
@@ -154,7 +154,7 @@ class Case:
 def compare(
     folder: Path, peer: Peer, form: str, threads: int, options: argparse.Namespace
 ) -> list[Figure]:
-    """Time every case of a bundle in FP32 or INT8 with so many threads."""
+    """Time every case of a bundle in FP32 or INT8 with the given number of threads."""
     torch.set_num_threads(threads)
     with load(folder, threads=threads) as session:
         return [
@@ -193,25 +193,25 @@ def measure(
         seed=options.seed,
         min_pairs=options.pairs,
         warm_up=1 if case.is_batch else 5,
-        settle=not case.is_batch,  # seconds of one's own need no other call before
+        settle=not case.is_batch,  # a batch takes seconds and needs no untimed call before
     )
     goal = GOALS[form][case.is_batch] if threads == 1 else None
     interval = f"{pairs.ratio.low:.2f} to {pairs.ratio.high:.2f}"
     name = f"{form}, {case.name}, {threads} thread{'s' * (threads > 1)}"
     note = f"{interval}; {pairs.note}"
-    print(f"{name}: {pairs.ratio}", file=sys.stderr, flush=True)  # the whole takes minutes
+    print(f"{name}: {pairs.ratio}", file=sys.stderr, flush=True)  # all cases take minutes
     return Figure(name, pairs.ratio.median, "", goal, at_least=True, note=note)
 
 
 def quietly(call: Callable[[torch.Tensor], Any], images: torch.Tensor) -> Any:
-    """Call once without the warnings of earlyon's count of FLOPs, which it does at first use."""
+    """Call once without the warnings of earlyon's count of FLOPs at its first use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return call(images)
 
 
 def check_same(session: Session, case: Case, theirs: Any) -> None:
-    """Both sides have to leave where they should, with the same logits; else nothing is timed."""
+    """Check that both sides leave at the expected exits with the same logits."""
     ours = session.infer(case.images)
     names = session.manifest.exit_names
     left = names[theirs.exit_taken]  # -1 is its last

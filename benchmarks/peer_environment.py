@@ -1,7 +1,7 @@
-"""An environment of its own for a peer's package, with the torch and the edgeexit of this one.
+"""A separate environment for a peer's package, with the torch and the edgeexit of this one.
 
-What is installed there comes from PyPI and is not seen here. The packages of this environment are
-seen there, so that both sides of a comparison use the same torch, and nothing is downloaded twice.
+Its packages come from PyPI and are invisible here. The packages of this environment are visible
+there, so that both sides of a comparison use the same torch, and nothing is downloaded twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ READY = "installed.txt"
 
 
 class PeerError(Exception):
-    """The peer's package cannot be had."""
+    """The peer's package cannot be installed."""
 
 
 def run_in_peer_environment(folder: Path, requirement: str, arguments: list[str]) -> int:

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def compare(runs: Path, method: Method, seeds: int) -> dict[str, list[float]]:
-    """Return by figure what each seed's network reaches on the test images."""
+    """Return by figure the result of each seed's network on the test images."""
     from edgeexit.data import load_data
     from edgeexit.thresholds import Limits
     from edgeexit.training.comparison import Execution, compare_run, load_finished_run

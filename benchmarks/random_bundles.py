@@ -1,6 +1,6 @@
 """Bundles of networks with random weights, and thresholds that make images leave as wanted.
 
-What is timed does not depend on the weights: where an image leaves is forced by the thresholds.
+Times do not depend on the weights: thresholds force where an image leaves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeexit.planning.candidates import export_untrained, random_network
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is measured."""
+    """A network to measure."""
 
     backbone: str
     branches: str
@@ -47,7 +47,7 @@ class Network:
 
 @contextlib.contextmanager
 def bundle_of(name: str, spec: ModelSpec, bundles: Path | None) -> Iterator[Path]:
-    """Give the folder of a network's bundle, exported unless ``bundles`` has it already."""
+    """Yield the folder of a network's bundle, exported unless ``bundles`` has it already."""
     with tempfile.TemporaryDirectory() as temporary:
         path = (bundles or Path(temporary)) / name
         if not path.exists():
@@ -56,14 +56,14 @@ def bundle_of(name: str, spec: ModelSpec, bundles: Path | None) -> Iterator[Path
 
 
 def force(session: Session, leave_at: str) -> None:
-    """Make everyone leave at one exit, by thresholds."""
+    """Set thresholds at which every image leaves at one exit."""
     session.thresholds = forcing(session.manifest.exit_names, leave_at)
 
 
 def split_thresholds(
     confidences: NDArray[np.float32], leaving: Mapping[str, int]
 ) -> dict[str, float]:
-    """Return thresholds with which so many images leave at each exit.
+    """Return thresholds at which the given numbers of images leave at each exit.
 
     Each lies in the middle between the last that leaves and the first that stays: confidences in
     batches of another size differ by rounding.

@@ -1,4 +1,4 @@
-"""What writing FP32 graphs for blocks of channels saves: each part before and after, in pairs.
+"""Time saved by writing FP32 graphs for blocks of channels: each part before and after, in pairs.
 
     python benchmarks/rewrites.py [--duration 3]
 
@@ -67,11 +67,11 @@ def compare(
 
 
 def opened(graph: Graph, feeds: dict[str, np.ndarray]) -> tuple[Callable[[], object], int]:
-    """Return a call of a graph, its inputs bound, and how many nodes ONNX Runtime made of it."""
+    """Return a call of a graph with bound inputs, and its number of nodes in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 3  # it warns that such a model is of this machine
+        options.log_severity_level = 3  # it warns that such a model is for this machine only
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         providers = ["CPUExecutionProvider"]
         session = onnxruntime.InferenceSession(graph.content, options, providers=providers)

@@ -1,9 +1,9 @@
-"""Which score is best: docs/results/scores.md, of the digits over several seeds.
+"""Compare scores on the digits over several seeds: docs/results/scores.md.
 
     python benchmarks/score_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
-Networks are those of training_results.py with branches 3+1, trained below ``--runs`` where they are
-missing. What is compared is what ``edgeexit tune --score all`` compares.
+Networks are those of training_results.py with branches 3+1, trained below ``--runs`` if they are
+missing. The comparison is that of ``edgeexit tune --score all``.
 """
 
 from __future__ import annotations

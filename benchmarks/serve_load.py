@@ -1,11 +1,11 @@
-"""Requests per second and p99 of ``edgeexit serve``, beside the bare session's, in one run.
+"""Requests per second and p99 of ``edgeexit serve`` and of the bare session, in one run.
 
     python benchmarks/serve_load.py BUNDLE [--sessions 1] [--duration 3] [--rounds 3]
 
-The service is a process of its own. 1, 4 and 16 clients, in this process, send one image after the
-other as bytes over connections that stay open; between two of these rounds the bare session answers
-the same images in a loop, one at a time, while nothing else runs. Images are noise; each answer is
-compared with the session's. The clients' own time is in the figures, as they share the cores.
+The service runs in a separate process. 1, 4 and 16 clients, in this process, send one image after
+the other as bytes over open connections. Between these rounds the bare session answers the same
+images in a loop, one at a time, while nothing else runs. Images are noise; each answer is compared
+with the session's. The figures include the clients' own time, as they share the cores.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Times:
 
     @classmethod
     def of_all(cls, rounds: list[Times]) -> Times:
-        """Return several rounds as one."""
+        """Merge several rounds into one."""
         latencies = np.concatenate([one.latencies_ms for one in rounds])
         return cls(latencies, sum(one.seconds for one in rounds))
 
@@ -130,7 +130,7 @@ def bare(session: Session, images: NDArray[np.float32], seconds: float) -> Times
 async def crowd(
     clients: int, images: NDArray[np.float32], labels: list[int], seconds: float
 ) -> Times:
-    """Let clients ask at the same time."""
+    """Run clients at the same time."""
     requests = [request(image) for image in images]
     start = time.perf_counter()
     end = start + seconds
@@ -159,7 +159,7 @@ def request(image: NDArray[np.float32]) -> bytes:
 async def client(
     requests: list[bytes], labels: list[int], end: float, first: int
 ) -> NDArray[np.float64]:
-    """Ask until the end; return the milliseconds of every answer."""
+    """Send requests until the end; return the milliseconds of every answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
     latencies: list[float] = []
     number = first

@@ -7,13 +7,13 @@ loaded files with the same options, threads and thresholds, in random order. Goa
 more on ResNet-18 4+3+2 at 224x224, at most 15 microseconds per exit passed on ResNet-20 3+1 at
 32x32. The weights are random, and the exits forced; branches on the way are run.
 
-Two bare chains: "run" calls ``InferenceSession.run`` and feeds its outputs on, as most programs do;
-the goals are against these. "bound" binds the images, runs bindings that were made before, and
-does nothing else: it neither checks the images nor makes arrays of answers, which the session does
-once per call and which are its floor; told without a goal.
+There are two bare chains. "run" calls ``InferenceSession.run`` and passes its outputs on, as most
+programs do; the goals refer to it. "bound" binds the images, runs prepared bindings, and does
+nothing else: it neither checks the images nor creates arrays of answers, which the session does
+once per call; it has no goal.
 
-Last, what ``session.statistics()`` costs a call: the same session with and without its tally, by
-turns. Goal: at most 2 microseconds, on ResNet-20, whose calls are the shortest.
+Last, the cost of ``session.statistics()`` per call: the same session with and without its tally,
+interleaved. Goal: at most 2 microseconds, on ResNet-20, whose calls are the shortest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Bare = Callable[[Session, NDArray[np.float32]], Callable[[], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Judged(Network):
-    """What is measured, and whether it is judged by the ratio or by microseconds per exit."""
+    """A network to measure, and whether its goal is a ratio or microseconds per exit."""
 
     by_ratio: bool
 
@@ -89,7 +89,7 @@ def measure(network: Judged, options: argparse.Namespace) -> list[Figure]:
 class _Uncounted:
     """A tally that counts nothing."""
 
-    wasted_stages = 0  # by TensorRT alone
+    wasted_stages = 0  # only TensorRT counts them
 
     def add(self, answers: Predictions, took_ns: int) -> None:
         """Do nothing."""
@@ -151,15 +151,15 @@ def compare(
 def engines_of(session: Session) -> dict[str, Any]:
     """Return the graphs that the runner has loaded.
 
-    Two copies of a graph lie differently in memory, which alone makes a difference of the size
-    that is looked for: the bare calls have to use these.
+    Two copies of a graph lie differently in memory, which alone causes a difference as large as
+    the one measured here, so the bare calls have to use these.
     """
     graphs: dict[str, Any] = session.runner._graphs  # type: ignore[attr-defined]
     return graphs
 
 
 def bare_chain(session: Session, image: NDArray[np.float32]) -> Callable[[], Any]:
-    """Return the same chain without the session: each graph run, its outputs fed on by hand."""
+    """Return the same chain without the session: each graph run, its outputs passed on by hand."""
     manifest = session.manifest
     graphs = engines_of(session)
     thresholds = {
@@ -195,7 +195,7 @@ def bare_chain(session: Session, image: NDArray[np.float32]) -> Callable[[], Any
 
 
 def bound_chain(session: Session, image: NDArray[np.float32]) -> Callable[[], Any]:
-    """Return the bare runs of the bindings that the session's last call, of ``image``, has used."""
+    """Return bare runs of the bindings that the session's last call, with ``image``, used."""
     graphs = engines_of(session)
     exits = {name: index for index, name in enumerate(session.manifest.exit_names)}
     steps = []

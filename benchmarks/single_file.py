@@ -1,11 +1,11 @@
-"""What a single file takes beside the session of its bundle, as paired ratios in one run.
+"""Time of a single file over the session of its bundle, as paired ratios in one run.
 
     python benchmarks/single_file.py [--duration 5] [--bundles FOLDER]
 
 Each pair is one ``InferenceSession.run`` of the file of ``edgeexit pack``, thresholds given, and
 one ``session.infer`` over ONNX Runtime: one image, one thread per graph, in random order, each
 after an untimed call of its own. Weights are random and exits forced; branches on the way are run.
-Before that, both have answered alike. FP16 has no goal on CPUs, which compute it as FP32.
+First, both are checked for equal answers. FP16 has no goal on CPUs, which compute it as FP32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NETWORKS = (Network("resnet20", "3+1", 10, 32), Network("resnet18", "4+3+2", 100
 
 
 def int8(target: str) -> Precision:
-    """Return INT8 of a target; the file is held against its own bundle."""
+    """Return INT8 of a target; the file is compared with its own bundle."""
     quantization = Quantization("all", "minmax", "fp32", target)
     return untrained(PRECISIONS["int8"].quantized(quantization))
 

@@ -2,13 +2,13 @@
 
     python benchmarks/soak.py [--calls 200000] [--bundles FOLDER]
 
-Calls of :meth:`Session.infer` on ResNet-20 3+1, on batches of random size (most of one image) that
+:meth:`Session.infer` is called on ResNet-20 3+1 with batches of random size (mostly one image) that
 leave at mixed exits, some with a deadline. Thresholds change with every window of calls, and the
 session is closed and opened again with every fourth. Resident memory is read after every window,
-when everything that can be collected is. The first third is left out: allocators settle there. A
-line through the rest (Theil and Sen: the median of all slopes) is the growth.
+after a garbage collection. The first third is discarded, while allocators settle. The growth is the
+slope of a line through the rest (Theil-Sen: the median of all slopes).
 
-What Python itself holds is also counted, by tracemalloc, over a part of the run.
+Memory held by Python itself is also counted, by tracemalloc, over a part of the run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STATM = Path("/proc/self/statm")
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What a soak found: resident bytes after each window, and the calls of one window."""
+    """Result of a soak test: resident bytes after each window, and the calls of one window."""
 
     rss_bytes: tuple[int, ...]
     calls_per_window: int
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def figures_of(found: Soak) -> list[Figure]:
-    """Return the growth beside its goals."""
+    """Return the growth with its goals."""
     rss = [value / 2**20 for value in found.rss_bytes]
     note = f"{rss[len(rss) // 3]:.1f} MiB after a third, {rss[-1]:.1f} at the end"
     exits = "/".join(f"{count:,}" for count in found.exits)
@@ -121,7 +121,7 @@ def set_thresholds(
     confidences: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> None:
-    """Let a random part of the images leave at each exit."""
+    """Make a random share of the images leave at each exit."""
     names = session.manifest.exit_names[:-1]
     shares = rng.multinomial(LARGEST, np.full(len(names) + 1, 1 / (len(names) + 1)))
     leaving = dict(zip(names, map(int, shares), strict=False))
@@ -134,7 +134,7 @@ def infer_many(
     calls: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Classify in so many calls; return how many images left at each exit."""
+    """Classify in the given number of calls; return how many images left at each exit."""
     left = np.zeros(len(session.manifest.exits), np.int64)
     sizes = rng.choice(SIZES, calls)
     starts = rng.integers(0, LARGEST - max(SIZES), calls)
@@ -152,7 +152,7 @@ def traced_growth(
     calls: int,
     rng: np.random.Generator,
 ) -> int:
-    """Return how many bytes Python holds more after as many calls again."""
+    """Return by how many bytes Python's memory grows over as many calls again."""
     tracemalloc.start()
     try:
         held = []
@@ -177,7 +177,7 @@ def resident_bytes() -> int:
     """Return the memory of this process that is in use now; Linux only.
 
     Raises:
-        FileNotFoundError: the system does not tell.
+        FileNotFoundError: the system does not report it.
     """
     pages = int(STATM.read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()

@@ -1,10 +1,10 @@
-"""How long a new process takes until it can classify: import and load of the ResNet-20 bundle.
+"""Start-up time of a process that classifies: import and load of the ResNet-20 bundle.
 
     python benchmarks/start_up.py [--processes 15] [--bundles FOLDER]
 
 Each process imports numpy, edgeexit_runtime and onnxruntime in this order, loads the bundle, and
-says what each took; the median of all processes counts. Files come from the system's cache. Goal:
-the runtime's import and load, with all that they import, under 0.3 seconds.
+reports each time; the result is the median over processes. Files come from the system's cache.
+Goal: the runtime's import and load, with all that they import, under 0.3 seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The parts of a bundle put through onnxruntime's own ``quantize_static``, as a bundle to run.
+"""A bundle whose parts were quantized by ONNX Runtime's own ``quantize_static``.
 
-Unsigned features, signed weights per channel, all operators that it knows: what its documentation
-advises for CPUs with VNNI. Features between parts stay FP32.
+It has unsigned features, signed weights per channel, and all supported operators in 8 bits, as ONNX
+Runtime's documentation recommends for CPUs with VNNI. Features between parts stay FP32.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _feeds(graphs: list[Graph], images: NDArray[np.float32]) -> dict[str, Any]:
-    """Return what flows into each graph for each image."""
+    """Return the inputs of each graph for each image."""
     flow = GraphFlow(graphs)
     feeds: dict[str, list[dict[str, NDArray[Any]]]] = {graph.name: [] for graph in graphs}
     for name, inputs, outputs in _run_each(flow, images):

@@ -2,11 +2,11 @@
 
     python benchmarks/threshold_search.py [--samples 50000] [--seed 0] [--networks 3]
 
-Three parts: the exact search of three branches on the grids of ``edgeexit tune``; the local search
-that more branches take, beside the exact one on grids that are small enough for both; and the local
-search of networks that only it can take. The predictions and costs are random, from a seed, and
-harder than those of trained networks: the branches cost up to as much as the stages, so that which
-exits are worth their cost is different everywhere on the front.
+Three parts: the exact search over three branches on the grids of ``edgeexit tune``; the local
+search used for more branches, compared with the exact one on grids that are small enough for both;
+and the local search on networks that are too large for the exact one. Predictions and costs are
+random, from a seed, and harder than those of trained networks: branches cost up to as much as
+stages, so that the set of worthwhile exits varies along the front.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MANY_BRANCHES, LOCAL_GOAL_S, GAP_GOAL = (4, 6, 10), 30.0, 0.001
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How much more the settings of one front cost, at equal accuracy; fractions.
+    """Extra cost of the settings of one front at equal accuracy, as fractions.
 
     ``missed`` is the share of the exact front's accuracies that the other does not reach at all.
     """
@@ -73,7 +73,7 @@ def show_exact(samples: int, seed: int) -> None:
 
 
 def show_gaps(branches: int, samples: int, seeds: range) -> None:
-    """Print how far the local search's front is from the exact one."""
+    """Print the distance of the local search's front from the exact one."""
     for seed in seeds:
         predictions, costs = random_network(samples, branches, seed)
         grids = quantile_grids(predictions, SMALL_GRIDS[branches])
@@ -130,7 +130,7 @@ def gap_between(exact: Front, other: Front) -> Gap:
 
 
 def random_network(samples: int, branches: int, seed: int) -> tuple[ExitPredictions, PathCosts]:
-    """Return predictions of exits that grow surer and better, as trained ones do, and costs."""
+    """Return costs, and predictions whose confidence and accuracy grow as in trained networks."""
     random = np.random.default_rng(seed)
     exits = branches + 1
     confidences = random.beta(np.linspace(2, 20, exits)[:, None], 1, (exits, samples))
@@ -152,7 +152,7 @@ def random_network(samples: int, branches: int, seed: int) -> tuple[ExitPredicti
 
 
 def quantile_grids(predictions: ExitPredictions, size: int) -> tuple[NDArray[np.float32], ...]:
-    """Return smaller grids than ``edgeexit tune`` would take: 0, quantiles, and never."""
+    """Return smaller grids than ``edgeexit tune`` would use: 0, quantiles, and never."""
     shares = np.linspace(0, 1, size)[1:-1]
     return tuple(
         np.unique(np.concatenate([[0], np.quantile(values, shares), [2]]).astype(np.float32))
@@ -168,7 +168,7 @@ def timed(call: Callable[[], Front]) -> tuple[Front, float]:
 
 
 def peak_memory_mib() -> float:
-    """Return the most memory that this process has held so far."""
+    """Return the peak memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgeexit.training.comparison import ComparedRun, RunGroup, Spread
 
 Tables = dict[str, tuple[Sequence[str], Sequence["RunGroup"]]]
-"""By title, the names of the rows and what is in them."""
+"""By title, the names of the rows and their groups of runs."""
 
 SETTING: dict[str, Any] = {
     "backbone": "resnet20",
@@ -81,7 +81,7 @@ PATTERNS = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence of the paper: the accuracy ``figure`` of one row is above that of another."""
+    """A claim of the paper: the accuracy ``figure`` of one row is above that of another."""
 
     text: str
     figure: str
@@ -183,14 +183,14 @@ def main() -> None:
 
 
 def train_all(runs: Path, seeds: int, jobs: int, setting: dict[str, Any]) -> None:
-    """Train what is not trained yet, the plain backbones first, since others start from them."""
+    """Train the missing networks, the plain backbones first, since others start from them."""
     train_methods([METHODS[:1], list(_others())], runs, seeds, jobs, setting)
 
 
 def train_methods(
     methods: Sequence[Sequence[Method]], runs: Path, seeds: int, jobs: int, setting: dict[str, Any]
 ) -> None:
-    """Train what is not trained yet, one group of methods with all its seeds after another."""
+    """Train the missing networks, one group of methods with all its seeds after another."""
     waves = [[(method, seed) for seed in range(seeds) for method in group] for group in methods]
     total, done, start = sum(map(len, waves)), 0, time.monotonic()
     context = multiprocessing.get_context("spawn")
@@ -204,18 +204,18 @@ def train_methods(
                     done += 1
                     minutes = (time.monotonic() - start) / 60
                     print(f"{done}/{total}  {minutes:.1f} min  {future.result()}", flush=True)
-            except BaseException:  # Ctrl-C as well: what waits must not start any more
+            except BaseException:  # Ctrl-C as well: pending runs must not start
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
 def folder(runs: Path, method: str, seed: int) -> Path:
-    """Return where the run of a method is."""
+    """Return the folder of a method's run."""
     return runs / f"{SAME.get(method, method).replace(' ', '-')}-seed{seed}"
 
 
 def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]:
-    """Return one group per method: what its runs give on the test images."""
+    """Return one group per method: the results of its runs on the test images."""
     from edgeexit.data import load_data
     from edgeexit.thresholds import Limits
     from edgeexit.training.comparison import Execution, compare_run, group_runs, load_finished_run
@@ -390,7 +390,7 @@ def _others() -> Iterator[Method]:
 
 
 def train_one(method: Method, seed: int, runs: Path, setting: dict[str, Any]) -> str:
-    """Bring one run to its end; return a line about it."""
+    """Finish one run; return a line about it."""
     import torch
 
     from edgeexit.data import DataConfig
