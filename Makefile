@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first target makes. PYTHON chooses the interpreter.
+# Everything runs in .venv, which is created on first use. PYTHON chooses the interpreter.
 PYTHON ?= python3
 FUZZ_MINUTES ?= 30
 BIN := .venv/bin
@@ -14,11 +14,11 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(BIN)/pytest -n auto --dist worksteal -m "slow and not gpu"
 
-# the TensorRT backend on a CUDA driver over the host's memory; needs gcc, makes .venv-cuda
+# the TensorRT backend on a CUDA driver emulated in host memory; needs gcc, creates .venv-cuda
 test-cuda:
 	PYTHON=$(PYTHON) runtime/tests/host_cuda/run.sh
 
-# on a machine with a GPU: all that needs one; writes gpu_report.zip, to be sent back
+# the tests that need a GPU, on a machine with one; writes gpu_report.zip, to send back
 test-gpu:
 	$(PYTHON) tests/gpu/kit.py
 
@@ -26,7 +26,7 @@ test-gpu:
 gpu-kit:
 	PYTHON=$(PYTHON) tests/gpu/collect.sh
 
-# damaged files of all kinds for FUZZ_MINUTES; what is found is kept in fuzz_finds
+# reads damaged files of all kinds for FUZZ_MINUTES; files that cause failures go to fuzz_finds
 fuzz: .venv/installed
 	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/pytest -q tests/fuzz
 
@@ -36,7 +36,7 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_imports.py runtime/tests/test_imports.py
 
-# the documentation, in site/; a link or a name of the API that leads nowhere is an error
+# the documentation, in site/; a broken link or an unknown API name is an error
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
@@ -44,7 +44,7 @@ docs: .venv/docs
 	$(BIN)/pip install --quiet -e '.[docs]'
 	touch $@
 
-# both packages, in dist/; what they hold is tested by tests/test_release.py
+# both packages, in dist/; tests/test_release.py tests their contents
 dist: .venv/installed
 	$(BIN)/pip install --quiet -e '.[dist]'
 	rm -rf dist
@@ -52,7 +52,7 @@ dist: .venv/installed
 	$(BIN)/python -m build --quiet --outdir dist .
 	$(BIN)/twine check --strict dist/*
 
-# the runtime's tests with the oldest versions of all that it asks for; makes .venv-lowest
+# the runtime's tests with the oldest supported versions of its dependencies; creates .venv-lowest
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet uv

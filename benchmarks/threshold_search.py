@@ -130,7 +130,7 @@ def gap_between(exact: Front, other: Front) -> Gap:
 
 
 def random_network(samples: int, branches: int, seed: int) -> tuple[ExitPredictions, PathCosts]:
-    """Return costs, and predictions whose confidence and accuracy grow as in trained networks."""
+    """Return predictions that improve with the exit, as trained ones do, and costs."""
     random = np.random.default_rng(seed)
     exits = branches + 1
     confidences = random.beta(np.linspace(2, 20, exits)[:, None], 1, (exits, samples))

@@ -1,4 +1,4 @@
-"""Besides MkDocs: the help of the commands, and roles of docstrings as plain code."""
+"""MkDocs hooks: insert the help of the commands, and show roles in docstrings as plain code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WIDTH = 100
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put every command's help in the place of COMMANDS."""
+    """Replace COMMANDS with every command's help."""
     return markdown.replace(COMMANDS, _commands()) if COMMANDS in markdown else markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Show :func:`name` of a docstring as name."""
+    """Show :func:`name` in a docstring as name."""
     return re.sub(r":[a-z]+:(?=<code)", "", html)
 
 
