@@ -1,7 +1,7 @@
 """Train, tune, export and benchmark multi-exit image classifiers for edge devices.
 
-The names below are public; everything else may move. They are imported when they are first used,
-so that ``import edgeexit`` stays fast and pulls in no torch.
+The names below are public; everything else may move. Each is imported on first use, which keeps
+``import edgeexit`` fast and free of torch.
 """
 
 from __future__ import annotations

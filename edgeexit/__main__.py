@@ -1,4 +1,4 @@
-"""``python -m edgeexit`` is the command line."""
+"""Run the command line as ``python -m edgeexit``."""
 
 from edgeexit.cli import main
 

@@ -1,4 +1,4 @@
-"""Which device torch computes on."""
+"""The device that torch computes on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def resolve_device(name: str) -> str:
-    """Return ``cpu`` or ``cuda``; ``auto`` takes the GPU where torch finds one.
+    """Return ``cpu`` or ``cuda``; ``auto`` selects the GPU if torch finds one.
 
     Raises:
-        InputError: ``cuda`` is asked for and not there, or the name is no device.
+        InputError: ``cuda`` is not available, or ``name`` is not a known device.
     """
     if name not in DEVICES:
         raise InputError(f"device: expected one of {', '.join(DEVICES)}, got {name!r}")

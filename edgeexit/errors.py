@@ -1,11 +1,11 @@
-"""Errors of edgeexit, all children of the runtime's :class:`EdgeExitError`."""
+"""Errors of edgeexit, all subclasses of the runtime's :class:`EdgeExitError`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 
-from edgeexit_runtime.errors import BackendError as BackendError  # all named here, for who imports
+from edgeexit_runtime.errors import BackendError as BackendError  # re-exported
 from edgeexit_runtime.errors import BundleError as BundleError
 from edgeexit_runtime.errors import BusyError as BusyError
 from edgeexit_runtime.errors import EdgeExitError as EdgeExitError
@@ -13,13 +13,13 @@ from edgeexit_runtime.errors import InputError as InputError
 
 
 class SpecError(EdgeExitError):
-    """A network that was asked for cannot be built, such as branches that do not fit."""
+    """The requested network cannot be built, for example because a branch does not fit."""
 
     exit_code = 2
 
 
 class UnknownNameError(EdgeExitError):
-    """A name that no registry knows; the message offers the close matches."""
+    """A name that is not registered; the message suggests close matches."""
 
     exit_code = 2
 
@@ -31,35 +31,35 @@ class UnknownNameError(EdgeExitError):
 
 
 class CheckpointError(EdgeExitError):
-    """A checkpoint is missing, truncated, foreign, or of a newer format."""
+    """A checkpoint is missing, truncated, of a newer format, or not one of edgeexit's."""
 
 
 class DataError(EdgeExitError):
-    """A data set is missing, empty, or not in the format that its name promises."""
+    """A data set is missing, empty, or not in its expected format."""
 
 
 class TrainingError(EdgeExitError):
-    """Training cannot start or go on, such as a run folder already in use."""
+    """Training cannot start or continue, for example because its run folder is in use."""
 
 
 class TuningError(EdgeExitError):
-    """No thresholds meet what was asked of them; the message gives the nearest."""
+    """No thresholds meet the requested limits; the message gives the nearest."""
 
 
 class ExportError(EdgeExitError):
-    """A bundle could not be written, or does not agree with the checkpoint it came from."""
+    """A bundle could not be written, or its outputs differ from its checkpoint's."""
 
 
 class WriteError(EdgeExitError):
-    """A file could not be written; what stood there before is untouched."""
+    """A file could not be written; an existing file is left unchanged."""
 
 
 def check_fields(record: object, rules: Mapping[str, tuple[bool, str]]) -> None:
-    """Raise ValueError that names every field of ``record`` that breaks its rule, all at once.
+    """Raise one ValueError that names every field of ``record`` that breaks its rule.
 
     Args:
-        record: whose fields they are.
-        rules: by field, whether its value fits, and what was expected.
+        record: the object whose fields are checked.
+        rules: for each field, whether its value is valid, and the expected value in words.
     """
     broken = [
         f"{name}: expected {expected}, got {getattr(record, name)!r}"

@@ -1,8 +1,8 @@
-"""How a graph with several logits falls apart into stages and branches, in whatever it is written.
+"""Split a graph with several logits into stages and branches, whatever format it is in.
 
-With the logits of M exits in the order of execution, stage k is what exit k and a later one need
-and is not computed yet; branch k is what exit k alone needs of the rest. The last exit's branch is
-what lies behind its last feature map.
+Given the logits of M exits in execution order, stage k is the nodes that both exit k and a later
+exit need and that no earlier stage computes. Branch k is the remaining nodes that only exit k
+needs. The last exit's branch starts behind its last feature map.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Nodes = int
-"""A set of nodes, one bit each by position in the graph: graphs have thousands of nodes."""
+"""A set of nodes as a bit mask over positions in the graph, which may have thousands of nodes."""
 
 
 class Dataflow(Protocol):
-    """The nodes on the way from images to logits, by their positions in the order of execution."""
+    """The nodes between images and logits, by position in execution order."""
 
     @property
     def batched(self) -> Nodes:
-        """Those that give one tensor whose first dimension is the batch, but for the logits."""
+        """Nodes with one output tensor whose first dimension is the batch; logits excluded."""
 
     @property
     def maps(self) -> Nodes:
-        """Those of :attr:`batched` whose tensor has positions: feature maps, tokens."""
+        """Nodes of :attr:`batched` whose tensor has positions: feature maps or tokens."""
 
     @property
     def layers(self) -> Nodes:
-        """Those that multiply and accumulate."""
+        """Nodes that multiply and accumulate."""
 
     def needed(self, node: int) -> Nodes:
-        """Return a node and all that it is computed from."""
+        """Return a node and all of its ancestors."""
 
     def reads(self, node: int) -> Nodes:
-        """Return what a node reads itself."""
+        """Return the direct inputs of a node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What an exit adds to those before it.
+    """The nodes that an exit adds to those of the exits before it.
 
     Attributes:
-        stage: what the final exit needs, too.
-        aside: what other exits need and the final one does not.
-        branch: what it needs alone.
+        stage: nodes that the final exit needs, too.
+        aside: nodes that other exits need, but not the final one.
+        branch: nodes that only this exit needs.
     """
 
     stage: Nodes
@@ -53,17 +53,17 @@ class Step:
 
     @property
     def adds_stage(self) -> bool:
-        """Whether there is more in it than a branch."""
+        """Whether the exit adds more than a branch."""
         return bool(self.stage | self.aside)
 
 
 def exit_steps(flow: Dataflow, outputs: Sequence[int], images: Nodes = 0) -> list[Step]:
-    """Return what each exit adds.
+    """Return the nodes that each exit adds.
 
     Args:
-        flow: of the graph.
-        outputs: the nodes that give the logits, in the order of execution, the final exit last.
-        images: what is there before anything is computed.
+        flow: the graph's dataflow.
+        outputs: the nodes that produce the logits, in execution order, the final exit last.
+        images: the nodes that are available before anything is computed.
     """
     needs = [flow.needed(node) for node in outputs]
     done = images
@@ -80,10 +80,10 @@ def exit_steps(flow: Dataflow, outputs: Sequence[int], images: Nodes = 0) -> lis
 
 
 def probable_orders(flow: Dataflow, outputs: Sequence[int]) -> list[list[int]]:
-    """Return the numbers of the outputs in orders that are worth trying, the best first.
+    """Return orders of the outputs, by number, that are worth trying, the most probable first.
 
-    One goes by their depth, one by the depth at which they leave what they share. What exits cost
-    is no sign: a branch may cost more than all that is behind it.
+    The first sorts by depth, the second by the depth of the part shared with other outputs. The
+    cost of an exit is no indication: a branch may cost more than everything behind it.
     """
     needs = [flow.needed(node) for node in outputs]
     own = [_depth(flow, nodes) for nodes in needs]
@@ -99,7 +99,7 @@ def probable_orders(flow: Dataflow, outputs: Sequence[int]) -> list[list[int]]:
 
 
 def members(nodes: Nodes) -> Iterator[int]:
-    """Yield the positions in a set, in the order of execution."""
+    """Yield the positions in a set, in execution order."""
     while nodes:
         lowest = nodes & -nodes
         yield lowest.bit_length() - 1
@@ -107,10 +107,10 @@ def members(nodes: Nodes) -> Iterator[int]:
 
 
 def _up_to_last_map(flow: Dataflow, new: Nodes, done: Nodes) -> Nodes:
-    """Return what the last exit computes up to its last tensor with positions.
+    """Return the nodes of the last exit up to its last tensor with positions.
 
-    Behind it, the logits are computed from this tensor and from those of earlier stages alone.
-    Without one, it is the last tensor before the logits, or else all there is.
+    Behind this tensor, the logits depend only on it and on tensors of earlier stages. If there is
+    none, the nodes up to the last such tensor without positions are returned, or else ``new``.
     """
     nearest = 0
     for node in reversed([*members(new & flow.batched)]):
@@ -127,7 +127,7 @@ def _up_to_last_map(flow: Dataflow, new: Nodes, done: Nodes) -> Nodes:
 
 
 def _depth(flow: Dataflow, nodes: Nodes) -> int:
-    """Return the most layers one behind another in a set."""
+    """Return the largest number of layers on a path within a set."""
     depths: dict[int, int] = {}
     for node in members(nodes):
         before = max((depths[source] for source in members(flow.reads(node) & nodes)), default=0)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Atomic writes of files and folders: under a temporary name first, then renamed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from edgeexit_runtime.system.untrusted import parse_json
 from edgeexit.errors import WriteError
 
 JSON_MAX_BYTES = 2**28
-"""A benchmark's raw times may be many."""
+"""Large enough for the raw times of a benchmark."""
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; rename it when the block succeeds.
+    """Yield a temporary path beside ``path`` to write to; rename it when the block succeeds.
 
-    Where ``path`` is a link, the file that it points at is replaced.
+    If ``path`` is a symbolic link, its target is replaced.
 
     Raises:
-        WriteError: the disk is full, the folder cannot be written to, or ``path`` is no file.
+        WriteError: the disk is full, the folder is not writable, or ``path`` is no regular file.
     """
     with _explained(path):
         target = _regular_file(path)
@@ -41,9 +41,9 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise where :func:`replace_file` could not write ``path``, before what takes long is done.
+    """Check that :func:`replace_file` can write ``path``, before a long computation starts.
 
-    Nothing is left behind, and missing folders are not made yet.
+    No file is left behind, and missing folders are not created.
 
     Raises:
         WriteError: as :func:`replace_file` would.
@@ -60,15 +60,15 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; put it in the place of ``path`` on success.
+    """Yield a temporary folder beside ``path``; it replaces ``path`` when the block succeeds.
 
-    What was at ``path`` stays until the new folder is whole. The two change places in one step,
-    where the system can; elsewhere, a process that is killed between two renames leaves none, and
-    the next call brings the old one back.
+    An existing folder stays until the new one is complete. The two are exchanged atomically where
+    the system supports it. Elsewhere, a process that is killed between the two renames leaves
+    ``path`` missing; the next call restores the old folder.
 
     Raises:
-        BusyError: another process writes ``path``.
-        WriteError: the disk is full, the folder cannot be written to, or ``path`` is no folder.
+        BusyError: another process is writing ``path``.
+        WriteError: the disk is full, the parent is not writable, or ``path`` is no folder.
     """
     with _explained(path), ExitStack() as held:
         target = _followed(path)
@@ -77,7 +77,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         held.enter_context(sole_writer(path, target.with_name(f".{target.name}.edgeexit-lock")))
         _recover(target)
-        # nobody adds to what is about to go; Windows renames no folder with an open file in it
+        # keeps other writers out of the old folder; Windows cannot rename one with an open file
         if target.exists() and os.name != "nt":
             held.enter_context(lock_folder(target))
         temporary = files.temporary_path(target)
@@ -94,13 +94,13 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_into(folder: Path) -> Iterator[None]:
-    """Be the only process that writes files into ``folder``, which is made where it is missing.
+    """Hold ``folder`` as the only process that writes into it; create it if it is missing.
 
-    Should nothing be written, it is not there in the end.
+    Folders created here are removed again if nothing was written.
 
     Raises:
-        BusyError: another process writes into it.
-        WriteError: it cannot be written to.
+        BusyError: another process is writing into it.
+        WriteError: it is not writable.
     """
     with ExitStack() as held:
         with _explained(folder):
@@ -112,11 +112,11 @@ def write_into(folder: Path) -> Iterator[None]:
 
 
 def read_json(path: Path, max_bytes: int = JSON_MAX_BYTES) -> Any:
-    """Return what a JSON file says, which may come from anywhere.
+    """Return the content of a JSON file from an untrusted source.
 
     Raises:
-        ValueError: it cannot be read, is larger than ``max_bytes``, or is not JSON of finite
-            numbers and 32 levels at most. The message goes behind the file's name.
+        ValueError: it cannot be read, is larger than ``max_bytes``, or is not JSON with finite
+            numbers and at most 32 levels. Callers put the file's name before the message.
     """
     try:
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a heading and rows as CSV, atomically; what is None is left empty."""
+    """Write a header and rows as CSV, atomically; None becomes an empty field."""
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -146,12 +146,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of ``path`` that killed processes left, as each write does."""
+    """Remove temporary files of ``path`` left by killed processes, as each write does."""
     files.sweep(_followed(path))
 
 
 def _followed(path: Path) -> Path:
-    """Return where ``path`` leads, links followed."""
+    """Return ``path`` with symbolic links resolved."""
     try:
         target = Path(os.path.realpath(path))
     except ValueError as error:
@@ -162,7 +162,7 @@ def _followed(path: Path) -> Path:
 
 
 def _regular_file(path: Path) -> Path:
-    """Return what is written where ``path`` is: what it points at, if it is a link."""
+    """Return the file that a write to ``path`` replaces: the target, if it is a link."""
     target = _followed(path)
     if target.exists() and not target.is_file():  # a folder, or a device such as /dev/null
         raise WriteError(f"could not write {path}: it is no regular file; choose another name")
@@ -170,7 +170,7 @@ def _regular_file(path: Path) -> Path:
 
 
 def _recover(target: Path) -> None:
-    """Bring back a folder that was on its way out, and remove what killed processes left."""
+    """Restore a folder that was being replaced, and remove what killed processes left."""
     old = _way_out(target)
     if old.exists():
         old.rename(files.temporary_path(target) if target.exists() else target)
@@ -180,7 +180,7 @@ def _recover(target: Path) -> None:
 
 
 def _put_in_place(new: Path, target: Path) -> None:
-    """Rename ``new`` to ``target``; what is there gets the name of ``new``, or is removed."""
+    """Rename ``new`` to ``target``; an existing ``target`` is renamed to ``new`` or removed."""
     if not target.exists():
         new.rename(target)
     elif not _exchange(new, target):
@@ -192,12 +192,12 @@ def _put_in_place(new: Path, target: Path) -> None:
 
 
 def _way_out(target: Path) -> Path:
-    """Return where a folder is while another takes its place, if that takes more than one step."""
+    """Return where the old folder is kept while it is replaced in more than one step."""
     return target.with_name(f".{target.stem}.edgeexit-old{target.suffix}")
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step; False where the system cannot.
+    """Exchange two folders atomically; return False if the system does not support it.
 
     See renameat2(2): https://man7.org/linux/man-pages/man2/rename.2.html.
     """
@@ -206,7 +206,7 @@ def _exchange(one: Path, other: Path) -> bool:
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
         renameat2 = ctypes.CDLL(None).renameat2
-    except AttributeError:  # of glibc from 2.28 on
+    except AttributeError:  # new in glibc 2.28
         return False
     result: int = renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange)
     return result == 0
@@ -215,12 +215,12 @@ def _exchange(one: Path, other: Path) -> bool:
 def _remove(folder: Path) -> None:
     try:
         shutil.rmtree(folder, ignore_errors=True)
-    finally:  # the rest of it, where Ctrl-C came in between
+    finally:  # removes the rest if Ctrl-C interrupted the first call
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
-    with suppress(OSError):  # something is in them
+    with suppress(OSError):  # not empty
         for folder in folders:
             folder.rmdir()
 

@@ -1,4 +1,4 @@
-"""Whether images and classes are those of a network: one rule for data sets and other networks."""
+"""Compare images and classes with those of a network: one rule for data sets and networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexit.errors import DataError
 
 
 def class_differences(expected: Sequence[str], got: Sequence[str]) -> list[str]:
-    """Return in words how the classes of two things differ: by number, or the first other name."""
+    """Describe how two lists of classes differ: in number, or in the first different name."""
     if len(expected) != len(got):
         return [f"{len(expected)} classes, got {len(got)}"]
     for place, (name, other) in enumerate(zip(expected, got, strict=True)):
@@ -22,7 +22,7 @@ def class_differences(expected: Sequence[str], got: Sequence[str]) -> list[str]:
 
 
 def image_differences(expected: Preprocessing, got: Preprocessing) -> list[str]:
-    """Return in words how the images of two things differ: size, mean, std, and how they fit."""
+    """Describe how two preprocessings differ, field by field: size, mean, std, how images fit."""
     names = [field.name for field in dataclasses.fields(Preprocessing)]
     return [
         f"{name} {getattr(expected, name)}, got {getattr(got, name)}"
@@ -36,15 +36,15 @@ def check_data_set(
     classes: tuple[Sequence[str], Sequence[str]],
     images: tuple[Preprocessing, Preprocessing],
 ) -> tuple[str, ...]:
-    """Raise where a network cannot be judged on a data set; return what to know of it otherwise.
+    """Check that a network can be evaluated on a data set; return warnings.
 
     Args:
-        name: of the data set.
-        classes: the network's, then the data set's.
-        images: as the network takes them, then as the data set gives them.
+        name: name of the data set.
+        classes: class names of the network, then of the data set.
+        images: preprocessing of the network, then of the data set.
 
     Raises:
-        DataError: the number of classes or the images are others.
+        DataError: the number of classes or the preprocessing differs.
     """
     named = class_differences(*classes)
     same_number = len(classes[0]) == len(classes[1])

@@ -1,4 +1,4 @@
-"""Numbers as text, and tables of it, the same on every page and in every terminal."""
+"""Numbers and tables as text, the same in reports and in the terminal."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ _RISKS = {
 
 
 def format_macs(macs: float) -> str:
-    """Return a count of MACs as the paper rounds it, ``46.97M``, ``1.814G``; small ones exactly."""
+    """Return MACs rounded as in the paper, ``46.97M``, ``1.814G``; below 1e5, the exact count."""
     if macs >= 1e9:
         return f"{macs / 1e9:.3f}G"
     return f"{macs / 1e6:.2f}M" if macs >= 1e5 else f"{macs:.0f}"
 
 
 def format_cost(cost: float, unit: str) -> str:
-    """Return a cost with its unit; MACs as the paper rounds them."""
+    """Return a cost with its unit; MACs are rounded as in the paper."""
     return f"{format_bare_cost(cost, unit)} {unit}"
 
 
 def format_bare_cost(cost: float | None, unit: str) -> str:
-    """Return it without its unit; ``-`` where it is not known."""
+    """Return a cost without its unit; ``-`` if unknown."""
     if cost is None:
         return "-"
     return format_macs(cost) if unit == "MACs" else f"{cost:.4g}"
 
 
 def format_threshold(threshold: float | None) -> str:
-    """Return a threshold, ``never`` where nobody leaves, nothing for ``final``."""
+    """Return a threshold, ``never`` if no image leaves there, an empty string for ``final``."""
     if threshold is None:
         return ""
-    # no softmax value is above 1
+    # softmax values do not exceed 1
     return "never" if threshold > 1 else f"{threshold:.7g}"
 
 
 def format_fraction(fraction: float | None) -> str:
-    """Return a fraction such as an accuracy, ``-`` where it is not known."""
+    """Return a fraction such as an accuracy; ``-`` if unknown."""
     return "-" if fraction is None else f"{fraction:.4f}"
 
 
 def format_ms(milliseconds: float | None) -> str:
-    """Return milliseconds to the microsecond, ``-`` where they are not known."""
+    """Return milliseconds with three decimals; ``-`` if unknown."""
     return "-" if milliseconds is None else f"{milliseconds:.3f}"
 
 
 def format_command(*words: object) -> str:
-    """Return a command of edgeexit as a line that a shell takes, whatever is in its paths."""
+    """Return an edgeexit command as one line, quoted for a shell."""
     return shlex.join(["edgeexit", *map(str, words)])
 
 
 def format_promise(risk: str, target: float, confidence: float) -> str:
-    """Return what is promised of thresholds, in a phrase."""
+    """Return the phrase that describes what a guarantee promises."""
     return f"{_RISKS[risk]} of at most {target:g} with confidence {confidence:g}"
 
 
 def format_guarantee(guarantee: Guarantee, thresholds: Mapping[str, float]) -> str:
-    """Return a guarantee in a sentence; where thresholds were changed since, that it is dropped."""
+    """Return a guarantee as a sentence; if the thresholds have changed, that it is dropped."""
     if not guarantee.holds_for(thresholds):
         return format_dropped(guarantee)
     promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
@@ -74,23 +74,23 @@ def format_guarantee(guarantee: Guarantee, thresholds: Mapping[str, float]) -> s
 
 
 def format_dropped(guarantee: Guarantee) -> str:
-    """Say that a guarantee is none of the thresholds that took the place of its own."""
+    """Return the sentence that a guarantee does not hold for the new thresholds."""
     promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
     own = [f"{name} {format_threshold(value)}" for name, value in guarantee.thresholds.items()]
     return (
-        f"Not guaranteed: {promise} was shown of other thresholds ({', '.join(own)}) and is "
-        "dropped; 'edgeexit tune' with --confidence shows it anew."
+        f"Not guaranteed: {promise} was shown for other thresholds ({', '.join(own)}) and is "
+        "dropped; 'edgeexit tune' with --confidence shows it again."
     )
 
 
-# tables, which a terminal and a page draw each in its own way
+# tables; the terminal and the HTML report each draw them in their own way
 
 Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, and whether it holds numbers, which stand on the right."""
+    """A column: its heading, and whether it holds numbers, which are right-aligned."""
 
     heading: str
     is_number: bool
@@ -98,13 +98,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells of text; a line break in a heading or a cell is kept.
+    """A table of text cells; line breaks in headings and cells are kept.
 
     Attributes:
-        title: above it.
-        columns: as many as each row has cells.
-        groups: rows; a line is drawn between groups.
-        notes: below it, a line each.
+        title: shown above the table.
+        columns: one per cell of a row.
+        groups: groups of rows, separated by a line.
+        notes: shown below the table, one line each.
     """
 
     title: str
@@ -120,21 +120,21 @@ class Table:
         *groups: Iterable[Row],
         notes: Iterable[str] = (),
     ) -> Table:
-        """Return a table of these groups and notes but those that are empty."""
+        """Return a table of these groups and notes; empty ones are omitted."""
         filled = tuple(rows for rows in map(tuple, groups) if rows)
         return cls(title, tuple(columns), filled, tuple(note for note in notes if note))
 
 
 def texts(*headings: str) -> tuple[Column, ...]:
-    """Return columns of words."""
+    """Return text columns."""
     return tuple(Column(heading, False) for heading in headings)
 
 
 def numbers(*headings: str) -> tuple[Column, ...]:
-    """Return columns of numbers."""
+    """Return number columns."""
     return tuple(Column(heading, True) for heading in headings)
 
 
 def named_numbers(first: str, *headings: str) -> tuple[Column, ...]:
-    """Return a column of names, and columns of numbers."""
+    """Return a text column followed by number columns."""
     return *texts(first), *numbers(*headings)

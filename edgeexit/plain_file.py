@@ -1,7 +1,7 @@
-"""Plain values and tensors in one file: torch's zip format, which runs no code.
+"""Plain values and tensors in one file in torch's zip format; loading runs no code.
 
-What is read comes from outside. Every byte is compared with its checksum, nothing is unpickled but
-what :func:`write_plain` writes, and no more memory is taken than the file is large.
+Files come from untrusted sources. Checksums of all entries are verified, only the types that
+:func:`write_plain` writes are unpickled, and no more memory is used than the file is large.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edgeexit.errors import CheckpointError
 from edgeexit.files import replace_file
 
 MAX_PICKLE_BYTES = 2**24
-"""Of everything but the tensors."""
+"""Largest size of everything but the tensors."""
 
 MAX_DEPTH = 32
 
 _ZIP_START = b"PK\x03\x04"
-_DIRECTORY = 0x10  # an attribute: torch does not read the bytes of an entry that has it
+_DIRECTORY = 0x10  # attribute of entries whose bytes torch does not read
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool"
 PLAIN_NAMES = {
@@ -35,31 +35,31 @@ PLAIN_NAMES = {
     "torch._utils _rebuild_tensor_v2",
     *(f"torch {dtype}Storage" for dtype in _DTYPES.split()),
 }
-"""All that a pickle of plain values and dense tensors names. torch would take more kinds, among
-them some whose memory is not in the file."""
+"""All globals in a pickle of plain values and dense tensors. torch would accept more, including
+types whose memory is not in the file."""
 
 
 def write_plain(path: Path, plain: dict[str, Any]) -> None:
     """Write plain values and tensors, atomically.
 
     Raises:
-        WriteError: the disk is full or the folder cannot be written to.
+        WriteError: the disk is full or the folder is not writable.
     """
-    buffer = io.BytesIO()  # torch hides the reason when it is its own write that fails
+    buffer = io.BytesIO()  # if torch's own write to a file fails, it hides the reason
     torch.save(plain, buffer)
     with (
         replace_file(path) as temporary,
         temporary.open("wb") as file,
-        buffer.getbuffer() as content,  # given back, even where an error keeps this call alive
+        buffer.getbuffer() as content,  # released even if a traceback keeps this frame alive
     ):
         file.write(content)
 
 
 def read_plain(path: Path) -> Any:
-    """Read what :func:`write_plain` wrote: dicts, lists, tuples, scalars, text and tensors.
+    """Read a file of :func:`write_plain`: dicts, lists, tuples, scalars, text and tensors.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged, or of another kind.
+        CheckpointError: the file is missing, truncated, damaged, or of another format.
     """
     opened = open_plain(path)
     if opened is None:
@@ -72,7 +72,7 @@ def read_plain(path: Path) -> Any:
 
 
 def open_plain(path: Path) -> tuple[StoredPickle, Any] | None:
-    """Return what lies in a file, mapped and not copied; None where it is of another kind.
+    """Return a file's content, memory-mapped and not copied; None if it is of another format.
 
     Raises:
         CheckpointError: the file is missing, truncated or damaged.
@@ -81,20 +81,20 @@ def open_plain(path: Path) -> tuple[StoredPickle, Any] | None:
     if stored is None or not stored.names <= PLAIN_NAMES:
         return None
     try:
-        # mapped, so that all sizes are known before memory is taken
+        # memory-mapped: all sizes are known before memory is allocated
         return stored, torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # torch and its unpickler raise many kinds
+    except Exception as error:  # torch and its unpickler raise many types
         raise foreign_file(path) from error
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPickle:
-    """What is in a file of torch's zip format, before anything of it is unpickled.
+    """The pickle in a file of torch's zip format, before it is unpickled.
 
     Attributes:
-        size_bytes: of the file.
-        pickle_bytes: of all in it but the tensors.
-        names: of what the pickle would import, ``module name``.
+        size_bytes: size of the file.
+        pickle_bytes: size of the pickle, which holds everything but the tensors.
+        names: the globals that the pickle would import, as ``module name``.
     """
 
     size_bytes: int
@@ -102,16 +102,16 @@ class StoredPickle:
     names: frozenset[str]
 
     def copied(self, content: Any) -> Any:
-        """Return plain values and tensors of the file, copied out of it.
+        """Return the file's plain values and tensors as copies.
 
         Raises:
-            TypeError, ValueError: it is not plain, or more than the file has room for.
+            TypeError, ValueError: ``content`` is not plain, or exceeds the file's size.
         """
         return _Copy(self.size_bytes, self.pickle_bytes)(content)
 
 
 def stored_pickle(path: Path) -> StoredPickle | None:
-    """Look into a file, every byte compared with its checksum; None where it is of another format.
+    """Inspect a file and verify its checksums; return None if it is of another format.
 
     Raises:
         CheckpointError: the file is missing, truncated or damaged.
@@ -128,7 +128,7 @@ def stored_pickle(path: Path) -> StoredPickle | None:
         ) from error
     if start and start != _ZIP_START:
         return None
-    if size_bytes > _memory_bytes():  # a file with holes takes no room on a disk
+    if size_bytes > _memory_bytes():  # a sparse file needs no space on the disk
         raise CheckpointError(
             f"{path}: {size_bytes} bytes, more than this machine has memory; give the path of a "
             "ckpt.pt that 'edgeexit train' wrote"
@@ -145,22 +145,22 @@ def foreign_file(path: Path) -> CheckpointError:
 
 
 def _memory_bytes() -> int:
-    if sys.platform == "win32":  # which does not tell
+    if sys.platform == "win32":  # has no sysconf
         return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _check_container(path: Path, size_bytes: int) -> StoredPickle | None:
-    """Compare the file with the form in which torch writes it, and with its checksums."""
+    """Check that the file has the layout that torch writes, and verify its checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             stored = _pickle_of(archive, size_bytes) if _is_stored(archive, size_bytes) else None
-            damaged = None if stored is None else archive.testzip()  # torch does not look
+            damaged = None if stored is None else archive.testzip()  # torch does not check
     except zipfile.BadZipFile as error:
         raise CheckpointError(
             f"{path}: the checkpoint is truncated; train or copy it again"
         ) from error
-    except Exception as error:  # whatever a damaged directory leads to
+    except Exception as error:  # a damaged directory can raise anything
         raise CheckpointError(
             f"{path}: the checkpoint is damaged; train or copy it again"
         ) from error
@@ -172,9 +172,9 @@ def _check_container(path: Path, size_bytes: int) -> StoredPickle | None:
 
 
 def _is_stored(archive: zipfile.ZipFile, size_bytes: int) -> bool:
-    """Whether all entries are in the file as they are: what is packed could be of any size."""
+    """Whether all entries are uncompressed; compressed ones could expand to any size."""
     entries = archive.infolist()
-    names = {entry.filename.lower() for entry in entries}  # torch looks for them without case
+    names = {entry.filename.lower() for entry in entries}  # torch ignores case
     return (
         len(names) == len(entries)
         and sum(entry.file_size for entry in entries) <= size_bytes
@@ -188,8 +188,8 @@ def _is_stored(archive: zipfile.ZipFile, size_bytes: int) -> bool:
 
 
 def _pickle_of(archive: zipfile.ZipFile, size_bytes: int) -> StoredPickle | None:
-    """Return what is known of the pickle; None where there is none, or one that is too large."""
-    name = f"{archive.namelist()[0].partition('/')[0]}/data.pkl"  # where torch looks for it
+    """Return the archive's pickle; None if there is none or it is too large."""
+    name = f"{archive.namelist()[0].partition('/')[0]}/data.pkl"  # where torch expects it
     if name not in archive.namelist() or archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
         return None
     pickle = archive.read(name)
@@ -198,14 +198,14 @@ def _pickle_of(archive: zipfile.ZipFile, size_bytes: int) -> StoredPickle | None
 
 
 class _Copy:
-    """Copies plain values and tensors, as long as there are no more than a file can hold.
+    """Copies plain values and tensors, up to the number that the file can hold.
 
-    There can be more in memory: a tensor may repeat the bytes that it lies on, and a list may be
-    in a list many times, or in itself. A tensor with several names stays one.
+    A copy could be larger than the file: a tensor may have overlapping elements, and a list may
+    contain another many times, or itself. A tensor with several names is copied once.
 
     Args:
-        tensor_bytes: of all tensors together, at most.
-        values: as many at most; each takes a byte of the pickle or more.
+        tensor_bytes: largest size of all tensors together.
+        values: largest number of values; each takes at least one byte of the pickle.
     """
 
     def __init__(self, tensor_bytes: int, values: int) -> None:

@@ -1,4 +1,4 @@
-"""Things by name: words of a command line, and public names that are imported when used."""
+"""Registries of values by name, and public names that are imported on first use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Registry(Generic[T]):
     """Values of one kind by name.
 
     Args:
-        kind: what messages call one of them, such as ``strategy``.
-        package: the folder whose files register them; the first lookup imports them all, so that
-            a new value is a new file there and no other file changes.
+        kind: the kind as messages name it, such as ``strategy``.
+        package: the package whose modules register the values. The first lookup imports all of
+            them: adding a value takes one new file and no other change.
     """
 
     def __init__(self, kind: str, package: str | None = None) -> None:
@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         """Return a decorator that registers a value under ``name``.
 
         Raises:
-            ValueError: another value has the name.
+            ValueError: another value has this name.
         """
 
         def add(value: T) -> T:
@@ -56,7 +56,7 @@ class Registry(Generic[T]):
         """Return the value of that name.
 
         Raises:
-            UnknownNameError: nothing has it; the message offers close matches.
+            UnknownNameError: the name is not registered; the message suggests close matches.
         """
         values = self._all()
         if name not in values:
@@ -76,8 +76,8 @@ def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[st
     """Return the ``__getattr__`` of a package (PEP 562).
 
     Args:
-        package: its name, for errors.
-        homes: by module, the names that come from it.
+        package: the package's name, for errors.
+        homes: for each module, the names imported from it.
     """
     module_of = {name: module for module, names in homes.items() for name in names}
 

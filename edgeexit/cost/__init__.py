@@ -1,6 +1,6 @@
-"""What a network costs: multiply-accumulates, Eq. 5, and the bytes of each part.
+"""The cost of a network: multiply-accumulates, Eq. 5, and the bytes of each part.
 
-What needs torch is imported when it is first used.
+Names that need torch are imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What samples pay that leave at each exit, in MACs; see :mod:`edgeexit.cost.network`."""
+"""The cost of the path to each exit, in MACs; see :mod:`edgeexit.cost.network`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ExitCost:
         name: the exit's name.
         backbone_macs: B_m, the backbone up to the end of the exit's stage.
         branch_macs: the exit's own classifier; for ``final`` it is part of the backbone.
-        path_macs: what a sample that leaves here has paid, the brackets of Eq. 5: this exit's
-            ``macs`` and the branches of all exits before it.
+        path_macs: cost of a sample that leaves here, the brackets of Eq. 5: this exit's ``macs``
+            and the branches of all exits before it.
     """
 
     name: str
@@ -31,17 +31,18 @@ class ExitCost:
 
     @property
     def macs(self) -> int:
-        """f_m as Tables II and III print it: backbone up to here and this branch alone."""
+        """f_m of Tables II and III: the backbone up to here and only this branch."""
         return self.backbone_macs + self.branch_macs
 
 
 @dataclass(frozen=True, slots=True)
 class ExitCosts:
-    """What samples pay, in MACs: all that Eq. 5 needs.
+    """The costs that Eq. 5 needs, in MACs per sample.
 
     Attributes:
         exits: one cost per exit in order, ``final`` last.
-        plain_macs: the plain backbone, where parts of a stage serve early exits alone.
+        plain_macs: the plain backbone, which is cheaper if parts of a stage serve only early exits;
+            None for the cost of ``final``.
     """
 
     exits: tuple[ExitCost, ...]
@@ -56,7 +57,7 @@ class ExitCosts:
 def exit_costs(
     names: Sequence[str], stage_macs: Sequence[int], branch_macs: Sequence[int]
 ) -> tuple[ExitCost, ...]:
-    """Return the cost of each exit of a network from those of its parts."""
+    """Return the cost of each exit from the costs of stages and branches."""
     backbone, branches = accumulate(stage_macs), accumulate(branch_macs)
     return tuple(
         ExitCost(name, up_to_here, branch, up_to_here + paid)
@@ -67,7 +68,7 @@ def exit_costs(
 
 
 def bundle_costs(manifest: Manifest) -> ExitCosts:
-    """Return what a bundle's exits cost in MACs."""
+    """Return the costs of a bundle's exits in MACs."""
     return ExitCosts(
         tuple(
             ExitCost(exit_.name, exit_.backbone_macs, exit_.branch_macs, exit_.path_macs)

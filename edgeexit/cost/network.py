@@ -1,10 +1,10 @@
 """Cost of a multi-exit network: multiply-accumulates, Eq. 5, and the bytes of each part.
 
 The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
-Biases, batch norm, activations, pooling and the squeeze-and-excitation product are left out.
-:mod:`edgeexit.cost.operators` counts these, and matrix products. Bytes are there because MACs alone
-do not explain time: at batch 1 the flattened classifiers of the paper's branches are 100 MB of
-weights each on ResNet-18, read once per image for a tenth of the branch's MACs.
+Biases, batch norm, activations, pooling and the squeeze-and-excitation product are not counted.
+:mod:`edgeexit.cost.operators` counts these layers and matrix products. Bytes are counted because
+MACs alone do not explain time: on ResNet-18, the flattened classifiers of the paper's branches have
+100 MB of weights each, read for every image at batch 1, but only a tenth of the branch's MACs.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ class PartCost:
         name: the part's name, ``stage1`` and so on, or the exit's.
         macs: multiply-accumulates.
         parameters: number of values of all its parameters; a shared parameter counts once.
-        weight_bytes: parameters and floating buffers that it reads, each once. What is not read
-            in evaluation mode is not among them.
-        activation_bytes: what its operators read and write besides weights, operator by operator
-            as torch runs them in evaluation mode, batch norm and activation functions each on
-            their own. An engine that fuses operators moves fewer. Views move nothing.
-        output_bytes: the tensors that leave the part.
-        uncounted: operators that do arithmetic which ``macs`` does not include and the paper's
-            definition does not leave out, by name, sorted. Where there are any, ``macs`` is too
-            low.
+        weight_bytes: parameters and floating-point buffers that are read in evaluation mode, each
+            counted once.
+        activation_bytes: bytes that its operators read and write besides weights, summed over the
+            operators that torch runs in evaluation mode, with batch norm and activation functions
+            as operators of their own. An engine that fuses operators moves fewer. Views count 0.
+        output_bytes: the output tensors of the part.
+        uncounted: names of arithmetic operators that ``macs`` does not include and the paper's
+            definition does not exclude, sorted. If there are any, ``macs`` is too low.
     """
 
     name: str
@@ -53,8 +52,9 @@ class NetworkCost(ExitCosts):
     """Cost of a whole network, per sample.
 
     Attributes:
-        stages: each stage part alone, in order.
-        branches: the classifier of each exit alone, in order; that of ``final`` is the backbone's.
+        stages: cost of each stage part by itself, in order.
+        branches: cost of each exit's classifier by itself, in order; that of ``final`` is the
+            backbone's.
     """
 
     stages: tuple[PartCost, ...]
@@ -62,7 +62,7 @@ class NetworkCost(ExitCosts):
 
     @property
     def stage_macs(self) -> tuple[int, ...]:
-        """MACs of each stage part alone, in order."""
+        """MACs of each stage part by itself, in order."""
         return tuple(stage.macs for stage in self.stages)
 
     @property
@@ -72,7 +72,7 @@ class NetworkCost(ExitCosts):
 
     @property
     def uncounted(self) -> tuple[str, ...]:
-        """Operators of any part that its MACs should include and do not, by name, sorted."""
+        """Names of operators in any part that its MACs should include but do not, sorted."""
         return tuple(sorted({name for p in (*self.stages, *self.branches) for name in p.uncounted}))
 
 
@@ -82,8 +82,8 @@ def network_cost(net: MultiExitNet) -> NetworkCost:
 
 
 def partition_cost(parts: Partition) -> NetworkCost:
-    """Count a network that is cut already, else as :func:`network_cost`."""
-    device = next(parts.baseline.module.parameters()).device  # a part may have no weights to tell
+    """Count a partitioned network; otherwise the same as :func:`network_cost`."""
+    device = next(parts.baseline.module.parameters()).device  # single parts may have no weights
     stages = tuple(_part_cost(part, device) for part in parts.stages)
     branches = tuple(_part_cost(exit_.part, device) for exit_ in parts.exits)
     exits = exit_costs(

@@ -1,7 +1,7 @@
 """Multiply-accumulates of an ONNX graph, by the paper's definition: see :mod:`edgeexit.cost`.
 
-Counted are convolutions, fully connected layers and matrix products. What goes value by value,
-normalizes, pools, resamples or moves is left out; whatever is neither is named.
+Convolutions, fully connected layers and matrix products are counted. Elementwise operators,
+normalization, pooling, resampling and data movement are not. All other operators are reported.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LEFT_OUT = frozenset(_LEFT_OUT.split())
 
 @dataclass(frozen=True, slots=True)
 class GraphMacs:
-    """Multiply-accumulates for one image, and the operators that they lack, by name, sorted."""
+    """Multiply-accumulates for one image, and the names of uncounted operators, sorted."""
 
     macs: int
     uncounted: tuple[str, ...]
 
 
 def count_macs(content: bytes) -> GraphMacs:
-    """Count a serialized graph whose inputs have one open size, the batch."""
+    """Count a serialized graph whose inputs have one dynamic dimension, the batch."""
     model = onnx.load_model_from_string(content)
     for value in model.graph.input:
         for dim in value.type.tensor_type.shape.dim:
@@ -66,7 +66,7 @@ def count_macs(content: bytes) -> GraphMacs:
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int | None:
-    """Return what a node costs; None where that is not known."""
+    """Return the MACs of a node, or None if unknown."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return None
     known = [shapes.get(name) for name in (*node.input[:2], node.output[0])]

@@ -1,15 +1,15 @@
-"""One run of a module, operator by operator: its multiply-accumulates and the bytes it moves.
+"""Count the multiply-accumulates and bytes of the operators in one run of a module.
 
-**MACs.** ``torch.utils.flop_counter`` has formulas, of two operations per MAC, for convolutions,
-matrix products and attention, and takes composite operators apart. Attention is run in its plain
-form, two matrix products around a softmax, not as a fused kernel: fused kernels depend on the
-device, some have no formula, and the exported graph has the plain form too.
+**MACs.** ``torch.utils.flop_counter`` has formulas, with two operations per MAC, for convolutions,
+matrix products and attention, and decomposes composite operators. Attention runs in its plain
+form, two matrix products around a softmax, and not as a fused kernel: fused kernels depend on the
+device, some have no formula, and the exported graph has the plain form, too.
 
-**Left out** are the operators that the paper's definition of the cost leaves out: those that go
-value by value (torch tags most of them), those of :data:`LEFT_OUT`, and views. Whatever is neither
-counted nor left out is named, so that no cost is too low without a word.
+**Not counted** are the operators that the paper's definition of cost excludes: elementwise ones
+(torch tags most of them), those of :data:`LEFT_OUT`, and views. Operators that are neither counted
+nor excluded are reported, so that no cost is silently too low.
 
-**Bytes** are those of FP32 values, whatever the weights' type here; integers are not counted.
+**Bytes** are those of FP32 values, regardless of the weights' dtype; integers are not counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgeexit.models.mode import evaluating, plain_attention, shapes_alone
 
 FP32_BYTES = 4
 
-# Operators of torch's namespace aten that are left out, besides those tagged as value by value.
+# Operators of torch's namespace aten that are excluded, besides those tagged as pointwise.
 _VALUE_BY_VALUE = """
     _prelu_kernel floor_divide glu hardswish log_sigmoid_forward masked_fill rrelu_with_noise rsub
 """
@@ -57,7 +57,7 @@ _MOVING_AND_MAKING = """
     replication_pad2d roll scatter select_scatter slice_scatter split_with_sizes_copy stack tril
     triu unsafe_split unsafe_split_with_sizes zero zeros_like
 """
-# An operator that works in place, name_, is left out like its other form.
+# The in-place form of an operator, name_, is excluded like its other form.
 LEFT_OUT = frozenset(
     " ".join((_VALUE_BY_VALUE, _NORMALISATION, _POOLING, _RESAMPLING, _MOVING_AND_MAKING)).split()
 )
@@ -65,14 +65,14 @@ LEFT_OUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OperatorCount:
-    """What the operators of one run do.
+    """The totals over the operators of one run.
 
     Attributes:
         macs: multiply-accumulates.
-        weight_bytes: the parameters and floating buffers that an operator reads, each once.
-        activation_bytes: what the operators read and write besides, one by one: see
+        weight_bytes: parameters and floating-point buffers that operators read, each counted once.
+        activation_bytes: bytes that operators read and write besides weights; see
             :class:`_Observer`.
-        uncounted: names of operators that are neither counted nor left out, sorted.
+        uncounted: names of operators that are neither counted nor excluded, sorted.
     """
 
     macs: int
@@ -86,16 +86,16 @@ def count_operators(
 ) -> OperatorCount:
     """Count one evaluation of ``module`` on inputs of these shapes, batch dimension included.
 
-    Only shapes are propagated: nothing is computed and no memory is taken. ``device`` is that of
-    the module's weights.
+    Only shapes are propagated: nothing is computed and no memory is allocated. ``device`` is that
+    of the module's weights.
     """
-    # on the meta device all tensors are nothing but shapes, and fake ones would take twice the time
+    # tensors on the meta device have no data anyway, and fake tensors would take twice the time
     fake = shapes_alone() if device.type != "meta" else nullcontext()
     with evaluating(module), torch.no_grad(), plain_attention(), fake:
         inputs = [torch.empty(shape, device=device) for shape in shapes]
         counter = FlopCounterMode(display=False)
         observer = _Observer(module, inputs, counter.flop_registry)
-        with observer, counter:  # the counter comes first, and hands on what it has taken apart
+        with observer, counter:  # the counter runs first and passes decomposed operators on
             module(*inputs)
     return OperatorCount(
         int(counter.get_total_flops()) // 2,
@@ -106,15 +106,15 @@ def count_operators(
 
 
 class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes what every operator reads and writes, and which ones nobody counts.
+    """Records the bytes that operators read and write, and uncounted operators.
 
-    Activations are the inputs and whatever is computed from them; what is computed from weights
-    alone is a weight to the operators behind it. Every operator reads each of its activations once
-    and writes its result once. An operator that works in place does both; a view does neither. Of
-    several results the first counts: the others, statistics and indices, are for training.
+    Activations are the inputs and all tensors computed from them. Tensors computed only from
+    weights are treated as weights. Every operator reads each of its activations once and writes its
+    result once; so does an in-place operator. A view does neither. Of several results only the
+    first counts: the others, statistics and indices, are for training.
 
-    An engine that fuses operators moves fewer bytes. This is the sum that depends on the network
-    alone, so that devices and engines can be compared by how far they stay below it.
+    An engine that fuses operators moves fewer bytes. This sum depends only on the network, so
+    devices and engines can be compared by how far they stay below it.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.uncounted: set[str] = set()
         self._counted = counted
         self._weights = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
-        # held on to, or another tensor could get the address of a storage that is gone
+        # kept alive, or another tensor could reuse the address of a freed storage
         self._activations = {_address(tensor): tensor.untyped_storage() for tensor in inputs}
 
     def __torch_dispatch__(
@@ -144,10 +144,10 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             returned = (list(operands.values()),)
         results = [_tensors(value) for value in returned]
         if operands and any(results):
-            self._note(func, operands, results)
+            self._record(func, operands, results)
         return result
 
-    def _note(
+    def _record(
         self, func: OpOverload, operands: dict[int, Tensor], results: list[list[Tensor]]
     ) -> None:
         self.weights_read.update({key: operands[key] for key in operands.keys() & self._weights})
@@ -169,7 +169,7 @@ def _is_left_out(func: OpOverload) -> bool:
     if func.namespace != "aten":
         return False
     name = func._opname.removesuffix("_")
-    # of some that work in place, hardtanh_ in torch 2.9, only the other form has the tag
+    # for some in-place operators, hardtanh_ in torch 2.9, only the other form has the tag
     other_form = getattr(getattr(torch.ops.aten, name, None), func._overloadname, None)
     return name in LEFT_OUT or torch.Tag.pointwise in getattr(other_form, "tags", ())
 
@@ -179,10 +179,10 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _address(tensor: Tensor) -> int:
-    """Return what a tensor and its views have in common."""
+    """Return the address of the storage that a tensor shares with its views."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def _bytes(tensors: Collection[Tensor]) -> int:
-    """Return the bytes of the floating tensors among ``tensors`` in FP32."""
+    """Return the bytes of the floating-point tensors among ``tensors`` in FP32."""
     return sum(FP32_BYTES * t.numel() for t in tensors if t.dtype.is_floating_point)

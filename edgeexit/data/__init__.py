@@ -1,4 +1,4 @@
-"""Data sets by name: their splits, classes and transforms."""
+"""Registered data sets: their splits, classes and transforms."""
 
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData

@@ -1,6 +1,6 @@
-"""How training images are varied, by name. The steps take and give uint8 images.
+"""Augmentations of training images by name. Their steps map uint8 images to uint8 images.
 
-A new way is one more :class:`Augmentation` in :data:`AUGMENTATIONS`.
+To add one, register an :class:`Augmentation` in :data:`AUGMENTATIONS`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from edgeexit.registry import Registry
 
 AUTO = "auto"
 PADDING = 4 / 32
-"""Share of the size that images are moved by at most, as on CIFAR (Section V)."""
+"""Largest shift of an image as a share of its size, as on CIFAR (Section V)."""
 
 RESIZE_RATIO = 256 / 224
-"""Images are resized to this times what is cropped of them, as on ImageNet (Section V)."""
+"""Size of an image before cropping relative to the crop, as on ImageNet (Section V)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """One way to vary images.
+    """An augmentation of training images.
 
     Attributes:
-        title: what it does, in a phrase.
-        steps: maps the (height, width) that images are to have, and the share of it that they are
-            moved by at most, to the steps.
-        resizes: the steps bring images of any size to it; else they have it before.
+        title: a short description.
+        steps: returns the steps, given the output (height, width) and the largest shift as a share
+            of it.
+        resizes: whether the steps accept images of any size; otherwise images have the output
+            size before.
     """
 
     title: str
@@ -41,10 +42,10 @@ AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 
 
 def resolve_augmentation(asked: str, usual: str) -> str:
-    """Return ``asked``, or what is ``usual`` with the data set where that is ``auto``.
+    """Return ``asked``, or the data set's ``usual`` augmentation if that is ``auto``.
 
     Raises:
-        UnknownNameError: there is no such way; the message offers close matches.
+        UnknownNameError: no augmentation has that name; the message suggests close matches.
     """
     name = usual if asked == AUTO else asked
     AUGMENTATIONS[name]
@@ -73,10 +74,10 @@ def _random_resized_crop_flip(size: tuple[int, int], padding: float) -> list[nn.
     return [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
 
 
-AUGMENTATIONS.register("none")(Augmentation("images as they are", lambda size, padding: []))
-AUGMENTATIONS.register("crop")(Augmentation("moved, with zeros where nothing was", _crop))
+AUGMENTATIONS.register("none")(Augmentation("unchanged images", lambda size, padding: []))
+AUGMENTATIONS.register("crop")(Augmentation("shifted, padded with zeros", _crop))
 AUGMENTATIONS.register("crop-flip")(
-    Augmentation("moved and mirrored: CIFAR's standard, by 4 of 32 pixels", _crop_flip)
+    Augmentation("shifted by up to 4 of 32 pixels and mirrored: CIFAR's standard", _crop_flip)
 )
 AUGMENTATIONS.register("resize-crop-flip")(
     Augmentation(
@@ -87,7 +88,7 @@ AUGMENTATIONS.register("resize-crop-flip")(
 )
 AUGMENTATIONS.register("random-resized-crop-flip")(
     Augmentation(
-        "any part of 8 to 100 %, resized, mirrored: what is usual on ImageNet",
+        "a random part of 8 to 100 %, resized, mirrored: the standard for ImageNet",
         _random_resized_crop_flip,
         resizes=True,
     )

@@ -82,7 +82,7 @@ def _load(
 def _split(
     training: torchvision.datasets.CIFAR10, config: DataConfig
 ) -> tuple[NDArray[np.int64], ...]:
-    """Return the indices of the training images that are trained on, and of those held out."""
+    """Return the indices of the images for training and of those held out for validation."""
     if config.hold_out is not None:
         return hold_out_split(training.targets, config.hold_out, config.name, training.classes)
     return stratified_split(training.targets, (1 - HELD_OUT, HELD_OUT), config.name)
@@ -94,7 +94,7 @@ def _read(
     folder = Path(config.data_dir or DEFAULT_FOLDER)
     try:
         return kind(folder, train=train, download=config.download)
-    except OSError as error:  # URLError is one
+    except OSError as error:  # includes URLError
         raise DataError(
             f"{config.name}: could not be fetched into {folder} ({error}); put the folder "
             f"{kind.base_folder} of {kind.filename} there by hand"
@@ -107,5 +107,5 @@ def _read(
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Map (N, H, W, C) to (N, C, H, W), without a copy."""
+    """Map (N, H, W, C) to (N, C, H, W) without a copy."""
     return torch.from_numpy(images.transpose(0, 3, 1, 2))

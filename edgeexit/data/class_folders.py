@@ -1,7 +1,7 @@
-"""Folders of class folders as they come: which are splits, which are classes, what is in the way.
+"""Find splits, classes and images in folders of class folders.
 
-Nothing is guessed in silence: a layout that could be meant in two ways is refused, and the message
-says what was found.
+Nothing is guessed silently: an ambiguous layout is rejected with a message that says what was
+found.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""What folders of each split are called, in any letter case."""
+"""Names of the folders of each split, in any letter case."""
 
 BESIDE = "image outside the class folders"
 
@@ -52,11 +52,12 @@ class ClassFolders:
     """One folder of class folders.
 
     Attributes:
-        folder: where they lie.
+        folder: the parent of the class folders.
         class_names: their names, sorted.
-        files: every image in them and below, class by class.
-        left_out: other files, see :class:`edgeexit_runtime.images.folder.FoundImages`.
-        notes: what looks as if it were meant in another way, in sentences.
+        files: all images in and below them, class by class.
+        left_out: counts of other files, see
+            :class:`edgeexit_runtime.images.folder.FoundImages`.
+        notes: sentences about layouts that may be a mistake.
     """
 
     folder: Path
@@ -67,12 +68,12 @@ class ClassFolders:
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """Return the folders of ``train``, ``val`` and ``test`` that are in ``root``.
+    """Return the folders of ``train``, ``val`` and ``test`` in ``root``.
 
-    Empty where ``root`` is one tree of class folders.
+    The result is empty if ``root`` is one tree of class folders.
 
     Raises:
-        DataError: two folders are one split, or there is nothing to train or to choose on.
+        DataError: two folders are the same split, or images to train or to validate on are missing.
     """
     names = list_folders(root)
     found = {split: _named(names, known) for split, known in SPLIT_NAMES.items()}
@@ -83,20 +84,20 @@ def find_splits(root: Path) -> dict[str, Path]:
         if len(same) > 1:
             raise DataError(
                 f"imagefolder: {root} has {same[0]}/ and {same[1]}/, both of which are names of "
-                f"the {split} split; take one away"
+                f"the {split} split; remove one"
             )
     if "train" not in found or len(found) == 1:
         (there, *_), lacking = min(found.values()), "train/" if "train" not in found else "val/"
         raise DataError(
-            f"imagefolder: {root} has {there}/ but no {lacking}; add it, or give class folders "
-            "alone, which are split by themselves"
+            f"imagefolder: {root} has {there}/ but no {lacking}; add it, or give only class "
+            "folders, which are split automatically"
         )
     folders = {split: root / same[0] for split, same in found.items()}
     for one, other in combinations(sorted(folders.values()), 2):
         if one.samefile(other):
             raise DataError(
-                f"imagefolder: {one.name}/ and {other.name}/ in {root} are one folder: images that "
-                "were learned or chosen on would be the judges; take one away"
+                f"imagefolder: {one.name}/ and {other.name}/ in {root} are one folder: images for "
+                "training or tuning would be tested on, too; remove one"
             )
     return folders
 
@@ -105,7 +106,8 @@ def find_classes(folder: Path) -> ClassFolders:
     """Return the classes in ``folder``, and every image below ``folder/CLASS/``.
 
     Raises:
-        DataError: there are no two classes, one has no images, or names or folders are ambiguous.
+        DataError: there are fewer than two classes, a class has no images, or names or folders
+            are ambiguous.
     """
     names = list_folders(folder)
     found = find_images(folder)
@@ -113,7 +115,7 @@ def find_classes(folder: Path) -> ClassFolders:
         raise _too_few(found, names)
     _check_unlike(folder, names)
     images: dict[str, list[str]] = {name: [] for name in names}
-    inner: dict[str, set[str]] = {name: set() for name in names}  # "" where images lie in itself
+    inner: dict[str, set[str]] = {name: set() for name in names}  # "" if images are directly in it
     for path, folders in zip(found.paths, found.folders, strict=True):
         if folders:
             images[folders[0]].append(path)
@@ -123,7 +125,7 @@ def find_classes(folder: Path) -> ClassFolders:
         there = describe_left_out(find_images(folder / empty[0]).left_out)
         raise DataError(
             f"imagefolder: no images in {folder / empty[0]}{_and_more(empty)}, got "
-            f"{there or 'nothing'}; put some there or take the folder away"
+            f"{there or 'nothing'}; put some there or remove the folder"
         )
     _check_no_splits(folder, inner)
     paths = tuple(path for name in names for path in images[name])
@@ -134,7 +136,7 @@ def find_classes(folder: Path) -> ClassFolders:
 
 
 def check_same_classes(found: Sequence[ClassFolders]) -> None:
-    """Raise DataError where the splits have not the same classes."""
+    """Raise DataError if the splits do not have the same classes."""
     first = found[0]
     for other in found[1:]:
         for more, lacking in ((other, first), (first, other)):
@@ -159,7 +161,7 @@ def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _is_class_of_trains(root: Path, names: Sequence[str], found: Mapping[str, list[str]]) -> bool:
-    """Whether the only folder with a split's name is a class of pictures of railways."""
+    """Whether the only folder with a split's name is a class, of pictures of trains."""
     return (
         [*found] == ["train"]
         and len(found["train"]) == 1
@@ -180,12 +182,12 @@ def _check_no_splits(folder: Path, inner: Mapping[str, set[str]]) -> None:
 
 
 def _notes(folder: Path, inner: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """Say where no image lies in a class itself: the classes may be the folders in the classes."""
+    """Return a note if no image is directly in a class: the inner folders may be the classes."""
     if any("" in folders for folders in inner.values()):
         return ()
     several = [name for name, folders in inner.items() if len(folders) > 1]
     return tuple(
-        f"every class of {folder} holds folders alone, as {name}/ does "
+        f"every class of {folder} holds only folders, as {name}/ does "
         f"({some(sorted(inner[name]))}): if these are the classes, give --data-dir {folder / name}"
         for name in several[:1]
     )
@@ -194,7 +196,7 @@ def _notes(folder: Path, inner: Mapping[str, set[str]]) -> tuple[str, ...]:
 def _too_few(found: FoundImages, names: Sequence[str]) -> DataError:
     flat = sum(not folders for folders in found.folders)
     got = f"{names[0]}/ alone" if names else f"{flat} images without one" if flat else "none"
-    advice = "sort the images into them or take the folder away"
+    advice = "sort the images into them or remove the folder"
     if names and not flat and found.paths:
         deepest = Path(os.path.commonpath([Path(path).parent for path in found.paths]))
         inner = list_folders(deepest)
@@ -222,7 +224,7 @@ def _check_unlike(folder: Path, names: Sequence[str]) -> None:
 
 
 def _as_read(name: str) -> str:
-    """Return what a name has in common with those that a reader takes for the same."""
+    """Return a normalized name, the same for names that look alike to a reader."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 

@@ -1,4 +1,4 @@
-"""Which data a network is trained and judged on, as data: what a checkpoint stores about it."""
+"""The configuration of a data set for training and evaluation, stored in checkpoints."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from edgeexit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """A data set by its registered name, made of plain JSON values.
+    """A data set by its registered name; all values are plain JSON.
 
     Attributes:
         name: a registered name, see :func:`edgeexit.data.list_datasets`.
-        data_dir: the folder of the files; None for what the data set takes by itself.
-        input_size: ``(channels, height, width)`` of the images; None for what is usual with the
-            data set, or in training with the backbone where images have no size of their own.
-        download: fetch missing files, where the data set can be fetched.
-        hold_out: training images of each class that are kept for validation; None for what is
-            usual with the data set. The paper takes 50 (5K of CIFAR-100, 50K of ImageNet).
-        augmentation: how training images are varied, see
-            :data:`edgeexit.data.augmentation.AUGMENTATIONS`; ``auto`` for what is usual with the
-            data set.
-        skip_corrupt: leave out image files that cannot be read, and count them, rather than stop.
-        max_pixels: larger image files are refused, before they are decoded; None for the usual
+        data_dir: the folder of the files; None for the data set's default.
+        input_size: ``(channels, height, width)`` of the images; None for the data set's default, or
+            in training the backbone's if the images have no fixed size.
+        download: download missing files if the data set supports it.
+        hold_out: number of training images per class that are held out for validation; None for
+            the data set's default. The paper uses 50 (5K of CIFAR-100, 50K of ImageNet).
+        augmentation: augmentation of the training images, see
+            :data:`edgeexit.data.augmentation.AUGMENTATIONS`; ``auto`` for the data set's default.
+        skip_corrupt: skip and count unreadable image files instead of raising an error.
+        max_pixels: larger image files are rejected before they are decoded; None for
             :data:`edgeexit_runtime.images.decoding.MAX_PIXELS`.
-        channels: 3, or 1 to read images as grey, of the size that is usual where ``input_size`` is
-            None; None for those of ``input_size``, or 3.
-        mean, std: one value per channel, on the scale where the image's values are 0 to 1; None
-            for what is usual with the data set.
-        resize: pixels of an image file's shorter side before the middle is cropped, at least those
-            of ``input_size``, where nothing of a square image is cropped; None for 256/224 of it.
+        channels: 3, or 1 to read images as grey; used with the default size if ``input_size`` is
+            None. None for the channels of ``input_size``, or 3.
+        mean, std: one value per channel, for image values scaled to 0 to 1; None for the data
+            set's default.
+        resize: length in pixels of an image file's shorter side before the center crop, at least
+            that of ``input_size``, at which a square image is not cropped; None for 256/224 of it.
     """
 
     name: str
@@ -65,7 +64,7 @@ class DataConfig:
             )
 
     def size_or(self, usual: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return the input size, or else the ``usual`` one with the channels that are asked for."""
+        """Return the input size, or the ``usual`` one with the requested number of channels."""
         return self.input_size or (self.channels or usual[0], *usual[1:])
 
     def preprocessing(
@@ -75,12 +74,12 @@ class DataConfig:
         std: tuple[float, ...],
         resize: int | None = None,
     ) -> Preprocessing:
-        """Return how an image becomes an input, where ``mean`` and ``std`` are usual.
+        """Return the preprocessing of images, with the data set's defaults as arguments.
 
-        ``resize`` is the usual one; None where images have one size.
+        ``resize`` is None if all images have the same size.
 
         Raises:
-            DataError: those that are asked for do not fit the channels or the size.
+            DataError: the requested values do not fit the channels or the size.
         """
         if self.resize is not None and resize is None:
             raise DataError(f"{self.name}: its images are not cropped; leave resize out")

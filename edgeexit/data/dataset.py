@@ -1,4 +1,4 @@
-"""A loaded data set: its splits, its classes, and how an image becomes an input."""
+"""A loaded data set: its splits, classes and preprocessing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Sample = tuple[Tensor, int]
 """An image, float32 (C, H, W) and normalized, and its label."""
 
 Transform = Callable[..., Tensor]
-"""Maps a uint8 image, a tensor (C, H, W) or PIL's, to the float32 tensor of a sample."""
+"""Maps a uint8 image, as a tensor (C, H, W) or from PIL, to the float32 tensor of a sample."""
 
 
 class ImageDataset(Dataset[Sample], ABC):
-    """Labelled images, by index."""
+    """Labeled images, by index."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -32,20 +32,20 @@ class ImageDataset(Dataset[Sample], ABC):
 
 @dataclass(frozen=True, slots=True)
 class ImageData:
-    """A data set that is ready to use.
+    """A loaded data set.
 
     Attributes:
         class_names: the name of each label, in order.
-        preprocessing: what ``splits`` do to an image, as the runtime does it on a device.
-        training: the training images, augmented anew at every access by torch's random numbers.
-        splits: ``train``, ``val`` and ``test``, not augmented. No image is in two of them.
+        preprocessing: the preprocessing of ``splits``, the same as the runtime's on a device.
+        training: the training images, augmented with torch's random numbers at every access.
+        splits: ``train``, ``val`` and ``test``, without augmentation. No image is in two of them.
             Choose on ``val``, report on ``test``.
-        augmentation: the name of how the training images are varied.
-        skipped: files that were left out because they cannot be read; None where the images are
-            not single files.
-        left_out: how many other files there are that are no images, by what they are, see
+        augmentation: name of the augmentation of the training images.
+        skipped: files that were skipped because they cannot be read; None if the images are not
+            single files.
+        left_out: number of files that are not images, by kind, see
             :class:`edgeexit_runtime.images.folder.FoundImages`.
-        notes: what a user should know of it besides, in sentences.
+        notes: further remarks for the user, in sentences.
     """
 
     class_names: tuple[str, ...]
@@ -59,7 +59,7 @@ class ImageData:
 
 
 class ImageArrays(ImageDataset):
-    """Images that are held in memory.
+    """Images in memory.
 
     Args:
         images: uint8 (N, C, H, W).

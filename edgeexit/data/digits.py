@@ -1,6 +1,6 @@
-"""scikit-learn's handwritten digits: 1,797 images of 8x8 pixels in 10 classes, always at hand.
+"""scikit-learn's handwritten digits: 1,797 images of 8x8 pixels in 10 classes, without download.
 
-They are enlarged bilinearly, by default to 32x32, and split 60/20/20 into train, val and test.
+They are upsampled bilinearly, by default to 32x32, and split 60/20/20 into train, val and test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INPUT_SIZE = (3, 32, 32)
 LARGEST_VALUE = 16
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 MEAN, STD = 0.305, 0.324  # of the training images at 32x32
-MOVED = 1 / 16  # share of the size that images are moved by at most: 2 of 32 pixels
+MOVED = 1 / 16  # largest shift as a share of the size: 2 of 32 pixels
 
 
 @register_dataset
@@ -67,7 +67,7 @@ def _split(
 ) -> dict[str, NDArray[np.int64]]:
     parts = stratified_split(targets, list(SHARES.values()), "digits")
     train, val, test = parts
-    if hold_out is not None:  # of all that is not for testing
+    if hold_out is not None:  # from all images that are not for testing
         train = np.sort(np.concatenate([train, val]))
         stays, held = hold_out_split(targets[train], hold_out, "digits", class_names)
         train, val = train[stays], train[held]

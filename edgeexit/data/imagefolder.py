@@ -1,10 +1,10 @@
-"""Images in folders, one folder per class: as ``train/`` and ``val/``, or as one tree.
+"""Images in folders, one folder per class: with ``train/`` and ``val/``, or as one tree.
 
-With ``train/``, ``val/`` and ``test/`` each is its split. Without ``test/`` the images of ``val/``
-are split in halves, so that thresholds are chosen and reported on different images; or images of
-``train/`` are held out to choose on, as the paper does, and all of ``val/`` is for testing. Without
-``val/`` a tenth of ``train/`` is held out. One tree of class folders is split 80/10/10. Processing
-is the paper's for ImageNet (Section V).
+``train/``, ``val/`` and ``test/`` are used as they are. Without ``test/``, the images of ``val/``
+are split in halves, so that thresholds are chosen and reported on different images. With
+``hold_out``, images of ``train/`` are held out for validation instead, as in the paper, and all of
+``val/`` is for testing. Without ``val/``, a tenth of ``train/`` is held out. One tree of class
+folders is split 80/10/10. Preprocessing is the paper's for ImageNet (Section V).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from edgeexit.paths import is_folder
 INPUT_SIZE = (3, 224, 224)
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.459,)}
 STD = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
-"""ImageNet's, by the number of channels; of grey those of the colours, weighted as grey is."""
+"""ImageNet's, by number of channels; those of grey are the colors' with the weights of grey."""
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 HELD_OUT = 0.1
 TREE = "all"  # one tree of class folders, which is split here
@@ -46,7 +46,7 @@ TREE = "all"  # one tree of class folders, which is split here
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found; the fields are those of :class:`edgeexit.data.ImageData`."""
+    """The files found; the fields are those of :class:`edgeexit.data.ImageData`."""
 
     class_names: tuple[str, ...]
     splits: dict[str, Files]
@@ -59,10 +59,10 @@ class ImageFiles(ImageDataset):
     """Images that are read from their files at every access.
 
     Args:
-        files: where they are.
+        files: paths and labels.
         transform: applied at every access.
-        mode: in which PIL gives them to it.
-        max_pixels: larger ones are refused.
+        mode: PIL's mode of the images passed to ``transform``.
+        max_pixels: larger images are rejected.
     """
 
     def __init__(self, files: Files, transform: Transform, mode: str, max_pixels: int) -> None:
@@ -116,7 +116,7 @@ def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.
 
 
 def _find(root: Path, config: DataConfig) -> _Found:
-    """Return the classes, the files of each split below ``root``, and what was left out."""
+    """Return the classes, the files of each split below ``root``, and the files left out."""
     if not is_folder(root):
         raise DataError(f"imagefolder: there is no folder {root}; check --data-dir")
     folders = find_splits(root)
@@ -139,7 +139,7 @@ def _find(root: Path, config: DataConfig) -> _Found:
     others = [f"{name}/" for name in list_folders(root) if root / name not in folders.values()]
     if folders and others:
         notes.append(f"not read: {some(others)} in {root}, beside the splits")
-    notes += _lacking(root, class_names, splits)
+    notes += _missing_classes(root, class_names, splits)
     left_out = sum((Counter(folder.left_out) for folder in found.values()), Counter[str]())
     return _Found(class_names, splits, tuple(skipped), left_out, tuple(notes))
 
@@ -147,7 +147,7 @@ def _find(root: Path, config: DataConfig) -> _Found:
 def _split(
     root: Path, class_names: tuple[str, ...], found: dict[str, Files], hold_out: int | None
 ) -> dict[str, Files]:
-    """Return the files of ``train``, ``val`` and ``test`` from the folders that were found."""
+    """Return the files of ``train``, ``val`` and ``test`` from the folders found."""
     name = f"imagefolder {root}"
     if TREE in found:
         files = found[TREE]
@@ -170,11 +170,13 @@ def _split(
     return {"train": train.take(stays), "val": train.take(held), "test": test}
 
 
-def _lacking(root: Path, class_names: tuple[str, ...], splits: dict[str, Files]) -> list[str]:
-    """Say which classes have no image in a split.
+def _missing_classes(
+    root: Path, class_names: tuple[str, ...], splits: dict[str, Files]
+) -> list[str]:
+    """Return notes on classes that have no image in a split.
 
     Raises:
-        DataError: there is nothing to train a class on.
+        DataError: a class has no image to train on.
     """
     counts = {split: Counter(files.labels) for split, files in splits.items()}
     total = sum(counts.values(), Counter[int]())
@@ -185,7 +187,7 @@ def _lacking(root: Path, class_names: tuple[str, ...], splits: dict[str, Files])
         if few and split == "train":
             raise DataError(
                 f"imagefolder: too few images in {root} of {few}: none are left to train on; add "
-                "images or take the class away"
+                "images or remove the class"
             )
         if few:
             notes.append(f"too few images of {few}: none are in {split}")
@@ -195,13 +197,13 @@ def _lacking(root: Path, class_names: tuple[str, ...], splits: dict[str, Files])
 def _without_unreadable(
     files: Files, class_names: tuple[str, ...], config: DataConfig
 ) -> tuple[Files, list[str]]:
-    """Return the files that can be read, and the paths of the others."""
+    """Return the readable files, and the paths of the others."""
     unreadable = np.array(find_unreadable(files.paths, config.max_pixels or MAX_PIXELS), np.bool_)
     kept = files.take(np.flatnonzero(~unreadable))
     empty = sorted(set(files.labels) - set(kept.labels))
     if empty:
         raise DataError(
             f"imagefolder: none of the images of class {class_names[empty[0]]} can be read; "
-            "replace them or take the class away"
+            "replace them or remove the class"
         )
     return kept, [files.paths[i] for i in np.flatnonzero(unreadable)]

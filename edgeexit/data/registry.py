@@ -1,11 +1,11 @@
-"""Data sets by name.
+"""Registry of data sets.
 
 A new data set is one file in this folder with a decorated loader; nothing else changes::
 
     @register_dataset
     def my_data(config: DataConfig) -> ImageData: ...
 
-Where images have no size of their own, ``@register_dataset(any_size=True)`` lets a network decide.
+If images have no fixed size, ``@register_dataset(any_size=True)`` lets the network determine it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Loader = TypeVar("Loader", bound=DatasetLoader)
 
 @dataclass(frozen=True, slots=True)
 class DatasetEntry:
-    """A registered data set, and whether its images have no size of their own."""
+    """A registered data set, and whether its images have no fixed size."""
 
     load: DatasetLoader
     any_size: bool
@@ -52,10 +52,10 @@ def register_dataset(
 
     Args:
         load: the loader.
-        any_size: its images have no size of their own: in training they get the backbone's.
+        any_size: its images have no fixed size; in training they get the backbone's.
 
     Raises:
-        ValueError: another one has the name.
+        ValueError: another data set has this name.
     """
 
     def register(load: Loader) -> Loader:
@@ -66,12 +66,12 @@ def register_dataset(
 
 
 def list_datasets() -> list[str]:
-    """Names of all registered data sets, sorted."""
+    """Return the names of all registered data sets, sorted."""
     return _DATASETS.names()
 
 
 def has_any_size(name: str) -> bool:
-    """Whether the images of a data set have no size of their own."""
+    """Whether the images of a data set have no fixed size."""
     return name in _DATASETS and _DATASETS[name].any_size
 
 
@@ -79,8 +79,8 @@ def load_data(config: DataConfig) -> ImageData:
     """Load the data set that ``config`` names.
 
     Raises:
-        UnknownNameError: no data set has that name; the message offers close matches.
-        DataError: its files are missing, empty or damaged, or its labels are no classes.
+        UnknownNameError: no data set has that name; the message suggests close matches.
+        DataError: its files are missing, empty or damaged, or a label is out of range.
     """
     load = _DATASETS[config.name].load
     channels = config.channels if config.input_size is None else config.input_size[0]
@@ -99,7 +99,7 @@ def load_data(config: DataConfig) -> ImageData:
 
 
 def _check_labels(name: str, data: ImageData) -> None:
-    """Raise DataError where a label that is at hand is no class."""
+    """Raise DataError if a label in memory is out of range."""
     for split, images in {**data.splits, "training": data.training}.items():
         labels = np.asarray(getattr(images, "labels", ()))
         outside = labels[(labels < 0) | (labels >= len(data.class_names))]

@@ -1,4 +1,4 @@
-"""Random augmentation that depends on a seed and an image's index alone."""
+"""Random augmentation that depends only on a seed and an image's index."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MASK = 2**64 - 1
 class Seeded(Dataset[Sample]):
     """A data set whose random numbers do not depend on the order in which it is read.
 
-    Item i is what ``dataset`` gives with torch's global random numbers seeded from the seed and i,
-    which are put back afterwards: the same in whichever process, after whichever other item.
+    Item i is read from ``dataset`` with torch's global generator seeded from the seed and i, and
+    the generator's state is restored. An item is the same in any process and in any order.
 
     Args:
-        dataset: takes its random numbers from torch's global ones, as torchvision's do.
-        seed: of the epoch.
+        dataset: uses torch's global generator, as torchvision's transforms do.
+        seed: the seed of the epoch.
     """
 
     def __init__(self, dataset: ImageDataset, seed: int) -> None:
@@ -38,9 +38,9 @@ class Seeded(Dataset[Sample]):
 
 
 def _mixed(seed: int, index: int) -> int:
-    """Return a seed in which every bit of both has a part: splitmix64 (Steele et al., 2014).
+    """Return a seed that depends on every bit of both: splitmix64 (Steele et al., 2014).
 
-    Neighbouring seeds of torch's generator give related first numbers.
+    Neighboring seeds of torch's generator produce correlated first numbers.
     """
     value = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xD1B54A32D192ED03) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,4 +1,4 @@
-"""Which sample belongs to which split, the same on every machine and in every run."""
+"""Splits of data sets that are the same on every machine and in every run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError
 
 SPLIT_SEED = 0
-"""Not the training's seed: networks trained with different seeds are compared on one split."""
+"""Independent of the training seed, so that networks of all seeds are compared on one split."""
 
 
 def stratified_split(
     labels: Sequence[int] | NDArray[np.int64], shares: Sequence[float], name: str
 ) -> tuple[NDArray[np.int64], ...]:
-    """Return the indices of each split, in ascending order; every class is shared out alike.
+    """Return the indices of each split, in ascending order, with the same shares of every class.
 
     Args:
         labels: the label of each sample.
@@ -26,8 +26,8 @@ def stratified_split(
     Raises:
         DataError: a split would be empty.
     """
-    # RandomState, because its stream is frozen: a split that changed with numpy's version would
-    # let a later evaluation see images that the network was trained on
+    # RandomState has a frozen stream: if splits changed with the version of NumPy, a later
+    # evaluation would include images that the network was trained on
     random = np.random.RandomState(SPLIT_SEED)
     targets = np.asarray(labels)
     rank = np.empty(len(targets))
@@ -35,7 +35,7 @@ def stratified_split(
         (members,) = np.nonzero(targets == label)
         places = random.permutation(len(members)) + random.uniform()
         rank[members] = places / len(members)
-    # by rank the classes are interleaved, so that any stretch holds each in proportion
+    # sorting by rank interleaves the classes, so that any range holds each in proportion
     order = np.argsort(rank, kind="stable")
     ends = np.round(np.cumsum(shares) * len(targets)).astype(int)
     parts = np.split(order, ends[:-1])
@@ -49,16 +49,16 @@ def stratified_split(
 def hold_out_split(
     labels: Sequence[int] | NDArray[np.int64], per_class: int, name: str, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices that stay, and those of ``per_class`` samples of each class, ascending.
+    """Hold out ``per_class`` samples per class; return the other indices and theirs, ascending.
 
     Args:
         labels: the label of each sample.
-        per_class: how many of each class are held out.
+        per_class: number of samples of each class to hold out.
         name: the data set's name, for the error.
         class_names: the name of each label, for the error.
 
     Raises:
-        DataError: a class would have nothing left.
+        DataError: a class would have no samples left.
     """
     random = np.random.RandomState(SPLIT_SEED)  # frozen, see stratified_split
     targets = np.asarray(labels)

@@ -1,6 +1,6 @@
-"""The steps from an image to an input that data sets have in common.
+"""Transforms from images to inputs, shared by data sets.
 
-Without augmentation they give what :class:`edgeexit_runtime.images.preprocess.Preprocessing` gives.
+Without augmentation they equal :class:`edgeexit_runtime.images.preprocess.Preprocessing`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FitImage(nn.Module):
-    """The step from PIL's image of any size to uint8 (C, H, W) of the input's, by the runtime."""
+    """Maps a PIL image of any size to uint8 (C, H, W) of the input size, as the runtime does."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -41,5 +41,5 @@ def compose(steps: list[nn.Module], preprocessing: Preprocessing) -> Transform:
 
 
 def resize_exactly(size: tuple[int, int], given: tuple[int, int]) -> list[nn.Module]:
-    """Return the step from images of ``given`` (height, width) to ``size``: none where equal."""
+    """Return the step from images of ``given`` (height, width) to ``size``; none if equal."""
     return [] if size == given else [v2.Resize(size, antialias=True)]

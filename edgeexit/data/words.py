@@ -1,4 +1,4 @@
-"""What a data set holds and what was left out of it, in words."""
+"""Descriptions of data sets in words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ FEW_CLASSES = 10
 
 
 def describe_data(name: str, data: ImageData) -> tuple[str, ...]:
-    """Return lines that say how many images of which classes there are, and what was left out.
+    """Return lines with the number of images, the classes, and the files left out.
 
     Args:
-        name: the data set's.
-        data: all of it.
+        name: name of the data set.
+        data: the data set.
     """
     counts = ", ".join(f"{len(images):,} {split}" for split, images in data.splits.items())
     classes = some(data.class_names, FEW_CLASSES)
@@ -30,7 +30,7 @@ def describe_data(name: str, data: ImageData) -> tuple[str, ...]:
 
 
 def some(names: Iterable[str], shown: int = 3) -> str:
-    """Return names as a list; of more than ``shown`` the first three, and how many follow."""
+    """Return names as a list; if more than ``shown``, the first three and the number of others."""
     names = [*names]
     if len(names) <= shown:
         return ", ".join(names)

@@ -1,1 +1,1 @@
-"""How pictures look: colours, and matplotlib's settings for print."""
+"""The style of pictures: colors, and matplotlib's settings for print."""

@@ -1,4 +1,4 @@
-"""Pictures as files that say who drew them, so that no other is taken for one and replaced."""
+"""Save pictures with metadata that identifies edgeexit, so that it replaces only its own files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MADE_BY = "edgeexit"
-METADATA: dict[str, dict[str, Any]] = {  # no dates, by which each file would differ
+METADATA: dict[str, dict[str, Any]] = {  # without dates, so that files are reproducible
     ".png": {"Software": MADE_BY},
     ".pdf": {"Creator": MADE_BY, "CreationDate": None},
     ".svg": {"Creator": MADE_BY, "Date": None},
@@ -20,7 +20,7 @@ HEAD_BYTES = 256
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a picture, atomically; the ending of ``path`` chooses PNG, PDF or SVG.
+    """Write a picture, atomically; the suffix of ``path`` selects PNG, PDF or SVG.
 
     Raises:
         WriteError: the file cannot be written.

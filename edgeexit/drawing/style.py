@@ -1,4 +1,4 @@
-"""How all figures look: colours, hatches and markers that differ in grey too, sizes, fonts."""
+"""The style of all figures: sizes, fonts, colors, hatches and markers, also distinct in gray."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's, which colour-blind readers can tell apart (their yellow is too pale)
+# Okabe and Ito's palette for color-blind readers, without its yellow, which is too pale
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 AMBER, SKY, BLACK = "#e69f00", "#56b4e9", "#000000"
 
 PAGE_WIDTH = 7.16
-"""Inches: both columns of a page, as journals and conferences print it."""
+"""Width in inches of both columns of a page in journals and proceedings."""
 
 DPI = 300
 MEGA = 1e6
@@ -27,7 +27,7 @@ GREY = "0.4"
 LINES = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES = ("-", "--", "-.", ":")
-# neighbours differ in lightness, and in their hatch
+# neighbors differ in lightness and hatch
 BRANCHES = (
     (SKY, ""),
     (BLUE, "////"),
@@ -46,7 +46,7 @@ _SETTINGS: dict[str, Any] = {
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5,
     "figure.titlesize": 8.5,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": "DejaVu Sans",  # bundled with matplotlib: the same everywhere
     "axes.linewidth": 0.7,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -57,8 +57,8 @@ _SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4.5,
     "legend.frameon": False,
-    "pdf.fonttype": 42,  # text stays text
-    "text.parse_math": False,  # a name may hold a dollar
+    "pdf.fonttype": 42,  # keep text as text
+    "text.parse_math": False,  # a name may contain a dollar sign
     "text.usetex": False,
     "savefig.dpi": DPI,
 }
@@ -66,7 +66,7 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ExitStyle:
-    """How what belongs to one exit is filled."""
+    """The fill style of an exit."""
 
     color: str
     hatch: str
@@ -74,7 +74,7 @@ class ExitStyle:
 
 @dataclass(frozen=True, slots=True)
 class LineStyle:
-    """How one network's line and points are drawn."""
+    """The style of a network's line and markers."""
 
     color: str
     marker: str
@@ -83,11 +83,11 @@ class LineStyle:
 
 @contextmanager
 def print_style() -> Iterator[None]:
-    """Draw and save with these settings, whatever the user's own are; put them back afterwards."""
+    """Draw and save with the settings of this module; restore the user's settings afterwards."""
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
-        # a class name in a script that the font lacks is drawn as boxes; its CSV has it
+        # characters that the font lacks, as in class names, are drawn as boxes; the CSV has them
         warnings.filterwarnings("ignore", message="Glyph .* missing from ")
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def print_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """Return an empty figure of that size in inches, which no window knows of."""
+    """Return an empty figure of that size in inches, independent of pyplot and its windows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -105,7 +105,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 
 def exit_styles(exit_names: Sequence[str]) -> dict[str, ExitStyle]:
-    """Return the style of each exit by name; the last one has always the same."""
+    """Return the style of each exit by name; the last exit always has the same style."""
     branches = [ExitStyle(*BRANCHES[i % len(BRANCHES)]) for i in range(len(exit_names) - 1)]
     return dict(zip(exit_names, [*branches, ExitStyle(*FINAL)], strict=True))
 
@@ -120,7 +120,7 @@ def line_style(index: int) -> LineStyle:
 
 
 def percent_axis(axes: Axes, which: str, label: str, limits: tuple[float, float] | None) -> None:
-    """Label an axis of ``axes``, ``x`` or ``y``, and put a grid behind it."""
+    """Label an axis of ``axes``, ``x`` or ``y``, and draw its grid."""
     getattr(axes, f"set_{which}label")(f"{label} (%)")
     if limits is not None:
         getattr(axes, f"set_{which}lim")(*limits)
@@ -128,12 +128,13 @@ def percent_axis(axes: Axes, which: str, label: str, limits: tuple[float, float]
 
 
 def shorten(text: str, length: int, *, keep_end: bool = True) -> str:
-    """Return ``text`` without what cannot be printed; where it is long its middle is left out, or,
-    without ``keep_end``, its end.
+    """Return ``text`` without unprintable characters and at most ``length`` characters long.
+
+    The middle is cut out, or the end without ``keep_end``.
     """
     clean = "".join(character if character.isprintable() else "?" for character in text)
     if clean.startswith("_"):
-        clean = f" {clean}"  # a legend leaves out what begins with it
+        clean = f" {clean}"  # legends omit labels that begin with it
     length = max(1, length)
     if len(clean) <= length:
         return clean

@@ -1,4 +1,4 @@
-"""What a trained network is worth: predictions of every exit, and adaptive accuracy."""
+"""Evaluation of trained networks: predictions of every exit, and adaptive accuracy."""
 
 from edgeexit.evaluation.adaptive import (
     AdaptiveReport,

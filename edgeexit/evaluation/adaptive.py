@@ -1,4 +1,4 @@
-"""Adaptive accuracy and average cost: what early exit gives at fixed thresholds (Section V-A)."""
+"""Adaptive accuracy and average cost of early exit at fixed thresholds (Section V-A)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ExitReport:
 
     Attributes:
         name: the exit's name.
-        threshold: gamma_m; None for ``final``, where everyone leaves.
+        threshold: gamma_m; None for ``final``, where all remaining samples leave.
         accuracy: over all samples, as if none had left before.
         share: r_m, samples that leave here over all samples.
-        leaving_accuracy: over the samples that leave here; None where nobody does.
+        leaving_accuracy: over the samples that leave here; None if there are none.
         macs: f_m of Tables II and III.
-        path_macs: what each sample that leaves here has paid: the bracket of Eq. 5, without the
-            branches of exits that are switched off.
+        path_macs: cost of each sample that leaves here: the bracket of Eq. 5, without the branches
+            of exits that are switched off.
     """
 
     name: str
@@ -40,16 +40,16 @@ class ExitReport:
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveReport:
-    """A network at its thresholds, on a number of samples, beside the backbone alone.
+    """A network at its thresholds, compared with the plain backbone.
 
     Attributes:
         exits: one report per exit in order, ``final`` last.
         samples: number of samples, N.
-        adaptive_accuracy: of the answers that samples leave with.
+        adaptive_accuracy: accuracy of the predictions with which samples leave.
         average_macs: Eq. 5.
-        backbone_accuracy: of the final exit over all samples, which is the backbone alone.
-        baseline_macs: of the backbone alone.
-        accuracy_ratio: adaptive accuracy over the backbone's; None where that is 0.
+        backbone_accuracy: accuracy of the final exit over all samples, that of the plain backbone.
+        baseline_macs: cost of the plain backbone.
+        accuracy_ratio: adaptive accuracy over the backbone's; None if that is 0.
         macs_ratio: average MACs over the baseline's.
     """
 
@@ -69,8 +69,8 @@ def leaving_exits(
     """Return the 0-based exit at which each sample leaves, (N,) int64.
 
     A sample leaves at the first exit where its confidence is at least the threshold
-    (Section III-C), both taken as float32 as the exported graphs take them; ``final`` lets
-    everyone leave.
+    (Section III-C). Both are compared as float32, as in the exported graphs. All remaining samples
+    leave at ``final``.
 
     Raises:
         InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.
@@ -85,7 +85,7 @@ def leaving_exits(
 
 
 def routed(predictions: ExitPredictions, thresholds: Mapping[str, float]) -> Predictions:
-    """Return the answers that samples leave with: see :func:`leaving_exits`."""
+    """Return the predictions with which samples leave; see :func:`leaving_exits`."""
     left_at = leaving_exits(predictions, thresholds)
     samples = np.arange(len(left_at))
     return Predictions(
@@ -96,13 +96,13 @@ def routed(predictions: ExitPredictions, thresholds: Mapping[str, float]) -> Pre
 def evaluate_adaptive(
     predictions: ExitPredictions, thresholds: Mapping[str, float], cost: ExitCosts
 ) -> AdaptiveReport:
-    """Report what the network gives when samples leave by ``thresholds``.
+    """Report accuracy and cost when samples leave by ``thresholds``.
 
     Args:
-        predictions: of every exit for every sample.
+        predictions: predictions of every exit for every sample.
         thresholds: gamma_m of every exit except ``final``, 0 to 1, or
             :data:`edgeexit_runtime.gate.NEVER`.
-        cost: of the network that made the predictions.
+        cost: costs of the network that made the predictions.
 
     Raises:
         InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.

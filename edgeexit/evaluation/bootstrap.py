@@ -1,4 +1,4 @@
-"""How far what an adaptive report says of some samples may be off."""
+"""Bootstrap intervals of the figures in an adaptive report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from edgeexit.statistics.bootstrap import mean_intervals
 
 @dataclass(frozen=True, slots=True)
 class ReportIntervals:
-    """Intervals of what an adaptive report says of other samples of the same kind.
+    """Intervals of an adaptive report's figures, for other samples from the same source.
 
     Attributes:
         adaptive_accuracy: fraction, 0 to 1.
-        backbone_accuracy: of the final exit alone.
-        accuracy_drop: backbone minus adaptive, sample by sample: much narrower than the two apart.
+        backbone_accuracy: accuracy of the final exit alone.
+        accuracy_drop: backbone minus adaptive, paired by sample: much narrower than from the two
+            intervals.
         average_cost: Eq. 5, in the unit of the costs.
     """
 
@@ -37,16 +38,16 @@ def bootstrap_intervals(
     costs: PathCosts,
     seed: int = 0,
 ) -> ReportIntervals:
-    """Return the intervals of what :func:`edgeexit.evaluation.evaluate_adaptive` reports.
+    """Return the intervals of the figures of :func:`edgeexit.evaluation.evaluate_adaptive`.
 
-    The thresholds count as given. Where they were chosen on the same samples the intervals are too
-    narrow and too high: choose them on others.
+    The thresholds are treated as fixed. If they were chosen on the same samples, the intervals are
+    too narrow and too high; choose them on other samples.
 
     Args:
-        predictions: of every exit for every sample.
+        predictions: predictions of every exit for every sample.
         thresholds: gamma of every exit but ``final``.
-        costs: what a sample that leaves at each exit has paid.
-        seed: of the resampling.
+        costs: cost of the path to each exit.
+        seed: seed of the resampling.
 
     Raises:
         InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.

@@ -1,4 +1,4 @@
-"""What every exit of a bundle answers to every sample: its own graphs, in its own precision."""
+"""Predictions of every exit of a bundle, from its own graphs in its own precision."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def predict_bundle(
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> ExitPredictions:
-    """Run every exit of a bundle on every sample of ``dataset``, nobody leaving before the end.
+    """Run every exit of a bundle on every sample of ``dataset``; no sample leaves early.
 
     Args:
-        session: a loaded bundle; its thresholds play no part and stay as they are.
+        session: a loaded bundle; its thresholds are neither used nor changed.
         dataset: items (image tensor (C, H, W) float32, normalized as the bundle expects, label).
-        workers: processes that load data; 0 loads in this one.
-        progress: called after each batch with the number of samples done so far.
+        workers: number of processes that load data; 0 loads in the current process.
+        progress: called after each batch with the number of samples processed so far.
 
     Raises:
         DataError: the data set has no samples.

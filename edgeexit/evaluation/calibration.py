@@ -1,8 +1,9 @@
-"""Temperatures: confidences that mean what they say, without changing a label.
+"""Temperature scaling: calibrated confidences without changing a label.
 
-A threshold asks how sure an exit is, and networks are surer than they are right. Dividing an exit's
-logits by one number, its temperature, mends most of that and moves no largest logit (Guo et al.,
-On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, Section 4.2).
+Thresholds compare an exit's confidence, and networks are overconfident. Dividing an exit's logits
+by one number, its temperature, corrects most of that and does not change which logit is largest
+(Guo et al., On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599,
+Section 4.2).
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from edgeexit.evaluation.predictions import ExitPredictions, predict, run_batche
 from edgeexit.models.multi_exit import MultiExitNet
 
 BINS = 15
-"""Of equal width: what the paper cited above reports."""
+"""Number of bins of equal width, as in the paper cited above."""
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-"""Where an exit is always right, or never better than chance, the best one is 0 or infinite."""
+"""Bounds, since the best temperature is 0 for an exit that is always right and infinite for one at
+chance level."""
 
-HALVINGS = 60  # of the interval of 1/T: further than float64 tells numbers apart
+HALVINGS = 60  # of the interval of 1/T, beyond the precision of float64
 
 
 def expected_calibration_error(predictions: ExitPredictions) -> dict[str, float]:
-    """Return per exit the mean distance between confidence and accuracy, 0 to 1.
+    """Return, per exit, the mean distance between confidence and accuracy, 0 to 1.
 
-    Samples are put in :data:`BINS` bins by confidence; each bin's distance between mean confidence
-    and accuracy counts by its number of samples (Guo et al., Eq. 3).
+    Samples are sorted into :data:`BINS` bins by confidence. The distance between a bin's mean
+    confidence and its accuracy is weighted by its number of samples (Guo et al., Eq. 3).
     """
     return {
         name: _calibration_error(confidences, correct)
@@ -52,10 +54,10 @@ def _calibration_error(confidences: NDArray[np.float32], correct: NDArray[np.boo
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """Return the temperature that makes ``targets`` most likely.
+    """Return the temperature that maximizes the likelihood of ``targets``.
 
-    The mean negative log-likelihood is convex in 1/T, and the sign of its derivative is enough to
-    halve the interval again and again.
+    The mean negative log-likelihood is convex in 1/T; its minimum is found by bisection with the
+    sign of the derivative.
 
     Args:
         logits: (N, K), N >= 1.
@@ -64,14 +66,14 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     Returns:
         A number from :data:`MIN_TEMPERATURE` to :data:`MAX_TEMPERATURE`.
     """
-    # only differences count, and below the largest they cannot overflow
+    # only differences matter; relative to the largest logit they cannot overflow
     logits = (logits - logits.amax(dim=1, keepdim=True)).double()
     of_target = logits.gather(1, targets[:, None]).mean()
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         expected = ((logits * middle).softmax(dim=1) * logits).sum(dim=1).mean()
-        if expected > of_target:  # the derivative by 1/T: the minimum lies below
+        if expected > of_target:  # the derivative by 1/T is positive: the minimum is below
             high = middle
         else:
             low = middle
@@ -105,13 +107,13 @@ def collect_logits(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """Temperatures that were fitted on one half of a split, and the other half at them.
+    """Temperatures fitted on one half of a split, and their effect on the other half.
 
     Attributes:
         temperatures: by the exit's name.
-        fitted_on: number of samples that they were fitted on.
+        fitted_on: number of samples for the fit.
         error_before, error_after: expected calibration errors on the other half, by exit.
-        predictions: of the other half, calibrated: what thresholds are chosen on.
+        predictions: calibrated predictions of the other half, for choosing thresholds.
     """
 
     temperatures: dict[str, float]
@@ -130,28 +132,28 @@ def calibrate(
     device: str | torch.device = "cpu",
     workers: int = 0,
 ) -> Calibration:
-    """Fit a temperature per exit on half of ``dataset``, every class shared out alike.
+    """Fit a temperature per exit on half of ``dataset``, split with the same shares of each class.
 
-    The logits of that half are held in memory, N/2 x K x 4 bytes for each exit.
+    The logits of that half are kept in memory, N/2 x K x 4 bytes for each exit.
 
     Args:
-        net: the network, which gets the temperatures.
+        net: the network, whose temperatures are set.
         dataset: samples that the network was not trained on.
-        before: what it answers to all of them without temperatures.
+        before: the network's predictions for all of them without temperatures.
         batch_size, device, workers: see :func:`edgeexit.evaluation.predict`.
 
     Raises:
-        DataError: too few samples to share out.
+        DataError: there are too few samples to split.
     """
-    fitting, judging = stratified_split(before.targets, (0.5, 0.5), "calibration")
-    how: dict[str, Any] = {"batch_size": batch_size, "device": device, "workers": workers}
-    logits, targets = collect_logits(net, Subset(dataset, fitting.tolist()), **how)
+    fitting, held_out = stratified_split(before.targets, (0.5, 0.5), "calibration")
+    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "workers": workers}
+    logits, targets = collect_logits(net, Subset(dataset, fitting.tolist()), **options)
     net.temperatures = {name: fit_temperature(of_exit, targets) for name, of_exit in logits.items()}
-    after = predict(net, Subset(dataset, judging.tolist()), **how)
+    after = predict(net, Subset(dataset, held_out.tolist()), **options)
     return Calibration(
         dict(net.temperatures),
         len(fitting),
-        expected_calibration_error(before.take(judging)),
+        expected_calibration_error(before.take(held_out)),
         expected_calibration_error(after),
         after,
     )

@@ -1,8 +1,8 @@
-"""What a sample pays that leaves at each exit, in MACs or in anything that was measured.
+"""Costs of the paths to each exit, in MACs or in a measured unit.
 
-Eq. 5 adds up multiply-accumulates, but it holds for any cost that stages and branches have one by
-one: milliseconds, millijoules. Costs are kept as whole numbers of small steps, so that sums over
-samples are exact and settings that cost the same are seen to.
+Eq. 5 sums multiply-accumulates, but it holds for any additive cost of stages and branches, such as
+milliseconds or millijoules. Costs are integer numbers of small steps, so that sums over samples are
+exact and settings of equal cost compare equal.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from edgeexit.cost import ExitCost
 from edgeexit.errors import DataError
 
 MACS = "MACs"
-RESOLUTION = 8  # at least this many digits of the largest measured cost are kept
-LARGEST = 1e13  # of half a million samples the sum is within int64
+RESOLUTION = 8  # the largest measured cost keeps at least this many digits
+LARGEST = 1e13  # the sum over half a million samples fits in int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class PathCosts:
 
     Attributes:
         exit_names: M names in order, ``final`` last.
-        paths: of each exit, the bracket of Eq. 5: all stages and branches up to here, in steps.
-        branches: the part of it that is the exit's own branch, which is not paid by anybody
-            while the exit is switched off, in steps.
-        baseline: of the plain backbone alone, in steps; None where it is not known.
-        unit: what is counted, :data:`MACS` or for example ``ms``.
-        steps: so many steps are one unit.
+        paths: for each exit, the bracket of Eq. 5: all stages and branches up to it, in steps.
+        branches: the part of it for the exit's own branch, in steps, which no sample pays if the
+            exit is switched off.
+        baseline: cost of the plain backbone, in steps; None if unknown.
+        unit: unit of the costs, :data:`MACS` or for example ``ms``.
+        steps: number of steps per unit.
     """
 
     exit_names: tuple[str, ...]
@@ -54,7 +54,7 @@ class PathCosts:
 
     @classmethod
     def in_macs(cls, exits: Sequence[ExitCost]) -> PathCosts:
-        """Return the costs of Eq. 5 itself."""
+        """Return the costs of Eq. 5 in MACs."""
         return cls(
             tuple(exit_.name for exit_ in exits),
             tuple(exit_.path_macs for exit_ in exits),
@@ -70,17 +70,17 @@ class PathCosts:
         baseline: float | None,
         unit: str,
     ) -> PathCosts:
-        """Return costs that were measured, by the exit's name, in ``unit``.
+        """Return measured costs, given by exit name in ``unit``.
 
         Args:
-            paths: of every exit, in order, ``final`` last; finite and above 0.
-            branches: what is saved where an exit is switched off; 0 where it is left out.
-            baseline: of the plain backbone.
+            paths: cost of the path to every exit, in order, ``final`` last; finite and above 0.
+            branches: cost saved if an exit is switched off; 0 for exits not listed.
+            baseline: cost of the plain backbone.
             unit: such as ``ms``.
 
         Raises:
-            DataError: a cost is no number above 0, a branch has no path or is dearer than it, or
-                all is too large or small to count.
+            DataError: a cost is not a number above 0, a branch has no path or costs more than it,
+                or the largest cost is out of range.
         """
         positive = dict(paths)
         if baseline is not None:
@@ -114,9 +114,9 @@ class PathCosts:
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """What goes on from one exit to the next pays besides the branch there, in steps.
+        """Cost from each exit to the next without its branch, in steps.
 
-        Where costs were measured, noise may make one of them negative.
+        Noise in measured costs may make one negative.
         """
         before = (0, *self.paths[:-1])
         return tuple(
@@ -125,10 +125,10 @@ class PathCosts:
         )
 
     def paid(self, thresholds: Mapping[str, float]) -> dict[str, float]:
-        """Return what a sample pays that leaves at each exit, in the unit.
+        """Return the cost of a sample that leaves at each exit, in the unit.
 
-        The branches of exits that are switched off (:data:`edgeexit_runtime.gate.NEVER`) are not
-        run and not paid.
+        The branches of exits that are switched off (:data:`edgeexit_runtime.gate.NEVER`) do not
+        run and cost nothing.
         """
         saved = saved_costs(dict(zip(self.exit_names, self.branches, strict=True)), thresholds)
         return {
@@ -137,24 +137,24 @@ class PathCosts:
         }
 
     def in_unit(self, steps: float) -> float:
-        """Return a number of steps in the unit."""
+        """Convert a number of steps to the unit."""
         return steps / self.steps
 
     def show(self, cost: float) -> str:
-        """Return a cost, in the unit, as it stands in a message; MACs to the whole number."""
+        """Return a cost in the unit as text for messages; MACs as an integer."""
         return f"{cost:,.0f}" if self.steps == 1 else f"{cost:g}"
 
     def enough(self, steps: Fraction) -> str:
-        """Return a number of steps, in the unit, rounded up: what is within it as a limit too."""
+        """Return a number of steps as text in the unit, rounded up to suffice as a limit."""
         cost = steps / self.steps
         if self.steps == 1:
             return f"{math.ceil(cost):,}"
-        # to six digits, as many as are printed
+        # to six digits, as many as :g prints
         scale = Fraction(10) ** (5 - math.floor(math.log10(cost)))
         return f"{float(math.ceil(cost * scale) / scale):g}"
 
     def in_units(self) -> dict[str, Any]:
-        """Return the costs as JSON values, in the form that files of costs have."""
+        """Return the costs as JSON values, in the format of cost files."""
         paths, branches = (
             {name: value / self.steps for name, value in zip(self.exit_names, values, strict=True)}
             for values in (self.paths, self.branches)
@@ -164,8 +164,8 @@ class PathCosts:
 
 
 def _check_branches(paths: Mapping[str, float], branches: Mapping[str, float], unit: str) -> None:
-    """Raise where a path would cost less than nothing with all branches on it switched off."""
-    *switched, _ = paths  # the last exit always answers
+    """Raise if a path would have a negative cost with all branches on it switched off."""
+    *switched, _ = paths  # the last exit cannot be switched off
     together = accumulate((*(branches.get(name, 0.0) for name in switched), 0.0))
     for (name, path), branches_there in zip(paths.items(), together, strict=True):
         if branches_there > path:

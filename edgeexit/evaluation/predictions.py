@@ -1,4 +1,4 @@
-"""What every exit answers to every sample: the one thing that all evaluation is computed from."""
+"""Predictions of every exit for every sample, from which all evaluation is computed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True, slots=True)
 class ExitPredictions:
-    """Every exit's answer to each of N samples, as if no sample had left before; M exits.
+    """Predictions of M exits for each of N samples, as if no sample had left before.
 
     Attributes:
         exit_names: M names in order, ``final`` last.
-        confidences: (M, N) float32, the score of the network: see :mod:`edgeexit.scores`.
+        confidences: (M, N) float32, by the network's score; see :mod:`edgeexit.scores`.
         labels: (M, N) int64, the predicted class.
         targets: (N,) int64, the true class.
     """
@@ -46,11 +46,11 @@ class ExitPredictions:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(M, N) bool: whether the exit's label is the true one."""
+        """(M, N) bool: whether the exit's label is correct."""
         return np.equal(self.labels, self.targets)
 
     def against_last(self) -> ExitPredictions:
-        """Return them with the last exit's labels for the true classes: agreement as accuracy."""
+        """Return them with the last exit's labels as targets, so that accuracy is agreement."""
         return replace(self, targets=self.labels[-1])
 
     def take(self, samples: NDArray[np.int64]) -> ExitPredictions:
@@ -74,17 +74,17 @@ def predict(
 ) -> ExitPredictions:
     """Run every exit of ``net`` on every sample of ``dataset``, in order, in evaluation mode.
 
-    The modules are put back in the mode that they were in, and torch's global random state is
-    not touched, so that a training loop may call this between two epochs.
+    Afterwards, modules are in the same mode as before. Torch's global random state is not changed,
+    so that a training loop can call this between two epochs.
 
     Args:
         net: maps images (n, C, H, W) to logits (n, K) per exit by name, ``final`` last. It is
             moved to ``device`` and stays there.
         dataset: items (image tensor (C, H, W), int label).
         batch_size: samples per forward pass.
-        device: where the network runs.
-        workers: processes that load data; 0 loads in this one.
-        progress: called after each batch with the number of samples done so far.
+        device: the device for the network.
+        workers: number of processes that load data; 0 loads in the current process.
+        progress: called after each batch with the number of samples processed so far.
 
     Raises:
         DataError: the data set has no samples.
@@ -106,7 +106,7 @@ def predict(
 
 
 def _answers(score: Score, logits: dict[str, Tensor]) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    """Return names of exits, and scores and labels (M, n) on the CPU."""
+    """Return the names of exits, and scores and labels (M, n) on the CPU."""
     stacked = torch.stack(list(logits.values()))  # (M, n, K)
     probabilities = stacked.float().softmax(-1)
     labels = probabilities.argmax(-1)  # (M, n)
@@ -116,7 +116,7 @@ def _answers(score: Score, logits: dict[str, Tensor]) -> tuple[tuple[str, ...], 
 
 def _check_finite(logits: dict[str, Tensor]) -> None:
     for name, values in logits.items():
-        if not values.isfinite().all():  # the largest of them would be any class
+        if not values.isfinite().all():  # argmax would be an arbitrary class
             raise CheckpointError(
                 f"expected finite logits of {name}, got NaN or infinity: the weights are damaged, "
                 "train the network or copy its checkpoint again"
@@ -133,9 +133,9 @@ def run_batches(
     workers: int,
     progress: Callable[[int], None] | None,
 ) -> tuple[list[Kept], Tensor]:
-    """Return what ``keep`` makes of the logits of each batch, and the true classes (N,).
+    """Return the result of ``keep`` for the logits of each batch, and the true classes (N,).
 
-    The other arguments, and what is left as it was, are those of :func:`predict`.
+    The other arguments, and the state that is restored, are the same as in :func:`predict`.
 
     Raises:
         DataError: the data set has no samples.
@@ -145,7 +145,7 @@ def run_batches(
         dataset,
         batch_size,
         num_workers=workers,
-        generator=torch.Generator(),  # its own: the loader draws a seed even without shuffling
+        generator=torch.Generator(),  # the loader draws a seed even without shuffling
     )
     net.to(device)
     kept: list[Kept] = []

@@ -1,1 +1,1 @@
-"""Images from outside: files of one each, and arrays in NumPy's files."""
+"""Images from untrusted sources: image files, and arrays in NumPy files."""

@@ -1,4 +1,4 @@
-"""Arrays in NumPy's files, which come from outside: sizes are compared before memory is taken."""
+"""Read arrays from untrusted NumPy files: sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 
-OVERSHOOT = 0.1  # of the range, which resampling may leave at edges
+OVERSHOOT = 0.1  # share of the range by which resampling may exceed it at edges
 
 FORMATS = "uint8 (N, height, width, channels) or float32 (N, channels, height, width)"
 
 PACKED_MAX_BYTES = 2**32
-"""Of one array that is packed: what is a few bytes in the file may be any number in memory."""
+"""Largest size of one compressed array: a few bytes in the file could expand to any size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +30,8 @@ class ArrayImages:
 
     Attributes:
         images: (N, C, H, W) float32, normalized, C-contiguous; N may be 0.
-        labels: (N,) int64; None where the file has none, or they were not asked for.
-        doubt: why they may not be normalized as the network's are; None where there is none.
+        labels: (N,) int64; None if the file has none, or they were not requested.
+        doubt: why the images may not be normalized as the network expects; None if they seem to be.
     """
 
     images: NDArray[np.float32]
@@ -48,11 +48,11 @@ def read_images(
     """Read some images of a ``.npy`` file, or of ``images`` in a ``.npz`` file, for a network.
 
     Args:
-        file: uint8 (N, H, W, C) of the network's input size, or float32 (N, C, H, W) that are
-            normalized already; in a ``.npz`` file also ``labels`` (N,), integers.
-        preprocessing: the network's.
-        choose: gives the indices of those to take, of how many there are.
-        num_classes: labels are below it; 0 reads none.
+        file: uint8 (N, H, W, C) of the network's input size, or normalized float32 (N, C, H, W);
+            in a ``.npz`` file also ``labels`` (N,), integers.
+        preprocessing: the network's preprocessing.
+        choose: maps the number of images to the indices of those to read.
+        num_classes: upper bound of the labels; 0 reads no labels.
 
     Raises:
         DataError: the file is damaged, or holds arrays of another shape, dtype or range.
@@ -79,8 +79,7 @@ def read_images(
         images = preprocessing(images)
     elif not np.isfinite(images).all():
         raise DataError(
-            f"{file}: images: expected finite values, got NaN or infinity; look at how they were "
-            "made"
+            f"{file}: images: expected finite values, got NaN or infinity; check how they were made"
         )
     elif len(images):
         doubt = normalization_doubt(images, preprocessing)
@@ -102,16 +101,16 @@ def _check_labels(file: Path, labels: NDArray[Any], count: int, classes: int) ->
 def read_arrays(
     file: Path, names: Sequence[str], advice: str, packed_max_bytes: int = PACKED_MAX_BYTES
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a ``.npz`` file by name; the one of a ``.npy`` file has the first name.
+    """Return the arrays of a ``.npz`` file by name; that of a ``.npy`` file gets the first name.
 
     Args:
-        file: no pickled objects are read from it.
-        names: the first must be there, the others may be left out.
-        advice: what to do, for errors.
-        packed_max_bytes: of one array that is packed.
+        file: the file; pickled objects are not read.
+        names: the first is required, the others are optional.
+        advice: advice for errors.
+        packed_max_bytes: largest size of a compressed array.
 
     Raises:
-        DataError: this is no such file, or it is damaged, or has no array of the first name.
+        DataError: the file is of another format, is damaged, or lacks the first array.
     """
     try:
         with file.open("rb") as opened:
@@ -131,12 +130,12 @@ def read_arrays(
                 }
     except DataError:
         raise
-    except Exception as error:  # every kind of damage ends in its own
+    except Exception as error:  # damaged files raise many types
         raise DataError(f"{file}: not a NumPy file of plain arrays; {advice}") from error
 
 
 def normalization_doubt(images: NDArray[np.float32], preprocessing: Preprocessing) -> str | None:
-    """Return what finite images (N, C, H, W) look like, if not normalized as the network's are."""
+    """Return how finite images (N, C, H, W) seem to be scaled, if not as the network expects."""
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     low, high = float(((0 - mean) / std).min()), float(((1 - mean) / std).max())
     least, most = float(images.min()), float(images.max())
@@ -165,10 +164,10 @@ def _unpack(archive: zipfile.ZipFile, member: str, max_bytes: int) -> NDArray[An
 
 
 def _read(stream: IO[bytes], size_bytes: int) -> NDArray[Any]:
-    """Return the array that fills a stream of so many bytes.
+    """Return the array in a stream of ``size_bytes``.
 
     Raises:
-        ValueError: its header promises more, or less.
+        ValueError: the size in its header differs.
     """
     first = npy.read_magic(stream) == (1, 0)
     read_header = npy.read_array_header_1_0 if first else npy.read_array_header_2_0

@@ -1,4 +1,4 @@
-"""Image files from outside, read so that no file can fill the memory."""
+"""Read untrusted image files; no file can exhaust the memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class ImageError(DataError, errors.ImageError):
-    """A file is no image, is damaged, or so large or long that it may be meant to do harm.
+    """A file is not an image, is damaged, or is so large or long that it may be malicious.
 
-    A loader's worker process hands an error on with its traceback written into the message; the
-    constructor takes the message back out, so that it stays one line.
+    A data loader's worker process passes an error on with its traceback in the message. The
+    constructor extracts the message from it, so that it stays one line.
     """
 
     def __init__(self, message: str) -> None:
@@ -36,10 +36,10 @@ class ImageError(DataError, errors.ImageError):
 
 
 def find_images(folder: Path) -> FoundImages:
-    """Return the images in a folder and in those below it, at least one.
+    """Return the images in and below a folder, at least one.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
         InputError: a folder cannot be listed.
     """
     found = image_files.find_images(folder)
@@ -56,7 +56,7 @@ def read_image(path: str | Path, mode: str, max_pixels: int = MAX_PIXELS) -> Ima
     """Return the image in a file in PIL's ``mode``, ``RGB`` or ``L``.
 
     Raises:
-        ImageError: see there.
+        ImageError: the file is not an image, is damaged, or is too large.
     """
     try:
         return open_image(path, mode, max_pixels)
@@ -70,8 +70,8 @@ def read_pixels(
     """Return the image in a file, resized and cropped: (H, W, C) uint8 of the input size.
 
     Raises:
-        ImageError: see there.
-        InputError: the network takes images of neither 1 nor 3 channels.
+        ImageError: the file is not an image, is damaged, or is too large.
+        InputError: the network's images have neither 1 nor 3 channels.
     """
     channels = preprocessing.input_size[0]
     if channels not in MODES:
@@ -85,11 +85,11 @@ def read_pixels(
 
 
 def find_unreadable(paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> list[bool]:
-    """Decode every file once, on all cores; return which of them :func:`read_image` would refuse.
+    """Decode every file once, on all cores; return which ones :func:`read_image` would reject.
 
-    JPEG files are decoded at an eighth of their size, which reads all of their bytes.
+    JPEG files are decoded at an eighth of their size, which still reads all of their bytes.
     """
-    with ThreadPoolExecutor() as pool:  # decoders let other threads run
+    with ThreadPoolExecutor() as pool:  # decoders release the GIL
         return list(pool.map(partial(_is_unreadable, max_pixels=max_pixels), paths))
 
 

@@ -1,4 +1,4 @@
-"""What a multi-exit network is: backbones, branches, and the network made of both."""
+"""Multi-exit networks: backbones, branches, and the network made of both."""
 
 from edgeexit.models.attach import attach_exits, inspect_points
 from edgeexit.models.multi_exit import MultiExitNet, make_spec

@@ -1,4 +1,4 @@
-"""Does a network that was made of a model answer as the model does? Compared on random images."""
+"""Check on random images that a network made from a model has the same outputs as the model."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from edgeexit.errors import SpecError
 
 RELATIVE_TOLERANCE = 1e-4
-"""Of the chained parts against the model; they run the same operators, so most are equal."""
+"""For the chained parts against the model; they run the same operators, so most are equal."""
 ALONE_TOLERANCE = 1e-3
-"""Of an image alone against the same in a batch, which other kernels compute."""
+"""For an image alone against the same image in a batch, which other kernels compute."""
 ROUNDING = 1e-5
 SUM_TOLERANCE = 1e-4
 SHOWN = 3  # names in a message
 
 Answers = Mapping[str, Tensor]
-"""Logits (N, K), or whatever a model returns in their place, by the name of the output."""
+"""Logits (N, K), or what a model returns in their place, by output name."""
 
 
 def has_values(model: nn.Module) -> bool:
-    """Whether a model has weights with values, and so something to compare."""
+    """Whether a model's weights have values, so that its outputs can be compared."""
     return not any(weight.is_meta for weight in (*model.parameters(), *model.buffers()))
 
 
 def random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int) -> Tensor:
-    """Return images (N, C, H, W) of normal values, always the same, where the model is."""
+    """Return images (N, C, H, W) of normal values on the model's device, the same every time."""
     weights = [*model.parameters(), *model.buffers()]
     device = weights[0].device if weights else torch.device("cpu")
     generator = torch.Generator().manual_seed(batch)
@@ -36,23 +36,23 @@ def random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int
 
 
 def tolerated(expected: Tensor) -> float:
-    """Return the largest difference of chained parts that rounding explains."""
+    """Return the largest difference from the chained parts that rounding explains."""
     return RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max()))
 
 
 def check_each_alone(
     name: str, model: nn.Module, run: Callable[[Tensor], Answers], images: Tensor
 ) -> None:
-    """Raise where the answer for an image depends on the images beside it.
+    """Check that the output for an image does not depend on the other images of its batch.
 
     Args:
-        name: of the model, in messages.
-        model: in evaluation mode.
-        run: gives its answers for images.
-        images: (N, C, H, W), 2 or more.
+        name: name of the model in messages.
+        model: the model, in evaluation mode.
+        run: returns the model's outputs for a batch of images.
+        images: (N, C, H, W), N at least 2.
 
     Raises:
-        SpecError: it does, or answers at random; the message names the layers that may be why.
+        SpecError: it depends on them, or is random; the message names the probable layers.
     """
     together, again, alone = run(images), run(images), run(images[:1])
     for output, answers in together.items():
@@ -78,10 +78,11 @@ def check_each_alone(
 
 
 def check_answers(name: str, answers: Answers) -> tuple[str, ...]:
-    """Look at what a model returns for logits; return what there is to say about it.
+    """Check what a model returns as logits; return notes on it.
 
     Raises:
-        SpecError: it is not finite, or probabilities that no softmax at the end has made.
+        SpecError: a value is not finite, or the values are probabilities that do not come from a
+            softmax at the end.
     """
     notes = []
     for output, values in answers.items():

@@ -1,4 +1,4 @@
-"""Put exits onto any classifier that can be traced, without rewriting it."""
+"""Attach exits to any classifier that can be traced, without rewriting it."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def attach_exits(
     num_classes: int | None = None,
     name: str | None = None,
 ) -> MultiExitNet:
-    """Return ``model`` with a branch at each of the named points, as a network like any other.
+    """Return a multi-exit network made from ``model``, with a branch at each of the named points.
 
-    The model is traced and cut where the modules named in ``exits`` end. What crosses a cut, one
-    tensor or several, follows from the trace. The result shares the model's weights. In
-    evaluation mode its chained stages are compared with the model on random images.
+    The model is traced and cut at the ends of the modules named in ``exits``. The trace determines
+    which tensors cross a cut, one or several. The result shares the model's weights. In evaluation
+    mode its chained stages are compared with the model on random images.
 
     Args:
         model: maps images ``(N, C, H, W)`` to logits ``(N, K)``.
         exits: the path of a module (``layer2``, ``features.denseblock1``) for each exit in order,
-            by the exit's name or in a sequence; ``auto`` takes the points where the resolution is
-            about to change.
+            as a mapping by exit name or as a sequence; ``auto`` chooses the points before the
+            resolution changes.
         branches: a branching pattern with one token per exit, such as ``3+1``.
         input_size: ``(channels, height, width)`` of the images.
-        num_classes: K, to check the model's logits against; left out, what they say.
-        name: what the network's specification calls the model, ``package.module:factory``; left
-            out, its class.
+        num_classes: K, checked against the model's logits; by default, taken from them.
+        name: the model's name in the specification, ``package.module:factory``; by default, its
+            class.
 
     Raises:
-        SpecError: the model cannot be traced, a point does not exist or nothing can be cut there,
-            or the branches do not fit; the message says what is possible.
+        SpecError: the model cannot be traced, a point does not exist, the model cannot be cut
+            there, or the branches do not fit; the message says what is possible.
 
     Example:
         >>> import torchvision
@@ -85,7 +85,7 @@ def attach_exits(
 
 
 def attach_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
-    """Put the exits of ``spec`` onto ``model``, as :func:`attach_exits` did when it was made.
+    """Attach the exits of ``spec`` to ``model``, as :func:`attach_exits` did when it made ``spec``.
 
     Raises:
         SpecError: the model is not the one that the specification was made for.
@@ -96,10 +96,10 @@ def attach_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
 
 
 def inspect_points(model: nn.Module, input_size: tuple[int, int, int]) -> list[Point]:
-    """Return where ``model`` can be cut, in the order of execution.
+    """Return the points at which ``model`` can be cut, in execution order.
 
     Raises:
-        SpecError: it cannot be traced.
+        SpecError: the model cannot be traced.
     """
     return list_points(trace(model, input_size).evaluation, input_size)
 
@@ -162,7 +162,7 @@ def _build(model: nn.Module, traces: Traces, spec: ModelSpec) -> MultiExitNet:
 def _compare(
     model: nn.Module, backbone: Backbone, spec: ModelSpec, softmaxed: bool
 ) -> tuple[str, ...]:
-    """Return what there is to say of the logits; raise where the chained stages give others."""
+    """Return notes on the model's logits; raise if those of the chained stages differ."""
     images = random_images(model, spec.input_size, CHECK_BATCH)
 
     def run(images: Tensor) -> dict[str, Tensor]:

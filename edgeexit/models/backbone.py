@@ -1,4 +1,4 @@
-"""A backbone: named stages, and the classifier at its end."""
+"""A backbone: named stages and a final classifier."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from edgeexit.models.spec import FeatureInfo
 class Stage(nn.Module):
     """A stretch of the backbone that reads and writes tensors by name.
 
-    One tensor goes in and out of the usual stage; a multi-scale network has several, of which
-    the last is what a branch at the stage's end reads. The stage knows nothing of that branch.
+    Most stages have one input and one output. Those of a multi-scale network have several; a
+    branch at the stage's end reads the last output. The stage does not depend on that branch.
     """
 
     def __init__(self, body: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ class Stage(nn.Module):
 
 
 def chained(bodies: Mapping[str, nn.Module]) -> dict[str, Stage]:
-    """Return stages that each map one tensor to one: ``stage1_out``, ``stage2_out`` and so on."""
+    """Return stages with one input and one output each: ``stage1_out``, ``stage2_out``, ..."""
     stages = {}
     before = IMAGES
     for name, body in bodies.items():
@@ -50,16 +50,17 @@ class Backbone(nn.Module):
     """Stages in order, and the backbone's own classifier behind the last.
 
     Args:
-        stages: the stages by name, in order; :func:`chained` makes them where each hands one
+        stages: the stages by name, in order; :func:`chained` builds stages that each pass one
             tensor to the next.
         classifier: maps the tensors of ``classifier_inputs`` to logits, ``(N, num_classes)``.
-        exit_stages: the stages at whose ends branches sit, by the paper's rule (Section III-A):
-            where the resolution is about to change, not at the first decrease.
-        classifier_inputs: what the classifier reads; left out, the last output of the last stage.
+        exit_stages: the stages that end in a branching point, by the paper's rule (Section
+            III-A): before each change of the resolution, but not before the first decrease.
+        classifier_inputs: the classifier's input tensors; by default, the last output of the last
+            stage.
 
     Attributes:
-        original_names: of its weights' names those that have others in the files of the library
-            that it comes from, by these.
+        original_names: the names of its weights, by the names that they have in the files of the
+            library that the backbone comes from.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Backbone(nn.Module):
         return [(name, stage) for name, stage in self.stages.items() if isinstance(stage, Stage)]
 
     def needed_stages(self, features: Collection[str]) -> frozenset[str]:
-        """Return the stages without which the named tensors cannot be computed."""
+        """Return the stages that the named tensors depend on."""
         wanted, needed = set(features), set[str]()
         for name, stage in reversed(self.named_stages()):
             if wanted.intersection(stage.outputs):
@@ -91,11 +92,11 @@ class Backbone(nn.Module):
         return frozenset(needed)
 
     def extract(self, images: Tensor, last: str | None = None) -> dict[str, Tensor]:
-        """Map images ``(N, C, H, W)`` to every tensor between stages by name, images included.
+        """Map images to every tensor between stages by name, images included.
 
         Args:
             images: (N, C, H, W).
-            last: the stage to stop after; left out, the last there is.
+            last: the stage to stop after; by default, the last one.
         """
         features = {IMAGES: images}
         for name, stage in self.named_stages():
@@ -122,12 +123,12 @@ class Backbone(nn.Module):
 
 
 def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[str, FeatureInfo]:
-    """Return name and shape of every tensor between stages, ``images`` included.
+    """Return the name and shape of every tensor between stages, ``images`` included.
 
-    Nothing is computed and no memory is taken.
+    Only shapes are propagated; no memory is allocated.
 
     Raises:
-        RuntimeError: the images are too small for the backbone (from torch).
+        RuntimeError: the images are too small for the backbone (raised by torch).
     """
     with evaluating(backbone), shapes_alone(), torch.no_grad():
         device = next(backbone.parameters()).device

@@ -1,7 +1,6 @@
-"""Models that the user names: from ``package.module:factory`` to an ``nn.Module``.
+"""Build models that the user names, from ``package.module:factory`` to an ``nn.Module``.
 
-Nothing is imported but what a caller passes in here, and callers pass what the user typed: never
-what a checkpoint says.
+Only names that the user typed are imported. Callers never pass a name from a checkpoint.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from edgeexit.errors import SpecError
 from edgeexit.models.tracing.user_code import explained
 
 Factory = Callable[..., nn.Module]
-"""Builds a model; its number of classes is asked for as ``num_classes`` where it takes that."""
+"""Builds a model; called with ``num_classes`` if it has that parameter."""
 
 ModelSource = nn.Module | Factory | str
-"""A model, what builds one, or the name of that: ``package.module:factory``."""
+"""A model, a factory, or the name of a factory: ``package.module:factory``."""
 
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"({_DOTTED}):({_DOTTED})")
 
 
 def import_factory(reference: str) -> Factory:
-    """Import what ``reference`` names; the current folder comes first, as for a script in it.
+    """Import the factory ``reference``; the current folder is searched first, as for a script.
 
     Args:
         reference: ``package.module:factory``, such as ``torchvision.models:densenet121``, or
             ``my_models:make`` for a file ``my_models.py`` in the current folder. The factory is a
-            function or a class, and may be an attribute of another: ``my_models:Net.small``.
+            function or a class, or an attribute of one: ``my_models:Net.small``.
 
     Raises:
-        SpecError: it is written otherwise, cannot be imported, or is nothing that can be called.
+        SpecError: the reference has another form, cannot be imported, or is not callable.
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
@@ -66,13 +65,13 @@ def import_factory(reference: str) -> Factory:
 
 
 def create_model(source: ModelSource, num_classes: int) -> nn.Module:
-    """Return the model that ``source`` is, builds, or names.
+    """Return the model ``source``, or build it with the factory that ``source`` is or names.
 
-    A factory is called with ``num_classes`` if its signature takes that, else with nothing. Whether
-    the logits have as many classes is for :func:`edgeexit.attach_exits` to check.
+    A factory is called with ``num_classes`` if its signature accepts it, else without arguments.
+    :func:`edgeexit.attach_exits` checks whether the logits have that many classes.
 
     Raises:
-        SpecError: the name leads to nothing, the factory raises, or gives something else.
+        SpecError: the name cannot be imported, the factory raises, or it returns no module.
     """
     if isinstance(source, nn.Module):
         return source
@@ -92,9 +91,9 @@ def create_model(source: ModelSource, num_classes: int) -> nn.Module:
 
 
 def model_option(backbone: str) -> str:
-    """Return what to type for a model that is called ``backbone``; it is not imported.
+    """Return the command-line option for the model ``backbone``; it is not imported.
 
-    The name may come from a file that nobody vouches for, so it is quoted for the shell.
+    The name may come from an untrusted file, so it is quoted for the shell.
     """
     if _REFERENCE.fullmatch(backbone) is None:
         return "--model package.module:factory"
@@ -104,8 +103,8 @@ def model_option(backbone: str) -> str:
 def _import_module(reference: str, name: str) -> ModuleType:
     here = str(Path.cwd())
     if sys.path[:1] not in ([here], [""]):
-        sys.path.insert(0, here)  # for good: the module may import its neighbours later
-    importlib.invalidate_caches()  # the file may be younger than the folder's listing
+        sys.path.insert(0, here)  # permanently: the module may import its neighbors later
+    importlib.invalidate_caches()  # the file may be newer than the cached folder listing
     with explained(f"model {reference!r}: importing {name} raised"):
         try:
             return importlib.import_module(name)

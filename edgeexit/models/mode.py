@@ -1,4 +1,4 @@
-"""Modes of modules, and of torch, for the length of a block."""
+"""Context managers for modes of modules and of torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FAKE_TENSOR_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 @contextmanager
 def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Put ``module`` into one mode, and give every submodule its own mode back after.
+    """Put ``module`` into one mode for the block, then restore the mode of every submodule.
 
-    ``module.train(was_training)`` would not do: parts of a network may be frozen in evaluation
-    mode while the rest of it trains.
+    ``module.train(was_training)`` would not restore them: parts of a network may be frozen in
+    evaluation mode while the rest trains.
     """
     modes = [(child, child.training) for child in module.modules()]
     module.train(training)
@@ -34,7 +34,7 @@ def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
 
 
 def evaluating(module: nn.Module) -> AbstractContextManager[None]:
-    """Put ``module`` into evaluation mode for the length of a block."""
+    """Put ``module`` into evaluation mode for the block."""
     return in_mode(module, False)
 
 
@@ -54,10 +54,10 @@ def plain_attention() -> Iterator[None]:
 
 
 class AttentionOfFourDimensions(TorchFunctionMode):
-    """Run attention over one image's heads alone, (N, heads, tokens, features).
+    """Run attention on four dimensions only, (N, heads, tokens, features).
 
-    Torch's ONNX exporter takes no other. What lies between images and tokens are heads that
-    attention treats alike, such as windows or blocks, or none, so it is counted as one dimension.
+    Torch's ONNX exporter supports no other number. All dimensions between images and tokens
+    (heads, windows, blocks, or none) are treated alike by attention and are flattened into one.
     """
 
     def __torch_function__(
@@ -77,7 +77,7 @@ def _attention_of_heads(
     *others: Any,
     **options: Any,
 ) -> Tensor:
-    """As scaled_dot_product_attention, of query (N, ..., L, E) and mask (..., L, S)."""
+    """Scaled dot product attention of a query (N, ..., L, E) with a mask (..., L, S)."""
 
     def heads(x: Tensor) -> Tensor:  # (N, ..., L, E) -> (N, heads, L, E)
         return x.reshape(x.shape[0], -1, *x.shape[-2:])
@@ -92,10 +92,10 @@ def _attention_of_heads(
 
 @contextmanager
 def shapes_alone() -> Iterator[None]:
-    """Propagate shapes with fake tensors: nothing is computed and no memory is taken.
+    """Propagate shapes with fake tensors: nothing is computed and no memory is allocated.
 
-    An operator that cannot read a shape raises as it always does. Torch logs the traceback of
-    that, too, which is left out: callers explain the error in a line.
+    An operator that does not support a shape raises as usual. Torch also logs the traceback, which
+    is suppressed because callers explain the error in one line.
     """
     disabled, FAKE_TENSOR_LOG.disabled = FAKE_TENSOR_LOG.disabled, True
     try:

@@ -1,4 +1,4 @@
-"""The multi-exit network: a backbone in stages, and a branch behind each (Eq. 1)."""
+"""The multi-exit network: a backbone in stages, with branches behind them (Eq. 1)."""
 
 from __future__ import annotations
 
@@ -21,31 +21,30 @@ from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 from edgeexit.scores import SOFTMAX
 
 PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
-"""What the paper recommends, by the number of branches: fewer blocks later (Section V-C)."""
+"""The paper's recommended patterns by number of branches: fewer blocks later (Section V-C)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:
-    """The classifier of an early exit: its module, and the names of the tensors that it reads."""
+    """The classifier of an early exit: its module, and the names of its input tensors."""
 
     module: nn.Module
     inputs: tuple[str, ...]
 
 
 class MultiExitNet(nn.Module):
-    """A network that gives one logits tensor per exit, by the exit's name.
+    """A network that returns one logits tensor per exit, by the exit's name.
 
     Args:
-        spec: what to build.
-        backbone: what the branches are put on; left out, the registered one that ``spec`` names.
-        branches: by the exit's name, where the model has its own; left out, new ones are built.
+        spec: the network to build.
+        backbone: the backbone for the branches; by default, the registered one of ``spec``.
+        branches: by exit name, if the model has its own; by default, new ones are built.
 
     Attributes:
-        temperatures: what the logits of an exit are divided by, by the exit's name; 1 where left
-            out. Guo et al., On Calibration of Modern Neural Networks,
-            https://arxiv.org/abs/1706.04599.
-        score: how sure an exit is of its answer: see :mod:`edgeexit.scores`.
-        notes: what there is to say about the model that it was made of, a line each.
+        temperatures: divisors of the logits, by exit name; 1 for exits not listed. Guo et al.,
+            On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599.
+        score: measures how confident an exit is; see :mod:`edgeexit.scores`.
+        notes: remarks on the model that the network was made from, one line each.
 
     Raises:
         UnknownNameError: no backbone has the name in ``spec``.
@@ -106,7 +105,7 @@ class MultiExitNet(nn.Module):
         return self.backbone.classifier_inputs if name == FINAL else self._reads[name]
 
     def _new_branches(self) -> dict[str, Branch]:
-        """Build the branches of the pattern; each reads what its stage hands on last."""
+        """Build the branches of the pattern; each reads the last output of its stage."""
         stages = dict(self.backbone.named_stages())
         reads = {exit_.name: stages[exit_.stage].outputs[-1] for exit_ in self.spec.exits}
         branches = {}
@@ -117,7 +116,7 @@ class MultiExitNet(nn.Module):
         return branches
 
     def _check_stages(self) -> None:
-        """Exits and stages are paired in order, and ``final`` alone sits behind the last."""
+        """Check that exits follow the order of stages, with only ``final`` behind the last."""
         stages = [name for name, _ in self.backbone.named_stages()]
         asked = [exit_.stage for exit_ in self.spec.exits]
         unknown = [stage for stage in asked if stage not in stages]
@@ -155,12 +154,12 @@ def make_spec(
         branches: levels joined by ``+`` as the paper writes them, one per branching point
             (``4+3+2``, ``n+2+3``), or ``none`` for the plain backbone.
         num_classes: number of classes, K.
-        input_size: ``(channels, height, width)``; left out, what the backbone is meant for.
+        input_size: ``(channels, height, width)``; by default, the backbone's own.
 
     Raises:
         UnknownNameError: no backbone has that name.
-        SpecError: the pattern has another number of branches than the backbone has points, or
-            one that no kind of branch reads.
+        SpecError: the number of branches differs from the backbone's number of branching points,
+            or a token is unknown.
     """
     entry = backbone_entry(backbone)
     size = input_size or entry.input_size
@@ -169,7 +168,7 @@ def make_spec(
     tokens = pattern_tokens(branches)
     if not tokens:
         return ModelSpec(backbone, num_classes, size)
-    with torch.device("meta"):  # only the names are wanted
+    with torch.device("meta"):  # only the names are needed
         points = entry.build(num_classes, entry.input_size).exit_stages
     if len(tokens) != len(points):
         raise SpecError(
@@ -185,7 +184,7 @@ def make_spec(
 
 
 def example_pattern(count: int) -> str:
-    """Return a pattern for so many branches, the paper's where it has one."""
+    """Return a pattern with ``count`` branches, the paper's if there is one."""
     levels = "+".join(str(level) for level in range(count, 0, -1)) or "none"
     return PAPER_PATTERNS.get(count, levels)
 
@@ -194,7 +193,7 @@ def pattern_tokens(branches: str) -> tuple[str, ...]:
     """Return the tokens of a branching pattern such as ``4+3+2``; ``none`` has none.
 
     Raises:
-        SpecError: no kind of branch reads one of them.
+        SpecError: a token is unknown.
     """
     tokens = () if branches == "none" else tuple(branches.split("+"))
     for token in tokens:

@@ -1,4 +1,4 @@
-"""Make a network of a model that has exits of its own, with its branches and weights."""
+"""Make a network from a model that has exits of its own, with its branches and weights."""
 
 from __future__ import annotations
 
@@ -44,11 +44,10 @@ def from_outputs(
     weights_key: str = "",
     new_classifier: bool = False,
 ) -> MultiExitNet:
-    """Return a model that has exits of its own as a network like any other.
+    """Return a multi-exit network made from a model that has exits of its own.
 
-    The model is traced and split into stages and the branches that it came with. The result
-    shares its weights. In evaluation mode it is compared with the model on random images, each
-    alone and in batches.
+    The model is traced and split into stages and its own branches. The result shares its weights.
+    In evaluation mode it is compared with the model on random images, alone and in batches.
 
     Args:
         model: maps images ``(N, C, H, W)`` to the logits ``(N, K)`` of two or more exits, in any
@@ -56,19 +55,19 @@ def from_outputs(
         input_size: ``(channels, height, width)`` of the images.
         outputs: the logits of each exit by their paths in what the model returns, in the order
             of execution, the final exit last: ``1,2,3,0``, ``aux,out`` or ``exits.0,exits.1``, or
-            a sequence of these. ``auto`` takes all logits in the order in which they come.
-        num_classes: K, to choose by and to check; left out, what the logits say.
-        name: what the network's specification calls the model, ``package.module:factory``; left
-            out, its class.
-        weights: a file whose weights the model is filled with before, see
+            a sequence of these. ``auto`` takes all logits in the order in which they are returned.
+        num_classes: K, used to find the logits and checked; by default, taken from the logits.
+        name: the model's name in the specification, ``package.module:factory``; by default, its
+            class.
+        weights: a file of weights to load into the model first, see
             :func:`edgeexit.models.weights.fitting.load_weights`.
-        weights_key: which weights of a file that holds several, such as ``state_dict_ema``.
-        new_classifier: layers of another number of classes than in the file stay as they are.
+        weights_key: which weights to use if the file holds several, such as ``state_dict_ema``.
+        new_classifier: keep layers whose number of classes differs from the file's as they are.
 
     Raises:
         CheckpointError: the weights cannot be read, or do not fit the model.
-        SpecError: the model cannot be traced, an output is no logits, an exit adds no stage, or
-            the network does not answer as the model does; the message says what is possible.
+        SpecError: the model cannot be traced, an output is not logits, an exit adds no stage, or
+            the network's outputs differ from the model's; the message says what is possible.
 
     Example:
         >>> net = from_outputs(model, input_size=(3, 32, 32), outputs="1,2,0")
@@ -117,13 +116,13 @@ def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
     if net.spec != spec:
         raise SpecError(
             f"{spec.backbone}: its exits come from other stages than those of the network that "
-            "was made of it; give the model as it was then"
+            "was made from it; give the model as it was then"
         )
     return net
 
 
 def network_of(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
-    """Make the network that ``spec`` describes of ``model``: its own exits, or attached ones.
+    """Make the network of ``spec`` from ``model``, with the model's own exits or attached ones.
 
     Raises:
         SpecError: the model is not the one that the specification was made for.
@@ -132,12 +131,12 @@ def network_of(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
 
 
 def ordered_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[str, ...]:
-    """Return the logits that ``model`` returns, in an order in which each adds a stage.
+    """Return the paths of the logits of ``model``, in an order in which each exit adds a stage.
 
-    Without such an order, it is the one in which they come.
+    If there is no such order, they are in the order in which the model returns them.
 
     Raises:
-        SpecError: it cannot be traced, or returns the logits of less than two exits.
+        SpecError: the model cannot be traced, or returns the logits of fewer than two exits.
     """
     names = choose_outputs(list_outputs(model, input_size), (), None)
     orders = _working_orders(trace(model, input_size, names).evaluation)
@@ -151,7 +150,7 @@ def _asked(outputs: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _check_order(evaluation: Trace, names: Sequence[str], *, asked: bool) -> None:
-    """Raise where an exit adds no stage, or where nobody has said which one is the last."""
+    """Raise if an exit adds no stage, or if the default order may not be the execution order."""
     seen: dict[object, str] = {}
     for node, name in zip(evaluation.outputs, names, strict=True):
         if node in seen:
@@ -170,8 +169,8 @@ def _check_order(evaluation: Trace, names: Sequence[str], *, asked: bool) -> Non
                 f"{_typed(orders[0], names)}"
             )
         raise SpecError(
-            f"{what.format(' and '.join(idle))} no stage to those before: what they read is "
-            f"computed already; {advice}"
+            f"{what.format(' and '.join(idle))} no stage to those before: all that they read is "
+            f"already computed; {advice}"
         )
     if not asked and orders and orders[0] != list(range(len(names))):
         raise SpecError(
@@ -219,7 +218,7 @@ def _build(
 
 
 def _compare(model: nn.Module, net: MultiExitNet, softmaxed: Sequence[bool]) -> tuple[str, ...]:
-    """Return what there is to say of the answers; raise where the network gives others."""
+    """Return notes on the model's outputs; raise if the network's differ from them."""
     spec = net.spec
     notes: tuple[str, ...] = ()
 

@@ -1,7 +1,7 @@
-"""Cut a multi-exit network into the parts that run one after another.
+"""Cut a multi-exit network into parts that run one after another.
 
-A part is a module with named inputs and outputs: one per stage, one per branch. Backbone stages
-without a branch between them are one part. The same parts are counted, exported and run.
+A part is a module with named inputs and outputs: one per stage and one per branch. Backbone stages
+without a branch between them form one part. The same parts are counted, exported and run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOGITS = "logits"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A module that maps one tensor per input to a tuple with one per output."""
+    """A module that maps one tensor per input to a tuple of one tensor per output."""
 
     name: str
     module: nn.Module
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ExitPart:
-    """An exit's classifier, and the name of the stage part that it sits behind."""
+    """An exit's classifier, and the name of the stage that precedes it."""
 
     stage: str
     part: Part
@@ -38,7 +38,7 @@ class ExitPart:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """All parts of a network in the order of execution, and the plain backbone as one part."""
+    """All parts of a network in execution order, and the plain backbone as one part."""
 
     stages: tuple[Part, ...]
     exits: tuple[ExitPart, ...]
@@ -46,7 +46,7 @@ class Partition:
 
 
 class _Chain(nn.Module):
-    """Backbone stages run as one; only what others read comes out."""
+    """Backbone stages run as one; only tensors that other parts read are returned."""
 
     def __init__(
         self, stages: list[Stage], inputs: tuple[str, ...], outputs: tuple[str, ...]
@@ -66,7 +66,7 @@ class _Chain(nn.Module):
 
 
 class _Logits(nn.Module):
-    """A network of one result, which comes as a tuple like every part's."""
+    """A network with one output, returned as a tuple like every part's."""
 
     def __init__(self, network: nn.Module, temperature: float | None) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def partition(net: MultiExitNet) -> Partition:
 
 
 def _stage_groups(net: MultiExitNet) -> dict[str, list[Stage]]:
-    """Return per exit the backbone stages between the exit before it and itself."""
+    """Return, for each exit, the backbone stages between the previous exit and it."""
     exit_at = {exit_.stage: exit_.name for exit_ in net.spec.exits}
     groups: dict[str, list[Stage]] = {}
     group: list[Stage] = []
@@ -121,14 +121,14 @@ def _stage_groups(net: MultiExitNet) -> dict[str, list[Stage]]:
 
 
 def _inputs(group: list[Stage]) -> tuple[str, ...]:
-    """Return what the stages of a group read and none of them writes."""
+    """Return the tensors that a group of stages reads and does not write."""
     written = {name for stage in group for name in stage.outputs}
     read = dict.fromkeys(name for stage in group for name in stage.inputs)
     return tuple(name for name in read if name not in written)
 
 
 def _outputs(group: list[Stage], needed: Collection[str]) -> tuple[str, ...]:
-    """Return what the stages of a group write and this exit, or a later part, reads."""
+    """Return the tensors that a group of stages writes and this exit or a later part reads."""
     return tuple(name for stage in group for name in stage.outputs if name in needed)
 
 

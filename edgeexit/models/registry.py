@@ -1,6 +1,6 @@
-"""Backbones and branches by name.
+"""Registries of backbones and branches.
 
-A new backbone is one file in ``backbones/`` with a decorated builder, a new branch one file in
+A new backbone is one file in ``backbones/`` with a decorated builder, and a new branch one file in
 ``branches/``; nothing else changes::
 
     @register_backbone(input_size=(3, 32, 32))
@@ -33,7 +33,7 @@ Builder = TypeVar("Builder", bound=BackboneBuilder)
 class BackboneEntry:
     """A registered backbone.
 
-    ``load_pretrained`` fills a built one with public weights and tells which.
+    ``load_pretrained`` loads public weights into a built backbone and returns which ones.
     """
 
     name: str
@@ -44,10 +44,10 @@ class BackboneEntry:
 
 @dataclass(frozen=True, slots=True)
 class BranchSite:
-    """Where a branch is put: what it reads, and the last branched feature map of the network.
+    """Where a branch is placed: its input, and the last feature map with a branch.
 
-    Every SE-B branch of a network brings its features to the size of ``last`` first
-    (Section IV-B), so that its cost depends on its level alone.
+    Every SE-B branch of a network first brings its features to the size of ``last``
+    (Section IV-B), so that its cost depends only on its level.
     """
 
     features: FeatureInfo
@@ -56,10 +56,10 @@ class BranchSite:
 
     @property
     def feature_map(self) -> FeatureInfo:
-        """``features``, for branches that read a feature map ``(channels, height, width)``.
+        """``features``, checked to be a feature map ``(channels, height, width)``.
 
         Raises:
-            SpecError: the features are of another kind.
+            SpecError: the features have another number of dimensions.
         """
         if len(self.features.shape) != 3:
             raise SpecError(
@@ -74,7 +74,7 @@ BranchBuilder = Callable[[BranchSite, str], nn.Module]
 
 @dataclass(frozen=True, slots=True)
 class BranchEntry:
-    """A registered kind of branch and the pattern tokens that mean it."""
+    """A registered kind of branch and the regular expression of its pattern tokens."""
 
     name: str
     token: str
@@ -91,7 +91,7 @@ def register_backbone(
     input_size: tuple[int, int, int],
     pretrained: Callable[[Backbone], LoadedWeights] | None = None,
 ) -> Callable[[Builder], Builder]:
-    """Register a builder under its own name, with the input size that it is meant for."""
+    """Register a builder under its own name, with its default input size."""
 
     def register(build: Builder) -> Builder:
         name = build.__name__
@@ -104,7 +104,7 @@ def register_backbone(
 def register_branch(
     name: str, *, token: str, example: str
 ) -> Callable[[BranchBuilder], BranchBuilder]:
-    """Register a branch for every pattern token that the regular expression ``token`` matches."""
+    """Register a branch for all pattern tokens that match the regular expression ``token``."""
 
     def register(build: BranchBuilder) -> BranchBuilder:
         _BRANCHES.register(name)(BranchEntry(name, token, example, build))
@@ -114,29 +114,29 @@ def register_branch(
 
 
 def list_backbones() -> list[str]:
-    """Names of all registered backbones, sorted."""
+    """Return the names of all registered backbones, sorted."""
     return _BACKBONES.names()
 
 
 def list_branches() -> list[BranchEntry]:
-    """All registered kinds of branch."""
+    """Return all registered kinds of branch."""
     return _BRANCHES.values()
 
 
 def backbone_entry(name: str) -> BackboneEntry:
-    """Return what is registered under ``name``.
+    """Return the backbone that is registered as ``name``.
 
     Raises:
-        UnknownNameError: no backbone has that name; the message offers close matches.
+        UnknownNameError: no backbone has that name; the message suggests close matches.
     """
     return _BACKBONES[name]
 
 
 def branch_entry(token: str) -> BranchEntry:
-    """Return the kind of branch that a pattern token means.
+    """Return the kind of branch of a pattern token.
 
     Raises:
-        SpecError: no kind of branch reads that token.
+        SpecError: the token is unknown.
     """
     entries = list_branches()
     for entry in entries:
@@ -147,11 +147,11 @@ def branch_entry(token: str) -> BranchEntry:
 
 
 def pretrained_loader(name: str, advice: str) -> Callable[[Backbone], LoadedWeights]:
-    """Return what fills the backbone ``name`` with its public weights.
+    """Return the function that loads public weights into the backbone ``name``.
 
     Raises:
         UnknownNameError: no backbone has that name.
-        SpecError: it has no public weights; ``advice`` says what to do in place of using them.
+        SpecError: it has no public weights; ``advice`` says what to do instead.
     """
     load = backbone_entry(name).load_pretrained
     if load is None:
@@ -168,5 +168,5 @@ def create_backbone(name: str, num_classes: int, input_size: tuple[int, int, int
 
 
 def create_branch(token: str, site: BranchSite) -> nn.Module:
-    """Build the branch that a pattern token means, for the place where it sits."""
+    """Build the branch of a pattern token for its place in the network."""
     return branch_entry(token).build(site, token)

@@ -1,4 +1,4 @@
-"""What a multi-exit network is, as data: the part of a checkpoint that says how to build it."""
+"""The specification of a multi-exit network: the part of a checkpoint that says how to build it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edgeexit_runtime.bundle.manifest import FINAL as FINAL
 OWN = "own"
 """The token of a branch that came with the model."""
 
-# A name becomes that of a module, of tensors and of a file of the bundle.
+# Names of exits are used for modules, tensors and files of the bundle.
 EXIT_NAME = re.compile(r"exit[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureInfo:
-    """A named tensor that crosses from one part of the network to another.
+    """A named tensor passed from one part of the network to another.
 
-    ``shape`` leaves out the batch dimension: ``(channels, height, width)`` for a feature map.
+    ``shape`` excludes the batch dimension: ``(channels, height, width)`` for a feature map.
     """
 
     name: str
@@ -27,10 +27,10 @@ class FeatureInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExitSpec:
-    """A branch: its name, the stage whose end it sits at, and its kind as a pattern writes it.
+    """A branch: its name, the stage that it follows, and its pattern token.
 
-    ``branch`` is one token of a pattern such as ``4+3+2``: a level of the SE-B branch, or ``n``;
-    :data:`OWN` where the model came with its branches.
+    ``branch`` is one token of a pattern such as ``4+3+2``: a level of the SE-B branch, ``n``, or
+    :data:`OWN` if the model came with its branches.
     """
 
     name: str
@@ -44,18 +44,18 @@ class ExitSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A multi-exit network: a backbone and its branches, the final exit left out.
+    """A multi-exit network: a backbone and its branches, without the final exit.
 
     Attributes:
-        backbone: a registered name, or for a model that exits were attached to where it comes
-            from, as ``package.module:factory``.
+        backbone: a registered name, or the origin of a model that is not registered, as
+            ``package.module:factory``.
         num_classes: K.
         input_size: ``(channels, height, width)``.
-        exits: the branches in order; without any it is the plain backbone.
-        points: where a model that is not registered is cut: the module at whose end each stage
-            but the last ends. Empty for registered backbones.
-        outputs: of a model that has exits of its own: the paths of their logits in what it
-            returns, in the order of the exits, ``final`` last. Else empty.
+        exits: the branches in order; empty for the plain backbone.
+        points: where a model that is not registered is cut: for each stage but the last, the
+            module at whose end the stage ends. Empty for registered backbones.
+        outputs: for a model that has exits of its own, the paths of their logits in what it
+            returns, in the order of the exits, ``final`` last. Otherwise empty.
     """
 
     backbone: str
@@ -78,7 +78,7 @@ class ModelSpec:
 
     @property
     def is_registered(self) -> bool:
-        """Whether the registry can build the backbone; else only its own code can."""
+        """Whether the registry can build the backbone; otherwise only its own code can."""
         return ":" not in self.backbone
 
     @property

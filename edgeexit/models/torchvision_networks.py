@@ -1,7 +1,7 @@
-"""torchvision's classifiers as backbones: built, cut into stages, filled with its weights.
+"""torchvision's classifiers as backbones: built, cut into stages, loaded with its weights.
 
-A family says how its networks are cut; building one and loading public weights is the same for
-all. The modules keep torchvision's own names inside each stage.
+A family defines how its networks are cut. Building them and loading public weights is the same
+for all families. Within a stage, modules keep their names of torchvision.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class TorchvisionFamily:
     """Networks of torchvision that are cut the same way.
 
     Attributes:
-        title: what messages call them, in the plural.
-        cut: makes the backbone out of torchvision's network; the two share their modules.
-        options: what torchvision's builder needs besides the number of classes.
+        title: their name in messages, in the plural.
+        cut: makes the backbone from torchvision's network; the two share their modules.
+        options: further arguments of torchvision's builder besides the number of classes.
     """
 
     title: str
@@ -42,7 +42,7 @@ class TorchvisionFamily:
         """Return torchvision's network ``name`` with new weights.
 
         Raises:
-            SpecError: the images have another number of channels than 3.
+            SpecError: the images do not have 3 channels.
         """
         if input_size[0] != 3:
             raise SpecError(f"torchvision's {self.title} read 3 channels, got {input_size[0]}")
@@ -57,7 +57,7 @@ class TorchvisionFamily:
         return backbone
 
     def pretrained(self, name: str) -> Callable[[Backbone], LoadedWeights]:
-        """Return a loader of torchvision's ``IMAGENET1K_V1`` weights of ``name``."""
+        """Return a loader for torchvision's ``IMAGENET1K_V1`` weights of ``name``."""
 
         def load(backbone: Backbone) -> LoadedWeights:
             weights = self.cut(_fetch(name)).state_dict()
@@ -70,11 +70,11 @@ def _fetch(name: str) -> nn.Module:
     """Return torchvision's network ``name`` with its public weights.
 
     Raises:
-        DataError: they could not be fetched, or the file is damaged.
+        DataError: the weights could not be downloaded, or the file is damaged.
     """
     try:
         network: nn.Module = torchvision.models.get_model(name, weights=PRETRAINED_WEIGHTS)
-    except OSError as error:  # URLError is one
+    except OSError as error:  # includes URLError
         raise DataError(
             f"pretrained {name}: torchvision could not fetch its weights ({error}); put the "
             f"file into {torch.hub.get_dir()}/checkpoints or do without them"
@@ -88,7 +88,7 @@ def _fetch(name: str) -> nn.Module:
 
 
 def stage_bodies(modules: Mapping[str, nn.Module], last: Sequence[str]) -> dict[str, nn.Module]:
-    """Return ``modules``, which run one after another, as ``stage1``, ``stage2`` and so on.
+    """Group ``modules``, which run one after another, into ``stage1``, ``stage2``, ...
 
     Args:
         modules: all modules in order by name; they keep their names inside the stages.

@@ -1,4 +1,4 @@
-"""From times of exit paths to a plan."""
+"""Make a plan from the times of exit paths."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from edgeexit.statistics.bootstrap import resampled_medians
 PERCENT = 100
 
 Accuracies = Mapping[str, tuple[float, ...]]
-"""By pattern the accuracy of each exit, 0 to 1, in order, ``final`` last."""
+"""For each pattern the accuracy of every exit, 0 to 1, in order, ``final`` last."""
 
 
 def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
-    """Return the plan that measured times make.
+    """Return the plan for measured times.
 
     Args:
-        times: of bundles of the same backbone, input size and precision.
-        accuracies: of those patterns that they are known of.
+        times: times of bundles with the same backbone, input size and precision.
+        accuracies: accuracies of the patterns for which they are known.
 
     Raises:
-        InputError: the bundles differ in more than their branches, or accuracies are of another
-            number of exits.
+        InputError: the bundles differ in more than their branches, or a pattern's number of
+            accuracies differs from its number of exits.
     """
     first = times.bundles[0]
     for bundle in times.bundles:
@@ -44,7 +44,7 @@ def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
             if one != other:
                 raise InputError(
                     f"times: expected bundles of one {field.replace('_', ' ')}, got {one} and "
-                    f"{other}: time them in runs of their own"
+                    f"{other}: time them in separate runs"
                 )
     names = [bundle.branches for bundle in times.bundles]
     if accuracies and not set(accuracies) & set(names):
@@ -65,10 +65,10 @@ def make_plan(times: MeasuredTimes, accuracies: Accuracies) -> Plan:
 
 
 def read_times(path: Path) -> MeasuredTimes:
-    """Read what ``python -m edgeexit_runtime time`` wrote.
+    """Read the times that ``python -m edgeexit_runtime time`` wrote.
 
     Raises:
-        DataError: the file is missing or something else.
+        DataError: the file is missing or of another format.
     """
     try:
         value = read_json(path)
@@ -85,10 +85,10 @@ def read_times(path: Path) -> MeasuredTimes:
 def read_accuracies(path: Path) -> Accuracies:
     """Read accuracies: ``{"4+3+2": [66.5, 67.9, 70.0, 70.0]}``.
 
-    Each pattern's are shares, or percent where one of them is above 1: files may come from both.
+    The values of a pattern are fractions, or percent if one of them is above 1.
 
     Raises:
-        DataError: the file is missing or something else.
+        DataError: the file is missing or of another format.
     """
     try:
         value: Any = read_json(path)
@@ -145,7 +145,7 @@ def _pattern(bundle: BundleTimes, accuracies: Accuracies) -> PatternPlan:
 
 
 def _break_even(ratio: float, final: float) -> float | None:
-    """Solve s x ratio + (1 - s) x final = 1 for the share s of images that leave."""
+    """Solve s x ratio + (1 - s) x final = 1 for s, the share of images that leave."""
     if final <= 1:
         return 0.0
     return None if ratio >= 1 else (final - 1) / (final - ratio)
@@ -157,7 +157,7 @@ def _estimate(
     ratios: Sequence[NDArray[np.float64]],
     macs: Sequence[float],
 ) -> Estimate:
-    best = np.maximum.accumulate(accuracies)  # an exit adds what no earlier one labels right
+    best = np.maximum.accumulate(accuracies)  # an exit adds images that no earlier one gets right
     shares = np.diff(best[:-1], prepend=0.0)
     shares = np.append(shares, 1 - shares.sum())
     return Estimate(
@@ -169,7 +169,7 @@ def _estimate(
 
 
 def _with_front(patterns: Sequence[PatternPlan]) -> list[PatternPlan]:
-    """Mark those that no other beats."""
+    """Mark the patterns that no other dominates."""
     has_estimates = all(it.estimate is not None for it in patterns)
     costs = [_costs(it, has_estimates) for it in patterns]
     beaten = {
@@ -181,7 +181,7 @@ def _with_front(patterns: Sequence[PatternPlan]) -> list[PatternPlan]:
 
 
 def _costs(pattern: PatternPlan, has_estimates: bool) -> tuple[float, float]:
-    """Return two things of which less is better."""
+    """Return two figures to minimize."""
     if has_estimates and pattern.estimate is not None:
         return pattern.estimate.ratio.value, -pattern.estimate.accuracy
     return pattern.exits[0].ratio.value, pattern.exits[-1].ratio.value

@@ -1,4 +1,4 @@
-"""Bundles of networks with random weights, whose times are those of trained ones."""
+"""Bundles of networks with random weights, which take the same time as trained ones."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def write_candidates(
     model: ModelSource | None = None,
     progress: Progress = untold,
 ) -> list[Path]:
-    """Write a bundle of each pattern of branches, with its plain backbone, for one image at a time.
+    """Write a bundle for each pattern of branches, with its plain backbone, for batch 1.
 
     Args:
         build: makes the network of a pattern, see :class:`edgeexit.models.spec.ModelSpec`.
-        folder: where the bundles go, a folder each.
-        model: what the networks' backbone is made from, where it is no registered one.
+        folder: the folder for the bundles, which get a folder each.
+        model: the origin of the backbone if it is not registered.
 
     Raises:
         SpecError, ExportError: a network cannot be built or exported.
@@ -59,14 +59,14 @@ def write_candidates(
 
 
 def random_network(spec: ModelSpec, seed: int = 0) -> MultiExitNet:
-    """Return the network as it is before training."""
+    """Return the network with its initial weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MultiExitNet(spec).eval()
 
 
 def untrained(precision: Precision) -> Precision:
-    """Return a precision for networks that nobody trained: they need not agree with themselves."""
+    """Return a precision for untrained networks, without requirements on their agreement."""
     return dataclasses.replace(precision, min_agreement=0.0, max_logit_error=ANY_ERROR)
 
 
@@ -80,7 +80,7 @@ def export_untrained(
     model: ModelSource | None = None,
     baseline: bool = True,
 ) -> None:
-    """Write the bundle of a network, with its plain backbone; INT8 is calibrated on noise."""
+    """Write a network's bundle, with its plain backbone; by default INT8 is calibrated on noise."""
     spec = network.spec
     channels = spec.input_size[0]
     checkpoint = Checkpoint(
@@ -109,7 +109,7 @@ def export_untrained(
 
 
 def noise(count: int, size: tuple[int, int, int], seed: int) -> NDArray[np.float32]:
-    """Return images (count, C, H, W) of different contrast, so that confidences differ."""
+    """Return random images (count, C, H, W) of different contrast, so that confidences differ."""
     rng = np.random.default_rng(seed)
     contrast = rng.uniform(0.2, 2, (count, 1, 1, 1))
     return (rng.standard_normal((count, *size)) * contrast).astype(np.float32)

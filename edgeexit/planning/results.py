@@ -1,4 +1,4 @@
-"""What exits cost on a device: measured paths, and what they ask of the images."""
+"""Results of planning: measured costs of exit paths, and the share of images that must leave."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class ExitPlan:
     """One exit of a pattern.
 
     Attributes:
-        name: of the exit.
-        path_ms: median of an image that leaves there.
-        ratio: of that to the plain backbone's median.
-        macs_ratio: what Eq. 5 says of it.
-        break_even: the share of images that has to leave there for early exit to take as long as
-            the plain backbone, if all others go to the end; None where no share does.
+        name: name of the exit.
+        path_ms: median time of an image that leaves there.
+        ratio: that time over the plain backbone's median.
+        macs_ratio: the same ratio by Eq. 5.
+        break_even: the share of images that must leave there for early exit to take as long as the
+            plain backbone, if all others leave at ``final``; None if no share suffices.
     """
 
     name: str
@@ -29,16 +29,17 @@ class ExitPlan:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What early exit would give, from the accuracy of each exit.
+    """An estimate of early exit from the accuracy of each exit.
 
-    Images leave at the first exit that labels them right, and an exit labels right all that an
-    earlier one does: those that none does go to the end.
+    It assumes that an exit labels correctly all images that an earlier one does, and that images
+    leave at the first exit that labels them correctly. Images that no exit labels correctly leave
+    at ``final``.
 
     Attributes:
-        accuracy: of the best exit.
-        shares: of the images that leave at each exit.
+        accuracy: accuracy of the best exit.
+        shares: share of the images that leave at each exit.
         ratio: mean time over the plain backbone's.
-        macs_ratio: the same of Eq. 5.
+        macs_ratio: the same ratio by Eq. 5.
     """
 
     accuracy: float
@@ -53,12 +54,12 @@ class PatternPlan:
 
     Attributes:
         branches: the pattern.
-        size_bytes: of its graphs.
-        baseline_ms: median of the plain backbone.
-        exits: in order, ``final`` last: the worst path.
-        estimate: None where the accuracies are not known.
-        on_front: whether no other pattern is better in one thing and as good in the other: the
-            estimate's accuracy and mean time, or else the times to the first exit and to the end.
+        size_bytes: size of its graphs.
+        baseline_ms: median time of the plain backbone.
+        exits: in order, ``final`` last, which is the worst path.
+        estimate: None if the accuracies are unknown.
+        on_front: whether no other pattern dominates it, in accuracy and mean time of the estimate,
+            or without estimates in the times to the first exit and to ``final``.
     """
 
     branches: str
@@ -74,10 +75,10 @@ class Plan:
     """Patterns timed in one run.
 
     Attributes:
-        backbone, input_size, precision: what they have in common.
-        machine, cores, device, threads: what they ran on.
-        patterns: the best first: by the estimate's mean time, or by the share that has to leave at
-            the first exit.
+        backbone, input_size, precision: the same for all patterns.
+        machine, cores, device, threads: the hardware and number of threads.
+        patterns: best first, by the estimate's mean time, or without estimates by the share that
+            must leave at the first exit.
     """
 
     backbone: str

@@ -1,4 +1,4 @@
-"""A plan in words and as a table."""
+"""A plan as text and as a table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from edgeexit.planning.results import PatternPlan, Plan
 from edgeexit.statistics import CONFIDENCE_LEVEL
 
 MIB = 2**20
-STEADY = 1.25  # wider intervals leave the order of patterns open
+STEADY = 1.25  # with wider intervals, the order of patterns is uncertain
 
 
 def plan_text(plan: Plan) -> Iterator[str]:
-    """Yield what to train, why, and how far Eq. 5 is from this device."""
+    """Yield sentences on what to train, why, and how far Eq. 5 is from this device."""
     best = plan.patterns[0]
     yield _advice(best, plan)
     for pattern in plan.patterns[1:]:
@@ -28,13 +28,14 @@ def plan_text(plan: Plan) -> Iterator[str]:
     widest = max(exit_.ratio.high / exit_.ratio.low for it in plan.patterns for exit_ in it.exits)
     if widest > STEADY:
         yield (
-            f"The times are unsteady (an interval's ends are {widest:.1f} times apart): something "
-            "else runs on this device; measure again when it is idle, or longer with --duration."
+            f"The times are unsteady (the ends of an interval differ by a factor of {widest:.1f}): "
+            "other programs run on this device; measure again when it is idle, or longer with "
+            "--duration."
         )
     off = [exit_.ratio.value / exit_.macs_ratio for it in plan.patterns for exit_ in it.exits]
     yield (
-        f"Exit paths take {min(off):.2f} to {max(off):.2f} times what Eq. 5 says of their share of "
-        "the plain backbone."
+        f"Exit paths take {min(off):.2f} to {max(off):.2f} times their share of the plain backbone "
+        "by Eq. 5."
     )
 
 
@@ -58,7 +59,7 @@ def plan_table(plan: Plan) -> Table:
                 if all(it.estimate is not None for it in plan.patterns)
                 else "as fast to the first exit and to the end"
             ),
-            "estimated: images leave at the first exit that labels them right"
+            "estimated: images leave at the first exit that labels them correctly"
             if has_estimates
             else "",
         ],
@@ -68,32 +69,33 @@ def plan_table(plan: Plan) -> Table:
 def _advice(best: PatternPlan, plan: Plan) -> str:
     first, last = best.exits[0], best.exits[-1]
     pays = (
-        "early exit pays whatever leaves there"
+        "early exit pays for any share of images that leaves there"
         if not first.break_even
-        else f"early exit pays where {first.break_even:.0%} of the images or more leave there"
+        else f"early exit pays if {first.break_even:.0%} of the images or more leave there"
     )
     if best.estimate is not None:
         known = f"the first exit takes {first.ratio.value:.2f}, and {pays}"
         return (
-            f"Train {best.branches}: by the accuracies of its exits early exit takes "
-            f"{best.estimate.ratio:.2f} of the plain backbone's {best.baseline_ms:.3g} ms at "
-            f"{best.estimate.accuracy:.1%}; {known}."
+            f"Train {best.branches}: by the accuracies of its exits, early exit takes "
+            f"{best.estimate.ratio:.2f} of the plain backbone's {best.baseline_ms:.3g} ms at an "
+            f"accuracy of {best.estimate.accuracy:.1%}; {known}."
         )
     if first.break_even is None:
         return (
             f"None of these branches pays on this device: the first exit of {best.branches} takes "
-            f"{first.ratio:.2f} of the plain backbone's time. Put exits later, or take branches of "
+            f"{first.ratio:.2f} of the plain backbone's time. Put exits later, or use branches of "
             "a lower level."
         )
     return (
-        f"{best.branches} asks least of the images: its first exit takes {first.ratio:.2f} of the "
-        f"plain backbone's {best.baseline_ms:.3g} ms, and {pays}, if all others go to the end, "
-        f"which takes {last.ratio.value:.2f} of it."
+        f"{best.branches} needs the fewest images to leave early: its first exit takes "
+        f"{first.ratio:.2f} of the plain backbone's {best.baseline_ms:.3g} ms, and {pays}. All "
+        "others are assumed to leave at the last exit, whose path takes "
+        f"{last.ratio.value:.2f} of it."
     )
 
 
 def _better(pattern: PatternPlan, best: PatternPlan) -> str:
-    """Say in what a pattern of the front is better than the best; "" where in nothing said."""
+    """Return how a pattern of the front is better than the best; empty if in no listed figure."""
     if pattern.estimate is not None and best.estimate is not None:
         more, time = pattern.estimate.accuracy, pattern.estimate.ratio.value
         return f"which is estimated at {more:.1%} in {time:.2f} of the time"

@@ -1,4 +1,4 @@
-"""Scores: how sure an exit is of its answer, one file per score."""
+"""Confidence scores of an exit, one file per score."""
 
 from edgeexit.scores.base import SCORES, SOFTMAX, Nodes, Score, check_score
 

@@ -1,11 +1,12 @@
-"""What a score says: how sure an exit is, in numbers and as nodes behind its logits.
+"""Confidence scores, as a function in NumPy and as ONNX nodes behind an exit's logits.
 
 A new score is one file here with one registration::
 
     SCORES.register("mine")(Score("what it is", of_probabilities, add_nodes))
 
-Both forms read the softmax of an exit's logits. Higher is surer, from 0 to 1, and labels play no
-part. Nothing else knows one score from another: networks, checkpoints and manifests keep its name.
+Both forms read the softmax of an exit's logits. Scores are from 0 to 1, higher is more confident,
+and labels are not used. No other code depends on a particular score: networks, checkpoints and
+manifests store its name.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from numpy.typing import NDArray
 from edgeexit.registry import Registry
 
 SOFTMAX = "softmax"
-"""The paper's, and what everything has that does not say another."""
+"""The paper's score, and the default."""
 LEAST_CLASSES = 2
 
 
 class Nodes(Protocol):
-    """The gate of a graph that is being made: see :mod:`edgeexit.export.graphs.gate`.
+    """The gate of a graph under construction; see :mod:`edgeexit.export.graphs.gate`.
 
     Attributes:
-        logits: the tensor of the logits, float32 (N, K).
-        probabilities: of their softmax, float32 (N, K).
+        logits: name of the tensor of logits, float32 (N, K).
+        probabilities: name of the tensor of their softmax, float32 (N, K).
         num_classes: K.
     """
 
@@ -38,24 +39,24 @@ class Nodes(Protocol):
     num_classes: int
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """Add a node; return the tensor that it writes, the first of several."""
+        """Add a node; return its (first) output tensor."""
 
     def over_classes(self, operator: str, tensor: str) -> str:
-        """Add a reduction of (N, K) to (N,); return the tensor that it writes."""
+        """Add a reduction of (N, K) to (N,); return its output tensor."""
 
     def constant(self, value: float | list[int], dtype: str = "float32") -> str:
-        """Return a tensor that holds a value, of shape (), or a list of values."""
+        """Return a constant tensor of a value, of shape (), or of a list of values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How sure an exit is.
+    """A confidence score.
 
     Attributes:
-        about: what it is, in a few words.
+        about: a short description.
         of: maps probabilities (..., K) float32, K at least 2, to scores (...) float32.
-        add_nodes: adds the same to a graph and returns the tensor, float32 (N,), which the node
-            that was added last writes.
+        add_nodes: adds the same computation to a graph and returns its result, a float32 tensor
+            (N,) written by the last node added.
     """
 
     about: str
@@ -67,11 +68,11 @@ SCORES: Registry[Score] = Registry("score", package="edgeexit.scores")
 
 
 def check_score(name: str, num_classes: int) -> str:
-    """Return the name of a score that a network of so many classes may have.
+    """Check that a network of ``num_classes`` can use a score; return the score's name.
 
     Raises:
         UnknownNameError: no score has that name.
-        ValueError: of one class nothing but the largest softmax value is a score.
+        ValueError: with one class, only the largest softmax value is defined.
     """
     SCORES[name]
     if num_classes < LEAST_CLASSES and name != SOFTMAX:

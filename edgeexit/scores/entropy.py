@@ -1,4 +1,4 @@
-"""One less the entropy of the softmax over its largest: 1 - H / log K."""
+"""One minus the entropy of the softmax relative to its maximum: 1 - H / log K."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edgeexit.scores.base import SCORES, Nodes, Score
 
 
 def of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 - H / log K; a chance of 0 adds nothing to H."""
+    """Return 1 - H / log K; a probability of 0 adds nothing to H."""
     logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     entropy = -(probabilities * logs).sum(axis=-1)
-    sure: NDArray[np.float32] = np.clip(
+    score: NDArray[np.float32] = np.clip(
         1 - entropy / np.float32(math.log(probabilities.shape[-1])), 0, 1
     )
-    return sure
+    return score
 
 
 def add_nodes(nodes: Nodes) -> str:
-    """Add the same; the logarithm of the softmax is finite where a chance is rounded to 0."""
+    """Add the same as nodes; LogSoftmax is finite even if a probability is rounded to 0."""
     logs = nodes.add("LogSoftmax", nodes.logits, axis=1)
     negative = nodes.over_classes("ReduceSum", nodes.add("Mul", nodes.probabilities, logs))
     share = nodes.add("Mul", negative, nodes.constant(1 / math.log(nodes.num_classes)))
-    sure = nodes.add("Add", share, nodes.constant(1))
-    return nodes.add("Max", nodes.add("Min", sure, nodes.constant(1)), nodes.constant(0))
+    score = nodes.add("Add", share, nodes.constant(1))
+    return nodes.add("Max", nodes.add("Min", score, nodes.constant(1)), nodes.constant(0))
 
 
 SCORES.register("entropy")(Score("1 - entropy over its largest", of, add_nodes))

@@ -1,4 +1,4 @@
-"""The difference of the two largest softmax values (best versus second best)."""
+"""The difference between the two largest softmax values (best versus second best)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edgeexit.scores.base import SCORES, Nodes, Score
 
 
 def of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest less the second largest."""
+    """Return the largest minus the second largest probability."""
     second, largest = np.moveaxis(np.partition(probabilities, -2, axis=-1)[..., -2:], -1, 0)
     margin: NDArray[np.float32] = largest - second
     return margin
 
 
 def add_nodes(nodes: Nodes) -> str:
-    """Add the same."""
+    """Add the same as nodes."""
     two = nodes.add("TopK", nodes.probabilities, nodes.constant([2], "int64"), outputs=2, axis=1)
     first, second = (
         nodes.add("Gather", two, nodes.constant(place, "int64"), axis=1) for place in (0, 1)

@@ -9,13 +9,13 @@ from edgeexit.scores.base import SCORES, SOFTMAX, Nodes, Score
 
 
 def of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest of each."""
+    """Return the largest probability."""
     largest: NDArray[np.float32] = probabilities.max(axis=-1)
     return largest
 
 
 def add_nodes(nodes: Nodes) -> str:
-    """Add the same."""
+    """Add the same as nodes."""
     return nodes.over_classes("ReduceMax", nodes.probabilities)
 
 

@@ -1,4 +1,4 @@
-"""How far a figure may be off that was measured on some images, or in some rounds."""
+"""Uncertainty of figures that were measured on some images or in some rounds."""
 
 from edgeexit.statistics.intervals import BREAK_EVEN, CONFIDENCE_LEVEL, Interval
 

@@ -1,15 +1,15 @@
-"""How far figures may be off: percentile intervals of what they are in resamples.
+"""Percentile intervals of figures, by the bootstrap.
 
-What is drawn with replacement is what was drawn by chance. Images are: which of them are hard has
-nothing to do with their order, so they are drawn one by one, the same ones of all candidates.
-Rounds are not: a device's speed drifts with its clock, its temperature, and what else runs, so that
-times measured after one another are alike, and resampling them one by one would give intervals that
-are far too narrow. Of them whole stretches are drawn (circular block bootstrap: Politis and Romano,
-in Exploring the Limits of Bootstrap, 1992): of :data:`BLOCKS` stretches each resample is made, so
-that a drift over a tenth of the run is within the interval.
+Resampling with replacement requires independent samples. Images are independent: how hard an image
+is does not depend on its position, so single images are drawn, the same ones for all candidates.
+Rounds are not: a device's speed drifts with its clock, its temperature and other load. Consecutive
+times are correlated, and resampling single rounds would make intervals far too narrow. Therefore
+blocks of rounds are drawn (circular block bootstrap: Politis and Romano, in Exploring the Limits of
+Bootstrap, 1992). Each resample consists of :data:`BLOCKS` blocks, so that the interval includes
+drift over a tenth of the run.
 
-What two runs differ by, and one run does not show, no resampling of either can tell. A slower drift
-gives a hint: see :mod:`edgeexit.statistics.drift`.
+Differences between runs that do not show within a run cannot be found by resampling. Slower drift
+gives a hint of them; see :mod:`edgeexit.statistics.drift`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from edgeexit.statistics.intervals import Interval
 BLOCKS = 10
 RESAMPLES = 2000
 KIND_RESAMPLES = 10_000
-CHUNK = 4_000_000  # numbers at a time, 32 MB
+CHUNK = 4_000_000  # values at a time, 32 MB
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Of (R, calls) the value of each row, (R,), or several, (R, values)."""
+"""Maps (R, calls) to one value per row, (R,), or several, (R, values)."""
 
 
 def medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -39,13 +39,12 @@ def medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
 def mean_intervals(values: NDArray[np.float64], seed: int = 0) -> tuple[Interval, ...]:
     """Return the means of K figures over the same N samples.
 
-    Resampling N samples again and again would take N draws each time. Here few samples differ: what
-    counts is how many there are of each kind, and the numbers of each kind in a resample are one
-    multinomial draw (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, Sections 6.2 and
-    13.3).
+    Few columns of ``values`` differ, and only the number of samples with each distinct column
+    matters. These numbers are one multinomial draw per resample, in place of N single draws (Efron
+    and Tibshirani, An Introduction to the Bootstrap, 1993, Sections 6.2 and 13.3).
 
     Args:
-        values: (K, N), with few different columns.
+        values: (K, N), with few distinct columns.
     """
     samples = values.shape[1]
     kinds, counts = np.unique(values, axis=1, return_counts=True)
@@ -57,7 +56,7 @@ def mean_intervals(values: NDArray[np.float64], seed: int = 0) -> tuple[Interval
 def ratios_of_means(
     series: Sequence[NDArray[np.float64]], over: NDArray[np.float64]
 ) -> list[Interval]:
-    """Return the ratios of means to that of ``over``, on the same images in the same passes.
+    """Return the ratios of means to the mean of ``over``, for the same images and passes.
 
     Args:
         series: (passes, N) each.
@@ -76,12 +75,12 @@ def resample_images(
     """Return means over images in resamples of images and of passes over them.
 
     Args:
-        reports: of each report its candidates' times, (passes, N) each.
-        together: whether image n is the same in all reports; the same ones are drawn of them then,
-            so that what they differ by does not count.
+        reports: for each report, the times of its candidates, (passes, N) each.
+        together: whether image n is the same in all reports; then the same images are drawn for
+            all of them, and differences between images cancel.
 
     Returns:
-        For each report and candidate (RESAMPLES,).
+        For each report and candidate, (RESAMPLES,).
     """
     rng = np.random.default_rng(0)
     images = reports[0][0].shape[1]
@@ -101,14 +100,14 @@ def resample_rounds(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> list[NDArray[np.float64]]:
-    """Return what a statistic is in resamples of series that were measured side by side.
+    """Return a statistic in resamples of series that were measured in interleaved rounds.
 
     Args:
-        series: (rounds, calls) each, in the order of time; the same rounds are drawn of all.
-        resamples: how many, R.
+        series: (rounds, calls) each, in order of time; the same rounds are drawn for all.
+        resamples: number of resamples, R.
 
     Returns:
-        For each series what the statistic gives, (R,) or (R, values).
+        For each series the values of the statistic, (R,) or (R, values).
     """
     found: list[list[NDArray[np.float64]]] = [[] for _ in series]
     for count in _chunks(max(one.size for one in series), resamples):
@@ -119,17 +118,17 @@ def resample_rounds(
 
 
 def resampled_medians(series: Sequence[Sequence[float]], calls: int) -> list[NDArray[np.float64]]:
-    """Return the medians, (R,) each, in resamples of times that were measured side by side.
+    """Return the medians, (R,) each, in resamples of times from interleaved rounds.
 
     Args:
-        series: times in the order in which they were taken, ``calls`` in each round.
+        series: times in the order in which they were measured, ``calls`` per round.
     """
     rounds = [np.reshape(times, (-1, calls)) for times in series]
     return resample_rounds(rounds, medians, np.random.default_rng(0))
 
 
 def draw_rounds(rounds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rounds of each resample, (resamples, rounds), in circular blocks."""
+    """Return the indices of each resample's rounds, (resamples, rounds), in circular blocks."""
     length = -(-rounds // BLOCKS)
     starts = rng.integers(0, rounds, (resamples, -(-rounds // length)))
     indices = (starts[:, :, None] + np.arange(length)) % rounds
@@ -137,12 +136,12 @@ def draw_rounds(rounds: int, resamples: int, rng: np.random.Generator) -> NDArra
 
 
 def _shares(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the share that each of ``count`` has in each resample, (RESAMPLES, count)."""
+    """Return the share of each of ``count`` items in each resample, (RESAMPLES, count)."""
     return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
 
 
 def _chunks(numbers: int, resamples: int) -> Iterator[int]:
-    """Yield how many resamples to draw at once, in all ``resamples``."""
+    """Yield the numbers of resamples to draw at once; they sum to ``resamples``."""
     most = max(1, CHUNK // numbers)
     for start in range(0, resamples, most):
         yield min(most, resamples - start)

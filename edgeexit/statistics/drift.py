@@ -1,4 +1,4 @@
-"""Whether a device kept its speed, by something that always does the same."""
+"""Drift of a device's speed, from the times of a constant workload."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexit.statistics.bootstrap import Statistic
 
 THIRDS, SEGMENTS = 3, 5
 MIN_CALLS = 5  # in each third
-DRIFT = 1.1  # the medians of a quiet device's thirds differ by less
+DRIFT = 1.1  # on an idle device, the medians of the thirds differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Drift:
 
     Attributes:
         measurement: ``paths`` or ``mixture``.
-        medians_ms: three, in the order of time.
+        medians_ms: three, in order of time.
     """
 
     measurement: str
@@ -46,10 +46,10 @@ def find_drift(measurement: str, times_ms: Sequence[float]) -> Drift | None:
     """Compare the thirds of a measurement.
 
     Args:
-        times_ms: of the baseline's calls, in the order in which they were made.
+        times_ms: times of the baseline's calls, in the order in which they were made.
 
     Returns:
-        The medians; None where a third has fewer than 5 calls.
+        The medians; None if a third has fewer than 5 calls.
     """
     if len(times_ms) < THIRDS * MIN_CALLS:
         return None
@@ -58,10 +58,10 @@ def find_drift(measurement: str, times_ms: Sequence[float]) -> Drift | None:
 
 
 def drift_between_fifths(times: NDArray[np.float64], statistic: Statistic) -> float:
-    """Return by how much the slowest fifth of a run is above its fastest fifth, 0.1 for 10 %.
+    """Return how much slower the slowest fifth of a run is than its fastest fifth, 0.1 for 10 %.
 
     Args:
-        times: (calls,) of something that always does the same, in the order of time.
+        times: (calls,) of a constant workload, in order of time.
     """
     if len(times) < SEGMENTS:
         return 0.0

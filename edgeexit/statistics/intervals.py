@@ -1,4 +1,4 @@
-"""A figure, and between which ends it lies."""
+"""A figure with its interval."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BREAK_EVEN = 0.02  # a time that differs by less is within what two runs differ 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and the ends between which it lies with the probability :data:`CONFIDENCE_LEVEL`.
+    """A figure with its interval at :data:`CONFIDENCE_LEVEL`.
 
     Attributes:
-        value: the figure, of all that was measured.
-        low, high: the ends.
+        value: the figure, from all measurements.
+        low, high: the ends of the interval.
     """
 
     value: float
@@ -26,21 +26,21 @@ class Interval:
 
     @classmethod
     def of(cls, value: float, resampled: NDArray[np.float64]) -> Interval:
-        """Return the percentile interval of what a figure is in resamples (R,)."""
+        """Return a figure with the percentile interval of its values in resamples (R,)."""
         outside = (1 - CONFIDENCE_LEVEL) / 2
         low, high = np.quantile(resampled, (outside, 1 - outside)).tolist()
         return cls(value, low, high)
 
     def __format__(self, spec: str) -> str:
-        """Return all three numbers: ``0.600 [0.580, 0.620]`` of ``.3f``."""
+        """Return all three numbers: ``0.600 [0.580, 0.620]`` for ``.3f``."""
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def is_below(self, bound: float) -> bool:
-        """Whether all of it is."""
+        """Whether the whole interval is below ``bound``."""
         return max(self.value, self.high) < bound
 
     def is_above(self, bound: float) -> bool:
-        """Whether all of it is."""
+        """Whether the whole interval is above ``bound``."""
         return min(self.value, self.low) > bound
 
     @property

@@ -1,22 +1,21 @@
-"""Percentiles of timed queries, with how far they may be off, or none where there are too few.
+"""Percentiles of timed queries with intervals, or None if there are too few samples.
 
-The p-th percentile of a population lies below the u-th smallest of n independent samples exactly
-where fewer than u of them lie below it, and their number is binomial (n, p) whatever the
-distribution: so two order statistics enclose it with a probability that is known (Conover,
-Practical Nonparametric Statistics, 3rd ed., 1999, Section 3.2; the same reasoning is behind
-MLPerf's early stopping criterion,
+The p-th percentile of a population is below the u-th smallest of n independent samples exactly if
+fewer than u of them are below it. That number is binomial (n, p) for any distribution, so two order
+statistics enclose the percentile with a known probability (Conover, Practical Nonparametric
+Statistics, 3rd ed., 1999, Section 3.2; MLPerf's early stopping criterion uses the same reasoning,
 https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc).
 
-How many samples a percentile needs follows from the same:
+The number of samples that a percentile needs follows from this:
 
-- a point, from ``1 / (1 - p)`` on: fewer leave less than one sample to be expected above it, 10 for
-  p90, 100 for p99;
-- an upper end of the interval, where the chance that all n samples lie below the percentile, p**n,
-  is within what the interval may miss on that side: 368 for p99 at 95 %, both sides 2.5 % (459
-  would be needed for 1 % there).
+- A point estimate needs ``1 / (1 - p)``, 10 for p90 and 100 for p99: with fewer, less than one
+  sample is expected above it.
+- The upper end of the interval needs so many that the probability that all n samples are below the
+  percentile, p**n, is at most the error allowed on that side: 368 for p99 at 95 %, with 2.5 % on
+  each side (459 would be needed for 1 % there).
 
-The same images again are no new evidence about images: never more samples are counted than there
-were different images.
+Repetitions of an image are not independent samples of images: at most as many samples are counted
+as there are different images.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ class Percentile:
     """One percentile of a number of timed queries.
 
     Attributes:
-        percent: which one, such as 99.
-        queries: how many were timed.
-        count: how many of them count as independent, see :func:`percentile`.
-        value_ms: of the queries; None where ``count`` is too small, see :func:`count_for_point`.
-        low_ms, high_ms: ends of the interval with :data:`CONFIDENCE_LEVEL`; None where no sample
-            is low or high enough to be one.
+        percent: the percentage, such as 99.
+        queries: number of timed queries.
+        count: number of queries that count as independent, see :func:`percentile`.
+        value_ms: the percentile; None if ``count`` is too small, see :func:`count_for_point`.
+        low_ms, high_ms: ends of the interval at :data:`CONFIDENCE_LEVEL`; None if no sample is low
+            or high enough.
     """
 
     percent: float
@@ -53,13 +52,13 @@ class Percentile:
 
 
 def count_for_point(percent: float) -> int:
-    """Return how many samples a percentile needs: so many that one is expected above and below."""
+    """Return the number of samples for which at least one is expected above and below."""
     rarer = min(percent, 100 - percent)
     return math.ceil(round(100 / rarer, 9))
 
 
 def count_for_interval(percent: float, confidence: float = CONFIDENCE_LEVEL) -> int:
-    """Return how many samples an interval with both ends needs."""
+    """Return the number of samples that an interval with both ends needs."""
     commoner = max(percent, 100 - percent) / 100
     return math.ceil(math.log((1 - confidence) / 2) / math.log(commoner))
 
@@ -69,13 +68,14 @@ def interval_ranks(
 ) -> tuple[int | None, int | None]:
     """Return the 1-based ranks of the order statistics that enclose a percentile.
 
-    Each misses it with at most half of ``1 - confidence``; None where no rank is far enough out.
+    Each end misses it with a probability of at most half of ``1 - confidence``; None if no rank is
+    far enough out.
     """
     outside = (1 - confidence) / 2
-    below = np.cumsum(_binomial(count, percent / 100))  # P(at most k of them lie below), k = 0..n
-    # the percentile is below the low end where fewer than low samples lie below it
+    below = np.cumsum(_binomial(count, percent / 100))  # P(at most k samples are below), k = 0..n
+    # the percentile is below the low end if fewer than low samples are below it
     low = int(np.searchsorted(below, outside, side="right"))
-    # and above the high end where at least high samples do
+    # and above the high end if at least high samples are
     high = int(np.searchsorted(below, 1 - outside)) + 1
     return (low if low >= 1 else None), (high if high <= count else None)
 
@@ -86,11 +86,11 @@ def percentile(
     """Return one percentile of timed queries, interpolated linearly between them.
 
     Args:
-        times_ms: milliseconds of each query, of any shape, at least one.
+        times_ms: milliseconds of each query, any shape, at least one.
         percent: above 0 and below 100.
-        independent: how many of the queries count, such as the number of different images where
-            each was timed several times; None for all of them. An interval is then as wide as if
-            every repetition had taken equally long.
+        independent: number of independent queries, such as the number of different images if each
+            was timed several times; None for all. The interval is then as wide as if all
+            repetitions had taken the same time.
     """
     ordered = np.sort(times_ms, axis=None)
     queries = len(ordered)
@@ -114,23 +114,22 @@ def percentiles(
     percents: Sequence[float] = (50, 90, 99),
     independent: int | None = None,
 ) -> tuple[Percentile, ...]:
-    """Return several: see :func:`percentile`."""
+    """Return several percentiles; see :func:`percentile`."""
     return tuple(percentile(times_ms, percent, independent) for percent in percents)
 
 
 def p10(calls_ms: Sequence[float] | NDArray[np.float64]) -> float:
-    """Return the time of a quick call among these, of any shape: the 10th percentile.
+    """Return the 10th percentile of calls of any shape, the time of an undisturbed call.
 
-    A device that does other things too holds some calls up, long ones more often than short ones.
-    In medians that would look as if long graphs were badly utilized, and the peak, which is
-    measured with short ones, would be out of reach. Quick calls are what the device does when it is
-    left alone.
+    Other load on a device delays some calls, long ones more often than short ones. With medians,
+    long graphs would seem to have a low utilization, and the peak, which is measured with short
+    calls, would be out of reach. Fast calls show the undisturbed speed of the device.
     """
     return float(np.quantile(calls_ms, 0.1))
 
 
 def _binomial(count: int, probability: float) -> NDArray[np.float64]:
-    """Return the chances of 0 to ``count`` successes (count + 1,)."""
+    """Return the probabilities of 0 to ``count`` successes (count + 1,)."""
     successes = np.arange(count + 1)
     log_factorials = np.array([math.lgamma(n + 1) for n in range(count + 1)])
     logs = (

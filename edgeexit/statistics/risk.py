@@ -1,22 +1,22 @@
-"""How surely a risk is below a target, from images that were drawn independently of it.
+"""Tests that a risk is below a target, from images drawn independently of it.
 
-A risk is the mean loss over all images of a source. A p-value here is for the hypothesis that it is
-above the target: the chance, at most, that so few losses are seen where it is.
+A risk is the mean loss over all images of a source. The null hypothesis is that it is above the
+target. A p-value is an upper bound of the probability to see so few losses under it.
 
 - Losses of 0 and 1: the binomial tail (:func:`binomial_p`). It is the Hoeffding-Bentkus p-value of
   learn-then-test (Angelopoulos et al., Learn then Test, arXiv 2110.01052),
-  ``min(exp(-n h1(R, t)), e P(Bin(n, t) <= ceil(n R)))``, for such losses: the factor e is the price
-  of other bounded losses, and without it the second term is never above the first, which is
+  ``min(exp(-n h1(R, t)), e P(Bin(n, t) <= ceil(n R)))``, for such losses. Its factor e is needed
+  only for other bounded losses. Without it, the second term is never above the first, which is
   Chernoff's bound of the same tail. No test of such losses is more powerful (Neyman and Pearson).
-- Losses of -1, 0 and 1: the capital of one who bets against the hypothesis (:func:`betting_p`;
-  Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 2024,
-  Section 4). ``K = product of (1 + stake (target - loss))`` has a mean of at most 1 where the risk
-  is above the target, so that it is above 1 / p with a chance of at most p (Markov). The stake has
-  to be chosen before the images are seen, on other ones: :func:`best_stake`.
+- Losses of -1, 0 and 1: the capital of a gambler who bets against the hypothesis
+  (:func:`betting_p`; Waudby-Smith and Ramdas, Estimating means of bounded random variables by
+  betting, JRSS B 2024, Section 4). ``K = product of (1 + stake (target - loss))`` has a mean of at
+  most 1 if the risk is above the target, so that it exceeds 1 / p with a probability of at most p
+  (Markov). The stake must be chosen beforehand, on other images: :func:`best_stake`.
 
 The one-sided loss, max(0, loss), has a risk that is at least as large, so that :func:`binomial_p`
-of the ones alone is valid for losses of -1, 0 and 1 too. It is the tighter one where hardly any are
--1, betting where many are.
+of the losses of 1 alone is also valid for losses of -1, 0 and 1. It is tighter if hardly any losses
+are -1; betting is tighter if many are.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 STAKES = 200
-"""That are tried; the result hardly depends on their number."""
+"""Number of stakes to try; the result hardly depends on it."""
 MANY = 2**20
 HALVINGS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class LossCounts:
-    """How many of a number of images lose and gain.
+    """The numbers of images by their loss.
 
     Attributes:
-        images: all of them.
-        lost: those with a loss of 1.
-        gained: those with a loss of -1.
+        images: all images.
+        lost: images with a loss of 1.
+        gained: images with a loss of -1.
     """
 
     images: int
@@ -61,9 +61,9 @@ class LossCounts:
 
 
 def binomial_p(counts: LossCounts, target: float) -> float:
-    """Return P(Bin(n, target) <= lost): gains count as no loss."""
+    """Return P(Bin(n, target) <= lost); gains count as a loss of 0."""
     lost = np.arange(1, counts.lost + 1)
-    # the chance of k losses is so many times that of k - 1
+    # the probability of k losses over that of k - 1
     ratios = (counts.images - lost + 1) / lost * (target / (1 - target))
     logs = np.append(0.0, np.cumsum(np.log(ratios))) + counts.images * math.log1p(-target)
     return min(1.0, float(np.exp(logs).sum()))
@@ -75,9 +75,9 @@ def betting_p(counts: LossCounts, target: float, stake: float) -> float:
 
 
 def best_stake(counts: LossCounts, target: float) -> float:
-    """Return the stake that would have won the most, had there been one more loss.
+    """Return the stake with the highest capital after one additional loss.
 
-    Without that, a stake that the first loss ruins would look best where none was seen.
+    Without that loss, a stake that the first loss ruins would look best if none was seen.
     """
     stakes = np.linspace(0, 1 / (1 - target), STAKES, endpoint=False)
     seen = LossCounts(counts.images + 1, counts.lost + 1, counts.gained)
@@ -85,29 +85,29 @@ def best_stake(counts: LossCounts, target: float) -> float:
 
 
 def p_value(counts: LossCounts, target: float, stake: float | None) -> float:
-    """Return :func:`betting_p`, or without a stake :func:`binomial_p`."""
+    """Return :func:`betting_p`, or :func:`binomial_p` if there is no stake."""
     if stake is None:
         return binomial_p(counts, target)
     return betting_p(counts, target, stake)
 
 
 def tighter_stake(counts: LossCounts, target: float) -> float | None:
-    """Return the stake to bet on other images; None where the binomial tail is tighter on these."""
+    """Return the stake to bet on other images; None if the binomial tail is tighter on these."""
     stake = best_stake(counts, target)
     tighter = betting_p(counts, target, stake) < binomial_p(counts, target)
     return stake if tighter else None
 
 
 def images_needed(share: float, target: float, level: float) -> int | None:
-    """Return how many images show ``target`` where a share of them is lost.
+    """Return the number of images needed to show ``target`` if a share of them is lost.
 
     Args:
-        share: of the images, 0 or more.
+        share: share of images with a loss of 1, 0 or more.
         target: above 0 and below 1.
         level: the largest p-value that shows it.
 
     Returns:
-        A number from which on it is nearly always enough; None where :data:`MANY` are too few.
+        A number from which on there are nearly always enough; None if :data:`MANY` are too few.
     """
 
     def enough(images: int) -> bool:
@@ -126,7 +126,7 @@ def images_needed(share: float, target: float, level: float) -> int | None:
 
 
 def reachable_target(counts: LossCounts, level: float) -> float:
-    """Return the lowest target that losses show at ``level``, the upper end of Clopper-Pearson."""
+    """Return the lowest target shown at ``level``, the upper end of Clopper and Pearson."""
     low, high = counts.lost / counts.images, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2

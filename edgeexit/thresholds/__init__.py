@@ -1,4 +1,4 @@
-"""Thresholds: the front of accuracy against average cost, and the best of it within limits."""
+"""Thresholds: the front of accuracy against average cost, and its best setting within limits."""
 
 from edgeexit.thresholds.front import Front, Setting
 from edgeexit.thresholds.grids import confidence_grids

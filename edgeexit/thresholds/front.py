@@ -1,4 +1,4 @@
-"""The accuracy-cost front: the settings of the thresholds that no other setting beats."""
+"""The front of accuracy and cost: the settings of thresholds that no other setting dominates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from edgeexit.evaluation.path_costs import PathCosts
 
 NO_COST = np.iinfo(np.int64).max
-"""The cost of what is not allowed."""
+"""The cost of settings that are not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Thresholds by exit name, and what they give on the samples that were searched.
+    """Thresholds by exit name, with their accuracy and cost on the searched samples.
 
     ``accuracy`` is a fraction from 0 to 1; ``average_cost`` is Eq. 5 in the unit of the costs.
     """
@@ -29,13 +29,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a search gives: the front as indices into the grids.
+    """The result of a search: the front as indices into the grids.
 
     Attributes:
         indices: (P, B), one index into the grid of each exit.
         correct: (P,) int64, ascending.
         cost: (P,) int64, ascending, in steps.
-        settings: number of settings that were counted.
+        settings: number of settings that were evaluated.
     """
 
     indices: NDArray[np.intp]
@@ -51,14 +51,14 @@ class Front:
     Each is the cheapest of its accuracy, and every more accurate one costs more.
 
     Attributes:
-        costs: what each path costs, in steps.
+        costs: costs of the paths, in steps.
         thresholds: (P, B) float32.
-        correct: (P,) int64, samples that leave with the right answer, ascending.
-        cost: (P,) int64, of all samples together in steps, ascending.
+        correct: (P,) int64, number of samples that leave with the correct label, ascending.
+        cost: (P,) int64, total over all samples in steps, ascending.
         samples: N.
-        backbone_correct: samples that the final exit alone gets right.
-        settings: number of settings that were counted.
-        exact: whether these were all that the grids make.
+        backbone_correct: number of samples that the final exit labels correctly.
+        settings: number of settings that were evaluated.
+        exact: whether these were all combinations of the grids' values.
     """
 
     costs: PathCosts
@@ -77,10 +77,10 @@ class Front:
         return map(self.setting, range(len(self)))
 
     def setting(self, index: int) -> Setting:
-        """Return one of the settings."""
+        """Return the setting at ``index``."""
         values = zip(self.costs.exit_names[:-1], self.thresholds[index], strict=True)
         return Setting(
-            # the shortest decimal that is this float32: what the user reads is what is compared
+            # the shortest decimal of this float32, so that the printed value is the one compared
             {name: float(str(value)) for name, value in values},
             int(self.correct[index]) / self.samples,
             int(self.cost[index]) / self.samples / self.costs.steps,
@@ -88,12 +88,12 @@ class Front:
 
 
 def unbeaten(correct: NDArray[np.int32], cost: NDArray[np.int64], samples: int) -> NDArray[np.intp]:
-    """Return the flat indices of what no other beats, by ascending ``correct`` and ``cost``.
+    """Return the flat indices of undominated settings, by ascending ``correct`` and ``cost``.
 
-    Of several that are equal in both it is the last one. :data:`NO_COST` is beaten by anything.
+    Of several that are equal in both, the last is returned. :data:`NO_COST` is always dominated.
     """
     correct, cost = correct.ravel(), cost.ravel()
-    lowest = np.full(samples + 2, NO_COST)  # by number correct; one more than there is
+    lowest = np.full(samples + 2, NO_COST)  # by number correct, with one extra entry
     np.minimum.at(lowest, correct, cost)
     lowest_above = np.minimum.accumulate(lowest[::-1])[::-1][1:]
     on_front = lowest[:-1] < lowest_above
@@ -105,7 +105,7 @@ def unbeaten(correct: NDArray[np.int32], cost: NDArray[np.int64], samples: int) 
 
 
 def describe_setting(setting: Setting, unit: str) -> str:
-    """Return a setting in a phrase."""
+    """Return a phrase that describes a setting."""
     thresholds = ", ".join(
         f"{name} {'never' if value == NEVER else value}"
         for name, value in setting.thresholds.items()

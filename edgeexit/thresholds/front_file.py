@@ -1,4 +1,4 @@
-"""The front on validation samples beside what the same settings give on test samples."""
+"""The front on validation samples, and the same settings on test samples."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from edgeexit.thresholds.front import Front, Setting
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """A setting as it was chosen on ``val``, and what it gives on ``test``."""
+    """A setting with its results on ``val`` and on ``test``."""
 
     val: Setting
     test: Setting
 
 
 def front_points(front: Front, test: ExitPredictions) -> list[FrontPoint]:
-    """Judge every setting of the front on other samples."""
+    """Evaluate every setting of the front on test samples."""
     samples = np.arange(len(test.targets))
     points = []
     for setting in front:
         left_at = leaving_exits(test, setting.thresholds)
         paid = np.array([*front.costs.paid(setting.thresholds).values()])
         accuracy = float(test.correct[left_at, samples].mean())
-        judged = Setting(setting.thresholds, accuracy, float(paid[left_at].mean()))
-        points.append(FrontPoint(setting, judged))
+        evaluated = Setting(setting.thresholds, accuracy, float(paid[left_at].mean()))
+        points.append(FrontPoint(setting, evaluated))
     return points
 
 
 def spread_points(front: Front, count: int) -> list[int]:
-    """Return up to ``count`` of the front's places, evenly over its cost, the ends among them."""
+    """Return up to ``count`` indices into the front, evenly spaced in cost, both ends included."""
     wanted = np.linspace(front.cost[0], front.cost[-1], count)
     nearest = np.abs(front.cost[:, None] - wanted).argmin(axis=0)
     return [int(place) for place in np.unique(nearest)]
@@ -46,9 +46,9 @@ def spread_points(front: Front, count: int) -> list[int]:
 def write_front(path: Path, front: Front, points: Sequence[FrontPoint]) -> None:
     """Write one line of CSV per setting, from the cheapest to the most accurate, atomically.
 
-    A threshold of 2 is an exit that is switched off.
+    A threshold of 2 means that the exit is switched off.
     """
-    unit = "macs" if front.costs.unit == MACS else front.costs.unit  # mJ are no MJ
+    unit = "macs" if front.costs.unit == MACS else front.costs.unit  # keeps case: mJ is not MJ
     names = front.costs.exit_names[:-1]
     columns = [f"{name}_threshold" for name in names]
     for split in ("val", "test"):

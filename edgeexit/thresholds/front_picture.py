@@ -1,4 +1,4 @@
-"""The front that thresholds are chosen on: on val, where they are, and on test beside it."""
+"""A picture of the front on val, on which thresholds are chosen, and on test."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WIDTH, HEIGHT = 5.0, 3.8  # inches
 
 
 def write_tuned(path: Path, tuning: Tuning) -> None:
-    """Draw the front and write the picture, atomically; the ending of ``path`` chooses its kind.
+    """Draw the front and write the picture, atomically; the suffix of ``path`` selects its format.
 
-    The thresholds that were chosen and the backbone alone are marked, on val and on test.
+    The chosen thresholds and the plain backbone are marked, on val and on test.
 
     Args:
         path: ends in .png, .pdf or .svg.
-        tuning: what was found.
+        tuning: the result of tuning.
 
     Raises:
         WriteError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Which threshold values are tried for each exit."""
+"""Grids of threshold values for each exit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from edgeexit.evaluation.predictions import ExitPredictions
 MIN_GRID_SIZE = 102  # 0.00, 0.01, ..., 1.00 and NEVER
 DEFAULT_GRID_SIZES = {1: 10_000, 2: 2_000}
 DEFAULT_GRID_SIZE = 200
-"""Most grid values per exit by the number of branches: up to 8 million settings for three."""
+"""Largest number of grid values per exit, by number of branches: up to 8 million settings for three
+branches."""
 
 
 def confidence_grids(
@@ -20,17 +21,17 @@ def confidence_grids(
 ) -> tuple[NDArray[np.float32], ...]:
     """Return a grid of threshold values for each branch exit, fitted to its confidences.
 
-    A grid holds 0.00, 0.01, ..., 1.00, :data:`NEVER`, and quantiles of the confidences: a network
-    that is sure of almost everything has nearly all of them above 0.99. A quantile is put halfway
-    between two samples, so that rounding in an exported graph does not move one across it.
+    A grid contains 0.00, 0.01, ..., 1.00, :data:`NEVER`, and quantiles of the confidences, since
+    nearly all confidences of a very confident network are above 0.99. A quantile is halfway between
+    two samples, so that rounding in an exported graph does not move a sample across it.
 
     Args:
-        predictions: of the samples that the thresholds will be chosen on.
-        grid_size: most values per exit, at least :data:`MIN_GRID_SIZE`; left out, what
-            :data:`DEFAULT_GRID_SIZES` gives for the number of branches, else 200.
+        predictions: predictions for the samples on which thresholds are chosen.
+        grid_size: largest number of values per exit, at least :data:`MIN_GRID_SIZE`; by default
+            that of :data:`DEFAULT_GRID_SIZES` for the number of branches, or 200.
 
     Raises:
-        TuningError: too small a grid.
+        TuningError: the grid size is too small.
     """
     branches = len(predictions.exit_names) - 1
     size = DEFAULT_GRID_SIZES.get(branches, DEFAULT_GRID_SIZE) if grid_size is None else grid_size
@@ -47,12 +48,12 @@ def confidence_grids(
 
 
 def comparable(confidences: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Replace NaN, which reaches no threshold, by a number that reaches none."""
+    """Replace NaN by a number that, like NaN, reaches no threshold."""
     return np.nan_to_num(confidences, nan=-1.0)
 
 
 def _quantiles(confidences: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return up to ``count`` values halfway between neighbours of the sorted confidences."""
+    """Return up to ``count`` values halfway between neighbors in the sorted confidences."""
     ordered = np.sort(confidences).astype(np.float64)
     samples = len(ordered)
     ranks = np.unique(np.linspace(0, samples, count + 2)[1:-1].astype(np.intp))

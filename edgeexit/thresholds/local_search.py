@@ -1,12 +1,12 @@
-"""The front of networks with so many branches that their settings cannot all be counted.
+"""Local search of the front for networks with too many branches to evaluate all settings.
 
 A Pareto local search (Paquete, Chiarandini and Stuetzle, Pareto Local Optimum Sets in the
-Biobjective Traveling Salesman Problem, 2004): the neighbours of settings on the front are counted,
-and those that nothing beats join it. A neighbourhood is large, because
-:mod:`edgeexit.thresholds.outcomes` counts it in one go: two exits at all values of their grids,
-or three at values near theirs, near in steps that grow. It starts from all combinations of any
-three exits at spread values with the others switched off. ``benchmarks/threshold_search.py`` shows
-how far from the exact front it ends where both can run.
+Biobjective Traveling Salesman Problem, 2004): the neighbors of settings on the front are evaluated,
+and undominated ones join the front. Neighborhoods are large, because
+:mod:`edgeexit.thresholds.outcomes` evaluates one at once: two exits at all values of their grids,
+or three exits at values around their current ones, in growing steps. The search starts from all
+combinations of any three exits at spaced values, with the others switched off.
+``benchmarks/threshold_search.py`` shows the distance to the exact front where both can run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from edgeexit.thresholds.front import NO_COST, Found, unbeaten
 from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
 from edgeexit.thresholds.worst_path import allowed_settings
 
-NEIGHBOURHOODS = 4_000
-"""So many are counted at most: some 15 s for 50,000 samples."""
-TURN = 6  # of them are counted around one setting before it is another's turn
-MEMBERS = 8  # of the front have their turns before it is looked at again, spread over its cost
+NEIGHBORHOODS = 4_000
+"""Largest number of neighborhoods to evaluate: about 15 s for 50,000 samples."""
+TURN = 6  # neighborhoods of one setting to evaluate before the next setting's turn
+MEMBERS = 8  # settings per round, spaced in cost; then the front is read again
 SPREAD = 20  # values of each exit at the start
-GROWTH = 1.4  # from step to step around a value
+GROWTH = 1.4  # ratio of successive steps around a value
 
 Index = NDArray[np.intp]
 Setting = tuple[int, ...]
@@ -35,69 +35,69 @@ Setting = tuple[int, ...]
 def find_front(
     space: SearchSpace, max_path: int | None, progress: Callable[[float], None]
 ) -> Found:
-    """Return the best settings that the search comes upon; the same for the same samples.
+    """Return the best settings found; the search is deterministic.
 
     Args:
         space: samples and grids of at least three branch exits.
-        max_path: what the worst path may cost, in steps.
-        progress: told which fraction of the search is done.
+        max_path: largest cost of the worst path, in steps.
+        progress: called with the finished fraction of the search.
     """
     return _Search(space, max_path).run(progress)
 
 
 class _Search:
-    """The front so far, by number of right answers, and where its neighbours were counted."""
+    """The front so far, by number of correct samples, and the neighborhoods left to evaluate."""
 
     def __init__(self, space: SearchSpace, max_path: int | None) -> None:
         self.space = space
         self.max_path = max_path
-        self.neighbourhoods = [
+        self.neighborhoods = [
             *itertools.combinations(range(space.branches), 2),
             *itertools.combinations(range(space.branches), 3),
         ]
         self.random = np.random.default_rng(0)
         self.settings = 0
         self.counted = 0
-        self.turns: dict[Setting, list[int]] = {}  # neighbourhoods that were not counted yet
-        # the cheapest setting with exactly, and the cost of the cheapest with at least, so many
+        self.turns: dict[Setting, list[int]] = {}  # neighborhoods left to evaluate
+        # by number correct: the lowest cost with exactly that many, and with at least that many
         self.cost = np.full(space.samples + 1, NO_COST)
         self.at_least = np.full(space.samples + 2, NO_COST)
         self.indices = np.zeros((space.samples + 1, space.branches), np.intp)
 
     def run(self, progress: Callable[[float], None]) -> Found:
         self._start()
-        while self.counted < NEIGHBOURHOODS:
+        while self.counted < NEIGHBORHOODS:
             waiting = self._waiting()
             if not waiting:
                 break
             for setting in waiting:
                 self._take_turn(setting)
-            progress(min(self.counted / NEIGHBOURHOODS, 1))
+            progress(min(self.counted / NEIGHBORHOODS, 1))
         progress(1)
         members = self._members()
         return Found(self.indices[members], members, self.cost[members], self.settings)
 
     def _start(self) -> None:
         grids = self.space.grids
-        last = tuple(len(grid) - 1 for grid in grids)  # switched off, where the grid has NEVER
+        last = tuple(len(grid) - 1 for grid in grids)  # switched off if the grid has NEVER
         for free in itertools.combinations(range(len(grids)), 3):
             spread = [_spread(len(grids[exit_])) for exit_ in free]
             self._count(Place(self.space, last), free, spread)
 
     def _members(self) -> Index:
-        """Return the numbers of right answers that are on the front."""
+        """Return the numbers of correct samples of the settings on the front."""
         at_least = self.at_least
         on_front = (self.cost == at_least[:-1]) & (at_least[:-1] < at_least[1:])
         return np.flatnonzero(on_front)
 
     def _waiting(self) -> list[Setting]:
-        """Return settings on the front with neighbours to count, evenly spread over their cost."""
+        """Return settings on the front with neighborhoods left, evenly spaced in cost."""
         members = self._members()
         settings = [tuple(map(int, self.indices[member])) for member in members]
         waiting = [
             place
             for place, setting in enumerate(settings)
-            if self.turns.get(setting, self.neighbourhoods)
+            if self.turns.get(setting, self.neighborhoods)
         ]
         if not waiting:
             return []
@@ -107,11 +107,11 @@ class _Search:
 
     def _take_turn(self, setting: Setting) -> None:
         if setting not in self.turns:
-            self.turns[setting] = self.random.permutation(len(self.neighbourhoods)).tolist()
+            self.turns[setting] = self.random.permutation(len(self.neighborhoods)).tolist()
         place = Place(self.space, setting)
         turns = self.turns[setting]
         for number in turns[:TURN]:
-            free = self.neighbourhoods[number]
+            free = self.neighborhoods[number]
             lengths = [len(self.space.grids[exit_]) for exit_ in free]
             if len(free) == 2:
                 values = [np.arange(length) for length in lengths]
@@ -124,7 +124,7 @@ class _Search:
         del turns[:TURN]
 
     def _count(self, place: Place, free: tuple[int, ...], values: Sequence[Index]) -> None:
-        """Count a neighbourhood, and let those join that nothing beats."""
+        """Evaluate a neighborhood and add its undominated settings to the front."""
         outcomes = count_outcomes(self.space, place, free, values)
         self.counted += 1
         self.settings += outcomes.cost.size
@@ -157,12 +157,12 @@ class _Search:
 
 
 def _spread(length: int) -> Index:
-    """Return indices from the first to the last, evenly spread."""
+    """Return indices from the first to the last, evenly spaced."""
     return np.unique(np.linspace(0, length - 1, SPREAD).astype(np.intp))
 
 
 def _near(value: int, length: int) -> Index:
-    """Return the first, the last, and indices around ``value`` in steps that grow."""
+    """Return the first index, the last, and those around ``value`` in growing steps."""
     steps, step = [0], 1
     while step < length:
         steps += [step, -step]

@@ -1,10 +1,11 @@
-"""Scores side by side: the area under accuracy against average cost, of each one's own front.
+"""Compare scores by the area under accuracy against average cost of their fronts.
 
-Thresholds of each score are chosen on val and judged on test. At a budget that is the setting of
-the front which is most accurate on val within it. The area is the mean accuracy on test over all
-budgets from the cheapest setting to the dearest that any score has: so much of the way each setting
-is the best, and its answers count by that. It is a mean over images, and so is the difference of
-two scores, image by image: intervals are those of a mean (1.96 standard errors).
+Thresholds of each score are chosen on val and evaluated on test. For a budget, the setting of the
+front that is most accurate on val within it is used. The area is the mean accuracy on test over all
+budgets, from the largest minimum cost of any score's front to the largest maximum cost. Each
+setting is weighted by the range of budgets for which it is best. The area is a mean over images,
+and so is the difference of two scores, paired by image: intervals are those of a mean (1.96
+standard errors).
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ DEVIATIONS = 1.96
 
 @dataclass(frozen=True, slots=True)
 class ScoreArea:
-    """What one score comes to over all budgets.
+    """Results of one score over all budgets.
 
     Attributes:
-        score: its name.
-        area: the mean accuracy on test, a fraction.
-        over_softmax: how much more that is than with the largest softmax value.
-        average_cost: the mean of what is paid on test, over that with the largest softmax value.
+        score: name of the score.
+        area: mean accuracy on test, a fraction.
+        over_softmax: area minus that of the largest softmax value.
+        average_cost: mean cost on test, over that of the largest softmax value.
     """
 
     score: str
@@ -50,15 +51,15 @@ def compare_scores(
     costs: PathCosts,
     grid_size: int | None = None,
 ) -> list[ScoreArea]:
-    """Return what each score comes to.
+    """Return the area of each score.
 
     Args:
-        answers: of one network to val and test, by score, ``softmax`` among them.
-        costs: what a sample that leaves at each exit has paid.
+        answers: one network's predictions for val and test by score, including ``softmax``.
+        costs: costs of the paths to the exits.
         grid_size: see :func:`confidence_grids`.
 
     Raises:
-        TuningError: too small or large a grid.
+        TuningError: the grid is too small or too large.
     """
     fronts = {
         score: search_thresholds(val, costs, confidence_grids(val, grid_size))
@@ -66,12 +67,12 @@ def compare_scores(
     }
     low = max(int(front.cost[0]) / front.samples for front in fronts.values())
     high = max(int(front.cost[-1]) / front.samples for front in fronts.values())
-    judged = {
+    evaluated = {
         score: _over_budgets(front, answers[score][1], low, high) for score, front in fronts.items()
     }
-    usual_right, usual_cost = judged[SOFTMAX]
+    usual_right, usual_cost = evaluated[SOFTMAX]
     found = []
-    for score, (right, cost) in judged.items():
+    for score, (right, cost) in evaluated.items():
         ratio = _mean(cost / usual_cost.mean())
         found.append(ScoreArea(score, _mean(right), _mean(right - usual_right), ratio))
     return found
@@ -80,10 +81,10 @@ def compare_scores(
 def _over_budgets(
     front: Front, test: ExitPredictions, low: float, high: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N,) of test: how much of the way each image is right, and what it pays on average."""
+    """Return (N,) of test: the share of budgets at which an image is correct, and its mean cost."""
     begins = np.clip(front.cost / front.samples, low, high)
     lengths = np.diff(np.append(begins, high))
-    if high <= low:  # there is one budget, that of the last
+    if high <= low:  # the only budget is that of the last setting
         lengths[-1] = 1
     lengths = lengths / lengths.sum()
     samples = np.arange(len(test.targets))

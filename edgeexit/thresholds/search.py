@@ -1,4 +1,4 @@
-"""Search of the thresholds: exact for up to three branches, local for more."""
+"""Search for thresholds: exact for up to three branches, local for more."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def search_thresholds(
 ) -> Front:
     """Return the front of accuracy against average cost over settings of the thresholds.
 
-    Up to ``most_exact`` branches every setting is counted, see
-    :mod:`edgeexit.thresholds.outcomes`. With more, there are too many, and the search is a local
-    one, see :mod:`edgeexit.thresholds.local_search`; what it finds are settings with their exact
-    outcomes, but a better one may exist.
+    For up to ``most_exact`` branches all settings are evaluated, see
+    :mod:`edgeexit.thresholds.outcomes`. For more branches there are too many, and a local search is
+    used, see :mod:`edgeexit.thresholds.local_search`. Its settings have exact outcomes, but better
+    settings may exist.
 
     Args:
-        predictions: of all exits for N samples.
-        costs: what a sample that leaves at each exit has paid.
-        grids: per branch exit its threshold values, strictly ascending, float32; left out,
+        predictions: predictions of all exits for N samples.
+        costs: costs of the paths to the exits.
+        grids: threshold values of each branch exit, strictly ascending, float32; by default
             :func:`confidence_grids`.
-        max_path_cost: leave out settings at which a sample may pay more, in the unit of ``costs``.
-        progress: told which fraction of a local search, 0 to 1, is done.
-        most_exact: branches whose settings are all counted.
+        max_path_cost: excludes settings with a path that costs more, in the unit of ``costs``.
+        progress: called with the finished fraction of a local search, 0 to 1.
+        most_exact: largest number of branches for which all settings are evaluated.
 
     Raises:
-        TuningError: more settings than memory is meant for, or all of them cost too much.
+        TuningError: there are too many settings for memory, or all of them cost too much.
     """
     if costs.exit_names != predictions.exit_names:
         raise ValueError(f"predictions of {predictions.exit_names}, costs of {costs.exit_names}")
@@ -76,7 +76,7 @@ def search_thresholds(
 
 
 def _count_all(space: SearchSpace, max_path: int | None) -> Found:
-    """Count every setting that the grids make."""
+    """Evaluate all combinations of the grids' values."""
     shape = tuple(map(len, space.grids))
     settings = math.prod(shape)
     if settings > MAX_SETTINGS:
@@ -97,7 +97,7 @@ def _count_all(space: SearchSpace, max_path: int | None) -> Found:
 
 
 def _max_path(costs: PathCosts, grids: Grids, max_path_cost: float) -> int:
-    """Return the limit in steps, where any setting keeps to it."""
+    """Return the limit in steps; raise if no setting keeps to it."""
     limit = math.floor(Fraction(max_path_cost) * costs.steps)
     least = least_worst_path(costs, grids)
     if least > limit:

@@ -1,4 +1,4 @@
-"""The best setting of the thresholds within limits, chosen on the front."""
+"""Choose the best setting on the front within limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgeexit.thresholds.front import Front, Setting, describe_setting
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the thresholds have to keep to; None is no limit.
+    """Limits for the thresholds; None means no limit.
 
     Attributes:
         min_accuracy: fraction from 0 to 1.
-        max_drop: in accuracy against the backbone alone, as a fraction of all samples.
+        max_drop: drop in accuracy from the plain backbone, as a fraction of all samples.
         max_cost: average cost (Eq. 5) of a sample, in the unit of the costs.
-        max_path_cost: of the dearest path that a sample may take, in the same unit; it is the
-            search itself that keeps to it.
+        max_path_cost: cost of the most expensive path that a sample may take, in the same unit;
+            enforced by the search.
     """
 
     min_accuracy: float | None = None
@@ -36,22 +36,22 @@ class Limits:
 
     @property
     def none_given(self) -> bool:
-        """Whether there is nothing to keep to."""
+        """Whether there are no limits."""
         return self == Limits()
 
     @property
     def asks_for_accuracy(self) -> bool:
-        """Whether the lowest cost is wanted, not the highest accuracy."""
+        """Whether the lowest cost is chosen, and not the highest accuracy."""
         return self.min_accuracy is not None or self.max_drop is not None
 
 
 def best_setting(front: Front, limits: Limits) -> Setting:
     """Return the best setting within ``limits``.
 
-    That is the one of the lowest average cost where an accuracy is asked for, else the most
-    accurate one. Settings that are equal in both are told apart the same way everywhere where the
-    search was exact: the highest threshold of the first exit, of the second, and so on, since a
-    higher threshold is the more careful one on samples not seen yet.
+    With a limit on accuracy, the setting of the lowest average cost is chosen, otherwise the most
+    accurate one. After an exact search, ties in both are resolved the same way everywhere: by the
+    highest threshold of the first exit, then of the second, and so on, since a higher threshold is
+    safer on unseen samples.
 
     Raises:
         TuningError: no setting keeps to the limits; the message gives the nearest.
@@ -70,7 +70,7 @@ def best_setting(front: Front, limits: Limits) -> Setting:
 
 
 def _needed(front: Front, limits: Limits) -> int:
-    """Return how many samples have to be right."""
+    """Return the number of samples that must be correct."""
     needed = 0
     if limits.min_accuracy is not None:
         needed = int(np.searchsorted(_fractions(front.samples), limits.min_accuracy))
@@ -82,14 +82,14 @@ def _needed(front: Front, limits: Limits) -> int:
 
 
 def _affordable(front: Front, limits: Limits) -> int:
-    """Return what all samples together may cost, in steps."""
+    """Return the largest total cost of all samples, in steps."""
     if limits.max_cost is None:
         return int(front.cost[-1])
     return math.floor(Fraction(limits.max_cost) * front.costs.steps * front.samples)
 
 
 def _fractions(samples: int) -> NDArray[np.float64]:
-    """Return every accuracy there is, k/N for k = 0 to N: what is reported is what is compared."""
+    """Return all possible accuracies, k/N for k = 0 to N, so that reported values are compared."""
     return np.arange(samples + 1) / samples
 
 

@@ -1,4 +1,4 @@
-"""The dearest path that any sample may take at a setting: what a deadline has to hold for."""
+"""The most expensive path that a sample may take at a setting, which a deadline must allow for."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from edgeexit.evaluation.path_costs import PathCosts
 
 OPEN, CLOSED, OFF = range(3)
-"""Some may leave; whoever comes leaves; nobody leaves and the branch is not run."""
+"""An exit where some samples may leave; where all leave; or that is switched off and not run."""
 
 
 def worst_path(costs: PathCosts, thresholds: Sequence[float]) -> int:
-    """Return the cost of the dearest path that is open, in steps.
+    """Return the cost of the most expensive path that samples can take, in steps.
 
-    A sample may go on past an exit unless its threshold is 0, which lets everyone leave.
+    A sample may continue past an exit unless its threshold is 0, at which all samples leave.
 
     Args:
-        costs: of the paths.
-        thresholds: of each branch exit in order.
+        costs: costs of the paths.
+        thresholds: threshold of each branch exit in order.
     """
     return _worst(costs, _kinds(np.array(thresholds, np.float32)))
 
@@ -33,9 +33,9 @@ def allowed_settings(
     """Return which combinations of threshold values keep the worst path within ``max_path``.
 
     Args:
-        costs: of the paths.
-        thresholds: values to combine, of each branch exit; one value where it is fixed.
-        max_path: in steps.
+        costs: costs of the paths.
+        thresholds: values to combine for each branch exit; one value if it is fixed.
+        max_path: limit in steps.
 
     Returns:
         An array with one axis per branch exit.
@@ -49,7 +49,7 @@ def allowed_settings(
 
 
 def least_worst_path(costs: PathCosts, thresholds: Sequence[NDArray[np.float32]]) -> int:
-    """Return the lowest that the worst path can be, in steps; the arguments are those above."""
+    """Return the lowest possible cost of the worst path, in steps; the arguments are as above."""
     kinds = [_kinds(values) for values in thresholds]
     cheapest = [OFF if OFF in present else OPEN for present in kinds]
     ends = [exit_ for exit_, present in enumerate(kinds) if CLOSED in present]

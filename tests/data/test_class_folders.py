@@ -93,7 +93,7 @@ def test_splits_that_are_missing_or_there_twice(
 def test_one_folder_is_not_two_splits(tmp_path: Path) -> None:
     split(tmp_path, "train", "test")
     (tmp_path / "val").symlink_to(tmp_path / "test")
-    refused(tmp_path, "test/ and val/ in ROOT are one folder", "take one away")
+    refused(tmp_path, "test/ and val/ in ROOT are one folder", "remove one")
 
 
 def test_a_test_folder_beside_classes_is_no_class(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_folders_beside_the_splits_are_named(tmp_path: Path) -> None:
 def test_a_test_split_without_classes(tmp_path: Path) -> None:
     split(tmp_path, "train", "val")
     fill(tmp_path, "test", count=7)
-    refused(tmp_path, "in test, at least 2, got 7 images without one", "take the folder away")
+    refused(tmp_path, "in test, at least 2, got 7 images without one", "remove the folder")
 
 
 # classes
@@ -162,7 +162,7 @@ def test_images_may_lie_deep_in_a_class(tmp_path: Path) -> None:
 def test_classes_that_hold_folders_alone_are_said(tmp_path: Path) -> None:
     fill(tmp_path, *(f"fold{number}/{name}" for number in range(5) for name in CLASSES))
     (note,) = load(tmp_path).notes
-    assert f"every class of {tmp_path} holds folders alone, as fold0/ does (cat, dog)" in note
+    assert f"every class of {tmp_path} holds only folders, as fold0/ does (cat, dog)" in note
     assert f"give --data-dir {tmp_path}/fold0" in note
 
 

@@ -195,7 +195,7 @@ def test_exits_in_one_tensor() -> None:
     names = [output.name for output in list_outputs(Stacked(), SIZE) if output.is_logits]
     assert names == ["0.0", "0.1", "0.2"]
     assert from_outputs(Stacked(), input_size=SIZE).spec.outputs == tuple(names)
-    assert "choose of 0.0 (2, 5), 0.1" in refused(Stacked(), "0")
+    assert "choose from 0.0 (2, 5), 0.1" in refused(Stacked(), "0")
     with pytest.raises(SpecError, match=r"--outputs auto"):
         attach_exits(Stacked(), input_size=SIZE, branches="n")
 

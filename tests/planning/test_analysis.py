@@ -78,7 +78,13 @@ def test_an_estimate_from_accuracies() -> None:
 
 def test_what_it_says_without_accuracies() -> None:
     text = " ".join(plan_text(make_plan(measured(FAST, SLOW, NEVER), {})))
-    for fact in ("3g+1g asks least", "25%", "1.20", "cannot pay with 9+9", "1.00 to 2.50 times"):
+    for fact in (
+        "3g+1g needs the fewest",
+        "25%",
+        "1.20",
+        "cannot pay with 9+9",
+        "1.00 to 2.50 times",
+    ):
         assert fact in text
     none = " ".join(plan_text(make_plan(measured(NEVER), {})))
     assert "None of these branches pays" in none

@@ -1,1 +1,1 @@
-"""Backbones, one family per file. Every file here is imported by the registry."""
+"""Backbones, one family per file. The registry imports every file of this folder."""

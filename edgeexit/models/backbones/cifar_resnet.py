@@ -23,11 +23,11 @@ INPUT_SIZE = (3, 32, 32)
 WIDTHS = (16, 32, 64)
 
 Excitation = Callable[[int], nn.Module]
-"""Builds what rescales the main path of a block, from its channels."""
+"""Builds the layer that rescales a block's main path, given its number of channels."""
 
 
 class OptionAShortcut(nn.Module):
-    """Identity where the shape stays; else subsampling, and zero channels on either side."""
+    """Identity if the shape stays; otherwise subsampling with zero channels on both sides."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class OptionAShortcut(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, what ``excitation`` makes of their result, and a shortcut."""
+    """Two 3x3 convolutions, rescaled by ``excitation``, and a shortcut."""
 
     def __init__(
         self, in_channels: int, out_channels: int, stride: int, excitation: Excitation

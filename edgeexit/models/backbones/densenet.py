@@ -1,9 +1,9 @@
 """DenseNet for 32x32 images (Huang et al. 2017, https://arxiv.org/abs/1608.06993).
 
-Three dense blocks with a transition behind each of the first two: neither bottlenecks nor
-compression. Branches read the pooled map that the transition gives, as the costs of Table III
-say: 168x16x16 and 312x8x8. These also say that the first convolution has 24 channels, twice the
-growth rate; the 16 of Huang et al.'s Section 4.2 would give 160 and 304.
+Three dense blocks, a transition after each of the first two, no bottlenecks and no compression.
+Branches read the pooled output of a transition, 168x16x16 and 312x8x8, as follows from the costs
+of Table III. The costs also imply a first convolution of 24 channels, twice the growth rate; the
+16 of Huang et al.'s Section 4.2 would give 160 and 304.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCKS = 3
 
 
 class DenseLayer(nn.Module):
-    """Batch norm, ReLU and a 3x3 convolution whose result is added to the channels."""
+    """Batch norm, ReLU and a 3x3 convolution whose result is appended to the channels."""
 
     def __init__(self, in_channels: int, growth: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """GoogLeNet (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842): torchvision's, and for CIFAR.
 
-Branches read the pooled map at the end of a stage. Of 224x224 images these are the ends of the
-56x56, 28x28 and 14x14 stages, as on torchvision's other networks: 192x28x28 behind the second
-pooling, 480x14x14 behind the third and 832x7x7 behind the fourth. The first decrease, by the
-first convolution and pooling, has none.
+Branches read the pooled features at the end of a stage. For 224x224 images these are the ends of
+the 56x56, 28x28 and 14x14 stages, as in torchvision's other networks: 192x28x28 after the second
+pooling, 480x14x14 after the third and 832x7x7 after the fourth. The first decrease of the
+resolution, by the first convolution and pooling, has no branch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CIFAR_SIZE = (3, 32, 32)
 
 
 class InputTransform(nn.Module):
-    """ImageNet's mean and standard deviation exchanged for 0.5, channel by channel.
+    """Converts images normalized with ImageNet's mean and std to mean and std of 0.5.
 
-    torchvision's weights were ported from a network that read images normalized so. The offset
-    cannot be folded into the first convolution, whose padding would no longer be zero. Numbers
-    in the code, not buffers: the weights then are torchvision's own.
+    torchvision's weights were ported from a network with that normalization. The offset cannot be
+    folded into the first convolution, whose padding would no longer be zero. The values are
+    constants and not buffers, which keeps the state dict that of torchvision.
     """
 
     MEAN = (0.485, 0.456, 0.406)
@@ -48,8 +48,8 @@ class InputTransform(nn.Module):
 def _cut(network: nn.Module) -> Backbone:
     """Cut torchvision's network; the input transform is part of stage 1, pretrained or not.
 
-    A checkpoint of a network that started from torchvision's weights therefore needs no note of
-    it. Where training starts from new weights, it only shifts and scales the images a little.
+    A checkpoint need not record whether training started from torchvision's weights. With new
+    weights, the transform only shifts and scales the images slightly.
     """
     modules = {name: child for name, child in network.named_children() if "aux" not in name}
     head = OrderedDict(
@@ -81,7 +81,7 @@ class Inception(TorchvisionInception):
     def __init__(
         self, in_channels: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int
     ) -> None:
-        """Take the channels of each path; of two numbers, the first is the 1x1 reduction."""
+        """Set the channels of each path; of two numbers, the first is the 1x1 reduction."""
         super().__init__(in_channels, one, *three, *five, pool)
         self.branch3 = nn.Sequential(
             BasicConv2d(in_channels, five[0], kernel_size=1),
@@ -96,10 +96,10 @@ def _pool() -> nn.MaxPool2d:
 
 @register_backbone(input_size=CIFAR_SIZE)
 def googlenet_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    """GoogLeNet for 32x32 images, as the costs of Table III fix it.
+    """GoogLeNet for 32x32 images, as determined by the costs of Table III.
 
-    A 3x3 convolution of 192 channels replaces the stem with its poolings. The branches read the
-    pooled 480x16x16 and 832x8x8.
+    A 3x3 convolution of 192 channels replaces the stem and its poolings. The branches read the
+    pooled features, 480x16x16 and 832x8x8.
     """
     modules = {
         "conv": BasicConv2d(input_size[0], 192, kernel_size=3, padding=1),  # (N, 192, 32, 32)

@@ -1,8 +1,8 @@
-"""MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), of torchvision's modules.
+"""MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), from torchvision's modules.
 
-Branches sit at the ends of the 56x56, 28x28 and 14x14 stages for images of 224x224: 24, 32 and 96
-channels. ``mobilenet_v2_cifar`` is meant for 32x32: the stem and the first block with a stride
-keep the resolution, so that the same four stages run at 32x32, 16x16, 8x8 and 4x4.
+For 224x224 images, branches are at the ends of the 56x56, 28x28 and 14x14 stages, with 24, 32 and
+96 channels. ``mobilenet_v2_cifar`` is for 32x32 images: the stem and the first strided block keep
+the resolution, so that the same four stages run at 32x32, 16x16, 8x8 and 4x4.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CIFAR_BLOCKS = [  # Table 2 of the MobileNetV2 paper: expansion, channels, block
     [6, 320, 1, 1],
 ]
 # Names in torchvision's ``features``: the last block of 24, of 32 and of 96 channels, and the
-# last convolution. The block behind each of the first three has the stride.
+# last convolution. The stride is in the block after each of the first three.
 LAST_OF_STAGE = ("3", "6", "13", "18")
 
 

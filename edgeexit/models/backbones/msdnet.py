@@ -1,14 +1,14 @@
 """Multi-scale dense networks (MSDNet; Huang et al., ICLR 2018, https://arxiv.org/abs/1703.09844).
 
 The two networks that the authors' PyTorch code (https://github.com/kalviny/MSDNet-PyTorch, commit
-f654595) trains on CIFAR-100 with 7 exits and on ImageNet with 5. Stage m is the network's block m.
-It hands on one feature map per scale, coarsest last, as ``stage1_scale1``, ``stage1_scale2`` and
-so on; scale 1 is the finest of the network, and the finest scales end on the way. Every exit reads
-the coarsest, so ``exit_stages`` are all stages but the last, whose classifier is the network's own.
+f654595) trains, with 7 exits on CIFAR-100 and 5 on ImageNet. Stage m is the network's block m. It
+outputs one feature map per scale, coarsest last, as ``stage1_scale1``, ``stage1_scale2`` and so
+on. Scale 1 is the finest; later stages drop the finest scales. Every exit reads the coarsest
+scale, so ``exit_stages`` are all stages but the last, which precedes the network's own classifier.
 
-Parameters and costs equal the reference's, exit by exit; nothing in it is computed in vain.
-Weights start as PyTorch initializes its layers: so they do in the reference, whose own rule never
-reaches a convolution (it looks at the children of each block alone, which are whole layers).
+Parameters and costs equal the reference's for every exit; no unused tensor is computed.
+Weights have PyTorch's default initialization, as in the reference: its own rule visits only the
+direct children of each block, which are whole layers, and never reaches a convolution.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ REDUCTION = 2  # a transition divides the channels by this
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An MSDNet in numbers.
+    """The dimensions of an MSDNet.
 
     Attributes:
         layers: dense layers of each block.
         channels: channels of the finest scale behind the stem.
         growth: channels that each dense layer adds to the finest scale.
-        factors: how many times as wide as the finest each scale is.
+        factors: width of each scale relative to the finest.
         large_images: the stem divides the resolution by four.
-        classifier_width: channels inside the classifier; None is as many as it reads.
+        classifier_width: channels inside the classifier; None for as many as its input has.
     """
 
     layers: tuple[int, ...]
@@ -54,10 +54,10 @@ class Layout:
     classifier_width: int | None
 
     def scales_after(self, layer: int) -> int:
-        """Return the number of scales behind a dense layer, counted from 1 over all blocks.
+        """Return the number of scales after a dense layer; layers count from 1 over all blocks.
 
-        The layers are split into as many equal groups as there are scales, and each group but
-        the first drops the finest scale left ("network reduction", Section 4).
+        The layers are split into as many equal groups as there are scales. Each group but the
+        first drops the finest remaining scale ("network reduction", Section 4).
         """
         group = math.ceil(sum(self.layers) / len(self.factors))
         return len(self.factors) - max(0, layer - 1) // group
@@ -89,7 +89,7 @@ class _Block(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
-        """Map one feature map per scale, or the images, to one per scale that is left."""
+        """Map one feature map per scale, or the images, to one per remaining scale."""
         scales = list(features)
         for layer in self.layers:
             scales = layer(scales)
@@ -103,7 +103,7 @@ def _stem(layout: Layout, image_channels: int) -> Stem:
 
 
 def _blocks(layout: Layout, image_channels: int) -> Iterator[tuple[_Block, int, int]]:
-    """Yield every block, how many scales it hands on, and the channels of the coarsest."""
+    """Yield every block, its number of output scales, and the channels of the coarsest."""
     base, number = layout.channels, 0
     for count in layout.layers:
         layers: list[nn.Module] = [] if number else [_stem(layout, image_channels)]

@@ -1,6 +1,6 @@
-"""torchvision's ResNets for images of 224x224 and any other size, with its pretrained weights.
+"""torchvision's ResNets for images of 224x224 and any other size, with pretrained weights.
 
-Stage m is ``layer m`` of torchvision's module, the stem joined to the first.
+Stage m is ``layer m`` of torchvision's module; stage 1 includes the stem.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """VGG-16 (Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556), of torchvision's modules.
 
-Branches sit after the second, third and fourth pooling (Section III-A), the pooled map being what
-they read: 128x56x56, 256x28x28 and 512x14x14 for images of 224x224.
+Branches read the pooled features after the second, third and fourth pooling (Section III-A):
+128x56x56, 256x28x28 and 512x14x14 for images of 224x224.
 
-``vgg16_bn_cifar`` is the same stack of convolutions on 32x32 images, where the fifth pooling
-leaves one pixel and the three fully connected layers become one. Its branches sit after the same
-poolings, as the paper counts them by stage and not by size: 128x8x8, 256x4x4 and 512x2x2.
+``vgg16_bn_cifar`` is the same stack of convolutions for 32x32 images, where the fifth pooling
+leaves one pixel and one fully connected layer replaces the three. Its branches follow the same
+poolings, since the paper counts them by stage and not by size: 128x8x8, 256x4x4 and 512x2x2.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXIT_STAGES = ("stage1", "stage2", "stage3")
 
 
 def _stages(features: nn.Module) -> dict[str, nn.Module]:
-    """Return the convolutions in four stages that end with pooling 2, 3, 4 and 5."""
+    """Return the convolutions as four stages that end with poolings 2, 3, 4 and 5."""
     modules = dict(features.named_children())
     pools = [name for name, module in modules.items() if isinstance(module, nn.MaxPool2d)]
     return stage_bodies(modules, pools[1:])

@@ -1,1 +1,1 @@
-"""Branch classifiers, one kind per file. Every file here is imported by the registry."""
+"""Branch classifiers, one kind per file. The registry imports every file of this folder."""

@@ -1,7 +1,7 @@
-"""The block and the branch that SE-B and its ablation share (Section IV, Fig. 2).
+"""The block and the branch shared by SE-B and its ablation (Section IV, Fig. 2).
 
-A branch is variable convolution -> blocks -> flatten -> fully connected layer. Its details are
-fixed by the costs printed in Tables II to IV, which it reproduces exactly.
+A branch is variable convolution -> blocks -> flatten -> fully connected layer. Its details follow
+from the costs printed in Tables II to IV, which it reproduces exactly.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from edgeexit.models.spec import FeatureInfo
 BOTTLENECK_REDUCTION = 4
 
 Excitation = Callable[[int], nn.Module]
-"""Builds what rescales the result of a bottleneck, from its channels."""
+"""Builds the layer that rescales a bottleneck's output, given its number of channels."""
 
 Block = Callable[[int, int, int], nn.Module]
-"""Builds a block from its channels, in and out, and its stride."""
+"""Builds a block from its input channels, output channels and stride."""
 
 
 class BottleneckBlock(nn.Module):
-    """A bottleneck and a shortcut; what ``excitation`` builds rescales the bottleneck's result.
+    """A bottleneck, rescaled by the layer that ``excitation`` builds, and a shortcut.
 
-    The shortcut is a 1x1 projection in every block, also where the shape stays.
+    The shortcut is a 1x1 projection in every block, even if the shape stays the same.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class BottleneckBlock(nn.Module):
 
 
 class BottleneckBranch(nn.Module):
-    """The paper's branch classifier of a given level, the number of its blocks.
+    """The paper's branch classifier; its level is the number of blocks.
 
-    ``pooled`` classifies the mean of the features, in place of all of them.
+    With ``pooled``, the fully connected layer reads the mean of the features.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from edgeexit.models.spec import FeatureInfo
 class MSDNetBranch(nn.Module):
     """Two 3x3 convolutions of stride 2, average pooling, and one fully connected layer.
 
-    The authors keep the number of channels on ImageNet and bring it to 128 on CIFAR, which is
-    why a pattern says which: ``m`` keeps it, ``m128`` has 128 (or any other number).
+    The authors keep the number of channels on ImageNet and change it to 128 on CIFAR. The token
+    ``m`` keeps it; ``m128`` changes it to 128, and likewise for any other number.
     """
 
     def __init__(self, features: FeatureInfo, width: int | None, classes: int) -> None:

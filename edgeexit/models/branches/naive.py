@@ -1,4 +1,4 @@
-"""The naive branch: nothing but the pooled features and a linear layer (Section IV-B)."""
+"""The naive branch: pooled features and a linear layer (Section IV-B)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from edgeexit.models.registry import BranchSite, register_branch
 
 
 def plain_block(in_channels: int, out_channels: int, stride: int) -> BottleneckBlock:
-    """Return the SE-B block with nothing in place of its squeeze-and-excitation."""
+    """Return the SE-B block without its squeeze-and-excitation."""
     return BottleneckBlock(in_channels, out_channels, stride, nn.Identity)
 
 

@@ -1,8 +1,8 @@
-"""The SE-B branch with pooled features: a classifier of few bytes, for devices where they cost.
+"""The SE-B branch with pooled features: a small classifier for devices of low memory bandwidth.
 
-The paper's branch flattens its last features, so that on ResNet-18 its linear layer is 25 million
-weights, 100 MB in FP32, that are read for every image. Here global average pooling comes first, as
-in the backbone itself, and the layer is ``height * width`` times smaller, 49 times there.
+The paper's branch flattens its last features. On ResNet-18, its linear layer has 25 million
+weights, 100 MB in FP32, which are read for every image. Global average pooling before it, as in
+the backbone, makes the layer ``height * width`` times smaller, 49 times on ResNet-18.
 """
 
 from __future__ import annotations

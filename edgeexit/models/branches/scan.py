@@ -1,8 +1,8 @@
 """SCAN's branch (Zhang et al., NeurIPS 2019, https://arxiv.org/abs/1906.03951).
 
 As in the authors' ResNets (https://github.com/ArchipLab-LinfengZhang/pytorch-scalable-neural-networks,
-commit aac136e, sresnet.py). Their convolutions have a bias before batch norm, which takes any
-bias out again; these have none.
+commit aac136e, sresnet.py), but without the bias of convolutions before batch norm, which cancels
+it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ BOTTLENECK_WIDTH = 128
 class Attention(nn.Module):
     """A mask of values from 0 to 1 over the features: convolution down, deconvolution up.
 
-    The 4x4 deconvolution of stride 2 doubles even sizes back exactly; for odd ones its padding
-    is one pixel more, so that the mask has the size of the features whatever that is.
+    The 4x4 deconvolution of stride 2 restores even sizes exactly. For odd sizes its padding is
+    one pixel larger, so that the mask always has the size of the features.
     """
 
     def __init__(self, features: FeatureInfo) -> None:
@@ -55,9 +55,9 @@ class Attention(nn.Module):
 class ScanBranch(nn.Module):
     """Attention, a bottleneck, global average pooling, and one fully connected layer.
 
-    The bottleneck ends in what the backbone's last stage has in the authors' networks: twice the
-    channels of the last branched features at half their resolution. Its convolution is as large
-    as its stride.
+    The bottleneck's output has the shape of the last stage's in the authors' networks: twice the
+    channels of the last branched features at half their resolution. The kernel of its middle
+    convolution is as large as its stride.
     """
 
     def __init__(self, features: FeatureInfo, last: FeatureInfo, classes: int) -> None:
@@ -90,7 +90,7 @@ class ScanBranch(nn.Module):
 
 
 def _stride(pixels: int, last_pixels: int) -> int:
-    """Return the stride that brings ``pixels`` nearest to half of the last branched features'."""
+    """Return the stride that brings ``pixels`` closest to half of ``last_pixels``."""
     return min(pixels, max(1, round(pixels / math.ceil(last_pixels / 2))))
 
 

@@ -1,4 +1,4 @@
-"""The paper's SE-B branch of any level (Section IV)."""
+"""The paper's SE-B branch (Section IV)."""
 
 from __future__ import annotations
 

@@ -13,20 +13,20 @@ from edgeexit.models.spec import FeatureInfo
 def variable_convolution(features: FeatureInfo, last: FeatureInfo) -> nn.Conv2d:
     """Return the convolution that brings ``features`` to the size of ``last`` (Section IV-B).
 
-    The kernel is ``3 * sqrt(c_last / c_m)`` so that kernel area times channels stays the same;
-    the stride is the ratio of the resolutions. Where that ratio is no whole number, as with
-    images of 225 pixels, the padding is what makes the output size exact. No even kernel keeps a
-    size, so where the size stays, as between MSDNet's exits, the kernel is the nearest odd one.
+    The kernel size is ``3 * sqrt(c_last / c_m)``, which keeps kernel area times channels constant.
+    The stride is the ratio of the resolutions. If that is not an integer, as with images of 225
+    pixels, the padding makes the output size exact. An even kernel cannot keep the size; if the
+    size stays the same, as between MSDNet's exits, the nearest odd kernel is used.
 
     Raises:
-        SpecError: no stride and padding give that output size.
+        SpecError: no padding gives that output size.
     """
     channels, *size = features.shape
     last_channels, *last_size = last.shape
     exact = 3 * math.sqrt(last_channels / channels)
     kernel = round(exact)
     odd = 1 + 2 * round((exact - 1) / 2)
-    # wider than this it would have weights that never meet the map
+    # a wider kernel would have weights that only ever see padding
     if any(odd <= 2 * here - 1 for here, goal in zip(size, last_size, strict=True) if here == goal):
         kernel = odd
     strides, paddings = zip(

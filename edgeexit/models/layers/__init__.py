@@ -1,1 +1,1 @@
-"""Layers that backbones and branches share."""
+"""Layers shared by backbones and branches."""

@@ -1,8 +1,8 @@
 """The layers of multi-scale dense networks (MSDNet; Huang et al., ICLR 2018).
 
 https://arxiv.org/abs/1703.09844, Section 4. A layer reads and writes one feature map per scale,
-finest first; each scale has half the resolution of the one before. A scale has a *factor* f, by
-which it is wider than the finest: where the finest has n channels, it has f * n.
+finest first; each scale has half the resolution of the one before. The *factor* f of a scale is
+its width relative to the finest: if the finest has n channels, the scale has f * n.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def convolution(
 def stem_for_large_images(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return ResNet's stem: (N, in, H, W) to (N, out, H / 4, W / 4).
 
-    Its convolution has a bias, as in the reference, so that its weights fit.
+    Its convolution has a bias, so that the reference's weights can be loaded.
     """
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=7, stride=2, padding=3),
@@ -40,7 +40,7 @@ def stem_for_large_images(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class Stem(nn.Module):
-    """The first layer: each scale is made from the finer one by a convolution of stride 2."""
+    """The first layer: a convolution of stride 2 makes each scale from the next finer one."""
 
     def __init__(self, finest: nn.Module, channels: Sequence[int]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Stem(nn.Module):
         self.scales = nn.ModuleList([finest, *coarser])
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Map the images alone, (N, C, H, W), to one feature map per scale."""
+        """Map a list of the images only, (N, C, H, W), to one feature map per scale."""
         outputs: list[Tensor] = []
         for scale in self.scales:
             outputs.append(scale(outputs[-1] if outputs else inputs[0]))
@@ -56,15 +56,15 @@ class Stem(nn.Module):
 
 
 class _Growth(nn.Module):
-    """What a dense layer adds to one scale: from the scale itself, and from the finer one.
+    """The channels that a dense layer adds to one scale, from the scale and the next finer one.
 
-    Both add half where there is a finer one. Each goes through a 1x1 bottleneck that is at most
-    the source's factor times as wide as what it adds.
+    If there is a finer one, each contributes half. Both pass through a 1x1 bottleneck whose width
+    is at most the source's factor times the number of channels it adds.
 
     Args:
         base: channels of the finest scale, n.
         growth: channels that the layer adds to the finest scale.
-        finer: the finer scale's factor, None at the finest of the network.
+        finer: the finer scale's factor; None for the finest scale of the network.
         factor: the factor of this scale.
     """
 
@@ -91,13 +91,13 @@ class _Growth(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Every scale keeps its channels and adds new ones, made from itself and the finer scale.
+    """Adds channels to every scale, made from the scale itself and the next finer one.
 
     Args:
         base: channels of the finest scale at the input, n.
         growth: channels that are added to the finest scale.
         factors: the factor of each scale at the input.
-        drops: the finest scale is read a last time and ends here.
+        drops: whether the finest scale is read but not returned.
     """
 
     def __init__(self, base: int, growth: int, factors: Sequence[int], drops: bool) -> None:
@@ -135,8 +135,8 @@ class Transition(nn.Module):
 def classifier(channels: int, width: int, num_classes: int) -> nn.Sequential:
     """Return MSDNet's classifier: two 3x3 convolutions of stride 2, pooling, a linear layer.
 
-    The reference pools 2x2 of what are 2x2 features; global pooling is the same for them, and
-    takes features (N, channels, h, w) of any size to logits (N, num_classes).
+    The reference pools 2x2 features with a 2x2 window. Global pooling is the same for them and maps
+    features (N, channels, h, w) of any size to logits (N, num_classes).
     """
     return nn.Sequential(
         OrderedDict(

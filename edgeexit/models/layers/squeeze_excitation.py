@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation as branches and SE-ResNets use it."""
+"""Squeeze-and-excitation for branches and SE-ResNets."""
 
 from __future__ import annotations
 

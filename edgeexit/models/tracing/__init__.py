@@ -1,1 +1,1 @@
-"""Any model traced once, and cut at the modules that are named."""
+"""Trace any model and cut it at named modules."""

@@ -1,4 +1,4 @@
-"""Is a model one that can be traced? Looked at, and run on shapes alone."""
+"""Check that a model can be traced, by inspection and by running it on fake tensors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edgeexit.models.tracing.user_code import explained
 
 SHOWN = 3  # names in a message
 EVERY_EXIT = "; give a module that returns every exit, and leaves the choice to thresholds"
-"""What to do about a model that decides by values which exit answers."""
+"""Advice for a model that chooses an exit itself, depending on values."""
 
 
 def check_kind(model: nn.Module, name: str) -> None:
-    """Refuse what hides a model from the tracers or crashes in them, and weights in FP16."""
+    """Reject models that the tracers cannot handle, and weights that are not in FP32."""
     lazy = [
         weight_name
         for weight_name, weight in (*model.named_parameters(), *model.named_buffers())
@@ -51,7 +51,7 @@ def check_kind(model: nn.Module, name: str) -> None:
 
 
 def check_arguments(model: nn.Module, name: str) -> None:
-    """Refuse a model that reads more than the images."""
+    """Reject a model with required inputs other than the images."""
     needed = [
         parameter.name
         for parameter in inspect.signature(model.forward).parameters.values()
@@ -60,19 +60,19 @@ def check_arguments(model: nn.Module, name: str) -> None:
     ]
     if len(needed) > 1:
         raise SpecError(
-            f"{name}: expected a model that reads the images alone, got one that needs "
+            f"{name}: expected a model that reads only the images, got one that needs "
             f"{', '.join(needed)}; give the others a default, or wrap the model in one that "
-            "gives them"
+            "passes them"
         )
 
 
 def run_on_shapes(
     model: nn.Module, input_size: tuple[int, int, int], batch: int, training: bool, advice: str = ""
 ) -> Any:
-    """Run a model on images without values; return what it returns, in fake tensors.
+    """Run a model on fake images, which have no values; return its result in fake tensors.
 
     Raises:
-        SpecError: it raised, with the line of its code; ``advice`` ends the message.
+        SpecError: the model raised; the message names the line of code and ends with ``advice``.
     """
     with (
         explained(
@@ -95,7 +95,7 @@ def check_model(
     training: bool,
     outputs: Sequence[str],
 ) -> None:
-    """Raise SpecError where a model does not give the logits of each image."""
+    """Raise SpecError if a model does not return the logits of each image."""
     advice = EVERY_EXIT if outputs else ""
     for batch in BATCHES:
         result = run_on_shapes(model, input_size, batch, training, advice)
@@ -115,7 +115,7 @@ def check_model(
 
 
 def _instead(results: Mapping[str, Any], batch: int) -> str:
-    """Return what to do with a model that returns something else than one tensor of logits."""
+    """Return advice for a model that does not return one tensor of logits."""
     paths = [path for path, tensor in results.items() if are_logits(tensor, batch)]
     wrap = "wrap the model in one that returns the logits of every image"
     if len(paths) < 2:
@@ -132,7 +132,7 @@ def _instead(results: Mapping[str, Any], batch: int) -> str:
 
 
 def are_logits(value: Any, batch: int) -> bool:
-    """Whether a value is logits (N, K) of ``batch`` images."""
+    """Whether a value has the shape and type of logits (N, K) of ``batch`` images."""
     return (
         isinstance(value, Tensor)
         and value.ndim == 2
@@ -142,7 +142,7 @@ def are_logits(value: Any, batch: int) -> bool:
 
 
 def described(value: Any) -> str:
-    """Return dtype and shape of a tensor, or the type of what is none."""
+    """Return the dtype and shape of a tensor, or the type of another value."""
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
@@ -150,7 +150,7 @@ def described(value: Any) -> str:
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Give a model back what tracing changes: values of buffers, and attributes set in forward."""
+    """Restore what tracing changes in a model: buffer values, and attributes set in forward."""
     values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     attributes = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
     try:

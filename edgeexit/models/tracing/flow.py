@@ -1,7 +1,7 @@
-"""Which values of a traced model are needed where, and so what crosses a cut.
+"""Dependencies in a traced model, and the tensors that cross a cut.
 
-A cut at a node parts the graph into what the node needs and everything else: nothing is computed
-before an exit that the exit does not need.
+A cut at a node separates the nodes that it needs from all others, so that an exit never waits for
+a node that it does not need.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Flow:
             from_images = node.op == "placeholder"
             is_tensor = has_tensor(trace.values[node][0])
             for source in node.all_input_nodes:
-                if has_tensor(trace.values[source][0]):  # a size follows from the batch elsewhere
+                if has_tensor(trace.values[source][0]):  # sizes are derived from the batch
                     needs |= self._needs[self.position[source]]
                 from_images |= bool(self._images >> self.position[source] & 1)
             self._needs.append(needs)
@@ -52,9 +52,10 @@ class Flow:
         }
 
     def needed(self, node: fx.Node) -> Nodes:
-        """Return ``node`` and everything it is computed from.
+        """Return ``node`` and its ancestors.
 
-        What splits a tensor goes together with the taking of its pieces: only tensors cross.
+        A node that splits a tensor is kept together with the nodes that select its pieces, since
+        only tensors can cross a cut.
         """
         needs = self._needs[self.position[node]]
         for split in self._splits:
@@ -66,27 +67,27 @@ class Flow:
         return needs
 
     def before(self, node: fx.Node, other: fx.Node) -> bool:
-        """Whether ``other`` cannot be computed without ``node``."""
+        """Whether ``other`` depends on ``node``."""
         return bool(self._needs[self.position[other]] >> self.position[node] & 1)
 
     def is_used(self, node: fx.Node) -> bool:
-        """Whether the logits are computed from ``node``."""
+        """Whether the logits depend on ``node``."""
         return bool(self._used >> self.position[node] & 1)
 
     def from_images(self, node: fx.Node) -> bool:
-        """Whether ``node`` depends on the images, other than weights and constants."""
+        """Whether ``node`` depends on the images, unlike weights and constants."""
         return bool(self._images >> self.position[node] & 1)
 
     def members(self, nodes: Nodes) -> list[fx.Node]:
-        """Return a set's nodes that compute tensors from the images, in the order of execution."""
+        """Return the nodes of a set that compute tensors from the images, in execution order."""
         nodes &= self._images & self._tensors
         return [node for number, node in enumerate(self.nodes) if nodes >> number & 1]
 
     def segment(self, nodes: Nodes) -> list[fx.Node]:
-        """Return what a stage of these nodes executes.
+        """Return the nodes that a stage of these nodes executes.
 
-        Besides :meth:`members` that are the updates whose result nobody reads, such as batch
-        norm's count of batches: each goes with the node that it stands before.
+        These are :meth:`members` and updates whose result no node reads, such as batch norm's
+        counter of batches. An update belongs to the stage of the node that follows it.
         """
         chosen: list[fx.Node] = []
         updates: list[fx.Node] = []
@@ -102,11 +103,11 @@ class Flow:
 
     @property
     def path(self) -> frozenset[fx.Node]:
-        """All tensors on the way from the images to the logits."""
+        """All tensors between the images and the logits."""
         return frozenset(self.members(self._path))
 
     def on_path(self, nodes: Nodes) -> Nodes:
-        """Return those of a set that compute tensors from the images for the logits."""
+        """Return the nodes of a set that are on the path from the images to the logits."""
         return nodes & self._path
 
     def readers(self, node: fx.Node) -> Nodes:
@@ -114,9 +115,9 @@ class Flow:
         return self._users[self.position[node]] & self._path
 
     def crossing(self, done: Nodes) -> list[fx.Node]:
-        """Return the tensors that what is left reads of what is done, in order.
+        """Return the tensors that the nodes outside ``done`` read from those in it, in order.
 
-        Sizes do not count: they are known, or follow from the batch of any tensor.
+        Sizes are excluded: they are constant, or derived from the batch dimension of any tensor.
         """
         left = self._used & self._tensors & ~done
         return [
@@ -127,8 +128,8 @@ class Flow:
         ]
 
     def weight_users(self) -> list[Nodes]:
-        """Return for each weight that several nodes use those that the logits need."""
-        reached: dict[fx.Node, Nodes] = {}  # of what is computed of weights alone: who reads it
+        """Return, for each weight that several nodes use, the nodes that the logits need."""
+        reached: dict[fx.Node, Nodes] = {}  # the readers of values that depend only on weights
         users: dict[str, Nodes] = {}
         for node in reversed(self.nodes):
             if self.from_images(node):
@@ -151,7 +152,7 @@ class Flow:
 
 
 def owned_by(root: nn.Module, node: fx.Node) -> Any:
-    """Return the module or tensor that a node names; None where it names none."""
+    """Return the module or tensor that a node refers to, or None."""
     if node.op not in ("call_module", "get_attr"):
         return None
     value: Any = root
@@ -161,7 +162,7 @@ def owned_by(root: nn.Module, node: fx.Node) -> Any:
 
 
 def has_tensor(value: Any) -> bool:
-    """Whether a value is a tensor or holds one, and not sizes and other settings alone."""
+    """Whether a value is or contains a tensor, as opposed to sizes and other settings."""
     if isinstance(value, (tuple, list)):
         return any(map(has_tensor, value))
     if isinstance(value, dict):
@@ -170,7 +171,7 @@ def has_tensor(value: Any) -> bool:
 
 
 def is_batched(value: tuple[Any, Any]) -> bool:
-    """Whether a value is a tensor whose first dimension, and no other, is the batch."""
+    """Whether a value is a tensor in which only the first dimension is the batch."""
     first, second = value
     return (
         isinstance(first, Tensor)

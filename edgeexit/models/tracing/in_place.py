@@ -1,6 +1,6 @@
 """Operations of a traced model that overwrite their input.
 
-A model may overwrite a tensor that a branch, or a part that runs alone, reads as well.
+They need care because a branch or another part may read the same tensor.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUT_OF_PLACE = {
 
 
 def is_in_place(root: nn.Module, node: fx.Node) -> bool:
-    """Whether a node overwrites its first input. ``root`` owns the modules that nodes name."""
+    """Whether a node overwrites its first input. ``root`` owns the modules that nodes call."""
     if not node.args or not isinstance(node.args[0], fx.Node):
         return False
     target = node.target
@@ -38,9 +38,10 @@ def is_in_place(root: nn.Module, node: fx.Node) -> bool:
 
 
 def follow_overwritten(root: nn.Module, graph: fx.Graph) -> None:
-    """Let everything behind an operation that overwrites a tensor read its result instead.
+    """Make later readers of an overwritten tensor read the overwriting operation's result.
 
-    The graph computes the same, and goes on to when the operation gives a new tensor.
+    The graph's results stay the same, even if the operation is later replaced by one that returns
+    a new tensor.
     """
     position = {node: number for number, node in enumerate(graph.nodes)}
     for node in list(graph.nodes):
@@ -52,7 +53,7 @@ def follow_overwritten(root: nn.Module, graph: fx.Graph) -> None:
 
 
 def is_update(node: fx.Node) -> bool:
-    """Whether a node changes a tensor and nobody reads its result, as counters of batches do."""
+    """Whether a node changes a tensor and its result is unused, as for counters of batches."""
     if node.users or not node.op.startswith("call") or node.op == "call_module":
         return False
     target = node.target
@@ -64,9 +65,9 @@ def is_update(node: fx.Node) -> bool:
 
 
 def check_updates(graph: fx.Graph) -> None:
-    """Raise where a part of a tensor is overwritten, which no later node of the graph shows.
+    """Reject operations that overwrite part of a tensor, since the graph lacks that dependency.
 
-    Updates of buffers are another matter: the stage that owns the buffer keeps them.
+    Updates of buffers are allowed: they stay in the stage that owns the buffer.
 
     Raises:
         SpecError: there is such an operation; the message names it.
@@ -81,7 +82,7 @@ def check_updates(graph: fx.Graph) -> None:
 
 
 def _is_of_buffer(node: fx.Node) -> bool:
-    """Whether the tensor that a node changes is a buffer, through any chain of first inputs."""
+    """Whether the tensor that a node changes is a buffer or derived from one by first inputs."""
     changed = node.args[0] if node.args else None
     while isinstance(changed, fx.Node) and changed.op.startswith("call"):
         changed = changed.args[0] if changed.args else None
@@ -89,15 +90,15 @@ def _is_of_buffer(node: fx.Node) -> bool:
 
 
 def make_out_of_place(node: fx.Node, module: nn.Module | None) -> nn.Module | None:
-    """Make a node that overwrites its input give a new tensor.
+    """Change a node that overwrites its input to return a new tensor.
 
     Returns:
-        The module for the node to call, for nodes that call one: a copy that shares its weights.
+        For a node that calls a module, the module to call: a copy that shares its weights.
     """
     target = node.target
     if module is not None:
         module = copy.copy(module)
-        setattr(module, "inplace", False)  # noqa: B010 (mypy knows no such attribute)
+        setattr(module, "inplace", False)  # noqa: B010 (unknown to mypy)
     elif node.op == "call_method":
         node.target = str(target)[:-1]
     elif isinstance(target, torch._ops.OpOverload):
@@ -112,7 +113,7 @@ def make_out_of_place(node: fx.Node, module: nn.Module | None) -> nn.Module | No
 
 
 def _bound(node: fx.Node) -> dict[str, Any]:
-    """Return the arguments of a call by name; none for builtins, which have no signature."""
+    """Return the arguments of a call by name; empty for builtins without a signature."""
     assert callable(node.target)
     try:
         bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)

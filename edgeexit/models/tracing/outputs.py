@@ -1,4 +1,4 @@
-"""Which of the tensors that a model returns are the logits of its exits."""
+"""Find the logits of the exits among the tensors that a model returns."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Output:
     """A tensor that a model returns in evaluation mode.
 
     Attributes:
-        name: its path in what is returned: ``0``, ``aux``, ``exits.2``; ``0.2`` or ``0.:.2`` for
-            an exit in a tensor (M, N, K) or (N, M, K) of M exits.
+        name: its path in the returned structure: ``0``, ``aux``, ``exits.2``; ``0.2`` or
+            ``0.:.2`` for an exit in a tensor (M, N, K) or (N, M, K) of M exits.
         shape: for a batch of 2 images.
         dtype: such as ``float32``.
-        is_logits: it is floating point of shape (N, K) for N images.
+        is_logits: whether it is floating point of shape (N, K) for N images.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Output:
 
 
 def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Output]:
-    """Return what ``model`` returns for images ``(N, C, H, W)``; nothing is computed.
+    """List what ``model`` returns for images ``(N, C, H, W)``; nothing is computed.
 
     Raises:
-        SpecError: it raises, or decides by the images' values what to return.
+        SpecError: the model raises, or its outputs depend on the images' values.
     """
     name = type(model).__name__
-    with explained(f"{name} cannot be looked at:"):
+    with explained(f"{name} cannot be inspected:"):
         check_kind(model, name)
         check_arguments(model, name)
     first, second = (
@@ -89,12 +89,12 @@ def choose_outputs(
     """Return the names of the exits' logits, in order.
 
     Args:
-        found: what the model returns.
-        asked: what the user named; empty to take all logits.
-        num_classes: K; None for what all of them have.
+        found: the outputs of the model.
+        asked: the names that the user gave; empty for all logits.
+        num_classes: K; None if all logits have the same number of classes.
 
     Raises:
-        SpecError: there is no such output, it is no logits, or there are fewer than two.
+        SpecError: an output does not exist or is not logits, or there are fewer than two.
     """
     chosen = [_named(found, name) for name in asked] or [
         output for output in found if output.is_logits and num_classes in (None, output.shape[1])
@@ -106,7 +106,7 @@ def choose_outputs(
     wrong = [output for output in chosen if not output.is_logits]
     if wrong:
         raise SpecError(
-            f"outputs: expected logits (N, K) of N images, got {listed(wrong)} for 2; choose of "
+            f"outputs: expected logits (N, K) of N images, got {listed(wrong)} for 2; choose from "
             f"{listed([output for output in found if output.is_logits])}"
         )
     if len(chosen) < 2:
@@ -117,7 +117,7 @@ def choose_outputs(
     widths = {output.shape[1] for output in chosen}
     if len(widths) > 1:
         raise SpecError(
-            f"outputs: expected logits of equally many classes, got {listed(chosen)}; name those "
+            f"outputs: expected logits of the same classes, got {listed(chosen)}; name those "
             "of the exits"
         )
     return names

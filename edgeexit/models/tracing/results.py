@@ -1,4 +1,4 @@
-"""What a model returns, one tensor or a structure of them: each by its path in it."""
+"""The tensors in a model's result, by their paths in the returned structure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHOWN = 16  # names in a message
 def named_results(value: Any, path: str = "") -> dict[str, Any]:
     """Return every tensor in a result by its path: ``0``, ``aux``, ``exits.2``.
 
-    Lists and tuples count from 0; dictionaries, dataclasses and named tuples have names. What is
-    no tensor is left out.
+    Lists and tuples count from 0; dictionaries, dataclasses and named tuples have names. Other
+    values are omitted.
     """
     if isinstance(value, (Tensor, fx.Proxy)):
         return {path or "0": value}
@@ -41,12 +41,12 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 
 @contextmanager
 def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
-    """Let ``model`` return a tuple of the named results alone, for the length of a block.
+    """Make ``model`` return a tuple of only the named results within the block.
 
-    Its ``forward`` then takes the images and nothing else.
+    There, its ``forward`` takes only the images.
 
     Raises:
-        SpecError: when it runs, a result of that name is missing.
+        SpecError: a named result is missing when the model runs.
     """
     forward = model.forward
     own = "forward" in vars(model)
@@ -75,9 +75,9 @@ def giving(model: nn.Module, outputs: Sequence[str]) -> Iterator[None]:
 
 
 def _chosen(results: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
-    """Return the results of these names, None where there is none.
+    """Return the results of these names; None for a name that does not exist.
 
-    In training mode they may lie one level deeper, beside what only a loss reads.
+    In training mode they may be one level deeper, beside results that only a loss reads.
     """
     inside = {path.removesuffix(outputs[0]) for path in results if path.endswith(f".{outputs[0]}")}
     found = [{name: named_result(results, at + name) for name in outputs} for at in ("", *inside)]

@@ -1,4 +1,4 @@
-"""Logits in front of a softmax: losses and gates take the softmax themselves."""
+"""Find the logits in front of a softmax; losses and gates apply the softmax themselves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FUNCTIONS = (
     torch.ops.aten._softmax.default,
 )
 ROWS = (None, 1, -1)
-"""Dimensions over which the softmax of logits (N, K) is taken; torch takes the last for None."""
+"""Dimensions of a softmax of logits (N, K); torch uses the last one for None."""
 
 
 def in_front_of_softmax(
     root: nn.Module, node: fx.Node, values: Mapping[fx.Node, tuple[Any, Any]]
 ) -> fx.Node:
-    """Return the logits that ``node`` is the softmax of, or ``node`` where it is none."""
+    """Return the input of ``node`` if ``node`` is a softmax of logits, otherwise ``node``."""
     source = node.args[0] if node.args else node.kwargs.get("input")
     if not isinstance(source, fx.Node) or not _is_softmax(root, node):
         return node

@@ -12,16 +12,16 @@ from torch import Tensor, fx
 from edgeexit.errors import SpecError
 
 MOST_EXITS = 32
-"""A tensor of more rows is one of tokens."""
+"""A tensor with more rows holds tokens."""
 STACKS = (torch.stack, torch.ops.aten.stack.default)
 SELECTS = ("select", torch.ops.aten.select.int)
 _EXIT = re.compile(r"(?P<path>.+?)(?P<images>\.:)?\.(?P<number>\d+)")
 
 
 def exits_in(path: str, tensor: Any, batch: int) -> dict[str, Tensor]:
-    """Return what a result may hold for each exit.
+    """Return the possible logits of each exit in a stacked result.
 
-    Their names are ``logits.1`` of the result ``logits`` (M, N, K), ``logits.:.1`` of (N, M, K).
+    For a result ``logits``, names are ``logits.1`` if it is (M, N, K), ``logits.:.1`` if (N, M, K).
     """
     if not isinstance(tensor, Tensor) or tensor.ndim != 3:
         return {}
@@ -34,7 +34,7 @@ def exits_in(path: str, tensor: Any, batch: int) -> dict[str, Tensor]:
 
 
 def named_result(results: Mapping[str, Any], name: str) -> Any:
-    """Return a result, or one exit's of a stack; None where there is none of that name."""
+    """Return a result, or one exit of a stacked result; None if the name does not exist."""
     match = _EXIT.fullmatch(name)
     if name in results or match is None or match["path"] not in results:
         return results.get(name)
@@ -42,10 +42,10 @@ def named_result(results: Mapping[str, Any], name: str) -> Any:
 
 
 def out_of_stack(node: fx.Node, name: str) -> fx.Node:
-    """Return the logits that ``node``, one exit of a stack, was before; else ``node``.
+    """Return the logits before they were stacked if ``node`` selects one exit; else ``node``.
 
     Raises:
-        SpecError: the model computes them together.
+        SpecError: the model computes the exits together.
     """
     if node.target not in SELECTS:
         return node
@@ -57,6 +57,6 @@ def out_of_stack(node: fx.Node, name: str) -> fx.Node:
             part: fx.Node = parts[number]
             return part
     raise SpecError(
-        f"output {name}: it cannot be taken out of the tensor that holds the logits of several "
+        f"output {name}: it cannot be separated from the tensor with the logits of several "
         "exits, which is no torch.stack of them; give a model that returns them in a list"
     )

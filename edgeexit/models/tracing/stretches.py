@@ -1,4 +1,4 @@
-"""Stretches of a model under autocast or with gradients, which torch.export wraps."""
+"""Inline the regions under autocast or with gradients that torch.export wraps in subgraphs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from edgeexit.errors import SpecError
 
 
 def inline_stretches(root: fx.GraphModule) -> None:
-    """Put stretches that switch autocast off, or gradients on, into the graph around them.
+    """Inline regions that disable autocast or enable gradients into the surrounding graph.
 
-    Networks are traced outside of autocast, where the first changes nothing, and without
-    gradients, so that the second is what is learned from anyway.
+    Networks are traced outside autocast, where disabling it has no effect, and without gradients,
+    which training enables everywhere anyway.
 
     Raises:
-        SpecError: a stretch switches autocast on; what it computes depends on the device.
+        SpecError: a region enables autocast; its results depend on the device.
     """
     for node in list(root.graph.nodes):
         if node.target is wrap.wrap_with_autocast:
@@ -41,7 +41,7 @@ def _inline(graph: fx.Graph, node: fx.Node, body: nn.Module, inputs: list[fx.Nod
     inside = body.graph.find_nodes(op="placeholder")
     with graph.inserting_before(node):
         results = graph.graph_copy(body.graph, dict(zip(inside, inputs, strict=True)))
-    for user in list(node.users):  # they take its results by number
+    for user in list(node.users):  # each selects a result by number
         assert isinstance(results, (tuple, list))
         user.replace_all_uses_with(results[user.args[1]])  # type: ignore[index]
         graph.erase_node(user)

@@ -1,8 +1,8 @@
-"""What any classifier computes, as a graph: traced by torch.fx, or else by torch.export.
+"""Trace any classifier to a graph with torch.fx or, if that fails, with torch.export.
 
-torch.fx keeps the model's own modules but follows no control flow that depends on values or
-sizes; torch.export follows the latter. Layers such as dropout differ in training and evaluation,
-so each mode is traced by itself.
+torch.fx keeps the model's own modules but cannot follow control flow that depends on values or
+sizes; torch.export follows sizes. Layers such as dropout differ between training and evaluation,
+so each mode is traced separately.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from edgeexit.models.tracing.user_code import RAISED, explained, failure
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """A model in one mode, as a graph from one placeholder, the images, to its logits.
+    """A model in one mode, as a graph from its only placeholder, the images, to its logits.
 
     Attributes:
-        root: owns the modules and tensors that the nodes name.
-        graph: what is computed.
-        outputs: the nodes of the logits: one, or one for each exit that the model has.
-        softmaxed: for each of these, whether the model returns its softmax.
-        points: what each module returned by the module's path, in the order of execution; the
-            second result of a module that is called twice has ``@2`` behind the path.
-        values: what each node holds for either of :data:`BATCHES`; tensors are fake.
+        root: owns the modules and tensors that the nodes refer to.
+        graph: the computation.
+        outputs: the nodes of the logits: one, or one for each exit of the model.
+        softmaxed: for each output, whether the model returns its softmax.
+        points: the node that each module returned, by the module's path, in execution order; the
+            second result of a module that is called twice has ``@2`` after the path.
+        values: the value of each node for both of :data:`BATCHES`; tensors are fake.
         macs: multiply-accumulates of each node, per image.
     """
 
@@ -90,15 +90,15 @@ def trace(
     Args:
         model: the classifier.
         input_size: ``(channels, height, width)``.
-        outputs: the paths of its exits' logits in what it returns; left out, it returns one
+        outputs: the paths of its exits' logits in its result; empty for a model that returns one
             tensor.
 
     Raises:
-        SpecError: it cannot read images of that size, gives something else than one tensor of
-            logits, or can be traced by neither tracer; the message names the place.
+        SpecError: the model cannot read images of that size, does not return one tensor of
+            logits, or neither tracer can trace it; the message names the line of code.
     """
     name = type(model).__name__
-    with explained(f"{name} cannot be looked at:"):
+    with explained(f"{name} cannot be inspected:"):
         check_kind(model, name)
         check_arguments(model, name)
     with giving(model, outputs) if outputs else nullcontext():
@@ -114,7 +114,7 @@ def _trace(
         raise
     except RAISED as fx_error:
         reason = failure(fx_error)
-    for training in (True, False):  # what is wrong with the model itself is told first
+    for training in (True, False):  # errors of the model itself are reported first
         check_model(model, name, input_size, training, outputs)
     try:
         return _trace_modes(exported_graph, model, input_size, outputs)
@@ -137,11 +137,11 @@ def _trace_modes(
         with (
             in_mode(model, training),
             unchanged(model),
-            torch.no_grad(),  # else torch.export hides what a model computes without gradients
+            torch.no_grad(),  # else torch.export wraps regions without gradients
             plain_attention(),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")  # the tracers speak of their own insides
+            warnings.simplefilter("ignore")  # the tracers warn about their internals
             root, graph, points = tracer(model, input_size)
             follow_overwritten(root, graph)
             if traces and _are_same(graph, traces[0].graph):
@@ -157,13 +157,13 @@ def _trace_modes(
 
 
 def _are_same(graph: fx.Graph, other: fx.Graph) -> bool:
-    """Whether two graphs compute the same; constants made while tracing may differ by the mode."""
+    """Whether two graphs have the same code and no constants, which may depend on the mode."""
     code = graph.python_code("self").src
     return CONSTANT not in code and code == other.python_code("self").src
 
 
 class _Propagation(fx.Interpreter):
-    """Runs a graph on fake tensors and keeps what every node gave, and its cost."""
+    """Runs a graph on fake tensors and records the value and cost of every node."""
 
     def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
         super().__init__(root, garbage_collect_values=False, graph=graph)

@@ -1,4 +1,4 @@
-"""A model in its present mode -> its graph, and what every module returned: by either tracer."""
+"""Trace a model in its current mode with either tracer, and record what every module returned."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor, fx, nn
 from edgeexit.models.tracing.stretches import inline_stretches
 
 BATCHES = (2, 3)
-"""The two batch sizes that every value is propagated for: what grows with them is the batch."""
+"""Two batch sizes for which every value is propagated: dimensions that grow are the batch."""
 CONSTANT = "_tensor_constant"
-"""What torch.fx calls the tensors that a model makes while it is traced."""
-CALLED = "model."  # what the paths of a model begin with inside the module that calls it
+"""torch.fx's name prefix for tensors that a model creates while it is traced."""
+CALLED = "model."  # prefix of a model's paths inside the module that calls it
 
 Tracer = Callable[[nn.Module, tuple[int, int, int]], tuple[nn.Module, fx.Graph, dict[str, fx.Node]]]
-"""Gives the owner of what the nodes name, the graph, and the node that each module returned."""
+"""Returns the owner of modules and tensors, the graph, and the node that each module returned."""
 
 
 def first_device(module: nn.Module) -> torch.device:
-    """Return the device of a module's first parameter, the CPU where it has none."""
+    """Return the device of a module's first parameter, or the CPU if it has none."""
     return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 class _PointTracer(fx.Tracer):
-    """Notes what each module returned."""
+    """Records what each module returned."""
 
-    proxy_buffer_attributes = True  # else an update of a buffer would be done while tracing
+    proxy_buffer_attributes = True  # otherwise buffers would be updated while tracing
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _PointTracer(fx.Tracer):
 
 
 class _ImagesAlone(nn.Module):
-    """Calls a model with the images alone, so that its other arguments have their defaults."""
+    """Calls a model with only the images, so that other arguments have their defaults."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -65,13 +65,13 @@ class _ImagesAlone(nn.Module):
 def symbolic_graph(
     model: nn.Module, input_size: tuple[int, int, int]
 ) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
-    """Trace with torch.fx, which keeps torch's own modules whole."""
+    """Trace with torch.fx, which does not trace into torch's own modules."""
     tracer, caller = _PointTracer(), _ImagesAlone(model)
     graph = tracer.trace(caller)
     result = graph.output_node().args[0]
     if not isinstance(result, fx.Node) and not (isinstance(result, tuple) and len(result) > 1):
         raise ValueError("the output is no tensor, and no tuple of some")
-    root = copy.copy(model)  # shares its weights; takes the constants that the tracer met
+    root = copy.copy(model)  # shares its weights; gets the tracer's constants
     for name in vars(caller).keys() - vars(_ImagesAlone(model)).keys():
         setattr(root, name, getattr(caller, name))
     for node in graph.nodes:
@@ -88,9 +88,9 @@ def symbolic_graph(
 def exported_graph(
     model: nn.Module, input_size: tuple[int, int, int]
 ) -> tuple[nn.Module, fx.Graph, dict[str, fx.Node]]:
-    """Trace with torch.export, in whose graph the modules are dissolved.
+    """Trace with torch.export, whose graph has operators instead of modules.
 
-    A point is the last operation that came from a module.
+    A point is the last operation of a module.
     """
     example = torch.zeros(BATCHES[0], *input_size, device=first_device(model))
     batch = torch.export.Dim("batch", min=1)

@@ -1,4 +1,4 @@
-"""Code of the user's own, such as a model's ``forward``: what it raises, told in one line."""
+"""Report exceptions of the user's code, such as a model's ``forward``, in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from edgeexit.errors import SpecError
 
 RAISED = (Exception, SystemExit)
-"""What code of the user's own may raise; Ctrl-C is the user's, and passes."""
+"""Exceptions of the user's code that are reported; Ctrl-C is not caught."""
 
 OTHERS = (Path(torch.__file__).parent, Path(__file__).parent)
 OTHER_FILES = (Path(importlib.__file__), Path(contextlib.__file__))
@@ -22,14 +22,14 @@ OTHER_FILES = (Path(importlib.__file__), Path(contextlib.__file__))
 
 @contextmanager
 def explained(what: str, advice: str = "") -> Iterator[None]:
-    """Run code of the user's own in the block.
+    """Report exceptions of the user's code in the block as SpecError.
 
     Args:
-        what: it was to do, as the message begins: ``importing my_models raised``.
-        advice: ends the message.
+        what: the beginning of the message: ``importing my_models raised``.
+        advice: the end of the message.
 
     Raises:
-        SpecError: it raised anything, or called ``sys.exit``.
+        SpecError: the code raised any exception, or called ``sys.exit``.
     """
     try:
         yield
@@ -40,10 +40,10 @@ def explained(what: str, advice: str = "") -> Iterator[None]:
 
 
 def failure(error: BaseException) -> str:
-    """Return an exception's kind and first line, and the last line of the user's that it left."""
+    """Return an exception's type and first line, and the innermost line of the user's code."""
     try:
         text = str(error)
-    except Exception:  # exceptions are the user's, too
+    except Exception:  # the exception may be the user's own class
         text = ""
     first = " ".join(text.strip().partition("\n")[0].split())
     kind = f"{type(error).__name__}: {first}" if first else type(error).__name__

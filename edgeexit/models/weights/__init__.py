@@ -1,1 +1,1 @@
-"""Weights that were learned elsewhere: read from files, fitted by name, filled in."""
+"""Load weights that were trained elsewhere: read files, match names, fill models."""

@@ -1,4 +1,4 @@
-"""Weights as they come: files that other programs wrote, read without running code of theirs."""
+"""Read weights from files that other programs wrote, without running code from them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ HARMLESS_NAMES = {
     *("collections defaultdict", "collections Counter", "builtins set", "_codecs encode"),
     *("torch float32", "torch float16", "torch bfloat16", "torch float64", "torch int64"),
 }
-"""What a training loop stores beside its tensors, and torch reads without running anything."""
+"""Globals that training loops store beside tensors and torch loads without running code."""
 
 USUAL_KEYS = (
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params"),
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
 )
-"""Under which names programs keep the weights, in the order in which they are looked for."""
+"""Keys under which programs store weights, in the order in which they are searched."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +39,8 @@ class FoundWeights:
     """The tensors of a file by name.
 
     Attributes:
-        tensors: each in the type of the file, on the CPU.
-        notes: what there is to say of where they lay in it.
+        tensors: on the CPU, in the dtypes of the file.
+        notes: remarks on where in the file they were found.
     """
 
     tensors: dict[str, Tensor]
@@ -48,19 +48,19 @@ class FoundWeights:
 
 
 def read_weights(path: Path, key: str = "") -> FoundWeights:
-    """Read the weights in a file of torch's or of safetensors'.
+    """Read the weights from a file of torch or safetensors.
 
-    They are the file itself, or lie under ``state_dict``, ``model`` and the like. Nothing but
-    tensors and plain values is unpickled.
+    They are at the top level or under ``state_dict``, ``model`` and the like. Only tensors and
+    plain values are unpickled.
 
     Args:
         path: the file.
-        key: which weights of a file that holds several: where they lie, ``state_dict_ema`` or
-            ``ema.module``, or what their names begin with, ``teacher``; empty for the usual ones.
+        key: which weights to use if the file holds several: the path to them, ``state_dict_ema``
+            or ``ema.module``, or a prefix of their names, ``teacher``; empty for the usual keys.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds code or no weights or none of that
-            key, or is of safetensors and that library is not installed.
+        CheckpointError: the file is missing or damaged, contains code, has no weights or none for
+            that key, or is a safetensors file and that library is not installed.
     """
     if path.suffix == SAFETENSORS:
         return _chosen({"": _read_safetensors(path)}, key, path)
@@ -90,7 +90,7 @@ def read_weights(path: Path, key: str = "") -> FoundWeights:
         return FoundWeights(stored.copied(found.tensors), found.notes)
     except CheckpointError:
         raise
-    except Exception as error:  # torch and its unpickler raise many kinds
+    except Exception as error:  # torch and its unpickler raise many types
         raise CheckpointError(
             f"{path}: the weights cannot be read; save them again: "
             "torch.save(model.state_dict(), ...)"
@@ -108,7 +108,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except OSError as error:
         raise CheckpointError(f"{path}: could not read the weights ({error})") from error
-    except Exception as error:  # the library's own have no base that it names
+    except Exception as error:  # the library's own errors have no public base class
         raise CheckpointError(
             f"{path}: not a file of safetensors, or damaged; copy it again"
         ) from error
@@ -116,9 +116,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _weight_sets(content: Any) -> dict[str, dict[str, Tensor]]:
-    """Return all tensors by name in a file, by where they lie in it."""
+    """Return all tensors of a file by name, grouped by the path of their dictionary."""
     sets: dict[str, dict[str, Tensor]] = {}
-    seen: set[int] = set()  # a damaged file may hold itself
+    seen: set[int] = set()  # a damaged file may contain a cycle
 
     def look(value: Any, where: tuple[str, ...]) -> None:
         if not isinstance(value, Mapping) or id(value) in seen or len(where) > MAX_DEPTH:
@@ -127,7 +127,7 @@ def _weight_sets(content: Any) -> dict[str, dict[str, Tensor]]:
         if tensors := {str(name): item for name, item in value.items() if isinstance(item, Tensor)}:
             sets[".".join(where)] = tensors
         for name, item in value.items():
-            if isinstance(name, str):  # optimizers number what they keep
+            if isinstance(name, str):  # the state of optimizers has numbers as keys
                 look(item, (*where, name))
 
     look(content, ())
@@ -135,7 +135,7 @@ def _weight_sets(content: Any) -> dict[str, dict[str, Tensor]]:
 
 
 def _chosen(sets: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> FoundWeights:
-    """Return the weights of ``key``, or those under the first of the usual names."""
+    """Return the weights of ``key``, or those under the first of the usual keys."""
     found = _of_key(sets, key) if key else sets
     ranks = {where: _rank(where.removeprefix(key)) for where in found}
     usual = [where for where in found if ranks[where][0] <= len(USUAL_KEYS)]
@@ -152,7 +152,7 @@ def _chosen(sets: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> Foun
 
 
 def _of_key(sets: Mapping[str, dict[str, Tensor]], key: str) -> dict[str, dict[str, Tensor]]:
-    """Return what lies under ``key``, or else has names that begin with it."""
+    """Return the tensors under ``key``, or else those whose names begin with it."""
     for form in ("{where}.{name}", "{name}"):
         found = {
             where: {
@@ -168,7 +168,7 @@ def _of_key(sets: Mapping[str, dict[str, Tensor]], key: str) -> dict[str, dict[s
 
 
 def _rank(where: str) -> tuple[int, ...]:
-    """Return by what to sort places: usual names first, the innermost of these before others."""
+    """Return a sort key for paths: usual names first, the innermost of these before others."""
     last = len(USUAL_KEYS)
     names = where.strip(".").split(".") if where else []
     ranks = [USUAL_KEYS.index(name) if name in USUAL_KEYS else last + 1 for name in names]
@@ -176,7 +176,7 @@ def _rank(where: str) -> tuple[int, ...]:
 
 
 def _large(sets: Mapping[str, dict[str, Tensor]]) -> list[str]:
-    """Return where as many tensors lie as weights may be, not a few settings."""
+    """Return the paths with enough tensors to be weights and not a few settings."""
     most = max(map(len, sets.values()), default=0)
     return [where for where, tensors in sets.items() if 2 * len(tensors) >= most]
 

@@ -1,4 +1,4 @@
-"""Fill a backbone with weights that were learned elsewhere."""
+"""Fill a backbone with weights that were trained elsewhere."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgeexit.models.backbone import Backbone
 
 @dataclass(frozen=True, slots=True)
 class LoadedWeights:
-    """What a backbone was filled with.
+    """The weights that were loaded into a backbone.
 
     Attributes:
-        source: where the weights come from, in a phrase.
-        new: names of the backbone's weights that were not among them, or of another shape, and
-            stay as they are: the classifier of other classes.
+        source: the origin of the weights, in a phrase.
+        new: names of the backbone's weights that were missing or of another shape and were not
+            changed, such as a classifier of other classes.
     """
 
     source: str
@@ -33,12 +33,12 @@ def fill_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: str
     """Fill ``backbone`` with every weight of the same name and shape.
 
     Args:
-        backbone: is changed.
+        backbone: the backbone, changed in place.
         weights: parameters and buffers by the names of ``backbone.state_dict``.
-        source: where they come from, in a phrase.
+        source: the origin of the weights, in a phrase.
 
     Raises:
-        SpecError: other weights than the classifier's do not fit.
+        SpecError: weights other than the classifier's do not fit.
     """
     own = backbone.state_dict()
     fitting = {

@@ -1,4 +1,4 @@
-"""Fit weights by name to a model: prefixes of wrappers, other types, a classifier of its own."""
+"""Match weights to a model by name: prefixes of wrappers, other dtypes, a new classifier."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edgeexit.models.weights.files import CHOOSE, read_weights
 from edgeexit.models.weights.filling import LoadedWeights
 
 COMPILED = "_orig_mod."
-"""What torch.compile puts in front of the names inside a module that it has compiled."""
+"""The prefix that torch.compile adds to the names inside a compiled module."""
 COUNTER = "num_batches_tracked"
-"""Batch norm's, which files of before torch 0.4.1 do not have; nothing is computed with it."""
+"""Batch norm's counter, missing in files from before torch 0.4.1; no result depends on it."""
 FOREIGN = ("n_averaged", "total_ops", "total_params")
-"""Counters that averaging and counting tools put among the weights."""
+"""Counters that tools for averaging weights and counting MACs add to the weights."""
 SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """How the names of a file become those of the model: one prefix less, or one more."""
+    """The prefix to remove from, or to add to, a file's names to get those of the model."""
 
     removed: str = ""
     added: str = ""
@@ -43,17 +43,17 @@ def load_weights(
     """Fill a model with the weights in a file, all of them or none.
 
     Args:
-        weights: the model's own, by the names that the file is to have, see :func:`own_weights`;
+        weights: the model's weights, by the names expected in the file, see :func:`own_weights`;
             their values are changed.
-        path: a file of torch's or of safetensors'.
-        what: the model, in messages.
-        key: which weights of a file that holds several, see
+        path: a file of torch or safetensors.
+        what: the model's name in messages.
+        key: which weights to use if the file holds several, see
             :func:`edgeexit.models.weights.files.read_weights`.
-        new_classifier: layers of another number of classes keep the values that they have.
+        new_classifier: layers with another number of classes keep their values.
 
     Raises:
-        CheckpointError: the file cannot be read, or names or shapes are others; the message gives
-            the first of each kind and the nearest match.
+        CheckpointError: the file cannot be read, or names or shapes differ; the message gives the
+            first of each kind and the nearest match.
     """
     found = read_weights(path, key)
     loaded = fit_weights(
@@ -74,7 +74,7 @@ def fit_weights(
     """Fill a model as :func:`load_weights` does, with ``tensors`` that were read from ``path``.
 
     Raises:
-        CheckpointError: as there, but for reading.
+        CheckpointError: names or shapes differ, as there.
     """
     theirs = {name.replace(COMPILED, ""): value for name, value in tensors.items()}
     match = _best_match(weights, theirs)
@@ -103,7 +103,7 @@ def fit_weights(
 
 
 def own_weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a model by name, the tensors themselves."""
+    """Return the parameters and buffers of a model by name, without copying or detaching."""
     return dict(module.state_dict(keep_vars=True))
 
 
@@ -114,7 +114,7 @@ def _best_match(weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
 
 
 def _prefix(long: Iterable[str], short: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Return what stands in front of the most names of ``short`` in ``long``, and how many."""
+    """Return the prefix with which most names of ``short`` occur in ``long``, and how many do."""
     counts: Counter[str] = Counter()
     for name in long:
         parts = name.split(".")
@@ -128,7 +128,7 @@ def _prefix(long: Iterable[str], short: Mapping[str, Tensor]) -> tuple[str, int]
 def _renamed(
     weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor], match: _Match
 ) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """Return what fits by name, what lies beside the prefix, and what the model does not have."""
+    """Return weights that fit by name, names without the prefix, and names the model lacks."""
     fitting: dict[str, Tensor] = {}
     left_out, unexpected = [], []
     for name, value in theirs.items():
@@ -152,7 +152,7 @@ def _check(
     what: str,
     new_classifier: bool,
 ) -> tuple[str, ...]:
-    """Return the names of classifiers that stay as they are; raise where anything else differs."""
+    """Return the names of classifiers that keep their values; raise if anything else differs."""
     there = {id(weights[name]) for name in fitting}  # one tensor may have several names
     missing = [
         name
@@ -181,7 +181,7 @@ def _check(
         first = other[0]
         advice = ""
         if len(wider) == len(other):
-            advice = ", a classifier of other classes is started anew with --new-classifier"
+            advice = ", --new-classifier starts a classifier of other classes from scratch"
         problems.append(
             f"{len(other)} of another shape, first {first}: expected "
             f"{tuple(weights[first].shape)}, got {tuple(fitting[first].shape)}{advice}"
@@ -193,7 +193,7 @@ def _check(
 
 def _left_out(names: list[str], weights: Mapping[str, Tensor]) -> str:
     text = f"{len(names)} others left out ({_listed(names)})"
-    prefix, count = _prefix(names, weights)  # the same weights once more, an average of them
+    prefix, count = _prefix(names, weights)  # a second set of the same weights, such as an average
     return text + (f"; {CHOOSE}, such as {prefix[:-1]}" if 2 * count >= len(weights) else "")
 
 

@@ -1,1 +1,1 @@
-"""A traced model, cut into stages."""
+"""Cut a traced model into stages."""

@@ -19,12 +19,12 @@ from edgeexit.models.tracing.trace import Trace, Traces
 def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int]) -> Backbone:
     """Return the traced model as stages that end at ``points``, a last stage and a classifier.
 
-    The stages share the weights of the model. The last stage ends where the last feature map is
-    whole; pooling and linear layers behind it are the classifier.
+    The stages share the weights of the model. The last stage ends with the last feature map; the
+    pooling and linear layers behind it are the classifier.
 
     Raises:
-        SpecError: a point does not exist, lies before the one that was named before it, or is
-            crossed by something that cannot be handed from one graph to another.
+        SpecError: a point does not exist, is out of order, or is crossed by a value that cannot be
+            passed from one graph to another.
     """
     training = _segments(traces.training, points, input_size)
     evaluation = _segments(traces.evaluation, points, input_size)
@@ -88,10 +88,11 @@ def _check_order(flow: Flow, points: Sequence[str], ends: Sequence[fx.Node]) -> 
 
 
 def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.Node:
-    """Return the last tensor with several positions that everything behind is computed from.
+    """Return the last tensor with several positions that is the only one to cross its cut.
 
-    Without one, it is the last tensor before the logits; where several tensors run side by side
-    up to these, the last of several positions, and the classifier reads the others too.
+    If there is none, return the last such tensor of any shape before the logits. If several tensors
+    run in parallel up to the logits, return the last one with several positions; the classifier
+    then reads the others, too.
     """
     last = ends[-1] if ends else None
     nearest: fx.Node | None = None
@@ -112,7 +113,7 @@ def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.N
     nearest = nearest or beside
     if nearest is None:
         raise SpecError(
-            "the last exit is too near to the logits: nothing is left for the last stage; choose "
+            "the last exit is too close to the logits: nothing is left for the last stage; choose "
             "an earlier point"
         )
     return nearest
@@ -125,7 +126,7 @@ def _has_positions(tensor: Tensor) -> bool:
 def _new_outputs(
     trace: Trace, crossing: list[fx.Node], end: fx.Node, names: dict[fx.Node, str], stage: str
 ) -> dict[str, fx.Node]:
-    """Return what a stage hands on by name, what a branch at its end reads last."""
+    """Return the outputs of a stage by name; the last is the one that a branch reads."""
     others = [node for node in crossing if node not in names and node is not end]
     for node in (*others, end):
         if not is_batched(trace.values[node]):
@@ -144,14 +145,14 @@ def _outputs(segment: Segment) -> tuple[str, ...]:
 
 
 def _check_weights(bodies: dict[str, TracedStage]) -> None:
-    """Raise where stages share what training changes; tables and masks are in each of them."""
+    """Raise if stages share weights that training changes; tables and masks may be shared."""
     owner: dict[int, str] = {}
     for stage, body in bodies.items():
         for name, weight in (*body.named_parameters(), *_statistics(body)):
             if owner.setdefault(id(weight), stage) != stage:
                 raise SpecError(
                     f"the weight {name} is used by {owner[id(weight)]} and by {stage}: parts that "
-                    "run alone cannot share it; choose other points"
+                    "run separately cannot share it; choose other points"
                 )
 
 

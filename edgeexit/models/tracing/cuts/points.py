@@ -1,4 +1,4 @@
-"""Where a model can be cut: what its modules return, with the cost of getting there."""
+"""Points where a model can be cut: the outputs of its modules, with their cumulative cost."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from edgeexit.models.tracing.flow import Flow, is_batched
 from edgeexit.models.tracing.trace import Trace
 
 STEM_FACTOR = 4
-"""Large images are shrunk by this much before the first branch, as in the paper's networks."""
+"""Downsampling of large images before the first branch, as in the paper's networks."""
 LARGE_IMAGE = 64
 SHRUNK = 0.75
-"""Of fewer positions than that the resolution is another: a convolution without padding or a
-class token changes it less."""
+"""A smaller ratio of positions is a change of resolution; a convolution without padding or a class
+token changes it less."""
 MIN_SHARE, MAX_SHARE = 0.1, 0.95
 LEAD_IN = 0.1
-"""Of a resolution's multiply-accumulates: modules that end before do not count as outermost."""
+"""Share of a resolution's multiply-accumulates; modules that end before it are not considered."""
 SHARES, NEAR = (0.25, 0.5, 0.75), 0.125
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place where a model can be cut, and a branch put.
+    """A point where a model can be cut and a branch attached.
 
     Attributes:
         name: path of the module that ends there.
-        shape: what it returned, without the batch: ``(channels, height, width)``, or
-            ``(height, width, channels)`` where ``channels_last``, or ``(tokens, channels)``.
-        channels_last: the feature map is handed to branches as ``(channels, height, width)``.
-        macs_share: share of the model's multiply-accumulates that are spent up to here, 0 to 1.
-        crossing: how many tensors the rest of the model reads of this part.
+        shape: the module's output without the batch: ``(channels, height, width)``,
+            ``(height, width, channels)`` if ``channels_last``, or ``(tokens, channels)``.
+        channels_last: the feature map is permuted to ``(channels, height, width)`` for branches.
+        macs_share: share of the model's multiply-accumulates up to here, 0 to 1.
+        crossing: number of tensors that the rest of the model reads from this part.
         crossing_bytes: their size per image in FP32.
     """
 
@@ -61,7 +61,7 @@ def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
     """Return the node that the module ``name`` returned.
 
     Raises:
-        SpecError: there is none that a branch could read; the message offers the nearest.
+        SpecError: there is none that a branch can read; the message suggests the nearest.
     """
     node = trace.points.get(name)
     if node is not None and _fits(trace, flow, node):
@@ -83,10 +83,10 @@ def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
 
 
 def list_points(trace: Trace, input_size: tuple[int, int, int]) -> list[Point]:
-    """Return every point in the order of execution.
+    """Return all points in execution order.
 
-    Of modules that end together, such as a block and its last layer, it is the outermost. Places
-    are left out where a weight is used on both sides: such parts cannot run alone.
+    If several modules end together, such as a block and its last layer, the outermost is listed.
+    Points with a weight that is used on both sides are omitted: such parts cannot run separately.
     """
     flow = Flow(trace)
     total = flow.macs(flow.needed(trace.output)) or 1
@@ -115,16 +115,18 @@ def list_points(trace: Trace, input_size: tuple[int, int, int]) -> list[Point]:
 
 
 def propose_points(points: Sequence[Point], input_size: tuple[int, int, int]) -> list[Point]:
-    """Return where branches belong: where the resolution is about to change (Section III-A).
+    """Return points for branches, before each change of the resolution (Section III-A).
 
-    That is one point for each resolution but the last, which leads to the final exit, among the
-    points that one tensor crosses: the end of the last of the outermost modules there. A feature
-    map and as many tokens are one resolution. Networks for large images shrink them to a quarter
-    before the first branch, as in the paper, and none is put where less than a tenth of the
-    multiply-accumulates is spent or next to nothing is left. Where that leaves no point, as in a
-    model whose resolution never changes, they are at about a quarter, half and three quarters of
-    them. Behind the last such point, or all the way, several tensors may run side by side: with
-    less than two exits, points that few of them cross are taken there.
+    Only points that one tensor crosses are considered. Each resolution but the last, which leads
+    to the final exit, has one point: the end of the last of its outermost modules. A feature map
+    and as many tokens count as the same resolution. Large images must be downsampled to a quarter
+    first, as in the paper. A point must have at least a tenth of the multiply-accumulates
+    (``MIN_SHARE``) before it and some behind it (``MAX_SHARE``). If no point remains, as in a model
+    of constant resolution, points near a quarter, half and three quarters of the
+    multiply-accumulates are used.
+
+    Behind the last such point, or in the whole model, several tensors may run in parallel. If fewer
+    than two points were found, points that few tensors cross are added there.
     """
     single = [point for point in points if point.crossing == 1]
     proposed = _before_changes(single, input_size) or _by_share(single)
@@ -152,9 +154,9 @@ def _before_changes(points: Sequence[Point], input_size: tuple[int, int, int]) -
 
 
 def _is_map(point: Point, input_size: tuple[int, int, int]) -> bool:
-    """Whether the shape is that of a feature map, with the images' aspect ratio but for rounding.
+    """Whether the shape is that of a feature map: the images' aspect ratio, up to rounding.
 
-    Windows of attention, for example, come in tensors of the same rank.
+    Other tensors, such as the windows of attention, may have the same rank.
     """
     if len(point.shape) != 3 or 1 in point.resolution:
         return False
@@ -167,7 +169,7 @@ def _are_tokens(point: Point) -> bool:
 
 
 def _end(run: Sequence[Point]) -> Point:
-    """Return the last of the outermost modules of a resolution, but for what leads into it."""
+    """Return the last of the outermost modules of a resolution, without those that lead into it."""
     start = run[0].macs_share + LEAD_IN * (run[-1].macs_share - run[0].macs_share)
     late = [p for p in run if p.macs_share >= start and p.resolution == run[-1].resolution]
     depth = min(point.name.count(".") for point in late)
@@ -177,7 +179,7 @@ def _end(run: Sequence[Point]) -> Point:
 def is_channels_last(value: tuple[Any, Any], input_size: tuple[int, int, int]) -> bool:
     """Whether a feature map is ``(N, height, width, channels)``.
 
-    The images' aspect ratio tells: it is that of the first two sizes and not of the last two.
+    It is if the first two sizes are closer to the images' aspect ratio than the last two.
     """
     shape = value[0].shape[1:]
     if len(shape) != 3:
@@ -191,7 +193,7 @@ def is_channels_last(value: tuple[Any, Any], input_size: tuple[int, int, int]) -
 
 
 def _fits(trace: Trace, flow: Flow, node: fx.Node) -> bool:
-    """Whether a branch could read a node: a tensor on the way from images to logits."""
+    """Whether a branch can read a node: a tensor between images and logits."""
     value = trace.values[node]
     return (
         is_batched(value)
@@ -206,7 +208,7 @@ def _fits(trace: Trace, flow: Flow, node: fx.Node) -> bool:
 
 
 def _by_share(points: Sequence[Point]) -> list[Point]:
-    """Return the points next to each of :data:`SHARES`; there, those that fewer tensors cross."""
+    """Return a point near each of :data:`SHARES`, preferring those that fewer tensors cross."""
     fit = [point for point in points if MIN_SHARE <= point.macs_share <= MAX_SHARE]
     chosen = []
     for share in SHARES:

@@ -1,4 +1,4 @@
-"""A stretch of a traced model: what it computes, reads and hands on, in either mode."""
+"""Segments of a traced model: their nodes, inputs and outputs in either mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeexit.models.tracing.trace import Trace, Traces
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """A stretch of a trace: what it computes, reads and hands on, tensors by their new names."""
+    """A segment of a trace: its nodes, and its inputs and outputs by their new names."""
 
     nodes: list[fx.Node]
     inputs: dict[str, fx.Node]
@@ -39,10 +39,10 @@ def inputs_of(nodes: Sequence[fx.Node], names: Mapping[fx.Node, str]) -> dict[st
 def traced_bodies(
     traces: Traces, training: Mapping[str, Segment], evaluation: Mapping[str, Segment]
 ) -> dict[str, TracedStage]:
-    """Return a module for each segment, which shares the weights of the model.
+    """Return a module for each segment that shares the weights of the model.
 
     Raises:
-        SpecError: a segment reads or hands on other tensors in training than in evaluation mode.
+        SpecError: the inputs or outputs of a segment differ between training and evaluation mode.
     """
     for name, segment in training.items():
         _check_same(name, segment, traces.training, evaluation[name], traces.evaluation)
@@ -70,7 +70,7 @@ def _stage_graph(trace: Trace, segment: Segment) -> StageGraph:
 def _check_same(
     name: str, first: Segment, first_trace: Trace, second: Segment, second_trace: Trace
 ) -> None:
-    """What a stage reads and hands on must not depend on the mode."""
+    """Raise if the inputs or outputs of a stage depend on the mode."""
 
     def shapes(tensors: dict[str, fx.Node], trace: Trace) -> dict[str, Any]:
         return {key: tuple(trace.values[node][0].shape) for key, node in tensors.items()}

@@ -1,6 +1,6 @@
-"""Split a traced model that has exits of its own into stages and the branches that it came with.
+"""Split a traced model that has exits of its own into stages and its own branches.
 
-What belongs to which is in :mod:`edgeexit.exit_steps`.
+:mod:`edgeexit.exit_steps` decides which nodes belong to which.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOGITS = "logits"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """A model in parts: what it is to a network of stages and branches."""
+    """The parts of a model as a network of stages and branches."""
 
     backbone: Backbone
     branches: dict[str, Branch]
@@ -33,13 +33,13 @@ class Split:
 
 
 def split(traces: Traces) -> Split:
-    """Return the stages, the branches and the exits of a model that was traced to all its logits.
+    """Return the stages, branches and exits of a model that was traced to all its logits.
 
     The parts share the weights of the model.
 
     Raises:
-        SpecError: an exit adds no stage, or a part reads what cannot be handed from one graph to
-            another.
+        SpecError: an exit adds no stage, or a part reads a value that cannot be passed from one
+            graph to another.
     """
     training, evaluation = _segments(traces.training), _segments(traces.evaluation)
     if training.keys() != evaluation.keys():
@@ -67,12 +67,12 @@ def split(traces: Traces) -> Split:
 
 
 def idle_exits(trace: Trace) -> list[int]:
-    """Return the numbers of the outputs that read only what those before them have computed."""
+    """Return the numbers of the outputs that need no stage beyond those of earlier outputs."""
     return [number for number, step in enumerate(_steps(Flow(trace))) if not step.adds_stage]
 
 
 def probable_orders(trace: Trace) -> list[list[int]]:
-    """Return the numbers of the outputs in orders that are worth trying, the best first."""
+    """Return orders of the outputs, by number, that are worth trying, the most probable first."""
     flow = Flow(trace)
     outputs = [flow.position[node] for node in trace.outputs]
     return exit_steps.probable_orders(_Dataflow(flow), outputs)
@@ -88,7 +88,7 @@ def _last_stage(number: int, stages: dict[str, Stage]) -> str:
 
 
 def _segments(trace: Trace) -> dict[str, Segment]:
-    """Return every stage and every exit's branch by name, in the order of execution."""
+    """Return every stage and every exit's branch by name, in execution order."""
     flow = Flow(trace)
     path = flow.path
     steps = _steps(flow)
@@ -104,7 +104,7 @@ def _segments(trace: Trace) -> dict[str, Segment]:
                 continue
             executed = flow.segment(nodes)
             inputs = inputs_of(executed, names)
-            outputs = _handed_on(flow, nodes, name)
+            outputs = _stage_outputs(flow, nodes, name)
             names.update({node: tensor for tensor, node in outputs.items()})
             segments[name] = Segment(executed, inputs, outputs, path)
         executed = flow.segment(step.branch)
@@ -114,7 +114,7 @@ def _segments(trace: Trace) -> dict[str, Segment]:
 
 
 class _Dataflow:
-    """A trace as :mod:`edgeexit.exit_steps` sees it."""
+    """A trace as an :class:`edgeexit.exit_steps.Dataflow`."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -146,10 +146,10 @@ def _has_positions(tensor: Tensor) -> bool:
     return tensor.ndim >= 3 and tensor[0].numel() > max(tensor.shape[1:])
 
 
-def _handed_on(flow: Flow, nodes: Nodes, name: str) -> dict[str, fx.Node]:
-    """Return what other parts read of a stage by new names, in the order of execution."""
+def _stage_outputs(flow: Flow, nodes: Nodes, name: str) -> dict[str, fx.Node]:
+    """Return the tensors of a stage that other parts read, by new names, in execution order."""
     trace = flow.trace
-    handed = []
+    outputs = []
     for node in flow.members(nodes):
         read_elsewhere = flow.readers(node) & ~nodes or node in trace.outputs
         if not read_elsewhere:
@@ -161,8 +161,8 @@ def _handed_on(flow: Flow, nodes: Nodes, name: str) -> dict[str, fx.Node]:
                 f"first dimension is the batch: {described(value[0])} for a batch of 2; write "
                 "the model so that it reshapes or converts it where it is read"
             )
-        handed.append(node)
+        outputs.append(node)
     return {
         f"{name}_out{'' if number == 1 else number}": node
-        for number, node in enumerate(handed, start=1)
+        for number, node in enumerate(outputs, start=1)
     }

@@ -1,4 +1,4 @@
-"""A stretch of a traced model as a module of its own."""
+"""A segment of a traced model as a module."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from edgeexit.models.tracing.tracers import BATCHES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageGraph:
-    """What one stage does in one mode.
+    """The computation of one stage in one mode.
 
     Attributes:
-        root: owns the modules and tensors that the nodes name.
-        nodes: what it computes, in order; what these need besides, weights and constants, is
-            taken along.
-        inputs, outputs: the tensors that it reads and hands on, by name and in order.
-        values: what every node holds at the two batch sizes.
-        path: all tensors on the way from the images to the logits, in this stage and others.
-        permuted: hand on the last output once more, from channels last to (N, C, H, W).
+        root: owns the modules and tensors that the nodes refer to.
+        nodes: the nodes to execute, in order; the weights and constants that they need are copied
+            with them.
+        inputs, outputs: the stage's input and output tensors, by name and in order.
+        values: the value of every node at the two batch sizes.
+        path: all tensors between the images and the logits, in this stage and others.
+        permuted: whether to return the last output again, permuted from channels last to
+            (N, C, H, W).
     """
 
     root: nn.Module
@@ -39,11 +40,11 @@ class StageGraph:
 
 
 class TracedStage(nn.Module):
-    """A stretch of a model, traced in training and in evaluation mode.
+    """A segment of a model, traced in training and in evaluation mode.
 
-    It owns the modules and weights of that stretch, under their paths in the model, and shares
-    them with it. Where the model overwrites a tensor that comes in or is handed on, this one
-    makes a new tensor: other parts read it too.
+    It holds the modules and weights of the segment under their paths in the model and shares them
+    with it. Where the model overwrites an input or output of the segment, this module makes a new
+    tensor, because other parts read it, too.
     """
 
     def __init__(self, training: StageGraph, evaluation: StageGraph) -> None:
@@ -52,14 +53,14 @@ class TracedStage(nn.Module):
         targets: dict[str, Any] = {}
         for builder in builders:
             targets.update(builder.targets)
-        # modules before the weights inside them: deeper paths find their owner there
+        # modules before the weights inside them, so that deeper paths find their owner
         for path in sorted(targets, key=lambda path: (path.count("."), path)):
             _adopt(self, path, *targets[path])
         forwards = [type(fx.GraphModule(self, builder.graph)).forward for builder in builders]
         self._forward_training, self._forward_evaluation = forwards
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Map one tensor per input of the stage to one per output, or to one alone."""
+        """Map one tensor per input of the stage to a tuple of outputs, or to the only output."""
         forward = self._forward_training if self.training else self._forward_evaluation
         result: tuple[Tensor, ...] = forward(self, *inputs)
         return result
@@ -74,7 +75,7 @@ class _Builder:
         self.targets: dict[str, tuple[nn.Module, Any]] = {}
         self.copies = {node: self.graph.placeholder(name) for name, node in stage.inputs.items()}
         self.incoming = dict(self.copies)
-        self.kept = set(self.incoming.values())  # read by others too: not to be overwritten
+        self.kept = set(self.incoming.values())  # others read these: not to be overwritten
         self.leaving = set(stage.outputs.values())
         for node in stage.nodes:
             self._copy(node)
@@ -94,7 +95,7 @@ class _Builder:
         return new
 
     def _argument(self, node: fx.Node) -> Any:
-        """Return what stands for ``node`` in the new graph."""
+        """Return the argument that represents ``node`` in the new graph."""
         if node in self.copies:
             return self.copies[node]
         first, second = self.stage.values[node]
@@ -103,12 +104,12 @@ class _Builder:
         if node in self.stage.path:
             raise SpecError(
                 f"a buffer is updated with {node.name}, which another stage computes and does not "
-                "hand on; choose another point, or update the buffer next to where it is read"
+                "pass on; choose another point, or update the buffer next to where it is read"
             )
-        return self._copy(node)  # weights, constants, and what is computed of them
+        return self._copy(node)  # weights, constants, and values computed from them
 
     def _setting(self, node: fx.Node, first: Any, second: Any) -> Any:
-        """Return a size or setting: what it was, or the multiple of the batch that it was."""
+        """Return a size or setting: its value, or for a multiple of the batch, that product."""
         if isinstance(first, (tuple, list)):
             return tuple(self._setting(node, *pair) for pair in zip(first, second, strict=True))
         if first == second:
@@ -126,11 +127,11 @@ class _Builder:
         path = str(node.target)
         parent, _, name = path.rpartition(".")
         owner = self.stage.root.get_submodule(parent)
-        # called again, it may be a copy that works out of place by now
+        # on a second call, it may already be an out-of-place copy
         self.targets.setdefault(path, (owner, getattr(owner, name)))
 
     def _keep(self, node: fx.Node) -> None:
-        """Make a node that overwrites a tensor which another part reads give a new one."""
+        """Make a node out-of-place if it overwrites a tensor that another part reads."""
         if node.args[:1] and node.args[0] in self.kept and is_in_place(self.stage.root, node):
             path = str(node.target)
             owner, module = self.targets.get(path, (None, None))
@@ -146,7 +147,7 @@ def _adopt(module: nn.Module, path: str, owner: nn.Module, value: Any) -> None:
         if not hasattr(module, parent):
             module.add_module(parent, nn.Module())
         module = getattr(module, parent)
-    if hasattr(module, name):  # inside a module that was adopted as a whole
+    if hasattr(module, name):  # part of a module that is already registered
         return
     if isinstance(value, nn.Module):
         module.add_module(name, value)
