@@ -15,9 +15,11 @@ from edgeexit_runtime.gate import (
     GateOutputs,
     Predictions,
     Routing,
+    average_macs,
     check_gate,
     check_thresholds,
     closed_ranks,
+    saved_costs,
 )
 
 
@@ -224,3 +226,36 @@ def test_flags_that_are_no_bools_are_refused() -> None:
     given.exits.view(np.uint8)[0] = 2
     with pytest.raises(BackendError, match=r"^exit1: .* got 0 to 0, 0 to 0 and 0 to 2; "):
         check_gate("exit1", given, 3)
+
+
+# Eq. 5
+
+
+@pytest.mark.parametrize(
+    ("shares", "average"),
+    [((0.5, 0.125, 0.375), 10), ((1, 0, 0), 4), ((0, 1, 0), 8), ((0, 0, 1), 56 / 3)],
+)
+def test_a_path_counts_as_much_as_images_that_take_it(
+    shares: tuple[float, ...], average: float
+) -> None:
+    names = ("exit1", "exit2", "final")
+    paths = dict(zip(names, (4, 8, 56 / 3), strict=True))
+    assert average_macs(dict(zip(names, shares, strict=True)), paths) == pytest.approx(average)
+
+
+@pytest.mark.parametrize(
+    ("off", "saved"),
+    [
+        ((), (0, 0, 0)),
+        (("exit1",), (5, 5, 5)),
+        (("exit2",), (0, 7, 7)),
+        (("exit1", "exit2"), (5, 12, 12)),
+    ],
+)
+def test_branches_that_are_off_are_saved_by_all_who_come_past(
+    off: tuple[str, ...], saved: tuple[int, ...]
+) -> None:
+    """An exit with a threshold of 1 is on: an image may be as sure as that."""
+    branches = {"exit1": 5, "exit2": 7, "final": 9}
+    thresholds = {name: NEVER if name in off else 1.0 for name in ("exit1", "exit2")}
+    assert tuple(saved_costs(branches, thresholds).values()) == saved

@@ -12,6 +12,7 @@ import torch
 from edgeexit_runtime import Manifest, Preprocessing, load_manifest
 from numpy.typing import NDArray
 from PIL import Image
+from support.tiny_bundle import unchecked
 from torchvision.transforms import v2
 
 from edgeexit.bench import BenchImages, images_from_dataset, images_from_folder, images_from_npz
@@ -73,7 +74,7 @@ def test_grey_images_and_other_files(manifest: Manifest, tmp_path: Path) -> None
 def test_a_bundle_for_grey_images(manifest: Manifest, tmp_path: Path) -> None:
     preprocessing = Preprocessing((1, 8, 8), (0.5,), (0.5,))
     picture(0, 8, 8).save(tmp_path / "a.png")
-    grey = _stub(manifest, preprocessing)
+    grey = unchecked(manifest, preprocessing=preprocessing)
     found = images_from_folder(tmp_path, grey, 5, 0)
     expected = np.asarray(picture(0, 8, 8).convert("L"), np.float32) / 255 * 2 - 1
     np.testing.assert_allclose(found.images[0, 0], expected, atol=1e-5)
@@ -81,18 +82,9 @@ def test_a_bundle_for_grey_images(manifest: Manifest, tmp_path: Path) -> None:
 
 def test_a_bundle_for_two_channels(manifest: Manifest, tmp_path: Path) -> None:
     picture(0, 8, 8).save(tmp_path / "a.png")
-    two = _stub(manifest, Preprocessing((2, 8, 8), (0.5,) * 2, (0.5,) * 2))
+    two = unchecked(manifest, preprocessing=Preprocessing((2, 8, 8), (0.5,) * 2, (0.5,) * 2))
     with pytest.raises(InputError, match="takes images of 2 channels, files hold 1 or 3; give an"):
         images_from_folder(tmp_path, two, 5, 0)
-
-
-def _stub(manifest: Manifest, preprocessing: Preprocessing) -> Manifest:
-    """Return the manifest with other preprocessing, unchecked against its graphs."""
-    other = object.__new__(Manifest)
-    for field in dataclasses.fields(manifest):
-        object.__setattr__(other, field.name, getattr(manifest, field.name))
-    object.__setattr__(other, "preprocessing", preprocessing)
-    return other
 
 
 def test_class_folders_give_the_bundles_labels(manifest: Manifest, tmp_path: Path) -> None:
@@ -280,10 +272,7 @@ def test_a_data_set_gives_its_test_images(manifest: Manifest) -> None:
 def test_a_data_set_that_is_unknown_or_of_other_classes(manifest: Manifest) -> None:
     with pytest.raises(UnknownNameError, match="did you mean digits"):
         images_from_dataset(DataConfig("digit"), manifest, 5, 0)
-    letters = object.__new__(Manifest)  # a bundle of 4 classes, of which nothing else is looked at
-    for field in dataclasses.fields(manifest):
-        object.__setattr__(letters, field.name, getattr(manifest, field.name))
-    object.__setattr__(letters, "class_names", tuple("abcd"))
+    letters = unchecked(manifest, class_names=tuple("abcd"))
     with pytest.raises(DataError, match="digits: expected the network's 4 classes, got 10; choose"):
         images_from_dataset(DataConfig("digits"), letters, 5, 0)
 

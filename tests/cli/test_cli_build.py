@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.testing import edit_manifest
-from hardware import place_gpu
 from support.command_line import invoke as run
+from support.hardware import place_gpu
 from support.messages import missing
 
 GRAPHS = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]

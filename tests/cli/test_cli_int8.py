@@ -15,9 +15,9 @@ import pytest
 from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
-from hardware import place_cpu, place_gpu
 from PIL import Image
 from support.command_line import SCREEN, invoke, table_rows
+from support.hardware import place_cpu, place_gpu
 
 from edgeexit.cli.build import EngineChoice
 from edgeexit.cli.options.quantize import QuantizeOptions

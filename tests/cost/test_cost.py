@@ -233,12 +233,6 @@ def test_average_is_eq_5_written_out() -> None:
     assert average_macs(shares, path_macs) == pytest.approx(expected, rel=1e-12)
 
 
-def test_average_of_samples_that_all_leave_at_one_exit_is_its_path_cost() -> None:
-    path_macs = {"exit1": 30, "final": 100}
-    assert average_macs({"exit1": 0.0, "final": 1.0}, path_macs) == 100
-    assert average_macs({"exit1": 1.0, "final": 0.0}, path_macs) == 30
-
-
 @pytest.fixture
 def toy_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register a backbone that is small enough to be counted on paper."""

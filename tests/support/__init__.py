@@ -1,1 +1,5 @@
-"""What tests of several folders build on."""
+"""What tests of several folders build on, the runtime's among them.
+
+The runtime's take ``full_disk``, ``hardware``, ``int8_products`` and ``messages``, which need
+neither torch nor edgeexit.
+"""

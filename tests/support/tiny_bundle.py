@@ -6,11 +6,13 @@ logits; the plain backbone answers as the last exit does. Costs are made up.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime.testing as tiny
 import numpy as np
-from edgeexit_runtime import Preprocessing
+from edgeexit_runtime import Manifest, Preprocessing
 from edgeexit_runtime.testing import Network, Tensor
 from numpy.typing import NDArray
 
@@ -36,6 +38,14 @@ NETWORK = Network(
 def write_bundle(folder: Path, baseline: bool = True) -> Path:
     """Write stages ``stage1`` and ``stage2`` and exits ``exit1`` and ``final``; return it."""
     return tiny.write_bundle(folder, NETWORK, baseline=baseline)
+
+
+def unchecked(manifest: Manifest, **changes: Any) -> Manifest:
+    """Return a manifest with other values, which need not fit its graphs: nobody looks at these."""
+    other = copy.copy(manifest)
+    for name, value in changes.items():
+        object.__setattr__(other, name, value)
+    return other
 
 
 def write_images(exits: list[int], labels: list[int]) -> NDArray[np.float32]:

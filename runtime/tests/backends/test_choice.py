@@ -15,7 +15,7 @@ from edgeexit_runtime import backends
 from edgeexit_runtime.backends import BACKENDS, choose_backend, install_hint
 from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
 from edgeexit_runtime.bundle.folder import Bundle, open_bundle
-from hardware import place_gpu
+from support.hardware import place_gpu
 
 
 class Abacus(Backend):

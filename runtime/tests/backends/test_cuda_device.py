@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
-from hardware import ORIN, place_gpu
+from support.hardware import ORIN, place_gpu
 
 
 @pytest.mark.parametrize("gpu", [ORIN, replace(ORIN, multiprocessors=16, memory_gib=64)])

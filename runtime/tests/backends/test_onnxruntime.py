@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from support.full_disk import full_disk
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -37,16 +38,10 @@ def test_profile_that_cannot_be_kept(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ONNX Runtime says nothing of a full disk: its file is cut short."""
-    resource = pytest.importorskip("resource")  # not on Windows
     refused = pytest.raises(ee.BackendError, match=r"^stage1\.onnx: .*profile.* room .*TMPDIR")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with ee.load(bundle, backend="onnxruntime", threads=1) as session:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-        try:
-            with refused:
-                session.runner.computed_in()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with full_disk(room=100), refused:
+            session.runner.computed_in()
         assert session.runner.computed_in() == "fp32 3"
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
         with refused:

@@ -20,14 +20,14 @@ pytestmark = pytest.mark.skipif(not is_x86(), reason="products of 8 bits are exa
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[3] / "tests"  # where support is
 WITHOUT_VNNI = "AVX2"
 SUM = """
 import sys
 import numpy as np
 from edgeexit_runtime.backends.openvino.compiler import ModelCompiler
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from int8_products import product_model, sizes
+from support.int8_products import product_model, sizes
 
 kind, levels, may_saturate = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told"
 tensors = [(TensorInfo(name, "float32", sizes(kind)),) for name in ("x", "out")]

@@ -12,7 +12,7 @@ import edgeexit_runtime.backends.target_warnings as target_warnings
 import pytest
 from edgeexit_runtime.bundle.folder import open_bundle
 from edgeexit_runtime.engines.building import build_engines
-from hardware import place_cpu
+from support.hardware import place_cpu
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 TARGET = {"name": "mine", "engine": "cpu", "assumes": "luck", "elsewhere": "9 times as slow"}

@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from hardware import place_cpu
-from int8_products import CHANNELS, product_model, sizes
 from numpy.typing import NDArray
 from onnx import TensorProto
+from support.hardware import place_cpu
+from support.int8_products import CHANNELS, product_model, sizes
 
 FLAGS = "flags\t\t: fpu sse4_2 avx2 {} fma\n"
 ONNXRUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))

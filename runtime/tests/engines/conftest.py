@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from edgeexit_runtime.backends.cuda.device import Gpu
-from hardware import ORIN, place_gpu
+from support.hardware import ORIN, place_gpu
 
 
 def enum_of(name: str, *members: str) -> Any:

@@ -20,7 +20,7 @@ from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.bundle.folder import baseline_bundle, open_bundle
 from edgeexit_runtime.engines.building import build_engines
 from edgeexit_runtime.system.machine import this_platform
-from hardware import ORIN
+from support.hardware import ORIN
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 PLACE = Here("tensorrt", "10.3.0", ORIN)
