@@ -52,6 +52,11 @@ def format_ms(milliseconds: float | None) -> str:
     return "-" if milliseconds is None else f"{milliseconds:.3f}"
 
 
+def format_threads(threads: int | None) -> str:
+    """Return the number of threads per graph, which may be left to the backend."""
+    return "the backend's choice" if threads is None else str(threads)
+
+
 def format_command(*words: object) -> str:
     """Return an edgeexit command as one line, quoted for a shell."""
     return shlex.join(["edgeexit", *map(str, words)])
@@ -123,6 +128,11 @@ class Table:
         """Return a table of these groups and notes; empty ones are omitted."""
         filled = tuple(rows for rows in map(tuple, groups) if rows)
         return cls(title, tuple(columns), filled, tuple(note for note in notes if note))
+
+
+def in_two_lines(heading: str) -> str:
+    """Return a heading of several words with a line break behind the first."""
+    return heading.replace(" ", "\n", 1)
 
 
 def texts(*headings: str) -> tuple[Column, ...]:

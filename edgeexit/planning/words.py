@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeexit.formats import Row, Table, named_numbers
+from edgeexit.formats import Row, Table, format_threads, named_numbers
 from edgeexit.planning.results import PatternPlan, Plan
 from edgeexit.statistics import CONFIDENCE_LEVEL
 
@@ -41,7 +41,6 @@ def plan_text(plan: Plan) -> Iterator[str]:
 
 def plan_table(plan: Plan) -> Table:
     """Return a row per exit of each pattern."""
-    threads = "the backend's choice" if plan.threads is None else str(plan.threads)
     height, width = plan.input_size[1:]
     has_estimates = any(it.estimate is not None for it in plan.patterns)
     headings = ("path, ms", "of plain", "Eq. 5", "must leave\nfor 1.0", "MiB")
@@ -51,7 +50,8 @@ def plan_table(plan: Plan) -> Table:
         named_numbers("branches", "exit", *headings, *more),
         *(_rows(it, has_estimates) for it in plan.patterns),
         notes=[
-            f"{plan.machine}, {plan.cores} cores; {plan.device}, threads per graph: {threads}",
+            f"{plan.machine}, {plan.cores} cores; {plan.device}, threads per graph: "
+            f"{format_threads(plan.threads)}",
             f"of plain: ratio to the plain backbone, {CONFIDENCE_LEVEL:.0%} interval",
             "*: no other pattern is "
             + (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from edgeexit.bench.results.comparison import SetupDifference
 from edgeexit.bench.results.report import BenchReport
-from edgeexit.formats import format_guarantee, format_threshold
+from edgeexit.formats import format_guarantee, format_threads, format_threshold
 
 NOTHING = "-"
 
@@ -33,10 +33,7 @@ def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
         yield "guarantee", format_guarantee(bundle.guarantee, bundle.thresholds)
     yield "processor", f"{device.cpu}, {device.cores} cores"
     yield "runs on", device.backend_device
-    yield (
-        "threads per graph",
-        "the backend's choice" if device.threads is None else str(device.threads),
-    )
+    yield "threads per graph", format_threads(device.threads)
     yield "system", device.system
     for name, version in sorted(device.versions.items()):
         yield f"{name} there", version

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgeexit.bench.results.advice import Advice, Choice, Gain
-from edgeexit.formats import Table, format_ms, format_threshold, named_numbers
+from edgeexit.bench.results.mixture import BASELINE_NAME
+from edgeexit.formats import Table, format_ms, format_threshold, in_two_lines, named_numbers
 
 _LEAVE = "Leave the bundle's thresholds: the best that were found gain nothing."
 
@@ -11,12 +12,12 @@ _LEAVE = "Leave the bundle's thresholds: the best that were found gain nothing."
 def advice_table(advice: Advice) -> Table:
     """Return one column per choice of thresholds."""
     choices = advice.choices
-    names = [*(choice.name for choice in choices), "plain backbone"]
+    names = [*(choice.name for choice in choices), BASELINE_NAME]
     accuracies = [choice.accuracy for choice in choices]
     return Table.of(
         f"thresholds chosen on {advice.validation_images} images for an accuracy of "
         f"{advice.target_accuracy:.4f}, judged on the other {advice.test_images}",
-        named_numbers("", *(name.replace(" ", "\n", 1) for name in names)),
+        named_numbers("", *map(in_two_lines, names)),
         (
             (
                 f"threshold of {exit_}",
@@ -52,6 +53,11 @@ def advice_summary(advice: Advice) -> list[str]:
     if not advice.over_now.is_worth_it:
         return [_LEAVE]
     return [_best_text(advice), _over_now_text(advice), _apply_text(advice)]
+
+
+def no_advice_text(why: str) -> str:
+    """Return in a sentence why there is no advice."""
+    return f"{why[0].upper()}{why[1:]}."
 
 
 def advice_text(advice: Advice) -> list[str]:

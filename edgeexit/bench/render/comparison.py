@@ -14,6 +14,7 @@ from edgeexit.bench.results.comparison import (
 )
 from edgeexit.bench.results.mixture import EARLY_EXIT_NAME, ONE_BY_ONE
 from edgeexit.formats import Row, Table, numbers, texts
+from edgeexit.statistics import CONFIDENCE_LEVEL
 
 TOLD = 3  # differences, one by one; early exit and runs of images come first
 
@@ -37,7 +38,7 @@ def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
         f"{comparison.second} over {comparison.first}",
         (
             *texts("", "figure"),
-            *numbers("first", "second", "ratio", "95% interval", "noise"),
+            *numbers("first", "second", "ratio", f"{CONFIDENCE_LEVEL:.0%} interval", "noise"),
             *texts("beyond it"),
         ),
         *(_section(title, figures) for title, figures in sections),

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.bench.render.advice import advice_table, advice_text
+from edgeexit.bench.render.advice import advice_table, advice_text, no_advice_text
 from edgeexit.bench.render.backends import backends_table, backends_text
 from edgeexit.bench.render.reasons import breakdown_text
 from edgeexit.bench.render.roofline import (
@@ -118,7 +118,7 @@ def _advice(report: BenchReport) -> Section:
     if advice is not None:
         return Section(title, tuple(advice_text(advice)), (advice_table(advice),))
     why = report.no_advice or "no advice was asked for in this report"
-    return Section(title, missing=f"{why[0].upper()}{why[1:]}.")
+    return Section(title, missing=no_advice_text(why))
 
 
 def _scenarios(report: BenchReport) -> Section:

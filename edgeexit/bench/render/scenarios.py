@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
-from edgeexit.formats import Row, Table, format_ms, named_numbers
+from edgeexit.formats import Row, Table, format_ms, in_two_lines, named_numbers
 from edgeexit.statistics import Interval
 
 NEAR_ITS_LIMIT = 0.9
@@ -55,7 +55,7 @@ def _offline_table(results: tuple[OfflineResult, ...]) -> Table:
     ]
     return Table.of(
         "offline: images per second by batch size",
-        named_numbers("batch", *(result.name.replace(" ", "\n", 1) for result in results)),
+        named_numbers("batch", *(in_two_lines(result.name) for result in results)),
         ((str(size), *(_rate_cell(result, size) for result in results)) for size in sizes),
         best,
         notes=[

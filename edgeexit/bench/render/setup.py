@@ -6,7 +6,7 @@ from edgeexit.bench.compare.setups import setup_facts
 from edgeexit.bench.results.report import BenchReport, DeviceInfo
 from edgeexit.bench.results.state import Clock, RunState
 from edgeexit.bench.results.timings import WarmUp
-from edgeexit.formats import Table, texts
+from edgeexit.formats import Table, format_threads, texts
 
 
 def setup_table(report: BenchReport) -> Table:
@@ -16,9 +16,9 @@ def setup_table(report: BenchReport) -> Table:
 
 def device_text(device: DeviceInfo) -> str:
     """Return what ran it, in a line."""
-    threads = "the backend's choice" if device.threads is None else str(device.threads)
     return (
-        f"{device.cpu}, {device.cores} cores, {device.backend_device}, threads per graph: {threads}"
+        f"{device.cpu}, {device.cores} cores, {device.backend_device}, threads per graph: "
+        f"{format_threads(device.threads)}"
     )
 
 

@@ -29,10 +29,11 @@ from edgeexit.formats import (
     format_fraction,
     format_macs,
     format_threshold,
+    in_two_lines,
     named_numbers,
 )
 
-BASELINE = "plain\nbackbone"
+BASELINE = in_two_lines(BASELINE_NAME)
 
 
 def summary_table(report: BenchReport) -> Table:

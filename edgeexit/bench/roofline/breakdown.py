@@ -51,6 +51,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgeexit_runtime.timing.calls import MS_PER_S
+
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
@@ -63,8 +65,6 @@ from edgeexit.bench.results.explanation import (
     Term,
 )
 from edgeexit.bench.results.roofline import OperatorTraffic, PartRoofline, Peaks
-
-MS_PER_S = 1e3
 
 
 @dataclass(frozen=True, slots=True)

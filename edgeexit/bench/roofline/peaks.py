@@ -26,7 +26,7 @@ import numpy as np
 from edgeexit_runtime import Session
 from edgeexit_runtime.backends.base import BareGraphs
 from edgeexit_runtime.bundle.manifest import GraphEntry, TensorInfo
-from edgeexit_runtime.timing.calls import time_call
+from edgeexit_runtime.timing.calls import MS_PER_S, time_call
 from numpy.typing import NDArray
 
 from edgeexit.bench.results.roofline import Bandwidth, Peaks
@@ -49,7 +49,6 @@ MACS, BYTES = "macs", "bytes"
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 OPSET, IR_VERSION = 18, 9
 FLOAT, FLOAT16 = 1, 10  # onnx.TensorProto's
-MS_PER_S = 1e3
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ among them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,7 +27,6 @@ from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
 TURN_S = 1.0
 REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
 MIN_ROUNDS = 3
-IDLE = -1
 PATH = "path"  # the role of a bundle whose images are all made to leave at one exit
 
 
@@ -35,14 +34,14 @@ class _Runner:
     """One candidate; goes through the images again and again, on from where it stopped."""
 
     def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
-        self.candidate = candidate
+        self._candidate = candidate
         self._images = images
         self._next = 0
 
     def run(self, meters: Sequence[Meter], turn_s: float) -> EnergyTurn:
         """Answer images one by one for so many seconds."""
-        self.candidate.prepare()
-        session = self.candidate.session
+        self._candidate.prepare()
+        session = self._candidate.session
         settle(partial(session.infer, self._images[:1]))
         samples = 0
         _start(meters)
@@ -85,47 +84,48 @@ def measure_energy(
     rng = np.random.default_rng(options.seed)
     shuffled = images.images[rng.permutation(len(images.images))]
     runners = [_Runner(candidate, shuffled) for candidate in candidates]
-    turns: dict[int, list[EnergyTurn]] = {index: [] for index in (IDLE, *range(len(runners)))}
-    takes = {
-        IDLE: partial(_rest, found.meters, turn_s, rest_s),
-        **{index: partial(it.run, found.meters, turn_s) for index, it in enumerate(runners)},
-    }
+    takes = [
+        partial(_rest, found.meters, turn_s, rest_s),
+        *(partial(runner.run, found.meters, turn_s) for runner in runners),
+    ]
     try:
-        _take_turns(takes, turns, options, rng, progress)
+        idle, *turns = _take_turns(takes, options, rng, progress)
     except OSError as error:
         note = f"No energy was measured: a sensor failed during the run ({error})."
         return Energy((), (note, *found.notes), images.source, None, (), ())
-    idle_w = float(np.median([turn.joules / turn.seconds for turn in turns[IDLE]]))
+    idle_w = float(np.median([turn.joules / turn.seconds for turn in idle]))
     return Energy(
         sensors=tuple(meter.sensor for meter in found.meters),
         notes=found.notes,
         source=images.source,
         idle_w=idle_w,
-        idle_turns=tuple(turns[IDLE]),
+        idle_turns=tuple(idle),
         runs=tuple(
-            _summarize(runner.candidate.label, turns[index], idle_w)
-            for index, runner in enumerate(runners)
+            _summarize(candidate.label, own, idle_w)
+            for candidate, own in zip(candidates, turns, strict=True)
         ),
     )
 
 
 def _take_turns(
-    takes: Mapping[int, Callable[[], EnergyTurn]],
-    turns: dict[int, list[EnergyTurn]],
+    takes: Sequence[Callable[[], EnergyTurn]],
     options: BenchOptions,
     rng: np.random.Generator,
     progress: Progress,
-) -> None:
+) -> list[list[EnergyTurn]]:
+    """Return the turns of each, taken in a new random order each round."""
+    turns: list[list[EnergyTurn]] = [[] for _ in takes]
     start = time.perf_counter()
     rounds = 0
     while rounds < MIN_ROUNDS or time.perf_counter() - start < options.duration_s:
-        for index in rng.permutation(len(turns)) - 1:  # IDLE is one of them
+        for index in rng.permutation(len(takes)):
             turns[index].append(takes[index]())
             by_time = (time.perf_counter() - start) / options.duration_s
-            done = sum(map(len, turns.values())) / (MIN_ROUNDS * len(turns))
+            done = sum(map(len, turns)) / (MIN_ROUNDS * len(turns))
             progress("energy", min(by_time, done, 1))
         rounds += 1
     progress("energy", 1)
+    return turns
 
 
 def _rest(meters: Sequence[Meter], turn_s: float, rest_s: float) -> EnergyTurn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -106,18 +106,34 @@ def take_passes(
     queries = len(images) // samples_per_query
     block = max(1, BLOCK // samples_per_query)
     orders: list[NDArray[np.intp]] = []
-    start = time.perf_counter()
-    for number in range(options.rounds):
-        if number > 0 and time.perf_counter() - start >= options.duration_s:
-            break
+    for told in each_pass(options, progress, step):
         shuffled = rng.permutation(len(images))[: queries * samples_per_query]
         orders.append(shuffled.reshape(queries, samples_per_query))
         for first in range(0, queries, block):
             for index in rng.permutation(len(runs)):
                 runs[index].run(orders[-1][first : first + block])
-            of_pass = min(first + block, queries) / queries
-            by_time = (time.perf_counter() - start) / options.duration_s
-            done = max(by_time, (number + of_pass) / options.rounds)
-            progress(step, min(done, of_pass if number == 0 else 1))
-    progress(step, 1)
+            told(min(first + block, queries) / queries)
     return Passes(np.stack(orders), runs)
+
+
+def each_pass(
+    options: BenchOptions, progress: Progress, step: str
+) -> Iterator[Callable[[float], None]]:
+    """Yield once for each pass, one at least, until there are enough or time is over.
+
+    What is yielded is to be told which fraction of its pass is done.
+    """
+    start = time.perf_counter()
+
+    def elapsed() -> float:
+        return (time.perf_counter() - start) / options.duration_s
+
+    def tell(number: int, of_pass: float) -> None:
+        done = max(elapsed(), (number + of_pass) / options.rounds)
+        progress(step, min(done, of_pass if number == 0 else 1))
+
+    for number in range(options.rounds):
+        if number > 0 and elapsed() >= 1:
+            break
+        yield partial(tell, number)
+    progress(step, 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.timing.calls import MS_PER_S
 from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn
 
 from edgeexit.bench.results.options import BenchOptions
@@ -14,7 +15,6 @@ from edgeexit.bench.results.timings import WarmUp
 
 WINDOW_S = 0.5
 AGREE = 0.05
-MS_PER_S = 1e3
 
 
 def warm_up(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
-    from edgeexit.bench.render.advice import advice_summary
+    from edgeexit.bench.render.advice import advice_summary, no_advice_text
     from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.reasons import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
@@ -31,7 +31,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
         for sentence in advice_summary(report.advice):
             out.print(sentence, soft_wrap=True)  # a command in it can be copied
     elif report.no_advice is not None:
-        out.print(f"{report.no_advice[0].upper()}{report.no_advice[1:]}.")
+        out.print(no_advice_text(report.no_advice))
     if report.explanation is not None:
         out.print(f"Why: {reasons_text(report.explanation)}")
     out.print("Every table and reason: --details, or --html for a page with pictures.")

@@ -17,7 +17,7 @@ from edgeexit.bench.render.page.drawing import (
     tidy,
     to_svg,
 )
-from edgeexit.bench.results.mixture import EARLY_EXIT_NAME
+from edgeexit.bench.results.mixture import BASELINE_NAME, EARLY_EXIT_NAME
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.drawing.saving import save_picture
 from edgeexit.drawing.style import BLUE, GREEN
@@ -114,7 +114,7 @@ def _draw(axes: Axes, rows: Sequence[tuple[str, float, float]]) -> None:
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.8)
     axes.annotate(
-        "plain backbone",
+        BASELINE_NAME,
         (1, -0.8),
         (4, -3),
         textcoords="offset points",

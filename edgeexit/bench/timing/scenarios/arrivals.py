@@ -10,13 +10,13 @@ import time
 from functools import partial
 
 import numpy as np
+from edgeexit_runtime.timing.calls import MS_PER_S
 from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
 from edgeexit.bench.timing.candidates import Candidate
 
 GIVE_UP = 2  # times the duration, after which what still waits is not answered any more
-MS_PER_S = 1e3
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.timing.calls import time_call
+from edgeexit_runtime.timing.calls import MS_PER_S, time_call
 from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
@@ -16,9 +15,9 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
+from edgeexit.bench.timing.passes import each_pass
 
 CHUNK = 64  # at least so many images before the next candidate has its turn
-MS_PER_S = 1e3
 
 
 def batch_sizes(max_batch: int, images: int) -> tuple[int, ...]:
@@ -52,10 +51,7 @@ def measure_offline(
     largest = max(size for _, size in turns)
     chunk = largest * max(1, min(CHUNK, count) // largest)
     rng = np.random.default_rng(options.seed)
-    start = time.perf_counter()
-    for number in range(options.rounds):
-        if number > 0 and time.perf_counter() - start >= options.duration_s:
-            break
+    for told in each_pass(options, progress, "offline"):
         order = rng.permutation(count)
         for first in range(0, count - largest + 1, chunk):
             chosen = images.images[order[first : first + chunk]]
@@ -64,15 +60,14 @@ def measure_offline(
                 done, milliseconds = _time_batches(candidate, size, chosen)
                 times_ms[candidate.label, size] += milliseconds
                 samples[candidate.label, size] += done
-            of_pass = min(first + chunk, count) / count
-            by_time = (time.perf_counter() - start) / options.duration_s
-            so_far = max(by_time, (number + of_pass) / options.rounds)
-            progress("offline", min(so_far, of_pass if number == 0 else 1))
-    progress("offline", 1)
-    rates = {key: samples[key] * MS_PER_S / times_ms[key] for key in times_ms}
-    baseline = baseline_of(candidates).label
-    best = max(rate for (name, _), rate in rates.items() if name == baseline)
-    return tuple(_result(it.label, samples, rates, best) for it in candidates)
+            told(min(first + chunk, count) / count)
+    rates = {
+        (name, size): BatchRate(size, samples[name, size], samples[name, size] * MS_PER_S / ms)
+        for (name, size), ms in times_ms.items()
+    }
+    by_name = {it.label: [rates[key] for key in rates if key[0] == it.label] for it in candidates}
+    baseline = _best(by_name[baseline_of(candidates).label])
+    return tuple(_result(name, own, baseline) for name, own in by_name.items())
 
 
 def _time_batches(
@@ -92,22 +87,16 @@ def _time_batches(
     return size * len(batches), milliseconds
 
 
-def _result(
-    name: str,
-    samples: dict[tuple[str, int], int],
-    rates: dict[tuple[str, int], float],
-    baseline_samples_per_s: float,
-) -> OfflineResult:
-    own = tuple(
-        BatchRate(size, samples[whose, size], rate)
-        for (whose, size), rate in rates.items()
-        if whose == name
-    )
-    best = max(own, key=lambda rate: rate.samples_per_s)
+def _best(rates: Sequence[BatchRate]) -> BatchRate:
+    return max(rates, key=lambda rate: rate.samples_per_s)
+
+
+def _result(name: str, rates: Sequence[BatchRate], baseline: BatchRate) -> OfflineResult:
+    best = _best(rates)
     return OfflineResult(
         name=name,
-        rates=own,
+        rates=tuple(rates),
         best_batch_size=best.batch_size,
         best_samples_per_s=best.samples_per_s,
-        ratio=best.samples_per_s / baseline_samples_per_s,
+        ratio=best.samples_per_s / baseline.samples_per_s,
     )

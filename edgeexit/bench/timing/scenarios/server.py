@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from edgeexit_runtime.progress import Progress
+from edgeexit_runtime.timing.calls import MS_PER_S
 from numpy.typing import NDArray
 
 from edgeexit.bench.images import BenchImages
@@ -18,7 +19,7 @@ from edgeexit.bench.results.mixture import BASELINE
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.scenarios.arrivals import MS_PER_S, Clock, Queue, poisson_arrivals
+from edgeexit.bench.timing.scenarios.arrivals import Clock, Queue, poisson_arrivals
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import RESAMPLES, resample_rounds
 from edgeexit.statistics.percentiles import Percentile, percentiles

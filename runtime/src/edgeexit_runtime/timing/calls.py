@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
-NS_PER_MS = 1e6
+NS_PER_MS, MS_PER_S = 1e6, 1e3
 
 
 @dataclass(frozen=True, slots=True)
