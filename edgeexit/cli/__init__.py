@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
             except (Exception, KeyboardInterrupt) as error:
                 # whatever comes behind a signal comes of it, such as workers that got it too
                 if stop.received is not None or isinstance(error, KeyboardInterrupt):
-                    told = f"{stop.told}; no file is half-written"
+                    told = f"{stop.cause}; no file is half-written"
                     raise _Explained(told, stop.exit_code) from error
                 if isinstance(error, ModuleNotFoundError):
                     raise click.ClickException(_missing_module(error)) from error

@@ -264,7 +264,7 @@ def test_frames_are_rgb(clip: Path) -> None:
 def test_a_damaged_video(bundle: Path, photos: Path, clip: Path) -> None:
     broken = clip.with_name("broken.mp4")
     broken.write_bytes(clip.read_bytes()[:100])
-    expected = f"{broken}: not a readable video; replace it or take it away"
+    expected = f"{broken}: not a readable video; replace or remove it"
     assert message(run("--engine-dir", bundle, broken)).startswith(expected)
     result = run("--engine-dir", bundle, broken, photos, "--skip-corrupt")
     assert f"skipped {expected}" in result.stderr

@@ -322,8 +322,8 @@ def test_a_corrupt_image_stops_a_run_that_was_not_told_to_skip_it(
     result = _invoke(*arguments)
     assert result.exit_code == 1
     message = (
-        r"Error: .*images/dark/[0-9]\.png: not a readable image \(\w+\); replace it or take it "
-        r"away, or leave out all such with --skip-corrupt"
+        r"Error: .*images/dark/[0-9]\.png: not a readable image \(\w+\); replace or remove "
+        r"it, or leave out all such with --skip-corrupt"
     )
     assert re.fullmatch(message, result.stderr.splitlines()[-1])
 

@@ -6,7 +6,7 @@
         result = session.infer(session.prepare(["cat.jpg", frame]))  # of any size
     result.labels, result.confidences, result.exits
 
-Importing this imports numpy and nothing else; an engine is imported when a bundle is loaded.
+Importing this package imports numpy alone; an engine is imported when a bundle is loaded.
 """
 
 from edgeexit_runtime.bundle.expected_entry import CONFIDENCE_EDGES

@@ -1,7 +1,7 @@
-"""``python -m edgeexit_runtime``: what a device does that has the runtime alone.
+"""``python -m edgeexit_runtime``: commands for a device that has only the runtime.
 
-``build out/`` builds engines, ``serve out/`` answers requests; ``time out/ other/ -o times.json``
-times exit paths.
+``build out/`` builds engines, ``serve out/`` answers requests, and
+``time out/ other/ -o times.json`` times exit paths.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OPTIONAL: dict[str, Callable[[str], Any]] = {
     "deadline_ms": float,
     "providers": lambda s: s.split(","),
 }
-"""How options of a service are read that have no default."""
+"""Types of the service's options whose default is None."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _build(values: argparse.Namespace) -> int:
         except EdgeExitError as error:
             return _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            return _fail(f"{stop.told}; the bundle is as it was", stop.exit_code)
+            return _fail(f"{stop.cause}; the bundle is unchanged", stop.exit_code)
     _clear()
     _print(describe(report))
     return 0
@@ -103,7 +103,7 @@ def _time(values: argparse.Namespace) -> int:
         except EdgeExitError as error:
             return _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            return _fail(f"{stop.told}; nothing was written", stop.exit_code)
+            return _fail(f"{stop.cause}; nothing was written", stop.exit_code)
     _clear()
     _print([*describe_times(times), f"wrote {values.output}"])
     return 0
@@ -118,20 +118,20 @@ def _parser() -> argparse.ArgumentParser:
         "build",
         help="build the TensorRT engines of a bundle",
         description="Build the TensorRT engines of a bundle on the device that will run them. "
-        "Those that still fit are kept.",
+        "Engines that still fit are kept.",
     )
     build.add_argument("folder", metavar="BUNDLE", help="the folder that 'edgeexit export' wrote")
     build.add_argument("--library", default=AUTO, choices=(AUTO, *LIBRARIES))
     build.add_argument(
         "--compute-capability",
         metavar="X.Y",
-        help="with TensorRT-RTX: of the GPUs to build for, such as 8.0 (8.6, 8.9 and 12.0)",
+        help="with TensorRT-RTX: GPUs to build for, such as 8.0 (8.6, 8.9 and 12.0)",
     )
-    build.add_argument("--rebuild", action="store_true", help="build all, also those that fit")
+    build.add_argument("--rebuild", action="store_true", help="build all, even those that fit")
     build.add_argument(
         "--opt-batch", type=int, default=1, help="batch size that kernels are chosen for (1)"
     )
-    build.add_argument("--workspace", type=int, metavar="MIB", help="limit of scratch memory")
+    build.add_argument("--workspace", type=int, metavar="MIB", help="limit on scratch memory")
     build.add_argument(
         "--optimization-level",
         type=int,
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="answer requests over HTTP",
-        description="Serve a bundle by the Open Inference Protocol, and image files by /predict.",
+        description="Serve a bundle over the Open Inference Protocol, and image files at /predict.",
     )
     serve.add_argument("folder", type=Path, help="the bundle")
     for name, default in ServeOptions.defaults().items():
@@ -170,31 +170,31 @@ def _add_time(commands: Any) -> None:
     command = commands.add_parser(
         "time",
         help="time the exit paths of bundles",
-        description="Time the plain backbone and every exit path of bundles, all in turns, at "
-        "batch 1. 'edgeexit plan --times' reads what it writes.",
+        description="Time the plain backbone and every exit path of bundles, interleaved, at "
+        "batch 1. 'edgeexit plan --times' reads the output.",
     )
     command.set_defaults(run=_time)
     command.add_argument("folders", metavar="BUNDLE", nargs="+", type=Path)
     command.add_argument("-o", "--output", type=Path, default=Path("times.json"), metavar="FILE")
     command.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS))
-    command.add_argument("--device", help="where the backend runs it")
+    command.add_argument("--device", help="device that the backend runs on")
     command.add_argument("--threads", type=int, help="threads per graph on the CPU")
     command.add_argument(
-        "--duration", type=float, default=20.0, metavar="SECONDS", help="10 rounds at least (20)"
+        "--duration", type=float, default=20.0, metavar="SECONDS", help="at least 10 rounds (20)"
     )
 
 
 def _progress() -> Progress:
-    """A line that is written over on a terminal; in a log file, one line per engine."""
+    """Return a callback: one line, overwritten, on a terminal; one line per engine in a log."""
     terminal = sys.stderr.isatty()
-    begun = set()
+    started = set()
 
     def show(step: str, done: float) -> None:
         if terminal:
             sys.stderr.write(f"\r\x1b[K{done:4.0%}  {step}")
             sys.stderr.flush()
-        elif ":" in step and (name := step.partition(":")[0]) not in begun:
-            begun.add(name)
+        elif ":" in step and (name := step.partition(":")[0]) not in started:
+            started.add(name)
             sys.stderr.write(f"{done:4.0%}  {name}\n")
 
     return show

@@ -1,4 +1,4 @@
-"""What a command line does about its standard streams, and about what the system refuses."""
+"""Standard streams and system errors of a command-line program."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgeexit_runtime.errors import MESSAGE_CHARACTERS, printable
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Run a command whose standard streams may be anything, and files anywhere.
+    """Run a command with any kind of standard streams, and report system errors in one line.
 
-    What a stream's encoding does not have is written as Python escapes it; what goes to a stream
-    that is closed is dropped. Where the system refuses to read or write, the command ends with
-    status 1 and one line on stderr; where the reader of a pipe has gone, without the line.
+    Characters that a stream's encoding lacks are written as Python escapes; output to a closed
+    stream is dropped. If the system fails to read or write, the command exits with status 1 and one
+    line on stderr; if the reader of a pipe has gone, without the line.
 
     Raises:
-        SystemExit: the command's own, or of that status.
+        SystemExit: the command's own, or with that status.
     """
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -47,32 +47,32 @@ def guarded_streams() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Let streams that are closed drop what they get: files must not be opened in their places."""
+    """Redirect closed streams to the null device, so that no file gets their descriptors."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 def _drop_unwritable() -> None:
-    """Let a stream that cannot be written drop what is left, else the interpreter's end fails."""
+    """Redirect unwritable streams to the null device; else the interpreter's exit fails."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, stream.fileno())
-            os.close(nothing)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, stream.fileno())
+            os.close(devnull)
 
 
 def _line(error: Exception) -> str | None:
-    """Return what the system refuses and what to do; None where it is not the system's error."""
+    """Return what failed and what to do, in one line; None if it is not a system error."""
     if not isinstance(error, OSError):
-        text = str(error)  # of os, behind its function from Python 3.13 on, or of pathlib
+        text = str(error)  # from os (after its function's name since Python 3.13) or pathlib
         path_error = "embedded null" in text or text.startswith("Symlink loop")
         return f"{text}; check the paths" if path_error else None
     if error.strerror is None:  # such as a download's
@@ -81,5 +81,5 @@ def _line(error: Exception) -> str | None:
     if name is not None:
         path = os.fsdecode(name) if isinstance(name, bytes) else name
         return f"{path}: {error.strerror}; check this path"
-    # of a stream or file that was open
+    # an error of an open stream or file
     return f"could not write the output: {error.strerror}; free space or send it elsewhere"

@@ -1,9 +1,8 @@
-"""Answers by a deadline: a batch goes on only where the way to the next answer still fits.
+"""Answers by a deadline: a batch continues only if the next answer is expected in time.
 
-What is measured, and refused, is a :class:`~edgeexit_runtime.steps.Step`: a stage and the branch
-behind it, or a stage alone where its exit is switched off. The gate's outputs come to the host, so
-that the end of a step is a moment at which every backend is known to be done, and measuring costs
-no waiting of its own.
+The unit that is timed, and refused, is a :class:`~edgeexit_runtime.steps.Step`: a stage and the
+branch behind it, or a stage alone if its exit is switched off. A step ends when the gate's outputs
+are on the host. Every backend is done by then, so timing needs no extra synchronization.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
 from edgeexit_runtime.steps import Step
 
 RECENT = 8
-"""A step is expected to take as long as the longest of so many of its last runs."""
+"""A step is expected to take as long as the longest of this many last runs."""
 PATIENCE = 32
-"""After so many refusals the longest of them is forgotten: it may have been an accident."""
+"""After this many refusals the longest of those runs is forgotten: it may be an outlier."""
 NS_PER_MS = 1_000_000
 
 
 class _Record:
-    """What one step took, lately and at best, and how often it was refused since."""
+    """Recent times and the fastest time of one step, and how often it was refused since."""
 
     __slots__ = ("fastest", "recent", "refusals")
 
@@ -53,12 +52,12 @@ class _Record:
 
 
 class StepTimes:
-    """What the steps of a session took, by the class of batch size: 1, 2, 3-4, 5-8, ...
+    """Times of a session's steps per class of batch size: 1, 2, 3-4, 5-8, ...
 
-    Expected is the longest of the last :data:`RECENT` runs. A step that never fits would never
-    be measured again, and one hiccup, or a device that was hot for a while, would cut all later
-    batches short: so every :data:`PATIENCE` refusals in a row take the longest run out, down to
-    the fastest ever measured. Where even that does not fit, the step is not tried.
+    The expected time is the longest of the last :data:`RECENT` runs. A step that never fits would
+    never be measured again, and one hiccup, or a device that was hot for a while, would cut all
+    later batches short. Every :data:`PATIENCE` refusals in a row therefore drop the longest run,
+    down to the fastest ever measured. If even that does not fit, the step is not tried.
     """
 
     def __init__(self) -> None:
@@ -69,7 +68,7 @@ class StepTimes:
         self._records.clear()
 
     def add(self, index: int, answers: bool, count: int, took: int) -> None:
-        """Note what a step took, in nanoseconds; ``answers`` where its branch was run too."""
+        """Record a step's time, in nanoseconds; ``answers`` if its branch was run too."""
         key = (index, answers, _size_class(count))
         record = self._records.get(key)
         if record is None:
@@ -79,22 +78,22 @@ class StepTimes:
     def expected(self, index: int, answers: bool, count: int) -> int:
         """Return the nanoseconds that a step is expected to take.
 
-        Where its own size was never run, the next larger batch stands for it; where a stage was
-        never run alone, it with its branch does. A step of which nothing is known is expected to
-        take no time, so that it is run and measured.
+        If its own size was never run, the time of the next larger one is taken; if a stage was
+        never run alone, its time with the branch. A step without any time is expected to take
+        none, so that it is run and measured.
         """
         record = self._find(index, answers, _size_class(count))
         return 0 if record is None else record.expected()
 
     def refuse(self, steps: Sequence[Step], start: int, count: int) -> None:
-        """Note that the steps from ``start`` to the next answer did not fit."""
+        """Record that the steps from ``start`` to the next answer did not fit."""
         for index in _way(steps, start):
             record = self._find(index, steps[index].exit is not None, _size_class(count))
             if record is not None:
                 record.refuse()
 
     def way(self, steps: Sequence[Step], start: int, count: int) -> int:
-        """Return the nanoseconds expected from before a step to the next answer."""
+        """Return the expected nanoseconds from the start of a step to the next answer."""
         if steps[start].exit is not None:
             return self.expected(start, True, count)
         way = _way(steps, start)
@@ -111,12 +110,14 @@ class StepTimes:
 
 
 class DeadlineLoop:
-    """The session's loop with a clock: what it measures is what it goes by. Not thread-safe.
+    """The session's loop with a clock, which times steps and decides by those times.
+
+    Not thread-safe.
 
     Args:
-        runner: the backend.
-        manifest: of the bundle that it runs.
-        clock: nanoseconds that never run backwards.
+        runner: runs the graphs.
+        manifest: the manifest of the bundle that it runs.
+        clock: returns monotonic nanoseconds.
     """
 
     def __init__(self, runner: Runner, manifest: Manifest, clock: Callable[[], int]) -> None:
@@ -129,35 +130,35 @@ class DeadlineLoop:
     def infer(
         self, images: NDArray[np.float32], max_batch: int, steps: Sequence[Step], end: int
     ) -> Predictions:
-        """Classify any number of images by ``end`` on the clock, in turns of ``max_batch``.
+        """Classify any number of images by ``end`` on the clock, in chunks of ``max_batch``.
 
-        Each turn leaves the others the time that their first answers take.
+        Each chunk leaves the later ones the time that their first answers take.
         """
         count = len(images)
-        turns = []
+        chunks = []
         for start in range(0, count, max_batch):
             whole, rest = divmod(max(count - start - max_batch, 0), max_batch)
             later = whole * self.times.way(steps, 0, max_batch) if whole else 0
             later += self.times.way(steps, 0, rest) if rest else 0
-            turns.append(self.route(images[start : start + max_batch], steps, end - later))
-        if not turns:
+            chunks.append(self.route(images[start : start + max_batch], steps, end - later))
+        if not chunks:
             return _with_cut(Predictions.empty(0), np.empty(0, np.bool_))
-        return turns[0] if len(turns) == 1 else Predictions.joined(turns)
+        return chunks[0] if len(chunks) == 1 else Predictions.joined(chunks)
 
     def route(self, images: NDArray[np.float32], steps: Sequence[Step], end: int) -> Predictions:
-        """Classify one batch by ``end``; the first step is run whatever the clock says."""
+        """Classify one batch by ``end``; the first step is run in any case."""
         runner, times = self._runner, self.times
         routing = Routing(len(images))
         count = len(images)
-        best: GateOutputs | None = None  # what the last exit said of those who wait
-        answered = 0  # its index
-        rows: NDArray[np.int64] | None = None  # those who wait, where others have just left
+        best: GateOutputs | None = None  # the last exit's outputs for the samples still here
+        answered = 0  # that exit's index
+        rows: NDArray[np.int64] | None = None  # rows still here, if others have just left
         now = self._clock()
         runner.set_images(images)
         for index, (stage, exit_, _) in enumerate(steps):
             if index > 0 and now + times.way(steps, index, count) > end:
                 times.refuse(steps, index, count)
-                if best is None:  # every exit so far is off: one of them has to answer
+                if best is None:  # every exit so far is off, and one must answer
                     answered, exit_ = index - 1, self._exit_names[index - 1]
                     best = check_gate(exit_, runner.run_exit(exit_), self._num_classes)
                 return _finish(routing, best, answered, cut_short=True)
@@ -176,7 +177,7 @@ class DeadlineLoop:
             rows = routing.leave(best, index)
             if rows is not None and len(rows) == 0:
                 break
-            best = _taken(best, rows)
+            best = _copied(best, rows)
             count = len(best.labels)
         assert best is not None, "the last exit is never switched off"
         return _finish(routing, best, answered, cut_short=False)
@@ -184,9 +185,9 @@ class DeadlineLoop:
     def warm_up(
         self, images: NDArray[np.float32], steps: Sequence[Step], runs: int
     ) -> dict[str, float]:
-        """Run every step ``runs`` times and once before that; return the milliseconds to each exit.
+        """Time ``runs`` runs of every step, after an untimed one; return milliseconds per exit.
 
-        Measured are all exits switched on, and, if some are off, also the steps as they are.
+        All exits are measured switched on and, if some are off, again with the steps as given.
         """
         every = [
             step._replace(exit=name) for step, name in zip(steps, self._exit_names, strict=True)
@@ -203,7 +204,7 @@ class DeadlineLoop:
         return reached
 
     def _measure(self, images: NDArray[np.float32], steps: Sequence[Step], keep: bool) -> None:
-        """Run every step over all images, nobody leaving."""
+        """Run every step over all images, with none leaving."""
         runner = self._runner
         now = self._clock()
         runner.set_images(images)
@@ -215,7 +216,7 @@ class DeadlineLoop:
 
 
 def _run(runner: Runner, stage: str | None, exit_: str | None) -> GateOutputs | None:
-    """Run a step to its end; return what its exit says, None where that is switched off."""
+    """Run a step to its end; return its exit's outputs, None if the exit is switched off."""
     if exit_ is not None:
         return runner.run_step(stage, exit_)
     if stage is not None:
@@ -228,7 +229,7 @@ def check_deadline(deadline_ms: float) -> int:
     """Return a deadline in nanoseconds.
 
     Raises:
-        InputError: it is no number above 0, or not finite.
+        InputError: it is not a finite number above 0.
     """
     try:
         value = float(deadline_ms)
@@ -254,8 +255,8 @@ def _with_cut(answers: Predictions, cut_short: NDArray[np.bool_]) -> Predictions
     return Predictions(answers.labels, answers.confidences, answers.exits, cut_short)
 
 
-def _taken(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:
-    """Return a copy of these rows: the backend's own arrays do not outlast another run."""
+def _copied(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:
+    """Return a copy of these rows: the next run overwrites the backend's own arrays."""
     which = slice(None) if rows is None else rows
     return GateOutputs(
         gate.exits[which].copy(), gate.labels[which].copy(), gate.confidences[which].copy()
@@ -263,7 +264,7 @@ def _taken(gate: GateOutputs, rows: NDArray[np.int64] | None) -> GateOutputs:
 
 
 def _way(steps: Sequence[Step], start: int) -> range:
-    """Return the steps from ``start`` to the next that answers; the last one always does."""
+    """Return the steps from ``start`` to the next one that answers; the last always does."""
     stop = start
     while steps[stop].exit is None:
         stop += 1

@@ -1,7 +1,7 @@
-"""Every error that edgeexit raises on purpose.
+"""All errors that edgeexit raises on purpose.
 
 Each message is one line: what was expected, what was got, what to do. The command line prints it
-on stderr and leaves with ``exit_code``; it never shows a traceback for one of these.
+on stderr and exits with ``exit_code``; it never shows a traceback for one of these.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ MESSAGE_CHARACTERS = 400
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Return ``text`` as one line that any terminal shows as it is.
+    """Return ``text`` as one line that is safe to show on any terminal.
 
-    Line breaks, control characters, terminals' escape sequences, marks that turn the direction of
-    writing and halves of surrogate pairs are written as Python escapes them: ``\\x1b``.
+    Line breaks, control characters, terminal escape sequences, bidirectional marks and lone
+    surrogates are written as Python escapes: ``\\x1b``.
 
     Args:
-        text: of whatever origin.
-        limit: characters at most; what is longer loses its middle. None for any number.
+        text: from any source.
+        limit: maximum number of characters; longer text loses its middle. None for no limit.
     """
     text = _cut(text, limit)
     if not text.isprintable():
@@ -37,11 +37,11 @@ def _escaped(character: str) -> str:
 
 
 class EdgeExitError(Exception):
-    """Base of all errors that are the answer to something the caller can put right.
+    """Base of all errors that the caller can correct.
 
     Args:
-        message: it becomes one printable line of at most :data:`MESSAGE_CHARACTERS`: parts of it
-            may come from files that nobody has looked at.
+        message: made one printable line of at most :data:`MESSAGE_CHARACTERS`, as parts of it
+            may come from untrusted files.
     """
 
     exit_code = 1
@@ -59,16 +59,16 @@ class InputError(EdgeExitError):
 
 
 class BackendError(EdgeExitError):
-    """What should run a bundle, or read an image, is not there, cannot be made, or fails."""
+    """The software that runs a bundle or reads an image is missing, cannot be set up, or fails."""
 
 
 class DeviceLostError(BackendError):
-    """The device refuses this process everything from now on; a new process may use it again."""
+    """The device rejects every further call of this process; a new process may use it again."""
 
 
 class ImageError(InputError):
-    """A file is no image, is damaged, or so large or long that it may be meant to do harm."""
+    """A file is not an image, is damaged, or is so large or long that it may be malicious."""
 
 
 class BusyError(EdgeExitError):
-    """Another process is writing what this one would write."""
+    """Another process is writing the files that this one would write."""

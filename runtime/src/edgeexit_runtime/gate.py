@@ -1,8 +1,8 @@
-"""Who leaves here, and who goes on (Section III-C of the paper).
+"""The gate: which samples leave at an exit and which continue (Section III-C of the paper).
 
-A sample leaves at the first exit whose confidence is at least the exit's threshold gamma: its
-largest softmax value, or what else the bundle's score is. The comparison itself is the last node of
-every exit's graph and runs wherever the graph runs; what is here decides what becomes of it.
+A sample leaves at the first exit whose confidence is at least the exit's threshold gamma. The
+confidence is the largest softmax value, or the bundle's own score. The comparison is the last node
+of every exit's graph and runs where the graph runs; this module routes samples by its result.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from edgeexit_runtime.errors import BackendError, InputError
 
 NEVER = 2.0
-"""The threshold of an exit that is switched off: nobody leaves there, and its branch is not run."""
+"""The threshold of an exit that is switched off: no sample leaves there; its branch is not run."""
 
 MAX_CONFIDENCE = 1 + 2**-10
-"""A softmax may be rounded up; this is the number behind 1 in FP16."""
+"""The next FP16 number above 1, which a softmax may be rounded up to."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateOutputs:
-    """What an exit's graph says of the n samples that reached it.
+    """Outputs of an exit's graph for the n samples that reached it.
 
     The arrays are views of buffers that the next run of the same exit overwrites.
     """
@@ -39,13 +39,13 @@ class GateOutputs:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Answers to a batch of N images, in the order of the images.
+    """Predictions for a batch of N images, in the order of the images.
 
     Attributes:
         labels: (N,) int64, the predicted classes.
         confidences: (N,) float32, the score of the exit that answered, from 0 to 1.
         exits: (N,) int64, the 0-based index of that exit.
-        cut_short: (N,) bool, who would have gone on, but for the deadline; None without one.
+        cut_short: (N,) bool, whether only the deadline made the image leave; None without one.
     """
 
     labels: NDArray[np.int64]
@@ -76,7 +76,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class ExitAnswers:
-    """What each of M exits says of each of N images, in the order of the images.
+    """Predictions of each of M exits for each of N images, in the order of the images.
 
     Attributes:
         labels: (M, N) int64, the predicted classes.
@@ -93,41 +93,41 @@ class ExitAnswers:
 
 
 class Routing:
-    """Which samples of a batch are still on their way, and the answers of those that left.
+    """Tracks which samples of a batch have not left, and collects the answers of those that have.
 
-    Between two runs of an engine every call of numpy costs several times what it costs in a tight
-    loop, so that the usual case, a batch that leaves as a whole, is one copy of the gate's outputs.
+    Between two runs of an engine, a numpy call costs several times what it costs in a tight loop.
+    The usual case, a batch that leaves as a whole, is therefore one copy of the gate's outputs.
     """
 
     __slots__ = ("_answers", "_count", "_waiting")
 
     def __init__(self, count: int) -> None:
         self._count = count
-        # both None while nobody has left and everyone waits
+        # both None until the first sample leaves
         self._answers: Predictions | None = None
         self._waiting: NDArray[np.intp] | None = None
 
     @property
     def waiting(self) -> NDArray[np.intp] | None:
-        """The samples still on their way, row by row; None while nobody has left."""
+        """Index of the sample in each row of the current batch; None until the first one leaves."""
         return self._waiting
 
     def leave(self, gate: GateOutputs, exit_index: int) -> NDArray[np.int64] | None:
-        """Let those leave whom the gate lets; return the rows of those who go on.
+        """Record the samples that leave here; return the rows of those that continue.
 
         Returns:
-            Row numbers within the current batch, int64, see :func:`closed_ranks`; empty when
-            everyone would leave, which :meth:`leave_all` then does; None when nobody does, and
-            the batch stays as it is.
+            Row numbers within the current batch, int64, see :func:`closed_ranks`; empty if all
+            samples would leave, which :meth:`leave_all` then records; None if none leaves and
+            the batch is unchanged.
         """
         leaving = gate.exits
         if len(leaving) == 1:
-            return _NOBODY if leaving[0] else None
+            return _NO_ROWS if leaving[0] else None
         count = np.count_nonzero(leaving)
         if count == 0:
             return None
         if count == len(leaving):
-            return _NOBODY
+            return _NO_ROWS
         if self._waiting is None:
             self._waiting = np.arange(self._count)
         if self._answers is None:
@@ -139,7 +139,7 @@ class Routing:
         return rows
 
     def leave_all(self, gate: GateOutputs, exit_index: int) -> Predictions:
-        """Let everyone who is left leave here; return the answers of the whole batch."""
+        """Record that all remaining samples leave here; return the answers of the whole batch."""
         if self._answers is None or self._waiting is None:
             exits = np.empty(self._count, _INT64)
             exits.fill(exit_index)
@@ -149,10 +149,10 @@ class Routing:
 
 
 def closed_ranks(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return who goes on, (k,) int64, so that as few rows as possible change their place.
+    """Return the k rows that continue, (k,) int64, ordered so that as few as possible move.
 
-    Those of the first k rows who go on stay where they are; those behind them take the places of
-    who leaves, so that what is moved in place never overlaps.
+    Continuing samples among the first k rows keep their places; later ones fill the places of
+    those that leave. Sources and targets of an in-place move therefore never overlap.
 
     Args:
         leaving: (n,), whether the sample of a row leaves.
@@ -176,15 +176,15 @@ def _write(
     answers.exits[where] = exit_index
 
 
-_INT64 = np.dtype(np.int64)  # given the type, numpy would make this anew each time
-_NOBODY: NDArray[np.int64] = np.empty(0, np.int64)
+_INT64 = np.dtype(np.int64)  # numpy would create this on every call if given the type
+_NO_ROWS: NDArray[np.int64] = np.empty(0, np.int64)
 
 
 def check_gate(name: str, gate: GateOutputs, num_classes: int) -> GateOutputs:
-    """Return what exit ``name`` says of its batch, where it can be true.
+    """Return the outputs of exit ``name`` if their values are possible.
 
     Raises:
-        BackendError: a confidence is not between 0 and 1, or a label is none of the classes.
+        BackendError: a confidence is not between 0 and 1, or a label is not one of the classes.
     """
     # for so few numbers Python is several times faster than numpy
     if len(gate.labels) == 1:
@@ -194,17 +194,17 @@ def check_gate(name: str, gate: GateOutputs, num_classes: int) -> GateOutputs:
         confidences, labels = gate.confidences.tolist(), gate.labels.tolist()
         possible = (
             0 <= min(confidences) <= max(confidences) <= MAX_CONFIDENCE
-            and sum(confidences) >= 0  # NaN is lost on the way through min and max
+            and sum(confidences) >= 0  # min and max may drop a NaN
             and 0 <= min(labels) <= max(labels) < num_classes
-            and max(gate.exits.tobytes()) <= 1  # as numpy believes of every bool
+            and max(gate.exits.tobytes()) <= 1  # numpy assumes this of every bool
         )
     if possible:
         return gate
     raise BackendError(
         f"{name}: expected confidences of 0 to 1, labels of 0 to {num_classes - 1} and flags of 0 "
         f"to 1, got {_span(gate.confidences)}, {_span(gate.labels)} and "
-        f"{_span(gate.exits.view(np.uint8))}; its values are beyond its precision, or its weights "
-        "are damaged: export it in a higher precision, or anew"
+        f"{_span(gate.exits.view(np.uint8))}; its values overflow its precision, or its weights "
+        "are damaged: export it in a higher precision, or again"
     )
 
 
@@ -238,10 +238,10 @@ def check_thresholds(thresholds: Mapping[str, float], exits: tuple[str, ...]) ->
 
 
 def saved_costs(branch_costs: Mapping[str, int], thresholds: Mapping[str, float]) -> dict[str, int]:
-    """Return what a path to each exit costs less than Eq. 5 says: branches that are not run.
+    """Return how much of each exit's Eq. 5 path cost is saved by branches that are not run.
 
     Args:
-        branch_costs: of each exit's own branch, in the order of the exits.
+        branch_costs: cost of each exit's own branch, in the order of the exits.
         thresholds: an exit without one, such as the last, is on.
     """
     off = (cost * (thresholds.get(name) == NEVER) for name, cost in branch_costs.items())
@@ -259,7 +259,7 @@ def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> f
 
 
 def _number(value: object) -> float:
-    """Return ``value`` as a float, NaN where it is none."""
+    """Return ``value`` as a float, or NaN if it is not a number."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -21,23 +21,23 @@ def load(
     threads: int | None = None,
     device: str | None = None,
 ) -> Session:
-    """Load the bundle that ``edgeexit export`` wrote; the new one, if it is replaced meanwhile.
+    """Load a bundle that ``edgeexit export`` wrote; the new one if it is replaced meanwhile.
 
     Args:
         bundle: its folder.
         backend: ``auto`` or a name of :data:`edgeexit_runtime.backends.BACKENDS`; ``auto`` is the
-            first of them that takes the other options and can run this bundle here. Or a backend
-            itself, such as ``TensorRTBackend(TensorRTOptions(poll_us=50))``.
+            first of them that accepts the other options and can run this bundle here. Or a backend
+            object, such as ``TensorRTBackend(TensorRTOptions(poll_us=50))``.
         providers: ONNX Runtime's execution providers, such as ``["CUDAExecutionProvider"]``;
-            None takes the GPU where there is one, else the CPU.
+            None selects the GPU if there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves the choice to the backend.
         device: where to run: ``cpu`` or ``cuda``, or another that the backend has; None leaves
             the choice to the backend.
 
     Raises:
-        InputError: an option is out of range, or no option of the backend.
-        BundleError: the folder holds no bundle, or not the one that was exported.
-        BackendError: what should run it is not there.
+        InputError: an option is out of range, or the backend does not have it.
+        BundleError: the folder holds no bundle, or it was changed after the export.
+        BackendError: the software that should run it is missing or cannot.
     """
     options = LoadOptions(providers, threads, device)
     return read_settled(bundle, lambda: _open(open_bundle(bundle), backend, options))
@@ -51,7 +51,7 @@ def load_baseline(
     threads: int | None = None,
     device: str | None = None,
 ) -> Session:
-    """Load the plain backbone of a bundle, as one graph, to compare with; else as :func:`load`."""
+    """Load a bundle's plain backbone as one graph, to compare with; otherwise as :func:`load`."""
     options = LoadOptions(providers, threads, device)
     return read_settled(
         bundle, lambda: _open(baseline_bundle(open_bundle(bundle)), backend, options)

@@ -1,4 +1,4 @@
-"""The loop itself: stage -> branch -> gate, until everyone has left."""
+"""The inference loop: stage -> branch -> gate, until every sample has left."""
 
 from __future__ import annotations
 
@@ -29,31 +29,32 @@ from edgeexit_runtime.gate import (
 from edgeexit_runtime.images.decoding import MAX_PIXELS
 from edgeexit_runtime.images.fitting import ImageSource, prepare
 from edgeexit_runtime.steps import begin_ahead, plan_steps
-from edgeexit_runtime.system.forks import never_free, tell_when_forked
+from edgeexit_runtime.system.forks import never_free, notify_when_forked
 
 CLOSED = "the session is closed; load the bundle again"
 FORKED = (
-    "the session was loaded before this process was forked, and its engine stayed behind; load the "
-    "bundle in this process, or start it by multiprocessing's 'spawn'"
+    "the session was loaded before this process was forked, and its engine is in the parent; load "
+    "the bundle in this process, or start the process with multiprocessing's 'spawn'"
 )
 
-# Products of more numbers wake a BLAS library's threads, which then compete with the engine's.
+# Dot products of more values start a BLAS library's threads, which compete with the engine's.
 SMALL = 10_000
-FLOAT32 = np.dtype(np.float32)  # to compare with a type, numpy would make this anew each time
+FLOAT32 = np.dtype(np.float32)  # comparing with the type would create this on every call
 
 
 class Session:
     """A loaded bundle, ready to classify. Made by :func:`edgeexit_runtime.load`.
 
-    Batches are routed sample by sample: those that an exit is sure of leave there, the others go
-    on. A session may be shared between threads, which then take turns.
+    The samples of a batch are routed one by one: a sample leaves at the first exit whose
+    confidence reaches the threshold, the others continue. Threads may share a session; their
+    calls then run one at a time.
 
     Attributes:
-        manifest: what the bundle says of itself.
-        runner: the backend; benchmarks time its parts.
+        manifest: the bundle's manifest.
+        runner: runs the graphs on the backend; benchmarks time its parts.
 
     Args:
-        clock: nanoseconds that never run backwards, for deadlines.
+        clock: returns monotonic nanoseconds, for deadlines.
     """
 
     def __init__(
@@ -73,27 +74,27 @@ class Session:
         self._by_deadline = DeadlineLoop(runner, manifest, clock)
         self._tally = Tally(len(self._steps))
         self._lock = threading.Lock()
-        self._over: str | None = None  # why it is of no use any more
-        tell_when_forked(self)
+        self._closed_reason: str | None = None
+        notify_when_forked(self)
 
     @property
     def device(self) -> str:
-        """Where the graphs run, in the backend's own word."""
+        """Where the graphs run, as the backend names it."""
         return self.runner.device
 
     @property
     def threads(self) -> int | None:
-        """Threads per graph on the CPU; None where the backend chose."""
+        """Threads per graph on the CPU; None if the backend chose."""
         return self.runner.threads
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """The threshold of every exit but the last, which answers whatever comes.
+        """The threshold of every exit but the last, which always answers.
 
         Set it to a mapping with a value for each: ``session.thresholds = {"exit1": 0.8}``. It
-        holds from the next call on, for this session; the bundle stays as it is. The branch of an
-        exit whose threshold is :data:`NEVER` is not run. :meth:`statistics` start anew where a
-        value changes. Where the backend fails to take one, the session is closed.
+        applies from the next call on, to this session; the bundle is not changed. The branch of an
+        exit whose threshold is :data:`NEVER` is not run. A changed value resets
+        :meth:`statistics`. If the backend fails to set one, the session is closed.
         """
         return MappingProxyType(self._thresholds)
 
@@ -114,20 +115,20 @@ class Session:
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """What was shown of the thresholds; None where nothing was, or others were set since."""
+        """The guarantee of these thresholds; None without one, or if others were set since."""
         guarantee = self.manifest.guarantee
         held = guarantee is not None and guarantee.holds_for(self._thresholds)
         return guarantee if held else None
 
     @property
     def expected(self) -> Expected | None:
-        """Where images leave at these thresholds; None where it was not measured at them."""
+        """Where images are expected to leave; None if not measured at these thresholds."""
         expected = self.manifest.expected
         held = expected is not None and expected.thresholds == self._thresholds
         return expected if held else None
 
     def preprocess(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map (N, H, W, C) uint8 images of the input size to what :meth:`infer` takes.
+        """Convert (N, H, W, C) uint8 images of the input size to the input of :meth:`infer`.
 
         Raises:
             InputError: another shape or dtype.
@@ -137,48 +138,49 @@ class Session:
     def prepare(
         self, images: Iterable[ImageSource], *, max_pixels: int = MAX_PIXELS
     ) -> NDArray[np.float32]:
-        """Map images of any size to what :meth:`infer` takes, resized and cropped as in training.
+        """Convert images of any size to the input of :meth:`infer`, fitted as in training.
 
         Args:
-            images: paths, open files, Pillow's images, or uint8 arrays (H, W) or (H, W, C), whose
-                colours are RGB; OpenCV's are BGR: ``frame[..., ::-1]``.
-            max_pixels: larger files are refused, before they are decoded.
+            images: paths, open files, Pillow images, or uint8 arrays (H, W) or (H, W, C) in RGB
+                order; OpenCV's are BGR: pass ``frame[..., ::-1]``. They are resized and cropped.
+            max_pixels: larger files are rejected before they are decoded.
 
         Raises:
-            ImageError: a file is no image, damaged, of pixels whose range is not known, or so
+            ImageError: a file is not an image, is damaged, has pixels of unknown range, or is so
                 large or long that it may do harm.
             InputError: pixels of another dtype or shape.
-            BackendError: Pillow is not installed, and is needed.
+            BackendError: Pillow is needed and not installed.
         """
         return prepare(images, self.manifest.preprocessing, max_pixels)
 
     def infer(
         self, images: NDArray[np.float32], *, deadline_ms: float | None = None
     ) -> Predictions:
-        """Classify images (N, C, H, W), float32, normalized as :meth:`preprocess` does it.
+        """Classify images (N, C, H, W), float32, normalized as by :meth:`preprocess`.
 
-        A C-contiguous array is read where it lies. Any N goes: more than ``max_batch`` images
-        are taken in turns, none gives empty results.
+        A C-contiguous array is read in place. N may be any number: more than ``max_batch`` images
+        are run in chunks of ``max_batch``, and 0 images give empty results.
 
-        With a deadline, those who would go on leave with the best answer so far, that of the
-        last exit that was run, when the way to the next answer would not fit. It runs from this
-        call on, waiting for other threads included. The first exit always answers, also past
-        the deadline. An exit that is switched off answers only where none before it is on and
-        the next one that is on would not fit.
+        With a deadline, images that would continue leave with the best answer so far, that of the
+        last exit that was run, if the next answer would come too late. The deadline counts from
+        this call, waiting for other threads included. The first exit always answers, even past
+        the deadline. An exit that is switched off answers only if no exit before it is on and
+        the next one that is on would be too late.
 
-        What the way takes was measured before, in calls with a deadline and by :meth:`warm_up`:
-        of each stage with its branch the longest of the last 8 runs, per class of batch size (1,
-        2, 3-4, 5-8, ...). What was never measured is run, and may be late. After 32 refusals in
-        a row the longest run is forgotten, and so on down to the fastest ever measured, so that
-        neither a hiccup nor a device that was hot for a while cuts all later calls short.
+        The expected time of a stage with its branch is the longest of its last 8 runs, per class
+        of batch size (1, 2, 3-4, 5-8, ...), in calls with a deadline and in :meth:`warm_up`. A step
+        that was never measured is run, and may be late. After 32 refusals in a row the longest run
+        is forgotten, and so on down to the fastest ever measured, so that neither a hiccup nor a
+        device that was hot for a while cuts all later calls short.
 
         Args:
-            images: what to classify.
-            deadline_ms: milliseconds, above 0; None lets everyone go on until an exit is sure.
+            images: the images to classify.
+            deadline_ms: milliseconds, above 0; None lets images continue until an exit's
+                confidence reaches its threshold.
 
         Raises:
-            InputError: another shape or dtype, values that are not finite, or no such deadline.
-            BackendError: a graph fails, or answers what cannot be. The session goes on.
+            InputError: another shape or dtype, values that are not finite, or an invalid deadline.
+            BackendError: a graph fails, or its outputs are impossible. The session stays usable.
         """
         start = self._clock()
         end = None if deadline_ms is None else start + check_deadline(deadline_ms)
@@ -196,13 +198,13 @@ class Session:
         return answers
 
     def statistics(self, *, reset: bool = False) -> Statistics:
-        """Return what :meth:`infer` has answered since the bundle was loaded.
+        """Return statistics of all :meth:`infer` calls since loading or the last reset.
 
-        Calls that failed, those without images, and those of other methods are left out. Threads
-        that share the session see whole calls alone.
+        Calls that failed, calls without images, and other methods are not counted. Threads that
+        share the session never see half a call.
 
         Args:
-            reset: start anew behind it, so that the next ones hold what comes from now on.
+            reset: start again afterwards, so that the next statistics cover only later calls.
         """
         with self._lock:
             statistics = self._tally.statistics(self.manifest.exit_names)
@@ -213,16 +215,16 @@ class Session:
     def drift(self, *, level: float = LEVEL) -> Drift:
         """Test whether images leave as they did when the bundle was measured.
 
-        It takes what :meth:`statistics` hold, and may be looked at as often as one likes: see
-        :mod:`edgeexit_runtime.field.drift`. Images have to be drawn independently, which frames
+        The test uses the counts of :meth:`statistics` and may be repeated as often as one likes:
+        see :mod:`edgeexit_runtime.field.drift`. Images must be drawn independently, which frames
         of one video are not.
 
         Args:
-            level: the chance, at most, that a drift is ever seen where there is none.
+            level: upper bound on the probability of ever reporting a drift where there is none.
 
         Raises:
-            InputError: the bundle does not say what to expect at these thresholds, or a level that
-                is not above 0 and below 1.
+            InputError: the bundle has no expected counts at these thresholds, or ``level`` is not
+                above 0 and below 1.
         """
         if not 0 < level < 1:
             raise InputError(f"level: expected above 0 and below 1, got {level!r}")
@@ -237,20 +239,20 @@ class Session:
         return find_drift(expected, self.manifest.exit_names, starts, cells, level)
 
     def warm_up(self, batch_size: int = 1, runs: int = 8) -> dict[str, float]:
-        """Run everything a few times, so that no later call is the first, and measure it.
+        """Run every step a few times, so that no later call pays for a first run, and time it.
 
-        What deadlines go by is forgotten and measured anew, for every class of batch size up to
-        this one: each size takes ``runs`` + 1 passes through the whole network, and as many
-        again where an exit is switched off. Other threads wait meanwhile. Call it once before
-        the first deadline, or again when the device has become faster or slower.
+        The times that deadlines rely on are discarded and measured again, for every class of batch
+        size up to this one: each takes ``runs`` + 1 passes through the whole network, and as many
+        again if an exit is switched off. Other threads wait meanwhile. Call it once before the
+        first deadline, and again when the device has become faster or slower.
 
         Args:
-            batch_size: of the largest batch that will come, 1 to ``max_batch``.
-            runs: how often each part is measured, at least 1.
+            batch_size: the largest batch size to expect, 1 to ``max_batch``.
+            runs: how often each step is measured, at least 1.
 
         Returns:
-            For each exit that is on, the milliseconds in which a batch of this size gets there:
-            the shortest deadlines that allow it.
+            For each exit that is on, the milliseconds that a batch of this size takes to reach
+            its answer: the shortest deadline that allows it.
 
         Raises:
             InputError: a value out of range.
@@ -270,16 +272,16 @@ class Session:
                 return self._by_deadline.warm_up(images, self._steps, runs)
 
     def infer_all_exits(self, images: NDArray[np.float32]) -> ExitAnswers:
-        """Ask every exit about every image, nobody leaving: to choose thresholds, or to look.
+        """Run every exit on every image, with none leaving: to choose thresholds, or to inspect.
 
-        Exits that are switched off answer too; thresholds stay as they are.
+        Exits that are switched off are run too; thresholds do not change.
 
         Args:
             images: as :meth:`infer` takes them.
 
         Raises:
             InputError: another shape or dtype, or values that are not finite.
-            BackendError: a graph fails, or answers what cannot be. The session goes on.
+            BackendError: a graph fails, or its outputs are impossible. The session stays usable.
         """
         self._check(images)
         images = np.ascontiguousarray(images)
@@ -300,7 +302,7 @@ class Session:
         return answers
 
     def close(self) -> None:
-        """Free the engines and their buffers. Closing twice does no harm."""
+        """Free the engines and their buffers. Closing twice is harmless."""
         with self._lock:
             self._close()
 
@@ -316,7 +318,7 @@ class Session:
         self.close()
 
     def _route_all(self, images: NDArray[np.float32]) -> Predictions:
-        """Classify any number of images, in turns of ``max_batch``."""
+        """Classify any number of images, in chunks of ``max_batch``."""
         step = self._max_batch
         if 0 < len(images) <= step:
             return self._route(images)
@@ -347,7 +349,7 @@ class Session:
         return routing.leave_all(gate, index)
 
     def _set_thresholds(self, thresholds: dict[str, float]) -> None:
-        """Plan what is run at these thresholds."""
+        """Store the thresholds and plan the steps to run."""
         self._thresholds = thresholds
         self._steps = plan_steps(self.manifest, thresholds)
         expected, names = self.expected, self.manifest.exit_names
@@ -355,20 +357,20 @@ class Session:
         self._steps_alone = begin_ahead(self._steps, shares, self.runner.ahead_below)
 
     def _close(self) -> None:
-        if self._over is None:
-            self._over = CLOSED
+        if self._closed_reason is None:
+            self._closed_reason = CLOSED
             self.runner.close()
 
     def was_forked(self) -> None:
-        """Be of no use in the child of a fork, where the engine's threads and device are not."""
-        self._lock = threading.Lock()  # a thread of the parent's may have the old one
-        if self._over is None:
-            self._over = FORKED
+        """Make the session unusable in a forked child, which lacks the engine's threads."""
+        self._lock = threading.Lock()  # a thread of the parent may hold the old one
+        if self._closed_reason is None:
+            self._closed_reason = FORKED
             never_free(self.runner)
 
     def _require_open(self) -> None:
-        if self._over is not None:
-            raise InputError(self._over)
+        if self._closed_reason is not None:
+            raise InputError(self._closed_reason)
 
     def _check(self, images: NDArray[np.float32]) -> None:
         if not isinstance(images, np.ndarray) or images.dtype != FLOAT32:
@@ -384,7 +386,7 @@ class Session:
 
 def _all_finite(images: NDArray[np.float32]) -> bool:
     """Whether no value is NaN or infinite."""
-    # one pass and one call, which costs half of isfinite and all; large values overflow, though
+    # one call and one pass, half the cost of isfinite and all; but large values overflow
     if images.size <= SMALL and math.isfinite(np.vdot(images, images)):
         return True
     return bool(np.isfinite(images).all())

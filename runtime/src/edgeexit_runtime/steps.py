@@ -1,4 +1,4 @@
-"""What a session runs, one after another, and what it may begin before it is known to be needed."""
+"""The steps that a session runs in order, and the stages that it may start ahead of time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edgeexit_runtime.gate import NEVER
 
 
 class Step(NamedTuple):
-    """What lies between two answers: a stage and the exit behind it.
+    """A stage and the exit behind it.
 
     Attributes:
-        stage: None where there is none, or where the step before has begun it.
-        exit: None where it is switched off.
-        ahead: the next step's stage, where it is begun before this exit's answer is there.
+        stage: None if there is none, or if the step before has started it.
+        exit: None if it is switched off.
+        ahead: the next step's stage, if it is started before this exit's outputs are known.
     """
 
     stage: str | None
@@ -34,11 +34,11 @@ def plan_steps(manifest: Manifest, thresholds: Mapping[str, float]) -> tuple[Ste
 def begin_ahead(
     steps: Sequence[Step], shares: Mapping[str, float], below: float
 ) -> tuple[Step, ...]:
-    """Let steps begin the next one's stage where few are expected to leave.
+    """Start the next stage early at exits where few samples are expected to leave.
 
     Args:
-        shares: of those who reach an exit, how many leave there; unknown is all of them.
-        below: fewer than this share are few.
+        shares: for each exit, the share of the samples reaching it that leave; 1 if missing.
+        below: the next stage is started early where the share is less than this.
     """
     planned = list(steps)
     for index, (_, exit_, _) in enumerate(steps[:-1]):

@@ -323,7 +323,7 @@ def test_library_that_was_named_is_not_installed(bundle: Path) -> None:
         ),
         (
             "import tensorrt_bindings",
-            "TensorRT is installed but not whole: tensorrt_bindings is missing; install it again",
+            "TensorRT is installed but incomplete: tensorrt_bindings is missing; install it again",
         ),
     ],
 )

@@ -298,7 +298,7 @@ def test_engine_that_fits(bundle: Path, doubles: Any) -> None:
         (
             {"platform": "linux-aarch64"},
             {"platform": "linux-aarch64", "l4t": "36.4.3"},
-            "built on no Jetson, this is a Jetson with L4T 36.4.3",
+            "built on a non-Jetson machine, this is a Jetson with L4T 36.4.3",
         ),
     ],
 )
@@ -496,4 +496,4 @@ def test_command_line_interrupted(
 
     doubles.install(engine=KeyboardInterrupt())
     assert main(["build", str(bundle)]) == 130
-    assert capsys.readouterr().err.endswith("Error: interrupted; the bundle is as it was\n")
+    assert capsys.readouterr().err.endswith("Error: interrupted; the bundle is unchanged\n")

@@ -37,7 +37,7 @@ def lost(call):
         call()
     except ee.DeviceLostError as error:
         assert str(error).startswith("CUDA: "), error
-        assert str(error).endswith("; this process has lost the device: start it anew"), error
+        assert str(error).endswith("; this process has lost the device: restart it"), error
         return
     raise AssertionError("it was not told")
 """

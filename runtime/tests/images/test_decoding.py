@@ -190,7 +190,7 @@ def test_colours_of_16_bits(tmp_path: Path) -> None:
 def test_pixels_without_a_range_are_refused_by_name(mode: str, tmp_path: Path) -> None:
     file = tmp_path / "scan.tif"
     Image.new(mode, (8, 8), 1).save(file)
-    message = f"its pixels are {mode} in Pillow's words, and their range is not known; save it with"
+    message = f"its pixels have Pillow's mode {mode}, and their range is not known; save it with"
     for source in doors(file):
         name = str(file) if isinstance(source, (str, Path)) else "the image"
         with pytest.raises(ee.ImageError, match=re.escape(f"{name}: {message} 8 or 16 bits")):

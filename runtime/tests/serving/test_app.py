@@ -167,7 +167,7 @@ def test_who_sends_too_slowly_is_let_go(running: Run) -> None:
     meanwhile, *slow = asyncio.run(crowd())
     assert meanwhile.status == 200
     assert {(reply.status, reply.json["error"]) for reply in slow} == {
-        (408, "no whole body within 0.2 s")
+        (408, "no complete body within 0.2 s")
     }
 
 
@@ -254,7 +254,7 @@ def test_a_full_queue_and_a_stop(running: Run, monkeypatch: pytest.MonkeyPatch) 
 
     late, stopped, *taken = asyncio.run(crowd())
     assert (late.status, late.headers["retry-after"]) == (429, "1")
-    assert "1 images are waiting, 1 may" in late.json["error"]
+    assert "1 images are waiting, at most 1 may" in late.json["error"]
     assert stopped.status == 503
     assert "stopping" in stopped.json["error"]
     assert [reply.status for reply in taken] == [200, 200]

@@ -103,7 +103,7 @@ def test_more_than_the_queue_holds_are_refused(
     batcher = make(queue=3)
     busy(batcher, held, images_leaving_at([0]))
     kept = batcher.submit(images_leaving_at([0, 0]))
-    with pytest.raises(RefusedError, match="2 images are waiting, 3 may") as caught:
+    with pytest.raises(RefusedError, match="2 images are waiting, at most 3 may") as caught:
         batcher.submit(images_leaving_at([0, 0]))
     assert not caught.value.is_stopping
     held.go_on.set()

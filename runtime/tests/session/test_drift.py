@@ -14,7 +14,7 @@ import pytest
 from edgeexit_runtime.bundle.expected_entry import Expected
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.field.drift import DOUBT, Drift, find_drift, intervals
-from edgeexit_runtime.field.statistics import ROOM, Tally
+from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
@@ -82,18 +82,18 @@ def test_false_alarms_are_as_rare_as_stated_though_one_looks_again_and_again() -
     assert alarms <= 0.1 * 200 + 2 * math.sqrt(200 * 0.1 * 0.9)
 
 
-@pytest.mark.parametrize("before", [0, 20 * ROOM])
+@pytest.mark.parametrize("before", [0, 20 * BUFFER_SIZE])
 def test_a_change_of_shares_is_seen_also_late(before: int) -> None:
     expected, tally = expect(), Tally(2)
-    for seed in range(before // ROOM):
-        tally.add(source(0.7, ROOM, 100 + seed), 1)
+    for seed in range(before // BUFFER_SIZE):
+        tally.add(source(0.7, BUFFER_SIZE, 100 + seed), 1)
     assert not look(tally, expected).seen
     tally.add(source(0.4, 300, 7), 1)
     drift = look(tally, expected)
     assert drift.seen
     assert drift.p_value < 0.01
     assert (drift.change.exit, drift.change.edge) == ("exit1", None)
-    assert drift.change.images <= 300 + ROOM
+    assert drift.change.images <= 300 + BUFFER_SIZE
     assert drift.change.share is not None
     assert drift.change.expected == pytest.approx(0.7, abs=0.05)
     for fact in ("drift", "digits, val", "leave there", "exit1"):
@@ -129,10 +129,10 @@ def test_images_cut_short_are_as_if_they_had_gone_on() -> None:
 def test_starts_are_few_and_near_every_age() -> None:
     tally = Tally(2)
     for seed in range(300):
-        tally.add(source(0.7, ROOM, seed), 1)
+        tally.add(source(0.7, BUFFER_SIZE, seed), 1)
     tally.cells()
     seen = [int(start.cells.sum()) for start in tally.starts()]
-    ages = 300 * ROOM - np.array(seen)
+    ages = 300 * BUFFER_SIZE - np.array(seen)
     assert (seen[0], len(seen) < 25) == (0, True)
     assert sorted(set(seen)) == seen
     assert (ages[:-2] <= 4 * ages[1:-1]).all()

@@ -10,7 +10,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.bundle.expected_entry import BINS, CONFIDENCE_EDGES
-from edgeexit_runtime.field.statistics import ROOM, Tally
+from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
@@ -51,12 +51,14 @@ def test_nothing_was_seen_yet() -> None:
     assert (final.share, final.mean_confidence) == (0.0, None)
 
 
-@pytest.mark.parametrize("size", [1, 7, ROOM - 1, ROOM, ROOM + 1, 3 * ROOM])
+@pytest.mark.parametrize(
+    "size", [1, 7, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, 3 * BUFFER_SIZE]
+)
 def test_as_many_as_come_are_counted(size: int) -> None:
     """Also where they fill what is kept, or are more than that at once."""
     rng, tally = np.random.default_rng(size), Tally(3)
     exits, confidences = [], []
-    for _ in range(2 * ROOM // size + 3):
+    for _ in range(2 * BUFFER_SIZE // size + 3):
         exits.append(rng.integers(0, 3, size))
         confidences.append(rng.uniform(0, 1, size).astype(np.float32))
         tally.add(ee.Predictions(exits[-1], confidences[-1], exits[-1]), MS)

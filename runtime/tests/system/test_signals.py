@@ -21,7 +21,7 @@ def test_signal_raises_and_is_told(number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)  # 'timeout' sends two: what is cleaned up goes on
         assert stop.received == number
-        assert stop.told == f"ended by {number.name}"
+        assert stop.cause == f"ended by {number.name}"
         assert stop.exit_code == 128 + number
     assert signal.getsignal(number) == signal.SIG_DFL
 
@@ -56,7 +56,7 @@ def test_other_errors_of_finalizers_are_told_as_before(monkeypatch: pytest.Monke
 def test_ctrl_c_is_as_ever() -> None:
     with StopSignals() as stop, pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
-    assert (stop.received, stop.told, stop.exit_code) == (None, "interrupted", 130)
+    assert (stop.received, stop.cause, stop.exit_code) == (None, "interrupted", 130)
 
 
 @stopping

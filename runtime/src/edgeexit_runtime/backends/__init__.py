@@ -1,7 +1,7 @@
-"""Ways to execute the graphs of a bundle, a room each; an engine is imported when it is chosen.
+"""Backends, which run the graphs of a bundle; an engine is imported when it is chosen.
 
-A new backend is a :class:`~edgeexit_runtime.backends.base.Backend` with its
-:class:`~edgeexit_runtime.backends.base.Runner` in a room of its own, and an entry here.
+A new backend is a :class:`~edgeexit_runtime.backends.base.Backend` and its
+:class:`~edgeexit_runtime.backends.base.Runner` in a package of their own, and an entry here.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ BACKENDS: dict[str, Backend] = {
 
 
 def open_runner(name: str | Backend, bundle: Bundle, options: LoadOptions) -> Runner:
-    """Open a bundle with a backend, one of a name, or the one that :func:`choose_backend` takes.
+    """Open a bundle with a backend, given as an object, by name, or as :data:`AUTO`.
 
     Raises:
-        InputError: there is no such backend, or it does not take these options.
+        InputError: there is no such backend, or it does not accept these options.
         BackendError: its engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
@@ -59,14 +59,13 @@ def _named(name: str, bundle: Bundle, options: LoadOptions) -> Backend:
 
 
 def choose_backend(bundle: Bundle, options: LoadOptions) -> Backend:
-    """Return the first of :data:`BACKENDS` that takes the options and can run the bundle here.
+    """Return the first of :data:`BACKENDS` that accepts the options and can run the bundle here.
 
-    Where the bundle was prepared for an earlier one that only has to be installed, the log says
-    so.
+    A warning is logged if the bundle was prepared for an earlier one that only has to be installed.
 
     Raises:
-        InputError: none takes the options.
-        BackendError: none can run it.
+        InputError: no backend accepts the options.
+        BackendError: no backend can run the bundle.
     """
     able = [backend for backend in BACKENDS.values() if backend.takes(options)]
     if not able:
@@ -86,6 +85,6 @@ def choose_backend(bundle: Bundle, options: LoadOptions) -> Backend:
 
 
 def install_hint(module: str) -> str | None:
-    """Return how the backend that needs a module is installed; None where none needs it."""
+    """Return how to install the backend that needs a module; None if none needs it."""
     hints = (backend.install for backend in BACKENDS.values() if module in backend.modules)
     return next(hints, None)

@@ -1,7 +1,7 @@
-"""What a backend is: how it is chosen and opened, and what the session runs a bundle by.
+"""Base classes of backends: :class:`Backend` chooses and opens, :class:`Runner` runs a bundle.
 
-A :class:`Backend` describes an engine and is imported without it. Its :class:`Runner` runs the
-graphs of one bundle over tensors that it owns, and is imported when a bundle is loaded.
+A :class:`Backend` describes an engine without importing it. Its :class:`Runner` runs the graphs of
+one bundle on tensors that it owns, and is imported when a bundle is loaded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NVIDIA = "nvidia"
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How a bundle is to be run; None leaves it to the backend.
+    """Options for running a bundle; None leaves the choice to the backend.
 
     Attributes:
-        providers: ONNX Runtime's execution providers, in the order of preference.
-        threads: threads per graph on the CPU; of no use where it computes nothing.
-        device: a name of the backend's ``devices``, in any letter case.
+        providers: ONNX Runtime's execution providers, in order of preference.
+        threads: threads per graph on the CPU; no effect on other devices.
+        device: one of the backend's ``devices``, in any letter case.
     """
 
     providers: Sequence[str] | None = None
@@ -47,9 +47,9 @@ class WhyNot:
     """Why a backend cannot run a bundle here.
 
     Attributes:
-        reason: in words, with what to do.
-        is_surprising: the bundle was prepared for it and the device is there: whoever chooses
-            another backend should say so.
+        reason: a phrase that says why, and what to do.
+        is_surprising: the bundle was prepared for this backend and the device is present, so
+            choosing another backend should be reported.
     """
 
     reason: str
@@ -58,9 +58,9 @@ class WhyNot:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a runner computes on: ``maker`` is :data:`NVIDIA` for its GPUs, "" for all others.
+    """The device of a runner: ``maker`` is :data:`NVIDIA` for its GPUs, "" for all others.
 
-    ``name`` is for people, where the runner's device does not hold it already; else "".
+    ``name`` is shown to users; "" if the runner's ``device`` already contains it.
     """
 
     maker: str = ""
@@ -68,33 +68,33 @@ class Hardware:
 
 
 class Backend(ABC):
-    """An engine: what it is, whether it can run a bundle here, and how it is opened."""
+    """An engine: its name and options, whether it can run a bundle here, and how to open it."""
 
     name: ClassVar[str]
-    """By which it is asked for."""
+    """The value of ``backend`` that selects it."""
 
     modules: ClassVar[tuple[str, ...]]
-    """What has to be installed for it, by names of modules."""
+    """Names of the modules that must be installed for it."""
 
     install: ClassVar[str]
-    """How that is installed."""
+    """How to install them."""
 
     devices: ClassVar[tuple[str, ...]]
-    """What ``device`` may be, for those who look for one; it may take more."""
+    """Values of ``device`` that are listed to users; the backend may accept more."""
 
     takes_providers: ClassVar[bool] = False
-    """Whether ``providers`` mean something to it."""
+    """Whether the backend accepts ``providers``."""
 
     keeps: ClassVar[Path | None] = None
-    """Where in a bundle's folder it keeps what it compiles, which goes with the bundle."""
+    """Path in a bundle's folder of compiled files to keep; they are part of the bundle."""
 
     @abstractmethod
     def why_not(self, bundle: Bundle) -> WhyNot | None:
-        """Return why it cannot run a bundle here, None where it can; imports no engine."""
+        """Return why it cannot run a bundle here, None if it can; imports no engine."""
 
     @abstractmethod
     def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
-        """Load a bundle's graphs; the options are such that :meth:`takes` them.
+        """Load a bundle's graphs, with options that :meth:`takes` accepts.
 
         Raises:
             BackendError: its engine is not installed, does not start, or lacks the device.
@@ -106,7 +106,7 @@ class Backend(ABC):
         return self.why_not(bundle) is None
 
     def takes(self, options: LoadOptions) -> bool:
-        """Whether the options mean something to it."""
+        """Whether the backend accepts the options."""
         try:
             self.check(options)
         except InputError:
@@ -114,10 +114,10 @@ class Backend(ABC):
         return True
 
     def check(self, options: LoadOptions) -> None:
-        """Refuse options of other backends.
+        """Check that all options that are set are this backend's.
 
         Raises:
-            InputError: there are some.
+            InputError: one is not.
         """
         if options.providers is not None and not self.takes_providers:
             raise InputError(f"providers: backend {self.name} has none, got {options.providers!r}")
@@ -130,7 +130,7 @@ class Backend(ABC):
             )
 
     def has_device(self, device: str) -> bool:
-        """Whether a device's name is one of this backend's."""
+        """Whether a device is one of this backend's."""
         return device.lower() in (name.lower() for name in self.devices)
 
     def import_class(self, path: str) -> Callable[..., Any]:
@@ -154,7 +154,7 @@ class Backend(ABC):
         return found
 
     def not_installed(self, modules: Sequence[str]) -> str | None:
-        """Say which of these modules is the first that is missing; None where none is."""
+        """Return a phrase about the first of these modules that is missing; None if none is."""
         missing = [module for module in modules if not is_installed(module)]
         return f"{missing[0]} is not installed: {self.install}" if missing else None
 
@@ -162,41 +162,41 @@ class Backend(ABC):
 class Runner(ABC):
     """Runs the graphs of one bundle over a batch of n samples, 1 <= n <= max_batch.
 
-    All tensors between graphs belong to the runner and stay where it computes; only the gate's
-    outputs come to the host. Nothing is checked here, that is the session's part. Not
-    thread-safe.
+    All tensors between graphs belong to the runner and stay on its device; only the gate's
+    outputs are copied to the host. The session checks all arguments and results, the runner none.
+    Not thread-safe.
     """
 
     device: str
-    """Where the graphs run, in the backend's own word."""
+    """Where the graphs run, as the backend names it."""
 
     threads: int | None
-    """Threads per graph on the CPU; None where the backend chose."""
+    """Threads per graph on the CPU; None if the backend chose."""
 
     versions: dict[str, str]
-    """Name and version of what runs them."""
+    """Names and versions of the software that runs the graphs."""
 
     hardware: Hardware = Hardware()
-    """What is computed on, where it is not the CPU."""
+    """The device, if it is not the CPU."""
 
     int8_of: tuple[str, ...] = (CPU, GPU)
-    """The kinds of engines whose INT8 bundles it computes in 8 bits; others it rounds besides."""
+    """Kinds of engines whose INT8 bundles are computed in 8 bits here; others cost roundings."""
 
     int8_instead: str = ""
-    """What is done where this CPU's sums of 8-bit products would saturate, else ""."""
+    """What is done instead if this CPU's sums of 8-bit products would saturate, else ""."""
 
     ahead_below: float = 0.0
-    """Where less than this share of those who reach an exit is expected to leave, an image that
-    comes alone has the next stage begun before the exit has answered."""
+    """For a single image, the next stage is started before the exit has answered if less than this
+    share of the images reaching the exit is expected to leave there."""
 
     together: AbstractContextManager[object] = nullcontext()
-    """Entered around the calls of one batch, so that what each of them needs is done once."""
+    """Entered around the calls of one batch, for setup that they share."""
 
     @abstractmethod
     def set_images(self, images: NDArray[np.float32]) -> None:
-        """Begin a batch with images (n, C, H, W), C-contiguous.
+        """Start a batch of images (n, C, H, W), C-contiguous.
 
-        The array is not copied: it must stay as it is until the next call of this.
+        The array may be used in place: it must not change until the next call of this.
 
         Raises:
             InputError: more than ``max_batch`` images; the buffers would not hold them.
@@ -204,19 +204,19 @@ class Runner(ABC):
 
     @abstractmethod
     def run_stage(self, name: str) -> None:
-        """Run a stage over the current batch."""
+        """Run a stage on the current batch."""
 
     @abstractmethod
     def run_exit(self, name: str) -> GateOutputs:
-        """Run an exit over the current batch; the result is overwritten by its next run."""
+        """Run an exit on the current batch; its next run overwrites the result."""
 
     def run_step(self, stage: str | None, exit_: str, ahead: str | None = None) -> GateOutputs:
-        """Run a stage, if any, and the exit behind it, as one where that saves something.
+        """Run a stage, if any, and the exit behind it, in one call if that saves time.
 
         Args:
-            stage: of the current batch.
-            exit_: whose outputs are returned, as :meth:`run_exit` does.
-            ahead: a stage to begin besides, before the exit's answer is there, if there is one.
+            stage: the stage to run on the current batch.
+            exit_: the exit, whose outputs are returned as by :meth:`run_exit`.
+            ahead: the next stage, if it is to be started before the exit has answered.
         """
         if stage is not None:
             self.run_stage(stage)
@@ -227,53 +227,53 @@ class Runner(ABC):
 
     @abstractmethod
     def logits(self, name: str) -> NDArray[np.float32]:
-        """Return a copy of the logits (n, K) of an exit's last run, brought to the host."""
+        """Return a copy, on the host, of the logits (n, K) of an exit's last run."""
 
     @abstractmethod
     def keep(self, name: str, rows: NDArray[np.int64]) -> None:
-        """Go on with some samples only, in all tensors that are read after exit ``name``.
+        """Keep only some samples, in all tensors that are read after exit ``name``.
 
         Args:
-            name: the exit that the others have left at.
-            rows: (k,) int64, 1 <= k < n: row i of what goes on is row ``rows[i]`` >= i, none twice.
+            name: the exit at which the others have left.
+            rows: (k,) int64, 1 <= k < n: new row i is old row ``rows[i]`` >= i, none twice.
         """
 
     @abstractmethod
     def set_threshold(self, name: str, threshold: float) -> None:
-        """Set an exit's threshold for all runs to come."""
+        """Set an exit's threshold for all later runs."""
 
     def synchronize(self) -> None:
-        """Wait until the device has done all that was begun.
+        """Wait until the device has done all work that was started.
 
-        There is nothing to wait for where a run returns when it is done.
+        If a run returns only when it is done, there is nothing to wait for.
         """
         return
 
     @abstractmethod
     def close(self) -> None:
-        """Free everything; the runner is of no use afterwards."""
+        """Free everything; the runner cannot be used afterwards."""
 
     def computed_in(self) -> str:
-        """Say what convolutions and products are really computed in: ``int8 40, fp32 8``.
+        """Return the precisions that convolutions and products run in: ``int8 40, fp32 8``.
 
-        Asked by benchmarks, it may take seconds; "" where the engine does not tell.
+        For benchmarks; it may take seconds. "" if the engine does not report them.
         """
         return ""
 
     def bare_graphs(self) -> BareGraphs:
-        """Return how graphs of no bundle run here, for measuring what this machine does at best.
+        """Return a way to run other graphs on this device, to measure the machine's best speed.
 
         Raises:
-            BackendError: no engine here measures it.
+            BackendError: no engine here can run them.
         """
         raise BackendError(f"{type(self).__name__} runs no graphs but those of a bundle")
 
 
 class BareGraphs(ABC):
-    """Runs ONNX graphs of no bundle as a runner runs its own: same device, threads, options.
+    """Runs ONNX graphs outside of a bundle as a runner does its own: same device and options.
 
     Attributes:
-        device: what they run on.
+        device: what the graphs run on.
     """
 
     device: str
@@ -282,21 +282,21 @@ class BareGraphs(ABC):
     def bind(
         self, entry: GraphEntry, content: bytes, inputs: Mapping[str, NDArray[Any]]
     ) -> Callable[[], object]:
-        """Load a graph, bind it where it computes, and return what runs it once and waits.
+        """Load a graph, bind it to device buffers; return a function that runs it once and waits.
 
         Args:
-            entry: its tensors, without the batch.
+            entry: the graph's tensors, without the batch dimension.
             content: the ONNX file.
-            inputs: by name, with the batch.
+            inputs: input arrays by name, with the batch dimension.
 
         Raises:
-            BackendError: it cannot be loaded.
+            BackendError: the graph cannot be loaded.
         """
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported, as far as can be told without importing it."""
+    """Whether a module is found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a finder that hides it
+    except ModuleNotFoundError:  # raised by a finder that hides it
         return False

@@ -1,8 +1,8 @@
-"""Where the tensors between graphs lie in device memory, and how the rows that stay are moved.
+"""Placement of the tensors between graphs in device memory, and moves of the rows that stay.
 
-Graphs run one after another, so that a tensor's place is free again behind its last reader: a
-chain of stages needs the room of its two largest neighbours. Every tensor keeps one address for
-good. When samples leave, some of the others move into their rows.
+Graphs run one after another, so a tensor's memory is free again after its last reader: a chain of
+stages needs the memory of its two largest neighbors. Every tensor has a fixed address. When samples
+leave, some of the others move into their rows.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from edgeexit_runtime.bundle.manifest import IMAGES, Manifest, TensorInfo
 
 ALIGNMENT_BYTES = 256
-"""What TensorRT asks of addresses."""
+"""TensorRT's requirement for addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class BufferPlan:
-    """Places of the images and of all tensors between graphs, for batches of ``max_batch``.
+    """Placement of the images and of all tensors between graphs, for batches of ``max_batch``.
 
     Attributes:
-        offsets: where each tensor begins, in bytes.
-        row_bytes: the size of one sample of each tensor.
-        size_bytes: the room that all of them take together.
-        read_later: for each graph, the tensors that are written by its end and read by graphs
-            behind it.
+        offsets: start of each tensor, in bytes.
+        row_bytes: size of one sample of each tensor.
+        size_bytes: total size of the memory that they share.
+        read_later: for each graph, the tensors that are written by its end and read by later
+            graphs.
     """
 
     offsets: dict[str, int]
@@ -39,7 +39,7 @@ class BufferPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """The graphs, by position, from the one that writes a tensor to the last that reads it."""
+    """Lifetime of a tensor: positions of the graph that writes it and the last that reads it."""
 
     name: str
     size_bytes: int
@@ -51,12 +51,12 @@ class _Life:
 
 
 def plan_buffers(manifest: Manifest) -> BufferPlan:
-    """Find a place for every tensor; two that are alive at the same time never share one."""
+    """Place every tensor; tensors that are alive at the same time never overlap."""
     graphs = list(manifest.graphs())
     stages = {stage.name for stage in manifest.stages}
     images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
     infos = {IMAGES: images}
-    first, last = {IMAGES: -1}, {IMAGES: -1}  # the images are there before the first graph
+    first, last = {IMAGES: -1}, {IMAGES: -1}  # images exist before the first graph
     for position, (name, graph) in enumerate(graphs):
         for tensor in graph.inputs:
             last[tensor.name] = position
@@ -79,7 +79,7 @@ def plan_buffers(manifest: Manifest) -> BufferPlan:
 
 
 def _place(lives: list[_Life]) -> dict[str, int]:
-    """Give the largest tensors the lowest places that are free during their life."""
+    """Give each tensor, the largest first, the lowest offset that is free during its lifetime."""
     placed: list[tuple[int, _Life]] = []
     for life in sorted(lives, key=lambda life: -life.size_bytes):
         offset = 0
@@ -103,12 +103,12 @@ def aligned(size_bytes: int) -> int:
 
 
 def row_moves(rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Yield copies (to, from, count) that bring ``rows`` to the front, to be made in this order.
+    """Yield copies (to, from, count), in order, that bring ``rows`` to the front.
 
-    Neighbours go together, as far as a copy's source does not overlap its own target.
+    Adjacent rows are copied together, as far as a copy's source does not overlap its target.
 
     Args:
-        rows: none is before its place, and none twice.
+        rows: ``rows[i] >= i``, none twice.
     """
     numbers = [int(row) for row in rows]
     position = 0

@@ -1,4 +1,4 @@
-"""The engine that others are held against: it runs any bundle and any ONNX model, on the CPU."""
+"""The reference engine that others are compared with: any bundle or ONNX model, on the CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_reference(bundle: Bundle) -> Runner:
-    """Open a bundle, whatever engine it is for.
+    """Open a bundle that was made for any engine.
 
     Raises:
         BackendError: the engine is not installed, or does not start.

@@ -1,4 +1,4 @@
-"""One line of the log where an INT8 bundle meets an engine or a CPU that it is not for."""
+"""Warning in the log if an INT8 bundle runs on an engine or CPU that it is not made for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_target(bundle: Bundle, runner: Runner) -> None:
-    """Say once what it costs that a bundle's 8 bits are not of the form that computes them here."""
+    """Warn once if the form of a bundle's 8-bit values is not the one for this engine or CPU."""
     entry = bundle.manifest.quantization
     if entry is None:
         return
@@ -24,7 +24,7 @@ def warn_of_target(bundle: Bundle, runner: Runner) -> None:
         )
     elif runner.int8_instead:
         _warn(
-            f"{bundle.folder}: INT8 assumes VNNI, which this CPU does not have or does not tell: "
+            f"{bundle.folder}: INT8 assumes VNNI, which this CPU does not have or report: "
             f"{runner.int8_instead}, which is exact and slower; for such CPUs export with "
             "--target cpu-7bit"
         )
@@ -32,5 +32,5 @@ def warn_of_target(bundle: Bundle, runner: Runner) -> None:
 
 @functools.cache
 def _warn(line: str) -> None:
-    """Log a line, once: a bundle may be loaded again and again."""
+    """Log a line once, even if a bundle is loaded repeatedly."""
     logger.warning("%s", line)

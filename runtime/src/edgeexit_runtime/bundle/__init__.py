@@ -1,1 +1,1 @@
-"""What a bundle is on the disk: its folder, its manifest, and what each says of the other."""
+"""A bundle on disk: its folder, its manifest, and the entries of the manifest."""

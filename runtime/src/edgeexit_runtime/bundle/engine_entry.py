@@ -1,4 +1,4 @@
-"""What a manifest says of a built engine, and the options that it was built by."""
+"""The manifest's entry of a built engine, and the options that it was built with."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HARDWARE_COMPATIBILITY = ("none", "same-capability", "ampere+")
 OPTIMIZATION_LEVELS = range(6)
 
 FROM_INSPECTOR = "inspector"
-"""The layers are the engine's own, as TensorRT's engine inspector lists them."""
+"""The layers are the engine's own, as listed by TensorRT's engine inspector."""
 FROM_NETWORK = "network"
-"""The layers are those of the strongly typed network that was built; the engine was not asked."""
+"""The layers are those of the strongly typed network; the engine was not inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class EngineOptions:
     Attributes:
         opt_batch: the batch size that kernels are chosen for; every size up to the bundle's
             largest runs.
-        workspace_mib: scratch memory that a layer may ask for; None leaves it to TensorRT, which
-            allows all that the GPU has.
+        workspace_mib: limit on a layer's scratch memory; None is TensorRT's default, all of the
+            GPU's memory.
         optimization_level: 0 builds fastest, 5 searches longest.
         version_compatible: also runs in later versions of TensorRT.
         hardware_compatibility: also runs on other GPUs: ``same-capability``, or ``ampere+`` for
             Ampere and later.
-        tf32: lets FP32 layers multiply with 10 bits of mantissa; faster, and no longer FP32.
+        tf32: FP32 layers may multiply with 10 bits of mantissa: faster, and no longer FP32.
     """
 
     opt_batch: int = 1
@@ -63,23 +63,23 @@ class EngineEntry:
 
     Attributes:
         graph: the name of the stage or exit, or of the baseline, that it was built from.
-        onnx_sha256: of the ONNX file that it was built from.
+        onnx_sha256: hash of the ONNX file that it was built from.
         library: ``tensorrt`` or ``tensorrt-rtx``.
-        version: of the library, in full.
-        gpu: the GPU that it was built on; None where it was built ahead of time.
-        compute_capability: of the GPUs that it runs on, such as ``8.6``; None for all that
-            TensorRT-RTX builds for by itself.
-        precision: what the bundle was asked for.
-        max_batch: the largest batch that it takes.
+        version: the library's full version.
+        gpu: the GPU that it was built on; None if it was built ahead of time.
+        compute_capability: of the GPUs that it runs on, such as ``8.6``; None for TensorRT-RTX's
+            default set.
+        precision: the bundle's precision.
+        max_batch: the largest batch that it accepts.
         layers: the share of its layers, 0 to 1, per precision. Layers that only move data or
-            count are left out.
-        layers_from: who says so: ``inspector`` or ``network``.
+            count are omitted.
+        layers_from: the source of ``layers``: ``inspector`` or ``network``.
         floating: convolutions, by their names in the ONNX file, that have 8 bits there and are
             computed in floating point: TensorRT had no INT8 kernel for them.
-        multiprocessors: of the GPU that it was built on. Here and below, None where it was built
-            ahead of time, or by a version that did not record it.
-        memory_gib: of that GPU, rounded up to a power of two.
-        platform: that it was built on, such as ``linux-aarch64``.
+        multiprocessors: number of the GPU that it was built on. Here and below, None if it was
+            built ahead of time, or by a version that did not record it.
+        memory_gib: that GPU's memory, rounded up to a power of two.
+        platform: the platform that it was built on, such as ``linux-aarch64``.
         l4t: the version of a Jetson's system; None also on other machines.
     """
 

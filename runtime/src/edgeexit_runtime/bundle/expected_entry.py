@@ -1,4 +1,4 @@
-"""What a bundle has to expect: where images of a source leave it, and with which confidences."""
+"""The manifest's entry of expected exits: where images of a source leave, how confidently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexit_runtime.bundle.schema import check_text
 from edgeexit_runtime.gate import NEVER, Predictions
 
 CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
-"""Of histograms: a bin holds its lower edge, and the last one its upper edge too."""
+"""Edges of histogram bins: a bin includes its lower edge, and the last its upper edge too."""
 BINS = len(CONFIDENCE_EDGES) - 1
 MAX_IMAGES = 2**53
 _INNER_EDGES = np.array(CONFIDENCE_EDGES[1:-1], np.float32)
@@ -20,14 +20,14 @@ _INNER_EDGES = np.array(CONFIDENCE_EDGES[1:-1], np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Where images leave, counted on the bundle itself.
+    """Where images leave, counted by running the bundle itself.
 
     Attributes:
-        images: how many there were.
+        images: number of images.
         data: where they came from.
-        thresholds: of every exit but the last, at which they left.
-        histograms: of every exit, how many left there by confidence, one count for each bin of
-            :data:`CONFIDENCE_EDGES`.
+        thresholds: the thresholds of every exit but the last at which they left.
+        histograms: for every exit, the number of images that left there by confidence, one count
+            for each bin of :data:`CONFIDENCE_EDGES`.
     """
 
     images: int
@@ -66,7 +66,7 @@ class Expected:
             )
 
     def check_exits(self, exit_names: Sequence[str]) -> None:
-        """Raise :class:`ValueError` where it is of other exits than these, ``final`` last."""
+        """Raise :class:`ValueError` unless the exits are these, ``final`` last."""
         for what, got, names in (
             ("thresholds", self.thresholds, exit_names[:-1]),
             ("histograms", self.histograms, exit_names),
@@ -77,10 +77,10 @@ class Expected:
                 )
 
     def leaving_shares(self, exit_names: Sequence[str]) -> dict[str, float]:
-        """Return which share of those who reach an exit leaves there, of exits that were reached.
+        """Return, for each exit that was reached, the share of the images reaching it that left.
 
         Args:
-            exit_names: in order.
+            exit_names: all exits, in order.
         """
         shares, reached = {}, self.images
         for name in exit_names:
@@ -98,12 +98,12 @@ class Expected:
 def count_answers(
     exits: NDArray[np.int64], confidences: NDArray[np.float32], count: int
 ) -> NDArray[np.int64]:
-    """Count answers of each of ``count`` exits by confidence, (count, BINS)."""
+    """Return how many answers each of ``count`` exits gave, by confidence, (count, BINS)."""
     bins = np.searchsorted(_INNER_EDGES, confidences, side="right")
     cells: NDArray[np.int64] = np.bincount(exits * BINS + bins, minlength=count * BINS)
     return cells.reshape(count, BINS)
 
 
 def lowest_bin(threshold: float) -> int:
-    """Return the first bin of confidences at which somebody leaves."""
+    """Return the lowest bin of confidences at which images leave."""
     return int(np.searchsorted(_INNER_EDGES, np.float32(threshold), side="right"))

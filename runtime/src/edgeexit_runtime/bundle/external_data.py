@@ -1,10 +1,10 @@
-"""Whether an ONNX file has all of its data inside: read by hand, as the runtime has numpy alone.
+"""Check that an ONNX file holds all of its data; parsed by hand, as the runtime needs only numpy.
 
-ONNX lets a tensor name another file, or an address in memory. An engine that is given the bytes of
-a model looks for such a file in the working folder, and no manifest has its hash.
+An ONNX tensor may refer to another file, or to an address in memory. An engine that loads a model
+from bytes looks for such a file in the working folder, and no manifest has its hash.
 
-A file is a protobuf message: fields, each of a tag (number and wire type) and a value, which may be
-a message again. Those that lead to tensors are followed; the others are stepped over.
+The file is a protobuf message: fields, each with a tag (number and wire type) and a value, which
+may be a message again. Fields that lead to tensors are followed, the others are skipped.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MESSAGES: dict[str, dict[int, str]] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {},
 }
-"""Of every message of onnx.proto that may hold a tensor, the fields that do, by their numbers."""
+"""For each message of onnx.proto that may hold a tensor, the numbers of the fields that do."""
 
-EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a TensorProto; the second is 0 for inside
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a TensorProto; the second is 0 for data inside
 VARINT, BYTES = 0, 2  # wire types
-FIXED_BYTES = {1: 8, 5: 4}  # of the others
+FIXED_BYTES = {1: 8, 5: 4}  # sizes of the other wire types
 MAX_TAG = 2**32 - 1
 VARINT_BYTES = 10
 NOT_ONNX = "not an ONNX file"
@@ -36,7 +36,7 @@ def check_self_contained(content: bytes) -> None:
     """Check that no tensor of an ONNX file has its data elsewhere.
 
     Raises:
-        ValueError: one has, or this is no protobuf message.
+        ValueError: a tensor has, or this is not a protobuf message.
     """
     messages = [("ModelProto", 0, len(content))]
     while messages:
@@ -57,7 +57,7 @@ def check_self_contained(content: bytes) -> None:
                 position += FIXED_BYTES[wire_type]
             else:
                 raise ValueError(NOT_ONNX)
-            if position > end or tag > MAX_TAG:  # a parser might drop what is above
+            if position > end or tag > MAX_TAG:  # a parser might drop higher bits
                 raise ValueError(NOT_ONNX)
             is_outside = field == EXTERNAL_DATA or (field == DATA_LOCATION and value != 0)
             if name == "TensorProto" and is_outside:
@@ -65,7 +65,7 @@ def check_self_contained(content: bytes) -> None:
 
 
 def _varint(content: bytes, position: int, end: int) -> tuple[int, int]:
-    """Return the number that begins at a position, seven bits a byte, and where it ends."""
+    """Return the number that starts at a position, seven bits per byte, and the end position."""
     value = 0
     for shift in range(VARINT_BYTES):
         if position >= end:

@@ -1,4 +1,4 @@
-"""A bundle folder, opened: its manifest, and its files checked against it."""
+"""Opening a bundle folder: its manifest, and its files checked against it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bundle:
     manifest: Manifest
 
     def read(self, entry: GraphEntry | EngineEntry) -> bytes:
-        """Return the contents of a file, which are what the manifest says they are.
+        """Return the contents of a file, checked against the manifest.
 
         Raises:
             BundleError: the file is missing, of another size, or changed.
@@ -67,12 +67,12 @@ class Bundle:
 
 
 def open_bundle(folder: str | Path) -> Bundle:
-    """Open a bundle folder; model files that its manifest does not know are refused.
+    """Open a bundle folder; model files that the manifest does not list are rejected.
 
-    Engines that it does not know may be left of a build that was killed. They are never read.
+    Engines that it does not list may be left over from a killed build. They are never read.
 
     Raises:
-        BundleError: the manifest is missing or broken, or a model file is foreign.
+        BundleError: the manifest is missing or broken, or it does not list a model file.
     """
     folder = Path(folder)
     manifest = load_manifest(folder)
@@ -88,12 +88,12 @@ def open_bundle(folder: str | Path) -> Bundle:
 
 
 def read_settled(folder: str | Path, read: Callable[[], Value]) -> Value:
-    """Return what ``read`` makes of a bundle; again, where another took its place meanwhile.
+    """Return the result of ``read``; retry if it fails while the bundle is being replaced.
 
     Files of two bundles are never mixed: each is compared with the manifest that was read.
 
     Raises:
-        BundleError: the bundle is broken, and nobody is writing it.
+        BundleError: the bundle is broken, and it was not replaced meanwhile.
     """
     while True:
         before = _version(folder)
@@ -105,10 +105,10 @@ def read_settled(folder: str | Path, read: Callable[[], Value]) -> Value:
 
 
 def _version(folder: str | Path) -> tuple[int, int] | None:
-    """Return what tells the manifests of a folder apart: each is a new file."""
+    """Return the identity of a folder's manifest file: each manifest is a new file."""
     try:
         status = (Path(folder) / MANIFEST_NAME).stat()
-    except (OSError, ValueError):  # the latter of no possible name
+    except (OSError, ValueError):  # ValueError: no possible file name
         return None
     return status.st_ino, status.st_ctime_ns  # copies may have the same st_mtime_ns
 

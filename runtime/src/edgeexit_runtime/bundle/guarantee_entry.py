@@ -1,4 +1,4 @@
-"""What was shown of a network's thresholds, with a confidence: a promise that goes with them."""
+"""The manifest's entry of a statistical guarantee for a network's thresholds."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from edgeexit_runtime.gate import NEVER
 
 DROP, ERROR, DISAGREEMENT = "drop", "error", "disagreement"
 RISKS = (DROP, ERROR, DISAGREEMENT)
-"""Accuracy lost against the last exit; wrong answers; other answers than the last exit's."""
+"""Accuracy lost against the last exit; wrong answers; answers that differ from the last exit's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """The risk of thresholds on images of one source is at most ``target``.
+    """The risk at these thresholds, on images of one source, is at most ``target``.
 
-    That is so with the probability ``confidence`` over the draw of the images that showed it.
+    This holds with probability ``confidence`` over the draw of the images that it was tested on.
 
     Attributes:
         risk: one of :data:`RISKS`.
         target: a fraction of all images, above 0 and below 1.
         confidence: above 0 and below 1.
-        images: how many showed it; thresholds were chosen on others.
-        observed: the risk on these; a drop is below 0 where leaving early gains.
+        images: number of images that it was tested on; thresholds were chosen on others.
+        observed: the risk on these; a drop is below 0 if leaving early gains accuracy.
         data: where the images came from.
-        thresholds: of every exit but the last, which it holds for and for no others.
+        thresholds: of every exit but the last; the guarantee holds for no others.
     """
 
     risk: str
@@ -52,7 +52,7 @@ class Guarantee:
             raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
 
     def check_exits(self, exit_names: tuple[str, ...]) -> None:
-        """Raise :class:`ValueError` where it is of other exits than these, ``final`` last."""
+        """Raise :class:`ValueError` unless the exits are these, ``final`` last."""
         if set(self.thresholds) != set(exit_names[:-1]):
             raise ValueError(
                 f"guarantee.thresholds: expected one for each of {list(exit_names[:-1])}, got "
@@ -60,5 +60,5 @@ class Guarantee:
             )
 
     def holds_for(self, thresholds: Mapping[str, float]) -> bool:
-        """Whether it is of these thresholds, and not of others that took their place."""
+        """Whether the guarantee is for these thresholds."""
         return self.thresholds == thresholds

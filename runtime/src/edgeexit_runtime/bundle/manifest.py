@@ -1,7 +1,7 @@
-"""``manifest.json``: what a bundle holds and how its files fit together.
+"""``manifest.json``: the contents of a bundle and how its files fit together.
 
-This module is the only owner of the schema: the exporter writes these dataclasses, the runtime
-reads them, and nothing in the file is believed before it is checked.
+This module alone owns the schema: the exporter writes these dataclasses, the runtime reads them,
+and nothing in the file is trusted before it is checked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IMAGES = "images"
 THRESHOLD = "threshold"
 FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
-"""What every exit's graph gives: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
+"""Outputs of every exit's graph: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
 INT8 = "int8"
 PRECISIONS = ("fp32", "fp16", INT8)
 SOFTMAX = "softmax"
@@ -48,12 +48,12 @@ GATE_DTYPES = ("float32", "float32", "int32", "bool")
 UINT8 = "uint8"
 DTYPES = ("float32", "float16", "int32", "int64", UINT8, "bool")
 MAX_RANK, MAX_VALUES = 8, 2**31 - 1
-"""Of one sample of a tensor."""
+"""Limits of one sample of a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """A named tensor of a graph; ``shape`` leaves out the batch dimension, which is dynamic."""
+    """A named tensor of a graph; ``shape`` omits the batch dimension, which is dynamic."""
 
     name: str
     dtype: str
@@ -100,11 +100,11 @@ class StageEntry:
 
 @dataclass(frozen=True, slots=True)
 class ExitEntry:
-    """An exit: its classifier with softmax and gate, behind the stage it names.
+    """An exit: its classifier with softmax and gate, behind ``stage``.
 
     ``stage`` is None for the plain backbone alone, whose one graph reads the images. Costs are
-    multiply-accumulates per sample: B_m, the branch's own, and the path cost of Eq. 5 where the
-    branches of all exits before it are run. The graph divides its logits by ``temperature``.
+    multiply-accumulates per sample: B_m up to here, the branch's own, and the path cost of Eq. 5 if
+    the branches of all earlier exits are run. The graph divides its logits by ``temperature``.
     """
 
     name: str
@@ -123,7 +123,7 @@ class ExitEntry:
 
     @property
     def macs(self) -> int:
-        """f_m: the backbone up to here and this classifier alone."""
+        """f_m: the backbone up to here plus this classifier, without other branches."""
         return self.backbone_macs + self.branch_macs
 
 
@@ -144,25 +144,25 @@ class ModelInfo:
 class Manifest:
     """A bundle's description; see the attributes of the entries for the units.
 
-    Behind each stage there is one exit; a network without early exits has one stage.
+    Each stage has one exit behind it; a network without early exits has one stage.
 
     Attributes:
         schema_version: the version of this schema.
-        precision: ``fp32`` or ``fp16``, of the features and weights; images come in as float32.
-            ``int8`` where Q/DQ nodes round most of them; features between graphs are uint8 where
-            ``quantization.features`` says what that stands for, and else float.
-        max_batch: the largest number of samples that one run of a graph takes.
+        precision: ``fp32`` or ``fp16``, of the features and weights; images are float32 inputs.
+            ``int8`` if Q/DQ nodes round most of them: features between graphs are then uint8 if
+            ``quantization.features`` has their scale, else float.
+        max_batch: the largest number of samples in one run of a graph.
         stages, exits: in the order of execution, ``final`` last.
-        baseline: the plain backbone as one graph, to compare with; None where left out.
-        data: which data set the network was trained on, as its checkpoint says.
-        verification: how the files agreed with the network when they were made.
-        versions: of what made the bundle.
-        engines: TensorRT engines that were built of the graphs, at most one of each.
+        baseline: the plain backbone as one graph, to compare with; None if omitted.
+        data: the data set that the network was trained on, from its checkpoint.
+        verification: how closely the files agreed with the network when they were written.
+        versions: of the software that wrote the bundle.
+        engines: TensorRT engines that were built from the graphs, at most one of each.
         quantization: of an INT8 bundle alone: what is in 8 bits and how its ranges were found.
-        guarantee: what was shown of thresholds, which may have been changed since.
+        guarantee: a guarantee for thresholds, which may have been changed since.
         expected: where images leave at thresholds, which may have been changed since.
-        score: what the graphs give as confidences, in a word of who made them; the runtime takes
-            any that are from 0 to 1.
+        score: the name, chosen by the exporter, of what the graphs return as confidences; the
+            runtime accepts any values from 0 to 1.
     """
 
     schema_version: int
@@ -202,7 +202,7 @@ class Manifest:
 
     @property
     def exit_names(self) -> tuple[str, ...]:
-        """Names of all exits in order, the last one always answers."""
+        """Names of all exits in order; the last one always answers."""
         return tuple(exit_.name for exit_ in self.exits)
 
     @property
@@ -212,7 +212,7 @@ class Manifest:
 
     @property
     def paid_macs(self) -> dict[str, int]:
-        """MACs that a sample leaving at each exit has paid: Eq. 5 at these thresholds.
+        """MACs spent on a sample that leaves at each exit: Eq. 5 at these thresholds.
 
         It is each exit's ``path_macs`` without the branches of exits that are switched off.
         """
@@ -220,7 +220,7 @@ class Manifest:
         return {exit_.name: exit_.path_macs - saved[exit_.name] for exit_ in self.exits}
 
     def graphs(self) -> Iterator[tuple[str, GraphEntry]]:
-        """Yield name and graph of every stage and exit in the order of execution."""
+        """Yield the name and graph of every stage and exit in the order of execution."""
         stages = {stage.name: stage for stage in self.stages}
         for exit_ in self.exits:
             if exit_.stage is not None:
@@ -249,7 +249,7 @@ def load_manifest(folder: str | Path) -> Manifest:
     """Read and check the manifest of the bundle in ``folder``.
 
     Raises:
-        BundleError: no bundle is there, or its manifest is broken, foreign, or newer.
+        BundleError: there is no bundle, or its manifest is broken, foreign, or newer.
     """
     path = Path(folder) / MANIFEST_NAME
     value = _read_json(path)
@@ -306,7 +306,7 @@ def _check_names(manifest: Manifest) -> None:
 
 
 def _check_flow(manifest: Manifest) -> None:
-    """Every tensor that a graph reads was written once, by a stage before it, with that shape."""
+    """Check that every tensor a graph reads is written once, by an earlier stage, as read."""
     images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
     written = {IMAGES: images}
     stages = {stage.name for stage in manifest.stages}
@@ -326,7 +326,7 @@ def _check_flow(manifest: Manifest) -> None:
 
 
 def _check_exits(manifest: Manifest) -> None:
-    """Every exit gives what the gate reads, and the plain backbone reads the images alone."""
+    """Check that every exit has the gate's outputs and the plain backbone reads only images."""
     images = TensorInfo(IMAGES, "float32", manifest.preprocessing.input_size)
     baseline = manifest.baseline
     if baseline is not None and (baseline.stage, baseline.graph.inputs) != (None, (images,)):
@@ -340,7 +340,7 @@ def _check_exits(manifest: Manifest) -> None:
 
 
 def _check_engines(manifest: Manifest) -> None:
-    """Every engine was built of a graph of this bundle."""
+    """Check that every engine was built from a graph of this bundle."""
     graphs = manifest.all_graphs()
     names = [engine.graph for engine in manifest.engines]
     for name in names:
@@ -352,7 +352,7 @@ def _check_engines(manifest: Manifest) -> None:
 
 
 def _check_rounded(manifest: Manifest) -> None:
-    """What uint8 stands for is said of every feature of that type, and of no other."""
+    """Check that ``quantization.features`` lists exactly the features that are uint8."""
     entry = manifest.quantization
     said = set(entry.features) if entry is not None else set()
     written = {
@@ -361,10 +361,10 @@ def _check_rounded(manifest: Manifest) -> None:
         for tensor in stage.graph.outputs
         if tensor.dtype == UINT8
     }
-    # the plain backbone alone has no stages, and the roundings of those that it stands in for
+    # the plain backbone as its own bundle has no stages, but keeps the full bundle's entry
     unlike = sorted(written ^ said) if manifest.stages else []
     if unlike:
         raise ValueError(
             f"quantization.features: expected all features of {UINT8} and no others, got "
-            f"{', '.join(sorted(said)) or 'none'}; {unlike[0]} is amiss"
+            f"{', '.join(sorted(said)) or 'none'}; {unlike[0]} is wrong"
         )

@@ -1,4 +1,4 @@
-"""What a manifest says of an INT8 bundle: what is in 8 bits, and how value ranges were found."""
+"""The manifest's entry of an INT8 bundle: what is in 8 bits, and how value ranges were found."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ DYNAMIC = "dynamic"
 FALLBACKS = ("fp32", "fp16")
 CPU, GPU = "cpu", "gpu"
 ENGINES = (CPU, GPU)
-"""Kinds of engines that 8 bits are written for."""
+"""Kinds of engines that an INT8 form is written for."""
 WEIGHT_BITS = (7, 8)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class MethodScore:
-    """How a calibration method did on held-out images, compared in the order of the fields.
+    """Score of a calibration method on held-out images, compared in the order of the fields.
 
     Attributes:
-        equal_decisions: share of images and exits, 0 to 1, with FP32's decision to leave or go on.
-        equal_labels: the same of labels.
+        equal_decisions: share of images and exits, 0 to 1, with FP32's decision to leave or not.
+        equal_labels: the same share for labels.
         closeness: minus the mean difference of logits, relative to FP32's largest.
     """
 
@@ -35,15 +35,15 @@ class MethodScore:
 
 @dataclass(frozen=True, slots=True)
 class TargetEntry:
-    """The form of 8 bits that a bundle has.
+    """The form of a bundle's 8-bit values.
 
     Attributes:
-        name: as ``edgeexit export --target`` has it.
-        engine: the kind of engine that computes this form whole: ``cpu`` or ``gpu``.
-        assumes: what it takes of the machine, in words.
+        name: the value of ``edgeexit export --target``.
+        engine: the kind of engine that computes all of this form in INT8: ``cpu`` or ``gpu``.
+        assumes: what it requires of the machine, in words.
         elsewhere: what it costs on the other kind of engine, and what to do, in words.
-        weight_bits: of each weight, its sign among them; 7 where two products with unsigned 8 bits
-            have to fit into 16.
+        weight_bits: bits of each weight, including its sign; 7 if two products with unsigned 8
+            bits must fit into 16.
     """
 
     name: str
@@ -78,20 +78,20 @@ class FeatureRounding:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationEntry:
-    """How the weights and features of a bundle came into 8 bits.
+    """How the weights and features of a bundle were quantized to 8 bits.
 
     Attributes:
         extent: ``all``: convolutions, linear layers and residual additions, with Q/DQ nodes;
             ``classifier``: the weights of large classifiers, which TensorRT does not build.
-        method: how ranges were chosen, of :data:`CALIBRATION_METHODS`; :data:`DYNAMIC` for
+        method: how ranges were chosen, one of :data:`CALIBRATION_METHODS`; :data:`DYNAMIC` for
             ``classifier``.
-        fallback: what is not quantized is ``fp32`` or ``fp16``.
-        samples: how many images the ranges were measured on.
+        fallback: precision of everything that is not quantized, ``fp32`` or ``fp16``.
+        samples: number of images that the ranges were measured on.
         source: where these came from.
-        held_out: how many more the methods were compared on; 0 where one was asked for.
-        candidates: by method, what it came to there.
-        target: the form of the 8 bits; None for ``classifier``.
-        features: by name, the tensors between graphs that are uint8, and what these stand for.
+        held_out: number of further images that methods were compared on; 0 if one was named.
+        candidates: the score of each method on these.
+        target: the form of the 8-bit values; None for ``classifier``.
+        features: by name, the scales of the tensors between graphs that are uint8.
     """
 
     extent: str
@@ -121,6 +121,6 @@ class QuantizationEntry:
     def needs_vnni(self) -> bool:
         """Whether an x86 CPU without VNNI, which adds two products in 16 bits, could saturate.
 
-        A large classifier alone has unsigned weights, whose products no engine here adds in 16.
+        A ``classifier`` bundle has unsigned weights, whose products no engine here adds in 16 bits.
         """
         return self.extent == ALL and (self.target is None or self.target.weight_bits == 8)

@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON values and back, with errors that name the place.
 
-A manifest comes from outside, so nothing in it is believed: every value is checked against the
-annotation of the field that it fills, and what is wrong is reported with its path
+A manifest is untrusted: every value is checked against the annotation of its field, and errors are
+reported with the path
 (``exits[1].threshold: expected a number, got "high"``).
 """
 
@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Nothing in a bundle may point out of its folder, and temporary names are a little longer.
+# Names in a bundle must not point out of its folder, and temporary names are a little longer.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 NAME_CHARACTERS = 64
 FILE_NAME_CHARACTERS = 128
 
 MODEL_MAX_BYTES = 2**31 - 1
-"""Protobuf's limit, and so that of an ONNX file."""
+"""Protobuf's limit, and so an ONNX file's."""
 
 
 class SchemaError(ValueError):
@@ -43,16 +43,16 @@ def encode(value: Any) -> Any:
 
 
 def check_name(name: str, what: str = "name") -> None:
-    """A name of a stage or exit becomes a part of file names.
+    """Check a name of a stage or exit, which becomes part of file names.
 
     Raises:
-        ValueError: it could not.
+        ValueError: it cannot be part of a file name.
     """
     _check_plain(what, name, NAME_CHARACTERS)
 
 
 def check_file_name(name: str) -> None:
-    """A file of a bundle lies in its folder.
+    """Check the name of a file in a bundle's folder.
 
     Raises:
         ValueError: ``name`` is a path, hidden, or too long.
@@ -61,17 +61,17 @@ def check_file_name(name: str) -> None:
 
 
 def check_model_size(size_bytes: int) -> None:
-    """A model file is read into memory as a whole.
+    """Check the size of a model file, which is read into memory as a whole.
 
     Raises:
-        ValueError: no file of this size can be one.
+        ValueError: no model file can have this size.
     """
     if not 0 <= size_bytes <= MODEL_MAX_BYTES:
         raise ValueError(f"size_bytes: expected 0 to {MODEL_MAX_BYTES}, got {size_bytes}")
 
 
 def check_text(what: str, *values: str) -> None:
-    """What is shown on a terminal and in reports is text, and nothing that they would obey.
+    """Check text that terminals and reports show: it must not control them.
 
     Raises:
         ValueError: a value has control characters or the like.
@@ -130,7 +130,7 @@ def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
             raise SchemaError(f"{prefix}{field.name}: missing")
     try:
         return kind(**arguments)
-    except ValueError as error:  # a rule of the dataclass itself, from its __post_init__
+    except ValueError as error:  # from the dataclass's own __post_init__
         raise SchemaError(f"{where}: {error}" if where else str(error)) from error
 
 
@@ -176,7 +176,7 @@ def _expect(fits: bool, expected: str, got: Any, where: str) -> None:
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer larger than any float
         return False
 
 

@@ -1,1 +1,1 @@
-"""TensorRT engines beside a bundle: built, checked before they are loaded, kept as files."""
+"""Building a bundle's TensorRT engines, checking their precision, and storing their files."""

@@ -1,11 +1,11 @@
-"""TensorRT engines of a bundle: built on the device that runs them, or ahead of time, and checked.
+"""Build a bundle's TensorRT engines, on the device that runs them or ahead of time.
 
     from edgeexit_runtime.engines.building import build_engines
 
-    build_engines("out/")  # those that still fit are kept
+    build_engines("out/")  # engines that still fit are kept
 
-An engine belongs to one version of TensorRT, one kind of GPU and one ONNX file. The manifest says
-which, and an engine that does not fit is named, never run and never built again unasked.
+An engine belongs to one version of TensorRT, one kind of GPU and one ONNX file, which the manifest
+records. An engine that does not fit is reported, never run, and rebuilt only on request.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from edgeexit_runtime.system.locks import lock_folder
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
-    """An engine after a build: ``seconds`` and ``reason`` are None where it was kept."""
+    """An engine after a build: ``seconds`` and ``reason`` are None if it was kept."""
 
     entry: EngineEntry
     seconds: float | None
@@ -63,7 +63,7 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did, graph by graph."""
+    """The result of a build, graph by graph."""
 
     folder: Path
     library: str
@@ -71,7 +71,7 @@ class BuildReport:
 
     @property
     def built(self) -> int:
-        """How many were built; the others were kept."""
+        """Number of engines built; the others were kept."""
         return sum(engine.seconds is not None for engine in self.engines)
 
 
@@ -86,24 +86,23 @@ def build_engines(
 ) -> BuildReport:
     """Build the engines of a bundle that are missing or do not fit, one after another.
 
-    All of them are written, and the manifest last, when the last one is built; until then the
-    bundle is what it was.
+    After the last one is built, all are put in place and the manifest is written last; until then
+    the bundle is unchanged.
 
     Args:
         folder: the bundle.
-        options: how; None for the defaults.
+        options: build options; None for the defaults.
         library: ``tensorrt``, ``tensorrt-rtx``, or ``auto`` for the one that can build here.
         compute_capability: with TensorRT-RTX, of the GPUs to build for, such as ``8.0``; None for
             all of :data:`PORTABLE_CAPABILITIES`.
-        rebuild: build all, also those that fit.
-        progress: told of every step.
+        rebuild: build all engines, even those that fit.
+        progress: progress callback.
 
     Raises:
         InputError: an option does not fit the bundle or the library.
-        BackendError: the library is not there, builds nothing that the GPU here could run, or a
-            build failed.
+        BackendError: the library is missing, cannot build for this GPU, or a build failed.
         BusyError: another process builds, tunes or replaces the bundle.
-        BundleError: the folder is no bundle, a file is changed, or it cannot be written to.
+        BundleError: the folder is not a bundle, a file was changed, or it cannot be written to.
     """
     folder = Path(folder)
     options = options or EngineOptions()
@@ -113,10 +112,10 @@ def build_engines(
     trt.check(options, compute_capability)
     place = Here(trt.library.name, trt.version, trt.require_place())
     if library == AUTO and compute_capability is None and place.gpu is not None:
-        require_use_here(trt, place.gpu)  # who names the library may build for another machine
+        require_use_here(trt, place.gpu)  # a named library may build for another machine
     wanted = _Wanted(place, options, compute_capability)
     reasons = _reasons(bundle, wanted, rebuild)
-    if not any(reasons.values()):  # a folder that cannot be written to will do
+    if not any(reasons.values()):  # nothing to build: a read-only folder is fine
         return BuildReport(folder, trt.title, _build_all(bundle, trt, wanted, reasons, progress))
     with lock_folder(folder):
         bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
@@ -128,7 +127,7 @@ def build_engines(
 
 
 def describe(report: BuildReport) -> list[str]:
-    """Return a build for people, a line for each engine and one for all."""
+    """Return a report to print: a line for each engine and one for all."""
     lines = []
     for engine in report.engines:
         entry = engine.entry
@@ -139,11 +138,10 @@ def describe(report: BuildReport) -> list[str]:
             else f"{engine.seconds:.1f} s, {engine.reason}"
         )
         lines.append(f"{entry.file}: {entry.size_bytes / 1e6:.2f} MB, layers {layers} ({what})")
-    told = {engine.entry.layers_from for engine in report.engines}
-    if FROM_NETWORK in told:
+    if FROM_NETWORK in {engine.entry.layers_from for engine in report.engines}:
         lines.append(
             "layers are the strongly typed network's: the engines were not loaded here, or do not "
-            "tell"
+            "report theirs"
         )
     lines += without_int8_kernel(report)
     kept = len(report.engines) - report.built
@@ -152,7 +150,7 @@ def describe(report: BuildReport) -> list[str]:
 
 
 def without_int8_kernel(report: BuildReport) -> list[str]:
-    """Return for people which convolutions of an INT8 bundle are in floating point, and why."""
+    """Return lines to print about an INT8 bundle's convolutions that are in floating point."""
     return [
         f"{engine.entry.graph}: {report.library} has no INT8 kernel for "
         f"{', '.join(engine.entry.floating)}: computed in floating point"
@@ -162,7 +160,7 @@ def without_int8_kernel(report: BuildReport) -> list[str]:
 
 
 def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
-    """Refuse what TensorRT cannot build."""
+    """Check that TensorRT can build the bundle."""
     manifest = bundle.manifest
     quantization = manifest.quantization
     if quantization is not None and quantization.extent == CLASSIFIER:
@@ -233,7 +231,7 @@ def _build_one(
     output: Path,
     tell: Callable[[str, float], None],
 ) -> EngineEntry:
-    """Build one engine into a file; nothing of it is in memory afterwards."""
+    """Build one engine into a file, and keep nothing of it in memory."""
     manifest = bundle.manifest
     graph = manifest.all_graphs()[name]
     gpu = wanted.place.gpu
@@ -248,11 +246,11 @@ def _build_one(
     )
     cache = bundle.folder / TIMING_CACHE
     measured = b""
-    with contextlib.suppress(OSError):  # it saves time, and no more
+    with contextlib.suppress(OSError):  # the cache only saves time
         if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
             measured = cache.read_bytes()
     engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
-    if engine.timing_cache:  # also if a later engine fails, its next build is faster
+    if engine.timing_cache:  # saved now: if a later engine fails, the next build is faster
         write_file(cache, engine.timing_cache)
     with explained(output):
         output.write_bytes(engine.content)
@@ -263,7 +261,7 @@ def _build_one(
 def _entry(
     manifest: Manifest, trt: TensorRt, name: str, wanted: _Wanted, engine: BuiltEngine
 ) -> EngineEntry:
-    gpu = None if trt.is_rtx else wanted.place.gpu  # the engine is of the GPU, or of none
+    gpu = None if trt.is_rtx else wanted.place.gpu  # TensorRT-RTX's engines are of no single GPU
     content = memoryview(engine.content)
     sha256 = hashlib.sha256(content).hexdigest()
     return EngineEntry(
@@ -290,7 +288,7 @@ def _entry(
 
 
 def _reasons(bundle: Bundle, wanted: _Wanted, rebuild: bool) -> dict[str, str | None]:
-    """Return for every graph why its engine has to be built; None where it is kept."""
+    """Return for every graph why its engine must be built; None if it is kept."""
     return {
         name: "asked to" if rebuild else _reason(bundle, name, wanted)
         for name in bundle.manifest.all_graphs()
@@ -298,7 +296,7 @@ def _reasons(bundle: Bundle, wanted: _Wanted, rebuild: bool) -> dict[str, str | 
 
 
 def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
-    """Return why a graph's engine has to be built; None where it is whole and as wanted."""
+    """Return why a graph's engine must be built; None if it is intact and as wanted."""
     entry = find_engine(bundle.manifest, name)
     if entry is None:
         return "not built yet"
@@ -326,7 +324,7 @@ def _gpus(compute_capability: str | None) -> str:
 
 
 def _require_some_int8(bundle: Bundle, engines: tuple[EngineEntry, ...]) -> None:
-    """An INT8 bundle may have graphs that are not quantized, but not all of them."""
+    """Check that an engine of an INT8 bundle has INT8 layers; some graphs may have none."""
     if bundle.manifest.precision == "int8" and not any("int8" in e.layers for e in engines):
         raise BackendError(
             f"{bundle.folder}: the bundle is int8, but no layer of any engine is; export it again"

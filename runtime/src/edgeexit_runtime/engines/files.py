@@ -1,8 +1,8 @@
-"""The files of a build: written under names of their own, and taken over all at once.
+"""The files of a build: written under new names, and put in place together.
 
-Writing the manifest is the one moment at which a bundle changes. Before it, nothing that the old
-manifest names is touched; behind it, what the new one does not name is removed. A process that is
-killed leaves files that nobody reads, and the next build sweeps them away.
+A bundle changes at one moment, when the manifest is written. Before it, no file that the old
+manifest names is touched; after it, files that the new one does not name are removed. A killed
+process leaves files that are never read, and the next build removes them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from edgeexit_runtime.system.files import is_temporary, replace_file
 from edgeexit_runtime.system.locks import LOCK_NAME
 
 TIMING_CACHE = "timing.cache"
-"""What builds have measured, so that the next one is faster; TensorRT's own file."""
+"""Kernel timings of earlier builds, which make the next one faster; TensorRT's own format."""
 TIMING_CACHE_MAX_BYTES = 2**28
 
-OLD_TEMPORARY = ".building"  # of versions before
+OLD_TEMPORARY = ".building"  # of older versions
 ENGINE = re.compile(rf"(.+?)(-[0-9a-f]{{8}})?{re.escape(ENGINE_SUFFIX)}")  # see free_name
 
 
 def free_name(manifest: Manifest, graph: str, sha256: str) -> str:
-    """Return a name for a new engine: the graph's, or with a hash where that one is in use."""
+    """Return a name for a new engine: the graph's, with a hash if that name is in use."""
     name = f"{graph}{ENGINE_SUFFIX}"
     if name in {entry.file for entry in manifest.engines}:
         return f"{graph}-{sha256[:8]}{ENGINE_SUFFIX}"
@@ -40,12 +40,12 @@ def free_name(manifest: Manifest, graph: str, sha256: str) -> str:
 def put_in_place(
     bundle: Bundle, written: dict[Path, EngineEntry], engines: tuple[EngineEntry, ...]
 ) -> None:
-    """Give new engines their names, and the manifest, read again, the news of them.
+    """Rename new engines to their final names, and write the manifest, read again, with them.
 
     Args:
-        bundle: as it was before the build.
-        written: temporary files, and what they hold.
-        engines: all of the bundle's from now on.
+        bundle: the bundle before the build.
+        written: temporary files and their entries.
+        engines: all engines of the bundle after the build.
     """
     before = load_manifest(bundle.folder)
     for temporary, entry in written.items():
@@ -58,14 +58,14 @@ def put_in_place(
 
 
 def remove_leftovers(bundle: Bundle) -> None:
-    """Remove what processes that were killed have left; the bundle's lock must be held."""
+    """Remove files that killed processes have left; the bundle's lock must be held."""
     for path in bundle.folder.iterdir():
         if path.name != LOCK_NAME and is_leftover(path.name, bundle.manifest):
             _remove(path)
 
 
 def is_leftover(name: str, manifest: Manifest) -> bool:
-    """Whether a file of that name in a bundle's folder is what a killed process has left there."""
+    """Whether a file of that name in a bundle's folder was left by a killed process."""
     graphs = manifest.all_graphs()
     engine = ENGINE.fullmatch(name)
     if engine is not None and engine[1] in graphs:
@@ -84,7 +84,7 @@ def is_leftover(name: str, manifest: Manifest) -> bool:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file that is whole or not there.
+    """Write a file atomically.
 
     Raises:
         BundleError: it cannot be written.
@@ -95,10 +95,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say of what cannot be written which file it is and why.
+    """Convert an OSError in the block to an error that names the file and the reason.
 
     Raises:
-        BundleError: an OSError came.
+        BundleError: the block raised an OSError.
     """
     try:
         yield
@@ -107,5 +107,5 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it does no harm, and the next build tries again
+    with contextlib.suppress(OSError):  # it is harmless, and the next build tries again
         path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Convolutions that TensorRT has no INT8 kernel for, put back into floating point.
+"""Convert convolutions without an INT8 kernel in TensorRT back to floating point.
 
-TensorRT then builds no engine, and says of which layer it found no implementation. Up to 8.6 that
-happened to depthwise ones (NVIDIA/TensorRT#3385, #4060).
+Without a kernel TensorRT builds no engine, and logs the layer that has no implementation. Up to 8.6
+that happened with depthwise convolutions (NVIDIA/TensorRT#3385, #4060).
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.engines.layers import writers
 
-# where it is the workspace that is too small, more of it is the answer
+# not if the workspace is too small: then it must be larger
 NO_KERNEL = re.compile(
     r"could not find any implementation for node ((?!.*insufficient workspace).+)", re.IGNORECASE
 )
 
 
 class FloatingConvolutions:
-    """Those of one network; to be kept until it is built, as TensorRT reads their weights here.
+    """A network's convolutions in floating point; keep until the build ends: it owns their weights.
 
     Attributes:
-        names: of the layers.
+        names: names of the layers.
 
     Args:
-        module: the library's.
-        network: parsed and strongly typed.
+        module: the library's module.
+        network: the parsed, strongly typed network.
     """
 
     def __init__(self, module: Any, network: Any) -> None:
@@ -40,10 +40,10 @@ class FloatingConvolutions:
         self._weights: list[NDArray[Any]] = []
 
     def put_back(self, errors: Iterable[str]) -> bool:
-        """Put back what a build has found no kernel for; the other layers stay as they are.
+        """Convert the convolutions that a build found no kernel for; other layers are unchanged.
 
         Args:
-            errors: what TensorRT has logged of that build, a line each.
+            errors: the errors that TensorRT logged in that build, a line each.
 
         Returns:
             whether there was any, so that another build may succeed.
@@ -60,7 +60,7 @@ class FloatingConvolutions:
     def _put_back(self, convolution: _Convolution) -> None:
         stored, scales = self._value(convolution.stored), self._value(convolution.scales)
         shape = tuple(convolution.stored.get_output(0).shape)
-        # one scale per output channel, in the type that the layer computes in from now on
+        # one scale per output channel, in the type that the layer will compute in
         weights = stored.reshape(shape) * scales.reshape(-1, *[1] * (len(shape) - 1))
         self._weights.append(weights)
         constant = self._network.add_constant(shape, weights)
@@ -68,13 +68,13 @@ class FloatingConvolutions:
         convolution.layer.set_input(1, constant.get_output(0))
 
     def _value(self, constant: Any) -> NDArray[Any]:
-        constant.__class__ = self._module.IConstantLayer  # bindings give every layer as ILayer
+        constant.__class__ = self._module.IConstantLayer  # bindings return every layer as ILayer
         return np.asarray(constant.weights)
 
 
 @dataclass(frozen=True, slots=True)
 class _Convolution:
-    """One in 8 bits: its features before they are rounded, its weights and their scales."""
+    """An INT8 convolution: its features before rounding, its weights and their scales."""
 
     layer: Any
     features: Any
@@ -87,7 +87,7 @@ def _quantized(network: Any) -> Iterator[_Convolution]:
     writer = writers(layers)
 
     def before(layer: Any, index: int, kind: str) -> Any:
-        """Return the layer that writes an input, where it is one of this kind."""
+        """Return the layer that writes an input, if it is of this kind."""
         tensor = layer.get_input(index) if layer is not None else None
         found = writer.get(tensor.name) if tensor is not None else None
         return found if found is not None and found.type.name == kind else None

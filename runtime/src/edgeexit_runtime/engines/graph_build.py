@@ -1,6 +1,6 @@
 """One ONNX graph of a bundle -> one serialized engine, by TensorRT or TensorRT-RTX.
 
-The network is strongly typed: every layer computes in the precision that the file gives it.
+The network is strongly typed: every layer computes in its precision in the file.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ OUT_OF_MEMORY = re.compile(r"out ?of ?memory|bad_alloc|memoryallocation", re.IGN
 WORKSPACE = re.compile(r"insufficient workspace", re.IGNORECASE)
 
 Report = Callable[[str, float], None]
-"""Called with what the builder does now, and the share of the build that is done, 0 to 1."""
+"""Called with the builder's current phase and the share of the build that is done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be built.
+    """The parameters of a build.
 
     Attributes:
-        name: of the graph, for messages.
-        graph: what the manifest says of it.
-        precision: of the bundle.
+        name: the graph's name, for messages.
+        graph: the graph's entry in the manifest.
+        precision: the bundle's precision.
         max_batch: the largest batch of the optimization profile; the smallest is 1.
-        options: how.
-        compute_capability: of the GPUs to build for; None for the library's own choice.
-        target_is_here: whether this machine's GPU can load the engine, so that it must.
+        options: build options.
+        compute_capability: of the GPUs to build for; None for the library's default.
+        target_is_here: whether this machine's GPU can load the engine; it is then checked.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """A serialized engine in memory of TensorRT's, and what its layers compute in.
+    """A serialized engine in TensorRT's memory, and the precisions of its layers.
 
-    ``floating`` are convolutions that are not in the 8 bits that the ONNX file has them in.
+    ``floating`` are convolutions in floating point that are in 8 bits in the ONNX file.
     """
 
-    content: Any  # the buffer that IHostMemory is
+    content: Any  # an IHostMemory, which is a buffer
     layers: dict[str, float]
     layers_from: str
     floating: tuple[str, ...]
@@ -75,19 +75,19 @@ class BuiltEngine:
 def build_engine(
     trt: TensorRt, plan: Plan, content: bytes, timing_cache: bytes, report: Report
 ) -> BuiltEngine:
-    """Build a graph's engine and prove its precision.
+    """Build a graph's engine and check its precision.
 
     Args:
         trt: the library.
-        plan: what to build, and how.
+        plan: the parameters of the build.
         content: the ONNX file.
-        timing_cache: what earlier builds measured, or nothing.
-        report: told how far it is.
+        timing_cache: timings of earlier builds, or empty.
+        report: progress callback.
 
     Raises:
-        BackendError: the file cannot be read, memory is short, the build fails, or its precision
-            is not what was asked for.
-        BundleError: the file is not what the manifest says.
+        BackendError: the file cannot be read, memory is short, the build fails, or the engine has
+            another precision than the bundle.
+        BundleError: the file differs from the manifest.
         KeyboardInterrupt: Ctrl-C; TensorRT has stopped.
     """
     cancelled = Cancelled()
@@ -129,12 +129,12 @@ def _build(
 def _serialize(
     trt: TensorRt, plan: Plan, builder: Any, network: Any, config: Any, reasons: Reasons
 ) -> Any:
-    """Return an engine, or None where TensorRT has logged why there is none."""
+    """Return an engine, or None if TensorRT has logged why there is none."""
     try:
         engine = builder.build_serialized_network(network, config)
     except MemoryError as error:
         raise _failed(trt, plan, reasons, "out of memory") from error
-    except RuntimeError as error:  # any of C++'s
+    except RuntimeError as error:  # any C++ exception
         raise _failed(trt, plan, reasons, str(error)) from error
     if reasons.cancelled:
         raise KeyboardInterrupt
@@ -144,7 +144,7 @@ def _serialize(
 def _start(trt: TensorRt, plan: Plan, reasons: Reasons) -> Any:
     try:
         return trt.module.Builder(process_log(trt.module))
-    except (TypeError, RuntimeError) as error:  # pybind11's word for a null pointer
+    except (TypeError, RuntimeError) as error:  # pybind11 raises TypeError for a null pointer
         raise _failed(trt, plan, reasons, "it does not start (driver missing?)") from error
 
 
@@ -157,7 +157,7 @@ def _parse(trt: TensorRt, network: Any, plan: Plan, content: bytes, reasons: Rea
 
 
 def _profile(builder: Any, network: Any, plan: Plan) -> Any:
-    """Return the profile of batch sizes 1 to max; an exit's threshold is one number in all."""
+    """Return the profile of batch sizes 1 to max; an exit's threshold has a fixed size."""
     shapes = {tensor.name: tensor.shape for tensor in plan.graph.inputs}
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
@@ -177,7 +177,7 @@ def _profile(builder: Any, network: Any, plan: Plan) -> Any:
 def _prove(
     trt: TensorRt, plan: Plan, engine: Any, declared: NetworkLayers, reasons: Reasons
 ) -> tuple[dict[str, float], str]:
-    """Return the share of layers per precision and who tells it, having checked it."""
+    """Return the share of layers per precision, checked, and the source of that information."""
     layers = _inspect(trt, plan, engine, reasons)
     promised = declared.promised
     if layers is None or (layers.opaque and promised and not layers.shows(promised)):
@@ -187,7 +187,7 @@ def _prove(
 
 
 def _inspect(trt: TensorRt, plan: Plan, content: Any, reasons: Reasons) -> EngineLayers | None:
-    """Ask the engine itself; None where it is not loaded or does not tell."""
+    """Return the layers from the engine inspector; None if not loaded here or not reported."""
     if not plan.target_is_here:
         return None
     engine = trt.open_engine(trt.module.Runtime(process_log(trt.module)), content, plan.options)
@@ -198,7 +198,7 @@ def _inspect(trt: TensorRt, plan: Plan, content: Any, reasons: Reasons) -> Engin
     layers = engine_layers(trt, inspector.get_engine_information(as_json))
     if layers.layers:
         return layers
-    # some versions do not tell the formats of dynamic shapes, only those of one batch
+    # some versions do not report formats for dynamic shapes, only for one batch size
     context = engine.create_execution_context()
     if context is None:
         return None
@@ -210,14 +210,14 @@ def _inspect(trt: TensorRt, plan: Plan, content: Any, reasons: Reasons) -> Engin
 
 
 def _failed(trt: TensorRt, plan: Plan, reasons: Reasons, otherwise: str = "") -> BackendError:
-    """Return why a build failed, by what TensorRT has logged."""
-    said = " ".join((*reasons.errors, otherwise))
-    if WORKSPACE.search(said):
+    """Return an error with the reason that TensorRT has logged for a failed build."""
+    logged = " ".join((*reasons.errors, otherwise))
+    if WORKSPACE.search(logged):
         return BackendError(
             f"{plan.name}: the workspace of {plan.options.workspace_mib} MiB is too small for "
             f"{trt.title} ({reasons.reason(WORKSPACE)}); allow more of it"
         )
-    if OUT_OF_MEMORY.search(said):
+    if OUT_OF_MEMORY.search(logged):
         reason = reasons.reason(OUT_OF_MEMORY) or otherwise
         return BackendError(
             f"{plan.name}: the build ran out of memory ({reason}); "

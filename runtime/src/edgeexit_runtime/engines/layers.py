@@ -1,7 +1,7 @@
-"""Which precision the layers of a network and of its engine compute in.
+"""The precisions that the layers of a network and of its engine compute in.
 
-A strongly typed network says it before the build, for the layers that the ONNX file has. The
-engine inspector says it after the build, for the layers that TensorRT fused them into.
+A strongly typed network has them before the build, for the layers of the ONNX file. The engine
+inspector reports them after the build, for the layers that TensorRT fused them into.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.errors import BackendError
 
-# of the network; names of trt.LayerType
+# layers of the network, by names of trt.LayerType
 WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 MOVING = (
     *("CAST", "CONSTANT", "DEQUANTIZE", "GATHER", "IDENTITY", "QUANTIZE", "SHAPE", "SHUFFLE"),
     *("SLICE", "SQUEEZE", "UNSQUEEZE"),
 )
-# of the engine; the inspector's LayerType in small letters
+# layers of the engine, by the inspector's LayerType in lower case
 OPAQUE = "myelin"
 MOVING_IN_ENGINE = (
     "constant",
@@ -34,17 +34,17 @@ MOVING_IN_ENGINE = (
     "wait",
 )
 
-# names of trt.DataType -> a manifest's; integers are no precision
+# names of trt.DataType -> the manifest's; integers do not count as a precision
 PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "FP8": "fp8"}
 FINEST_LAST = ("int8", "fp8", "fp16", "bf16", "fp32")
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkLayers:
-    """A strongly typed network's layers: how many compute in each precision.
+    """Number of layers of a strongly typed network that compute in each precision.
 
-    ``weighted`` counts those that multiply by weights, which are what a precision is chosen for;
-    softmax and gate are FP32 in all bundles.
+    ``weighted`` counts only layers that multiply by weights, which a bundle's precision is chosen
+    for; softmax and gate are FP32 in all bundles.
     """
 
     layers: dict[str, int]
@@ -52,7 +52,7 @@ class NetworkLayers:
 
     @property
     def promised(self) -> str | None:
-        """The coarsest precision of a layer with weights; of any layer where none has weights."""
+        """The coarsest precision of the layers with weights; of all layers if none has weights."""
         layers = self.weighted or self.layers
         return next((name for name in FINEST_LAST if name in layers), None)
 
@@ -64,16 +64,16 @@ class NetworkLayers:
 
 @dataclass(frozen=True, slots=True)
 class EngineLayers:
-    """A built engine's layers: how many compute in each precision.
+    """Number of layers of a built engine that compute in each precision.
 
-    ``opaque`` says that some are fused into one whose inside the inspector does not show.
+    ``opaque`` is set if some are fused into a layer whose contents the inspector does not show.
     """
 
     layers: dict[str, int]
     opaque: bool
 
     def shows(self, precision: str) -> bool:
-        """Whether some layer is known to compute in this precision."""
+        """Whether a layer is known to compute in this precision."""
         return precision in self.layers
 
     @property
@@ -114,7 +114,7 @@ def engine_layers(trt: TensorRt, information: str) -> EngineLayers:
 
     Args:
         trt: the library.
-        information: what the engine inspector's ``get_engine_information`` gave, JSON.
+        information: JSON from the engine inspector's ``get_engine_information``.
     """
     try:
         layers = json.loads(information)["Layers"]
@@ -123,7 +123,7 @@ def engine_layers(trt: TensorRt, information: str) -> EngineLayers:
     counts: Counter[str] = Counter()
     opaque = False
     for layer in layers:
-        if not isinstance(layer, dict):  # names alone: the library does not tell more
+        if not isinstance(layer, dict):  # a name only: the library reports no details
             continue
         kind = str(layer.get("LayerType", "")).lower()
         precision = None if kind in MOVING_IN_ENGINE else _engine_precision(trt, layer)
@@ -136,17 +136,17 @@ def engine_layers(trt: TensorRt, information: str) -> EngineLayers:
 def require_precision(
     title: str, name: str, asked: str, network: NetworkLayers, engine: EngineLayers | None
 ) -> None:
-    """Refuse an engine that does not compute in what its bundle was asked for.
+    """Check that an engine computes in the precision of its bundle.
 
     Args:
         title: the library and its version.
-        name: of the graph.
-        asked: the bundle's precision. Of an INT8 bundle, a graph may have nothing quantized.
+        name: the graph's name.
+        asked: the bundle's precision. In an INT8 bundle, a graph may have nothing quantized.
         network: the layers before the build.
-        engine: the engine's layers; None where they are not known.
+        engine: the engine's layers; None if they are not known.
 
     Raises:
-        BackendError: it is FP32 in place of FP16, or FP16 in place of INT8.
+        BackendError: it is FP32 instead of FP16, or FP16 instead of INT8.
     """
     if network.promised is None:  # it only moves data
         return
@@ -164,7 +164,7 @@ def require_precision(
 
 
 def _network_precision(layer: Any, writer: dict[str, Any]) -> str | None:
-    """Quantized layers read what was quantized; all others compute in what they write."""
+    """Return a layer's precision: of quantized inputs if there are any, else of its outputs."""
     inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
     if layer.type.name in WEIGHTED and len(inputs) > 1:
         stored = [_quantized_as(tensor, writer) for tensor in inputs[:2]]  # features and weights
@@ -175,7 +175,7 @@ def _network_precision(layer: Any, writer: dict[str, Any]) -> str | None:
 
 
 def _quantized_as(tensor: Any, writer: dict[str, Any]) -> str | None:
-    """Return the precision that a tensor was dequantized from, if it was."""
+    """Return the precision that a tensor was dequantized from, None if it was not."""
     layer = writer.get(tensor.name)
     while layer is not None and layer.type.name in ("SHUFFLE", "IDENTITY"):  # a transposed weight
         layer = writer.get(layer.get_input(0).name)
@@ -185,7 +185,7 @@ def _quantized_as(tensor: Any, writer: dict[str, Any]) -> str | None:
 
 
 def _engine_precision(trt: TensorRt, layer: dict[str, Any]) -> str | None:
-    """A fused layer computes in the coarsest of what it reads, or of what it writes."""
+    """Return a fused layer's precision: the coarsest of its inputs, or else of its outputs."""
     weights = layer.get("Weights")
     reads = [*(layer.get("Inputs") or ())]
     if isinstance(weights, dict):

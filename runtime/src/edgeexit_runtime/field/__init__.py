@@ -1,1 +1,1 @@
-"""What a session sees in the field: it counts, and compares that with what it had to expect."""
+"""Monitoring of a deployed session: statistics, and drift from what was expected."""

@@ -1,25 +1,25 @@
-"""Do images leave as they did when the bundle was measured? A test that may be looked at any time.
+"""An anytime-valid test of whether images leave as they did when the bundle was measured.
 
-Every exit asks the images that reach it how many leave, and those that leave how many are so and so
-sure: each time a yes or no with a chance p. Of the images expected, k of n said yes, which leaves p
-an interval (:func:`intervals`): p is in all of them with a chance of 1 - :data:`DOUBT` at least. Of
-the images seen, s of t say yes, and
+Each exit has yes/no questions: does an image that reaches it leave there, and does one that leaves
+have at least a given confidence? Each is a yes with probability p. Of the expected images, k of n
+said yes, which gives an interval for p (:func:`intervals`); all intervals hold at once with
+probability 1 - :data:`DOUBT` at least. Of the images seen, s of t say yes, and
 
-    wealth = D(s, t) / the largest chance of s of t that any p of the interval gives
+    wealth = D(s, t) / the largest probability of s of t for any p of the interval
 
-is at most the capital of one who bets on other chances than p, where D is the chance of these
-answers averaged over Jeffreys' prior. In a fair game it ever reaches 1 / level with a chance of at
-most level, however often one looks (Ville's inequality; Ramdas et al., Game-theoretic statistics
-and safe anytime-valid inference, Statistical Science 2023). So few expected images cost power, and
-never false alarms.
+is at most the wealth of a gambler who bets on other probabilities than p, where D is the
+probability of these answers averaged over Jeffreys' prior. In a fair game it ever reaches 1 / level
+with probability level at most, however often one looks (Ville's inequality; Ramdas et al.,
+Game-theoretic statistics and safe anytime-valid inference, Statistical Science 2023). Few expected
+images therefore cost power, and never cause false alarms.
 
-- The capital is shared out equally among the questions. An image that was cut short by a deadline
-  has gone on as far as the question goes, and answers no later one: deadlines do no harm.
-- Images may change at any time, and a bet on all since the beginning would see that late: of the
-  capital 1 / ((k + 1) (k + 2)) is bet on the images from the k-th block on. Starts are thinned out
-  as they get old, which loses what was bet there.
+- The capital is divided equally among the questions. An image that was cut short by a deadline
+  counts as continuing at that exit and answers no later question: deadlines do no harm.
+- Images may change at any time, and a bet on all images since the beginning would notice that
+  late: 1 / ((k + 1) (k + 2)) of the capital is bet on the images from the k-th block on. Old starts
+  are thinned out, which loses the capital bet there.
 
-Images have to be drawn independently, which frames of one video are not.
+Images must be drawn independently, which frames of one video are not.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from edgeexit_runtime.gate import NEVER
 
 LEVEL = 0.01
 DOUBT = 0.001
-"""The chance, at most, that the images expected mislead; no p-value is below it."""
+"""Upper bound on the probability that the expected images mislead; no p-value is below it."""
 HALVINGS = 50
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The answer to one question that is least like what was expected.
+    """The question whose answers differ most from what was expected.
 
     Attributes:
-        exit: whose.
-        edge: None: of the images that reach the exit, how many leave there. A confidence: of those
-            that leave there, how many are at least that sure.
-        share, expected: that share, seen and expected; None where nobody was asked.
-        images: that have come since it changed, or more.
+        exit: name of the exit.
+        edge: None for the share of the images reaching the exit that leave there; a confidence
+            for the share of those leaving there that have at least that confidence.
+        share, expected: that share, seen and expected; None if there were no such images.
+        images: number of images since the change, or more.
     """
 
     exit: str
@@ -64,7 +64,7 @@ class Change:
     def words(self) -> str:
         """The change in a phrase."""
         seen, expected = (
-            "nobody" if share is None else f"{share:.1%}" for share in (self.share, self.expected)
+            "none" if share is None else f"{share:.1%}" for share in (self.share, self.expected)
         )
         if self.edge is None:
             return f"{seen} of those that reach {self.exit} leave there, expected {expected}"
@@ -77,11 +77,11 @@ class Drift:
     """Whether images leave as they did when the bundle was measured.
 
     Attributes:
-        images: that were seen.
-        expected: what was expected of them.
-        p_value: where nothing has changed, it ever falls to p with a chance of at most p.
-        level: the largest that tells of a drift.
-        change: what has changed the most, if anything.
+        images: number of images seen.
+        expected: the expected counts.
+        p_value: if nothing has changed, it ever falls to p with probability p at most.
+        level: the largest p-value that counts as a drift.
+        change: the largest change, if anything changed.
     """
 
     images: int
@@ -97,7 +97,7 @@ class Drift:
 
     @property
     def sentence(self) -> str:
-        """What to tell an operator."""
+        """The result in a sentence, for an operator."""
         if not self.seen:
             return f"no drift seen in {self.images:,} images (p {self.p_value:.2g})"
         return (
@@ -108,10 +108,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What had been counted when bets on later images were opened.
+    """Counts at the time when a bet on all later images was opened.
 
     Attributes:
-        number: of bets before it.
+        number: number of bets opened before it.
         cells: (2, exits, BINS), as :meth:`Tally.cells` gives them.
     """
 
@@ -121,7 +121,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """How many of those asked say yes."""
+    """A yes/no question about an exit's images, and the counts of its answers."""
 
     exit: int
     edge: float | None
@@ -143,11 +143,11 @@ def find_drift(
     """Test whether images leave as expected.
 
     Args:
-        expected: at the thresholds that the images left at, too.
-        names: of the exits.
-        starts: of bets; the first is of nothing.
-        cells: (2, exits, BINS), what has been counted until now.
-        level: the chance, at most, that a drift is ever seen where there is none.
+        expected: the expected counts, at the thresholds that the images left at.
+        names: the exits' names.
+        starts: starts of the bets; the counts of the first are 0.
+        cells: (2, exits, BINS), the counts so far.
+        level: upper bound on the probability of ever reporting a drift where there is none.
     """
     thresholds = [expected.thresholds.get(name, 0.0) for name in names]
     table = expected.cells(names)
@@ -175,10 +175,10 @@ def find_drift(
 def intervals(
     yes: Sequence[int], asked: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return bounds of the chances of yes, which all hold at once with 1 - :data:`DOUBT`.
+    """Return bounds of the probabilities of yes; all hold at once with 1 - :data:`DOUBT`.
 
-    They are those of Zubkov and Serov (Theory of Probability and its Applications 57, 2013), hardly
-    wider than Clopper and Pearson's: P(Bin(n, p) <= k) <= Phi(-sqrt(2 n KL((k + 1) / n, p))).
+    They are Zubkov and Serov's (Theory of Probability and its Applications 57, 2013), hardly wider
+    than Clopper and Pearson's: P(Bin(n, p) <= k) <= Phi(-sqrt(2 n KL((k + 1) / n, p))).
     """
     n = np.maximum(np.array(asked, np.float64), 1)
     chance = DOUBT / (2 * max(len(asked), 1))
@@ -198,7 +198,7 @@ def intervals(
 
 
 def _divergence(share: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Kullback and Leibler's divergence of two chances, in nats."""
+    """Return the Kullback-Leibler divergence of two probabilities, in nats."""
     with np.errstate(divide="ignore", invalid="ignore"):
         yes = np.where(share > 0, share * np.log(share / p), 0)
         no = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - p)), 0)
@@ -213,7 +213,7 @@ def _questions(cells: Counts, thresholds: Sequence[float]) -> list[_Question]:
     for exit_, threshold in enumerate(thresholds):
         if threshold == NEVER:
             continue
-        surer = np.cumsum(left[exit_][::-1])[::-1].tolist()  # by bin: it and those above
+        surer = np.cumsum(left[exit_][::-1])[::-1].tolist()  # per bin: that bin and those above
         gone = int(left[exit_ + 1 :].sum() + cut[exit_:].sum())
         if exit_ < len(thresholds) - 1:
             found.append(_Question(exit_, None, surer[0], surer[0] + gone))
@@ -225,7 +225,7 @@ def _questions(cells: Counts, thresholds: Sequence[float]) -> list[_Question]:
 
 
 def _log_wealth(yes: int, asked: int, low: float, high: float) -> float:
-    """Return the logarithm of the wealth of one question."""
+    """Return the log of the wealth from one question."""
     if asked == 0:
         return 0.0
     averaged = math.lgamma(yes + 0.5) + math.lgamma(asked - yes + 0.5) - math.lgamma(asked + 1)

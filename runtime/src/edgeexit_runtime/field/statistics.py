@@ -1,4 +1,4 @@
-"""What a session has answered: counted call by call, summed up when somebody asks."""
+"""Statistics of a session's answers: recorded per call, summed up on request."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from edgeexit_runtime.bundle.expected_entry import BINS, count_answers
 from edgeexit_runtime.field.drift import Start
 from edgeexit_runtime.gate import Predictions
 
-ROOM = 1024
-"""Images whose answers are kept before they are counted: one call in so many pays for that."""
+BUFFER_SIZE = 1024
+"""Images, and calls, that are buffered before they are counted, so that few calls pay for it."""
 NS_PER_MS = 1_000_000
 
 _STEP = math.log(1.01)
 _DURATIONS = 2800
-"""Bins of 1 % each, from 1 ns on, up to 20 minutes and what is longer."""
+"""Number of bins of 1 % each, from 1 ns to 20 minutes; the last also holds longer calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitStatistics:
-    """What one exit has answered.
+    """Statistics of one exit.
 
     Attributes:
-        name: the exit's.
-        images: that left here, those that were cut short among them.
-        share: of all images, 0 to 1; 0 where there were none.
-        mean_confidence: of these answers; None where there are none.
+        name: the exit's name.
+        images: number of images that left here, including those cut short.
+        share: their share of all images, 0 to 1; 0 if there were none.
+        mean_confidence: of these answers; None if there are none.
         histogram: of their confidences, one count for each bin of
             :data:`edgeexit_runtime.bundle.expected_entry.CONFIDENCE_EDGES`.
-        cut_short: those that would have gone on, but for a deadline.
+        cut_short: number of images that would have continued without a deadline.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ExitStatistics:
 class Latency:
     """Milliseconds of calls, waiting for other threads included.
 
-    Percentiles are within 1 %, mean and largest exact.
+    Percentiles are within 1 %, the mean and maximum are exact.
     """
 
     mean_ms: float
@@ -60,14 +60,14 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a session has answered since it was loaded, or since it was told to start anew.
+    """Statistics of a session since it was loaded or its statistics were reset.
 
     Attributes:
-        images: that were answered.
-        calls: of ``infer`` that answered them.
-        exits: each exit, in order.
-        latency: of the calls; None where there were none.
-        wasted_stages: that were begun ahead, for images that then left.
+        images: number of images answered.
+        calls: number of calls of ``infer`` that answered them.
+        exits: every exit, in order.
+        latency: of the calls; None if there were none.
+        wasted_stages: number of stages that were started early for images that then left.
     """
 
     images: int
@@ -78,68 +78,68 @@ class Statistics:
 
     @property
     def cut_short(self) -> int:
-        """Images that would have gone on, but for a deadline."""
+        """Number of images that would have continued without a deadline."""
         return sum(exit_.cut_short for exit_ in self.exits)
 
 
 class Tally:
-    """Counts answers. Not thread-safe: whoever calls it holds the session's lock.
+    """Counts answers. Not thread-safe: the caller holds the session's lock.
 
-    A call costs three copies into arrays that lie ready; these are counted when they are full.
+    A call costs three copies into preallocated buffers, which are counted when they are full.
 
     Attributes:
-        wasted_stages: that were begun for nothing; whoever begins them counts.
+        wasted_stages: number of stages started early in vain; incremented by the caller.
 
     Args:
-        exits: how many there are.
+        exits: number of exits.
     """
 
     def __init__(self, exits: int) -> None:
         self.wasted_stages = 0
         self._exit_count = exits
-        # of those that left by themselves, and behind them of those that were cut short
+        # first of images that left by themselves, then of images that were cut short
         self._cells = np.zeros((2, exits, BINS), np.int64)
         self._starts = [Start(0, self._cells.copy())]
         self._numbered = 1
         self._confidence = np.zeros(2 * exits)  # sums
         self._durations = np.zeros(_DURATIONS, np.int64)
         self._total_ns = self._longest_ns = 0
-        self._calls = self._images = 0  # that wait in the rooms below
-        self._call_room = np.empty(ROOM, np.int64)
-        self._row_room = np.empty(ROOM, np.int64)
-        self._confidence_room = np.empty(ROOM, np.float32)
+        self._calls = self._images = 0  # filled places of the buffers below
+        self._call_buffer = np.empty(BUFFER_SIZE, np.int64)
+        self._row_buffer = np.empty(BUFFER_SIZE, np.int64)
+        self._confidence_buffer = np.empty(BUFFER_SIZE, np.float32)
 
     def add(self, answers: Predictions, took_ns: int) -> None:
-        """Note the answers of one call, and how long it took."""
+        """Record the answers of one call and its duration."""
         rows, cut = answers.exits, answers.cut_short
-        if cut is not None and np.count_nonzero(cut):  # of few values faster than any()
+        if cut is not None and np.count_nonzero(cut):  # faster than any() for few values
             rows = rows + self._exit_count * cut
         start = self._images
         end = start + len(rows)
-        if end > ROOM or self._calls == ROOM:
+        if end > BUFFER_SIZE or self._calls == BUFFER_SIZE:
             self._count()
             start, end = 0, len(rows)
-        self._call_room[self._calls] = took_ns
+        self._call_buffer[self._calls] = took_ns
         self._calls += 1
-        if end > ROOM:
+        if end > BUFFER_SIZE:
             self._count_answers(rows, answers.confidences)
             return
-        self._row_room[start:end] = rows
-        self._confidence_room[start:end] = answers.confidences
+        self._row_buffer[start:end] = rows
+        self._confidence_buffer[start:end] = answers.confidences
         self._images = end
 
     def cells(self) -> NDArray[np.int64]:
-        """Return the histograms, (2, exits, BINS): of those that left, and that were cut short."""
+        """Return histograms, (2, exits, BINS): of images that left and of images cut short."""
         self._count()
         cells: NDArray[np.int64] = self._cells.copy()
         return cells
 
     def starts(self) -> list[Start]:
-        """Return where bets of :func:`edgeexit_runtime.field.drift.find_drift` begin."""
+        """Return the starts of the bets of :func:`edgeexit_runtime.field.drift.find_drift`."""
         return list(self._starts)
 
     def statistics(self, names: Sequence[str]) -> Statistics:
-        """Return what was counted; ``names`` are the exits'."""
+        """Return the statistics; ``names`` are the exits' names."""
         left, cut = self.cells()
         both, images = left + cut, int(left.sum() + cut.sum())
         sums = self._confidence.reshape(2, -1).sum(axis=0)
@@ -159,15 +159,15 @@ class Tally:
         return Statistics(images, calls, exits, latency, self.wasted_stages)
 
     def _count(self) -> None:
-        """Count what waits."""
+        """Count what is in the buffers, and empty them."""
         calls, images = self._calls, self._images
         self._calls = self._images = 0
-        took = self._call_room[:calls]
+        took = self._call_buffer[:calls]
         bins = (np.log(np.maximum(took, 1)) / _STEP).astype(np.intp)
         self._durations += np.bincount(np.minimum(bins, _DURATIONS - 1), minlength=_DURATIONS)
         self._total_ns += int(took.sum())
         self._longest_ns = max(self._longest_ns, int(took.max(initial=0)))
-        self._count_answers(self._row_room[:images], self._confidence_room[:images])
+        self._count_answers(self._row_buffer[:images], self._confidence_buffer[:images])
 
     def _count_answers(self, rows: NDArray[np.int64], confidences: NDArray[np.float32]) -> None:
         cells = count_answers(rows, confidences, len(self._confidence))
@@ -176,10 +176,10 @@ class Tally:
         self._open_start()
 
     def _open_start(self) -> None:
-        """Let a block of images begin here, and of three old ones that are near leave one out."""
+        """Start a block of images here, and thin out old starts that are close to each other."""
         starts, now = self._starts, int(self._cells.sum())
         ages = [now - int(start.cells.sum()) for start in starts]
-        if ages[-1] < ROOM:
+        if ages[-1] < BUFFER_SIZE:
             return
         kept = [0]
         for place in range(1, len(starts) - 1):

@@ -1,1 +1,1 @@
-"""Images of any kind -> the tensor that the network was trained on."""
+"""Images of any kind -> the network's input tensor."""

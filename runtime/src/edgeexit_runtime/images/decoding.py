@@ -1,21 +1,22 @@
-"""Image files and Pillow's images -> upright pixels of 8 bits, grey (L) or RGB, by Pillow.
+"""Image files and Pillow images -> upright 8-bit pixels, grey (L) or RGB, by Pillow.
 
-Files come from outside: what a header says is checked before any pixel is decoded. Of an animation
-or of several pages the first picture is taken, and turned as its EXIF orientation says. Colour
-profiles are not applied. Then, by Pillow's name of the mode:
+Files are untrusted: the header is checked before any pixel is decoded. The first picture of an
+animation or of several pages is taken, and rotated by its EXIF orientation. Colour profiles are not
+applied. Then, by Pillow's mode:
 
 =======================================  ==========================================================
-L, RGB                                   as they are
+L, RGB                                   unchanged
 1, P, CMYK, YCbCr, HSV, LAB, RGBX        to RGB (1 to L), as Pillow converts them
 RGBA, RGBa, LA, La, PA                   laid over white, as viewers show them; so are palettes and
                                          colours that a file marks as transparent
-I;16 and its variants; I, where a file   0 to 65535 becomes 0 to 255, rounded; of a TIFF file of 12
-of 16 bits is read so (PNG, PGM)         bits 0 to 4095
-other: I (integers), F (floats)          refused, for nothing says what is black and what is white
+I;16 and its variants; I, if a 16-bit    0 to 65535 becomes 0 to 255, rounded; for a 12-bit TIFF
+file is read as that (PNG, PGM)          file 0 to 4095
+other: I (integers), F (floats)          refused, as the values of black and white are not known
 =======================================  ==========================================================
 
-Grey is Pillow's ``L`` of RGB. Of files with 16 bits per colour Pillow gives 8. JPEG files are
-decoded in full: a draft in a smaller scale would be faster, and of other pixels than in training.
+Grey is Pillow's ``L`` of RGB. Files with 16 bits per colour are read by Pillow with 8. JPEG files
+are decoded in full: draft mode at a smaller scale would be faster, but its pixels differ from those
+in training.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 MAX_ASPECT = 64
-"""Longer images are refused: where the shorter side is enlarged, the longer one grows with it."""
+"""Longer images are refused: enlarging the shorter side enlarges the longer one too."""
 MAX_PIXELS = 128_000_000
-"""Larger images are refused unless asked for: phones take 108 million, at 4 to 16 bytes each."""
+"""Default limit: phones take 108 million pixels; decoding needs 4 to 16 bytes for each."""
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"),
     *("PCX", "QOI", "SGI", "SUN", "PSD", "TGA"),  # TGA has no signature, so it comes last
 )
-"""What is read, in Pillow's words. No others: some draw a picture or run a program to read one."""
+"""Formats that are read, by Pillow's names. Others may render a drawing or run a program."""
 INSTALL = "pip install 'edgeexit-runtime[images]'"
 
 CONVERTED = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
 TRANSPARENT = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 FORMATS_OF_16_BITS = frozenset({"PNG", "PPM"})
-"""Whose mode is I where they have 16 bits: PGM always, PNG before Pillow 11."""
+"""Formats whose 16-bit files have mode I: PGM always, PNG before Pillow 11."""
 
 AVIF = (b"ftypavif", b"ftypavis")
 NOT_AVAILABLE = "not available"
-"""How Pillow ends what it says of a decoder that it was built without."""
+"""The end of Pillow's message about a decoder that it was built without."""
 
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, 258, 262  # EXIF's and TIFF's tags
 WHITE_IS_ZERO = 0
@@ -64,11 +65,11 @@ ImageFileSource: TypeAlias = "str | Path | BinaryIO | Image.Image"
 
 
 def open_image(source: ImageFileSource, mode: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Return the image in a file, or Pillow's, upright and in Pillow's ``mode``, ``RGB`` or ``L``.
+    """Return an image file or Pillow image, upright and in Pillow's ``mode``, ``RGB`` or ``L``.
 
     Raises:
-        ImageError: it is no image, damaged, of a mode that is refused, or so large or long that it
-            may do harm.
+        ImageError: it is not an image, is damaged, has a mode that is refused, or is so large or
+            long that it may do harm.
         BackendError: Pillow is not installed.
     """
     with open_header(source, max_pixels) as image:
@@ -77,10 +78,10 @@ def open_image(source: ImageFileSource, mode: str, max_pixels: int = MAX_PIXELS)
 
 @contextmanager
 def open_header(source: ImageFileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Yield an image whose header was read and checked, and none of its pixels.
+    """Yield an image of which only the header was read and checked.
 
     Raises:
-        ImageError, BackendError: as :func:`open_image`; also for what goes wrong in the block.
+        ImageError, BackendError: as :func:`open_image`; also for errors inside the block.
     """
     load_pillow()
     name = image_name(source)
@@ -90,19 +91,19 @@ def open_header(source: ImageFileSource, max_pixels: int = MAX_PIXELS) -> Iterat
             yield image
     except ImageError:
         raise
-    except Exception as error:  # each of Pillow's decoders fails in its own way
+    except Exception as error:  # every decoder of Pillow raises its own kinds
         if str(error).endswith(NOT_AVAILABLE):
             raise ImageError(
                 f"{name}: this Pillow cannot read it ({error}); install one that can, or save the "
                 "image as PNG or JPEG"
             ) from error
         raise ImageError(
-            f"{name}: not a readable image ({type(error).__name__}); replace it or take it away"
+            f"{name}: not a readable image ({type(error).__name__}); replace or remove it"
         ) from error
 
 
 def image_name(source: object) -> str:
-    """Return what errors call an image: its path, if it has one."""
+    """Return the name of an image in errors: its path, if it has one."""
     return str(source) if isinstance(source, (str, Path)) else "the image"
 
 
@@ -143,8 +144,8 @@ def _from_start(file: BinaryIO) -> BinaryIO:
 def _identify(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     """Return the image that a file holds, by its header.
 
-    This is ``PIL.Image.open`` with :data:`FORMATS` alone and without its limit of pixels, which is
-    one for the whole process.
+    This is ``PIL.Image.open`` with :data:`FORMATS` alone and without Pillow's pixel limit, which is
+    global to the process.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -152,26 +153,26 @@ def _identify(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     prefix = file.read(16)
     for kind in FORMATS:
         factory, accept = Image.OPEN.get(kind, (None, None))
-        if factory is None:  # of formats that this Pillow was built without
+        if factory is None:  # this Pillow was built without the format
             continue
         try:
             accepted = accept is None or accept(prefix)
-            if isinstance(accepted, str):  # Pillow's words for a format without its library
+            if isinstance(accepted, str):  # Pillow's message about a missing library
                 raise UnidentifiedImageError(f"{kind} {NOT_AVAILABLE}")
             if accepted:
                 if kind == "TIFF":
                     _check_tiff(file, prefix, name)
                 file.seek(0)
                 return factory(file, "")
-        except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format, after all
+        except (SyntaxError, IndexError, TypeError, struct.error):  # not this format after all
             continue
-    if prefix[4:12] in AVIF:  # Pillows before 11.3 do not know it
+    if prefix[4:12] in AVIF:  # unknown to Pillow before 11.3
         raise UnidentifiedImageError(f"AVIF {NOT_AVAILABLE}")
     raise UnidentifiedImageError
 
 
 def _check_tiff(file: BinaryIO, prefix: bytes, name: str) -> None:
-    """Refuse a file of which Pillow, to open it, would list millions of parts, for a minute."""
+    """Refuse a file for which Pillow would spend a minute listing millions of parts."""
     from PIL.TiffImagePlugin import STRIPOFFSETS, TILEOFFSETS, ImageFileDirectory_v2
 
     tags = ImageFileDirectory_v2(prefix if prefix[2] == BIG_TIFF else prefix[:8])
@@ -195,25 +196,25 @@ def _check(image: Image.Image, name: str, max_pixels: int) -> None:
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
             f"{name}: {width}x{height} pixels are more than {MAX_ASPECT} times as long as wide; "
-            "crop it or take it away"
+            "crop it or remove it"
         )
     if image.mode not in CONVERTED | TRANSPARENT and _black_and_white(image) is None:
         raise ImageError(
-            f"{name}: its pixels are {image.mode} in Pillow's words, and their range is not known; "
+            f"{name}: its pixels have Pillow's mode {image.mode}, and their range is not known; "
             "save it with 8 or 16 bits per channel"
         )
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the image as a camera was held, decoded."""
+    """Return the image decoded and rotated upright."""
     from PIL import ImageOps
 
     image.load()
-    if image.format == "TIFF":  # loading has turned it, and older Pillows say that it is to be
+    if image.format == "TIFF":  # already rotated by load(); older Pillows keep the tag
         return image
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # EXIF data that are damaged say nothing
+    except Exception:  # damaged EXIF data are ignored
         return image
     return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
@@ -233,7 +234,7 @@ def _black_and_white(image: Image.Image) -> tuple[int, int] | None:
     if image.mode.startswith("I;16"):
         tags = getattr(image, "tag_v2", {})
         white = int(2 ** tags.get(BITS_PER_SAMPLE, (16,))[0]) - 1
-        # Pillow turns such files round where they have 8 bits, and not where they have 16
+        # Pillow inverts such files if they have 8 bits, but not if they have 16
         return (white, 0) if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else (0, white)
     if image.mode == "I" and image.format in FORMATS_OF_16_BITS:
         return 0, 2**16 - 1

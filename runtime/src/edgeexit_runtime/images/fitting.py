@@ -1,7 +1,7 @@
 """Images of any kind and size -> pixels of the network's size.
 
-They are resized and cropped as torchvision's Resize and CenterCrop do it; training takes them from
-here. How files become pixels is in :mod:`edgeexit_runtime.images.decoding`.
+They are resized and cropped like torchvision's Resize and CenterCrop; training uses this module
+too. :mod:`edgeexit_runtime.images.decoding` reads the files.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 MODES = {1: "L", 3: "RGB"}
 
 ImageSource: TypeAlias = "ImageFileSource | NDArray[np.uint8]"
-"""A path, an open file, Pillow's own, or uint8 pixels (H, W) or (H, W, C) with colours as RGB."""
+"""A path, an open file, a Pillow image, or uint8 pixels (H, W) or (H, W, C) in RGB order."""
 
 
 def prepare(
     images: Iterable[ImageSource], preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.float32]:
-    """Return images of any size as the network takes them: (N, C, H, W) float32, normalized.
+    """Convert images of any size to the network's input: (N, C, H, W) float32, normalized.
 
     Args:
-        images: files, Pillow's images or pixels, see :data:`ImageSource`.
-        preprocessing: the network's.
-        max_pixels: larger images are refused, before they are decoded.
+        images: files, Pillow images or pixels, see :data:`ImageSource`.
+        preprocessing: the network's preprocessing.
+        max_pixels: larger files are refused before they are decoded.
 
     Raises:
-        ImageError: a file is no image, damaged, of pixels whose range is not known, or so large or
-            long that it may do harm.
+        ImageError: a file is not an image, is damaged, has pixels of unknown range, or is so large
+            or long that it may do harm.
         InputError: pixels of another dtype or shape.
-        BackendError: Pillow is not installed, and is needed.
+        BackendError: Pillow is needed and not installed.
     """
     pixels = [fit(image, preprocessing, max_pixels) for image in images]
     channels, height, width = preprocessing.input_size
@@ -54,7 +54,7 @@ def fit(
 ) -> NDArray[np.uint8]:
     """Return one image as (H, W, C) uint8 of the network's size, resized and cropped.
 
-    Pixels that have the size already need no Pillow. Else as :func:`prepare`.
+    Pixels that already have that size need no Pillow. Otherwise as :func:`prepare`.
     """
     channels, height, width = preprocessing.input_size
     if isinstance(image, np.ndarray):
@@ -85,7 +85,7 @@ def _from_pixels(pixels: NDArray[np.uint8], mode: str) -> Image.Image:
 
 def _resize(image: Image.Image, preprocessing: Preprocessing, name: str) -> Image.Image:
     width, height = preprocessing.resized(*image.size)
-    if width * height > MAX_PIXELS:  # which a long image or somebody else's bundle may ask for
+    if width * height > MAX_PIXELS:  # possible for a long image or an untrusted bundle
         raise ImageError(
             f"{name}: for this network its {image.width}x{image.height} pixels would become "
             f"{width}x{height}, more than {MAX_PIXELS:,} in all; crop it"
@@ -95,11 +95,11 @@ def _resize(image: Image.Image, preprocessing: Preprocessing, name: str) -> Imag
         return image
     _, rows, columns = preprocessing.input_size
     left, top = _crop_start(width, columns), _crop_start(height, rows)
-    return image.crop((left, top, left + columns, top + rows))  # black where there is nothing
+    return image.crop((left, top, left + columns, top + rows))  # black outside the image
 
 
 def _crop_start(size: int, wanted: int) -> int:
-    """Return where a central crop starts; below 0 where the image is smaller than the crop."""
+    """Return where a center crop starts; below 0 if the image is smaller than the crop."""
     return round((size - wanted) / 2) if size >= wanted else -((wanted - size) // 2)
 
 

@@ -1,8 +1,8 @@
-"""The image files in a folder: one walk for training, calibration, benchmark and prediction.
+"""Finding the image files in a folder: for training, calibration, benchmark and prediction alike.
 
-Names that begin with a dot and what systems and tools leave behind are passed over. Links are
-followed, to files and to folders, out of the folder too. Each folder is searched once, however many
-links lead to it, so that no circle of links goes on for ever and no image is found twice by one.
+Names that begin with a dot, and files that systems and tools leave behind, are skipped. Links to
+files and to folders are followed, even out of the folder. Each folder is searched once, however
+many links lead to it, so that cycles of links end and no image is found twice through one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ IMAGE_SUFFIXES = (
     *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k"),
     *(".jpf", ".jpx", ".j2c", ".jpc", ".tga", ".pcx", ".qoi", ".sgi", ".ras", ".psd"),
 )
-"""Pictures that Pillow reads. Not icons, videos, or what is drawn rather than read (EPS, WMF).
+"""Pictures that Pillow reads, without icons, videos, and vector graphics (EPS, WMF).
 
-One that this Pillow was built without is found too, and refused by name when it is opened.
+A format that this Pillow was built without is found too, and refused by name when it is opened.
 """
 
 LEFT_BY_TOOLS = frozenset(
@@ -34,19 +34,19 @@ LEFT_BY_TOOLS = frozenset(
 )
 """In lower case."""
 
-LISTED = 5  # kinds of what was left out; numbered files may have a suffix each
+LISTED = 5  # kinds of omitted files to list; numbered files may each have their own suffix
 
 
 @dataclass(frozen=True, slots=True)
 class FoundImages:
-    """What a folder holds.
+    """The images found in a folder.
 
     Attributes:
-        folder: what was searched.
-        paths: of the images in it and in the folders below, in order of their names; text, since
-            there may be a million.
-        left_out: how many other files there are, by what they are: a suffix in lower case, or
-            words such as ``link to nothing``.
+        folder: the folder that was searched.
+        paths: of the images in it and in the folders below, ordered by name; strings, as there may
+            be a million.
+        left_out: number of other files by kind: a suffix in lower case, or words such as ``link
+            to nothing``.
     """
 
     folder: Path
@@ -55,14 +55,14 @@ class FoundImages:
 
     @property
     def folders(self) -> list[list[str]]:
-        """For each image the names of the folders from ``folder`` down to it; none within it."""
+        """For each image the names of the folders between ``folder`` and it, outermost first."""
         start = str(self.folder)
         inside = (path.removeprefix(start).lstrip(os.sep) for path in self.paths)
         return [path.split(os.sep)[:-1] for path in inside]  # noqa: PTH206 ten times as fast
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line about what was left out, where anything was."""
+        """One line about files left out, if there are any."""
         left_out = describe_left_out(self.left_out)
         return (f"{self.folder}: left out {left_out}",) if left_out else ()
 
@@ -103,12 +103,12 @@ def list_folders(folder: str | Path) -> list[str]:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file's name says that it is an image."""
+    """Whether a file's name has an image suffix."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
-    """Return the most frequent kinds in words: ``40 .heic, 12 .txt``; empty where none is."""
+    """Return the most frequent kinds in words: ``40 .heic, 12 .txt``; empty if there are none."""
     kinds = sorted(left_out.items(), key=lambda kind: (-kind[1], kind[0]))
     others = sum(count for _, count in kinds[LISTED:])
     shown = [*kinds[:LISTED], *([("other", others)] if others else [])]
@@ -116,20 +116,20 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
 
 
 def _plural(what: str) -> str:
-    """Return ``files without a suffix`` for one of them; suffixes stay as they are."""
+    """Return the plural, such as ``files without a suffix``; suffixes are unchanged."""
     first, space, rest = what.partition(" ")
     return what if what.startswith(".") else f"{first}s{space}{rest}"
 
 
 def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder, in order of the names."""
+    """Return the entries of a folder that are not skipped, ordered by name."""
     try:
         with os.scandir(folder) as entries:
             visible = [entry for entry in entries if not _is_passed_over(entry.name)]
     except OSError as error:
         raise InputError(
-            f"{folder}: the folder cannot be listed ({error.strerror}); make it readable or take "
-            "it away"
+            f"{folder}: the folder cannot be listed ({error.strerror}); make it readable or remove "
+            "it"
         ) from error
     return sorted(visible, key=lambda entry: entry.name)
 
@@ -146,7 +146,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _identity(folder: str | Path) -> tuple[int, int] | None:
-    """Return what the names of one folder have in common; listing tells what is wrong with it."""
+    """Return the identity of a folder under all of its names; None if it has no status."""
     try:
         status = Path(folder).stat()
     except OSError:
@@ -155,7 +155,7 @@ def _identity(folder: str | Path) -> tuple[int, int] | None:
 
 
 def _reason(entry: os.DirEntry[str]) -> str | None:
-    """Return why a file is left out, None for an image."""
+    """Return why a file is left out; None for an image."""
     try:
         is_file = entry.is_file()
     except OSError:
@@ -167,5 +167,5 @@ def _reason(entry: os.DirEntry[str]) -> str | None:
     suffix = PurePath(entry.name).suffix.lower()
     if not suffix:
         return "file without a suffix"
-    # what comes from outside is printed: nothing long, and no control characters
+    # untrusted names are printed: nothing long, and no control characters
     return suffix if re.fullmatch(r"\.\w{1,9}", suffix, re.ASCII) else "file of an odd name"

@@ -1,4 +1,4 @@
-"""Images as a camera or decoder gives them -> the tensor that the network was trained on."""
+"""Images from a camera or decoder -> the network's input tensor."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_RESIZE = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How an image becomes an input: stored in the checkpoint and in the bundle.
+    """Conversion of images to network inputs; stored in the checkpoint and in the bundle.
 
     Attributes:
         input_size: ``(channels, height, width)`` of the network's input.
-        mean, std: one value per channel, on the scale where the image's values are 0 to 1.
-        resize: images are resized to cover a box of the input's aspect, whose shorter side has
-            this many pixels, and their centre of ``input_size`` is taken; None where they are
-            resized to ``input_size`` without a crop.
+        mean, std: one value per channel, for image values scaled to 0 to 1.
+        resize: images are resized to cover a box of the input's aspect ratio, whose shorter side
+            has this many pixels, and center-cropped to ``input_size``; None resizes them to
+            ``input_size`` without a crop.
     """
 
     input_size: tuple[int, int, int]
@@ -54,7 +54,7 @@ class Preprocessing:
         return matching, max(1, matching * height // width)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map (N, H, W, C) uint8 images of the input size to (N, C, H, W) float32, normalized.
+        """Convert (N, H, W, C) uint8 images of the input size to (N, C, H, W) float32, normalized.
 
         Raises:
             InputError: another shape or dtype.
@@ -80,7 +80,7 @@ class Preprocessing:
 def _scale_and_offset(
     preprocessing: Preprocessing,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what to multiply a uint8 value by and then subtract, (C, 1, 1) each."""
+    """Return the factor for a uint8 value and the offset to subtract then, (C, 1, 1) each."""
     std = np.asarray(preprocessing.std, np.float32)
     scale = np.reciprocal(255 * std)[:, None, None]
     offset = (np.asarray(preprocessing.mean, np.float32) / std)[:, None, None]

@@ -1,4 +1,4 @@
-"""Frames of a video file, by OpenCV, which is imported here alone."""
+"""Frames of a video file, read by OpenCV, which only this module imports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INSTALL = "pip install 'edgeexit-runtime[video]'"
 
 
 def read_frames(path: str | Path) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of a video as they come, (H, W, 3) in RGB, until it ends or is damaged.
+    """Yield the frames of a video, (H, W, 3) in RGB, until it ends or is damaged.
 
     Raises:
-        ImageError: there is no frame that can be read.
+        ImageError: no frame can be read.
         BackendError: OpenCV is not installed.
     """
     try:
@@ -29,7 +29,7 @@ def read_frames(path: str | Path) -> Iterator[NDArray[np.uint8]]:
     try:
         found, frame = video.read()
         if not found:
-            raise ImageError(f"{path}: not a readable video; replace it or take it away")
+            raise ImageError(f"{path}: not a readable video; replace or remove it")
         while found:
             yield np.ascontiguousarray(frame[..., ::-1])  # OpenCV's colours are BGR
             found, frame = video.read()

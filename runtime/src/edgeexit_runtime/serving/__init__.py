@@ -1,1 +1,1 @@
-"""A bundle as a service over HTTP: by the Open Inference Protocol, and by image files."""
+"""HTTP service of a bundle: the Open Inference Protocol, and image files."""

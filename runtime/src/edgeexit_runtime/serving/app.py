@@ -1,7 +1,8 @@
-"""The paths of the service, as a Starlette app.
+"""The HTTP endpoints of the service, as a Starlette app.
 
-Bodies are bounded one by one and together, sent in time, and never decompressed; files in them are
-read by :mod:`edgeexit_runtime.images.decoding`, and no name in a request leads to a file.
+Request bodies are limited in size, one by one and in total, must arrive in time, and are never
+decompressed. Image files in them are read by :mod:`edgeexit_runtime.images.decoding`; no name in a
+request is used as a file name.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from edgeexit_runtime.version import __version__
 
 DECODERS = 2
 BODIES = 16
-"""So many bodies of the largest size may be on their way, or any number that is not larger."""
+"""Limit on all bodies held at a time, in bodies of the largest size."""
 LARGE_BODY = 2**16
 PATHS = "POST /predict with an image file, POST /v2/models/NAME/infer, GET /v2 and GET /metrics"
 
@@ -47,7 +48,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(service: Service) -> Starlette:
-    """Return the app; it closes the service when it stops."""
+    """Return the app, which closes the service when it stops."""
     paths = _Paths(service)
 
     @asynccontextmanager
@@ -69,17 +70,17 @@ def make_app(service: Service) -> Starlette:
             Route(f"{prefix}/ready", paths.model_ready),
             Route(f"{prefix}/infer", paths.counted(paths.infer), methods=["POST"]),
         ]
-    handlers: dict[Any, Any] = {HTTPException: _told, EdgeExitError: _failed}
+    handlers: dict[Any, Any] = {HTTPException: _http_error, EdgeExitError: _failed}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 class _Paths:
-    """What is answered on each path."""
+    """The handlers of the endpoints."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._options = service, service.options
         self._decoders = asyncio.Semaphore(DECODERS)
-        self._held = 0  # bytes of all bodies, whole or not
+        self._held = 0  # bytes of all bodies, complete or not
 
     async def server(self, _: Request) -> Response:
         return JSONResponse(server_metadata(__version__))
@@ -108,7 +109,7 @@ class _Paths:
             length = request.headers.get(HEADER_LENGTH)
             if len(body) < LARGE_BODY:
                 asked = read_request(body, length)
-            else:  # other requests would wait meanwhile
+            else:  # in a thread, or other requests would wait
                 asked = await run_in_threadpool(read_request, body, length)
             answer = await self._classify(asked.images)
         content, headers = write_answer(self._options.name, asked, answer.predictions)
@@ -149,7 +150,7 @@ class _Paths:
             try:
                 response = await handler(request)
             except HTTPException as error:
-                response = await _told(request, error)
+                response = await _http_error(request, error)
             except EdgeExitError as error:
                 response = await _failed(request, error)
             metrics.requests.labels(response.status_code).inc()
@@ -171,7 +172,7 @@ class _Paths:
 
     @asynccontextmanager
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """Give a body, which counts as held until the block is left."""
+        """Yield a body, which counts as held until the end of the block."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body that is not compressed")
         body = bytearray()
@@ -179,8 +180,8 @@ class _Paths:
             try:
                 await asyncio.wait_for(self._read(request, body), self._options.timeout_s)
             except (asyncio.TimeoutError, ClientDisconnect) as error:
-                told = f"no whole body within {self._options.timeout_s:g} s"
-                raise HTTPException(408, told) from error
+                message = f"no complete body within {self._options.timeout_s:g} s"
+                raise HTTPException(408, message) from error
             yield bytes(body)
         finally:
             self._held -= len(body)
@@ -194,10 +195,10 @@ class _Paths:
             if max(len(body), announced) > most:  # before the rest is read
                 raise HTTPException(413, f"expected at most {most} bytes (--max-bytes)")
             if self._held > BODIES * most:
-                raise HTTPException(503, "too many bodies are on their way", {"Retry-After": "1"})
+                raise HTTPException(503, "too many bodies are being received", {"Retry-After": "1"})
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if detail in (HTTPStatus.NOT_FOUND.phrase, HTTPStatus.METHOD_NOT_ALLOWED.phrase):
@@ -206,7 +207,7 @@ async def _told(_: Request, error: Exception) -> Response:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    """Answer an error: 400 for what was asked, 429 and 503 for when, 500 for what is broken."""
+    """Return an error's response: 400 for bad input, 429 or 503 for a refusal, 500 for the rest."""
     headers = None
     if isinstance(error, RefusedError):
         status, headers = (503 if error.is_stopping else 429), {"Retry-After": "1"}

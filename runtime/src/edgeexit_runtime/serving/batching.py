@@ -1,4 +1,4 @@
-"""Requests -> batches -> sessions: who waits is answered together, in the order of arrival."""
+"""Requests -> batches -> sessions: waiting requests are batched in the order of arrival."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class RefusedError(EdgeExitError):
-    """A request came when it could not be taken; ``is_stopping`` says whether it never can be."""
+    """A request is refused: the queue is full, or, if ``is_stopping``, the service ends."""
 
     def __init__(self, message: str, *, is_stopping: bool) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class RefusedError(EdgeExitError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answers to the images of one request, and the manifest of the bundle that gave them."""
+    """Predictions for the images of one request, and the manifest of the bundle that made them."""
 
     predictions: Predictions
     manifest: Manifest
@@ -45,21 +45,21 @@ class _Request:
 
 
 class Batcher:
-    """Answers requests by several sessions, each in a thread of its own.
+    """Answers requests with several sessions, each in its own thread.
 
-    A thread that is free takes who waits, up to ``max_batch`` images, and never parts of a request.
-    Where one of them fails, each is answered alone, so that it fails nobody but itself.
+    A free thread takes waiting requests, up to ``max_batch`` images, and never splits a request. If
+    the batch fails, each request is run alone, so that only the one at fault fails.
 
     Args:
-        sessions: of one bundle; the batcher closes them.
-        max_batch: images of a batch; a larger request is a batch of its own.
-        max_wait_ms: how long a batch that is not full waits for more.
-        queue: images that wait, at most.
-        deadline_ms: of each batch; None for none.
-        observe: told the number of images of every batch that was run.
+        sessions: sessions of one bundle; the batcher closes them.
+        max_batch: maximum number of images in a batch; a larger request is its own batch.
+        max_wait_ms: how long a batch that is not full waits for more requests.
+        queue: maximum number of waiting images.
+        deadline_ms: deadline of each batch; None for none.
+        observe: called with the number of images of every batch that was run.
 
     Attributes:
-        has_lost_device: whether a new process is needed.
+        has_lost_device: whether the device is lost, so that the process must be restarted.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Batcher:
     ) -> None:
         self._sessions = list(sessions)
         self._max_batch, self._max_wait_s = max_batch, max_wait_ms / 1000
-        self._room, self._deadline_ms, self._observe = queue, deadline_ms, observe
+        self._queue, self._deadline_ms, self._observe = queue, deadline_ms, observe
         self._requests: deque[_Request] = deque()
         self._waiting = 0  # images
         self._changed = threading.Condition()
@@ -89,33 +89,33 @@ class Batcher:
 
     @property
     def sessions(self) -> tuple[Session, ...]:
-        """Those that answer the next requests."""
+        """The sessions for the next requests."""
         with self._changed:
             return tuple(self._sessions)
 
     @property
     def manifest(self) -> Manifest:
-        """Of the bundle that answers the next requests."""
+        """The manifest of the bundle for the next requests."""
         return self._sessions[0].manifest
 
     @property
     def waiting(self) -> int:
-        """Images that nobody answers yet."""
+        """Number of images in the queue."""
         return self._waiting
 
     def submit(self, images: NDArray[np.float32]) -> Future[Answer]:
-        """Take a request of (n, C, H, W) images, n >= 1.
+        """Queue a request of (n, C, H, W) images, n >= 1.
 
         Raises:
-            RefusedError: as many images wait as may, or the service stops.
+            RefusedError: the queue is full, or the service is stopping.
         """
         request = _Request(images)
         with self._changed:
             if self._is_stopping:
-                raise RefusedError("the service is stopping; ask another", is_stopping=True)
-            if self._waiting + len(images) > self._room and self._waiting:
+                raise RefusedError("the service is stopping; try another", is_stopping=True)
+            if self._waiting + len(images) > self._queue and self._waiting:
                 raise RefusedError(
-                    f"{self._waiting} images are waiting, {self._room} may; ask again later",
+                    f"{self._waiting} images are waiting, at most {self._queue} may; try later",
                     is_stopping=False,
                 )
             self._requests.append(request)
@@ -124,16 +124,16 @@ class Batcher:
         return request.future
 
     def replace(self, sessions: Sequence[Session]) -> None:
-        """Answer by other sessions from the next batch on; as many as there were.
+        """Use other sessions, the same number, from the next batch on.
 
-        Old ones are closed by their threads, after what they are answering.
+        The threads close the old ones after their current batches.
         """
         with self._changed:
             self._sessions = list(sessions)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Answer what was taken, and nothing more; close the sessions."""
+        """Answer all queued requests, accept no more, and close the sessions."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
@@ -156,9 +156,9 @@ class Batcher:
             session.close()
 
     def _next(self, number: int, session: Session) -> tuple[list[_Request], Session]:
-        """Wait for requests; return those of one batch, and the session that answers them.
+        """Wait for requests; return those of one batch, and the session for them.
 
-        None come where the session was replaced, or the service stops.
+        The batch is empty if the session was replaced, or the service is stopping.
         """
         with self._changed:
             while not self._requests:
@@ -173,7 +173,7 @@ class Batcher:
             return self._take(), self._sessions[number]
 
     def _take(self) -> list[_Request]:
-        """Take who is first, and others of images of that shape, as far as they fit."""
+        """Take the first request, and the next ones with images of that shape that fit."""
         batch: list[_Request] = []
         images = 0
         while self._requests:
@@ -185,7 +185,7 @@ class Batcher:
                 break
             self._requests.popleft()
             self._waiting -= len(request.images)
-            if request.future.set_running_or_notify_cancel():  # else nobody waits any more
+            if request.future.set_running_or_notify_cancel():  # else it was cancelled
                 batch.append(request)
                 images += len(request.images)
         return batch
@@ -204,7 +204,7 @@ class Batcher:
                 return
             batch[0].future.set_exception(error)
             return
-        except BaseException as error:  # the thread has to go on
+        except BaseException as error:  # the thread must continue
             logger.exception("a batch of %d images failed", len(images))
             for request in batch:
                 request.future.set_exception(BackendError(f"the session failed ({error})"))
@@ -221,10 +221,10 @@ class Batcher:
 
 
 def check_images(images: NDArray[np.float32], size: tuple[int, int, int]) -> None:
-    """Check that there are images, of the size (C, H, W) that a bundle takes.
+    """Check that there are images, of the bundle's input size (C, H, W).
 
     Raises:
-        InputError: there are none, or of another size.
+        InputError: there are none, or they have another size.
     """
     if images.ndim != 4 or images.shape[1:] != size or len(images) == 0:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What ``/metrics`` tells Prometheus: requests, batches, and what the sessions have answered."""
+"""Prometheus metrics at ``/metrics``: requests, batches, and the statistics of the sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Counters of a service. Those of images begin anew with another bundle."""
+    """Counters of a service. Those of images start again with another bundle."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -42,23 +42,23 @@ class Metrics:
         )
 
     def watch(self, batcher: Batcher) -> None:
-        """Tell of a batcher and of its sessions, too."""
+        """Include a batcher and its sessions."""
         self._batcher = batcher
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """Return all in Prometheus's format; it waits for batches that are being answered."""
+        """Return all metrics in Prometheus's format; waits for batches that are running."""
         return bytes(generate_latest(self._registry))
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Say that names are not known before they are collected, as the registry asks."""
+        """Return no names: the registry allows names that are known only once collected."""
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
-        """Yield what the batcher and its sessions say of themselves."""
+        """Yield the metrics of the batcher and its sessions."""
         assert self._batcher is not None
         yield GaugeMetricFamily(
-            "edgeexit_waiting_images", "Images that nobody answers yet", self._batcher.waiting
+            "edgeexit_waiting_images", "Images in the queue", self._batcher.waiting
         )
         images = CounterMetricFamily("edgeexit_images", "Images answered", labels=["exit"])
         cut = CounterMetricFamily("edgeexit_cut_short", "Of these, by a deadline", labels=["exit"])
@@ -77,13 +77,13 @@ class Metrics:
         yield cut
         yield confidences
         if sessions[0].expected is not None:
-            # each has seen images of its own: as many tests as there are sessions
+            # each session has seen its own images: as many tests as sessions
             p_value = min(1.0, len(sessions) * min(one.drift().p_value for one in sessions))
             yield GaugeMetricFamily("edgeexit_drift_p_value", "1: images are as expected", p_value)
 
 
 def _buckets(same: tuple[ExitStatistics, ...]) -> list[tuple[str, float]]:
-    """Return how many confidences are below each edge, over all sessions."""
+    """Return the number of confidences below each edge, over all sessions."""
     counts = map(sum, zip(*(exit_.histogram for exit_ in same), strict=True))
     edges = [*map(str, CONFIDENCE_EDGES[1:-1]), "+Inf"]
     return list(zip(edges, accumulate(counts), strict=True))

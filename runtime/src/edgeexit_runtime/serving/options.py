@@ -1,4 +1,4 @@
-"""How a service is run."""
+"""Options of the service."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from edgeexit_runtime.errors import BackendError, InputError
 
 
 def missing(error: ModuleNotFoundError) -> BackendError:
-    """Return what to say where a package of the service is not installed."""
+    """Return the error for a package of the service that is not installed."""
     name = (error.name or "").partition(".")[0]
     return BackendError(f"{name} is not installed: pip install 'edgeexit-runtime[serve]'")
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """How a service is run.
+    """Options of a service.
 
     Attributes:
-        name: of the model in requests.
-        host, port: where it listens.
-        sessions: of the bundle, which answer at the same time.
-        backend, providers, threads, device: as :func:`edgeexit_runtime.load` takes them.
-        max_batch: images that are answered together, at most.
-        max_wait_ms: how long a batch that is not full waits for more.
-        queue: images that wait for their turn, at most; more are refused.
+        name: the model's name in requests.
+        host, port: address to listen on.
+        sessions: number of sessions of the bundle, which run in parallel.
+        backend, providers, threads, device: arguments of :func:`edgeexit_runtime.load`.
+        max_batch: maximum number of images in a batch.
+        max_wait_ms: how long a batch that is not full waits for more requests.
+        queue: maximum number of waiting images; further requests are refused.
         deadline_ms: of each batch, see :meth:`edgeexit_runtime.Session.infer`; None for none.
-        max_bytes: of a request's body.
-        max_pixels: of an image file.
-        timeout_s: to send a body, and for a stop to answer what was taken.
+        max_bytes: maximum size of a request's body.
+        max_pixels: maximum size of an image file.
+        timeout_s: to send a body, and to answer queued requests when stopping.
     """
 
     name: str = "edgeexit"
@@ -61,12 +61,12 @@ class ServeOptions:
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """Return every option and its value where none is given."""
+        """Return every option and its default value."""
         return asdict(cls())
 
     @property
     def loading(self) -> dict[str, Any]:
-        """What :func:`edgeexit_runtime.load` takes besides the folder."""
+        """The keyword arguments of :func:`edgeexit_runtime.load`."""
         return {
             "backend": self.backend,
             "providers": self.providers,

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol (KServe v2) over HTTP: requests read, answers written.
+"""The Open Inference Protocol (KServe v2) over HTTP: reading requests, writing responses.
 
-Tensors come as JSON, or as bytes behind it (the extension ``binary_tensor_data``), whose length the
-header ``Inference-Header-Content-Length`` says.
+Tensors are JSON, or bytes after the JSON (the extension ``binary_tensor_data``). The header
+``Inference-Header-Content-Length`` is then the length of the JSON.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MAX_RANK = 8
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What is asked: images (N, C, H, W), not checked yet, and which outputs in which form.
+    """A request: images (N, C, H, W), not checked yet, and the outputs to return.
 
     Attributes:
-        outputs: by name, whether it is to come as bytes.
+        outputs: by name, whether the output is returned as bytes.
     """
 
     id: str | None
@@ -41,12 +41,12 @@ class InferRequest:
 
 
 def server_metadata(version: str) -> dict[str, Any]:
-    """Return what the server says of itself."""
+    """Return the server's metadata."""
     return {"name": "edgeexit", "version": version, "extensions": ["binary_tensor_data"]}
 
 
 def model_metadata(name: str, manifest: Manifest) -> dict[str, Any]:
-    """Return what a model says of itself, and in its parameters what the outputs mean."""
+    """Return a model's metadata; its parameters include the names of classes and exits."""
     size = list(manifest.preprocessing.input_size)
     return {
         "name": name,
@@ -68,14 +68,14 @@ def model_metadata(name: str, manifest: Manifest) -> dict[str, Any]:
 
 
 def read_request(body: bytes, header_length: str | None) -> InferRequest:
-    """Return what a body asks.
+    """Parse the body of an inference request.
 
     Args:
-        body: of a request to infer.
-        header_length: the header's value, where bytes of tensors follow the JSON.
+        body: the request's body.
+        header_length: the header's value, if bytes of tensors follow the JSON.
 
     Raises:
-        InputError: it is no such request.
+        InputError: it is not a valid request.
     """
     length = len(body)
     if header_length is not None:
@@ -97,7 +97,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
 def write_answer(
     name: str, request: InferRequest, predictions: Predictions
 ) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of an answer."""
+    """Return the body and headers of a response."""
     arrays: dict[str, NDArray[Any]] = {
         "labels": predictions.labels,
         "confidences": predictions.confidences,
@@ -129,7 +129,7 @@ def write_answer(
 
 
 def _images(tensor: Any, tail: bytes) -> NDArray[np.float32]:
-    """Return the tensor of the images, from JSON or from the bytes behind it."""
+    """Return the tensor of the images, from JSON or from the bytes after it."""
     _expect(isinstance(tensor, dict), "inputs: expected objects", tensor)
     name, datatype = tensor.get("name"), tensor.get("datatype")
     _expect(name == IMAGES, f"inputs: expected {IMAGES}", name)
@@ -145,7 +145,7 @@ def _images(tensor: Any, tail: bytes) -> NDArray[np.float32]:
         return images
     if size != len(tail) or size != 4 * count:
         raise InputError(
-            f"{IMAGES}: expected {4 * count} bytes behind the JSON, as its shape says, got "
+            f"{IMAGES}: expected {4 * count} bytes after the JSON, by its shape, got "
             f"{len(tail)}, and {size!r} in {BINARY_SIZE}"
         )
     images = np.frombuffer(tail, np.dtype("<f4")).astype(np.float32, copy=False).reshape(shape)
@@ -153,7 +153,7 @@ def _images(tensor: Any, tail: bytes) -> NDArray[np.float32]:
 
 
 def _from_json(data: Any, count: int) -> NDArray[np.float32]:
-    """Return numbers in a list, or in lists of lists as a tensor is written."""
+    """Return the numbers of a flat or nested list."""
     _expect(isinstance(data, list), f"{IMAGES}: expected data, a list", type(data).__name__)
     try:
         values = np.array(data)
@@ -161,15 +161,15 @@ def _from_json(data: Any, count: int) -> NDArray[np.float32]:
         raise InputError(f"{IMAGES}: expected data of one shape") from error
     if values.dtype.kind not in "fiu" or values.size != count:
         raise InputError(
-            f"{IMAGES}: expected {count} numbers in data, as its shape says, got {values.size} "
+            f"{IMAGES}: expected {count} numbers in data, by its shape, got {values.size} "
             f"of {values.dtype}"
         )
-    with np.errstate(over="ignore"):  # infinity is refused with other values that are not finite
+    with np.errstate(over="ignore"):  # the session refuses infinity later
         return values.astype(np.float32)
 
 
 def _outputs(request: dict[str, Any]) -> dict[str, bool]:
-    """Return the outputs that are asked for; all, where none is named."""
+    """Return the requested outputs; all if none is named."""
     all_binary = _flag(_parameters(request), BINARY_OUTPUT, False)
     named = request.get("outputs")
     if not named:

@@ -1,4 +1,4 @@
-"""The service as a process: signals, connections, and the end of both."""
+"""The service as a process: signals, connections, and shutdown."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ HEADER_TIMEOUT_S = 5
 def serve(folder: Path, options: ServeOptions) -> None:
     """Serve a bundle until SIGTERM or Ctrl-C, which let running requests finish.
 
-    SIGHUP loads the bundle again: requests that wait are answered by the new one.
+    SIGHUP loads the bundle again; the new one answers waiting requests.
 
     Raises:
         BundleError, BackendError, InputError: as :func:`edgeexit_runtime.load`.
-        InputError: it cannot listen there.
+        InputError: the address cannot be listened on.
     """
     _check_address(options.host, options.port)
     service = Service(folder, options)
@@ -47,10 +47,10 @@ def serve(folder: Path, options: ServeOptions) -> None:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Find out before sessions are loaded whether one can listen there; uvicorn exits where not."""
+    """Check, before sessions are loaded, that the address is free; uvicorn would exit if not."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            if os.name == "posix":  # as asyncio does it; elsewhere it would take what is taken
+            if os.name == "posix":  # as asyncio does; elsewhere it would allow a used port
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             probe.listen()
@@ -62,7 +62,7 @@ def _check_address(host: str, port: int) -> None:
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be installed
-    """uvicorn's, with a signal more; one that ends it well is no error of the process."""
+    """uvicorn's server, with SIGHUP; stopping by a signal is not an error of the process."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -88,18 +88,18 @@ class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be insta
 
 
 class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn may not be installed
-    """uvicorn's, which waits for ever for the end of a request's headers."""
+    """uvicorn's connection, with a timeout for a request's headers, which uvicorn lacks."""
 
     header_timeout_s: float = HEADER_TIMEOUT_S
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self.loop.call_later(self.header_timeout_s, self.look, None)
+        self.loop.call_later(self.header_timeout_s, self.close_if_idle, None)
 
-    def look(self, last_request: object) -> None:
-        """Close where no request came since the last look, and none is being answered."""
+    def close_if_idle(self, last_request: object) -> None:
+        """Close if no request came since the last check, and none is being answered."""
         idle = self.cycle is None or self.cycle.response_complete
         if idle and self.cycle is last_request:
             self.transport.close()
         elif not self.transport.is_closing():
-            self.loop.call_later(self.header_timeout_s, self.look, self.cycle)
+            self.loop.call_later(self.header_timeout_s, self.close_if_idle, self.cycle)

@@ -1,4 +1,4 @@
-"""A bundle's sessions behind a batcher, and how another bundle takes their place."""
+"""A bundle's sessions behind a batcher, and their replacement by another bundle's."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """What answers requests.
+    """Answers requests.
 
     Args:
-        folder: of the bundle.
-        options: how it is run.
+        folder: the bundle's folder.
+        options: options of the service.
 
     Raises:
         BundleError, BackendError, InputError: as :func:`edgeexit_runtime.load`.
@@ -43,15 +43,15 @@ class Service:
         self.metrics.watch(self.batcher)
 
     def reload(self) -> bool:
-        """Answer by what is in the folder now, from the next batch on; tell whether it can be.
+        """Load the folder again and use it from the next batch on; return whether that worked.
 
-        Where it cannot be loaded, the old bundle answers on.
+        If it cannot be loaded, the old bundle stays in service.
         """
         with self._reloading:
             try:
                 self.batcher.replace(self._load())
             except EdgeExitError as error:
-                logger.error("the bundle answers on, the new one cannot be loaded: %s", error)
+                logger.error("the old bundle stays, the new one cannot be loaded: %s", error)
                 self.metrics.reloads.labels("failed").inc()
                 return False
         logger.info("%s was loaded again", self.folder)
@@ -59,11 +59,11 @@ class Service:
         return True
 
     def close(self) -> None:
-        """Answer what was taken, and nothing more."""
+        """Answer all queued requests, and accept no more."""
         self.batcher.close()
 
     def _load(self) -> list[Session]:
-        """Load sessions that are warm, all of one bundle."""
+        """Load and warm up sessions, all of the same bundle."""
         while True:
             with ExitStack() as held:
                 sessions = [

@@ -1,1 +1,1 @@
-"""What is asked of the operating system: files, locks, forks, signals, memory."""
+"""Operating-system services: files, locks, forks, signals, the machine."""

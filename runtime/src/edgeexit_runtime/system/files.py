@@ -1,7 +1,6 @@
-"""Files that are whole or not there: written under a temporary name, then renamed.
+"""Atomic file writes: a file is written under a temporary name, then renamed.
 
-A temporary file is locked as long as it is written, and so known for a leftover once its process
-has died.
+A temporary file is locked while it is written, so one without a lock is a dead process's leftover.
 """
 
 from __future__ import annotations
@@ -17,34 +16,34 @@ from pathlib import Path
 from edgeexit_runtime.system.locks import lock_file
 
 MARK = "edgeexit-"
-"""In every temporary name, so that nobody's file is taken for one."""
+"""Part of every temporary name, so that no user's file is mistaken for one."""
 
 TOKEN_BYTES = 4
 
 
 def temporary_path(target: Path) -> Path:
-    """Return a name beside ``target``, with its ending, which nothing else has."""
+    """Return a unique name in the folder of ``target``, with its suffix."""
     token = secrets.token_hex(TOKEN_BYTES)
     return target.with_name(f".{target.stem}.{MARK}{token}{target.suffix}")
 
 
 def is_temporary(name: str, target: str) -> bool:
-    """Whether a name is one that :func:`temporary_path` gives for a file or folder ``target``."""
+    """Whether ``name`` could be from :func:`temporary_path` for a file or folder ``target``."""
     stem, suffix = re.escape(Path(target).stem), re.escape(Path(target).suffix)
-    # the mark came later; without it, a date is not taken for a token
+    # older names have no mark; for these, a date is not mistaken for a token
     token = rf"({MARK}|(?=\d*[a-f]))[0-9a-f]{{{2 * TOKEN_BYTES}}}"
     return re.fullmatch(rf"\.{stem}\.{token}{suffix}", name) is not None
 
 
 @contextlib.contextmanager
 def replace_file(target: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; put it in the place of ``target`` on success.
+    """Yield a temporary path to write to; on success, replace ``target`` with it.
 
-    Leftovers are swept first. The content is on the disk before it gets its name, for devices
-    that lose their power.
+    Leftovers are removed first. The content is synced to disk before the rename, for devices that
+    may lose power.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     sweep(target)
     temporary = temporary_path(target)
@@ -61,10 +60,10 @@ def sweep(target: Path) -> None:
     """Remove the temporary files of ``target`` whose processes have died."""
     if sys.platform == "win32":  # see _locked
         return
-    with contextlib.suppress(OSError):  # they do no harm
+    with contextlib.suppress(OSError):  # leftovers are harmless
         for path in target.parent.iterdir():
             if is_temporary(path.name, target.name):
-                with contextlib.suppress(OSError), lock_file(path):  # else it is being written
+                with contextlib.suppress(OSError), lock_file(path):  # locked: being written
                     pass
 
 
@@ -75,7 +74,7 @@ def sync(path: Path) -> None:
 
 
 def _locked(path: Path) -> contextlib.AbstractContextManager[object]:
-    if sys.platform == "win32":  # it renames no open file, so that none can be locked
+    if sys.platform == "win32":  # open files cannot be renamed there, so none is locked
         path.touch()
         return contextlib.nullcontext()
     else:

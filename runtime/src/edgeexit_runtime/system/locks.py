@@ -1,6 +1,6 @@
-"""One process at a time: files that are open and locked, which the system gives back for the dead.
+"""Locks between processes: open, locked files, which the system unlocks when a process dies.
 
-The file alone means nothing: what a process that died has left does not lock.
+The file alone means nothing: one that a dead process has left does not lock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _held: set[int] = set()
 
 @contextlib.contextmanager
 def lock_file(path: Path, *, wait: bool = False) -> Iterator[int]:
-    """Hold a file, made where it is missing, and remove it if it has this name in the end.
+    """Lock a file, created if missing; afterwards remove it if it still has this name.
 
-    Gives its descriptor. Processes that are forked meanwhile do not hold it.
+    Yields its descriptor. Processes that are forked in the block do not hold the lock.
 
     Raises:
-        BlockingIOError: another process, or another thread, holds it, and ``wait`` is not set.
+        BlockingIOError: another process or thread holds it, and ``wait`` is not set.
         OSError: it cannot be written or locked.
     """
     file = _acquire(path, wait)
@@ -38,9 +38,9 @@ def lock_file(path: Path, *, wait: bool = False) -> Iterator[int]:
     try:
         yield file
     finally:
-        if file in _held:  # not so in a child that was forked in the block
+        if file in _held:  # not in a child that was forked in the block
             if _is_named(path, file):
-                with contextlib.suppress(OSError):  # Windows removes no open file; it may stay
+                with contextlib.suppress(OSError):  # Windows cannot remove open files; it may stay
                     path.unlink()
             _held.remove(file)
             os.close(file)
@@ -48,10 +48,10 @@ def lock_file(path: Path, *, wait: bool = False) -> Iterator[int]:
 
 @contextlib.contextmanager
 def sole_writer(folder: Path, lock: Path) -> Iterator[None]:
-    """Be the only process that writes ``folder``, by holding the file ``lock``.
+    """Make this the only process that writes ``folder``, by locking the file ``lock``.
 
     Raises:
-        BusyError: another process, or another thread, does.
+        BusyError: another process or thread is writing it.
         OSError: the lock cannot be written.
     """
     with contextlib.ExitStack() as held:
@@ -68,10 +68,10 @@ def sole_writer(folder: Path, lock: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a bundle's folder, as every process does that changes what is in it.
+    """Lock a bundle's folder; every process that changes its contents does so.
 
     Raises:
-        BusyError: another process, or another thread, holds it.
+        BusyError: another process or thread holds the lock.
         BundleError: the folder cannot be written to.
     """
     with contextlib.ExitStack() as held:
@@ -84,7 +84,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, wait: bool) -> int:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # a folder may be of others
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # others may write to the folder
     while True:
         file = os.open(path, flags, 0o666)
         try:
@@ -94,7 +94,7 @@ def _acquire(path: Path, wait: bool) -> int:
             raise
         if _is_named(path, file):
             return file
-        os.close(file)  # whoever held it has just removed it
+        os.close(file)  # its holder has just removed it
 
 
 def _lock(file: int, wait: bool) -> None:
@@ -108,7 +108,7 @@ def _lock(file: int, wait: bool) -> None:
 
 
 def _is_named(path: Path, file: int) -> bool:
-    """Whether an open file is still the one of this name."""
+    """Whether an open file is still the one with this name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file))
     except OSError:
@@ -118,16 +118,16 @@ def _is_named(path: Path, file: int) -> bool:
 def _holder(lock: Path) -> str:
     try:
         return f"process {int(lock.read_text())}"
-    except (OSError, ValueError):  # it has only just been made
+    except (OSError, ValueError):  # just created, and still empty
         return "another process"
 
 
-def _let_go() -> None:
-    """Close in a forked child what its parent holds: a worker may outlive it."""
+def _release_in_child() -> None:
+    """Close the parent's locks in a forked child: a worker may outlive the parent."""
     for file in _held:
         os.close(file)
     _held.clear()
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release_in_child)

@@ -1,4 +1,4 @@
-"""Which machine this is: what an engine is bound to beside its GPU, and what times are of."""
+"""Facts about this machine: engines are bound to some of them, and times are reported with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPUINFO = Path("/proc/cpuinfo")
 DEVICE_TREE = Path("/proc/device-tree/model")
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 L4T = re.compile(r"^# R(\d+) \(release\), REVISION: ([\d.]+)")
-ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' names for the same
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' names
 
 
 def this_platform() -> str:
@@ -31,7 +31,7 @@ def l4t_version(release: Path = L4T_RELEASE) -> str | None:
 
 
 def cpu_model(cpuinfo: Path = CPUINFO, device_tree: Path = DEVICE_TREE) -> str:
-    """Return the processor's own name, or the board's where the processor has none (Jetson)."""
+    """Return the processor's name, or the board's if the processor has none (Jetson)."""
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():
             key, _, value = line.partition(":")

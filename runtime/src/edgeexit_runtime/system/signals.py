@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, answered as Ctrl-C is: what was begun is cleaned up."""
+"""Signals that ask a process to end, handled like Ctrl-C so that unfinished work is cleaned up."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-AGAIN_S = 0.05  # finalizers take less
+RESEND_S = 0.05  # finalizers take less
 
 
 class StopSignals:
-    """In the block, the first SIGTERM or SIGHUP raises KeyboardInterrupt.
+    """Within the block, the first SIGTERM or SIGHUP raises KeyboardInterrupt.
 
-    Further ones are ignored: ``timeout`` and others send two. So is a signal that was ignored or
-    handled before, such as SIGHUP under ``nohup``. Outside the main thread nothing is changed.
-    Python drops what is raised within a finalizer; it is raised once more behind it then.
+    Further ones are ignored: ``timeout`` and others send two. A signal that was ignored or
+    handled before, such as SIGHUP under ``nohup``, is left alone, and outside the main thread
+    nothing is changed. Python drops exceptions of finalizers; the signal is then sent again.
 
     Attributes:
-        received: the signal that came; None before, and for Ctrl-C.
+        received: the signal received; None before, and for Ctrl-C.
     """
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class StopSignals:
         self._hook = sys.unraisablehook
 
     @property
-    def told(self) -> str:
-        """What stopped the process, in words."""
+    def cause(self) -> str:
+        """What stopped the process: ``interrupted`` or ``ended by SIGTERM``."""
         return "interrupted" if self.received is None else f"ended by {self.received.name}"
 
     @property
     def exit_code(self) -> int:
-        """What shells give a process that a signal has stopped: 143 for SIGTERM, 130 for Ctrl-C."""
+        """A shell's exit code for a process stopped by this signal: 143 for SIGTERM, 130 Ctrl-C."""
         return 128 + (self.received or signal.SIGINT)
 
     def __enter__(self) -> StopSignals:
@@ -64,17 +64,17 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL)
 
     def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Send the signal again, whose KeyboardInterrupt was dropped: nobody else would."""
+        """Send the signal again if its KeyboardInterrupt was dropped in a finalizer."""
         if unraisable.exc_type is not KeyboardInterrupt or self.received is None:
             self._hook(unraisable)
             return
         number, self.received = self.received, None
-        again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        resend = threading.Timer(RESEND_S, os.kill, (os.getpid(), number))
+        resend.daemon = True
+        resend.start()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that was forked ends as it would have
+        if os.getpid() != self._process:  # a forked worker ends as without this handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif self.received is None:
@@ -83,17 +83,17 @@ class StopSignals:
 
 
 class _SignalStack(ctypes.Structure):
-    """``stack_t`` of Linux, see sigaltstack(2)."""
+    """Linux's ``stack_t``, see sigaltstack(2)."""
 
     _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 @contextmanager
 def signal_stack_kept() -> Iterator[None]:
-    """After the block, this thread's signal handlers run on the stack that they had before.
+    """Restore this thread's signal stack after the block.
 
-    Python's handlers run on whatever stack a library has set for signals. One that has freed it
-    meanwhile makes the next signal end the process.
+    Python's handlers run on any stack that a library has set for signals. If the library has freed
+    that stack, the next signal ends the process.
     """
     if sys.platform != "linux":
         yield

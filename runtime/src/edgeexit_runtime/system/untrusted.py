@@ -1,4 +1,4 @@
-"""What comes from outside, bounded before anything else is done with it."""
+"""Bounds on untrusted files and JSON, checked before anything else is done with them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from edgeexit_runtime.errors import BundleError
 
 MAX_DEPTH = 32
-"""Of lists and objects within each other."""
+"""Maximum nesting of lists and objects."""
 
 
 def file_size(path: Path) -> int | None:
-    """Return a file's size in bytes; None where there is no such file.
+    """Return a file's size in bytes; None if there is no such file.
 
     Raises:
-        BundleError: the system does not say: a name is too long, a folder closed.
+        BundleError: the system refuses: a name is too long, or a folder may not be read.
     """
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of no possible name
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no possible file name
         return None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
@@ -30,10 +30,10 @@ def file_size(path: Path) -> int | None:
 
 
 def parse_json(text: str) -> Any:
-    """Return what JSON says; it can be written again, and its numbers fit into numpy's.
+    """Return the value of a JSON text; it can be written again, and its numbers fit numpy's types.
 
     Raises:
-        ValueError: it is no JSON, a number is not finite or an integer of more than 64 bits, or
+        ValueError: it is not JSON, a number is not finite or an integer of more than 64 bits, or
             it is nested deeper than :data:`MAX_DEPTH` levels.
     """
     try:

@@ -1,13 +1,13 @@
-"""Tiny bundles for tests, and what every backend has to do alike: for authors of backends.
+"""Tiny bundles for tests, and a conformance suite for authors of backends.
 
     from edgeexit_runtime.testing import CHAIN, images_leaving_at, write_bundle
 
-    folder = write_bundle(tmp_path)  # of CHAIN, or of a network of one's own
+    folder = write_bundle(tmp_path)  # of CHAIN, or of another network
     with ee.load(folder, backend="mine") as session:
         assert session.infer(images_leaving_at([2, 0])).exits.tolist() == [2, 0]
 
-:mod:`edgeexit_runtime.testing.conformance` runs a backend through all of it. Both take onnx, the
-suite pytest too, which nothing else here imports: ``pip install 'edgeexit-runtime[testing]'``.
+:mod:`edgeexit_runtime.testing.conformance` is the suite. Both need onnx, and the suite pytest,
+which nothing else here imports: ``pip install 'edgeexit-runtime[testing]'``.
 """
 
 try:

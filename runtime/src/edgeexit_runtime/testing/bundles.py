@@ -1,4 +1,4 @@
-"""A tiny network as a bundle: its ONNX files and the manifest."""
+"""Writing a tiny network as a bundle: its ONNX files and the manifest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OPSET = 13
 
 
 def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = True) -> Path:
-    """Write the bundle of a network, with its plain backbone unless told; return the folder."""
+    """Write the bundle of a network, by default with its plain backbone; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     images = TensorInfo(IMAGES, "float32", network.preprocessing.input_size)
     infos = {IMAGES: images} | {t.name: t.info for stage in network.stages for t in stage}
@@ -74,7 +74,7 @@ def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = Tru
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Write what ``change`` makes of the manifest's JSON."""
+    """Apply ``change`` to the manifest's JSON in place, and write it."""
     path = folder / MANIFEST_NAME
     value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
@@ -82,7 +82,7 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 
 
 def replace_graph(folder: Path, name: str, content: bytes) -> None:
-    """Give the graph of a stage or an exit other contents, hash and all."""
+    """Replace the contents of a stage's or exit's graph, and its hash and size in the manifest."""
 
     def change(manifest: dict[str, Any]) -> None:
         for entry in (*manifest["stages"], *manifest["exits"]):

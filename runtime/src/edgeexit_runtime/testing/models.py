@@ -1,4 +1,4 @@
-"""ONNX models that are written node by node, for tests of what reads them."""
+"""ONNX models written node by node, for tests of code that reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Shape = Sequence[int | str | None]  # a name is a size left open
+Shape = Sequence[int | str | None]  # a name is a dynamic size
 
 
 def make_model(
@@ -23,16 +23,16 @@ def make_model(
     opset: int = 18,
     ir_version: int = 8,
 ) -> onnx.ModelProto:
-    """Return a model of one graph. It is not checked: what is wrong with one may be tested, too.
+    """Return a model of one graph. It is not checked, so that tests can use invalid models.
 
     Args:
-        nodes: in the order that they run in.
-        reads, writes: shapes of the graph's inputs and outputs by name; None where it is not told.
+        nodes: in execution order.
+        reads, writes: shapes of the graph's inputs and outputs by name; None for an unknown shape.
         weights: constants by name.
         dtype: ONNX's number of the type of all inputs and outputs.
-        name: of the graph.
+        name: the graph's name.
         opset: version of ONNX's own operators.
-        ir_version: of the file's format.
+        ir_version: version of the file format.
     """
     graph = helper.make_graph(
         nodes,

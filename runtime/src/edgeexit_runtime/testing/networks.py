@@ -1,7 +1,7 @@
-"""Tiny networks, and their answers worked out in numpy, sample by sample.
+"""Tiny networks, and their predictions computed in numpy, sample by sample.
 
-The networks of :data:`NETWORKS` cover the ways in which tensors pass between stages. All their
-arithmetic is exact, in float16 too: images are multiples of 1/8 and scales are powers of two.
+:data:`NETWORKS` cover the ways in which tensors pass between stages. All their arithmetic is exact,
+in float16 too: images are multiples of 1/8 and scales are powers of two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREPROCESSING = Preprocessing(SIZE, (0.5, 0.4, 0.3), (0.25, 0.5, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor that a stage writes: the ReLU, if any, of scale * the sum of what it reads."""
+    """A tensor that a stage writes: the ReLU, if any, of scale * the sum of its inputs."""
 
     name: str
     reads: tuple[str, ...]
@@ -41,11 +41,11 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Stages, each of them the tensors it writes, and per stage the tensors that its exit reads.
+    """Stages, given by the tensors they write, and per stage the tensors that its exit reads.
 
-    The logits of the exit at stage s (0-based) are as many pixels of channel 0 of the sum of what
-    it reads as there are classes, from pixel s * ``step`` on: an image's pixels decide where it
-    leaves. MACs are made up.
+    The logits of the exit at stage s (0-based) are pixels of channel 0 of the sum of its inputs,
+    one per class, starting at pixel s * ``step``: an image's pixels determine where it leaves. MACs
+    are made up.
     """
 
     stages: tuple[tuple[Tensor, ...], ...]
@@ -65,7 +65,7 @@ class Network:
         return (*(f"exit{i}" for i in range(1, len(self.stages))), "final")
 
     def expected(self, images: NDArray[np.float32], thresholds: Mapping[str, float]) -> Predictions:
-        """Return the answers to images (N, C, H, W), one after the other."""
+        """Return the predictions for images (N, C, H, W), computed one by one."""
         answers = Predictions.empty(len(images))
         for position, image in enumerate(images):
             tensors: dict[str, NDArray[Any]] = {IMAGES: image}
@@ -98,7 +98,7 @@ def random_images(count: int, seed: int) -> NDArray[np.float32]:
 
 
 def images_leaving_at(exits: Sequence[int]) -> NDArray[np.float32]:
-    """Return images (N, 3, 4, 4) that :data:`CHAIN` is sure of at these exits and not before.
+    """Return images (N, 3, 4, 4) that leave :data:`CHAIN` at these exits.
 
     Their labels are the exits' indices.
     """
@@ -158,7 +158,7 @@ NETWORKS = {
     ),
     "one exit": Network(((Tensor("first", (IMAGES,), 2),),), exit_reads=(("first",),)),
 }
-"""One of each way in which tensors pass between stages."""
+"""One network for each way in which tensors pass between stages."""
 
 
 def _value(tensor: Tensor, tensors: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -1,1 +1,1 @@
-"""Timers: of one call, of candidates that take turns, and of the exit paths of bundles."""
+"""Timers: of one call, of interleaved candidates, and of the exit paths of bundles."""

@@ -1,8 +1,8 @@
-"""Timers that do not run backwards and wait for the device, and what their samples say.
+"""Monotonic timers that wait for the device, and summaries of their samples.
 
-A timed call must end when its work is done, not when it is queued. Every exit's gate comes to the
-host, so that a whole inference always waits. Where a stage alone may return earlier, its runner's
-``synchronize`` waits for it.
+A timed call must end when its work is done, not when it is queued. Every exit's gate outputs are
+copied to the host, so a whole inference always waits. If a stage alone may return earlier, its
+runner's ``synchronize`` waits for it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NS_PER_MS, MS_PER_S = 1e6, 1e3
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """What a number of timed calls took, in milliseconds.
+    """Latencies of a number of timed calls, in milliseconds.
 
-    Percentiles are interpolated linearly between samples: with fewer than 100 of them, p99 says
+    Percentiles are interpolated linearly between samples: with fewer than 100 samples, p99 is
     little more than the slowest call.
     """
 
@@ -44,7 +44,7 @@ def summarize(samples_ms: NDArray[np.float64]) -> LatencySummary:
         samples_ms: milliseconds of each call, of any shape.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no samples.
     """
     samples_ms = np.asarray(samples_ms, np.float64)
     if samples_ms.size == 0:
@@ -56,7 +56,7 @@ def summarize(samples_ms: NDArray[np.float64]) -> LatencySummary:
 
 
 def time_call(call: Callable[[], Result], wait: Callable[[], None]) -> tuple[float, Result]:
-    """Call, and return the milliseconds until ``wait`` found the work done, and the result.
+    """Return the milliseconds of ``call`` and ``wait`` together, and the result of ``call``.
 
     The clock is monotonic and counts nanoseconds; reading it twice takes about 100 of them.
     """

@@ -1,6 +1,6 @@
-"""The exit paths of bundles, forced and timed in turns: ``python -m edgeexit_runtime time``.
+"""Interleaved timing of the exit paths of bundles: ``python -m edgeexit_runtime time``.
 
-What a path takes does not depend on the weights, so that a network need not be trained for it.
+The time of a path does not depend on the weights, so the networks need not be trained.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from edgeexit_runtime.timing.calls import time_call
 from edgeexit_runtime.timing.turns import Turn, take_turns
 
 LEAVE = 0.0  # no softmax value is below it
-PASS = 1.5  # above every softmax value, and yet not NEVER, at which the branch would not be run
+PASS = 1.5  # above every softmax value, but not NEVER, at which the branch would not be run
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PathTimes:
-    """All that an image goes through that leaves at one exit, or the plain backbone.
+    """Times of the path to one exit, or of the plain backbone.
 
     Attributes:
-        name: of the exit.
+        name: the exit's name.
         path_macs: the bracket of Eq. 5 for this exit, MACs per image.
-        times_ms: of each call.
+        times_ms: milliseconds of each call.
     """
 
     name: str
@@ -54,11 +54,11 @@ class PathTimes:
 
 @dataclass(frozen=True, slots=True)
 class BundleTimes:
-    """One bundle.
+    """Times of one bundle.
 
     Attributes:
         backbone, branches, input_size, precision: as in its manifest.
-        size_bytes: of the graphs of its stages and branches.
+        size_bytes: total size of the graphs of its stages and branches.
         baseline: the plain backbone.
         exits: every exit, in order, ``final`` last.
     """
@@ -78,12 +78,12 @@ class MeasuredTimes:
 
     Attributes:
         machine: the processor or board, and the system.
-        cores: that the process could use.
+        cores: number of processor cores that the process could use.
         device: what the graphs ran on.
-        threads: per graph; None where the backend chose.
-        versions: of the engine.
-        bundles: in the order they were given.
-        schema_version: of this form.
+        threads: per graph; None if the backend chose.
+        versions: of the engine's software.
+        bundles: in the order given.
+        schema_version: version of this JSON schema.
     """
 
     machine: str
@@ -108,16 +108,16 @@ def time_bundles(
     progress: Progress = untold,
     **chosen: Any,
 ) -> MeasuredTimes:
-    """Time the plain backbone and every exit path of several bundles, all in turns, at batch 1.
+    """Time the plain backbone and every exit path of several bundles, interleaved, at batch 1.
 
     Args:
-        folders: of the bundles, which are all open at the same time.
-        rounds, duration_s, seed, progress: as :func:`edgeexit_runtime.timing.turns.take_turns`
-            takes them.
-        chosen: how they are loaded, see :func:`edgeexit_runtime.load`.
+        folders: the bundles' folders; all bundles are open at the same time.
+        rounds, duration_s, seed, progress: arguments of
+            :func:`edgeexit_runtime.timing.turns.take_turns`.
+        chosen: options of :func:`edgeexit_runtime.load`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no folders.
         BackendError, BundleError: see :func:`edgeexit_runtime.load`; one has no plain backbone.
     """
     if not folders:
@@ -142,9 +142,9 @@ def time_bundles(
 
 
 def forcing(exit_names: Sequence[str], leave_at: str) -> dict[str, float]:
-    """Return thresholds at which everyone leaves at one of the exits, in order, ``final`` last.
+    """Return thresholds at which every image leaves at ``leave_at``; ``final`` is the last name.
 
-    The branches of all exits before it are run, as Eq. 5 counts them.
+    The branches of all earlier exits are run, as Eq. 5 counts them.
     """
     return {name: LEAVE if name == leave_at else PASS for name in exit_names[:-1]}
 
@@ -163,7 +163,7 @@ def inference_turn(
 
 
 def describe_times(times: MeasuredTimes) -> Iterator[str]:
-    """Yield each bundle in a line: medians of the plain backbone and the exit paths."""
+    """Yield one line per bundle: medians of the plain backbone and the exit paths."""
     for bundle in times.bundles:
         plain, *paths = (float(np.median(it.times_ms)) for it in (bundle.baseline, *bundle.exits))
         each = ", ".join(
@@ -174,7 +174,7 @@ def describe_times(times: MeasuredTimes) -> Iterator[str]:
 
 
 def write_times(path: Path, times: MeasuredTimes) -> None:
-    """Write them as JSON, the whole file or nothing."""
+    """Write ``times`` as JSON, atomically."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(encode(times), indent=1) + "\n", encoding="utf-8")
 

@@ -1,9 +1,8 @@
-"""Candidates timed in turns within one run, in a new random order each round.
+"""Interleaved timing of candidates in one run, in a new random order each round.
 
-A device that gets slower in the meantime then slows all of them alike. A turn begins with untimed
-calls of its own: they bring the caches into the state of a device that does this and nothing
-else, and let the threads of the turn before come to rest (ONNX Runtime's keep spinning after a
-call; 25 ms have been seen).
+A device that gets slower meanwhile then slows all candidates alike. A turn starts with untimed
+calls of its own: they warm the caches for this candidate alone, and give the threads of the turn
+before time to go idle (ONNX Runtime's keep spinning after a call; 25 ms were observed).
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ class Turn:
     """One candidate.
 
     Attributes:
-        name: of the candidate.
-        prepare: untimed; makes what it shares with others ready for its own calls.
-        call: does it once and returns the milliseconds of each thing that it timed.
+        name: the candidate's name.
+        prepare: untimed; sets up state shared with other candidates for its own calls.
+        call: runs the candidate once and returns the milliseconds of each part that it timed.
     """
 
     name: str
@@ -42,11 +41,11 @@ def take_turns(
     """Time the candidates; return for each the times of its calls, in milliseconds.
 
     Args:
-        turns: the candidates, by different names.
-        rounds: how often each has its turn, at most.
-        duration_s: no round starts after this many seconds, but :data:`MIN_ROUNDS` are made.
-        seed: of the order within each round.
-        progress: told how far it is.
+        turns: the candidates, with different names.
+        rounds: maximum number of turns of each.
+        duration_s: no round starts after this many seconds, but :data:`MIN_ROUNDS` are always run.
+        seed: seed of the order within each round.
+        progress: progress callback.
     """
     times: dict[str, list[tuple[float, ...]]] = {turn.name: [] for turn in turns}
     rng = np.random.default_rng(seed)
@@ -60,7 +59,7 @@ def take_turns(
 
 
 def settle(call: Callable[[], object]) -> None:
-    """Call untimed, once at least, until what ran before has come to rest."""
+    """Run untimed calls, at least one, until threads of earlier calls are idle."""
     stop = time.perf_counter() + SETTLE_S
     call()
     while time.perf_counter() < stop:
@@ -68,7 +67,7 @@ def settle(call: Callable[[], object]) -> None:
 
 
 def _rounds(rounds: int, duration_s: float, progress: Progress) -> Iterator[int]:
-    """Yield the numbers of rounds until there are enough or the time is over."""
+    """Yield round numbers until there are enough or the time is up."""
     start = time.perf_counter()
     for number in range(rounds):
         elapsed_s = time.perf_counter() - start

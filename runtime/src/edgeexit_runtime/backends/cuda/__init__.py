@@ -1,1 +1,1 @@
-"""CUDA's driver: contexts, memory, streams and graphs, through PyCUDA and ctypes."""
+"""The CUDA driver API: contexts, memory, streams and graphs, through PyCUDA and ctypes."""

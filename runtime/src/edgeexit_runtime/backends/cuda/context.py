@@ -1,11 +1,10 @@
-"""The device's primary context, current only while something is done in it.
+"""The device's primary context, made current only during calls.
 
-It is the context of torch, of ONNX Runtime and of TensorRT itself. Every call pushes it and pops
-it again, so that a thread's own context is as it was, and any thread may call. Calls within others
-find it pushed.
+torch, ONNX Runtime and TensorRT use the same context. Every call pushes and pops it, so that a
+thread's own context is restored and any thread may call. Nested calls find it pushed.
 
-After some errors, such as an illegal address, CUDA refuses everything until the process ends, also
-to pop and to free. Then the context is lost, and nothing more is tried with it.
+After some errors, such as an illegal address, CUDA rejects every call until the process ends, even
+to pop and to free. The context is then lost, and not used again.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from edgeexit_runtime.errors import BackendError, DeviceLostError
 
 
 class _Thread(threading.local):
-    """How often the calling thread is within the context."""
+    """The calling thread's nesting depth in the context."""
 
     depth = 0
 
@@ -31,14 +30,14 @@ class _Thread(threading.local):
 class PrimaryContext:
     """Retains the primary context of a device until :meth:`release`.
 
-    ``with context:`` makes it the calling thread's current one. An error of CUDA within is raised
-    as a :class:`BackendError`: this is the one place where that is done. Once the context is lost,
-    every use raises a :class:`DeviceLostError`.
+    ``with context:`` makes it the calling thread's current one. CUDA errors inside are converted to
+    :class:`BackendError`, here and nowhere else. Once the context is lost, every use raises a
+    :class:`DeviceLostError`.
 
     Attributes:
-        name: of the device.
-        shares_memory: whether the device has the host's memory, and none of its own.
-        lost: why the context is lost; None as long as it is not.
+        name: the device's name.
+        shares_memory: whether the device uses the host's memory and has none of its own.
+        lost: why the context is lost; None if it is not.
 
     Raises:
         BackendError: there is no CUDA device, or it cannot be used.
@@ -75,7 +74,7 @@ class PrimaryContext:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, Exception):
-            self.find_out(error)
+            self.check_lost(error)
         self._thread.depth -= 1
         if self._thread.depth == 0:
             self._pop()
@@ -84,17 +83,17 @@ class PrimaryContext:
         if isinstance(error, cuda.Error):
             raise _translated(error) from error
 
-    def find_out(self, error: Exception) -> None:
-        """Ask the driver, behind an error, whether the context is lost; it is current."""
+    def check_lost(self, error: Exception) -> None:
+        """Check, after an error, whether the current context is lost."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        # it needs nothing but a context, and waits for nothing
+        # this call needs only a context, and does not wait
         if self._driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) != 0:
             self._lose(error)
 
     def _lose(self, error: Exception) -> DeviceLostError:
         if self.lost is None:
             reason = str(error) or type(error).__name__
-            self.lost = f"CUDA: {reason}; this process has lost the device: start it anew"
+            self.lost = f"CUDA: {reason}; this process has lost the device: restart it"
         return DeviceLostError(self.lost)
 
     def _pop(self) -> None:
@@ -102,15 +101,15 @@ class PrimaryContext:
             cuda.Context.pop()
         except cuda.Error as error:
             self._lose(error)
-            # PyCUDA aborts a process that ends with a context on its own stack. It takes those
-            # off that are detached.
-            with contextlib.suppress(cuda.Error):  # it has been, by a "with" within this one
+            # PyCUDA aborts a process that ends with a context on PyCUDA's own stack; detaching
+            # removes it from there.
+            with contextlib.suppress(cuda.Error):  # already detached by a "with" inside this one
                 self._context.detach()
 
     def release(self) -> None:
-        """Give the context back, from any thread; what was made in it is freed before."""
-        # PyCUDA's detach() gives a primary context back only where PyCUDA takes it for current or
-        # where this thread retained it, and never takes it off the driver's stack.
+        """Release the context, from any thread, after everything allocated in it was freed."""
+        # PyCUDA's detach() releases a primary context only if PyCUDA considers it current or if
+        # this thread retained it, and never pops it off the driver's stack.
         try:
             self._context.push()
         except cuda.Error as error:
@@ -121,10 +120,10 @@ class PrimaryContext:
 
 
 def driver_library() -> Any:
-    """Return the driver's library, for what PyCUDA does not wrap. PyCUDA has loaded it.
+    """Return the driver's library, for functions that PyCUDA does not wrap.
 
     Raises:
-        BackendError: it is not there under its name.
+        BackendError: it cannot be loaded by its usual name.
     """
     try:
         return load_driver()
@@ -138,4 +137,4 @@ def _translated(error: Exception) -> BackendError:
             f"the device is out of memory ({error}); close what else uses it, or export the "
             "bundle with a smaller --max-batch"
         )
-    return BackendError(f"CUDA: {error}; if it happens again, start the process anew")
+    return BackendError(f"CUDA: {error}; if it happens again, restart the process")

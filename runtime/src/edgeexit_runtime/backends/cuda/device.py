@@ -1,4 +1,4 @@
-"""Which GPU is here, asked of the driver itself: TensorRT's Python API does not tell."""
+"""The GPU of this machine, from the driver: TensorRT's Python API does not report it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Gpu:
 
     Attributes:
         compute_capability: such as ``8.6``.
-        multiprocessors: how many it has. All Orin modules have one name and one compute
-            capability, and differ in these and in memory.
-        memory_gib: its memory, rounded up to a power of two: how much of it the driver tells of
-            depends on the system.
+        multiprocessors: number of them. All Orin modules have the same name and compute
+            capability, and differ in this and in memory.
+        memory_gib: its memory, rounded up to a power of two, as the amount that the driver
+            reports depends on the system.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Gpu:
 
 
 def find_gpu() -> Gpu | None:
-    """Return the first GPU that the driver shows, which is the one TensorRT takes; None without."""
+    """Return the driver's first GPU, which is the one that TensorRT uses; None without one."""
     try:
         driver = load_driver()
     except OSError:
@@ -44,7 +44,7 @@ def load_driver() -> Any:
     """Return the driver's library.
 
     Raises:
-        OSError: it is not there under its name.
+        OSError: it cannot be loaded by its usual name.
     """
     if sys.platform == "win32":
         return ctypes.WinDLL("nvcuda.dll")
@@ -52,7 +52,7 @@ def load_driver() -> Any:
 
 
 def error_text(driver: Any, code: int) -> str:
-    """Return what the driver calls an error, or its number."""
+    """Return the driver's text for an error, or its number."""
     text = ctypes.c_char_p()
     driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text))
     return (text.value or b"").decode() or str(code)

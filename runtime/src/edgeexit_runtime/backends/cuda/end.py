@@ -1,4 +1,4 @@
-"""The end of what a stream was given so far, and waiting for it."""
+"""Waiting for the end of the work enqueued in a stream so far."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ NS_PER_US = 1000
 
 
 class StreamEnd:
-    """One event, marked and waited for again and again, with the stream's context current.
+    """A reusable event in a stream, to be used with the stream's context current.
 
     Args:
-        poll_us: for so many microseconds it is asked for; behind them the thread sleeps, which
-            costs little of the processor and, on devices that wake it by an interrupt, tens of
-            microseconds.
+        poll_us: microseconds of polling; after them the thread sleeps, which costs little CPU time
+            but, on devices that wake it by an interrupt, tens of microseconds.
     """
 
     def __init__(self, poll_us: float) -> None:
@@ -24,11 +23,11 @@ class StreamEnd:
         self._event = cuda.Event(cuda.event_flags.DISABLE_TIMING)
 
     def mark(self, stream: Any) -> None:
-        """Mean what the stream was given until now."""
+        """Mark the end of the work enqueued so far."""
         self._event.record(stream)
 
     def wait(self) -> None:
-        """Return when that is done.
+        """Wait until the marked work is done.
 
         Raises:
             pycuda.driver.Error: some of it failed.

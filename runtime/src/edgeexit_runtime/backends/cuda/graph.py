@@ -13,25 +13,25 @@ THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may alloc
 
 
 class CaptureError(Exception):
-    """Work cannot be captured, or a graph of it cannot be made."""
+    """Work cannot be captured, or cannot be instantiated as a graph."""
 
 
 class CudaGraph:
-    """What ``enqueue`` puts into a stream, captured without being run.
+    """The work that ``enqueue`` adds to a stream, captured without being run.
 
-    To be used, and closed, with the context of the stream current.
+    Must be used and closed with the stream's context current.
 
     Args:
         stream: the handle of a stream that is not the default stream.
-        enqueue: enqueues into that stream, and neither waits nor allocates.
+        enqueue: enqueues work into that stream, and neither waits nor allocates.
 
     Raises:
-        CaptureError: it cannot be captured; the stream is as before.
+        CaptureError: the work cannot be captured; the stream is unchanged.
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
         self._driver = driver_library()
-        self._graph = ctypes.c_void_p()  # kept: whatever interrupts this, close() frees what it has
+        self._graph = ctypes.c_void_p()  # set first: close() must work after an interrupt
         self._exec = ctypes.c_void_p()
         handle = ctypes.c_void_p(stream)
         try:
@@ -43,7 +43,7 @@ class CudaGraph:
                 ctypes.c_ulonglong(0),
             )
         except BaseException as error:
-            if not self._graph:  # where nothing is captured any more, or yet, this does nothing
+            if not self._graph:  # ends the capture, if there is one
                 self._driver.cuStreamEndCapture(handle, ctypes.byref(self._graph))
             self.close()
             if isinstance(error, CaptureError) or not isinstance(error, Exception):
@@ -51,10 +51,10 @@ class CudaGraph:
             raise CaptureError(str(error)) from error
 
     def launch(self, stream: int) -> None:
-        """Enqueue all of it.
+        """Enqueue the graph.
 
         Raises:
-            BackendError: the device refuses.
+            BackendError: the driver rejects it.
         """
         try:
             self._call("cuGraphLaunch", self._exec, ctypes.c_void_p(stream))
@@ -62,7 +62,7 @@ class CudaGraph:
             raise BackendError(f"CUDA: {error}") from error
 
     def close(self) -> None:
-        """Free it; it must not be running."""
+        """Free the graph, which must not be running."""
         if self._exec:
             self._driver.cuGraphExecDestroy(self._exec)
             self._exec = ctypes.c_void_p()

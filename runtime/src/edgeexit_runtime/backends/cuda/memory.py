@@ -1,4 +1,4 @@
-"""Device memory and pinned memory that is all freed together."""
+"""Device memory and pinned memory, all freed together."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ AVAILABLE = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 
 
 class CudaMemory:
-    """What one runner has allocated. To be used with its context current."""
+    """The allocations of one runner. Must be used with its context current."""
 
     def __init__(self) -> None:
-        self._allocations: list[Any] = []  # PyCUDA's objects, whose free() is theirs
+        self._allocations: list[Any] = []  # PyCUDA's objects, each with free()
 
     def device(self, size_bytes: int) -> int:
-        """Allocate device memory; return its address, aligned to 256 bytes at least."""
+        """Allocate device memory; return its address, aligned to at least 256 bytes."""
         allocation = cuda.mem_alloc(max(size_bytes, 1))
         self._allocations.append(allocation)
         return int(allocation)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Allocate an array that the device can read and write while the host goes on.
+        """Allocate a host array that the device can read and write asynchronously.
 
-        The array must not be looked at after :meth:`close`.
+        The array must not be accessed after :meth:`close`.
         """
         array: NDArray[Any] = cuda.pagelocked_empty(shape, dtype)
         self._allocations.append(array.base)
         return array
 
     def mapped(self, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[NDArray[Any], int]:
-        """Allocate a pinned array that kernels read and write too, at the address behind it.
+        """Allocate a pinned array that kernels can access too; return it and its device address.
 
-        Where the device has the host's memory, it is the same as any other; else each access goes
-        over the bus.
+        If the device shares the host's memory, it is as fast as any other; else each access
+        goes over the bus.
         """
         flags = cuda.host_alloc_flags.DEVICEMAP
         array: NDArray[Any] = cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
@@ -54,26 +54,26 @@ class CudaMemory:
         return array, int(allocation.get_device_pointer())
 
     def close(self) -> None:
-        """Free everything, the last first. Of what cannot be freed PyCUDA warns, and goes on."""
+        """Free everything, the last first. PyCUDA warns of what cannot be freed, and continues."""
         while self._allocations:
             self._allocations.pop().free()
 
 
 def require_free_memory(size_bytes: int, purpose: str, *, shared: bool = False) -> None:
-    """Check that there is room, before anything is allocated.
+    """Check that there is enough free memory, before anything is allocated.
 
     Args:
-        size_bytes: that will be allocated.
+        size_bytes: amount that will be allocated.
         purpose: for messages.
-        shared: whether the device has no memory of its own. Then the system makes room by writing
-            out what it caches, how much is an estimate, and too little of it is a warning.
+        shared: whether the device uses the host's memory. The system then frees caches on demand,
+            the free amount is only an estimate, and too little is only a warning.
 
     Raises:
         BackendError: a device with memory of its own has too little.
     """
     free_bytes, total_bytes = cuda.mem_get_info()
     if shared:
-        # the driver does not count what the page cache would give back
+        # the driver does not count memory that the page cache would release
         free_bytes = max(free_bytes, available_memory(MEMINFO))
     if size_bytes <= free_bytes:
         return
@@ -88,7 +88,7 @@ def require_free_memory(size_bytes: int, purpose: str, *, shared: bool = False) 
 
 
 def available_memory(meminfo: Path) -> int:
-    """Return the bytes of memory that Linux says are to be had, 0 where it does not say."""
+    """Return the bytes of memory that Linux reports as available, 0 if it reports none."""
     try:
         found = AVAILABLE.search(meminfo.read_text(encoding="ascii"))
     except OSError:

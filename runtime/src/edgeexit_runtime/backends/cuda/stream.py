@@ -1,4 +1,4 @@
-"""A stream of the first GPU for a library that takes one; needs the driver and nothing else."""
+"""A stream of the first GPU for libraries that accept one; needs only the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for other libraries' d
 
 
 class CudaStream:
-    """A stream in the primary context, which is current only while it is asked for something.
+    """A stream in the primary context, which is made current only during calls.
 
     Attributes:
         handle: the stream's address.
@@ -40,7 +40,7 @@ class CudaStream:
         self.handle = int(stream.value or 0)
 
     def synchronize(self) -> None:
-        """Wait until all that was enqueued is done.
+        """Wait until all work enqueued is done.
 
         Raises:
             BackendError: some of it failed.
@@ -48,7 +48,7 @@ class CudaStream:
         self._in_context(self._driver.cuStreamSynchronize, ctypes.c_void_p(self.handle))
 
     def close(self) -> None:
-        """Free it, once; nothing uses it any more. A device that is lost frees nothing."""
+        """Free the stream, once, when nothing uses it any more. A lost device frees nothing."""
         if self.handle == 0:
             return
         stream, self.handle = ctypes.c_void_p(self.handle), 0
@@ -71,7 +71,7 @@ class CudaStream:
 
 
 def open_stream() -> CudaStream | None:
-    """Return a stream; None where there is no driver or no device."""
+    """Return a stream; None if there is no driver or no device."""
     try:
         return CudaStream(load_driver())
     except (OSError, BackendError):

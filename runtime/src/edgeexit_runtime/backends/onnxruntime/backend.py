@@ -13,7 +13,7 @@ PROVIDERS = {"cpu": (CPU,), "cuda": (CUDA,)}
 
 
 class OnnxRuntimeBackend(Backend):
-    """Runs everywhere; ``providers`` say where exactly, or ``device`` the one provider."""
+    """Runs everywhere; ``providers`` select where, or ``device`` a single provider."""
 
     name = "onnxruntime"
     modules = ("onnxruntime",)

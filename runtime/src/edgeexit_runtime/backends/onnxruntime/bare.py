@@ -1,4 +1,4 @@
-"""Graphs of no bundle in ONNX Runtime: by them a benchmark asks what the machine does at best."""
+"""ONNX graphs outside of a bundle, by which benchmarks measure the machine's best speed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgeexit_runtime.bundle.manifest import GraphEntry
 
 
 class OnnxRuntimeGraphs(BareGraphs):
-    """Opens graphs as a bundle's are opened, and binds them where the provider computes.
+    """Opens graphs like a bundle's, and binds them to memory of the provider's device.
 
     Args:
-        provider: the one that all run on.
+        provider: the execution provider that all graphs run on.
         threads: per graph; None leaves it to ONNX Runtime.
 
     Raises:
@@ -50,7 +50,7 @@ class OnnxRuntimeGraphs(BareGraphs):
             binding.bind_ortvalue_output(tensor.name, held[tensor.name])
 
         def call() -> object:
-            # returns when the provider is done; bound values live as long as the call
+            # returns when the provider is done; "held" keeps the bound values alive
             return session.run_with_iobinding(binding), held
 
         return call

@@ -1,4 +1,4 @@
-"""What the ONNX Runtime backend binds to what: graphs, tensors between them, gates' outputs."""
+"""Data of the ONNX Runtime backend: graphs, the tensors between them, and gate outputs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, 
 
 @dataclass(slots=True)
 class Binding:
-    """A graph bound for one batch size, and where its gate's outputs come, if it has one."""
+    """A graph bound for one batch size, and the arrays of its gate's outputs, if it has one."""
 
     binding: Any
     gate: GateOutputs
 
 
 class Graph:
-    """A loaded graph and its bindings by batch size and by the buffers that it reads."""
+    """A loaded graph and its bindings, by batch size and the buffers that it reads."""
 
     __slots__ = (
         *("bindings", "entry", "gated", "holder", "name", "reads", "reads_images"),
@@ -49,11 +49,11 @@ class Graph:
         self.writes = [] if gated else [features[tensor.name] for tensor in entry.outputs]
         self.reads_images = IMAGES in inputs
         self.bindings: dict[tuple[int, tuple[int, ...]], Binding] = {}
-        self.holder: Any = None  # the binding that holds images, where the graph reads them
+        self.holder: Any = None  # the binding that holds images, if the graph reads them
 
 
 class Feature:
-    """A tensor between graphs: its buffers, and which of them holds the current batch."""
+    """A tensor between graphs: its buffers, and the index of the one with the current batch."""
 
     __slots__ = ("buffers", "current", "info", "selections")
 
@@ -66,14 +66,14 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class GateBuffers:
-    """What an exit writes: logits where the provider computes, the rest on the host."""
+    """An exit's output buffers: logits on the provider's device, the others on the host."""
 
     logits: Any
     host: dict[str, NDArray[Any]]
 
 
 def gate_buffers(logits: Any) -> GateBuffers:
-    """Allocate what belongs to ``logits`` on the host."""
+    """Allocate the host buffers that go with ``logits``."""
     capacity = logits.shape()[0]
     return GateBuffers(
         logits,

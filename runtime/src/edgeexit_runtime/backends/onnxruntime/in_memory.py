@@ -1,4 +1,4 @@
-"""An ONNX model in memory, run on the CPU as it is written: what graphs are compared by."""
+"""An ONNX model in memory, run on the CPU as written: the reference for comparing graphs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgeexit_runtime.backends.onnxruntime.x86_products import require_exact_pro
 
 
 class ModelInMemory:
-    """A model, serialized, with tensors of any shape.
+    """A serialized model with tensors of any shape.
 
     Args:
         content: the model.
-        is_optimized: whether nodes that can be are fused; else each runs as it stands.
-        rounds_biases: whether biases beside Q/DQ nodes are, as ONNX Runtime does unless it is told
-            not to.
+        is_optimized: whether ONNX Runtime may fuse nodes; else each runs as written.
+        rounds_biases: whether biases beside Q/DQ nodes are rounded, which is ONNX Runtime's
+            default.
 
     Attributes:
         inputs, outputs: names of its tensors.
@@ -31,14 +31,14 @@ class ModelInMemory:
         self, content: bytes, is_optimized: bool = True, rounds_biases: bool = False
     ) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is raised, too
+        options.log_severity_level = 4  # errors are raised anyway
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if not is_optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         require_exact_products(options)
-        left_out = [] if rounds_biases else [BIAS_ROUNDING]
+        disabled = [] if rounds_biases else [BIAS_ROUNDING]
         self._session: Any = onnxruntime.InferenceSession(
-            content, options, providers=[CPU], disabled_optimizers=left_out
+            content, options, providers=[CPU], disabled_optimizers=disabled
         )
         self.inputs = [tensor.name for tensor in self._session.get_inputs()]
         self.outputs = [tensor.name for tensor in self._session.get_outputs()]

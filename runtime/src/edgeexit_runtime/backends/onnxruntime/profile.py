@@ -1,4 +1,4 @@
-"""What ONNX Runtime really computes a bundle's layers in, by its own profile of one run."""
+"""The precisions that ONNX Runtime runs a bundle's layers in, from its profile of one run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edgeexit_runtime.errors import BackendError
 
 HEAVY = ("Conv", "Gemm", "MatMul")  # parts of names, such as of QLinearConv and FusedGemm
 NAMES = {"int8": "int8", "uint8": "int8", "float16": "fp16", "bfloat16": "bf16", "float": "fp32"}
-"""By the types of what a node reads; of several the first here."""
+"""Precision by the types of a node's inputs; if there are several, the first here."""
 
 
 def layer_precisions(opener: SessionOpener, bundle: Bundle) -> str:
-    """Run every graph once on zeros; return which types convolutions and products read.
+    """Run every graph once on zeros; return the input types of convolutions and products.
 
     Raises:
-        BackendError: a graph cannot be run, or the profile not be written.
+        BackendError: a graph cannot be run, or the profile cannot be written.
         BundleError: a file changed since it was loaded.
     """
     manifest = bundle.manifest
@@ -41,10 +41,10 @@ def _of_graph(
     opener: SessionOpener, entry: GraphEntry, content: bytes, gated: bool
 ) -> Iterator[str]:
     for event in _profile(opener, entry, content, gated):
-        about = event.get("args", {})
-        read = about.get("input_type_shape")  # not of the fences that ONNX Runtime 1.18 lists too
-        if read is not None and any(word in about.get("op_name", "") for word in HEAVY):
-            types = {name for tensor in read for name in tensor}
+        node = event.get("args", {})
+        inputs = node.get("input_type_shape")  # None for fences, which ONNX Runtime 1.18 lists too
+        if inputs is not None and any(word in node.get("op_name", "") for word in HEAVY):
+            types = {name for tensor in inputs for name in tensor}
             yield next((NAMES[name] for name in NAMES if name in types), "other")
 
 
@@ -61,10 +61,10 @@ def _profile(
             session = opener.open_graph(entry, content, gated=gated, profile=prefix)
             session.run(None, inputs)
             events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_bytes())
-    except (OSError, ValueError) as error:  # ONNX Runtime is silent where it cannot write it all
+    except (OSError, ValueError) as error:  # ONNX Runtime truncates it silently on a full disk
         raise BackendError(
-            f"{entry.file}: ONNX Runtime's profile of it, which says what layers are computed in, "
-            f"cannot be kept for a moment ({error}); make room for temporary files, or let TMPDIR "
-            "name a folder with room"
+            f"{entry.file}: ONNX Runtime's profile, which has the precisions of its layers, cannot "
+            f"be written to a temporary file ({error}); make room for it, or set TMPDIR to a "
+            "folder with room"
         ) from error
     return events

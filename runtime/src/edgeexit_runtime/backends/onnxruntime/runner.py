@@ -1,11 +1,11 @@
-"""ONNX Runtime: graphs bound once to buffers that stay where the provider computes.
+"""ONNX Runtime: graphs bound once to buffers on the provider's device.
 
-Every tensor between graphs has two buffers on the provider's device: a stage writes the first,
-and when some samples have left, the rows of the others are gathered into the second. Bindings
-are kept per batch size, so that a run of a size seen before binds nothing but the images.
+Every tensor between graphs has two buffers there: a stage writes the first, and when some samples
+have left, the rows of the others are gathered into the second. Bindings are kept per batch size, so
+that a run of a known size binds only the images.
 
-On a GPU all sessions of a bundle compute in one stream, and only an exit waits for its end: what a
-stage writes is read behind it in the same stream.
+On a GPU all sessions of a bundle compute in one stream, and only an exit waits for its end: the
+next graph reads a stage's outputs later in the same stream.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class OnnxRuntimeRunner(Runner):
 
     Args:
         bundle: the bundle; every file is checked while it is read.
-        providers: execution providers in the order of preference; None for the GPU where there
-            is one, else the CPU.
+        providers: execution providers in order of preference; None for the GPU if there is one,
+            else the CPU.
         threads: threads per graph on the CPU; None leaves it to ONNX Runtime.
 
     Raises:
-        BackendError: a provider that was asked for is not there or does not start.
+        BackendError: a provider that was named is missing or does not start.
         BundleError: a file is missing, changed, or not what the manifest says.
     """
 
@@ -68,7 +68,7 @@ class OnnxRuntimeRunner(Runner):
         self._opener, self._bundle = opener, bundle
         self._stream = opener.share_stream()
         self._without_waiting = None if self._stream is None else _run_without_waiting()
-        self._is_running = False  # a stage may be, for which nobody has waited
+        self._is_running = False  # whether a stage may be running that was not waited for
         self._features = {
             tensor.name: Feature(tensor)
             for stage in manifest.stages
@@ -109,7 +109,7 @@ class OnnxRuntimeRunner(Runner):
         self._reserve(1)
 
     def set_images(self, images: NDArray[np.float32]) -> None:
-        self.synchronize()  # for a batch that nobody waited for
+        self.synchronize()  # with a batch that was not waited for
         count = len(images)
         if count > self._capacity:
             self._reserve(count)
@@ -124,7 +124,7 @@ class OnnxRuntimeRunner(Runner):
 
     def run_exit(self, name: str) -> GateOutputs:
         bound = self._run(self._graphs[name])
-        self._is_running = False  # it ends behind all that was before it
+        self._is_running = False  # an exit ends after all earlier work
         self._last_counts[name] = self._count
         return bound.gate
 
@@ -144,7 +144,7 @@ class OnnxRuntimeRunner(Runner):
 
     def set_threshold(self, name: str, threshold: float) -> None:
         self._thresholds[name][0] = threshold
-        # a provider with memory of its own has copied the old value when it was bound
+        # a provider with its own memory has copied the old value when it was bound
         self._graphs[name].bindings.clear()
 
     def synchronize(self) -> None:
@@ -161,7 +161,7 @@ class OnnxRuntimeRunner(Runner):
     def close(self) -> None:
         try:
             self.synchronize()
-        except BackendError as error:  # of a run that failed; there is still all of it to free
+        except BackendError as error:  # of a failed run; everything must still be freed
             logger.warning("at the end of the last run: %s", error)
         self._graphs.clear()
         self._selectors.clear()
@@ -178,7 +178,7 @@ class OnnxRuntimeRunner(Runner):
             if bound is None:
                 bound = graph.bindings[key] = self._bind(graph)
             if graph.reads_images:
-                # a binding keeps its images alive: only the last one used may do so
+                # a binding keeps its images alive: allow that only for the last one used
                 if graph.holder is not None and graph.holder is not bound.binding:
                     graph.holder.bind_cpu_input(IMAGES, NO_IMAGES)
                 graph.holder = bound.binding
@@ -187,12 +187,12 @@ class OnnxRuntimeRunner(Runner):
                 graph.session.run_with_iobinding(bound.binding)
             else:
                 self._enqueue(graph.session, bound.binding)
-        except Exception as error:  # onnxruntime's own have no common base but this
+        except Exception as error:  # onnxruntime's errors have no other common base
             raise self._failed(graph.name, error) from error
         return bound
 
     def _select(self, feature: Feature, rows: NDArray[np.int64]) -> None:
-        """Gather ``rows`` of a tensor's current buffer into its other one, on the device."""
+        """Gather ``rows`` of a tensor's current buffer into its other buffer, on the device."""
         session = self._selectors[feature.info.dtype]
         source, target = feature.current, 1 - feature.current
         key = (len(rows), source)
@@ -207,12 +207,12 @@ class OnnxRuntimeRunner(Runner):
         feature.current = target
 
     def _enqueue(self, session: Any, binding: Any) -> None:
-        """Run without waiting for the end, where the next graph is behind it in one stream."""
+        """Run without waiting for the end, if the next graph follows in the same stream."""
         self._is_running = True
         session.run_with_iobinding(binding, self._without_waiting)
 
     def _bind(self, graph: Graph) -> Binding:
-        """Bind every input and output of a graph for the current batch size, images left out."""
+        """Bind every input and output of a graph for the current batch size, except images."""
         count = self._count
         binding = graph.session.io_binding()
         for feature in graph.reads:
@@ -232,13 +232,13 @@ class OnnxRuntimeRunner(Runner):
         return Binding(binding, GateOutputs(*views))
 
     def _place(self, feature: Feature, buffer: int, count: int) -> tuple[Any, ...]:
-        """Return where the first ``count`` rows of a buffer lie, as ``bind_input`` wants it."""
+        """Return the place of a buffer's first ``count`` rows as arguments of ``bind_input``."""
         address = feature.buffers[buffer].data_ptr()
         return (*self._device, np.dtype(feature.info.dtype), (count, *feature.info.shape), address)
 
     def _reserve(self, count: int) -> None:
-        """Make room for batches of ``count`` samples, and forget bindings to the old buffers."""
-        if count > self._max_batch:  # graphs would write behind the buffers' ends
+        """Allocate buffers for batches of ``count`` samples; drop bindings to the old ones."""
+        if count > self._max_batch:  # graphs would write past the ends of the buffers
             raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
         # doubled, so that batches that grow one by one do not allocate each time
         capacity = min(self._max_batch, max(count, 2 * self._capacity))
@@ -253,12 +253,12 @@ class OnnxRuntimeRunner(Runner):
                 for name, graph in self._graphs.items()
                 if graph.gated
             }
-        except Exception as error:  # onnxruntime's own have no common base but this
+        except Exception as error:  # onnxruntime's errors have no other common base
             raise BackendError(
                 f"the features of {capacity} images do not fit into this device's memory "
                 f"({first_line(error)}); infer fewer at once, or free memory"
             ) from error
-        self._capacity = 0  # should a signal come in between, the next batch begins anew
+        self._capacity = 0  # after an interrupt in between, the next batch starts again
         for name, feature in self._features.items():
             feature.buffers = buffers[name]
             feature.selections.clear()
@@ -286,7 +286,7 @@ def _run_without_waiting() -> Any:
 
 
 def _tensors_read_later(graphs: list[tuple[str, GraphEntry]]) -> dict[str, list[str]]:
-    """Return for each graph the tensors written before its end and read by graphs after it."""
+    """Return for each graph the tensors that are written by its end and read by later graphs."""
     later: dict[str, list[str]] = {}
     written = {IMAGES}
     for position, (name, graph) in enumerate(graphs):

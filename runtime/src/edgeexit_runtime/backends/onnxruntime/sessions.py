@@ -1,8 +1,7 @@
-"""A bundle's file -> a session of ONNX Runtime that is what was asked for.
+"""A bundle's file -> a session of ONNX Runtime, checked.
 
-ONNX Runtime goes on with the CPU where a provider does not start, and believes whatever a file
-says of itself; what is opened here has the providers that were named and the tensors of the
-manifest.
+ONNX Runtime continues on the CPU if a provider does not start, and accepts any tensors in a file;
+the sessions opened here have the providers that were named and the tensors of the manifest.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from edgeexit_runtime.errors import BackendError, BundleError, InputError
 
 logger = logging.getLogger(__name__)
 
-# of its error where only the CPU would have a node, and is not to
+# part of ONNX Runtime's error if only the CPU has a node and may not run it
 CPU_IS_OFF = "fallback to CPU EP has been explicitly disabled"
 BIAS_ROUNDING = "WeightBiasQuantization"
 """ONNX Runtime's optimization that rounds biases beside Q/DQ nodes to whole steps.
 
-A step is the product of two scales. In FP16 that is next to nothing, so that little of it is left:
-on a ResNet-20 the mean error of the logits was 10 times that of the file as it is written.
+A step is the product of two scales, which nearly vanishes in FP16: on a ResNet-20 the mean error of
+the logits was 10 times that of the file as written.
 """
-STREAMING = (CUDA, TENSORRT)  # providers that compute in a stream that they are given
+STREAMING = (CUDA, TENSORRT)  # providers that can compute in a given stream
 # onnxruntime's names of the manifest's dtypes
 TYPES = {
     "float32": "tensor(float)",
@@ -56,15 +55,15 @@ class SessionOpener:
     """Opens graphs, all with the same providers and threads.
 
     Args:
-        bundle: by which the providers are set; None for graphs of none, and their defaults.
-        providers: execution providers in the order of preference, all of which must start, and
-            none but which compute; None for the GPU where there is one, else the CPU.
+        bundle: determines the providers' options; None for other graphs, with default options.
+        providers: execution providers in order of preference; all must start, and no others
+            compute. None for the GPU if there is one, else the CPU.
         threads: threads per graph on the CPU; None leaves it to ONNX Runtime.
-        half_scales: whether the graphs have Q/DQ nodes with scales in FP16: see
-            :data:`BIAS_ROUNDING`, which is left out then.
+        half_scales: whether the graphs have Q/DQ nodes with scales in FP16;
+            :data:`BIAS_ROUNDING` is then disabled.
 
     Attributes:
-        widens: whether products of 8 bits are widened, since they could saturate on this CPU.
+        widens: whether 8-bit products are widened, because they could saturate on this CPU.
 
     Raises:
         BackendError: a provider is not in this onnxruntime.
@@ -83,14 +82,14 @@ class SessionOpener:
         self._providers = _choose_providers(providers)
         self._required = self._providers if providers is not None else ()
         self._threads = threads
-        self._left_out = [BIAS_ROUNDING] if half_scales else []
+        self._disabled = [BIAS_ROUNDING] if half_scales else []
         int8 = None if bundle is None else bundle.manifest.quantization
         self.widens = (int8 is None or int8.needs_vnni) and needs_exact_products()
 
     def share_stream(self) -> CudaStream | None:
-        """Let all graphs that are opened from now on compute in one stream, and return it.
+        """Return a stream in which all graphs that are opened later will compute.
 
-        It has to outlive them. None where no provider takes one, or no device is here.
+        It must outlive them. None if no provider accepts one, or there is no device.
         """
         if any(provider in STREAMING for provider in self._providers):
             self._stream = open_stream()
@@ -101,7 +100,7 @@ class SessionOpener:
     ) -> Any:
         """Open a file of the bundle; ``gated`` graphs also read a threshold.
 
-        With ``profile``, what each run computes is written to files whose names begin so.
+        With ``profile``, each run's profile is written to files with that prefix.
 
         Raises:
             BackendError: onnxruntime cannot load it, or a provider does not start.
@@ -109,10 +108,10 @@ class SessionOpener:
         """
         try:
             session = self._open(content, self._threads, self._options(entry), profile)
-            _check_tensors(entry, session, gated)  # names, too, are read only now
+            _check_tensors(entry, session, gated)  # ONNX Runtime reads names only now
         except (BackendError, BundleError):
             raise
-        except Exception as error:  # onnxruntime's own have no common base but this
+        except Exception as error:  # onnxruntime's errors have no other common base
             reason = first_line(error)
             if CPU_IS_OFF in reason:
                 raise BackendError(
@@ -126,15 +125,15 @@ class SessionOpener:
     def open_row_selection(self, dtype: str) -> Any:
         """Open the graph ``selected = features[rows]`` for features of any rank."""
         file = resources.files(__package__) / f"select_rows_{dtype}.onnx"
-        # a copy of rows is over before a second thread is awake
-        # TensorRT has no engines for features of any rank; on the device, CUDA copies rows too
+        # one thread: a copy of rows ends before a second thread is awake
+        # TensorRT has no engines for features of any rank, so CUDA copies rows on the same device
         options: dict[str, dict[str, str]] = {
             CUDA if provider == TENSORRT else provider: {} for provider in self._providers
         }
         return self._open(file.read_bytes(), 1, options)
 
     def started_provider(self, session: Any) -> str:
-        """Return the provider that a session runs on; it may be another only if none was named."""
+        """Return the provider that a session runs on; a fallback only if none was named."""
         started = str(session.get_providers()[0])
         if started != self._providers[0]:
             logger.warning("%s did not start, running on %s", self._providers[0], started)
@@ -158,24 +157,24 @@ class SessionOpener:
         options = onnxruntime.SessionOptions()
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
-        options.log_severity_level = 3  # errors; what matters is raised here
+        options.log_severity_level = 3  # errors only; they are raised as well
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
-        # Each session has threads of its own. By default they spin on after a run, on the cores
-        # that the next graph of the chain needs: on 2 cores that made a chain 4 times slower.
+        # Each session has its own threads. By default they keep spinning after a run, on the cores
+        # that the next graph needs: on 2 cores that made a chain of graphs 4 times slower.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.widens:
             options.add_session_config_entry(PRECISE_PRODUCTS, "1")
-        # else bytes that look like it are taken for ONNX Runtime's own format, unchecked
+        # else bytes that look like ONNX Runtime's own format are loaded as that, unchecked
         options.add_session_config_entry("session.load_model_format", "ONNX")
         if self._required and CPU not in self._required:
-            # else it takes the nodes that the others do not have, and nobody is told
+            # else the CPU silently runs the nodes that the others do not have
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         session = onnxruntime.InferenceSession(
             content,
             options,
             providers=[(name, self._with_stream(name, more)) for name, more in providers.items()],
-            disabled_optimizers=self._left_out,
+            disabled_optimizers=self._disabled,
         )
         started = session.get_providers()
         required = providers if self._required else ()
@@ -194,17 +193,17 @@ class SessionOpener:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error of ONNX Runtime says, without the lines that tell from where."""
+    """Return the message of an error of ONNX Runtime, without the lines about its origin."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _check_tensors(entry: GraphEntry, session: Any, gated: bool) -> None:
-    """A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+    """Check a graph's tensors: buffers of the manifest's sizes and types are bound to them.
 
     Raises:
-        BundleError: they are not.
+        BundleError: they differ from the manifest's.
     """
-    threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()  # (1,) as if a batch
+    threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()  # (1,) like a batch of 1
     for kind, expected, tensors in (
         ("inputs", (*entry.inputs, *threshold), session.get_inputs()),
         ("outputs", entry.outputs, session.get_outputs()),
@@ -225,7 +224,7 @@ def _check_tensors(entry: GraphEntry, session: Any, gated: bool) -> None:
 
 
 def _fits(info: TensorInfo, tensor: Any) -> bool:
-    """Whether a graph's tensor has this type and shape; sizes that it leaves open fit any."""
+    """Whether a graph's tensor has this type and shape; its dynamic sizes fit any."""
     sizes = tensor.shape[1:]
     return (
         tensor.type == TYPES[info.dtype]

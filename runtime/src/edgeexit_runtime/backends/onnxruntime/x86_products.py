@@ -1,9 +1,9 @@
-"""Products of 8 bits that are exact on every x86 CPU.
+"""Exact 8-bit products on every x86 CPU.
 
 Without VNNI, an x86 CPU adds pairs of products of unsigned and signed 8 bits in 16 bits, which
-saturate: 2 x 255 x 127 is twice what fits, and nobody is told. ONNX Runtime has kernels that widen
-first, which are exact and slower, and takes them where it is asked to, on CPUs with VNNI too. ARM
-and others have products that are exact; it ignores the option there.
+saturate silently: 2 x 255 x 127 is twice what fits. ONNX Runtime has kernels that widen first; they
+are exact and slower, and are used on request, on CPUs with VNNI too. Products of ARM and other
+CPUs are exact; the option is ignored there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PRECISE_PRODUCTS = "session.x64quantprecision"
-"""ONNX Runtime's option: see its onnxruntime_session_options_config_keys.h."""
+"""ONNX Runtime's option, see its onnxruntime_session_options_config_keys.h."""
 
 CPUINFO = Path("/proc/cpuinfo")
 VNNI = {"avx_vnni", "avx512_vnni"}
@@ -21,7 +21,7 @@ X86 = {"x86_64", "amd64", "x86", "i386", "i686"}
 
 
 def require_exact_products(options: Any) -> None:
-    """Let an ``onnxruntime.SessionOptions`` widen products unless this CPU is known to sum them."""
+    """Set ``onnxruntime.SessionOptions`` to widen products if they may saturate on this CPU."""
     if needs_exact_products():
         options.add_session_config_entry(PRECISE_PRODUCTS, "1")
 
@@ -32,12 +32,12 @@ def needs_exact_products() -> bool:
 
 
 def is_x86(machine: str | None = None) -> bool:
-    """Whether a machine, or this one, is an x86 CPU; ``machine`` is as Python's platform says."""
+    """Whether a machine, or this one, is an x86 CPU; ``machine`` as from ``platform.machine()``."""
     return (machine or platform.machine()).lower() in X86
 
 
 def has_vnni(cpuinfo: Path = CPUINFO) -> bool | None:
-    """Whether an x86 CPU has VNNI; None where the system does not say, as on Windows and macOS."""
+    """Whether an x86 CPU has VNNI; None if the system does not report it (Windows, macOS)."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:

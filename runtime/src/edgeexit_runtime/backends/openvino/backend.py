@@ -10,7 +10,7 @@ CPU = "CPU"
 
 
 class OpenVinoBackend(Backend):
-    """Runs on one device; several, or all that there are, are for other programs."""
+    """Runs on a single device; OpenVINO's multi-device modes are not offered."""
 
     name = "openvino"
     modules = ("openvino",)
@@ -22,7 +22,7 @@ class OpenVinoBackend(Backend):
         return WhyNot(missing) if missing else None
 
     def has_device(self, device: str) -> bool:
-        """One of several is named by its number too: ``GPU.1``."""
+        """As the base class; a number may follow, as in ``GPU.1``."""
         return super().has_device(device.partition(".")[0])
 
     def open(self, bundle: Bundle, options: LoadOptions) -> Runner:

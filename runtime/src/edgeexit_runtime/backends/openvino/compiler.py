@@ -1,8 +1,8 @@
-"""A bundle's file -> a compiled model of OpenVINO that is what was asked for.
+"""A bundle's file -> a compiled model of OpenVINO, checked.
 
-OpenVINO takes files of seven formats for models, computes FP32 in BF16 where the CPU has it, and
-believes whatever a file says of itself; what is compiled here is an ONNX file with the tensors of
-the manifest, in the precision of the bundle.
+OpenVINO accepts files of seven formats, computes FP32 in BF16 if the CPU has it, and accepts any
+tensors in a file; the models compiled here are ONNX files with the tensors of the manifest, in the
+precision of the bundle.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class ModelCompiler:
     Args:
         device: such as ``CPU`` or ``GPU.1``.
         threads: per graph on the CPU; None leaves it to OpenVINO.
-        half: whether FP16 will do; where the device has it not, BF16 is taken, else FP32.
-        may_saturate: whether sums of products of 8 bits may exceed the 16 bits of some CPUs.
+        half: whether FP16 is sufficient; a device without it uses BF16, else FP32.
+        may_saturate: whether sums of 8-bit products may exceed the 16 bits of some CPUs.
 
     Attributes:
-        sums_exactly: whether 8 bits are computed in 8 bits; where their sums would not be exact,
-            they are computed in floating point.
+        sums_exactly: whether 8-bit layers are computed in 8 bits; if their sums would not be
+            exact, they are computed in floating point.
 
     Raises:
         BackendError: there is no such device.
@@ -61,7 +61,7 @@ class ModelCompiler:
             "CACHE_DIR": "",  # nothing is written outside of the bundle
         }
         if device == CPU:
-            # threads stay where the system puts them: two sessions would be pinned to one core
+            # the system places threads: pinned, two sessions would share one core
             self._config["ENABLE_CPU_PINNING"] = False
             if threads is not None:
                 self._config["INFERENCE_NUM_THREADS"] = threads
@@ -71,7 +71,7 @@ class ModelCompiler:
 
     @property
     def device_name(self) -> str:
-        """What the device is, in its maker's words."""
+        """The device's full name from its maker."""
         return str(self._core.get_property(self.device, "FULL_DEVICE_NAME"))
 
     def compile(self, entry: GraphEntry, content: bytes, *, gated: bool, max_batch: int) -> Any:
@@ -87,21 +87,21 @@ class ModelCompiler:
             model = frontend.convert(frontend.load(io.BytesIO(content)))
             _check_tensors(entry.file, "inputs", (*entry.inputs, *threshold), model.inputs)
             _check_tensors(entry.file, "outputs", entry.outputs, model.outputs)
-            if max_batch == 1:  # a graph whose sizes are known is faster
+            if max_batch == 1:  # a graph with static shapes is faster
                 inputs = ports(entry.inputs, model.inputs)
                 shapes = {inputs[info.name]: [1, *info.shape] for info in entry.inputs}
                 model.reshape(shapes)
             return self._core.compile_model(model, self.device, self._config)
         except (BackendError, BundleError):
             raise
-        except Exception as error:  # RuntimeError mostly, but for names that are no text
+        except Exception as error:  # mostly RuntimeError; others for names that are not text
             raise BackendError(
                 f"{entry.file}: openvino cannot load it: {first_line(error)}"
             ) from error
 
 
 def wants_half(manifest: Manifest) -> bool:
-    """Whether a bundle's features, as far as they are not in 8 bits, are in FP16."""
+    """Whether a bundle's features that are not in 8 bits are in FP16."""
     int8 = manifest.quantization
     return manifest.precision == "fp16" or (int8 is not None and int8.fallback == "fp16")
 
@@ -113,7 +113,7 @@ def ports(infos: Iterable[TensorInfo], found: Iterable[Any]) -> Mapping[str, Any
 
 
 def layer_precisions(models: Iterable[Any]) -> str:
-    """Say what the convolutions and products of compiled models are really computed in."""
+    """Return the precisions that convolutions and products of compiled models run in."""
     counts: Counter[str] = Counter()
     for model in models:
         for node in model.get_runtime_model().get_ops():
@@ -125,7 +125,7 @@ def layer_precisions(models: Iterable[Any]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error of OpenVINO says, without the lines that tell from where."""
+    """Return the message of an error of OpenVINO, without the lines about its origin."""
     lines = [line for line in str(error).splitlines() if line and "Exception from src" not in line]
     return lines[0] if lines else type(error).__name__
 
@@ -133,10 +133,10 @@ def first_line(error: Exception) -> str:
 def _check_tensors(
     file: str, kind: str, expected: tuple[TensorInfo, ...], found: list[Any]
 ) -> None:
-    """A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+    """Check a graph's tensors: buffers of the manifest's sizes and types are bound to them.
 
     Raises:
-        BundleError: they are not.
+        BundleError: they differ from the manifest's.
     """
     named = ports(expected, found)
     if len(named) != len(expected) or len(found) != len(expected):
@@ -156,7 +156,7 @@ def _check_tensors(
 
 
 def _fits(info: TensorInfo, shape: Any) -> bool:
-    """Whether a shape behind the batch is this one; sizes that the graph leaves open fit any."""
+    """Whether a shape after its batch dimension is this one; dynamic sizes fit any."""
     if shape.rank.is_dynamic or len(shape) != len(info.shape) + 1:
         return False
     sizes = list(shape)[1:]

@@ -1,8 +1,8 @@
 """OpenVINO's package, imported without its telemetry.
 
-``import openvino`` tells Google Analytics so, by a thread of its own and an identifier in the home
-folder, unless somebody has opted out there (seen in 2026.4). Where its package for that cannot be
-imported it goes on without. No device sends anything because a bundle is loaded on it.
+``import openvino`` reports itself to Google Analytics, in a thread and with an identifier in the
+home folder, unless the user has opted out there (seen in 2026.4). If its telemetry package cannot
+be imported, it continues without. Loading a bundle must not make a device send anything.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ TELEMETRY = "openvino_telemetry"
 
 
 def _import_quietly() -> Any:
-    """Import OpenVINO while its telemetry cannot be; whoever has imported that already keeps it."""
+    """Import OpenVINO while its telemetry cannot be imported; one imported before is kept."""
     if TELEMETRY in sys.modules:
         return importlib.import_module("openvino")
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # what import takes for missing
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # import treats this as missing
     try:
         return importlib.import_module("openvino")
     finally:
@@ -37,8 +37,8 @@ FrontEndManager = importlib.import_module("openvino.frontend").FrontEndManager
 def new_core() -> Any:
     """Return a core with its plugins loaded.
 
-    The CPU plugin sets a stack for signals, frees it with the core, and puts back the one before,
-    which is that of another core and may be gone (seen in 2026.4).
+    The CPU plugin sets a signal stack, frees it with the core, and restores the one before, which
+    may be another core's and already freed (seen in 2026.4).
     """
     with signal_stack_kept():
         core = openvino.Core()

@@ -1,8 +1,8 @@
-"""Whether OpenVINO's sums of products of 8 bits are exact on this CPU: it is asked for one.
+"""Whether OpenVINO's sums of 8-bit products are exact on this CPU, found by computing one.
 
-Where oneDNN, which computes them, finds no VNNI, it adds pairs of products of unsigned and signed 8
-bits in 16 bits, which saturate, and nobody is told (its documentation: nuances of int8
-computations). The environment's ONEDNN_MAX_CPU_ISA makes it do so on any x86 CPU.
+Without VNNI, oneDNN, which computes them, adds pairs of products of unsigned and signed 8 bits in
+16 bits, which saturate silently (its documentation: nuances of int8 computations). The environment
+variable ONEDNN_MAX_CPU_ISA makes it do so on any x86 CPU.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 from edgeexit_runtime.backends.openvino.library import new_core, openvino, operators
 
 EXACT = {"LP_TRANSFORMS_MODE": False}
-"""Lets OpenVINO's CPU plugin compute Q/DQ nodes as they are written, in floating point."""
+"""Makes OpenVINO's CPU plugin compute Q/DQ nodes as written, in floating point."""
 
 CHANNELS = 16
 
 
 @functools.cache
 def are_products_exact(device: str) -> bool:
-    """Let a device multiply the largest integers of 8 bits: ones times ones, 16 times."""
+    """Check a sum of products of the largest 8-bit integers on a device: 16 times 1 x 1."""
     images = operators.parameter([1, CHANNELS], np.float32)
     features = operators.fake_quantize(images, *map(np.float32, (0, 1, 0, 1)), 256)
     integers = operators.constant(np.full((CHANNELS, CHANNELS), 127, np.int8))

@@ -1,9 +1,8 @@
-"""OpenVINO: graphs bound once to the host's memory, by inference requests of each batch size.
+"""OpenVINO: graphs bound once to host memory, with one inference request per batch size.
 
-Every tensor has one address for good, in one piece of memory: see
+Every tensor has a fixed address in one block of memory: see
 :mod:`edgeexit_runtime.backends.buffer_plan`. When samples leave, the rows of the others move up. A
-request is bound when its batch size first comes; from then on a run is its ``infer`` and nothing
-else.
+request is bound when its batch size first occurs; from then on a run is only its ``infer``.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ NO_GATE = GateOutputs(np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A request that is bound for one batch size, and where its gate's outputs come."""
+    """A request bound for one batch size, and the arrays of its gate's outputs."""
 
     infer: Callable[..., object]
     gate: GateOutputs
@@ -60,7 +59,7 @@ class Part:
         self.bound: dict[int, Bound] = {}
 
     def bind(self, count: int) -> Bound:
-        """Make a request over the first ``count`` rows of the tensors."""
+        """Create a request on the first ``count`` rows of the tensors."""
         request = self.model.create_infer_request()
         for name, port in (*self.inputs.items(), *self.outputs.items()):
             rows = self.arrays[name] if name == THRESHOLD else self.arrays[name][:count]
@@ -76,7 +75,7 @@ class OpenVinoRunner(Runner):
 
     Args:
         bundle: the bundle; every file is checked while it is read.
-        device: OpenVINO's name of it.
+        device: OpenVINO's name of the device.
         threads: threads per graph on the CPU; None leaves it to OpenVINO.
 
     Raises:
@@ -113,7 +112,7 @@ class OpenVinoRunner(Runner):
         count = len(images)
         if count > self._max_batch:
             raise InputError(f"images: expected at most {self._max_batch} at once, got {count}")
-        np.copyto(self._images[:count], images)  # a new tensor each time would take as long
+        np.copyto(self._images[:count], images)  # binding a new tensor takes as long
         self._count = count
 
     def run_stage(self, name: str) -> None:
@@ -154,7 +153,7 @@ class OpenVinoRunner(Runner):
             if bound is None:
                 bound = part.bound[self._count] = part.bind(self._count)
             bound.infer(share_inputs=True, share_outputs=True)  # else outputs are copied
-        except Exception as error:  # RuntimeError mostly
+        except Exception as error:  # mostly RuntimeError
             raise BackendError(
                 f"{part.name}: openvino failed over a batch of {self._count} "
                 f"({first_line(error)}); infer fewer at once if memory is short, else export the "
@@ -175,7 +174,7 @@ class OpenVinoRunner(Runner):
 
 
 class OpenVinoGraphs(BareGraphs):
-    """Compiles graphs as a bundle's are compiled, bound to the host's memory."""
+    """Compiles graphs like a bundle's, bound to host memory."""
 
     def __init__(self, device: str, compiler: ModelCompiler) -> None:
         self.device = device
@@ -191,16 +190,16 @@ class OpenVinoGraphs(BareGraphs):
         bound = part.bind(count)
 
         def call() -> object:
-            # a request does not keep the arrays that its tensors lie in
+            # "part" keeps the arrays alive, which a request does not
             return bound.infer(share_inputs=True, share_outputs=True), part
 
         return call
 
 
 def _allocate(manifest: Manifest) -> dict[str, NDArray[Any]]:
-    """Return the images and all tensors between graphs, in one piece of memory.
+    """Return the images and all tensors between graphs, in one block of memory.
 
-    What a smaller batch never touches, the system never gives.
+    The system allocates only pages that are touched, so smaller batches cost less.
 
     Raises:
         BackendError: there is too little memory.

@@ -1,4 +1,4 @@
-"""TensorRT as a backend: runs the engines that were built of a bundle, on a CUDA device."""
+"""TensorRT as a backend: runs engines that were built from a bundle, on a CUDA device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ RUNNER = "edgeexit_runtime.backends.tensorrt.runner:TensorRTRunner"
 
 
 class TensorRTBackend(Backend):
-    """Runs engines alone: a bundle has them of all its graphs, or none that count.
+    """Runs engines only: a bundle must have one for each of its graphs.
 
     Args:
-        how: to go about it.
+        how: options for running them.
     """
 
     name = "tensorrt"
@@ -28,7 +28,7 @@ class TensorRTBackend(Backend):
         self._how = how or TensorRTOptions()
 
     def why_not(self, bundle: Bundle) -> WhyNot | None:
-        """Engines that do not fit are no reason: they are named when they are loaded."""
+        """As the base class. Engines that do not fit are no reason: loading reports them."""
         built = {entry.graph: entry.library for entry in bundle.manifest.engines}
         names = [name for name, _ in bundle.manifest.graphs()]
         without = [name for name in names if name not in built]

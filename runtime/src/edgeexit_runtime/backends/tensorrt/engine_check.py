@@ -1,4 +1,4 @@
-"""Whether an engine that was built once fits what would load it now."""
+"""Check whether an engine that was built before fits this library and machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ AMPERE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What would load an engine.
+    """The library and machine that would load an engine.
 
     Attributes:
-        library: its name.
-        version: of the library, in full.
-        gpu: that is here, if there is one.
+        library: the library's name.
+        version: the library's full version.
+        gpu: the machine's GPU, if there is one.
         platform: such as ``linux-aarch64``.
         l4t: the version of a Jetson's system; None on other machines.
     """
@@ -43,15 +43,15 @@ class Here:
 
 
 def here(trt: TensorRt) -> Here:
-    """Return what loads engines on this machine."""
+    """Return this machine and library."""
     return Here(trt.library.name, trt.version, find_gpu())
 
 
 def open_for_this_gpu() -> TensorRt:
-    """Import the library that builds engines for the GPU that is here.
+    """Import the library that builds engines for this machine's GPU.
 
     Raises:
-        BackendError: there is no GPU, no library, or none that builds for it.
+        BackendError: there is no GPU, no library, or none that builds for the GPU.
     """
     gpu = find_gpu()
     if gpu is None:
@@ -62,10 +62,10 @@ def open_for_this_gpu() -> TensorRt:
 
 
 def require_use_here(trt: TensorRt, gpu: Gpu) -> None:
-    """Refuse to build what the GPU that is here cannot run; a build takes minutes.
+    """Check that this machine's GPU can run the library's default engines; a build takes minutes.
 
     Raises:
-        BackendError: it cannot run the library's engines, if not built for it alone.
+        BackendError: it cannot run them unless they are built for it alone.
     """
     if not runs_on(None, gpu, trt.is_rtx):
         raise BackendError(
@@ -75,15 +75,15 @@ def require_use_here(trt: TensorRt, gpu: Gpu) -> None:
 
 
 def find_engine(manifest: Manifest, name: str) -> EngineEntry | None:
-    """Return the engine that was built of a graph, if one was."""
+    """Return the engine that was built from a graph, if there is one."""
     return next((entry for entry in manifest.engines if entry.graph == name), None)
 
 
 def check_engine(bundle: Bundle, name: str, place: Here) -> EngineEntry:
-    """Return the engine of a graph, which fits this machine; ``bundle.read`` gives its contents.
+    """Return the engine of a graph, checked to fit ``place``; ``bundle.read`` returns its contents.
 
     Raises:
-        BackendError: there is none, or it does not fit; the message says in what.
+        BackendError: there is none, or it does not fit; the message says why.
     """
     entry = require_engine(bundle, name)
     reason = misfit(entry, bundle.manifest, place)
@@ -94,7 +94,7 @@ def check_engine(bundle: Bundle, name: str, place: Here) -> EngineEntry:
 
 
 def require_engine(bundle: Bundle, name: str) -> EngineEntry:
-    """Return the engine of a graph, whether it fits or not.
+    """Return the engine of a graph, without checking whether it fits.
 
     Raises:
         BackendError: there is none.
@@ -114,7 +114,7 @@ def how_to_build(bundle: Path) -> str:
 
 
 def misfit(entry: EngineEntry, manifest: Manifest, place: Here) -> str | None:
-    """Return why an engine must not run here; None where it may."""
+    """Return why an engine must not run on ``place``; None if it may."""
     graph = manifest.all_graphs()[entry.graph]
     if entry.onnx_sha256 != graph.sha256:
         return f"{graph.file} was changed after the engine was built"
@@ -153,7 +153,7 @@ def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
 
 
 def _other_machine(entry: EngineEntry, place: Here) -> str | None:
-    """Return in what the machine differs; TensorRT-RTX's engines name none."""
+    """Return how the machine differs; TensorRT-RTX's engines do not depend on it."""
     if entry.platform not in (None, place.platform):
         return f"built on {entry.platform}, this is {place.platform}"
     if entry.options.hardware_compatibility != "none" and place.l4t is not None:
@@ -164,16 +164,16 @@ def _other_machine(entry: EngineEntry, place: Here) -> str | None:
 
 
 def _release(l4t: str | None) -> tuple[int, ...]:
-    """Return what says which driver it is; the last number is of updates."""
+    """Return the numbers that determine the driver; the last one counts updates."""
     return _numbers(l4t)[:2] if l4t else ()
 
 
 def _l4t(version: str | None) -> str:
-    return f"a Jetson with L4T {version}" if version else "no Jetson"
+    return f"a Jetson with L4T {version}" if version else "a non-Jetson machine"
 
 
 def runs_on(compute_capability: str | None, gpu: Gpu, is_rtx: bool) -> bool:
-    """Whether an engine for this compute capability, or for the library's choice, runs on a GPU."""
+    """Whether an engine for this compute capability, or the library's default, runs on a GPU."""
     if compute_capability is None:
         return not is_rtx or gpu.compute_capability in PORTABLE_CAPABILITIES
     return compute_capability == gpu.compute_capability
@@ -184,7 +184,7 @@ def _portable() -> str:
 
 
 def _reads(entry: EngineEntry, version: str) -> bool:
-    """Whether a version of the library reads an engine: its own, or an older compatible one."""
+    """Whether a version of the library loads an engine: its own, or an older compatible one."""
     if entry.version == version:
         return True
     return entry.options.version_compatible and _numbers(entry.version) < _numbers(version)

@@ -34,10 +34,10 @@ TYPES = {
 def engine_library(bundle: Bundle) -> str:
     """Return the library that built the engine of a bundle's first graph.
 
-    Those of the others have to be its own too; :func:`engine_entries` sees to that.
+    The other engines must be of the same library; :func:`engine_entries` checks that.
 
     Raises:
-        BackendError: there is no such engine, or the library is none that is known here.
+        BackendError: there is no such engine, or the library is not one of :data:`LIBRARIES`.
     """
     name, _ = next(bundle.manifest.graphs())
     entry = require_engine(bundle, name)
@@ -50,11 +50,11 @@ def engine_library(bundle: Bundle) -> str:
 
 
 def engine_entries(bundle: Bundle, trt: TensorRt) -> dict[str, EngineEntry]:
-    """Return the engine of every stage and exit, by name, in order; all of them fit.
+    """Return the engine of every stage and exit, by name, in order, checked to fit.
 
     Raises:
-        BackendError: there is no GPU; or some were not built, or do not fit the library, the GPU or
-            the ONNX files.
+        BackendError: there is no GPU; or an engine was not built, or does not fit the library, the
+            GPU or the ONNX files.
     """
     place = here(trt)
     if place.gpu is None:
@@ -63,13 +63,13 @@ def engine_entries(bundle: Bundle, trt: TensorRt) -> dict[str, EngineEntry]:
 
 
 class Engine:
-    """An engine whose tensors are the manifest's: it makes what runs one stage or exit.
+    """The engine of a stage or exit, with its tensors checked; it creates execution contexts.
 
     Attributes:
-        scratch_bytes: the device memory that a run needs beside the tensors.
+        scratch_bytes: the device memory that a run needs in addition to the tensors.
 
     Raises:
-        BackendError: it cannot be loaded, or does not take the bundle's batches.
+        BackendError: it cannot be loaded, or does not accept the bundle's batch sizes.
         BundleError: its tensors are not those of the manifest.
     """
 
@@ -102,12 +102,12 @@ class Engine:
     def open_context(
         self, size: int, addresses: dict[str, int], scratch: int, scratch_bytes: int
     ) -> FixedContext:
-        """Make an execution context for one batch size, its tensors and scratch memory in place.
+        """Create an execution context for one batch size, bound to its tensors and scratch memory.
 
         Contexts may share all of that memory: only one of them runs at a time.
 
         Raises:
-            BackendError: it cannot be made, or refuses a size or an address.
+            BackendError: it cannot be created, or rejects the size or an address.
         """
         with self._runtime.reasons:
             context = self._open_context(size, addresses)
@@ -129,17 +129,17 @@ class Engine:
         return context
 
     def close(self) -> None:
-        """Free it; its contexts are gone before."""
+        """Free the engine, after its contexts."""
         self._engine = None
 
 
 class FixedContext:
     """An execution context for one batch size. It is never reshaped.
 
-    A CUDA graph that was captured from it depends on its inner state, which a new shape changes.
+    A CUDA graph captured from it depends on its internal state, which a new shape changes.
 
     Attributes:
-        size: of the batches.
+        size: the batch size.
     """
 
     def __init__(self, runtime: EngineRuntime, context: Any, file: str, size: int) -> None:
@@ -149,10 +149,10 @@ class FixedContext:
         self._file = file
 
     def enqueue(self, stream: int) -> None:
-        """Put a run into a stream.
+        """Enqueue a run into a stream.
 
         Raises:
-            BackendError: TensorRT refuses it.
+            BackendError: TensorRT rejects it.
         """
         with self._runtime.reasons:
             accepted = self._context.execute_async_v3(stream)
@@ -160,17 +160,17 @@ class FixedContext:
             raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {self.size}")
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether a run can be captured, once it was run."""
+        """Whether a run can be captured, after the first one."""
         return self._runtime.trt.is_capturable(self._context, stream)
 
     def close(self) -> None:
-        """Free it; its engine is still there."""
+        """Free the context, before its engine."""
         self._context = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """What an engine says of one of its tensors."""
+    """The properties of one of an engine's tensors."""
 
     mode: Any
     dtype: Any
@@ -201,10 +201,10 @@ def _check_tensors(
     batched: tuple[TensorInfo, ...],
     fixed: tuple[TensorInfo, ...],
 ) -> None:
-    """Inputs or outputs have these names, types and shapes, and lie on the device as they are.
+    """Check names, types, shapes, location and format of an engine's inputs or outputs.
 
     Raises:
-        BundleError: they do not.
+        BundleError: one differs from the manifest, or is not on the device in linear format.
     """
     wanted = getattr(trt.TensorIOMode, mode)
     got = [name for name, tensor in tensors.items() if tensor.mode == wanted]
@@ -231,7 +231,7 @@ def _check_tensors(
 
 
 def _check_batches(file: str, smallest: int, largest: int, max_batch: int) -> None:
-    """The profile takes 1 to ``max_batch`` samples.
+    """Check that the optimization profile accepts 1 to ``max_batch`` samples.
 
     Raises:
         BackendError: it does not.

@@ -1,4 +1,4 @@
-"""TensorRT or TensorRT-RTX: which of them is here, and how it is installed where it is not."""
+"""TensorRT or TensorRT-RTX: which one is installed, and how to install the other."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ TENSORRT = "tensorrt"
 RTX = "tensorrt-rtx"
 
 PORTABLE_CAPABILITIES = ("8.6", "8.9", "12.0")
-"""Compute capabilities of the GPUs on which one engine of TensorRT-RTX runs, by its support matrix.
+"""Compute capabilities that one default engine of TensorRT-RTX runs on, by its support matrix.
 
-Engines for others, such as 7.5, are built for these alone. 8.7 (Orin) and 9.0 (H100) are in no
-list of TensorRT-RTX 1.7's; on an H200 it refuses to run.
+An engine for another one, such as 7.5, runs on that one only. TensorRT-RTX 1.7 lists neither 8.7
+(Orin) nor 9.0 (H100); on an H200 it refuses to run.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A library that builds and runs engines: its Python module, and how it is installed."""
+    """A library that builds and runs engines: its Python module, and how to install it."""
 
     name: str
     title: str
@@ -58,8 +58,8 @@ LIBRARIES = {
 def find_library(name: str = AUTO, compute_capability: str | None = None) -> Library:
     """Return a library by name, or with ``auto`` the one that can build here.
 
-    That is TensorRT where it and a GPU are there and no other ``compute_capability`` is asked
-    for, else TensorRT-RTX.
+    ``auto`` is TensorRT if it is installed, there is a GPU, and no ``compute_capability`` is
+    given; else TensorRT-RTX.
 
     Raises:
         InputError: there is no such library.
@@ -93,7 +93,7 @@ def import_library(library: Library) -> Any:
     except ModuleNotFoundError as error:
         if error.name != library.module:
             raise BackendError(
-                f"{library.title} is installed but not whole: {error.name} is missing; install it "
+                f"{library.title} is installed but incomplete: {error.name} is missing; install it "
                 "again"
             ) from error
         raise BackendError(f"{library.title} is not installed: {library.install}") from error
@@ -105,5 +105,5 @@ def import_library(library: Library) -> Any:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a library is there; it is not imported."""
+    """Whether a library is installed, without importing it."""
     return importlib.util.find_spec(LIBRARIES[name].module) is not None

@@ -1,8 +1,8 @@
-"""What TensorRT logs: errors are kept for messages, warnings go to Python's logging.
+"""TensorRT's log: errors are kept for messages, warnings go to Python's logging.
 
 TensorRT keeps the first logger that a process gives it and ignores all others
-(NVIDIA/TensorRT#4134). So there is one for the life of the process, and what it is told goes to
-the :class:`Reasons` of whoever has called.
+(NVIDIA/TensorRT#4134). One logger therefore lives as long as the process, and passes each message
+to the :class:`Reasons` of the current caller.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 
 logger = logging.getLogger(__name__)
 
-# what TensorRT-RTX says before every build, and is none
+# TensorRT-RTX logs this as an error before every build, and it is harmless
 NO_ERROR = "Thread context has not been set"
-MAX_ERRORS = 100  # of a session that may live for months
+MAX_ERRORS = 100  # a session may live for months
 
 
 class Reasons:
-    """What TensorRT says to one caller: ``with reasons:`` around every call that may fail.
+    """TensorRT's messages to one caller, who puts ``with reasons:`` around calls that may fail.
 
     Attributes:
-        errors: the last of them, each as one line.
+        errors: the last errors, each as one line.
 
     Args:
-        target: where warnings go.
-        warnings: the level that they have there.
-        cancelled: set by Ctrl-C, which may come up in the logger and must not pass through
-            TensorRT.
+        target: logger for warnings.
+        warnings: their level there.
+        cancelled: set by Ctrl-C, whose KeyboardInterrupt may be raised in the logger and must not
+            propagate through TensorRT.
     """
 
     def __init__(self, target: logging.Logger, warnings: int, cancelled: Cancelled) -> None:
@@ -43,7 +43,7 @@ class Reasons:
         self._warnings = warnings
 
     def __enter__(self) -> Reasons:
-        self.forget()  # a call that an interrupt has ended on its way out
+        self.forget()  # an earlier call, if an interrupt skipped its __exit__
         _calls[self] = threading.get_ident()
         return self
 
@@ -51,7 +51,7 @@ class Reasons:
         self.forget()
 
     def forget(self) -> None:
-        """Be told nothing any more."""
+        """Receive no more messages."""
         _calls.pop(self, None)
 
     def add_error(self, text: str) -> None:
@@ -59,21 +59,21 @@ class Reasons:
         self.errors.append(text)
 
     def add_warning(self, text: str) -> None:
-        """Tell Python's logging."""
+        """Log a warning with Python's logging."""
         self._target.log(self._warnings, "%s", text)
 
     def reason(self, pattern: re.Pattern[str] | None = None) -> str:
-        """Return the first error, nearest to the cause; of those with a pattern, if any."""
+        """Return the first error, which is nearest to the cause, that matches a pattern, if any."""
         fitting = (text for text in self.errors if pattern is None or pattern.search(text))
         return next(fitting, "")
 
 
 @functools.cache
 def process_log(module: Any) -> Any:
-    """Return the one logger for ``tensorrt`` or ``tensorrt_rtx``; it lives as long as the process.
+    """Return the only logger for ``tensorrt`` or ``tensorrt_rtx``; it lives as long as the process.
 
     Args:
-        module: which of them.
+        module: one of these modules.
     """
 
     class Log(module.ILogger):  # type: ignore[misc]
@@ -81,7 +81,7 @@ def process_log(module: Any) -> Any:
             module.ILogger.__init__(self)
 
         def log(self, severity: Any, msg: str) -> None:
-            reasons = _whose()
+            reasons = _caller()
             try:
                 if severity in (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR):
                     if NO_ERROR not in msg:
@@ -94,21 +94,21 @@ def process_log(module: Any) -> Any:
     return Log()
 
 
-class _Nobody(Reasons):
-    """Takes what TensorRT says while nobody has called: errors are warnings."""
+class _NoCaller(Reasons):
+    """Receives TensorRT's messages outside of any call; errors are logged as warnings."""
 
     def add_error(self, text: str) -> None:
         self.add_warning(text)
 
 
-_calls: dict[Reasons, int] = {}  # who has called TensorRT from which thread, in this order
-_nobody = _Nobody(logger, logging.WARNING, Cancelled())
+_calls: dict[Reasons, int] = {}  # callers inside TensorRT and their threads, in order
+_no_caller = _NoCaller(logger, logging.WARNING, Cancelled())
 
 
-def _whose() -> Reasons:
-    """Return whose call it is; a thread of TensorRT's own works for the only caller there is."""
+def _caller() -> Reasons:
+    """Return the caller in this thread; for a thread of TensorRT's own, the only caller, if any."""
     calls, thread = list(_calls.items()), threading.get_ident()
     of_this_thread = [reasons for reasons, caller in calls if caller == thread]
     if of_this_thread:
         return of_this_thread[-1]
-    return calls[0][0] if len(calls) == 1 else _nobody
+    return calls[0][0] if len(calls) == 1 else _no_caller

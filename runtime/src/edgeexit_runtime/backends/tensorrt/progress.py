@@ -1,4 +1,4 @@
-"""How far a build of TensorRT is, from the nested phases that it tells of."""
+"""Progress of a TensorRT build, from the nested phases that it reports."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ class _Phase:
 
 
 class Phases:
-    """The phases that are going on: each is one step of its parent, which has several."""
+    """The phases in progress: each is one step of its parent phase, which has several steps."""
 
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
         self._share = 0.0
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase of so many steps begins."""
+        """Record the start of a phase with ``steps`` steps."""
         self._phases[name] = _Phase(parent if parent in self._phases else None, max(1, steps))
 
     def step(self, name: str, index: int) -> None:
-        """Step ``index`` of a phase is over."""
+        """Record the end of step ``index`` of a phase."""
         if name in self._phases:
             self._phases[name].done = index + 1
 
     def finish(self, name: str) -> None:
-        """A phase is over."""
+        """Record the end of a phase."""
         self._phases.pop(name, None)
 
     @property
     def share(self) -> float:
-        """What is done of the outermost phase, 0 to 1; never less than it was."""
+        """The part of the outermost phase that is done, 0 to 1; it never decreases."""
         total = 0.0
         for phase in self._phases.values():
             part = min(phase.done, phase.steps) / phase.steps
@@ -49,17 +49,17 @@ class Phases:
 
 
 class Cancelled:
-    """Whether Ctrl-C has come while TensorRT was at work."""
+    """Whether Ctrl-C was received during a call of TensorRT."""
 
     def __init__(self) -> None:
         self._set = False
 
     def set(self) -> None:
-        """Ctrl-C has come."""
+        """Record a Ctrl-C."""
         self._set = True
 
     def clear(self) -> None:
-        """It was told."""
+        """Reset, once KeyboardInterrupt is raised to the caller."""
         self._set = False
 
     def __bool__(self) -> bool:
@@ -67,10 +67,10 @@ class Cancelled:
 
 
 def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: Cancelled) -> Any:
-    """Return a monitor for TensorRT, which calls it from within the build.
+    """Return a progress monitor, which TensorRT calls during the build.
 
-    Ctrl-C may come up in any of its methods and must not pass through TensorRT: the build is
-    told to stop, and ``cancelled`` says why it did.
+    Ctrl-C may raise KeyboardInterrupt in any of its methods, which must not propagate through
+    TensorRT: ``cancelled`` is set instead, and the build stops.
     """
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
@@ -79,16 +79,16 @@ def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: C
             self._phases = Phases()
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._tell(phase_name, lambda: self._phases.start(phase_name, parent_phase, num_steps))
+            self._call(phase_name, lambda: self._phases.start(phase_name, parent_phase, num_steps))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            self._tell(phase_name, lambda: self._phases.step(phase_name, step))
+            self._call(phase_name, lambda: self._phases.step(phase_name, step))
             return not cancelled
 
         def phase_finish(self, phase_name: str) -> None:
-            self._tell(phase_name, lambda: self._phases.finish(phase_name))
+            self._call(phase_name, lambda: self._phases.finish(phase_name))
 
-        def _tell(self, phase: str, change: Callable[[], None]) -> None:
+        def _call(self, phase: str, change: Callable[[], None]) -> None:
             try:
                 change()
                 report(phase, self._phases.share)

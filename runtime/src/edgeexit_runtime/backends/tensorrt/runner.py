@@ -1,9 +1,9 @@
-"""TensorRT: engines bound once to device memory that this module plans, through PyCUDA.
+"""TensorRT: engines bound once to planned device memory, through PyCUDA.
 
-All work goes into one stream: images up, stages and exits one after another, the rows that stay
-moved up on the device, and per exit one copy of its flags, labels and confidences down, behind
-which one event is waited for. Every tensor has one address for good, so that a run is one launch of
-a CUDA graph, captured at load. Other ways to do some of this are :class:`TensorRTOptions`.
+All work goes into one stream: the copy of the images to the device, stages and exits one after
+another, moves of the rows that stay, and per exit one copy of its flags, labels and confidences to
+the host, followed by one event that is waited for. Every tensor has a fixed address, so a run is
+one launch of a CUDA graph, captured at load. :class:`TensorRTOptions` are alternatives.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from edgeexit_runtime.system.forks import never_free
 logger = logging.getLogger(__name__)
 
 LOADING = threading.Lock()
-"""Libraries wait for the whole device when they load, which spoils another session's captures."""
+"""Libraries wait for the whole device when they load, which breaks another session's captures."""
 
 
 class TensorRTRunner(Runner):
@@ -51,12 +51,12 @@ class TensorRTRunner(Runner):
 
     Args:
         bundle: the bundle; every engine file is checked while it is read.
-        options: how to go about it.
+        options: how to run them.
 
     Raises:
         BackendError: no engines, device or library, engines that do not fit them, or too little
             memory.
-        DeviceLostError: the device refuses everything to this process from now on.
+        DeviceLostError: the device rejects every further call of this process.
         BundleError: a file is missing, changed, or not what the manifest says.
     """
 
@@ -76,7 +76,7 @@ class TensorRTRunner(Runner):
         self._end: StreamEnd | None = None
         self._parts: dict[str, Part] = {}
         self._joined: dict[tuple[str | None, str, int], Run] = {}  # stage, exit, samples
-        self._addresses: dict[str, int] = {}  # of the images and the tensors between graphs
+        self._addresses: dict[str, int] = {}  # of images and tensors between graphs
         self._count = 0
         self._last_counts: dict[str, int] = {}
         self._closed = False
@@ -111,7 +111,7 @@ class TensorRTRunner(Runner):
         return self.run_step(None, name)
 
     def run_step(self, stage: str | None, exit_: str, ahead: str | None = None) -> GateOutputs:
-        assert self._end is not None, "it is there as long as the stream"
+        assert self._end is not None, "it exists as long as the stream"
         with self._context:
             joined = self._joined.get((stage, exit_, self._count))
             if joined is not None:
@@ -125,7 +125,7 @@ class TensorRTRunner(Runner):
             if ahead is not None:
                 self._run_part(ahead)
             self._end.wait()
-        # a stage ahead may still read them; they change under it only where it was in vain
+        # a stage ahead may still read the images; they change meanwhile only if it was in vain
         self._images.in_use = False
         self._last_counts[exit_] = self._count
         return self._gates.outputs(exit_, self._count)
@@ -168,7 +168,7 @@ class TensorRTRunner(Runner):
         self._close(None)
 
     def _load(self, bundle: Bundle) -> None:
-        """Load the engines, allocate once, and bind everything for good."""
+        """Load the engines, allocate all memory, and bind everything."""
         manifest, plan, gates, memory = bundle.manifest, self._plan, self._gates, self._memory
         tensor_bytes = plan.size_bytes + gates.size_bytes
         engine_bytes = sum(entry.size_bytes for entry in self._entries.values())
@@ -199,8 +199,8 @@ class TensorRTRunner(Runner):
             addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
             if part.gated:
                 addresses |= gates.addresses(name)
-            behind = partial(gates.behind, name, self._stream) if part.gated else _nothing
-            part.bind(addresses, (scratch, scratch_bytes), self._max_batch, behind)
+            after = partial(gates.copies, name, self._stream) if part.gated else _nothing
+            part.bind(addresses, (scratch, scratch_bytes), self._max_batch, after)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
         self._prepare(manifest)
@@ -213,7 +213,7 @@ class TensorRTRunner(Runner):
         return Part(name, engine, gated)
 
     def _prepare(self, manifest: Manifest) -> None:
-        """Run everything once and capture it, so that no later call is the first of its kind."""
+        """Run and capture everything once, so that no later call pays for a first run."""
         captures = Captures(self._stream, is_on=self._options.graphs)
         for part in self._parts.values():
             for size in bucket_sizes(self._max_batch):
@@ -226,7 +226,7 @@ class TensorRTRunner(Runner):
         self._runtime.cache.save()
 
     def _join(self, captures: Captures, stage: str, exit_: str) -> None:
-        """Capture a stage with its exit; what cannot be captured is launched one by one."""
+        """Capture a stage with its exit; if that fails, they are launched one by one."""
         first, second = self._parts[stage].runs, self._parts[exit_].runs
         for size in bucket_sizes(self._max_batch):
             run = Run(*first[size].pieces, *second[size].pieces)
@@ -257,12 +257,12 @@ class TensorRTRunner(Runner):
         self._context.release()
 
     def _free(self) -> None:
-        """Free all that was made, in the reverse order; the context is current."""
+        """Free everything in reverse order of creation; the context is current."""
         try:
             if self._stream is not None:
                 self._stream.synchronize()
-        except cuda.Error as error:  # of a run that failed; there is still all of it to free
-            self._context.find_out(error)
+        except cuda.Error as error:  # of a failed run; everything must still be freed
+            self._context.check_lost(error)
             if self._context.lost is not None:
                 return
             logger.warning("at the end of the last run: %s", error)
@@ -272,7 +272,7 @@ class TensorRTRunner(Runner):
             opened.clear()
         self._runtime.close()
         self._memory.close()
-        self._end = self._stream = None  # PyCUDA destroys what nothing names any more
+        self._end = self._stream = None  # PyCUDA destroys them with their last reference
 
 
 def _nothing(size: int) -> tuple[Piece, ...]:
@@ -280,7 +280,7 @@ def _nothing(size: int) -> tuple[Piece, ...]:
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Let go of what an error's frames hold, engines half made: its context is about to go."""
+    """Drop references from an error's frames, such as unfinished engines, before the context."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

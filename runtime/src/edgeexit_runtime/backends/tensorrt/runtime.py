@@ -1,4 +1,4 @@
-"""The library that built the engines, started to run them."""
+"""The runtime of the library that built the engines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 
 class EngineRuntime:
-    """TensorRT's runtime, and what it says of failures.
+    """TensorRT's runtime, and its messages about failures.
 
     Attributes:
         trt: the library.
-        cache: what it has compiled for this GPU.
-        reasons: ``with runtime.reasons:`` around every call that may fail.
+        cache: kernels that it has compiled for this GPU.
+        reasons: ``with runtime.reasons:`` goes around every call that may fail.
 
     Args:
         trt: the library.
-        folder: the bundle's, where the cache is kept.
+        folder: the bundle's folder, where the cache is kept.
     """
 
     def __init__(self, trt: TensorRt, folder: Path) -> None:
@@ -37,9 +37,9 @@ class EngineRuntime:
         self._runtime: Any = None
 
     def open_engine(self, content: bytes, options: EngineOptions) -> Any:
-        """Make an engine of a file's contents, None where that cannot be done.
+        """Return an engine from a file's contents, or None if that fails.
 
-        Its weights take device memory; a context is current.
+        Its weights take device memory; a CUDA context must be current.
         """
         with self.reasons:
             if self._runtime is None:
@@ -51,13 +51,13 @@ class EngineRuntime:
         return engine
 
     def failed(self, what: str) -> BackendError:
-        """Return an error with what the library has logged of it."""
+        """Return an error with the library's last logged error as the reason."""
         reason = self.reasons.errors[-1] if self.reasons.errors else "it does not say why"
         self.reasons.errors.clear()
         return BackendError(f"{what}: {reason}; build the engines again")
 
     def close(self) -> None:
-        """Free the runtime and its cache; engines and contexts are gone before."""
+        """Free the runtime and its cache, after engines and contexts."""
         self.cache.close()
         self._runtime = None
         self.reasons.forget()

@@ -1,7 +1,7 @@
-"""Kernels that TensorRT-RTX has compiled for this GPU, kept in the bundle's folder.
+"""Cache, in the bundle's folder, of kernels that TensorRT-RTX has compiled for this GPU.
 
-TensorRT-RTX compiles when a context first runs. What it has compiled once it takes from the cache,
-where GPU, driver and version are the same; else it refuses the cache and begins a new one.
+TensorRT-RTX compiles when a context first runs. Later it takes compiled kernels from the cache if
+GPU, driver and version are the same; else it rejects the cache and starts a new one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MAX_BYTES = 2**30
 
 
 class RuntimeCache:
-    """One cache for all the contexts of a session. A CUDA context is current.
+    """One cache for all contexts of a session. A CUDA context must be current.
 
     Args:
-        folder: the bundle's.
+        folder: the bundle's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class RuntimeCache:
         self._content = b""  # of the file
 
     def attach(self, config: Any) -> None:
-        """Let the contexts of a configuration use it."""
+        """Make contexts of a configuration use the cache."""
         if self._cache is None:
             self._cache = config.create_runtime_cache()
             self._content = self._read()
@@ -42,7 +42,7 @@ class RuntimeCache:
         config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Write what was compiled since, where there is news and the folder can be written to."""
+        """Write the cache if it has changed and the folder is writable."""
         if self._cache is None:
             return
         content = bytes(self._cache.serialize())
@@ -56,11 +56,11 @@ class RuntimeCache:
         self._content = content
 
     def close(self) -> None:
-        """Free it; the contexts are gone before."""
+        """Free the cache, after the contexts."""
         self._cache = None
 
     def _read(self) -> bytes:
-        with contextlib.suppress(OSError):  # it saves time, and no more
+        with contextlib.suppress(OSError):  # the cache only saves time
             if self._path.stat().st_size <= MAX_BYTES:
                 return self._path.read_bytes()
         return b""

@@ -1,15 +1,15 @@
-"""TensorRT 10.3 to 11 and TensorRT-RTX as one: every difference between them is in this file.
+"""One interface to TensorRT 10.3 to 11 and TensorRT-RTX; all differences are in this file.
 
-- Strongly typed networks are asked for in 10.x, and are the only ones from 11 on, where the flag
-  is deprecated. TensorRT-RTX ignores or needs the flag, by its version; it may always be set.
-- TensorRT builds on the GPU that will run the engine, unless compatibility with others is asked
-  for. TensorRT-RTX builds without a GPU, for compute capabilities; it has neither version nor
+- Strongly typed networks need a flag in 10.x; from 11 on all networks are strongly typed and the
+  flag is deprecated. TensorRT-RTX ignores or needs it, by version; it may always be set.
+- TensorRT builds on the GPU that will run the engine, unless compatibility with others is
+  requested. TensorRT-RTX builds without a GPU, for compute capabilities; it has neither version nor
   hardware compatibility, and its timing cache does nothing (until 1.1 it even needed a GPU).
-- ``SAME_COMPUTE_CAPABILITY`` came after 10.3.
-- TensorRT-RTX from 1.2 on is told to leave all memory to the session: else it may allocate while
-  it runs, which no CUDA graph captures. TensorRT itself does not do that.
-- TensorRT-RTX from 1.1 on makes contexts from a configuration, and compiles kernels for a batch
-  size behind the back of a captured graph, if it is not told to do it at once.
+- ``SAME_COMPUTE_CAPABILITY`` was added after 10.3.
+- From 1.2 on, TensorRT-RTX is configured to leave all allocations to the session: else it may
+  allocate during a run, which a CUDA graph cannot capture. TensorRT does not do that.
+- From 1.1 on, TensorRT-RTX creates contexts from a configuration, and may compile kernels for a
+  batch size after a graph was captured, unless eager compilation is set.
 - The engine inspector's ``Format/Datatype`` of 10.x is ``DataType`` and ``Format`` in 11.
 """
 
@@ -33,7 +33,7 @@ from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.system.machine import l4t_version
 
 CAPABILITY = re.compile(r"SM(\d+)(\d)")
-# The inspector's words, in small letters -> a manifest's
+# The inspector's names in lower case -> the manifest's
 PRECISIONS = {
     "int8": "int8",
     "fp8": "fp8",
@@ -61,14 +61,14 @@ def open_library(name: str = AUTO, compute_capability: str | None = None) -> Ten
 
 
 class TensorRt:
-    """An imported library, with one way to say what its versions say differently.
+    """An imported library, with one interface to all of its versions.
 
     Args:
-        library: which one.
-        module: what was imported.
+        library: the library.
+        module: its imported module.
 
     Raises:
-        BackendError: the version is not one that this was written for.
+        BackendError: the version is too old.
     """
 
     def __init__(self, library: Library, module: Any) -> None:
@@ -83,7 +83,7 @@ class TensorRt:
 
     @property
     def title(self) -> str:
-        """Name and version, for people."""
+        """Name and version, for messages."""
         return f"{self.library.title} {self.version}"
 
     @property
@@ -92,10 +92,10 @@ class TensorRt:
         return self.library.name == RTX
 
     def check(self, options: EngineOptions, compute_capability: str | None) -> None:
-        """Refuse what this library does not have, before anything is built.
+        """Check, before anything is built, that this library has the options.
 
         Raises:
-            InputError: an option, or a compute capability, is not one of this library's.
+            InputError: it does not have an option or compute capability.
         """
         if self.is_rtx:
             if options.version_compatible:
@@ -123,10 +123,10 @@ class TensorRt:
         self._hardware_level(options.hardware_compatibility)
 
     def require_place(self) -> Gpu | None:
-        """Return the GPU that is here; TensorRT-RTX builds without.
+        """Return this machine's GPU; TensorRT-RTX can build without one.
 
         Raises:
-            BackendError: there is none, and the library builds on it.
+            BackendError: there is none, and the library needs one to build.
         """
         gpu = find_gpu()
         if gpu is None and not self.is_rtx:
@@ -144,7 +144,7 @@ class TensorRt:
         return builder.create_network(1 << int(flag))
 
     def configure(self, config: Any, options: EngineOptions, capability: str | None) -> None:
-        """Set everything in a builder's configuration that does not depend on the network."""
+        """Set all options of a builder's configuration that do not depend on the network."""
         trt = self.module
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
         config.builder_optimization_level = options.optimization_level
@@ -154,7 +154,7 @@ class TensorRt:
         if options.workspace_mib is not None:
             size = options.workspace_mib * 2**20
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
-        if not options.tf32:  # TensorRT's default is to allow it
+        if not options.tf32:  # TensorRT allows it by default
             config.clear_flag(trt.BuilderFlag.TF32)
         if options.version_compatible:
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
@@ -169,9 +169,9 @@ class TensorRt:
                 )
 
     def attach_timing_cache(self, config: Any, content: bytes) -> Any:
-        """Give a build what earlier ones measured; returns the cache, None where there is none.
+        """Let a build use timings of earlier ones; return the cache, None for TensorRT-RTX.
 
-        What another GPU or version measured is refused by TensorRT, and a new cache begun.
+        TensorRT rejects timings of another GPU or version; a new cache is then started.
         """
         if self.is_rtx:
             return None
@@ -182,13 +182,13 @@ class TensorRt:
         return cache
 
     def parser_error(self, error: Any) -> str:
-        """Return what the ONNX parser did not like in one line: the node and the reason."""
+        """Return an error of the ONNX parser in one line: the node and the reason."""
         reason = _one_line(error.desc())
         operator, name = error.node_operator(), error.node_name()
         return f"{operator} node {name!r}: {reason}" if operator else reason
 
     def tensor_precision(self, tensor: dict[str, Any]) -> str | None:
-        """Return the precision of a tensor that the engine inspector lists; None for integers."""
+        """Return the precision of a tensor from the engine inspector; None for integers."""
         fields = {key.lower(): str(value) for key, value in tensor.items()}
         text = fields.get("datatype") or fields.get("format/datatype") or fields.get("format", "")
         for word in WORD.findall(text.lower()):
@@ -197,13 +197,13 @@ class TensorRt:
         return None
 
     def open_engine(self, runtime: Any, content: Any, options: EngineOptions) -> Any:
-        """Return the engine, or None where this machine cannot load it."""
+        """Return the engine, or None if this machine cannot load it."""
         if options.version_compatible:
-            runtime.engine_host_code_allowed = True  # the lean runtime in a file built just now
+            runtime.engine_host_code_allowed = True  # such a file contains a lean runtime
         return runtime.deserialize_cuda_engine(content)
 
     def create_context(self, engine: Any, cache: RuntimeCache) -> Any:
-        """Return an execution context whose scratch memory is the caller's, or None."""
+        """Return an execution context with scratch memory of the caller, or None on failure."""
         trt = self.module
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         if not hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):  # TensorRT-RTX 1.1
@@ -216,13 +216,13 @@ class TensorRt:
         return engine.create_execution_context(config)
 
     def is_capturable(self, context: Any, stream: int) -> bool:
-        """Whether a context's work can be captured, as far as the library knows."""
+        """Whether a context's work can be captured, as reported by the library."""
         if hasattr(context, "is_stream_capturable"):  # TensorRT-RTX 1.2
             return bool(context.is_stream_capturable(stream))
         return True
 
     def how_to_build_for(self, capability: str) -> str:
-        """Return what to do where TensorRT-RTX's engines for several GPUs do not run on one."""
+        """Return how to build for a GPU that TensorRT-RTX's default engines do not run on."""
         if capability in self._capabilities():
             return f"build for it alone, with --library {RTX} --compute-capability {capability}"
         return f"{self.title} has none for it; install TensorRT"

@@ -1,4 +1,4 @@
-"""What every backend does alike, as classes of tests: labels, exits, batches, deadlines, failures.
+"""Conformance tests for backends, as classes: labels, exits, batches, deadlines, failures.
 
     # test_mine.py
     import pytest
@@ -14,8 +14,8 @@
             return "mine"
 
 A backend that needs more than ONNX files overrides the fixture ``prepare``, whose
-``prepare(folder)`` adds it to a bundle. What a backend does not do is taken out by name, with the
-reason: ``test_bare_graphs_are_run_as_the_bundles_own = None``.
+``prepare(folder)`` adds it to a bundle. A test of something that a backend does not support is
+disabled by name, with a comment: ``test_bare_graphs_are_run_as_the_bundles_own = None``.
 """
 
 import pytest
@@ -33,4 +33,4 @@ __all__ = ["Answers", "Conformance", "Failures", "ForeignFiles", "Life"]
 
 
 class Conformance(Answers, Life, Failures, ForeignFiles):
-    """All of it."""
+    """The whole suite."""

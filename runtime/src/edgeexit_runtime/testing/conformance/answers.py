@@ -1,4 +1,4 @@
-"""The loop against the numpy reference, which takes one image after the other."""
+"""The session loop against the numpy reference, which computes one image at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeexit_runtime.testing.conformance.support import Images, Load, Suite, al
 
 
 def check_sizes(load: Load, network: Network, folder: Path, sizes: Iterable[int]) -> set[int]:
-    """Compare batches of these sizes with the reference; return the exits that were taken."""
+    """Compare batches of these sizes with the reference; return the exits that images left at."""
     seen: set[int] = set()
     with load(folder) as session:
         for seed, size in enumerate(sizes):
@@ -27,7 +27,7 @@ def check_sizes(load: Load, network: Network, folder: Path, sizes: Iterable[int]
 
 
 class Answers(Suite):
-    """The loop, batch by batch."""
+    """Predictions of the session loop, batch by batch."""
 
     def test_batches_of_every_size(self, load: Load, network: Network, folder: Path) -> None:
         seen = check_sizes(load, network, folder, all_sizes(network))
@@ -162,7 +162,7 @@ class Answers(Suite):
                 assert list(session.thresholds.items()) == [("exit1", first), ("exit2", second)]
                 images = random_images(int(rng.integers(1, 10)), seed)
                 assert_same(session.infer(images), CHAIN.expected(images, session.thresholds))
-        with load(bundle) as session:  # the bundle itself stays as it was
+        with load(bundle) as session:  # the bundle itself is unchanged
             assert dict(session.thresholds) == {"exit1": 0.6, "exit2": 0.6}
 
     def test_thresholds_cannot_be_changed_behind_the_sessions_back(
@@ -250,7 +250,7 @@ class Answers(Suite):
                 session.thresholds = off
                 answers = session.infer_all_exits(images)
                 assert dict(session.thresholds) == off
-                session.infer(images)  # what an exit said must not change with the next call
+                session.infer(images)  # the next call must not change earlier answers
             assert answers.labels.shape == answers.confidences.shape == (len(names), count)
             assert answers.labels.dtype == np.int64
             assert answers.confidences.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Graphs that fail, and answers that cannot be: the session goes on, never with wrong answers."""
+"""Failing graphs and impossible outputs: the session stays usable, and never answers wrongly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANSWERING = ["infer", "infer by a deadline", "infer_all_exits"]
 
 
 def spoiled(content: bytes, output: str, make: Callable[[str, str], list[Any]]) -> bytes:
-    """Return a graph with what ``make(before, output)`` gives behind one of its outputs."""
+    """Return a graph with the nodes of ``make(before, output)`` inserted at one of its outputs."""
     model = onnx.load_from_string(content)
     before = f"{output}_before"
     for node in model.graph.node:
@@ -50,7 +50,7 @@ def changed_by(operator: str, value: Any) -> Callable[[str, str], list[Any]]:
 
 
 class Failures(Suite):
-    """Whatever a graph does, the session says which one, and is of use afterwards."""
+    """If a graph fails in any way, the session names it, and stays usable."""
 
     @pytest.mark.parametrize("count", [1, 3, 9])
     @pytest.mark.parametrize("call", ANSWERING)
@@ -89,7 +89,7 @@ class Failures(Suite):
     def test_a_graph_that_fails(
         self, load: Load, name: str, output: str, call: str, bundle: Path
     ) -> None:
-        """It loads, and cannot be run over a batch of more than one."""
+        """The graph loads, but cannot run on a batch of more than one."""
 
         def make(before: str, output: str) -> list[Any]:
             shape = numpy_helper.from_array(np.array([1, 3, 4, 4][: 4 if name == "stage2" else 2]))

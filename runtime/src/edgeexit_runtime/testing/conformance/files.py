@@ -1,4 +1,4 @@
-"""Files that are not what the manifest says, hash and all: each is named, none is run."""
+"""Files with the manifest's hash but other contents: each is named in an error, none is run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeexit_runtime.testing.conformance.support import Load, Suite
 
 
 def rename(content: bytes, old: str, new: str) -> bytes:
-    """Return the model with a tensor by another name."""
+    """Return the model with a tensor renamed."""
     model = onnx.load_from_string(content)
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
@@ -26,7 +26,7 @@ def rename(content: bytes, old: str, new: str) -> bytes:
 
 
 class ForeignFiles(Suite):
-    """A backend that loads ONNX files; one that loads others has their like."""
+    """For backends that load ONNX files; a backend with other files has its own such tests."""
 
     @pytest.mark.parametrize("content", [b"", b"\x08\x08:\x00", b"<?xml version='1.0'?><net/>"])
     def test_file_that_is_no_graph_but_has_its_hash(
@@ -37,7 +37,7 @@ class ForeignFiles(Suite):
             load(bundle)
 
     def test_names_that_are_no_text(self, load: Load, bundle: Path) -> None:
-        """An engine may not mind, or fail only where it is asked for its tensors."""
+        """An engine may accept it, or fail only when its tensors are listed."""
         content = (bundle / "stage2.onnx").read_bytes()
         assert content.count(b"second") >= 2
         replace_graph(bundle, "stage2", content.replace(b"second", b"sec\xe1nd"))

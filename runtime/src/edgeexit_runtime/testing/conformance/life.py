@@ -1,4 +1,4 @@
-"""What a session keeps, shares and gives back; parts one by one, deadlines, several threads."""
+"""A session's memory, threads and closing; parts run one by one, and deadlines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgeexit_runtime.testing.conformance.support import (
 
 
 def work_in_threads(network: Network, sessions: list[ee.Session]) -> list[str]:
-    """Let a thread per entry of ``sessions`` infer; return what went wrong."""
+    """Run inference in one thread per entry of ``sessions``; return the errors."""
     wrong: list[str] = []
 
     def work(session: ee.Session, seed: int) -> None:
@@ -32,7 +32,7 @@ def work_in_threads(network: Network, sessions: list[ee.Session]) -> list[str]:
             for turn in range(30):
                 images = random_images(int(rng.integers(1, 10)), 100 * seed + turn)
                 assert_same(session.infer(images), network.expected(images, session.thresholds))
-        except BaseException as error:  # of another thread, which pytest does not see
+        except BaseException as error:  # pytest does not see another thread's errors
             wrong.append(repr(error))
 
     workers = [
@@ -47,7 +47,7 @@ def work_in_threads(network: Network, sessions: list[ee.Session]) -> list[str]:
 
 
 class Life(Suite):
-    """Sessions beside each other, and one after another."""
+    """Sessions side by side, and one after another."""
 
     def test_threads_may_share_a_session(self, load: Load, network: Network, folder: Path) -> None:
         session = load(folder)
@@ -111,7 +111,7 @@ class Life(Suite):
                 session.infer(images)
                 del images
             gc.collect()
-            # a graph that reads images may hold on to those that it read last
+            # a graph that reads images may keep the last ones alive
             readers = [
                 name
                 for name, graph in session.manifest.graphs()
@@ -144,7 +144,7 @@ class Life(Suite):
             runner.run_stage("stage2")
             assert runner.run_exit("exit2").labels.tolist() == [1]
             np.testing.assert_array_equal(runner.logits("exit2"), images[1:2, 0, 1, :3])
-            # what an exit gave stays what it gave of all who reached it
+            # the logits of exit1 are still those of all samples that reached it
             np.testing.assert_array_equal(runner.logits("exit1"), 2 * images[:, 0, 0, :3])
 
     def test_logits_are_a_copy(self, load: Load, bundle: Path) -> None:
@@ -161,7 +161,7 @@ class Life(Suite):
         runner.set_images(random_images(4, 0))
 
     def test_rows_behind_the_end_of_a_batch_are_never_read(self, load: Load, bundle: Path) -> None:
-        """Those of an earlier batch are still there, and leave where they like."""
+        """Such rows still hold an earlier batch, whose images may leave anywhere."""
         session = load(bundle)
         for earlier in (0, 1, 2):
             for exits in ([2, 0, 2], [1, 2, 2], [0, 2, 1], [2, 2, 2]):
@@ -181,7 +181,7 @@ class Life(Suite):
         graphs = runner.bare_graphs()
         assert graphs.device == runner.device
         call = graphs.bind(entry, content, {"images": np.full((2, 3, 4, 4), 0.5, np.float32)})
-        gc.collect()  # what is bound has to be held
+        gc.collect()  # bound arrays must be kept alive
         for _ in range(50):
             call()
         with pytest.raises(ee.BackendError, match=r"^stage1\.onnx: "):

@@ -1,4 +1,4 @@
-"""What the classes of tests share."""
+"""Fixtures and helpers of the test classes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Suite:
 
     @pytest.fixture
     def prepare(self) -> Callable[[Path], object]:
-        """``prepare(folder)`` gives a bundle what the backend needs besides the ONNX files."""
+        """``prepare(folder)`` adds to a bundle what the backend needs besides the ONNX files."""
         return lambda folder: None
 
     @pytest.fixture
     def load(self, backend: str, prepare: Callable[[Path], object]) -> Iterator[Load]:
-        """``load(folder, of=ee.load)`` opens a bundle with the backend that is tested."""
+        """``load(folder, of=ee.load)`` opens a bundle with the backend under test."""
         sessions: list[ee.Session] = []
 
         def open_one(folder: Path, of: Load = ee.load, **options: Any) -> ee.Session:
@@ -58,18 +58,18 @@ class Suite:
 
 
 def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
-    """Labels and exits alike, confidences within rounding."""
+    """Assert equal labels and exits, and confidences equal within rounding."""
     np.testing.assert_array_equal(got.exits, want.exits)
     np.testing.assert_array_equal(got.labels, want.labels)
     np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
 
 
 def on_step_clock(session: ee.Session) -> ee.Session:
-    """Return a session of the same runner, for which every step takes a millisecond."""
+    """Return a session of the same runner whose clock counts a millisecond per step."""
     ticks = itertools.count()
     return ee.Session(session.manifest, session.runner, lambda: next(ticks) * 1_000_000)
 
 
 def all_sizes(network: Network) -> range:
-    """Numbers of images that take one, two and three turns."""
+    """Return numbers of images that take one, two and three chunks."""
     return range(1, 2 * network.max_batch + 2)

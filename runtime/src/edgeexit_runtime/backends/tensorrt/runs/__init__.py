@@ -1,1 +1,1 @@
-"""What a session puts into its stream: images, engines, copies, and graphs of them."""
+"""Work that a session enqueues into its stream: images, engines, copies, and graphs of them."""

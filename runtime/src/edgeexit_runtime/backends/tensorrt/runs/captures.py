@@ -1,7 +1,7 @@
-"""Runs become CUDA graphs, while a bundle is loaded.
+"""Capture of runs as CUDA graphs, while a bundle is loaded.
 
-It is done then and not later, since a capture disturbs the process: whoever waits for the whole
-device meanwhile, in any thread, gets an error. And the other way round.
+It is done then and not later because a capture affects the whole process: a thread that waits for
+the whole device during a capture gets an error, and breaks the capture.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from edgeexit_runtime.errors import BackendError
 logger = logging.getLogger(__name__)
 
 CAPTURES = 3
-"""How often the capture of a run is tried."""
+"""Maximum number of attempts to capture a run."""
 
 
 class Captures:
-    """Prepares one run after the other in a stream, with its context current.
+    """Prepares runs in a stream, with its context current.
 
     Args:
         is_on: whether graphs are captured.
@@ -30,13 +30,13 @@ class Captures:
     def __init__(self, stream: Any, *, is_on: bool) -> None:
         self._stream = stream
         self._tries = CAPTURES if is_on else 0
-        self._has_said_why = False  # some run has no graph
+        self._warned = False  # of a run without a graph
 
     def prepare(self, run: Run, name: str) -> None:
-        """Run it once, and give it a graph, where that works.
+        """Run ``run`` once, and capture its graph if that works.
 
-        TensorRT wants it to be enqueued plainly before. Another thread that waits for the device
-        spoils a capture, so that it is tried again.
+        TensorRT requires a normal enqueue first. Another thread that waits for the device breaks a
+        capture, so failed captures are retried.
 
         Raises:
             BackendError: it cannot even be enqueued.
@@ -47,25 +47,25 @@ class Captures:
                 run.graph = self._captured(run, name)
                 return
             except CaptureError as error:
-                self._use_up_error(run)
-                if left == 0 and not self._has_said_why:
-                    self._has_said_why = True
-                    # its text alone: a log that keeps errors would keep the stream
+                self._clear_error(run)
+                if left == 0 and not self._warned:
+                    self._warned = True
+                    # only its text: a log that keeps errors would keep the stream alive
                     logger.warning("no CUDA graph, runs are enqueued one by one: %s", str(error))
 
     def _captured(self, run: Run, name: str) -> CudaGraph:
         if not run.is_capturable(self._stream.handle):
             raise CaptureError(f"TensorRT says that {name} is not capturable")
         self._stream.synchronize()
-        gc.collect(0)  # what is freed by itself now is not freed while the stream captures
+        gc.collect(0)  # so that garbage collection frees less during the capture
         handle = self._stream.handle
         return CudaGraph(handle, lambda: run.enqueue(handle))
 
-    def _use_up_error(self, run: Run) -> None:
-        """Run once more after a failed capture, where nobody needs the answer.
+    def _clear_error(self, run: Run) -> None:
+        """Run once more after a failed capture, to clear its error; the outputs are not used.
 
-        Libraries over CUDA's runtime find the capture's error at their next launch, and refuse
-        that: seen of ONNX Runtime's kernels on an H200.
+        Libraries on top of CUDA's runtime find the capture's error at their next launch, which then
+        fails: seen with ONNX Runtime's kernels on an H200.
         """
         try:
             run.enqueue(self._stream.handle)

@@ -1,7 +1,7 @@
-"""Where the exits' outputs lie: on the device, and in the host's pinned memory.
+"""Memory of the exits' outputs: on the device, and pinned on the host.
 
-An exit's confidences, labels and flags lie behind one another, so that one copy brings them down.
-Or the device writes them into the host's memory, and there is nothing to copy.
+An exit's confidences, labels and flags are adjacent, so that one copy brings all to the host. Or
+the device writes them directly into host memory, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PARTS = (("confidence", np.float32), ("label", np.int32), ("exits", np.bool_))
 
 
 class CopyDown:
-    """A copy from the device into pinned memory, behind what a stream was given before."""
+    """A copy from the device into pinned memory, enqueued into a stream."""
 
     def __init__(self, pinned: NDArray[np.uint8], address: int, stream: Any) -> None:
         self._pinned = pinned
@@ -29,31 +29,31 @@ class CopyDown:
         self._stream = stream
 
     def enqueue(self, stream: int) -> None:
-        """Put it into its stream, which is this one."""
+        """Enqueue the copy into its own stream, which must be this one."""
         cuda.memcpy_dtoh_async(self._pinned, self._address, self._stream)
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether a graph can be captured of it."""
+        """Whether the copy can be captured."""
         return True
 
     def close(self) -> None:
-        """Let go of the stream; the memory is the session's."""
+        """Drop the reference to the stream; the memory is the session's."""
         self._stream = None
 
 
 class GatePlan:
-    """Places of the exits' thresholds and outputs in one allocation, and in its pinned mirror.
+    """Layout of the exits' thresholds and outputs in one device allocation and its pinned mirror.
 
     Attributes:
-        size_bytes: what the allocation on the device takes.
-        mirror_bytes: how much of its beginning the mirror shows: all but the logits.
+        size_bytes: size of the allocation on the device.
+        mirror_bytes: size of its first part that the mirror holds: all but the logits.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self._offsets: dict[str, dict[str, int]] = {}
         self._views: dict[tuple[str, int], GateOutputs] = {}
         self._mirror: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._begin = self._written = 0  # addresses: of the allocation, and of what exits write
+        self._begin = self._written = 0  # addresses of the allocation and the outputs
         end = 0
         for exit_ in manifest.exits:
             places = self._offsets[exit_.name] = {THRESHOLD: end}
@@ -69,10 +69,10 @@ class GatePlan:
         self.size_bytes = end
 
     def allocate(self, memory: CudaMemory, *, mapped: bool) -> None:
-        """Take the memory.
+        """Allocate the memory.
 
         Args:
-            memory: which frees it.
+            memory: owner of the allocations.
             mapped: whether the exits write into the mirror.
         """
         self._begin = self._written = memory.device(self.size_bytes)
@@ -92,12 +92,8 @@ class GatePlan:
         """Return the mirror of an exit's threshold, (1,)."""
         return self._view(exit_name, THRESHOLD, np.float32, 1)
 
-    def behind(self, exit_name: str, stream: Any, count: int) -> tuple[CopyDown, ...]:
-        """Return what brings all that the gate says of ``count`` samples into the mirror.
-
-        Args:
-            stream: in which it is done.
-        """
+    def copies(self, exit_name: str, stream: Any, count: int) -> tuple[CopyDown, ...]:
+        """Return the copies, in ``stream``, that bring ``count`` samples' outputs to the mirror."""
         if self._written != self._begin:
             return ()
         places = self._offsets[exit_name]
@@ -105,7 +101,7 @@ class GatePlan:
         return (CopyDown(self._mirror[first:end], self._begin + first, stream),)
 
     def outputs(self, exit_name: str, count: int) -> GateOutputs:
-        """Return what the mirror shows of an exit's outputs."""
+        """Return an exit's outputs for ``count`` samples, as views of the mirror."""
         key = (exit_name, count)
         if key not in self._views:
             views = {name: self._view(exit_name, name, dtype, count) for name, dtype in PARTS}

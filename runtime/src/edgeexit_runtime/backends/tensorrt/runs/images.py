@@ -1,4 +1,4 @@
-"""The images on their way to the device."""
+"""The buffer of the images for the device."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
 
 class ImageBuffer:
-    """Pinned memory that images are put into, copied to the device from there, or read there.
+    """Pinned memory for images, which are copied to the device from there, or read in place.
 
     Attributes:
-        address: where engines read them.
-        in_use: whether runs that a stream was given may still need the pinned memory; whoever
-            gives them to it says so.
+        address: where engines read the images.
+        in_use: whether enqueued runs may still need the pinned memory; set by the code that
+            enqueues them.
 
     Args:
-        memory: which frees it.
-        shape: of the largest batch.
-        address: on the device; None lets engines read the pinned memory itself.
+        memory: owner of the allocation.
+        shape: shape of the largest batch.
+        address: device address; None lets engines read the pinned memory itself.
     """
 
     def __init__(self, memory: CudaMemory, shape: tuple[int, ...], address: int | None) -> None:
@@ -34,8 +34,8 @@ class ImageBuffer:
             self._pinned, self.address = memory.pinned(shape, np.float32), address
 
     def put(self, images: NDArray[np.float32], stream: Any) -> None:
-        """Take (n, C, H, W), which may change behind this."""
-        if self.in_use:  # by a batch that nobody waited for
+        """Copy images (n, C, H, W) into the buffer; the array may change afterwards."""
+        if self.in_use:  # by a batch that was not waited for
             stream.synchronize()
         pinned = self._pinned[: len(images)]
         np.copyto(pinned, images)

@@ -1,8 +1,8 @@
-"""Stages and exits over batches of any size: one execution context and one CUDA graph per bucket.
+"""Stages and exits for all batch sizes: one execution context and one CUDA graph per bucket.
 
 A bucket is a batch size that is run: 1, 2, 4, 8, ..., and the bundle's largest. A batch in between
-is run as the next bucket. The rows behind its end hold what earlier batches left there; what
-comes of them is never read.
+is run as the next bucket. The rows after its end hold data of earlier batches; their results are
+never read.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from edgeexit_runtime.bundle.manifest import IMAGES
 
 
 class Piece(Protocol):
-    """What is put into a stream: the run of an engine, or a copy behind it.
+    """Work for a stream: the run of an engine, or a copy after it.
 
-    It is given the stream's handle: an error's frames, which may outlive the session, would keep
-    the stream itself.
+    Methods take the stream's handle: an error's frames, which may outlive the session, would keep
+    the stream object alive.
     """
 
     def enqueue(self, stream: int) -> None:
-        """Put it there; it neither waits nor allocates."""
+        """Enqueue the work, without waiting or allocating."""
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether a graph can be captured of it, once it was run."""
+        """Whether the work can be captured, after it was run once."""
 
     def close(self) -> None:
-        """Free what it has; twice does no harm."""
+        """Free its resources; closing twice is harmless."""
 
 
 class Run:
-    """Pieces that follow each other, and the graph that was captured of them."""
+    """A sequence of pieces, and the graph captured from them."""
 
     __slots__ = ("graph", "pieces")
 
@@ -42,34 +42,34 @@ class Run:
         self.graph: CudaGraph | None = None
 
     def start(self, stream: int) -> None:
-        """Launch the graph, or enqueue the pieces where there is none."""
+        """Launch the graph, or enqueue the pieces if there is none."""
         if self.graph is not None:
             self.graph.launch(stream)
         else:
             self.enqueue(stream)
 
     def enqueue(self, stream: int) -> None:
-        """Put one piece behind the other into a stream."""
+        """Enqueue the pieces into a stream, in order."""
         for piece in self.pieces:
             piece.enqueue(stream)
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether all of them are, once they were run."""
+        """Whether all pieces can be captured, after they were run once."""
         return all(piece.is_capturable(stream) for piece in self.pieces)
 
     def close(self) -> None:
-        """Free the graph, once. Its pieces are their part's, and may be in another run too."""
+        """Free the graph, once. The pieces belong to their parts; other runs may share them."""
         if self.graph is not None:
             self.graph.close()
             self.graph = None
 
 
 class Part:
-    """A stage or an exit: its engine, where its tensors are, and its runs.
+    """A stage or an exit: its engine, the addresses of its tensors, and its runs.
 
     Attributes:
         reads_images: whether the images are among its tensors.
-        runs: by the number of samples; those of one bucket share a run.
+        runs: by number of samples; numbers in the same bucket share a run.
     """
 
     __slots__ = ("addresses", "engine", "gated", "name", "reads_images", "runs")
@@ -87,24 +87,24 @@ class Part:
         addresses: dict[str, int],
         scratch: tuple[int, int],
         max_batch: int,
-        behind: Callable[[int], Sequence[Piece]],
+        after: Callable[[int], Sequence[Piece]],
     ) -> None:
-        """Make a context for every bucket, all over the same memory.
+        """Create a context for every bucket, all in the same memory.
 
         Args:
-            addresses: of the tensors.
-            scratch: address and bytes.
+            addresses: addresses of the tensors.
+            scratch: address and bytes of the scratch memory.
             max_batch: the largest batch.
-            behind: what follows a run of so many samples.
+            after: returns the pieces to enqueue after a run of that many samples.
 
         Raises:
-            BackendError: TensorRT refuses one.
+            BackendError: TensorRT rejects one.
         """
         self.addresses = addresses
         self.reads_images = IMAGES in addresses
         smallest = 1
         for size in bucket_sizes(max_batch):
-            run = Run(self.engine.open_context(size, addresses, *scratch), *behind(size))
+            run = Run(self.engine.open_context(size, addresses, *scratch), *after(size))
             self.runs |= dict.fromkeys(range(smallest, size + 1), run)
             smallest = size + 1
 
