@@ -1,7 +1,7 @@
-"""Classify what a camera sees, and keep to a deadline for each frame.
+"""Classify a camera's frames, with a deadline for each frame.
 
     python examples/camera.py out/ 0                                # camera 0, in a window
-    python examples/camera.py out/ clip.mp4 --output seen.avi       # no window is needed
+    python examples/camera.py out/ clip.mp4 --output seen.avi       # needs no window
     python examples/camera.py out/ photos/ --deadline-ms 20 --output seen.avi
 
 Needs: pip install './runtime[cpu,images]' opencv-python (opencv-python-headless has no windows)
@@ -24,7 +24,7 @@ GREEN, ORANGE = (0, 200, 0), (0, 140, 255)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Classify what a camera sees.")
+    parser = argparse.ArgumentParser(description="Classify a camera's frames.")
     parser.add_argument("bundle", help="the folder that 'edgeexit export' wrote")
     parser.add_argument("source", help="the number of a camera, a video, or a folder of images")
     parser.add_argument("--deadline-ms", type=float, default=33, help="per frame (default 33)")
@@ -44,12 +44,12 @@ def main() -> None:
                 break
         for exit_ in session.statistics().exits:
             print(f"{exit_.share:.0%} answered by {exit_.name}, {exit_.cut_short} cut short")
-        if session.expected is not None:  # frames of one scene are alike: it may cry too soon
+        if session.expected is not None:  # similar frames of one scene may raise false alarms
             print(session.drift().sentence)
 
 
 def classify(session: ee.Session, frame: Any, deadline_ms: float) -> tuple[str, bool]:
-    """Return label, confidence, exit and milliseconds as a text, and whether time was short."""
+    """Return label, confidence, exit and milliseconds as text, and whether it was cut short."""
     start = time.perf_counter()
     image = session.prepare([frame[..., ::-1]])  # OpenCV's colours are BGR
     left = deadline_ms - (time.perf_counter() - start) * 1e3
@@ -68,7 +68,7 @@ def read(source: str) -> Iterator[Any]:
         yield from (image for image in images if image is not None)
         return
     video = cv2.VideoCapture(int(source) if source.isdigit() else source)
-    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # of a camera: the newest frame, not a queue of old ones
+    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # for cameras: the newest frame, not a queue of old ones
     found, frame = video.read()
     if not found:
         sys.exit(f"{source}: no frame can be read; expected a camera, a video or a folder")

@@ -1,4 +1,4 @@
-"""Classify all images of a folder, in batches, into a CSV file.
+"""Classify all images of a folder in batches, and write a CSV file.
 
     python examples/folder_to_csv.py out/ photos/ answers.csv
 
@@ -29,11 +29,11 @@ Read = tuple[Path, Pixels]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Classify all images of a folder.")
     parser.add_argument("bundle", help="the folder that 'edgeexit export' wrote")
-    parser.add_argument("images", type=Path, help="searched with everything below it")
-    parser.add_argument("output", type=Path, help="the CSV file, written anew")
-    parser.add_argument("--batch", type=int, default=32, help="images at once (default 32)")
-    parser.add_argument("--threads", type=int, default=4, help="that read images (default 4)")
-    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="of an image")
+    parser.add_argument("images", type=Path, help="folder, searched with all subfolders")
+    parser.add_argument("output", type=Path, help="the CSV file, overwritten")
+    parser.add_argument("--batch", type=int, default=32, help="images per batch (default 32)")
+    parser.add_argument("--threads", type=int, default=4, help="reading threads (default 4)")
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="limit per image")
     options = parser.parse_args()
 
     found = find_images(options.images)
@@ -61,14 +61,14 @@ def main() -> None:
                 writer.writerow((*row, names[1][exit_]))
             count += len(batch)
             print(f"{count} of {len(paths)}", file=sys.stderr)
-    partial.replace(options.output)  # what has the name is whole
+    partial.replace(options.output)  # a file of that name is complete
     print(f"{count} images classified, {len(paths) - count} skipped", file=sys.stderr)
 
 
 def batches(
     paths: list[Path], size: int, read_one: Callable[[Path], Pixels], pool: ThreadPoolExecutor
 ) -> Iterator[list[Read]]:
-    """Yield the images that can be read, ``size`` at a time; name the others."""
+    """Yield the images that can be read, in batches of ``size``; report the others."""
 
     def read(path: Path) -> Read | None:
         try:

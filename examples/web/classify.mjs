@@ -1,4 +1,4 @@
-// Classifies raw frames by a bundle or a single file in Node: a line "label exit confidence" for each.
+// Classifies raw frames with a bundle or a single file in Node; prints a line "label exit confidence" for each.
 //
 //   node classify.mjs BUNDLE|MODEL.onnx FRAMES [--engine onnxruntime-node|onnxruntime-web] [--batch N] [--threshold exit1=0.9]...
 //

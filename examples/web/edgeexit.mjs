@@ -1,5 +1,5 @@
 // Runs the bundles of `edgeexit export` with any onnxruntime for JavaScript, in browsers and Node:
-// stage -> branch -> gate, until everyone has left. The gate is in the branch's graph.
+// stage -> branch -> gate, until every image has left. The gate is in the branch's graph.
 
 /** The threshold of an exit that is switched off: its branch is not run. */
 export const NEVER = 2;
@@ -9,9 +9,9 @@ const GATE = ["logits", "confidence", "label", "exits"];
 export const MAX_CONFIDENCE = 1 + 2 ** -10; // a softmax may be rounded up
 
 /**
- * x86 CPUs without VNNI add products of 8 bits in 16 bits, which saturate, unless told to widen them;
- * weights in 7 bits fit.
- * @param target of the manifest's quantization
+ * Session options for exact INT8 products: x86 CPUs without VNNI add 8-bit products in 16 bits, which
+ * saturate unless they are widened; 7-bit weights fit.
+ * @param target the manifest's quantization.target
  */
 export function exactProducts(target) {
   return target?.weight_bits === 7 ? {} : { extra: { "session.x64quantprecision": "1" } };
@@ -21,7 +21,7 @@ export function exactProducts(target) {
  * Loads a bundle.
  * @param ort onnxruntime-web or onnxruntime-node
  * @param read (name) => Promise<Uint8Array>: a file of the bundle's folder
- * @param options of every InferenceSession, such as its execution providers
+ * @param options options of every InferenceSession, such as execution providers
  */
 export async function load(ort, read, options = {}) {
   const manifest = JSON.parse(new TextDecoder().decode(await read("manifest.json")));
@@ -45,7 +45,7 @@ export class Session {
     this.#ort = ort;
     this.#graphs = graphs;
     this.manifest = manifest;
-    /** Of every exit but the last; set a value and it holds from the next call on. */
+    /** The threshold of every exit but the last; a new value applies from the next call on. */
     this.thresholds = Object.fromEntries(
       manifest.exits.slice(0, -1).map((exit) => [exit.name, exit.threshold]),
     );
@@ -55,14 +55,14 @@ export class Session {
     });
   }
 
-  /** Maps pixels to what infer takes: see preprocess below. */
+  /** Converts pixels to the input of infer: see preprocess below. */
   preprocess(pixels, stride = 4) {
     return preprocess(pixels, this.manifest.preprocessing, stride);
   }
 
   /**
-   * Classifies images, Float32Array (N, C, H, W), normalized; any N, taken max_batch at a time.
-   * @returns for each image label, confidence, exit (its name) and milliseconds until then
+   * Classifies any number of images, Float32Array (N, C, H, W), normalized, in chunks of max_batch.
+   * @returns for each image label, confidence, exit (its name) and milliseconds until it left
    */
   async infer(images) {
     const { manifest } = this;
@@ -80,7 +80,7 @@ export class Session {
     const size = manifest.preprocessing.input_size;
     const count = images.length / product(size);
     let tensors = { images: new this.#ort.Tensor("float32", images, [count, ...size]) };
-    let waiting = Array.from({ length: count }, (_, row) => row); // images that the rows are
+    let waiting = Array.from({ length: count }, (_, row) => row); // the image of each row
     const answers = new Array(count);
     const start = performance.now();
     for (const [index, exit] of manifest.exits.entries()) {
@@ -128,15 +128,15 @@ export class Session {
 }
 
 /**
- * Maps pixels, uint8 (N, H, W, stride) of the network's input size, to what infer takes.
- * @param stride bytes of a pixel: 3 for RGB, 4 for RGBA as canvases give it, 1 for grey
+ * Converts pixels, uint8 (N, H, W, stride) of the network's input size, to the input of infer.
+ * @param stride bytes per pixel: 3 for RGB, 4 for RGBA as from canvases, 1 for grey
  */
 export function preprocess(pixels, { input_size: [channels, height, width], mean, std }, stride) {
   const area = height * width;
   const count = pixels.length / (area * stride);
   if (!Number.isInteger(count))
     throw new Error(`pixels: expected ${area * stride} bytes an image, got ${pixels.length}`);
-  const round = Math.fround; // in the steps of the Python runtime, in float32
+  const round = Math.fround; // same operations as the Python runtime, in float32
   const images = new Float32Array(count * channels * area);
   for (let c = 0; c < channels; c++) {
     const scale = round(1 / round(255 * round(std[c])));
@@ -152,7 +152,7 @@ export function preprocess(pixels, { input_size: [channels, height, width], mean
 
 export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 
-/** Checks what the loop above relies on; the Python and C++ runtimes check every field. */
+/** Checks the fields that the loop relies on; the Python and C++ runtimes check every field. */
 function checkManifest(manifest) {
   const expect = (holds, what) => {
     if (!holds) throw new Error(`manifest.json: expected ${what}; export the bundle again`);

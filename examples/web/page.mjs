@@ -1,5 +1,5 @@
-// The page: what is drawn goes through the bundle of ?bundle=FOLDER/ (default bundle/), or the single
-// file of ?model=MODEL.onnx, after every stroke.
+// The page: after every stroke the drawing is classified with the bundle of ?bundle=FOLDER/ (default
+// bundle/), or the single file of ?model=MODEL.onnx.
 import * as ort from "onnxruntime-web";
 
 import { load } from "./edgeexit.mjs";
@@ -54,7 +54,7 @@ function showExits(session, changed) {
     row.id = `row-${name}`;
     row.insertCell().textContent = name;
     const [control, value] = [row.insertCell(), row.insertCell()];
-    if (!(name in session.thresholds)) continue; // the last answers whatever comes
+    if (!(name in session.thresholds)) continue; // the last exit always answers
     const slider = Object.assign(document.createElement("input"), {
       type: "range", min: 0, max: 1, step: 0.01, id: `threshold-${name}`,
       value: session.thresholds[name], ariaLabel: `threshold of ${name}`,
@@ -84,13 +84,13 @@ async function read(name, folder = "") {
 }
 
 async function main() {
-  ort.env.wasm.numThreads = 1; // several want a page that is cross-origin isolated
+  ort.env.wasm.numThreads = 1; // more threads need a cross-origin isolated page
   const asked = new URLSearchParams(location.search);
   const [model, folder] = [asked.get("model"), asked.get("bundle") ?? "bundle/"];
   const session = model === null ? await load(ort, (name) => read(name, folder)) : await loadFile(ort, await read(model));
   let last = Promise.resolve();
   const classify = () => {
-    // one after the other: a session runs one call at a time
+    // one call at a time: a session does not allow more
     last = last
       .then(() => session.infer(session.preprocess(pixels(session))))
       .then(([answer]) => show(session, answer))

@@ -1,18 +1,18 @@
 // Runs a single file of `edgeexit pack --required-thresholds` with any onnxruntime for JavaScript:
-// an image that leaves early does not pay for the rest, which lies in branches of the file's graph.
+// an image that leaves early skips the rest, which is in conditional branches of the file's graph.
 import { exactProducts, MAX_CONFIDENCE, preprocess, product } from "./edgeexit.mjs";
 
-const PREFIX = "edgeexit."; // of the metadata's keys
+const PREFIX = "edgeexit."; // of metadata keys
 
 /**
- * Loads a single file; the session has the thresholds, preprocess and infer of a bundle's.
+ * Loads a single file; the session has thresholds, preprocess and infer like a bundle's.
  * @param ort onnxruntime-web or onnxruntime-node
  * @param content Uint8Array, the file
- * @param options of the InferenceSession, such as its execution providers
+ * @param options options of the InferenceSession, such as execution providers
  */
 export async function loadFile(ort, content, options = {}) {
   const about = readMetadata(content);
-  const quiet = { logSeverityLevel: 3 }; // it warns of inputs with defaults
+  const quiet = { logSeverityLevel: 3 }; // onnxruntime warns about inputs with defaults
   return new SingleFile(ort, about, await ort.InferenceSession.create(content, { ...exactProducts(about.quantization?.target), ...quiet, ...options }));
 }
 
@@ -24,7 +24,7 @@ class SingleFile {
     this.#ort = ort;
     this.#graph = graph;
     this.manifest = { ...about, exits: about.exits.map((name) => ({ name })) };
-    /** Of the exits that the file has and that take one; set a value and it holds from the next call on. */
+    /** The thresholds of the file's exits but the last; a new value applies from the next call on. */
     this.thresholds = { ...about.thresholds };
     if (Object.keys(this.thresholds).length > 0 && !graph.inputNames.includes("thresholds"))
       throw new Error("thresholds: the file has them inside; pack it with --required-thresholds");
@@ -34,7 +34,7 @@ class SingleFile {
     return preprocess(pixels, this.manifest.preprocessing, stride);
   }
 
-  /** Classifies images, Float32Array (N, C, H, W), normalized, one after the other: see Session.infer. */
+  /** Classifies images, Float32Array (N, C, H, W), normalized, one by one: see Session.infer. */
   async infer(images) {
     const size = this.manifest.preprocessing.input_size;
     const step = product(size);
@@ -59,7 +59,7 @@ class SingleFile {
   }
 }
 
-/** Returns what a file says of itself; onnxruntime for JavaScript does not pass it on. */
+/** Returns a file's metadata, which onnxruntime for JavaScript does not expose. */
 function readMetadata(content) {
   const about = {};
   try {
@@ -76,7 +76,7 @@ function readMetadata(content) {
   return about;
 }
 
-/** Yields number and content of a protobuf message's fields that have a length. */
+/** Yields number and content of a protobuf message's length-delimited fields. */
 function* fields(bytes) {
   let at = 0;
   const number = () => {

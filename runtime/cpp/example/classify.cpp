@@ -1,11 +1,11 @@
-// Classifies raw frames by a bundle: a line "label exit confidence" for each.
+// Classifies raw frames with a bundle and prints a line "label exit confidence" for each.
 //
 //   edgeexit_classify BUNDLE FRAMES [--engine openvino] [--threads N] [--batch N]
 //                     [--threshold exit1=0.9]... [--time]
 //
 // FRAMES holds images of the network's input size as video converters write them, RGB (or GRAY8
-// for networks of one channel) without padding. --time answers each line of stdin with the
-// milliseconds per image of one pass over all frames.
+// for networks of one channel) without padding. With --time, each line of stdin starts a pass over
+// all frames, and its milliseconds per image are printed.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

@@ -17,7 +17,7 @@ std::string Error::printable(const std::string& text) {
     }
   }
   if (result.size() <= kCharacters) return result;
-  // the beginning says where it is, the end what to do
+  // keep the beginning, which has the place, and the end, which says what to do
   return result.substr(0, kCharacters / 2 - 3) + "..." + result.substr(result.size() - kCharacters / 2);
 }
 

@@ -1,4 +1,4 @@
-// A file of a bundle, checked before an engine sees it.
+// Reading a file of a bundle, checked before an engine loads it.
 #include <openssl/evp.h>
 
 #include <cstdio>
@@ -48,7 +48,7 @@ struct Piece {
   std::size_t position, end;
 };
 
-/// The number at a position, seven bits a byte; moves the position behind it.
+/// Returns the number at a position, seven bits per byte, and moves the position past it.
 std::uint64_t varint(const std::string& content, std::size_t& position, std::size_t end) {
   std::uint64_t value = 0;
   for (int shift = 0; shift < 70 && position < end; shift += 7) {
@@ -59,8 +59,8 @@ std::uint64_t varint(const std::string& content, std::size_t& position, std::siz
   throw BundleError("not an ONNX file");
 }
 
-/// An engine would look for data that lies elsewhere in the working folder, and no manifest has its
-/// hash. Follows the fields that lead to tensors and steps over the others.
+/// Checks that all tensor data is inside: an engine would look for external data in the working
+/// folder, and no manifest has its hash. Follows fields that lead to tensors, and skips the others.
 void check_self_contained(const std::string& content) {
   std::vector<Piece> pieces = {{kModel, 0, content.size()}};
   while (!pieces.empty()) {
@@ -101,7 +101,7 @@ std::string read_graph(const std::string& folder, const Graph& graph) {
   if (fs::canonical(path, error).parent_path() != fs::canonical(folder, error))
     throw BundleError(shown + ": a link out of the bundle's folder; copy the file itself");
   const auto size = fs::file_size(path, error);
-  if (error || size != static_cast<std::uintmax_t>(graph.size_bytes))  // before memory is taken
+  if (error || size != static_cast<std::uintmax_t>(graph.size_bytes))  // before memory is allocated
     throw BundleError(shown + ": expected " + std::to_string(graph.size_bytes) + " bytes, got " +
                       std::to_string(size) + "; export or copy it again");
   std::string content(static_cast<std::size_t>(size), '\0');

@@ -1,4 +1,4 @@
-// An engine over tensors in the host's memory: all but how a graph is opened and run.
+// Base of engines with tensors in host memory: everything but opening and running a graph.
 #pragma once
 
 #include <memory>
@@ -12,14 +12,14 @@
 
 namespace edgeexit {
 
-/// A stage or an exit, and where its tensors lie for max_batch samples.
+/// A stage or an exit, and the addresses of its tensors for max_batch samples.
 struct PlacedPart {
   std::string name;
   std::vector<std::pair<Tensor, void*>> inputs, outputs;
-  float* threshold = nullptr;  // of an exit alone
+  float* threshold = nullptr;  // of exits only
 };
 
-/// Part is a PlacedPart with what the library makes of its graph.
+/// Part is a PlacedPart with the library's object for its graph.
 template <typename Part>
 class HostEngine : public Engine {
  public:
@@ -35,7 +35,7 @@ class HostEngine : public Engine {
  protected:
   explicit HostEngine(const Manifest& manifest) : tensors_(manifest) {}
 
-  /// Opens every graph: open(graph, inputs, part), whose inputs are those of the file.
+  /// Opens every graph by open(graph, inputs, part), with the inputs of the file.
   template <typename Open>
   void open_parts(const Manifest& manifest, const Open& open) {
     for (std::size_t i = 0; i < manifest.stages.size(); ++i) {
@@ -46,7 +46,7 @@ class HostEngine : public Engine {
       gates_.push_back(std::make_unique<GateTensors>(manifest.max_batch, manifest.class_names.size()));
       exits_.push_back(place(exit.name, exit.graph, gates_.back().get()));
       std::vector<Tensor> inputs = exit.graph.inputs;
-      inputs.push_back({"threshold", "float32", {}});  // (1) as if a batch
+      inputs.push_back({"threshold", "float32", {}});  // (1) like a batch of 1
       open(exit.graph, inputs, exits_.back());
     }
   }

@@ -10,7 +10,7 @@ namespace edgeexit {
 
 namespace {
 
-/// Room for so many rows; not cleared: what a smaller batch never touches, the system never gives.
+/// Memory for this many rows, not cleared: the system allocates only pages that are touched.
 Memory allocate(std::size_t row_bytes, std::size_t rows) {
   const std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / rows;
   Memory memory(row_bytes > most ? nullptr : new (std::nothrow) std::byte[row_bytes * rows]);
@@ -57,7 +57,7 @@ void HostTensors::set_images(const float* images, std::size_t count) {
 void HostTensors::keep(std::size_t exit, const std::vector<std::size_t>& rows) {
   for (const std::string& name : read_later_[exit]) {
     const Rows& tensor = tensors_.at(name);
-    for (std::size_t to = 0; to < rows.size(); ++to)  // ascending, so that none is overwritten unread
+    for (std::size_t to = 0; to < rows.size(); ++to)  // ascending, so that no row is overwritten before it is read
       if (rows[to] != to)
         std::memcpy(&tensor.data[to * tensor.bytes], &tensor.data[rows[to] * tensor.bytes], tensor.bytes);
   }

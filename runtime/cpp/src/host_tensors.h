@@ -1,5 +1,5 @@
-// Tensors between graphs in the host's memory, for engines that compute there: each has one address
-// for good, and when samples leave, the rows of the others move up.
+// Tensors between graphs in host memory, for engines that compute there: each has a fixed address,
+// and when samples leave, the rows of the others move up.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ using Memory = std::unique_ptr<std::byte[]>;
 /// The four outputs of an exit, and its threshold.
 class GateTensors {
  public:
-  /// Throws EngineError where there is too little memory.
+  /// Throws EngineError if there is too little memory.
   GateTensors(std::size_t max_batch, std::size_t classes);
 
   /// The address of the tensor of this name.
@@ -34,7 +34,7 @@ class GateTensors {
 
 class HostTensors {
  public:
-  /// Makes room for max_batch samples. Throws EngineError where there is too little.
+  /// Allocates memory for max_batch samples. Throws EngineError if there is too little.
   explicit HostTensors(const Manifest& manifest);
 
   void* at(const std::string& name) const { return tensors_.at(name).data.get(); }

@@ -36,7 +36,7 @@ const std::map<std::string, std::size_t> kDtypeBytes = {{"float32", 4}, {"float1
   fail(where, "expected " + expected + ", got " + shown);
 }
 
-/// An object of the manifest, whose fields are all known; each is read with its path.
+/// A JSON object of the manifest. Unknown fields are rejected; errors have the field's path.
 class Object {
  public:
   Object(const Json& value, std::string where, const std::set<std::string>& known)
@@ -98,7 +98,7 @@ std::string indexed(const std::string& where, std::size_t index) {
   return where + "[" + std::to_string(index) + "]";
 }
 
-/// Nothing in a bundle may point out of its folder.
+/// Names in a bundle must not point out of its folder.
 std::string plain(const Object& object, const std::string& key, std::size_t characters) {
   const std::string name = object.text(key);
   const auto is_plain = [](char c) {
@@ -191,7 +191,7 @@ std::int64_t weight_bits(const Object& quantization) {
   return target.has("weight_bits") ? target.integer("weight_bits", 7, 8) : 8;
 }
 
-/// Gives the tensors that quantization.features says to be uint8.
+/// Reads precision and quantization; returns the tensors that are uint8 by quantization.features.
 std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   manifest.precision = top.text("precision");
   const bool is_int8 = manifest.precision == "int8";
@@ -211,8 +211,8 @@ std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   manifest.needs_vnni = extent == "all" && weight_bits(entry) == 8;
   std::set<std::string> features;
   if (!entry.has("features")) return features;
-  const Json& said = entry.at("features");
-  if (!said.is_object()) fail("quantization.features", "an object", said);
+  const Json& listed = entry.at("features");
+  if (!listed.is_object()) fail("quantization.features", "an object", listed);
   for (const auto& [name, value] : said.items()) {
     const Object rounding(value, "quantization.features." + name, {"scale", "zero_point"});
     if (Object::number(rounding.at("scale"), rounding.path("scale")) <= 0)
@@ -223,8 +223,8 @@ std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   return features;
 }
 
-/// Every tensor that a graph reads was written once, by a stage before it, with that shape; every
-/// exit gives what the gate reads; uint8 is said of all that is uint8, and of no other.
+/// Checks that every tensor a graph reads is written once, by an earlier stage, with that shape, that
+/// every exit has the gate's outputs, and that exactly the uint8 features have a rounding.
 void check_flow(const Manifest& manifest, const std::set<std::string>& rounded) {
   const auto classes = static_cast<std::int64_t>(manifest.class_names.size());
   const std::vector<Tensor> gate = {{"logits", "float32", {classes}},

@@ -1,4 +1,4 @@
-// ONNX Runtime on the CPU: graphs bound once per batch size to the host's memory.
+// ONNX Runtime on the CPU: graphs bound once per batch size to host memory.
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::string reason(const Ort::Exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
-/// Without VNNI an x86 CPU adds pairs of products of 8 bits in 16, which saturate; others are exact.
+/// Without VNNI an x86 CPU adds pairs of 8-bit products in 16 bits, which saturate; others are exact.
 bool may_saturate() {
 #if defined(__x86_64__) && defined(__GNUC__)
   return !__builtin_cpu_supports("avx512vnni");
@@ -35,24 +35,24 @@ Ort::SessionOptions session_options(const Manifest& manifest, const EngineOption
   Ort::SessionOptions result;
   result.SetIntraOpNumThreads(options.threads);
   result.SetInterOpNumThreads(1);
-  // else the threads of a graph spin on, on the cores that the next graph of the chain needs
+  // else a graph's threads keep spinning on the cores that the next graph needs
   result.AddConfigEntry("session.force_spinning_stop", "1");
-  // else bytes that look like it are taken for ONNX Runtime's own format, unchecked
+  // else bytes that look like ONNX Runtime's own format are loaded as that, unchecked
   result.AddConfigEntry("session.load_model_format", "ONNX");
   if (manifest.needs_vnni && may_saturate()) result.AddConfigEntry("session.x64quantprecision", "1");
-  // it rounds biases to steps of next to nothing where scales are FP16
+  // with FP16 scales it rounds biases to steps that nearly vanish
   if (manifest.half_scales)
     result.AddConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization");
   return result;
 }
 
 struct Part : PlacedPart {
-  Ort::Env environment{ORT_LOGGING_LEVEL_ERROR, "edgeexit"};  // one for the process, counted; outlives sessions
+  Ort::Env environment{ORT_LOGGING_LEVEL_ERROR, "edgeexit"};  // one per process, reference-counted; must outlive sessions
   Ort::Session session{nullptr};
   std::map<std::size_t, Ort::IoBinding> bindings;  // by batch size
 };
 
-/// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+/// Checks a graph's tensors: buffers of the manifest's sizes and types are bound to them.
 void check_tensor(const std::string& file, const std::vector<Tensor>& expected, const std::string& name,
                   const Ort::TypeInfo& type) {
   const auto found = std::find_if(expected.begin(), expected.end(),

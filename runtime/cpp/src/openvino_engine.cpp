@@ -15,7 +15,7 @@ const std::map<std::string, ov::element::Type> kTypes = {
     {"float32", ov::element::f32}, {"float16", ov::element::f16}, {"int32", ov::element::i32},
     {"int64", ov::element::i64},   {"uint8", ov::element::u8},    {"bool", ov::element::boolean}};
 
-/// What an error of OpenVINO says, without the lines that tell from where.
+/// The message of an error of OpenVINO, without the lines about its origin.
 std::string reason(const std::exception& error) {
   std::istringstream lines(error.what());
   for (std::string line; std::getline(lines, line);)
@@ -23,8 +23,8 @@ std::string reason(const std::exception& error) {
   return "no reason given";
 }
 
-/// Multiplies the largest integers of 8 bits, ones times ones, 16 times. Without VNNI oneDNN sums pairs
-/// of such products in 16 bits, which saturate, and nobody is told.
+/// Checks a sum of products of the largest 8-bit integers: 16 times 1 x 1. Without VNNI, oneDNN adds
+/// pairs of such products in 16 bits, which saturate silently.
 bool are_products_exact(ov::Core& core) {
   constexpr std::size_t channels = 16;
   namespace op = ov::opset8;
@@ -52,7 +52,7 @@ struct Part : PlacedPart {
   std::map<std::size_t, ov::InferRequest> requests;  // by batch size
 };
 
-/// A graph's tensors must be the manifest's: buffers of its sizes and types are bound to them.
+/// Checks a graph's tensors: buffers of the manifest's sizes and types are bound to them.
 template <typename Ports>
 void check_tensors(const std::string& file, const std::string& kind,
                    const std::vector<Tensor>& expected, const Ports& ports) {
@@ -105,8 +105,8 @@ class OpenVinoEngine : public HostEngine<Part> {
       throw EngineError("device: OpenVINO does not find " + device_ + " here (" + reason(error) + ")");
     }
     if (device_ != "CPU") return;
-    config_.insert(ov::hint::enable_cpu_pinning(false));  // two sessions would be pinned to one core
-    // Q/DQ nodes as they are written, in floating point, where sums of 8 bits would not be exact
+    config_.insert(ov::hint::enable_cpu_pinning(false));  // pinned, two sessions would share one core
+    // if 8-bit sums would not be exact, Q/DQ nodes are computed as written, in floating point
     if (manifest.needs_vnni && !are_products_exact(core_)) config_["LP_TRANSFORMS_MODE"] = false;
     if (options.threads > 0) config_.insert(ov::inference_num_threads(options.threads));
   }
@@ -115,7 +115,7 @@ class OpenVinoEngine : public HostEngine<Part> {
             Part& part) {
     std::istringstream content(file);
     try {
-      // by name, as OpenVINO takes files of seven formats for models
+      // by name, as OpenVINO accepts files of seven formats
       const auto frontend = frontends_.load_by_framework("onnx");
       std::istream* stream = &content;
       const auto model = frontend->convert(frontend->load(stream));
@@ -128,7 +128,7 @@ class OpenVinoEngine : public HostEngine<Part> {
     }
   }
 
-  /// A graph whose sizes are known is faster.
+  /// A graph with static shapes is faster.
   static void fix_batch(ov::Model& model, const Graph& graph) {
     std::map<std::string, ov::PartialShape> shapes;
     for (const Tensor& tensor : graph.inputs) {
@@ -139,7 +139,7 @@ class OpenVinoEngine : public HostEngine<Part> {
     model.reshape(shapes);
   }
 
-  /// A request over the first rows of the tensors.
+  /// A request on the first rows of the tensors.
   static ov::InferRequest bind(Part& part, std::size_t count) {
     ov::InferRequest request = part.model.create_infer_request();
     for (const auto* side : {&part.inputs, &part.outputs})

@@ -37,7 +37,7 @@ std::vector<float> Session::preprocess(const std::uint8_t* images, std::size_t c
   const auto pixels = static_cast<std::size_t>(how.height * how.width);
   std::vector<float> result(count * channels * pixels);
   for (std::size_t c = 0; c < channels; ++c) {
-    const auto std = static_cast<float>(how.std[c]);  // in the steps of the Python runtime
+    const auto std = static_cast<float>(how.std[c]);  // with the Python runtime's operations
     const float scale = 1.0f / (255.0f * std);
     const float offset = static_cast<float>(how.mean[c]) / std;
     for (std::size_t n = 0; n < count; ++n)
@@ -73,7 +73,7 @@ void Session::set_threshold(const std::string& exit, double threshold) {
 }
 
 void Session::route(const float* images, std::size_t count, Answer* answers) {
-  std::vector<std::size_t> waiting(count);  // which images the rows of the batch are
+  std::vector<std::size_t> waiting(count);  // the image of each row of the batch
   std::iota(waiting.begin(), waiting.end(), 0u);
   engine_->set_images(images, count);
   for (std::size_t i = 0; i < manifest_.exits.size(); ++i) {
@@ -97,7 +97,7 @@ void Session::route(const float* images, std::size_t count, Answer* answers) {
   }
 }
 
-/// No answer that cannot be leaves a session: mostly NaN, of values beyond FP16.
+/// Rejects impossible outputs, mostly NaN from values that overflow FP16.
 void Session::check(std::size_t exit, const Gate& gate, std::size_t count) const {
   const auto classes = static_cast<std::int64_t>(manifest_.class_names.size());
   for (std::size_t row = 0; row < count; ++row)

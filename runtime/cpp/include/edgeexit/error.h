@@ -1,4 +1,4 @@
-// What a user can put right: one printable line that says what was expected, what was got, what to do.
+// Errors that a user can correct: one printable line: expected, got, what to do.
 #pragma once
 
 #include <stdexcept>
@@ -11,7 +11,7 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(printable(message)) {}
 
  private:
-  /// Parts of a message may come from files that nobody has looked at.
+  /// Parts of a message may come from untrusted files.
   static std::string printable(const std::string& text);
 };
 
@@ -25,7 +25,7 @@ class InputError : public Error {
   using Error::Error;
 };
 
-/// An engine is not there, cannot load a graph, or fails.
+/// An engine is missing, cannot load a graph, or fails.
 class EngineError : public Error {
   using Error::Error;
 };

@@ -1,4 +1,4 @@
-// The loop itself: stage -> branch -> gate, until everyone has left.
+// The inference loop: stage -> branch -> gate, until every sample has left.
 #pragma once
 
 #include <cstddef>
@@ -19,25 +19,25 @@ struct Answer {
   std::size_t exit;  // 0-based, in the order of Manifest::exits
 };
 
-/// A loaded bundle, ready to classify; a thread has one of its own, or they take turns.
+/// A loaded bundle, ready to classify. Only one thread at a time may use it.
 class Session {
  public:
   Session(Manifest manifest, std::unique_ptr<Engine> engine);
 
-  /// Loads a bundle by the engine "openvino" or "onnxruntime", where it was compiled in.
+  /// Loads a bundle with the engine "openvino" or "onnxruntime", if it was compiled in.
   static Session load(const std::string& folder, const std::string& engine,
                       const EngineOptions& options = {});
 
   const Manifest& manifest() const { return manifest_; }
 
-  /// Maps images uint8 (count, H, W, C), RGB, of the network's input size to what infer takes.
+  /// Converts uint8 images (count, H, W, C), RGB, of the network's input size to the input of infer.
   std::vector<float> preprocess(const std::uint8_t* images, std::size_t count) const;
 
-  /// Classifies images (count, C, H, W), normalized; any count, taken max_batch at a time.
-  /// Throws InputError where a value is not finite, EngineError where a graph fails.
+  /// Classifies any number of images (count, C, H, W), normalized, in chunks of max_batch.
+  /// Throws InputError if a value is not finite, EngineError if a graph fails.
   std::vector<Answer> infer(const float* images, std::size_t count);
 
-  /// Sets an exit's threshold, 0 to 1 or kNever, for all calls to come.
+  /// Sets an exit's threshold, 0 to 1 or kNever, for all later calls.
   void set_threshold(const std::string& exit, double threshold);
 
  private:
