@@ -199,7 +199,7 @@ std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
     fail("precision", "fp32, fp16 or int8", manifest.precision);
   manifest.half = manifest.precision == "fp16";
   if (!top.has("quantization")) return {};
-  if (!is_int8) fail("quantization", "expected null in " + manifest.precision + ", it is of int8");
+  if (!is_int8) fail("quantization", "expected null in " + manifest.precision + ", it is for int8");
   const Object entry(top.at("quantization"), "quantization",
                      {"extent", "method", "fallback", "samples", "source", "held_out", "candidates",
                       "target", "features"});
@@ -213,7 +213,7 @@ std::set<std::string> read_precision(const Object& top, Manifest& manifest) {
   if (!entry.has("features")) return features;
   const Json& listed = entry.at("features");
   if (!listed.is_object()) fail("quantization.features", "an object", listed);
-  for (const auto& [name, value] : said.items()) {
+  for (const auto& [name, value] : listed.items()) {
     const Object rounding(value, "quantization.features." + name, {"scale", "zero_point"});
     if (Object::number(rounding.at("scale"), rounding.path("scale")) <= 0)
       fail(rounding.path("scale"), "a scale above 0", rounding.at("scale"));
