@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from support.tiny_bundle import write_bundle
 
 from edgeexit.models import MultiExitNet, make_spec
 
@@ -37,6 +39,12 @@ def tiny_net() -> NetFactory:
             return MultiExitNet(make_spec("resnet20", branches, num_classes))
 
     return build
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """The folder of the tiny bundle, see :mod:`support.tiny_bundle`."""
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture(autouse=True)

@@ -31,12 +31,6 @@ def report() -> BenchReport:
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """The folder of the tiny bundle."""
-    return write_bundle(tmp_path / "bundle")
-
-
-@pytest.fixture
 def bundle_without_baseline(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "without", baseline=False)
 

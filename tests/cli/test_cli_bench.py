@@ -25,11 +25,6 @@ QUICK = ("--rounds", "2", "--threads", "1", "--warm-up", "0")
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "bundle")
-
-
-@pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """Three images that leave at exit1 and one that leaves at final, with labels."""
     images = write_images([0, 1, 0, 0], [3, 4, 5, 6])

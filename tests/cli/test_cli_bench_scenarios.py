@@ -8,16 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import invoke, one_line
-from support.tiny_bundle import write_bundle, write_images
+from support.tiny_bundle import write_images
 
 from edgeexit.bench import load_report
 
 QUICK = ("--rounds", "1", "--threads", "1", "--warm-up", "0")
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -18,14 +18,8 @@ from edgeexit_runtime.testing import edit_manifest
 from PIL import Image
 from support.command_line import invoke
 from support.messages import missing
-from support.tiny_bundle import write_bundle
 
 LINE = re.compile(r"(.+?)  (\S+)  (\d\.\d{4})  (\S+)  (\d+\.\d\d) ms(  cut short)?")
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.tiny_bundle import write_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -16,11 +15,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def examples() -> Path:
     """The folder of the examples."""
     return EXAMPLES
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -424,41 +424,43 @@ def test_a_warm_up_that_cannot_be(
         session.warm_up(**arguments)
 
 
-def test_waiting_for_another_thread_counts(
-    session: ee.Session, runner: TimedRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class HeldRunner(TimedRunner):
+    """Waits within its last stage once it is :attr:`armed`; the clock tells who asks meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.armed = False
+        self.began, self.go_on, self.asked = (threading.Event() for _ in range(3))
+
+    def run_stage(self, name: str) -> None:
+        if self.armed and name == "stage3":
+            self.began.set()
+            assert self.go_on.wait(10)
+        super().run_stage(name)
+
+    def clock(self) -> int:
+        if self.began.is_set():
+            self.asked.set()
+        return self.now
+
+
+def test_waiting_for_another_thread_counts(bundle: Path) -> None:
+    runner = HeldRunner()
+    session = ee.Session(ee.load_manifest(bundle), runner, clock=runner.clock)
     session.warm_up()
-    began, go_on = threading.Event(), threading.Event()
-    run_stage = runner.run_stage
+    runner.armed = True
     results: dict[str, ee.Predictions] = {}
-
-    def held(name: str) -> None:
-        if name == "stage3":
-            began.set()
-            assert go_on.wait(10)
-        run_stage(name)
-
-    monkeypatch.setattr(runner, "run_stage", held)
-    checked = threading.Event()
-    check = session._check
-
-    def check_and_tell(images: Images) -> None:
-        check(images)
-        if began.is_set():
-            checked.set()
-
-    monkeypatch.setattr(session, "_check", check_and_tell)
 
     def call(name: str) -> None:
         results[name] = session.infer(leaving_at(2), deadline_ms=80)
 
     first = threading.Thread(target=call, args=("first",))
     first.start()
-    assert began.wait(10)  # 32 ms have passed
+    assert runner.began.wait(10)  # 32 ms have passed
     second = threading.Thread(target=call, args=("second",))
     second.start()
-    assert checked.wait(10)  # its deadline is at 112, and it waits until 73
-    go_on.set()
+    assert runner.asked.wait(10)  # its deadline is at 112, and it waits until 73
+    runner.go_on.set()
     first.join(10)
     second.join(10)
     assert results["first"].exits.tolist() == [2]
