@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 from edgeexit_runtime import Session, load
-from edgeexit_runtime.gate import closed_ranks
+from edgeexit_runtime.gate import compacted_rows
 from edgeexit_runtime.timing.calls import time_call
 from goals import Figure, finish, parser_of
 from numpy.typing import NDArray
@@ -114,7 +114,7 @@ def graph_times(session: Session, images: NDArray[np.float32], exits: NDArray[np
             if name is not None:
                 took_ms, _ = time_call(partial(run, name), runner.synchronize)
                 total_ms += took_ms
-        rows = closed_ranks(waiting <= index)
+        rows = compacted_rows(waiting <= index)
         if len(rows) == 0:
             break
         if len(rows) < len(waiting):

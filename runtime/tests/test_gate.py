@@ -18,7 +18,7 @@ from edgeexit_runtime.gate import (
     average_macs,
     check_gate,
     check_thresholds,
-    closed_ranks,
+    compacted_rows,
     saved_costs,
 )
 
@@ -60,7 +60,7 @@ def test_as_few_rows_as_possible_change_their_place() -> None:
         for flags in product([False, True], repeat=count):
             leaving = np.array(flags)
             staying = np.flatnonzero(~leaving)
-            rows = closed_ranks(leaving)
+            rows = compacted_rows(leaving)
             assert rows.dtype == np.int64
             assert sorted(rows) == staying.tolist()
             moved = rows != np.arange(len(rows))

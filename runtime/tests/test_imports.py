@@ -103,7 +103,7 @@ def test_loading_without_onnxruntime_says_how_to_install_it(bundle: Path) -> Non
         "onnxruntime is not installed: pip install 'edgeexit-runtime[cpu]', or [gpu] for an NVIDIA"
     )
     for said in run(code, str(bundle)).splitlines():
-        assert said.startswith("no backend can run it here; tensorrt: no engine was built of ")
+        assert said.startswith("no backend can run it here; tensorrt: no engine was built from ")
         assert how in said
     named = code.replace("sys.argv[1]", "sys.argv[1], backend='onnxruntime'")
     for said in run(named, str(bundle)).splitlines():

@@ -57,7 +57,7 @@ def test_engines_are_of_a_bundle(tiny_file: Path) -> None:
 
 def test_engines_that_are_not_there(bundle: Path, tmp_path: Path) -> None:
     told = message(invoke("triton", bundle, "-o", tmp_path / "r", "--platform", "tensorrt_plan"))
-    assert "no engine was built of stage1; run: edgeexit build" in told
+    assert "no engine was built from stage1; run: edgeexit build" in told
     assert list(tmp_path.iterdir()) == []
 
 

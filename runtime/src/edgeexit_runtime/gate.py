@@ -116,7 +116,7 @@ class Routing:
         """Record the samples that leave here; return the rows of those that continue.
 
         Returns:
-            Row numbers within the current batch, int64, see :func:`closed_ranks`; empty if all
+            Row numbers within the current batch, int64, see :func:`compacted_rows`; empty if all
             samples would leave, which :meth:`leave_all` then records; None if none leaves and
             the batch is unchanged.
         """
@@ -134,7 +134,7 @@ class Routing:
             self._answers = Predictions.empty(self._count)
         where = self._waiting[leaving]
         _write(self._answers, where, gate.labels[leaving], gate.confidences[leaving], exit_index)
-        rows = closed_ranks(leaving)
+        rows = compacted_rows(leaving)
         self._waiting = self._waiting[rows]
         return rows
 
@@ -148,7 +148,7 @@ class Routing:
         return self._answers
 
 
-def closed_ranks(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
+def compacted_rows(leaving: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the k rows that continue, (k,) int64, ordered so that as few as possible move.
 
     Continuing samples among the first k rows keep their places; later ones fill the places of

@@ -10,7 +10,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import numpy as np
 from edgeexit_runtime.backends.buffer_plan import ALIGNMENT_BYTES, plan_buffers, row_moves
-from edgeexit_runtime.gate import closed_ranks
+from edgeexit_runtime.gate import compacted_rows
 
 
 def test_moves_of_every_choice_of_rows() -> None:
@@ -28,7 +28,7 @@ def test_moves_of_those_who_close_ranks_are_at_most_those_who_leave() -> None:
     rng = np.random.default_rng(0)
     for count in range(2, 40):
         leaving = rng.random(count) < rng.random()
-        moves = list(row_moves(closed_ranks(leaving)))
+        moves = list(row_moves(compacted_rows(leaving)))
         staying = count - np.count_nonzero(leaving)
         assert sum(moved for _, _, moved in moves) <= min(staying, count - staying)
         buffer = list(range(count))

@@ -138,7 +138,7 @@ def test_engines_without_a_cuda_device_are_no_surprise(
     backend = BACKENDS["tensorrt"]
     why = backend.why_not(opened)
     assert why is not None
-    assert "no engine was built of stage1" in why.reason
+    assert "no engine was built from stage1" in why.reason
     engines: Any = tuple(
         SimpleNamespace(graph=name, library="tensorrt") for name, _ in opened.manifest.graphs()
     )

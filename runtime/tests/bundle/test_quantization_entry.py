@@ -85,7 +85,7 @@ def test_refused(wrong: dict[str, Any], message: str, bundle: Path, edit_manifes
 
 def test_of_int8_alone(bundle: Path, edit_manifest: Edit) -> None:
     edit_manifest(bundle, lambda m: m.update(quantization=GOOD))
-    with pytest.raises(ee.BundleError, match="quantization: expected null in fp32, it is of int8"):
+    with pytest.raises(ee.BundleError, match="quantization: expected null in fp32, it is for int8"):
         ee.load(bundle)
 
 
@@ -94,7 +94,7 @@ def test_tensorrt_cannot_build_classifiers_for_cpus(bundle: Path, edit_manifest:
     edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=entry))
     with pytest.raises(
         ee.InputError,
-        match=r"in operators that TensorRT does not have; export it with --quantize all$",
+        match=r"with operators that TensorRT does not have; export it with --quantize all$",
     ):
         build_engines(bundle)
     assert not list(bundle.glob("*.engine"))

@@ -408,7 +408,7 @@ def test_manifest_of_before_homes_still_loads(
 
 def test_engine_that_was_not_built(bundle: Path, tmp_path: Path) -> None:
     message = (
-        f"{bundle}: no engine was built of exit1; run: edgeexit build --engine-dir {bundle}/, or "
+        f"{bundle}: no engine was built from exit1; run: edgeexit build --engine-dir {bundle}/, or "
         f"python -m edgeexit_runtime build {bundle}/"
     )
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):

@@ -31,7 +31,7 @@ def test_engines_and_a_device(bundle: Path, records: dict[str, Any]) -> None:
     del records["baseline"]
     record(bundle, records)
     assert backend_of(bundle) == "tensorrt"
-    with pytest.raises(ee.BackendError, match=r"no engine was built of baseline; run: edgeexit"):
+    with pytest.raises(ee.BackendError, match=r"no engine was built from baseline; run: edgeexit"):
         ee.load_baseline(bundle, backend="tensorrt")
     with ee.load_baseline(bundle, threads=1) as session:
         assert "onnxruntime" in session.runner.versions

@@ -48,7 +48,7 @@ def how(folder: Path) -> str:
 def test_engine_that_was_not_built(bundle: Path, records: dict[str, Any], name: str) -> None:
     del records[name]
     record(bundle, records)
-    message = f"{bundle}: no engine was built of {name}; run: {how(bundle)}"
+    message = f"{bundle}: no engine was built from {name}; run: {how(bundle)}"
     refuses(bundle, ee.BackendError, message)
 
 

@@ -17,7 +17,7 @@ from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT
 from edgeexit.statistics import Interval
 
 CLEAR, EVEN, WIDE = Interval(0.7, 0.65, 0.75), Interval(0.99, 0.985, 1.0), Interval(0.9, 0.5, 1.3)
-LEFT_OUT = LeftOut("tensorrt", "tensorrt: no engine was built of stage1")
+LEFT_OUT = LeftOut("tensorrt", "tensorrt: no engine was built from stage1")
 
 
 def fastest(what: str, name: str, ratio: Interval) -> Fastest:
@@ -57,7 +57,7 @@ def test_another_backend_is_the_one_to_load() -> None:
     for fact in (
         *('backend="openvino"', "0.7 ms an image", "1 ms in onnxruntime", "0.700 [0.650, 0.750]"),
         *('"auto" takes onnxruntime', "99.4% of the images the label and exit"),
-        *("--backend openvino", "Left out: tensorrt: no engine was built of stage1."),
+        *("--backend openvino", "Left out: tensorrt: no engine was built from stage1."),
     ):
         assert fact in text
 

@@ -231,4 +231,4 @@ def test_engines_that_triton_cannot_load(folder: Path, tmp_path: Path) -> None:
     assert "batches up to 2, the bundle has 4" in said(max_batch=2)
     edit_manifest(folder, lambda manifest: manifest["engines"].clear())
     told = refused(folder, tmp_path / "repository", platform="tensorrt_plan")
-    assert "no engine was built of stage1; run: edgeexit build" in told
+    assert "no engine was built from stage1; run: edgeexit build" in told

@@ -266,7 +266,7 @@ class Runner(ABC):
         Raises:
             BackendError: no engine here can run them.
         """
-        raise BackendError(f"{type(self).__name__} runs no graphs but those of a bundle")
+        raise BackendError(f"{type(self).__name__} runs only the graphs of a bundle")
 
 
 class BareGraphs(ABC):

@@ -19,7 +19,7 @@ def warn_of_target(bundle: Bundle, runner: Runner) -> None:
     target = entry.target
     if target is not None and target.engine not in runner.int8_of:
         _warn(
-            f"{bundle.folder}: INT8 of target {target.name} runs right but slowly on "
+            f"{bundle.folder}: INT8 of target {target.name} runs correctly but slowly on "
             f"{runner.device}: {target.elsewhere}"
         )
     elif runner.int8_instead:

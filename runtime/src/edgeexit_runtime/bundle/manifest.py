@@ -300,7 +300,7 @@ def _check_names(manifest: Manifest) -> None:
             f"class_names: expected {manifest.model.num_classes}, got {len(manifest.class_names)}"
         )
     if manifest.quantization is not None and manifest.precision != INT8:
-        raise ValueError(f"quantization: expected null in {manifest.precision}, it is of {INT8}")
+        raise ValueError(f"quantization: expected null in {manifest.precision}, it is for {INT8}")
     if manifest.max_batch < 1:
         raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
 
@@ -354,7 +354,7 @@ def _check_engines(manifest: Manifest) -> None:
 def _check_rounded(manifest: Manifest) -> None:
     """Check that ``quantization.features`` lists exactly the features that are uint8."""
     entry = manifest.quantization
-    said = set(entry.features) if entry is not None else set()
+    listed = set(entry.features) if entry is not None else set()
     written = {
         tensor.name
         for stage in manifest.stages
@@ -362,9 +362,9 @@ def _check_rounded(manifest: Manifest) -> None:
         if tensor.dtype == UINT8
     }
     # the plain backbone as its own bundle has no stages, but keeps the full bundle's entry
-    unlike = sorted(written ^ said) if manifest.stages else []
+    unlike = sorted(written ^ listed) if manifest.stages else []
     if unlike:
         raise ValueError(
             f"quantization.features: expected all features of {UINT8} and no others, got "
-            f"{', '.join(sorted(said)) or 'none'}; {unlike[0]} is wrong"
+            f"{', '.join(sorted(listed)) or 'none'}; {unlike[0]} is wrong"
         )

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +44,7 @@ from edgeexit_runtime.engines.files import (
     remove_leftovers,
     write_file,
 )
-from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, build_engine
+from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, Report, build_engine
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.progress import Progress, untold
 from edgeexit_runtime.system.files import sync, temporary_path
@@ -165,14 +164,14 @@ def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
     quantization = manifest.quantization
     if quantization is not None and quantization.extent == CLASSIFIER:
         raise InputError(
-            f"{bundle.folder}: its classifiers are in 8 bits for CPUs, in operators that TensorRT "
-            "does not have; export it with --quantize all"
+            f"{bundle.folder}: its classifiers are quantized for CPUs, with operators that "
+            "TensorRT does not have; export it with --quantize all"
         )
     target = quantization.target if quantization is not None else None
     if target is not None and target.engine != GPU:
         raise InputError(
-            f"{bundle.folder}: its 8 bits are of --target {target.name}, in types that TensorRT "
-            "does not have; export it with --target tensorrt"
+            f"{bundle.folder}: it is quantized for --target {target.name}, with types that "
+            "TensorRT does not have; export it with --target tensorrt"
         )
     if options.opt_batch > manifest.max_batch:
         raise InputError(
@@ -206,14 +205,14 @@ def _build_all(
                 continue
             done = len(written)
 
-            def tell(phase: str, share: float, name: str = name, done: int = done) -> None:
+            def report(phase: str, share: float, name: str = name, done: int = done) -> None:
                 progress(f"{name}: {phase}", (done + share) / total)
 
-            tell("reading", 0.0)
+            report("reading", 0.0)
             started = time.perf_counter()
             temporary = temporary_path(bundle.folder / f"{name}{ENGINE_SUFFIX}")
             leftovers.callback(temporary.unlink, missing_ok=True)
-            written[temporary] = _build_one(bundle, trt, name, wanted, temporary, tell)
+            written[temporary] = _build_one(bundle, trt, name, wanted, temporary, report)
             reports.append(EngineReport(written[temporary], time.perf_counter() - started, reason))
         engines = tuple(report.entry for report in reports)
         _require_some_int8(bundle, engines)
@@ -229,7 +228,7 @@ def _build_one(
     name: str,
     wanted: _Wanted,
     output: Path,
-    tell: Callable[[str, float], None],
+    report: Report,
 ) -> EngineEntry:
     """Build one engine into a file, and keep nothing of it in memory."""
     manifest = bundle.manifest
@@ -249,7 +248,7 @@ def _build_one(
     with contextlib.suppress(OSError):  # the cache only saves time
         if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
             measured = cache.read_bytes()
-    engine = build_engine(trt, plan, bundle.read(graph), measured, tell)
+    engine = build_engine(trt, plan, bundle.read(graph), measured, report)
     if engine.timing_cache:  # saved now: if a later engine fails, the next build is faster
         write_file(cache, engine.timing_cache)
     with explained(output):

@@ -33,7 +33,7 @@ class TensorRTBackend(Backend):
         names = [name for name, _ in bundle.manifest.graphs()]
         without = [name for name in names if name not in built]
         if without:
-            return WhyNot(f"no engine was built of {without[0]}: edgeexit build builds them")
+            return WhyNot(f"no engine was built from {without[0]}: edgeexit build builds them")
         from edgeexit_runtime.backends.cuda.device import find_gpu
 
         if find_gpu() is None:

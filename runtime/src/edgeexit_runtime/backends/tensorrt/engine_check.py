@@ -102,7 +102,7 @@ def require_engine(bundle: Bundle, name: str) -> EngineEntry:
     entry = find_engine(bundle.manifest, name)
     if entry is None:
         raise BackendError(
-            f"{bundle.folder}: no engine was built of {name}; run: {how_to_build(bundle.folder)}"
+            f"{bundle.folder}: no engine was built from {name}; run: {how_to_build(bundle.folder)}"
         )
     return entry
 

@@ -106,7 +106,7 @@ class TensorRt:
             if options.hardware_compatibility != "none":
                 raise InputError(
                     "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute "
-                    f"capability {', '.join(PORTABLE_CAPABILITIES)}, or of one that is asked for; "
+                    f"capability {', '.join(PORTABLE_CAPABILITIES)}, or of a requested one; "
                     "leave it out"
                 )
         elif options.hardware_compatibility != "none" and l4t_version() is not None:
