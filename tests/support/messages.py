@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
 
 def missing(text: object, *facts: str) -> list[str]:
     """Return the facts that a message lacks, for ``assert not missing(...)`` to name them.
@@ -16,3 +21,12 @@ def missing(text: object, *facts: str) -> list[str]:
         else:
             lacking.append(fact)
     return lacking
+
+
+@contextmanager
+def refused(kind: type[Exception], *facts: str) -> Iterator[None]:
+    """An error of this kind comes, whose one line says these facts in this order."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert not missing(caught.value, *facts)
+    assert "\n" not in str(caught.value)

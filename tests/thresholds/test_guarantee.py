@@ -108,6 +108,14 @@ def test_too_few_images_are_told_how_many_it_takes(images: int) -> None:
     assert (1 - reachable) ** testing <= 0.05 < (1 - reachable + 2e-4) ** testing
 
 
+@pytest.mark.parametrize("images", [297, 298])
+def test_just_enough_images_without_a_loss_are_enough(images: int) -> None:
+    sure, right = np.ones((3, images), np.float32), np.zeros((3, images), int)
+    predictions = ExitPredictions(COSTS.exit_names, sure, right, right[0])
+    found = find_guaranteed(predictions, COSTS, Promise(DROP, 0.02, 0.95))
+    assert found.counts == LossCounts(149, 0)
+
+
 def test_one_image_cannot_choose_and_test() -> None:
     with pytest.raises(TuningError, match=r"1 images are too few .* give 2 or more"):
         find_guaranteed(answers(1), COSTS, Promise(DISAGREEMENT, 0.99, 0.5))

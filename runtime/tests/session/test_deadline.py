@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.gate import GateOutputs
 from numpy.typing import NDArray
+from support.messages import refused
 
 Images = NDArray[np.float32]
 NS = 1_000_000
@@ -389,8 +389,7 @@ def test_the_first_run_is_not_measured(session: ee.Session, runner: TimedRunner)
     [0, -1, -0.0, float("nan"), float("inf"), "10", True, [5], np.float32("nan"), 1j],
 )
 def test_a_deadline_that_is_none(session: ee.Session, deadline_ms: Any) -> None:
-    message = f"deadline_ms: expected milliseconds above 0, or None for none, got {deadline_ms!r}"
-    with pytest.raises(ee.InputError, match=f"^{re.escape(message)}$"):
+    with refused(ee.InputError, "deadline_ms", "above 0", "None", repr(deadline_ms)):
         session.infer(leaving_at(0), deadline_ms=deadline_ms)
 
 
@@ -409,18 +408,18 @@ def test_images_are_checked_as_ever(session: ee.Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"batch_size": 0}, "batch_size: expected 1 to 4, got 0"),
-        ({"batch_size": 5}, "batch_size: expected 1 to 4, got 5"),
-        ({"batch_size": 1.0}, "batch_size: expected 1 to 4, got 1.0"),
-        ({"runs": 0}, "runs: expected a whole number above 0, got 0"),
+        ({"batch_size": 0}, ("1 to 4", "got 0")),
+        ({"batch_size": 5}, ("1 to 4", "got 5")),
+        ({"batch_size": 1.0}, ("1 to 4", "got 1.0")),
+        ({"runs": 0}, ("whole number above 0", "got 0")),
     ],
 )
 def test_a_warm_up_that_cannot_be(
-    session: ee.Session, arguments: dict[str, Any], message: str
+    session: ee.Session, arguments: dict[str, Any], facts: tuple[str, ...]
 ) -> None:
-    with pytest.raises(ee.InputError, match=f"^{re.escape(message)}$"):
+    with refused(ee.InputError, *arguments, *facts):
         session.warm_up(**arguments)
 
 
