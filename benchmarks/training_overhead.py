@@ -26,6 +26,7 @@ from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig, ImageData, load_data
 from edgeexit.training import TrainConfig
 from edgeexit.training.distributed import joined_world
+from edgeexit.training.setup import set_up
 from edgeexit.training.trainer import Trainer
 
 MAX_QUOTIENT = 1.1
@@ -107,9 +108,9 @@ def measure(options: argparse.Namespace) -> Overhead:
     with joined_world(options.device) as world:
         plain_config, joint_config = configs(options)
         data = load(plain_config.data, options.images)
-        trainers = [Trainer(config, data, world) for config in (plain_config, joint_config)]
+        trainers = [Trainer(set_up(config, data, world)) for config in (plain_config, joint_config)]
         seconds, waits = time_pairs(trainers, options)
-    cost = network_cost(trainers[1].net)
+    cost = network_cost(trainers[1].setup.net)
     macs_ratio = cost.total_macs / cost.baseline_macs
     ratios = seconds[:, 1] / seconds[:, 0]
     computing = seconds * (1 - waits)

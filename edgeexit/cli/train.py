@@ -285,7 +285,7 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
 
 def _print_summary(result: TrainResult) -> None:
     config, best = result.config, result.best
-    network = [result.checkpoint, *(["--model", config.backbone] if ":" in config.backbone else [])]
+    network = [result.checkpoint, *([] if config.is_registered else ["--model", config.backbone])]
     following = format_command("eval", *network)
     if config.branches != "none":
         following = format_command("tune", *network, "--max-drop", 0.01)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edgeexit.data import ImageData
-from edgeexit.data.registry import has_any_size
 from edgeexit.errors import SpecError, TrainingError
-from edgeexit.models.attach import AUTO, attach_exits
+from edgeexit.models.attach import attach_exits
 from edgeexit.models.factories import ModelSource, create_model, model_option
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.outputs import from_outputs, network_of
-from edgeexit.models.registry import backbone_entry
 from edgeexit.models.spec import OWN, ModelSpec
 from edgeexit.training.settings.config import TrainConfig
 
@@ -23,14 +19,13 @@ def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool)
         TrainingError: the backbone is not registered and there is no model, or the reverse.
         SpecError: public weights are asked for, which only registered backbones have.
     """
-    attached = ":" in config.backbone
-    if attached and model is None:
+    if model is None and not config.is_registered:
         action = "continue" if resume else "train"
         raise TrainingError(
             f"{config.backbone} is no registered backbone and its code is not stored: {action} it "
             f"with {model_option(config.backbone)} (from Python: train(..., model=...))"
         )
-    if model is not None and not attached and not isinstance(model, MultiExitNet):
+    if model is not None and config.is_registered and not isinstance(model, MultiExitNet):
         raise TrainingError(
             f"backbone {config.backbone!r} is the name of a registered one, and a model was given: "
             "leave model out, or call the backbone package.module:factory"
@@ -40,44 +35,6 @@ def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool)
             f"--pretrained is for registered backbones: {config.backbone} comes with the weights "
             "that its factory gives it; leave --pretrained out"
         )
-
-
-def resolve_input_size(config: TrainConfig, model: ModelSource | None) -> TrainConfig:
-    """Return ``config`` with the network's input size where images have none of their own.
-
-    A model whose exits are yet to be put onto it has none either: there it stays open.
-
-    Raises:
-        UnknownNameError: there is no such backbone.
-    """
-    if config.data.input_size is not None or not has_any_size(config.data.name):
-        return config
-    if isinstance(model, MultiExitNet):
-        size = model.spec.input_size
-    elif model is None:
-        size = backbone_entry(config.backbone).input_size
-    else:
-        return config
-    size = config.data.size_or(size)
-    return replace(config, data=replace(config.data, input_size=size, channels=None))
-
-
-def resolve_exits(config: TrainConfig, model: ModelSource | None) -> str:
-    """Return ``config.exits`` with what it left open filled in."""
-    if isinstance(model, MultiExitNet):
-        points = ",".join(model.spec.points)
-        return points if config.exits in ("", AUTO) else config.exits
-    if config.outputs:
-        return ""
-    points = ",".join(point.strip() for point in config.exits.split(","))
-    return points or (AUTO if ":" in config.backbone else "")
-
-
-def resolve_outputs(config: TrainConfig, model: ModelSource | None) -> str:
-    """Return ``config.outputs`` with what it left open filled in."""
-    if isinstance(model, MultiExitNet) and config.outputs in ("", AUTO):
-        return ",".join(model.spec.outputs)
-    return ",".join(name.strip() for name in config.outputs.split(","))
 
 
 def create_network(

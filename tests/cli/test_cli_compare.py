@@ -18,8 +18,8 @@ from support.command_line import invoke
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.teaching.teachers import wed
 
 pytest.importorskip("sklearn")

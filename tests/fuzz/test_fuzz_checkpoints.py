@@ -22,8 +22,8 @@ from support.tiny_data import short_run, tiny
 from edgeexit.data import DataConfig, register_dataset
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 
 Read = Callable[..., Any]
 Fuzz = Callable[..., None]

@@ -16,7 +16,7 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
 from edgeexit.training.record.progress import RunPlan, StepStatus
-from edgeexit.training.trainer import Trainer
+from edgeexit.training.setup import TrainSetup, set_up
 
 MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))
@@ -35,9 +35,9 @@ class Remarks:
         pass
 
 
-def _trainer(config: TrainConfig, model: ModelSource | None = None) -> Trainer:
+def _start(config: TrainConfig, model: ModelSource | None = None) -> TrainSetup:
     config = replace(config, channels_last=False)
-    return Trainer(config, load_data(config.data), ALONE, model)
+    return set_up(config, load_data(config.data), ALONE, model)
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def plain(tmp_path: Path, tiny_config: MakeConfig) -> Path:
 
 
 def test_a_run_starts_from_a_plain_backbone(plain: Path, tiny_config: MakeConfig) -> None:
-    trainer = _trainer(tiny_config(init=str(plain)))
+    setup = _start(tiny_config(init=str(plain)))
     weights = load_checkpoint(plain).weights
-    assert str(trainer.started_from) == str(plain)
-    assert all(torch.equal(trainer.net.state_dict()[k], v) for k, v in weights.items())
-    fresh = _trainer(tiny_config()).net.branches.state_dict()
-    branches = trainer.net.branches.state_dict()
+    assert str(setup.started_from) == str(plain)
+    assert all(torch.equal(setup.net.state_dict()[k], v) for k, v in weights.items())
+    fresh = _start(tiny_config()).net.branches.state_dict()
+    branches = setup.net.branches.state_dict()
     assert all(torch.equal(branches[name], value) for name, value in fresh.items())
 
 
@@ -71,8 +71,8 @@ def test_the_branches_of_a_checkpoint_are_not_taken(
     tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
     branched = train(tiny_config(epochs=1, seed=5), tmp_path / "run").checkpoint
-    trainer = _trainer(tiny_config(init=str(branched)))
-    weights, stored = trainer.net.state_dict(), load_checkpoint(branched).weights
+    setup = _start(tiny_config(init=str(branched)))
+    weights, stored = setup.net.state_dict(), load_checkpoint(branched).weights
     same = {name for name in stored if torch.equal(weights[name], stored[name])}
     assert {n for n in stored if n.startswith("backbone.")} <= same
     assert "branches.exit1.fc.weight" not in same
@@ -81,8 +81,8 @@ def test_the_branches_of_a_checkpoint_are_not_taken(
 def test_other_classes_leave_the_classifier_new(plain: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(init=str(plain))
     data = replace(load_data(config.data), class_names=("upper", "lower", "left"))
-    trainer = Trainer(replace(config, channels_last=False), data, ALONE)
-    assert str(trainer.started_from) == (
+    setup = set_up(replace(config, channels_last=False), data, ALONE)
+    assert str(setup.started_from) == (
         f"{plain}; new, of another shape: classifier.2.weight, classifier.2.bias"
     )
 
@@ -108,13 +108,13 @@ def test_branches_only_skips_the_backbone_that_is_there(
 
 def test_another_backbone(plain: Path, tiny_config: MakeConfig) -> None:
     with pytest.raises(SpecError, match=r"expected a checkpoint of the backbone resnet32, got one"):
-        _trainer(tiny_config(init=str(plain), backbone="resnet32"))
+        _start(tiny_config(init=str(plain), backbone="resnet32"))
 
 
 def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
     (tmp_path / "x.pt").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError, match=r"^--init .*x\.pt: expected weights"):
-        _trainer(tiny_config(init=str(tmp_path / "x.pt")))
+        _start(tiny_config(init=str(tmp_path / "x.pt")))
 
 
 def test_both_ways_to_start(tiny_config: MakeConfig) -> None:
@@ -140,12 +140,12 @@ def test_a_model_that_is_cut_elsewhere(tmp_path: Path, tiny_config: MakeConfig) 
     plain = train(own, tmp_path / "plain", model=Own).checkpoint
     module = Own()
     config = replace(own, branches="n+n", exits="first,second", init=str(plain))
-    trainer = _trainer(config, module)
-    assert trainer.started_from is not None
-    assert trainer.started_from.new == ()
+    setup = _start(config, module)
+    assert setup.started_from is not None
+    assert setup.started_from.new == ()
     weights = load_checkpoint(plain).build(Own).eval()
     images = torch.randn(2, 3, 8, 8)
-    assert torch.allclose(trainer.net.eval()(images)["final"], weights(images)["final"], atol=1e-6)
+    assert torch.allclose(setup.net.eval()(images)["final"], weights(images)["final"], atol=1e-6)
 
 
 class Drops(Own):
@@ -199,13 +199,13 @@ def test_weights_of_other_classes_need_a_word(tmp_path: Path, tiny_config: MakeC
     path = str(tmp_path / "weights.pth")
     config = tiny_config(backbone="my:Own", branches="none", exits="auto", init=path)
     with pytest.raises(CheckpointError, match=r"--init .*head\.weight.*--new-classifier"):
-        _trainer(config, Drops)
-    trainer = _trainer(replace(config, new_classifier=True), Drops)
-    assert trainer.started_from is not None
-    assert trainer.started_from.new == ("head.weight", "head.bias")
+        _start(config, Drops)
+    setup = _start(replace(config, new_classifier=True), Drops)
+    assert setup.started_from is not None
+    assert setup.started_from.new == ("head.weight", "head.bias")
     torch.save({"state_dict": weights, "ema": Drops().state_dict()}, tmp_path / "weights.pth")
-    trainer = _trainer(replace(config, weights_key="ema"), Drops)
-    assert "taken from `ema`" in str(trainer.started_from)
+    setup = _start(replace(config, weights_key="ema"), Drops)
+    assert "taken from `ema`" in str(setup.started_from)
 
 
 def test_registered_backbones_take_weights_as_they_come(
@@ -213,8 +213,8 @@ def test_registered_backbones_take_weights_as_they_come(
 ) -> None:
     network = load_checkpoint(plain).build().backbone
     torch.save({"state_dict": network.state_dict()}, tmp_path / "weights.pth")
-    trainer = _trainer(tiny_config(init=str(tmp_path / "weights.pth")))
-    own = trainer.net.backbone.state_dict()
+    setup = _start(tiny_config(init=str(tmp_path / "weights.pth")))
+    own = setup.net.backbone.state_dict()
     assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
 
 
@@ -227,7 +227,7 @@ def test_branches_that_are_the_backbone_too_are_not_trained_alone(
     for kind, fact in ((Shared, r"exit1\.exits\.0\.2\.weight"), (Cascade, "have no weights")):
         outputs = "0,1,2" if kind is Shared else "exits.0,exits.1,out"
         with pytest.raises(SpecError, match=fact):
-            _trainer(replace(config, outputs=outputs), kind(classes=2))
+            _start(replace(config, outputs=outputs), kind(classes=2))
 
 
 def test_own_exits_are_trained_further_and_started_from(
@@ -238,12 +238,12 @@ def test_own_exits_are_trained_further_and_started_from(
     checkpoint = load_checkpoint(result.last)
     assert (checkpoint.spec.outputs, checkpoint.spec.pattern) == (("0", "1", "2"), "own+own")
     assert result.config.branches == "own"
-    trainer = _trainer(replace(config, init=str(result.last), branches="own"), Internal(classes=2))
-    own = trainer.net.state_dict()
+    setup = _start(replace(config, init=str(result.last), branches="own"), Internal(classes=2))
+    own = setup.net.state_dict()
     assert all(torch.equal(own[name], value) for name, value in checkpoint.weights.items())
-    assert "branches too" in str(trainer.started_from)
+    assert "branches too" in str(setup.started_from)
     with pytest.raises(CheckpointError, match=r"--init .*last\.pt.*leave --weights-key out"):
-        _trainer(replace(trainer.config, weights_key="ema"), Internal(classes=2))
+        _start(replace(setup.config, weights_key="ema"), Internal(classes=2))
 
 
 def test_own_exits_start_from_a_checkpoint_of_other_classes(
@@ -254,11 +254,11 @@ def test_own_exits_start_from_a_checkpoint_of_other_classes(
     config = replace(config, init=str(checkpoint), branches="own")
     data = replace(load_data(config.data), class_names=("upper", "lower", "left"))
 
-    def start(config: TrainConfig) -> Trainer:
-        return Trainer(replace(config, channels_last=False), data, ALONE, Internal(classes=3))
+    def start(config: TrainConfig) -> TrainSetup:
+        return set_up(replace(config, channels_last=False), data, ALONE, Internal(classes=3))
 
     with pytest.raises(CheckpointError, match=r"--init .*got \(2, 8\).*--new-classifier"):
         start(config)
-    trainer = start(replace(config, new_classifier=True))
-    assert trainer.started_from is not None
-    assert len(trainer.started_from.new) == 6
+    setup = start(replace(config, new_classifier=True))
+    assert setup.started_from is not None
+    assert len(setup.started_from.new) == 6

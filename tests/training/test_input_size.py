@@ -8,7 +8,7 @@ from torch import nn
 from edgeexit.data import DataConfig
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig
-from edgeexit.training.network import resolve_input_size
+from edgeexit.training.settings.resolving import resolve_input_size
 
 FOLDER = DataConfig("imagefolder", "photos")
 

@@ -19,9 +19,9 @@ from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
 from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, stored_config, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.metrics import EpochRecord, best_record
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.settings.config_file import write_config
 
 if sys.version_info >= (3, 11):

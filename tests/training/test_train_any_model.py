@@ -21,8 +21,8 @@ from edgeexit.training import (
     save_checkpoint,
     train,
 )
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 
 MakeConfig = Callable[..., TrainConfig]
 

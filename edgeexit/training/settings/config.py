@@ -1,7 +1,7 @@
 """How a network is trained, as data: what a run's folder and its checkpoints store about it.
 
 Where a run executes (processes, device, how often it saves) is part of it as well, but may change
-when it goes on: see :data:`edgeexit.training.record.folder.FREE_OPTIONS`.
+when it goes on: see :data:`edgeexit.training.record.same.FREE_OPTIONS`.
 """
 
 from __future__ import annotations
@@ -91,6 +91,11 @@ class TrainConfig:
     sync_batch_norm: bool = False
     save_minutes: float = 5.0
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether the backbone is one of edgeexit's, and not code of the user's own."""
+        return ":" not in self.backbone
+
     def __post_init__(self) -> None:
         rules = {
             "epochs": (self.epochs >= 1, "at least 1"),
@@ -103,11 +108,11 @@ class TrainConfig:
             "seed": (self.seed >= 0, "at least 0"),
             "workers": (self.workers >= 0, "at least 0"),
             "exits": (
-                not self.exits or ":" in self.backbone,
+                not (self.exits and self.is_registered),
                 "nothing for a registered backbone, whose branches have their places",
             ),
             "outputs": (
-                not self.outputs or (":" in self.backbone and not self.exits),
+                not self.outputs or not (self.is_registered or self.exits),
                 "nothing for a registered backbone, nor beside exits",
             ),
             "branches": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -40,3 +42,23 @@ class EpochSums:
     def none(cls, exits: int, steps: int = 0) -> EpochSums:
         """Return the sums of nothing, for a number of exits."""
         return cls(steps, 0, 0.0, (0.0,) * exits, 0.0, 0.0)
+
+    def plus(
+        self, rows: Sequence[Sequence[float]], images: int, seconds: float, waited_seconds: float
+    ) -> EpochSums:
+        """Return the sums with more steps.
+
+        Args:
+            rows: of each step its images' losses and the right answers of each exit.
+            images: of each step, on this process.
+            seconds, waited_seconds: that all of them took.
+        """
+        loss, *correct = (math.fsum(column) for column in zip(*rows, strict=True))
+        return EpochSums(
+            self.steps + len(rows),
+            self.samples + images * len(rows),
+            self.loss + loss,
+            tuple(a + b for a, b in zip(self.correct, correct, strict=True)),
+            self.seconds + seconds,
+            self.waited_seconds + waited_seconds,
+        )

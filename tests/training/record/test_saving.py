@@ -18,8 +18,8 @@ import torch
 
 from edgeexit.errors import CheckpointError
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from edgeexit.errors import CheckpointError, SpecError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.metrics import EpochRecord
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.steps.phases import PhaseNet, learn_only, set_modes
 from edgeexit.training.steps.strategies import plan_phases
 from edgeexit.training.teaching.losses import joint_cross_entropy

@@ -14,8 +14,8 @@ from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingErro
 from edgeexit.models import registry as model_registry
 from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
-from edgeexit.training.loop import InterruptedRunError
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
 
 MakeConfig = Callable[..., TrainConfig]

@@ -1,0 +1,82 @@
+"""What must be the same where a run goes on: its options, the classes, the teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeexit_runtime.bundle.schema import encode
+
+from edgeexit.errors import TrainingError
+from edgeexit.fitting import class_differences
+from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.settings.config import TrainConfig
+
+FREE_OPTIONS = (
+    "device",
+    "workers",
+    "save_minutes",
+    "teacher",
+    "data.data_dir",
+    "data.download",
+    "data.max_pixels",
+)
+"""Where a run executes, finds and reads its files, and how often it saves; it may go on elsewhere.
+
+That a teacher from elsewhere is the same is found by its fingerprint.
+"""
+
+_OPTION_NAMES = {"data.name": "--dataset"}
+
+
+def check_same_options(folder: Path, saved: SavedRun, asked: TrainConfig) -> None:
+    """Raise TrainingError, naming each option, where ``asked`` would give another result."""
+    stored = saved.config
+    before, now = _options(stored), _options(asked)
+    names = {**_OPTION_NAMES, "backbone": "--backbone" if stored.is_registered else "--model"}
+    different = [
+        f"{names.get(name) or _option(name)} {_shown(before[name])}, got {_shown(now[name])}"
+        for name in before
+        if before[name] != now[name] and name not in FREE_OPTIONS
+    ]
+    if different:
+        raise TrainingError(
+            f"{folder} was started with {'; '.join(different)}: leave the options out to "
+            "continue it, or choose another -o"
+        )
+
+
+def check_same_classes(folder: Path, saved: SavedRun, class_names: tuple[str, ...]) -> None:
+    """Raise TrainingError where the data has other classes by now: labels would change meaning."""
+    for what in class_differences(saved.checkpoint.class_names, class_names):
+        raise TrainingError(
+            f"{folder} was started with {what}: give it the images that it was started with, "
+            "or choose another -o"
+        )
+
+
+def check_same_teacher(folder: Path, saved: SavedRun, teacher: str, digest: str | None) -> None:
+    """Raise TrainingError where the teacher, which lies elsewhere, has other weights by now."""
+    if saved.checkpoint.training.get("teacher_digest") != digest:
+        raise TrainingError(
+            f"{folder} was started with a teacher of other weights than {teacher}: give it that "
+            "one with --teacher, or choose another -o"
+        )
+
+
+def _option(field: str) -> str:
+    return "--" + field.removeprefix("data.").replace("_", "-")
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "as usual" if value is None else value
+
+
+def _options(config: TrainConfig) -> dict[str, Any]:
+    options: dict[str, Any] = encode(config)
+    if Path(config.init or "").is_file():  # the same file, however the path is written
+        options["init"] = str(Path(options["init"]).resolve())
+    data = options.pop("data")
+    return {**options, **{f"data.{name}": value for name, value in data.items()}}

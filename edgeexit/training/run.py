@@ -1,0 +1,243 @@
+"""A run from where it is to its last epoch, saved on the way."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from edgeexit_runtime.bundle.schema import encode
+
+from edgeexit.cost import network_cost
+from edgeexit.errors import TrainingError, WriteError
+from edgeexit.images.files import ImageError
+from edgeexit.models.spec import FINAL
+from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
+from edgeexit.training.record.folder import RunFolder
+from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.progress import RunPlan, RunProgress, StepStatus
+from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.record.tensorboard import tensorboard_log
+from edgeexit.training.setup import TrainSetup
+from edgeexit.training.steps.sums import EpochSums
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge, fingerprint
+from edgeexit.training.trainer import DivergedError, Trainer
+
+EpochCallback = Callable[[EpochRecord], None]
+
+
+class InterruptedRunError(TrainingError):
+    """Ctrl-C; what was saved last is kept."""
+
+    exit_code = 130
+
+
+class TrainingRun:
+    """Trains epoch by epoch, saves, and tells.
+
+    Args:
+        setup: what is trained, and how.
+        folder: what is written into.
+        saved: the run that goes on; None for a new one.
+        on_epoch: called with each finished epoch, after it was saved.
+        progress: told about steps, and in a line what the run starts from.
+
+    Attributes:
+        history: every finished epoch.
+
+    Raises:
+        CheckpointError: ``saved`` is a run of another network.
+    """
+
+    def __init__(
+        self,
+        setup: TrainSetup,
+        folder: RunFolder,
+        saved: SavedRun | None,
+        on_epoch: EpochCallback | None,
+        progress: RunProgress | None,
+    ) -> None:
+        self.setup, self.folder, self.saved = setup, folder, saved
+        self.trainer = Trainer(setup, saved)
+        self.on_epoch, self.progress = on_epoch, progress
+        self.history: tuple[EpochRecord, ...] = ()
+        self._started_from = None if setup.started_from is None else str(setup.started_from)
+        self._what_is_saved = "nothing is saved"
+        self._saved_at = time.monotonic()
+        if saved is not None:
+            self.history = saved.history
+            self._started_from = saved.checkpoint.training.get("started_from")
+            self._what_is_saved = self._place(saved.sums)
+
+    def finish(self) -> None:
+        """Train to the end.
+
+        Raises:
+            InterruptedRunError: Ctrl-C.
+            TrainingError, WriteError, DataError: it cannot go on; what was saved last is kept.
+        """
+        self._begin()
+        main = self.setup.world.is_main
+        board = tensorboard_log(self.folder.path, len(self.history)) if main else None
+        try:
+            with self._told_what_is_saved(), self._backbone_kept():
+                if main:
+                    self.folder.remove_leftovers()
+                    self.folder.write_config(self.setup.config)
+                if not self.history and not self.trainer.sums.steps:
+                    self._save(None)
+                for epoch in range(len(self.history) + 1, self.setup.epochs + 1):
+                    record = self.trainer.run_epoch(epoch, self._on_step)
+                    self.history = (*self.history, record)
+                    if board is not None:  # before it is saved: to go on hides what is there twice
+                        board.write(record)
+                    self._save(None)
+                    if self.on_epoch is not None and main:
+                        self.on_epoch(record)
+        finally:
+            self.trainer.release()
+            if board is not None:
+                board.close()
+
+    def _on_step(self, status: StepStatus) -> None:
+        if self.progress is not None:
+            self.progress.step(status)
+        age = time.monotonic() - self._saved_at
+        due = age >= 60 * self.setup.config.save_minutes and status.step < status.steps
+        if self.setup.world.as_main(due):
+            self.trainer.check_weights(status.epoch)
+            self._save(self.trainer.total_sums())
+
+    def _save(self, sums: EpochSums | None) -> None:
+        """Save the run, between two epochs or with the sums of the one that is going on."""
+        if self.setup.world.is_main:
+            checkpoint = _checkpoint(self.setup, self.history, self._started_from, sums is None)
+            state = self.trainer.stepper_state()
+            self.folder.save(SavedRun(checkpoint, self.history, state, sums))
+        self._what_is_saved = self._place(sums)
+        self._saved_at = time.monotonic()
+
+    def _place(self, sums: EpochSums | None) -> str:
+        """Say what is saved, and how to go on."""
+        epochs = len(self.history)
+        place = f"epoch {epochs}" if epochs else "the start"
+        if sums is not None:
+            place = f"step {sums.steps} of {self.setup.steps} in epoch {epochs + 1}"
+        return f"{self.folder.last} holds {place}; continue it with --resume"
+
+    @contextmanager
+    def _told_what_is_saved(self) -> Iterator[None]:
+        """Add to what ends the run what is saved of it."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise InterruptedRunError(f"interrupted: {self._what_is_saved}") from None
+        except WriteError as error:
+            raise WriteError(f"{error}; {self._what_is_saved}") from error
+        except ImageError as error:
+            if self.setup.config.data.skip_corrupt:  # it was damaged after it had been looked at
+                raise
+            raise ImageError(f"{error}, or leave out all such with --skip-corrupt") from error
+        except DivergedError as error:
+            raise TrainingError(f"{error}; {self._what_is_saved.partition(';')[0]}") from error
+
+    @contextmanager
+    def _backbone_kept(self) -> Iterator[None]:
+        """Measure a backbone that only branches are put on, before and after: it must not change.
+
+        Raises:
+            TrainingError: it is no longer what it was, bit by bit.
+        """
+        setup = self.setup
+        if not setup.keeps_backbone:
+            yield
+            return
+        weights = fingerprint(setup.net.backbone)
+        final = self.trainer.validate()[FINAL]
+        self._remark(f"the backbone stays as it is: final {final:.2%} on val")
+        yield
+        if fingerprint(setup.net.backbone) != weights:
+            raise TrainingError(
+                f"{setup.config.backbone} changes weights of its own when it runs, though nothing "
+                "trains them: branches-only cannot keep it as it is"
+            )
+        final = self.trainer.validate()[FINAL]
+        self._remark(f"the backbone is unchanged: final {final:.2%} on val")
+
+    def _begin(self) -> None:
+        """Tell what the run will do and what it starts from."""
+        setup = self.setup
+        if self.progress is None:
+            return
+        cost = network_cost(setup.net)
+        self.progress.begin(RunPlan(setup.config, setup.data, cost, setup.epochs, setup.steps))
+        for line in self._first_lines():
+            self.progress.remark(line)
+
+    def _first_lines(self) -> Iterator[str]:
+        """Yield what the run starts from, a line each."""
+        setup, spec, saved = self.setup, self.setup.net.spec, self.saved
+        if saved is not None:
+            where = f" and {saved.sums.steps} steps" if saved.sums is not None else ""
+            yield f"continuing after epoch {len(saved.history)}{where} of {setup.epochs}"
+            return
+        if self._started_from is not None:
+            yield f"starting from {self._started_from}"
+        if spec.points:
+            yield f"exits behind {', '.join(spec.points)}"
+        if spec.outputs:
+            yield f"its own exits: outputs {', '.join(spec.outputs)}"
+        yield from setup.net.notes
+        if isinstance(setup.teacher, DarkKnowledge):
+            yield f"taught by {setup.teacher.source}"
+        if len(setup.phases) > 1:
+            names = ", ".join(phase.name for phase in setup.phases)
+            yield f"{setup.config.epochs} epochs each: {names}"
+
+    def _remark(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress.remark(text)
+
+
+def _checkpoint(
+    setup: TrainSetup,
+    history: tuple[EpochRecord, ...],
+    started_from: str | None,
+    is_validated: bool,
+) -> Checkpoint:
+    """Return the network as it is now."""
+    versions = {
+        "edgeexit": importlib.metadata.version("edgeexit"),
+        "torch": str(torch.__version__),  # its type is torch's own, which a checkpoint may not hold
+    }
+    training: dict[str, Any] = {
+        "config": encode(setup.config),
+        "epoch": len(history),
+        "phases": [phase.name for phase in setup.phases],
+        "started_from": started_from,
+        "teacher_digest": setup.teacher_digest,
+        "versions": versions,
+    }
+    spec, data = setup.net.spec, setup.data
+    return Checkpoint(
+        spec=spec,
+        weights=setup.net.state_dict(),
+        preprocessing=data.preprocessing,
+        class_names=data.class_names,
+        thresholds=dict.fromkeys(spec.exit_names[:-1], DEFAULT_THRESHOLD),
+        data=setup.config.data,
+        training=training,
+        metrics=_metrics(history[-1]) if history and is_validated else {},
+    )
+
+
+def _metrics(record: EpochRecord) -> dict[str, Any]:
+    return {
+        "split": "val",
+        "accuracy": record.accuracy,
+        "mean_accuracy": record.mean_accuracy,
+        "teacher_accuracy": record.teacher_accuracy,
+    }

@@ -1,0 +1,198 @@
+"""From a run's configuration and its images to all that stays the same while it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edgeexit.data import ImageData
+from edgeexit.errors import CheckpointError, InputError, TrainingError
+from edgeexit.models.factories import ModelSource, create_model
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.models.weights.filling import LoadedWeights
+from edgeexit.training.distributed import World
+from edgeexit.training.initial import load_initial_weights, load_model_weights
+from edgeexit.training.network import create_network
+from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.steps.loading import seed_at
+from edgeexit.training.steps.phases import Phase
+from edgeexit.training.steps.stepper import memory_format
+from edgeexit.training.steps.strategies import plan_phases
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge
+from edgeexit.training.teaching.teachers import (
+    NO_TEACHER,
+    Teacher,
+    check_teacher,
+    create_teacher,
+)
+
+OTHER_NETWORK = (
+    "last.pt does not fit the network that the run trains; start it anew with another -o"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainSetup:
+    """What a run trains, on what, and how.
+
+    Attributes:
+        config: resolved, that is with a device that exists.
+        data: what ``config.data`` names.
+        world: the processes that train together.
+        net: on the device; its weights are what changes.
+        started_from: the weights that the backbone started from; None for new ones, and for a run
+            that goes on.
+        phases: of the strategy, in order; each takes ``config.epochs`` epochs.
+        teacher: of the phases that are taught; None without.
+    """
+
+    config: TrainConfig
+    data: ImageData
+    world: World
+    net: MultiExitNet
+    started_from: LoadedWeights | None
+    phases: tuple[Phase, ...]
+    teacher: Teacher | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; what is left over after the last full one waits for another."""
+        return len(self.data.training) // self.config.batch_size
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return self.config.epochs * len(self.phases)
+
+    @property
+    def keeps_backbone(self) -> bool:
+        """Whether no phase trains the backbone, which then stays as it is to the last bit."""
+        inside = set(self.net.backbone.parameters())
+        learning = {p for phase in self.phases for m in phase.modules for p in m.parameters()}
+        return not inside & learning
+
+    @property
+    def teacher_digest(self) -> str | None:
+        """The fingerprint of a teacher that is another network."""
+        return self.teacher.digest if isinstance(self.teacher, DarkKnowledge) else None
+
+    def phase_of(self, epoch: int) -> Phase:
+        """Return the phase that an epoch, counted from 1 over all phases, belongs to."""
+        return self.phases[(epoch - 1) // self.config.epochs]
+
+
+def set_up(
+    config: TrainConfig,
+    data: ImageData,
+    world: World,
+    model: ModelSource | None = None,
+    saved: SavedRun | None = None,
+) -> TrainSetup:
+    """Build the network, its teacher and its phases; torch's global random numbers are seeded.
+
+    Args:
+        config: resolved.
+        data: what ``config.data`` names.
+        world: the processes that train together.
+        model: what to train where ``config.backbone`` is not registered; built after seeding.
+        saved: the run that goes on.
+
+    Raises:
+        UnknownNameError, SpecError: no such network, strategy or teacher.
+        TrainingError: the images are fewer than a batch, the batch cannot be shared out, or
+            ``model`` is another network.
+        InputError: the device cannot compute what is asked for.
+        CheckpointError, DataError: weights to start from, or the teacher's, could not be loaded;
+            the run that goes on is that of another strategy.
+    """
+    _check_execution(config, world)
+    _check_batches(config, data, world)
+    torch.manual_seed(seed_at(config.seed, 0))
+    check_teacher(config.distill)
+    net, started_from = _network(config, data, world, model, saved)
+    phases = plan_phases(
+        config.strategy,
+        net,
+        taught=config.distill != NO_TEACHER,
+        backbone_is_trained=saved is None and _is_trained(net, started_from),
+    )
+    if saved is not None:
+        phases = _going_on(phases, saved)
+    with world.main_first():  # it may fetch files
+        teacher = create_teacher(config, data, model)
+    if config.sync_batch_norm and world.size > 1:
+        net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+    for network in (net, teacher):
+        if isinstance(network, nn.Module):
+            network.to(memory_format=memory_format(config)).to(world.device)
+    return TrainSetup(config, data, world, net, started_from, phases, teacher)
+
+
+def _check_execution(config: TrainConfig, world: World) -> None:
+    """Raise InputError where the device cannot compute as ``config`` asks for."""
+    if config.sync_batch_norm and world.device.type == "cpu":
+        raise InputError(
+            "--sync-batch-norm: torch synchronizes batch norm on GPUs alone; leave it out on the "
+            "CPU"
+        )
+    if config.amp == "bf16" and world.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError("--amp bf16: this GPU does not compute in bfloat16; use --amp fp16")
+
+
+def _check_batches(config: TrainConfig, data: ImageData, world: World) -> None:
+    """Raise TrainingError where there is no full batch, or none that can be shared out."""
+    images, shares = len(data.training), config.accumulate * world.size
+    if images < config.batch_size:
+        raise TrainingError(
+            f"expected at least one batch of {config.batch_size} training images, got {images} "
+            "images: lower --batch-size or add images"
+        )
+    if config.batch_size % shares or config.batch_size < 2 * shares:
+        raise TrainingError(
+            f"a batch of {config.batch_size} images cannot be shared out to {world.size} processes "
+            f"and {config.accumulate} accumulated parts with 2 or more each: choose a --batch-size "
+            f"that is a multiple of {shares}, at least {2 * shares}"
+        )
+
+
+def _network(
+    config: TrainConfig,
+    data: ImageData,
+    world: World,
+    model: ModelSource | None,
+    saved: SavedRun | None,
+) -> tuple[MultiExitNet, LoadedWeights | None]:
+    """Return the network to train and what it starts from; one that goes on has its weights."""
+    if saved is not None:
+        return create_network(config, data, model, saved.checkpoint.spec), None
+    started = None
+    if model is not None and not isinstance(model, MultiExitNet):
+        model = create_model(model, len(data.class_names))
+        started = load_model_weights(model, config)
+    net = create_network(config, data, model, None)
+    if started is None:
+        with world.main_first():  # it may fetch files
+            started = load_initial_weights(net, config)
+    return net, started
+
+
+def _is_trained(net: MultiExitNet, started_from: LoadedWeights | None) -> bool:
+    """Whether the backbone is to be taken as trained: a model of the user's own is."""
+    if started_from is not None:
+        return not started_from.new
+    return not net.spec.is_registered
+
+
+def _going_on(phases: tuple[Phase, ...], saved: SavedRun) -> tuple[Phase, ...]:
+    """Return the phases that the run was started with: one may have been left out.
+
+    Raises:
+        CheckpointError: it has others.
+    """
+    kept = tuple(phase for phase in phases if phase.name in saved.phases)
+    if tuple(phase.name for phase in kept) != saved.phases:
+        raise CheckpointError(OTHER_NETWORK)
+    return kept

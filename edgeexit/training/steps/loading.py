@@ -1,0 +1,59 @@
+"""An epoch's training images in batches, and the seeds of all that is random in a run.
+
+Everything random is seeded from the run's seed and where it happens: the order from the epoch, an
+image's augmentation from the epoch and its index, dropout from the step. That is why a run goes on
+from any step without any stored random state, and why augmentation and order do not depend on the
+number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from edgeexit.data.dataset import ImageDataset
+from edgeexit.data.seeded import Seeded
+from edgeexit.training.distributed import World
+from edgeexit.training.settings.config import TrainConfig
+from edgeexit.training.steps.order import epoch_batches
+
+
+def load_batches(
+    images: ImageDataset, config: TrainConfig, world: World, epoch: int, first_step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Load this process's batches of an epoch: images (n, C, H, W) and targets (n,) int64.
+
+    Args:
+        images: all that is trained on.
+        config: resolved; every step has ``config.accumulate`` batches.
+        world: the processes.
+        epoch: counted from 1.
+        first_step: from 0; steps before it are left out.
+    """
+    seed = seed_at(config.seed, epoch)
+    order = epoch_batches(
+        len(images),
+        config.batch_size,
+        seed=seed,
+        rank=world.rank,
+        processes=world.size,
+        parts=config.accumulate,
+        first_step=first_step,
+    )
+    loader = DataLoader(
+        Seeded(images, seed),
+        batch_sampler=order,
+        num_workers=config.workers,
+        pin_memory=world.device.type == "cuda",
+        generator=torch.Generator(),  # the loader draws a seed, which nothing depends on
+    )
+    return iter(loader)
+
+
+def seed_at(seed: int, *place: int) -> int:
+    """Return the seed of a place in a run: 0 of its start, an epoch, or epoch, step and rank."""
+    return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0])

@@ -1,0 +1,40 @@
+"""What every exit is worth on the validation images, and the teacher beside them."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.utils.data import Subset
+
+from edgeexit.data.dataset import ImageDataset
+from edgeexit.evaluation.predictions import predict
+from edgeexit.models.multi_exit import MultiExitNet
+from edgeexit.training.distributed import World
+from edgeexit.training.teaching.teachers import TEACHER, TaughtNet, Teacher
+
+
+def exit_accuracies(
+    net: MultiExitNet, teacher: Teacher | None, images: ImageDataset, world: World, workers: int
+) -> dict[str, float]:
+    """Return each exit's accuracy, and under :data:`TEACHER` the teacher's, where there is one.
+
+    Every process judges its share of the images, so that all have to ask.
+
+    Args:
+        net: in any mode; it is put back.
+        teacher: who answers besides.
+        images: with their labels.
+        world: the processes.
+        workers: that load images, per process.
+    """
+    judged: nn.Module = net
+    names = list(net.spec.exit_names)
+    if teacher is not None:
+        judged, names = TaughtNet(net, teacher), [*names, TEACHER]
+    share = range(world.rank, len(images), world.size)
+    correct = [0.0] * len(names)
+    if share:
+        subset = Subset(images, share)
+        predictions = predict(judged, subset, device=world.device, workers=workers)
+        correct = predictions.correct.sum(axis=1).tolist()
+    counts = zip(names, world.sum(correct), strict=True)
+    return {name: count / len(images) for name, count in counts}
