@@ -8,6 +8,7 @@ switched off, as Eq. 5 adds up MACs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from edgeexit.statistics.bootstrap import mean_intervals
 from edgeexit.statistics.percentiles import count_for_point
 
 if TYPE_CHECKING:
+    from edgeexit.cost import ExitCosts
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
 MIN_IMAGES = 40  # half of them choose: of fewer, one is over 5 % of the accuracy
@@ -68,33 +70,18 @@ def _advise(
 ) -> Advice:
     from edgeexit.cost import bundle_costs
     from edgeexit.evaluation import PathCosts, evaluate_adaptive
-    from edgeexit.evaluation.bootstrap import bootstrap_intervals
 
-    exits, predictions, costs = bundle_costs(manifest), basis.predictions, basis.costs
-    validation, test = map(predictions.take, halves(len(predictions.targets), options.seed))
-    now = manifest.thresholds
+    exits, costs, now = bundle_costs(manifest), basis.costs, manifest.thresholds
+    halved = halves(len(basis.predictions.targets), options.seed)
+    validation, test = map(basis.predictions.take, halved)
     target = evaluate_adaptive(validation, now, exits).adaptive_accuracy
-
-    def judge(name: str, thresholds: dict[str, float]) -> Choice:
-        report = evaluate_adaptive(test, thresholds, exits)
-        intervals = bootstrap_intervals(test, thresholds, costs)
-        shares = {exit_.name: exit_.share for exit_ in report.exits}
-        return Choice(
-            name=name,
-            thresholds=thresholds,
-            switched_off=tuple(exit_ for exit_, value in thresholds.items() if value == NEVER),
-            accuracy=intervals.adaptive_accuracy,
-            average_ms=intervals.average_cost,
-            p99_ms=_p99_ms(times.paths, shares, costs.paid(thresholds)),
-            macs_ratio=report.macs_ratio,
-        )
-
     by_latency = _choose(validation, costs, target)
     by_eq5 = _choose(validation, PathCosts.in_macs(exits.exits), target)
     best_ms, eq5_ms, now_ms = (
         _paid_ms(test, costs, thresholds) for thresholds in (by_latency, by_eq5, now)
     )
     baseline_ms = times.baseline.latency.p50_ms
+    judge = partial(_judge, test, exits, costs, times.paths)
     return Advice(
         target_accuracy=target,
         validation_images=len(validation.targets),
@@ -108,6 +95,32 @@ def _advise(
         over_eq5=_gain(eq5_ms, best_ms),
         over_baseline=_gain(np.full_like(best_ms, baseline_ms), best_ms),
         command=_command(engine_dir, target, options.threads),
+    )
+
+
+def _judge(
+    test: ExitPredictions,
+    exits: ExitCosts,
+    costs: PathCosts,
+    paths: Sequence[PathTiming],
+    name: str,
+    thresholds: dict[str, float],
+) -> Choice:
+    """Return what thresholds give on images that they were not chosen on."""
+    from edgeexit.evaluation import evaluate_adaptive
+    from edgeexit.evaluation.bootstrap import bootstrap_intervals
+
+    report = evaluate_adaptive(test, thresholds, exits)
+    intervals = bootstrap_intervals(test, thresholds, costs)
+    shares = {exit_.name: exit_.share for exit_ in report.exits}
+    return Choice(
+        name=name,
+        thresholds=thresholds,
+        switched_off=tuple(exit_ for exit_, value in thresholds.items() if value == NEVER),
+        accuracy=intervals.adaptive_accuracy,
+        average_ms=intervals.average_cost,
+        p99_ms=_p99_ms(paths, shares, costs.paid(thresholds)),
+        macs_ratio=report.macs_ratio,
     )
 
 
