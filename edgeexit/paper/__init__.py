@@ -1,4 +1,4 @@
-"""What reproduces the paper's figures and its study of the backbone, for any networks.
+"""The paper's figures and its study of the backbone, for any networks.
 
-Nothing else in edgeexit needs it.
+No other part of edgeexit depends on this package.
 """

@@ -95,7 +95,7 @@ def test_json_is_what_was_found_and_nothing_is_fitted_twice(
     arguments = ("plain.pt", "level.pt", "naive.pt", *QUICK, "-o", output, "--json")
     result = run(networks, *arguments)
     assert result.exit_code == 0, result.output
-    assert "going on: 16 of 16 fits are there already" in result.stderr
+    assert "resuming: 16 of 16 fits are finished already" in result.stderr
     report: dict[str, Any] = json.loads(result.stdout)
     assert [entry["name"] for entry in report["networks"]] == ["1+1", "1+n"]
     assert report["settings"]["fit"]["epochs"] == 1
@@ -125,7 +125,7 @@ def test_an_interrupted_command_goes_on(
     assert stopped.stdout == ""
     whole = run(networks, *arguments[:-3], "-o", tmp_path / "whole", "--json")
     resumed = run(networks, *arguments)
-    assert "going on: 5 of 8 fits are there already" in resumed.stderr
+    assert "resuming: 5 of 8 fits are finished already" in resumed.stderr
     assert resumed.stdout == whole.stdout
 
 

@@ -1,4 +1,4 @@
-"""``edgeexit consistency``: what branches did to a backbone, as the paper's Figs. 12 and 13."""
+"""``edgeexit consistency``: how branches changed a backbone, as in the paper's Figs. 12 and 13."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
     type=click.Path(path_type=Path),
 )
 @section(
-    "What is studied",
+    "Study",
     _numbers(
         depths=(typed.depths, "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
-        runs=(click.IntRange(min=1), 3, "Fits of each network, stage and N."),
+        runs=(click.IntRange(min=1), 3, "Fits per network, stage and N."),
     ),
     click.option(
         "--control",
         is_flag=True,
-        help="Also fit the first network with its features shuffled across images: what accuracy "
-        "is worth nothing.",
+        help="Also fit the first network with its features shuffled across images: the chance "
+        "level of accuracy.",
     ),
 )
 @section(
-    "How reconstructions are learned",
+    "Training of reconstructions",
     _numbers(
         epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
-        lr=(click.FloatRange(min=0, min_open=True), 0.01, "Rate, times 0.1 every 3 epochs."),
+        lr=(click.FloatRange(min=0, min_open=True), 0.01, "Learning rate, x0.1 every 3 epochs."),
         fit_batch_size=(click.IntRange(min=2), 64, "Images per step."),
-        momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Of gradient descent."),
-        weight_decay=(click.FloatRange(min=0), 1e-4, "Of gradient descent."),
-        seed=(click.IntRange(min=0), 0, "Of all fits."),
+        momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Momentum of SGD."),
+        weight_decay=(click.FloatRange(min=0), 1e-4, "Weight decay of SGD."),
+        seed=(click.IntRange(min=0), 0, "Random seed of all fits."),
     ),
 )
 @section(
@@ -75,7 +75,7 @@ def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
     model_option,
     sample_options,
     _numbers(
-        cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are computed anew.")
+        cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are recomputed.")
     ),
 )
 @section(
@@ -86,7 +86,7 @@ def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
         default="consistency",
         show_default=True,
         type=click.Path(file_okay=False, path_type=Path),
-        help="Folder for consistency.json, .csv, .png and .pdf; what is finished there is kept.",
+        help="Folder for consistency.json, .csv, .png and .pdf; finished fits there are kept.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
@@ -104,12 +104,13 @@ def command(
 ) -> None:
     """Show how much of a plain network's knowledge is in networks with branches.
 
-    At each stage that an exit sits behind, the baseline's features are reconstructed from the
+    At each stage with an exit behind it, the baseline's features are reconstructed from the
     branched network's: by one linear convolution and N non-linear layers, learned on the training
-    images. They take the place of the baseline's own, and the rest of the baseline classifies the
-    test images. The nearer it comes to its own accuracy, the less did branches disrupt.
+    images. The reconstruction replaces the baseline's own features, and the rest of the baseline
+    classifies the test images. The closer the result is to the baseline's own accuracy, the less
+    the branches changed the backbone.
 
-    A stopped command goes on where it was; more networks, depths or runs add to what is there.
+    A stopped study resumes when the command is run again; more networks, depths or runs extend it.
 
     \b
     Example:
@@ -173,7 +174,7 @@ def _study(
 
 
 def _check_output(output: Path) -> None:
-    """Refuse files that results would be written over; consistency.json is read to go on."""
+    """Refuse to overwrite result files without a consistency.json to resume from."""
     from edgeexit.errors import WriteError
 
     json_file, *others = (output / f"consistency.{ending}" for ending in ENDINGS)

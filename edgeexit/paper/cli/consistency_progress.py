@@ -1,4 +1,4 @@
-"""How a study is shown on stderr: two bars while it runs, a line per fit."""
+"""Progress of a study on stderr: two bars, and a line per fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edgeexit.paper.consistency import Fit, StudyProgress
 
 
 class ConsistencyProgress(StudyProgress):
-    """A bar for all fits and one for what goes on, with a line for each fit above them."""
+    """A bar for all fits and one for the current work, with a line for each fit above them."""
 
     def __init__(self) -> None:
         self.bar = progress_bar()
@@ -34,4 +34,4 @@ class ConsistencyProgress(StudyProgress):
                 f"unexplained variance {100 * last.unexplained:.1f} %"
             )
         elif done:
-            self.remark(f"going on: {done} of {total} fits are there already")
+            self.remark(f"resuming: {done} of {total} fits are finished already")

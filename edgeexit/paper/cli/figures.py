@@ -1,4 +1,4 @@
-"""``edgeexit figures``: the paper's figures of trained networks, with the numbers in them."""
+"""``edgeexit figures``: the paper's figures of trained networks, and the numbers in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     default="figures",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder for the figures; older ones there are replaced, other files never.",
+    help="Folder for the figures; older figures there are replaced, other files never.",
 )
 @click.option(
     "--only",
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     default=6,
     show_default=True,
     type=click.IntRange(1, 8),
-    help="Images of each exit in examples.",
+    help="Images per exit in the figure examples.",
 )
 @click.option(
     "--seed",
     default=0,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Of the choice of these images.",
+    help="Seed of the choice of these images.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
 @network_options
 @sample_options
 def command(
@@ -72,9 +72,9 @@ def command(
     """Draw the paper's figures of trained networks, on test images.
 
     Networks are checkpoints, folders of runs, or bundles, whose own graphs are run. Each figure is
-    written as PNG, as PDF, and as CSV with exactly the numbers that are drawn. confidence, classes,
-    groups and examples show each network at its own thresholds; patterns and front compare all
-    networks at thresholds chosen on validation images.
+    written as PNG, as PDF, and as CSV with exactly the numbers drawn. confidence, classes, groups
+    and examples show each network at its own thresholds; patterns and front compare all networks
+    at thresholds chosen on validation images.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Networks that were named on the command line -> what every figure is drawn of."""
+"""Networks from the command line -> the subjects of all figures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def load_subjects(
     """Run every network on val and test, with progress bars on stderr.
 
     Raises:
-        UnknownNameError, DataError: the data set is unknown, cannot be loaded, or is not of the
-            network's classes, or not that of the other networks.
+        UnknownNameError, DataError: the data set is unknown, cannot be loaded, does not have the
+            network's classes, or is not that of the other networks.
         CheckpointError, BundleError: a network cannot be built.
     """
     subjects: list[Subject] = []

@@ -1,4 +1,4 @@
-"""Knowledge consistency: how much of a plain network is in one with branches (Section IV-C)."""
+"""Knowledge consistency of a plain network with networks with branches (Section IV-C)."""
 
 from edgeexit.paper.consistency.networks import TrainedNetwork, check_comparable, name_networks
 from edgeexit.paper.consistency.options import StudyOptions

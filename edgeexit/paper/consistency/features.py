@@ -1,4 +1,4 @@
-"""A network's features at one stage, image by image: kept in memory, or computed anew."""
+"""A network's features at one stage, for each image: kept in memory, or computed each time."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ComputedFeatures:
     """Features that a network computes each time.
 
     Args:
-        backbone: is on the device of ``execution``.
-        dataset: items (image, label), the same at every access.
+        backbone: the backbone, on the device of ``execution``.
+        dataset: items (image, label), the same on every access.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class ComputedFeatures:
         self.dataset, self.execution = dataset, execution
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]  # torch leaves it to its children
+        return len(self.dataset)  # type: ignore[arg-type]  # torch leaves it to its subclasses
 
     def batches(self, batches: Batches) -> Iterator[Features]:
         loader = DataLoader(
             self.dataset,
             batch_sampler=[list(batch) for batch in batches],
             num_workers=self.execution.workers,
-            generator=torch.Generator(),  # its own: the loader draws a seed
+            generator=torch.Generator(),  # the loader draws a seed; not from the global generator
         )
         for images, _ in loader:
-            # no inference mode: what it makes cannot be learned from
+            # no inference mode: its tensors cannot be used in training
             with evaluating(self.backbone), torch.no_grad():
                 features = self.backbone.extract(images.to(self.execution.device), self.stage)
             yield {name: features[name] for name in self.names}
@@ -106,10 +106,10 @@ class KeptFeatures:
 
 
 class ShuffledFeatures:
-    """Features of other images than they are said to be: what a reconstruction cannot learn from.
+    """Features permuted across images, from which a reconstruction cannot learn.
 
     Args:
-        seed: of the permutation of the images.
+        seed: seed of the permutation.
     """
 
     def __init__(self, source: FeatureSource, seed: int) -> None:
@@ -126,10 +126,10 @@ class ShuffledFeatures:
 
 @dataclass(frozen=True, slots=True)
 class FeatureStatistics:
-    """What is to be reconstructed, in numbers.
+    """Statistics of the features to reconstruct.
 
     Attributes:
-        variance: of each tensor: over images, the mean of all channels and pixels.
+        variance: by tensor, the variance over images, averaged over channels and pixels.
         signed: names of the tensors that have values below zero.
     """
 
@@ -162,5 +162,5 @@ def feature_statistics(source: FeatureSource, batch_size: int) -> FeatureStatist
 
 
 def in_order(count: int, batch_size: int) -> list[range]:
-    """Return the indices 0 to ``count`` in batches, the last of what is left over."""
+    """Return the indices below ``count`` in batches; the last one may be smaller."""
     return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]

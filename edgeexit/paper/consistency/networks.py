@@ -1,4 +1,4 @@
-"""The networks that are compared, and whether they can be."""
+"""The networks of a study, and checks that they can be compared."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.training.checkpoint import Checkpoint
 from edgeexit.training.initial import fill_from_checkpoint
 
-DIGITS = 16  # of a fingerprint, which is read by people too
+DIGITS = 16  # of a fingerprint, short enough for people to read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedNetwork:
-    """A network as it is compared with others; :func:`name_networks` makes them.
+    """A network of a study; created by :func:`name_networks`.
 
     Attributes:
-        name: in tables and pictures.
-        checkpoint: of the network.
-        path: where the checkpoint lies.
-        fingerprint: what tells its weights from others'.
+        name: its name in tables and pictures.
+        checkpoint: the network's checkpoint.
+        path: the checkpoint's file.
+        fingerprint: digest of the network and its weights.
     """
 
     name: str
@@ -40,10 +40,10 @@ class TrainedNetwork:
 
 
 def name_networks(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> list[TrainedNetwork]:
-    """Return the checkpoints by their branches, and by folder or path where these are the same.
+    """Return networks named by their branches, and by folder or path where these are equal.
 
     Raises:
-        SpecError: two are the same network.
+        SpecError: two checkpoints hold the same network.
     """
     names = [checkpoint.spec.pattern for checkpoint in checkpoints]
     names = ["plain" if name == "none" else name for name in names]
@@ -65,7 +65,7 @@ def name_networks(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> l
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """Return a digest of the network and its weights: equal for copies with other thresholds."""
+    """Return a digest of the network and its weights, which does not depend on thresholds."""
     digest = hashlib.sha256(repr(checkpoint.spec).encode())
     for name, value in sorted(checkpoint.weights.items()):
         digest.update(name.encode())
@@ -77,7 +77,7 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 def check_comparable(
     baseline: TrainedNetwork, networks: Sequence[TrainedNetwork], *, same_folder: bool = True
 ) -> None:
-    """Raise SpecError or DataError where a network was not trained on what the baseline was.
+    """Raise SpecError or DataError if a network was not trained on the same data as the baseline.
 
     Args:
         same_folder: whether the images must come from the same folder.
@@ -112,7 +112,7 @@ def check_comparable(
 
 
 def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiExitNet:
-    """Return the network of a checkpoint; ``model`` is for one of the user's own code.
+    """Return the network of a checkpoint; ``model`` is needed for a network of the user's code.
 
     Raises:
         CheckpointError, SpecError: see :meth:`edgeexit.training.Checkpoint.build`.
@@ -123,9 +123,9 @@ def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiEx
 def build_baseline(
     baseline: TrainedNetwork, points: tuple[str, ...], model: ModelSource | None
 ) -> MultiExitNet:
-    """Return the baseline, cut into stages at ``points`` where it is of the user's own code.
+    """Return the baseline; a network of the user's code is cut into stages at ``points``.
 
-    Its branches, should it have any, are left out there.
+    Any branches of such a network are omitted.
 
     Raises:
         CheckpointError, SpecError: see :func:`build_network`.
@@ -140,14 +140,14 @@ def build_baseline(
     filled = fill_from_checkpoint(net, checkpoint, str(baseline.path))
     if filled.new:
         raise SpecError(
-            f"{baseline.path} does not fit the model: {filled.new[0]} is missing there or of "
+            f"{baseline.path} does not fit the model: {filled.new[0]} is missing there or has "
             "another shape; give the model that it was made from"
         )
     return net.eval().requires_grad_(False)
 
 
 def _own_copy(model: ModelSource | None) -> ModelSource | None:
-    """Return the source of a network that shares no weights with another."""
+    """Return a copy of the source, so that no two networks share weights."""
     return copy.deepcopy(model) if isinstance(model, nn.Module) else model
 
 

@@ -1,4 +1,4 @@
-"""What a study consists of, as data."""
+"""Options of a study."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edgeexit.paper.consistency.reconstruction import FitSettings
 
 @dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """What to study.
+    """Options of a study.
 
     Attributes:
-        depths: each N.
-        runs: fits of each network, stage and depth, which differ in what is random.
-        fit: how reconstructions are learned.
+        depths: every N to fit.
+        runs: number of fits of each network, stage and depth, with different random seeds.
+        fit: settings of each fit.
         control: also fit the first network with its features shuffled across images.
-        cache_bytes: memory for features; those of no room are computed anew in every epoch.
+        cache_bytes: memory for features; features that do not fit are recomputed in every epoch.
     """
 
     depths: tuple[int, ...] = (0, 1, 2, 3)

@@ -1,4 +1,4 @@
-"""A network beside the baseline at one stage: features to learn from, and to judge with."""
+"""A network and the baseline at one stage: features for training and test."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class StagePair:
     """One network and the baseline at one stage.
 
     Attributes:
-        baseline: the backbone whose rest classifies.
+        baseline: the backbone whose later stages classify.
         stage: the stage.
-        infos: what crosses from there to the rest.
+        infos: the features that later stages read.
         source, target: the network's and the baseline's features of the training images.
         test: the network's features of the test images.
-        statistics: of ``target``.
+        statistics: statistics of ``target``.
         execution: how networks are run.
     """
 
@@ -67,7 +67,7 @@ class StagePair:
     def fit(
         self, depth: int, settings: FitSettings, seed: int, on_step: Callable[[], None]
     ) -> FittedReconstruction:
-        """Return the reconstruction with ``depth`` non-linear layers that ``seed`` leads to.
+        """Return a reconstruction with ``depth`` non-linear layers, fitted with ``seed``.
 
         Raises:
             TrainingError: its error is not finite.
@@ -94,10 +94,10 @@ class StagePair:
 
 
 class PairOpener(Protocol):
-    """Puts a network beside a baseline at a stage."""
+    """Pairs a network with a baseline at a stage."""
 
     def __call__(self, net: MultiExitNet, name: str, shuffled: bool) -> StagePair:
-        """Return the pair; ``shuffled`` gives each image the features of another one."""
+        """Return the pair; ``shuffled`` permutes the network's features across images."""
 
 
 def open_stage(
@@ -106,13 +106,13 @@ def open_stage(
     data: ImageData,
     execution: Execution,
     cache_bytes: float,
-    told: StudyProgress,
+    progress: StudyProgress,
 ) -> PairOpener:
-    """Prepare the baseline's features at a stage, and return what puts networks beside them.
+    """Prepare the baseline's features at a stage, and return a function that pairs networks.
 
-    Features are computed once and kept where there is room, the baseline's first, then a network's
-    of the training images, then those of the test images. The room is reckoned before memory is
-    taken.
+    Features are computed once and kept if they fit into the cache: first the baseline's, then a
+    network's of the training images, then those of the test images. Sizes are computed before
+    memory is allocated.
     """
     infos = crossing_features(baseline, stage)
     baseline.to(execution.device)
@@ -123,21 +123,21 @@ def open_stage(
         computed = ComputedFeatures(net.backbone, stage, names, images, execution)
         size = feature_bytes(infos, len(images))
         if size > room:
-            told.remark(
+            progress.remark(
                 f"{stage}: the features of {name} on {split} take {size / GIB:.3g} GiB and do not "
-                f"fit into the {room / GIB:.3g} left of the cache; they are computed anew each time"
+                f"fit into the {room / GIB:.3g} left of the cache; they are recomputed each time"
             )
             return computed
-        told.work(f"{stage}  features of {name} on {split}", _batches(images, execution))
-        return KeptFeatures(computed, infos, told.step)
+        progress.work(f"{stage}  features of {name} on {split}", _batches(images, execution))
+        return KeptFeatures(computed, infos, progress.step)
 
     target = features(baseline, "train", "the baseline", cache_bytes)
     left = cache_bytes - _kept_bytes(target, infos)
     statistics = feature_statistics(target, execution.batch_size)
     if statistics.signed:
-        told.remark(
+        progress.remark(
             f"{stage}: {', '.join(sorted(statistics.signed))} of the baseline has values below "
-            "zero, so that non-linear layers end with their convolution, not with the ReLU"
+            "zero, so non-linear layers end with their convolution, not with the ReLU"
         )
 
     def pair(net: MultiExitNet, name: str, shuffled: bool) -> StagePair:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# shapes differ for grey print
+# markers differ, for printing in gray
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (AMBER, "v"), (SKY, "P"))
 BASELINE = "0.25"
-SPREAD = 0.07  # networks stand side by side, so that their bars do not cover each other
+SPREAD = 0.07  # networks are drawn side by side, so that their error bars do not overlap
 PANEL = (3.1, 3.6)  # inches
 PANELS_PER_ROW = 3
 
@@ -26,13 +26,13 @@ PANELS_PER_ROW = 3
 def plot_consistency(
     report: ConsistencyReport, paths: Sequence[Path], *, repeated: str = "runs"
 ) -> None:
-    """Write the picture to each of ``paths``, whose endings choose PNG, PDF or SVG.
+    """Write the picture to each of ``paths``, whose suffixes choose PNG, PDF or SVG.
 
-    The control of shuffled features is left out: it is so far below that nothing else could be
-    told apart.
+    The control with shuffled features is omitted: it is so far below that the others could not be
+    distinguished.
 
     Args:
-        repeated: what its spread is over, in the plural.
+        repeated: plural noun for the repetitions that the spread is over.
 
     Raises:
         WriteError: a file cannot be written.

@@ -1,4 +1,4 @@
-"""What a study tells while it runs."""
+"""Progress of a study."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from edgeexit.paper.consistency.record import Fit
 
 
 class StudyProgress:
-    """Who is told how far a study is; this one keeps it to itself."""
+    """Receives the progress of a study. This base class ignores it."""
 
     def remark(self, text: str) -> None:
-        """Take a line about the study."""
+        """Handle a line about the study."""
 
     def work(self, what: str, steps: int) -> None:
-        """Take what begins now, and of how many steps it is."""
+        """Handle the start of some work that has so many steps."""
 
     def step(self) -> None:
-        """Take that one of these steps is done."""
+        """Handle the end of one of these steps."""
 
     def fits(self, done: int, total: int, last: Fit | None) -> None:
-        """Take how many fits are done, those of an earlier time included, and the last one."""
+        """Handle the number of finished fits, with those of earlier runs, and the last fit."""
 
 
-def told_by_count(progress: StudyProgress) -> Callable[[int], None]:
-    """Return what takes how many steps are done, and tells each of them."""
-    told = 0
+def step_to_count(progress: StudyProgress) -> Callable[[int], None]:
+    """Return a callback that takes the number of finished steps and reports each new one."""
+    reported = 0
 
-    def take(done: int) -> None:
-        nonlocal told
-        for _ in range(done - told):
+    def update(done: int) -> None:
+        nonlocal reported
+        for _ in range(done - reported):
             progress.step()
-        told = done
+        reported = done
 
-    return take
+    return update

@@ -1,18 +1,18 @@
-"""Learn one network's features from another's: Eq. 4 of the paper.
+"""Reconstruction of one network's features from another's: Eq. 4 of the paper.
 
     Z_hat = F_N o ... o F_1 o F_0 (Z)
 
-F_0 is one convolution, each other F_n a convolution with batch norm and a ReLU, learned by the mean
-squared error (Section IV-C). The paper does not say how wide the convolutions are: they are 3x3
-with padding 1 here, as in the code of what it builds on (Liang et al., Knowledge Consistency
-between Neural Networks and Beyond, ICLR 2020, https://arxiv.org/abs/1908.01581). Weights start as
-PyTorch initializes its layers, never as the identity: that would favour networks whose channels
-happen to have the order of the baseline's.
+F_0 is one convolution, each other F_n a convolution with batch norm and a ReLU, trained with the
+mean squared error (Section IV-C). The paper does not give the kernel size: here it is 3x3 with
+padding 1, as in the code of the work it builds on (Liang et al., Knowledge Consistency between
+Neural Networks and Beyond, ICLR 2020, https://arxiv.org/abs/1908.01581). Weights are initialized
+with PyTorch's defaults, never as the identity: that would favor networks whose channels happen to
+have the order of the baseline's.
 
-Eq. 4 ends in a ReLU where N > 0. Features below zero, which backbones without a ReLU at the end
-of their stages have (MobileNetV2's, for one), could not be reconstructed at all. For a tensor with
-such values among the training images the layers of each F_n stand in the other order, batch norm,
-ReLU, convolution, as in that code: as many layers and ReLUs, with a convolution at the end.
+Eq. 4 ends in a ReLU for N > 0. Negative features, which backbones without a ReLU at the end of
+their stages have (MobileNetV2, for example), could not be reconstructed. For a tensor with negative
+values on the training images, each F_n has the order batch norm, ReLU, convolution, as in that
+code: the same number of layers and ReLUs, but with a convolution at the end.
 """
 
 from __future__ import annotations
@@ -32,18 +32,17 @@ from edgeexit.training.steps.order import epoch_batches
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How a reconstruction is learned, by stochastic gradient descent.
+    """Settings for training a reconstruction with stochastic gradient descent.
 
-    Momentum, decay of weights and batch size are by default those of the paper's networks
-    (Section V-A).
+    Default momentum, weight decay and batch size are those of the paper's networks (Section V-A).
 
     Attributes:
         epochs: passes over the training images.
-        lr: initial rate, times ``decay`` every ``decay_epochs`` epochs.
+        lr: initial learning rate, multiplied by ``decay`` every ``decay_epochs`` epochs.
         decay, decay_epochs: see ``lr``.
-        batch_size: images per step; all of them where there are fewer.
+        batch_size: images per step; reduced to the number of images if that is smaller.
         momentum, weight_decay: of stochastic gradient descent.
-        seed: that everything random follows from, together with stage, N and run.
+        seed: with stage, N and run, determines all random numbers.
     """
 
     epochs: int = 10
@@ -69,16 +68,17 @@ class FitSettings:
         check_fields(self, rules)
 
     def steps(self, images: int) -> int:
-        """Return the steps of all epochs over so many training images."""
+        """Return the number of steps in all epochs over ``images`` training images."""
         return self.epochs * (images // min(images, self.batch_size))
 
 
 class Reconstruction(nn.Module):
-    """F_0 and N non-linear layers for each tensor, which know nothing of each other.
+    """F_0 and N non-linear layers for each tensor, independent of the other tensors.
 
     Args:
-        infos: names and shapes of the tensors, the same on both sides.
-        signed: names of those that have values below zero.
+        infos: names and shapes of the tensors, the same in both networks.
+        depth: N.
+        signed: names of the tensors that have values below zero.
     """
 
     def __init__(self, infos: Sequence[FeatureInfo], depth: int, signed: Collection[str]) -> None:
@@ -97,13 +97,13 @@ class Reconstruction(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedReconstruction:
-    """A reconstruction that was learned.
+    """A fitted reconstruction.
 
     Attributes:
-        network: in evaluation mode.
+        network: the reconstruction, in evaluation mode.
         mse: mean squared error over the last epoch, summed over the tensors.
-        unexplained: the same over the variance of what is reconstructed, 0 to about 1: the share
-            that the reconstruction does not explain.
+        unexplained: ``mse`` over the variance of the target features, 0 to about 1: the share that
+            the reconstruction does not explain.
     """
 
     network: Reconstruction
@@ -120,12 +120,12 @@ def fit_reconstruction(
     seed: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> FittedReconstruction:
-    """Learn ``target``'s features from ``source``'s, of the same images.
+    """Train a reconstruction of ``target``'s features from ``source``'s, of the same images.
 
     Args:
-        network: is trained, on the device that it is on.
+        network: the reconstruction to train, on its device.
         target: the baseline's features of the same images.
-        seed: of the order of the images.
+        seed: seed of the order of the images.
         on_step: called after each step.
 
     Raises:
@@ -170,7 +170,7 @@ def _squared_error(given: Features, wanted: Features) -> Tensor:
 
 
 def _chain(channels: int, depth: int, signed: bool) -> nn.Sequential:
-    """Return F_0 to F_N as one."""
+    """Return F_0 to F_N as one module."""
     layers: list[nn.Module] = [nn.Conv2d(channels, channels, 3, padding=1)]
     for _ in range(depth):
         if signed:

@@ -1,4 +1,4 @@
-"""What a study has finished, in one JSON file: written after every fit, read to go on."""
+"""The finished fits of a study, in one JSON file: written after every fit, read to resume."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _OPTIONS = {
 }
 
 FitKey = tuple[str, bool, str, int, int]
-"""Fingerprint, control, stage, depth and run: what tells one fit from another in one study."""
+"""Fingerprint, control, stage, depth and run, which identify a fit in a study."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudySettings:
-    """What all fits of a file have in common.
+    """Settings that all fits of a file have in common.
 
     Attributes:
         baseline: fingerprint of the network whose features are reconstructed.
-        dataset: its name.
-        hold_out: training images of each class that were kept for validation.
+        dataset: name of the data set.
+        hold_out: number of training images per class that were kept for validation.
         input_size: (channels, height, width).
-        train_images, test_images: learned from, and judged on.
-        fit: how reconstructions are learned.
+        train_images, test_images: numbers of images.
+        fit: settings of each fit.
     """
 
     baseline: str
@@ -53,16 +53,16 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One reconstruction and what the baseline is worth with it.
+    """One reconstruction and the baseline's accuracy with it.
 
     Attributes:
-        network: its name when it was fitted.
-        fingerprint: of the network.
+        network: the network's name at the time of the fit.
+        fingerprint: the network's fingerprint.
         control: whether its features were shuffled across images.
-        stage: whose features were replaced.
+        stage: the stage whose features were replaced.
         depth: N, the number of non-linear layers.
-        run: from 1.
-        accuracy: of the baseline with the reconstruction, a fraction of the test images.
+        run: counted from 1.
+        accuracy: accuracy of the baseline with the reconstruction, a fraction of the test images.
         mse: mean squared error over the training images in the last epoch.
         unexplained: ``mse`` over the variance of the baseline's features.
     """
@@ -83,10 +83,11 @@ class Fit:
 
 
 class StudyRecord:
-    """The finished fits of a study and the file that they are in, which is written at once.
+    """The finished fits of a study and their file, which is written immediately.
 
     Args:
-        path: the file; what is in it is kept.
+        path: the file; its fits are kept.
+        settings: the study's settings.
 
     Raises:
         DataError: the file is damaged, or was made with other settings.
@@ -103,12 +104,12 @@ class StudyRecord:
         self._write({})
 
     def add(self, fit: Fit) -> None:
-        """Keep a finished fit, in the file as well."""
+        """Add a finished fit, and write it to the file."""
         self.fits[fit.key] = fit
         self._write({})
 
     def finish(self, report: Any) -> None:
-        """Write what the fits come to beside them."""
+        """Write the report into the file, beside the fits."""
         self._write({"report": encode(report)})
 
     def _write(self, extra: dict[str, Any]) -> None:
@@ -127,8 +128,8 @@ def _read(path: Path) -> tuple[StudySettings, Iterable[Fit]]:
         return settings, decode(tuple[Fit, ...], content.get("fits"), "fits")
     except ValueError as error:  # SchemaError is one
         raise DataError(
-            f"{path}: expected the results of edgeexit consistency to go on from ({error}); delete "
-            "it or choose another -o"
+            f"{path}: expected the results of edgeexit consistency to resume from ({error}); "
+            "delete it or choose another -o"
         ) from error
 
 
@@ -143,5 +144,5 @@ def _check_same(path: Path, found: StudySettings, wanted: StudySettings) -> None
     if different:
         raise DataError(
             f"{path} was made with other settings ({'; '.join(different)}): give the same ones to "
-            "go on, or choose another -o"
+            "resume, or choose another -o"
         )

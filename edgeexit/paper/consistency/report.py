@@ -1,4 +1,4 @@
-"""What a study found: accuracies over runs, for each network, stage and depth."""
+"""Result of a study: accuracies over runs, for each network, stage and depth."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Cell:
     """One stage and depth of one network.
 
     Attributes:
-        stage: whose features were replaced.
+        stage: the stage whose features were replaced.
         depth: N.
-        accuracy: of the baseline with the reconstruction, a fraction of the test images.
-        unexplained: share of the variance that the reconstruction leaves unexplained.
-        accuracies: of each run.
+        accuracy: accuracy of the baseline with the reconstruction, a fraction of the test images.
+        unexplained: share of the variance that the reconstruction does not explain.
+        accuracies: the accuracy of each run.
     """
 
     stage: str
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class NetworkCells:
-    """One network; ``control`` where its features were shuffled across images."""
+    """Results of one network; ``control`` if its features were shuffled across images."""
 
     name: str
     fingerprint: str
@@ -50,12 +50,12 @@ class ConsistencyReport:
     """The result of a study.
 
     Attributes:
-        baseline: its name.
-        backbone: of all networks.
-        baseline_accuracy: with its own features, a fraction of the test images.
-        settings: of all fits.
-        runs: of each cell.
-        networks: in the order that they were given in.
+        baseline: the baseline's name.
+        backbone: the backbone of all networks.
+        baseline_accuracy: accuracy with its own features, a fraction of the test images.
+        settings: settings of all fits.
+        runs: number of runs per cell.
+        networks: results by network, in the order given.
     """
 
     baseline: str
@@ -89,7 +89,7 @@ def make_cells(
 
 
 def write_csv(report: ConsistencyReport, path: Path) -> None:
-    """Write a row per network, stage and depth; accuracies are fractions.
+    """Write one row per network, stage and depth; accuracies are fractions.
 
     Raises:
         WriteError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Where two networks are compared: what crosses from a stage to the rest of its backbone."""
+"""The stages at which networks are compared, and the features that later stages read there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEATURE_MAP = 3  # dimensions of (channels, height, width)
 
 
 def compared_stages(net: MultiExitNet) -> tuple[str, ...]:
-    """Return the stages that exits of ``net`` sit behind; of a plain backbone, those they could.
+    """Return the stages with exits behind them; for a plain backbone, all that may have one.
 
     Raises:
         SpecError: there are none.
@@ -30,14 +30,14 @@ def compared_stages(net: MultiExitNet) -> tuple[str, ...]:
 
 
 def crossing_features(net: MultiExitNet, stage: str) -> tuple[FeatureInfo, ...]:
-    """Return what the rest of the backbone reads of everything up to ``stage``.
+    """Return the features up to ``stage`` that the rest of the backbone reads.
 
-    That is one tensor of most networks, one per scale of a multi-scale network, and where a later
-    stage reads what an earlier one wrote, that as well: nothing of the baseline's own may get past
-    the reconstruction.
+    This is one tensor in most networks, and one per scale in a multi-scale network. Features of
+    earlier stages that a later stage reads are included: none of the baseline's own may bypass the
+    reconstruction.
 
     Raises:
-        SpecError: a tensor is no feature map ``(channels, height, width)``.
+        SpecError: a tensor is not a feature map ``(channels, height, width)``.
     """
     written = {IMAGES}
     read = dict.fromkeys(net.backbone.classifier_inputs)
@@ -59,16 +59,16 @@ def crossing_features(net: MultiExitNet, stage: str) -> tuple[FeatureInfo, ...]:
 def check_same_features(
     baseline: tuple[FeatureInfo, ...], network: tuple[FeatureInfo, ...], stage: str, name: str
 ) -> None:
-    """Raise SpecError where what crosses at ``stage`` differs in name or shape."""
+    """Raise SpecError if the features that cross at ``stage`` differ in name or shape."""
     if baseline != network:
         raise SpecError(
-            f"{name} cannot stand in for the baseline at {stage}: expected the baseline's features "
+            f"{name} cannot replace the baseline at {stage}: expected the baseline's features "
             f"{_listed(baseline)}, got {_listed(network)}; give networks of one backbone"
         )
 
 
 def finish(backbone: Backbone, features: Mapping[str, Tensor], stage: str) -> Tensor:
-    """Map what crosses from ``stage`` to the final logits (N, K): the rest of the backbone."""
+    """Run the rest of the backbone, from the features that cross at ``stage`` to logits (N, K)."""
     known = dict(features)
     behind = False
     for name, part in backbone.named_stages():

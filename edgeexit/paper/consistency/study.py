@@ -1,7 +1,7 @@
-"""How much of a baseline's knowledge is in other networks (Sections IV-C and V-G, Figs. 12 and 13).
+"""Study of knowledge consistency with a baseline (Sections IV-C and V-G, Figs. 12 and 13).
 
-For each network, stage and depth the baseline's features are reconstructed from the network's, put
-in their place, and the rest of the baseline classifies the test images.
+For each network, stage and depth, the baseline's features are reconstructed from the network's. The
+reconstruction replaces them, and the rest of the baseline classifies the test images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgeexit.paper.consistency.networks import (
 )
 from edgeexit.paper.consistency.options import StudyOptions
 from edgeexit.paper.consistency.pairing import Labels, StagePair, open_stage
-from edgeexit.paper.consistency.progress import StudyProgress, told_by_count
+from edgeexit.paper.consistency.progress import StudyProgress, step_to_count
 from edgeexit.paper.consistency.record import Fit, StudyRecord, StudySettings
 from edgeexit.paper.consistency.report import ConsistencyReport, NetworkCells, make_cells
 from edgeexit.paper.consistency.stages import (
@@ -39,18 +39,18 @@ from edgeexit.training.comparison import Execution
 
 RECORD = "consistency.json"
 FEW_STEPS = 500
-"""Of a fit; the defaults make more than ten times as many on CIFAR-100."""
+"""Fits with fewer steps get a warning; by default there are over ten times as many on CIFAR-100."""
 
 
 class InterruptedStudyError(EdgeExitError):
-    """Ctrl-C; what was finished is kept."""
+    """Ctrl-C; finished fits are kept."""
 
     exit_code = 130
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Subject:
-    """A network under study, or the control that its shuffled features are."""
+    """A network under study, or the control with its shuffled features."""
 
     name: str
     fingerprint: str
@@ -71,25 +71,25 @@ def study_consistency(
     model: ModelSource | None = None,
     progress: StudyProgress | None = None,
 ) -> ConsistencyReport:
-    """Reconstruct the baseline's features from each network's, and judge what the baseline makes.
+    """Reconstruct the baseline's features from each network's, and measure the accuracy with them.
 
-    Every finished fit is kept in ``consistency.json`` in the folder ``output``. What is there
-    already under the same settings is not fitted again, so that a study goes on where it was
-    stopped, and may be extended by networks, depths and runs. A fit depends on the networks, the
-    settings, stage, N and run alone; on the CPU it is the same each time.
+    Every finished fit is stored in ``consistency.json`` in the folder ``output``. Fits that are
+    there already with the same settings are not repeated, so a stopped study resumes, and may be
+    extended by networks, depths and runs. A fit depends only on the networks, the settings, stage,
+    N and run; on the CPU it is reproducible.
 
     Args:
-        baseline: whose backbone's features are reconstructed and replaced.
-        networks: of the same backbone, at the stages that their exits sit behind. Networks have
-            the same random numbers.
-        data: that all were trained on. Reconstructions are learned on its ``train`` split, not
-            augmented, and judged on ``test``.
+        baseline: the network whose features are reconstructed and replaced.
+        networks: networks with the same backbone, compared at the stages with exits behind them.
+            All use the same random numbers.
+        data: the data that all were trained on. Reconstructions are trained on its ``train``
+            split, without augmentation, and evaluated on ``test``.
         output: the folder.
-        options: what to study.
+        options: options of the study.
         execution: how networks are run.
-        dataset: the name of ``data``; left out, of what the baseline was trained on.
-        model: what networks of the user's own code are built from.
-        progress: who is told how far it is.
+        dataset: the name of ``data``; by default, that of the baseline's training data.
+        model: the model for networks of the user's own code.
+        progress: receives the progress.
 
     Raises:
         SpecError: features cannot be compared.
@@ -109,7 +109,7 @@ def study_consistency(
 
 
 class _Study:
-    """One study while it runs."""
+    """A running study."""
 
     def __init__(
         self, data: ImageData, options: StudyOptions, execution: Execution, progress: StudyProgress
@@ -137,7 +137,7 @@ class _Study:
             for depth, run in self._fits()
         }
         labels, accuracy = self._judge(next(iter(baselines.values())))
-        self._tell(None)
+        self._show_fits(None)
         try:
             for points, net in baselines.items():
                 members = [s for s in subjects if s.net.spec.points == points]
@@ -145,7 +145,7 @@ class _Study:
         except KeyboardInterrupt:
             raise InterruptedStudyError(
                 f"interrupted after {self._done()} of {len(self.wanted)} fits, which are kept in "
-                f"{self.record.path}; the same command goes on"
+                f"{self.record.path}; the same command resumes"
             ) from None
         report = self._report(baseline, accuracy, subjects)
         self.record.finish(report)
@@ -174,7 +174,7 @@ class _Study:
             batch_size=batch_size,
             device=self.execution.device,
             workers=self.execution.workers,
-            progress=told_by_count(self.progress),
+            progress=step_to_count(self.progress),
         )
         return torch.from_numpy(answers.targets), float(answers.correct[-1].mean())
 
@@ -185,8 +185,8 @@ class _Study:
         steps = self.options.fit.steps(images)
         if steps < FEW_STEPS and self._done() < len(self.wanted):
             self.progress.remark(
-                f"{images} training images make {steps} steps per fit, which may leave it far from "
-                "its best: more epochs or smaller batches make more of them"
+                f"{images} training images make {steps} steps per fit, which may not converge: "
+                "more epochs or smaller batches make more steps"
             )
         for stage, _ in baseline.backbone.named_stages():
             todo = [s for s in subjects if stage in s.stages and any(self._missing(s, stage))]
@@ -224,7 +224,7 @@ class _Study:
             unexplained=fitted.unexplained,
         )
         self.record.add(fit)
-        self._tell(fit)
+        self._show_fits(fit)
 
     def _fits(self) -> list[tuple[int, int]]:
         runs = range(1, self.options.runs + 1)
@@ -239,7 +239,7 @@ class _Study:
     def _done(self) -> int:
         return len(self.wanted & self.record.fits.keys())
 
-    def _tell(self, last: Fit | None) -> None:
+    def _show_fits(self, last: Fit | None) -> None:
         self.progress.fits(self._done(), len(self.wanted), last)
 
     def _report(
@@ -284,6 +284,6 @@ def _check_features(baseline: MultiExitNet, subject: _Subject) -> None:
 
 
 def _seed(seed: int, stage: str, depth: int, run: int) -> int:
-    """Return the seed of one fit; the same for all networks, which are compared."""
+    """Return the seed of one fit, the same for all compared networks."""
     digest = hashlib.sha256(f"{seed}/{stage}/{depth}/{run}".encode()).digest()
     return int.from_bytes(digest[:7], "big")

@@ -1,6 +1,6 @@
-"""The paper's figures, drawn of any trained networks, with the numbers that are in them.
+"""The paper's figures, drawn for any trained networks, with the numbers in them.
 
-One file per figure, and what all of them share.
+There is one file per figure; the other files are shared by all figures.
 """
 
 from edgeexit.paper.figures.choosing import default_accuracy

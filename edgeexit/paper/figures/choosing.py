@@ -1,4 +1,4 @@
-"""Thresholds chosen on val, and what they give on test: the one place that searches for figures."""
+"""Thresholds chosen on val, and their results on test: the threshold search of all figures."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thr
 from edgeexit.thresholds.front_file import spread_points
 
 DEFAULT_DROP = 0.01
-"""What is given up of the highest accuracy that all networks reach, where none is asked for."""
+"""Default accuracy: so much below the highest accuracy that all networks reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Thresholds, and what they give on the test images."""
+    """Thresholds, and their results on the test images."""
 
     thresholds: dict[str, float]
     report: AdaptiveReport
 
 
 def default_accuracy(subjects: Sequence[Subject]) -> float:
-    """Return an adaptive accuracy on val that all networks reach: the highest that there is less
+    """Return an adaptive accuracy on val that all networks reach: the highest such accuracy minus
     :data:`DEFAULT_DROP`, rounded down to a hundredth of a percent.
     """
     reached = [_front(subject).setting(-1).accuracy for subject in subjects]
@@ -35,7 +35,7 @@ def default_accuracy(subjects: Sequence[Subject]) -> float:
 
 
 def choose_at_accuracy(subject: Subject, accuracy: float) -> Chosen:
-    """Return the thresholds of the lowest average cost with at least ``accuracy`` on val.
+    """Return the thresholds with the lowest average cost and at least ``accuracy`` on val.
 
     Raises:
         TuningError: no thresholds reach it; the message gives the nearest.
@@ -45,26 +45,26 @@ def choose_at_accuracy(subject: Subject, accuracy: float) -> Chosen:
 
 
 def choose_front(subject: Subject, most: int) -> list[Chosen]:
-    """Return the settings that no other beats on val, at most ``most``, evenly over the cost."""
+    """Return at most ``most`` settings of the front on val, spread evenly over the cost."""
     front = _front(subject)
     return [_on_test(subject, front.setting(place)) for place in spread_points(front, most)]
 
 
 def as_given(subject: Subject) -> AdaptiveReport:
-    """Return what the network gives on test at its own thresholds."""
+    """Return the network's results on test at its own thresholds."""
     return evaluate_adaptive(subject.test, subject.thresholds, subject.cost)
 
 
 @contextmanager
 def _named(subject: Subject) -> Iterator[None]:
-    """Say of which network an error is."""
+    """Prefix errors with the network's name."""
     try:
         yield
     except TuningError as error:
         raise TuningError(f"{subject.name}: {error}") from error
 
 
-@lru_cache(maxsize=64)  # several figures want it, and with many branches it takes seconds
+@lru_cache(maxsize=64)  # several figures need it, and with many branches it takes seconds
 def _front(subject: Subject) -> Front:
     with _named(subject):
         return search_thresholds(subject.val, PathCosts.in_macs(subject.cost.exits))

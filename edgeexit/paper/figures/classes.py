@@ -1,4 +1,4 @@
-"""Fig. 9: for each class, where its images leave, and how accurate the answers are."""
+"""Fig. 9: for each class, the exits where its images leave, and the accuracy of the answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HEIGHT = 4.4  # inches
 MOST_NAMED = 40  # with more classes their names would overlap, and points hide each other
 MOST_LINED = 200
-NEIGHBOURS = 0.05  # share of the classes that a running mean is over
+NEIGHBOURS = 0.05  # share of the classes in the window of a running mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class ClassRow:
     """One class on test, at the network's own thresholds.
 
     Attributes:
-        rank: its place by the share that leaves at the first exit, 1 for the lowest.
-        class_name: its name.
+        rank: rank by the share that leaves at the first exit, 1 for the lowest.
+        class_name: the class's name.
         samples: number of its test samples.
-        leaving_percent: share of them that leaves at each exit.
-        backbone_accuracy_percent: of the final exit alone.
-        adaptive_accuracy_percent: of the answers that they leave with.
-        backbone_running_percent, adaptive_running_percent: means over the classes of neighbouring
-            ranks, 5 % of all; None where the classes are few enough to be told apart.
+        leaving_percent: share of the samples that leaves at each exit.
+        backbone_accuracy_percent: accuracy of the final exit alone.
+        adaptive_accuracy_percent: accuracy of the answers that the samples leave with.
+        backbone_running_percent, adaptive_running_percent: means over the classes of neighboring
+            ranks, 5 % of all; None where there are few enough classes to show each.
     """
 
     rank: int
@@ -67,9 +67,9 @@ def classes(subject: Subject, options: FigureOptions) -> Drawn:
 
 
 def class_rows(subject: Subject) -> list[ClassRow]:
-    """Return the classes that have test samples, by the share that leaves at the first exit.
+    """Return the classes that have test samples, sorted by the share leaving at the first exit.
 
-    Ties: in the order of the classes.
+    Ties are in the order of the classes.
     """
     first = subject.exit_names[0]
     left_at, right = subject.left_at(), subject.adaptive_correct()
@@ -113,7 +113,7 @@ def _of_class(
 
 
 def _running_means(values: Sequence[float]) -> Sequence[float | None]:
-    """Return the mean of each value with its neighbours; fewer of them at both ends."""
+    """Return the mean of each value and its neighbors, of which there are fewer at both ends."""
     if len(values) <= MOST_NAMED:
         return [None] * len(values)
     reach = max(1, round(NEIGHBOURS * len(values) / 2))
@@ -160,7 +160,7 @@ def _draw_shares(axes: Axes, rows: Sequence[ClassRow], edges: NDArray[np.float64
             linewidth=0.4 if len(rows) <= MOST_NAMED else 0,
             label=name,
         )
-        if name != names[-1] and len(rows) <= MOST_LINED:  # keeps neighbours apart in grey, too
+        if name != names[-1] and len(rows) <= MOST_LINED:  # separates neighbors in gray, too
             axes.stairs(above, edges, color="black", linewidth=0.6, baseline=None)
         below = above
     percent_axis(axes, "y", "samples leaving", (0, 100))
@@ -200,5 +200,5 @@ def _draw_running_means(axes: Axes, rows: Sequence[ClassRow]) -> None:
         ([row.backbone_running_percent or 0 for row in rows], ORANGE, "--", "backbone alone"),
         ([row.adaptive_running_percent or 0 for row in rows], BLUE, "-", "adaptive"),
     ):
-        axes.plot(ranks, values, dashes, color="white", linewidth=3.5)  # off the points
+        axes.plot(ranks, values, dashes, color="white", linewidth=3.5)  # outline over the points
         axes.plot(ranks, values, dashes, color=color, linewidth=1.8, label=f"{label}, mean")

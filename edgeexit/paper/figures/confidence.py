@@ -1,4 +1,4 @@
-"""Fig. 4: how sure each exit is where it is right, and where it is wrong."""
+"""Fig. 4: histograms of each exit's confidence, for right and for wrong answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 20
-"""Of equal width from 0 to 1; each holds its lower edge, the last one both."""
+"""Bins of equal width from 0 to 1; each includes its lower edge, the last one both edges."""
 
 COLUMNS = 4
 PANEL_HEIGHT, FRAME_HEIGHT = 1.9, 0.6  # inches
@@ -30,12 +30,12 @@ class ConfidenceRow:
     """One bin of one exit's histograms.
 
     Attributes:
-        exit: its name.
-        threshold_softmax: from which on samples leave here; None for ``final``.
-        from_softmax, to_softmax: the bin.
-        correct_samples, incorrect_samples: test samples in it that the exit is right on, and wrong.
-        correct_percent: of all samples that the exit is right on; None where it is on none.
-        incorrect_percent: of all that it is wrong on.
+        exit: the exit's name.
+        threshold_softmax: its threshold; None for ``final``.
+        from_softmax, to_softmax: edges of the bin.
+        correct_samples, incorrect_samples: test samples in the bin with a right, a wrong answer.
+        correct_percent: share of all samples with a right answer; None if there are none.
+        incorrect_percent: share of all samples with a wrong answer; None if there are none.
     """
 
     exit: str
@@ -59,7 +59,7 @@ def confidence(subject: Subject, options: FigureOptions) -> Drawn:
 
 
 def confidence_rows(subject: Subject) -> list[ConfidenceRow]:
-    """Return the histograms of every exit over all test samples, as if none had left before."""
+    """Return the histograms of every exit over all test samples, none leaving earlier."""
     answers = subject.test
     edges = np.linspace(0, 1, BINS + 1).astype(np.float32)  # as the gate compares
     rows = []
@@ -85,7 +85,7 @@ def confidence_rows(subject: Subject) -> list[ConfidenceRow]:
 
 
 def draw_confidence(rows: Sequence[ConfidenceRow], title: str) -> Figure:
-    """Draw a panel for each exit: shares of the right answers filled, of the wrong ones hatched."""
+    """Draw one panel per exit: shares of right answers filled, of wrong answers hatched."""
     names = list(dict.fromkeys(row.exit for row in rows))
     columns = min(COLUMNS, len(names))
     lines = math.ceil(len(names) / columns)
@@ -98,7 +98,7 @@ def draw_confidence(rows: Sequence[ConfidenceRow], title: str) -> Figure:
     for unused in panels[len(names) :]:
         unused.remove()
     for index, axes in enumerate(panels[: len(names)]):
-        lowest = index + columns >= len(names)  # of its column: below it may be nothing
+        lowest = index + columns >= len(names)  # in its column; the last row may be incomplete
         axes.tick_params(labelbottom=lowest)
         axes.set_xlabel("largest softmax value" if lowest else "")
         axes.set_ylabel("" if index % columns else "samples (% of their kind)")

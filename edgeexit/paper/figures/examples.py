@@ -1,4 +1,4 @@
-"""Fig. 11: images that leave at each exit, and what every exit would have said of them."""
+"""Fig. 11: images that leave at each exit, and every exit's answer for them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
 
 RIGHT, WRONG = "✓", "✗"
-LEFT, TOP, GAP, CAPTION = 0.72, 0.5, 0.1, 0.118  # inches; the caption's is of each line
-WIDEST = 1.05  # inches of an image
+LEFT, TOP, GAP, CAPTION = 0.72, 0.5, 0.1, 0.118  # inches; CAPTION is for each line
+WIDEST = 1.05  # inches; width of an image at most
 LINE = 8.2  # points between two lines of a caption
 POINTS_PER_INCH = 72
-CHARACTER = 0.055  # inches that one of a caption takes, on average
+CHARACTER = 0.055  # inches; average width of a character in a caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class ExampleRow:
     """One image, at the network's own thresholds.
 
     Attributes:
-        left_at: the exit that it leaves at.
+        left_at: the exit where the image leaves.
         sample: its index among the test images.
         class_name: its true class.
-        answer: the class that each exit names.
-        confidence_softmax: how sure each exit is, its largest softmax value.
-        right: whether the answer that it leaves with is the true class.
+        answer: the class predicted by each exit.
+        confidence_softmax: the confidence of each exit, its largest softmax value.
+        right: whether the answer at ``left_at`` is the true class.
     """
 
     left_at: str
@@ -67,20 +67,21 @@ def examples(subject: Subject, options: FigureOptions) -> Drawn:
 def example_rows(subject: Subject, per_exit: int, seed: int) -> list[ExampleRow]:
     """Choose up to ``per_exit`` of the images that leave at each exit.
 
-    They are of the same classes as far as there are any: first of those whose images leave at the
-    most exits. Which classes and which of their images is random by ``seed``, not the best.
+    As far as possible the classes are the same at every exit: classes whose images leave at the
+    most exits come first. Otherwise classes and images are chosen at random by ``seed``, not by
+    quality.
     """
     left_at, targets = subject.left_at(), subject.test.targets
     random = np.random.default_rng(seed)
     samples = random.permutation(len(targets))
     classes = random.permutation(len(subject.class_names)).tolist()
     exits_of = {label: len(np.unique(left_at[targets == label])) for label in classes}
-    classes.sort(key=lambda label: -exits_of[label])  # stable: else as drawn
+    classes.sort(key=lambda label: -exits_of[label])  # stable: ties stay in random order
     chosen = []
     for index in range(len(subject.exit_names)):
         leaving = samples[left_at[samples] == index]
         by_class = [leaving[targets[leaving] == label].tolist() for label in classes]
-        chosen += _take_in_turns(by_class, per_exit)
+        chosen += _interleaved(by_class, per_exit)
     return [_row(subject, sample, int(left_at[sample])) for sample in chosen]
 
 
@@ -101,8 +102,8 @@ def draw_examples(
 
     Args:
         rows: in the order of the exits.
-        pictures: (H, W, C) of each row.
-        leaving: share of all samples by the exit that they leave at, 0 to 1, in order.
+        pictures: the image (H, W, C) of each row.
+        leaving: by exit, in order, the share of all samples that leave there, 0 to 1.
     """
     lines = [[i for i, row in enumerate(rows) if row.left_at == name] for name in leaving]
     columns = max(map(len, lines))
@@ -131,8 +132,8 @@ def draw_examples(
     return figure
 
 
-def _take_in_turns(groups: Sequence[list[int]], most: int) -> list[int]:
-    """Return up to ``most``: the first of each group, then the second of each, and so on."""
+def _interleaved(groups: Sequence[list[int]], most: int) -> list[int]:
+    """Return up to ``most`` items: the first of each group, then the second of each, and so on."""
     rounds = max(map(len, groups), default=0)
     taken = [group[i] for i in range(rounds) for group in groups if i < len(group)]
     return taken[:most]
@@ -160,7 +161,7 @@ def _draw_example(axes: Axes, row: ExampleRow, picture: NDArray[np.float32], wid
         axes.add_patch(_frame(axes))
     room = int(width / CHARACTER)
     _write(axes, 0, shorten(row.class_name, room, keep_end=False), {"fontstyle": "italic"})
-    passed = False  # those behind the exit that it left at were never asked
+    passed = False  # whether the exit is behind the one where the image left, so was never run
     for number, (name, answer) in enumerate(row.answer.items(), start=1):
         mark = RIGHT if answer == row.class_name else WRONG
         end = f" {row.confidence_softmax[name]:.2f}"
@@ -173,7 +174,7 @@ def _draw_example(axes: Axes, row: ExampleRow, picture: NDArray[np.float32], wid
 
 
 def _frame(axes: Axes) -> Rectangle:
-    """Return a dashed frame around an image that was answered wrong."""
+    """Return a dashed frame for an image with a wrong answer."""
     from matplotlib.patches import Rectangle
 
     return Rectangle(

@@ -1,4 +1,4 @@
-"""Figs. 6 to 8: accuracy against average cost of several networks, and of their backbones alone."""
+"""Figs. 6 to 8: accuracy over average cost of several networks, and of their backbones alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ADAPTIVE, BACKBONE = "adaptive", "backbone alone"
 MOST_POINTS = 25
-"""Of one network: more would not be told apart."""
+"""Points per network at most; more could not be distinguished."""
 
 WIDTH, HEIGHT, LEGEND_HEIGHT = 5.0, 3.5, 0.18  # inches
 
@@ -26,12 +26,12 @@ class FrontRow:
     """One point of a network on test.
 
     Attributes:
-        network: its name.
-        kind: ``adaptive``, at thresholds that no others beat on val, or ``backbone alone``, the
-            final exit for all samples.
+        network: the network's name.
+        kind: ``adaptive``, at thresholds on the front of val, or ``backbone alone``, the final
+            exit for all samples.
         average_cost_macs: Eq. 5.
-        accuracy_percent: of the answers.
-        threshold_softmax: of each exit but ``final``; 2 for one that nobody leaves at.
+        accuracy_percent: accuracy of the answers.
+        threshold_softmax: threshold of each exit but ``final``; 2 for an exit that is off.
     """
 
     network: str
@@ -54,9 +54,9 @@ def front(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
 
 
 def front_rows(subjects: Sequence[Subject]) -> list[FrontRow]:
-    """Return the points of every network, those of early exit in the order of their cost on val.
+    """Return the points of every network, adaptive ones in the order of their cost on val.
 
-    A plain backbone has one point alone.
+    A plain backbone has a single point.
     """
     rows = []
     for subject in subjects:
@@ -77,7 +77,7 @@ def front_rows(subjects: Sequence[Subject]) -> list[FrontRow]:
 
 
 def draw_front(rows: Sequence[FrontRow], images: str) -> Figure:
-    """Draw a line for each network with branches, and a hollow point for each backbone alone."""
+    """Draw a line per network with branches, and a hollow point per backbone alone."""
     names = list(dict.fromkeys(row.network for row in rows))
     figure = new_figure(WIDTH, HEIGHT + LEGEND_HEIGHT * (len(names) // 2 + 1))
     axes = figure.add_subplot()

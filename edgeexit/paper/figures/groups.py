@@ -1,4 +1,4 @@
-"""Fig. 10: do classes that leave early get better answers, and what would leaving at once cost?"""
+"""Fig. 10: accuracy of classes that leave early or late, and of three ways of inference."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
 ASCENDING, DESCENDING, INFERENCE = "lowest first", "highest first", "inference"
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""Of the classes that are in a group: 50 to 500 of the paper's 1000."""
+"""Group sizes as shares of all classes: 50 to 500 of the paper's 1000."""
 
 HEIGHT = 2.9  # inches
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group of classes, or all samples inferred in one way; on test.
+    """A group of classes, or all samples with one way of inference; on test.
 
     Attributes:
-        kind: ``lowest first`` and ``highest first`` for the classes of the lowest and of the
-            highest shares that leave at the first exit; ``inference`` for all samples.
+        kind: ``lowest first`` and ``highest first`` for the classes with the lowest and with the
+            highest shares leaving at the first exit; ``inference`` for all samples.
         name: number of classes of a group, or the way of inference.
-        leaving_first_percent: mean over the group's classes; None for ``inference``.
-        accuracy_percent: adaptive, mean over the group's classes; else over all samples.
+        leaving_first_percent: mean share leaving at the first exit, over the group's classes; None
+            for ``inference``.
+        accuracy_percent: of a group, the mean adaptive accuracy of its classes; otherwise the
+            accuracy over all samples.
         average_cost_macs: Eq. 5; None for a group.
     """
 
@@ -83,7 +85,7 @@ def group_rows(subject: Subject) -> list[GroupRow]:
 
 
 def draw_groups(rows: Sequence[GroupRow], title: str, first: str) -> Figure:
-    """Draw the groups as points, with their numbers of classes, and the ways as bars."""
+    """Draw the groups as points labeled with their size, and the ways of inference as bars."""
     figure = new_figure(PAGE_WIDTH, HEIGHT)
     relation, accuracies, costs = figure.subplots(1, 3, width_ratios=[1.6, 0.8, 0.8])
     lines = []

@@ -1,4 +1,4 @@
-"""Words beside points, where nothing else is."""
+"""Placement of text labels beside points, without overlaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-# Where a label's middle may stand around its point, in points of print, nearest first
+# Candidate offsets of a label's center from its point, in typographic points, nearest first
 OFFSETS = tuple(
     (x * distance, y * distance * 0.8)
     for distance in (10, 14, 19, 25, 32)
@@ -28,14 +28,14 @@ OFFSETS = tuple(
         (-0.8, -0.8),
     )
 )
-POINT_SIZE = 5.0  # points of print that are kept free around each point
-STEPS = 12  # boxes that keep a line between two points free
+POINT_SIZE = 5.0  # typographic points that are kept free around each point
+STEPS = 12  # boxes that keep the line between two points free
 POINTS_PER_INCH = 72
 
 
 @dataclass(frozen=True, slots=True)
 class PointLabel:
-    """A word that wants to stand beside a point; ``x`` and ``y`` are the point's data."""
+    """A label for a point, whose data coordinates are ``x`` and ``y``."""
 
     text: str
     x: float
@@ -46,14 +46,14 @@ class PointLabel:
 def place_labels(
     axes: Axes, lines: Sequence[Sequence[PointLabel]], taken: Sequence[Artist]
 ) -> None:
-    """Write each label at the nearest place that is free.
+    """Write each label at the nearest free place, or the nearest one if none is free.
 
     Args:
-        axes: that have everything else in them; their layout is made here.
-        lines: labels of points, which a line joins.
-        taken: what the labels must not cover.
+        axes: the axes, complete except for the labels; their layout is computed here.
+        lines: labels of points that are joined by a line.
+        taken: artists that the labels must not cover.
     """
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # makes the layout
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # computes the layout
     size = POINT_SIZE * axes.figure.dpi / POINTS_PER_INCH
     filled = [artist.get_window_extent() for artist in taken]
     filled += [*(box for line in lines for box in _boxes(axes, line, size))]
@@ -61,7 +61,7 @@ def place_labels(
         choices = [_write(axes, label, offset) for offset in OFFSETS]
         boxes = [choice.get_window_extent() for choice in choices]
         free = [_is_inside(box, axes.bbox) and not box.count_overlaps(filled) for box in boxes]
-        chosen = free.index(True) if any(free) else 0  # rather overlapping than missing
+        chosen = free.index(True) if any(free) else 0  # better overlapping than missing
         filled.append(boxes[chosen])
         for choice in choices[:chosen] + choices[chosen + 1 :]:
             choice.remove()

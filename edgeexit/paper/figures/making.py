@@ -1,4 +1,4 @@
-"""Every figure that was asked for, of every network that has a place in it."""
+"""Plans and draws the chosen figures for all networks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Plan:
     """One figure to draw.
 
     Attributes:
-        kind: what it shows.
-        name: of its files.
-        subjects: what it shows it of.
+        kind: the kind of figure.
+        name: the name of its files.
+        subjects: the networks in it.
     """
 
     kind: FigureKind
@@ -41,19 +41,19 @@ class WrittenFigure:
 def plan_figures(
     kinds: Sequence[FigureKind], subjects: Sequence[Subject]
 ) -> tuple[list[Plan], list[str]]:
-    """Return the figures to draw, and remarks on networks that have no place in one.
+    """Return the figures to draw, and remarks on networks that are omitted from figures.
 
     Raises:
         InputError: there is nothing to draw.
     """
     plans = []
-    left_out: dict[str, list[str]] = {}  # figures, by the name of the network
+    omitted: dict[str, list[str]] = {}  # figures, by the name of the network
     files = file_names([subject.name for subject in subjects])
     for kind in kinds:
         members = []
         for subject, file in zip(subjects, files, strict=True):
             if kind.needs_branches and not subject.has_branches:
-                left_out.setdefault(subject.name, []).append(kind.name)
+                omitted.setdefault(subject.name, []).append(kind.name)
             elif kind.each:
                 plans.append(Plan(kind, f"{kind.name}-{file}", (subject,)))
             else:
@@ -63,12 +63,12 @@ def plan_figures(
     if not plans:
         raise InputError(
             f"nothing to draw: {', '.join(kind.name for kind in kinds)} show exits, and "
-            f"{', '.join(left_out)} has none but the last; give a network with branches, or draw "
+            f"{', '.join(omitted)} has none but the last; give a network with branches, or draw "
             "'front'"
         )
     remarks = [
         f"{name} is a plain backbone: it is not in {', '.join(figures)}"
-        for name, figures in left_out.items()
+        for name, figures in omitted.items()
     ]
     return plans, remarks
 
@@ -76,11 +76,11 @@ def plan_figures(
 def make_figures(
     plans: Sequence[Plan], options: FigureOptions, folder: Path
 ) -> Iterator[WrittenFigure]:
-    """Draw one figure after another and write it to ``folder``, where it replaces an older one.
+    """Draw each figure and write it to ``folder``, where it replaces an older one.
 
     Raises:
         TuningError: a network does not reach the accuracy asked for; the message gives the nearest.
-        WriteError: a file cannot be written, or is there and is no figure of edgeexit.
+        WriteError: a file cannot be written, or exists and is not a figure of edgeexit.
     """
     check_replaceable(folder, [plan.name for plan in plans])
     for plan in plans:

@@ -1,4 +1,4 @@
-"""Fig. 5: several networks at one adaptive accuracy: who leaves where, at what cost, from when."""
+"""Fig. 5: exit shares, costs and thresholds of several networks at one adaptive accuracy."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW_HEIGHT, FRAME_HEIGHT = 0.36, 1.3  # inches
-LEAST_LABELLED = 12  # percent: in a narrower part there is no room for its number
+LEAST_LABELLED = 12  # percent: narrower parts have no room for their number
 NEVER_AT = 1.3  # where "never" is drawn, beyond every softmax value
 
 
 @dataclass(frozen=True, slots=True)
 class PatternRow:
-    """One network at thresholds of the lowest average cost on val.
+    """One network at the thresholds with the lowest average cost on val.
 
     Attributes:
-        network: its name.
-        asked_accuracy_percent: on val, that the thresholds are chosen for.
-        accuracy_percent: adaptive, on test.
+        network: the network's name.
+        asked_accuracy_percent: minimum accuracy on val that the thresholds are chosen for.
+        accuracy_percent: adaptive accuracy on test.
         leaving_percent: share of the test samples that leaves at each exit.
-        threshold_softmax: of each exit but ``final``; 2 for one that nobody leaves at.
+        threshold_softmax: threshold of each exit but ``final``; 2 for an exit that is off.
         average_cost_macs: Eq. 5, on test.
-        backbone_cost_macs: of the backbone alone.
+        backbone_cost_macs: cost of the backbone alone.
     """
 
     network: str
@@ -72,7 +72,7 @@ def pattern_rows(subjects: Sequence[Subject], accuracy: float) -> list[PatternRo
     """Return a row for each network.
 
     Args:
-        accuracy: on val, 0 to 1, that thresholds are chosen for.
+        accuracy: minimum accuracy on val, 0 to 1, that thresholds are chosen for.
 
     Raises:
         TuningError: a network does not reach it; the message gives the nearest.
@@ -99,7 +99,7 @@ def draw_patterns(rows: Sequence[PatternRow], images: str) -> Figure:
     """Draw a line of bars for each network, the first one on top.
 
     Args:
-        images: what the rows are of, in a phrase.
+        images: a phrase for the images that the rows are measured on.
     """
     figure = new_figure(PAGE_WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))
     shares, costs, gammas = figure.subplots(1, 3, sharey=True, width_ratios=[1.35, 1, 1])
@@ -172,7 +172,7 @@ def _draw_thresholds(axes: Axes, rows: Sequence[PatternRow], names: Sequence[str
     styles = exit_styles([*names, "final"])
     for number, name in enumerate(names):
         known = [(i, row.threshold_softmax[name]) for i, row in enumerate(rows) if name in _of(row)]
-        # beside each other: thresholds may be equal
+        # shifted, since thresholds may be equal
         shift = 0.5 * ((number + 0.5) / len(names) - 0.5)
         axes.plot(
             [NEVER_AT if gamma == NEVER else gamma for _, gamma in known],

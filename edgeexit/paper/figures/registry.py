@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FigureOptions:
-    """What the user may choose.
+    """Options of the figures.
 
     Attributes:
         accuracy: adaptive accuracy on val that thresholds are chosen for, 0 to 1; None for
-            what :func:`edgeexit.paper.figures.choosing.default_accuracy` says.
-        examples_per_exit: images shown of each exit.
-        seed: of the choice of images.
+            :func:`edgeexit.paper.figures.choosing.default_accuracy`.
+        examples_per_exit: number of images shown for each exit.
+        seed: seed of the choice of images.
     """
 
     accuracy: float | None = None
@@ -41,7 +41,7 @@ class FigureOptions:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture, and the numbers that are in it: frozen dataclasses of one kind."""
+    """A picture, and the numbers in it: frozen dataclasses of one type."""
 
     figure: Figure
     rows: Sequence[Any]
@@ -56,12 +56,12 @@ class FigureKind:
     """A figure that can be drawn.
 
     Attributes:
-        name: what it is called, and its files.
-        papers: the numbers of the paper's figures that it is the counterpart of.
-        about: what it shows, in a phrase.
-        draw: draws it of all networks, or of one.
-        each: whether every network has one of its own.
-        needs_branches: whether a plain backbone has no place in it.
+        name: name of the figure, and prefix of its files.
+        papers: the numbers of the paper's figures that it reproduces.
+        about: its content, in a phrase.
+        draw: draws it for all networks, or for one.
+        each: whether there is one figure per network.
+        needs_branches: whether plain backbones are omitted.
     """
 
     name: str
@@ -78,7 +78,7 @@ _FIGURES: Registry[FigureKind] = Registry("figure", package="edgeexit.paper.figu
 def joint_figure(
     name: str, *, papers: tuple[int, ...], about: str, needs_branches: bool = True
 ) -> Callable[[Draw], Draw]:
-    """Return a decorator that registers a figure of all networks together."""
+    """Return a decorator that registers a figure of all networks."""
 
     def register(draw: Draw) -> Draw:
         _FIGURES.register(name)(FigureKind(name, papers, about, draw, False, needs_branches))
@@ -90,7 +90,7 @@ def joint_figure(
 def network_figure(
     name: str, *, papers: tuple[int, ...], about: str, needs_branches: bool = True
 ) -> Callable[[NetworkDraw], NetworkDraw]:
-    """Return a decorator that registers a figure that each network has one of."""
+    """Return a decorator that registers a figure of one network, drawn for each."""
 
     def register(draw: NetworkDraw) -> NetworkDraw:
         def draw_one(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
@@ -112,7 +112,7 @@ def select_figures(names: Iterable[str]) -> list[FigureKind]:
     """Return the figures of these names, ``confidence`` or ``fig4``, in the order of the paper.
 
     Raises:
-        UnknownNameError: there is none of that name; the message offers close matches.
+        UnknownNameError: there is no figure of that name; the message offers close matches.
     """
     kinds = list_figures()
     known = {kind.name: kind for kind in kinds}

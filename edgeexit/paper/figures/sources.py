@@ -1,4 +1,4 @@
-"""Where the networks of figures come from: checkpoints, folders of runs, and bundles."""
+"""Finds the networks of figures: checkpoints, folders of runs, and bundles."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Source:
     """A network that was found.
 
     Attributes:
-        name: what tells it from the others: the end of its path.
-        path: of the checkpoint's file or the bundle's folder.
-        network: what is there.
+        name: the end of its path, as long as needed to be unique.
+        path: the checkpoint's file or the bundle's folder.
+        network: the checkpoint, or the bundle's manifest.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Source:
 def find_sources(
     paths: Sequence[Path], load: Callable[[Path], Checkpoint] = load_checkpoint
 ) -> list[Source]:
-    """Return what is at each path: a checkpoint, a run's folder with one, or a bundle's folder.
+    """Return the network at each path: a checkpoint, a run's folder with one, or a bundle's folder.
 
     Raises:
-        InputError: nothing of the kind is there, a path stands twice, or it has another score.
-        DataError: the system does not say what is there.
-        CheckpointError, BundleError: it is damaged.
+        InputError: there is no network, a path is given twice, or a network has another score.
+        DataError: the path cannot be examined.
+        CheckpointError, BundleError: the file or bundle is damaged.
     """
     found = [_find(path) for path in paths]
     for index, path in enumerate(found):
@@ -56,19 +56,19 @@ def find_sources(
         score = source.network.score
         if score != SOFTMAX:
             raise InputError(
-                f"{source.path}: expected the score {SOFTMAX}, which the paper's figures are of, "
+                f"{source.path}: expected the score {SOFTMAX}, as in the paper's figures, "
                 f"got {score}; tune the network with --score {SOFTMAX}"
             )
     return sources
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Return a part of a file's name for each network, safe on any disk, no two alike."""
+    """Return a unique part of a file name for each network, valid on any file system."""
     given: list[str] = []
     for name in names:
         safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[-LONGEST_FILE_NAME:] or "network"
         unique, number = safe, 1
-        while unique.lower() in {other.lower() for other in given}:  # some disks know no case
+        while unique.lower() in {other.lower() for other in given}:  # some disks ignore case
             number += 1
             unique = f"{safe}-{number}"
         given.append(unique)
@@ -77,7 +77,7 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 def _find(path: Path) -> Path:
     if not is_folder(path):
-        return path  # load_checkpoint says what is wrong with it
+        return path  # load_checkpoint reports errors
     for name, found in ((MANIFEST_NAME, path), (CHECKPOINT_NAME, path / CHECKPOINT_NAME)):
         if is_file(path / name):
             return found
@@ -89,12 +89,12 @@ def _find(path: Path) -> Path:
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:
-    """Return the end of each path, as many parts of it as it takes to tell it from the others."""
+    """Return the end of each path, with as many parts as needed to be unique."""
     parts = [_name_parts(path.resolve()) for path in paths]
     names = []
     for index, own in enumerate(parts):
         others = parts[:index] + parts[index + 1 :]
-        # a file's own name, such as tuned.pt, says less than its run's
+        # a file's own name, such as tuned.pt, is not enough without its run's
         length = min(len(own), 2 if _is_other_file(paths[index]) else 1)
         while length < len(own) and any(other[-length:] == own[-length:] for other in others):
             length += 1
@@ -107,7 +107,7 @@ def _is_other_file(path: Path) -> bool:
 
 
 def _name_parts(path: Path) -> tuple[str, ...]:
-    """Return the parts of a path that name a network: a run is called as its folder."""
+    """Return the parts of a path that name a network; a run is named after its folder."""
     parts = path.parts[1:] or ("network",)
     if path.name == CHECKPOINT_NAME and len(parts) > 1:
         return parts[:-1]

@@ -1,4 +1,4 @@
-"""A trained network as every figure sees it: its answers to val and test, and what they cost."""
+"""A trained network as input of every figure: its answers on val and test, and its costs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from edgeexit.evaluation import ExitPredictions, leaving_exits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """What is drawn.
+    """A network in figures.
 
     Attributes:
-        name: what tells it from the other networks of the figures.
+        name: a unique name among the networks of the figures.
         about: its backbone and branches.
-        dataset: the name of what it is judged on.
+        dataset: the name of the data set that it is evaluated on.
         class_names: one per class, in order.
-        preprocessing: how an image became an input.
-        thresholds: gamma of every exit but ``final``, as the checkpoint or bundle has them.
-        cost: of its exits.
-        val: answers that thresholds are chosen on.
-        test: answers that are drawn.
+        preprocessing: preprocessing of the images.
+        thresholds: gamma of every exit but ``final``, as in the checkpoint or bundle.
+        cost: costs of its exits.
+        val: answers on val, which thresholds are chosen on.
+        test: answers on test, which are drawn.
         test_images: the images of ``test``, by index.
     """
 
@@ -55,7 +55,7 @@ class Subject:
 
     @property
     def title(self) -> str:
-        """Name, backbone and branches, and what it is judged on."""
+        """Name, backbone and branches, and the images that it is evaluated on."""
         return f"{self.name} ({self.about}), {len(self.test.targets)} test images of {self.dataset}"
 
     def left_at(self) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ class Subject:
 
 
 def check_same_images(subjects: Sequence[Subject]) -> None:
-    """Raise DataError where networks were not judged on the same images."""
+    """Raise DataError if networks were not evaluated on the same images."""
     first = subjects[0]
     for other in subjects[1:]:
         for what, one, another in (

@@ -1,4 +1,4 @@
-"""Pictures and their numbers as files: NAME.png, NAME.pdf and NAME.csv."""
+"""Writes pictures and their numbers: NAME.png, NAME.pdf and NAME.csv."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeexit.paper.figures.registry import Drawn
 
 
 def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
-    """Write the picture as PNG and PDF, and its numbers as CSV; each file is whole or not there.
+    """Write the picture as PNG and PDF, and its numbers as CSV; each file is written atomically.
 
     The same figure gives the same bytes.
 
@@ -29,10 +29,10 @@ def write_figure(folder: Path, name: str, drawn: Drawn) -> list[Path]:
 
 
 def check_replaceable(folder: Path, names: Iterable[str]) -> None:
-    """Raise where a figure of one of these names would be written over what is no figure of ours.
+    """Check that figures of these names would overwrite only older figures of edgeexit.
 
     Raises:
-        WriteError: so it is; the PNG file tells.
+        WriteError: other files are there; the PNG file tells figures of edgeexit apart.
     """
     for paths in (_paths(folder, name) for name in names):
         there = [path for path in paths if path.exists()]
@@ -48,9 +48,10 @@ def _paths(folder: Path, name: str) -> list[Path]:
 
 
 def table(rows: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and lines of dataclasses of one kind; what is None is left empty.
+    """Return the column names and rows of a table of dataclasses of one type.
 
-    A field that is a mapping is a column for each key of any row, named ``FIELD_KEY``.
+    A field that is a mapping becomes one column per key of any row, named ``FIELD_KEY``; None where
+    a row lacks the key.
     """
     flat = [_flat(row) for row in rows]
     keys: dict[str, dict[str, None]] = {}  # by field, in the order of their first appearance

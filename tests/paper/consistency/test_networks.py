@@ -62,5 +62,5 @@ def test_a_module_of_its_own_is_not_changed() -> None:
 @pytest.mark.parametrize("options", [{"channels": 6}, {"pixels": 2}])
 def test_another_model_than_the_baseline_was_made_from(options: dict[str, int]) -> None:
     baseline = trained([], "none")
-    with pytest.raises(SpecError, match=r"^run/ckpt.pt does not fit the .*of another shape; "):
+    with pytest.raises(SpecError, match=r"^run/ckpt.pt does not fit the .*another shape; "):
         build_baseline(baseline, ("1", "3"), lambda: model(**options))

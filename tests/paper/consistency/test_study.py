@@ -192,9 +192,7 @@ def test_features_that_do_not_fit_are_computed_anew(
     )
     # the baseline's come first, and those of test images fit; at stage2 all do
     (remark,) = (remark for remark in told.remarks if "cache" in remark)
-    assert not missing(
-        remark, "stage1", "1+1 on train", "0.000153 GiB", "7.63e-05", "computed anew"
-    )
+    assert not missing(remark, "stage1", "1+1 on train", "0.000153 GiB", "7.63e-05", "recomputed")
     for one, other in zip(kept.networks[0].cells, computed.networks[0].cells, strict=True):
         assert one.unexplained.mean == pytest.approx(other.unexplained.mean, rel=1e-3)
     nothing, told = replace(QUICK, depths=(0,), runs=1, cache_bytes=0), Told()
@@ -250,7 +248,7 @@ def test_a_damaged_file_is_refused(
     trained: NetworkFactory, noise: ImageData, tmp_path: Path, content: str
 ) -> None:
     (tmp_path / "consistency.json").write_text(content)
-    with pytest.raises(DataError, match=r"expected the results of edgeexit consistency to go on f"):
+    with pytest.raises(DataError, match=r"expected the results of edgeexit consistency to resume"):
         study_consistency(trained("none"), [trained()], noise, tmp_path, QUICK)
 
 
