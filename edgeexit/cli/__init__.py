@@ -1,4 +1,4 @@
-"""The command line. One file per command; a command imports torch only when it runs."""
+"""The command line. There is one file per command; a command imports torch only when it runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _Explained(click.ClickException):
-    """An error as click shows it: one line and its exit code."""
+    """An error that click shows as one line, with its exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class _Explained(click.ClickException):
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's file when it is named, and explains errors in one line."""
+    """A group that imports a command's file on use, and shows errors in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -64,22 +64,22 @@ class LazyGroup(click.Group):
                 code = error.exit_code if stop.received is None else stop.exit_code
                 raise _Explained(str(error), code) from error
             except (Exception, KeyboardInterrupt) as error:
-                # whatever comes behind a signal comes of it, such as workers that got it too
+                # errors after a signal are its consequences, such as workers that got it too
                 if stop.received is not None or isinstance(error, KeyboardInterrupt):
-                    told = f"{stop.cause}; no file is half-written"
-                    raise _Explained(told, stop.exit_code) from error
+                    message = f"{stop.cause}; no file is half-written"
+                    raise _Explained(message, stop.exit_code) from error
                 if isinstance(error, ModuleNotFoundError):
                     raise click.ClickException(_missing_module(error)) from error
                 if _is_out_of_memory(error):
                     reason = printable(str(error) or "no more", 160)
                     raise click.ClickException(
-                        f"out of memory ({reason}): take smaller images or batches, where the "
-                        "command has options for them, or a machine with more"
+                        f"out of memory ({reason}): choose smaller images or batches, where the "
+                        "command has options for them, or a machine with more memory"
                     ) from error
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise click.ClickException(
-                        f"{printable(str(error), 300)}: make room there; temporary files go where "
-                        "TMPDIR says"
+                        f"{printable(str(error), 300)}: make room there; TMPDIR sets the folder "
+                        "of temporary files"
                     ) from error
                 raise
 
@@ -93,7 +93,7 @@ def _missing_module(error: ModuleNotFoundError) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was none left: torch says so in its own ways, and is not imported here."""
+    """Whether memory ran out: torch has errors of its own for it, and is not imported here."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -107,7 +107,7 @@ def main() -> None:
     """Multi-exit image classifiers for edge devices: train, tune, export, benchmark.
 
     \b
-    The way of a network, from images to a measured bundle:
+    From images to a measured bundle:
       edgeexit train --backbone resnet20 --branches 3+1 --dataset digits
       edgeexit eval run/ckpt.pt
       edgeexit tune run/ckpt.pt --max-drop 0.01

@@ -21,11 +21,11 @@ AUTO, NONE = "auto", "none"
 
 
 def compute_capability_option(command: Any) -> Any:
-    """Add ``--compute-capability``, which goes with TensorRT-RTX."""
+    """Add ``--compute-capability``, an option for TensorRT-RTX."""
     return click.option(
         "--compute-capability",
         metavar="X.Y",
-        help="With TensorRT-RTX: of the GPUs to build for, such as 8.0.  "
+        help="With TensorRT-RTX: compute capability of the GPUs to build for, such as 8.0.  "
         "[default: 8.6, 8.9 and 12.0]",
     )(command)
 
@@ -37,22 +37,22 @@ def compute_capability_option(command: Any) -> Any:
     default="auto",
     show_default=True,
     type=click.Choice([AUTO, *LIBRARIES]),
-    help="What builds; auto is TensorRT where it and a GPU are there, else TensorRT-RTX.",
+    help="Library that builds; auto: TensorRT if it and a GPU are available, else TensorRT-RTX.",
 )
 @compute_capability_option
-@click.option("--rebuild", is_flag=True, help="Build all, also those that still fit.")
+@click.option("--rebuild", is_flag=True, help="Build all engines, even those that still fit.")
 @click.option(
     "--opt-batch",
     default=1,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Batch size that kernels are chosen for; all up to the bundle's largest run.",
+    help="Batch size that kernels are optimized for; all up to the bundle's maximum run.",
 )
 @click.option(
     "--workspace",
     metavar="MIB",
     type=click.IntRange(min=1),
-    help="Limit of scratch memory per layer.  [default: all that the GPU has]",
+    help="Limit of scratch memory per layer.  [default: all of the GPU's memory]",
 )
 @click.option(
     "--optimization-level",
@@ -64,17 +64,17 @@ def compute_capability_option(command: Any) -> Any:
 @click.option(
     "--version-compatible",
     is_flag=True,
-    help="The engines also run in later versions of TensorRT; they may be slower.",
+    help="Engines also run in later versions of TensorRT; they may be slower.",
 )
 @click.option(
     "--hardware-compatibility",
     default="none",
     show_default=True,
     type=click.Choice(["none", "same-capability", "ampere+"]),
-    help="The engines also run on other GPUs; they may be slower.",
+    help="Engines also run on other GPUs; they may be slower.",
 )
-@click.option("--tf32", is_flag=True, help="FP32 layers may multiply with a mantissa of 10 bits.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+@click.option("--tf32", is_flag=True, help="Allow TF32 (10-bit mantissa) in FP32 layers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the engines as JSON.")
 def command(
     engine_dir: Path,
     library: str,
@@ -86,8 +86,8 @@ def command(
     """Build the TensorRT engines of a bundle, on the device that will run them.
 
     With TensorRT-RTX they are built ahead of time, without a GPU. Engines that still fit are
-    kept; those of another version, GPU or ONNX file are built again. A device that has the
-    runtime alone does the same by 'python -m edgeexit_runtime build out/'.
+    kept; engines for another version, GPU or ONNX file are built again. On a device with the
+    runtime alone, use 'python -m edgeexit_runtime build out/'.
 
     \b
     Examples:
@@ -103,12 +103,12 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """Whether an export is followed by a build.
+    """Whether engines are built after an export.
 
     Attributes:
-        library: what builds; None where nothing does.
+        library: the library that builds; None to build none.
         compute_capability: of the GPUs to build for, see ``build_engines``.
-        reason: why nothing builds; None where it was not asked to.
+        reason: why none are built; None if none were asked for.
     """
 
     library: str | None = None
@@ -116,7 +116,7 @@ class EngineChoice:
     reason: str | None = None
 
     def build(self, folder: Path) -> BuildReport | None:
-        """Build the engines of a bundle, or say on stderr why not, and how to on the device."""
+        """Build the engines of a bundle, or print why not, and how to build on the device."""
         from edgeexit_runtime.backends.tensorrt.engine_check import how_to_build
 
         if self.library is not None:
@@ -130,11 +130,12 @@ class EngineChoice:
 
 
 def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
-    """Return what ``--engine`` means here; a library is found and asked before minutes are spent.
+    """Return the choice that ``--engine`` makes on this machine, checked before the slow export.
 
     Raises:
-        BackendError, InputError: it is not here, or does not build for this compute capability.
-        click.UsageError: a compute capability is of no library that was named.
+        BackendError, InputError: the library is not installed, or does not build for this compute
+            capability.
+        click.UsageError: a compute capability is given without a library.
     """
     from edgeexit_runtime.backends.tensorrt.engine_check import open_for_this_gpu
     from edgeexit_runtime.backends.tensorrt.versions import open_library
@@ -144,7 +145,7 @@ def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
 
     if engine in (AUTO, NONE) and compute_capability is not None:
         raise click.UsageError(
-            "--compute-capability is of engines that are built ahead of time: add --engine "
+            "--compute-capability goes with engines that are built ahead of time: add --engine "
             "tensorrt-rtx"
         )
     if engine == NONE:
@@ -207,7 +208,7 @@ def print_engines(report: BuildReport) -> None:
     if any(engine.entry.layers_from == FROM_NETWORK for engine in report.engines):
         say(
             "the layers are those of the strongly typed network before the build: the engines "
-            "were not loaded here, or do not tell theirs"
+            "were not loaded here, or do not report theirs"
         )
     for line in without_int8_kernel(report):
         say(line)

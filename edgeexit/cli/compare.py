@@ -27,7 +27,7 @@ SETTING = ("backbone", "branches", "strategy", "teacher")
 @click.command("compare")
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @limit_options
-@click.option("--no-group", is_flag=True, help="A row for each run, also where seeds alone differ.")
+@click.option("--no-group", is_flag=True, help="One row per run, even if only the seeds differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @model_option
@@ -43,8 +43,8 @@ def command(
     """Print finished runs side by side: accuracy of each exit, of the teacher, and with early exit.
 
     Thresholds are chosen on each run's validation images, with --max-drop 0.01 unless other
-    limits are given; everything shown is of the test images. Runs that differ in their seed
-    alone are one row, with mean and standard deviation.
+    limits are given; all results are on the test images. Runs that differ only in their seed
+    share one row, with mean and standard deviation.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def _groups(runs: list[ComparedRun], no_group: bool) -> list[RunGroup]:
 
 
 def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows; a column that no row has a value for is left out."""
+    """Return headings and rows; empty columns are omitted."""
     exits = max((list(group.accuracy) for group in groups), key=len)
     headings = ["run", "backbone", "branches", "strategy", "teacher", "n"]
     headings += [*exits, "y_t", "adaptive", "MACs (Eq. 5)", "ratio"]
@@ -141,7 +141,7 @@ def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
 
 
 def _table(groups: Sequence[RunGroup], title: str) -> Table:
-    """Return the table; what all rows have in common stands in its title."""
+    """Return the table; settings that all rows share are in its title."""
     headings, rows = _columns(groups)
     common = [
         index

@@ -1,4 +1,4 @@
-"""``edgeexit eval``: what each exit of a trained network is worth, and all of them together."""
+"""``edgeexit eval``: accuracy and cost of each exit of a trained network, and of early exit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeexit.formats import format_guarantee
 @click.option(
     "--engine-dir",
     type=click.Path(path_type=Path),
-    help="Evaluate a bundle instead, by its own graphs.",
+    help="Evaluate a bundle instead, with its own graphs.",
 )
 @click.option(
     "--split",
@@ -55,9 +55,8 @@ def command(
     A sample leaves at the first exit whose confidence is at least the threshold. The
     backbone alone is the final exit over all samples.
 
-    CKPT is what train, tune and export take, too, or a file of weights that something else wrote,
-    with its network named by --model. --engine-dir takes what export wrote, and --backend says what
-    runs it.
+    CKPT is a checkpoint of train or tune, or a file of weights from another program, with its
+    network given by --model. --engine-dir takes a bundle of export, which --backend runs.
 
     \b
     Examples:

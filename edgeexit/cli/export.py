@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 BUNDLE, SINGLE, TRITON = "bundle", "single", "triton"
 FROM_BUNDLE = {SINGLE: "pack", TRITON: "triton"}
-"""The commands that write these of a bundle."""
+"""The command that writes each form from a bundle."""
 
 
 @click.command("export")
@@ -61,8 +61,8 @@ FROM_BUNDLE = {SINGLE: "pack", TRITON: "triton"}
     default=BUNDLE,
     show_default=True,
     type=click.Choice([BUNDLE, SINGLE, TRITON]),
-    help="single: one ONNX file that exits early by itself, as 'edgeexit pack' writes it; triton: "
-    "a model repository, as 'edgeexit triton' writes it; -o is its name.",
+    help="single: one ONNX file with early exit inside, as 'edgeexit pack' writes it; triton: a "
+    "model repository, as 'edgeexit triton' writes it; -o is its name.",
 )
 @required_thresholds_option
 @bundle_options
@@ -70,18 +70,18 @@ FROM_BUNDLE = {SINGLE: "pack", TRITON: "triton"}
 @click.option(
     "--opset",
     type=click.IntRange(18, 20),
-    help="ONNX opset.  [default: 18, and 19 for INT8 with FP16 around it]",
+    help="ONNX opset.  [default: 18; 19 for INT8 with FP16 fallback]",
 )
 @click.option(
     "--engine",
     default=AUTO,
     show_default=True,
     type=click.Choice([AUTO, NONE, *LIBRARIES]),
-    help="Build TensorRT engines at once, as 'edgeexit build' does; auto: where a GPU is here, and "
+    help="Build TensorRT engines afterwards, as 'edgeexit build' does; auto: if there is a GPU and "
     "a library that builds for it. tensorrt-rtx also builds without a GPU.",
 )
 @compute_capability_option
-@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 @network_options
 @data_options
 def command(
@@ -96,13 +96,13 @@ def command(
 ) -> None:
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
 
-    Before the bundle gets its name it is run on validation images and compared, exit by exit,
-    with the network in PyTorch. If it does not agree, nothing is written. Engines are built of
-    it afterwards where a GPU and TensorRT are here; should that fail, the bundle stays without.
+    Before the bundle is written, it is run on validation images and compared, exit by exit, with
+    the network in PyTorch. If they do not agree, nothing is written. Engines are built from it
+    afterwards if there are a GPU and TensorRT; if that fails, the bundle stays without engines.
 
-    INT8 rounds most values to 8 bits; Q/DQ nodes in the files say which, in the form that one kind
-    of engine computes whole (--target). Their ranges are measured on the calibration images, and
-    what it costs and saves is printed for every exit and part.
+    INT8 rounds most values to 8 bits, marked by Q/DQ nodes in the form that one kind of engine
+    fuses completely (--target). Value ranges are measured on the calibration images. The effect on
+    accuracy and size is printed for every exit and part.
 
     \b
     Examples:
@@ -130,7 +130,7 @@ def command(
         engine = NONE
     if not is_bundle and engine != NONE:
         raise click.UsageError(
-            f"--engine {engine} builds the parts of a bundle: leave out --format {form}"
+            f"--engine {engine} builds the parts of a bundle: omit --format {form}"
         )
     building = choose_engines(engine, compute_capability)
     chosen = int8.precision(
@@ -138,7 +138,7 @@ def command(
         builds_engines=building.library is not None,
         min_agreement=asked.min_agreement,
     )
-    # the plain backbone is there to be compared with
+    # the plain backbone is only for comparisons, which need a bundle
     baseline = asked.baseline and is_bundle
     parts = ExportOptions(chosen, opset or chosen.least_opset, asked.max_batch, baseline)
     network = taken(NetworkOptions, options)
@@ -192,14 +192,14 @@ def command(
 def _validation_images(
     checkpoint: Checkpoint, options: DataOptions, limit: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
-    """Return up to ``limit`` validation images, spread evenly over the split, labels, source."""
+    """Return up to ``limit`` validation images spread over the split, their labels, the source."""
     data = load_samples(checkpoint, options)
     images, labels = spread_samples(data.splits["val"], limit)
     return images, labels, f"{options.dataset or checkpoint.data.name}, val"
 
 
 def _is_for_gpus(bundle: ExportedBundle) -> bool:
-    """Whether engines may be built of a bundle; one for CPUs needs no hint how to."""
+    """Whether engines may be built from a bundle; for CPUs no hint at building is needed."""
     from edgeexit_runtime.bundle.quantization_entry import GPU
 
     entry = bundle.manifest.quantization
@@ -207,26 +207,26 @@ def _is_for_gpus(bundle: ExportedBundle) -> bool:
 
 
 def _not_guaranteed(bundle: ExportedBundle, form: str, guarantee: Guarantee) -> str:
-    """Say that what was shown of the FP32 network is nothing of fewer bits, and what shows it."""
+    """Return that the FP32 network's guarantee does not hold, and the command to get one."""
     promise = format_promise(guarantee.risk, guarantee.target, guarantee.confidence)
     asked = (f"--max-{guarantee.risk}", guarantee.target, "--confidence", guarantee.confidence)
     return (
-        f"not guaranteed in {bundle.manifest.precision}: {promise} was shown of the FP32 network; "
-        f"of this bundle: {_tuning(bundle, form, *asked)}"
+        f"not guaranteed in {bundle.manifest.precision}: {promise} was shown for the FP32 network; "
+        f"for this bundle: {_tuning(bundle, form, *asked)}"
     )
 
 
 def _other_score(bundle: ExportedBundle, form: str, loaded: Checkpoint) -> str:
-    """Say that thresholds of one score mean nothing to another, and what chooses them."""
-    dropped = "" if loaded.guarantee is None else ", and what was guaranteed of them is dropped"
+    """Return that thresholds of one score do not fit another, and the command to choose them."""
+    dropped = "" if loaded.guarantee is None else ", and their guarantee is dropped"
     return (
-        f"the thresholds are of the score {loaded.score}, the bundle's is {bundle.manifest.score}"
-        f"{dropped}; choose them anew: {_tuning(bundle, form, '--max-drop', '0.01')}"
+        f"the thresholds are for the score {loaded.score}, the bundle's is {bundle.manifest.score}"
+        f"{dropped}; choose them again: {_tuning(bundle, form, '--max-drop', '0.01')}"
     )
 
 
 def _tuning(bundle: ExportedBundle, form: str, *asked: object) -> str:
-    """Return how to choose thresholds of what was exported, which takes a bundle."""
+    """Return the commands that choose thresholds for the exported form, on a bundle."""
     if form == BUNDLE:
         return format_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
     command = format_command("tune", "--engine-dir", f"{DEFAULT_BUNDLE}/", *asked)
@@ -239,13 +239,13 @@ def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
     following = format_command("bench", "--engine-dir", f"{bundle.folder}/")
     say(f"next: {following}")
     if bundle.manifest.precision == "int8":
-        say("what INT8 gains here: add --versus FP32/, the same exported with --precision fp32")
+        say("to measure what INT8 gains: add --versus FP32/, an export with --precision fp32")
 
 
 def _more_json(
     packed: PackedFile | None, repository: ModelRepository | None, engines: BuildReport | None
 ) -> dict[str, Any]:
-    """Return what was made of the bundle."""
+    """Return the JSON values of what was made from the bundle."""
     if packed is not None:
         return packed_json(packed)
     if repository is not None:

@@ -1,4 +1,4 @@
-"""``edgeexit flops``: what each exit and each part of a network costs."""
+"""``edgeexit flops``: the cost of each exit and each part of a network."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ DEFAULT_PIXELS = 224
 @click.option(
     "--num-classes",
     type=click.IntRange(min=2),
-    help=f"[default: {USUAL_CLASSES}; with --model {LARGE_CLASSES}, or its own where it takes no "
-    "number]",
+    help=f"[default: {USUAL_CLASSES}; with --model {LARGE_CLASSES}, or the model's own number if "
+    "it is fixed]",
 )
 @click.option(
     "--input-size",
     type=typed.size,
-    help="Pixels: 224 or HEIGHTxWIDTH.  [default: what the backbone is meant for; "
+    help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's own size; "
     f"{DEFAULT_PIXELS} with --model]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -56,11 +56,11 @@ def command(
     input_size: tuple[int, int] | None,
     as_json: bool,
 ) -> None:
-    """Print what each exit of a network costs, and what each part of it computes and moves.
+    """Print the cost of each exit of a network, and MACs and memory traffic of each part.
 
     The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
-    Bytes are those of FP32 for one image: weights that a part reads, and what its operators read
-    and write besides, one by one.
+    Bytes are in FP32 for one image: the weights of a part, and the activations that its operators
+    read and write, without fusion.
 
     \b
     Examples, the first a row of the paper's Table III:
@@ -70,7 +70,7 @@ def command(
     size = None if input_size is None else (3, *input_size)
     if model is not None and backbone is None and outputs:
         if exits or branches != "none":
-            raise click.UsageError("--outputs brings its branches: no --exits, no --branches")
+            raise click.UsageError("--outputs has its own branches: no --exits, no --branches")
         net = _own_exits(model, outputs, num_classes, size)
     elif model is not None and backbone is None:
         net = _attached(model, exits or "auto", branches, num_classes, size)
@@ -78,7 +78,7 @@ def command(
         net = _registered(backbone, branches, num_classes, size)
     else:
         raise click.UsageError(
-            "expected either BACKBONE, or --model and maybe --exits or --outputs"
+            "expected either BACKBONE, or --model, optionally with --exits or --outputs"
         )
     print_costs(net, as_json)
 
@@ -93,7 +93,7 @@ def _registered(
 
     if ":" in backbone:
         command = format_command("flops", "--model", backbone)
-        raise click.UsageError(f"{backbone} is no registered backbone, but a model: {command}")
+        raise click.UsageError(f"{backbone} is not a registered backbone, but a model: {command}")
     classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
     spec = make_spec(backbone, branches, classes, size)
     with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB

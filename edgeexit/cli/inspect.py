@@ -1,4 +1,4 @@
-"""``edgeexit inspect``: what a network or a file is, and where exits can be put."""
+"""``edgeexit inspect``: describes a network or a file, and lists places for exits."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _Inspection:
     """A network and the places where it can be cut.
 
     Attributes:
-        kind: the class of what was built.
-        num_classes: as its logits have.
+        kind: the class of the model.
+        num_classes: number of classes of its logits.
         macs: multiply-accumulates per image.
-        uncounted: operators that ``macs`` should include and does not, by name.
+        uncounted: operators that ``macs`` should include but does not, by name.
         points: every place, in the order of execution.
-        proposed: names of those where exits belong.
-        registered: whether the registry knows it, which has settled where its exits go.
+        proposed: names of the points that are proposed for exits.
+        registered: whether it is a registered backbone, whose exits have fixed places.
     """
 
     name: str
@@ -59,22 +59,22 @@ class _Inspection:
 @click.command("inspect")
 @click.argument("reference", metavar="MODEL", required=False)
 @click.option("--model", metavar="MODULE:FACTORY", help="Another way to write MODEL.")
-@click.option("--outputs", "with_outputs", is_flag=True, help="List what it returns, its exits.")
-@click.option("--points", "with_points", is_flag=True, help="List where exits can be put.")
+@click.option("--outputs", "with_outputs", is_flag=True, help="List its outputs, the exits.")
+@click.option("--points", "with_points", is_flag=True, help="List the places for exits.")
 @click.option(
-    "--all", "every", is_flag=True, help="With --points: also where several tensors cross."
+    "--all", "every", is_flag=True, help="With --points: also points where several tensors cross."
 )
 @click.option(
     "--input-size",
     type=typed.size,
     help=f"Pixels: 224 or HEIGHTxWIDTH.  [default: {DEFAULT_PIXELS}; for a registered backbone "
-    "what it is meant for]",
+    "its own size]",
 )
 @click.option(
     "--num-classes",
     type=click.IntRange(min=2),
-    help=f"Classes to build it with, where it takes a number.  [default: {LARGE_CLASSES}; for a "
-    f"registered backbone {USUAL_CLASSES}]",
+    help=f"Classes to build it with, unless their number is fixed.  [default: {LARGE_CLASSES}; for "
+    f"a registered backbone {USUAL_CLASSES}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
@@ -87,13 +87,13 @@ def command(
     num_classes: int | None,
     as_json: bool,
 ) -> None:
-    """Print what MODEL is and where exits can be put on it, or what a file holds.
+    """Describe MODEL and the places where exits can be put on it, or a file of edgeexit.
 
     MODEL is package.module:factory, from a file here or installed, a registered backbone, or the
-    path of a checkpoint, a bundle, or a single file of 'edgeexit pack', of which thresholds and
-    what they guarantee are shown. A point
-    is the end of one of its modules. A branch reads what that module returned; what else the rest
-    of the model reads crosses the cut too, and a device keeps it in memory.
+    path of a checkpoint, a bundle, or a single file of 'edgeexit pack'. For a path, thresholds and
+    their guarantee are shown. A point is the end of one of the model's modules. A branch reads the
+    module's output; all other tensors that the rest of the model reads cross the cut, too, and a
+    device keeps them in memory.
 
     \b
     Examples:
@@ -114,7 +114,7 @@ def command(
     if is_written(name):
         if with_points or with_outputs or input_size is not None or num_classes is not None:
             raise click.UsageError(
-                f"{name} is a file of edgeexit, which says all of itself: leave the options out"
+                f"{name} is a file of edgeexit, which is described completely: omit the options"
             )
         print_written(Path(name), as_json)
         return
@@ -216,7 +216,7 @@ def _stage_points(
 
 
 def _count(module: nn.Module, shapes: list[tuple[int, ...]]) -> OperatorCount:
-    """Count a module on one image of inputs of these shapes."""
+    """Count a module's operators on one image, for inputs of these shapes."""
     import torch
 
     from edgeexit.cost.operators import count_operators
@@ -242,7 +242,7 @@ def _print_summary(inspection: _Inspection) -> None:
         "MACs": f"{format_macs(inspection.macs)}{more} per image",
         "input": "x".join(map(str, inspection.input_size)),
         "classes": str(inspection.num_classes),
-        "points": f"{len(inspection.points)}, of which one tensor crosses {len(single)}",
+        "points": f"{len(inspection.points)}, {len(single)} of them crossed by one tensor",
     }
     say(inspection.name)
     for name, value in rows.items():
@@ -281,7 +281,7 @@ def _points_table(inspection: _Inspection, points: list[Point]) -> Table:
             for point in points
         ),
         notes=[
-            "MACs: share spent up to there; crossing: tensors and KB per image in FP32 that the "
+            "MACs: share up to the point; crossing: tensors and KB per image in FP32 that the "
             f"rest reads; {MARK} proposed"
         ],
     )
@@ -300,18 +300,18 @@ def _print_not_counted(inspection: _Inspection) -> None:
 
 
 def _advice(inspection: _Inspection) -> str:
-    """Return what to type for the exits that are proposed."""
+    """Return the options to type for the proposed exits."""
     from edgeexit.models.multi_exit import example_pattern
 
     count = len(inspection.proposed)
     if inspection.registered:
         where = ", ".join(inspection.proposed)
         return (
-            f"its {count} branches have their places, behind {where}: "
+            f"its {count} branches have fixed places, behind {where}: "
             f"--backbone {inspection.name} --branches {example_pattern(count)}"
         )
     if not inspection.points:
-        return "it has no place for exits: no module of it gives a feature map or tokens"
+        return "it has no place for exits: none of its modules returns a feature map or tokens"
     if not count:
         return "no exits are proposed: choose from the points that --points lists"
     return (

@@ -31,13 +31,13 @@ BRANCH_HEADINGS = ("token", "branch", "what it is")
 
 @dataclass(frozen=True, slots=True)
 class BackboneInfo:
-    """A registered backbone at the input size that it is meant for, without branches.
+    """A registered backbone at its own input size, without branches.
 
     Attributes:
-        exits: how many it has with a branch at every point, ``final`` included.
-        points: the stages that a branch can sit behind, in order.
+        exits: number of exits with a branch at every point, including ``final``.
+        points: the stages that a branch can be put behind, in order.
         macs: multiply-accumulates per image.
-        uncounted: operators that ``macs`` should include and does not, by name.
+        uncounted: operators that ``macs`` should include but does not, by name.
         pretrained: whether public weights can be loaded.
     """
 
@@ -54,7 +54,7 @@ class BackboneInfo:
 
 @dataclass(frozen=True, slots=True)
 class BranchInfo:
-    """A registered kind of branch: a pattern token that means it, its name, and one line on it."""
+    """A registered kind of branch: an example token, its name, and a one-line summary."""
 
     token: str
     name: str
@@ -70,7 +70,7 @@ class BranchInfo:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print the tables of docs/reference/networks.md.")
 def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
-    """List the backbones and branches that a network can be made of.
+    """List the registered backbones and branches.
 
     Parameters and MACs are those of the backbone without branches.
 
@@ -90,10 +90,10 @@ def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
 
 
 def backbone_infos(num_classes: int | None = None) -> list[BackboneInfo]:
-    """Return every registered backbone; nothing is computed, and no weights take memory.
+    """Return every registered backbone; nothing is computed, and no weights are allocated.
 
     Raises:
-        SpecError: one of them cannot be built or counted; the message names it.
+        SpecError: a backbone cannot be built or counted; the message names it.
     """
     from edgeexit.models import list_backbones
     from edgeexit.models.registry import backbone_entry
@@ -130,11 +130,11 @@ def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInf
         with meta:
             backbone = entry.build(classes, entry.input_size)
         counted = count_operators(backbone, [(1, *entry.input_size)], meta)
-    except Exception as error:  # whatever a builder of somebody's own raises
+    except Exception as error:  # a user's own builder may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SpecError(
             f"backbone {entry.name!r} with {classes} classes and images of {entry.input_size} "
-            f"cannot be built: {reason}; mend its builder, or take its file away"
+            f"cannot be built: {reason}; fix its builder, or remove its file"
         ) from error
     return BackboneInfo(
         name=entry.name,
@@ -150,7 +150,7 @@ def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInf
 
 
 def _summary(entry: BranchEntry) -> str:
-    """Return the first sentence on a branch: its builder's, or else that of the builder's file."""
+    """Return a branch's first paragraph of documentation: its builder's, else the file's."""
     module = sys.modules.get(entry.build.__module__)  # None has a docstring from Python 3.13 on
     text = inspect.getdoc(entry.build) or (module and inspect.getdoc(module)) or ""
     return " ".join(text.partition("\n\n")[0].split())
@@ -159,7 +159,7 @@ def _summary(entry: BranchEntry) -> str:
 def _tables(
     backbones: list[BackboneInfo], branches: list[BranchInfo]
 ) -> list[tuple[tuple[str, ...], list[list[str]]]]:
-    """Return headings and rows of cells, for each of the two tables."""
+    """Return the headings and rows of both tables."""
     rows = [
         [
             info.name,

@@ -1,4 +1,4 @@
-"""``edgeexit pack``: a bundle -> one ONNX file that exits early by itself."""
+"""``edgeexit pack``: a bundle -> one ONNX file with early exit inside."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from edgeexit.cli.terminal import print_json, shown_progress
     default="model.onnx",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The file; an older one is replaced.",
+    help="The file; an existing one is replaced.",
 )
 @required_thresholds_option
 @samples_option
-@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 @data_options
 def command(
     bundle: Path,
@@ -40,13 +40,13 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write a bundle as one ONNX model, for programs that load nothing else.
+    """Write a bundle as one ONNX model, for programs that load only a single file.
 
-    What lies behind an exit is in the branch of an If, so that an image that leaves early does not
-    pay for it. Inputs are images, float32 (N, C, H, W), and thresholds; outputs are labels,
+    Everything behind an exit is in the branch of an If, so an image that leaves early does not pay
+    for it. Inputs are images, float32 (N, C, H, W), and thresholds; outputs are labels,
     confidences, exits and logits. A batch takes the time of its hardest image, and every image gets
-    the answer that it would get alone. Before the file gets its name, its decisions are compared
-    with the bundle's on validation images.
+    the answer that it would get alone. Before the file is written, its decisions are compared with
+    the bundle's on validation images.
 
     \b
     Examples:

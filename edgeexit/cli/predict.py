@@ -1,4 +1,4 @@
-"""``edgeexit predict``: what a bundle says of images and videos, one by one."""
+"""``edgeexit predict``: classifies images and video frames with a bundle, one by one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image.")
 @click.option(
-    "--skip-corrupt", is_flag=True, help="Name and count files that cannot be read, and go on."
+    "--skip-corrupt", is_flag=True, help="Report, count and skip files that cannot be read."
 )
 @max_pixels_option
 @backend_options
@@ -47,13 +47,13 @@ def command(
     device: str | None,
     **values: Any,
 ) -> None:
-    """Classify images, the images of folders and of those below them, and frames of videos.
+    """Classify images, images in folders and their subfolders, and frames of videos.
 
-    Each is resized, cropped and normalized as the bundle says, and run alone. A line has its
-    label, confidence, exit and milliseconds, without those of reading and resizing it. With a
-    deadline, "cut short" marks those that would have gone on to the next exit. Videos need
-    OpenCV: pip install 'edgeexit[video]'. Behind images stands whether they leave as those did
-    that the bundle was measured on.
+    Each image is preprocessed as the bundle requires, and run alone. Its line shows label,
+    confidence, exit and the milliseconds of the run, without reading and resizing. With a
+    deadline, "cut short" marks images that would have continued to the next exit. Videos need
+    OpenCV: pip install 'edgeexit[video]'. After images, a last line compares their exits with
+    those of the images that the bundle was verified or tuned on.
 
     \b
     Examples:
@@ -71,8 +71,8 @@ def command(
     tally = _Tally()
     chosen = BackendOptions(**values).chosen(device)
     with ee.load(engine_dir, **chosen) as session, progress_bar() as bar:
-        session.warm_up()  # else the first image would pay for the start
-        # where the answers come on the screen, they are the progress
+        session.warm_up()  # otherwise the first image would include the start-up
+        # no bar where answers go to the screen: they show the progress
         task = bar.add_task("", total=len(files), visible=not sys.stdout.isatty())
         for path in files:
             try:
@@ -83,7 +83,7 @@ def command(
                     bar.update(task, description=f"{tally.count} images")
             except ee.ImageError as error:
                 if not skip_corrupt:
-                    raise DataError(f"{error}; --skip-corrupt goes on without") from error
+                    raise DataError(f"{error}; --skip-corrupt continues without") from error
                 tally.skipped += 1
                 remark(f"skipped {error}")
             bar.advance(task)
@@ -96,7 +96,7 @@ def command(
 
 @dataclass(slots=True)
 class _Tally:
-    """What all answers come to."""
+    """Totals over all answers."""
 
     exits: Counter[str] = field(default_factory=Counter)
     infer_ms: float = 0.0
@@ -126,10 +126,10 @@ class _Tally:
 
 
 def _files(sources: tuple[Path, ...]) -> list[Path]:
-    """Return every file that is to be read, folders replaced by the images in them.
+    """Return every file to read, with folders replaced by the images in them.
 
     Raises:
-        DataError: a source is not there, or neither images nor a video.
+        DataError: a source does not exist, or is neither images nor a video.
     """
     from edgeexit_runtime.images.folder import IMAGE_SUFFIXES
     from edgeexit_runtime.images.video import VIDEO_SUFFIXES
@@ -164,7 +164,7 @@ def _images_of(path: Path) -> Iterator[tuple[int | None, ImageSource]]:
     if has_image_suffix(path.name):
         yield None, path
         return
-    # OpenCV's decoders write to stderr what is said here in one line
+    # OpenCV's decoders also write errors to stderr, which are reported here in one line
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     yield from enumerate(read_frames(path))

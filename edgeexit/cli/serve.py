@@ -14,36 +14,38 @@ from edgeexit.cli.options.shared import engine_dir_option
 
 @click.command("serve")
 @engine_dir_option()
-@click.option("--name", default="edgeexit", show_default=True, help="Of the model in requests.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--name", default="edgeexit", show_default=True, help="Name of the model in requests."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
     "--sessions",
     default=1,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of the bundle, which answer at the same time; with --threads 1, one for each core.",
+    help="Sessions that run in parallel; with --threads 1, use one per core.",
 )
 @click.option(
     "--max-batch",
     default=8,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Images that are answered together, at most.",
+    help="Maximum number of images in a batch.",
 )
 @click.option(
     "--max-wait-ms",
     default=0.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="How long a batch that is not full waits for more.",
+    help="How long an incomplete batch waits for more images.",
 )
 @click.option(
     "--queue",
     default=256,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Images that wait, at most; more are refused by status 429.",
+    help="Maximum number of waiting images; more are refused with status 429.",
 )
 @click.option(
     "--deadline-ms",
@@ -55,29 +57,29 @@ from edgeexit.cli.options.shared import engine_dir_option
     default=10_000_000,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of a request's body.",
+    help="Maximum size of a request's body, in bytes.",
 )
 @click.option(
     "--max-pixels",
     default=25_000_000,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of an image file, which is refused before it is decoded.",
+    help="Maximum size of an image; larger ones are refused before decoding.",
 )
 @click.option(
     "--timeout-s",
     default=10.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="To send a body, and for a stop to answer what was taken.",
+    help="Time limit to receive a body, and to answer accepted requests on shutdown.",
 )
 @backend_options
 def command(engine_dir: Path, **options: Any) -> None:
     """Answer requests over HTTP: the Open Inference Protocol (KServe v2), and image files.
 
-    Requests that wait are answered together. SIGHUP loads the bundle again, SIGTERM and Ctrl-C
-    answer what was taken and end. There is neither encryption nor a password: keep it on
-    127.0.0.1, behind a server that has them. Needs pip install 'edgeexit-runtime[serve]'.
+    Waiting requests are batched. SIGHUP reloads the bundle; SIGTERM and Ctrl-C answer accepted
+    requests and end. There is neither encryption nor authentication: keep it on 127.0.0.1, behind
+    a server that has both. Needs pip install 'edgeexit-runtime[serve]'.
 
     \b
     Examples:

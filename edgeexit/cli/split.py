@@ -29,16 +29,16 @@ NO_ENGINES = "chosen since split builds no engines; for a GPU name --target tens
     default="auto",
     show_default=True,
     metavar="auto|O1,O2,...",
-    help="The outputs that are the exits' logits, in order, the final exit last; auto: all.",
+    help="The exits' logits among the outputs, in order, the final exit last; auto: all.",
 )
 @click.option(
     "--input-size",
     type=typed.size,
-    help="Of a file that leaves it open: pixels, 224 or HEIGHTxWIDTH.",
+    help="For a file with dynamic height and width: pixels, 224 or HEIGHTxWIDTH.",
 )
 @bundle_options
 @quantize_options
-@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
 @proof_options
 def command(
     file: Path,
@@ -47,13 +47,13 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make a bundle of an ONNX classifier that has exits of its own.
+    """Make a bundle from an ONNX classifier that has exits of its own.
 
-    The graph falls apart by what each output needs: stage k is what exit k and a later exit need.
-    The chained parts are compared with the file on random images at several batches, and the
-    bundle with it on images of yours, as 'edgeexit export' does. PyTorch is not needed, but for
-    --dataset. The file knows neither its classes' names nor how its images are normalized: say
-    both. Next to no image leaves early until 'edgeexit tune' has chosen thresholds.
+    The graph is split by the nodes that each output needs: stage k has the nodes that both exit k
+    and a later exit need. The parts are compared with the file on random images in several batch
+    sizes, and the bundle on your own images, as in 'edgeexit export'. PyTorch is needed only for
+    --dataset. The file contains neither class names nor normalization: give both. Hardly any image
+    leaves early until 'edgeexit tune' has chosen thresholds.
 
     \b
     Examples:

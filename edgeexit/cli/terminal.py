@@ -1,4 +1,4 @@
-"""What the terminal shows of any command: lines, tables, JSON, and how far it is."""
+"""Terminal output of all commands: lines, tables, JSON, and progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-MORE_THAN_ANY = 10_000  # columns that a terminal has
+MORE_THAN_ANY = 10_000  # columns, more than any terminal has
 NOTE_CHARACTERS = 400
 
 
@@ -40,7 +40,7 @@ def status_console() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line of results on stdout, unbroken, so that a command or path can be copied."""
+    """Print a line of results on stdout, not wrapped, so that a command or path can be copied."""
     console().print(text, soft_wrap=True)
 
 
@@ -50,9 +50,9 @@ def remark(text: str) -> None:
 
 
 def progress_bar() -> Bar:
-    """Return a progress bar on stderr, which is gone afterwards.
+    """Return a progress bar on stderr, which disappears at the end.
 
-    Where stderr is no terminal there is none: a log file would get nothing but empty lines.
+    It is disabled if stderr is not a terminal: a log file would get only empty lines.
     """
     from rich.progress import Progress
 
@@ -62,30 +62,30 @@ def progress_bar() -> Bar:
 
 @contextmanager
 def shown_progress(task: str) -> Iterator[Progress]:
-    """Give what is told how far a piece of work is, and shows it in a bar on stderr."""
+    """Yield a progress callback that updates a bar on stderr."""
     with progress_bar() as bar:
         number = bar.add_task(task, total=1.0)
         yield lambda step, done: bar.update(number, description=step, completed=done)
 
 
 def print_json(value: Any) -> None:
-    """Print ``value``, dataclasses in it too, as JSON on stdout, and nothing else with it."""
+    """Print ``value``, which may contain dataclasses, as JSON on stdout."""
     click.echo(json.dumps(encode(value), indent=2))
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print lines about images on stderr, whatever names are in them."""
+    """Print lines about images on stderr, with unprintable characters of names escaped."""
     for note in notes:
         remark(printable(note, NOTE_CHARACTERS))
 
 
 def print_table(table: Table, out: Console | None = None) -> None:
-    """Print a table; where it is wider than the terminal, its columns stand closer.
+    """Print a table; if it is wider than the terminal, without padding between columns.
 
-    Numbers are never broken in two.
+    Numbers are never wrapped.
 
     Args:
-        out: where; left out, on stdout.
+        out: the console; stdout by default.
     """
     import rich.table
 

@@ -19,29 +19,29 @@ from edgeexit.cli.terminal import print_json
     default="repository",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The repository's folder, which is new or empty.",
+    help="The repository's folder, new or empty.",
 )
 @click.option(
     "--name",
     default="edgeexit",
     show_default=True,
-    help="Of the model that requests name; those of the parts begin with it.",
+    help="Name of the model for requests; the parts' names begin with it.",
 )
 @click.option(
     "--platform",
     default="onnxruntime_onnx",
     show_default=True,
     type=click.Choice(["onnxruntime_onnx", "tensorrt_plan"]),
-    help="What runs the parts: ONNX Runtime, or TensorRT, whose engines 'edgeexit build' has added "
-    "to the bundle.",
+    help="Backend of the parts: ONNX Runtime, or TensorRT with the engines that 'edgeexit build' "
+    "added to the bundle.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print a description as JSON.")
 def command(bundle: Path, output: Path, name: str, platform: str, as_json: bool) -> None:
     """Write a bundle as a model repository that Triton Inference Server loads.
 
-    There is one model for each part, whose file is the bundle's, and an early-exit model in Python
-    that chains them: requests that wait are answered together, and who is sure of an answer leaves
-    before the next part runs. Thresholds are parameters of its config.pbtxt.
+    There is one model per part, with the bundle's file, and an early-exit model in Python that
+    runs them in sequence: waiting requests are batched, and images that an exit is confident of
+    leave before the next part runs. Thresholds are parameters of its config.pbtxt.
 
     \b
     Examples:

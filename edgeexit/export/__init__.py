@@ -1,6 +1,6 @@
-"""Checkpoint, or ONNX file -> bundle: one ONNX file per stage and branch, proven against it.
+"""Checkpoint or ONNX file -> bundle: one ONNX file per stage and branch, verified against it.
 
-What needs torch is imported when it is first used.
+Modules that need torch are imported on first use.
 """
 
 from typing import TYPE_CHECKING

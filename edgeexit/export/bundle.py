@@ -1,4 +1,4 @@
-"""The bundle of a trained network: its parts as graphs, its costs and answers in PyTorch."""
+"""Export of a trained network to a bundle: its graphs, its costs, and its logits in PyTorch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from edgeexit.models.partition import Partition, partition
 from edgeexit.training.checkpoint import Checkpoint
 
 LOOKED_AT = 8
-"""Samples that are run alone and together: an answer must not depend on the images beside it."""
+"""Samples run both alone and in one batch: an answer must not depend on the rest of its batch."""
 
 BATCH = 32
 PACKAGES = ("edgeexit", "torch", "onnx", "onnxscript", "onnxsim")
@@ -54,35 +54,35 @@ def export_bundle(
 ) -> ExportedBundle:
     """Write the bundle of a trained network to the folder ``output``.
 
-    The bundle is made in a temporary folder and proven there against the network, and takes the
-    place of what is at ``output`` only then.
+    The bundle is built in a temporary folder and verified there against the network. Only then
+    does it replace what is at ``output``.
 
     Args:
         checkpoint: the trained network and its thresholds.
         output: the bundle's folder; an older bundle there is replaced.
         options: precision and form.
-        samples: real images (N, C, H, W) float32, normalized, to prove the bundle on.
-        source: where these come from, for the record.
-        progress: told of every step.
-        model: what the network was made from, if not from a registered backbone: see
+        samples: real images (N, C, H, W) float32, normalized, to verify the bundle on.
+        source: where the samples come from, for the record.
+        progress: called with every step.
+        model: the model that the network is built from, if not a registered backbone: see
             :meth:`Checkpoint.build`.
-        labels: (N,) of ``samples``, for the accuracies in the record.
-        calibration: images for value ranges of INT8; those of them that are among ``samples`` are
-            not judged.
+        labels: labels (N,) of ``samples``, for the accuracies in the record.
+        calibration: images to measure the value ranges of INT8 on. Samples that are among them are
+            excluded from the verification.
 
     Raises:
         CheckpointError, SpecError: the network cannot be built from the checkpoint and ``model``,
-            or its answer for an image depends on the images beside it.
-        ExportError: ``output`` holds something else, a part cannot be exported, or the bundle
-            does not agree with the network.
-        DataError: there are too few images to calibrate on, or none to judge by.
+            or its answer for an image depends on the rest of the batch.
+        ExportError: ``output`` holds something other than a bundle, a part cannot be exported, or
+            the bundle does not agree with the network.
+        DataError: there are too few images to calibrate on, or none left to verify with.
         BusyError: another process exports to ``output``, or changes the bundle there.
         WriteError: the disk is full or the folder cannot be written to.
     """
     output = Path(output)
     check_output(output)
     if len(samples) == 0:
-        raise ExportError("no samples to prove the bundle on; give a data set with images")
+        raise ExportError("no samples to verify the bundle on; give a data set with images")
     net = checkpoint.build(model)
     with torch.no_grad():
         check_each_alone(checkpoint.spec.backbone, net, net, torch.from_numpy(samples[:LOOKED_AT]))

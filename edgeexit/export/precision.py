@@ -1,8 +1,8 @@
-"""In which number format a bundle computes, and how closely it must agree with the network.
+"""The number format that a bundle computes in, and how closely it must agree with the network.
 
-Precision lives in the graph itself: an FP16 file has FP16 weights and features, so every engine
-that runs it computes in FP16 or says that it cannot. Images come in as FP32, and softmax and gate
-stay FP32 in every precision. INT8 is said by Q/DQ nodes; what they leave out is FP32 or FP16.
+The precision is part of the graph: an FP16 file has FP16 weights and features, so every engine
+that runs it computes in FP16 or reports that it cannot. Images come in as FP32, and softmax and
+gate stay FP32 in every precision. Q/DQ nodes mark INT8; everything else is FP32 or FP16.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from edgeexit.errors import ExportError
 from edgeexit.export.int8.targets import TARGETS
 
 AUTO = "auto"
-LEAST_OPSET = 18  # below, the exporter converts with losses
+LEAST_OPSET = 18  # for lower opsets the exporter's conversion is lossy
 
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What of a network is in 8 bits, and how.
+    """Which part of a network is quantized to 8 bits, and how.
 
     Attributes:
-        extent: ``all`` that ``target`` computes in 8 bits; or the ``classifier`` alone where it is
-            large, for CPUs.
-        method: how value ranges are chosen, ``minmax``, ``entropy`` or ``percentile``, or ``auto``
-            for the best of them;
-            ``classifier`` needs none, since it rounds to the range of each image.
-        fallback: what is not quantized is ``fp32`` or ``fp16``.
-        target: of ``all``, the form that a kind of engine wants, of
+        extent: ``all``: everything that ``target`` computes in 8 bits; ``classifier``: only the
+            classifiers, where they are large, for CPUs.
+        method: how value ranges are chosen: ``minmax``, ``entropy`` or ``percentile``, or ``auto``
+            for the best of these. ``classifier`` needs no method, since it takes the range of
+            each image.
+        fallback: precision of everything that is not quantized, ``fp32`` or ``fp16``.
+        target: for ``all``, the kind of engine that the graph is quantized for, one of
             :data:`edgeexit.export.int8.targets.TARGETS`.
     """
 
@@ -42,7 +42,7 @@ class Quantization:
         fallbacks = TARGETS[self.target].fallbacks
         if self.extent == ALL and self.fallback in FALLBACKS and self.fallback not in fallbacks:
             raise ExportError(
-                f"fallback: target {self.target} is with {', '.join(fallbacks)} around it, got "
+                f"fallback: target {self.target} takes {', '.join(fallbacks)}, got "
                 f"{self.fallback!r}; choose that, or another target"
             )
         for what, got, known in (
@@ -56,16 +56,16 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """A number format and the floors below which an export in it fails.
+    """A number format and the tolerances that an export in it must meet.
 
     Attributes:
-        name: as the command line and the manifest write it.
-        dtype: ``float32`` or ``float16``, of weights and features; of INT8 of what is in
-            floating point.
-        min_agreement: the least share of samples, 0 to 1, for which each exit must give the
-            label, and make the decision, of the FP32 network.
+        name: as on the command line and in the manifest.
+        dtype: ``float32`` or ``float16``, of weights and features; in INT8, of whatever is not
+            quantized.
+        min_agreement: the minimum share of samples, 0 to 1, for which each exit must give the same
+            label, and make the same decision, as in the FP32 network.
         max_logit_error: the largest difference of a logit, relative to the exit's largest logit.
-        quantization: of INT8; None for the others.
+        quantization: options of INT8; None for the other precisions.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Precision:
 
     @property
     def least_opset(self) -> int:
-        """The lowest ONNX opset that can say it; before 19, QuantizeLinear takes no FP16."""
+        """The lowest ONNX opset that can express it; QuantizeLinear takes FP16 from 19 on."""
         is_mixed = self.quantization is not None and self.quantization.fallback == "fp16"
         return 19 if is_mixed else LEAST_OPSET
 
@@ -89,12 +89,12 @@ class Precision:
 PRECISIONS = {
     precision.name: precision
     for precision in (
-        # float32 rounds at 6e-8; sums of a thousand products in another order stay far below 1e-4
+        # float32 rounds at 6e-8; reordering a sum of a thousand products stays far below 1e-4
         Precision("fp32", "float32", min_agreement=0.99, max_logit_error=1e-4),
-        # float16 rounds at 5e-4, and errors of the layers before add up
+        # float16 rounds at 5e-4, and the errors of successive layers add up
         Precision("fp16", "float16", min_agreement=0.97, max_logit_error=5e-2),
-        # a value is rounded by up to 1/254 of its tensor's largest in every layer, and the rare
-        # logits far above all others may be cut off: only what is none of this is refused
+        # every layer rounds by up to 1/254 of the tensor's largest value, and rare logits far above
+        # all others may be clipped: only errors beyond these are refused
         Precision(
             "int8",
             "float32",

@@ -1,4 +1,4 @@
-"""Does the bundle give what the network gives? Measured with the runtime, on real samples."""
+"""Verification of a bundle against its network, with the runtime, on real samples."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.scores import SCORES, Score
 
 ROUNDINGS = 4
-"""How many times farther than by its own rounding a bundle may be from its network.
+"""How far a bundle may be from its network, as a multiple of the network's own rounding error.
 
-On networks that make much of it, ONNX Runtime was as far from PyTorch as PyTorch itself went, 0.6
-to 2.2 times, when the last bits of pixels changed; both were as far from a run in float64.
+On networks that amplify rounding, ONNX Runtime's difference from PyTorch was 0.6 to 2.2 times the
+change in PyTorch's own logits when the last bits of pixels changed; both were as far from a run in
+float64.
 """
 
 Logits = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
-"""Gives the logits (N, K) of every exit in order, for normalized images (N, C, H, W)."""
+"""Maps normalized images (N, C, H, W) to the logits (N, K) of every exit, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitAgreement:
-    """How one exit of the bundle agrees with the FP32 network over all samples.
+    """Agreement of one exit of the bundle with the FP32 network over all samples.
 
     Attributes:
         name: the exit's name, or ``baseline`` for the plain backbone as one graph.
         max_logit_difference: the largest difference of any logit.
         relative_logit_difference: the same, relative to the exit's largest logit.
         equal_labels: share of samples with the same label, 0 to 1.
-        equal_decisions: share of samples that leave, or go on, as in the network.
+        equal_decisions: share of samples that leave, or continue, as in the network.
         rounding: the largest change of any logit of the network itself, relative to the largest,
-            when the last bit of every pixel changes; None where the bundle is closer than asked.
-        accuracy, network_accuracy: of this exit answering all samples, in the bundle and in the
-            network; None where labels are not known.
+            when the last bit of every pixel changes; None where the bundle is within tolerance.
+        accuracy, network_accuracy: accuracy of this exit over all samples, in the bundle and in
+            the network; None where labels are not known.
     """
 
     name: str
@@ -57,11 +58,11 @@ class ExitAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A bundle against the FP32 network it came from, on ``samples`` real images.
+    """Agreement of a bundle with its FP32 network on ``samples`` real images.
 
-    ``excluded`` is how many more were given and left out, since INT8 was calibrated on them.
+    ``excluded`` counts further images that were omitted because INT8 was calibrated on them.
     ``equal_answers`` is the share of samples that get the same label from the same exit when
-    each is routed through the bundle at its thresholds; ``versions`` are of what ran it.
+    each is routed through the bundle at its thresholds; ``versions`` are those of the backend.
     """
 
     samples: int
@@ -82,17 +83,17 @@ def verify_bundle(
     precision: Precision,
     labels: NDArray[np.int64] | None = None,
 ) -> tuple[Verification, ee.Predictions]:
-    """Compare the bundle in ``folder``, run by ONNX Runtime on the CPU, with what it was made of.
+    """Compare the bundle in ``folder``, run by ONNX Runtime on the CPU, with its network.
 
-    Returns that, and the samples' own answers at the bundle's thresholds.
+    Returns the comparison, and the bundle's predictions for the samples at its thresholds.
 
     Args:
         folder: a bundle.
-        logits: the network's in FP32.
+        logits: computes the network's logits in FP32.
         samples: real images (N, C, H, W), normalized.
-        source: where they come from, for the record.
-        precision: gives the floors for the record; see :func:`require_agreement`.
-        labels: (N,) of the samples, where they are known.
+        source: where the samples come from, for the record.
+        precision: gives the tolerances for the record; see :func:`require_agreement`.
+        labels: labels (N,) of the samples, where they are known.
     """
     bundle, reference = open_bundle(folder), logits(samples)
     with _session(bundle) as session:
@@ -133,7 +134,7 @@ def require_agreement(verification: Verification) -> None:
     """Refuse a bundle that does not agree with its network.
 
     Raises:
-        ExportError: an exit is below the floors of the bundle's precision.
+        ExportError: an exit is outside the tolerances of the bundle's precision.
     """
     for exit_ in verification.exits:
         equal = min(exit_.equal_labels, exit_.equal_decisions)
@@ -154,20 +155,20 @@ def require_agreement(verification: Verification) -> None:
             raise ExportError(
                 f"{exit_.name}: logits differ by {exit_.relative_logit_difference:.2g} of the "
                 f"largest, expected at most {limit:.2g}, or {ROUNDINGS} times the {rounding:.2g} "
-                "by which the network's own move with the last bit of every pixel; export in a "
-                "higher precision, and report the network where this is FP32"
+                "by which the network's own change with the last bit of every pixel; export in a "
+                "higher precision, or report the network if this is FP32"
             )
 
 
 def _session(bundle: Bundle) -> ee.Session:
-    """Open a bundle on the CPU, whatever engine it is for: what that costs is told by times."""
+    """Open a bundle on the CPU, whatever engine it is for: here only its answers matter."""
     runner = open_reference(bundle)
     return ee.Session(bundle.manifest, runner)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """All that an exit's graph gives for N samples, as the graph itself computed it."""
+    """Outputs of an exit's graph for N samples, as the graph itself computed them."""
 
     logits: NDArray[np.float32]  # (N, K)
     labels: NDArray[np.int32]  # (N,)
@@ -175,7 +176,7 @@ class _Answers:
 
 
 def _bundle_answers(session: ee.Session, samples: NDArray[np.float32]) -> dict[str, _Answers]:
-    """Return every exit's answers to all samples, nobody leaving before the end."""
+    """Return every exit's outputs for all samples; none leaves early."""
     runner, exits = session.runner, session.manifest.exits
     collected: dict[str, list[tuple[NDArray[Any], ...]]] = {exit_.name: [] for exit_ in exits}
     for part in batches(len(samples), session.manifest.max_batch):
@@ -215,12 +216,12 @@ def _agreement(
 
 def _relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """Return the largest difference of any logit, relative to the largest logit."""
-    largest = float(np.abs(expected).max()) or 1.0  # heads may start at zero
+    largest = float(np.abs(expected).max()) or 1.0  # a head may be initialized to zero
     return float(np.abs(got - expected).max()) / largest
 
 
 def _last_bits_changed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the next number, above or below, in place of every pixel."""
+    """Return the samples with every pixel replaced by the next float above or below it."""
     is_up = np.random.default_rng(0).random(samples.shape, np.float32) < 0.5
     return np.nextafter(samples, np.where(is_up, np.inf, -np.inf).astype(np.float32))
 
@@ -228,7 +229,7 @@ def _last_bits_changed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def _leaving(
     logits: Mapping[str, NDArray[np.float32]], thresholds: Mapping[str, float], score: Score
 ) -> ee.Predictions:
-    """Return where each sample leaves the network, and with which answer (Section III-C)."""
+    """Return the exit at which each sample leaves the network, and its answer (Section III-C)."""
     confidences = np.stack([score.of(_probabilities(values)) for values in logits.values()])
     labels = np.stack([values.argmax(1) for values in logits.values()])  # (M, N)
     gammas = np.array([thresholds[name] for name in logits], np.float32)[:, None]
@@ -246,6 +247,6 @@ def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Yield the slices of ``count`` samples, ``size`` at once."""
+    """Yield slices that cover ``count`` samples, ``size`` at a time."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

@@ -1,4 +1,4 @@
-"""Parts of a network -> a bundle: graphs, the manifest, and the proof that they agree with it."""
+"""Parts of a network -> a bundle: graphs, manifest, and verification against the network."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from edgeexit.export.verification import Logits, Verification, require_agreement
 from edgeexit.files import replace_folder
 from edgeexit.scores import SOFTMAX
 
-# TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter converts with losses.
+# TensorRT 10.3 of JetPack 6 reads opsets up to 20; below 18 the exporter's conversion is lossy.
 OPSETS = range(18, 21)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """How to export. ``baseline`` adds the plain backbone as one graph, for the benchmark."""
+    """Options of an export; ``baseline`` adds the plain backbone as one graph, to compare with."""
 
     precision: Precision
     opset: int = 18
@@ -67,16 +67,16 @@ class ExportOptions:
         least = self.precision.least_opset
         if self.opset < least:
             raise ExportError(
-                f"opset: INT8 with FP16 around it takes {least} or more, got {self.opset}"
+                f"opset: INT8 with FP16 fallback takes {least} or more, got {self.opset}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedBundle:
-    """A bundle that was written: its folder, its manifest, and how it was proven.
+    """A bundle that was written: its folder, its manifest, and its verification.
 
-    ``before`` and ``after`` are the graphs of an INT8 bundle in FP32 and as they were written, in
-    the order of execution.
+    For an INT8 bundle, ``before`` and ``after`` are its graphs in FP32 and as written, in the
+    order of execution.
     """
 
     folder: Path
@@ -88,21 +88,22 @@ class ExportedBundle:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What becomes a bundle, whatever it was.
+    """The network to export, whatever its source.
 
     Attributes:
-        model, preprocessing, class_names, data: as the manifest says them.
-        thresholds: of every exit but the last.
-        temperatures: that the exits' graphs divide their logits by; 1 where there is none.
-        guarantee: what was shown of it in FP32; in fewer bits an image may leave elsewhere and get
-            another label, which nobody has shown anything of.
-        score: what the exits' graphs give as confidences.
-        stage_macs: of each stage alone, in order.
-        cost: of the exits.
-        graphs: makes every stage and exit in order, the plain backbone last, in a precision of
-            floating point; it is told whether that last one is asked for, and tells each step.
-        logits: of the network in FP32.
-        packages: what made it, whose versions the manifest says.
+        model, preprocessing, class_names, data: as in the manifest.
+        thresholds: by exit, for every exit but the last.
+        temperatures: by exit, the divisor of its logits in the graph; 1 where there is none.
+        guarantee: the guarantee shown for the FP32 network. It does not cover lower precisions, in
+            which an image may leave at another exit and get another label.
+        score: the score that the exits' graphs give as confidence.
+        stage_macs: MACs of each stage alone, in order.
+        cost: costs of the exits.
+        graphs: makes the graph of every stage and exit in order, in a floating-point precision; if
+            its second argument is True, the plain backbone comes last. Calls its third with each
+            step.
+        logits: computes the network's logits in FP32.
+        packages: packages whose versions the manifest records.
     """
 
     model: ModelInfo
@@ -134,7 +135,7 @@ def write_bundle(
     """Write a bundle to the folder ``output``: see :func:`edgeexit.export.bundle.export_bundle`."""
     check_output(output)
     if len(samples) == 0:
-        raise ExportError("no samples to prove the bundle on; give a data set with images")
+        raise ExportError("no samples to verify the bundle on; give a data set with images")
     judged = np.ones(len(samples), np.bool_)
     if calibration is not None:
         judged = _judged(samples, source, calibration, subject.preprocessing)
@@ -169,17 +170,17 @@ def write_bundle(
             expected=Expected.of(answers, manifest.exit_names, manifest.thresholds, source),
         )
         path.write_text(manifest_json(manifest), encoding="utf-8")
-        check_output(output)  # of what has come there since
+        check_output(output)  # again: files may have appeared there since
         progress("done", 1.0)
     after = tuple(made.graphs) if made.before else ()
     return ExportedBundle(output, manifest, verification, made.before, after)
 
 
 def check_output(output: Path) -> None:
-    """Only a bundle is ever replaced: nothing else of the user's may be lost.
+    """Refuse to replace anything but a bundle, so that no other files of the user are lost.
 
     Raises:
-        ExportError: something else is there.
+        ExportError: ``output`` is a file, or holds something other than a bundle.
     """
     if not output.exists():
         return
@@ -194,7 +195,7 @@ def check_output(output: Path) -> None:
         ) from error
     if manifest is None:
         return
-    # engines of the old bundle, kept by whom ever, go with it: they are of its ONNX files
+    # engines of the old bundle, of any backend, are replaced with it: they belong to its ONNX files
     ours = {MANIFEST_NAME, TIMING_CACHE, *manifest.files()}
     kept = [backend.keeps for backend in BACKENDS.values() if backend.keeps is not None]
     ours |= {path.parts[0] for path in kept if _holds_alone(output, path)}
@@ -206,7 +207,7 @@ def check_output(output: Path) -> None:
 
 
 def _holds_alone(folder: Path, path: Path) -> bool:
-    """Whether the folders that lead to ``path`` below a folder hold nothing else."""
+    """Whether the parent of ``path``, which is relative to ``folder``, holds nothing else."""
     above = folder / path.parent
     return above.is_dir() and {entry.name for entry in above.iterdir()} <= {path.name}
 
@@ -217,19 +218,19 @@ def _judged(
     calibration: CalibrationImages,
     preprocessing: Preprocessing,
 ) -> NDArray[np.bool_]:
-    """Return which samples say something of the calibration: those that it has not seen."""
+    """Return a mask (N,) of the samples that are not among the calibration images."""
     judged = distinct_from(samples, calibration, preprocessing)
     if not judged.any():
         raise DataError(
-            f"all {len(samples)} images of {source} are in {calibration.source} too: nothing is "
-            "left to judge INT8 by; calibrate on training images"
+            f"all {len(samples)} images of {source} are in {calibration.source} too: none is "
+            "left to verify INT8 with; calibrate on training images"
         )
     return judged
 
 
 @dataclass(frozen=True, slots=True)
 class _MadeGraphs:
-    """What is written; of INT8 also the FP32 graphs it was made from, and how."""
+    """The graphs to write; for INT8 also the FP32 graphs before it and the manifest's entry."""
 
     graphs: Iterable[Graph]
     before: tuple[Graph, ...] = ()
@@ -242,7 +243,7 @@ def _make_graphs(
     calibration: CalibrationImages | None,
     tell: Tell,
 ) -> _MadeGraphs:
-    """Make the graphs; one at a time where nothing needs them all."""
+    """Make the graphs; lazily, one at a time, unless quantization needs all of them."""
     quantization = options.precision.quantization
     precision = options.precision if quantization is None else PRECISIONS["fp32"]
     made = subject.graphs(precision, options.baseline, tell)
@@ -310,7 +311,7 @@ def _manifest(
 
 
 def _write(graph: Graph, folder: Path) -> GraphEntry:
-    entry = GraphEntry(  # checks that the name points nowhere else
+    entry = GraphEntry(  # checks that the file name stays inside the folder
         file=f"{graph.name}.onnx",
         sha256=hashlib.sha256(graph.content).hexdigest(),
         size_bytes=len(graph.content),

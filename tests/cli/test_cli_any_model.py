@@ -244,10 +244,10 @@ def test_costs_of_a_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "expected either BACKBONE, or --model and maybe --exits"),
-        (("resnet20", *OWN), "expected either BACKBONE, or --model and maybe --exits"),
-        (("resnet20", "--exits", "auto"), "expected either BACKBONE, or --model and maybe --exit"),
-        ((MODEL,), "no registered backbone, but a model: edgeexit flops --model my_network:Net"),
+        ((), "expected either BACKBONE, or --model, optionally with --exits"),
+        (("resnet20", *OWN), "expected either BACKBONE, or --model, optionally with --exits"),
+        (("resnet20", "--exits", "auto"), "expected either BACKBONE, or --model, optionally with"),
+        ((MODEL,), "not a registered backbone, but a model: edgeexit flops --model my_network:Net"),
     ],
 )
 def test_costs_of_what_is_not_clear(arguments: tuple[str, ...], message: str) -> None:

@@ -205,7 +205,7 @@ def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "facts"),
     [
-        ({}, ["its manifest does not say which data it was trained on", "--dataset"]),
+        ({}, ["its manifest does not name the data it was trained on", "--dataset"]),
         ({"name": "digits"}, ["digits", "scikit-learn", "pip install"]),
         ({"name": "cifar10", "download": True}, ["cifar10", "in data", "--download"]),
         ({"name": "imagefolder", "data_dir": "my photos"}, ["my photos", "--data-dir"]),
@@ -277,7 +277,7 @@ def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
         ),
         (("--npz", "a.npz", "--data-dir", "data"), 2, "--data-dir and --download go with a data"),
         (("--dataset", "none", "--download"), 2, "--data-dir and --download go with a data set"),
-        (("--data-dir", "data"), 1, "its manifest does not say which data it was trained on"),
+        (("--data-dir", "data"), 1, "its manifest does not name the data it was trained on"),
         (("--dataset", "digit"), 2, "unknown data set 'digit': did you mean digits?"),
         (("--images", "nowhere"), 1, "there is no folder nowhere; expected one with images"),
         (("--npz", "none.npz"), 1, "none.npz: no such file; expected a NumPy archive (.npz)"),

@@ -170,7 +170,7 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on(runs: Path, tmp_path:
     bundle = _changed_bundle(runs, tmp_path / "bundle", data={})
     result = _invoke(bundle, "-o", tmp_path / "f", "--only", "confidence")
     assert result.exit_code == 1
-    assert "does not say which data it was trained on (data.name: " in result.stderr
+    assert "does not name the data it was trained on (data.name: " in result.stderr
     given = _invoke(bundle, "-o", tmp_path / "f", "--only", "confidence", "--dataset", "digits")
     assert given.exit_code == 0
 

@@ -208,7 +208,7 @@ def test_images_in_class_folders_have_labels(bundle: Path, tmp_path: Path) -> No
         (("--max-drop", "0.1", "--confidence", "0"), "above 0 and below 1 such as 0.95, got '0'"),
         (("--max-drop", "0.1", "--confidence", "sure"), "such as 0.95, got 'sure'"),
         (("--confidence", "0.9"), "--max-drop, --max-error or --max-disagreement, got none"),
-        (("--max-drop", "0.1", "--max-error", "0.1"), "of one risk"),
+        (("--max-drop", "0.1", "--max-error", "0.1"), "needs exactly one risk"),
         (("--max-error", "0"), "above 0 and below 1, got 0.0"),
         (("--max-disagreement", "1"), "above 0 and below 1, got 1.0"),
         (("--max-error", "0.1", "--min-accuracy", "0.95"), "it is --max-error 0.05 alone"),
@@ -230,7 +230,7 @@ def test_what_cannot_be_promised_is_one_line(
 def test_images_take_the_place_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
     asked = ("tune", "--engine-dir", bundle, "--max-disagreement", "0.3")
     told = message(run(*asked, "--images", tmp_path, "--dataset", "digits"))
-    assert "--images takes the place of a data set" in told
+    assert "does not go with --images, which replaces the data set" in told
     assert "no folder" in message(run(*asked, "--images", tmp_path / "nowhere"))
     assert "expected images" in message(run(*asked, "--images", tmp_path))
 
@@ -245,7 +245,7 @@ def test_a_damaged_guarantee_is_one_line(bundle: Path) -> None:
 
 
 def test_inspect_of_a_file_takes_no_options(tuned: Path) -> None:
-    assert "leave the options out" in message(run("inspect", tuned, "--points"))
+    assert "omit the options" in message(run("inspect", tuned, "--points"))
 
 
 def test_bench_shows_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_what_a_network_is_and_what_to_type(own: str) -> None:
         f"  MACs       {(9 * (152 * 1024 + 640 * 256 + 2560 * 64) + 320) / 1e6:.2f}M per image",
         "  input      3x32x32",
         "  classes    10",
-        "  points     12, of which one tensor crosses 6",
+        "  points     12, 6 of them crossed by one tensor",
         "proposed: --model inspected:Net --exits layer1,layer2 --branches n+n",
     ]
 
@@ -226,7 +226,7 @@ def test_a_registered_backbone(name: str) -> None:
     assert (points["stage1"]["crossing"] > 1) is several
     text = succeed(name, "--points")
     assert [row[1] for row in table_rows(text)] == list(points)  # of several tensors or not
-    assert re.search(rf"branches have their places, behind .*: --backbone {name} --branches ", text)
+    assert re.search(rf"branches have fixed places, behind .*: --backbone {name} --branches ", text)
 
 
 @pytest.mark.parametrize(

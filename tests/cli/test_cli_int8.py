@@ -87,7 +87,7 @@ def test_what_is_printed(exported: tuple[Path, Result]) -> None:
     assert "--method auto compared on 8 more:" in result.stdout
     (kept,) = [line for line in result.stdout.splitlines() if line.endswith("(kept)")]
     assert kept.split()[0] == entry.method
-    assert "that is few: with 100 or more" in result.stdout
+    assert "that is few: use 100 or more" in result.stdout
     assert f"next: edgeexit bench --engine-dir {folder}/\n" in result.stdout
     assert "--versus FP32/" in result.stdout
     assert entry.target is not None
@@ -230,7 +230,7 @@ def test_tensorrt_builds_no_bundle_for_cpus() -> None:
         ),
         (
             ("int8", "--calibration-data", "x", "--target", "cpu", "--fallback", "fp16"),
-            "--fallback fp16 does not go with --target cpu, which is with fp32; leave it out",
+            "--fallback fp16 does not go with --target cpu, which takes fp32; omit it",
             2,
         ),
         (("int8",), "--precision int8 needs --calibration-data: a folder of images, a .npy", 2),
@@ -243,7 +243,7 @@ def test_tensorrt_builds_no_bundle_for_cpus() -> None:
             "--method goes with --quantize all: classifiers are rounded to the range of each image",
             2,
         ),
-        (("int8", "--quantize", "classifier", "--calibration-data", "x"), "leave it out", 2),
+        (("int8", "--quantize", "classifier", "--calibration-data", "x"), "omit it", 2),
         (("int8", "--calibration-data", "nowhere"), "nowhere: no such file or folder", 1),
     ],
 )
@@ -262,7 +262,7 @@ def test_opset_that_cannot_say_it(checkpoint: Path, images: Path, tmp_path: Path
     mixed = (*options, "--fallback", "fp16", "--opset", 18)
     result = run("export", checkpoint, "-o", tmp_path / "out", *mixed)
     assert result.exit_code == 1
-    assert "opset: INT8 with FP16 around it takes 19 or more, got 18" in result.stderr
+    assert "opset: INT8 with FP16 fallback takes 19 or more, got 18" in result.stderr
 
 
 def test_other_calibration_images_than_the_networks(checkpoint: Path, tmp_path: Path) -> None:

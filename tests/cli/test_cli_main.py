@@ -107,7 +107,7 @@ def test_no_memory_is_no_traceback(
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: out of memory (")
     assert reason in result.stderr
-    assert "take smaller images or batches" in result.stderr
+    assert "choose smaller images or batches" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

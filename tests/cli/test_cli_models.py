@@ -187,7 +187,7 @@ def test_backbone_that_cannot_be_built_is_named(
     register_backbone(input_size=(3, 32, 32))(broken)
     result = models(*output)
     assert (result.exit_code, result.stdout) == (2, "")
-    facts = "'broken'", "100 classes", "(3, 32, 32)", reason, "mend its builder"
+    facts = "'broken'", "100 classes", "(3, 32, 32)", reason, "fix its builder"
     assert not missing(result.stderr, *facts)
 
 

@@ -87,7 +87,7 @@ def test_a_name_that_is_no_onnx_files(bundle: Path, tiny_file: Path) -> None:
         invoke("pack", bundle, "-o", "model"),
         invoke("export", tiny_file, "--format", "single"),
     ):
-        assert "-o: expected a file's name that ends in .onnx" in message(result)
+        assert "-o: expected a file name that ends in .onnx" in message(result)
 
 
 def test_engines_are_of_a_bundles_parts(tiny_file: Path) -> None:

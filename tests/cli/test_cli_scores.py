@@ -59,11 +59,11 @@ def test_export_with_another_score_says_that_thresholds_are_of_the_old_one(
     folder = tmp_path / "out"
     result = run("export", checkpoint, "--score", "margin", "-o", folder, "--engine", "none")
     assert result.exit_code == 0, result.stderr
-    told = "thresholds are of the score softmax, the bundle's is margin"
+    told = "thresholds are for the score softmax, the bundle's is margin"
     assert told in result.stderr
     assert f"tune --engine-dir {folder}/" in result.stderr
     again = run("export", checkpoint, "--score", "softmax", "-o", folder, "--engine", "none")
-    assert "thresholds are of" not in again.stderr
+    assert "thresholds are for" not in again.stderr
     assert "part of a bundle's graphs" in refused(
         "tune", "--engine-dir", folder, "--score", "margin"
     )
@@ -86,9 +86,12 @@ def test_all_scores_are_compared(checkpoint: Path) -> None:
     ("words", "told"),
     [
         (("--score", "luck"), "score 'luck'"),
-        (("--score", "all", "--max-drop", "0.1"), "--score all compares and chooses nothing"),
-        (("--score", "all", "--calibrate"), "--calibrate stays out: --score all"),
-        (("--score", "all", "--plot", "a.png"), "--plot stays out: --score all"),
+        (
+            ("--score", "all", "--max-drop", "0.1"),
+            "does not go with --score all, which only compares",
+        ),
+        (("--score", "all", "--calibrate"), "--calibrate does not go with --score all"),
+        (("--score", "all", "--plot", "a.png"), "--plot does not go with --score all"),
     ],
 )
 def test_what_does_not_go_together(checkpoint: Path, words: tuple[str, ...], told: str) -> None:

@@ -291,7 +291,7 @@ def test_what_starts_a_run_does_not_continue_one(
     assert _invoke(*arguments).exit_code == 0
     result = _invoke("train", "--resume", "-o", _run(tmp_path), option, "imagenet")
     assert result.exit_code == 2
-    assert f"{option} starts a run; leave it out to continue one" in result.stderr
+    assert f"{option} starts a run; omit it to continue one" in result.stderr
 
 
 def test_options_reach_the_run(arguments: list[str], tmp_path: Path) -> None:

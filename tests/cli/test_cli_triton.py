@@ -52,7 +52,7 @@ def test_export_in_one_step(tiny_file: Path, tmp_path: Path) -> None:
 
 def test_engines_are_of_a_bundle(tiny_file: Path) -> None:
     told = message(invoke("export", tiny_file, "--format", "triton", "--engine", "tensorrt-rtx"))
-    assert "--engine tensorrt-rtx builds the parts of a bundle: leave out --format triton" in told
+    assert "--engine tensorrt-rtx builds the parts of a bundle: omit --format triton" in told
 
 
 def test_engines_that_are_not_there(bundle: Path, tmp_path: Path) -> None:

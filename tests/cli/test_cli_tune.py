@@ -390,17 +390,23 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
         (["CKPT", "--engine-dir", "out"], "expected a checkpoint CKPT or --engine-dir, got both"),
         (
             ["CKPT", "--objective", "macs", "--costs", "c.json"],
-            "--objective says what is counted, and so does --costs",
+            "--objective sets the unit of costs, and so does --costs",
         ),
-        (["CKPT", "--objective", "latency"], "latency is not a checkpoint's: export it"),
-        (["CKPT", "--dry-run", "-o", "a.pt"], "-o stays out: a --dry-run writes nothing"),
+        (["CKPT", "--objective", "latency"], "latency needs a bundle: export the checkpoint"),
+        (
+            ["CKPT", "--dry-run", "-o", "a.pt"],
+            "-o does not go with --dry-run, which writes nothing",
+        ),
         (["CKPT", "--max-drop", "0", "--front", "BESIDE"], "--front and --output are the same"),
         (["CKPT", "--threads", "1"], "--threads goes with --engine-dir"),
         (["CKPT", "--backend", "openvino"], "--backend goes with --engine-dir"),
         (["CKPT", "--providers", "P"], "--providers goes with --engine-dir"),
         (["CKPT", "--device", "npu"], "--device: expected one of auto, cpu, cuda, got 'npu'"),
         (["--engine-dir", "out", "--calibrate"], "calibrate the checkpoint and export it"),
-        (["--engine-dir", "out", "--max-drop", "0", "-o", "x"], "-o stays out: thresholds"),
+        (
+            ["--engine-dir", "out", "--max-drop", "0", "-o", "x"],
+            "-o does not go with --engine-dir: thresholds",
+        ),
         (["--engine-dir", "out", "--model", "a:b"], "--model goes with a checkpoint"),
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
         (
@@ -532,7 +538,7 @@ def test_an_exit_that_is_better_than_the_last_is_said(
     text = " ".join(run(path, *limit, "--dry-run").stdout.split())
     assert text.count("better than the last exit") == 1
     assert f"{best} is better than the last exit ({100 * better[best]:.1f} against 10.0 %" in text
-    for cause in ("not trained yet, train longer", "images come otherwise"):
+    for cause in ("not trained enough, train longer", "preprocessed differently"):
         assert cause in text
 
 

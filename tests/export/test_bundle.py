@@ -139,7 +139,7 @@ def test_options_out_of_range() -> None:
 
 def test_no_samples_no_proof(checkpoint: Checkpoint, tmp_path: Path) -> None:
     none = np.empty((0, 3, 16, 16), np.float32)
-    with pytest.raises(ExportError, match="no samples to prove the bundle on"):
+    with pytest.raises(ExportError, match="no samples to verify the bundle on"):
         export_bundle(checkpoint, tmp_path / "out", FP32, none, "noise")
 
 

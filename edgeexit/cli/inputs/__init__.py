@@ -1,1 +1,1 @@
-"""What a command is given, opened: checkpoints, bundles, weights, and images to judge them on."""
+"""Opens the inputs of commands: checkpoints, bundles, weights, and images to evaluate them on."""

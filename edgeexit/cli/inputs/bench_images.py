@@ -1,4 +1,4 @@
-"""``edgeexit bench``: which images are run, those that are named or else the bundle's own."""
+"""The images of ``edgeexit bench``: those given, or else the bundle's own data set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageOptions:
     max_pixels: int | None
 
     def check(self) -> None:
-        """Raise :class:`click.UsageError` where two of them do not go together."""
+        """Raise :class:`click.UsageError` if two options do not go together."""
         if sum(source is not None for source in (self.dataset, self.images, self.npz)) > 1:
             raise click.UsageError("give one of --dataset, --images and --npz, or none of them")
         no_data_set = self.dataset == NONE or self.images is not None or self.npz is not None
@@ -43,7 +43,7 @@ class ImageOptions:
 
     @property
     def is_data_set_asked_for(self) -> bool:
-        """Whether a data set that cannot be had is a mistake."""
+        """Whether it is an error if the data set is not available."""
         return self.dataset is not None or self.data_dir is not None or self.download
 
 
@@ -51,13 +51,13 @@ image_options = option_group(
     click.option(
         "--dataset",
         metavar="NAME",
-        help="Run the test images of a data set, or 'none'.  [default: of the one that the "
-        "network was trained on, where it is here]",
+        help="Run the test images of a data set, or 'none'.  [default: the data set that the "
+        "network was trained on, if available]",
     ),
     click.option(
         "--images",
         type=click.Path(path_type=Path),
-        help="Run the images of a folder, in it or in class folders.",
+        help="Run the images of a folder or of its class folders.",
     ),
     click.option(
         "--npz",
@@ -69,7 +69,7 @@ image_options = option_group(
         default=500,
         show_default=True,
         type=click.IntRange(min=1),
-        help="How many of the images, at most.",
+        help="Maximum number of images.",
     ),
     *FILES_OPTIONS,
 )
@@ -80,10 +80,10 @@ def choose_images(
 ) -> BenchImages | None:
     """Return the images that the options name, or else test images of the bundle's data set.
 
-    Where the bundle's own are not here, a line on stderr says so, and there are none.
+    If the bundle's own data set is not available, a line on stderr says so, and None is returned.
 
     Raises:
-        UnknownNameError, DataError, BundleError: what was asked for cannot be had.
+        UnknownNameError, DataError, BundleError: images that were asked for are not available.
     """
     from edgeexit_runtime.images.decoding import MAX_PIXELS
 
@@ -103,8 +103,7 @@ def choose_images(
         except (EdgeExitError, OSError) as error:
             if options.is_data_set_asked_for:
                 raise
-            told = f"measured without images: {error} (or give --images or --npz)"
-            remark(told)
+            remark(f"measured without images: {error} (or give --images or --npz)")
             return None
     print_notes(images.notes)
     return images

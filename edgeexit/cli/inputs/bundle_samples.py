@@ -1,4 +1,4 @@
-"""A bundle and the samples it is judged on, as samples.py has them for checkpoints."""
+"""A bundle's samples and predictions, as samples.py provides them for checkpoints."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 def bundle_data(folder: Path, manifest: Manifest, options: DataOptions) -> ImageData:
-    """Load the data set that the options, or else the manifest, name.
+    """Load the data set that the options name, or else the manifest.
 
     Raises:
         UnknownNameError: no data set has that name.
         BundleError: the manifest names none.
-        DataError: it cannot be loaded, or its images or classes are not the bundle's.
+        DataError: it cannot be loaded, or its images or classes do not fit the bundle.
     """
     config = bundle_data_config(folder, manifest, options)
     return load_fitting(config, manifest.class_names, manifest.preprocessing)
 
 
 def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -> DataConfig:
-    """Return what the bundle's network was trained on, or else what the options name.
+    """Return the data set that the options name, or else that of the network's training.
 
     Raises:
         BundleError: neither names a data set.
@@ -51,7 +51,7 @@ def bundle_data_config(folder: Path, manifest: Manifest, options: DataOptions) -
             return decode(DataConfig, manifest.data, "data")
         except SchemaError as error:
             raise BundleError(
-                f"{folder}: its manifest does not say which data it was trained on ({error}); "
+                f"{folder}: its manifest does not name the data it was trained on ({error}); "
                 "give --dataset"
             ) from error
 
@@ -65,7 +65,7 @@ def predict_bundle_split(
     """Run every exit of a bundle on every sample of a data set, with a progress bar on stderr.
 
     Raises:
-        BackendError: it cannot be run, or answers what cannot be.
+        BackendError: the bundle cannot be run, or its answers are invalid.
     """
     from edgeexit.evaluation import predict_bundle
 
@@ -76,12 +76,13 @@ def predict_bundle_split(
 def folder_images(
     folder: Path, manifest: Manifest, max_pixels: int | None
 ) -> tuple[ImageDataset, bool]:
-    """Return the images of a folder as the bundle takes them, and whether they have labels.
+    """Return the images of a folder, preprocessed for the bundle, and whether they have labels.
 
-    Those in class folders, named as the bundle's classes, have; else every label is 0.
+    Images in class folders named after the bundle's classes have labels; otherwise every label
+    is 0.
 
     Raises:
-        DataError: the folder is missing, empty, or of other classes.
+        DataError: the folder is missing or empty, or has other classes.
     """
     from edgeexit_runtime.images.decoding import MAX_PIXELS
     from edgeexit_runtime.images.fitting import MODES

@@ -1,4 +1,4 @@
-"""What an ONNX file does not say: its classes and normalization, and images to prove it on."""
+"""Information that an ONNX file lacks: classes, normalization, and images to verify it on."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from edgeexit.export.from_onnx.split import OnnxParts
 
 USUAL_MEAN, USUAL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, as most networks for images of 3 channels were trained with."""
+"""ImageNet's, which most networks for images of 3 channels were trained with."""
 
 MAX_NAMES_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofImages:
-    """Images (N, C, H, W), normalized, and all that a bundle says of its images and classes."""
+    """Images (N, C, H, W), normalized, and the manifest's data on images and classes."""
 
     samples: NDArray[np.float32]
     source: str
@@ -41,7 +41,7 @@ class ProofImages:
 
 @dataclass(frozen=True, slots=True)
 class ProofOptions:
-    """Values of :data:`proof_options`, and how many images there are at most."""
+    """Values of :data:`proof_options`, and the maximum number of images."""
 
     samples: int
     images: Path | None
@@ -55,10 +55,10 @@ class ProofOptions:
     max_pixels: int | None
 
     def read(self, parts: OnnxParts) -> ProofImages:
-        """Read what was named.
+        """Read the images and classes that the options name.
 
         Raises:
-            DataError, InputError, UnknownNameError: it cannot be read, or is not the model's.
+            DataError, InputError, UnknownNameError: they cannot be read, or do not fit the model.
             click.UsageError: the options do not go together.
         """
         if (self.mean is None) != (self.std is None):
@@ -72,7 +72,7 @@ class ProofOptions:
             ("--class-names", self.class_names),
         ):
             if value is not None:
-                raise click.UsageError(f"{option} goes without --dataset, which says it")
+                raise click.UsageError(f"{option} does not go with --dataset, which includes it")
         return self._of_dataset(parts)
 
     def _of_dataset(self, parts: OnnxParts) -> ProofImages:
@@ -117,9 +117,7 @@ class ProofOptions:
         names = self._class_names(parts.num_classes)
         if self.images is None:
             samples = random_images(parts.classifier.input_size, min(self.samples, 32))
-            notes += (
-                "proven on random images alone; give --images or --dataset to prove it on yours",
-            )
+            notes += ("verified on random images alone; give --images or --dataset to use yours",)
             return ProofImages(samples, "random values", preprocessing, names, notes=notes)
         found = load_calibration_images(
             self.images, preprocessing, max_pixels=self.max_pixels or MAX_PIXELS
@@ -147,8 +145,8 @@ class ProofOptions:
                 )
             mean, std = USUAL_MEAN, USUAL_STD
             notes = (
-                "the file does not say how images are normalized: by ImageNet's mean and standard "
-                "deviation, unless --mean and --std say otherwise",
+                "the file does not contain the normalization of images: ImageNet's mean and "
+                "standard deviation are used, unless --mean and --std are given",
             )
         try:
             return Preprocessing(size, mean, std), notes
@@ -179,20 +177,20 @@ proof_options = option_group(
         "--images",
         type=click.Path(path_type=Path),
         metavar="FOLDER|NPY|NPZ",
-        help="Images to prove the bundle on, without labels.  [default: random values]",
+        help="Images to verify the bundle on, without labels.  [default: random values]",
     ),
     click.option(
         "--mean",
         type=typed.numbers,
-        help="What is subtracted of images from 0 to 1, one number per channel.  [default: "
-        "ImageNet's, which is said]",
+        help="Mean to subtract from images in 0 to 1, one number per channel.  [default: "
+        "ImageNet's, with a remark]",
     ),
-    click.option("--std", type=typed.numbers, help="What they are divided by then."),
+    click.option("--std", type=typed.numbers, help="Standard deviation to divide them by."),
     resize_option,
     click.option(
         "--class-names",
         type=click.Path(path_type=Path),
-        help="A text file, one name on each line.  [default: 0, 1, 2, ...]",
+        help="A text file with one name per line.  [default: 0, 1, 2, ...]",
     ),
     data_options,
 )

@@ -1,4 +1,4 @@
-"""A checkpoint's network or a bundle, with the data set that it is judged on: ready to be asked."""
+"""A checkpoint's network or a bundle, with its data set, ready to predict."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """What is judged.
+    """A network to evaluate.
 
     Attributes:
-        backbone, branches: what the network is made of.
-        precision, device: of a bundle, and what runs it; "" of a checkpoint.
-        dataset: the name of what it is judged on.
-        class_names, preprocessing, thresholds: its own.
-        guarantee: what was once shown of its thresholds.
-        costs: of its exits.
-        data: what it is judged on.
+        backbone, branches: the network's name and branching pattern.
+        precision, device: of a bundle and its backend; "" for a checkpoint.
+        dataset: the name of the data set.
+        class_names, preprocessing, thresholds: those of the network.
+        guarantee: the guarantee stored with its thresholds.
+        costs: costs of its exits.
+        data: the data set.
         predict: runs every exit on a split, with a progress bar on stderr.
     """
 
@@ -60,7 +60,7 @@ def open_checkpoint(
 
     Raises:
         CheckpointError, SpecError: the network cannot be built.
-        UnknownNameError, DataError: the data set is unknown, or cannot be loaded, or is not its.
+        UnknownNameError, DataError: the data set is unknown, cannot be loaded, or does not fit.
     """
     from edgeexit.cost import network_cost
 
@@ -88,7 +88,7 @@ def open_bundle(folder: Path, backend: BackendOptions, samples: SampleOptions) -
 
     Raises:
         BundleError, BackendError: the bundle is damaged, or cannot be run.
-        UnknownNameError, DataError: the data set is unknown, or cannot be loaded, or is not its.
+        UnknownNameError, DataError: the data set is unknown, cannot be loaded, or does not fit.
     """
     import edgeexit_runtime as ee
 

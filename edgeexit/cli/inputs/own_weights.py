@@ -1,4 +1,4 @@
-"""A checkpoint, or weights that something else wrote for ``--model``: either as a checkpoint."""
+"""Reads a checkpoint, or weights for ``--model`` from another program, as a checkpoint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NetworkOptions:
     new_classifier: bool = False
 
     def factory(self) -> Factory | None:
-        """Import what ``--model`` names.
+        """Import the factory of ``--model``.
 
         Raises:
             SpecError: it cannot be imported.
@@ -57,22 +57,24 @@ network_options = option_group(
     click.option(
         "--input-size",
         type=typed.size,
-        help="Of weights that something else wrote: pixels, 224 or HEIGHTxWIDTH.  [default: "
-        "what is usual with the data set]",
+        help="For weights from another program: pixels, 224 or HEIGHTxWIDTH.  [default: the "
+        "usual size for the data set]",
     ),
     click.option(
         "--mean",
         type=typed.numbers,
-        help="Likewise: what is subtracted of images from 0 to 1, one number per channel.  "
-        "[default: what is usual with the data set]",
+        help="Likewise: mean to subtract from images in 0 to 1, one number per channel.  "
+        "[default: the usual mean for the data set]",
     ),
-    click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+    click.option(
+        "--std", type=typed.numbers, help="Likewise: standard deviation to divide them by."
+    ),
     resize_option,
 )
 
 
 def network_words(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the options that name the network's code in the next command."""
+    """Return the options for the network's code in the suggested next command."""
     spec = checkpoint.spec
     return () if spec.is_registered else ("--model", spec.backbone)
 
@@ -81,11 +83,11 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
     """Read a checkpoint, or weights of ``--model`` as a checkpoint.
 
     Raises:
-        CheckpointError: the file cannot be read, or is not of that model.
+        CheckpointError: the file cannot be read, or does not fit the model.
         SpecError: the model cannot be built, or has no such outputs.
-        DataError, UnknownNameError: the data set, which tells the classes, cannot be loaded.
-        click.UsageError: weights need ``--model`` and ``--dataset``; a checkpoint needs none of
-            the options that go with weights alone.
+        DataError, UnknownNameError: the data set, which gives the classes, cannot be loaded.
+        click.UsageError: weights are given without ``--model`` and ``--dataset``, or a checkpoint
+            with options for weights alone.
     """
     from edgeexit.errors import CheckpointError
     from edgeexit.plain_file import foreign_file
@@ -94,7 +96,7 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
     if not is_checkpoint(path):
         if network.model is None:
             raise CheckpointError(
-                f"{foreign_file(path)}, or name the network of weights that something else wrote "
+                f"{foreign_file(path)}, or give the network of weights from another program "
                 "with --model package.module:factory, its exits with --outputs"
             )
         return _load_weights(path, network, options)
@@ -103,7 +105,7 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
         if field.name != "model" and getattr(network, field.name):
             raise click.UsageError(
                 f"--{field.name.replace('_', '-')} goes with weights alone: {path} is a checkpoint "
-                "of edgeexit, which knows its network"
+                "of edgeexit, which describes its network"
             )
     return checkpoint
 
@@ -121,7 +123,7 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
     factory = network.factory()
     if factory is None or options.dataset is None:
         raise click.UsageError(
-            f"{path} holds weights alone: name their network with --model and --outputs, and the "
+            f"{path} holds weights alone: give their network with --model and --outputs, and the "
             "images with --dataset"
         )
     config = DataConfig(
@@ -159,12 +161,12 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
 
 
 def _how_images_come(preprocessing: Preprocessing) -> str:
-    """Return a line to compare with how the weights were trained: a network takes any, and errs."""
+    """Return a line to compare with the weights' training: wrong preprocessing gives no error."""
     _, height, width = preprocessing.input_size
     resize = preprocessing.resize
-    cropped = "" if resize is None else f"the middle of images whose shorter side is {resize}, "
+    cropped = "" if resize is None else f"center crop of images whose shorter side is {resize}, "
     mean, std = (",".join(f"{x:g}" for x in xs) for xs in (preprocessing.mean, preprocessing.std))
     return (
-        f"images: {height}x{width} pixels, {cropped}mean {mean}, std {std}; where the weights were "
-        "trained with others: --input-size, --resize, --mean, --std"
+        f"images: {height}x{width} pixels, {cropped}mean {mean}, std {std}; if the weights were "
+        "trained with others, give --input-size, --resize, --mean, --std"
     )

@@ -1,4 +1,4 @@
-"""A checkpoint and the samples it is judged on: options and steps that several commands share."""
+"""A checkpoint's samples and predictions: options and steps that several commands share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES_OPTIONS = (  # where the images of a data set are, and how large they may 
     click.option(
         "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
     ),
-    click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+    click.option("--download", is_flag=True, help="Download the data set if it is missing."),
     max_pixels_option,
 )
 WORKERS_OPTION = click.option(
@@ -46,7 +46,7 @@ data_options = option_group(
     click.option(
         "--dataset",
         metavar="NAME",
-        help="Data set.  [default: the one that the network was trained on]",
+        help="Name of the data set.  [default: that of the network's training]",
     ),
     *FILES_OPTIONS,
 )
@@ -54,7 +54,7 @@ _BATCH_SIZE_OPTION = click.option(
     "--batch-size", default=256, show_default=True, type=click.IntRange(min=1)
 )
 sample_options = option_group(data_options, _BATCH_SIZE_OPTION, WORKERS_OPTION, DEVICE_OPTION)
-# of a command that also takes bundles, whose backends have devices of their own
+# for commands that also take bundles, whose backends have devices of their own
 bundle_sample_options = option_group(
     data_options,
     _BATCH_SIZE_OPTION,
@@ -63,7 +63,7 @@ bundle_sample_options = option_group(
         "--device",
         default="auto",
         show_default=True,
-        help="auto, cpu, cuda; a bundle's: what its backend has, such as GPU.",
+        help="auto, cpu, cuda; for a bundle, a device of its backend, such as GPU.",
     ),
 )
 
@@ -88,11 +88,11 @@ class SampleOptions(DataOptions):
 
 
 def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
-    """Load the data set that the options, or else the checkpoint, name.
+    """Load the data set that the options name, or else the checkpoint.
 
     Raises:
         UnknownNameError: no data set has that name.
-        DataError: it cannot be loaded, or its images or classes are not the network's.
+        DataError: it cannot be loaded, or its images or classes do not fit the network.
     """
     trained_on, size = checkpoint.data, checkpoint.spec.input_size
     config = data_config(trained_on.name, lambda: trained_on, size, options)
@@ -102,11 +102,11 @@ def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
 def load_fitting(
     config: DataConfig, class_names: Sequence[str], preprocessing: Preprocessing
 ) -> ImageData:
-    """Load a data set for a network of these classes and images, and say what it holds.
+    """Load a data set for a network with these classes and preprocessing, and describe it.
 
     Raises:
         UnknownNameError: no data set has that name.
-        DataError: it cannot be loaded, or its images or classes are not the network's.
+        DataError: it cannot be loaded, or its images or classes do not fit the network.
     """
     from edgeexit.data import load_data
     from edgeexit.fitting import check_data_set
@@ -132,13 +132,13 @@ def spread_samples(
 
 
 def print_data(name: str, data: ImageData) -> None:
-    """Say on stderr what a data set holds and what was left out, once in a command."""
+    """Describe a data set and what was omitted on stderr, once per command."""
     from edgeexit.data.words import describe_data
 
     lines = describe_data(name, data)
-    told: set[tuple[str, ...]] = click.get_current_context().meta.setdefault(__name__, set())
-    if lines not in told:
-        told.add(lines)
+    printed: set[tuple[str, ...]] = click.get_current_context().meta.setdefault(__name__, set())
+    if lines not in printed:
+        printed.add(lines)
         print_notes(lines)
 
 
@@ -167,7 +167,7 @@ def predict_split(
 def predict_with_bar(
     run: Callable[..., ExitPredictions], split: str, samples: int
 ) -> ExitPredictions:
-    """Call what takes ``progress``, with a bar on stderr."""
+    """Call a function that takes ``progress``, with a bar on stderr."""
     with progress_bar() as bar:
         task = bar.add_task(split, total=samples)
         return run(progress=lambda done: bar.update(task, completed=done))
@@ -179,13 +179,13 @@ def data_config(
     input_size: tuple[int, int, int],
     options: DataOptions,
 ) -> DataConfig:
-    """Return what a network was trained on, or else the data set that the options name.
+    """Return the data set that the options name, or else that of a network's training.
 
     Args:
-        name: of what it was trained on.
-        stored: gives all that is stored of that.
-        input_size: of the network.
-        options: those of the command line.
+        name: the name of the training data set.
+        stored: returns the stored configuration of the training data set.
+        input_size: input size of the network.
+        options: options of the command line.
     """
     from edgeexit.data import DataConfig
 
@@ -198,7 +198,7 @@ def data_config(
             options.download,
             max_pixels=options.max_pixels,
         )
-    # how the splits are made is part of it: validation images must not be training images
+    # the stored configuration includes the splits: validation images must not be training images
     config = stored()
     return replace(
         config,

@@ -1,4 +1,4 @@
-"""A bundle that ``edgeexit tune`` chooses thresholds for: judged by its own graphs, written."""
+"""The target of ``edgeexit tune`` for a bundle: runs its own graphs, writes its manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BundleTarget:
-    """A bundle; the attributes are what was typed."""
+    """A bundle, and the typed options."""
 
     folder: Path
     options: TuneOptions
@@ -36,24 +36,24 @@ class BundleTarget:
 
     @property
     def written(self) -> str:
-        """What gets the thresholds."""
+        """The destination of the thresholds, in words."""
         return f"these thresholds into {self.folder}"
 
     @property
     def next_command(self) -> str:
-        """What is done with it then."""
+        """The suggested next command."""
         return format_command("bench", "--engine-dir", f"{self.folder}/", *self.backend.words)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let no other process change the bundle that thresholds are chosen for."""
+        """Lock the bundle against other processes while thresholds are chosen."""
         from edgeexit_runtime import load_manifest
         from edgeexit_runtime.system.locks import lock_folder
 
         if self.options.dry_run or not self.options.chooses:
             yield
             return
-        load_manifest(self.folder)  # nothing is written into a folder that is no bundle
+        load_manifest(self.folder)  # no lock file is written into a folder that is not a bundle
         with lock_folder(self.folder):
             yield
 
@@ -86,9 +86,9 @@ class BundleTarget:
         return Subject(title, dataset, source, chosen_on, exits, costs, answers, labelled)
 
     def save(self, tuning: Tuning) -> Guarantee | None:
-        """Write the thresholds, and what was shown and is expected of them, atomically.
+        """Write the thresholds, their guarantee and the expected exits, atomically.
 
-        Returns what was guaranteed of those that stood there.
+        Returns the guarantee of the previous thresholds.
         """
         import edgeexit_runtime as ee
         from edgeexit_runtime.bundle.expected_entry import Expected
@@ -115,7 +115,7 @@ class BundleTarget:
         return manifest.guarantee
 
     def _images(self, manifest: Manifest) -> tuple[str, str, dict[str, ImageDataset], bool]:
-        """Return the name of what it is run on, that of the choice, splits, whether labelled."""
+        """Return the names of all images and of those of the choice, the splits, and if labeled."""
         from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT
         from edgeexit_runtime.errors import printable
 

@@ -1,4 +1,4 @@
-"""A checkpoint that ``edgeexit tune`` chooses thresholds for: read, judged, written."""
+"""The target of ``edgeexit tune`` for a checkpoint: reads, runs and writes it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class CheckpointTarget:
     """A checkpoint.
 
     Attributes:
-        checkpoint: as it was read, with the score that was named.
-        dropped: what was guaranteed of thresholds whose place others take.
-        options, samples, network: what was typed.
+        checkpoint: the checkpoint, with the chosen score.
+        dropped: the guarantee of thresholds that will be replaced.
+        options, samples, network: the typed options.
     """
 
     checkpoint: Checkpoint
@@ -46,33 +46,33 @@ class CheckpointTarget:
 
     @property
     def title(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         spec = self.checkpoint.spec
         return f"{spec.backbone}, branches {spec.pattern}"
 
     @property
     def path(self) -> Path:
-        """Where it was read."""
+        """The checkpoint's file."""
         assert self.options.path is not None
         return self.options.path
 
     @property
     def written(self) -> str:
-        """What gets the thresholds."""
+        """The destination of the thresholds, in words."""
         return str(self.options.written)
 
     @property
     def next_command(self) -> str:
-        """What is done with it then."""
+        """The suggested next command."""
         return format_command("export", self.options.written, *network_words(self.checkpoint))
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nothing need be locked: what is written has a name of its own."""
+        """Lock nothing: the result is a file of its own."""
         yield
 
     def subject(self) -> Subject:
-        """Run its network on val and test; with ``--calibrate``, calibrated before."""
+        """Run its network on val and test; with ``--calibrate``, calibrate it first."""
         from edgeexit.bench.path_costs import path_costs
         from edgeexit.cost import network_cost
         from edgeexit.thresholds.tuning import Subject
@@ -91,9 +91,9 @@ class CheckpointTarget:
         return Subject(*about, exits, costs, answers, calibration=calibration)
 
     def score_areas(self) -> tuple[list[ScoreArea], str]:
-        """Run its network on val and test by each score, and compare their fronts.
+        """Run its network on val and test with each score, and compare their fronts.
 
-        Returns what they come to, ``softmax`` first, and the unit of the costs.
+        Returns the results, ``softmax`` first, and the unit of the costs.
         """
         from edgeexit.bench.path_costs import path_costs
         from edgeexit.cost import network_cost
@@ -113,9 +113,9 @@ class CheckpointTarget:
         return compare_scores(answers, costs, self.options.grid_size), costs.unit
 
     def save(self, tuning: Tuning) -> Guarantee | None:
-        """Write it with the thresholds, and with temperatures where they were fitted.
+        """Write it with the thresholds, and with temperatures if they were fitted.
 
-        Returns what was guaranteed of those that stood there.
+        Returns the guarantee of the previous thresholds.
         """
         from edgeexit.training.checkpoint import save_checkpoint
 
@@ -150,12 +150,12 @@ class CheckpointTarget:
 def read_checkpoint(
     options: TuneOptions, samples: SampleOptions, network: NetworkOptions
 ) -> CheckpointTarget:
-    """Read a checkpoint, and see to it that nothing but what was tuned of it is written over.
+    """Read a checkpoint, and check that only an earlier tuning of it would be overwritten.
 
     Raises:
         CheckpointError, SpecError, DataError, UnknownNameError, click.UsageError: it cannot be
-            read, or is not what was said.
-        WriteError: there is another file where it would be written.
+            read, or does not fit the options.
+        WriteError: another file exists where it would be written.
     """
     from edgeexit.training.checkpoint import is_checkpoint
 
@@ -163,19 +163,21 @@ def read_checkpoint(
     assert path is not None
     checkpoint = load_network(path, network, samples)
     if written == path and not is_checkpoint(path):
-        raise click.UsageError(f"{path} holds weights alone, which stay; choose another -o")
+        raise click.UsageError(
+            f"{path} holds weights alone, which are not overwritten; choose another -o"
+        )
     dropped = checkpoint.guarantee
     if options.score not in (None, ALL):
         checkpoint = checkpoint.with_score(str(options.score))
     if written is not None and options.output is None:
         dropped = _replaced(written, checkpoint) or dropped
         if written == path:
-            remark(f"{path} is tuned already: its thresholds are chosen anew and replaced")
+            remark(f"{path} is tuned already: its thresholds are chosen again and replaced")
     return CheckpointTarget(checkpoint, dropped, options, samples, network)
 
 
 def _replaced(path: Path, checkpoint: Checkpoint) -> Guarantee | None:
-    """Return what was guaranteed of what ``path`` holds, which was tuned of the same network."""
+    """Return the guarantee in ``path``, which must be an earlier tuning of the same network."""
     from edgeexit.errors import CheckpointError, WriteError
     from edgeexit.training.checkpoint import load_checkpoint
 
@@ -188,7 +190,7 @@ def _replaced(path: Path, checkpoint: Checkpoint) -> Guarantee | None:
     same = found is not None and (found.spec, found.data) == (checkpoint.spec, checkpoint.data)
     if found is None or not same or "tuning" not in found.metrics:
         raise WriteError(
-            f"{path}: is there, and 'edgeexit tune' did not write it of this network; choose "
+            f"{path}: is there, and 'edgeexit tune' did not write it for this network; choose "
             "another -o"
         )
     return found.guarantee

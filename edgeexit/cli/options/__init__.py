@@ -1,1 +1,1 @@
-"""Options that a command declares, and what is made of them."""
+"""Options of the commands, and the values that they are converted to."""

@@ -1,4 +1,4 @@
-"""What runs a bundle: options that several commands share."""
+"""Options for the backend of a bundle, shared by several commands."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ OF_CHECKPOINTS = ("model", "outputs", "input_size", "batch_size")
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """What runs a bundle: values of :data:`run_options`."""
+    """Backend of a bundle: values of :data:`run_options`."""
 
     backend: str
     providers: tuple[str, ...] | None
     threads: int | None
 
     def chosen(self, device: str | None) -> dict[str, Any]:
-        """Return what :func:`edgeexit_runtime.load` takes; ``device`` is as ``--device`` says."""
+        """Return arguments of :func:`edgeexit_runtime.load`; ``device`` is that of ``--device``."""
         return {
             "backend": self.backend,
             "providers": self.providers,
@@ -36,11 +36,11 @@ class BackendOptions:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The option that names the backend in the next command, where one was named."""
+        """The backend option for the suggested next command, if a backend was named."""
         return () if self.backend == AUTO else ("--backend", self.backend)
 
 
-# of a command that takes checkpoints too, which has a --device already
+# for commands that also take checkpoints, and so have a --device already
 run_options = option_group(
     click.option(
         "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
@@ -49,22 +49,24 @@ run_options = option_group(
         "--providers",
         metavar="P1,P2",
         type=typed.names,
-        help="ONNX Runtime's execution providers, best first.",
+        help="ONNX Runtime's execution providers, in order of preference.",
     ),
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="Threads per graph on the CPU.  [default: the backend's choice]",
+        help="Threads per graph on the CPU.  [default: chosen by the backend]",
     ),
 )
 backend_options = option_group(
     run_options,
-    click.option("--device", help="Where the backend runs it: cpu, cuda.  [default: its choice]"),
+    click.option(
+        "--device", help="Device of the backend: cpu, cuda.  [default: chosen by the backend]"
+    ),
 )
 
 
 def check_options_of(path: Path | None, engine_dir: Path | None) -> None:
-    """Refuse what does not go with a checkpoint or a bundle, one of which is given."""
+    """Refuse options that do not go with the given checkpoint or bundle."""
     if (path is None) == (engine_dir is None):
         got = "none" if path is None else "both"
         raise click.UsageError(f"expected a checkpoint CKPT or --engine-dir, got {got}")

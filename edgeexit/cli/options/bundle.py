@@ -1,4 +1,4 @@
-"""Options of every command that writes a bundle, or writes one in another form."""
+"""Options of all commands that write a bundle or convert one to another form."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ samples_option = click.option(
     default=256,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Images, at most, to prove what is written on.",
+    help="Maximum number of images for the verification.",
 )
 required_thresholds_option = click.option(
     "--required-thresholds",
     is_flag=True,
-    help="Of a single file: every call gives thresholds, for engines that know no optional inputs, "
+    help="For a single file: every call must give thresholds, for engines without optional inputs, "
     "such as onnxruntime-web and TensorRT.",
 )
 
@@ -56,12 +56,12 @@ bundle_options = option_group(
         default="fp32",
         show_default=True,
         type=click.Choice(["fp32", "fp16", "int8"]),
-        help="Of weights and features; images come in as FP32, softmax and gate stay FP32.",
+        help="Precision of weights and features; images, softmax and gate are always FP32.",
     ),
     click.option(
         "--score",
         metavar="softmax|margin|entropy",
-        help="How sure an exit is: its largest softmax value, the difference of the two "
+        help="Confidence of an exit: its largest softmax value, the difference of the two "
         "largest, or 1 - entropy over its largest.  [default: the checkpoint's; softmax]",
     ),
     click.option(
@@ -69,19 +69,19 @@ bundle_options = option_group(
         default=32,
         show_default=True,
         type=click.IntRange(min=1),
-        help="Most images that one run of a graph takes.",
+        help="Maximum number of images per run of a graph.",
     ),
     click.option(
         "--baseline/--no-baseline",
         default=True,
         show_default=True,
-        help="Add the plain backbone as one graph, which the benchmark compares with.",
+        help="Add the plain backbone as one graph, the baseline of benchmarks.",
     ),
     samples_option,
     click.option(
         "--min-agreement",
         type=click.FloatRange(min=0, max=1),
-        help="Least share of samples with the network's label and decision at each exit.  "
+        help="Minimum share of samples with the network's label and decision at each exit.  "
         "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
     ),
 )

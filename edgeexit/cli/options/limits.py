@@ -1,4 +1,4 @@
-"""What thresholds have to keep to: options that several commands share."""
+"""Options for limits on thresholds, shared by several commands."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ limit_options = option_group(
     click.option(
         "--max-drop",
         type=typed.fraction,
-        help="Lowest average cost with at most this much less accuracy than the backbone alone.",
+        help="Lowest average cost with an accuracy at most this far below the backbone alone.",
     ),
     click.option(
         "--max-cost",
         type=typed.cost,
-        help="Highest accuracy within this average cost, such as 91.5M; with an accuracy, "
-        "both are kept to.",
+        help="Highest accuracy within this average cost, such as 91.5M; with an accuracy, both "
+        "limits hold.",
     ),
     click.option(
         "--max-path-cost",
         type=typed.cost,
-        help="Besides, no image may ever pay more than this: exits are switched off for it.",
+        help="In addition, limit the cost of every single image; exits are switched off for it.",
     ),
 )
 
 
 def given_limits(options: dict[str, Any]) -> Limits:
-    """Take the limits out of a command's options."""
+    """Remove the limits from a command's options and return them."""
     from edgeexit.thresholds import Limits
 
     return Limits(**{name: options.pop(name) for name in LIMITS})
 
 
 def describe_limits(limits: Limits, unit: str) -> str:
-    """Return what is chosen, in a phrase."""
+    """Return a phrase for the settings that the limits choose."""
     kept = []
     if limits.min_accuracy is not None:
         kept.append(f"an accuracy of at least {limits.min_accuracy:.4g}")

@@ -1,4 +1,4 @@
-"""Options of ``edgeexit export`` that say what INT8 rounds, and by which images."""
+"""INT8 options of ``edgeexit export`` and ``split``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class QuantizeOptions:
 
     @property
     def is_for_cpus(self) -> bool:
-        """Whether a bundle is asked for that TensorRT cannot build."""
+        """Whether the options ask for a bundle that TensorRT cannot build."""
         from edgeexit.export import TARGETS
 
         if self.quantize == CLASSIFIER:
@@ -43,7 +43,7 @@ class QuantizeOptions:
     def precision(
         self, name: str, *, builds_engines: bool, min_agreement: float | None = None
     ) -> Precision:
-        """Return the precision that the command line names, and asks so much agreement of.
+        """Return the precision of that name, with the command line's options.
 
         Raises:
             click.UsageError: the options do not go together.
@@ -64,8 +64,7 @@ class QuantizeOptions:
             if self.quantize == CLASSIFIER:
                 which, other = "--quantize classifier", "--quantize all"
             raise click.UsageError(
-                f"{which} is for CPUs, TensorRT cannot build it: leave out --engine, or choose "
-                f"{other}"
+                f"{which} is for CPUs, TensorRT cannot build it: omit --engine, or choose {other}"
             )
         if self.quantize == CLASSIFIER:
             self._check_classifier()
@@ -78,19 +77,19 @@ class QuantizeOptions:
         fallback = self.fallback or ("fp16" if builds_engines else "fp32")
         if self.quantize != CLASSIFIER and fallback not in TARGETS[target].fallbacks:
             raise click.UsageError(
-                f"--fallback {fallback} does not go with --target {target}, which is with "
-                f"{', '.join(TARGETS[target].fallbacks)}; leave it out, or name another --target"
+                f"--fallback {fallback} does not go with --target {target}, which takes "
+                f"{', '.join(TARGETS[target].fallbacks)}; omit it, or name another --target"
             )
         return PRECISIONS[name].quantized(
             Quantization(self.quantize or "all", self.method or AUTO, fallback, target)
         )
 
     def reason(self, building: EngineChoice) -> str:
-        """Return why the target is what it is, in a few words."""
+        """Return the reason for the choice of target, in a few words."""
         if self.target != AUTO:
             return "as --target says"
         if building.library is not None:
-            return f"chosen since this export builds engines by {building.library}"
+            return f"chosen since this export builds engines with {building.library}"
         from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 
         why = f": {building.reason}" if building.reason is not None else ""
@@ -104,10 +103,10 @@ class QuantizeOptions:
         return "tensorrt" if builds_engines else CPU
 
     def images(self, preprocessing: Preprocessing, max_pixels: int) -> CalibrationImages | None:
-        """Read the calibration images as the network takes them; None where none are named.
+        """Read the calibration images, preprocessed for the network; None if none are given.
 
         Raises:
-            DataError: they are missing, or of no use.
+            DataError: they are missing or unusable.
         """
         from edgeexit.export import load_calibration_images
 
@@ -133,13 +132,13 @@ class QuantizeOptions:
         if "--target" in self._given():
             raise click.UsageError(
                 "--target goes with --quantize all: large classifiers alone have one form, for "
-                "CPUs; leave it out"
+                "CPUs; omit it"
             )
         for option in ("--calibration-data", "--method"):
             if option in self._given():
                 raise click.UsageError(
                     f"{option} goes with --quantize all: classifiers are rounded to the range of "
-                    "each image; leave it out"
+                    "each image; omit it"
                 )
 
 
@@ -148,18 +147,18 @@ quantize_options = option_group(
         "--calibration-data",
         type=click.Path(path_type=Path),
         metavar="FOLDER|NPY|NPZ",
-        help="Images that value ranges of INT8 are measured on; see docs/guides/int8.md.",
+        help="Images to measure the value ranges of INT8 on; see docs/guides/int8.md.",
     ),
     click.option(
         "--method",
         type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
         help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
-        "images that it holds out.  [default: auto]",
+        "held-out images.  [default: auto]",
     ),
     click.option(
         "--quantize",
         type=click.Choice(["all", CLASSIFIER]),
-        help="What INT8 has in 8 bits: all that its target computes so, or for CPUs large "
+        help="What to quantize: everything that the target computes in 8 bits, or, for CPUs, large "
         "classifiers alone.  [default: all]",
     ),
     click.option(
@@ -167,14 +166,14 @@ quantize_options = option_group(
         default=AUTO,
         show_default=True,
         metavar="auto|cpu|cpu-7bit|tensorrt",
-        help="The engine that INT8 is written for: cpu for ONNX Runtime and OpenVINO, cpu-7bit for "
-        "these on x86 CPUs without VNNI, tensorrt for GPUs; auto: tensorrt where this export "
+        help="The engine to quantize for: cpu for ONNX Runtime and OpenVINO, cpu-7bit for "
+        "these on x86 CPUs without VNNI, tensorrt for GPUs; auto: tensorrt if this export "
         "builds engines, else cpu.",
     ),
     click.option(
         "--fallback",
         type=click.Choice(["fp32", "fp16"]),
-        help="Of what INT8 leaves out, and of features between graphs.  "
-        "[default: fp16 where this export builds engines, else fp32]",
+        help="Precision of all that is not quantized, and of features between graphs.  "
+        "[default: fp16 if this export builds engines, else fp32]",
     ),
 )

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeexit.models.factories import Factory
 
 DEFAULT_BUNDLE = "out"
-"""Where ``export`` writes a bundle, and other commands look for one."""
+"""Default folder of a bundle, for ``export`` and the commands that read one."""
 LARGE_IMAGES = 64
 LARGE_CLASSES, SMALL_CLASSES = 1000, 100
 USUAL_CLASSES = (
@@ -36,7 +36,7 @@ class SectionedCommand(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            # arguments stand in the first line
+            # arguments are in the usage line
             if isinstance(parameter, click.Option) and record is not None:
                 rows.setdefault(getattr(parameter, "section", "Other"), []).append(record)
         for title, listed in rows.items():
@@ -45,7 +45,7 @@ class SectionedCommand(click.Command):
 
 
 def option_group(*options: Decorator) -> Decorator:
-    """Return a decorator that adds options to a command, which its help lists in this order."""
+    """Return a decorator that adds options to a command; its help lists them in this order."""
 
     def add(command: Any) -> Any:
         for option in reversed(options):
@@ -70,19 +70,19 @@ def section(title: str, *options: Decorator) -> Decorator:
 
 
 def taken(kind: type[Values], values: dict[str, Any]) -> Values:
-    """Take one group's values, a dataclass, out of all that a command got."""
+    """Remove the values of one option group from ``values`` and return them as a dataclass."""
     return kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
 
 
 def refuse(names: Container[str], why: str) -> None:
-    """Refuse what was typed and would be left aside.
+    """Refuse options that were typed but would be ignored.
 
     Args:
-        names: of parameters of the command that runs.
-        why: what is said behind the option.
+        names: parameters of the current command.
+        why: the message after the option's name.
 
     Raises:
-        click.UsageError: one of them was given.
+        click.UsageError: one of them was typed.
     """
     context = click.get_current_context()
     for parameter in context.command.params:
@@ -93,15 +93,15 @@ def refuse(names: Container[str], why: str) -> None:
 
 
 def all_but(*names: str) -> set[str]:
-    """Return the other parameters of the command that runs."""
+    """Return all other parameters of the current command."""
     return click.get_current_context().params.keys() - names
 
 
 def engine_dir_option(adds: str = "") -> Decorator:
-    """Return ``--engine-dir`` of a command that takes a bundle and nothing else.
+    """Return the option ``--engine-dir`` of a command that takes only a bundle.
 
     Args:
-        adds: what the command does to it, for the help.
+        adds: for the help, the command's effect on the bundle.
     """
     return click.option(
         "--engine-dir",
@@ -112,58 +112,57 @@ def engine_dir_option(adds: str = "") -> Decorator:
     )
 
 
-# of networks that are not made of a registered backbone; the next two go with it
+# for networks without a registered backbone; the next two options go with it
 model_option = click.option(
     "--model",
     metavar="MODULE:FACTORY",
     help="A network of your own: package.module:factory, from a file here or installed. "
-    "Checkpoints hold no code, so it is named every time.",
+    "Checkpoints hold no code, so it must be given every time.",
 )
 exits_option = click.option(
     "--exits",
     default="",
     metavar="auto|P1,P2,...",
-    help="Modules of --model that exits are put behind; 'edgeexit inspect' lists them.  "
-    "[default: auto]",
+    help="Modules of --model to put exits behind; 'edgeexit inspect' lists them.  [default: auto]",
 )
 outputs_option = click.option(
     "--outputs",
     default="",
     metavar="auto|O1,O2,...",
-    help="The exits that --model has of its own: their logits in what it returns, in order, "
+    help="The exits that --model has of its own: the logits among its outputs, in order, "
     "the final exit last, such as 1,2,0 or exits.0,out; 'edgeexit inspect --outputs' lists "
     "them.",
 )
 resize_option = click.option(
     "--resize",
     type=click.IntRange(min=1),
-    help="Of image files, as weights were trained with: pixels of the shorter side before the "
-    "middle is cropped; those of the input size crop nothing of a square image.  [default: "
-    "256/224 of these]",
+    help="For image files, as in the training of the weights: pixels of the shorter side before "
+    "the center crop; at the input size, nothing of a square image is cropped.  [default: "
+    "256/224 of the input size]",
 )
 max_pixels_option = click.option(
     "--max-pixels",
     type=typed.pixels,
-    help="Larger image files are refused, before they are decoded.  [default: 128M]",
+    help="Larger image files are refused before decoding.  [default: 128M]",
 )
-weights_options = option_group(  # of weights that something else wrote
+weights_options = option_group(  # for weights from other programs
     click.option(
         "--weights-key",
         default="",
         metavar="KEY",
-        help="Which weights of a file that holds several: where they lie, such as state_dict_ema, "
-        "or what their names begin with.  [default: state_dict, model, ...]",
+        help="The weights in a file that holds several: their key, such as state_dict_ema, or a "
+        "prefix of their names.  [default: state_dict, model, ...]",
     ),
     click.option(
         "--new-classifier",
         is_flag=True,
-        help="Of weights for other classes: start the classifiers anew.",
+        help="For weights of other classes: reinitialize the classifiers.",
     ),
 )
 
 
 def import_model(model: str | None) -> Factory | None:
-    """Import what ``--model`` names, so that a mistake is told before anything else is done.
+    """Import the factory of ``--model``, so that errors are reported before any other work.
 
     Raises:
         SpecError: it cannot be imported.
@@ -176,5 +175,5 @@ def import_model(model: str | None) -> Factory | None:
 
 
 def usual_classes(input_size: tuple[int, int, int]) -> int:
-    """Return ImageNet's or CIFAR-100's number of classes, by what a backbone is meant for."""
+    """Return ImageNet's or CIFAR-100's number of classes, by a backbone's input size."""
     return LARGE_CLASSES if min(input_size[1:]) >= LARGE_IMAGES else SMALL_CLASSES

@@ -1,4 +1,4 @@
-"""From what was typed, a recipe and a file to the configuration of a run."""
+"""Typed options, a recipe and a file -> the configuration of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA_FIELDS = {
     "skip_corrupt": "skip_corrupt",
     "max_pixels": "max_pixels",
 }
-"""The field of the data's configuration that an option sets."""
+"""By option, the field of DataConfig that it sets."""
 
 NOT_CONFIG = ("output", "resume", "as_json", "model", "recipe", "config_file")
 
@@ -49,18 +49,18 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A configuration, and what there is to say about where it comes from."""
+    """A configuration, and remarks on its sources."""
 
     config: TrainConfig
     remarks: tuple[str, ...]
 
 
 def choose_config(ctx: click.Context) -> Choice:
-    """Return the configuration of a new run: defaults, a recipe, a file, then what was typed.
+    """Return the configuration of a new run: defaults, then a recipe, a file and typed options.
 
     Raises:
         UnknownNameError, InputError: there is no such recipe; the file cannot be used.
-        click.UsageError: nothing names the network or the data set; a rule is broken.
+        click.UsageError: the network or the data set is not given; a value is invalid.
     """
     from edgeexit.data import DataConfig
     from edgeexit.training import TrainConfig
@@ -87,13 +87,13 @@ def choose_config(ctx: click.Context) -> Choice:
 
 
 def resumed_config(ctx: click.Context, stored: TrainConfig) -> TrainConfig:
-    """Return a run's own configuration with the options that were typed put over it."""
+    """Return a run's own configuration, overridden by the typed options."""
     from dataclasses import asdict, replace
 
     for name in ("recipe", "config_file"):
         if ctx.params[name] is not None:
             option = "--recipe" if name == "recipe" else "--config"
-            raise click.UsageError(f"{option} starts a run; leave it out to continue one", ctx)
+            raise click.UsageError(f"{option} starts a run; omit it to continue one", ctx)
     typed = _with_size(_typed(ctx), asdict(stored.data))
     try:
         return replace(stored, data=replace(stored.data, **typed.data), **typed.fields)
@@ -127,11 +127,11 @@ def _typed(ctx: click.Context) -> _Layer:
 
 
 def _with_size(typed: _Layer, below: Mapping[str, Any]) -> _Layer:
-    """Return what was typed with its height, width and channels in one input size, if it is known.
+    """Return typed options with height, width and channels joined to one input size, if known.
 
     Args:
-        typed: whose input size is (height, width).
-        below: the fields of the data that it is put over.
+        typed: typed options, whose input size is (height, width).
+        below: the data's fields from a recipe, file or run, which typed options override.
     """
     data, size = typed.data, typed.data.get("input_size") or below.get("input_size")
     if size is None or not {"input_size", "channels"} & data.keys():
@@ -161,7 +161,7 @@ def _recipe_layer(name: str | None, backbone: str) -> _Layer:
 
 
 def _remarks(ctx: click.Context, recipe: _Layer, file: _Layer, typed: _Layer) -> tuple[str, ...]:
-    """Say what a recipe and a file set, and what of it was changed."""
+    """Return lines on the options that a recipe and a file set, and which were overridden."""
     lines = []
     over_recipe = {**file.named, **typed.named}
     if ctx.params["recipe"] is not None:
@@ -178,7 +178,7 @@ def _remarks(ctx: click.Context, recipe: _Layer, file: _Layer, typed: _Layer) ->
 
 
 def _list(values: Mapping[str, Any], over: Mapping[str, Any]) -> str:
-    """Return ``values`` with what stands in place of some: ``epochs 300 (here 5), lr 0.01``."""
+    """Return ``values`` as text with overridden ones marked: ``epochs 300 (here 5), lr 0.01``."""
     parts = []
     for name, value in values.items():
         here = f" (here {_shown(over[name])})" if over.get(name, value) != value else ""

@@ -1,4 +1,4 @@
-"""Which options of ``edgeexit tune`` do not go together, and which files."""
+"""Checks of the options and files of ``edgeexit tune`` that do not go together."""
 
 from __future__ import annotations
 
@@ -19,69 +19,69 @@ _RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
 
 def check_together(options: TuneOptions) -> None:
-    """Raise where some of the options do not go together, before any work is done.
+    """Check that the options go together, before any work is done.
 
     Raises:
-        click.UsageError: so it is, or two files are the same.
-        InputError, WriteError: a file has no picture's name; it cannot be written.
+        click.UsageError: options do not go together, or two files are the same.
+        InputError, WriteError: a file has no picture's suffix; it cannot be written.
     """
     check_options_of(options.path, options.engine_dir)
     if options.path is not None and (options.path / "manifest.json").exists():
         command = format_command("tune", "--engine-dir", options.path)
-        raise click.UsageError(f"{options.path} is a bundle, which is tuned by: {command}")
+        raise click.UsageError(f"{options.path} is a bundle, which is tuned with: {command}")
     _refuse_pairs(options)
     _check_risks(options)
     _check_files(options)
 
 
 def _refuse_pairs(options: TuneOptions) -> None:
-    """Refuse what was typed beside something that it does not go with."""
+    """Refuse typed options that do not go with others."""
     error = 1 - (options.limits.min_accuracy or 0)
     if options.is_guaranteed:
         refuse(("min_accuracy",), f"is no guarantee; as one it is --max-error {error:g} alone")
         refuse(
             ("max_cost", "front", "plot"),
-            "does not go with a guarantee (--confidence): leave one of them out",
+            "does not go with a guarantee (--confidence): omit one of them",
         )
     else:
         refuse(("images",), f"goes with a guarantee: {_RISK_OPTIONS}")
     if options.images is not None:
-        refuse(_DATA_SET, "stays out: --images takes the place of a data set")
+        refuse(_DATA_SET, "does not go with --images, which replaces the data set")
     if options.engine_dir is not None:
         refuse(("score",), "is part of a bundle's graphs: export the checkpoint with --score")
         refuse(
             ("calibrate",), "is part of a bundle's graphs: calibrate the checkpoint and export it"
         )
-        refuse(("output",), "stays out: thresholds are written into the bundle itself")
+        refuse(("output",), "does not go with --engine-dir: thresholds are written into the bundle")
     else:
         refuse(("images",), "goes with --engine-dir")
     if options.engine_dir is None and options.objective == LATENCY:
         refuse(
             ("objective",),
-            "latency is not a checkpoint's: export it and give --engine-dir, or --costs with what "
-            "'edgeexit bench --json' wrote",
+            "latency needs a bundle: export the checkpoint and give --engine-dir, or --costs with "
+            "a file of 'edgeexit bench --json'",
         )
     if options.costs is not None:
-        refuse(("objective",), "says what is counted, and so does --costs: give one of them")
+        refuse(("objective",), "sets the unit of costs, and so does --costs: give one of them")
     if options.score == ALL:
-        refuse(_CHOOSING, "stays out: --score all compares and chooses nothing; or name one score")
+        refuse(_CHOOSING, "does not go with --score all, which only compares; or name one score")
     if options.dry_run:
-        refuse(("output",), "stays out: a --dry-run writes nothing")
+        refuse(("output",), "does not go with --dry-run, which writes nothing")
     if not options.chooses:
         limits = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
-        refuse(("output",), f"needs to know which thresholds to write: give one of {limits}")
+        refuse(("output",), f"needs a limit that chooses the thresholds: give one of {limits}")
 
 
 def _check_risks(options: TuneOptions) -> None:
     if options.is_guaranteed and len(options.risks) != 1:
         got = ", ".join(f"--max-{risk}" for risk in options.risks) or "none"
         raise click.UsageError(
-            f"a guarantee (--confidence) is of one risk, {_RISK_OPTIONS}, got {got}"
+            f"a guarantee (--confidence) needs exactly one risk, {_RISK_OPTIONS}, got {got}"
         )
 
 
 def _check_files(options: TuneOptions) -> None:
-    """Keep one file from being written over another; only ``-o`` may be CKPT."""
+    """Check that no file overwrites another; only ``-o`` may be the same as CKPT."""
     from edgeexit.bench import check_plot_path
     from edgeexit.files import check_writable
 

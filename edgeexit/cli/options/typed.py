@@ -1,4 +1,4 @@
-"""What is typed -> values: the kinds of options that click does not know."""
+"""Parsers for typed values that click has no types for."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def confidence(text: str) -> float:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Read numbers with commas between: ``0.5,0.5,0.5``."""
+    """Read numbers separated by commas: ``0.5,0.5,0.5``."""
     found = tuple(map(_number, text.split(",")))
     if not all(abs(number) < float("inf") for number in found):
         raise click.BadParameter(f"expected numbers such as 0.5,0.5,0.5, got {text!r}")
@@ -66,7 +66,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def thresholds(text: str) -> tuple[float, ...]:
-    """Read thresholds in the order of the exits: ``0.6,0.7``, or ``never`` where nobody leaves."""
+    """Read thresholds in the order of the exits: ``0.6,0.7``, or ``never`` to switch one off."""
     from edgeexit_runtime.gate import NEVER
 
     found = []
@@ -88,12 +88,12 @@ def depths(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Read names with commas between: ``a,b``."""
+    """Read names separated by commas: ``a,b``."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 def _positive(text: str) -> float | None:
-    """Return ``91.5M`` as 91500000.0; None for what is no finite number above 0."""
+    """Return ``91.5M`` as 91500000.0; None unless it is a finite number above 0."""
     text = text.strip().upper()
     suffix = text[-1:] if text[-1:] in _SUFFIXES else ""
     number = _number(text.removesuffix(suffix)) * _SUFFIXES.get(suffix, 1)
@@ -101,7 +101,7 @@ def _positive(text: str) -> float | None:
 
 
 def _number(text: str) -> float:
-    """Return NaN, which is in no range, for what is no number."""
+    """Return the number, or NaN, which is in no range, if the text is not one."""
     try:
         return float(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""How the terminal shows what commands found."""
+"""Terminal output of the commands' results."""

@@ -1,4 +1,4 @@
-"""What early exit gives on a number of images, as eval and tune print it: a sentence, a table."""
+"""Results of early exit, as eval and tune print them: a sentence and a table."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def judgement_text(
     judgement: Judgement, costs: PathCosts, images: str, *, labelled: bool = True
 ) -> str:
-    """Say in a sentence what thresholds give.
+    """Return the results of thresholds as a sentence.
 
     Args:
-        costs: what its average cost was counted in.
-        images: what it was judged on, such as ``test images``.
-        labelled: whether true classes are known, not the last exit's answers in their place.
+        costs: the costs that the average is taken of.
+        images: the images of the evaluation, such as ``test images``.
+        labelled: whether true classes are known; otherwise the last exit's answers replace them.
     """
     report = judgement.report
     price = f"{report.macs_ratio:.3f} of the backbone's MACs"
@@ -45,7 +45,7 @@ def judgement_text(
 def judgement_table(judgement: Judgement, costs: PathCosts, title: str) -> Table:
     """Return one row per exit, then early exit as a whole and the backbone alone.
 
-    Paths are priced by ``costs``; where these are not MACs, the ratio in MACs stands beside.
+    Paths are priced by ``costs``; if these are not MACs, a column with the ratio in MACs is added.
     """
     report, intervals = judgement.report, judgement.intervals
     in_macs = [] if costs.unit == "MACs" else ["MACs\nratio"]

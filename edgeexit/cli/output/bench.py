@@ -1,4 +1,4 @@
-"""``edgeexit bench``: a whole report, and two beside each other, as the terminal shows them."""
+"""Terminal output of ``edgeexit bench``: one report, or the comparison of two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(report: BenchReport, out: Console) -> None:
-    """Print what a benchmark comes to: the verdict, the paths, the advice, and why."""
+    """Print a benchmark's summary: the verdict, the paths, the advice, and the reasons."""
     from edgeexit.bench.render.advice import advice_summary, no_advice_text
     from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.reasons import reasons_text
@@ -52,7 +52,7 @@ def print_details(report: BenchReport, out: Console) -> None:
 
 
 def print_comparison(comparison: ReportComparison, details: bool, out: Console) -> None:
-    """Print what two reports come to, what differs between their set-ups, then the figures."""
+    """Print the verdict on two reports, the differences of their setups, then the figures."""
     from edgeexit.bench.render.comparison import (
         comparison_verdict,
         differences_text,
@@ -70,12 +70,12 @@ def print_comparison(comparison: ReportComparison, details: bool, out: Console) 
 
 
 def _print_verdict(report: BenchReport, out: Console, *, short: bool) -> None:
-    """Print each thing that is said in lines of its own, and what is guaranteed."""
+    """Print the verdict, each statement on its own line, and the guarantee."""
     from edgeexit.bench.render.verdict import verdict_lines
     from edgeexit.formats import format_guarantee
 
-    for said in verdict_lines(report, short=short):
-        out.print(said)
+    for line in verdict_lines(report, short=short):
+        out.print(line)
     bundle = report.bundle
     if bundle.guarantee is not None:
         out.print(format_guarantee(bundle.guarantee, bundle.thresholds))

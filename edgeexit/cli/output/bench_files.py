@@ -1,4 +1,4 @@
-"""``edgeexit bench``: the files that a report is written to."""
+"""The report files of ``edgeexit bench``."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ReportFiles:
     plot_file: Path | None
 
     def check(self) -> None:
-        """Raise where a file could not be written, before minutes are spent on measuring.
+        """Check that every file can be written, before minutes are spent on measuring.
 
         Raises:
-            InputError: a name has an ending of another kind.
-            WriteError: a file cannot be written, or has a name that nobody chose and is not ours.
+            InputError: a name has the wrong suffix.
+            WriteError: a file cannot be written, or has a default name and is not one of ours.
         """
         from edgeexit.bench import check_page_path, check_plot_path
         from edgeexit.errors import WriteError
@@ -53,12 +53,12 @@ class ReportFiles:
             check_writable(file)
 
     def check_named(self) -> None:
-        """Raise :class:`click.UsageError` where what is no report would get the name of one."""
+        """Raise :class:`click.UsageError` if other JSON would get the default name of a report."""
         if self.json_file == JSON:
             raise click.UsageError(f"{JSON} is the name of a report: give --json another")
 
     def write(self, report: BenchReport) -> None:
-        """Write what was asked for: first what all the rest can be made from."""
+        """Write the files: JSON first, since all others can be made from it."""
         from edgeexit.bench import plot_reports, report_json, write_page
         from edgeexit.files import write_json
 
@@ -73,7 +73,7 @@ class ReportFiles:
             remark(f"wrote {self.html_file}")
 
 
-# with a name or without: see the help
+# each option takes an optional FILE
 report_file_options = option_group(
     *(
         click.option(
@@ -87,15 +87,15 @@ report_file_options = option_group(
         )
         for name, default, text in (
             ("plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."),
-            ("html", HTML, "Write a page with pictures, which needs nothing else: .html."),
-            ("json", JSON, "Write everything, raw times included."),
+            ("html", HTML, "Write a self-contained page with pictures: .html."),
+            ("json", JSON, "Write everything, including raw times."),
         )
     )
 )
 
 
 def _is_report(file: Path) -> bool:
-    """Whether ``edgeexit bench`` wrote a file of one of the names above, by how it begins."""
+    """Whether ``edgeexit bench`` wrote a file with a default name, judged by its first bytes."""
     from edgeexit.drawing.saving import is_own_png
 
     if file == PNG:

@@ -1,4 +1,4 @@
-"""What ``edgeexit export`` prints of a bundle: its proof, and what INT8 changed."""
+"""Output of ``edgeexit export``: a bundle's verification, and the effects of INT8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW_IMAGES = 100
 
 
 def report_json(bundle: ExportedBundle) -> dict[str, Any]:
-    """Return everything that is printed as JSON values; sizes in bytes."""
+    """Return all printed results as JSON values; sizes in bytes."""
     result: dict[str, Any] = {"bundle": str(bundle.folder), **bundle.manifest.verification}
     if bundle.before:
         result["quantization"] = bundle.manifest.quantization
@@ -29,17 +29,17 @@ def report_json(bundle: ExportedBundle) -> dict[str, Any]:
 
 
 def print_summary(bundle: ExportedBundle, target_reason: str) -> None:
-    """Print the proof, what INT8 changed, and why it has the form that it has."""
+    """Print the verification, the effects of INT8, and the reason for its target."""
     proof, manifest = bundle.verification, bundle.manifest
     size = sum(graph.size_bytes for _, graph in manifest.graphs()) / MB
     say(
         f"{bundle.folder} gives {proof.equal_answers:.2%} of {proof.samples} images the network's "
-        f"label from the network's exit (at least {proof.min_agreement:.0%} asked of every exit); "
+        f"label from the network's exit (every exit must reach {proof.min_agreement:.0%}); "
         f"{len(list(manifest.graphs()))} graphs, {size:.2f} MB in {manifest.precision}"
     )
     print_table(_exit_table(bundle))
     if proof.excluded:
-        say(f"{proof.excluded} more images were not judged: INT8 was calibrated on them")
+        say(f"{proof.excluded} more images were excluded: INT8 was calibrated on them")
     if manifest.quantization is not None:
         say(_sizes_text(bundle))
         for line in _quantization_lines(manifest.quantization, target_reason):
@@ -70,7 +70,7 @@ def _exit_table(bundle: ExportedBundle) -> Table:
 
 
 def _sizes_text(bundle: ExportedBundle) -> str:
-    """Say how large the parts are, of what they are in FP32."""
+    """Return the sizes of the parts relative to FP32."""
     pairs = zip(bundle.before, bundle.after, strict=True)
     ratios = (f"{old.name} {len(new.content) / len(old.content):.2f}" for old, new in pairs)
     before = sum(len(graph.content) for graph in bundle.before) / MB
@@ -78,12 +78,12 @@ def _sizes_text(bundle: ExportedBundle) -> str:
 
 
 def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[str]:
-    """Say for what the 8 bits are, how the ranges were found, and how the methods compared."""
+    """Return lines on the target, the source of the ranges, and the comparison of methods."""
     from edgeexit.export import TARGETS
 
     if record.target is None:
         return [
-            "8 bits: the weights of the exits' large classifiers; inputs are rounded as they come"
+            "8 bits: the weights of the exits' large classifiers; inputs are rounded at run time"
         ]
     lines = [
         f"target {record.target.name}, {target_reason}",
@@ -91,7 +91,7 @@ def _quantization_lines(record: QuantizationEntry, target_reason: str) -> list[s
         f"Ranges by {record.method} on {record.samples} images of {record.source}",
     ]
     if record.samples < FEW_IMAGES // 2:
-        lines.append(f"that is few: with {FEW_IMAGES} or more, ranges hold for other images too")
+        lines.append(f"that is few: use {FEW_IMAGES} or more for ranges that fit other images too")
     if record.candidates:
         lines.append(f"--method auto compared on {record.held_out} more:")
         lines += [

@@ -1,4 +1,4 @@
-"""``edgeexit inspect`` of what edgeexit wrote: a checkpoint, a bundle or a single file."""
+"""Output of ``edgeexit inspect`` for a checkpoint, a bundle or a single file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from edgeexit.formats import format_guarantee, format_threshold
 if TYPE_CHECKING:
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 
-SHOWN = 80  # characters of a name that the file gives
+SHOWN = 80  # characters shown of a name that comes from the file
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What the file says of itself.
+    """Contents of a checkpoint, a bundle or a single file.
 
     Attributes:
-        guarantee: what was once shown of its thresholds.
+        guarantee: the guarantee stored with its thresholds.
         tensors: inputs and outputs of a single file, in words.
-        warnings: what to know of engines that run a single file.
+        warnings: warnings about engines that run a single file.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class _Written:
 
 
 def is_written(reference: str) -> bool:
-    """Whether it is the path of a file, or of a folder with a bundle in it, or to be one."""
+    """Whether it is the path of a file or of a bundle; any folder with a ``/`` at the end is."""
     path = Path(reference)
     is_path = path.is_dir() and reference.endswith("/")
     return is_path or path.is_file() or (path / MANIFEST_NAME).is_file()
@@ -83,7 +83,7 @@ def _listed(thresholds: dict[str, float]) -> str:
 
 
 def _thresholds_input(thresholds: dict[str, float]) -> dict[str, str]:
-    """Return the line on a single file's input of that name, which it has where exits are on."""
+    """Return the line on a single file's input ``thresholds``, which it has if exits are on."""
     if not thresholds:
         return {}
     return {"thresholds": f"in, float32 ({len(thresholds)},): {_listed(thresholds)}"}

@@ -1,4 +1,4 @@
-"""``edgeexit inspect --outputs``: what a model returns, and which of it are its exits."""
+"""``edgeexit inspect --outputs``: the outputs of a model, and its exits among them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def print_outputs(
     reference: str, input_size: tuple[int, int, int], num_classes: int | None, as_json: bool
 ) -> None:
-    """Print every tensor that a model returns, and what to type for its exits.
+    """Print every tensor that a model returns, and the options to type for its exits.
 
     Raises:
         SpecError: the model cannot be built, run without values, or traced.
@@ -41,14 +41,14 @@ def print_outputs(
 
 
 def _exits(outputs: list[Output]) -> bool:
-    """Whether the logits are those of exits: two or more, of as many classes."""
+    """Whether the logits may be those of exits: two or more with the same number of classes."""
     widths = [output.shape[1] for output in outputs if output.is_logits]
     return len(widths) > 1 and len(set(widths)) == 1
 
 
 def _table(reference: str, outputs: list[Output]) -> Table:
     return Table.of(
-        f"{reference}: what it returns for 2 images",
+        f"{reference}: outputs for 2 images",
         texts("output", "shape", "type", "logits"),
         (
             (it.name, "x".join(map(str, it.shape)), it.dtype, "yes" if it.is_logits else "")
@@ -58,7 +58,7 @@ def _table(reference: str, outputs: list[Output]) -> Table:
 
 
 def _advice(reference: str, outputs: list[Output], order: tuple[str, ...]) -> str:
-    """Return what to type for the exits."""
+    """Return the options to type for the exits."""
     model = f"--model {shlex.quote(reference)}"
     logits = [output.name for output in outputs if output.is_logits]
     if order:

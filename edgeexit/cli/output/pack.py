@@ -1,4 +1,4 @@
-"""What is printed of a single file and of a model repository, by ``export --format`` too."""
+"""Output for a single file and for a model repository, also of ``export --format``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MB = 1e6
 
 
 def packed_json(packed: PackedFile) -> dict[str, Any]:
-    """Return everything that is printed as JSON values; sizes in bytes."""
+    """Return all printed results as JSON values; sizes in bytes."""
     return {
         "file": str(packed.file),
         "size_bytes": packed.size_bytes,
@@ -29,7 +29,7 @@ def packed_json(packed: PackedFile) -> dict[str, Any]:
 
 
 def print_packed(packed: PackedFile) -> None:
-    """Print how a single file was proven, what to know of engines, and what to do next."""
+    """Print a single file's verification, warnings about engines, and the next command."""
     proof = packed.proof
     left = ", ".join(f"{name} {count:,}" for name, count in proof.left_at.items())
     say(
@@ -40,11 +40,11 @@ def print_packed(packed: PackedFile) -> None:
     )
     for line in packed.about.warnings:
         say(line)
-    say(f"what it takes and gives: {format_command('inspect', packed.file)}")
+    say(f"its inputs and outputs: {format_command('inspect', packed.file)}")
 
 
 def repository_json(repository: ModelRepository) -> dict[str, Any]:
-    """Return everything that is printed as JSON values; sizes in bytes."""
+    """Return all printed results as JSON values; sizes in bytes."""
     return {
         "repository": str(repository.folder),
         **{key: value for key, value in encode(repository).items() if key != "folder"},
@@ -52,7 +52,7 @@ def repository_json(repository: ModelRepository) -> dict[str, Any]:
 
 
 def print_repository(repository: ModelRepository) -> None:
-    """Print what is in a repository, what to know of the server, and how to start it."""
+    """Print the contents of a repository, warnings about the server, and how to start it."""
     thresholds = ", ".join(f"{name} {value:g}" for name, value in repository.thresholds.items())
     say(
         f"{repository.folder}: {repository.name}, which chains {len(repository.parts)} parts of "

@@ -1,4 +1,4 @@
-"""``edgeexit tune --score all``: scores side by side, printed or as JSON."""
+"""Output of ``edgeexit tune --score all``: scores side by side, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def _percent(found: Interval, spec: str) -> str:
 
 
 def verdict(areas: list[ScoreArea]) -> str:
-    """Say which scores are told apart from the first."""
+    """Return which scores differ significantly from the first."""
     words = []
     for area in areas[1:]:
         if area.over_softmax.is_above(0):
             words.append(f"{area.score} is better than {areas[0].score}")
         elif area.over_softmax.is_below(0):
             words.append(f"{area.score} is worse than {areas[0].score}")
-    return "; ".join(words) or f"none is told apart from {areas[0].score}"
+    return "; ".join(words) or f"none differs significantly from {areas[0].score}"

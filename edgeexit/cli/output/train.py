@@ -1,4 +1,4 @@
-"""How a run is shown on stderr: a bar while it trains, a line per epoch."""
+"""Progress of training on stderr: a bar, and a line per epoch."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from edgeexit.training.record.progress import RunPlan, StepStatus
 
 MUCH_WAITING = 0.05
-"""Share of the time spent waiting for images from which on it is shown."""
+"""Least share of the time spent waiting for images that is shown."""
 
 STRETCH_S = 5.0
-"""Steps are timed in stretches of so many seconds; the first may be of a process that is cold."""
+"""Steps are timed in stretches of so many seconds; the first may include the warm-up."""
 
 AGREEMENT = 1.25
-"""By which factor two stretches in a row may differ, for it to be said how long all will take."""
+"""Largest ratio of two consecutive stretches at which a remaining time is estimated."""
 
 
 def is_main_process() -> bool:
-    """Whether this process tells: of those that ``torchrun`` starts, the first does."""
+    """Whether this is the process that prints: the first of those that ``torchrun`` starts."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class _Speed:
-    """Seconds per step: None until two stretches in a row agree, then those of the last one."""
+    """Seconds per step: None until two consecutive stretches agree, then those of the last one."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.step_s: float | None = None
         self._clock = clock
-        self._since: tuple[int, float] | None = None  # steps done where the stretch began, and when
+        self._since: tuple[int, float] | None = None  # start of the stretch: steps done, time
         self._last: float | None = None
 
-    def take(self, done: int) -> None:
-        """Take how many steps are done now."""
+    def update(self, done: int) -> None:
+        """Update with the number of steps done now."""
         now = self._clock()
         began, start = self._since = self._since or (done, now)
         if now - start < STRETCH_S or done == began:
@@ -77,7 +77,7 @@ class TrainProgress:
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
-            redirect_stdout=False,  # results on stdout are results, also while a bar is drawn
+            redirect_stdout=False,  # results stay on stdout, even while a bar is drawn
             redirect_stderr=False,
         )
         self.task = self.bar.add_task("loading", total=None, left="", status="")
@@ -108,10 +108,10 @@ class TrainProgress:
         """Move the bar; the time left is that of all epochs, from the speed of this process."""
         total = status.epochs * status.steps
         done = (status.epoch - 1) * status.steps + status.step
-        if not self.epochs:  # what was done before says nothing about the speed
+        if not self.epochs:  # steps of an earlier run do not count for the speed
             self.epochs = status.epochs
             self.bar.reset(self.task, total=total, completed=done - 1)
-        self.speed.take(done)
+        self.speed.update(done)
         self.bar.update(
             self.task,
             description=f"{_phase(status.phase, 'epoch')} {status.epoch}/{status.epochs}",
@@ -121,7 +121,7 @@ class TrainProgress:
         )
 
     def _expect(self, steps: int, left: int) -> str:
-        """Return how long ``left`` steps will take, once it is known; say it once in a line."""
+        """Return the estimated time for ``left`` steps, once known; print it once in a line."""
         step_s = self.speed.step_s
         if step_s is None:
             return ""

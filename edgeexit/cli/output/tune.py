@@ -1,4 +1,4 @@
-"""What ``edgeexit tune`` found, in sentences and tables."""
+"""Results of ``edgeexit tune``, in sentences and tables."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from edgeexit.thresholds.tuning import Tuning
 
 SHOWN = 12  # settings of the front
-APART = 3  # thresholds in columns of their own; more would not fit a terminal
+APART = 3  # thresholds get columns of their own; more would not fit into a terminal
 
 
 def print_tuning(out: Console, tuning: Tuning) -> None:
-    """Print the choice or else the front, how it was found, the calibration and what is odd."""
+    """Print the choice or else the front, how it was found, the calibration and a warning."""
     if tuning.thresholds is None:
         print_table(_front_table(tuning), out)
     else:
@@ -42,9 +42,9 @@ def print_tuning(out: Console, tuning: Tuning) -> None:
         last = next(iter(tuning.last_accuracy.values()))
         out.print(
             f"{best} is better than the last exit ({100 * better[best]:.1f} against "
-            f"{100 * last:.1f} % on val): the network is not trained yet, train "
-            "longer, or its images come otherwise than it was trained with. A drop "
-            "below 0 is what leaving early gains.",
+            f"{100 * last:.1f} % on val): the network is not trained enough, train "
+            "longer, or its images are preprocessed differently than in training. A drop "
+            "below 0 is a gain of leaving early.",
             soft_wrap=True,
         )
 
@@ -53,8 +53,7 @@ def _print_choice(out: Console, tuning: Tuning) -> None:
     subject, costs = tuning.subject, tuning.subject.costs
     *_, (split, judgement) = tuning.judgements.items()
     images = split if split == "images" else f"{split} images"
-    said = judgement_text(judgement, costs, images, labelled=subject.labelled)
-    out.print(said, soft_wrap=True)
+    out.print(judgement_text(judgement, costs, images, labelled=subject.labelled), soft_wrap=True)
     if tuning.guarantee is not None:
         out.print(format_guarantee(tuning.guarantee, tuning.guarantee.thresholds), soft_wrap=True)
     title = f"{subject.title}, on {subject.dataset}"
@@ -65,7 +64,7 @@ def _print_choice(out: Console, tuning: Tuning) -> None:
 
 
 def _how_chosen(tuning: Tuning) -> str:
-    """Say how the thresholds were chosen, and what they give on the images of the choice."""
+    """Return how the thresholds were chosen, and their results on the images of the choice."""
     front, subject = tuning.front, tuning.subject
     costs = subject.costs
     split, judgement = next(iter(tuning.judgements.items()))
@@ -85,7 +84,7 @@ def _how_chosen(tuning: Tuning) -> str:
 
 
 def _how_guaranteed(tuning: Tuning, guaranteed: Guaranteed) -> str:
-    """Say how the thresholds were chosen and tested."""
+    """Return how the thresholds were chosen and tested."""
     costs, limit = tuning.subject.costs, tuning.limits.max_path_cost
     kept = "" if limit is None else f" and no path above {format_cost(limit, costs.unit)}"
     test = "betting" if guaranteed.by_betting else "the binomial tail"

@@ -1,1 +1,1 @@
-"""An ONNX file with several exits -> a bundle, by onnx, onnxruntime and numpy alone."""
+"""An ONNX file with several exits -> a bundle, with onnx, onnxruntime and numpy alone."""

@@ -1,9 +1,10 @@
-"""A model for any number of images: seen at two batches, its sizes said by the batch alone.
+"""Makes the batch of a model dynamic, and every size in it a constant or a function of the batch.
 
-What a file computes of its sizes (Shape, Gather, Concat, Reshape) would tie parts together that
-share nothing else. Each such tensor is a constant, or grows evenly with the batch, as two runs
-show; it is written so. A file that was exported for one image has its batch as constants, which
-are opened; that this is right is proven by comparing it with the file, image by image.
+Sizes that a file computes (Shape, Gather, Concat, Reshape) would tie parts together that share
+nothing else. Two runs with different batches show which of these tensors are constant and which
+grow linearly with the batch; they are replaced accordingly. A file exported for one image has its
+batch as constants, which are made dynamic; a comparison with the file, image by image, verifies
+this.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ from edgeexit.export.from_onnx.running import WatchedModel, random_images
 
 BATCHES = (2, 3)
 MAX_SIZES = 64
-"""Values of a tensor of sizes, at most; larger ones are features."""
+"""Most values that a tensor of sizes has; larger tensors are features."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traced:
-    """A model of any batch, whose input is called ``images``.
+    """A model with a dynamic batch, whose input is named ``images``.
 
     Attributes:
-        model: its nodes in the order of execution; sizes come from constants or the batch.
-        shapes: of every tensor that depends on images, at each of :data:`BATCHES`.
-        floating: the names of those that are float32.
+        model: nodes are in the order of execution; sizes come from constants or the batch.
+        shapes: by tensor that depends on the images or their number, its shape at each of
+            :data:`BATCHES`.
+        floating: the names of the float32 tensors among these.
         path: the tensors that depend on the images' values.
     """
 
@@ -45,10 +47,10 @@ class Traced:
 
 
 def trace(classifier: OnnxClassifier) -> Traced:
-    """Return the model with a dynamic batch and all sizes said by it.
+    """Return the model with a dynamic batch and all sizes derived from it.
 
     Raises:
-        ExportError: it runs on no other batch than its own.
+        ExportError: the model runs only on its own batch size.
     """
     model = _with_images(classifier)
     if classifier.batch is not None:
@@ -64,7 +66,7 @@ def trace(classifier: OnnxClassifier) -> Traced:
         if classifier.batch is None:
             raise ExportError(f"{where}{error}; export it with a dynamic batch") from error
         raise ExportError(
-            f"{where}is for {classifier.batch} image, and cannot be opened for more: {error}; "
+            f"{where}is for {classifier.batch} image, and cannot be made to take more: {error}; "
             "export it with a dynamic batch"
         ) from error
     shapes = {name: (seen[0][name].shape, seen[1][name].shape) for name in names}
@@ -78,7 +80,7 @@ def trace(classifier: OnnxClassifier) -> Traced:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a tensor was in a run; values only of those that say sizes."""
+    """A tensor as observed in a run; values only for tensors of sizes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -91,7 +93,7 @@ def _seen(
     values = runner(random_images(classifier.input_size, batch))
     for name, value in values.items():
         if not isinstance(value, np.ndarray):
-            raise ExportError(f"{name} is no tensor")
+            raise ExportError(f"{name} is not a tensor")
     return {
         name: _Seen(
             value.shape,
@@ -103,13 +105,13 @@ def _seen(
 
 
 def _with_images(classifier: OnnxClassifier) -> onnx.ModelProto:
-    """Return the model with its input called ``images``, of a dynamic batch."""
+    """Return the model with its input named ``images`` and a dynamic batch."""
     model, own = onnx.ModelProto(), PREFIX + classifier.images
     model.CopyFrom(classifier.model)
     graph = model.graph
     for node in graph.node:
         node.input[:] = [IMAGES if name == own else name for name in node.input]
-    kept = [value for value in graph.input if value.name != own]  # weights of an old model
+    kept = [value for value in graph.input if value.name != own]  # weights, in old models
     del graph.input[:]
     info = helper.make_tensor_value_info(
         IMAGES, TensorProto.FLOAT, ["batch", *classifier.input_size]
@@ -122,7 +124,7 @@ def _with_images(classifier: OnnxClassifier) -> onnx.ModelProto:
 
 
 def _dependent(model: onnx.ModelProto) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the tensors that depend on the images' values, and those on their number alone."""
+    """Return the tensors that depend on the images' values, and on their number alone."""
     path: set[str] = {IMAGES}
     of_sizes: set[str] = set()
     for node in model.graph.node:
@@ -137,10 +139,10 @@ def _dependent(model: onnx.ModelProto) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _opened(model: onnx.ModelProto, classifier: OnnxClassifier) -> onnx.ModelProto:
-    """Return a model of one image for any number: what says 1 where the batch is says it no more.
+    """Return a model for one image as a model for any number, with no constant 1 for the batch.
 
-    Reshape keeps all sizes but the first; what a file joins to features of each image, such as a
-    token, is repeated.
+    Reshape gets -1 as its first size; a constant that is joined to each image's features, such as
+    a class token, is repeated.
     """
     path, _ = _dependent(model)
     reshaped = [
@@ -184,7 +186,7 @@ def _written(
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]],
     of_sizes: frozenset[str],
 ) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes of a model, with constants and the batch in the place of its sizes."""
+    """Yield the nodes of a model, with sizes replaced by constants or functions of the batch."""
     for node in [*model.graph.node]:
         outputs = [name for name in node.output if name]
         if outputs and set(outputs) <= of_sizes:
@@ -206,7 +208,7 @@ def _written(
 
 
 def _open_sizes(first: tuple[int, ...], second: tuple[int, ...]) -> list[int] | None:
-    """Return a shape with -1 where it follows the batch; None where no or several sizes do."""
+    """Return a shape with -1 for the size that follows the batch; None unless exactly one does."""
     if len(first) != len(second) or 0 in first:
         return None
     follows = [number for number, size in enumerate(first) if size != second[number]]
@@ -216,7 +218,7 @@ def _open_sizes(first: tuple[int, ...], second: tuple[int, ...]) -> list[int] | 
 
 
 def _size_nodes(name: str, first: _Seen, second: _Seen) -> list[onnx.NodeProto] | None:
-    """Return what computes a tensor of sizes from the batch alone; None where nothing is known."""
+    """Return nodes that compute a tensor of sizes from the batch; None if that is not possible."""
     a, b = first.values, second.values
     if a is None or b is None or a.shape != b.shape:
         return None
@@ -231,9 +233,9 @@ def _size_nodes(name: str, first: _Seen, second: _Seen) -> list[onnx.NodeProto] 
 def _growing(
     name: str, mark: str, at_none: NDArray[np.int64], each: NDArray[np.int64]
 ) -> list[onnx.NodeProto]:
-    """Return nodes that compute ``at_none + N * each`` of N images.
+    """Return nodes that compute ``at_none + N * each`` for N images.
 
-    What is in between is called ``name`` with ``mark`` behind it.
+    Names of intermediate tensors begin with ``name`` and ``mark``.
     """
     batch, grown = f"{name}{mark}batch", f"{name}{mark}grown"
     nodes = [helper.make_node("Shape", [IMAGES], [batch], start=0, end=1)]

@@ -1,4 +1,4 @@
-"""An ONNX file of a user's -> a classifier with named logits, checked and in the form to cut."""
+"""A user's ONNX file -> a classifier with named logits, checked and ready to be cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from edgeexit.export.graphs.view import GraphView
 from edgeexit.export.writing import OPSETS
 
 AUTO = "auto"
-PREFIX = "model/"  # of all names of the file, which could be those of a bundle
+PREFIX = "model/"  # of all names in the file, which could otherwise clash with a bundle's
 ROWS = (1, -1)
 
 
@@ -39,16 +39,16 @@ class OnnxClassifier:
     """A classifier with several exits.
 
     Attributes:
-        file: where it is from.
-        model: the file's, with all names prefixed, simplified, of an opset that bundles have.
-        original: the file's as it stands, to compare with.
-        images: the tensor of the images in both, without the prefix.
+        file: the ONNX file.
+        model: the file's model, simplified, with all names prefixed, in an opset for bundles.
+        original: the file's model unchanged, to compare with.
+        images: the input of images in both models, without the prefix.
         input_size: ``(channels, height, width)``.
-        batch: the one number of images that it takes; None for any.
-        names: of the outputs that were chosen, in the order of execution.
-        logits: the tensors of their logits in both models, without the prefix: where an output
-            ends in a softmax, what is in front of it.
-        notes: what there is to say.
+        batch: the fixed batch size; None where it is dynamic.
+        names: the chosen outputs, in the order of execution.
+        logits: the tensors of their logits in both models, without the prefix; for an output that
+            ends in a softmax, the softmax's input.
+        notes: remarks for the user.
     """
 
     file: Path
@@ -68,19 +68,19 @@ def read_classifier(
     input_size: tuple[int, int, int] | None,
     least_opset: int,
 ) -> OnnxClassifier:
-    """Read an ONNX file and look at what it takes and gives.
+    """Read an ONNX file and check its inputs and outputs.
 
     Args:
         file: one input, images float32 (N, C, H, W), and two or more outputs of logits float32
             (N, K). N is dynamic or 1.
         outputs: names of the logits in the order of execution, the final exit last, in a sequence
-            or with commas between; ``auto`` takes all as they come.
-        input_size: for a file whose height and width are open.
-        least_opset: what the bundle's precision takes.
+            or separated by commas; ``auto`` takes all in the file's order.
+        input_size: for a file whose height and width are dynamic.
+        least_opset: the lowest opset that the bundle's precision allows.
 
     Raises:
-        DataError: no ONNX model, or not of such an input and such outputs.
-        InputError: an output or a size that the file does not have was asked for.
+        DataError: not an ONNX model, or its input or outputs are not as described above.
+        InputError: the file does not have an output or a size that was asked for.
     """
     original = read_model(file)
     precision = precision_of(original)
@@ -98,7 +98,7 @@ def read_classifier(
 
 
 def _check_branches(file: Path, model: onnx.ModelProto) -> None:
-    """Refuse what chooses for itself what it computes."""
+    """Refuse models with control flow."""
     for node in model.graph.node:
         if any(item.HasField("g") or item.graphs for item in node.attribute):
             raise DataError(
@@ -111,13 +111,13 @@ def _images(
     file: Path, model: onnx.ModelProto, asked: tuple[int, int, int] | None
 ) -> tuple[str, int | None, tuple[int, int, int]]:
     """Return the input's name, its batch, and its size."""
-    images, (batch, *said) = images_input(file, model)
-    size = tuple(asked) if asked is not None else tuple(said)
-    if any(wanted != has for wanted, has in zip(size, said, strict=True) if has is not None):
-        raise InputError(f"{file}: takes images of {tuple(said)}, got --input-size for {size}")
+    images, (batch, *declared) = images_input(file, model)
+    size = tuple(asked) if asked is not None else tuple(declared)
+    if any(wanted != has for wanted, has in zip(size, declared, strict=True) if has is not None):
+        raise InputError(f"{file}: takes images of {tuple(declared)}, got --input-size for {size}")
     if None in size:
         raise InputError(
-            f"{file}: leaves the size of its images open, {described(images)}; give --input-size"
+            f"{file}: its images have no fixed size, {described(images)}; give --input-size"
         )
     channels, height, width = (int(number or 0) for number in size)
     return images.name, batch, (channels, height, width)
@@ -149,18 +149,18 @@ def _chosen(file: Path, model: onnx.ModelProto, asked: Sequence[str] | str) -> t
     if len(names) < 2:
         raise InputError(
             f"{file}: expected the logits of 2 or more exits, got {listed}; export the model so "
-            "that it returns those of every exit"
+            "that it returns the logits of every exit"
         )
     widths = {sizes(found[name])[1] for name in names}
     if len(widths) > 1:
-        raise InputError(f"{file}: expected logits of equally many classes, got {listed}")
+        raise InputError(f"{file}: expected logits of the same number of classes, got {listed}")
     return tuple(names)
 
 
 def _in_front_of_softmax(
     model: onnx.ModelProto, names: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the tensors of logits: losses and gates take the softmax themselves."""
+    """Return the tensors of logits, and notes: losses and gates apply the softmax themselves."""
     view = GraphView(model)
     logits, notes = [], []
     for name in names:
@@ -173,7 +173,7 @@ def _in_front_of_softmax(
         ):
             notes.append(
                 f"output {printable(name, SHOWN)} ends in a softmax: the logits in front of it "
-                "are taken"
+                "are used"
             )
             name = node.input[0]
         logits.append(name)
@@ -183,7 +183,7 @@ def _in_front_of_softmax(
 def _prepared(
     file: Path, original: onnx.ModelProto, logits: Sequence[str], least_opset: int
 ) -> onnx.ModelProto:
-    """Return the model as it is cut: functions inlined, constants folded, names prefixed."""
+    """Return the model ready to be cut: functions inlined, constants folded, names prefixed."""
     model = onnx.ModelProto()
     model.CopyFrom(original)
     described_as = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
@@ -202,7 +202,7 @@ def _prepared(
         model, valid = onnxsim.simplify(model)
     except Exception as error:  # onnx and onnxsim have no common error
         raise DataError(
-            f"{file}: could not be brought to ONNX opset {wanted}: {first_line(error)}; export it "
+            f"{file}: cannot be converted to ONNX opset {wanted}: {first_line(error)}; export it "
             f"with opset {wanted}"
         ) from error
     if not valid:
@@ -211,5 +211,5 @@ def _prepared(
 
 
 def plain_name(file: Path) -> str:
-    """Return what a manifest calls the model in a file."""
+    """Return the manifest's name for the model in a file."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", file.stem) or "model"

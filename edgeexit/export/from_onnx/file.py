@@ -1,7 +1,7 @@
-"""An ONNX file that a user hands in, with the weights that lie in other files of its folder.
+"""Reads a user's ONNX file, with weights that are stored in other files of its folder.
 
-``onnx.load`` would read them too, but how far it trusts where a file says that they lie, and how
-large, depends on the version of onnx.
+``onnx.load`` would read these too, but how far it trusts the locations and sizes that a file gives
+depends on the version of onnx.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from onnx import TensorProto
 from edgeexit.errors import DataError
 
 MIN_OPSET = 12  # GreaterOrEqual
-MAX_BYTES = 2**31 - 2**20  # of a protobuf message, less what is added to it
+MAX_BYTES = 2**31 - 2**20  # of a protobuf message, with room for what is added to it
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
-SHOWN = 80  # characters of a name that the file gives
+SHOWN = 80  # characters shown of a name that comes from the file
 
 
 def read_model(file: Path) -> onnx.ModelProto:
     """Return a valid model with all its data inside.
 
     Raises:
-        DataError: it is none, too large or too old, or its data lie outside of its folder, or in
-            files that are missing or too short.
+        DataError: not an ONNX model, too large or too old, or its data is outside its folder, or
+            in files that are missing or too short.
     """
     model = _parse(file)
     _take_in(file, model)
@@ -57,13 +57,13 @@ def precision_of(model: onnx.ModelProto) -> str:
 
 
 def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return what is fed: old models list their weights among the inputs too."""
+    """Return the inputs without weights, which old models list among the inputs too."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
 
 
 def sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    """Return a tensor's sizes, None where they are left open."""
+    """Return a tensor's sizes, None where they are dynamic."""
     dims = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
@@ -79,10 +79,10 @@ def described(value: onnx.ValueInfoProto) -> str:
 def images_input(
     file: Path, model: onnx.ModelProto
 ) -> tuple[onnx.ValueInfoProto, tuple[int | None, ...]]:
-    """Return the one input, images float32 (N, C, H, W), and its sizes; N is open or 1.
+    """Return the one input, images float32 (N, C, H, W), and its sizes; N is dynamic or 1.
 
     Raises:
-        DataError: it takes something else.
+        DataError: the model takes something else.
     """
     inputs = fed_inputs(model.graph)
     if len(inputs) != 1:
@@ -100,7 +100,7 @@ def images_input(
 
 
 def are_logits(value: onnx.ValueInfoProto) -> bool:
-    """Whether it is float32 (N, K)."""
+    """Whether a tensor is float32 (N, K)."""
     return value.type.tensor_type.elem_type == TensorProto.FLOAT and len(sizes(value)) == 2
 
 
@@ -113,7 +113,7 @@ def _parse(file: Path) -> onnx.ModelProto:
         raise
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # protobuf's, which is no dependency of its own
+    except Exception as error:  # protobuf's; protobuf is no direct dependency
         raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
     if not model.graph.node or not all(map(_is_text, _messages(model))):
         raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
@@ -122,7 +122,7 @@ def _parse(file: Path) -> onnx.ModelProto:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the data of a tensor lie: in a file of the model's folder, links followed."""
+    """Location of a tensor's data: a file in the model's folder, with links resolved."""
 
     file: Path
     offset: int
@@ -130,7 +130,7 @@ class _Place:
 
 
 def _take_in(file: Path, model: onnx.ModelProto) -> None:
-    """Put data that lie in other files into the model; sizes are checked before any is read."""
+    """Load data from other files into the model; all sizes are checked before any is read."""
     tensors = [it for it in _messages(model) if isinstance(it, onnx.TensorProto)]
     outside = [it for it in tensors if it.data_location == TensorProto.EXTERNAL]
     places = [_place(file, tensor) for tensor in outside]
@@ -153,29 +153,29 @@ def _take_in(file: Path, model: onnx.ModelProto) -> None:
 
 
 def _place(file: Path, tensor: onnx.TensorProto) -> _Place:
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    location = said.get("location", "")
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    location = fields.get("location", "")
     where = f"{file}: its weights lie in {printable(location, SHOWN)!r}"
     folder = Path(os.path.realpath(file.parent))
     try:
         data = Path(os.path.realpath(folder / location))
         size_bytes = data.stat().st_size if data.is_file() else None
-    except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
+    except (OSError, ValueError) as error:  # the name is too long, or has a NUL
         reason = getattr(error, "strerror", error)
         raise DataError(f"{where} ({reason}); save it with all data inside") from error
     if folder not in data.parents:
         raise DataError(
-            f"{where}, outside of its folder, where nothing is read; save it with its data inside, "
+            f"{where}, outside of its folder, which is not read; save it with its data inside, "
             "or in a file beside it"
         )
     if size_bytes is None:
         raise DataError(f"{where}, and there is no such file beside it; copy both together")
-    offset = _number(file, said.get("offset", "0"))
-    length = _number(file, said["length"]) if "length" in said else max(0, size_bytes - offset)
+    offset = _number(file, fields.get("offset", "0"))
+    length = _number(file, fields["length"]) if "length" in fields else max(0, size_bytes - offset)
     if offset + length > size_bytes:
         raise DataError(
             f"{where}: expected {offset + length:,} bytes there or more, got {size_bytes:,}; it is "
-            "truncated or of another model, copy both together"
+            "truncated or from another model, copy both together"
         )
     return _Place(data, offset, length)
 
@@ -190,7 +190,7 @@ def _number(file: Path, text: str) -> int:
 
 
 def _messages(message: Any) -> Iterator[Any]:
-    """Yield a message and every one in it: also of branches, functions, and sparse tensors."""
+    """Yield a message and all nested ones, in subgraphs, functions and sparse tensors too."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
@@ -199,7 +199,7 @@ def _messages(message: Any) -> Iterator[Any]:
 
 
 def _is_text(message: Any) -> bool:
-    """Whether what should be text is: protobuf gives it as bytes where it is not."""
+    """Whether all string fields are valid text: protobuf returns bytes where one is not."""
     return not any(
         isinstance(item, bytes)
         for field, value in message.ListFields()

@@ -1,4 +1,4 @@
-"""An ONNX model run for tensors inside it, node by node, on the CPU."""
+"""Runs an ONNX model on the CPU and returns tensors from inside it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgeexit.export.graphs.parts import first_line
 
 
 class WatchedModel:
-    """Gives the named tensors of a model for images.
+    """Computes named tensors of a model from images.
 
     Args:
-        model: of one input.
-        images: that input.
-        names: of any tensors that its nodes compute.
-        exactly: every node runs as it stands; else those that can be are fused.
+        model: a model with one input.
+        images: the name of that input.
+        names: any tensors that the model's nodes compute.
+        exactly: run every node unchanged, without fusing any.
 
     Raises:
         ExportError: ONNX Runtime cannot load it.
@@ -61,5 +61,5 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def random_images(input_size: tuple[int, int, int], batch: int) -> NDArray[np.float32]:
-    """Return images (N, C, H, W) of normal values, always the same."""
+    """Return images (N, C, H, W) of normally distributed values, the same on every call."""
     return np.random.default_rng(batch).standard_normal((batch, *input_size), np.float32)

@@ -1,4 +1,4 @@
-"""A traced ONNX classifier -> stages and the branches that it came with."""
+"""A traced ONNX classifier -> its stages and branches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
-    """A model whose tensors have the names of a bundle, and where it is cut."""
+    """A model whose tensors have the names of a bundle, and the cuts between its parts."""
 
     model: onnx.ModelProto
     cuts: tuple[Cut, ...]
@@ -27,17 +27,17 @@ class Pieces:
 
 
 def split(traced: Traced, logits: tuple[str, ...], names: tuple[str, ...]) -> Pieces:
-    """Return the model in parts.
+    """Return the model with its cuts into stages and branches.
 
     Args:
         traced: the model.
         logits: its tensors of logits (N, K), in the order of execution, the final exit last.
-        names: of the outputs, for messages.
+        names: the names of the outputs, for messages.
 
     Raises:
-        InputError: an exit adds no stage to those before it.
-        ExportError: a tensor that crosses between parts has another first dimension than the
-            batch, or is not float32.
+        InputError: an exit adds no stage to the exits before it.
+        ExportError: a tensor that crosses between parts is not float32, or its first dimension is
+            not the batch.
     """
     flow = _Flow(traced, logits)
     outputs = [flow.producer[name] for name in logits]
@@ -66,7 +66,7 @@ def split(traced: Traced, logits: tuple[str, ...], names: tuple[str, ...]) -> Pi
 
 
 class _Flow:
-    """An ONNX graph as :mod:`edgeexit.exit_steps` sees it."""
+    """An ONNX graph in the form that :mod:`edgeexit.exit_steps` reads."""
 
     def __init__(self, traced: Traced, logits: tuple[str, ...]) -> None:
         self._traced = traced
@@ -106,7 +106,7 @@ class _Flow:
         return self._reads[node]
 
     def read(self, nodes: Nodes, known: dict[str, str]) -> list[str]:
-        """Return the tensors of earlier parts that a set of nodes reads, in a steady order."""
+        """Return the tensors of earlier parts that a set of nodes reads, in a fixed order."""
         read = {name for number in members(nodes) for name in self._nodes[number].input}
         own = {name for number in members(nodes) for name in self._nodes[number].output}
         return [name for name in known if name in read - own]
@@ -128,7 +128,7 @@ class _Flow:
         for name in handed:
             if not self._is_batched(name):
                 raise ExportError(
-                    f"{name} crosses the end of {stage} and is no float32 tensor whose first "
+                    f"{name} crosses the end of {stage} and is not a float32 tensor whose first "
                     f"dimension is the batch: {self._traced.shapes[name][0]} for a batch of "
                     f"{BATCHES[0]}; write the model so that it reshapes it where it is read"
                 )
@@ -171,18 +171,18 @@ def _check_steps(
     advice = (
         f"give the outputs in the order of execution, the final exit last, for example {orders[0]}"
         if orders
-        else f"leave {' and '.join(idle)} out"
+        else f"omit {' and '.join(idle)}"
     )
     raise InputError(
-        f"outputs: {' and '.join(idle)} add no stage to those before: what they read is computed "
-        f"already; {advice}"
+        f"outputs: {' and '.join(idle)} add no stage to the exits before: the features that they "
+        f"read are computed already; {advice}"
     )
 
 
 def _renamed(
     model: onnx.ModelProto, names: dict[str, str], logits: dict[str, str]
 ) -> onnx.ModelProto:
-    """Return the model with a bundle's names of what crosses, and its logits as own tensors."""
+    """Return the model with a bundle's names for crossing tensors, and logits as own tensors."""
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

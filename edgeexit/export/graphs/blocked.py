@@ -1,9 +1,9 @@
-"""FP32 graphs in operators that ONNX Runtime's CPU provider has for channels in blocks.
+"""Rewrites FP32 graphs for the blocked channel layout of ONNX Runtime's CPU provider.
 
-It convolves on blocks of 8 or 16 channels, and brings a tensor back to the plain layout for every
-operator that has no kernel for blocks. In small networks that takes as long as the convolutions
-around it, and keeps the addition of a block from being done by its last convolution. What a graph
-gives stays the same but for rounding. All engines run the result, in any opset from 18 to 20.
+The provider convolves on blocks of 8 or 16 channels, and reorders a tensor to the plain layout for
+every operator that has no blocked kernel. In small networks the reorders take as long as the
+convolutions around them, and prevent the fusion of a residual addition into the convolution before
+it. Outputs of a graph change by rounding alone. All engines run the result, in opsets 18 to 20.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_m
 from edgeexit.export.graphs.widening import as_global_pooling
 
 BLOCK = 16
-"""Channels of a block with AVX-512; with AVX2 and NEON it is half of that."""
+"""Channels per block with AVX-512; half as many with AVX2 and NEON."""
 
 LARGEST_REPEATED = 8
-"""Side of the largest maps that a gate is repeated over: beyond, it takes longer than it saves.
+"""Side of the largest maps that a gate is repeated over; on larger ones this takes longer.
 
-Of two SE-B blocks of 64 channels on one core of an EPYC: 0.82 of the time at 4x4, 0.91 at 8x8, 1.01
-at 14x14, 1.22 at 28x28; of 512 channels 0.99 at 7x7.
+Two SE-B blocks of 64 channels on one core of an EPYC took 0.82 of the time at 4x4, 0.91 at 8x8,
+1.01 at 14x14, 1.22 at 28x28; with 512 channels 0.99 at 7x7.
 """
 
 GATES = ("Sigmoid", "HardSigmoid")
@@ -36,10 +36,10 @@ GATES = ("Sigmoid", "HardSigmoid")
 def keep_in_blocks(graph: Graph) -> Graph:
     """Return an FP32 graph with fewer changes of layout.
 
-    Means of what it computes, over height and width, become GlobalAveragePool. The few channels
-    between the two layers of squeeze-and-excitation are filled up to a block by zeros. Its gate is
+    Means of computed feature maps over height and width become GlobalAveragePool. The few channels
+    between the two layers of squeeze-and-excitation are padded to a block with zeros. Its gate is
     repeated over a small map before the two are multiplied. A shortcut that skips pixels and adds
-    channels of zeros becomes a convolution with ones and zeros.
+    channels of zeros becomes a convolution with a weight of ones and zeros.
     """
     model = onnx.load_from_string(graph.content)
     view = GraphView(model)
@@ -50,7 +50,7 @@ def keep_in_blocks(graph: Graph) -> Graph:
     ]
     replace_nodes(model.graph, nodes)
     drop_unread(model.graph)
-    del model.graph.value_info[:]  # some shapes are others now
+    del model.graph.value_info[:]  # some shapes have changed
     onnx.checker.check_model(model, full_check=True)
     return replace(graph, content=model.SerializeToString(deterministic=True))
 
@@ -62,7 +62,7 @@ def _as_it_is(
 
 
 def _pool(node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Pool what a graph computes; its inputs are in the plain layout, where a mean is faster."""
+    """Pool computed maps; a graph's inputs are in the plain layout, where a mean is faster."""
     if node.input[0] in view.producers and is_global_mean(node, view):
         as_global_pooling(node)
     return [node]
@@ -71,7 +71,7 @@ def _pool(node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto) -> list
 def _fill_block(
     node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    """Give the first layer of squeeze-and-excitation more channels, which the second reads."""
+    """Pad the channels between the two layers of squeeze-and-excitation to a whole block."""
     relu = view.only_reader(node.output[0])
     second = view.only_reader(relu.output[0]) if relu is not None else None
     if (
@@ -101,10 +101,10 @@ def _fill_block(
 def _repeat_gate(
     node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    """Let a product read a gate (N, C, 1, 1) repeated over its map (N, C, H, W).
+    """Repeat a gate (N, C, 1, 1) over its map (N, C, H, W) before the two are multiplied.
 
-    A maximum over a window that reaches the one value from every place is that value; later
-    versions of the provider also have a kernel of Resize, earlier ones would leave the blocks.
+    A MaxPool does so, with a window that contains the one value at every position. Later versions
+    of the provider also have a blocked Resize; earlier ones would reorder to the plain layout.
     """
     for gate, other in ((0, 1), (1, 0)):
         producer = view.producers.get(node.input[gate])
@@ -135,7 +135,7 @@ def _repeat_gate(
 def _convolve_shortcut(
     node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    """Make a convolution of Slice and Pad where these take every n-th pixel and add channels."""
+    """Replace a Slice of every n-th pixel and a Pad of channels by one convolution."""
     if node.op_type == "Slice":
         pad = view.only_reader(node.output[0])
         return [node] if pad is None or _shortcut(node, pad, view) is None else []
@@ -160,7 +160,7 @@ def _convolve_shortcut(
 def _shortcut(
     cut: onnx.NodeProto, pad: onnx.NodeProto, view: GraphView
 ) -> tuple[list[int], NDArray[np.float32]] | None:
-    """Return strides and weight of the convolution that is the same; None if there is none."""
+    """Return strides and weight of the equivalent convolution; None if there is none."""
     shape = view.shape(cut.input[0])
     if cut.op_type != "Slice" or pad.op_type != "Pad" or len(shape) != FEATURE_MAP_RANK:
         return None
@@ -188,11 +188,11 @@ REWRITES = {
     "Slice": _convolve_shortcut,
     "Pad": _convolve_shortcut,
 }
-"""By operator, what gives the nodes in place of one, which it may change."""
+"""By operator, a function that returns the replacement of a node; it may change the node."""
 
 
 def _is_pooled_layer(node: onnx.NodeProto, view: GraphView) -> bool:
-    """Whether a node is a convolution of one pixel, with a weight of its own."""
+    """Whether a node is a convolution of one pixel, with a constant weight."""
     return (
         node.op_type == "Conv"
         and view.attribute(node, "group", 1) == 1
@@ -203,5 +203,5 @@ def _is_pooled_layer(node: onnx.NodeProto, view: GraphView) -> bool:
 
 
 def _grown(value: NDArray[np.float32], axis: int, added: int) -> NDArray[np.float32]:
-    """Return a value with zeros behind it along one axis."""
+    """Return a value with ``added`` zeros appended along one axis."""
     return np.pad(value, [(0, added * (axis == place)) for place in range(value.ndim)])

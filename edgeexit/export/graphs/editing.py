@@ -1,4 +1,4 @@
-"""Changes to an ONNX graph that its other parts need not know of."""
+"""Small helpers that edit an ONNX graph in place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from onnx import numpy_helper
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Let a graph have these nodes, its own among them."""
+    """Replace a graph's nodes with these, some of which may be its own."""
     copies = []
-    for node in nodes:  # those of the graph itself are lost when it is emptied
+    for node in nodes:  # the graph's own nodes are lost when it is emptied
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         copies.append(copy)

@@ -1,4 +1,4 @@
-"""Graphs in memory, run one after another: what really flows into each of them."""
+"""Runs graphs in memory one after another, and gives the inputs and outputs of each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class GraphFlow:
     """Stages and exits of one network, and other graphs that read the images.
 
     Args:
-        graphs: in the order of execution; what a stage gives is fed to the graphs after it.
-        watched: tensors of a graph, by its name, that are to come out beside its outputs. Inputs
-            and outputs may be among them.
-        thresholds: of the exits, by name; 0 where there is none.
+        graphs: in the order of execution; a stage's outputs are fed to the graphs after it.
+        watched: by graph, tensors to return beside its outputs. Inputs and outputs may be among
+            them.
+        thresholds: by exit; 0 where there is none.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class GraphFlow:
     def run(
         self, images: NDArray[np.float32]
     ) -> Iterator[tuple[str, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
-        """Yield per graph its name, its inputs and what came out, for images (N, C, H, W)."""
+        """Yield each graph's name, inputs, and outputs with watched tensors, of (N, C, H, W)."""
         features: dict[str, NDArray[Any]] = {IMAGES: images}
         for graph in self._graphs:
             session = self._sessions[graph.name]

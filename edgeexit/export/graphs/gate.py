@@ -1,7 +1,7 @@
 """The gate behind a classifier's logits, as ONNX nodes (Section III-C).
 
-It is the same behind every exit, behind the plain backbone, and behind any other classifier that
-is compared with them.
+It is the same for every exit, for the plain backbone, and for any other classifier that is compared
+with them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeexit.scores import SCORES, SOFTMAX, check_score
 
 AXES_AS_INPUT = {"ReduceMax": 18, "ReduceSum": 13}
-"""The ONNX opsets from which these read their axes as a tensor."""
+"""The ONNX opsets from which these operators read their axes as an input tensor."""
 TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
 _LOGITS, _CONFIDENCE, _, _ = GATE_OUTPUTS
 
 
 def add_gate(model: onnx.ModelProto, logits: str, num_classes: int, score: str = SOFTMAX) -> None:
-    """Let a model answer as an exit does, its outputs replaced.
+    """Add an exit's gate to a model, whose outputs it replaces.
 
     Args:
-        model: it gets the input ``threshold``, float32 (1,), and the outputs ``logits`` float32
+        model: gets the input ``threshold``, float32 (1,), and the outputs ``logits`` float32
             (N, K), ``confidence`` float32 (N,), ``label`` int32 (N,) and ``exits`` bool (N,), which
-            is confidence >= threshold. Nothing in it may have one of these names, nor one that
-            begins with ``gate/``.
-        logits: its tensor of that meaning, (N, K), of any floating type.
+            is confidence >= threshold. No name in it may be one of these, or begin with
+            ``gate/``.
+        logits: its tensor of logits, (N, K), of any floating type.
         num_classes: K.
-        score: what the confidence is, of :data:`edgeexit.scores.SCORES`.
+        score: the score that is the confidence, one of :data:`edgeexit.scores.SCORES`.
 
     Raises:
         UnknownNameError, ValueError: see :func:`edgeexit.scores.check_score`.

@@ -1,4 +1,4 @@
-"""FP32 graph -> FP16 graph, but for images, softmax, gate, and what else comes at its end."""
+"""FP32 graph -> FP16 graph; images, softmax and gate stay FP32."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOGITS = GATE_OUTPUTS[0]
 
 
 def to_half(model: onnx.ModelProto, until: str = LOGITS) -> onnx.ModelProto:
-    """Return a stage or exit computing in FP16; tensors between graphs are FP16 too.
+    """Return a stage or exit that computes in FP16; tensors between graphs are FP16 too.
 
     Args:
         model: FP32.
-        until: a tensor that stays FP32, and so does what is computed from it; a stage, which has
-            none of that name, becomes FP16 as a whole.
+        until: a tensor that stays FP32, with everything computed from it. A stage, which has no
+            tensor of that name, becomes FP16 as a whole.
     """
     if not any(until in node.output for node in model.graph.node):
         return _converted(model, ())
@@ -47,7 +47,7 @@ class _Tail:
 
 
 def _cut(model: onnx.ModelProto, at: str) -> tuple[onnx.ModelProto, _Tail]:
-    """Return what leads to the tensor ``at``, and the nodes of an exit that come after it."""
+    """Return the model that computes the tensor ``at``, and the nodes that are computed from it."""
     behind = descendants(GraphView(model), at)
     nodes = tuple(node for node in model.graph.node if node.output[0] in behind)
     reads = {name for node in nodes for name in node.input}
@@ -78,5 +78,5 @@ def _converted(model: onnx.ModelProto, keep: tuple[str, ...]) -> onnx.ModelProto
     in_order = ir.from_proto(converted)
     in_order.graph.sort()
     result: onnx.ModelProto = ir.to_proto(in_order)
-    del result.graph.value_info[:]  # some are of tensors that are no longer there
+    del result.graph.value_info[:]  # some describe tensors that no longer exist
     return result

@@ -1,7 +1,7 @@
 """A network -> one ONNX graph per part, simplified and checked.
 
 The network is traced once, with every tensor between its parts as an output, and then cut at
-these tensors: tracing takes seconds, whatever the size of the part.
+these tensors: tracing takes seconds for a part of any size.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from edgeexit.models.partition import Partition
 from edgeexit.models.spec import FeatureInfo
 from edgeexit.scores import SOFTMAX
 
-EXAMPLE_BATCH = 2  # one would be taken for a constant
+EXAMPLE_BATCH = 2  # a batch of 1 would be traced as a constant
 
 
 class _Network(nn.Module):
-    """All stages and exits of a network, with what crosses from one to another as outputs."""
+    """All stages and exits of a network, with the tensors between them as outputs."""
 
     def __init__(self, parts: Partition, dtype: torch.dtype) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Network(nn.Module):
             (stage.inputs, stage.outputs, exit_.part.inputs)
             for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
         ]
-        # copied as one, so that weights that parts share stay shared
+        # copied together, so that weights shared by parts stay shared
         modules = nn.ModuleList(
             module
             for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
@@ -118,27 +118,27 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
             )
     except Exception as error:  # torch's exporters raise many kinds
         raise ExportError(
-            f"the network could not be made into ONNX opset {opset}: {first_line(error)}; write "
+            f"the network could not be converted to ONNX opset {opset}: {first_line(error)}; write "
             "that step of the network with other operators"
         ) from error
     assert program is not None
     for value, name in zip(program.model.graph.outputs, names, strict=True):
-        value.name = name  # torch before 2.11 names a tensor that is returned twice otherwise
+        value.name = name  # before 2.11, torch ignores the name of a tensor that is returned twice
     model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
     return model
 
 
 def check_size(network: nn.Module) -> None:
-    """Compare a network's weights with what one ONNX file holds: its messages end at 2 GiB.
+    """Check that a network's weights fit into one ONNX file: protobuf messages end at 2 GiB.
 
     Raises:
-        ExportError: they are more.
+        ExportError: the weights are larger.
     """
     size_bytes = sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers()))
     if size_bytes > onnx.checker.MAXIMUM_PROTOBUF:
         raise ExportError(
             f"the weights take {size_bytes / 1e9:.2f} GB, expected at most "
-            f"{onnx.checker.MAXIMUM_PROTOBUF / 1e9:.2f}, which is all that ONNX's format takes; "
+            f"{onnx.checker.MAXIMUM_PROTOBUF / 1e9:.2f}, the limit of ONNX's format; "
             "export with --precision fp16, or choose a smaller network"
         )
 
@@ -156,7 +156,7 @@ def _tensor_infos(infos: Sequence[FeatureInfo], precision: Precision) -> tuple[T
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters' remarks, which speak of their own insides, from the user."""
+    """Silence the exporters' log messages and warnings, which are about their own internals."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

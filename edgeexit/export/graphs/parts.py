@@ -17,14 +17,14 @@ from edgeexit.scores import SOFTMAX
 BASELINE = "baseline"
 
 Tell = Callable[[str], None]
-"""Called with what is being done now."""
+"""Called with the name of the current step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
     """An ONNX model with a dynamic batch, serialized.
 
-    The input ``threshold``, float32 (1,), that every exit has is not among ``inputs``.
+    ``inputs`` does not list the input ``threshold``, float32 (1,), of an exit.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A stage and the exit behind it, by the tensors of the whole model that they read and write.
+    """A stage and the exit behind it, as the tensors of the whole model that they read and write.
 
     The exit's logits are the tensor :func:`logits_name`.
     """
@@ -48,7 +48,7 @@ class Cut:
 
 
 def logits_name(exit_name: str) -> str:
-    """Return what the logits of an exit are called in the model of the whole network."""
+    """Return the name of an exit's logits in the model of the whole network."""
     return f"{exit_name}.logits"
 
 
@@ -65,7 +65,7 @@ def cut_graphs(
 
     A stage maps features to features. An exit maps features and ``threshold``, float32 (1,), to
     ``logits`` float32 (N, K), ``confidence`` float32 (N,), ``label`` int32 (N,) and ``exits``
-    bool (N,), which is confidence >= threshold. The confidence is the score of that name.
+    bool (N,), which is confidence >= threshold. The confidence is the one named ``score``.
 
     Raises:
         ExportError: ONNX does not accept a part.
@@ -85,16 +85,16 @@ def cut_graphs(
 def rewritten(
     graph: Graph, model: onnx.ModelProto, dtype: str, in_8_bits: Collection[str] = ()
 ) -> Graph:
-    """Return a graph whose model was rewritten, checked, with the types that its tensors have now.
+    """Return a graph with a rewritten model, checked, and the new types of its inputs and outputs.
 
     Args:
-        graph: as it was.
-        model: what it has become.
-        dtype: of features.
-        in_8_bits: the features that are uint8 in their place.
+        graph: the graph before.
+        model: its model, rewritten.
+        dtype: the type of features.
+        in_8_bits: the features that are uint8 instead.
 
     Raises:
-        ExportError: ONNX does not accept it.
+        ExportError: ONNX does not accept the model.
     """
     del model.graph.value_info[:]
     try:
@@ -118,7 +118,7 @@ def rewritten(
 
 
 def first_line(error: BaseException) -> str:
-    """Return the reason in a line: what an exporter's error came of, or its kind."""
+    """Return the first line of an error's root cause, or its type where it has no message."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip().partition("\n")[0] or type(error).__name__
@@ -132,7 +132,7 @@ def _exit_graph(
     num_classes: int,
     score: str,
 ) -> Graph:
-    """Cut out what leads from the inputs to the logits of an exit, with its gate."""
+    """Extract the subgraph from the inputs to the logits of an exit, and add its gate."""
     logits = logits_name(exit_name)
     shapes = ((num_classes,), (), (), ())
     outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
@@ -144,9 +144,9 @@ def _exit_graph(
 def _extract(
     extractor: onnx.utils.Extractor, inputs: Sequence[str], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Return what leads from ``inputs`` to ``outputs``, the batch size read from the first input.
+    """Return the subgraph from ``inputs`` to ``outputs``, with the batch size of the first input.
 
-    In the whole model every batch size comes from the images, also in parts that do not read them.
+    In the whole model every batch size is read from the images, even in parts without images.
     """
     model: onnx.ModelProto = extractor.extract_model(list(inputs), list(outputs))
     if IMAGES not in inputs:
@@ -157,13 +157,13 @@ def _extract(
 
 
 def _is_batch_alone(shape: onnx.NodeProto) -> bool:
-    """Whether a Shape node gives the first dimension and no other."""
+    """Whether a Shape node gives the first dimension alone."""
     bounds = {item.name: onnx.helper.get_attribute_value(item) for item in shape.attribute}
     return bounds.get("start", 0) == 0 and bounds.get("end") == 1
 
 
 def _finish(name: str, model: onnx.ModelProto) -> bytes:
-    """Return a cut-out part simplified, checked, and without traces of how it was made."""
+    """Return an extracted part simplified, checked, and without the exporters' metadata."""
     try:
         simple, valid = onnxsim.simplify(model)
         if not valid:
@@ -184,7 +184,7 @@ def _names(tensors: Sequence[TensorInfo]) -> list[str]:
 
 
 def _strip_metadata(model: onnx.ModelProto) -> None:
-    """Remove what the exporters note down, such as paths of this machine's source files."""
+    """Remove the exporters' metadata, such as paths of this machine's source files."""
     graph = model.graph
     for item in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del item.metadata_props[:]

@@ -1,4 +1,4 @@
-"""Rewrites of the traced graph that leave its results as they are."""
+"""Rewrites of the traced graph that do not change its results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from onnxscript.rewriter import pattern, rewrite
 def rewrite_graph(model: ir.Model) -> ir.Model:
     """Return the model with every rule of this module applied.
 
-    A product with a weight comes before a transposition that keeps the last axis. The CPU provider
-    of ONNX Runtime 1.32 crashes on the other order in FP16: Transpose of the first two axes, the
-    Cast that it inserts itself, MatMul. Attention layers have that order where batches come first.
+    A product with a weight moves before a transposition that keeps the last axis. In FP16, the CPU
+    provider of ONNX Runtime 1.32 crashes on the original order: Transpose of the first two axes,
+    the Cast that it inserts itself, MatMul. Batch-first attention layers have that order.
     """
     rule = pattern.RewriteRule(
         _transpose_then_multiply,
         _multiply_then_transpose,
         _keeps_last_axis,
-        remove_nodes=False,  # others may read the transposed tensor too
+        remove_nodes=False,  # other nodes may read the transposed tensor too
     )
     return rewrite(model, pattern_rewrite_rules=[rule])
 

@@ -1,4 +1,4 @@
-"""Questions about an ONNX graph: who writes and reads a tensor, which nodes are an SE gate."""
+"""Queries on an ONNX graph: the producer and readers of a tensor, the nodes of an SE gate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN_RANK = -1
 class GraphView:
     """A model's initializers, and the producer and readers of each tensor.
 
-    A node is named by its first output, which is unique where names are not.
+    A node is identified by its first output, which is unique; node names need not be.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -39,15 +39,15 @@ class GraphView:
         }
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor, 0 for a dimension that is not known; () without a rank."""
+        """Return a tensor's shape, 0 for an unknown dimension; () if its rank is unknown."""
         return self._shapes.get(name, ())
 
     def rank(self, name: str) -> int:
-        """Return how many dimensions a tensor has; -1 where that is not known."""
+        """Return the number of dimensions of a tensor; -1 if unknown."""
         return len(self._shapes[name]) if name in self._shapes else UNKNOWN_RANK
 
     def only_reader(self, name: str) -> onnx.NodeProto | None:
-        """Return the node that reads a tensor where nothing else does, nor is it an output."""
+        """Return the only reader of a tensor; None if it has none or several, or is an output."""
         readers = self.readers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self._outputs else None
 
@@ -56,11 +56,11 @@ class GraphView:
         return numpy_helper.to_array(self.initializers[name]) if name in self.initializers else None
 
     def variables(self, node: onnx.NodeProto) -> list[str]:
-        """Return the inputs of a node that are no constants."""
+        """Return the inputs of a node that are not initializers."""
         return [name for name in node.input if name and name not in self.initializers]
 
     def channel_axis(self, node: onnx.NodeProto) -> int | None:
-        """Return the axis of output channels of a layer's weight; None where it is no layer."""
+        """Return the output channels' axis of a layer's weight; None if the node is no layer."""
         if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in self.initializers:
             return None
         rank = len(self.initializers[node.input[1]].dims)
@@ -72,7 +72,7 @@ class GraphView:
 
     @staticmethod
     def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-        """Return the value of an attribute."""
+        """Return the value of an attribute, or the default where the node does not set it."""
         for item in node.attribute:
             if item.name == name:
                 return helper.get_attribute_value(item)
@@ -80,7 +80,7 @@ class GraphView:
 
 
 def pooled_tensors(view: GraphView) -> frozenset[str]:
-    """Return what is computed from globally pooled features and nothing else."""
+    """Return the tensors that are computed from globally pooled features alone."""
     pooled: set[str] = set()
     for node in view.nodes:
         variables = view.variables(node)
@@ -90,9 +90,9 @@ def pooled_tensors(view: GraphView) -> frozenset[str]:
 
 
 def excitation_nodes(view: GraphView) -> frozenset[str]:
-    """Return the nodes between a global pooling and the feature map that the result multiplies.
+    """Return the nodes between a global pooling and the product of its result with a feature map.
 
-    These are the gates of squeeze-and-excitation, whatever their activation is.
+    These are the gates of squeeze-and-excitation, with any activation.
     """
     pooled = pooled_tensors(view)
     found: set[str] = set()
@@ -109,7 +109,7 @@ def excitation_nodes(view: GraphView) -> frozenset[str]:
 
 
 def is_global_mean(node: onnx.NodeProto, view: GraphView) -> bool:
-    """Whether a node is what GlobalAveragePool is, in another word."""
+    """Whether a node is a ReduceMean equivalent to GlobalAveragePool."""
     return (
         node.op_type == "ReduceMean"
         and view.attribute(node, "keepdims", 1) == 1
@@ -118,7 +118,7 @@ def is_global_mean(node: onnx.NodeProto, view: GraphView) -> bool:
 
 
 def descendants(view: GraphView, name: str) -> frozenset[str]:
-    """Return the nodes that a tensor has an influence on."""
+    """Return the nodes that depend on a tensor."""
     reached, nodes = {name}, []
     for node in view.nodes:
         if reached.intersection(node.input):

@@ -1,7 +1,7 @@
-"""Which values each tensor takes, on the features that really flow into each graph.
+"""Measures the value range of each tensor, on the features that flow into each graph.
 
-The exported FP32 graphs are run one after another, so stage m + 1 and the branch behind it see
-what stage m gives for the calibration images. One pass feeds every method; histograms and the
+The exported FP32 graphs are run one after another, so stage m + 1 and the branch behind it read
+the outputs of stage m for the calibration images. One pass feeds every method; histograms and the
 choice of a range from them are onnxruntime's.
 """
 
@@ -24,15 +24,15 @@ from edgeexit.export.int8.rounding import Bounds
 
 CHUNK = 16  # images at once: every watched tensor of one graph is in memory
 PERCENTILE = 99.99
-# Of these bins on both sides of 0, 128 around the middle are the narrowest range that is tried;
-# with onnxruntime's default of 128 bins in all, entropy would always keep the whole range.
+# The bins cover both sides of 0; the narrowest range that is tried is the 128 in the middle. With
+# onnxruntime's default of 128 bins in all, entropy would always keep the whole range.
 ENTROPY_BINS, QUANTIZED_BINS = 512, 128
 PERCENTILE_BINS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What one method found: the least and greatest value to represent, by graph and tensor."""
+    """Result of one method: the least and greatest value to represent, by graph and tensor."""
 
     method: str
     bounds: dict[str, dict[str, Bounds]]
@@ -46,13 +46,13 @@ def measure_ranges(
 ) -> dict[str, Ranges]:
     """Return the ranges that each method finds for ``tensors`` of each graph.
 
-    ``minmax`` keeps every value, ``percentile`` cuts off one in ten thousand, and ``entropy``
-    cuts where the distribution loses least (Kullback-Leibler divergence). A method chooses the
-    largest magnitude; of what is not beyond it, the least and the greatest value are kept.
+    ``minmax`` keeps every value, ``percentile`` clips one in ten thousand, and ``entropy`` clips
+    where the distribution loses least (Kullback-Leibler divergence). A method chooses the largest
+    magnitude; the range is that of the values, clipped to it.
 
     Args:
         graphs: FP32, in the order of execution.
-        tensors: by graph, the names of those to measure.
+        tensors: by graph, the names of the tensors to measure.
         images: (N, C, H, W) float32, normalized.
         methods: of :data:`~edgeexit_runtime.bundle.quantization_entry.CALIBRATION_METHODS`.
     """
@@ -70,7 +70,7 @@ def measure_ranges(
 
 
 class _Meters:
-    """What several methods have seen of the tensors of one graph."""
+    """Statistics of the tensors of one graph, for several methods."""
 
     def __init__(self, methods: Sequence[str]) -> None:
         self._seen: dict[str, Bounds] = {}
@@ -81,7 +81,7 @@ class _Meters:
             least, greatest = self._seen.get(name, (math.inf, -math.inf))
             self._seen[name] = min(least, float(array.min())), max(greatest, float(array.max()))
         for method, collector in self._collectors.items():
-            # collect() chooses between these two by the method, and prints
+            # collect() chooses between these two by the method, but also prints
             if method == "entropy":
                 collector.collect_value(values)
             else:
@@ -90,12 +90,12 @@ class _Meters:
     def bounds(self, method: str) -> dict[str, Bounds]:
         if method == "minmax" or not self._seen:
             return dict(self._seen)
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             found = self._collectors[method].compute_collection_result()
         result = {}
         for name, (least, greatest) in self._seen.items():
             low, high = found[name][:2]
-            # 0 where next to all values are 0: then the others are what there is to represent
+            # 0 where nearly all values are 0: then the full range of the others is kept
             chosen = max(abs(float(low)), abs(float(high))) or math.inf
             result[name] = max(least, -chosen), min(greatest, chosen)
         return result

@@ -1,6 +1,6 @@
-"""The images that value ranges are measured on: a folder or a NumPy file, checked.
+"""The images that value ranges are measured on, from a folder or a NumPy file, checked.
 
-What is wrong with them would not show in the bundle but in its answers, so it is refused here.
+Faulty images would spoil a bundle's answers without any error, so they are refused here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from edgeexit.images.files import find_images, read_pixels
 from edgeexit.paths import is_file, is_folder
 
 MAX_IMAGES = 1000
-"""More are not read: ranges no longer change, and the histograms take their time."""
+"""More are not read: the ranges no longer change, and the histograms are slow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationImages:
-    """Images (N, C, H, W) float32, normalized, and where they are from, for the record.
+    """Images (N, C, H, W) float32, normalized, and their source, for the record.
 
-    ``notes`` are lines about the source, such as how many of its files were left out.
+    ``notes`` are lines about the source, such as how many of its files were omitted.
     """
 
     source: str
@@ -44,7 +44,7 @@ class CalibrationImages:
         flat = images.reshape(len(images), images.shape[1], -1)  # (N, C, H * W)
         if not np.ptp(flat, axis=2).any():
             raise DataError(
-                f"{source}: every image is of one color, which says nothing of the values to "
+                f"{source}: every image is of one color, which does not show the values to "
                 "expect; take photographs of what the network will see"
             )
         if len(images) > 1 and not np.ptp(images, axis=0).any():
@@ -53,12 +53,12 @@ class CalibrationImages:
             )
 
     def distinct(self) -> CalibrationImages:
-        """Return the images without copies of one that comes before."""
+        """Return the images without duplicates; the first of equal images is kept."""
         first = {image.tobytes(): place for place, image in reversed([*enumerate(self.images)])}
         return CalibrationImages(self.source, self.images[sorted(first.values())])
 
     def split(self, seed: int, every: int) -> tuple[CalibrationImages, CalibrationImages]:
-        """Return one image of ``every`` held out, chosen at random, as the second of two sets."""
+        """Return two sets: the images kept, and one in ``every`` held out, chosen at random."""
         order = np.random.default_rng(seed).permutation(len(self.images))
         held_out = np.sort(order[: len(order) // every])
         kept = np.sort(order[len(order) // every :])
@@ -78,13 +78,13 @@ def load_calibration_images(
     """Read up to ``most`` images, chosen at random where there are more.
 
     Args:
-        path: a folder with images in it or in folders of it, whatever these are called; or a
-            ``.npy`` file, or a ``.npz`` file with an array ``images``: uint8 (N, H, W, C) of the
-            network's input size, or float32 (N, C, H, W) that is normalized already.
-        preprocessing: the network's.
-        seed: of the choice.
-        max_pixels: larger image files are refused.
-        most: images that are read.
+        path: a folder with images in it or in subfolders of any name; or a ``.npy`` file, or a
+            ``.npz`` file with an array ``images``: uint8 (N, H, W, C) of the network's input size,
+            or float32 (N, C, H, W) that is normalized already.
+        preprocessing: the network's preprocessing.
+        seed: seed of the random choice.
+        max_pixels: image files with more pixels are refused.
+        most: the maximum number of images.
 
     Raises:
         DataError: missing, empty, unreadable, of another shape, constant, not finite, or not
@@ -103,9 +103,9 @@ def load_calibration_images(
 def distinct_from(
     samples: NDArray[np.float32], calibration: CalibrationImages, preprocessing: Preprocessing
 ) -> NDArray[np.bool_]:
-    """Return (N,) which of the samples, normalized, are not among the calibration images.
+    """Return a mask (N,) of the samples, normalized, that are not among the calibration images.
 
-    Images are the same where all of their 8-bit pixels are.
+    Images are equal if all of their 8-bit pixels are.
     """
     known = set(_digests(calibration.images, preprocessing))
     return np.array([key not in known for key in _digests(samples, preprocessing)], np.bool_)

@@ -1,4 +1,4 @@
-"""Feature maps that cross from graph to graph as the 8 bits that they were rounded to."""
+"""Passes feature maps between graphs in 8 bits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from edgeexit.export.int8.nodes import quantized
 
 
 def cross_in_8_bits(model: onnx.ModelProto, features: Iterable[str]) -> None:
-    """Let a graph read and write features in uint8, under the names that their values had.
+    """Make a graph read and write features as uint8, under their original names.
 
-    What a stage rounds last is its output then, and what a graph does first is to read the 8 bits.
+    The graph then ends with the QuantizeLinear of its outputs, and begins with the
+    DequantizeLinear of its inputs.
 
     Args:
-        model: a graph with Q/DQ nodes.
-        features: inputs and outputs of graphs that are rounded; this one has some of them.
+        model: a graph with Q/DQ nodes, edited in place.
+        features: inputs and outputs of all graphs that are quantized; this one has some of them.
     """
     graph = model.graph
     names = set(features)
@@ -32,7 +33,7 @@ def cross_in_8_bits(model: onnx.ModelProto, features: Iterable[str]) -> None:
 
 
 def _retype(infos: Sequence[onnx.ValueInfoProto], names: set[str]) -> list[str]:
-    """Make those of ``names`` uint8 and return which these are."""
+    """Change those among ``names`` to uint8 and return their names."""
     found = [info for info in infos if info.name in names]
     for info in found:
         info.type.tensor_type.elem_type = onnx.TensorProto.UINT8
@@ -46,7 +47,7 @@ def _rename(nodes: Iterable[onnx.NodeProto], new: Callable[[str], str]) -> None:
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove rounded values that nothing reads: all of their readers move 8 bits."""
+    """Remove DequantizeLinear nodes without readers: all readers of the value move 8 bits."""
     read = {name for node in graph.node for name in node.input}
     read |= {info.name for info in graph.output}
     for node in list(graph.node):

@@ -39,12 +39,12 @@ SEED = 0
 LEAST_SCORE = MethodScore(-1.0, -1.0, -math.inf)
 
 Tell = Callable[[str], None]
-"""Called with what is being done now."""
+"""Called with the name of the current step."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedGraphs:
-    """INT8 graphs and how they were made."""
+    """INT8 graphs, and the manifest's entry on their quantization."""
 
     graphs: tuple[Graph, ...]
     entry: QuantizationEntry
@@ -61,13 +61,14 @@ def quantize_graphs(
 
     Args:
         graphs: every stage and exit, and the plain backbone if there is one.
-        quantization: how.
-        calibration: images that value ranges are measured on; none for ``classifier``.
+        quantization: the options.
+        calibration: images that value ranges are measured on; None for ``classifier``.
         thresholds: of the exits, for the decisions that ``auto`` compares.
         tell: called with every step.
 
     Raises:
-        ExportError: there is nothing to quantize, or images are missing or of no use.
+        ExportError: there is nothing to quantize, images are missing, or a feature is too large
+            for the type of the scales.
         DataError: ``auto`` has too few images to hold some out.
     """
     if quantization.extent == CLASSIFIER:
@@ -86,7 +87,7 @@ def quantize_graphs(
 
 
 class _Recipe:
-    """Everything about the quantization of some graphs but the ranges."""
+    """Prepared graphs and the plan of their quantization, without the value ranges."""
 
     def __init__(self, graphs: Sequence[Graph], quantization: Quantization) -> None:
         self.fallback = quantization.fallback
@@ -106,7 +107,7 @@ class _Recipe:
     def entry(
         self, method: str, calibration: CalibrationImages, ranges: Ranges
     ) -> QuantizationEntry:
-        """Return what the manifest says of it."""
+        """Return the manifest's entry."""
         features = {
             name: FeatureRounding(float(rounding.scale), int(rounding.zero_point))
             for name, rounding in self._crossing(ranges).items()
@@ -123,7 +124,7 @@ class _Recipe:
 
     @property
     def _dtype(self) -> np.dtype[Any]:
-        """Of scales."""
+        """The type of scales."""
         return np.dtype(np.float16 if self.fallback == "fp16" else np.float32)
 
     def _prepared(self, graph: Graph) -> Graph:
@@ -134,14 +135,14 @@ class _Recipe:
         return replace(graph, content=prepared.SerializeToString(deterministic=True))
 
     def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
-        for graph in self.graphs:  # one at a time: large networks fit into memory once
+        for graph in self.graphs:  # one at a time: memory may hold a large network only once
             yield graph, onnx.load_from_string(graph.content)
 
     def _roundings(self, graph: str, ranges: Ranges) -> dict[str, Rounding]:
-        """Return the form in 8 bits of every tensor that a graph has rounded.
+        """Return the rounding of every quantized tensor of a graph.
 
         Raises:
-            ExportError: the type of scales does not reach that far.
+            ExportError: a range is too large for the type of scales.
         """
         most = LEVELS * float(np.finfo(self._dtype).max)
         for name, bounds in ranges.bounds[graph].items():
@@ -158,7 +159,7 @@ class _Recipe:
         }
 
     def _crossing(self, ranges: Ranges) -> dict[str, Rounding]:
-        """Return the form of features between graphs, as the stage that writes one rounds it."""
+        """Return the rounding of features between graphs, chosen where a stage writes them."""
         found = {}
         for graph in self.graphs if self.target.crosses else ():
             plan, roundings = self.plans[graph.name], self._roundings(graph.name, ranges)
@@ -213,7 +214,7 @@ def _quantize_best(
 
 
 def _split(calibration: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages]:
-    """Return what ranges are measured on and what methods are compared on, no image in both."""
+    """Return the images to measure ranges on, and others to compare the methods on."""
     calibration = calibration.distinct()
     count, least = len(calibration.images), MIN_HELD_OUT * HOLD_OUT_EVERY
     if count < least:

@@ -1,9 +1,9 @@
-"""FP32 graph -> the same with weights and features in 8 bits, said by Q/DQ nodes in the file.
+"""FP32 graph -> the same graph with weights and features in 8 bits, by explicit quantization.
 
-Explicit quantization: a QuantizeLinear and a DequantizeLinear stand where a value is rounded to 8
-bits, and every engine either computes between them in 8 bits or rounds just the same. Weights are
-int8 and symmetric, per channel, and constants. What is rounded, and how features are, says a plan
-that a target makes: see :mod:`edgeexit.export.int8.targets`.
+A QuantizeLinear and a DequantizeLinear mark where a value is rounded to 8 bits, and every engine
+either computes between them in 8 bits or rounds just the same. Weights are int8 constants,
+symmetric, with one scale per channel. A target's plan selects the tensors, and the target chooses
+the form of features: see :mod:`edgeexit.export.int8.targets`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from edgeexit.export.int8.rounding import (
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """A bias in steps of the products it is added to: the scale of ``tensor`` times ``weight``'s.
+    """A bias whose scale is that of the products it is added to: ``tensor``'s times ``weight``'s.
 
     Attributes:
         name: its initializer.
         tensor: the feature that is multiplied.
-        weight: the initializer that it is multiplied by.
+        weight: the initializer that the feature is multiplied by.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationPlan:
-    """What of a graph is rounded to 8 bits.
+    """The tensors of a graph that are rounded to 8 bits.
 
     Attributes:
         weights: by initializer, its axis of output channels.
         tensors: features, in the order in which they are read.
-        edges: (first output of a node, position of its input) that read the rounded value.
-        biases: by first output of a node, its bias where that is rounded to int32.
-        moves: nodes, by first output, that read and write the 8 bits themselves, since they only
-            move values or choose among them; and the feature of ``tensors`` whose steps these are.
+        edges: inputs that read the rounded value, as (first output of the node, position).
+        biases: by first output of a node, its bias, if it is rounded to int32.
+        moves: by first output, nodes that only move or select values, and so read and write the 8
+            bits themselves; the value is the feature of ``tensors`` whose scale they keep.
     """
 
     weights: dict[str, int]
@@ -84,11 +84,11 @@ def insert_qdq(
 
     Args:
         model: the graph, FP32.
-        plan: what of it is rounded.
-        roundings: how each of ``plan.tensors`` is.
-        dtype: float32, or float16 for scales of weights that a graph can keep that is then made
-            FP16.
-        levels: the largest step of a weight.
+        plan: its tensors to round.
+        roundings: by feature of ``plan.tensors``, its rounding.
+        dtype: float32, or float16 for weight scales that a later conversion of the graph to FP16
+            keeps exactly.
+        levels: the largest integer of a weight.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -136,7 +136,7 @@ class _Inserter:
         }
 
     def weight(self, name: str, axis: int) -> Iterator[onnx.NodeProto]:
-        """Yield the node that reads a weight stored in 8 bits."""
+        """Yield the node that dequantizes a weight stored in 8 bits."""
         scales = self._scales[name]
         steps = weight_steps(self._values[name], scales, axis, self._levels)
         self._add(quantized(name), steps)
@@ -150,11 +150,11 @@ class _Inserter:
         )
 
     def bias(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Yield the node that reads a bias stored as int32, and let ``node`` read it."""
+        """Yield the node that dequantizes a bias stored as int32, and make ``node`` read it."""
         bias = self._plan.biases.get(node.output[0])
         if bias is None:
             return
-        name = f"{node.output[0]}_bias"  # two nodes may share one, with other steps
+        name = f"{node.output[0]}_bias"  # two nodes may share a bias, with different scales
         scales = self._product_scales(bias)
         self._add(quantized(name), bias_steps(self._values[bias.name], scales))
         constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int32))
@@ -168,7 +168,7 @@ class _Inserter:
         )
 
     def pairs(self, names: Sequence[str]) -> Iterator[onnx.NodeProto]:
-        """Yield the Q/DQ pair of each of ``names`` that the plan wants rounded."""
+        """Yield the Q/DQ pair of each of ``names`` that the plan rounds."""
         for name in names:
             if name in self._plan.tensors:
                 rounding = self._roundings[name]
@@ -184,7 +184,7 @@ class _Inserter:
                 )
 
     def move(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Yield a node that moves 8 bits, and the one that gives what it gave before."""
+        """Yield a node rewritten to move 8 bits, and the one that dequantizes its output."""
         name, origin = node.output[0], self._plan.moves[node.output[0]]
         constants = (f"{origin}_scale", f"{origin}_zero_point")
         node.input[0] = quantized(node.input[0])
@@ -198,7 +198,7 @@ class _Inserter:
         )
 
     def _weight_scales(self, name: str, axis: int, dtype: np.dtype[Any]) -> NDArray[np.float32]:
-        """Return scales that also let the biases of these channels fit into 32 bits."""
+        """Return scales that are also large enough for the channels' biases to fit into int32."""
         scales = weight_scales(self._values[name], axis, dtype, self._levels)
         for bias in self._plan.biases.values():
             if bias.weight == name:
@@ -224,7 +224,7 @@ class _Inserter:
 
 
 def _drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
-    """Remove the FP32 form of constants that nothing reads any more."""
+    """Remove the FP32 form of constants that no node reads any longer."""
     read = {name for node in graph.node for name in node.input}
     kept = [
         tensor for tensor in graph.initializer if tensor.name not in names or tensor.name in read

@@ -1,4 +1,4 @@
-"""How real numbers become 8 bits: ``real = scale * (integer - zero point)``."""
+"""Quantization of real numbers to 8 bits: ``real = scale * (integer - zero point)``."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 127
-"""INT8 is used from -127 to 127: symmetric, as TensorRT wants it; 7 bits from -63 to 63."""
+"""INT8 is used from -127 to 127: symmetric, as TensorRT requires; 7 bits from -63 to 63."""
 
-SMALLEST_SCALE = 1e-6  # half precision still has it
+SMALLEST_SCALE = 1e-6  # float16 can represent it
 UNSIGNED_LEVELS = 255
 BIAS_STEPS = 2**30
-"""At most, of a bias: products are added to it, and the sum has 32 bits."""
+"""Largest integer of a bias: products are added to it in a sum of 32 bits."""
 
 Bounds = tuple[float, float]
-"""The least and the greatest value of a tensor that are to be represented."""
+"""The least and the greatest value of a tensor to represent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """One tensor's form in 8 bits.
+    """Quantization parameters of one tensor.
 
     Attributes:
-        scale: of one step, float32 ().
-        zero_point: the integer that stands for 0, of the integers' own type.
+        scale: size of one step, float32 ().
+        zero_point: the integer that represents 0, of the integers' type.
     """
 
     scale: NDArray[np.float32]
@@ -34,7 +34,7 @@ class Rounding:
 
 
 def signed_symmetric(bounds: Bounds, dtype: np.dtype[Any]) -> Rounding:
-    """Return int8 around 0, up to the larger magnitude; ``dtype`` has the scale as it is."""
+    """Return int8 around 0, up to the larger magnitude; ``dtype`` holds the scale exactly."""
     least, greatest = bounds
     largest = max(abs(least), abs(greatest))
     scale = representable(np.array(largest / LEVELS), dtype)
@@ -42,9 +42,9 @@ def signed_symmetric(bounds: Bounds, dtype: np.dtype[Any]) -> Rounding:
 
 
 def unsigned_asymmetric(bounds: Bounds, dtype: np.dtype[Any]) -> Rounding:
-    """Return uint8 from the least to the greatest value, with 0 among them, and exact.
+    """Return uint8 from the least to the greatest value, extended to 0, which is exact.
 
-    What is cut off below is what a ReLU cuts off, where nothing is below 0.
+    Where the least value is 0, clipping to this range includes a ReLU.
     """
     least, greatest = min(bounds[0], 0.0), max(bounds[1], 0.0)
     scale = representable(np.array((greatest - least) / UNSIGNED_LEVELS), dtype)
@@ -53,13 +53,13 @@ def unsigned_asymmetric(bounds: Bounds, dtype: np.dtype[Any]) -> Rounding:
 
 
 def representable(scales: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.float32]:
-    """Return scales as ``dtype`` has them; 0, or what it takes for 0, becomes small."""
+    """Return scales rounded to ``dtype``, and at least :data:`SMALLEST_SCALE`."""
     result: NDArray[Any] = np.maximum(scales, SMALLEST_SCALE).astype(dtype)
     return result.astype(np.float32)
 
 
 def weight_levels(bits: int) -> int:
-    """Return the largest step of a weight of so many bits, its sign among them."""
+    """Return the largest integer of a weight of ``bits`` bits, including the sign."""
     return int(2 ** (bits - 1) - 1)
 
 
@@ -74,7 +74,7 @@ def weight_scales(
 def weight_steps(
     weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int, levels: int = LEVELS
 ) -> NDArray[np.int8]:
-    """Return a weight in int8, by the scale (channels,) of each output channel."""
+    """Return a weight in int8, given the scale (channels,) of each output channel."""
     shape = [1] * weight.ndim
     shape[axis] = -1
     steps: NDArray[np.int8] = np.clip(
@@ -90,9 +90,9 @@ def bias_steps(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArra
 
 
 def scales_for_bias(bias: NDArray[np.float32], tensor: Rounding) -> NDArray[np.float32]:
-    """Return the least scales (channels,) of a weight with which its bias fits into int32.
+    """Return the least scales (channels,) of a weight for which its bias fits into int32.
 
-    A channel of weights near 0 has products of tiny steps, and its bias may be large.
+    In a channel of weights near 0 the products have a tiny scale, but the bias may be large.
     """
     least: NDArray[np.float32] = (np.abs(bias) / tensor.scale / BIAS_STEPS).astype(np.float32)
     return least

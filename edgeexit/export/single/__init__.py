@@ -1,1 +1,1 @@
-"""A bundle as one ONNX file that exits early by itself."""
+"""A bundle packed into one ONNX file that implements early exit itself."""

@@ -1,4 +1,4 @@
-"""What a single file says of itself: in its metadata, where Netron shows it, as JSON values."""
+"""The description of a single file: JSON values in its metadata, where Netron shows them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class SingleFile:
 
     Attributes:
         format: the version of this description.
-        exits: names of all exits of the bundle in order, which ``exits`` counts from 0.
-        thresholds: the bundle's, of the exits that are on, in the order of the input.
+        exits: names of all exits of the bundle in order; the output ``exits`` indexes them.
+        thresholds: the bundle's thresholds of the exits that are on, in the order of the input.
     """
 
     format: int
@@ -55,24 +55,24 @@ class SingleFile:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
         if not set(self.thresholds) <= set(self.exits[:-1]):
-            raise ValueError("thresholds: expected exits but the last alone")
+            raise ValueError("thresholds: expected only exits before the last")
         if len(self.class_names) != self.model.num_classes:
             raise ValueError("class_names: expected one for each class")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know of engines that compute more than the images need, or round otherwise."""
+        """Warnings about engines that compute more than the images need, or round differently."""
         lines = []
         if self.thresholds:
             lines.append(
                 "TensorRT: some versions compute both sides of every If, so that no time is saved "
-                "(NVIDIA/TensorRT issue 4402): measure there, or build the bundle's parts by "
+                "(NVIDIA/TensorRT issue 4402): measure there, or build the bundle's parts with "
                 "'edgeexit build'"
             )
         if self.thresholds and self.precision == "fp16":
             lines.append(
-                "CPUs: ONNX Runtime makes FP32 of the weights behind the first exit on every call; "
-                "for CPUs pack an FP32 bundle"
+                "CPUs: ONNX Runtime converts the weights behind the first exit to FP32 on every "
+                "call; for CPUs pack an FP32 bundle"
             )
         if has_half_scales(self.quantization):
             lines.append(
@@ -81,30 +81,30 @@ class SingleFile:
             )
         if wants_vnni(self.quantization):
             lines.append(
-                "x86 CPUs without VNNI: ONNX Runtime's sums of 8 bits saturate there, and nobody "
-                "is told: open the file with its option session.x64quantprecision set to 1, or "
+                "x86 CPUs without VNNI: ONNX Runtime's sums of 8 bits saturate there without any "
+                "error: open the file with its option session.x64quantprecision set to 1, or "
                 "export with --target cpu-7bit"
             )
         return tuple(lines)
 
 
 def has_half_scales(entry: QuantizationEntry | None) -> bool:
-    """Whether Q/DQ nodes have scales in FP16, beside which biases must not be rounded."""
+    """Whether Q/DQ nodes have scales in FP16; biases beside these must not be rounded."""
     return entry is not None and (entry.extent, entry.fallback) == (ALL, "fp16")
 
 
 def is_for_cpus(entry: QuantizationEntry | None) -> bool:
-    """Whether 8 bits are for CPUs alone."""
+    """Whether a bundle is quantized for CPUs alone."""
     return entry is not None and (entry.target is None or entry.target.engine == CPU)
 
 
 def wants_vnni(entry: QuantizationEntry | None) -> bool:
-    """Whether 8 bits are for CPUs, and sums of theirs saturate on x86 without VNNI."""
+    """Whether a bundle is quantized for CPUs, and its sums saturate on x86 without VNNI."""
     return entry is not None and entry.needs_vnni and is_for_cpus(entry)
 
 
 def describe(manifest: Manifest) -> SingleFile:
-    """Return what the single file of a bundle says of itself."""
+    """Return the description of a bundle's single file."""
     guarantee = manifest.guarantee
     held = guarantee is not None and guarantee.holds_for(manifest.thresholds)
     return SingleFile(
@@ -124,7 +124,7 @@ def describe(manifest: Manifest) -> SingleFile:
 
 
 def write_metadata(model: onnx.ModelProto, about: SingleFile) -> None:
-    """Put a description into a model."""
+    """Write a description into a model's metadata."""
     values = encode(about)
     helper.set_model_props(
         model, {f"{PREFIX}{name}": json.dumps(value) for name, value in values.items()}
@@ -132,25 +132,25 @@ def write_metadata(model: onnx.ModelProto, about: SingleFile) -> None:
 
 
 def read_single_file(file: Path) -> SingleFile:
-    """Return what a single file says of itself, which fits its inputs and outputs.
+    """Return the description of a single file, checked against its inputs and outputs.
 
     Raises:
-        DataError: it is no ONNX model, none that was packed of a bundle, of a newer edgeexit, or
-            it was changed since.
+        DataError: it is not an ONNX model, was not packed from a bundle, was packed by a newer
+            edgeexit, or was changed since.
     """
     model = read_model(file)
-    said = {
+    entries = {
         entry.key.removeprefix(PREFIX): entry.value
         for entry in model.metadata_props
         if entry.key.startswith(PREFIX)
     }
-    if not said:
+    if not entries:
         raise DataError(
             f"{file}: an ONNX model that 'edgeexit pack' has not written; 'edgeexit split' makes a "
-            "bundle of a classifier with exits, 'edgeexit bench --versus' measures any"
+            "bundle from a classifier with exits, 'edgeexit bench --versus' measures any"
         )
     try:
-        values = {name: parse_json(text) for name, text in said.items()}
+        values = {name: parse_json(text) for name, text in entries.items()}
         if isinstance(values.get("format"), int) and values["format"] > FORMAT:
             raise DataError(
                 f"{file}: packed by a newer edgeexit (format {values['format']}, this reads "
@@ -164,7 +164,7 @@ def read_single_file(file: Path) -> SingleFile:
 
 
 def _check_tensors(graph: onnx.GraphProto, about: SingleFile) -> None:
-    """Check that a graph has the inputs and outputs that it is said to have."""
+    """Check that a graph has the inputs and outputs of its description."""
     inputs = {value.name: sizes(value) for value in graph.input}
     expected: dict[str, tuple[int | None, ...]]
     expected = {IMAGES: (None, *about.preprocessing.input_size)}

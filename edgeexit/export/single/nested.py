@@ -1,8 +1,8 @@
-"""The parts of a bundle -> one ONNX graph: what lies behind an exit is in the branch of an If.
+"""The parts of a bundle -> one ONNX graph, in which everything behind an exit is in an If branch.
 
-An If computes one of its branches, so that images who leave early do not pay for the rest. A batch
-goes on until its hardest image leaves; each image gets the answer of the exit where it would leave
-alone.
+An If computes only one of its branches, so images that leave early do not pay for the rest. A batch
+continues until its hardest image leaves; each image gets the answer of the exit where it would
+leave alone.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from edgeexit.export.graphs.parts import first_line
 
 THRESHOLDS = "thresholds"
 OUTPUTS = ("labels", "confidences", "exits", "logits")
-"""int32 (N,), float32 (N,), int32 (N,) that counts the bundle's exits from 0, float32 (N, K)."""
-MAX_BYTES = 2**31 - 2**20  # of a protobuf message, less what is added to it
+"""int32 (N,), float32 (N,), int32 (N,) that indexes the bundle's exits, float32 (N, K)."""
+MAX_BYTES = 2**31 - 2**20  # of a protobuf message, with room for what is added to it
 
 _CLASSES = "classes/axis"  # of (N, K)
 
@@ -45,7 +45,7 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Exit:
-    """An exit that is on: its number in the bundle, and the parts before it, its own graph last."""
+    """An exit that is on: its index in the bundle, and the parts up to it, its own graph last."""
 
     number: int
     entry: ExitEntry
@@ -53,7 +53,7 @@ class _Exit:
 
 
 def exits_that_are_on(manifest: Manifest) -> tuple[str, ...]:
-    """Return the branch exits that the file has, in order: one threshold each."""
+    """Return the exits before the last that are not switched off, in order: one threshold each."""
     return tuple(name for name, value in manifest.thresholds.items() if value != NEVER)
 
 
@@ -61,24 +61,24 @@ def nested_model(bundle: Bundle, *, required_thresholds: bool = False) -> onnx.M
     """Return a bundle as one model.
 
     Its inputs are ``images`` float32 (N, C, H, W), N >= 1, and ``thresholds`` float32, one for each
-    exit of :func:`exits_that_are_on`; where there is none, that input is left out. Its outputs are
-    :data:`OUTPUTS`. The branches of exits that are switched off are not in it.
+    exit of :func:`exits_that_are_on`; without any, that input is omitted. Its outputs are
+    :data:`OUTPUTS`. The branches of exits that are switched off are omitted.
 
     Args:
-        bundle: whose files are read and checked.
-        required_thresholds: whether every call has to give thresholds; else they are the bundle's
-            where a call gives none.
+        bundle: the bundle, whose files are read and checked.
+        required_thresholds: whether every call has to give thresholds; otherwise they default to
+            the bundle's.
 
     Raises:
-        BundleError: a file is missing, changed, or does not fit the others, or all are too large
-            for one file.
+        BundleError: a file is missing, changed, or does not fit the others, or all together are
+            too large for one file.
     """
     manifest = bundle.manifest
     total = sum(entry.size_bytes for _, entry in manifest.graphs())
     if total > MAX_BYTES:
         raise BundleError(
             f"{bundle.folder}: its parts are {total:,} bytes, one ONNX file holds {MAX_BYTES:,}; "
-            "use the bundle as it is, or export it in fewer bits"
+            "use the bundle as it is, or export it in a lower precision"
         )
     models = {name: _read(bundle, name, entry) for name, entry in manifest.graphs()}
     names = exits_that_are_on(manifest)
@@ -120,7 +120,7 @@ def _read(bundle: Bundle, name: str, entry: GraphEntry) -> onnx.ModelProto:
         _only_graphs(model)
     except BundleError:
         raise
-    except Exception as error:  # protobuf's, which is no dependency of its own
+    except Exception as error:  # protobuf's; protobuf is no direct dependency
         raise BundleError(
             f"{bundle.folder / entry.file}: {name} is not a readable ONNX model; export it again"
         ) from error
@@ -133,7 +133,7 @@ def _only_graphs(model: onnx.ModelProto) -> None:
 
 
 def _opsets(bundle: Bundle, models: Mapping[str, onnx.ModelProto]) -> list[onnx.OperatorSetIdProto]:
-    """Return the operator sets of all parts, which have to agree."""
+    """Return the operator sets of all parts, which must agree."""
     versions: dict[str, int] = {}
     for name, model in models.items():
         for entry in model.opset_import:
@@ -146,7 +146,7 @@ def _opsets(bundle: Bundle, models: Mapping[str, onnx.ModelProto]) -> list[onnx.
 
 
 def _exits(manifest: Manifest, names: Sequence[str]) -> list[_Exit]:
-    """Return the exits that are on; the stages before those that are off belong to the next."""
+    """Return the exits that are on; the stage of an exit that is off belongs to the next."""
     stages = {stage.name: stage.graph for stage in manifest.stages}
     exits, waiting = [], []
     for number, exit_ in enumerate(manifest.exits):
@@ -165,14 +165,14 @@ def _add_exits(
     left: str,
     results: Sequence[str],
 ) -> None:
-    """Let a graph lead to the first of these exits, and on to the others where somebody has to go.
+    """Add the first of these exits to a graph, and an If with the others for images that continue.
 
     Args:
-        graph: it gets nodes, and weights of its own.
-        exits: those that may still come.
-        parts: all of them.
-        left: the tensor, bool (N,), of who has left before; "" where nobody can have.
-        results: what tensors are to be called that answer all N images, as :data:`OUTPUTS`.
+        graph: receives the nodes and weights.
+        exits: the exits that remain, in order.
+        parts: the graphs of all parts.
+        left: the tensor, bool (N,), of images that have left before; "" before the first exit.
+        results: names for the tensors of the answers to all N images, as :data:`OUTPUTS`.
     """
     exit_, later = exits[0], exits[1:]
     name = exit_.entry.name
@@ -216,7 +216,7 @@ def _add_exits(
 
 
 def _answers_here(exit_: _Exit, results: Sequence[str]) -> list[onnx.NodeProto]:
-    """Return nodes that answer every image by an exit."""
+    """Return nodes that give every image an exit's answer."""
     logits, confidence, label, _ = (f"{exit_.entry.name}/{output}" for output in GATE_OUTPUTS)
     labels, confidences, exits, all_logits = results
     number = helper.make_tensor("value", TensorProto.INT32, [1], [exit_.number])
@@ -230,7 +230,7 @@ def _answers_here(exit_: _Exit, results: Sequence[str]) -> list[onnx.NodeProto]:
 
 
 def _chosen(exit_: _Exit, beyond: Sequence[str], results: Sequence[str]) -> list[onnx.NodeProto]:
-    """Return nodes that take an exit's answers for those whom it lets leave, and others' beyond."""
+    """Return nodes that choose an exit's answers for images that leave there, else ``beyond``."""
     name = exit_.entry.name
     logits, confidence, label, leaves = (f"{name}/{output}" for output in GATE_OUTPUTS)
     column = f"{name}/column"
@@ -245,7 +245,7 @@ def _chosen(exit_: _Exit, beyond: Sequence[str], results: Sequence[str]) -> list
 
 
 def _described(names: Sequence[str], num_classes: int) -> list[onnx.ValueInfoProto]:
-    """Return types and shapes of tensors as :data:`OUTPUTS`."""
+    """Return the value infos of tensors with the types and shapes of :data:`OUTPUTS`."""
     types = (TensorProto.INT32, TensorProto.FLOAT, TensorProto.INT32, TensorProto.FLOAT)
     inner = ((), (), (), (num_classes,))
     return [
@@ -255,7 +255,7 @@ def _described(names: Sequence[str], num_classes: int) -> list[onnx.ValueInfoPro
 
 
 def _add_thresholds(graph: onnx.GraphProto, names: Sequence[str]) -> None:
-    """Add the input, and what gives each exit its own threshold, float32 (1,)."""
+    """Add the input of thresholds, and its Split into one threshold, float32 (1,), per exit."""
     count = len(names)
     graph.input.append(helper.make_tensor_value_info(THRESHOLDS, TensorProto.FLOAT, [count]))
     each = [f"{name}/{THRESHOLD}" for name in names]
@@ -265,9 +265,9 @@ def _add_thresholds(graph: onnx.GraphProto, names: Sequence[str]) -> None:
 
 
 def _take_over(graph: onnx.GraphProto, part: onnx.GraphProto, name: str, entry: GraphEntry) -> None:
-    """Copy nodes and weights of a part, whose own names get its name before them.
+    """Copy the nodes and weights of a part, with the part's name as a prefix of their names.
 
-    A feature has the same name in all parts. Images stay what they are called.
+    Features between parts get one name in all parts. Images keep their name.
     """
     shared = {tensor.name for tensor in entry.inputs}
     if entry.outputs[0].name not in GATE_OUTPUTS:
@@ -282,7 +282,7 @@ def _take_over(graph: onnx.GraphProto, part: onnx.GraphProto, name: str, entry: 
 
 
 def _rename(graph: onnx.GraphProto, part: str, named: Callable[[str], str]) -> None:
-    """Rename all nodes and tensors of a graph, also of those within it."""
+    """Rename all nodes and tensors of a graph and of its subgraphs."""
     for node in graph.node:
         node.name = f"{part}/{node.name or node.output[0]}"
         node.input[:] = map(named, node.input)

@@ -1,4 +1,4 @@
-"""A bundle -> a single file, proven against it before it gets its name."""
+"""A bundle -> a single file, verified against the bundle before it is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgeexit.files import replace_file
 
 @dataclass(frozen=True, slots=True)
 class PackedFile:
-    """A single file that was written, and how it was proven."""
+    """A single file that was written, and its verification."""
 
     file: Path
     size_bytes: int
@@ -28,13 +28,13 @@ class PackedFile:
 
 
 def check_file_name(output: Path) -> None:
-    """Check that a single file may have this name.
+    """Check the name of a single file.
 
     Raises:
         ExportError: it does not end in ``.onnx``.
     """
     if output.suffix != ".onnx":
-        raise ExportError(f"-o: expected a file's name that ends in .onnx, got {output}")
+        raise ExportError(f"-o: expected a file name that ends in .onnx, got {output}")
 
 
 def pack_bundle(
@@ -49,16 +49,17 @@ def pack_bundle(
     """Write the single file of a bundle, see :func:`edgeexit.export.single.nested.nested_model`.
 
     Args:
-        folder: of the bundle.
-        output: the file, which is replaced.
-        samples: real images (N, C, H, W), normalized, to prove it on.
-        source: where these come from, for the record.
-        progress: told of every step.
+        folder: the bundle's folder.
+        output: the file; an existing one is replaced.
+        samples: real images (N, C, H, W), normalized, to verify it on.
+        source: where the samples come from, for the record.
+        progress: called with every step.
         required_thresholds: whether every call has to give thresholds.
 
     Raises:
         BundleError: the folder holds no bundle, or its parts do not fit together.
-        ExportError: the name is no ONNX file's, or the file does not answer as the bundle does.
+        ExportError: the name does not end in ``.onnx``, or the file's answers differ from the
+            bundle's.
         WriteError: the file cannot be written.
     """
     check_file_name(output)

@@ -1,4 +1,4 @@
-"""A single file against the session of its bundle, on real images at several thresholds."""
+"""Verification of a single file against its bundle, on real images at several thresholds."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
 
 MIXED = ((0.5,), (0.8, 0.3))
-"""By setting and exit, in turns: the share of images whose confidences are below the threshold."""
+"""By setting and exit, cyclically: the share of images with confidences below the threshold."""
 BATCH = 8
 CLOSE = {"fp32": 1e-5, "fp16": 1e-4, "int8": 1e-5}
-"""Nearer to a threshold than this a rounding decides, which may differ between two graphs."""
+"""Closer to a threshold than this, rounding decides, which may differ between two graphs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SingleProof:
-    """How a single file was compared with its bundle's session; labels and exits were equal.
+    """Comparison of a single file with its bundle's session; labels and exits were equal.
 
     Attributes:
-        samples: real images, one at a time and in batches of :data:`BATCH`.
-        source: where they come from.
+        samples: number of real images, run one at a time and in batches of :data:`BATCH`.
+        source: where the images come from.
         settings: the thresholds that were set, the bundle's own first.
-        left_at: by exit, the images that left there, over all settings.
-        by_rounding: those that differed, of a confidence within :data:`CLOSE` of a threshold.
-        confidence_difference: the largest of any answer.
-        versions: of what ran both.
+        left_at: by exit, the number of images that left there, over all settings.
+        by_rounding: answers that differed, with a confidence within :data:`CLOSE` of a threshold.
+        confidence_difference: the largest difference of a confidence.
+        versions: of the backend that ran both.
     """
 
     samples: int
@@ -53,7 +53,7 @@ class SingleProof:
 
     @property
     def decisions(self) -> int:
-        """How many pairs of label and exit were compared, those in batches not counted again."""
+        """The number of pairs of label and exit compared, batches not counted again."""
         return self.samples * len(self.settings)
 
 
@@ -67,18 +67,18 @@ def prove_single(
     """Compare a single file with its bundle, both run by ONNX Runtime on the CPU.
 
     Args:
-        content: the file.
-        bundle: what it was packed of.
+        content: the file's bytes.
+        bundle: the bundle that it was packed from.
         samples: real images (N, C, H, W), normalized.
-        source: where they come from, for the record.
-        progress: told how far it is.
+        source: where the samples come from, for the record.
+        progress: called with every step.
 
     Raises:
         ExportError: a label or an exit differs, or there is nothing to compare.
     """
     manifest = bundle.manifest
     if len(samples) == 0:
-        raise ExportError("no samples to prove the file on; give a data set with images")
+        raise ExportError("no samples to verify the file on; give a data set with images")
     file = open_reference_model(content, rounds_biases=not has_half_scales(manifest.quantization))
     names = exits_that_are_on(manifest)
     left_at, by_rounding, largest = dict.fromkeys(manifest.exit_names, 0), 0, 0.0
@@ -111,12 +111,12 @@ def prove_single(
 def _settings(
     own: dict[str, float], names: tuple[str, ...], confidences: NDArray[np.float32]
 ) -> Iterator[dict[str, float]]:
-    """Yield thresholds: the bundle's own, and such that images leave at every exit.
+    """Yield the bundle's own thresholds, and thresholds at which images leave at every exit.
 
     Args:
-        own: of every branch exit.
-        names: of those that are on.
-        confidences: of these, (M, N).
+        own: thresholds of every exit but the last.
+        names: the exits among them that are on.
+        confidences: confidences (M, N) at the exits that are on.
     """
     yield own
     if not names:

@@ -1,1 +1,1 @@
-"""A bundle -> a model repository of Triton Inference Server, which chains the parts by itself."""
+"""A bundle -> a model repository of Triton Inference Server, which runs the parts in sequence."""

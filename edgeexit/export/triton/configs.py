@@ -1,4 +1,4 @@
-"""A manifest -> what Triton is told of each model, and how they are chained."""
+"""A manifest -> Triton's configuration of each model, and of the chain of models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONNX_RUNTIME, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
 PLATFORMS = (ONNX_RUNTIME, TENSORRT)
 
 OUTPUTS = {"labels": "TYPE_INT64", "confidences": "TYPE_FP32", "exits": "TYPE_INT64"}
-"""Of the early-exit model, one value per image, as those of ``edgeexit serve``."""
+"""Outputs of the early-exit model, one value per image, as in ``edgeexit serve``."""
 TYPES = {
     "float32": "TYPE_FP32",
     "float16": "TYPE_FP16",
@@ -31,20 +31,21 @@ TYPES = {
 }
 THRESHOLD_PREFIX = "threshold_"
 NEEDS_VNNI = "needs_vnni"
-"""A parameter of 8 bits whose sums saturate on x86 CPUs without VNNI: Triton's backend has no
-option to widen them, as the runtime's session does."""
+"""Parameter of INT8 models whose sums saturate on x86 CPUs without VNNI: Triton's backend has no
+option to widen the sums, as the runtime's session does."""
 
 
 def part_name(name: str, part: str) -> str:
-    """Return what the model of a part is called."""
+    """Return the name of a part's model."""
     return f"{name}_{part}"
 
 
 def part_config(name: str, part: str, entry: GraphEntry, manifest: Manifest, platform: str) -> Any:
-    """Return the ``config.pbtxt`` of a part, which takes a batch as it is.
+    """Return the ``config.pbtxt`` of a part, which takes batches unchanged.
 
-    The first size of every tensor is the batch, and Triton is told of none (``max_batch_size`` 0):
-    it would want one of ``threshold``, too. Batches are made before the chain, not within it.
+    The first dimension of every tensor is the batch, but to Triton there is none
+    (``max_batch_size`` 0): it would expect one of ``threshold``, too. Batches are formed before the
+    chain, not within it.
     """
     inputs = [_whole(tensor) for tensor in entry.inputs]
     if part in manifest.exit_names:
@@ -78,7 +79,7 @@ def early_exit_config(name: str, manifest: Manifest) -> Any:
         max_batch_size=manifest.max_batch,
         input=[{"name": IMAGES, "data_type": "TYPE_FP32", "dims": list(size)}],
         output=[
-            # Triton knows no tensor of a batch alone: requests see (N, 1)
+            # Triton has no tensors of shape (N,): requests see (N, 1)
             {"name": output, "data_type": dtype, "dims": [1], "reshape": {}}
             for output, dtype in OUTPUTS.items()
         ],
@@ -89,11 +90,11 @@ def early_exit_config(name: str, manifest: Manifest) -> Any:
 
 
 def chain(name: str, manifest: Manifest) -> list[dict[str, Any]]:
-    """Return what ``model.py`` runs, one step for each exit, as JSON values."""
+    """Return the steps that ``model.py`` runs, one for each exit, as JSON values."""
     stages = {stage.name: stage.graph for stage in manifest.stages}
     steps = []
     for exit_ in manifest.exits:
-        assert exit_.stage is not None, "that is of the plain backbone alone"
+        assert exit_.stage is not None, "only the plain backbone has none"
         stage = stages[exit_.stage]
         steps.append(
             {
@@ -109,5 +110,5 @@ def chain(name: str, manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _whole(tensor: TensorInfo) -> dict[str, Any]:
-    """Return a part's tensor, whose batch is of any size."""
+    """Return the config of a part's tensor, with a dynamic batch dimension."""
     return {"name": tensor.name, "data_type": TYPES[tensor.dtype], "dims": [-1, *tensor.shape]}

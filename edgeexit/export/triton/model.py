@@ -1,7 +1,8 @@
-"""Early exit in Triton: runs the parts one after another, and lets images leave on the way.
+"""Early exit in Triton: runs the parts one after another, and lets images leave in between.
 
-Copied into the repository beside parts.json, and run by Triton's python backend. The thresholds are
-parameters of config.pbtxt, ``threshold_`` and the exit's name: 0 to 1, or 2 for never.
+This file is copied into the repository beside parts.json and run by Triton's python backend. The
+thresholds are parameters of config.pbtxt, ``threshold_`` and the exit's name: 0 to 1, or 2 for
+never.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ MAX_CONFIDENCE = 1 + 2**-10  # a softmax may be rounded up
 
 
 class TritonPythonModel:
-    """What Triton looks for in this file."""
+    """The class that Triton's python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the chain, and the thresholds that config.pbtxt has.
+        """Read the chain, and the thresholds in config.pbtxt.
 
         Raises:
-            TritonModelException: a threshold is missing, unknown or none, or the parts would answer
-                wrongly on this CPU.
+            TritonModelException: a threshold is missing, unknown or invalid, or the parts would
+                give wrong answers on this CPU.
         """
         parts = Path(__file__).with_name("parts.json")
         self._steps = json.loads(parts.read_text(encoding="utf-8"))
@@ -38,8 +39,9 @@ class TritonPythonModel:
         self._thresholds = _thresholds(parameters, [step["name"] for step in self._steps[:-1]])
         if "needs_vnni" in parameters and _lacks_vnni():
             raise pb_utils.TritonModelException(
-                "INT8 for CPUs: this one has no VNNI, or does not tell, and ONNX Runtime's sums "
-                "would saturate without a word; export with --target cpu-7bit for this CPU"
+                "INT8 for CPUs: this one has no VNNI, or its features cannot be read, and ONNX "
+                "Runtime's sums would saturate without any error; export with --target cpu-7bit "
+                "for this CPU"
             )
         read: set[str] = set()
         for step in reversed(self._steps):
@@ -47,7 +49,7 @@ class TritonPythonModel:
             read.update(step["stage_inputs"], step["exit_inputs"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer requests, whose images go through the parts together."""
+        """Answer requests; the images of all of them go through the parts together."""
         responses: list[Any] = [None] * len(requests)
         accepted = {}
         for number, request in enumerate(requests):
@@ -67,7 +69,7 @@ class TritonPythonModel:
         return responses
 
     def _classify(self, answers: _Answers) -> None:
-        """Run the parts until everyone has left; should one fail, who has left keeps the answer."""
+        """Run the parts until all images have left; on failure, those that left keep the answer."""
         try:
             for index, step in enumerate(self._steps):
                 tensors = answers.tensors
@@ -88,12 +90,12 @@ class TritonPythonModel:
 
 
 class _Answers:
-    """The answers to a batch of images (N, C, H, W), and the tensors of those without one.
+    """The answers to a batch of images (N, C, H, W), and the tensors of those still waiting.
 
     Attributes:
-        tensors: by name, of those who wait.
-        waiting: their rows among all images.
-        failure: why they will not get an answer.
+        tensors: by name, with the rows of the waiting images.
+        waiting: the indices of the waiting images.
+        failure: the reason why these get no answer; empty unless a part failed.
     """
 
     def __init__(self, images: Any) -> None:
@@ -106,7 +108,7 @@ class _Answers:
         self._exits = np.full(len(images), -1, np.int64)
 
     def leave(self, index: int, gate: dict[str, Any]) -> None:
-        """Let those leave whom an exit lets, and whose confidence cannot be one."""
+        """Let images leave whose gate is open, or whose confidence is invalid."""
         confidences = gate["confidence"]
         possible = (confidences >= 0) & (confidences <= MAX_CONFIDENCE)
         leaving = gate["exits"] | ~possible
@@ -118,14 +120,14 @@ class _Answers:
         self.waiting = self.waiting[self._staying]
 
     def keep(self, names: set[str]) -> None:
-        """Go on with those who have not left, in the tensors that are still read."""
+        """Keep the rows of images that have not left, of the tensors that are read later."""
         self.tensors = {name: self.tensors[name] for name in names & self.tensors.keys()}
         if not self._staying.all():
             for name, tensor in self.tensors.items():
                 self.tensors[name] = pb_utils.Tensor(name, tensor.as_numpy()[self._staying])
 
     def response(self, rows: slice) -> Any:
-        """Return the response to a request, which has these rows."""
+        """Return the response to the request whose images are these rows."""
         if (self._exits[rows] < 0).any():
             return _error(self.failure)
         if np.isnan(self._confidences[rows]).any():
@@ -143,13 +145,13 @@ def _run(model: str, inputs: list[Any], outputs: list[str]) -> dict[str, Any]:
     """Return the outputs of a part by name.
 
     Raises:
-        TritonModelException: it failed, or is not loaded.
+        TritonModelException: the part failed, or is not loaded.
     """
     request = pb_utils.InferenceRequest(
         model_name=model,
         inputs=inputs,
         requested_output_names=outputs,
-        # numpy reads what lies in the memory of the host
+        # numpy reads host memory only
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
     response = request.exec()
@@ -187,7 +189,7 @@ def _thresholds(parameters: dict[str, str], exits: list[str]) -> dict[str, float
 
 
 def _lacks_vnni() -> bool:
-    """Whether this is an x86 CPU that adds products of 8 bits in 16 bits, as far as is known."""
+    """Whether this x86 CPU may add products of 8 bits in 16 bits: without VNNI, or unknown."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:

@@ -41,13 +41,13 @@ class ModelRepository:
     """A model repository that was written.
 
     Attributes:
-        name: of the early-exit model; those of the parts begin with it.
-        platform: of the parts.
+        name: the name of the early-exit model; the parts' names begin with it.
+        platform: the platform of the parts.
         parts: names of the parts' models, in the order of execution.
-        max_batch: images that go through the parts together, at most.
-        thresholds: in its ``config.pbtxt``.
-        size_bytes: of the parts' files.
-        warnings: what to know of the server's machine.
+        max_batch: the most images that go through the parts together.
+        thresholds: the thresholds in the early-exit model's ``config.pbtxt``.
+        size_bytes: size of the parts' files.
+        warnings: warnings about the server's machine.
     """
 
     folder: Path
@@ -66,16 +66,16 @@ def write_repository(
     """Write the model repository of a bundle; the parts' files are the bundle's, byte for byte.
 
     Args:
-        folder: of the bundle.
-        output: of the repository, which is new, or empty.
-        name: of the model that requests name.
-        platform: of :data:`PLATFORMS`: the parts are ONNX files, or TensorRT's engines.
+        folder: the bundle's folder.
+        output: the repository's folder, new or empty.
+        name: the early-exit model's name, for requests.
+        platform: one of :data:`PLATFORMS`: the parts are ONNX files, or TensorRT's engines.
 
     Raises:
         BundleError: the folder holds no bundle, or a file of it was changed.
         BackendError: an engine is missing.
-        ExportError: there is something at ``output``, the name is none, or the platform cannot
-            serve the bundle.
+        ExportError: ``output`` is not empty, the name is invalid, or the platform cannot serve
+            the bundle.
         WriteError: the repository cannot be written.
     """
     check_new(output)
@@ -95,7 +95,7 @@ def write_repository(
         (version / "model.py").write_bytes(model.read_bytes())
         steps = json.dumps(chain(name, manifest), indent=2) + "\n"
         (version / "parts.json").write_text(steps, encoding="utf-8")
-        check_new(output)  # of what has come there since
+        check_new(output)  # again: files may have appeared there since
     return ModelRepository(
         output,
         name,
@@ -109,18 +109,18 @@ def write_repository(
 
 
 def check_new(output: Path) -> None:
-    """Check that nothing is lost where a repository is to be written.
+    """Check that the repository's folder is new or empty, so that no files are lost.
 
     Raises:
-        ExportError: something is there.
+        ExportError: ``output`` is a file, or a folder with files.
     """
     is_folder = output.is_dir()
     if is_folder and {entry.name for entry in output.iterdir()} <= {LOCK_NAME}:
         return
     if is_folder or output.exists():
         raise ExportError(
-            f"{output}: is there already, and a repository is written anew; choose another -o, or "
-            "remove it"
+            f"{output}: is there already, and a repository is never overwritten; choose another "
+            "-o, or remove it"
         )
 
 
@@ -132,18 +132,18 @@ def _check_name(name: str) -> None:
 
 
 def _files(bundle: Bundle, platform: str) -> Iterator[tuple[str, GraphEntry | EngineEntry]]:
-    """Yield each part's file, which the platform can serve.
+    """Yield each part's name and file, checked for the platform.
 
     Raises:
         BackendError: an engine is missing.
-        ExportError: the platform would compute something else, or load nothing.
+        ExportError: the platform would give other results, or cannot load an engine.
     """
     if platform == ONNX_RUNTIME:
         if has_half_scales(bundle.manifest.quantization):
             raise ExportError(
                 "INT8 with FP16 around it: ONNX Runtime rounds biases coarsely beside scales in "
-                "FP16, and Triton has no option to keep it from that; export with --fallback fp32, "
-                f"or serve engines by 'edgeexit triton --platform {TENSORRT}'"
+                "FP16, and Triton has no option to prevent that; export with --fallback fp32, "
+                f"or serve engines with 'edgeexit triton --platform {TENSORRT}'"
             )
         yield from bundle.manifest.graphs()
         return
@@ -175,8 +175,8 @@ def _add_model(repository: Path, config: Any) -> Path:
 def _warnings(manifest: Manifest, platform: str) -> Iterator[str]:
     if platform == TENSORRT:
         yield (
-            "engines run on the kind of GPU and the version of TensorRT that they were built for: "
-            "those of the server"
+            "engines run only on the kind of GPU and the version of TensorRT that they were built "
+            "for: the server needs both"
         )
     elif wants_vnni(manifest.quantization):
         yield (

@@ -1,9 +1,9 @@
-"""Triton's schema of ``config.pbtxt``: messages that have its fields, written as it reads them.
+"""Triton's schema of ``config.pbtxt``: creates, writes and reads its messages.
 
-``model_config.binpb`` is the descriptor of the published ``model_config.proto``, of
-https://github.com/triton-inference-server/common (``model_config.LICENSE``), compiled; it is what
-``tritonclient.grpc.model_config_pb2.DESCRIPTOR.serialized_pb`` of tritonclient 2.73 gives. Compiled
-Python would be bound to a version of protobuf, and tritonclient to one older than onnx takes.
+``model_config.binpb`` is the compiled descriptor of the published ``model_config.proto``, of
+https://github.com/triton-inference-server/common (``model_config.LICENSE``); it equals
+``tritonclient.grpc.model_config_pb2.DESCRIPTOR.serialized_pb`` of tritonclient 2.73. Compiled
+Python would need a certain version of protobuf, and tritonclient needs one too old for onnx.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def _model_config() -> Any:
 
 
 def new_config(**fields: Any) -> Any:
-    """Return an ``inference.ModelConfig`` with these fields; lists and dicts stand for messages.
+    """Return an ``inference.ModelConfig`` with these fields; dicts become nested messages.
 
     Raises:
-        json_format.ParseError: the schema has no such field, or no such value of it.
+        json_format.ParseError: the schema has no such field, or the value is invalid.
     """
     return json_format.ParseDict(fields, _model_config()())
 
@@ -43,6 +43,6 @@ def read_config(text: str) -> Any:
     """Return the ``inference.ModelConfig`` that a ``config.pbtxt`` holds.
 
     Raises:
-        google.protobuf.text_format.ParseError: it is none.
+        google.protobuf.text_format.ParseError: the text is not a ``config.pbtxt``.
     """
     return text_format.Parse(text, _model_config()())

@@ -313,6 +313,6 @@ def test_below_the_floor_the_old_bundle_stays(
 
 
 def test_opset() -> None:
-    with pytest.raises(ExportError, match=r"^opset: INT8 with FP16 around it takes 19 or more"):
+    with pytest.raises(ExportError, match=r"^opset: INT8 with FP16 fallback takes 19 or more"):
         dataclasses.replace(options("all-fp16"), opset=18)
     assert dataclasses.replace(options("all-fp32"), opset=18).opset == 18

@@ -150,9 +150,7 @@ def test_7_bits_give_the_same_with_every_kernel(
 def test_names_of_targets() -> None:
     with pytest.raises(UnknownNameError, match="unknown quantization target 'cpus': did you mean"):
         Quantization(target="cpus")
-    with pytest.raises(
-        ExportError, match="fallback: target cpu is with fp32 around it, got 'fp16'"
-    ):
+    with pytest.raises(ExportError, match="fallback: target cpu takes fp32, got 'fp16'"):
         Quantization(fallback="fp16", target="cpu")
 
 

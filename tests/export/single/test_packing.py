@@ -140,7 +140,7 @@ def say(model: onnx.ModelProto, key: str, text: str) -> None:
         ("format", "[", "not|format|JSON"),
         ("class_names", '["a"]', "class_names: expected one for each class"),
         ("thresholds", '{"exit1": 0.5}', "expected the inputs"),
-        ("thresholds", '{"final": 0.5}', "expected exits but the last"),
+        ("thresholds", '{"final": 0.5}', "expected only exits before the last"),
         ("precision", '"fp8"', "precision: expected one of"),
         ("exits", '["exit1", "../x", "final"]', "name: expected a plain name"),
         ("versions", '{"onnx": "\\u001b[31m"}', "versions: expected printable text"),

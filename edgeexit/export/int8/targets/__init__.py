@@ -1,4 +1,4 @@
-"""Forms of 8 bits, one file for each kind of engine that computes them."""
+"""Quantization targets, one file for each kind of engine."""
 
 from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
 

@@ -1,4 +1,4 @@
-"""What a quantization target says: for which engine 8 bits are, and which form that engine wants.
+"""A quantization target: the kind of engine that a graph is quantized for, and the form it needs.
 
 A new target is one file here with one registration::
 
@@ -22,16 +22,16 @@ from edgeexit.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class QuantizationTarget:
-    """How 8 bits are written for one kind of engine.
+    """Quantization for one kind of engine.
 
     Attributes:
-        entry: what the manifest says of it.
+        entry: the manifest's entry.
         says: what is in 8 bits, in a few words for people.
-        fallbacks: what may be around them, ``fp32`` or ``fp16``.
-        prepare: writes a graph so that more of it can be in 8 bits; results stay as they are.
-        plan: which tensors of a prepared graph are rounded, and which biases.
-        rounding: the form of a feature, from its bounds and the type that holds the scale.
-        crosses: whether feature maps cross from graph to graph in 8 bits, too.
+        fallbacks: the allowed precisions of everything else, ``fp32`` or ``fp16``.
+        prepare: rewrites a graph so that more of it can be in 8 bits; results do not change.
+        plan: selects the tensors and biases of a prepared graph that are rounded.
+        rounding: the rounding of a feature, from its bounds and the type of scales.
+        crosses: whether feature maps are in 8 bits between graphs, too.
     """
 
     entry: TargetEntry

@@ -1,13 +1,12 @@
-"""8 bits as ONNX Runtime's CPU provider fuses them whole: features unsigned and asymmetric.
+"""Quantization for ONNX Runtime's CPU provider: features unsigned and asymmetric.
 
-The provider makes one kernel of a layer where all that it reads and all that it gives is in 8
-bits. So inputs and outputs of convolutions, additions, products and poolings are rounded, and the
-inputs of linear layers; biases are int32. Features are uint8 and 0 is exact: where nothing is below
-0, the zero point is 0, and what is cut off there is all that a ReLU does, so that it vanishes.
-Squeeze-and-excitation is in 8 bits too. Softmax and gate stay in floating point, logits as well.
+The provider fuses a layer into one 8-bit kernel if all of its inputs and outputs are in 8 bits. So
+inputs and outputs of convolutions, additions, products and poolings are rounded, and the inputs of
+linear layers; biases are int32. Features are uint8 and 0 is exact: where no value is below 0, the
+zero point is 0, and clipping there is all that a ReLU does, so the provider removes it.
+Squeeze-and-excitation is in 8 bits too. Softmax, gate and logits stay in floating point.
 
-Feature maps cross from graph to graph in 8 bits: nothing is rounded twice, and a quarter of the
-bytes move.
+Feature maps are in 8 bits between graphs: none is rounded twice, and a quarter of the bytes move.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from edgeexit.export.int8.rounding import unsigned_asymmetric
 from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
 
 ON_MAPS = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Sigmoid")
-"""Operators with a kernel for 8 bits, beside layers with weights; of features alone."""
+"""Operators on features alone that have an 8-bit kernel; layers with weights have one, too."""
 MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Pad", "MaxPool")
 ACTIVATIONS = ("Relu", "Clip")
-"""What the rounding behind it does as well."""
+"""Activations that the rounding of their output includes."""
 
 
 def prepare_cpu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph in operators that the CPU provider has in 8 bits, and has fast."""
+    """Return a graph in operators that have fast 8-bit kernels in the CPU provider."""
     return widen_channels(classify_channels_last(pool_globally(model)))
 
 
 def plan_cpu(model: onnx.ModelProto) -> QuantizationPlan:
-    """Return what of a prepared graph is quantized for ONNX Runtime's CPU provider."""
+    """Return the plan of a prepared graph for ONNX Runtime's CPU provider."""
     return _Planner(GraphView(model), model.graph).plan()
 
 
@@ -82,7 +81,7 @@ class _Planner:
             self._round_result(node)
 
     def _round(self, name: str) -> str:
-        """Have a tensor rounded where it comes from; return what that is."""
+        """Plan to round a tensor before any moves; return the tensor that is rounded."""
         producer = self._view.producers.get(name)
         if producer is None or not self._is_move(producer):
             self._tensors[name] = None
@@ -92,7 +91,7 @@ class _Planner:
         return origin
 
     def _round_result(self, node: onnx.NodeProto) -> None:
-        """Have the result of a node rounded, behind its activation if that alone reads it."""
+        """Plan to round a node's result, after its activation if that is the only reader."""
         name = node.output[0]
         readers = self._view.readers.get(name, [])
         if len(readers) == 1 and readers[0].op_type in ACTIVATIONS:
@@ -101,14 +100,14 @@ class _Planner:
             self._tensors[name] = None
 
     def _is_on_maps(self, node: onnx.NodeProto) -> bool:
-        """Whether a node computes feature maps, or what was pooled of them, of such alone."""
+        """Whether a node has an 8-bit kernel, and reads only feature maps or pooled ones."""
         return node.op_type in ON_MAPS and all(
             name not in self._view.initializers and self._view.rank(name) == FEATURE_MAP_RANK
             for name in node.input
         )
 
     def _is_move(self, node: onnx.NodeProto) -> bool:
-        """Whether a node gives values that it reads, 0 perhaps, and nothing else."""
+        """Whether every output value of a node is one of its input values or 0."""
         if node.op_type not in MOVES or node.input[0] in self._view.initializers:
             return False
         if node.op_type == "Pad":
@@ -117,14 +116,14 @@ class _Planner:
         return len(node.output) == 1
 
     def _moved_to(self, name: str) -> Iterator[str]:
-        """Yield what ``name`` is made of by moves alone."""
+        """Yield the tensors from which moves and activations alone make ``name``."""
         producer = self._view.producers.get(name)
         while producer is not None and producer.op_type in (*MOVES, *ACTIVATIONS):
             yield producer.input[0]
             producer = self._view.producers.get(producer.input[0])
 
     def _crossing(self, infos: Sequence[onnx.ValueInfoProto]) -> list[str]:
-        """Return the feature maps among inputs or outputs, which other graphs write or read."""
+        """Return the feature maps among inputs or outputs that are shared with other graphs."""
         own = {IMAGES, THRESHOLD, *GATE_OUTPUTS}
         return [
             info.name

@@ -1,9 +1,9 @@
-"""The form of target cpu with weights in 7 bits, for x86 CPUs without VNNI.
+"""Target cpu with weights in 7 bits, for x86 CPUs without VNNI.
 
-These add two products of unsigned and signed 8 bits in 16 bits, which saturate at 32,767: with
-weights up to 63 it is 2 x 255 x 63 = 32,130 at most. So every engine is exact with its fastest
-kernels, and needs no option for it. Ranges, features and graphs are those of target cpu; a weight
-is off by up to twice as much.
+These CPUs add two products of unsigned and signed 8 bits in 16 bits, which saturate at 32,767: with
+weights up to 63 the sum is at most 2 x 255 x 63 = 32,130. So every engine is exact with its fastest
+kernels, and needs no option for it. Ranges, features and graphs are those of target cpu; the
+rounding error of a weight is up to twice as large.
 """
 
 from __future__ import annotations

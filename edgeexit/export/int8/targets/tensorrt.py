@@ -1,8 +1,8 @@
-"""8 bits as TensorRT wants them: signed, symmetric, biases in floating point.
+"""Quantization for TensorRT: signed, symmetric, biases in floating point.
 
-Rounded are the inputs and weights of convolutions and linear layers, and of every residual
-addition the shortcut: the other side comes from a convolution, which TensorRT then runs as one
-kernel with addition and ReLU. SE gates, softmax and the exit's gate stay in floating point.
+Inputs and weights of convolutions and linear layers are rounded, and the shortcut of every residual
+addition: its other input comes from a convolution, which TensorRT then fuses with addition and
+ReLU. SE gates, softmax and the exit's gate stay in floating point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
 
 
 def plan_tensorrt(model: onnx.ModelProto) -> QuantizationPlan:
-    """Return what of an exported graph is quantized for TensorRT."""
+    """Return the plan of an exported graph for TensorRT."""
     view = GraphView(model)
     floating = excitation_nodes(view)
     pooled = pooled_tensors(view)
@@ -59,7 +59,7 @@ def _is_residual(node: onnx.NodeProto, view: GraphView, pooled: frozenset[str]) 
 
 
 def _shortcut(node: onnx.NodeProto, view: GraphView) -> int:
-    """Return which input of an addition comes from no convolution; the second if both do."""
+    """Return the position of the input that is no convolution's output; 1 if both are."""
     for position in (1, 0):
         producer = view.producers.get(node.input[position])
         if producer is None or producer.op_type != "Conv":
