@@ -38,7 +38,7 @@ def _refuse_pairs(options: TuneOptions) -> None:
     """Refuse typed options that do not go with others."""
     error = 1 - (options.limits.min_accuracy or 0)
     if options.is_guaranteed:
-        refuse(("min_accuracy",), f"is no guarantee; as one it is --max-error {error:g} alone")
+        refuse(("min_accuracy",), f"is not a guarantee; for one, give --max-error {error:g} alone")
         refuse(
             ("max_cost", "front", "plot"),
             "does not go with a guarantee (--confidence): omit one of them",

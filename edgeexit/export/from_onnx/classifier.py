@@ -86,8 +86,8 @@ def read_classifier(
     precision = precision_of(original)
     if precision != "fp32":
         raise DataError(
-            f"{file}: expected a model in FP32, got {precision}; give that, and --precision "
-            f"{precision} for the bundle"
+            f"{file}: expected a model in FP32, got {precision}; give an FP32 model, and "
+            f"--precision {precision} for the bundle"
         )
     _check_branches(file, original)
     images, batch, size = _images(file, original, input_size)
@@ -102,8 +102,8 @@ def _check_branches(file: Path, model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if any(item.HasField("g") or item.graphs for item in node.attribute):
             raise DataError(
-                f"{file}: its {node.op_type} {printable(node.name, SHOWN)!r} chooses what to "
-                "compute; export a model that gives every exit, whose thresholds the bundle applies"
+                f"{file}: its {node.op_type} {printable(node.name, SHOWN)!r} is control flow; "
+                "export a model that returns every exit's logits: the bundle applies thresholds"
             )
 
 
@@ -206,7 +206,7 @@ def _prepared(
             f"with opset {wanted}"
         ) from error
     if not valid:
-        raise DataError(f"{file}: onnxsim's result differs from what it simplified")
+        raise DataError(f"{file}: onnxsim's result differs from the original model")
     return compose.add_prefix(model, PREFIX)
 
 

@@ -167,7 +167,7 @@ def _finish(name: str, model: onnx.ModelProto) -> bytes:
     try:
         simple, valid = onnxsim.simplify(model)
         if not valid:
-            raise ExportError(f"{name}: onnxsim's result differs from what it simplified")
+            raise ExportError(f"{name}: onnxsim's result differs from the original graph")
         _strip_metadata(simple)
         simple.graph.name = name
         onnx.checker.check_model(simple, full_check=True)

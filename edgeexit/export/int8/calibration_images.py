@@ -134,7 +134,7 @@ def _from_array(
     found = read_images(file, preprocessing, lambda count: _choose(count, seed, most))
     if found.doubt is not None:
         raise DataError(
-            f"{file}: {found.doubt}; give uint8 (N, height, width, channels), or normalize so"
+            f"{file}: {found.doubt}; give uint8 (N, height, width, channels), or normalize them so"
         )
     return CalibrationImages(str(file), found.images)
 

@@ -149,9 +149,9 @@ class _Recipe:
             largest = max(map(abs, bounds))
             if largest > most:
                 raise ExportError(
-                    f"{graph}: expected features up to {most:.1e}, whose 8 bits have steps that "
-                    f"{self.fallback.upper()} represents, got {largest:.1e} of {name}; choose "
-                    "--fallback fp32"
+                    f"{graph}: expected features up to {most:.1e}, the most for which "
+                    f"{self.fallback.upper()} represents the scale, got {largest:.1e} of {name}; "
+                    "choose --fallback fp32"
                 )
         return {
             name: self.target.rounding(bounds, self._dtype)
@@ -219,8 +219,8 @@ def _split(calibration: CalibrationImages) -> tuple[CalibrationImages, Calibrati
     count, least = len(calibration.images), MIN_HELD_OUT * HOLD_OUT_EVERY
     if count < least:
         raise DataError(
-            f"{calibration.source}: choosing the method by --method auto takes {least} different "
-            f"images or more, got {count}; add some, or choose --method minmax"
+            f"{calibration.source}: --method auto takes {least} different images or more, got "
+            f"{count}; add some, or choose --method minmax"
         )
     return calibration.split(SEED, HOLD_OUT_EVERY)
 

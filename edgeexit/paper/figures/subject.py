@@ -81,7 +81,7 @@ def check_same_images(subjects: Sequence[Subject]) -> None:
             if one != another:
                 raise DataError(
                     f"{first.name} and {other.name} cannot share a figure: expected the same "
-                    f"{what}, got {_short(one)} and {_short(another)}; draw them apart"
+                    f"{what}, got {_short(one)} and {_short(another)}; draw them separately"
                 )
 
 
