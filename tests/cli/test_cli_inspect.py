@@ -6,7 +6,6 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -97,13 +96,10 @@ def succeed(*arguments: str) -> str:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def own(own_folder: Path) -> str:
     """The name of a module in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    (tmp_path / "inspected.py").write_text(SOURCE)
-    yield "inspected"
-    sys.modules.pop("inspected", None)
+    (own_folder / "inspected.py").write_text(SOURCE)
+    return "inspected"
 
 
 def _model(reference: str = "inspected:Net") -> nn.Module:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import edgeexit_runtime as ee
@@ -38,15 +36,12 @@ def fail(*arguments: object) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(own_folder: Path) -> Path:
     """The current folder, with the code of networks and nothing of it imported."""
-    shutil.copy(own_exits.__file__, tmp_path / f"{NAME}.py")
-    with (tmp_path / f"{NAME}.py").open("a") as file:
+    shutil.copy(own_exits.__file__, own_folder / f"{NAME}.py")
+    with (own_folder / f"{NAME}.py").open("a") as file:
         file.write("\n\ndef make(num_classes=10):\n    return Scales(num_classes)\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    yield tmp_path
-    sys.modules.pop(NAME, None)
+    return own_folder
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,21 +44,13 @@ Write = Callable[..., None]
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Work in a folder of its own; ``write(source, name)`` puts a module there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    before = set(sys.modules)
+def write(own_folder: Path) -> Write:
+    """``write(source, name)`` puts a module into the current folder."""
 
     def write(source: str = SOURCE, name: str = "factories_here") -> None:
-        (tmp_path / f"{name}.py").write_text(source)
+        (own_folder / f"{name}.py").write_text(source)
 
-    yield write
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(
-            str(sys.modules[name].__file__)
-        ).is_relative_to(tmp_path):
-            del sys.modules[name]
+    return write
 
 
 def test_a_file_in_the_current_folder(write: Write) -> None:
