@@ -129,3 +129,25 @@ def test_broken_onnxruntime_says_so(bundle: Path, tmp_path: Path) -> None:
         str(tmp_path),
     )
     assert printed == f"onnxruntime is installed but does not start: {reason}; install it again"
+
+
+def test_what_these_tests_share_with_others_needs_neither_torch_nor_edgeexit() -> None:
+    here = Path(__file__).parent
+    used = {
+        line.split()[1]
+        for file in here.rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.startswith("from support.")
+    }
+    assert "support.messages" in used
+    run(
+        """
+        import importlib
+        sys.path.insert(0, sys.argv[1])
+        Blocker.blocked = {"torch", "edgeexit"}
+        for name in sys.argv[2:]:
+            importlib.import_module(name)
+        """,
+        str(here.parents[1] / "tests"),
+        *sorted(used),
+    )
