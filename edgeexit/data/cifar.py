@@ -54,7 +54,7 @@ def _load(
 ) -> ImageData:
     channels, height, width = config.size_or((3, *IMAGE_SIZE))
     if channels != 3:
-        raise DataError(f"{config.name}: its images have 3 channels, got {channels}; take 3")
+        raise DataError(f"{config.name}: its images have 3 channels, got {channels}; use 3")
     preprocessing = config.preprocessing((3, height, width), mean, std)
     resize = resize_exactly((height, width), IMAGE_SIZE)
     augmentation = resolve_augmentation(config.augmentation, "crop-flip")

@@ -175,7 +175,7 @@ def _check_no_splits(folder: Path, inner: Mapping[str, set[str]]) -> None:
         splits = [s for known in SPLIT_NAMES.values() for s in _named(sorted(folders), known)[:1]]
         if len(splits) > 1:
             raise DataError(
-                f"imagefolder: {folder / name} holds {splits[0]}/ and {splits[1]}/, so it is no "
+                f"imagefolder: {folder / name} holds {splits[0]}/ and {splits[1]}/, so it is not a "
                 f"class: give it as --data-dir, or put the splits above the classes, as in "
                 f"{splits[0]}/{name}/"
             )

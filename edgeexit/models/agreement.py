@@ -60,8 +60,8 @@ def check_each_alone(
         at_random = float((answers - again[output]).abs().max())
         if at_random > limit:
             raise SpecError(
-                f"{name}: its {output} is random in evaluation mode too: twice for the same "
-                f"images, it differs by {at_random:.3g}; let dropout depend on self.training"
+                f"{name}: its {output} is random in evaluation mode too: two runs on the same "
+                f"images differ by {at_random:.3g}; make dropout depend on self.training"
             )
         if alone[output].shape != answers[:1].shape:
             raise SpecError(

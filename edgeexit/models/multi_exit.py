@@ -122,7 +122,7 @@ class MultiExitNet(nn.Module):
         unknown = [stage for stage in asked if stage not in stages]
         if unknown:
             raise SpecError(
-                f"{self.spec.backbone} has no stage {unknown[0]!r} for a branch to sit at; it has "
+                f"{self.spec.backbone} has no stage {unknown[0]!r} for a branch; it has "
                 f"{', '.join(stages)}"
             )
         if asked != [stage for stage in stages[:-1] if stage in asked]:

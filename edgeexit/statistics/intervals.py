@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95
-BREAK_EVEN = 0.02  # a time that differs by less is within what two runs differ by
+BREAK_EVEN = 0.02  # smaller differences in time are within the variation between runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Interval:
 
     @property
     def is_faster(self) -> bool:
-        """Of a ratio of times: whether all of it is below 1 by more than two runs may differ by."""
+        """Whether a ratio of times is below 1 by more than the variation between runs."""
         return self.is_below(1 - BREAK_EVEN)
 
     @property
     def is_slower(self) -> bool:
-        """Of a ratio of times: whether all of it is above 1 by more than two runs may differ by."""
+        """Whether a ratio of times is above 1 by more than the variation between runs."""
         return self.is_above(1 + BREAK_EVEN)

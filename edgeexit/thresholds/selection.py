@@ -122,7 +122,7 @@ def _not_both(front: Front, accurate: int, cheap: int) -> TuningError:
     return TuningError(
         "no thresholds are as accurate as asked for within the average cost: the cheapest that "
         f"are accurate enough have {_describe(front, accurate)}, the most accurate that are cheap "
-        f"enough {_describe(front, cheap)}; give up some of one"
+        f"enough {_describe(front, cheap)}; give up some of either"
     )
 
 

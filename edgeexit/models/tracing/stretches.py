@@ -22,9 +22,8 @@ def inline_stretches(root: fx.GraphModule) -> None:
             device, dtype, enabled, _, body, *inputs = node.args
             if enabled:
                 raise SpecError(
-                    f"the model computes a stretch under torch.autocast({device!r}, {dtype}), so "
-                    "that it cannot be cut: take the autocast out of forward, and put it around "
-                    "the call"
+                    f"the model computes a part under torch.autocast({device!r}, {dtype}), so it "
+                    "cannot be cut: move the autocast out of forward and around the call"
                 )
         elif node.target is wrap.wrap_with_set_grad_enabled:
             _, body, *inputs = node.args

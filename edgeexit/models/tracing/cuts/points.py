@@ -120,10 +120,10 @@ def propose_points(points: Sequence[Point], input_size: tuple[int, int, int]) ->
     Only points that one tensor crosses are considered. Each resolution but the last, which leads
     to the final exit, has one point: the end of the last of its outermost modules. A feature map
     and as many tokens count as the same resolution. Large images must be downsampled to a quarter
-    first, as in the paper. A point must have at least a tenth of the multiply-accumulates
-    (``MIN_SHARE``) before it and some behind it (``MAX_SHARE``). If no point remains, as in a model
-    of constant resolution, points near a quarter, half and three quarters of the
-    multiply-accumulates are used.
+    before the first branch, as in the paper. A point must have at least a tenth of the
+    multiply-accumulates (``MIN_SHARE``) before it and some behind it (``MAX_SHARE``). If no point
+    remains, as in a model of constant resolution, points near a quarter, half and three quarters of
+    the multiply-accumulates are used.
 
     Behind the last such point, or in the whole model, several tensors may run in parallel. If fewer
     than two points were found, points that few tensors cross are added there.
