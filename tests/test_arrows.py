@@ -10,11 +10,16 @@ from pathlib import Path
 
 import edgeexit_runtime
 import pytest
+from edgeexit_runtime.backends import BACKENDS
 
 import edgeexit
 
 DISTRIBUTIONS = [edgeexit, edgeexit_runtime]
 MOST_MODULES = 12  # of a folder, unless its docstring says that they are "one file per" something
+CALLED_ALIKE = {
+    "export/int8/targets/tensorrt.py: tensorrt",  # the target
+    "export/from_onnx/split.py: onnxruntime",  # whose version is recorded
+}
 ROOT = Path(edgeexit.__path__[0])
 NOT_KNOWN = {
     "statistics": ("bench", "cli", "evaluation"),
@@ -137,6 +142,20 @@ def test_a_folder_has_a_dozen_modules_or_says_why_it_has_more(distribution: obje
         if modules > MOST_MODULES and "one file per" not in about.lower():
             full.append(f"{init.parent}: {modules} modules")
     assert full == []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)
+def test_no_backend_is_asked_for_by_its_name(distribution: object) -> None:
+    """But in its own room, and where an INT8 target or an installed package is called so."""
+    top = top_of(distribution)
+    asked = []
+    for path in top.rglob("*.py"):
+        within = path.relative_to(top).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.value if isinstance(node, ast.Constant) else None
+            if name in BACKENDS and f"backends/{name}/" not in within:
+                asked.append(f"{within}: {name}")
+    assert set(asked) <= CALLED_ALIKE
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda package: package.__name__)

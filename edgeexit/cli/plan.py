@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.backends import BACKENDS
+from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.options import typed
@@ -28,20 +30,29 @@ from edgeexit.formats import format_command
 if TYPE_CHECKING:
     from edgeexit_runtime.timing.paths import MeasuredTimes
 
+    from edgeexit.export import Precision
     from edgeexit.models import MultiExitNet
 
-TENSORRT, CPU = "tensorrt", "cpu"  # quantization targets
 DEFAULT_PIXELS = 224
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The networks that are compared: what builds one of a pattern, and the patterns."""
+    """The networks that are compared.
+
+    Attributes:
+        build: builds one of a pattern.
+        patterns: of their branches.
+        model: their code, where it is the user's own.
+        form: their precision.
+        needs_engines: what runs them runs engines alone.
+    """
 
     build: Callable[[str], MultiExitNet]
     patterns: tuple[str, ...]
     model: str | None
-    precision: str
+    form: Precision
+    needs_engines: bool
 
 
 @click.command("plan")
@@ -117,7 +128,6 @@ def command(
       edgeexit plan resnet18 --branches 4+3+2,4g+3g+2g --bundle-out bundles/
       edgeexit plan --times times.json --accuracies paper.json
     """
-    from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
     from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
     from edgeexit.planning.words import plan_table, plan_text
 
@@ -127,13 +137,14 @@ def command(
         if bundle_out is not None:
             refuse(("accuracies", "duration", "as_json"), "goes with what is measured")
         build = _builder(backbone, model, exits, num_classes, input_size)
-        candidates = Candidates(build, patterns, model, precision)
-        builds = chosen["backend"] == TENSORRT
+        backend = BACKENDS.get(chosen["backend"])  # auto takes none that needs engines
+        needs_engines = backend is not None and backend.needs_engines
+        form = _form(precision, needs_engines, is_for_here=bundle_out is None)
+        candidates = Candidates(build, patterns, model, form, needs_engines)
         if bundle_out is not None:
-            _write_for_a_device(candidates, TENSORRT if builds else CPU, bundle_out)
+            _write_for_a_device(candidates, bundle_out)
             return
-        target = TENSORRT if builds else target_of_this_cpu()
-        measured = _measure(candidates, target, chosen, duration)
+        measured = _measure(candidates, chosen, duration)
     else:
         refuse(all_but("times", "accuracies", "as_json"), "goes with what is measured here")
         measured = read_times(times)
@@ -187,27 +198,39 @@ def _builder(
     )
 
 
-def _write(candidates: Candidates, target: str, folder: Path) -> list[Path]:
-    """Write the bundles."""
+def _form(name: str, needs_engines: bool, is_for_here: bool) -> Precision:
+    """Return a precision, INT8 as what runs it wants it."""
     from edgeexit.export import PRECISIONS, Quantization
+    from edgeexit.export.int8.targets import target_for
+    from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
+
+    form = PRECISIONS[name]
+    if form.quantization is None:
+        return form
+    if needs_engines:
+        target = target_for(GPU)
+    else:
+        target = target_of_this_cpu() if is_for_here else target_for(CPU)
+    return form.quantized(Quantization("all", "minmax", target=target))
+
+
+def _write(candidates: Candidates, folder: Path) -> list[Path]:
+    """Write the bundles."""
     from edgeexit.planning.candidates import untrained, write_candidates
 
-    form = PRECISIONS[candidates.precision]
-    if form.quantization is not None:
-        form = form.quantized(Quantization("all", "minmax", target=target))
     with shown_progress("plan") as progress:
         return write_candidates(
             candidates.build,
             candidates.patterns,
             folder,
-            untrained(form),
+            untrained(candidates.form),
             candidates.model,
             progress,
         )
 
 
-def _write_for_a_device(candidates: Candidates, target: str, folder: Path) -> None:
-    folders = _write(candidates, target, folder)
+def _write_for_a_device(candidates: Candidates, folder: Path) -> None:
+    folders = _write(candidates, folder)
     for each in folders:
         say(f"wrote {each}")
     names = " ".join(each.name for each in folders)
@@ -215,16 +238,14 @@ def _write_for_a_device(candidates: Candidates, target: str, folder: Path) -> No
     say("here, with its times.json: edgeexit plan --times times.json")
 
 
-def _measure(
-    candidates: Candidates, target: str, chosen: dict[str, Any], duration_s: float
-) -> MeasuredTimes:
-    """Write the bundles to a temporary folder, and time them."""
+def _measure(candidates: Candidates, chosen: dict[str, Any], duration_s: float) -> MeasuredTimes:
+    """Write the bundles to a temporary folder, build engines where they are needed, and time."""
     from edgeexit_runtime.engines.building import build_engines
     from edgeexit_runtime.timing.paths import time_bundles
 
     with tempfile.TemporaryDirectory() as folder:
-        folders = _write(candidates, target, Path(folder))
-        for each in folders if target == TENSORRT else ():
+        folders = _write(candidates, Path(folder))
+        for each in folders if candidates.needs_engines else ():
             build_engines(each)
         with shown_progress("plan") as progress:
             return time_bundles(folders, duration_s=duration_s, progress=progress, **chosen)

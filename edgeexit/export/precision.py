@@ -7,12 +7,19 @@ gate stay FP32 in every precision. Q/DQ nodes mark INT8; everything else is FP32
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from edgeexit_runtime.bundle.quantization_entry import ALL, CALIBRATION_METHODS, EXTENTS, FALLBACKS
+from edgeexit_runtime.bundle.quantization_entry import (
+    ALL,
+    CALIBRATION_METHODS,
+    EXTENTS,
+    FALLBACKS,
+    GPU,
+)
 
 from edgeexit.errors import ExportError
-from edgeexit.export.int8.targets import TARGETS
+from edgeexit.export.int8.targets import TARGETS, target_for
 
 AUTO = "auto"
 LEAST_OPSET = 18  # for lower opsets the exporter's conversion is lossy
@@ -30,13 +37,13 @@ class Quantization:
             each image.
         fallback: precision of everything that is not quantized, ``fp32`` or ``fp16``.
         target: for ``all``, the kind of engine that the graph is quantized for, one of
-            :data:`edgeexit.export.int8.targets.TARGETS`.
+            :data:`edgeexit.export.int8.targets.TARGETS`; by default the one for GPUs.
     """
 
     extent: str = "all"
     method: str = AUTO
     fallback: str = "fp32"
-    target: str = "tensorrt"
+    target: str = field(default_factory=partial(target_for, GPU))
 
     def __post_init__(self) -> None:
         fallbacks = TARGETS[self.target].fallbacks

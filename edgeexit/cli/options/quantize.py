@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 
 from edgeexit.cli.options.shared import option_group
 from edgeexit.cli.terminal import print_notes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from edgeexit.export import CalibrationImages, Precision
 
 AUTO, CLASSIFIER = "auto", "classifier"
-CPU = "cpu"  # the target, and the kind of engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,20 @@ class QuantizeOptions:
             return "as --target says"
         if building.library is not None:
             return f"chosen since this export builds engines with {building.library}"
+        from edgeexit.export.int8.targets import target_for
         from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 
         why = f": {building.reason}" if building.reason is not None else ""
         other = target_of_this_cpu()
-        here = "" if other == CPU else f"; for this CPU, without VNNI, name {other}"
+        here = "" if other == target_for(CPU) else f"; for this CPU, without VNNI, name {other}"
         return f"chosen since no engines are built{why}; for a GPU name --target tensorrt{here}"
 
     def _target(self, builds_engines: bool) -> str:
+        from edgeexit.export.int8.targets import target_for
+
         if self.target != AUTO:
             return self.target
-        return "tensorrt" if builds_engines else CPU
+        return target_for(GPU if builds_engines else CPU)
 
     def images(self, preprocessing: Preprocessing, max_pixels: int) -> CalibrationImages | None:
         """Read the calibration images, preprocessed for the network; None if none are given.

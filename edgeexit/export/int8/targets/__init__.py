@@ -1,5 +1,5 @@
 """Quantization targets, one file for each kind of engine."""
 
-from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget
+from edgeexit.export.int8.targets.base import TARGETS, QuantizationTarget, target_for
 
-__all__ = ["TARGETS", "QuantizationTarget"]
+__all__ = ["TARGETS", "QuantizationTarget", "target_for"]

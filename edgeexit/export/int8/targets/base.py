@@ -46,3 +46,8 @@ class QuantizationTarget:
 TARGETS: Registry[QuantizationTarget] = Registry(
     "quantization target", package="edgeexit.export.int8.targets"
 )
+
+
+def target_for(engine: str) -> str:
+    """Return the name of the usual target for a kind of engine, ``cpu`` or ``gpu``."""
+    return next(target.entry.name for target in TARGETS.values() if target.entry.engine == engine)

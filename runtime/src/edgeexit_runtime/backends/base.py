@@ -85,6 +85,9 @@ class Backend(ABC):
     takes_providers: ClassVar[bool] = False
     """Whether the backend accepts ``providers``."""
 
+    needs_engines: ClassVar[bool] = False
+    """Whether it runs engines alone, which are built of a bundle before."""
+
     keeps: ClassVar[Path | None] = None
     """Path in a bundle's folder of compiled files to keep; they are part of the bundle."""
 

@@ -23,6 +23,7 @@ class TensorRTBackend(Backend):
         "where JetPack brings TensorRT"
     )
     devices = ("cuda",)
+    needs_engines = True
 
     def __init__(self, how: TensorRTOptions | None = None) -> None:
         self._how = how or TensorRTOptions()
