@@ -36,7 +36,13 @@ from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport
 from edgeexit.formats import Table
 
-FRONT = "Accuracy against time"  # a picture alone
+# titles; pictures are put into sections by them
+FRONT = "Accuracy against time"
+PATHS = "Exit paths"
+WHY = "Why not Eq. 5"
+LATENCY = "Latency"
+SCENARIOS = "Scenarios"
+ENERGY = "Energy and clocks"
 NO_IMAGES = (
     "Not measured: no images were given. Run it again with --dataset, --images or --npz to see "
     "what early exit takes of real images."
@@ -71,7 +77,7 @@ def report_json(report: BenchReport) -> dict[str, Any]:
 def sections(report: BenchReport) -> Iterator[Section]:
     """Yield the sections of a report in order; what it lacks is said in a sentence."""
     yield _front(report)
-    yield Section("Exit paths", tables=(paths_table(report), parts_table(report)))
+    yield Section(PATHS, tables=(paths_table(report), parts_table(report)))
     if report.backends is not None:
         table = backends_table(report, report.backends)
         yield Section("Backends", tuple(backends_text(report)), (table,))
@@ -93,7 +99,7 @@ def _front(report: BenchReport) -> Section:
 
 
 def _why(report: BenchReport) -> Section:
-    title, explanation = "Why not Eq. 5", report.explanation
+    title, explanation = WHY, report.explanation
     if explanation is None:
         return Section(title, missing="No explanation was measured in this report.")
     words, tables = [peaks_text(explanation)], []
@@ -107,7 +113,7 @@ def _why(report: BenchReport) -> Section:
 
 
 def _latency(report: BenchReport) -> Section:
-    title, mixture = "Latency", report.mixture
+    title, mixture = LATENCY, report.mixture
     if mixture is None:
         return Section(title, missing=NO_IMAGES)
     return Section(title, tables=(mixture_table(mixture), runs_table(mixture)))
@@ -122,7 +128,7 @@ def _advice(report: BenchReport) -> Section:
 
 
 def _scenarios(report: BenchReport) -> Section:
-    title, scenarios = "Scenarios", report.scenarios
+    title, scenarios = SCENARIOS, report.scenarios
     if scenarios is None:
         return Section(title, missing="None was asked for: --scenario and --qps with real images.")
     return Section(title, tables=tuple(scenario_tables(scenarios)))
@@ -134,4 +140,4 @@ def _energy(report: BenchReport) -> Section:
     if not words:
         words.append("The device tells neither its clocks nor its temperatures.")
     tables = (energy_table(energy),) if energy.runs else ()
-    return Section("Energy and clocks", (*energy.notes, *words), tables)
+    return Section(ENERGY, (*energy.notes, *words), tables)

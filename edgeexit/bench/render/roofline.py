@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from edgeexit.bench.results.explanation import Explanation, LinearModel, Term
-from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import Table, format_macs, named_numbers
 
 MILLION = 1e6
@@ -14,7 +13,7 @@ def roofline_table(explanation: Explanation) -> Table:
     """Return what each part moves, computes and takes."""
     rows = [
         (
-            BASELINE_NAME if part.kind == "baseline" else part.name,
+            part.label,
             format_macs(part.macs),
             f"{part.weight_bytes / 1e6:.3g}",
             f"{part.activation_bytes / 1e6:.3g}",

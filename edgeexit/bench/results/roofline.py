@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeexit.bench.results.mixture import BASELINE_NAME
+
 AHEAD = 0.02  # a part that is so far below its roofline is worth a word
 
 
@@ -95,6 +97,11 @@ class PartRoofline:
     operators: tuple[OperatorTraffic, ...]
 
     @property
+    def label(self) -> str:
+        """What it is called in tables and pictures."""
+        return BASELINE_NAME if self.kind == "baseline" else self.name
+
+    @property
     def bytes_ms(self) -> float:
         """B_p."""
         return self.roofline_ms - self.compute_ms
@@ -118,6 +125,16 @@ class PartRoofline:
     def moved_bytes(self) -> int:
         """Weights and activations, per sample."""
         return self.weight_bytes + self.activation_bytes
+
+    @property
+    def macs_per_byte(self) -> float:
+        """Its arithmetic intensity, where something is moved."""
+        return self.macs / self.moved_bytes
+
+    @property
+    def gmacs_per_s(self) -> float:
+        """What it achieves, in 1e9 MACs per second."""
+        return self.macs / self.measured_ms / 1e6
 
     @property
     def over_roofline(self) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import average_macs
@@ -64,7 +62,8 @@ def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
             percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
             ratio=ratio,
             times_ms=tuple(map(tuple, times_ms.tolist())),
-            **_against_early_exit(runs, passes),
+            over_early_exit=_over_early_exit(runs, passes),
+            same_answers=_same_answers(runs, passes),
         )
         for runs, times_ms, ratio in zip(
             passes.runs, series, ratios_of_means(series, series[0]), strict=True
@@ -72,14 +71,21 @@ def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
     )
 
 
-def _against_early_exit(runs: Runs, passes: Passes) -> dict[str, Any]:
-    """Return what only a run of another backend has."""
+def _over_early_exit(runs: Runs, passes: Passes) -> Interval | None:
+    """Return another backend's mean over early exit's."""
     if runs.candidate.role != BACKEND:
-        return {}
+        return None
+    (ratio,) = ratios_of_means([passes.by_image(runs)], passes.by_image(passes.runs[1]))
+    return ratio
+
+
+def _same_answers(runs: Runs, passes: Passes) -> float | None:
+    """Return the share of images that another backend answers as early exit does."""
+    if runs.candidate.role != BACKEND:
+        return None
     early_exit = passes.runs[1]
-    (ratio,) = ratios_of_means([passes.by_image(runs)], passes.by_image(early_exit))
     same = (runs.labels == early_exit.labels) & (runs.left_at == early_exit.left_at)
-    return {"over_early_exit": ratio, "same_answers": float(same.mean())}
+    return float(same.mean())
 
 
 def _over_versus(passes: Passes) -> Interval | None:

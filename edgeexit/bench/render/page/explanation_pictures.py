@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from edgeexit.bench.render.page.drawing import (
     to_svg,
 )
 from edgeexit.bench.results.explanation import BYTES, GATE, UTILIZATION, Breakdown, Explanation
-from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.bench.results.roofline import PartRoofline
 from edgeexit.drawing.style import BLUE, ORANGE, SKY
 
@@ -97,12 +96,8 @@ def _bar(axes: Axes, row: int, start: float, length: float, color: str, text: st
 def roofline_picture(explanation: Explanation) -> Markup | None:
     """Return what each part achieves under the machine's roof; None where nothing has MACs."""
     peaks = explanation.peaks
-    points = [
-        _Achieved(part, part.macs / part.moved_bytes, part.macs / part.measured_ms / 1e6)
-        for part in explanation.parts
-        if part.moved_bytes and part.macs
-    ]
-    if peaks is None or not points:
+    parts = [part for part in explanation.parts if part.moved_bytes and part.macs]
+    if peaks is None or not parts:
         return None
     figure, axes = new_figure(4.0)
     log_axis(axes, "x")
@@ -112,11 +107,11 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
         "cache": peaks.bandwidths[0].bytes_per_s / 1e9,
         "memory": peaks.bandwidths[-1].bytes_per_s / 1e9,
     }
-    reach = [point.macs_per_byte for point in points]
+    reach = [part.macs_per_byte for part in parts]
     left = min(*reach, peak / slopes["memory"] / 15) / 2
     right = 2 * max(*reach, peak / slopes["memory"])
     axes.set_xlim(left, right)
-    axes.set_ylim(min(point.gmacs_per_s for point in points) / 2, 2.5 * peak)
+    axes.set_ylim(min(part.gmacs_per_s for part in parts) / 2, 2.5 * peak)
     axes.plot([left, right], [peak, peak], color=INK, linewidth=1.3)
     _note(axes, f"peak, {peak:.3g} GMAC/s", (left, peak), (6, 4))
     for (name, slope), style, below in zip(slopes.items(), (":", "-"), (False, True), strict=True):
@@ -125,43 +120,30 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
         at = (left * ridge**2) ** (1 / 3)  # names are written to the left of it
         place = ((8, -12), "left") if below else ((-8, 6), "right")
         _note(axes, f"{name}, {slope:.3g} GB/s", (at, slope * at), *place)
-    _draw_achieved(axes, points)
+    _draw_achieved(axes, parts)
     axes.set_xlabel("MACs per byte moved")
     axes.set_ylabel("GMAC/s achieved")
     tidy(axes)
     legend_beside(axes)
-    shown = "; ".join(f"{point.name}: {point.gmacs_per_s:.3g} GMAC/s" for point in points)
+    shown = "; ".join(f"{part.label}: {part.gmacs_per_s:.3g} GMAC/s" for part in parts)
     return to_svg(figure, "roofline", f"Roofline, peak {peak:.3g} GMAC/s. {shown}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Achieved:
-    """A part's place in the roofline picture."""
-
-    part: PartRoofline
-    macs_per_byte: float
-    gmacs_per_s: float
-
-    @property
-    def name(self) -> str:
-        return BASELINE_NAME if self.part.kind == "baseline" else self.part.name
-
-
-def _draw_achieved(axes: Axes, points: list[_Achieved]) -> None:
+def _draw_achieved(axes: Axes, parts: Sequence[PartRoofline]) -> None:
     """Draw the parts: kinds differ in colour, parts of a kind in shape, branches are hollow."""
     colors = {"stage": BLUE, "branch": ORANGE, "baseline": INK}
     markers = {kind: cycle("osD^v<>ph") for kind in colors}
-    for point in points:
-        kind = point.part.kind
+    for part in parts:
+        kind = part.kind
         axes.plot(
-            point.macs_per_byte,
-            point.gmacs_per_s,
+            part.macs_per_byte,
+            part.gmacs_per_s,
             next(markers[kind]) if kind != "baseline" else "x",
             color=colors[kind],
             markersize=8,
             markeredgewidth=1.8,
             markerfacecolor="none" if kind == "branch" else colors[kind],
-            label=f"{point.name}, {point.gmacs_per_s:.3g}",
+            label=f"{part.label}, {part.gmacs_per_s:.3g}",
             zorder=3,
         )
 

@@ -15,7 +15,15 @@ from edgeexit.bench.render.page.pictures import (
     latency_picture,
     offline_picture,
 )
-from edgeexit.bench.render.report import FRONT, sections
+from edgeexit.bench.render.report import (
+    ENERGY,
+    FRONT,
+    LATENCY,
+    PATHS,
+    SCENARIOS,
+    WHY,
+    sections,
+)
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.errors import InputError
@@ -118,7 +126,7 @@ def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
 def pictures(report: BenchReport) -> dict[str, list[Picture]]:
     """Return the pictures by the titles of their sections."""
     mixture, explanation, scenarios = report.mixture, report.explanation, report.scenarios
-    found: dict[str, list[Picture]] = {"Exit paths": [Picture(paths_picture(report))]}
+    found: dict[str, list[Picture]] = {PATHS: [Picture(paths_picture(report))]}
     if mixture is not None:
         front = front_picture(mixture)
         words = (
@@ -130,14 +138,14 @@ def pictures(report: BenchReport) -> dict[str, list[Picture]]:
             "Which share of the images was answered within which time: up and to the left is "
             "sooner."
         )
-        found["Latency"] = [Picture(latency_picture(mixture), words)]
+        found[LATENCY] = [Picture(latency_picture(mixture), words)]
     if explanation is not None:
         roofline = roofline_picture(explanation)
         drawn = [breakdown_picture(explanation)] if explanation.breakdowns else []
         drawn += [roofline] if roofline is not None else []
-        found["Why not Eq. 5"] = [Picture(svg) for svg in drawn]
+        found[WHY] = [Picture(svg) for svg in drawn]
     if scenarios is not None and scenarios.offline is not None:
-        found["Scenarios"] = [Picture(offline_picture(scenarios.offline))]
+        found[SCENARIOS] = [Picture(offline_picture(scenarios.offline))]
     if report.energy.runs:
-        found["Energy and clocks"] = [Picture(energy_picture(report.energy))]
+        found[ENERGY] = [Picture(energy_picture(report.energy))]
     return found
