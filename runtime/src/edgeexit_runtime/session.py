@@ -45,9 +45,9 @@ FLOAT32 = np.dtype(np.float32)  # comparing with the type would create this on e
 class Session:
     """A loaded bundle, ready to classify. Made by :func:`edgeexit_runtime.load`.
 
-    The samples of a batch are routed one by one: a sample leaves at the first exit whose
-    confidence reaches the threshold, the others continue. Threads may share a session; their
-    calls then run one at a time.
+    Each sample of a batch is routed individually: it leaves at the first exit whose confidence
+    reaches the threshold, and the others continue. Threads may share a session; their calls then
+    run one at a time.
 
     Attributes:
         manifest: the bundle's manifest.
