@@ -16,6 +16,7 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
 from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.setup import TrainSetup, set_up
 
 MakeConfig = Callable[..., TrainConfig]
@@ -104,6 +105,19 @@ def test_branches_only_skips_the_backbone_that_is_there(
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert result.best.accuracy["final"] == load_checkpoint(plain).metrics["accuracy"]["final"]
     assert train(config, tmp_path / "run", resume=True).finished_before
+
+
+def test_ctrl_c_while_the_kept_backbone_is_measured(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    class Interrupted(Remarks):
+        def remark(self, text: str) -> None:
+            if text.startswith("the backbone"):
+                raise KeyboardInterrupt
+
+    config = tiny_config(strategy="branches-only", init=str(plain), epochs=1)
+    with pytest.raises(InterruptedRunError, match="nothing is saved"):
+        train(config, tmp_path / "run", progress=Interrupted())
 
 
 def test_another_backbone(plain: Path, tiny_config: MakeConfig) -> None:
