@@ -211,7 +211,7 @@ def test_images_in_class_folders_have_labels(bundle: Path, tmp_path: Path) -> No
         (("--max-drop", "0.1", "--max-error", "0.1"), "needs exactly one risk"),
         (("--max-error", "0"), "above 0 and below 1, got 0.0"),
         (("--max-disagreement", "1"), "above 0 and below 1, got 1.0"),
-        (("--max-error", "0.1", "--min-accuracy", "0.95"), "it is --max-error 0.05 alone"),
+        (("--max-error", "0.1", "--min-accuracy", "0.95"), "give --max-error 0.05 alone"),
         (("--max-error", "0.1", "--max-cost", "1M"), "--max-cost does not go with a guarantee"),
         (("--max-error", "0.1", "--plot", "a.png"), "--plot does not go with a guarantee"),
         (("--max-error", "0.1", "--front", "a.csv"), "--front does not go with a guarantee"),
