@@ -183,7 +183,7 @@ class Runner(ABC):
     """The device, if it is not the CPU."""
 
     int8_of: tuple[str, ...] = (CPU, GPU)
-    """Kinds of engines whose INT8 bundles are computed in 8 bits here; others only add roundings."""
+    """Kinds of engines whose INT8 bundles are computed in 8 bits here; others only add rounding."""
 
     int8_instead: str = ""
     """What is done instead if this CPU's sums of 8-bit products would saturate, else ""."""
