@@ -1,14 +1,14 @@
-"""What a bundle takes on this device, measured, beside what Eq. 5 says it costs.
+"""Measured time and energy of a bundle on this device, beside the cost that Eq. 5 predicts.
 
-The way from :func:`run_bench` to a written page, each step handing on frozen data:
+The steps from :func:`run_bench` to a written page; each passes frozen data to the next:
 
-1. ``timing`` opens what is compared, and times it in turns on the ``device``;
-2. ``roofline`` explains the times, ``advice`` chooses thresholds by them;
-3. ``results`` is what was found, the report: every figure and interval, and nothing computes there;
-4. ``compare`` sets two saved reports side by side;
-5. ``render`` makes sentences, tables, pictures and the page of what it reads, and computes nothing.
+1. ``timing`` opens the candidates and times them in interleaved rounds on the ``device``;
+2. ``roofline`` explains the times, ``advice`` chooses thresholds from them;
+3. ``results`` defines the report, which holds every figure and interval; it computes nothing;
+4. ``compare`` compares two saved reports;
+5. ``render`` turns reports into sentences, tables, pictures and the page; it computes nothing.
 
-Every arrow points one way, and a test reads the imports.
+Imports point one way only; a test checks them.
 """
 
 from edgeexit.bench.images import (

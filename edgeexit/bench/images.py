@@ -1,6 +1,6 @@
-"""Real images to benchmark on, prepared as the bundle's manifest says.
+"""Real images to benchmark on, preprocessed as the bundle's manifest specifies.
 
-Only a seeded choice of them is read. Nothing here imports torch but a data set by name.
+Only a seeded sample of them is read. Only data sets given by name import torch.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class BenchImages:
     Attributes:
         source: where they came from, for the report.
         images: (N, C, H, W) float32, normalized, C-contiguous, N at least 1.
-        labels: (N,) int64; None where they are not known.
-        notes: lines about the source, such as how many of its files were left out.
+        labels: (N,) int64; None if unknown.
+        notes: lines about the source, such as how many of its files were skipped.
     """
 
     source: str
@@ -59,14 +59,14 @@ def images_from_dataset(
     """Choose images from the test split of a data set.
 
     Args:
-        config: the data set; without an input size it gets the bundle's.
+        config: the data set; its input size defaults to the bundle's.
         manifest: of the bundle that will run them.
-        samples: how many images at most.
-        seed: of the choice.
+        samples: maximum number of images.
+        seed: of the random choice.
 
     Raises:
         UnknownNameError: no data set has that name.
-        DataError: the data set is missing, damaged, or of other classes.
+        DataError: the data set is missing, damaged, or has other classes.
     """
     from edgeexit.data import load_data  # imports torch
     from edgeexit.data.words import describe_data
@@ -90,17 +90,17 @@ def images_from_dataset(
 def images_from_folder(
     folder: str | Path, manifest: Manifest, samples: int, seed: int, max_pixels: int = MAX_PIXELS
 ) -> BenchImages:
-    """Choose images from a folder: images in it, or class folders named as the bundle's classes.
+    """Choose images from a folder of images, or of class folders named after the bundle's classes.
 
     Args:
-        folder: is searched with everything below it.
+        folder: searched recursively.
         manifest: of the bundle that will run them.
-        samples: how many images at most.
-        seed: of the choice.
+        samples: maximum number of images.
+        seed: of the random choice.
         max_pixels: larger images are refused.
 
     Raises:
-        DataError: the folder is missing, empty or of other classes, or an image is not readable.
+        DataError: the folder is missing, empty or has other classes, or an image is not readable.
     """
     folder = Path(folder)
     if not is_folder(folder):
@@ -117,14 +117,14 @@ def images_from_folder(
 def images_from_npz(file: str | Path, manifest: Manifest, samples: int, seed: int) -> BenchImages:
     """Choose images from a NumPy archive with ``images`` and, optionally, ``labels`` (N,).
 
-    ``images`` are uint8 (N, H, W, C) of the bundle's input size, or float32 (N, C, H, W) that are
-    normalized already.
+    ``images`` are uint8 (N, H, W, C) of the bundle's input size, or float32 (N, C, H, W), already
+    normalized.
 
     Args:
-        file: the ``.npz`` file, or a ``.npy`` file with images alone.
+        file: the ``.npz`` file, or a ``.npy`` file with only images.
         manifest: of the bundle that will run them.
-        samples: how many images at most.
-        seed: of the choice.
+        samples: maximum number of images.
+        seed: of the random choice.
 
     Raises:
         DataError: the file is missing, damaged, or holds arrays of another shape or dtype.
@@ -150,10 +150,10 @@ def _choose(count: int, samples: int, seed: int) -> list[int]:
 
 
 def folder_labels(found: FoundImages, class_names: Sequence[str]) -> list[int] | None:
-    """Return the label of every image by its class folder; None where there are none of these.
+    """Return the label of every image from its class folder; None without class folders.
 
     Raises:
-        DataError: a class folder is none of the bundle's, or images lie beside class folders.
+        DataError: a class folder is not a class of the bundle, or images lie beside class folders.
     """
     folders = [above[0] if above else "" for above in found.folders]
     others = sorted({*folders} - {*class_names, ""})

@@ -1,16 +1,15 @@
-"""Costs of exit paths that were measured, from a file.
+"""Measured costs of exit paths, read from a file.
 
-Two kinds are read: what ``edgeexit bench --json`` writes, and a JSON object of the user's own, in
-any unit::
+The file is a report of ``edgeexit bench --json`` or the user's own JSON object, in any unit::
 
     {"unit": "mJ",
      "paths": {"exit1": 1.2, "exit2": 2.5, "final": 4.1},
      "branches": {"exit1": 0.4, "exit2": 0.3},
      "baseline": 3.2}
 
-``paths`` has what a sample pays that leaves at each exit, all branches before it run. ``branches``,
-which may be left out, has what each branch is of it: saved where its exit is switched off.
-``baseline``, which may be left out too, is the plain backbone.
+``paths`` holds the cost of a sample that leaves at each exit, with all earlier branches run.
+``branches`` (optional) holds each branch's share of it, saved when its exit is switched off.
+``baseline`` (optional) is the cost of the plain backbone.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class _CostFile:
 
 
 def path_costs(exits: Sequence[ExitCost], file: Path | None) -> tuple[PathCosts, str]:
-    """Return what the exits of a network cost, of a file or else Eq. 5's, and where that is from.
+    """Return the cost of each exit of a network, from a file or else Eq. 5, and its source.
 
     Raises:
         DataError: see :func:`load_costs`.
@@ -54,7 +53,7 @@ def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
     """Read the costs of the exits of a network.
 
     Args:
-        file: of one of the two kinds above.
+        file: a report or a JSON object as above.
         exit_names: of the network, in order.
 
     Raises:
@@ -79,10 +78,10 @@ def load_costs(file: Path, exit_names: tuple[str, ...]) -> PathCosts:
 
 
 def measured_costs(times: BenchReport | PathTimes) -> PathCosts:
-    """Return a benchmark's milliseconds: medians of the paths, quick calls of their branches.
+    """Return a benchmark's times in ms: medians of the paths, 10th percentiles of the branches.
 
-    A branch is timed by itself, at other moments than the paths. On a busy machine its median may
-    come out above that of a path that it is a part of; its quick calls hardly ever do.
+    Branches are timed alone, at other moments than the paths. On a busy machine the median of a
+    branch may exceed that of a path that contains it; its 10th percentile hardly ever does.
 
     Raises:
         DataError: the machine was so busy that the times contradict each other.

@@ -40,31 +40,32 @@ def run_bench(
     progress: Progress = untold,
     sysfs: str | Path | None = None,
 ) -> BenchReport:
-    """Measure the bundle in ``engine_dir``, which must hold the plain backbone too.
+    """Measure the bundle in ``engine_dir``, which must include the plain backbone.
 
     Args:
         engine_dir: the bundle's folder.
-        images: real ones, for the mixture; None where forced paths alone are wanted, which are
-            then timed on one synthetic image.
+        images: real images, for the mixture; None measures only the forced paths, on one
+            synthetic image.
         options: how to measure.
-        progress: told what is being measured and which fraction of it, 0 to 1, is done.
-        sysfs: where the device tells of its energy, clocks, temperatures and throttling; None for
+        progress: called with the name of the current measurement and its finished fraction,
+            0 to 1.
+        sysfs: root of the sysfs tree with energy, clocks, temperatures and throttling; None for
             this machine's.
 
     Raises:
         BundleError: the folder holds no bundle, or one without the plain backbone.
-        BackendError: what should run it is not there.
-        InputError: the images, or what it is compared with, do not fit the bundle, images are
-            missing or too few for a scenario, or a backend that was named does not run it.
-        DataError: the ONNX file that it is compared with is none.
+        BackendError: the backend is not available.
+        InputError: the images or the model of ``versus`` do not fit the bundle, images are
+            missing or too few for a scenario, or a named backend cannot run the bundle.
+        DataError: the file of ``versus`` is no ONNX model.
     """
     check_scenarios(images, options)
     check_versus(images, options)
     plan = plan_backends(engine_dir, options)
     with open_candidates(engine_dir, plan, options) as opened:
         device = device_of(opened.early_exit.session, Path(sysfs or SYSFS))
-        told = device.watch.during(progress)
-        return _measure(engine_dir, plan, opened, device, images, options, told)
+        watched = device.watch.during(progress)
+        return _measure(engine_dir, plan, opened, device, images, options, watched)
 
 
 def _measure(
@@ -115,7 +116,7 @@ def _measure(
 
 
 def _noise(manifest: Manifest, seed: int) -> BenchImages:
-    """Return one image (1, C, H, W) on the scale of a normalized one: for time, not for answers."""
+    """Return a random image (1, C, H, W) scaled like a normalized one; only good for timing."""
     shape = (1, *manifest.preprocessing.input_size)
     noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
     return BenchImages("a synthetic image", noise, None)
@@ -124,7 +125,7 @@ def _noise(manifest: Manifest, seed: int) -> BenchImages:
 def _basis(
     opened: Opened, images: BenchImages | None, times: PathTimes, options: BenchOptions
 ) -> Basis | str:
-    """Return what thresholds are chosen by, where any are to be chosen."""
+    """Return the basis for choosing thresholds, or the reason why there is none."""
     if not options.explain and opened.versus is None:
         return "no thresholds are to be chosen"
     return basis_of(opened.early_exit.session, images, times)
@@ -132,7 +133,7 @@ def _basis(
 
 @dataclass(frozen=True, slots=True)
 class _OnImages:
-    """What was found on real images; nothing where none were given."""
+    """Results on real images; all None without images."""
 
     mixture: Mixture | None = None
     drift: Drift | None = None
@@ -146,7 +147,7 @@ def _run_images(
     options: BenchOptions,
     progress: Progress,
 ) -> _OnImages:
-    """Run the images through all that is compared, and variants of early exit beside it."""
+    """Run the images through all candidates and through variants of early exit."""
     if images is None:
         return _OnImages()
     baseline, early_exit, *others = opened.compared

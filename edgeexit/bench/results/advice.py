@@ -1,4 +1,4 @@
-"""Which exits to keep, and which thresholds, by the times that were measured."""
+"""Advice from measured times: which exits to keep, and at which thresholds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from edgeexit.statistics import BREAK_EVEN, Interval
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Thresholds, and what they give on the half of the images that they were not chosen on.
+    """Thresholds, and their results on the test half of the images.
 
     Attributes:
-        name: who chose them.
-        thresholds: by the exit's name; :data:`edgeexit_runtime.gate.NEVER` switches one off.
-        switched_off: exits where nobody leaves, whose branches are not run.
+        name: how they were chosen.
+        thresholds: by exit name; :data:`edgeexit_runtime.gate.NEVER` switches an exit off.
+        switched_off: exits that are switched off; their branches are not run.
         accuracy: a fraction.
-        average_ms: of a sample by the paths' medians.
-        p99_ms: 99 of 100 samples take no longer, by the calls of the paths that they take; None
-            where these were too few.
+        average_ms: of a sample, from the paths' medians.
+        p99_ms: 99th percentile of a sample's time, from the calls of the paths taken; None with
+            too few calls.
         macs_ratio: Eq. 5's average over the baseline's MACs.
     """
 
@@ -33,11 +33,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What a sample takes less by the advice than by another choice, on average.
+    """Average time that the advice saves per sample over another choice.
 
     Attributes:
-        ms: sample by sample; below 0 where it takes more.
-        share: of the other choice's average.
+        ms: mean difference per sample; negative if the advice takes longer.
+        share: as a fraction of the other choice's average.
     """
 
     ms: Interval
@@ -45,30 +45,30 @@ class Gain:
 
     @property
     def is_none(self) -> bool:
-        """Whether it is within what two runs, or other images, would differ by."""
+        """Whether it is within the variation between runs or between samples of images."""
         return self.ms.low <= 0 <= self.ms.high or abs(self.share) < BREAK_EVEN
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether the advice takes less, beyond what runs differ by."""
+        """Whether the advice takes less time, beyond the variation between runs."""
         return self.ms.value > 0 and not self.is_none
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Three choices of thresholds beside each other and the baseline.
+    """Three choices of thresholds, compared with each other and with the baseline.
 
     Attributes:
-        target_accuracy: that the choices had to reach on the validation half: the bundle's there,
-            at its own thresholds.
-        validation_images, test_images: numbers of images that are chosen and judged on.
+        target_accuracy: that the choices had to reach on the validation half: the bundle's
+            accuracy there, at its own thresholds.
+        validation_images, test_images: numbers of images in the two halves.
         baseline_ms: the median.
         baseline_accuracy: of the last exit over the test half.
         by_latency: the lowest average time; the advice.
         by_eq5: the lowest average MACs.
         now: the bundle's thresholds.
         over_now, over_eq5, over_baseline: gains of the advice.
-        command: that chooses so and writes it into the bundle.
+        command: that makes this choice and writes it into the bundle.
     """
 
     target_accuracy: float
@@ -86,5 +86,5 @@ class Advice:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The advice, Eq. 5's choice, and what stands in the bundle."""
+        """The advice, Eq. 5's choice, and the bundle's current thresholds."""
         return self.by_latency, self.by_eq5, self.now

@@ -1,4 +1,4 @@
-"""One bundle on several backends of this device: what each takes, and which is the fastest."""
+"""One bundle on several backends of this device: the times of each, and which is the fastest."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgeexit.statistics import BREAK_EVEN, Interval
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """A backend as it is compared: ``onnxruntime``, or ``onnxruntime:1`` with that many threads.
+    """A backend to compare: ``onnxruntime``, or ``onnxruntime:1`` with a number of threads.
 
     Attributes:
         backend: its name.
-        threads: per graph on the CPU; None for the backend's choice, or the one of ``--threads``.
+        threads: per graph on the CPU; None for ``--threads`` or else the backend's own choice.
     """
 
     backend: str
@@ -23,10 +23,10 @@ class BackendChoice:
 
     @classmethod
     def parse(cls, text: str) -> BackendChoice:
-        """Return the choice that :attr:`name` gives.
+        """Return the choice whose :attr:`name` is ``text``.
 
         Raises:
-            InputError: the threads are no number above 0.
+            InputError: the number of threads is not a positive integer.
         """
         backend, colon, threads = text.partition(":")
         if not colon:
@@ -37,33 +37,35 @@ class BackendChoice:
 
     @property
     def name(self) -> str:
-        """The text that it was parsed from, by which it is known in reports."""
+        """The text it was parsed from; its name in reports."""
         return self.backend if self.threads is None else f"{self.backend}:{self.threads}"
 
     @property
     def arguments(self) -> str:
-        """What :func:`edgeexit_runtime.load` is given for it."""
+        """The arguments of :func:`edgeexit_runtime.load` that select it."""
         threads = "" if self.threads is None else f", threads={self.threads}"
         return f'backend="{self.backend}"{threads}'
 
     @property
     def options(self) -> str:
-        """What a command line is given for it."""
+        """The command-line options that select it."""
         threads = "" if self.threads is None else f" --threads {self.threads}"
         return f"--backend {self.backend}{threads}"
 
 
 @dataclass(frozen=True, slots=True)
 class BackendPaths:
-    """The exit paths of a bundle on one backend, in the same rounds as the measured one's.
+    """The exit paths of a bundle on one backend, timed in the same rounds as the measured one.
 
     Attributes:
-        name: of the backend, as all names here: :attr:`BackendChoice.name`.
-        device: what it runs on.
-        computed_in: what convolutions and products really became there; "" where it does not tell.
+        name: of the backend; all backend names here are :attr:`BackendChoice.name`.
+        device: it runs on.
+        computed_in: the precisions in which the backend really computes convolutions and matrix
+            products; "" if it does not report them.
         baseline: the plain backbone there; ratios are to the measured backend's plain backbone.
         paths: every exit, forced.
-        over_measured: of the plain backbone and every path, the median over the measured backend's.
+        over_measured: for the plain backbone and every path, the ratio of the median to the
+            measured backend's.
     """
 
     name: str
@@ -84,11 +86,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Fastest:
-    """The two fastest backends in one thing.
+    """The two fastest backends for early exit or for one exit path.
 
     Attributes:
-        what: ``early exit`` on the images, or an exit path.
-        name, next_name: of the backends.
+        what: ``early exit`` on the images, or the name of an exit path.
+        name, next_name: of the fastest backend and the next.
         time_ms, next_ms: means of early exit, medians of a path.
         ratio: of the fastest to the next.
     """
@@ -102,20 +104,20 @@ class Fastest:
 
     @property
     def is_break_even(self) -> bool:
-        """Whether both take the same, as far as two runs do."""
+        """Whether the ratio is known to be within the variation between two runs of one backend."""
         return self.ratio.is_above(1 - BREAK_EVEN) and self.ratio.is_below(1 + BREAK_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What backends were compared.
+    """The compared backends.
 
     Attributes:
-        measured: the one that everything else in the report is of.
-        auto: the one that ``backend="auto"`` takes for this bundle, with these options.
-        others: that ran beside it.
-        left_out: that could not.
-        fastest: in early exit on the images; without images, in each exit path.
+        measured: the one that all other figures of the report were measured on.
+        auto: the one that ``backend="auto"`` selects for this bundle with these options.
+        others: the other backends that ran.
+        left_out: backends that cannot run the bundle here.
+        fastest: for early exit on the images; without images, for each exit path.
     """
 
     measured: str

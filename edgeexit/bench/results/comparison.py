@@ -1,4 +1,4 @@
-"""What two benchmarks say of each other."""
+"""Comparison of two benchmark reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ComparedFigure:
         first, second: the figure in each.
         ratio: second over first.
         interval: of it; None where the reports hold too few raw values.
-        noise: by which the ratio may differ from 1 without a meaning, 0.02 for 2 %.
+        noise: difference of the ratio from 1 that means nothing; 0.02 for 2 %.
     """
 
     section: str
@@ -48,13 +48,13 @@ class ComparedFigure:
 
     @property
     def second_is_better(self) -> bool:
-        """Which way it differs."""
+        """Whether the second report's figure is the better one."""
         return (self.ratio < 1) != (self.unit in HIGHER_IS_BETTER)
 
 
 @dataclass(frozen=True, slots=True)
 class SetupDifference:
-    """One thing that is not the same, in words."""
+    """One difference between the set-ups, as text."""
 
     what: str
     first: str
@@ -63,14 +63,14 @@ class SetupDifference:
 
 @dataclass(frozen=True, slots=True)
 class ReportComparison:
-    """What two reports say of each other.
+    """Comparison of two reports.
 
     Attributes:
         first, second: names of the reports.
         differences: between their set-ups, the most telling first.
-        warnings: why the comparison may not mean what it seems to, one sentence each.
-        left_out: what only one of them has, or cannot be compared, one sentence each.
-        figures: that both have.
+        warnings: why the comparison may mislead, one sentence each.
+        left_out: what only one report has or what cannot be compared, one sentence each.
+        figures: that both reports have.
     """
 
     first: str

@@ -1,4 +1,4 @@
-"""What each candidate takes in energy, as data."""
+"""Energy of each candidate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EnergySensor:
-    """What was read.
+    """A sensor that was read.
 
     Attributes:
         kind: ``INA3221``, ``RAPL`` or ``NVML``.
-        name: of the rail, power zone or GPU, as the system calls it.
-        source: the file or call that it is read through.
+        name: of the rail, power zone or GPU, as the system names it.
+        source: the file or function that it is read through.
     """
 
     kind: str
@@ -22,9 +22,9 @@ class EnergySensor:
 
 @dataclass(frozen=True, slots=True)
 class EnergyTurn:
-    """One turn of about a second, raw: what all sensors together say of it.
+    """Raw readings of one turn of about a second, summed over all sensors.
 
-    ``samples`` is 0 where the device was left idle.
+    ``samples`` is 0 for a turn of the idle device.
     """
 
     seconds: float
@@ -38,10 +38,10 @@ class EnergyRun:
 
     Attributes:
         name: of the candidate, for tables.
-        power_w: mean over its turns, everything that the sensors see included.
+        power_w: mean over its turns, of everything that the sensors measure.
         sample_j: joules per sample, median over the turns.
-        sample_min_j, sample_max_j: the turns' extremes, for the spread.
-        above_idle_j: joules per sample without what the idle device takes in the same time; median.
+        sample_min_j, sample_max_j: lowest and highest turn.
+        above_idle_j: joules per sample above the idle device's in the same time; median.
         turns: raw.
     """
 
@@ -59,12 +59,12 @@ class Energy:
     """Energy of the candidates, or why there is none.
 
     Attributes:
-        sensors: whose readings are added up; none where the device has none that can be read.
+        sensors: whose readings are added up; empty if none can be read.
         notes: what could not be read and what to do, one sentence each.
         source: where the images came from.
         idle_w: median power of the idle device in the same run; None without a sensor.
         idle_turns: raw.
-        runs: of each; empty without a sensor.
+        runs: one per candidate; empty without a sensor.
     """
 
     sensors: tuple[EnergySensor, ...]

@@ -1,4 +1,4 @@
-"""Why measured ratios are not Eq. 5's: see :mod:`edgeexit.bench.roofline.breakdown`."""
+"""Why measured ratios differ from Eq. 5's: see :mod:`edgeexit.bench.roofline.breakdown`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Term:
 
     Attributes:
         name: of the term.
-        ms: milliseconds above Eq. 5's; below 0 where it is less.
+        ms: milliseconds above Eq. 5's prediction; negative if below it.
         ratio: this over T_0.
-        interval: of the ratio in other rounds; None of a single one.
+        interval: of the ratio, over resampled rounds; None with a single round.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Term:
 
     @property
     def is_noise(self) -> bool:
-        """Whether it may as well be 0, and is not known to be."""
+        """Whether the interval includes 0 and is not the single point 0."""
         found = self.interval
         return found is not None and found.low <= 0 <= found.high and found.low < found.high
 
 
 @dataclass(frozen=True, slots=True)
 class PartExcess:
-    """One part's share in the terms bytes and utilization, as ratios."""
+    """One part's share of the terms bytes and utilization, as ratios."""
 
     name: str
     bytes_ratio: float
@@ -48,13 +48,13 @@ class PartExcess:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing by which a measured ratio is not Eq. 5's.
+    """One reason why a measured ratio differs from Eq. 5's.
 
     Attributes:
         term: one of :data:`TERMS`.
-        part: whose share in it this is; None of a whole term.
-        ratio: that is added to Eq. 5's.
-        is_noise: whether the term may as well be 0.
+        part: whose share of the term this is; None for a whole term.
+        ratio: its addition to Eq. 5's ratio.
+        is_noise: whether the term is within the noise: :attr:`Term.is_noise`.
     """
 
     term: str
@@ -65,16 +65,16 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Eq. 5's ratio, the measured one, and the terms between: they add up.
+    """Eq. 5's ratio, the measured ratio, and the terms that sum to their difference.
 
     Attributes:
         name: of the exit, or :data:`MIXTURE`.
-        macs_ratio: rho, what Eq. 5 says.
-        measured_ratio: T / T_0, which is rho and the terms' ratios.
+        macs_ratio: rho, Eq. 5's ratio.
+        measured_ratio: T / T_0: rho plus the ratios of the terms.
         measured_ms: T.
         expected_ms: rho T_0.
         terms: in the order of :data:`TERMS`.
-        parts: those that are run, in order.
+        parts: the parts that run, in order.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Breakdown:
 
     @property
     def label(self) -> str:
-        """What it is called in tables and pictures."""
+        """The name in tables and pictures."""
         return EARLY_EXIT_NAME if self.name == MIXTURE else self.name
 
     def term(self, name: str) -> Term:
@@ -96,7 +96,7 @@ class Breakdown:
 
     @property
     def reasons(self) -> list[Reason]:
-        """The parts' shares in bytes and utilization, and the other terms; the largest first."""
+        """The parts' shares of bytes and utilization, and the other terms; the largest first."""
         noise = {term.name: term.is_noise for term in self.terms}
         found = []
         for part in self.parts:
@@ -107,14 +107,14 @@ class Breakdown:
             found.append(Reason(name, None, self.term(name).ratio, noise[name]))
         return sorted(found, key=lambda reason: -abs(reason.ratio))
 
-    def rest(self, told: Iterable[Reason]) -> float:
-        """Return what all other reasons come to."""
-        return self.measured_ratio - self.macs_ratio - sum(reason.ratio for reason in told)
+    def rest(self, listed: Iterable[Reason]) -> float:
+        """Return the sum of all reasons except those listed."""
+        return self.measured_ratio - self.macs_ratio - sum(reason.ratio for reason in listed)
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The ratio to the baseline that was measured, and what the two models say of it."""
+    """The measured ratio to the baseline, and the predictions of the linear model and of Eq. 5."""
 
     name: str
     measured_ratio: float
@@ -124,16 +124,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:
-    """What Eq. 5 would have to be here; errors are means of absolute relative ones.
+    """A linear model of time in place of Eq. 5; errors are mean absolute relative errors.
 
     Attributes:
         ms_per_mac, ms_per_byte, ms_per_call: the coefficients.
         parts: number of parts that it was fitted on.
-        is_overfitted: whether these are so few that the fit says little.
-        fit_error: on these.
-        leave_one_out_error: of each part by the others; None where the others are too few.
-        worst_left_out: the part that the others say least of; None where none was left out.
-        baseline_error: predicted over measured time of the baseline, less 1, signed.
+        is_overfitted: whether there are too few parts for the fit to mean much.
+        fit_error: on the parts that it was fitted on.
+        leave_one_out_error: of each part, predicted from the others; None with too few others.
+        worst_left_out: the part with the largest such error; None if none was left out.
+        baseline_error: predicted over measured time of the baseline, minus 1, signed.
         model_error, eq5_error: of the paths' ratios, by the model and by Eq. 5.
         predictions: of the exit paths.
     """
@@ -154,16 +154,16 @@ class LinearModel:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why the measured ratios are not Eq. 5's.
+    """Why the measured ratios differ from Eq. 5's.
 
     Attributes:
-        peaks: of the machine; None where they could not be measured.
-        not_measured: why, then.
-        parts: stages and branches in the order of execution, then the plain backbone; none
+        peaks: of the machine; None if they could not be measured.
+        not_measured: the reason, in that case.
+        parts: stages and branches in the order of execution, then the plain backbone; empty
             without peaks.
-        breakdowns: of every exit path, then of the mixture where one was measured; none without
+        breakdowns: of every exit path, then of the mixture if it was measured; empty without
             peaks.
-        model: None where it could not be fitted.
+        model: None if it could not be fitted.
     """
 
     peaks: Peaks | None

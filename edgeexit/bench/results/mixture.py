@@ -1,4 +1,4 @@
-"""Real images one by one: what every candidate made of them, and where images left."""
+"""Real images one by one: every candidate's results, and the exits where images left."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edgeexit.statistics.percentiles import Percentile
 
 BASELINE = "baseline"  # the bundle's plain backbone
 EARLY_EXIT = "early_exit"  # the bundle at its own thresholds
-EXIT_OFF = "exit_off"  # the same with one exit switched off
+EXIT_OFF = "exit_off"  # early exit with one exit switched off
 VERSUS = "versus"  # another model
-ISO_ACCURACY = "iso_accuracy"  # the bundle at thresholds that are as accurate as the other model
+ISO_ACCURACY = "iso_accuracy"  # the bundle at thresholds as accurate as the other model
 BACKEND = "backend"  # the bundle at its own thresholds on another backend
 ROLES = (BASELINE, EARLY_EXIT, EXIT_OFF, VERSUS, ISO_ACCURACY, BACKEND)
-COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # in scenarios and energy too
+COMPARED = (BASELINE, EARLY_EXIT, VERSUS, BACKEND)  # also measured in scenarios and for energy
 
 PAYS, DOES_NOT_PAY, BREAKS_EVEN, NOT_KNOWN = "pays", "does not pay", "breaks even", "not known"
 
 BASELINE_NAME = "plain backbone"
 EARLY_EXIT_NAME = "early exit"
-ONE_BY_ONE = "images one by one"  # what the JSON calls the mixture
+ONE_BY_ONE = "images one by one"  # ``mixture`` in the JSON
 
 
 def label(role: str, name: str) -> str:
-    """Return what a candidate is called in tables, beside the others."""
+    """Return a candidate's name in tables."""
     return {VERSUS: f"versus {name}", BACKEND: f"{EARLY_EXIT_NAME}, {name}"}.get(role, name)
 
 
@@ -37,16 +37,17 @@ class Run:
 
     Attributes:
         role: one of :data:`ROLES`.
-        name: of the candidate; another model's is that of its file or folder, another backend's
-            its own.
-        thresholds: it ran at; empty where it is a single graph.
-        accuracy: fraction; None where the images have no labels.
+        name: of the candidate; of its file or folder for another model, of the backend for another
+            backend.
+        thresholds: it ran at; empty for a single graph.
+        accuracy: fraction; None if the images have no labels.
         latency: of all its calls.
         percentiles: p50, p90 and p99 with their intervals.
-        ratio: mean over the baseline's mean, on other images of the kind and in other rounds.
+        ratio: mean over the baseline's mean; its interval covers other images of the same kind
+            and other rounds.
         times_ms: of each pass over the images, one time per image, in the order of the images.
-        over_early_exit: of another backend, its mean over early exit's; else None.
-        same_answers: of another backend, the share of the images to which it gives the same label
+        over_early_exit: for another backend, its mean over early exit's; else None.
+        same_answers: for another backend, the share of the images to which it gives the same label
             at the same exit; else None.
     """
 
@@ -67,15 +68,15 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """The name in tables."""
         return label(self.role, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class MixtureExit:
-    """The images that left at one exit, as a share of all; ``latency`` is None where none did.
+    """The images that left at one exit, as a share of all; ``latency`` is None if none did.
 
-    ``accuracy`` is of these images; None where there are none, or none with labels.
+    ``accuracy`` is of these images; None if there are none, or none with labels.
     ``threshold`` is None for the last exit.
     """
 
@@ -105,7 +106,7 @@ class Reached:
 
     @property
     def as_accurate(self) -> bool:
-        """Whether the accuracy held on images that the thresholds were not chosen on."""
+        """Whether it is as accurate, within the interval, on images not used for the choice."""
         return self.lost_accuracy.low <= 0
 
 
@@ -115,11 +116,11 @@ class IsoAccuracy:
 
     Attributes:
         validation_images, test_images: numbers of images in the half that thresholds are chosen
-            on, and in the half that both are judged on.
+            on, and in the half that both models are evaluated on.
         target_accuracy: of the other model on the validation half.
-        best_accuracy: the most that any thresholds reach there.
+        best_accuracy: the highest that any thresholds reach there.
         versus_accuracy, versus_mean_ms: of the other model on the test half.
-        reached: None where no thresholds reach the target.
+        reached: None if no thresholds reach the target.
     """
 
     validation_images: int
@@ -133,19 +134,19 @@ class IsoAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Real images one by one at the bundle's thresholds, and other candidates on the same.
+    """Real images one by one at the bundle's thresholds, and other candidates on the same images.
 
     Attributes:
         source: where the images came from.
-        samples: N, how many they are.
+        samples: N, the number of images.
         exits: one per exit in order.
         left_at: the 0-based exit of each image.
         macs_ratio: Eq. 5's average at these shares over the baseline's MACs.
         runs: of all candidates, in the same rounds; the baseline first, then early exit.
         over_versus: early exit's mean over the other model's, at the bundle's thresholds; None
-            where there is no other.
-        iso_accuracy: None where there is no other model, or its accuracy cannot be matched.
-        no_iso_accuracy: why, then, in words; None in reports from before it was told.
+            without another model.
+        iso_accuracy: None without another model, or if accuracies could not be matched.
+        no_iso_accuracy: the reason, in that case; None in older reports, which lack it.
     """
 
     source: str
@@ -182,7 +183,7 @@ class Mixture:
 
     @property
     def outcome(self) -> str:
-        """Whether early exit pays: :data:`PAYS`, ..., or :data:`NOT_KNOWN` beyond the noise."""
+        """Whether early exit pays: :data:`PAYS`, ..., or :data:`NOT_KNOWN` within the noise."""
         ratio = self.early_exit.ratio
         if ratio.is_faster:
             return PAYS
@@ -192,7 +193,7 @@ class Mixture:
 
     @property
     def above_eq5(self) -> float:
-        """By how much early exit's ratio is above what Eq. 5 says, 0.1 for 10 %."""
+        """By how much early exit's ratio exceeds Eq. 5's, 0.1 for 10 %."""
         return self.early_exit.ratio.value / self.macs_ratio - 1
 
     @property
@@ -202,5 +203,5 @@ class Mixture:
 
     @property
     def versus(self) -> Run | None:
-        """Another model; None where none was named."""
+        """The run of another model; None if none was named."""
         return next((run for run in self.runs if run.role == VERSUS), None)

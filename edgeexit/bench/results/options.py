@@ -1,4 +1,4 @@
-"""How a benchmark measures."""
+"""Options of a benchmark."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """How to measure.
+    """Options of a benchmark.
 
     Attributes:
-        backend, providers, threads, device: as :func:`edgeexit_runtime.load` takes them.
-        backends: names of backends to compare, each with its number of threads behind a colon
-            where it is not ``threads``; or :data:`ALL` for every one that runs the bundle here,
-            on the CPU with one thread too unless ``threads`` says how many. None leaves it at
-            ``backend``.
-        rounds: how often each part and path has its turn, at most.
+        backend, providers, threads, device: arguments of :func:`edgeexit_runtime.load`.
+        backends: names of backends to compare, with ``:`` and a number of threads where it is not
+            ``threads``; or :data:`ALL` for every backend that runs the bundle here, on the CPU
+            also with one thread unless ``threads`` is given. Empty measures only ``backend``.
+        rounds: maximum number of rounds, in which each part and path is timed once.
         duration_s: no round starts after this many seconds of each measurement (parts and paths;
-            mixture; each scenario), but 10 rounds or one pass over the images are always made.
-        warm_up_s: untimed rounds go on until the device is at its speed, for this many seconds at
-            most and 10 rounds at least.
+            mixture; each scenario), but at least 10 rounds or one pass over the images are run.
+        warm_up_s: untimed rounds run until the device's speed is stable, for at most this many
+            seconds and at least 10 rounds.
         seed: of the order within each round, of the images, and of arrivals.
         versus: another bundle's folder or an ONNX file to compare with; None for none.
-        scenarios: names of :data:`edgeexit.bench.results.scenarios.SCENARIOS`.
-        qps: arrivals per second of the server scenario; None leaves it out.
-        explain: whether to measure what explains the paths' times too.
+        scenarios: names from :data:`edgeexit.bench.results.scenarios.SCENARIOS`.
+        qps: arrivals per second of the server scenario; None omits the scenario.
+        explain: whether to also measure what explains the paths' times.
     """
 
     backend: str = "auto"
@@ -65,7 +64,7 @@ class BenchOptions:
             raise InputError(f"qps: expected arrivals per second above 0, got {self.qps}")
 
     def loading(self, choice: BackendChoice) -> dict[str, Any]:
-        """Return how :func:`edgeexit_runtime.load` is called for one of the backends."""
+        """Return the arguments of :func:`edgeexit_runtime.load` for one of the backends."""
         return {
             "backend": choice.backend,
             "providers": self.providers,

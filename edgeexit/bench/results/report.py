@@ -1,4 +1,4 @@
-"""What a benchmark found, as data."""
+"""The report of a benchmark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
-    """Which bundle was measured; ``guarantee`` is what was once shown of its thresholds."""
+    """The measured bundle; ``guarantee`` is the manifest's statement about its thresholds."""
 
     folder: str
     backbone: str
@@ -46,7 +46,7 @@ class BundleInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What it was measured on. ``threads`` is None where the backend chose their number."""
+    """The device it was measured on; ``threads`` is None if the backend chose the number."""
 
     cpu: str
     cores: int
@@ -58,22 +58,22 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """Everything that one benchmark found, at batch size 1. All times are in milliseconds.
+    """All results of one benchmark, at batch size 1. All times are in milliseconds.
 
     Attributes:
         warm_up: before the paths.
-        drifts: of the baseline, in each measurement that was long enough to tell.
+        drifts: of the baseline, in each measurement that was long enough to determine it.
         parts: stages and branches in the order of execution.
         baseline: the plain backbone; its ratios are 1.
         paths: every exit, forced, in order.
-        mixture: None where no images were given.
-        scenarios: None where none was asked for.
-        explanation: why measured ratios are not Eq. 5's; None where it was not asked for.
-        advice: None where no images with labels were given, or there is nothing to choose.
-        no_advice: why, then.
-        energy: what the candidates take, or why that is not known.
+        mixture: None if no images were given.
+        scenarios: None if none was requested.
+        explanation: why measured ratios differ from Eq. 5's; None if it was not requested.
+        advice: None if no images with labels were given, or there is nothing to choose.
+        no_advice: the reason, in that case.
+        energy: of the candidates, or why it was not measured.
         state: clocks, temperatures and throttling.
-        backends: others beside the measured one; None where none was asked for.
+        backends: others beside the measured one; None if none was requested.
     """
 
     bundle: BundleInfo
@@ -98,7 +98,7 @@ def load_report(file: str | Path) -> BenchReport:
     """Read a report that was written with ``--json``.
 
     Raises:
-        DataError: the file is missing, no report, or of a newer edgeexit.
+        DataError: the file is missing, not a report, or of another schema version.
     """
     file = Path(file)
     try:

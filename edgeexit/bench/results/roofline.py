@@ -1,4 +1,4 @@
-"""What parts of a network move and compute, and what the machine does at best."""
+"""Traffic and MACs of a network's parts, and the peak rates of the machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from edgeexit.bench.results.mixture import BASELINE_NAME
 
-AHEAD = 0.02  # a part that is so far below its roofline is worth a word
+AHEAD = 0.02  # parts faster than their roofline by more than this fraction are reported
 
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """Bytes per second, read and written together, over a working set of so many bytes."""
+    """Bytes per second, read and written together, for a working set of a given size."""
 
     working_set_bytes: int
     bytes_per_s: float
@@ -19,14 +19,14 @@ class Bandwidth:
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """The machine's peak, of quick calls.
+    """The machine's peak rates, from 10th percentiles of calls.
 
     Attributes:
-        provider: ONNX Runtime's, which ran it.
-        precision: of the product of matrices.
+        provider: device of the backend that ran it.
+        precision: of the matrix product.
         macs_per_s: multiply-accumulates per second.
-        matrix_size: rows and columns of the product that was fastest.
-        bandwidths: by working set, the smallest first; the last one is memory itself.
+        matrix_size: rows and columns of the fastest product.
+        bandwidths: by working set, the smallest first; the last one is main memory.
     """
 
     provider: str
@@ -42,7 +42,7 @@ class Peaks:
             raise ValueError(f"expected rates above 0 by ascending working sets, got {self}")
 
     def bytes_per_s(self, working_set_bytes: int) -> float:
-        """Return the rate of the smallest working set measured that holds this one."""
+        """Return the rate of the smallest measured working set that is at least this large."""
         for bandwidth in self.bandwidths:
             if working_set_bytes <= bandwidth.working_set_bytes:
                 return bandwidth.bytes_per_s
@@ -51,14 +51,14 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTraffic:
-    """What one operator does in one call at batch 1.
+    """MACs and traffic of one operator in one call at batch 1.
 
     Attributes:
         name: of its output.
-        kind: ONNX's name of the node that others were fused into; convolutions have their kernel
-            size behind it: ``Conv 3x3``.
+        kind: ONNX operator type of the node that others were fused into; convolutions append
+            their kernel size: ``Conv 3x3``.
         macs: multiply-accumulates.
-        weight_bytes: read, whatever the batch.
+        weight_bytes: read, independent of the batch size.
         activation_bytes: read and written, per sample.
     """
 
@@ -70,18 +70,18 @@ class OperatorTraffic:
 
     @property
     def bytes(self) -> int:
-        """All that it moves."""
+        """Weights and activations together."""
         return self.weight_bytes + self.activation_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PartRoofline:
-    """A part's three times in milliseconds, and what they come from; see the breakdown.
+    """A part's three times in milliseconds, and its operators; see the breakdown.
 
     Attributes:
         name: of the stage or exit, or of the plain backbone.
         kind: ``stage``, ``branch`` or ``baseline``.
-        macs: as Eq. 5 counts them.
+        macs: as counted by Eq. 5.
         measured_ms: t_p.
         compute_ms: C_p.
         roofline_ms: R_p.
@@ -98,7 +98,7 @@ class PartRoofline:
 
     @property
     def label(self) -> str:
-        """What it is called in tables and pictures."""
+        """The name in tables and pictures."""
         return BASELINE_NAME if self.kind == "baseline" else self.name
 
     @property
@@ -128,34 +128,34 @@ class PartRoofline:
 
     @property
     def macs_per_byte(self) -> float:
-        """Its arithmetic intensity, where something is moved."""
+        """Arithmetic intensity; defined only if the part moves any bytes."""
         return self.macs / self.moved_bytes
 
     @property
     def gmacs_per_s(self) -> float:
-        """What it achieves, in 1e9 MACs per second."""
+        """Achieved rate, in 1e9 MACs per second."""
         return self.macs / self.measured_ms / 1e6
 
     @property
     def over_roofline(self) -> float:
-        """Measured over roofline: below 1 where it is ahead."""
+        """Measured time over roofline time; below 1 if the part is faster than its roofline."""
         return self.measured_ms / self.roofline_ms
 
     @property
     def is_ahead(self) -> bool:
-        """Whether it is faster than its roofline by more than a little."""
+        """Whether it is faster than its roofline by more than :data:`AHEAD`."""
         return self.measured_ms < (1 - AHEAD) * self.roofline_ms
 
     @property
     def macs_per_operator(self) -> float:
-        """Its MACs over the number of its operators; 0 where all nodes are views."""
+        """MACs divided by the number of operators; 0 if all nodes are views."""
         return self.macs / len(self.operators) if self.operators else 0.0
 
     def utilization_of(self, macs: int) -> float:
-        """Return the milliseconds of U_p that come to so many of its MACs."""
+        """Return the share of U_p, in milliseconds, of this many of its MACs."""
         return macs / self.macs * self.utilization_ms
 
     @property
     def heaviest(self) -> OperatorTraffic | None:
-        """The operator that moves the most bytes; None where all nodes are views."""
+        """The operator that moves the most bytes; None if all nodes are views."""
         return max(self.operators, key=lambda operator: operator.bytes, default=None)

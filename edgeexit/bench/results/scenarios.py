@@ -1,17 +1,17 @@
-"""What each scenario found, after MLPerf inference's rules for the edge.
+"""Results of each scenario, after MLPerf inference's rules for the edge.
 
 The rules, in the table of Section 3 of
 https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc:
 
-- single stream: the next query, of one sample, as soon as the one before is answered; the 90th
-  percentile counts;
-- multi stream: the same with queries of eight samples; the 99th percentile counts;
-- offline: all samples are there at once; samples per second count;
-- server: queries of one sample arrive in a Poisson process, whatever the system does; latency runs
-  from when a query was due.
+- single stream: a query of one sample is sent as soon as the previous one is answered; the metric
+  is the 90th percentile of latency;
+- multi stream: the same with queries of eight samples; the metric is the 99th percentile;
+- offline: all samples are available at once; the metric is samples per second;
+- server: queries of one sample arrive in a Poisson process, independent of the answers; latency
+  is measured from the scheduled arrival.
 
-What is taken from them is how queries come and what counts. The numbers of queries that a
-submission needs, hundreds of thousands, are not: each figure has its own count and interval.
+Arrivals and metrics follow these rules. The numbers of queries that a submission needs, hundreds
+of thousands, do not: each figure has its own count and interval.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StreamResult:
         name: of the candidate, for tables.
         mean_ms: of a query.
         percentiles: p50, p90 and p99 of the queries.
-        ratio: the leading percentile over the plain backbone's; None where there were too few.
+        ratio: the leading percentile over the plain backbone's; None with too few queries.
         times_ms: of each query.
     """
 
@@ -46,11 +46,11 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Queries one after the other.
+    """Queries one after another.
 
     Attributes:
         samples_per_query: 1 in a single stream, 8 in a multi stream.
-        leading_percent: the percentile that counts, 90 or 99.
+        leading_percent: the percentile that is the metric, 90 or 99.
         results: of each candidate.
     """
 
@@ -65,8 +65,8 @@ class BatchRate:
 
     Attributes:
         batch_size: samples per call.
-        samples: how many were run, all passes together.
-        samples_per_s: these over the time that they took.
+        samples: number run, over all passes.
+        samples_per_s: ``samples`` over their total time.
     """
 
     batch_size: int
@@ -81,9 +81,9 @@ class OfflineResult:
     Attributes:
         name: of the candidate, for tables.
         rates: by ascending batch size.
-        best_batch_size: the one of the most samples per second.
-        best_samples_per_s: there.
-        ratio: this over the plain backbone's best; above 1 is faster.
+        best_batch_size: with the most samples per second.
+        best_samples_per_s: at that batch size.
+        ratio: ``best_samples_per_s`` over the plain backbone's; above 1 is faster.
     """
 
     name: str
@@ -95,23 +95,24 @@ class OfflineResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerResult:
-    """One candidate under arrivals that do not wait for it.
+    """One candidate under arrivals that are independent of its answers.
 
     Attributes:
         name: of the candidate, for tables.
-        completed: queries that were answered before the run was given up.
-        backlog: queries that had arrived and were not answered when the last one arrived.
+        completed: queries answered before the run was aborted.
+        backlog: queries that had arrived but were unanswered when the last one arrived.
         achieved_qps: answers per second.
-        load: offered load, arrivals per second times the mean service time; a queue grows without
-            end from 1 on.
+        load: offered load, arrivals per second times the mean service time; at 1 or more the
+            queue grows without bound.
         stable: whether the load is below 1 and every query was answered.
-        utilization: share of the time in which it was at work.
-        service_mean_ms: of a query without waiting.
-        mean_ms: completion minus scheduled arrival.
-        percentiles: of the same, with intervals by stretches of queries, since queries that wait
-            for each other are not independent; without values where the queue was not stable.
-        times_ms: of each query in the order of arrival.
-        ratio: mean over the plain backbone's at the same arrivals; None where either queue was not
+        utilization: share of the time spent answering.
+        service_mean_ms: mean service time of a query, without waiting.
+        mean_ms: mean latency, completion minus scheduled arrival.
+        percentiles: of the latency, with intervals from blocks of consecutive queries, since
+            queries that wait for each other are not independent; without values if the queue was
+            not stable.
+        times_ms: latency of each query in the order of arrival.
+        ratio: mean over the plain backbone's at the same arrivals; None if either queue was not
             stable.
     """
 
@@ -135,8 +136,8 @@ class Server:
 
     Attributes:
         qps: arrivals per second on average.
-        duration_s: within which queries arrive.
-        queries: how many arrived.
+        duration_s: time within which queries arrive.
+        queries: number of arrivals.
         results: of each candidate.
     """
 
@@ -148,11 +149,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Scenarios:
-    """What was asked for; None what was not.
+    """The requested scenarios; None for the others.
 
     Attributes:
-        source, samples: the images.
-        offline: one per candidate.
+        source, samples: of the images: where they came from, and their number.
+        offline: one result per candidate.
     """
 
     source: str

@@ -10,10 +10,10 @@ class Clock:
     """One clock, in MHz.
 
     Attributes:
-        name: ``cpu0``, or the GPU's.
-        current_mhz: now.
-        limit_mhz: the most that it may reach now; falls where heat or a power mode lowers it.
-        max_mhz: the most that it can do.
+        name: ``cpu0``, or the GPU's name.
+        current_mhz: current frequency.
+        limit_mhz: current upper limit; lowered by heat or a power mode.
+        max_mhz: hardware maximum.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Temperature:
 
 @dataclass(frozen=True, slots=True)
 class ThrottleSign:
-    """Something that the system slows down for.
+    """A sign of throttling.
 
     Attributes:
-        name: what it is, in words.
-        is_counter: whether ``value`` counts events since the system was started; else it is above
-            0 exactly while the device is slowed down.
+        name: a description, as text.
+        is_counter: whether ``value`` counts events since boot; otherwise it is above 0 exactly
+            while the device is throttled.
         value: as read.
     """
 
@@ -48,7 +48,7 @@ class ThrottleSign:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """One reading; what the device does not tell is left out."""
+    """One reading; what the device does not report is missing."""
 
     clocks: tuple[Clock, ...]
     temperatures: tuple[Temperature, ...]
@@ -61,7 +61,7 @@ class RunState:
 
     Attributes:
         before, after: readings.
-        throttled: what slowed the device down in between, in words; empty where nothing did.
+        throttled: what slowed the device down in between, as text; empty if nothing did.
     """
 
     before: DeviceState

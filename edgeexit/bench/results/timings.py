@@ -1,4 +1,4 @@
-"""What was timed one by one: parts, exit paths, and the warm-up before them."""
+"""Timings of parts and exit paths, and the warm-up before them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class WarmUp:
     """The untimed rounds before a measurement.
 
     Attributes:
-        seconds: how long they took.
-        rounds: how many they were.
-        stable: whether the last two windows agreed; False where time was over before.
-        window_medians_ms: of the rounds of each window.
+        seconds: their duration.
+        rounds: their number.
+        stable: whether the last two windows agreed; False if time ran out first.
+        window_medians_ms: median round of each window.
     """
 
     seconds: float
@@ -30,7 +30,7 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True)
 class PartTiming:
-    """One stage or branch alone; ``kind`` is one of these two words. A time for each call."""
+    """One part alone; ``kind`` is ``stage`` or ``branch``. ``times_ms`` has one time per call."""
 
     name: str
     kind: str
@@ -45,12 +45,12 @@ class PartTiming:
 
 @dataclass(frozen=True, slots=True)
 class PathTiming:
-    """All that a sample goes through that leaves at one exit, forced to, or the plain backbone.
+    """The whole path of a sample that is forced to leave at one exit, or the plain backbone.
 
     Attributes:
         path_macs: the bracket of Eq. 5 for this exit, MACs per sample.
-        ratio: median over the plain backbone's median in the same rounds; 1 of that itself.
-        macs_ratio: what Eq. 5 says of it: path MACs over the plain backbone's.
+        ratio: median over the plain backbone's median in the same rounds; 1 for the latter.
+        macs_ratio: Eq. 5's prediction of it: path MACs over the plain backbone's.
         times_ms: of each call.
     """
 
@@ -63,20 +63,20 @@ class PathTiming:
 
     @property
     def is_faster(self) -> bool:
-        """Whether it is faster than the plain backbone, by more than two runs may differ by."""
+        """Whether it is faster than the plain backbone, beyond the variation between runs."""
         return self.ratio < 1 - BREAK_EVEN
 
     @property
     def above_eq5(self) -> float:
-        """By how much its ratio is above what Eq. 5 says, 0.1 for 10 %."""
+        """By how much its ratio exceeds Eq. 5's, 0.1 for 10 %."""
         return self.ratio / self.macs_ratio - 1
 
     @property
     def spread(self) -> float:
-        """The p90 over the fastest call."""
+        """p90 over the fastest call."""
         return self.latency.p90_ms / self.latency.min_ms
 
     @property
     def is_unsteady(self) -> bool:
-        """Whether something else ran on the device: all calls do the same."""
+        """Whether something else probably ran on the device, since all calls do the same work."""
         return self.spread >= UNSTEADY
