@@ -1,9 +1,9 @@
 """Training: configuration -> run folder with self-describing checkpoints.
 
-The way, in one direction: ``loop.train`` resolves a :class:`TrainConfig`
-(``settings/resolving.py``) and has network, teacher and phases set up (``setup.py``). A
-``TrainingRun`` (``run.py``) has a ``Trainer`` (``trainer.py``) train one epoch after another, step
-by step (``steps``), and saves each into the run's folder (``record``).
+``loop.train`` resolves a :class:`TrainConfig` (``settings/resolving.py``) and sets up network,
+teacher and phases (``setup.py``). A ``TrainingRun`` (``run.py``) calls its ``Trainer``
+(``trainer.py``) for each epoch, which trains step by step (``steps``), and saves the result in
+the run's folder (``record``).
 """
 
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

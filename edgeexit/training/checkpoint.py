@@ -1,4 +1,4 @@
-"""A checkpoint: a network with everything needed to use it, in one file that runs no code."""
+"""A checkpoint: a network and everything needed to use it, in one file that contains no code."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ from edgeexit.scores import SOFTMAX, check_score
 
 FORMAT_VERSION = 4  # 1 had no temperatures, 2 no outputs, 3 no score
 DEFAULT_THRESHOLD = 0.9
-"""Every branch's threshold until better ones are chosen."""
+"""Initial threshold of every branch, until others are chosen."""
 
 _FORMAT = "edgeexit checkpoint"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A trained network that describes itself.
+    """A trained network with its own description.
 
     Attributes:
-        spec: how to build it.
+        spec: the network's structure.
         weights: its parameters and buffers, by the names of ``MultiExitNet.state_dict``.
         preprocessing: how an image becomes an input.
         class_names: one per class, in order.
         thresholds: gamma per branch exit, a score; ``final`` has none.
-        data: what it was trained on.
-        training: how it was trained: the configuration, the epoch, versions; JSON values.
-        metrics: what it achieved on the validation images at that epoch; JSON values.
-        temperatures: what an exit's logits are divided by, where calibrated: see
+        data: the training data's configuration.
+        training: the training configuration, the epoch and versions; JSON values.
+        metrics: validation results of that epoch; JSON values.
+        temperatures: divisor of the logits per calibrated exit, see
             :mod:`edgeexit.evaluation.calibration`.
-        guarantee: what was shown of thresholds, which may have been changed since.
-        score: how sure an exit is: see :mod:`edgeexit.scores`.
+        guarantee: the guarantee found by ``tune``; the thresholds may have changed since.
+        score: the confidence measure, see :mod:`edgeexit.scores`.
     """
 
     spec: ModelSpec
@@ -102,7 +102,7 @@ class Checkpoint:
             )
 
     def with_score(self, score: str) -> Checkpoint:
-        """Return it with another score; what was guaranteed is of the one that it had.
+        """Return the checkpoint with another score, without the guarantee of the previous one.
 
         Raises:
             UnknownNameError: no score has that name.
@@ -115,17 +115,17 @@ class Checkpoint:
 
         Args:
             model: for a network whose backbone is not registered, the model that its exits were
-                attached to: a module, which the network shares weights with, or what builds one.
-                A checkpoint holds no code and is not believed, so it alone leads to no import.
+                attached to: a module, which the network shares weights with, or a factory of one.
+                A checkpoint contains no code and is not trusted, so it never causes an import.
 
         Raises:
-            CheckpointError: the weights are not those of the network; ``model`` is missing, or
-                not wanted.
-            UnknownNameError, SpecError: this version, or the model, cannot make the network.
+            CheckpointError: the weights do not fit the network; ``model`` is missing or given
+                for a registered backbone.
+            UnknownNameError, SpecError: this version, or the model, cannot build the network.
         """
         net = self._registered_net() if model is None else self._attached_net(model)
         own = net.state_dict()
-        weights = {  # copies: to train the network must not change the checkpoint
+        weights = {  # copies: training the network must not change the checkpoint
             name: value.to(own.get(name, value).dtype, copy=True)
             for name, value in self.weights.items()
         }
@@ -150,7 +150,7 @@ class Checkpoint:
                 f"name it again with {model_option(name)} (from Python: "
                 "checkpoint.build(model=...))"
             )
-        with torch.device("meta"):  # a file that names a huge network must not take its memory
+        with torch.device("meta"):  # a file that describes a huge network must not allocate it
             return MultiExitNet(self.spec)
 
     def _attached_net(self, model: ModelSource) -> MultiExitNet:
@@ -159,7 +159,7 @@ class Checkpoint:
                 f"{self.spec.backbone} is a registered backbone, which needs no model: leave "
                 "--model out (from Python: checkpoint.build())"
             )
-        # for real: what is not among the weights comes out of the model
+        # not on "meta": tensors that are not among the weights keep the model's values
         return network_of(create_model(model, self.spec.num_classes).cpu(), self.spec)
 
 
@@ -173,20 +173,20 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint; no code of the file is run and nothing in it is believed.
+    """Read a checkpoint. The file is not trusted: no code in it runs, every field is checked.
 
     Raises:
-        CheckpointError: it is missing, truncated, of a newer format, or no checkpoint at all.
+        CheckpointError: it is missing, truncated, of a newer format, or not a checkpoint.
     """
     path = Path(path)
     return from_plain(path, read_plain(path))
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file was written by :func:`save_checkpoint`, and not by something else.
+    """Whether a file was written by :func:`save_checkpoint`.
 
     Raises:
-        CheckpointError: it is missing, or damaged.
+        CheckpointError: it is missing or damaged.
     """
     opened = None if path.suffix == SAFETENSORS else open_plain(path)
     content = None if opened is None else opened[1]
@@ -197,9 +197,9 @@ def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Che
     """Return the checkpoint of a network that was trained elsewhere.
 
     Args:
-        net: the network, such as :func:`edgeexit.from_outputs` gives.
-        data: tells its classes, and how an image becomes an input.
-        config: what ``data`` was loaded by.
+        net: the network, for example from :func:`edgeexit.from_outputs`.
+        data: supplies the class names and the preprocessing.
+        config: the configuration that ``data`` was loaded with.
 
     Raises:
         ValueError: the network has other classes or another input size than ``data``.
@@ -217,12 +217,12 @@ def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Che
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what the file holds: JSON values, and tensors under ``weights``."""
+    """Return the content of the file: JSON values, and tensors under ``weights``."""
     plain: dict[str, Any] = {"format": _FORMAT, "format_version": FORMAT_VERSION}
     for name in _described():
         plain[name] = encode(getattr(checkpoint, name))
     plain["weights"] = {
-        # a copy, because a tensor is stored with all of the memory that it is a view of
+        # a copy, because a view would be stored with the whole storage behind it
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in checkpoint.weights.items()
     }
@@ -230,7 +230,7 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def from_plain(path: Path, plain: Any) -> Checkpoint:
-    """Return the checkpoint that the content of ``path`` describes, every field checked.
+    """Return the checkpoint from the content of the file ``path``, with every field checked.
 
     Raises:
         CheckpointError: see :func:`load_checkpoint`.
@@ -252,7 +252,7 @@ def from_plain(path: Path, plain: Any) -> Checkpoint:
     try:
         kinds = _described()
         described = {name: decode(kind, plain.get(name), name) for name, kind in kinds.items()}
-        # some of it is only kept, to be written again elsewhere
+        # fields that are only passed through must be writable as JSON again
         parse_json(json.dumps({name: plain.get(name) for name in kinds}))
         return Checkpoint(weights=_checked_weights(plain.get("weights")), **described)
     except (TypeError, ValueError, UnknownNameError) as error:  # SchemaError is one
@@ -267,7 +267,7 @@ def _checked_weights(weights: Any) -> dict[str, Tensor]:
     ):
         raise SchemaError("weights: expected tensors by name")
     for name, value in weights.items():
-        # a sum takes a tenth of the time of looking at each; that of large values is infinite
+        # a sum takes a tenth of the time of the full check, but may overflow for large values
         if not value.sum().isfinite() and not value.isfinite().all():
             raise SchemaError(f"weights.{name}: expected finite values, got NaN or infinity")
     return weights

@@ -1,4 +1,4 @@
-"""Trained runs side by side: the columns of Table V, on images that nothing was chosen on."""
+"""Comparison of trained runs: the columns of Table V, on test images not used for any choice."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SEED = re.compile(r"[-_. ]?seed[-_. ]?[0-9]+$", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedRun:
-    """A run that came to its end.
+    """A run that has finished all its epochs.
 
     Attributes:
-        name: of its folder.
-        checkpoint: of the best epoch.
-        config: how it was trained.
+        name: name of its folder.
+        checkpoint: checkpoint of the best epoch.
+        config: its configuration.
     """
 
     name: str
@@ -47,7 +47,7 @@ class FinishedRun:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How networks are run: see :func:`edgeexit.evaluation.predict`."""
+    """How networks are evaluated, see :func:`edgeexit.evaluation.predict`."""
 
     batch_size: int = 256
     workers: int = 0
@@ -56,15 +56,15 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """What a run achieved. Accuracies are fractions of the test images.
+    """Results of a run. Accuracies are fractions of the test images.
 
     Attributes:
-        name: of its folder.
-        config: how it was trained.
-        teacher_accuracy: None without a teacher, or where it could not be loaded.
-        teacher_problem: why it could not.
+        name: name of its folder.
+        config: its configuration.
+        teacher_accuracy: None without a teacher, or if it could not be loaded.
+        teacher_problem: why the teacher could not be loaded, or empty.
         thresholds: chosen on the validation images.
-        report: of the test images at these thresholds.
+        report: evaluation on the test images at these thresholds.
     """
 
     name: str
@@ -77,7 +77,7 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean and standard deviation (n - 1) over runs; the latter is None of a single one."""
+    """Mean and sample standard deviation (n - 1) over runs; ``std`` is None for a single run."""
 
     mean: float
     std: float | None
@@ -91,13 +91,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class RunGroup:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Attributes:
-        name: what the names of the runs have in common.
-        runs: in the order that they were given in.
-        accuracy: of each exit over all test images.
-        teacher_accuracy: None where a run has none.
+        name: the runs' name without the seed.
+        runs: in the order in which they were given.
+        accuracy: accuracy of each exit over all test images.
+        teacher_accuracy: None if any run has none.
         adaptive_accuracy, average_macs, macs_ratio: at the tuned thresholds, Eq. 5; the ratio is
             to the plain backbone.
     """
@@ -115,7 +115,7 @@ def load_finished_run(path: Path) -> FinishedRun:
     """Return the run in the folder ``path``.
 
     Raises:
-        TrainingError: there is none, or it has not come to its end.
+        TrainingError: there is none, or it is not finished.
         CheckpointError: it is damaged.
     """
     folder = RunFolder(path)
@@ -135,9 +135,9 @@ def load_finished_run(path: Path) -> FinishedRun:
 
 
 def check_comparable(runs: Sequence[FinishedRun]) -> None:
-    """Raise DataError where runs were not judged on the same images.
+    """Raise DataError if the runs do not have the same test images.
 
-    The held-out images may differ, but not what is tested on.
+    The held-out validation images may differ.
     """
     first = runs[0]
     for run in runs[1:]:
@@ -160,17 +160,17 @@ def compare_run(
     execution: Execution,
     model: ModelSource | None = None,
 ) -> ComparedRun:
-    """Choose thresholds on the validation images, and judge the run on the test images.
+    """Choose thresholds on the validation images and evaluate the run on the test images.
 
     Args:
         run: the run.
-        data: what it was trained on.
-        limits: what the thresholds have to keep to.
-        execution: how the network is run.
-        model: what a network of the user's own code is built from.
+        data: the data that it was trained on.
+        limits: limits on the thresholds' accuracy and cost.
+        execution: batch size, workers and device of the evaluation.
+        model: the user's model or its factory, for a backbone that is not registered.
 
     Raises:
-        TuningError: no thresholds are good enough.
+        TuningError: no thresholds meet the limits.
         CheckpointError, DataError: the network does not fit its weights, an image is damaged.
     """
     net = run.checkpoint.build(model)
@@ -193,7 +193,7 @@ def compare_run(
 
 
 def group_runs(runs: Sequence[ComparedRun]) -> list[RunGroup]:
-    """Return the runs in groups that differ in their seed alone, in the order of the first."""
+    """Group the runs that differ only in their seed; groups are ordered by their first run."""
     groups: dict[TrainConfig, list[ComparedRun]] = {}
     for run in runs:
         groups.setdefault(_setting(run.config), []).append(run)
@@ -217,9 +217,9 @@ def _group(runs: Sequence[ComparedRun]) -> RunGroup:
 
 
 def _setting(config: TrainConfig) -> TrainConfig:
-    """Return ``config`` without what differs between seeds, or does not change the result.
+    """Return ``config`` without the fields that differ between seeds or do not affect the result.
 
-    Weights to start from and teachers are of the same seed as the run, and lie elsewhere.
+    Initial weights and teachers are different files for every seed, so their paths are ignored.
     """
     return replace(
         config,
@@ -236,10 +236,10 @@ def _setting(config: TrainConfig) -> TrainConfig:
 def _load_teacher(
     run: FinishedRun, data: ImageData, model: ModelSource | None
 ) -> tuple[Teacher | None, str]:
-    """Return the teacher, or None and why there is none."""
+    """Return the teacher and an empty text, or None and the reason why it cannot be loaded."""
     try:
         return create_teacher(run.config, data, model), ""
-    except (CheckpointError, SpecError) as error:  # its file may be gone: the run is still there
+    except (CheckpointError, SpecError) as error:  # its file may be gone; the run is still useful
         return None, f"the teacher of {run.name} could not be loaded: {error}"
 
 
@@ -258,7 +258,7 @@ def _predict(
 def _predict_taught(
     net: MultiExitNet, teacher: Teacher | None, data: ImageData, execution: Execution
 ) -> tuple[ExitPredictions, float | None]:
-    """Return the predictions on the test images, and the accuracy of the teacher there."""
+    """Return the predictions on the test images and the teacher's accuracy on them."""
     if teacher is None:
         return _predict(net, data, "test", execution), None
     both = predict(

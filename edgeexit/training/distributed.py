@@ -1,7 +1,7 @@
-"""The processes that train one network together, as ``torchrun`` starts them.
+"""Data-parallel training in several processes, as started by ``torchrun``.
 
-``torchrun`` sets RANK, LOCAL_RANK, WORLD_SIZE and where the others are
-(https://docs.pytorch.org/docs/stable/elastic/run.html). Without it, this process is alone.
+``torchrun`` sets RANK, LOCAL_RANK, WORLD_SIZE and the rendezvous address
+(https://docs.pytorch.org/docs/stable/elastic/run.html). Without it, there is a single process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edgeexit.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among those that train together.
+    """This process's place in the group of training processes.
 
     Attributes:
-        rank: of this process, from 0.
-        size: how many there are.
-        device: what this one computes on.
+        rank: rank of this process, from 0.
+        size: number of processes.
+        device: device of this process.
     """
 
     rank: int
@@ -36,7 +36,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes and prints."""
+        """Whether this is rank 0, the only process that writes files and prints."""
         return self.rank == 0
 
     def sum(self, values: list[float]) -> list[float]:
@@ -48,35 +48,35 @@ class World:
         return [float(value) for value in tensor.tolist()]
 
     def as_main(self, flag: bool) -> bool:
-        """Return what the main process passes in, to all."""
+        """Broadcast the main process's ``flag`` to all processes."""
         return bool(self.sum([float(flag and self.is_main)])[0])
 
     def share_buffers(self, module: nn.Module) -> None:
-        """Give every process the buffers of the main one, such as batch norm's statistics."""
+        """Broadcast the main process's buffers, such as batch norm's statistics."""
         if self.size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
     def parallel(self, module: nn.Module) -> DistributedDataParallel | None:
-        """Return ``module`` with gradients averaged over the processes, or None for one alone.
+        """Return ``module`` with gradients averaged over the processes, or None for one process.
 
-        It has a group of its own: torch never frees the group of such a module, nor joins its
-        threads, and a thread that ends its work while the interpreter shuts down aborts the
-        process (https://github.com/pytorch/pytorch/issues/190489). All that comes last, such as
-        the validation's sums, goes through the group that is destroyed.
+        The module gets its own process group: torch never frees the group of such a module or
+        joins its threads, and a thread that finishes during interpreter shutdown aborts the
+        process (https://github.com/pytorch/pytorch/issues/190489). The last collectives of a run,
+        such as the validation's sums, use the default group, which is destroyed properly.
         """
         if self.size == 1:
             return None
         return DistributedDataParallel(module, process_group=dist.new_group())
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has reached this point: a barrier."""
         if self.size > 1:
             self.sum([0.0])
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process go through the block before all others, such as to fetch files."""
+        """Run the block in the main process first, then in the others, for example to download."""
         if not self.is_main:
             self.wait()
         yield
@@ -86,12 +86,12 @@ class World:
 
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:
-    """Join the processes that ``torchrun`` started, or be alone, for the length of the block.
+    """Join the process group of ``torchrun`` for the block; without it, yield a single process.
 
-    A group that exists already, made by the caller, is used and left.
+    A process group that the caller has initialized is used and not destroyed.
 
     Raises:
-        InputError: ``device`` is not there, or has fewer GPUs than there are processes here.
+        InputError: ``device`` is not available, or there are fewer GPUs than local processes.
     """
     kind = resolve_device(device)
     ours = not dist.is_initialized() and "WORLD_SIZE" in os.environ and "RANK" in os.environ

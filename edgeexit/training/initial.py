@@ -1,4 +1,4 @@
-"""What a network starts from: new weights, public ones, or a checkpoint's."""
+"""Initial weights of a network: random, public pretrained ones, or those of a file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpo
 from edgeexit.training.settings.config import TrainConfig
 
 _OWNER = re.compile(r"^(?:stages\.[^.]+\.body|classifier)\.")
-"""In front of a weight's name in the model that was cut into stages."""
+"""Prefix that cutting a model into stages adds to its weights' names."""
 
 
 def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeights | None:
-    """Fill the backbone of ``net`` as ``config`` asks for; return with what, None for nothing.
+    """Load the backbone's initial weights as ``config`` says; return what was loaded, or None.
 
-    Branches always start from new weights, but for those that a model came with.
+    Branches always start from random weights, except those that came with the model.
 
     Raises:
-        SpecError: there are no public weights, or those of another backbone.
+        SpecError: there are no public weights, or they are those of another backbone.
         DataError, CheckpointError: they could not be fetched or read.
     """
     if config.pretrained:
@@ -37,7 +37,7 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
 
 
 def load_model_weights(model: nn.Module, config: TrainConfig) -> LoadedWeights | None:
-    """Fill a model that is yet to be cut with the weights that something else wrote, if any.
+    """Load weights that another program wrote into a model not yet cut into stages, if any.
 
     Raises:
         CheckpointError: they cannot be read, or do not fit.
@@ -59,7 +59,7 @@ def _is_checkpoint(config: TrainConfig) -> bool:
 
 
 def _from_elsewhere(weights: Mapping[str, Tensor], config: TrainConfig) -> LoadedWeights:
-    """Fill weights, by the names that their file is to have, with those that something wrote."""
+    """Fill ``weights``, keyed by the names expected in the file, from a foreign weights file."""
     try:
         return load_weights(
             weights,
@@ -73,7 +73,7 @@ def _from_elsewhere(weights: Mapping[str, Tensor], config: TrainConfig) -> Loade
 
 
 def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
-    """Return the weights of a network by the names that they have where its model comes from."""
+    """Return the weights of a network by the names that they have in the original model."""
     backbone = own_weights(net.backbone)
     original = net.backbone.original_names
     if original:
@@ -82,7 +82,7 @@ def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
     if net.spec.outputs:
         for name, value in own_weights(net.branches).items():
             named[name.partition(".")[2]] = value
-    # where stages have the same names inside, they are needed to tell weights apart
+    # if stages share inner names, the prefixes are needed to tell the weights apart
     return named if net.spec.outputs or len(named) == len(backbone) else backbone
 
 
@@ -108,7 +108,7 @@ def _from_checkpoint(net: MultiExitNet, config: TrainConfig) -> LoadedWeights:
 
 
 def _whole(net: MultiExitNet, checkpoint: Checkpoint, config: TrainConfig) -> LoadedWeights:
-    """Fill a network that came with its branches: backbone and branches."""
+    """Fill backbone and branches of a network that came with its branches."""
     path = _init_path(config)
     try:
         loaded = fit_weights(
@@ -124,18 +124,18 @@ def _whole(net: MultiExitNet, checkpoint: Checkpoint, config: TrainConfig) -> Lo
 
 
 def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str) -> LoadedWeights:
-    """Fill the backbone of ``net`` with that of a checkpoint of the same backbone.
+    """Fill the backbone of ``net`` from a checkpoint of the same backbone.
 
     Args:
-        net: is changed; its branches are not.
-        checkpoint: a model of the user's own code may have been cut elsewhere in it.
-        source: where it comes from, in a phrase.
+        net: its backbone is changed in place, its branches are not.
+        checkpoint: a user's own model may have its exits at other points in it.
+        source: description of the weights' origin.
 
     Raises:
         SpecError: the weights do not fit.
     """
     weights = _backbone_weights(checkpoint)
-    if not net.spec.is_registered:  # it may have been cut elsewhere, with or without exits
+    if not net.spec.is_registered:  # it may be cut at other points, with or without exits
         names = {_OWNER.sub("", name): name for name in net.backbone.state_dict()}
         weights = {
             names[own]: value

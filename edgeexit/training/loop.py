@@ -1,4 +1,4 @@
-"""Train a network from its configuration to a run's folder."""
+"""Train a network: from a configuration to a run folder."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def train(
 ) -> TrainResult:
     """Train a network and write its checkpoints and metrics to the folder ``output``.
 
-    Torch's global random numbers are seeded. On the CPU the result depends on ``config`` and the
-    number of threads alone, whether or not the run was stopped and resumed in between.
+    Torch's global random number generator is seeded. On the CPU the result depends only on
+    ``config`` and the number of threads, whether or not the run was interrupted and resumed.
 
-    Started by ``torchrun``, every process calls this with the same arguments, and they train
-    together; the first of them writes the files.
+    Under ``torchrun``, every process calls this with the same arguments; the main process (rank
+    0) writes the files.
 
     Args:
-        config: what to train. To resume, it must be the configuration that the run was started
-            with, see :func:`stored_config`; device and folder of the data may differ.
+        config: the configuration. To resume, it must be the one that the run was started with,
+            see :func:`stored_config`; device and folder of the data may differ.
         output: the run's folder: ``ckpt.pt`` (best epoch), ``last.pt``, ``metrics.jsonl``,
             ``config.toml``, and ``tensorboard/`` where TensorBoard is installed.
-        resume: go on where the run in ``output`` was saved last, rather than start one there.
-        on_epoch: called with each finished epoch, after it was saved.
-        progress: told about steps, and in a line what the run starts from.
-        model: for a backbone that is not registered: a module or what builds one, to put exits
-            onto, or a network with its exits. A module is trained itself; one from a factory has
-            the weights that the seed gives it. To resume, it is needed again.
+        resume: continue the run in ``output`` from its last save instead of starting a new one.
+        on_epoch: called with each finished epoch after it was saved.
+        progress: receives the plan, remarks and steps of the run.
+        model: for a backbone that is not registered: a module or its factory, to attach exits
+            to, or a network with exits. A module is trained in place; a factory is called after
+            seeding. It is also needed to resume.
 
     Raises:
-        TrainingError: ``output`` holds a run already, or none to resume; other options than the
-            run's; ``model`` is missing or does not fit ``config``; the loss is no longer finite.
+        TrainingError: ``output`` already holds a run, or none to resume; the options differ from
+            the run's; ``model`` is missing or does not fit ``config``; the loss is not finite.
         BusyError: another run is writing into ``output``.
-        InterruptedRunError: Ctrl-C, with what was saved last kept.
+        InterruptedRunError: Ctrl-C; the last saved state is kept.
         UnknownNameError, SpecError, InputError, DataError, CheckpointError, WriteError: see there.
     """
     folder = RunFolder(Path(output))
@@ -64,7 +64,7 @@ def train(
         saved = folder.load() if resume else None
         if saved is None:
             folder.check_unused()
-        world.wait()  # nobody writes into the folder before all have looked
+        world.wait()  # no process may write into the folder before all have checked it
         check_model(config, model, resume=resume)
         config = resolve_input_size(config, model)
         with world.main_first():  # it may fetch files

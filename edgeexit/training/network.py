@@ -1,4 +1,4 @@
-"""The network of a run: a registered backbone's, or one whose exits are put onto a model."""
+"""The network of a run: a registered backbone, or a user's model with exits attached."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgeexit.training.settings.config import TrainConfig
 
 
 def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool) -> None:
-    """Raise where a model is missing or not wanted, before anything is loaded.
+    """Check that a model is given if and only if it is needed, before anything is loaded.
 
     Raises:
         TrainingError: the backbone is not registered and there is no model, or the reverse.
-        SpecError: public weights are asked for, which only registered backbones have.
+        SpecError: public weights are requested, which only registered backbones have.
     """
     if model is None and not config.is_registered:
         action = "continue" if resume else "train"
@@ -44,14 +44,14 @@ def create_network(
 
     Args:
         config: resolved.
-        data: tells the classes and the size of the images.
-        model: what the exits are put onto, or the network itself; None for a registered backbone.
-        spec: of the run that goes on: its exits stay where they are, wherever ``auto`` would
-            put them by now.
+        data: supplies the classes and the input size.
+        model: the model to attach exits to, or the network; None for a registered backbone.
+        spec: spec of the resumed run, whose exits keep their places even if ``auto`` would now
+            choose others; None for a new run.
 
     Raises:
         UnknownNameError, SpecError: there is no such network.
-        TrainingError: ``model`` is a network, and not the one of ``config`` and ``data``.
+        TrainingError: ``model`` is a network that does not match ``config`` and ``data``.
     """
     num_classes, input_size = len(data.class_names), data.preprocessing.input_size
     if isinstance(model, MultiExitNet):

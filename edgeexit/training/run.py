@@ -1,4 +1,4 @@
-"""A run from where it is to its last epoch, saved on the way."""
+"""A training run: all remaining epochs, saved after each and during long ones."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ EpochCallback = Callable[[EpochRecord], None]
 
 
 class InterruptedRunError(TrainingError):
-    """Ctrl-C; what was saved last is kept."""
+    """Ctrl-C; the last saved state is kept."""
 
     exit_code = 130
 
 
 class TrainingRun:
-    """Trains epoch by epoch, saves, and tells.
+    """Trains epoch by epoch, saves each, and reports progress.
 
     Args:
-        setup: what is trained, and how.
-        folder: what is written into.
-        saved: the run that goes on; None for a new one.
-        on_epoch: called with each finished epoch, after it was saved.
-        progress: told about steps, and in a line what the run starts from.
+        setup: the network, its data and the configuration.
+        folder: the run's folder.
+        saved: the run to resume; None for a new one.
+        on_epoch: called with each finished epoch after it was saved.
+        progress: receives the plan, remarks and steps; None for no reports.
 
     Attributes:
         history: every finished epoch.
@@ -73,17 +73,17 @@ class TrainingRun:
             self._what_is_saved = self._place(saved.sums)
 
     def finish(self) -> None:
-        """Train to the end.
+        """Train all remaining epochs.
 
         Raises:
             InterruptedRunError: Ctrl-C.
-            TrainingError, WriteError, DataError: it cannot go on; what was saved last is kept.
+            TrainingError, WriteError, DataError: it cannot continue; the last save is kept.
         """
         self._begin()
         main = self.setup.world.is_main
         board = tensorboard_log(self.folder.path, len(self.history)) if main else None
         try:
-            with self._told_what_is_saved(), self._backbone_kept():
+            with self._with_what_is_saved(), self._backbone_kept():
                 if main:
                     self.folder.remove_leftovers()
                     self.folder.write_config(self.setup.config)
@@ -92,7 +92,7 @@ class TrainingRun:
                 for epoch in range(len(self.history) + 1, self.setup.epochs + 1):
                     record = self.trainer.run_epoch(epoch, self._on_step)
                     self.history = (*self.history, record)
-                    if board is not None:  # before it is saved: to go on hides what is there twice
+                    if board is not None:  # before saving: a resumed run hides repeated epochs
                         board.write(record)
                     self._save(None)
                     if self.on_epoch is not None and main:
@@ -112,7 +112,7 @@ class TrainingRun:
             self._save(self.trainer.total_sums())
 
     def _save(self, sums: EpochSums | None) -> None:
-        """Save the run, between two epochs or with the sums of the one that is going on."""
+        """Save the run, between two epochs (None) or with the sums of the unfinished one."""
         if self.setup.world.is_main:
             checkpoint = _checkpoint(self.setup, self.history, self._started_from, sums is None)
             state = self.trainer.stepper_state()
@@ -121,7 +121,7 @@ class TrainingRun:
         self._saved_at = time.monotonic()
 
     def _place(self, sums: EpochSums | None) -> str:
-        """Say what is saved, and how to go on."""
+        """Return a sentence that says what is saved and how to continue."""
         epochs = len(self.history)
         place = f"epoch {epochs}" if epochs else "the start"
         if sums is not None:
@@ -129,8 +129,8 @@ class TrainingRun:
         return f"{self.folder.last} holds {place}; continue it with --resume"
 
     @contextmanager
-    def _told_what_is_saved(self) -> Iterator[None]:
-        """Add to what ends the run what is saved of it."""
+    def _with_what_is_saved(self) -> Iterator[None]:
+        """Add what is saved of the run to the message of an error that ends it."""
         try:
             yield
         except KeyboardInterrupt:
@@ -138,7 +138,7 @@ class TrainingRun:
         except WriteError as error:
             raise WriteError(f"{error}; {self._what_is_saved}") from error
         except ImageError as error:
-            if self.setup.config.data.skip_corrupt:  # it was damaged after it had been looked at
+            if self.setup.config.data.skip_corrupt:  # it was damaged after the check
                 raise
             raise ImageError(f"{error}, or leave out all such with --skip-corrupt") from error
         except DivergedError as error:
@@ -146,10 +146,10 @@ class TrainingRun:
 
     @contextmanager
     def _backbone_kept(self) -> Iterator[None]:
-        """Measure a backbone that only branches are put on, before and after: it must not change.
+        """If no phase trains the backbone, validate it before and after: it must not change.
 
         Raises:
-            TrainingError: it is no longer what it was, bit by bit.
+            TrainingError: its weights are not bit for bit the same.
         """
         setup = self.setup
         if not setup.keeps_backbone:
@@ -168,7 +168,7 @@ class TrainingRun:
         self._remark(f"the backbone is unchanged: final {final:.2%} on val")
 
     def _begin(self) -> None:
-        """Tell what the run will do and what it starts from."""
+        """Report the plan of the run and what it starts from."""
         setup = self.setup
         if self.progress is None:
             return
@@ -178,7 +178,7 @@ class TrainingRun:
             self.progress.remark(line)
 
     def _first_lines(self) -> Iterator[str]:
-        """Yield what the run starts from, a line each."""
+        """Yield remarks on what the run starts from, one line each."""
         setup, spec, saved = self.setup, self.setup.net.spec, self.saved
         if saved is not None:
             where = f" and {saved.sums.steps} steps" if saved.sums is not None else ""
@@ -208,10 +208,10 @@ def _checkpoint(
     started_from: str | None,
     is_validated: bool,
 ) -> Checkpoint:
-    """Return the network as it is now."""
+    """Return a checkpoint of the network's current state."""
     versions = {
         "edgeexit": importlib.metadata.version("edgeexit"),
-        "torch": str(torch.__version__),  # its type is torch's own, which a checkpoint may not hold
+        "torch": str(torch.__version__),  # a str subclass of torch, not allowed in a checkpoint
     }
     training: dict[str, Any] = {
         "config": encode(setup.config),

@@ -1,4 +1,4 @@
-"""From a run's configuration and its images to all that stays the same while it trains."""
+"""Set up a run: everything that stays the same while it trains."""
 
 from __future__ import annotations
 
@@ -36,17 +36,16 @@ OTHER_NETWORK = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainSetup:
-    """What a run trains, on what, and how.
+    """Network, data and configuration of a run.
 
     Attributes:
-        config: resolved, that is with a device that exists.
-        data: what ``config.data`` names.
-        world: the processes that train together.
-        net: on the device; its weights are what changes.
-        started_from: the weights that the backbone started from; None for new ones, and for a run
-            that goes on.
-        phases: of the strategy, in order; each takes ``config.epochs`` epochs.
-        teacher: of the phases that are taught; None without.
+        config: resolved, with a device that exists.
+        data: the data of ``config.data``.
+        world: the training processes.
+        net: the network, on the device; training changes its weights.
+        started_from: initial weights of the backbone; None for random ones and for a resumed run.
+        phases: phases of the strategy, in order; each takes ``config.epochs`` epochs.
+        teacher: teacher of the phases with ``taught`` set; None without.
     """
 
     config: TrainConfig
@@ -59,7 +58,7 @@ class TrainSetup:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch; what is left over after the last full one waits for another."""
+        """Steps per epoch; images left over after the last full batch are not used in it."""
         return len(self.data.training) // self.config.batch_size
 
     @property
@@ -69,18 +68,18 @@ class TrainSetup:
 
     @property
     def keeps_backbone(self) -> bool:
-        """Whether no phase trains the backbone, which then stays as it is to the last bit."""
+        """Whether no phase trains the backbone, which then must stay bit for bit the same."""
         inside = set(self.net.backbone.parameters())
         learning = {p for phase in self.phases for m in phase.modules for p in m.parameters()}
         return not inside & learning
 
     @property
     def teacher_digest(self) -> str | None:
-        """The fingerprint of a teacher that is another network."""
+        """Fingerprint of a ``dk`` teacher, which is another network; None for other teachers."""
         return self.teacher.digest if isinstance(self.teacher, DarkKnowledge) else None
 
     def phase_of(self, epoch: int) -> Phase:
-        """Return the phase that an epoch, counted from 1 over all phases, belongs to."""
+        """Return the phase of an epoch, counted from 1 over all phases."""
         return self.phases[(epoch - 1) // self.config.epochs]
 
 
@@ -91,22 +90,23 @@ def set_up(
     model: ModelSource | None = None,
     saved: SavedRun | None = None,
 ) -> TrainSetup:
-    """Build the network, its teacher and its phases; torch's global random numbers are seeded.
+    """Build the network, its teacher and its phases; torch's global random generator is seeded.
 
     Args:
         config: resolved.
-        data: what ``config.data`` names.
-        world: the processes that train together.
-        model: what to train where ``config.backbone`` is not registered; built after seeding.
-        saved: the run that goes on.
+        data: the data of ``config.data``.
+        world: the training processes.
+        model: the model if ``config.backbone`` is not registered; a factory is called after
+            seeding.
+        saved: the run to resume; None for a new one.
 
     Raises:
         UnknownNameError, SpecError: no such network, strategy or teacher.
-        TrainingError: the images are fewer than a batch, the batch cannot be shared out, or
+        TrainingError: there are fewer images than a batch, the batch cannot be divided evenly, or
             ``model`` is another network.
-        InputError: the device cannot compute what is asked for.
-        CheckpointError, DataError: weights to start from, or the teacher's, could not be loaded;
-            the run that goes on is that of another strategy.
+        InputError: the device does not support the options.
+        CheckpointError, DataError: initial weights or the teacher's could not be loaded, or
+            ``saved`` is a run of another strategy.
     """
     _check_execution(config, world)
     _check_batches(config, data, world)
@@ -132,7 +132,7 @@ def set_up(
 
 
 def _check_execution(config: TrainConfig, world: World) -> None:
-    """Raise InputError where the device cannot compute as ``config`` asks for."""
+    """Raise InputError if the device does not support an option of ``config``."""
     if config.sync_batch_norm and world.device.type == "cpu":
         raise InputError(
             "--sync-batch-norm: torch synchronizes batch norm on GPUs alone; leave it out on the "
@@ -143,7 +143,7 @@ def _check_execution(config: TrainConfig, world: World) -> None:
 
 
 def _check_batches(config: TrainConfig, data: ImageData, world: World) -> None:
-    """Raise TrainingError where there is no full batch, or none that can be shared out."""
+    """Raise TrainingError if there is no full batch, or it cannot be divided evenly."""
     images, shares = len(data.training), config.accumulate * world.size
     if images < config.batch_size:
         raise TrainingError(
@@ -165,7 +165,7 @@ def _network(
     model: ModelSource | None,
     saved: SavedRun | None,
 ) -> tuple[MultiExitNet, LoadedWeights | None]:
-    """Return the network to train and what it starts from; one that goes on has its weights."""
+    """Return the network and its initial weights; a resumed run restores its own later."""
     if saved is not None:
         return create_network(config, data, model, saved.checkpoint.spec), None
     started = None
@@ -180,17 +180,17 @@ def _network(
 
 
 def _is_trained(net: MultiExitNet, started_from: LoadedWeights | None) -> bool:
-    """Whether the backbone is to be taken as trained: a model of the user's own is."""
+    """Whether the backbone counts as trained; a user's own model always does without ``init``."""
     if started_from is not None:
         return not started_from.new
     return not net.spec.is_registered
 
 
 def _going_on(phases: tuple[Phase, ...], saved: SavedRun) -> tuple[Phase, ...]:
-    """Return the phases that the run was started with: one may have been left out.
+    """Return the phases that the run was started with: one may have been omitted.
 
     Raises:
-        CheckpointError: it has others.
+        CheckpointError: the run has other phases.
     """
     kept = tuple(phase for phase in phases if phase.name in saved.phases)
     if tuple(phase.name for phase in kept) != saved.phases:

@@ -1,4 +1,4 @@
-"""One epoch of training after another, each exit validated behind it."""
+"""Train one epoch at a time and validate every exit after it."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from edgeexit.training.steps.validation import exit_accuracies
 from edgeexit.training.teaching.teachers import TEACHER
 
 READ_EVERY = 16
-"""Steps whose results are read together from a GPU: each reading waits until it has caught up."""
+"""Steps per read of results from a GPU: every read synchronizes with the device."""
 
 OnStep = Callable[[StepStatus], None]
 
 
 class DivergedError(TrainingError):
-    """The loss or a weight is no longer a finite number."""
+    """The loss or a weight is no longer finite."""
 
 
 class Trainer:
-    """What changes while a run trains: the weights, the phase's optimizer, the epoch's sums.
+    """The mutable state of a run: the weights, the phase's optimizer, the epoch's sums.
 
     Args:
-        setup: what is trained, and how.
-        saved: the run that goes on.
+        setup: the network, its data and the configuration.
+        saved: the run to resume; None for a new one.
 
     Attributes:
         setup: as it was given.
-        sums: of the epoch that is going on, or of the last one, on this process.
+        sums: sums of the current or last epoch on this process.
 
     Raises:
         CheckpointError: ``saved`` is a run of another network.
@@ -58,15 +58,15 @@ class Trainer:
             self._restore(saved)
 
     def run_epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
-        """Train for one epoch, or for the rest of one that a run goes on in; validate every exit.
+        """Train one epoch, or the rest of a resumed one, then validate every exit.
 
         Args:
             epoch: counted from 1 over all phases.
-            on_step: told where the epoch is, after steps whose loss was finite.
+            on_step: called with the epoch's status after steps with a finite loss.
 
         Raises:
             DivergedError: the loss or a weight is no longer finite.
-            DataError: an image cannot be read, or has a label that is no class.
+            DataError: an image cannot be read, or its label is not a class index.
         """
         setup, stepper = self.setup, self._enter(epoch)
         if not 0 < self.sums.steps < setup.steps:
@@ -89,32 +89,32 @@ class Trainer:
         )
 
     def validate(self) -> dict[str, float]:
-        """Return the accuracies on the validation images; all processes have to ask."""
+        """Return the validation accuracies; a collective call, made by all processes."""
         setup = self.setup
         images, workers = setup.data.splits["val"], setup.config.workers
         return exit_accuracies(setup.net, setup.teacher, images, setup.world, workers)
 
     def total_sums(self) -> EpochSums:
-        """Return the epoch's sums over all processes; all of them have to ask."""
+        """Return the epoch's sums over all processes; a collective call, made by all of them."""
         return EpochSums.of(self.sums.steps, self.setup.world.sum(self.sums.values))
 
     def check_weights(self, epoch: int) -> None:
-        """Raise DivergedError where a weight is not finite."""
+        """Raise DivergedError if a weight is not finite."""
         weights = self.setup.net.state_dict().values()
         if not all(bool(value.isfinite().all()) for value in weights):
             raise self._diverged("weights", epoch, self.sums.steps)
 
     def stepper_state(self) -> dict[str, Any]:
-        """Return the state of the phase's optimizer, rate and scale."""
+        """Return the state of the phase's optimizer, learning rate schedule and loss scaler."""
         return {} if self._stepper is None else self._stepper.state_dict()
 
     def release(self) -> None:
-        """Let everything learn again that could before, for whoever uses the network next."""
+        """Restore ``requires_grad`` of the parameters that phases froze."""
         for parameter in self._learnable:
             parameter.requires_grad_(True)
 
     def _enter(self, epoch: int) -> Stepper:
-        """Return the stepper of the epoch's phase: a new one where the phase is new."""
+        """Return the stepper of the epoch's phase; a new phase gets a new one."""
         setup, phase = self.setup, self.setup.phase_of(epoch)
         if self._stepper is None or self._stepper.phase is not phase:
             self._stepper = Stepper(
@@ -129,7 +129,7 @@ class Trainer:
         return self._stepper
 
     def _train(self, epoch: int, stepper: Stepper, on_step: OnStep) -> None:
-        """Take the epoch's remaining steps, and add them to the sums."""
+        """Take the epoch's remaining steps and add them to the sums."""
         setup, config, world = self.setup, self.setup.config, self.setup.world
         set_modes(setup.net, stepper.phase)
         batches = load_batches(setup.data.training, config, world, epoch, self.sums.steps)
@@ -150,7 +150,7 @@ class Trainer:
                 on_step(self._status(epoch, stepper.phase))
 
     def _add(self, epoch: int, rows: list[list[float]], seconds: float, waited: float) -> None:
-        """Add the results of steps to the sums: the loss, and the right answers of each exit."""
+        """Add the results of steps to the sums: the loss and each exit's correct predictions."""
         for step, row in enumerate(rows, start=self.sums.steps + 1):
             if not math.isfinite(row[0]):
                 raise self._diverged("loss", epoch, step)
@@ -171,10 +171,10 @@ class Trainer:
         )
 
     def _restore(self, saved: SavedRun) -> None:
-        """Go back to where the run was when it was saved.
+        """Restore the saved state of the run.
 
         Raises:
-            CheckpointError: it is that of another network.
+            CheckpointError: it is the state of another network.
         """
         done, sums = len(saved.history), saved.sums
         try:
