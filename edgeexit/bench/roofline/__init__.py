@@ -1,1 +1,1 @@
-"""Why Eq. 5 and the clock differ: what parts move and compute, and the peaks of the machine."""
+"""Why measured times differ from Eq. 5: traffic and MACs of parts, and the machine's peaks."""

@@ -1,38 +1,38 @@
-"""Why Eq. 5 and the clock differ: a breakdown of every exit path that adds up.
+"""Why measured times differ from Eq. 5: a breakdown of every exit path into terms that add up.
 
-All at batch 1. Times are those of quick calls, the 10th percentile (``p10``), but for T. Of a part
-p, a stage or branch, or the plain backbone's one graph (p = 0)::
+All figures are at batch 1. Times are 10th percentiles of calls (``p10``), except T. For a part p,
+which is a stage, a branch, or the plain backbone's single graph (p = 0)::
 
-    M_p                    MACs, as Eq. 5 counts them
-    t_p                    measured alone: one call of its graph
-    C_p = M_p / peak       what its MACs take at the machine's peak
+    M_p                    MACs, as counted by Eq. 5
+    t_p                    measured time of one call of its graph, alone
+    C_p = M_p / peak       time of its MACs at the machine's peak
     R_p = sum over its operators o of max(m_o / peak, w_o / rate(W) + a_o / rate(a_o))
 
-R_p is its roofline time (Williams, Waterman and Patterson, CACM 52, 2009), operator by operator as
-they run one after another: m_o MACs, w_o bytes of weights and a_o of activations as
-:mod:`edgeexit.bench.roofline.traffic` counts them, at the rates of the machine's peaks. W is the
-weights of everything that runs between two uses of one: of early exit, or of the plain backbone.
+R_p is its roofline time (Williams, Waterman and Patterson, CACM 52, 2009), summed over operators,
+which run one after another: m_o MACs, w_o bytes of weights and a_o bytes of activations, counted by
+:mod:`edgeexit.bench.roofline.traffic`, at the machine's peak rates. W is the bytes of all weights
+that are read between two uses of the same weight: those of early exit, or of the plain backbone.
 Hence ``t_p = C_p + B_p + U_p`` with::
 
-    B_p = R_p - C_p        bytes: what takes longer to move than to compute
-    U_p = t_p - R_p        utilization: how far the part stays behind its roofline. Below 0 where
-                           it is ahead, such as by caches that hold what the roofline fetches, or by
-                           an algorithm with fewer MACs than those of the definition (Winograd)
+    B_p = R_p - C_p        bytes: extra time of operators that take longer to move than to compute
+    U_p = t_p - R_p        utilization: how much slower than its roofline the part is. Negative if
+                           it is faster, for example because caches hold data that the roofline
+                           fetches, or because the algorithm has fewer MACs (Winograd)
 
-An inference that measures T and runs parts p, each with probability n_p (1 or 0 on a forced path,
-shares in a mixture), takes ``T = sum n_p t_p + G + S + L`` with::
+An inference with measured time T runs each part p with probability n_p (1 or 0 on a forced path,
+shares in a mixture). Then ``T = sum n_p t_p + G + S + L`` with::
 
-    G                      gate and copies, measured: putting the images in, and the gate's part
-                           on the host. What moves features between graphs, and the gate's outputs
-                           to the host, is within t_p
-    S                      session: the rest. Checks of the images, the loop, locks; and whatever a
-                           graph takes more, or less (below 0), among these parts than when timed
-    L                      slow calls: what T, the median of a path and the mean of a mixture, is
-                           above quick calls; those of images that leave at each exit by its share
+    G                      gate and copies, measured: setting the images, and the gate's work on
+                           the host. Moving features between graphs, and the gate's outputs to the
+                           host, is included in t_p
+    S                      session: the rest. Checks of the images, the loop, locks; and the
+                           difference between a graph's time here and alone. May be negative
+    L                      slow calls: T, the median of a path or mean of a mixture, minus the time
+                           of ``p10`` calls; in a mixture, these are weighted by the exits' shares
 
-Eq. 5 says that T is to the plain backbone's T_0 as their MACs are: ``rho = M / M_0``. As T_0 is
-made of the same terms, and ``sum n_p C_p - rho C_0 = 0`` where MACs add up, what is measured above
-Eq. 5 is, exactly::
+Eq. 5 predicts that T / T_0, with T_0 of the plain backbone, equals the ratio of the MACs:
+``rho = M / M_0``. T_0 has the same terms, and ``sum n_p C_p - rho C_0 = 0`` since MACs add up.
+The time above Eq. 5's prediction is therefore, exactly::
 
     T - rho T_0 = (sum n_p R_p - rho R_0)      bytes
                 + (sum n_p U_p - rho U_0)      utilization
@@ -40,10 +40,10 @@ Eq. 5 is, exactly::
                 + (S - rho S_0)                session
                 + (L - rho L_0)                slow calls
 
-and each term over T_0 is its part of the difference of the ratios, T / T_0 - rho. One part's share
-in the first two is ``n_p (B_p - (M_p / M_0) B_0)``, and the same with U: what it takes more than as
-many of the plain backbone's MACs do. Both are 0 where a branch is as heavy in bytes, and as well
-utilized, as the backbone is.
+Each term over T_0 is its contribution to the difference of the ratios, T / T_0 - rho. One part's
+share of the first two is ``n_p (B_p - (M_p / M_0) B_0)``, and the same with U: its time above that
+of as many MACs of the plain backbone. Both are 0 for a branch with the backbone's bytes per MAC and
+utilization.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ from edgeexit.bench.results.roofline import OperatorTraffic, PartRoofline, Peaks
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """What was measured of one way to answer an image.
+    """Measured times of one kind of inference.
 
     Attributes:
-        name: of the exit where everyone was made to leave, or of the mixture, or plain backbone.
-        macs: that Eq. 5 counts, per sample.
+        name: of the exit of a forced path, or of the mixture, or of the plain backbone.
+        macs: as counted by Eq. 5, per sample.
         runs: n_p, how often each part is run per sample.
         gate_ms: G.
         p10_ms: T - L.
@@ -103,7 +103,7 @@ def part_roofline(
         name: of the part.
         operators: of its graph.
         kind: ``stage``, ``branch`` or ``baseline``.
-        macs: as Eq. 5 counts them.
+        macs: as counted by Eq. 5.
         measured_ms: t_p.
         working_set: W, bytes.
         peaks: of the machine.
@@ -129,12 +129,12 @@ def part_roofline(
 def break_down(
     inference: Inference, baseline: Inference, parts: Mapping[str, PartRoofline]
 ) -> Breakdown:
-    """Return why an inference's ratio to the plain backbone is not that of their MACs.
+    """Return why an inference's ratio to the plain backbone differs from that of their MACs.
 
     Args:
         inference: of early exit.
-        baseline: of the plain backbone, whose ``runs`` is its one graph.
-        parts: all that either runs, by name.
+        baseline: of the plain backbone, whose ``runs`` is its single graph.
+        parts: all parts that either runs, by name.
     """
     rho = inference.macs / baseline.macs
     ours, theirs = _times(inference, parts), _times(baseline, parts)
@@ -157,7 +157,7 @@ def break_down(
 
 
 def _times(inference: Inference, parts: Mapping[str, PartRoofline]) -> dict[str, float]:
-    """Return the milliseconds of each term before Eq. 5's are taken off."""
+    """Return the milliseconds of each term before Eq. 5's prediction is subtracted."""
     run = [(runs, parts[name]) for name, runs in inference.runs.items()]
     graphs_ms = sum(runs * part.measured_ms for runs, part in run)
     return {

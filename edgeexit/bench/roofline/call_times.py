@@ -1,4 +1,4 @@
-"""Calls of turns and passes -> one time each, and what other rounds might have given."""
+"""Calls of turns and passes -> one time each, and the same for resampled rounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESAMPLES = 400
 
 @dataclass(frozen=True, slots=True)
 class InferenceTime:
-    """A whole inference: a quick one, and what is reported of it: a path's median, or a mean."""
+    """Times of a whole inference: ``p10``, and the reported time (a path's median, or a mean)."""
 
     p10_ms: float
     measured_ms: float
@@ -29,7 +29,7 @@ class InferenceTime:
 
 @dataclass(frozen=True, slots=True)
 class MixtureTimes:
-    """A mixture, and what an average image took."""
+    """A mixture, and the times of an average image."""
 
     mixture: Mixture
     early_exit: InferenceTime
@@ -41,10 +41,10 @@ class CallTimes:
     """Milliseconds by name.
 
     Attributes:
-        graphs: quick calls of stages, branches and the plain backbone's graph, alone.
-        gates: quick calls of gate and copies, by path.
-        paths: of every exit, and of the plain backbone by its name.
-        mixture: of an average image; None where no images were run.
+        graphs: ``p10`` of stages, branches and the plain backbone's graph, alone.
+        gates: ``p10`` of gate and copies, by path.
+        paths: of every exit, and of the plain backbone under its name.
+        mixture: of an average image; None if no images were run.
     """
 
     graphs: dict[str, float]
@@ -59,12 +59,12 @@ def call_times(
     rounds: NDArray[np.intp] | None = None,
     passes: NDArray[np.intp] | None = None,
 ) -> CallTimes:
-    """Return the time of everything.
+    """Return the times of parts, paths and mixture.
 
     Args:
         times: of parts and paths, and of the turns of :mod:`edgeexit.bench.roofline.turns`.
         mixture: of the same run.
-        rounds, passes: which of them count, as indices; None for all.
+        rounds, passes: indices of those to use; None for all.
     """
     baseline = times.baseline.name
 
@@ -87,7 +87,7 @@ def call_times(
 
 
 def resampled_times(times: PathTimes, mixture: Mixture | None) -> Iterator[CallTimes]:
-    """Yield the times of rounds and passes drawn with replacement; nothing of a single round."""
+    """Yield times from rounds and passes drawn with replacement; none from a single round."""
     rounds = len(times.baseline.times_ms) // CALLS_PER_TURN
     if rounds < 2:
         return
@@ -113,12 +113,12 @@ def _average(
     left_at: NDArray[np.int64],
     passes: NDArray[np.intp] | None,
 ) -> InferenceTime:
-    """Return the mean of passes over N images, and quick ones of each exit by its share.
+    """Return the mean of passes over N images, and the exits' ``p10`` weighted by their shares.
 
     Args:
         passes_ms: (passes, N).
         left_at: (N,) the exit of each image.
-        passes: which of them count; None for all.
+        passes: indices of those to use; None for all.
     """
     times_ms = np.array(passes_ms)
     if passes is not None:

@@ -1,4 +1,4 @@
-"""Timings -> explanation: the turns that it takes, and what is made of their times."""
+"""Timings -> explanation: the additional turns that it needs, and the analysis of their times."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from edgeexit.bench.timing.paths import PathTimes, part_list
 from edgeexit.errors import BundleError
 from edgeexit.statistics import Interval
 
-PEAKS = "peaks"  # a turn
-BASELINE = "baseline"  # a part's kind
+PEAKS = "peaks"  # name of a turn
+BASELINE = "baseline"  # kind of a part
 
 
 def explainer_of(
     engine_dir: str | Path, session: Session, baseline: Session, image: NDArray[np.float32]
 ) -> Explainer:
-    """Return what explains a bundle's times, as far as its graphs and this machine allow."""
+    """Return the explainer of a bundle's times, as far as its graphs and this machine allow."""
     try:
         traffic = bundle_traffic(engine_dir)
     except BundleError as error:
@@ -43,12 +43,12 @@ def explainer_of(
 
 
 class Explainer:
-    """Adds its own turns to a measurement, and explains what comes out.
+    """Adds its own turns to a measurement, and explains the result.
 
     Args:
         image: (1, C, H, W) float32.
-        traffic: of each graph; none where one cannot be counted.
-        peaks: what measures the machine's, or in words why nothing does.
+        traffic: of each graph; empty if that of one graph cannot be counted.
+        peaks: runs that measure the machine's peaks, or the reason why there are none.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Explainer:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The plain backbone's graph without its session, gate and copies, and the peaks."""
+        """The turns of the plain backbone's graph alone, of gate and copies, and of the peaks."""
         if isinstance(self._peaks, str):
             return self._turns
         return *self._turns, Turn(PEAKS, lambda: None, self._peaks.call)
@@ -135,7 +135,7 @@ class Explainer:
 
 
 def product_precision(manifest: Manifest) -> str:
-    """Return the precision of nearly all MACs: where classifiers alone are INT8, not theirs."""
+    """Return the precision of nearly all MACs: the fallback if only classifiers are INT8."""
     entry = manifest.quantization
     if entry is not None and entry.extent == CLASSIFIER:
         return entry.fallback
@@ -155,7 +155,7 @@ def _timed(parts: Mapping[str, PartRoofline], calls: CallTimes) -> dict[str, Par
 
 
 def _with_intervals(breakdown: Breakdown, samples: Sequence[Breakdown]) -> Breakdown:
-    """Return the breakdown with intervals of its terms, of what they are in other rounds."""
+    """Return the breakdown with intervals of its terms, from breakdowns of resampled rounds."""
     terms = tuple(
         dataclasses.replace(
             term,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a report is read without it
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-SMALL = 1024  # bytes; larger initializers are no shapes, and shape inference needs no values
+SMALL = 1024  # bytes; larger initializers hold no shapes, so shape inference needs no values
 
 TensorSize = tuple[tuple[int, ...], int]
 """Shape, and bits per value."""
@@ -60,7 +60,7 @@ def tensor_sizes(
 
 
 def _without_values(model: ModelProto, weights: dict[str, int]) -> ModelProto:
-    """Return the model at batch 1, with large initializers as inputs: their shapes are enough."""
+    """Return the model at batch 1, with large initializers as inputs, since only shapes matter."""
     from onnx import helper
 
     graph = model.graph
@@ -82,7 +82,7 @@ def _without_values(model: ModelProto, weights: dict[str, int]) -> ModelProto:
 
 
 def _at_batch_1(info: ValueInfoProto) -> ValueInfoProto:
-    """Return the input with 1 in place of the size that is left open."""
+    """Return the input with 1 in place of its dynamic size."""
     import onnx
 
     fixed = onnx.ValueInfoProto()

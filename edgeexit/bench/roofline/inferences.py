@@ -1,4 +1,4 @@
-"""Times of calls -> what was measured of every way to answer an image, and which parts it runs."""
+"""Times of calls -> every kind of inference: its times, and the parts that it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeexit.bench.roofline.call_times import CallTimes, InferenceTime, Mixture
 def inferences(
     exits: Sequence[ExitEntry], baseline: ExitEntry, calls: CallTimes
 ) -> Iterator[tuple[Inference, Inference]]:
-    """Yield every exit path, then the mixture where there is one, beside the plain backbone."""
+    """Yield every exit path, then the mixture if there is one, each with the plain backbone."""
     steps = steps_of(exits)
     runs = path_runs(steps)
     plain = _plain(baseline, calls, calls.paths[baseline.name])
@@ -64,11 +64,11 @@ def steps_of(exits: Sequence[ExitEntry]) -> dict[str, str | None]:
 
 
 def path_runs(steps: Mapping[str, str | None], off: Container[str] = ()) -> dict[str, list[str]]:
-    """Return the parts that run where everyone leaves at each exit.
+    """Return the parts that run on the path to each exit.
 
     Args:
-        steps: of each exit, in order, the stage before it.
-        off: exits that are switched off, whose branches are not run.
+        steps: the stage before each exit, in order.
+        off: exits that are switched off; their branches are not run.
     """
     paths: dict[str, list[str]] = {}
     before: list[str] = []

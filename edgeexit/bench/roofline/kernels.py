@@ -1,6 +1,6 @@
-"""ONNX graphs that do much of one thing, from which the machine's peaks are measured.
+"""ONNX graphs that repeat one operation, to measure the machine's peaks.
 
-The session's backend opens them as it opens the bundle's own.
+The session's backend loads them like the bundle's own graphs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Kernel:
 
     Attributes:
         size: of the matrix, or bytes of the working set.
-        amount: what one call does, in MACs or bytes moved.
+        amount: MACs or bytes moved by one call.
         call: runs it once, and returns when it is done.
     """
 
@@ -42,7 +42,7 @@ class Kernel:
 
 
 def matrix_kernel(graphs: BareGraphs, size: int, precision: str) -> Kernel:
-    """(size, size) times (size, size)."""
+    """Return a product of two (size, size) matrices."""
     rng = np.random.default_rng(0)
     weights = rng.uniform(-1, 1, (size, size)).astype(np.float32)
     nodes, initializers = PRODUCT_BY_PRECISION[precision](weights)
@@ -51,10 +51,10 @@ def matrix_kernel(graphs: BareGraphs, size: int, precision: str) -> Kernel:
 
 
 def vector_kernel(graphs: BareGraphs, working_set: int) -> Kernel:
-    """(1, n) times (n, n), again and again with other weights: all of them are one working set."""
+    """Return products of (1, n) with several (n, n) matrices, together one working set."""
     side = math.isqrt(working_set // PRODUCTS // 4)
     rng = np.random.default_rng(0)
-    # all different: an engine may keep equal ones once, and a cache might hold that one
+    # all different: an engine may store equal ones once, and a cache might hold that one
     initializers = {
         f"weights{i}": rng.random((side, side), np.float32) / side for i in range(PRODUCTS)
     }
@@ -65,7 +65,7 @@ def vector_kernel(graphs: BareGraphs, working_set: int) -> Kernel:
 
 
 def element_kernel(graphs: BareGraphs, working_set: int) -> Kernel:
-    """Every value of a tensor read and written, again and again; two tensors may be in turns."""
+    """Return repeated reads and writes of a whole tensor; an engine may alternate two buffers."""
     count = working_set // 2 // 4
     names = ["x", *(f"x{i}" for i in range(1, PASSES)), "y"]
     nodes = [_node(("Neg", "Abs")[i % 2], [names[i]], [names[i + 1]]) for i in range(PASSES)]
@@ -78,7 +78,7 @@ def _fp32_product(weights: NDArray[np.float32]) -> Graph:
 
 
 def _fp16_product(weights: NDArray[np.float32]) -> Graph:
-    """As a part of the network is: the conversions are paid by the images and logits alone."""
+    """As in an FP16 network, only the input and output are converted (images and logits)."""
     nodes = [
         _node("Cast", ["x"], ["half"], to=FLOAT16),
         _node("MatMul", ["half", "weights"], ["product"]),
@@ -124,7 +124,7 @@ def _open(
     read: tuple[int, int],
     written: tuple[int, int],
 ) -> Callable[[], object]:
-    """Return a call of a graph from ``x`` to ``y``, both float32 and bound where it computes."""
+    """Return a call of a graph from ``x`` to ``y``, both float32 and bound on its device."""
     from onnx import helper, numpy_helper
 
     graph = helper.make_graph(

@@ -1,19 +1,19 @@
-"""What Eq. 5 would have to be to predict this device: time from MACs, bytes and graph calls.
+"""A linear model in place of Eq. 5 that predicts time from MACs, bytes and graph calls.
 
 ::
 
     time = a * MACs + b * bytes + c * calls,    a, b, c >= 0
 
-It is fitted on the stages and branches, each timed alone and one call, by least squares of the
-*relative* errors, since parts differ by orders of magnitude and an engineer reads errors in
-percent. The coefficients are rates, so none may be negative: of the eight sets of features that may
-be in use, the best whose coefficients come out positive is the solution of the non-negative
-problem (Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23).
+It is fitted on the stages and branches, each timed alone as one call, by least squares of the
+*relative* errors, since parts differ by orders of magnitude and errors are reported in percent.
+The coefficients are costs per unit, so none may be negative. Of the eight subsets of features, the
+best fit without negative coefficients is the solution of the non-negative least-squares problem
+(Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23).
 
-It is judged on what it was not fitted on: the exit paths and the plain backbone, whose times are
-those of whole inferences, and each part in turn by a fit of the others. Eq. 5 predicts ratios to
-the plain backbone, so both are compared by these. All times are those of quick calls
-(``p10``), so that a busy device is not taken for a bad model.
+It is evaluated on data that it was not fitted on: the exit paths and the plain backbone, timed as
+whole inferences, and each part, predicted by a fit of the others. Eq. 5 predicts ratios to the
+plain backbone, so both are compared by these. All times are 10th percentiles of calls (``p10``), so
+that a busy device does not look like a bad model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FEW_PARTS = 2 * FEATURES
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A part, path or plain backbone: what it does per sample, and what it took."""
+    """A part, path or plain backbone: its work per sample, and its measured time."""
 
     name: str
     macs: float
@@ -43,18 +43,18 @@ class Observation:
 
     @property
     def features(self) -> tuple[float, float, float]:
-        """What the time is linear in."""
+        """The quantities that time is linear in."""
         return self.macs, self.bytes, self.calls
 
 
 def fit_linear_model(
     parts: Sequence[Observation], paths: Sequence[Observation], baseline: Observation
 ) -> LinearModel | None:
-    """Fit on the parts, judge on the rest; None where the parts are no more than coefficients.
+    """Fit on the parts, evaluate on the rest; None without more parts than coefficients.
 
     Args:
         parts: stages and branches, one call each.
-        paths: of every exit: sums of the MACs, bytes and calls of its parts.
+        paths: one per exit, with the sums of the MACs, bytes and calls of its parts.
         baseline: the plain backbone.
     """
     if len(parts) <= FEATURES:
@@ -89,7 +89,7 @@ def fit_linear_model(
 
 
 def _leave_one_out(parts: Sequence[Observation]) -> dict[str, float]:
-    """Return the error of each part by a fit of the others; none where these are too few."""
+    """Return the error of each part by a fit of the others; empty with too few others."""
     if len(parts) <= FEATURES + 1:
         return {}
     return {
@@ -102,7 +102,7 @@ def _fit(parts: Sequence[Observation]) -> NDArray[np.float64]:
     """Return a, b and c."""
     times_ms = np.array([part.measured_ms for part in parts])
     relative = np.array([part.features for part in parts]) / times_ms[:, None]  # (parts, 3)
-    scale = relative.max(axis=0, initial=0)  # MACs and calls are far apart
+    scale = relative.max(axis=0, initial=0)  # MACs and calls differ by orders of magnitude
     scale[scale == 0] = 1
     scaled = relative / scale
     best, least = np.zeros(FEATURES), float(len(parts))  # all 0: every error is 1

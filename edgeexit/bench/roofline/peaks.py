@@ -1,17 +1,17 @@
-"""What this machine does at best on the same provider, threads and precision, measured.
+"""Measured peak rates of this machine, on the same provider, threads and precision.
 
-**MACs per second**: a product of two square matrices, the second one constant as weights are, in
-the precision of the bundle's convolutions; of several sizes the fastest.
+**MACs per second**: a product of two square matrices, the second one constant like weights, in
+the precision of the bundle's convolutions; the fastest of several sizes.
 
 **Bytes per second** depend on where the data lies, so they are measured with working sets of
 several sizes, the largest beyond the last-level cache (the cache-aware roofline of Ilic, Pratas
-and Sousa, IEEE Computer Architecture Letters 13, 2014). What fits into a cache is what was written
-just before, so ``Abs`` and ``Neg`` of a tensor in turns are run over it, which read and write. What
-comes from memory are weights, so products of a vector with constant matrices are run over it,
-which read as a classifier does. Both are FP32.
+and Sousa, IEEE Computer Architecture Letters 13, 2014). Caches hold activations that were just
+written, so cached working sets are measured with alternating ``Abs`` and ``Neg`` of a tensor, which
+read and write. Weights come from memory, so the uncached working set is measured with products of a
+vector with constant matrices, which read like a classifier. Both are FP32.
 
-All are ONNX graphs that the session's backend opens as it opens the bundle's own. They take their
-turns between the parts and paths, so that they see the machine in the same state.
+All are ONNX graphs that the session's backend loads like the bundle's own. They are interleaved
+with the parts and paths, so that they meet the machine in the same state.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 class PeakRuns:
-    """The graphs, loaded; :meth:`call` runs each once, and :meth:`peaks` sums up the times.
+    """The loaded graphs; :meth:`call` runs each once, and :meth:`peaks` evaluates the times.
 
     Args:
-        graphs: runs them, as the backend of the bundle's session does.
+        graphs: loads and runs them in the backend of the bundle's session.
         precision: ``fp32``, ``fp16`` or ``int8``.
     """
 
@@ -60,12 +60,12 @@ class PeakRuns:
 
     def call(self) -> tuple[float, ...]:
         """Run every graph once; return the milliseconds of each."""
-        # they return when the device is done: nothing is left to wait for
+        # kernels return when the device is done, so there is nothing to wait for
         kernels = (*self._products, *self._moves)
         return tuple([time_call(kernel.call, lambda: None)[0] for kernel in kernels])
 
     def peaks(self, times_ms: Sequence[Sequence[float]]) -> Peaks:
-        """Sum up what calls of :meth:`call` returned."""
+        """Return the peak rates from the times that calls of :meth:`call` returned."""
         kernels = (*self._products, *self._moves)
         per_s = [
             kernel.amount / p10(calls_ms) * MS_PER_S
@@ -80,12 +80,12 @@ class PeakRuns:
 
 
 def uncached_bytes(caches: Path = CACHES) -> int:
-    """Return the size of a working set that no cache holds."""
+    """Return the size of a working set that fits into no cache."""
     return min(max(UNCACHED_BYTES, 4 * last_level_cache_bytes(caches)), MOST_BYTES)
 
 
 def last_level_cache_bytes(caches: Path = CACHES) -> int:
-    """Return the size of the largest cache that the system tells of; 0 where it does not."""
+    """Return the size of the largest cache that the system reports; 0 if it reports none."""
     found = [0]
     for file in caches.glob("index*/size"):
         text = file.read_text(errors="replace").strip()
@@ -96,7 +96,7 @@ def last_level_cache_bytes(caches: Path = CACHES) -> int:
 
 
 def peak_runs(session: Session, precision: str) -> PeakRuns | str:
-    """Return the graphs for what a session runs on, or in words why there are none."""
+    """Return the peak graphs for a session's device, or the reason why there are none."""
     if precision not in PRODUCT_BY_PRECISION:
         return f"the peak is not measured: no product of matrices in {precision} is known"
     try:

@@ -1,29 +1,29 @@
 """ONNX graph -> the MACs of its operators, and the bytes of weights and activations they move.
 
-What counts, for one call of a graph at batch 1. Activations grow with the batch, weights do not.
+Counting rules, for one call of a graph at batch 1. Activations grow with the batch, weights do not.
 
 **An operator** is a node together with the nodes that engines fuse into it. A node is fused into
-the one before it where nobody else reads what lies between, which is then never written:
+the previous one if no other node reads the tensor between them, which is then never written:
 
-- element by element with one operand (:data:`UNARY`), or with two (:data:`BINARY`) where the
-  result is not larger, behind a convolution or matrix product: the other operand is read on top;
-- ``QuantizeLinear`` behind anything: what is written is the quantized tensor.
+- an element-wise node after a convolution or matrix product, with one operand (:data:`UNARY`), or
+  with two (:data:`BINARY`) if the result is not larger: the other operand is read in addition;
+- ``QuantizeLinear`` after any node: the quantized tensor is what is written.
 
 **Activations**: each operator reads each of its inputs once and writes each of its outputs once,
-by the size of the tensor's own type: 4 bytes for FP32, 2 for FP16, 1 for INT8. Caches do not
-count: what an operator reads that was written just before is read all the same.
+by the size of the tensor's own type: 4 bytes for FP32, 2 for FP16, 1 for INT8. Caches are
+ignored: reading a tensor that was just written counts in full.
 
 **Weights**: each initializer once per call, at the first operator that reads it, by its own type:
-INT8 weights in front of a ``DequantizeLinear`` count 1 byte. What is computed from initializers
-alone is one.
+INT8 weights in front of a ``DequantizeLinear`` count 1 byte. A tensor computed only from
+initializers counts as one.
 
-**Nothing is moved** by views (:data:`VIEWS`) and by ``DequantizeLinear``: whoever reads behind it
-reads the quantized tensor.
+**Nothing is moved** by views (:data:`VIEWS`) and by ``DequantizeLinear``: nodes after it read the
+quantized tensor.
 
-**MACs** are those of convolutions and matrix products, whatever the numbers' type.
+**MACs** are those of convolutions and matrix products, in any data type.
 
-An engine may fuse less, and then moves more: ONNX Runtime's CPU provider has no FP16 kernels for
-much and converts to FP32 and back.
+An engine may fuse less, and then moves more: ONNX Runtime's CPU provider lacks many FP16 kernels
+and converts to FP32 and back.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ VIEWS = frozenset(
 CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"})
 PRODUCTS = frozenset({"FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
 QUANTIZE = "QuantizeLinear"
-SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # which input it is, where not the second
+SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # index of that input, if it is not 1
 IF_SHAPE_IS_UNKNOWN = "export the bundle again, or report it: its traffic cannot be counted"
 
 
@@ -67,7 +67,7 @@ def bundle_traffic(folder: str | Path) -> dict[str, Traffic]:
     """Return the traffic of every graph of a bundle by name, the plain backbone's last.
 
     Raises:
-        BundleError: a file is not what the manifest says, or the size of a tensor is not known.
+        BundleError: a file does not match the manifest, or the size of a tensor is unknown.
     """
     import onnx
 
@@ -82,14 +82,14 @@ def graph_traffic(name: str, model: ModelProto) -> Traffic:
     """Count one graph; ``name`` is for errors.
 
     Raises:
-        BundleError: the shape of a tensor that an operator reads or writes is not known.
+        BundleError: the shape of a tensor that an operator reads or writes is unknown.
     """
     return tuple(_Count(name, model).operators())
 
 
 @dataclass(slots=True)
 class _Operator:
-    """One operator while it grows."""
+    """An operator while nodes are still being fused into it."""
 
     node: NodeProto
     reads: list[str]

@@ -1,4 +1,4 @@
-"""What is timed to explain the paths: the plain backbone's graph alone, and gate and copies."""
+"""Additional turns that explain the paths: the plain backbone's graph alone, gate and copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASELINE_GRAPH, GATES = "baseline graph", "gates"  # names of turns
 
 
 def baseline_graph_turn(baseline: Session, image: NDArray[np.float32]) -> Turn:
-    """Return a turn of the plain backbone's graph, without its session, gate and copies."""
+    """Return a turn of the plain backbone's graph alone, without session, gate and copies."""
     runner = baseline.runner
     (entry,) = baseline.manifest.exits
     run = partial(runner.run_exit, entry.name)
@@ -27,7 +27,7 @@ def baseline_graph_turn(baseline: Session, image: NDArray[np.float32]) -> Turn:
 
 
 def gates_turn(session: Session, baseline: Session, image: NDArray[np.float32]) -> Turn:
-    """Return a turn of what sessions do besides running graphs: of each path, then the baseline."""
+    """Return a turn of a session's work apart from graphs, for each path, then the baseline."""
     paths = [(session, index) for index in range(len(session.manifest.exits))]
     calls = [
         (partial(_gate, one, image, index), one.runner.synchronize)
@@ -39,7 +39,7 @@ def gates_turn(session: Session, baseline: Session, image: NDArray[np.float32]) 
 
 
 def _gate(session: Session, image: NDArray[np.float32], exit_index: int) -> object:
-    """Do what a session does between graphs for an image that leaves at this exit."""
+    """Do a session's work between graphs for an image that leaves at this exit."""
     session.runner.set_images(image)
     routing = Routing(len(image))
     for index in range(exit_index):

@@ -1,1 +1,1 @@
-"""What is timed, and how: candidates in interleaved rounds, on real images and without."""
+"""Timing of candidates in interleaved rounds, on real images and on forced paths."""

@@ -1,6 +1,6 @@
-"""Which backends run a bundle here: the one that is measured, others beside it, and none else.
+"""Which backends to run a bundle on: the measured one, and others to compare with it.
 
-The same backend with another number of threads counts as another.
+The same backend with another number of threads counts as another backend.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class BackendPlan:
 
     Attributes:
         measured: the one that everything is measured on.
-        auto: the one that loading with ``auto`` takes; None where it was not asked.
-        others: that are compared with it.
-        left_out: that cannot run this bundle here.
+        auto: the one that loading with ``auto`` selects; None if no backends are compared.
+        others: backends to compare with it.
+        left_out: backends that cannot run this bundle here.
     """
 
     measured: BackendChoice
@@ -37,13 +37,13 @@ class BackendPlan:
 
 
 def plan_backends(engine_dir: str | Path, options: BenchOptions) -> BackendPlan:
-    """Return which backends run a bundle here: ``backend`` alone where no others are asked for.
+    """Return the backends to run a bundle on; only ``backend`` if no others are requested.
 
-    Else that is measured which ``backend`` names; of ``auto``, the one that loading takes, where
-    it is among those that are compared, else the first of these.
+    Otherwise the measured backend is the one named by ``backend``. For ``auto``, it is the one
+    that loading selects if that is compared, else the first of the compared backends.
 
     Raises:
-        InputError: a backend that was named does not take the options, or does not run this here.
+        InputError: a named backend does not support the options, or cannot run the bundle here.
         BackendError, BundleError: as for loading with ``auto``.
     """
     if not options.backends:
@@ -62,7 +62,7 @@ def plan_backends(engine_dir: str | Path, options: BenchOptions) -> BackendPlan:
 def _able(
     bundle: Bundle, chosen: LoadOptions, options: BenchOptions
 ) -> tuple[list[BackendChoice], tuple[LeftOut, ...]]:
-    """Return the choices that run the bundle, and backends of ``all`` that do not."""
+    """Return the choices that can run the bundle, and the backends of ``all`` that cannot."""
     is_all = options.backends == (ALL,)
     choices = _all(chosen) if is_all else [BackendChoice.parse(it) for it in options.backends]
     able, left_out = [], {}
@@ -78,7 +78,7 @@ def _able(
 
 
 def _all(options: LoadOptions) -> list[BackendChoice]:
-    """Return every backend, and with one thread those that may run on several of a CPU here."""
+    """Return every backend, plus a single-threaded choice of those that may use several threads."""
     device = options.device or "cpu"
     may_thread = options.threads is None and device.lower() == "cpu" and cores_available() > 1
     threaded = {name for name in BACKENDS if may_thread and BACKENDS[name].has_device(device)}
@@ -90,7 +90,7 @@ def _all(options: LoadOptions) -> list[BackendChoice]:
 
 
 def _why_not(name: str, bundle: Bundle, options: LoadOptions) -> str | None:
-    """Return why a backend cannot run a bundle with these options, None where it can."""
+    """Return why a backend cannot run a bundle with these options; None if it can."""
     try:
         BACKENDS[name].check(options)
     except EdgeExitError as error:

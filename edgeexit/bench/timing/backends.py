@@ -1,4 +1,4 @@
-"""The same bundle on other backends: their turns among the paths, their times, the fastest."""
+"""The bundle on other backends: their turns in the rounds of paths, their times, the fastest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeexit.statistics.bootstrap import ratios_of_means, resampled_medians
 
 @dataclass(frozen=True, slots=True)
 class OtherBackend:
-    """One more backend with the bundle and its plain backbone."""
+    """Another backend with the bundle and its plain backbone loaded."""
 
     name: str
     session: Session
@@ -36,7 +36,7 @@ class OtherBackend:
         return Candidate(BACKEND, self.name, self.session, self.session.manifest.thresholds)
 
     def turns(self, image: NDArray[np.float32]) -> Iterator[Turn]:
-        """Yield the plain backbone and all exit paths."""
+        """Yield the turns of the plain backbone and of all exit paths."""
         names = self.session.manifest.exit_names
         yield inference_turn(self.baseline, self.baseline_turn, {}, image)
         for name in names:
@@ -52,7 +52,7 @@ class OtherBackend:
         return f"{self.name}: path {exit_name}"
 
     def paths(self, times: PathTimes) -> BackendPaths:
-        """Return its times, set in relation to the measured backend's."""
+        """Return its times and their ratios to the measured backend's."""
         (plain,) = self.baseline.manifest.exits
 
         def timing(turn: str, entry: ExitEntry) -> PathTiming:
@@ -76,7 +76,7 @@ class OtherBackend:
 def judge_backends(
     plan: BackendPlan, others: Sequence[OtherBackend], times: PathTimes, mixture: Mixture | None
 ) -> Backends | None:
-    """Return what the backends take, and which is the fastest; None where one alone was asked."""
+    """Return the times of the backends and the fastest; None if no others were requested."""
     if plan.auto is None:
         return None
     measured = plan.measured.name
@@ -90,7 +90,7 @@ def judge_backends(
 
 
 def _fastest_mixture(measured: str, mixture: Mixture) -> Fastest:
-    """Return the two that take the least on the images, by means."""
+    """Return the two fastest backends on the images, by mean."""
     runs = {run.name: run for run in mixture.runs if run.role == BACKEND}
     runs[measured] = mixture.early_exit
     first, second, *_ = sorted(runs, key=lambda name: runs[name].latency.mean_ms)
@@ -102,7 +102,7 @@ def _fastest_mixture(measured: str, mixture: Mixture) -> Fastest:
 def _fastest_path(
     measured: str, times: PathTimes, others: Sequence[BackendPaths], at: int
 ) -> Fastest:
-    """Return the two that take the least on one exit path, by medians."""
+    """Return the two fastest backends on one exit path, by median."""
     timings = {measured: times.paths[at], **{other.name: other.paths[at] for other in others}}
     first, second, *_ = sorted(timings, key=lambda name: timings[name].latency.p50_ms)
     ours, theirs = timings[first], timings[second]
@@ -111,7 +111,7 @@ def _fastest_path(
 
 
 def _ratio_of_medians(path: PathTiming, over: PathTiming) -> Interval:
-    """Return the ratio; the same rounds are drawn of both."""
+    """Return the ratio of medians; each resample draws the same rounds from both."""
     drawn, drawn_over = resampled_medians([path.times_ms, over.times_ms], CALLS_PER_TURN)
     ratio = float(np.median(path.times_ms) / np.median(over.times_ms))
     return Interval.of(ratio, drawn / drawn_over)

@@ -1,4 +1,4 @@
-"""What a benchmark sets side by side: a session, and the thresholds it runs at."""
+"""Candidates of a benchmark: a session, and the thresholds it runs at."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from edgeexit.bench.results.mixture import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One way to answer images.
+    """One way to classify images.
 
-    Several candidates may share a session: a session for each would keep as many copies of the
-    weights in memory and caches, which no device does.
+    Candidates may share a session: a session for each would keep several copies of the weights in
+    memory and caches, unlike any deployed device.
 
     Attributes:
         role: one of :data:`edgeexit.bench.results.mixture.ROLES`.
         name: as in a :class:`edgeexit.bench.results.mixture.Run`.
-        session: what runs it.
-        thresholds: by the exit's name; :data:`edgeexit_runtime.gate.NEVER` switches one off.
+        session: that runs it.
+        thresholds: by exit name; :data:`edgeexit_runtime.gate.NEVER` switches an exit off.
     """
 
     role: str
@@ -38,17 +38,17 @@ class Candidate:
     thresholds: Mapping[str, float]
 
     def prepare(self) -> None:
-        """Make the session ready to run as this candidate."""
+        """Set the session's thresholds to this candidate's."""
         self.session.thresholds = self.thresholds
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """The name in tables."""
         return label(self.role, self.name)
 
 
 def baseline_candidate(baseline: Session) -> Candidate:
-    """Return a bundle's plain backbone, which everything is set in relation to."""
+    """Return a bundle's plain backbone, the reference of all ratios."""
     return Candidate(BASELINE, BASELINE_NAME, baseline, {})
 
 
@@ -58,7 +58,7 @@ def early_exit_candidate(session: Session) -> Candidate:
 
 
 def baseline_of(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the one that the others are set in relation to."""
+    """Return the candidate that is the reference of all ratios."""
     return next(candidate for candidate in candidates if candidate.role == BASELINE)
 
 

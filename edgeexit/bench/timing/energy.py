@@ -1,8 +1,7 @@
-"""Joules per sample of each candidate, in turns of about a second within one run.
+"""Joules per sample of each candidate, in interleaved turns of about a second.
 
-A sensor sees the whole device, whatever else it does, and its power rises with the temperature. So
-the candidates take turns, in a new random order each round, and the idle device has its turn
-among them.
+A sensor measures the whole device, including any other load, and power rises with temperature.
+The candidates and the idle device are therefore interleaved, in a new random order each round.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
 
 TURN_S = 1.0
-REST_S = 0.2  # after the last call, the threads of a backend keep spinning for some 10 ms
+REST_S = 0.2  # threads of a backend keep spinning for some 10 ms after the last call
 MIN_ROUNDS = 3
-PATH = "path"  # the role of a bundle whose images are all made to leave at one exit
+PATH = "path"  # role of a bundle whose images are all forced to leave at one exit
 
 
 class _Runner:
-    """One candidate; goes through the images again and again, on from where it stopped."""
+    """One candidate; cycles through the images, and resumes where its last turn stopped."""
 
     def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
         self._candidate = candidate
@@ -39,7 +38,7 @@ class _Runner:
         self._next = 0
 
     def run(self, meters: Sequence[Meter], turn_s: float) -> EnergyTurn:
-        """Answer images one by one for so many seconds."""
+        """Run images one by one for ``turn_s`` seconds."""
         self._candidate.prepare()
         session = self._candidate.session
         settle(partial(session.infer, self._images[:1]))
@@ -55,7 +54,7 @@ class _Runner:
 
 
 def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
-    """Return the baseline and every exit path: where there are no real images."""
+    """Return the baseline and every exit path; the candidates when there are no real images."""
     names = session.manifest.exit_names
     paths = (Candidate(PATH, f"path {name}", session, forcing(names, name)) for name in names)
     return baseline_candidate(baseline), *paths
@@ -70,14 +69,14 @@ def measure_energy(
     turn_s: float = TURN_S,
     rest_s: float = REST_S,
 ) -> Energy:
-    """Return what each candidate takes, or why that is not known.
+    """Return the energy of each candidate, or why it was not measured.
 
     Args:
-        images: gone through in the order of ``options.seed``.
-        found: the meters, whose joules are added up.
-        options: rounds go on for ``duration_s``, and for :data:`MIN_ROUNDS` at least.
-        turn_s: seconds that each answers, or does nothing, at a time.
-        rest_s: seconds before the idle device counts.
+        images: run in a random order that follows from ``options.seed``.
+        found: the meters; their joules are added up.
+        options: rounds are run for ``duration_s``, and at least :data:`MIN_ROUNDS`.
+        turn_s: seconds per turn, of a candidate or of the idle device.
+        rest_s: unmeasured seconds before a turn of the idle device.
     """
     if not found.meters:
         return Energy((), found.notes, images.source, None, (), ())
@@ -113,7 +112,7 @@ def _take_turns(
     rng: np.random.Generator,
     progress: Progress,
 ) -> list[list[EnergyTurn]]:
-    """Return the turns of each, taken in a new random order each round."""
+    """Return the turns of each; every round takes them in a new random order."""
     turns: list[list[EnergyTurn]] = [[] for _ in takes]
     start = time.perf_counter()
     rounds = 0
@@ -129,7 +128,7 @@ def _take_turns(
 
 
 def _rest(meters: Sequence[Meter], turn_s: float, rest_s: float) -> EnergyTurn:
-    """Do nothing: for ``rest_s`` uncounted, then for a turn."""
+    """Leave the device idle: for ``rest_s`` unmeasured, then for a measured turn."""
     time.sleep(rest_s)
     _start(meters)
     start = time.perf_counter()
@@ -147,7 +146,7 @@ def _start(meters: Sequence[Meter]) -> None:
 
 
 def _stop(meters: Sequence[Meter]) -> float:
-    """Return the sum of joules. Every meter is stopped, also after one that failed."""
+    """Return the sum of joules. Every meter is stopped, even if one fails."""
     joules, failed = 0.0, None
     for meter in meters:
         try:

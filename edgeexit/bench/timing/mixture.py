@@ -1,4 +1,4 @@
-"""Real images one by one: the baseline, early exit, and what else they are compared with."""
+"""Passes over real images -> mixture: the results of every candidate."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from edgeexit.statistics.percentiles import percentiles
 
 
 def mixture_of(passes: Passes, images: BenchImages, iso_accuracy: IsoAccuracy | str) -> Mixture:
-    """Return what passes over images come to.
+    """Return the results of passes over images.
 
     Args:
         passes: of queries of one image; the baseline's runs first, then early exit's.
         images: that were run.
-        iso_accuracy: early exit and another model at the same accuracy, or in words why not.
+        iso_accuracy: early exit and another model at the same accuracy, or the reason why there
+            is no such comparison.
     """
     baseline, early_exit, *_ = passes.runs
     (plain,) = baseline.candidate.session.manifest.exits
@@ -80,7 +81,7 @@ def _over_early_exit(runs: Runs, passes: Passes) -> Interval | None:
 
 
 def _same_answers(runs: Runs, passes: Passes) -> float | None:
-    """Return the share of images that another backend answers as early exit does."""
+    """Return the share of images with early exit's label and exit, for another backend."""
     if runs.candidate.role != BACKEND:
         return None
     early_exit = passes.runs[1]
@@ -89,7 +90,7 @@ def _same_answers(runs: Runs, passes: Passes) -> float | None:
 
 
 def _over_versus(passes: Passes) -> Interval | None:
-    """Return early exit's mean over the other model's, where there is one."""
+    """Return early exit's mean over the other model's; None without another model."""
     times_ms = {runs.candidate.role: passes.by_image(runs) for runs in passes.runs}
     if VERSUS not in times_ms:
         return None

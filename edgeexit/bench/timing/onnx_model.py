@@ -1,7 +1,7 @@
-"""Any ONNX classifier -> a bundle of one exit, so that the same runtime runs it.
+"""Any ONNX classifier -> a bundle with one exit, so that the same runtime runs it.
 
-Its own graph is left as it is; softmax and gate are put behind it, as behind the plain backbone of
-every bundle, and it runs bound to buffers, with the same providers and threads.
+Its graph is unchanged; softmax and gate are appended, as for the plain backbone of every bundle.
+It runs with bound buffers and the same providers and threads.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from edgeexit.export.from_onnx.file import (
 )
 from edgeexit.export.graphs.gate import add_gate
 
-PREFIX = "model/"  # of all names of the file, which could be those of the gate
+PREFIX = "model/"  # of all names in the file, to avoid clashes with the gate's
 
 
 def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
-    """Write a bundle that answers as an ONNX file does.
+    """Write a bundle that computes the same as an ONNX file.
 
     Args:
         file: one input, images float32 (N, C, H, W) of the bundle's size and normalized as the
-            bundle's manifest says; one output, logits float32 (N, K) of the bundle's K classes in
-            the same order. N is dynamic or 1.
+            bundle's manifest specifies; one output, logits float32 (N, K) of the bundle's K
+            classes in the same order. N is dynamic or 1.
         manifest: of the bundle that it is compared with.
-        folder: an empty one.
+        folder: an empty folder.
 
     Raises:
-        DataError: no ONNX model, or not of one such input and output.
-        InputError: its size or classes are not the bundle's.
+        DataError: not an ONNX model, or without exactly one such input and one such output.
+        InputError: its input size or number of classes is not the bundle's.
     """
     model = read_model(file)
     images, shape = images_input(file, model)
@@ -97,7 +97,7 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
 
 
 def _logits(file: Path, model: onnx.ModelProto, manifest: Manifest) -> onnx.ValueInfoProto:
-    """Return the one output, of the bundle's classes."""
+    """Return the single output, checked against the bundle's classes."""
     outputs: list[onnx.ValueInfoProto] = list(model.graph.output)
     if len(outputs) != 1:
         names = ", ".join(value.name for value in outputs) or "none"
@@ -118,7 +118,7 @@ def _logits(file: Path, model: onnx.ModelProto, manifest: Manifest) -> onnx.Valu
 def _with_gate(
     model: onnx.ModelProto, images: str, logits: str, manifest: Manifest
 ) -> onnx.ModelProto:
-    """Return the model with the names and outputs of an exit of a bundle."""
+    """Return the model with the inputs and outputs of a bundle's exit."""
     model = compose.add_prefix(model, PREFIX)
     graph = model.graph
     graph.node.insert(0, helper.make_node("Identity", [IMAGES], [PREFIX + images]))
@@ -126,6 +126,6 @@ def _with_gate(
     del graph.input[:]
     size = manifest.preprocessing.input_size
     images_info = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["batch", *size])
-    graph.input.extend([images_info, *kept])  # kept: weights of an old model
+    graph.input.extend([images_info, *kept])  # kept: old models list weights among the inputs
     add_gate(model, PREFIX + logits, manifest.model.num_classes, manifest.score)
     return model

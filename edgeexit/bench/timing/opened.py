@@ -1,4 +1,4 @@
-"""All that one benchmark sets side by side, opened."""
+"""The opened candidates of one benchmark."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Opened:
     """Candidates, each with its session.
 
     Attributes:
-        baseline: the plain backbone, which all others are set in relation to.
+        baseline: the plain backbone, the reference of all ratios.
         early_exit: the bundle at its own thresholds.
-        versus: another model; None where none was named.
+        versus: another model; None if none was named.
         backends: the bundle on other backends.
     """
 
@@ -44,7 +44,7 @@ class Opened:
 def open_candidates(
     engine_dir: str | Path, plan: BackendPlan, options: BenchOptions
 ) -> Iterator[Opened]:
-    """Load a bundle, its plain backbone and what they are compared with.
+    """Load a bundle, its plain backbone, and the other model and backends to compare with.
 
     Raises:
         BackendError: a backend does not start.
@@ -70,6 +70,6 @@ def _load_others(
         chosen = options.loading(choice)
         session = stack.enter_context(load(engine_dir, **chosen))
         if choice.threads is not None and session.threads is None:
-            continue  # it computes on another device, as it does without
+            continue  # it runs on another device, so the number of threads makes no difference
         baseline = stack.enter_context(load_baseline(engine_dir, **chosen))
         yield OtherBackend(choice.name, session, baseline)

@@ -1,4 +1,4 @@
-"""Candidates over the same images, pass by pass, in blocks that they take in turns."""
+"""Passes of all candidates over the same images, interleaved block by block."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.candidates import Candidate
 
-# Samples that one candidate takes before the next takes them: so many that it runs as it would
-# alone, and so few that all see the device in the same state.
+# Samples that one candidate runs before the next one runs them: enough for it to run as it would
+# alone, and few enough for all candidates to meet the device in the same state.
 BLOCK = 32
 
 
@@ -25,8 +25,8 @@ class Runs:
     """One candidate's runs over N images.
 
     Attributes:
-        candidate: what ran.
-        left_at, labels: (N,) int64, the exit and the answer of each image's last run.
+        candidate: that ran.
+        left_at, labels: (N,) int64, the exit and the predicted label of each image's last run.
     """
 
     def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
@@ -38,11 +38,11 @@ class Runs:
 
     @property
     def times_ms(self) -> NDArray[np.float64]:
-        """(queries,) of all passes, in the order in which they were run."""
+        """(queries,) over all passes, in the order of execution."""
         return np.array(self._times_ms)
 
     def run(self, queries: NDArray[np.intp]) -> None:
-        """Time queries (b, q), each of q images by index; write down answers and exits."""
+        """Time queries (b, q), each of q images by index; record their labels and exits."""
         session = self.candidate.session
         infer, wait = session.infer, session.runner.synchronize
         self.candidate.prepare()
@@ -54,7 +54,7 @@ class Runs:
             self.left_at[query], self.labels[query] = answer.exits, answer.labels
 
     def _take(self, query: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return a query's images; a single one where it lies, as an app's camera hands it over."""
+        """Return a query's images; a single one as a view, since apps do not copy it either."""
         if len(query) == 1:
             return self._images[query[0] : query[0] + 1]
         return self._images[query]
@@ -62,11 +62,11 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passes:
-    """What all candidates did.
+    """The passes of all candidates.
 
     Attributes:
         orders: (passes, queries, q), the images of each query by index; the same for all.
-        runs: of each candidate.
+        runs: one per candidate.
     """
 
     orders: NDArray[np.intp]
@@ -90,50 +90,50 @@ def take_passes(
     progress: Progress,
     step: str,
 ) -> Passes:
-    """Let all candidates run over all images until there are enough passes or time is over.
+    """Run all candidates over all images until there are enough passes or time is up.
 
-    A pass is always a whole one, in a new order of the images that follows from the seed. Where
-    ``samples_per_query`` does not divide their number, those that fill no query are left out, of
-    each pass others.
+    Every pass is complete, in a new order of the images that follows from the seed. If
+    ``samples_per_query`` does not divide the number of images, the remainder is omitted; it
+    differs from pass to pass.
 
     Args:
-        candidates: what runs; they take turns in a new random order in every block.
+        candidates: run in a new random order in every block.
         images: (N, C, H, W) float32, N at least ``samples_per_query``.
-        step: what is measured, for ``progress``.
+        step: name of the measurement, for ``progress``.
     """
     rng = np.random.default_rng(options.seed)
     runs = tuple(Runs(candidate, images) for candidate in candidates)
     queries = len(images) // samples_per_query
     block = max(1, BLOCK // samples_per_query)
     orders: list[NDArray[np.intp]] = []
-    for told in each_pass(options, progress, step):
+    for report in each_pass(options, progress, step):
         shuffled = rng.permutation(len(images))[: queries * samples_per_query]
         orders.append(shuffled.reshape(queries, samples_per_query))
         for first in range(0, queries, block):
             for index in rng.permutation(len(runs)):
                 runs[index].run(orders[-1][first : first + block])
-            told(min(first + block, queries) / queries)
+            report(min(first + block, queries) / queries)
     return Passes(np.stack(orders), runs)
 
 
 def each_pass(
     options: BenchOptions, progress: Progress, step: str
 ) -> Iterator[Callable[[float], None]]:
-    """Yield once for each pass, one at least, until there are enough or time is over.
+    """Yield once per pass, at least once, until there are enough passes or time is up.
 
-    What is yielded is to be told which fraction of its pass is done.
+    Yields a callback that takes the finished fraction of the pass, for ``progress``.
     """
     start = time.perf_counter()
 
     def elapsed() -> float:
         return (time.perf_counter() - start) / options.duration_s
 
-    def tell(number: int, of_pass: float) -> None:
+    def report(number: int, of_pass: float) -> None:
         done = max(elapsed(), (number + of_pass) / options.rounds)
         progress(step, min(done, of_pass if number == 0 else 1))
 
     for number in range(options.rounds):
         if number > 0 and elapsed() >= 1:
             break
-        yield partial(tell, number)
+        yield partial(report, number)
     progress(step, 1)

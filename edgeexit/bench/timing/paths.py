@@ -1,4 +1,4 @@
-"""Every stage, branch and forced exit path, timed beside the plain backbone on one image."""
+"""Every stage, branch and forced exit path, timed on one image, interleaved with the baseline."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PATH = "path "
 
 @dataclass(frozen=True, slots=True)
 class PathTimes:
-    """What was timed.
+    """Timings of parts, paths and the plain backbone.
 
     Attributes:
         parts: stages and branches in the order of execution.
         baseline: the plain backbone.
         paths: every exit, forced.
-        warm_up: before all of it.
-        more: of other turns by name, the milliseconds of each call.
+        warm_up: before all measurements.
+        more: the milliseconds of each call of the additional turns, by name.
     """
 
     parts: tuple[PartTiming, ...]
@@ -52,14 +52,14 @@ def measure_paths(
 ) -> PathTimes:
     """Time the parts, the plain backbone and the paths.
 
-    One session serves all forced paths, and a turn's untimed calls take the cost of binding the
-    exits whose thresholds changed. A session for each would keep as many copies of the weights
-    in memory and caches, which no device does.
+    All forced paths share one session; the untimed calls of a turn absorb the cost of binding the
+    exits whose thresholds changed. A session for each would keep several copies of the weights in
+    memory and caches, unlike any deployed device.
 
     Args:
         session: the bundle; its thresholds are changed.
         image: (1, C, H, W) float32.
-        more: what else takes its turn among them.
+        more: additional turns in the same rounds.
     """
     exits = session.manifest.exits
     (entry,) = baseline.manifest.exits
@@ -120,7 +120,7 @@ def _part_timings(session: Session, times: tuple[tuple[float, ...], ...]) -> tup
 def path_timing(
     exit_: ExitEntry, times_ms: Sequence[float], baseline: ExitEntry, baseline_ms: Sequence[float]
 ) -> PathTiming:
-    """Return what a path to an exit took, in relation to the plain backbone in the same rounds."""
+    """Return the timing of an exit path, with its ratio to the baseline in the same rounds."""
     return PathTiming(
         name=exit_.name,
         path_macs=exit_.path_macs,

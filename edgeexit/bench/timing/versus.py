@@ -20,7 +20,7 @@ from edgeexit.paths import is_file, is_folder
 
 
 def check_versus(images: BenchImages | None, options: BenchOptions) -> None:
-    """Raise :class:`InputError` where another model is named and there are no images."""
+    """Raise :class:`InputError` if another model is named and there are no images."""
     if images is None and options.versus is not None:
         raise InputError(
             "versus: expected real images, got none: two networks are compared by what they make "
@@ -30,19 +30,18 @@ def check_versus(images: BenchImages | None, options: BenchOptions) -> None:
 
 @contextmanager
 def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> Iterator[Candidate]:
-    """Open what a bundle is compared with, by the same runtime.
+    """Open the other model that a bundle is compared with, in the same runtime.
 
-    What has to fit, so that both answer the same question about the same images: the classes, the
-    input size and, where it is a bundle, the preprocessing.
+    It must have the bundle's classes and input size and, if it is a bundle, its preprocessing.
 
     Args:
         path: a bundle's folder, which runs at its own thresholds, or an ``.onnx`` file: see
             :func:`edgeexit.bench.timing.onnx_model.write_static_bundle`.
-        chosen: backend, providers, threads and device, as :func:`edgeexit_runtime.load` takes them.
+        chosen: backend, providers, threads and device: arguments of :func:`edgeexit_runtime.load`.
 
     Raises:
         BundleError: the folder holds no bundle.
-        BackendError: what should run it is not there, or does not run the file.
+        BackendError: the backend is not available, or cannot run the file.
         DataError: the file is no ONNX classifier of one input and one output.
         InputError: it does not fit the bundle.
     """
@@ -66,7 +65,7 @@ def open_versus(path: Path, manifest: Manifest, chosen: Mapping[str, Any]) -> It
 
 
 def _candidate(name: str, session: Session, manifest: Manifest) -> Candidate:
-    """Return what is compared; its name says its precision where that is another."""
+    """Return the other model; its name includes its precision if that differs."""
     other = session.manifest
     if other.precision != manifest.precision:
         name = f"{name} ({other.precision})"
@@ -74,7 +73,7 @@ def _candidate(name: str, session: Session, manifest: Manifest) -> Candidate:
 
 
 def _check_fits(path: Path, other: Manifest, manifest: Manifest) -> None:
-    """Raise where the two bundles do not answer the same question."""
+    """Raise :class:`InputError` if the bundles differ in classes, input size or preprocessing."""
     different = [
         *class_differences(manifest.class_names, other.class_names),
         *image_differences(manifest.preprocessing, other.preprocessing),

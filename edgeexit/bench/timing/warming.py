@@ -1,4 +1,4 @@
-"""Untimed rounds before a measurement, until the device is at its speed."""
+"""Untimed rounds before a measurement, until the device's speed is stable."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def warm_up(
     progress: Progress,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WarmUp:
-    """Go around untimed until the device is at its speed.
+    """Run untimed rounds until the device's speed is stable.
 
-    That is where the median rounds of two windows of :data:`WINDOW_S`, one after the other, differ
-    by no more than :data:`AGREE`. It ends at the latest after ``options.warm_up_s``, but not before
-    :data:`MIN_ROUNDS` rounds.
+    It is stable once the median rounds of two consecutive windows of :data:`WINDOW_S` differ by no
+    more than :data:`AGREE`. The warm-up ends after ``options.warm_up_s`` at the latest, but not
+    before :data:`MIN_ROUNDS` rounds.
 
     Args:
-        options: how long at most.
-        clock: seconds that never run backwards.
+        options: ``warm_up_s`` is the time limit.
+        clock: monotonic seconds.
     """
     start = clock()
     rounds = 0
@@ -58,7 +58,7 @@ def warm_up(
 
 
 def _agree(medians_ms: Sequence[float]) -> bool:
-    """Whether the last two windows took the same, as nearly as a device repeats itself."""
+    """Return whether the medians of the last two windows differ by no more than AGREE."""
     if len(medians_ms) < 2:
         return False
     before, last = medians_ms[-2:]

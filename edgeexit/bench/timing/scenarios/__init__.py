@@ -1,1 +1,1 @@
-"""MLPerf's scenarios for the edge: streams of queries, all images at once, and arrivals."""
+"""MLPerf's scenarios for the edge: single stream, multi stream, offline and server."""

@@ -1,7 +1,7 @@
-"""Queries that arrive whether the last one is answered or not: an open loop.
+"""Open-loop load: queries arrive whether or not the previous one is answered.
 
-A slow answer delays those behind it, and their latency counts from when they were due, not from
-when they were begun. One query is answered at a time, first come, first served.
+A slow answer delays the queries behind it; latency is measured from the scheduled arrival, not
+from the start of processing. Queries are answered one at a time, first come, first served.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from edgeexit.bench.timing.candidates import Candidate
 
-GIVE_UP = 2  # times the duration, after which what still waits is not answered any more
+GIVE_UP = 2  # times the duration; queries that still wait then are dropped
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late
 
 
 class Clock:
-    """Seconds that never run backwards, and waiting for one of them."""
+    """A monotonic clock in seconds, which can also wait."""
 
     def now(self) -> float:
-        """Return the seconds since some moment."""
+        """Return the seconds since an arbitrary reference point."""
         return time.perf_counter()
 
     def wait_until(self, moment: float) -> None:
-        """Return at ``moment``, within microseconds; at once where it is over."""
+        """Block until ``moment``, within microseconds; return at once if it has passed."""
         while (left := moment - self.now()) > 0:
             if left > SPIN_S:
                 time.sleep(left - SPIN_S)
@@ -37,24 +37,24 @@ class Clock:
 def poisson_arrivals(qps: float, duration_s: float, seed: int) -> NDArray[np.float64]:
     """Return the arrivals (Q,) within ``duration_s``, ascending seconds, of a Poisson process.
 
-    Given their number, which is Poisson, they are uniform and independent over the time.
+    Given their number, which is Poisson, they are independent and uniform over the duration.
     """
     rng = np.random.default_rng(seed)
     return np.sort(rng.uniform(0, duration_s, rng.poisson(qps * duration_s)))
 
 
 class Queue:
-    """One candidate and its queries, on a clock that stands still while others have their turn.
+    """One candidate and its queries, on a clock that pauses while other candidates run.
 
     Attributes:
-        candidate: which one.
+        candidate: that answers the queries.
         arrivals: of the queries, ascending seconds.
-        starts, ends: seconds at which each query so far was begun and answered.
+        starts, ends: seconds at which each query so far was started and answered.
 
     Args:
         images: (N, C, H, W) float32.
-        order: in which images are asked about, again and again.
-        duration_s: within which they arrive.
+        order: indices of the images that the queries cycle through.
+        duration_s: time within which queries arrive.
     """
 
     def __init__(
@@ -78,29 +78,29 @@ class Queue:
 
     @property
     def service_s(self) -> NDArray[np.float64]:
-        """Seconds of each query that was answered, without waiting."""
+        """Service time of each answered query in seconds, without waiting."""
         service_s: NDArray[np.float64] = np.array(self.ends) - np.array(self.starts)
         return service_s
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
-        """Milliseconds of each query that was answered, from when it was due."""
+        """Latency of each answered query in milliseconds, from its scheduled arrival."""
         late_s = np.array(self.ends) - self.arrivals[: len(self.ends)]
         latency_ms: NDArray[np.float64] = late_s * MS_PER_S
         return latency_ms
 
     @property
     def finished(self) -> bool:
-        """Whether all queries are answered, or the rest given up."""
+        """Whether all queries are answered, or the rest dropped."""
         return len(self.ends) == len(self.arrivals) or self._now >= self._give_up
 
     @property
     def progress(self) -> float:
-        """Which fraction of the queries is answered, or of the time over, 0 to 1."""
+        """Fraction of the queries answered, or of the time passed if that is larger, 0 to 1."""
         return min(1.0, max(len(self.ends) / len(self.arrivals), self._now / self._give_up))
 
     def run_segment(self, seconds: float) -> None:
-        """Answer queries, and wait for them, for some time."""
+        """Wait for queries and answer them, for this many seconds."""
         self.candidate.prepare()
         settle(partial(self._answer, 0))
         offset = self._clock.now() - self._now

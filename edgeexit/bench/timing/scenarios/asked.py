@@ -1,4 +1,4 @@
-"""The scenarios that were asked for."""
+"""Checking and measuring the requested scenarios."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from edgeexit.errors import InputError
 
 
 def check_scenarios(images: BenchImages | None, options: BenchOptions) -> None:
-    """Raise before anything is measured where the scenarios cannot be.
+    """Check, before anything is measured, that the scenarios can be.
 
     Raises:
-        InputError: no images, too few of them, or no query arrives in the time given.
+        InputError: no images, too few of them, or no query arrives in the given time.
     """
     if images is None:
         if options.scenarios or options.qps is not None:
@@ -56,11 +56,11 @@ def measure_scenarios(
     options: BenchOptions,
     progress: Progress,
 ) -> Scenarios | None:
-    """Measure each scenario of ``options``; None where there is none.
+    """Measure each scenario of ``options``; return None if there is none.
 
     Args:
-        candidates: those that are compared, the baseline among them.
-        mixture: of these candidates and images, which is the single stream.
+        candidates: to compare, including the baseline.
+        mixture: of these candidates and images; the single stream is taken from it.
     """
     asked = options.scenarios
     if not asked and options.qps is None:

@@ -1,4 +1,4 @@
-"""Offline: all images are there at once; which batch size gives the most of them per second."""
+"""Offline scenario: all images are available at once; throughput by batch size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edgeexit.bench.results.scenarios import BatchRate, OfflineResult
 from edgeexit.bench.timing.candidates import Candidate, baseline_of
 from edgeexit.bench.timing.passes import each_pass
 
-CHUNK = 64  # at least so many images before the next candidate has its turn
+CHUNK = 64  # images per turn, rounded down to whole batches of the largest size, at least one
 
 
 def batch_sizes(max_batch: int, images: int) -> tuple[int, ...]:
-    """Return 1, 2, 4, ... and ``max_batch`` itself, none larger than the number of images."""
+    """Return 1, 2, 4, ... and ``max_batch``, without sizes larger than the number of images."""
     powers = [2**power for power in range(max_batch.bit_length())]
     return tuple(sorted({size for size in (*powers, max_batch) if size <= images}))
 
@@ -32,13 +32,13 @@ def measure_offline(
     options: BenchOptions,
     progress: Progress,
 ) -> tuple[OfflineResult, ...]:
-    """Time batches of every size, whole passes over the images in a new order each.
+    """Time batches of every size, in complete passes over the images, each in a new order.
 
-    All candidates and sizes take turns on the same images, some at a time; images that do not
-    fill a batch of the largest size are left out, of each pass others.
+    All candidates and sizes are interleaved on the same chunks of images. Images that do not fill
+    a batch of the largest size are omitted; they differ from pass to pass.
 
     Args:
-        candidates: the baseline among them.
+        candidates: to compare, including the baseline.
     """
     count = len(images.images)
     turns = [
@@ -51,7 +51,7 @@ def measure_offline(
     largest = max(size for _, size in turns)
     chunk = largest * max(1, min(CHUNK, count) // largest)
     rng = np.random.default_rng(options.seed)
-    for told in each_pass(options, progress, "offline"):
+    for report in each_pass(options, progress, "offline"):
         order = rng.permutation(count)
         for first in range(0, count - largest + 1, chunk):
             chosen = images.images[order[first : first + chunk]]
@@ -60,7 +60,7 @@ def measure_offline(
                 done, milliseconds = _time_batches(candidate, size, chosen)
                 times_ms[candidate.label, size] += milliseconds
                 samples[candidate.label, size] += done
-            told(min(first + chunk, count) / count)
+            report(min(first + chunk, count) / count)
     rates = {
         (name, size): BatchRate(size, samples[name, size], samples[name, size] * MS_PER_S / ms)
         for (name, size), ms in times_ms.items()
@@ -73,7 +73,7 @@ def measure_offline(
 def _time_batches(
     candidate: Candidate, size: int, images: NDArray[np.float32]
 ) -> tuple[int, float]:
-    """Run as many full batches as there are; return how many images, and the milliseconds."""
+    """Run all full batches; return the number of images and the milliseconds."""
     session = candidate.session
     candidate.prepare()
     settle(partial(session.infer, images[:size]))

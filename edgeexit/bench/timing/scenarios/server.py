@@ -1,7 +1,7 @@
-"""Server: queries arrive in a Poisson process, the same at every candidate.
+"""Server scenario: queries arrive in a Poisson process, the same for every candidate.
 
-Candidates take turns in short segments, each on a clock of its own, so that its queue goes on as it
-was.
+Candidates are interleaved in short segments. Each has its own clock, so that its queue resumes
+where its last segment ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgeexit.statistics.percentiles import Percentile, percentiles
 
 SEGMENT_S = 0.5
 PERCENTS = (50, 90, 99)
-FEWEST_RESAMPLES, MOST_DRAWN = 200, 4_000_000  # of long series fewer, which takes a second
+FEWEST_RESAMPLES, MOST_DRAWN = 200, 4_000_000  # fewer resamples of long series, to take a second
 
 
 def measure_server(
@@ -37,15 +37,15 @@ def measure_server(
     clock: Clock | None = None,
     arrivals: NDArray[np.float64] | None = None,
 ) -> Server:
-    """Let the same queries arrive at every candidate, for ``options.duration_s`` each.
+    """Send the same queries to every candidate, for ``options.duration_s`` each.
 
-    What is not answered after twice that time is given up, and the queue is not stable then.
+    Queries unanswered after twice that time are dropped, and the queue counts as not stable.
 
     Args:
-        images: real ones, in an order that follows from the seed, again and again.
+        images: real images; queries cycle through them in an order that follows from the seed.
         options: ``qps`` is not None, and at least one query arrives.
-        clock: seconds, and waiting for them; left out, the real ones.
-        arrivals: when, in seconds from the start, ascending; left out, as ``qps`` and the seed say.
+        clock: None for the real one.
+        arrivals: ascending seconds from the start; None draws them from ``qps`` and the seed.
     """
     assert options.qps is not None
     if arrivals is None:
@@ -72,9 +72,10 @@ def measure_server(
 def _results(
     queues: Sequence[Queue], qps: float, duration_s: float, images: int
 ) -> tuple[ServerResult, ...]:
-    """Return what the candidates come to, with intervals of what stable queues have.
+    """Return the results of the candidates, with intervals for stable queues.
 
-    The same queries are drawn of all, so that what arrivals do to all alike is not in the ratios.
+    Each resample draws the same queries for all candidates, so that the effect of the arrivals,
+    which is common to all, cancels in the ratios.
     """
     stable = {queue.candidate.label: queue.latency_ms for queue in queues if _is_stable(queue, qps)}
     drawn = _resampled(stable)
@@ -103,7 +104,7 @@ def _is_stable(queue: Queue, qps: float) -> bool:
 
 
 def _resampled(times_ms: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return percentiles and mean in resamples, (R, len(PERCENTS) + 1), by stretches of queries."""
+    """Return resampled percentiles and mean (R, len(PERCENTS) + 1), drawn in blocks of queries."""
     if not times_ms:
         return {}
     longest = max(map(len, times_ms.values()))
@@ -125,7 +126,7 @@ def _statistics(times_ms: NDArray[np.float64]) -> NDArray[np.float64]:
 def _percentiles(
     queue: Queue, images: int, drawn: NDArray[np.float64] | None
 ) -> tuple[Percentile, ...]:
-    """Return the percentiles, without values where nothing was drawn: the queue only grew."""
+    """Return the percentiles; without values if ``drawn`` is None, as for unstable queues."""
     found = percentiles(queue.latency_ms, PERCENTS, independent=images)
     if drawn is None:
         return tuple(Percentile(it.percent, it.queries, it.count, None, None, None) for it in found)

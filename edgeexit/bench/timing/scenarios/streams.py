@@ -1,4 +1,4 @@
-"""Streams: the next query comes as soon as the one before is answered."""
+"""Stream scenarios: each query is sent as soon as the previous one is answered."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SINGLE_PERCENT, MULTI_PERCENT = 90.0, 99.0
 
 
 def single_stream(mixture: Mixture) -> Stream:
-    """Return the mixture as a single stream, which it is: one image a query, one after the other.
+    """Return the mixture as a single stream: queries of one image, one after another.
 
-    Its raw times, measured before, are not repeated.
+    The raw times are not stored again.
     """
     runs = [run for run in mixture.runs if run.role in COMPARED]
     times_ms = {run.label: np.array(run.times_ms).ravel() for run in runs}
@@ -40,8 +40,8 @@ def measure_multi_stream(
     """Time queries of eight images.
 
     Args:
-        candidates: the baseline among them.
-        images: eight real ones or more, drawn anew into queries in every pass.
+        candidates: to compare, including the baseline.
+        images: at least eight real images, grouped into new queries in every pass.
     """
     passes = take_passes(
         candidates, images.images, SAMPLES_PER_QUERY, options, progress, step="multi stream"
