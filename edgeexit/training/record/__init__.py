@@ -1,1 +1,1 @@
-"""What a run writes while it trains, and what is read back to go on."""
+"""Files and progress reports of a run, and the state that it is resumed from."""

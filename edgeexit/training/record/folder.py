@@ -1,7 +1,7 @@
-"""A run's folder: what is written into it as it trains, and read back to go on.
+"""A run's folder: its files, written during training and read to resume.
 
-``last.pt`` is a checkpoint with what training needs besides; the other files follow from it and
-are written before it, so that they are whole whenever it is read.
+``last.pt`` is a checkpoint plus the training state. The other files are derived from the same
+state and written before it, so that they are complete whenever it is read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RunFolder:
 
     @contextmanager
     def held(self, world: World) -> Iterator[None]:
-        """Be the only run in the folder; the main process of ``world`` sees to it for all.
+        """Lock the folder against other runs; the main process of ``world`` holds the lock.
 
         Raises:
             BusyError: another run is writing here.
@@ -72,9 +72,9 @@ class RunFolder:
             yield
 
     def check_unused(self) -> None:
-        """Raise TrainingError where the folder holds a run, or files that one would overwrite.
+        """Raise TrainingError if the folder holds a run, or files that one would overwrite.
 
-        A run that was killed before its first ``last.pt`` has left nothing to keep.
+        Files of a run that was killed before its first ``last.pt`` may be overwritten.
         """
         if self.last.exists() or self.best.exists():
             raise TrainingError(
@@ -122,7 +122,7 @@ class RunFolder:
         return saved
 
     def remove_leftovers(self) -> None:
-        """Remove what processes that were killed while they wrote have left."""
+        """Remove temporary files of processes that were killed while writing."""
         for path in (self.best, self.last, self.config, self.metrics):
             remove_leftovers(path)
 
@@ -135,7 +135,7 @@ class RunFolder:
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def save(self, saved: SavedRun) -> None:
-        """Write the run's state; ``last.pt`` at the very end, when the other files are there."""
+        """Write the run's state: ``last.pt`` last, after all other files."""
         history = saved.history
         self.write_metrics(history)
         finished_epoch = history and saved.sums is None

@@ -1,4 +1,4 @@
-"""What one epoch achieved: a line of ``metrics.jsonl``."""
+"""Metrics of an epoch: one line of ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One epoch.
+    """Metrics of one epoch.
 
     Attributes:
         epoch: counted from 1.
         loss: mean over the epoch's training images.
-        lr: the rate at the epoch's first step.
-        accuracy: share of the validation images that each exit labels correctly, by exit.
-        teacher_accuracy: the same of the teacher; None without one.
-        samples_per_second: training images per second, validation left out.
-        phase: the phase of the strategy that the epoch belongs to.
-        data_wait_share: share of the training time in which the next images were not there yet.
+        lr: learning rate of the epoch's first step.
+        accuracy: validation accuracy per exit, 0 to 1.
+        teacher_accuracy: validation accuracy of the teacher; None without one.
+        samples_per_second: training images per second, without validation.
+        phase: the strategy's phase that the epoch belongs to.
+        data_wait_share: share of the training time spent waiting for images.
     """
 
     epoch: int
@@ -33,14 +33,14 @@ class EpochRecord:
 
     @property
     def mean_accuracy(self) -> float:
-        """Validation accuracy averaged over all exits: what chooses the best epoch."""
+        """Mean validation accuracy over all exits, the criterion for the best epoch."""
         return math.fsum(self.accuracy.values()) / len(self.accuracy)
 
 
 def best_record(history: Sequence[EpochRecord]) -> EpochRecord:
-    """Return the epoch of the highest mean accuracy, of equal ones the latest.
+    """Return the epoch with the highest mean accuracy; the latest wins a tie.
 
-    Only the phase that ran last counts: before it, exits were still untrained.
+    Only epochs of the last phase count: before it, some exits were untrained.
     """
     last = [record for record in history if record.phase == history[-1].phase]
     return max(last, key=lambda record: (record.mean_accuracy, record.epoch))

@@ -1,4 +1,4 @@
-"""What a run tells while it trains."""
+"""Progress reports of a training run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from edgeexit.training.settings.config import TrainConfig
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunPlan:
-    """What a run is about to do.
+    """Plan of a run, known before its first step.
 
     Attributes:
-        config: with nothing left open: network, batch size, device.
-        data: what it trains on.
-        cost: of the network, for one image.
-        epochs, steps: of all phases together; of one epoch.
+        config: resolved: network, batch size, device.
+        data: the training data.
+        cost: cost of the network for one image.
+        epochs: epochs of all phases together.
+        steps: steps per epoch.
     """
 
     config: TrainConfig
@@ -30,15 +31,15 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class StepStatus:
-    """Where a run is after a step.
+    """State of a run after a step.
 
     Attributes:
         phase: the phase of the strategy, such as ``coop``, ``branches``, ``stage 2``.
-        epoch, epochs: counted from 1 over all phases; how many there are in all of them.
-        step, steps: counted from 1 in the epoch; how many an epoch has.
+        epoch, epochs: current epoch, counted from 1 over all phases; their total number.
+        step, steps: current step, counted from 1 in the epoch; steps per epoch.
         loss: mean over the epoch's training images so far.
-        accuracy: share of the epoch's training images so far that each exit labels correctly
-            (augmented, and by the weights of the moment), by the exits that the phase computes.
+        accuracy: accuracy on the epoch's training images so far, 0 to 1, for each exit that the
+            phase trains; images are augmented, and each is judged by the weights at its step.
     """
 
     phase: str
@@ -51,13 +52,13 @@ class StepStatus:
 
 
 class RunProgress(Protocol):
-    """Who is told how far training is."""
+    """Receives the progress of a training run."""
 
     def begin(self, plan: RunPlan) -> None:
-        """Take what the run will do, before its first step and where it goes on."""
+        """Receive the plan, before the first step of a new or resumed run."""
 
     def remark(self, text: str) -> None:
-        """Take a line about the run, such as where it starts."""
+        """Receive a line about the run, such as what it starts from."""
 
     def step(self, status: StepStatus) -> None:
-        """Take where the run is; called after steps, but not after each one of a fast run."""
+        """Receive the state after a step; on a GPU, not after every step."""

@@ -1,4 +1,4 @@
-"""What a training run leaves behind."""
+"""The result of a training run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgeexit.training.settings.config import TrainConfig
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run left behind.
+    """Result of a training run.
 
     Attributes:
-        checkpoint: the best epoch's file, by mean validation accuracy over all exits.
-        last: the last epoch's file, with what resuming needs.
+        checkpoint: file of the best epoch, by mean validation accuracy over all exits.
+        last: file of the last epoch, with the state to resume from.
         config: resolved.
-        history: every epoch.
-        finished_before: nothing was done, because the run was already finished.
+        history: metrics of every epoch.
+        finished_before: the run was already finished, and nothing was done.
     """
 
     checkpoint: Path
@@ -29,5 +29,5 @@ class TrainResult:
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch that ``checkpoint`` holds."""
+        """Metrics of the epoch in ``checkpoint``."""
         return best_record(self.history)

@@ -1,4 +1,4 @@
-"""What must be the same where a run goes on: its options, the classes, the teacher."""
+"""Checks that a resumed run has the same options, classes and teacher as before."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ FREE_OPTIONS = (
     "data.download",
     "data.max_pixels",
 )
-"""Where a run executes, finds and reads its files, and how often it saves; it may go on elsewhere.
+"""Options that may change when a run resumes: where it executes, finds its files, and saves.
 
-That a teacher from elsewhere is the same is found by its fingerprint.
+Whether a teacher at another path is the same is checked by its fingerprint.
 """
 
 _OPTION_NAMES = {"data.name": "--dataset"}
 
 
 def check_same_options(folder: Path, saved: SavedRun, asked: TrainConfig) -> None:
-    """Raise TrainingError, naming each option, where ``asked`` would give another result."""
+    """Raise TrainingError, naming each option, if ``asked`` would change the result."""
     stored = saved.config
     before, now = _options(stored), _options(asked)
     names = {**_OPTION_NAMES, "backbone": "--backbone" if stored.is_registered else "--model"}
@@ -47,7 +47,7 @@ def check_same_options(folder: Path, saved: SavedRun, asked: TrainConfig) -> Non
 
 
 def check_same_classes(folder: Path, saved: SavedRun, class_names: tuple[str, ...]) -> None:
-    """Raise TrainingError where the data has other classes by now: labels would change meaning."""
+    """Raise TrainingError if the data has other classes now: labels would change meaning."""
     for what in class_differences(saved.checkpoint.class_names, class_names):
         raise TrainingError(
             f"{folder} was started with {what}: give it the images that it was started with, "
@@ -56,7 +56,7 @@ def check_same_classes(folder: Path, saved: SavedRun, class_names: tuple[str, ..
 
 
 def check_same_teacher(folder: Path, saved: SavedRun, teacher: str, digest: str | None) -> None:
-    """Raise TrainingError where the teacher, which lies elsewhere, has other weights by now."""
+    """Raise TrainingError if the teacher, a file outside the folder, has other weights now."""
     if saved.checkpoint.training.get("teacher_digest") != digest:
         raise TrainingError(
             f"{folder} was started with a teacher of other weights than {teacher}: give it that "

@@ -1,4 +1,4 @@
-"""A run at the moment that it was saved: data, and what ``last.pt`` holds of it."""
+"""The saved state of a run, and its entry in ``last.pt``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgeexit.training.steps.sums import EpochSums
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedRun:
-    """A run at the moment that it was saved.
+    """The state of a run when it was saved.
 
     Attributes:
-        checkpoint: the network at that moment.
-        history: every finished epoch.
-        stepper: the optimizer, the rate and the scale of the phase, see
+        checkpoint: the network at that time.
+        history: metrics of every finished epoch.
+        stepper: state of the phase's optimizer, learning rate schedule and loss scaler, see
             :meth:`edgeexit.training.steps.stepper.Stepper.state_dict`.
-        sums: of the epoch that was going on; None between two epochs.
+        sums: sums of the unfinished epoch; None between two epochs.
     """
 
     checkpoint: Checkpoint
@@ -37,7 +37,7 @@ class SavedRun:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """The names of the phases that the run consists of."""
+        """The names of the run's phases."""
         stored = self.checkpoint.training.get("phases")
         return decode(tuple[str, ...], stored, "training.phases")
 
@@ -48,7 +48,7 @@ class SavedRun:
 
 
 def to_entry(saved: SavedRun) -> dict[str, Any]:
-    """Return what is stored of a run beside its checkpoint."""
+    """Return the values that are stored for a run in addition to its checkpoint."""
     return {
         "history": encode(saved.history),
         "stepper": saved.stepper,
@@ -57,11 +57,10 @@ def to_entry(saved: SavedRun) -> dict[str, Any]:
 
 
 def read_entry(checkpoint: Checkpoint, entry: Any) -> SavedRun:
-    """Return the run that a checkpoint and what was stored beside it describe, all but the stepper
-    checked.
+    """Return the run from its checkpoint and its entry; everything but the stepper is checked.
 
     Raises:
-        KeyError, TypeError, SchemaError: it is no run.
+        KeyError, TypeError, SchemaError: ``entry`` is not a valid run.
     """
     if not isinstance(entry, dict):
         raise TypeError("run: expected an object")

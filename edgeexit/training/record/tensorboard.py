@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, where it is installed."""
+"""Metrics for TensorBoard, if it is installed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class TensorBoardLog:
     """The curves of a run.
 
     Args:
-        folder: where the event files go.
-        epochs_done: epochs that the run has behind it; curves of later ones, which an earlier
-            process wrote before it was stopped, are hidden.
+        folder: folder of the event files.
+        epochs_done: number of finished epochs; points of later epochs, which an interrupted
+            process may have written, are hidden.
     """
 
     def __init__(self, folder: Path, epochs_done: int) -> None:
@@ -41,12 +41,12 @@ class TensorBoardLog:
         self.writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the event file."""
         self.writer.close()
 
 
 def tensorboard_log(run: Path, epochs_done: int) -> TensorBoardLog | None:
-    """Return the log in the folder of a run; None where TensorBoard is not installed."""
+    """Return the log in a run's folder; None if TensorBoard is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     return TensorBoardLog(run / FOLDER, epochs_done)

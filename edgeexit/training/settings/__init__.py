@@ -1,1 +1,1 @@
-"""How a network is trained, as data."""
+"""Training configurations: their fields, files, recipes and resolution."""

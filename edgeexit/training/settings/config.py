@@ -1,7 +1,7 @@
-"""How a network is trained, as data: what a run's folder and its checkpoints store about it.
+"""The training configuration, as stored in a run's folder and its checkpoints.
 
-Where a run executes (processes, device, how often it saves) is part of it as well, but may change
-when it goes on: see :data:`edgeexit.training.record.same.FREE_OPTIONS`.
+It also says where a run executes (processes, device, how often it saves); these fields may change
+when the run resumes, see :data:`edgeexit.training.record.same.FREE_OPTIONS`.
 """
 
 from __future__ import annotations
@@ -19,47 +19,50 @@ AMP = ("off", "bf16", "fp16")
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One training run. The defaults are the paper's for CIFAR-100 (Section V), but for epochs.
+    """Configuration of a training run.
+
+    Defaults are the paper's for CIFAR-100 (Section V), except for ``epochs``.
 
     Attributes:
-        backbone: a registered backbone, or ``package.module:factory`` of a model that exits are
-            put onto.
+        backbone: a registered backbone, or ``package.module:factory`` of a model to attach exits
+            to.
         branches: a branching pattern such as ``3+1``, or ``none`` for the plain backbone.
-        data: what to train on.
-        epochs: passes over the training images in each phase of the strategy (one, but for
-            ``branches-only`` and ``stage-wise``); the rate falls linearly to 0 over all of them.
-            The paper takes 300 for CIFAR-100 and 60 for ImageNet.
-        strategy: which parameters train on which loss, a registered strategy.
-        distill: who teaches the exits, a registered teacher or ``none``.
+        data: the data configuration.
+        epochs: passes over the training images per phase of the strategy; ``branches-only`` and
+            ``stage-wise`` have several phases. The learning rate falls linearly to 0 over each
+            phase. The paper trains 300 epochs on CIFAR-100 and 60 on ImageNet.
+        strategy: a registered strategy: which parameters are trained with which loss.
+        distill: a registered teacher of the exits, or ``none``.
         teacher: the plain backbone of ``dk``: a checkpoint's path, ``pretrained`` for the public
-            weights of this backbone, or ``pretrained:NAME`` for another's. Else empty.
-        init: a checkpoint whose backbone's weights are started from, or a file of weights that
-            something else wrote, see :mod:`edgeexit.models.weights.files`; empty for none.
-        weights_key: which weights of an ``init`` that holds several, such as ``state_dict_ema``.
-        new_classifier: layers of another number of classes than in ``init`` start anew.
+            weights of this backbone, or ``pretrained:NAME`` for those of another one. Empty for
+            other teachers.
+        init: initial weights of the backbone: a checkpoint, or a weights file of another program,
+            see :mod:`edgeexit.models.weights.files`; empty for none.
+        weights_key: which weights to read from an ``init`` that holds several, such as
+            ``state_dict_ema``.
+        new_classifier: re-initialize layers whose number of classes differs from ``init``.
         batch_size: images per step, over all processes and accumulated batches together.
-        lr: initial rate of stochastic gradient descent.
+        lr: initial learning rate of stochastic gradient descent.
         momentum, weight_decay: of stochastic gradient descent.
         distill_lambda: lambda of Eq. 3, the weight of the labels against the teacher.
         temperature: tau of Eq. 3.
-        seed: of weights, order and augmentation. Data splits do not depend on it.
-        workers: processes that load images, per training process; 0 loads them in this one.
-        device: ``auto`` is CUDA where there is one.
+        seed: seed of initial weights, image order and augmentation, not of data splits.
+        workers: image loading processes per training process; 0 loads in the training process.
+        device: ``auto`` is CUDA if available.
         pretrained: start from the backbone's public weights.
-        exits: where the branches of a model that is not registered go: its modules, separated
-            by commas, or ``auto``, which is what an empty text means there. Empty for a
-            registered backbone.
-        outputs: of a model that has exits of its own: the paths of their logits in what it
-            returns, separated by commas, the final exit last, or ``auto`` for all in order. They
-            keep their branches: ``branches`` is ``own``. Else empty.
-        accumulate: the parts that a step's images are computed in, one after another, where they
-            do not fit the memory at once. Batch norm takes its statistics from each.
+        exits: branching points of a model that is not registered: module names, separated by
+            commas, or ``auto`` (also if empty). Must be empty for a registered backbone.
+        outputs: for a model that has its own exits: the paths of their logits in its output,
+            separated by commas, the final exit last, or ``auto`` for all in order. The exits keep
+            their branches: ``branches`` is ``own``. Empty for other models.
+        accumulate: number of parts that a step's images are processed in, one after another, to
+            save memory. Batch norm computes its statistics for each part.
         amp: automatic mixed precision, ``off``, ``bf16`` or ``fp16``.
-        channels_last: the memory format of the convolutions; None takes it for registered
-            backbones, since a model of the user's own may rely on the other.
-        compile: through ``torch.compile``.
-        sync_batch_norm: batch norm's statistics over all processes; on GPUs alone, as torch's.
-        save_minutes: ``last.pt`` is written within an epoch when it is as old as this.
+        channels_last: use channels-last memory format; None means True for registered backbones
+            only, since a user's own model may rely on the contiguous format.
+        compile: use ``torch.compile``.
+        sync_batch_norm: synchronize batch norm's statistics over all processes; GPUs only.
+        save_minutes: within an epoch, write ``last.pt`` when it is this old.
     """
 
     backbone: str
@@ -93,7 +96,7 @@ class TrainConfig:
 
     @property
     def is_registered(self) -> bool:
-        """Whether the backbone is one of edgeexit's, and not code of the user's own."""
+        """Whether the backbone is one of edgeexit's, not the user's own model."""
         return ":" not in self.backbone
 
     def __post_init__(self) -> None:

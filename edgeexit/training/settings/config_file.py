@@ -1,4 +1,4 @@
-"""A configuration as a file to read and to change: TOML (https://toml.io/en/v1.0.0)."""
+"""Training configurations as TOML files (https://toml.io/en/v1.0.0)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ HEADER = TITLE + " The same again: edgeexit train --config {name} -o other/\n"
 
 
 def write_config(path: Path, config: TrainConfig) -> None:
-    """Write every field of ``config``, atomically; what is None is left out.
+    """Write every field of ``config`` that is not None, atomically.
 
     Raises:
         WriteError: the disk is full or the folder cannot be written to.
     """
     plain = _without_none(encode(config))
-    plain[DATA] = _without_none(plain.pop(DATA))  # a table stands behind the single values
+    plain[DATA] = _without_none(plain.pop(DATA))  # TOML tables come after plain values
     with replace_file(path) as temporary:
         text = HEADER.format(name=path.name) + tomli_w.dumps(plain)
         temporary.write_text(text, encoding="utf-8")
 
 
 def is_written_config(path: Path) -> bool:
-    """Whether :func:`write_config` wrote the file, rather than somebody by hand."""
+    """Whether the file was written by :func:`write_config`."""
     try:
         with path.open("rb") as file:
             return file.read(len(TITLE)) == TITLE.encode()
@@ -52,13 +52,13 @@ def is_written_config(path: Path) -> bool:
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """Return the fields of :class:`TrainConfig` that a file sets, each of the right type.
+    """Return the fields of :class:`TrainConfig` that a file sets, with their types checked.
 
-    The fields of the data are a dictionary as well, under ``data``. Rules between fields are not
-    checked yet: what the file lacks may come from elsewhere.
+    The fields of the data are a dictionary under ``data``. Rules between fields are not checked
+    yet: the command line may set the others.
 
     Raises:
-        InputError: it is missing, no TOML, or has a field that there is not or of another type.
+        InputError: the file is missing or not TOML, or a field is unknown or has a wrong type.
     """
     content = _parse(path)
     table = content.pop(DATA, {})

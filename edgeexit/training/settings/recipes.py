@@ -12,11 +12,11 @@ from edgeexit.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a name stands for.
+    """Training settings for a data set.
 
     Attributes:
-        title: what it is for and where it comes from, in a sentence.
-        options: fields of :class:`edgeexit.training.TrainConfig`, for a backbone by name.
+        title: one sentence with its purpose and source.
+        options: maps a backbone's name to fields of :class:`edgeexit.training.TrainConfig`.
         data: fields of :class:`edgeexit.data.DataConfig`.
     """
 

@@ -1,4 +1,4 @@
-"""What a configuration leaves open, filled in from the images, the device and the model."""
+"""Fill in a configuration's open fields from the images, the device and the model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edgeexit.training.settings.config import TrainConfig
 
 
 def resolve_input_size(config: TrainConfig, model: ModelSource | None) -> TrainConfig:
-    """Return ``config`` with the network's input size where images have none of their own.
+    """Return ``config`` with the network's input size if the data set has no fixed one.
 
-    A model whose exits are yet to be put onto it has none either: there it stays open.
+    A model without exits yet has no known input size either; then it stays open.
 
     Raises:
         UnknownNameError: there is no such backbone.
@@ -37,13 +37,13 @@ def resolve_input_size(config: TrainConfig, model: ModelSource | None) -> TrainC
 def resolve(
     config: TrainConfig, data: ImageData, device: str, model: ModelSource | None
 ) -> TrainConfig:
-    """Return ``config`` with all that it left open filled in.
+    """Return ``config`` with all open fields filled in.
 
     Args:
-        config: with an input size, but for a model that exits are yet to be put onto.
-        data: what ``config.data`` names.
-        device: what ``config.device`` turned out to be.
-        model: of a backbone that is not registered.
+        config: with an input size, unless ``model`` has no exits yet.
+        data: the data of ``config.data``.
+        device: the device that ``config.device`` resolved to.
+        model: the model of a backbone that is not registered.
     """
     outputs = _outputs(config, model)
     return replace(
@@ -64,7 +64,7 @@ def resolve(
 
 
 def _exits(config: TrainConfig, model: ModelSource | None) -> str:
-    """Return ``config.exits`` with what it left open filled in."""
+    """Return ``config.exits`` with ``auto`` and empty texts filled in."""
     if isinstance(model, MultiExitNet):
         points = ",".join(model.spec.points)
         return points if config.exits in ("", AUTO) else config.exits
@@ -75,7 +75,7 @@ def _exits(config: TrainConfig, model: ModelSource | None) -> str:
 
 
 def _outputs(config: TrainConfig, model: ModelSource | None) -> str:
-    """Return ``config.outputs`` with what it left open filled in."""
+    """Return ``config.outputs`` with ``auto`` and empty texts filled in."""
     if isinstance(model, MultiExitNet) and config.outputs in ("", AUTO):
         return ",".join(model.spec.outputs)
     return ",".join(name.strip() for name in config.outputs.split(","))

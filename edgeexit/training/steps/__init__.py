@@ -1,1 +1,1 @@
-"""Which parts learn when, in which order of images, one optimizer step after another."""
+"""Strategies and their phases, image order, and the optimizer steps of an epoch."""

@@ -1,8 +1,8 @@
-"""An epoch's training images in batches, and the seeds of all that is random in a run.
+"""Batches of an epoch's training images, and the seeds of everything random in a run.
 
-Everything random is seeded from the run's seed and where it happens: the order from the epoch, an
-image's augmentation from the epoch and its index, dropout from the step. That is why a run goes on
-from any step without any stored random state, and why augmentation and order do not depend on the
+Every seed is derived from the run's seed and the place in the run: the order from the epoch, an
+image's augmentation from the epoch and its index, dropout from the step. Therefore a run can
+resume from any step without stored random state, and augmentation and order do not depend on the
 number of processes.
 """
 
@@ -28,11 +28,11 @@ def load_batches(
     """Load this process's batches of an epoch: images (n, C, H, W) and targets (n,) int64.
 
     Args:
-        images: all that is trained on.
+        images: all training images.
         config: resolved; every step has ``config.accumulate`` batches.
-        world: the processes.
+        world: the training processes.
         epoch: counted from 1.
-        first_step: from 0; steps before it are left out.
+        first_step: counted from 0; earlier steps are skipped.
     """
     seed = seed_at(config.seed, epoch)
     order = epoch_batches(
@@ -49,11 +49,11 @@ def load_batches(
         batch_sampler=order,
         num_workers=config.workers,
         pin_memory=world.device.type == "cuda",
-        generator=torch.Generator(),  # the loader draws a seed, which nothing depends on
+        generator=torch.Generator(),  # the loader draws an unused seed; keep torch's state
     )
     return iter(loader)
 
 
 def seed_at(seed: int, *place: int) -> int:
-    """Return the seed of a place in a run: 0 of its start, an epoch, or epoch, step and rank."""
+    """Return the seed for a place in a run: 0 (its start), an epoch, or epoch, step and rank."""
     return int(np.random.SeedSequence([seed, *place]).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""The order of an epoch's training images: which go into which step, on which process."""
+"""The order of an epoch's training images, divided into steps and processes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def epoch_batches(
     parts: int = 1,
     first_step: int = 0,
 ) -> list[list[int]]:
-    """Return the indices of the batches that one process loads in an epoch, in order.
+    """Return the image indices of one process's batches in an epoch, in order.
 
-    A step has ``batch_size`` images whatever the number of processes and parts, and the same ones:
-    each loads its share. What is left over after the last full step waits for another epoch. The
-    order depends on ``seed`` alone, so that an epoch goes on from any step.
+    A step has the same ``batch_size`` images for any number of processes and parts; each process
+    loads its share. Images left over after the last full step are not used in this epoch. The
+    order depends only on ``seed``, so that an epoch can resume from any step.
 
     Args:
         images: number of training images.
         batch_size: images per step, a multiple of ``processes * parts``.
-        seed: of the epoch.
-        rank: of the process.
-        processes: that train together.
+        seed: seed of the epoch.
+        rank: rank of the process.
+        processes: number of training processes.
         parts: batches that a process accumulates in a step.
-        first_step: from 0; steps before it are left out.
+        first_step: counted from 0; earlier steps are skipped.
 
     Returns:
         ``parts`` batches of ``batch_size / processes / parts`` indices for each step.

@@ -1,4 +1,4 @@
-"""A phase of training: which parts of a network learn, and from which exits' losses."""
+"""A phase of training: which modules are trained, on which exits' losses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgeexit.models.multi_exit import MultiExitNet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:
-    """A stretch of training with its own optimizer and its own fall of the rate.
+    """A part of training with its own optimizer and learning rate schedule.
 
     Attributes:
         name: such as ``coop`` or ``stage 2``.
-        modules: what learns. All else stands still: its parameters get no gradient and its batch
-            norm uses and keeps the statistics that it has.
-        exits: whose losses are summed, in order.
-        taught: on Eq. 3 where there is a teacher; else on Eq. 2 alone.
+        modules: the modules to train. All others are frozen: their parameters get no gradient,
+            and their batch norm uses its running statistics and does not update them.
+        exits: the exits whose losses are summed, in order.
+        taught: train on Eq. 3 if there is a teacher; otherwise on Eq. 2.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Phase:
 
 
 class PhaseNet(nn.Module):
-    """The exits of a network that a phase computes; stages behind the last of them do not run."""
+    """A network restricted to some exits; stages after the last of them do not run."""
 
     def __init__(self, net: MultiExitNet, exits: Sequence[str]) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class PhaseNet(nn.Module):
 
 
 def learn_only(phase: Phase, learnable: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """Return the parameters that ``phase`` trains; of ``learnable``, no others get gradients.
+    """Freeze all of ``learnable`` but the parameters that ``phase`` trains, and return those.
 
     Args:
-        phase: of the network that has the parameters.
-        learnable: what may be trained at all. What its author has frozen is not among it.
+        phase: a phase of the network that owns the parameters.
+        learnable: all trainable parameters, without those that the model's author froze.
     """
     inside = {parameter for module in phase.modules for parameter in module.parameters()}
     for parameter in learnable:
@@ -55,7 +55,7 @@ def learn_only(phase: Phase, learnable: Sequence[nn.Parameter]) -> list[nn.Param
 
 
 def set_modes(net: MultiExitNet, phase: Phase) -> None:
-    """Put what ``phase`` trains into training mode, and all else into evaluation mode."""
+    """Set the modules that ``phase`` trains to training mode, all others to evaluation mode."""
     net.eval()
     for module in phase.modules:
         module.train()

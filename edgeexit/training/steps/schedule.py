@@ -1,4 +1,4 @@
-"""How the rate falls over a phase: linearly to 0, step by step, as the paper trains (Section V)."""
+"""Learning rate schedule of a phase: linear decay to 0, per step, as in the paper (Section V)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def linear_decay(optimizer: Optimizer, steps: int) -> LambdaLR:
-    """Return a schedule that takes each group's rate from its initial value to 0 in ``steps``."""
+    """Return a schedule that decays each group's learning rate linearly to 0 in ``steps``."""
     return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
 
 
 def rate_at(lr: float, epoch: int, epochs: int) -> float:
-    """Return the rate at an epoch's first step.
+    """Return the learning rate of an epoch's first step.
 
     Args:
-        lr: of the phase's first step.
+        lr: learning rate of the phase's first step.
         epoch: counted from 1 over all phases.
-        epochs: of each phase.
+        epochs: epochs per phase.
     """
     return lr * (1 - (epoch - 1) % epochs / epochs)

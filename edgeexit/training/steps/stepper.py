@@ -1,4 +1,4 @@
-"""One optimizer step after another, in one phase of training."""
+"""The optimizer steps of one phase of training."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Stepper:
-    """A phase's network, optimizer and rate, made for the device and the processes there are.
+    """Network, optimizer, schedule and loss scaler of one phase, on this device and process.
 
     Args:
-        net: on the device already; its modes are the caller's.
-        phase: what is trained, on which exits.
-        parameters: what ``phase`` trains.
+        net: the network, already on the device; the caller sets its modes.
+        phase: which modules are trained, on which exits.
+        parameters: the parameters that ``phase`` trains.
         config: resolved.
-        world: the processes.
-        teacher: who teaches the phase, if it is taught.
-        steps: in all of the phase.
+        world: the training processes.
+        teacher: used if the phase is taught; None without.
+        steps: number of steps in the whole phase.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.amp == "fp16")
 
     def step(self, parts: Sequence[Batch]) -> Tensor:
-        """Take a step on a batch in parts, whose gradients are averaged.
+        """Take a step on a batch given in parts, whose gradients are averaged.
 
         Returns:
             (1 + exits) float64 on the device: the sum of the images' losses, and the number of
-            images that each exit of the phase labels correctly.
+            correct predictions of each exit of the phase.
 
         Raises:
-            DataError: a target is no class.
+            DataError: a target is not a class index.
             TrainingError: the network cannot be compiled.
         """
         self.optimizer.zero_grad()
@@ -88,12 +88,12 @@ class Stepper:
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.scaler.get_scale() >= scale:  # else fp16 overflowed, and there was no step
+        if self.scaler.get_scale() >= scale:  # otherwise fp16 overflowed and the step was skipped
             self.scheduler.step()
         return torch.stack(sums).sum(dim=0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what goes on from the same step elsewhere: plain values and tensors."""
+        """Return the state to resume from: plain values and tensors."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -101,12 +101,12 @@ class Stepper:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a :meth:`state_dict` of the same phase.
+        """Restore a :meth:`state_dict` of the same phase.
 
-        What another version of torch stores besides is left out.
+        Additional entries of other versions of torch are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError, IndexError: it is that of something else.
+            KeyError, TypeError, ValueError, IndexError: it is not a state of this phase.
         """
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         momentum = {
@@ -166,20 +166,20 @@ class Stepper:
         return torch.autocast(self.world.device.type, AMP_DTYPES[self.config.amp])
 
     def _synchronized(self, last: bool) -> AbstractContextManager[Any]:
-        """Exchange gradients between processes after the last part alone."""
+        """Return a context that exchanges gradients between processes only for the last part."""
         return nullcontext() if last or self.parallel is None else self.parallel.no_sync()
 
 
 def memory_format(config: TrainConfig) -> torch.memory_format:
-    """Return the order of the convolutions' tensors."""
+    """Return the memory format of the network and its images."""
     return torch.channels_last if config.channels_last else torch.contiguous_format
 
 
 def _in_form_of(own: Any, stored: Any) -> Any:
-    """Return what is stored of a state, with the keys, lengths, shapes and types of our own.
+    """Return a stored state, checked to have the keys, lengths, shapes and types of ``own``.
 
     Raises:
-        ValueError: something in it is of another kind, or not finite.
+        ValueError: a value in it has another type or shape, or is not finite.
     """
     if isinstance(own, dict) and isinstance(stored, dict):
         both = {key: _in_form_of(own[key], stored[key]) for key in own.keys() & stored.keys()}

@@ -1,4 +1,4 @@
-"""Training strategies by name: the phases in which a network learns (Section V-D).
+"""Registry of training strategies: the phases of training (Section V-D).
 
 A new strategy is one decorated function::
 
@@ -32,12 +32,12 @@ def plan_phases(
         name: a registered strategy.
         net: the network.
         taught: there is a teacher.
-        backbone_is_trained: the backbone starts from learned weights, its classifier too. A phase
-            that would do no more than learn them is left out.
+        backbone_is_trained: the backbone and its classifier start from trained weights. A phase
+            that would only train them is omitted.
 
     Raises:
         UnknownNameError: no strategy has that name.
-        SpecError: the network has no branches that the strategy or the teacher could train.
+        SpecError: the network has no branches for the strategy or the teacher to train.
     """
     phases = STRATEGIES[name](net)
     if not net.spec.exits and len(phases) > 1:
@@ -68,10 +68,10 @@ def coop(net: MultiExitNet) -> tuple[Phase, ...]:
 
 @STRATEGIES.register("branches-only")
 def branches_only(net: MultiExitNet) -> tuple[Phase, ...]:
-    """The backbone with its own classifier first; then, with these frozen, the branches.
+    """First the backbone with its classifier; then, with these frozen, the branches.
 
     Raises:
-        SpecError: branches share weights with the backbone, which would change, or have none.
+        SpecError: branches have no weights, or share some with the backbone, which would change.
     """
     branches = net.spec.exit_names[:-1]
     _check_apart(net)
@@ -98,9 +98,9 @@ def _check_apart(net: MultiExitNet) -> None:
 
 @STRATEGIES.register("stage-wise")
 def stage_wise(net: MultiExitNet) -> tuple[Phase, ...]:
-    """Each stage with its branch in turn, what was learned before frozen.
+    """Each stage with its branch, one after another; earlier stages are frozen.
 
-    Stages without a branch are learned with the next that has one.
+    A stage without a branch is trained together with the next one that has a branch.
     """
     phases = []
     waiting = dict(net.backbone.named_stages())

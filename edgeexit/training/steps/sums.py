@@ -1,4 +1,4 @@
-"""What an epoch's steps add up to, on one process."""
+"""Sums over an epoch's steps, on one process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class EpochSums:
         steps: steps done.
         samples: training images seen.
         loss: sum of the images' losses.
-        correct: images that each exit of the phase labelled correctly, in order.
-        seconds: time taken, validation left out.
-        waited_seconds: of it, time in which the next images were not there yet.
+        correct: number of correct predictions of each exit of the phase, in order.
+        seconds: training time, without validation.
+        waited_seconds: the part of it spent waiting for images.
     """
 
     steps: int
@@ -29,7 +29,7 @@ class EpochSums:
 
     @property
     def values(self) -> list[float]:
-        """What is added up over processes; the number of steps is the same on all of them."""
+        """The values to sum over processes; ``steps`` is the same on all of them."""
         return [self.samples, self.loss, *self.correct, self.seconds, self.waited_seconds]
 
     @classmethod
@@ -40,18 +40,18 @@ class EpochSums:
 
     @classmethod
     def none(cls, exits: int, steps: int = 0) -> EpochSums:
-        """Return the sums of nothing, for a number of exits."""
+        """Return sums of zero for a number of exits."""
         return cls(steps, 0, 0.0, (0.0,) * exits, 0.0, 0.0)
 
     def plus(
         self, rows: Sequence[Sequence[float]], images: int, seconds: float, waited_seconds: float
     ) -> EpochSums:
-        """Return the sums with more steps.
+        """Return the sums with more steps added.
 
         Args:
-            rows: of each step its images' losses and the right answers of each exit.
-            images: of each step, on this process.
-            seconds, waited_seconds: that all of them took.
+            rows: per step, the sum of its images' losses and each exit's correct predictions.
+            images: images per step on this process.
+            seconds, waited_seconds: total for all these steps.
         """
         loss, *correct = (math.fsum(column) for column in zip(*rows, strict=True))
         return EpochSums(

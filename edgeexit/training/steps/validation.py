@@ -1,4 +1,4 @@
-"""What every exit is worth on the validation images, and the teacher beside them."""
+"""Validation accuracy of every exit and of the teacher."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edgeexit.training.teaching.teachers import TEACHER, TaughtNet, Teacher
 def exit_accuracies(
     net: MultiExitNet, teacher: Teacher | None, images: ImageDataset, world: World, workers: int
 ) -> dict[str, float]:
-    """Return each exit's accuracy, and under :data:`TEACHER` the teacher's, where there is one.
+    """Return each exit's accuracy and, under :data:`TEACHER`, the teacher's if there is one.
 
-    Every process judges its share of the images, so that all have to ask.
+    Every process evaluates its share of the images, so all of them must call this.
 
     Args:
-        net: in any mode; it is put back.
-        teacher: who answers besides.
-        images: with their labels.
-        world: the processes.
-        workers: that load images, per process.
+        net: in any mode, which is restored.
+        teacher: evaluated on the same images; None without.
+        images: labelled images.
+        world: the training processes.
+        workers: image loading processes per training process.
     """
     judged: nn.Module = net
     names = list(net.spec.exit_names)

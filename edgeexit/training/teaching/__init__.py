@@ -1,1 +1,1 @@
-"""What the exits learn from: losses, and the teachers in them."""
+"""Loss functions and teachers (distillation)."""

@@ -1,4 +1,4 @@
-"""The teacher DK: a plain network that was trained before (Section V-D)."""
+"""The teacher DK: a pretrained plain network (Section V-D)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PRETRAINED = "pretrained"
 
 
 class DarkKnowledge(nn.Module):
-    """A network whose final exit teaches; it is never trained.
+    """A frozen network whose final exit is the teacher.
 
     Args:
-        net: the network, in evaluation mode.
-        source: where its weights come from, in a phrase.
+        net: the network; it is frozen and put into evaluation mode.
+        source: description of its weights' origin.
     """
 
     reads_exits = False
@@ -40,7 +40,7 @@ class DarkKnowledge(nn.Module):
         self.digest = fingerprint(net)
 
     def forward(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
-        """Map images (N, C, H, W) to the teacher's logits, (N, K), whatever the exits' are."""
+        """Map images (N, C, H, W) to the teacher's logits (N, K); ``logits`` are not used."""
         with torch.no_grad():
             return self.net.logits(images, (FINAL,))[FINAL]
 
@@ -52,11 +52,12 @@ def load_dark_knowledge(
 
     Args:
         config: ``teacher`` is a checkpoint's path, ``pretrained`` or ``pretrained:NAME``.
-        data: what is taught on.
-        model: what a teacher of the same code, which no checkpoint holds, is built from.
+        data: the training data.
+        model: the user's model or its factory, for a teacher that is not registered; a
+            checkpoint does not contain its code.
 
     Raises:
-        SpecError: it is not named, has other classes, or reads other images than ``data``'s.
+        SpecError: no teacher is named, or its classes or its preprocessing differ from ``data``.
         CheckpointError, UnknownNameError, DataError: it cannot be loaded.
     """
     if not config.teacher:
@@ -103,7 +104,7 @@ def _check_fits(path: Path, checkpoint: Checkpoint, data: ImageData) -> None:
 
 
 def _own_copy(model: ModelSource | None) -> ModelSource | None:
-    """Return the source of a network that shares no weights with the one that is trained."""
+    """Return a model source that shares no weights with the trained network."""
     if isinstance(model, MultiExitNet):
         raise CheckpointError(
             "a teacher of the user's own code cannot be built from a network with exits: pass "
@@ -113,7 +114,7 @@ def _own_copy(model: ModelSource | None) -> ModelSource | None:
 
 
 def fingerprint(net: nn.Module) -> str:
-    """Return a fingerprint of all weights: what tells one teacher from another."""
+    """Return the SHA-256 of all weights, which identifies a teacher."""
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
         digest.update(name.encode())

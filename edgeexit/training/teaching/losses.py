@@ -20,14 +20,14 @@ def joint_cross_entropy(logits: Mapping[str, Tensor], targets: Tensor) -> Tensor
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return the Kullback-Leibler divergence of the student from the teacher, sample mean.
+    """Return the Kullback-Leibler divergence KL(teacher || student), averaged over the samples.
 
-    It is ``sum_k t_k (log t_k - log s_k)`` with ``s`` and ``t`` the softened class probabilities:
-    what the student lacks of the teacher.
+    It is ``sum_k t_k (log t_k - log s_k)`` with ``s`` and ``t`` the softened class probabilities
+    of student and teacher.
 
     Args:
         student, teacher: logits (N, K).
-        temperature: tau, which both are divided by.
+        temperature: tau, the divisor of both.
     """
     return F.kl_div(
         F.log_softmax(student / temperature, dim=1),

@@ -1,4 +1,4 @@
-"""Who teaches the exits, by name: ensembles of the exits themselves, or another network.
+"""Registry of teachers: ensembles of the exits themselves, or another network.
 
 A new ensemble is one decorated function::
 
@@ -27,7 +27,7 @@ TEACHER = "teacher"
 """The name of the teacher among the exits of :class:`TaughtNet`."""
 
 DK = "dk"
-"""Dark knowledge: another network, trained before; see dark_knowledge.py."""
+"""Dark knowledge: another, pretrained network; see dark_knowledge.py."""
 
 EnsembleFunction = Callable[[Mapping[str, Tensor]], Tensor]
 """Maps every exit's logits, (N, K) by name in order, to the teacher's, (N, K)."""
@@ -36,11 +36,11 @@ ENSEMBLES: Registry[EnsembleFunction] = Registry("distillation")
 
 
 class Teacher(Protocol):
-    """Makes the logits that the exits learn from. No gradient flows into them."""
+    """Computes the logits that the exits learn from, without gradient."""
 
     @property
     def reads_exits(self) -> bool:
-        """Whether the logits of all exits are needed to answer."""
+        """Whether it needs the logits of all exits."""
 
     def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
         """Map images (N, C, H, W) and logits (N, K) per exit to logits (N, K), detached."""
@@ -48,7 +48,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """A teacher made of the exits that it teaches."""
+    """A teacher that combines the logits of the exits."""
 
     combine: EnsembleFunction
     reads_exits: bool = True
@@ -58,7 +58,7 @@ class Ensemble:
 
 
 class TaughtNet(nn.Module):
-    """A network with its teacher as one more exit, so that both are judged in one pass."""
+    """A network with its teacher as an additional exit, to evaluate both in one pass."""
 
     def __init__(self, net: nn.Module, teacher: Teacher) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def list_teachers() -> list[str]:
 
 
 def check_teacher(name: str) -> None:
-    """Raise UnknownNameError, which offers close matches, where no teacher has that name."""
+    """Raise UnknownNameError, which suggests close matches, if no teacher has that name."""
     if name not in list_teachers():
         raise UnknownNameError(ENSEMBLES.kind, name, list_teachers())
 
@@ -88,13 +88,13 @@ def create_teacher(
     """Return the teacher that ``config`` names, None for ``none``.
 
     Args:
-        config: names it, and for ``dk`` its weights.
-        data: what is taught on.
-        model: what a teacher of the user's own code is built from.
+        config: its ``distill`` is the teacher's name; ``teacher`` are the weights of ``dk``.
+        data: the training data.
+        model: the user's model or its factory, for a teacher that is not registered.
 
     Raises:
-        UnknownNameError, InputError: there is no such teacher; weights are named for one that has
-            none.
+        UnknownNameError, InputError: there is no such teacher, or ``teacher`` is set without
+            ``dk``.
         SpecError, CheckpointError, DataError: see
             :func:`edgeexit.training.teaching.dark_knowledge.load_dark_knowledge`.
     """
