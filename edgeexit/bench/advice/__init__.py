@@ -1,1 +1,1 @@
-"""Thresholds that a benchmark chooses: as accurate as another model, and the least time."""
+"""Thresholds chosen by a benchmark: at another model's accuracy, and for the least time."""

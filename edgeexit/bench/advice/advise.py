@@ -1,8 +1,8 @@
 """Measured paths and images with labels -> advice: ``tune --objective latency`` within the run.
 
-Thresholds are chosen on one half of the images, the validation half, and judged on the other. What
-a sample takes is the median of its path's calls in this run, without the branches of exits that are
-switched off, as Eq. 5 adds up MACs.
+Thresholds are chosen on one half of the images, the validation half, and evaluated on the other,
+the test half. The time of a sample is the median of its path's calls in this run, without the
+branches of exits that are switched off, in analogy to the MACs of Eq. 5.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgeexit.cost import ExitCosts
     from edgeexit.evaluation import ExitPredictions, PathCosts
 
-MIN_IMAGES = 40  # half of them choose: of fewer, one is over 5 % of the accuracy
+MIN_IMAGES = 40  # thresholds are chosen on half; with fewer, one image is over 5 % of the accuracy
 P99 = 0.99
 
 
@@ -41,12 +41,12 @@ def advise(
     basis: Basis | str,
     options: BenchOptions,
 ) -> tuple[Advice | None, str | None]:
-    """Return the advice, or None and in words why there is none.
+    """Return the advice, or None and the reason why there is none.
 
     Args:
-        engine_dir: the bundle's folder, for the command that does what is advised.
+        engine_dir: the bundle's folder, for the command that applies the advice.
         times: of the exit paths.
-        basis: what thresholds are chosen by, or in words why none can be chosen.
+        basis: to choose thresholds by, or the reason why none can be chosen.
     """
     if len(manifest.exits) == 1:
         return None, "no advice: this network has no branches, so that there is nothing to choose"
@@ -106,7 +106,7 @@ def _judge(
     name: str,
     thresholds: dict[str, float],
 ) -> Choice:
-    """Return what thresholds give on images that they were not chosen on."""
+    """Return the results of thresholds on the test half."""
     from edgeexit.evaluation import evaluate_adaptive
     from edgeexit.evaluation.bootstrap import bootstrap_intervals
 
@@ -125,7 +125,7 @@ def _judge(
 
 
 def _choose(validation: ExitPredictions, costs: PathCosts, target: float) -> dict[str, float]:
-    """Return the cheapest thresholds of that accuracy, or of the highest that is found."""
+    """Return the cheapest thresholds that reach ``target``, or else the highest accuracy found."""
     from edgeexit.thresholds import Limits, best_setting, search_thresholds
 
     front = search_thresholds(validation, costs)
@@ -137,7 +137,7 @@ def _choose(validation: ExitPredictions, costs: PathCosts, target: float) -> dic
 def _paid_ms(
     test: ExitPredictions, costs: PathCosts, thresholds: Mapping[str, float]
 ) -> NDArray[np.float64]:
-    """Return the milliseconds (n,) of each image that is judged on."""
+    """Return the milliseconds (n,) of each image of the test half."""
     from edgeexit.evaluation import leaving_exits
 
     paid = np.array([*costs.paid(thresholds).values()])
@@ -148,9 +148,9 @@ def _paid_ms(
 def _p99_ms(
     paths: Sequence[PathTiming], shares: Mapping[str, float], paid_ms: Mapping[str, float]
 ) -> float | None:
-    """Return the p99 of calls of the paths taken, each weighing as many as leave there.
+    """Return the p99 of calls of the paths taken, each weighted by its exit's share.
 
-    Where branches are switched off, the calls are faster by what these take.
+    The time of branches that are switched off is subtracted from the calls.
     """
     times, weights = [], []
     for path in paths:
@@ -169,7 +169,7 @@ def _p99_ms(
 
 
 def _gain(other_ms: NDArray[np.float64], ours_ms: NDArray[np.float64]) -> Gain:
-    """Return the gain sample by sample; only the samples are drawn again, not the times."""
+    """Return the gain per sample; the interval resamples only the samples, not the times."""
     saved_ms = other_ms - ours_ms
     (interval,) = mean_intervals(saved_ms[None])
     return Gain(interval, float(saved_ms.mean() / other_ms.mean()))

@@ -1,4 +1,4 @@
-"""What thresholds are chosen by: answers of all exits to images with labels, and path costs."""
+"""Basis for choosing thresholds: predictions of all exits on labeled images, and path costs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """What thresholds are chosen by.
+    """Basis for choosing thresholds.
 
     Attributes:
-        predictions: of all exits, of all images, wherever one would leave.
+        predictions: of every exit for every image, wherever the image would leave.
         costs: milliseconds of the exit paths.
     """
 
@@ -31,7 +31,7 @@ class Basis:
 
 
 def basis_of(session: Session, images: BenchImages | None, times: PathTimes) -> Basis | str:
-    """Return what thresholds of a bundle are chosen by, or in words why none can be chosen."""
+    """Return the basis for choosing a bundle's thresholds, or the reason why there is none."""
     if images is None or images.labels is None:
         got = "none were given" if images is None else "these have none"
         return f"it takes images with labels, and {got}"
@@ -39,7 +39,7 @@ def basis_of(session: Session, images: BenchImages | None, times: PathTimes) -> 
 
     try:
         costs = measured_costs(times)
-    except DataError as error:  # noise made a branch dearer than the path it is on
+    except DataError as error:  # noise made a branch slower than the path that contains it
         return str(error)
     return Basis(predict_exits(session, images.images, images.labels), costs)
 
@@ -47,7 +47,7 @@ def basis_of(session: Session, images: BenchImages | None, times: PathTimes) -> 
 def predict_exits(
     session: Session, images: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> ExitPredictions:
-    """Return the answers of all exits, wherever an image would leave."""
+    """Return the predictions of all exits, wherever an image would leave."""
     from edgeexit.evaluation import ExitPredictions  # imports torch
 
     answers = session.infer_all_exits(images)
@@ -56,9 +56,9 @@ def predict_exits(
 
 
 def halves(count: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return which of ``count`` images thresholds are chosen on, and which they are judged on.
+    """Return the indices of the validation half and of the test half of ``count`` images.
 
-    The first half is the smaller one where ``count`` is odd.
+    The validation half is the smaller one if ``count`` is odd.
     """
     order = np.random.default_rng(seed).permutation(count)
     return order[: count // 2], order[count // 2 :]

@@ -1,6 +1,7 @@
-"""Early exit at the accuracy of another model: which of them is faster there.
+"""Early exit at the accuracy of another model: which of the two is faster.
 
-Thresholds are chosen on one half of the images, the validation half, and judged on the other.
+Thresholds are chosen on one half of the images, the validation half, and evaluated on the other,
+the test half.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from edgeexit.bench.timing.passes import Passes
 
 STEP = "thresholds"
-MIN_HALF = 50  # one image is 2 % of the accuracy then
+MIN_HALF = 50  # one image is then 2 % of the accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IsoAccuracyChoice:
-    """What was chosen before anything is timed.
+    """The choice of thresholds, made before anything is timed.
 
     Attributes:
-        candidate: the bundle at the thresholds that were chosen; None where none reach.
+        candidate: the bundle at the chosen thresholds; None if none reach the target accuracy.
         labels: (N,) the true classes of all images.
-        test: (n,) the images that were not used, by index.
-        validation_images: how many were.
+        test: (n,) indices of the test half.
+        validation_images: number of images in the validation half.
         target_accuracy, best_accuracy: as in :class:`IsoAccuracy`.
     """
 
@@ -56,15 +57,15 @@ def choose_iso_accuracy(
 ) -> IsoAccuracyChoice | str:
     """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
 
-    The search is that of ``edgeexit tune``, on one half of the images, drawn by ``seed``.
+    The search is that of ``edgeexit tune``, on one half of the images, drawn with ``seed``.
 
     Args:
-        versus: the other model; None where none was named.
+        versus: the other model; None if none was named.
         images: those of ``basis``.
-        basis: what thresholds are chosen by, or in words why none can be chosen.
+        basis: to choose thresholds by, or the reason why none can be chosen.
 
     Returns:
-        The choice, or in words why there is none.
+        The choice, or the reason why there is none.
     """
     if versus is None:
         return "no other model was named"
@@ -87,7 +88,7 @@ def choose_iso_accuracy(
     progress(STEP, 1)
     try:
         thresholds = best_setting(front, Limits(min_accuracy=target)).thresholds
-    except TuningError:  # out of reach, which is an answer
+    except TuningError:  # out of reach: a valid result
         candidate = None
     else:
         name = f"as accurate as {versus.name}"
@@ -97,10 +98,10 @@ def choose_iso_accuracy(
 
 
 def judge_iso_accuracy(choice: IsoAccuracyChoice, passes: Passes) -> IsoAccuracy:
-    """Return what the choice came to on the images that were not used for it.
+    """Return the results of the choice on the test half.
 
     Args:
-        passes: of queries of one image, with both candidates among its runs.
+        passes: of queries of one image; its runs include both candidates.
     """
     test = choice.test
 

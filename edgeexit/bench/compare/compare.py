@@ -1,4 +1,4 @@
-"""Two benchmarks side by side: two devices, precisions or versions."""
+"""Comparison of two reports, such as of two devices, precisions or versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compare_reports(
     """Compare two reports.
 
     Args:
-        first, second: what to compare; ratios are the second over the first.
+        first, second: the reports; ratios are the second over the first.
         names: of the two, such as their files.
 
     Raises:
@@ -42,7 +42,7 @@ def compare_reports(
 
 
 def _check_comparable(first: BenchReport, second: BenchReport) -> None:
-    """Raise InputError where the two networks do not answer the same question."""
+    """Raise :class:`InputError` if the two networks differ in the number of classes."""
     counts = first.bundle.num_classes, second.bundle.num_classes
     if counts[0] != counts[1]:
         raise InputError(
@@ -53,7 +53,7 @@ def _check_comparable(first: BenchReport, second: BenchReport) -> None:
 
 
 def _warnings(first: BenchReport, second: BenchReport) -> Iterator[str]:
-    """Yield why the comparison may not mean what it seems to."""
+    """Yield the reasons why the comparison may mislead."""
     one, other = first.bundle, second.bundle
     if (one.backbone, one.branches) != (other.backbone, other.branches):
         yield (

@@ -1,4 +1,4 @@
-"""Energy in two reports: millijoules per image, read by the same kinds of sensors."""
+"""Energy in two reports: millijoules per image, from the same kinds of sensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MJ_PER_J = 1e3
 
 
 def compare_energy(first: BenchReport, second: BenchReport) -> Section:
-    """Compare medians of turns, where sensors and images are the same."""
+    """Compare medians of turns, if sensors and images are the same."""
     one, other = first.energy, second.energy
     if not one.runs and not other.runs:
         return Section()
@@ -53,6 +53,6 @@ def _turns_mj(run: EnergyRun) -> list[float]:
 
 
 def _noise(energy: Energy) -> float:
-    """Return what the idle device drifted by."""
+    """Return the drift of the idle device's power."""
     idle = np.array([turn.joules / turn.seconds for turn in energy.idle_turns])
     return max(BREAK_EVEN, drift_between_fifths(idle, medians) if idle.min() > 0 else 0.0)

@@ -1,11 +1,11 @@
-"""What one section of two reports has in common, and whether it differs by more than the noise.
+"""Common figures of one section of two reports, and whether they differ beyond the noise.
 
-A figure differs where the whole interval of its ratio lies beyond the noise. The interval says how
-far each run's own times scatter (:mod:`edgeexit.statistics.bootstrap`); of paths and streams
-stretches of rounds are drawn, of a mixture images, the same for both reports where they ran the
-same ones, and passes over them. The noise is what the plain backbone and the path, which always do
-the same, drifted by within either run, of means also what hold-ups added to them, and
-:data:`BREAK_EVEN` at least: a run does not show what the next one may differ by.
+A figure differs if the whole interval of its ratio lies beyond the noise. The interval covers the
+scatter of times within each run (:mod:`edgeexit.statistics.bootstrap`): for paths and streams it
+resamples blocks of rounds; for a mixture, images (the same in both reports if they ran the same
+ones) and passes over them. The noise is the drift of the plain backbone and of the path within
+either run, since both always do the same work; for means, also the time that hold-ups added. It is
+at least :data:`BREAK_EVEN`, since one run does not show the variation between runs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from edgeexit.statistics.bootstrap import Statistic, medians, resample_rounds
 from edgeexit.statistics.drift import drift_between_fifths
 
 SEED = 0
-MIN_ROUNDS = 3  # of fewer no interval is made
+MIN_ROUNDS = 3  # with fewer there is no interval
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Figures that both reports have, and sentences on what cannot be compared."""
+    """Figures that both reports have, and sentences about what cannot be compared."""
 
     figures: tuple[ComparedFigure, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -44,11 +44,11 @@ def figure(
     ratios: NDArray[np.float64] | None,
     noise: float,
 ) -> ComparedFigure:
-    """Return a figure as :class:`ComparedFigure` describes it.
+    """Return a figure; the arguments are those of :class:`ComparedFigure` except:
 
     Args:
         values: in the first report and in the second.
-        ratios: of these in resamples (R,); None where there are too few raw times.
+        ratios: second over first in resamples (R,); None with too few raw times.
     """
     first, second = values
     ratio = second / first
@@ -59,7 +59,7 @@ def figure(
 def resampled_ratios(
     first: Sequence[float], second: Sequence[float], statistic: Statistic, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """Return the second over the first of two series (R,); None where they are too short."""
+    """Return the resampled ratios (R,) of the second series to the first; None if too short."""
     if min(len(first), len(second)) < MIN_ROUNDS:
         return None
     one, other = (
@@ -71,17 +71,17 @@ def resampled_ratios(
 
 
 def path_noise(path: PathTiming) -> float:
-    """Return what a path, which always does the same, drifted by in one run."""
+    """Return the drift of a path in one run, at least BREAK_EVEN; it always does the same work."""
     return max(BREAK_EVEN, drift_between_fifths(np.array(path.times_ms), medians))
 
 
 def plain_noise(*reports: BenchReport) -> float:
-    """Return the most that the plain backbone drifted by."""
+    """Return the largest drift of the plain backbone in any report."""
     return max(path_noise(report.baseline) for report in reports)
 
 
 def of_one_alone(what: str, first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence on the names that one report alone has, where there are any."""
+    """Yield a sentence about the names that only one report has, if there are any."""
     lone = sorted({*first} ^ {*second})
     if lone:
         yield f"{what} of one report alone: {'; '.join(lone)}."

@@ -13,7 +13,7 @@ from edgeexit.statistics.bootstrap import resample_images
 
 
 def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
-    """Compare means, and ratios to the plain backbone, where the images are the same."""
+    """Compare means, and ratios to the plain backbone, if the images are the same."""
     one, other = first.mixture, second.mixture
     if one is None or other is None:
         lone = "Real images were run one by one in one of the reports alone."
@@ -44,9 +44,9 @@ def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
 
 
 def _noise(report: BenchReport, mixture: Mixture) -> float:
-    """Return what the baseline drifted by between thirds and passes, and was held up by.
+    """Return the baseline's largest drift between thirds or passes, or its slow-down by hold-ups.
 
-    It always does the same: what its mean is above its median by is of whatever else ran.
+    It always does the same work, so its mean exceeds its median only because of other load.
     """
     thirds = [drift.ratio - 1 for drift in report.drifts if drift.measurement == "mixture"]
     times_ms = np.array(mixture.baseline.times_ms)

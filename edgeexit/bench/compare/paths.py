@@ -1,4 +1,4 @@
-"""Exit paths of two reports, each forced, and the plain backbone."""
+"""Forced exit paths of two reports, and the plain backbone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _paths(report: BenchReport) -> dict[str, PathTiming]:
 def _resampled_ratios(
     pairs: Sequence[tuple[PathTiming, PathTiming]],
 ) -> list[NDArray[np.float64] | None]:
-    """Return the ratios of each pair (R,); the same rounds are drawn of all paths of a report."""
+    """Return the ratios of each pair (R,); resamples draw the same rounds for all of a report."""
     reports = [[_rounds(path) for path in report] for report in zip(*pairs, strict=True)]
     if min(len(report[0]) for report in reports) < MIN_ROUNDS:
         return [None] * len(pairs)

@@ -1,4 +1,4 @@
-"""MLPerf's scenarios in two reports: the figure of each that counts."""
+"""MLPerf's scenarios in two reports: the metric of each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgeexit.bench.results.comparison import ComparedFigure
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.scenarios import OfflineResult, Server, ServerResult, StreamResult
 
-SERVER_PERCENT = 99.0  # that counts by MLPerf's rules
+SERVER_PERCENT = 99.0  # the metric by MLPerf's rules
 
 
 def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
-    """Compare leading percentiles of queries, and throughput, where the images are the same."""
+    """Compare leading percentiles of queries, and throughput, if the images are the same."""
     one, other = first.scenarios, second.scenarios
     if one is None or other is None:
         lone = "Scenarios were measured in one of the reports alone."
@@ -45,7 +45,7 @@ def _compare_servers(one: Server, other: Server, noise: float) -> Section:
         return Section(left_out=(said,))
     grew = {it.name for server in (one, other) for it in server.results if not it.stable}
     ours, theirs = ([it for it in server.results if it.name not in grew] for server in (one, other))
-    # a wait is load * s / (2 - 2 load) where each takes s: 1 % in s is so many times 1 % in it
+    # if each query takes s, it waits load * s / (2 - 2 load): 1 % of s is this factor in that wait
     noise *= max(((2 - it.load) / (1 - it.load) for it in (*ours, *theirs)), default=1.0)
     return Section(
         tuple(_percentiles("server", ours, theirs, SERVER_PERCENT, noise)),
@@ -60,7 +60,7 @@ def _percentiles(
     percent: float,
     noise: float,
 ) -> Iterator[ComparedFigure]:
-    """Yield one percentile of every candidate that both reports have times of."""
+    """Yield one percentile of every candidate with times in both reports."""
     rng = np.random.default_rng(SEED)
 
     def leading(times: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What two benchmarks were made with, and what of it differs."""
+"""Set-ups of two benchmarks, and their differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING = "-"
 
 
 def setup_differences(first: BenchReport, second: BenchReport) -> tuple[SetupDifference, ...]:
-    """Return what differs, the most telling first: network, precision, device, versions."""
+    """Return the differences, the most telling first: network, precision, device, versions."""
     one, other = dict(setup_facts(first)), dict(setup_facts(second))
     return tuple(
         SetupDifference(what, one.get(what, NOTHING), other.get(what, NOTHING))
@@ -22,7 +22,7 @@ def setup_differences(first: BenchReport, second: BenchReport) -> tuple[SetupDif
 
 
 def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
-    """Yield what a benchmark was made with: what it is, and its value in words."""
+    """Yield the facts of a benchmark's set-up: name, and value as text."""
     bundle, device, options = report.bundle, report.device, report.options
     yield "backbone", bundle.backbone
     yield "branches", bundle.branches

@@ -1,7 +1,7 @@
-"""What a device tells of its energy, clocks, temperatures and throttling.
+"""Readings of a device's energy, clocks, temperatures and throttling.
 
-Every reader takes the root of a sysfs tree or a module that speaks NVML, and leaves out what the
-device does not tell.
+Every reader takes the root of a sysfs tree or an NVML module, and omits what the device does not
+report.
 """
 
 from edgeexit.bench.device.found import Device, FoundMeters, device_of, find_meters

@@ -1,4 +1,4 @@
-"""The device of a run: its state, which is watched, and the sensors that together are it."""
+"""The device of a run: a watch of its state, and its energy sensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NONE_FOUND = "No energy was measured: no INA3221, RAPL or NVML sensor could be r
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundMeters:
-    """Meters whose joules are added up, and what could not be read, one sentence each."""
+    """Meters whose joules are added up, and notes on what could not be read, one sentence each."""
 
     meters: tuple[Meter, ...]
     notes: tuple[str, ...]
@@ -30,14 +30,14 @@ class FoundMeters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Device:
-    """What a run reads of the device that it is on."""
+    """The readers of the device of a run."""
 
     watch: StateWatch
     meters: FoundMeters
 
 
 def device_of(session: Session, root: Path = SYSFS) -> Device:
-    """Return the device that a session runs on; its state is watched from now on."""
+    """Return the device that a session runs on, and start watching its state."""
     on_nvidia = session.runner.hardware.maker == NVIDIA
     gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
     return Device(StateWatch(partial(read_state, root, gpu)), find_meters(root, gpu, gpu_note))
@@ -48,12 +48,12 @@ def find_meters(
 ) -> FoundMeters:
     """Return the meters of this device.
 
-    A Jetson's rails include its GPU. Elsewhere processor and GPU have sensors of their own; a GPU
-    that the benchmark does not run on is not asked.
+    A Jetson's rails include its GPU. Elsewhere processor and GPU have separate sensors; a GPU that
+    the benchmark does not run on is not read.
 
     Args:
-        gpu: that the benchmark runs on; None where it runs on none, or it cannot be asked.
-        gpu_note: why it cannot be asked, if there is one.
+        gpu: that the benchmark runs on; None if it runs on no GPU, or the GPU cannot be read.
+        gpu_note: why the GPU cannot be read; None if there is none or it can.
     """
     rails = ina3221_meters(root)
     if rails:

@@ -1,11 +1,11 @@
 """Texas Instruments' INA3221 on Jetson modules: voltage and current of up to three rails each.
 
-The kernel's driver gives ``in[123]_label``, ``in[123]_input`` in mV and ``curr[123]_input`` in mA;
-the further inputs are shunt voltages and a sum of them, no rails
+The kernel's driver provides ``in[123]_label``, ``in[123]_input`` in mV and ``curr[123]_input`` in
+mA; its other inputs are shunt voltages and their sum, not rails
 (https://docs.kernel.org/hwmon/ina3221.html). JetPack 5 and 6 both use it; it is found below
 ``/sys/class/hwmon`` by its ``name``, since its number there changes. ``VDD_IN`` is the whole
 module's input (https://forums.developer.nvidia.com/t/interpretation-of-jetson-nx-power-rail/200883,
-``POM_5V_IN`` on the first Jetson Nano); on AGX modules, which have none, the rails are added up.
+``POM_5V_IN`` on the first Jetson Nano); on AGX modules, which lack it, the rails are added up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ W_PER_MV_MA = 1e-6
 
 
 def ina3221_meters(root: Path) -> list[PowerMeter]:
-    """Return a meter for the input of the whole module, or one for each rail where it has none."""
+    """Return a meter for the input of the whole module, or one per rail if it has none."""
     meters = [
         _meter(folder, channel, label)
         for folder in numbered(root / "class/hwmon", "hwmon*")

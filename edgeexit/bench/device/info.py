@@ -1,4 +1,4 @@
-"""Which machine a benchmark ran on: figures without it mean nothing."""
+"""Description of the machine that a benchmark ran on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexit.bench.results.report import DeviceInfo
 
 
 def device_info(session: Session) -> DeviceInfo:
-    """Return what a session runs on, here."""
+    """Return a description of the machine and device that a session runs on."""
     computed_in = session.runner.computed_in()
     packages = ("edgeexit", "edgeexit-runtime", "numpy")
     return DeviceInfo(
@@ -31,6 +31,6 @@ def device_info(session: Session) -> DeviceInfo:
 
 
 def _named(session: Session) -> str:
-    """Add the hardware's name where the device does not hold it already."""
+    """Return the session's device, with the hardware's name if it is known."""
     name = session.runner.hardware.name
     return f"{session.device} on {name}" if name else session.device

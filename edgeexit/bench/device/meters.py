@@ -1,4 +1,4 @@
-"""Joules between two moments, of a counter or of a power that is read again and again."""
+"""Energy between two moments, from an energy counter or from polled power."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Protocol
 
 from edgeexit.bench.results.energy import EnergySensor
 
-# A thread reads so often: power sensors average over some ten milliseconds, and a reading takes
-# about one of them on the I2C bus, so that the reader itself costs little.
+# Interval between readings of the polling thread. Power sensors average over some ten milliseconds,
+# and a reading takes about one millisecond on the I2C bus, so polling itself costs little.
 POLL_S = 0.05
 
 
 class Meter(Protocol):
-    """One sensor. Between :meth:`start` and :meth:`stop` it must not be started again."""
+    """One sensor. It must not be started again before :meth:`stop`."""
 
     sensor: EnergySensor
 
     def start(self) -> None:
-        """Begin; raise OSError where the sensor cannot be read."""
+        """Start measuring; raise OSError if the sensor cannot be read."""
 
     def stop(self) -> float:
-        """Return the joules since :meth:`start`; raise OSError where a reading failed."""
+        """Return the joules since :meth:`start`; raise OSError if a reading failed."""
 
 
 class CounterMeter:
-    """A counter of energy that only grows, and begins anew after ``range_j``.
+    """A monotonic energy counter that wraps around at ``range_j``.
 
     Args:
-        sensor: what is read.
+        sensor: description of the sensor.
         read_j: returns the counter in joules; raises OSError.
-        range_j: the counter is below it; None where it never wraps around.
+        range_j: value at which the counter wraps around; None if it never does.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class CounterMeter:
         self._start_j = 0.0
 
     def start(self) -> None:
-        """Remember the counter."""
+        """Read the counter."""
         self._start_j = self._read_j()
 
     def stop(self) -> float:
-        """Return the difference. A turn of seconds wraps around once at most."""
+        """Return the difference, assuming at most one wraparound in a turn of seconds."""
         joules = self._read_j() - self._start_j
         if joules < 0:
             if self._range_j is None:
@@ -59,15 +59,15 @@ class CounterMeter:
 
 
 class PowerMeter:
-    """A power that is read by a thread of its own and added up by the trapezoidal rule.
+    """Power that is polled by a separate thread and integrated by the trapezoidal rule.
 
-    Reading between inferences instead would see the device at rest alone.
+    Reading between inferences instead would only measure the idle device.
 
     Args:
-        sensor: what is read.
+        sensor: description of the sensor.
         read_w: returns watts; raises OSError.
         poll_s: seconds between readings.
-        clock: seconds that never run backwards.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PowerMeter:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Read once, and let the thread go on."""
+        """Read once, and start the polling thread."""
         self._readings, self._error = [], None
         self._read()
         self._ended.clear()
@@ -95,7 +95,7 @@ class PowerMeter:
         self._thread.start()
 
     def stop(self) -> float:
-        """End the thread and read once more."""
+        """Stop the polling thread, read once more and return the joules."""
         assert self._thread is not None
         self._ended.set()
         self._thread.join()
@@ -118,7 +118,7 @@ class PowerMeter:
 
 
 def integrate(readings: Sequence[tuple[float, float]]) -> float:
-    """Return joules of readings (seconds, watts) in the order of time: trapezoidal rule."""
+    """Return the joules of readings (seconds, watts), in order of time, by the trapezoidal rule."""
     return sum(
         (later - earlier) * (one + other) / 2
         for (earlier, one), (later, other) in itertools.pairwise(readings)

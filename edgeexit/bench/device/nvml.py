@@ -1,7 +1,7 @@
 """NVIDIA GPUs through NVML, NVIDIA's management library, and its Python module nvidia-ml-py.
 
-Functions and units: https://docs.nvidia.com/deploy/nvml-api/. NVML counts the GPUs of the machine,
-CUDA those that ``CUDA_VISIBLE_DEVICES`` names.
+Functions and units: https://docs.nvidia.com/deploy/nvml-api/. NVML numbers all GPUs of the machine,
+CUDA only those named in ``CUDA_VISIBLE_DEVICES``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REASONS = {
 
 
 class Gpu:
-    """One GPU. Whatever NVML refuses to tell is left out.
+    """One GPU. Values that NVML does not report are omitted.
 
     Args:
         nvml: the module ``pynvml``, initialized.
@@ -35,41 +35,41 @@ class Gpu:
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
-        self.name = self._tell("nvmlDeviceGetName") or "GPU"
+        self.name = self._query("nvmlDeviceGetName") or "GPU"
         if isinstance(self.name, bytes):  # before nvidia-ml-py 11.5
             self.name = self.name.decode()
 
     def meter(self) -> Meter | None:
-        """Return the counter of energy, or the power on GPUs without one (before Volta)."""
+        """Return the energy counter, or a power meter on GPUs without one (before Volta)."""
         for function, make, scale in (
             ("nvmlDeviceGetTotalEnergyConsumption", CounterMeter, J_PER_MJ),
             ("nvmlDeviceGetPowerUsage", PowerMeter, W_PER_MW),
         ):
-            if self._tell(function) is not None:
+            if self._query(function) is not None:
                 sensor = EnergySensor("NVML", self.name, function)
                 meter: Meter = make(sensor, self._reader(function, scale))
                 return meter
         return None
 
     def clocks(self) -> tuple[Clock, ...]:
-        """Return the clock of the multiprocessors. NVML knows no lowered limit."""
+        """Return the clock of the multiprocessors. NVML does not report a lowered limit."""
         kind = self._nvml.NVML_CLOCK_SM
-        now = self._tell("nvmlDeviceGetClockInfo", kind)
-        most = self._tell("nvmlDeviceGetMaxClockInfo", kind)
+        now = self._query("nvmlDeviceGetClockInfo", kind)
+        most = self._query("nvmlDeviceGetMaxClockInfo", kind)
         if now is None or most is None:
             return ()
         return (Clock(self.name, float(now), float(most), float(most)),)
 
     def temperatures(self) -> tuple[Temperature, ...]:
         """Return the chip's temperature."""
-        celsius = self._tell("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
+        celsius = self._query("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
         return () if celsius is None else (Temperature(self.name, float(celsius)),)
 
     def signs(self) -> tuple[ThrottleSign, ...]:
         """Return one sign for each reason to slow down that matters for a benchmark."""
-        reasons = self._tell("nvmlDeviceGetCurrentClocksEventReasons")
+        reasons = self._query("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:  # its name before driver 535
-            reasons = self._tell("nvmlDeviceGetCurrentClocksThrottleReasons")
+            reasons = self._query("nvmlDeviceGetCurrentClocksThrottleReasons")
         if reasons is None:
             return ()
         return tuple(
@@ -77,8 +77,8 @@ class Gpu:
             for bit, reason in REASONS.items()
         )
 
-    def _tell(self, function: str, *arguments: Any) -> Any:
-        """Call NVML; return None where this GPU, driver or module does not know that."""
+    def _query(self, function: str, *arguments: Any) -> Any:
+        """Call an NVML function; return None if this GPU, driver or module lacks it."""
         call = getattr(self._nvml, function, None)
         if call is None:
             return None
@@ -100,11 +100,11 @@ class Gpu:
 def open_gpu(
     nvml: Any = None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Gpu | None, str | None]:
-    """Return the GPU that CUDA takes first, or None and why.
+    """Return CUDA's first GPU, or None and the reason.
 
     Args:
         nvml: the module; None imports ``pynvml``.
-        environment: where ``CUDA_VISIBLE_DEVICES`` is looked up.
+        environment: with ``CUDA_VISIBLE_DEVICES``.
     """
     if nvml is None:
         try:

@@ -1,10 +1,10 @@
-"""RAPL: counters of energy in x86 processors, of Intel and of AMD.
+"""RAPL: energy counters in x86 processors of Intel and AMD.
 
 ``/sys/class/powercap/intel-rapl:P`` is a package with ``name``, ``energy_uj`` and
-``max_energy_range_uj``, at which the counter begins anew; ``intel-rapl:P:S`` is a part of it
-(https://docs.kernel.org/power/powercap/powercap.html). Memory (``dram``) is not in the package's
-counter and is added; cores and graphics are in it. ``psys``, the platform, is left out: it counts
-the packages once more. Since Linux 5.10 root alone may read the counters, because they betray
+``max_energy_range_uj``, at which the counter wraps around; ``intel-rapl:P:S`` is a part of it
+(https://docs.kernel.org/power/powercap/powercap.html). Memory (``dram``) is not included in the
+package's counter and is added; cores and graphics are included. ``psys``, the platform, is omitted:
+it includes the packages. Since Linux 5.10 only root may read the counters, because they leak
 secrets (CVE-2020-8694).
 """
 
@@ -20,7 +20,7 @@ J_PER_UJ = 1e-6
 
 
 def rapl_meters(root: Path) -> tuple[list[CounterMeter], list[str]]:
-    """Return a meter for each package and its memory, and what could not be read."""
+    """Return a meter for each package and its memory, and notes on what could not be read."""
     meters, notes = [], []
     for zone in numbered(root / "class/powercap", "intel-rapl:*"):
         name = try_text(zone / "name") or ""
@@ -38,7 +38,7 @@ def rapl_meters(root: Path) -> tuple[list[CounterMeter], list[str]]:
             notes.append(f"RAPL: {error}")
         else:
             meters.append(_meter(zone, name))
-    # one package without the others is not the device
+    # some packages without the others would not be the whole device
     return ([], notes[:1]) if notes else (meters, [])
 
 

@@ -6,8 +6,8 @@
 - devfreq, a Jetson's GPU: ``cur_freq``, ``max_freq`` and ``available_frequencies`` in Hz
   (https://kernel.org/doc/Documentation/ABI/testing/sysfs-class-devfreq).
 - Thermal zones in thousandths of a degree, and cooling devices, whose ``cur_state`` is above 0
-  while they hold something back (https://docs.kernel.org/driver-api/thermal/sysfs-api.html). A fan
-  is one of them, too, but slows nothing down.
+  while they throttle something (https://docs.kernel.org/driver-api/thermal/sysfs-api.html). Fans
+  are cooling devices too, but slow nothing down.
 - x86 counts throttling in ``thermal_throttle/core_throttle_count`` and ``package_throttle_count``.
 - Jetson Orin counts over-current and under-voltage events in ``soctherm_oc``'s ``oc*_event_cnt``
   (NVIDIA, Jetson Linux Developer Guide r36, Platform Power and Performance).
@@ -28,7 +28,7 @@ HOLDS_BACK = ("cpufreq", "devfreq", "throttle", "gpu", "processor", "hot-surface
 
 
 def read_state(root: Path = SYSFS, gpu: Gpu | None = None) -> DeviceState:
-    """Return what the device tells now; what it does not tell is left out."""
+    """Return the device's current state; what it does not report is omitted."""
     return DeviceState(
         clocks=(*_cpu_clocks(root), *_gpu_clocks(root), *(gpu.clocks() if gpu else ())),
         temperatures=(*_temperatures(root), *(gpu.temperatures() if gpu else ())),
@@ -62,7 +62,7 @@ def _gpu_clocks(root: Path) -> Iterator[Clock]:
 
 
 def _clock(name: str, values: list[int | None], scale: float) -> Iterator[Clock]:
-    """Yield a clock of current, limit and maximum, unless one of them is not told."""
+    """Yield a clock of current, limit and maximum, unless one of them is missing."""
     known = [value * scale for value in values if value is not None]
     if len(known) == len(values):
         yield Clock(name, *known)
@@ -70,14 +70,14 @@ def _clock(name: str, values: list[int | None], scale: float) -> Iterator[Clock]
 
 def _temperatures(root: Path) -> Iterator[Temperature]:
     for zone in numbered(root / "class/thermal", "thermal_zone*"):
-        value = try_integer(zone / "temp")  # zones of parts that are off refuse
+        value = try_integer(zone / "temp")  # not readable for parts that are powered off
         if value is not None:
             yield Temperature(try_text(zone / "type") or zone.name, value * CELSIUS_PER_MILLI)
 
 
 def _cpu_counters(root: Path) -> Iterator[ThrottleSign]:
     cores: list[int] = []
-    packages: dict[int, int] = {}  # each of their processors says the same
+    packages: dict[int, int] = {}  # all processors of a package report the same count
     for cpu in numbered(root / "devices/system/cpu", "cpu[0-9]*"):
         core = try_integer(cpu / "thermal_throttle/core_throttle_count")
         package = try_integer(cpu / "thermal_throttle/package_throttle_count")

@@ -1,4 +1,4 @@
-"""Small files that the kernel writes when they are read."""
+"""Reading sysfs: small files that the kernel generates when they are read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def read_text(file: Path) -> str:
-    """Return what a file says, without the white space around it.
+    """Return a file's text, without surrounding white space.
 
     Raises:
-        OSError: it is missing, or not for this user; a device may also refuse for the moment.
+        OSError: it is missing or not readable by this user; devices may also fail temporarily.
     """
     return file.read_text(encoding="utf-8", errors="replace").strip("\0 \t\n")
 
@@ -33,7 +33,7 @@ def read_integer(file: Path) -> int:
 
 
 def try_text(file: Path) -> str | None:
-    """Return what a file says, None where it cannot be read."""
+    """Return a file's text; None if it cannot be read."""
     try:
         return read_text(file)
     except OSError:
@@ -41,7 +41,7 @@ def try_text(file: Path) -> str | None:
 
 
 def try_integer(file: Path) -> int | None:
-    """Return the number in a file, None where there is none to read."""
+    """Return the number in a file; None if it cannot be read or holds none."""
     try:
         return read_integer(file)
     except OSError:
@@ -49,7 +49,7 @@ def try_integer(file: Path) -> int | None:
 
 
 def numbered(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield what is in a folder and fits ``pattern``, number 2 before number 10."""
+    """Yield the paths in a folder that match ``pattern``, number 2 before number 10."""
     return iter(sorted(folder.glob(pattern), key=lambda path: _natural(path.name)))
 
 

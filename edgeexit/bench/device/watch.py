@@ -1,4 +1,4 @@
-"""What happens to the device's clocks and temperatures while it is measured."""
+"""Watches for throttling of the device during a measurement."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from edgeexit.bench.results.state import DeviceState, RunState
 
 LOOK_EVERY_S = 1.0
-LIMIT_FELL = 0.99  # rounding to steps of the clock is no fall
+LIMIT_FELL = 0.99  # a smaller change may be rounding to steps of the clock
 
 
 class StateWatch:
-    """Reads the state before a run, after it, and now and then in between.
+    """Reads the state before a run, after it, and periodically in between.
 
-    What slows a device down in the middle may be over at the end: the clocks are back where they
-    were, and the mean of the times tells nothing.
+    Throttling in the middle of a run may be over at its end: the clocks are back to normal, and the
+    mean of the times does not show it.
 
     Args:
         read: returns the state; takes a fraction of a millisecond to some milliseconds.
-        every_s: so many seconds are between two readings at least.
+        every_s: minimum seconds between two readings.
     """
 
     def __init__(self, read: Callable[[], DeviceState], every_s: float = LOOK_EVERY_S) -> None:
@@ -33,22 +33,22 @@ class StateWatch:
                 self._found[f"{sign.name} from the start"] = None
 
     def during(self, progress: Callable[[str, float], None]) -> Callable[[str, float], None]:
-        """Return a progress that looks at the device, too, whenever it is told something."""
+        """Return a progress callback that also checks the device whenever it is called."""
 
-        def told(step: str, done: float) -> None:
+        def watched(step: str, done: float) -> None:
             self.look()
             progress(step, done)
 
-        return told
+        return watched
 
     def look(self) -> None:
-        """Read, unless that was done just now."""
+        """Read the state, unless the last reading is less than ``every_s`` ago."""
         if time.perf_counter() - self._last_s >= self._every_s:
             self._compare(self._read())
             self._last_s = time.perf_counter()
 
     def finish(self) -> RunState:
-        """Read for the last time and return what was found."""
+        """Read for the last time and return the result."""
         after = self._read()
         self._compare(after)
         return RunState(self._before, after, tuple(self._found))
