@@ -1,4 +1,4 @@
-"""``edgeexit demo``: the whole way once, on real images, with the commands that a user types."""
+"""``edgeexit demo``: the whole workflow on real images, using the ordinary commands."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ RECIPE = (
 )
 PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATION_IMAGES = 100
-# one thread, as in the documentation: INT8 graphs as small as these have no use for more
+# one thread, as in the documentation: INT8 graphs as small as these do not profit from more
 BENCH = ("--duration", "3", "--threads", "1")
 
 
 def run_shown(*words: object) -> None:
-    """Run a command of edgeexit, and print it before."""
+    """Print a command of edgeexit, then run it."""
     from edgeexit.cli import main
 
     click.secho(f"\n$ {format_command(*words)}", bold=True)
@@ -36,11 +36,12 @@ def run_shown(*words: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo makes, and how.
+    """The demo's steps and their options.
 
     Attributes:
-        folder: for all of it.
-        recipe, bench, int8: options of train, of bench, and more of export to INT8.
+        folder: output folder.
+        recipe, bench: options of train and of bench.
+        int8: additional options of export to INT8.
         run: runs a command of edgeexit, given its words.
     """
 
@@ -73,7 +74,7 @@ class Demo:
         return self.folder / f"bench_{precision}.{ending}"
 
     def make(self) -> None:
-        """Train, tune, export and benchmark what is not there, and sum up what came out."""
+        """Train, tune, export and benchmark what is missing, and print a summary."""
         self.check_unused()
         trained = self.branched / "ckpt.pt"
         self.train(self.branched, "--branches", "3+1", "--distill", "wed")
@@ -93,13 +94,13 @@ class Demo:
 
     @property
     def quantized(self) -> tuple[object, ...]:
-        """Options of export to INT8, its calibration images among them."""
+        """Options of export to INT8, including the calibration images."""
         from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
 
         return "--calibration-data", self.calibration, "--target", target_of_this_cpu(), *self.int8
 
     def check_unused(self) -> None:
-        """Refuse a folder of somebody else's, whose files could have the names of the demo's."""
+        """Refuse a folder with other files, which the demo could overwrite."""
         from edgeexit.errors import WriteError
 
         folder = self.folder
@@ -107,21 +108,21 @@ class Demo:
             raise WriteError(f"{folder}: holds other files and no demo; choose another -o")
 
     def train(self, folder: Path, *options: object) -> None:
-        """Train, or go on with what is there; the command says itself when the run is finished."""
+        """Train, or resume; the command itself reports a run that is already finished."""
         if (folder / "last.pt").is_file():
             self.run("train", "--resume", "-o", folder)
         else:
             self.run("train", *self.recipe, *options, "-o", folder)
 
     def run_once(self, target: Path, source: Path, *words: object) -> None:
-        """Run a command unless its result is there and newer than what it is made from."""
+        """Run a command unless its result exists and is not older than its source."""
         if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
             click.secho(f"\n{target} is there: not made again", bold=True)
         else:
             self.run(*words)
 
     def keep_calibration_images(self) -> None:
-        """Write training images, which INT8 measures value ranges on, unless they are there."""
+        """Write training images for INT8 calibration, unless they exist."""
         import numpy as np
 
         from edgeexit.data import load_data
@@ -146,9 +147,8 @@ class Demo:
 def command(output: Path) -> None:
     """Train, tune, export and benchmark a small network on handwritten digits, in minutes.
 
-    ResNet-20 with branches 3+1 on the 1,797 images of scikit-learn, and the plain backbone beside
-    it. Every step is the command that is printed above its output. A second run starts from what
-    is there.
+    ResNet-20 with branches 3+1 on the 1,797 images of scikit-learn, compared with the plain
+    backbone. Each step prints the command that it runs. A second run skips finished steps.
 
     \b
     Example:
@@ -188,7 +188,7 @@ def _summarize(demo: Demo) -> None:
 
 
 def _agreement(bundle: Path) -> str:
-    """Say how a bundle answered where it was proven against the network."""
+    """Return a sentence on how the bundle's answers agreed with the network's at export."""
     from edgeexit_runtime import load_manifest
 
     proof = load_manifest(bundle).verification

@@ -1,4 +1,4 @@
-"""``edgeexit plan``: what exits would cost on a device, before anything is trained."""
+"""``edgeexit plan``: the cost of exits on a device, before anything is trained."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ DEFAULT_PIXELS = 224
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The networks that are compared.
+    """The networks to compare.
 
     Attributes:
-        build: builds one of a pattern.
-        patterns: of their branches.
-        model: their code, where it is the user's own.
+        build: builds the network of a branching pattern.
+        patterns: their branching patterns.
+        model: ``package.module:factory`` of a user's own model, or None.
         form: their precision.
-        needs_engines: what runs them runs engines alone.
+        needs_engines: the backend runs only engines.
     """
 
     build: Callable[[str], MultiExitNet]
@@ -69,34 +69,34 @@ class Candidates:
     default="fp32",
     show_default=True,
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="INT8 is of the form for the backend.",
+    help="INT8 is quantized for the backend.",
 )
 @backend_options
 @click.option(
     "--accuracies",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Accuracy of each exit, of the paper or earlier runs, for an estimate of early exit: "
-    '{"4+3+2": [0.66, 0.68, 0.70, 0.70]}, shares or percent.',
+    help="Accuracy of each exit, from the paper or earlier runs, to estimate early exit: "
+    '{"4+3+2": [0.66, 0.68, 0.70, 0.70]}, fractions or percent.',
 )
 @click.option(
     "--duration",
     default=20.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds to measure; 10 rounds are always made.",
+    help="Seconds to measure; at least 10 rounds.",
 )
 @click.option(
     "--bundle-out",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="Measure nothing: write the untrained bundles, for a device that has the runtime alone.",
+    help="Measure nothing: write untrained bundles, for a device that has only the runtime.",
 )
 @click.option(
     "--times",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Measure nothing: take what 'python -m edgeexit_runtime time' wrote there.",
+    help="Measure nothing: read a file that 'python -m edgeexit_runtime time' wrote on the device.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -114,12 +114,12 @@ def command(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Show what exits would cost on this device, before any training.
+    """Show the cost of exits on this device, before any training.
 
-    Builds the network with each pattern of branches and random weights, exports it, and times the
-    plain backbone and every exit path, all in turns: times do not depend on weights. It says which
-    share of the images has to leave early for early exit to pay, and with --accuracies what it
-    would give.
+    Builds the network with each branching pattern and random weights, exports it, and times the
+    plain backbone and every exit path, interleaved: times do not depend on weights. Prints the
+    share of images that must leave early for early exit to pay off and, with --accuracies, an
+    estimate of early exit.
 
     \b
     Examples:
@@ -175,7 +175,7 @@ def _builder(
     num_classes: int | None,
     pixels: tuple[int, int] | None,
 ) -> Callable[[str], MultiExitNet]:
-    """Return what builds the network of a pattern."""
+    """Return a function that builds the network of a branching pattern."""
     from edgeexit.models import attach_exits, make_spec
     from edgeexit.models.factories import create_model
     from edgeexit.models.registry import backbone_entry
@@ -199,7 +199,7 @@ def _builder(
 
 
 def _form(name: str, needs_engines: bool, is_for_here: bool) -> Precision:
-    """Return a precision, INT8 as what runs it wants it."""
+    """Return a precision; INT8 is quantized for the backend."""
     from edgeexit.export import PRECISIONS, Quantization
     from edgeexit.export.int8.targets import target_for
     from edgeexit.export.int8.targets.cpu_7bit import target_of_this_cpu
@@ -239,7 +239,7 @@ def _write_for_a_device(candidates: Candidates, folder: Path) -> None:
 
 
 def _measure(candidates: Candidates, chosen: dict[str, Any], duration_s: float) -> MeasuredTimes:
-    """Write the bundles to a temporary folder, build engines where they are needed, and time."""
+    """Write the bundles to a temporary folder, build engines if needed, and time them."""
     from edgeexit_runtime.engines.building import build_engines
     from edgeexit_runtime.timing.paths import time_bundles
 

@@ -1,4 +1,4 @@
-"""``edgeexit train``: images -> a run folder with checkpoints."""
+"""``edgeexit train``: train a network and write a run folder with checkpoints."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.command("train", cls=SectionedCommand)
 @section(
     "Network",
-    click.option("--backbone", help="Such as resnet20.  [required unless --model or --resume]"),
+    click.option("--backbone", help="E.g. resnet20.  [required unless --model or --resume]"),
     model_option,
     exits_option,
     outputs_option,
-    click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2."),
+    click.option("--branches", default="none", show_default=True, help="Pattern, e.g. 4+3+2."),
     click.option("--pretrained", is_flag=True, help="Start from the backbone's public weights."),
     click.option(
         "--init",
         default="",
         metavar="CKPT|WEIGHTS",
-        help="Start from the backbone of this checkpoint, or from weights that something else "
-        "wrote: .pth, .ckpt or .safetensors.",
+        help="Start from the backbone of this checkpoint, or from weights of another program: "
+        ".pth, .ckpt or .safetensors.",
     ),
     weights_options,
 )
@@ -55,41 +55,44 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         "--dataset", help="digits, cifar10, cifar100 or imagefolder.  [required unless --resume]"
     ),
     click.option("--data-dir", type=click.Path(), help="Folder of the images."),
-    click.option("--download", is_flag=True, help="Fetch the data set where it is missing."),
+    click.option("--download", is_flag=True, help="Download the data set if it is missing."),
     click.option(
         "--input-size",
         type=typed.size,
-        help="Height and width in pixels: 224, or 120x160.  [default: what is usual with the data "
+        help="Height and width in pixels: 224, or 120x160.  [default: the usual size for the data "
         "set; for imagefolder, the backbone's]",
     ),
     click.option(
         "--channels",
         type=click.Choice([1, 3]),
-        help="Read images as grey (1) or in colour (3).  [default: 3]",
+        help="Read images as gray (1) or color (3).  [default: 3]",
     ),
     click.option(
         "--mean",
         type=typed.numbers,
-        help="What is subtracted of images from 0 to 1, one number per channel, such as for --init "
-        "of weights that were trained so.  [default: what is usual with the data set]",
+        help="Mean to subtract from images in 0 to 1, one number per channel, e.g. the one that "
+        "--init was trained with.  [default: the usual mean for the data set]",
     ),
-    click.option("--std", type=typed.numbers, help="Likewise: what they are divided by then."),
+    click.option(
+        "--std", type=typed.numbers, help="Likewise: standard deviation to divide them by."
+    ),
     resize_option,
     click.option(
         "--hold-out",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Training images of each class to validate on.  [default: usual with the data set]",
+        help="Training images per class to validate on.  [default: the usual ones for the data "
+        "set]",
     ),
     click.option(
         "--augmentation",
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is what is "
-        "usual with the data set.",
+        help="none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is the "
+        "usual one for the data set.",
     ),
-    click.option("--skip-corrupt", is_flag=True, help="Leave out files that cannot be read."),
+    click.option("--skip-corrupt", is_flag=True, help="Skip files that cannot be read."),
     max_pixels_option,
     WORKERS_OPTION,
 )
@@ -98,27 +101,27 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     click.option(
         "--recipe",
         metavar="NAME",
-        help="The paper's setting: cifar100 or imagenet. Options typed beside it come first.",
+        help="The paper's settings: cifar100 or imagenet. Typed options take precedence.",
     ),
     click.option(
         "--config",
         "config_file",
         type=click.Path(path_type=Path),
-        help="The config.toml of another run. Options typed beside it come first.",
+        help="The config.toml of another run. Typed options take precedence.",
     ),
     click.option(
         "--strategy",
         default="coop",
         show_default=True,
         metavar="NAME",
-        help="coop (all at once), branches-only (behind a frozen backbone) or stage-wise.",
+        help="coop (all jointly), branches-only (on a frozen backbone) or stage-wise.",
     ),
     click.option(
         "--epochs",
         default=30,
         show_default=True,
         type=click.IntRange(min=1),
-        help="For each phase of the strategy. The paper takes 300 for CIFAR-100, 60 for ImageNet.",
+        help="Per phase of the strategy. The paper trains 300 on CIFAR-100, 60 on ImageNet.",
     ),
     click.option(
         "--batch-size",
@@ -127,7 +130,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         type=click.IntRange(min=2),
         help="Images per step, over all processes.",
     ),
-    click.option("--lr", default=0.01, show_default=True, type=POSITIVE, help="Initial rate."),
+    click.option(
+        "--lr", default=0.01, show_default=True, type=POSITIVE, help="Initial learning rate."
+    ),
     click.option(
         "--momentum",
         default=0.9,
@@ -165,7 +170,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         default=1.0,
         show_default=True,
         type=POSITIVE,
-        help="Softens the teacher's and the exits' classes.",
+        help="Softens the class probabilities of the teacher and the exits.",
     ),
 )
 @section(
@@ -183,15 +188,17 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         default=1,
         show_default=True,
         type=click.IntRange(min=1),
-        help="Compute a batch in so many parts, where it does not fit the memory.",
+        help="Process each batch in this many parts, to save memory.",
     ),
     click.option(
         "--channels-last/--no-channels-last",
         default=None,
-        help="Memory format.  [default: last, but for --model]",
+        help="Memory format.  [default: channels last, except for --model]",
     ),
     click.option("--compile", is_flag=True, help="Use torch.compile."),
-    click.option("--sync-batch-norm", is_flag=True, help="Statistics over all processes (GPUs)."),
+    click.option(
+        "--sync-batch-norm", is_flag=True, help="Share statistics among all processes (GPUs only)."
+    ),
 )
 @section(
     "Output",
@@ -201,7 +208,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         default="run",
         show_default=True,
         type=click.Path(file_okay=False, path_type=Path),
-        help="The run's folder; a run that is there is never overwritten.",
+        help="The run's folder; an existing run is never overwritten.",
     ),
     click.option(
         "--resume", is_flag=True, help="Continue the run in the folder, with its options."
@@ -211,16 +218,16 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
         default=5.0,
         show_default=True,
         type=click.FloatRange(min=0),
-        help="Within long epochs, save this often.",
+        help="Minutes between saves within long epochs.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
 )
 @click.pass_context
 def command(ctx: click.Context, /, output: Path, resume: bool, as_json: bool, **_: Any) -> None:
-    """Train a multi-exit network, and save the best and the last epoch.
+    """Train a multi-exit network and save the best and the last epoch.
 
-    The folder gets ckpt.pt (the best epoch by validation accuracy, averaged over the exits),
-    last.pt (to continue from), metrics.jsonl and config.toml (to train another one the same way).
+    Writes ckpt.pt (the epoch with the best mean validation accuracy over all exits), last.pt (to
+    resume from), metrics.jsonl and config.toml (to repeat the training).
 
     \b
     Examples:

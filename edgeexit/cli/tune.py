@@ -26,19 +26,20 @@ if TYPE_CHECKING:
 @click.command("tune", cls=SectionedCommand)
 @tune_options
 @section("Images", bundle_sample_options)
-@section("Weights of something else", network_options)
+@section("Weights from another program", network_options)
 def command(as_json: bool, **values: Any) -> None:
-    """Choose the thresholds that are best within limits; without limits, show what there is.
+    """Choose the best thresholds within limits; without limits, show the front.
 
-    They are chosen on the validation images and reported on the test images beside them, with 95 %
-    bootstrap intervals. Up to three branches every combination of the grid's values is counted;
-    with more the search is a local one. An exit whose branch costs more than it saves is switched
-    off. The network is written with them to a checkpoint beside its own: CKPT with .tuned.
-    --engine-dir tunes a bundle by its own graphs and rewrites its thresholds.
+    Thresholds are chosen on the validation images and reported on these and on the test images,
+    with 95 % bootstrap intervals. For up to three branches the search is exhaustive over the grid;
+    for more it is local. An exit whose branch costs more than it saves is switched off. The
+    checkpoint with the thresholds is written next to CKPT, with .tuned in its name. --engine-dir
+    tunes a bundle by running its graphs, and rewrites its thresholds.
 
-    With --confidence they come with a guarantee: on other images of the same source the risk is at
-    most what was asked for, with that probability. It holds for images that are drawn independently
-    (not frames of one video) and that the network has not seen; val chose its best epoch, too.
+    With --confidence the thresholds have a guarantee: on other images from the same source, the
+    risk is at most the given one, with that probability. It holds for images that are drawn
+    independently (not frames of one video) and that the network has not seen; note that val was
+    also used to choose the best epoch.
 
     \b
     Examples:

@@ -1,25 +1,24 @@
-"""Thresholds with a promise: learn on one half of the images, then test on the other.
+"""Thresholds with a guarantee: learn on one half of the images, then test on the other.
 
-Learn-then-test (Angelopoulos et al., arXiv 2110.01052), which "Fast yet Safe: Early-Exiting with
-Risk Control" (Jazbec et al., NeurIPS 2024) uses for early exit. The first half gives candidates,
-each a threshold for every exit at once, in an order from safe to cheap. The second half tests them
-one after another, each at the whole 1 - confidence, until the first that is not shown to be safe
-(fixed sequence testing). The order and each test come from the first half alone, so that all that
-pass are safe together with the probability ``confidence``; the cheapest of them is taken.
+Learn-then-test (Angelopoulos et al., arXiv 2110.01052), as used for early exit in "Fast yet Safe:
+Early-Exiting with Risk Control" (Jazbec et al., NeurIPS 2024). The first half supplies candidates,
+each with a threshold for every exit, ordered from safe to cheap. The second half tests them one
+after another, each at the full level 1 - confidence, until the first that is not shown to be safe
+(fixed sequence testing). Order and tests are fixed by the first half only. Therefore all
+candidates that pass are safe simultaneously with probability ``confidence``; the cheapest is used.
 
-The loss of an image that leaves at an exit, by the risk:
+The loss of an image that leaves at an exit depends on the risk:
 
-- ``error``: 1 where the answer is wrong, else 0.
-- ``disagreement``: 1 where it is not the last exit's, else 0. It needs no labels.
-- ``drop``: 1 where the exit is wrong and the last exit right, -1 where it is the other way round,
-  else 0: the mean is the accuracy lost. It is no loss of 0 and 1, so each candidate is tested in
-  the way that was tighter on the first half: by the ones alone, the one-sided loss of Jazbec et
-  al., which is never below the drop, or by betting on all three values. See
-  :mod:`edgeexit.statistics.risk`.
+- ``error``: 1 if the answer is wrong, else 0.
+- ``disagreement``: 1 if it differs from the last exit's, else 0. It needs no labels.
+- ``drop``: 1 if the exit is wrong and the last exit right, -1 if it is the other way round, else
+  0: the mean is the drop in accuracy. As it is not binary, each candidate is tested by the method
+  that was tighter on the first half: by the ones only, the one-sided loss of Jazbec et al., which
+  is never below the drop, or by betting on all three values. See :mod:`edgeexit.statistics.risk`.
 
-It is a promise about images that are drawn independently from the same source as these, once: who
-tries several targets and keeps the one that passed has less. Frames of one video are not
-independent.
+The guarantee holds for images that are drawn independently from the same source as these, and for
+one attempt: it is weaker if several targets are tried and the one that passed is kept. Frames of
+one video are not independent.
 """
 
 from __future__ import annotations
@@ -52,17 +51,17 @@ from edgeexit.thresholds.search import search_thresholds
 from edgeexit.thresholds.worst_path import worst_path
 
 SAFER = 20
-"""Candidates above the safest setting of the front, on the way to letting nobody leave early."""
+"""Steps from the safest setting of the front to one at which no image leaves early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What is to be shown of thresholds.
+    """A guarantee to show for thresholds.
 
     Attributes:
         risk: one of :data:`edgeexit_runtime.bundle.guarantee_entry.RISKS`.
-        target: what the risk may be at most, a fraction of all images.
-        confidence: with which probability.
+        target: upper limit of the risk, a fraction of all images.
+        confidence: probability that the limit holds.
     """
 
     risk: str
@@ -82,20 +81,20 @@ class Promise:
 
     @property
     def level(self) -> float:
-        """The chance that the promise is broken, at most."""
+        """Upper limit of the probability that the promise is broken."""
         return 1 - self.confidence
 
     @property
     def words(self) -> str:
-        """What is promised, in a phrase."""
+        """The promise as a phrase."""
         return format_promise(self.risk, self.target, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Thresholds, and what is known of them from the first half.
+    """Thresholds with their losses and cost on the first half.
 
-    ``stake`` is None where they are tested by their losses alone.
+    ``stake`` is that of a test by betting; None for the binomial test of the losses.
     """
 
     thresholds: dict[str, float]
@@ -106,16 +105,16 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guaranteed:
-    """The cheapest thresholds that keep the promise, and how that was shown.
+    """The cheapest thresholds that keep the promise, and the evidence.
 
     Attributes:
-        promise: what was asked.
-        thresholds: of every exit but the last.
-        counts: losses on the images that tested them.
-        by_betting: whether betting showed it, and not the binomial tail.
-        candidates: how many there were.
-        passed: how many were shown to be safe, this one among them.
-        front: losses against cost on the images that candidates were chosen on.
+        promise: the guarantee.
+        thresholds: threshold of every exit but the last.
+        counts: losses on the second half, which tested them.
+        by_betting: whether the test was by betting rather than by the binomial tail.
+        candidates: number of candidates.
+        passed: number of candidates shown to be safe, including this one.
+        front: losses against cost on the first half, which supplied the candidates.
     """
 
     promise: Promise
@@ -127,7 +126,7 @@ class Guaranteed:
     front: Front
 
     def entry(self, data: str) -> Guarantee:
-        """Return what is kept with the thresholds; ``data`` says where the images came from."""
+        """Return the guarantee to store with the thresholds; ``data`` describes the images."""
         return Guarantee(
             self.promise.risk,
             self.promise.target,
@@ -161,15 +160,15 @@ def find_guaranteed(
     """Return the cheapest thresholds that are shown to keep ``promise``.
 
     Args:
-        predictions: of images that were drawn independently, and that the network has not seen.
-        costs: what a sample that leaves at each exit has paid.
-        promise: what is to be shown.
+        predictions: predictions on independently drawn images that the network has not seen.
+        costs: path cost of each exit.
+        promise: the guarantee to show.
         grid_size, max_path_cost, progress: see :func:`search_thresholds`.
-        seed: of how the images are shared out in two halves.
+        seed: seed of the random split into two halves.
 
     Raises:
-        TuningError: too few images, or no thresholds are shown to be safe; the message says how
-            many images it takes, or what can be shown.
+        TuningError: there are too few images, or no thresholds are shown to be safe; the message
+            says how many images are needed, or which target can be shown.
     """
     order = np.random.default_rng(seed).permutation(len(predictions.targets))
     first, second = (np.sort(half) for half in (order[: len(order) // 2], order[len(order) // 2 :]))
@@ -207,12 +206,12 @@ def _candidates(
 ) -> tuple[Front, list[_Candidate]]:
     """Return the front of losses against cost, and the candidates from safe to cheap.
 
-    That is by the number of images lost, and of equal ones the dearest first: a setting that loses
-    nothing here and leaves more to the last exit is the safer one.
+    They are ordered by the number of lost images; among equals, the most expensive comes first,
+    since a setting with more images at the last exit is safer.
     """
     losses = exit_losses(learn, promise.risk)
     grids = confidence_grids(learn, grid_size)
-    # a label that is 0 where nothing is lost, and a true class of 0: correct is what is not lost
+    # label 0 for no loss, and 0 as the true class: "correct" then means "no loss"
     safe = ExitPredictions(
         learn.exit_names,
         learn.confidences,
@@ -229,7 +228,7 @@ def _candidates(
         counts = _count(losses, left_at)
         cost = float(np.array([*costs.paid(thresholds).values()])[left_at].mean())
         stake = tighter_stake(counts, promise.target) if promise.risk == DROP else None
-        # the last exit alone loses nothing against itself, but it may err more often
+        # the last exit alone has no drop and no disagreement; its error still has to be shown
         if cost < nobody_leaves or promise.risk == ERROR:
             candidates.append(_Candidate(thresholds, counts.lost, cost, stake))
     if not candidates:
@@ -246,7 +245,7 @@ def _safer(
     costs: PathCosts,
     max_path_cost: float | None,
 ) -> Iterator[dict[str, float]]:
-    """Yield settings that rise from ``thresholds`` towards the ends of the grids, where allowed."""
+    """Yield settings that rise from ``thresholds`` to the ends of the grids, within the limit."""
     places = [
         int(np.searchsorted(grid, np.float32(value)))
         for grid, value in zip(grids, thresholds.values(), strict=True)
@@ -266,10 +265,10 @@ def _count(losses: NDArray[np.int8], left_at: NDArray[np.int64]) -> LossCounts:
 
 
 def _check_enough(images: int, testing: int, promise: Promise) -> None:
-    """Raise where not even images without a loss would show it."""
+    """Raise TuningError if even images without any loss would be too few."""
     needed = images_needed(0.0, promise.target, promise.level)
     assert needed is not None
-    if testing >= needed and images > 1:  # one is left to choose on
+    if testing >= needed and images > 1:  # at least one image to choose on
         return
     reachable = ""
     if testing > 0:
@@ -282,7 +281,7 @@ def _check_enough(images: int, testing: int, promise: Promise) -> None:
 
 
 def _not_shown(images: int, counts: LossCounts, promise: Promise) -> TuningError:
-    """Say what the safest thresholds gave, how many images would do, and what can be shown."""
+    """Return an error with the safest thresholds' losses, the images needed and a target."""
     share = counts.lost / counts.images
     needed = images_needed(share, promise.target, promise.level)
     if share >= promise.target:
@@ -299,5 +298,5 @@ def _not_shown(images: int, counts: LossCounts, promise: Promise) -> TuningError
 
 
 def _up(fraction: float) -> str:
-    """Return a fraction rounded up: what is within it as a target too."""
+    """Return a fraction rounded up to four decimals, so that it still works as a target."""
     return f"{math.ceil(fraction * 1e4) / 1e4:g}"

@@ -1,19 +1,19 @@
-"""Correct answers and cost of many settings at once, without trying one after another.
+"""Correct predictions and cost of many settings at once, without evaluating each.
 
 Some exits are *free*, the thresholds of the others are fixed. A setting's outcome depends on a
 sample only through the *bins* b_f of its confidences at the free exits: the number of threshold
 values that the confidence reaches. At the index t_f the sample leaves at exit f iff b_f > t_f, so
-it goes on past the free exits up to f iff b_1 <= t_1, ..., b_f <= t_f: a cumulative histogram. Let
-everyone leave at the first free exit and correct that for those who go on past it, then past the
-second, and so on. With c_f = 1 where exit f is right, p_f the cost of its path, and r for where a
-sample goes that passes all free exits::
+it passes the free exits up to f iff b_1 <= t_1, ..., b_f <= t_f: a cumulative histogram. Assume
+first that all samples leave at the first free exit, then correct this for the samples that pass
+it, then for those that pass the second, and so on. With c_f = 1 where exit f is right, p_f the
+cost of its path, and r the exit of a sample that passes all free exits::
 
-    correct(t) = sum c_1 + sum over f of the sum of (c_{f+1} - c_f) over those who go on past f
-    cost(t)    = sum p_1 + sum over f of the sum of (p_{f+1} - p_f) over those who go on past f
+    correct(t) = sum c_1 + sum over f of the sum of (c_{f+1} - c_f) over samples that pass f
+    cost(t)    = sum p_1 + sum over f of the sum of (p_{f+1} - p_f) over samples that pass f
 
-with c_{F+1} = c_r and p_{F+1} = p_r. The f-th term is an f-dimensional cumulative histogram. Where
-an exit's threshold is NEVER, nobody who comes there pays for its branch, which is one more. With
-all exits free, this counts every setting there is; all of it is integer arithmetic.
+with c_{F+1} = c_r and p_{F+1} = p_r. The f-th term is an f-dimensional cumulative histogram. If an
+exit's threshold is NEVER, samples that reach it do not pay for its branch: one more histogram.
+With all exits free, this counts every possible setting. All arithmetic is on integers.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ Steps = NDArray[np.int64]
 Index = NDArray[np.intp]
 
 EXACT_IN_FLOAT64 = 2**53
-"""Sums of integers below it are exact as float64, which numpy adds up several times faster."""
+"""Integer sums below it are exact in float64, in which numpy sums several times faster."""
 
 
 @dataclass(frozen=True, eq=False)
 class SearchSpace:
-    """Samples and threshold values, as the search sees them; B branch exits, N samples.
+    """Samples and threshold values of a search, with B branch exits and N samples.
 
     Attributes:
-        predictions: of all B + 1 exits.
-        costs: of their paths.
-        grids: of each branch exit its threshold values, float32, ascending.
+        predictions: predictions of all B + 1 exits.
+        costs: costs of their paths.
+        grids: threshold values per branch exit, float32, ascending.
     """
 
     predictions: ExitPredictions
@@ -70,7 +70,7 @@ class SearchSpace:
 
     @cached_property
     def off(self) -> tuple[int | None, ...]:
-        """Of each grid the index of NEVER, at which the exit is switched off; None without it."""
+        """Per grid, the index of NEVER, which switches the exit off; None without it."""
         return tuple(len(grid) - 1 if grid[-1] == NEVER else None for grid in self.grids)
 
     @property
@@ -85,33 +85,33 @@ class SearchSpace:
 
 
 class Place:
-    """A setting of all thresholds, from which some are freed.
+    """A setting of all thresholds, around which some exits are varied.
 
     Args:
-        space: where it is.
+        space: the search space.
         setting: an index into each grid.
 
     Attributes:
-        setting: that index.
+        setting: as it was given.
     """
 
     def __init__(self, space: SearchSpace, setting: tuple[int, ...]) -> None:
         self.setting = setting
         self._space = space
-        # bit m: the sample would leave at exit m; the last one lets everyone leave
+        # bit m: the sample would leave at exit m; all would leave at the last one
         self._would_leave = np.full(space.samples, 1 << space.branches, np.int64)
         for exit_, (bins, value) in enumerate(zip(space.bins, setting, strict=True)):
             self._would_leave |= (bins > value).astype(np.int64) << exit_
 
     def leaving(self, free: Sequence[int]) -> Index:
-        """Return the exit (N,) at which each sample leaves where nobody leaves at the free ones."""
+        """Return the exit (N,) at which each sample leaves if none leaves at the free exits."""
         others = self._would_leave & ~sum(1 << exit_ for exit_ in free)
         # the lowest bit is a power of two, whose exponent frexp gives exactly
         lowest: Index = (np.frexp((others & -others).astype(np.float64))[1] - 1).astype(np.intp)
         return lowest
 
     def paid(self, free: Sequence[int]) -> Steps:
-        """Return the cost (B + 1,) of each path; free exits are on."""
+        """Return the cost (B + 1,) of each path, with the free exits switched on."""
         costs = self._space.costs
         is_off = [value == off for value, off in zip(self.setting, self._space.off, strict=True)]
         saved = [
@@ -125,11 +125,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What settings give: arrays with one axis per free exit.
+    """Outcomes of settings: arrays with one axis per free exit.
 
     Attributes:
         correct: int32, number of samples that leave with the right answer.
-        cost: int64, of all samples together, in the steps of the costs.
+        cost: int64, total cost of all samples, in integer steps of the costs.
     """
 
     correct: NDArray[np.int32]
@@ -142,10 +142,10 @@ def count_outcomes(
     """Return the outcome of every combination of ``values`` of the free exits.
 
     Args:
-        space: the samples.
-        place: fixes the other exits.
-        free: exits by number, ascending; none of them gives arrays without axes.
-        values: of each free exit ascending indices into its grid.
+        space: the search space.
+        place: the setting of the other exits.
+        free: numbers of the free exits, ascending; if empty, the arrays have no axes.
+        values: per free exit, ascending indices into its grid.
     """
     if not free:
         ends, paid = place.leaving(free), place.paid(free)
@@ -159,10 +159,10 @@ def count_outcomes(
 
 
 class _Count:
-    """Samples on their way past the free exits, and the outcomes if all left at the one before.
+    """Samples that pass the free exits so far, and the outcomes if they left at the last of them.
 
-    Those that leave at a fixed exit before the first free one are counted at the start. Those that
-    leave at one in between pass the free exits behind it, whatever their thresholds.
+    Samples that leave at a fixed exit before the first free one are counted at the start. Samples
+    that leave at a fixed exit in between count as passing the later free exits at any threshold.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class _Count:
         ends = place.leaving(free)
         (coming,) = np.nonzero(ends > free[0])
         (gone,) = np.nonzero(ends < free[0])
-        self.rest = ends[coming]  # where they go that pass all free exits
+        self.rest = ends[coming]  # exits of the samples if they pass all free exits
         self.samples = coming
         self.bins: list[Index] = []  # of the free exits passed
         right = space.correct[ends[gone], gone].sum() + space.correct[free[0]][coming].sum()
@@ -182,7 +182,7 @@ class _Count:
         self.outcomes = Outcomes(np.full(shape, right, np.int32), np.full(shape, cost, np.int64))
 
     def switch_off(self, axis: int) -> None:
-        """Take a branch's cost back where its exit is off, from all who come there."""
+        """Subtract a branch's cost where its exit is off, for all samples that reach it."""
         exit_ = self.free[axis]
         off = self.space.off[exit_]
         if off is None or self.values[axis][-1] != off:
@@ -194,7 +194,7 @@ class _Count:
         self.outcomes.cost[where] -= _spread(saved, len(self.values) - 1)
 
     def go_past(self, axis: int) -> None:
-        """Correct the outcomes for those who go on past a free exit, to the next or the rest."""
+        """Correct the outcomes for samples that pass a free exit, to the next or their last one."""
         exit_ = self.free[axis]
         self._reach(axis)
         here = self.space.correct[exit_][self.samples]
@@ -211,11 +211,11 @@ class _Count:
         self.outcomes.cost[...] += _spread(cost, axes)
 
     def _reach(self, axis: int) -> None:
-        """Add the bins of an exit; who leaves there at any of the values goes no further."""
+        """Add the bins of an exit; drop the samples that leave there at all of the values."""
         exit_, values = self.free[axis], self.values[axis]
         chosen = np.searchsorted(values, np.arange(len(self.space.grids[exit_]) + 1), side="left")
         bins: Index = chosen[self.space.bins[exit_][self.samples]]
-        bins = np.where(self.rest > exit_, bins, 0)  # the others were gone before: they pass
+        bins = np.where(self.rest > exit_, bins, 0)  # the others left before: they pass
         self.bins.append(bins)
         stays = bins < len(values)
         if not stays.all():
@@ -234,7 +234,7 @@ class _Count:
         return _cumulate(sums.reshape(shape))
 
     def _cumulated_costs(self, weights: Steps) -> Steps:
-        """Sum ``weights`` likewise over all who go on, exactly, whatever their size."""
+        """Sum ``weights`` of the remaining samples in the same way, exactly for any values."""
         shape = tuple(map(len, self.values))
         flat = _flat(self.bins, shape)
         if len(weights) and int(np.abs(weights).max()) * len(weights) >= EXACT_IN_FLOAT64:
@@ -246,7 +246,7 @@ class _Count:
 
 
 def _spread(values: Index, axes: int) -> Index:
-    """Give an array of the first axes all of them."""
+    """Append axes of length 1 until there are ``axes``."""
     return values.reshape(values.shape + (1,) * (axes - values.ndim))
 
 

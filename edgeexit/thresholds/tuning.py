@@ -1,4 +1,4 @@
-"""Thresholds chosen on some samples, and what they are worth on others."""
+"""Choose thresholds on one split and evaluate them on another."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from edgeexit.evaluation.calibration import Calibration
 
 CERTAIN = 3.0
-"""Standard deviations that an exit has to be above the last one by."""
+"""Standard deviations by which an exit must exceed the last one to count as better."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A network whose thresholds are chosen, and what is known of it.
+    """A network to tune, with its predictions and costs.
 
     Attributes:
-        title: what it is, in words.
-        dataset: what it is judged on.
+        title: description of the network.
+        dataset: name of the data set.
         source: where the costs come from.
-        chosen_on: the images that thresholds are chosen on, in words.
-        exits: what its exits cost in MACs.
-        costs: what is to be kept low: these MACs, or something that was measured.
-        splits: answers by name: first those that thresholds are chosen on, last those that they
-            are judged on; ``val`` and ``test``, or one alone.
-        labelled: whether true classes are known, not the last exit's answers in their place.
-        calibration: temperatures that were fitted before; None without.
+        chosen_on: description of the images that thresholds are chosen on.
+        exits: costs of its exits in MACs.
+        costs: the path costs to minimize: these MACs, or measured costs.
+        splits: predictions by the split's name: the first split to choose thresholds on, the last
+            one to evaluate them on; ``val`` and ``test``, or a single one for both.
+        labelled: whether the targets are true classes; otherwise the last exit's predictions.
+        calibration: fitted temperatures; None without.
     """
 
     title: str
@@ -60,23 +60,23 @@ class Subject:
 
     @property
     def val(self) -> ExitPredictions:
-        """Answers that thresholds are chosen on."""
+        """Predictions that thresholds are chosen on."""
         return next(iter(self.splits.values()))
 
     @property
     def test(self) -> ExitPredictions:
-        """Answers that they are judged on."""
+        """Predictions that thresholds are evaluated on."""
         return [*self.splits.values()][-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What thresholds give on one split.
+    """Evaluation of thresholds on one split.
 
     Attributes:
         report: accuracies, shares and MACs.
-        average_cost: Eq. 5 in the unit of the costs that were kept low.
-        intervals: how far accuracy and average cost may be off.
+        average_cost: Eq. 5 in the unit of the minimized costs.
+        intervals: bootstrap intervals of accuracy and average cost.
     """
 
     report: AdaptiveReport
@@ -86,17 +86,17 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The front of a network, and what was chosen on it.
+    """The front of a network and the thresholds chosen on it.
 
     Attributes:
         subject: the network.
-        limits: what the thresholds had to keep to.
-        front: the settings that no other beats on ``val``.
-        thresholds: None where no limit was given.
-        judgements: of these thresholds, by split.
-        last_accuracy: of the last exit alone, by split.
+        limits: limits on the thresholds.
+        front: the settings that no other is superior to on ``val``.
+        thresholds: the chosen thresholds; None if no limit was given.
+        judgements: evaluation of these thresholds, by split.
+        last_accuracy: accuracy of the last exit alone, by split.
         better_than_last: accuracies of other exits on ``val``, see :func:`better_than_last`.
-        guaranteed: how they were shown to keep a promise; None where none was asked for.
+        guaranteed: the guarantee and how it was shown; None if none was requested.
     """
 
     subject: Subject
@@ -110,16 +110,16 @@ class Tuning:
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """What is kept with the thresholds."""
+        """The guarantee as stored with the thresholds; None without."""
         return None if self.guaranteed is None else self.guaranteed.entry(self.subject.chosen_on)
 
     @cached_property
     def points(self) -> list[FrontPoint]:
-        """The front beside what its settings give on ``test``."""
+        """The front on ``val``, with its settings evaluated on ``test``."""
         return front_points(self.front, self.subject.test)
 
     def choice_json(self) -> dict[str, Any]:
-        """Return all but the front as JSON values."""
+        """Return everything but the front as JSON values."""
         subject, calibration = self.subject, self.subject.calibration
         value: dict[str, Any] = {
             "dataset": subject.dataset,
@@ -153,9 +153,9 @@ class Tuning:
         return value
 
     def front_json(self) -> dict[str, Any]:
-        """Return every setting of the front, on ``val`` and ``test``; none with a guarantee.
+        """Return every setting of the front on ``val`` and ``test``; empty with a guarantee.
 
-        That has a front of half of ``val``, by what is lost, which only gives candidates.
+        With a guarantee, the front is of losses on half of ``val`` and only supplies candidates.
         """
         if self.guaranteed is not None:
             return {}
@@ -175,18 +175,18 @@ def tune(
     grid_size: int | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Tuning:
-    """Choose the best thresholds of a network, or find the front alone where there is no limit.
+    """Choose the best thresholds of a network; without a limit, only find the front.
 
     Args:
         subject: the network.
-        limits: what they have to keep to; with a promise, of its path costs alone.
-        promise: what is to be shown of them.
+        limits: limits on the thresholds; with a promise, only ``max_path_cost`` applies.
+        promise: the guarantee to show; None without.
         grid_size: see :func:`confidence_grids`.
-        progress: told which fraction of a local search, 0 to 1, is done.
+        progress: called with the finished fraction, 0 to 1, of a local search.
 
     Raises:
-        TuningError: no thresholds keep to the limits or are shown to keep the promise, or too
-            small or large a grid.
+        TuningError: no thresholds meet the limits or are shown to keep the promise, or the grid
+            is too small or too large.
     """
     val, costs, path_cost = subject.val, subject.costs, limits.max_path_cost
     guaranteed, thresholds = None, None
@@ -217,13 +217,13 @@ def judge(
     exits: ExitCosts,
     costs: PathCosts,
 ) -> Judgement:
-    """Return what ``thresholds`` give on some samples.
+    """Evaluate ``thresholds`` on some samples.
 
     Args:
-        predictions: of these samples.
-        thresholds: of every exit but the last.
-        exits: what they cost in MACs.
-        costs: what is kept low.
+        predictions: predictions on these samples.
+        thresholds: threshold of every exit but the last.
+        exits: costs of the exits in MACs.
+        costs: the path costs to minimize.
     """
     report = evaluate_adaptive(predictions, thresholds, exits)
     paid = costs.paid(thresholds)
@@ -235,10 +235,10 @@ def judge(
 
 
 def better_than_last(predictions: ExitPredictions) -> dict[str, float]:
-    """Return the exits that are better than the last one beyond chance, with their accuracies.
+    """Return the exits that are significantly better than the last one, with their accuracies.
 
-    That is the case while a network is not trained yet. Only samples count that one of the two is
-    right about alone; by chance these are halves (the sign test).
+    This happens if a network is not trained yet. The sign test counts only the samples on which
+    exactly one of the two exits is right; by chance, each is right on half of them.
     """
     *branches, final = predictions.correct  # (N,) each
     found = {}

@@ -1,4 +1,4 @@
-"""The options of ``edgeexit tune``; which go together is in ``tune_rules.py``."""
+"""The options of ``edgeexit tune``; ``tune_rules.py`` checks their combinations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class TuneOptions:
-    """Values of :data:`tune_options` but what runs a bundle."""
+    """Values of :data:`tune_options`, except for the backend's options."""
 
     limits: Limits
     path: Path | None
@@ -47,18 +47,18 @@ class TuneOptions:
 
     @property
     def is_guaranteed(self) -> bool:
-        """Whether something is to be shown of the thresholds."""
+        """Whether a guarantee is requested."""
         asked = (self.confidence, self.max_error, self.max_disagreement)
         return any(value is not None for value in asked)
 
     @property
     def chooses(self) -> bool:
-        """Whether thresholds are chosen, and not the front alone shown."""
+        """Whether thresholds are chosen; otherwise only the front is shown."""
         return self.is_guaranteed or not self.limits.none_given
 
     @property
     def written(self) -> Path | None:
-        """The checkpoint that gets the thresholds: ``ckpt.tuned.pt`` for ``ckpt.pt`` and itself."""
+        """The checkpoint to write: ``ckpt.tuned.pt`` for ``ckpt.pt`` and for ``ckpt.tuned.pt``."""
         if self.output is not None or self.path is None or self.dry_run or not self.chooses:
             return self.output
         suffix = ".pt" if self.path.suffix == ".safetensors" else self.path.suffix
@@ -66,13 +66,13 @@ class TuneOptions:
 
     @property
     def paths(self) -> dict[str, str]:
-        """What is read and written, as it stands in the JSON."""
+        """The input and output paths in the JSON."""
         named = {"checkpoint": self.path, "engine_dir": self.engine_dir, "output": self.written}
         return {name: str(path) for name, path in named.items() if path is not None}
 
     @property
     def risks(self) -> dict[str, float]:
-        """What each risk may be at most, of those that were named; one of them is guaranteed."""
+        """Upper limits of the given risks; a guarantee needs exactly one."""
         from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR
 
         named = {
@@ -83,10 +83,10 @@ class TuneOptions:
         return {risk: target for risk, target in named.items() if target is not None}
 
     def promise(self) -> Promise | None:
-        """Return what is to be guaranteed; None where nothing is.
+        """Return the requested guarantee; None without.
 
         Raises:
-            TuningError: it cannot be promised.
+            TuningError: the risk or the confidence is not within 0 to 1.
         """
         from edgeexit.thresholds.guarantee import Promise
 
@@ -100,49 +100,49 @@ tune_options = option_group(
     click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
     section("Limits", limit_options),
     section(
-        "A guarantee",
+        "Guarantee",
         click.option(
             "--confidence",
             type=typed.confidence,
             help="Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
-            "half of the images choose, the other half tests.  "
+            "half of the images are used to choose thresholds, the other half to test them.  "
             f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
         ),
         click.option(
             "--max-error",
             type=typed.fraction,
-            help="Guaranteed: at most this error rate on images of the same source.",
+            help="Guarantee at most this error rate on images from the same source.",
         ),
         click.option(
             "--max-disagreement",
             type=typed.fraction,
-            help="Guaranteed: at most this share of answers that the last exit would not give. It "
-            "needs no labels.",
+            help="Guarantee at most this share of answers that differ from the last exit's; needs "
+            "no labels.",
         ),
         click.option(
             "--images",
             type=click.Path(path_type=Path),
-            help="Guarantee it on the images of this folder, such as the device's own. Those in "
-            "class folders have labels.",
+            help="Use the images of this folder for the guarantee, such as those of the device. "
+            "Images in class folders have labels.",
         ),
     ),
     section(
-        "What is tuned",
+        "Tuning",
         click.option(
             "--engine-dir",
             type=click.Path(path_type=Path),
-            help="Tune a bundle instead, by its own graphs, and write the thresholds into it.",
+            help="Tune a bundle instead, by running its graphs, and write the thresholds into it.",
         ),
         click.option(
             "--objective",
             type=click.Choice([MACS, LATENCY]),
-            help="What is kept low: Eq. 5 in MACs, or milliseconds that the bundle takes here, "
-            "measured first.  [default: macs]",
+            help="The average cost (Eq. 5) to minimize: MACs, or the bundle's latency, measured "
+            "on this device first.  [default: macs]",
         ),
         click.option(
             "--costs",
             type=_FILE,
-            help="What each path costs: a file of 'edgeexit bench --json', or JSON of your own, "
+            help="Cost of each path: a file of 'edgeexit bench --json', or JSON of your own, "
             'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
         ),
         click.option(
@@ -153,30 +153,30 @@ tune_options = option_group(
         click.option(
             "--score",
             metavar="softmax|margin|entropy|all",
-            help="How sure an exit is: its largest softmax value, the difference of the two "
-            "largest, or 1 - entropy over its largest; all compares them and chooses nothing.  "
+            help="Confidence of an exit: its largest softmax value, the difference of the two "
+            "largest, or 1 - entropy / maximum entropy; all compares them and chooses nothing.  "
             "[default: the checkpoint's]",
         ),
         click.option(
             "--grid-size",
             type=int,
-            help="Most values tried per exit.  [default: 10,000 for one branch, 2,000 for two, "
-            "else 200]",
+            help="Maximum number of values to try per exit.  [default: 10,000 for one branch, "
+            "2,000 for two, else 200]",
         ),
     ),
     section(
-        "What is written",
+        "Output",
         click.option(
             "-o",
             "--output",
             type=_FILE,
             help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
-            "with .tuned, run/ckpt.tuned.pt for run/ckpt.pt]",
+            "with .tuned: run/ckpt.tuned.pt for run/ckpt.pt]",
         ),
         click.option(
             "--dry-run",
             is_flag=True,
-            help="Write no thresholds: checkpoint and bundle stay as they are.",
+            help="Write no thresholds; leave checkpoint and bundle unchanged.",
         ),
         click.option("--front", type=_FILE, help="Write the whole front to this CSV file."),
         click.option("--plot", type=_FILE, help="Draw the front: .png, .pdf or .svg."),
@@ -184,5 +184,5 @@ tune_options = option_group(
             "--json", "as_json", is_flag=True, help="Print JSON, the whole front included."
         ),
     ),
-    section("What runs a bundle", run_options),
+    section("Backend of a bundle", run_options),
 )

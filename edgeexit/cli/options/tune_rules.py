@@ -1,4 +1,4 @@
-"""Checks of the options and files of ``edgeexit tune`` that do not go together."""
+"""Checks of the combinations of options and files of ``edgeexit tune``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _RISK_OPTIONS = "--max-drop, --max-error or --max-disagreement"
 
 
 def check_together(options: TuneOptions) -> None:
-    """Check that the options go together, before any work is done.
+    """Check the combination of options before any work is done.
 
     Raises:
-        click.UsageError: options do not go together, or two files are the same.
-        InputError, WriteError: a file has no picture's suffix; it cannot be written.
+        click.UsageError: options cannot be combined, or two files are the same.
+        InputError, WriteError: a plot's suffix is not that of a picture; a file cannot be written.
     """
     check_options_of(options.path, options.engine_dir)
     if options.path is not None and (options.path / "manifest.json").exists():
@@ -35,7 +35,7 @@ def check_together(options: TuneOptions) -> None:
 
 
 def _refuse_pairs(options: TuneOptions) -> None:
-    """Refuse typed options that do not go with others."""
+    """Refuse typed options that cannot be combined with others."""
     error = 1 - (options.limits.min_accuracy or 0)
     if options.is_guaranteed:
         refuse(("min_accuracy",), f"is not a guarantee; for one, give --max-error {error:g} alone")

@@ -1,4 +1,4 @@
-"""Split an ONNX classifier that has exits of its own, and write it as a bundle."""
+"""Split an ONNX classifier that has its own exits into the parts of a bundle."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from edgeexit.export.writing import Subject
 from edgeexit.scores import SOFTMAX
 
 NEVER_LEAVES = 1.0
-"""The threshold of every early exit until 'edgeexit tune' chooses others: next to nobody leaves."""
+"""Threshold of every early exit until 'edgeexit tune' chooses others: hardly any image leaves."""
 
 COMPARED_BATCHES = (1, 3, 5)
-TOLERANCE = 1e-4  # relative to the largest logit, as FP32 bundles have it
+TOLERANCE = 1e-4  # relative to the largest logit, as for FP32 bundles
 BATCH = 32
-OWN = "own"  # as a branching pattern writes a branch that came with the model
+OWN = "own"  # token of a branching pattern for a branch that came with the model
 PACKAGES = ("edgeexit", "onnx", "onnxruntime", "onnxsim")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxParts:
-    """An ONNX classifier in parts, compared with the file.
+    """The parts of an ONNX classifier, verified against the file.
 
     Attributes:
-        classifier: what it was made of.
+        classifier: the original.
         graphs: in FP32: every stage and exit in the order of execution, the plain backbone last.
         num_classes: K.
-        stage_macs: of each stage alone, in order.
-        cost: of the exits.
-        opset: of the graphs.
-        score: that they give as confidences.
-        notes: what there is to say of the file and the costs.
+        stage_macs: MACs of each stage alone, in order.
+        cost: cost of the exits.
+        opset: opset of the graphs.
+        score: the confidence measure of the graphs.
+        notes: remarks on the file and the costs.
     """
 
     classifier: OnnxClassifier
@@ -77,9 +77,9 @@ class OnnxParts:
         """Return what :func:`edgeexit.export.writing.write_bundle` writes.
 
         Args:
-            preprocessing: what the model was trained with; the file does not say it.
+            preprocessing: of the model's training; the file does not contain it.
             class_names: in the order of the logits.
-            data: what it was trained on, as manifests say it; empty where that is not known.
+            data: the training data, as in manifests; empty if unknown.
         """
         pattern = "+".join([OWN] * (len(self.exit_names) - 1))
         return Subject(
@@ -113,23 +113,23 @@ def split_onnx(
     score: str = SOFTMAX,
     tell: Tell = lambda step: None,
 ) -> OnnxParts:
-    """Split an ONNX classifier into stages and the branches that it has.
+    """Split an ONNX classifier into its stages and branches.
 
-    The chained parts are compared with the file on random images, at several batches; of a file
-    for one image, with its answers for each.
+    The chained parts are compared with the file on random images, in batches of several sizes. A
+    file with a fixed batch of one is run once per image.
 
     Args:
         file: see :func:`edgeexit.export.from_onnx.classifier.read_classifier`.
         outputs: see there.
-        input_size: ``(channels, height, width)``, for a file that leaves it open.
-        least_opset: of the graphs.
-        score: what they give as confidences: see :mod:`edgeexit.scores`.
-        tell: called with every step.
+        input_size: ``(channels, height, width)``, for a file in which it is dynamic.
+        least_opset: lowest opset of the graphs.
+        score: their confidence measure, see :mod:`edgeexit.scores`.
+        tell: called with the name of every step.
 
     Raises:
         DataError, InputError: see there; or an exit adds no stage.
-        ExportError: it cannot be cut, runs for its own batch alone, or its answer for an image
-            depends on the images beside it.
+        ExportError: it cannot be cut, runs only for its own batch, or its answer for an image
+            depends on the other images of the batch.
     """
     tell("reading")
     classifier = read_classifier(file, outputs, input_size, least_opset)
@@ -166,7 +166,7 @@ def split_onnx(
 def _logits(
     classifier: OnnxClassifier, exits: Sequence[str], samples: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return what the file itself gives."""
+    """Return the logits (N, K) of the original file by the exit's name."""
     runner = WatchedModel(classifier.original, classifier.images, classifier.logits)
     runs = [
         runner(np.ascontiguousarray(samples[part]))
