@@ -1,4 +1,4 @@
-"""``edgeexit bench``: what a bundle takes on this device, beside what Eq. 5 says it costs."""
+"""``edgeexit bench``: measured time and energy of a bundle, beside the cost that Eq. 5 predicts."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def command(
 
 
 def _compare(first: Path, second: Path, details: bool, files: ReportFiles) -> None:
-    """Print how two saved reports differ, and write it as JSON where a file is named."""
+    """Print how two saved reports differ, and write the comparison as JSON if a file is named."""
     from edgeexit.bench import load_report
     from edgeexit.bench.compare.compare import compare_reports
     from edgeexit.bench.render.comparison import comparison_verdict

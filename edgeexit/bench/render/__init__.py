@@ -1,1 +1,1 @@
-"""What a report says: sentences, tables, pictures and pages. It reads results and computes none."""
+"""Reports as sentences, tables, pictures and pages. Reads results and computes none."""

@@ -1,4 +1,4 @@
-"""Advice in a table and in sentences."""
+"""Advice as a table and as sentences."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def advice_table(advice: Advice) -> Table:
 
 
 def advice_summary(advice: Advice) -> list[str]:
-    """Return whether to change the bundle's thresholds, and if so how and what for."""
+    """Return whether to change the bundle's thresholds, and if so, how and what it gains."""
     if not advice.over_now.is_worth_it:
         return [_LEAVE]
     return [_best_text(advice), _over_now_text(advice), _apply_text(advice)]
 
 
 def no_advice_text(why: str) -> str:
-    """Return in a sentence why there is no advice."""
+    """Return a sentence that says why there is no advice."""
     return f"{why[0].upper()}{why[1:]}."
 
 
 def advice_text(advice: Advice) -> list[str]:
-    """Return what to do, and what it gains over each of the others, a sentence each."""
+    """Return the advice, and its gain over each of the alternatives, one sentence each."""
     said = [
         _best_text(advice),
         _over_now_text(advice),
@@ -95,7 +95,7 @@ def _apply_text(advice: Advice) -> str:
 
 
 def gain_text(gain: Gain) -> str:
-    """Return how much more or less a sample takes: ``-1 ms (-1.5 to -0.5 ms), 10% less``."""
+    """Return the change in time per sample: ``-1 ms (-1.5 to -0.5 ms), 10% less``."""
     ms = gain.ms
     if gain.is_none:
         found = f"{-ms.value:+.3g} ms" if ms.value else "the same time"

@@ -1,4 +1,4 @@
-"""A bundle on several backends: what each takes, and which to load, in a table and in words."""
+"""A bundle on several backends: a table of times, and sentences on which backend to load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
 
 
 def backends_text(report: BenchReport) -> Iterator[str]:
-    """Yield which backend to load here, how its answers compare, and which were left out."""
+    """Yield which backend to load here, how its predictions compare, and which were left out."""
     backends = report.backends
     if backends is None:
         return
@@ -25,7 +25,7 @@ def backends_text(report: BenchReport) -> Iterator[str]:
 
 
 def backends_table(report: BenchReport, backends: Backends) -> Table:
-    """Return one row per path and early exit, one column per backend."""
+    """Return a row per path and for early exit, with a column per backend."""
     ours = (report.baseline, *report.paths)
     columns = [
         [
@@ -91,7 +91,7 @@ def _verdict(backends: Backends, mixture: Mixture | None) -> str:
 
 
 def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str]:
-    """Yield what has to be known before a backend is taken: its answers, and what is not of it."""
+    """Yield caveats of a backend: its predictions, and the figures that were not measured on it."""
     if name != backends.auto:
         yield f'"auto" takes {backends.auto} here.'
     if name == backends.measured:

@@ -1,4 +1,4 @@
-"""Two reports side by side: tables, and what they come to."""
+"""Comparison of two reports: the table of figures, and the verdict."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from edgeexit.bench.results.mixture import EARLY_EXIT_NAME, ONE_BY_ONE
 from edgeexit.formats import Row, Table, numbers, texts
 from edgeexit.statistics import CONFIDENCE_LEVEL
 
-TOLD = 3  # differences, one by one; early exit and runs of images come first
+LISTED = 3  # differences listed one by one; early exit and runs of images come first
 
 
 def differences_text(comparison: ReportComparison) -> list[str]:
-    """Return what differs between the set-ups, a line each."""
+    """Return the differences between the set-ups, one line each."""
     if not comparison.differences:
         return ["The set-ups are the same in all that the reports hold."]
     return [f"differs: {it.what}: {it.first} -> {it.second}" for it in comparison.differences]
 
 
 def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
-    """Return the figures of both, section by section.
+    """Return the figures of both reports, section by section.
 
     Args:
-        ratios: those to the plain backbone, too.
+        ratios: whether to include ratios to the plain backbone.
     """
     shown = [figure for figure in comparison.figures if ratios or figure.unit != TO_BASELINE]
     sections = groupby(shown, key=lambda figure: figure.section)
@@ -78,7 +78,7 @@ def _row(figure: ComparedFigure) -> Row:
 
 
 def comparison_verdict(comparison: ReportComparison) -> str:
-    """Say what differs by more than the noise, or that nothing does."""
+    """Return what differs by more than the noise, or that nothing does."""
     known = [figure for figure in comparison.figures if figure.differs is not None]
     if not known:
         return "No difference can be told: the reports hold too few raw times for intervals."
@@ -89,8 +89,8 @@ def comparison_verdict(comparison: ReportComparison) -> str:
             f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
         )
     beyond.sort(key=lambda figure: (figure.name != EARLY_EXIT_NAME, figure.section == PATHS))
-    said = "; ".join(_difference_text(figure) for figure in beyond[:TOLD])
-    others = _others_text(beyond[TOLD:], len(known) - len(beyond))
+    said = "; ".join(_difference_text(figure) for figure in beyond[:LISTED])
+    others = _others_text(beyond[LISTED:], len(known) - len(beyond))
     same = (
         ""
         if comparison.differences
@@ -103,7 +103,7 @@ def comparison_verdict(comparison: ReportComparison) -> str:
 
 
 def _others_text(beyond: Sequence[ComparedFigure], rest: int) -> str:
-    """Count the figures that are not told one by one, and those within the noise."""
+    """Count the figures that are not listed one by one, and those within the noise."""
     text = ""
     if beyond:
         better = sum(figure.second_is_better for figure in beyond)

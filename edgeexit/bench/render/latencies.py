@@ -1,4 +1,4 @@
-"""Cells of latencies and percentiles, and what is said where there are too few calls for them."""
+"""Cells of latencies and percentiles, and notes for those with too few calls."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LATENCY_HEADINGS = (*LATENCIES, "calls")
 
 
 def latency_cells(latency: LatencySummary | None, different: int | None = None) -> list[str]:
-    """Return the figures of timed calls, ``-`` for percentiles that there are too few for.
+    """Return the figures of timed calls; ``-`` for percentiles with too few calls.
 
     Args:
-        latency: None where nothing was timed.
-        different: how many different images were; None where it was one, for whose calls alone the
-            percentiles are meant.
+        latency: None if nothing was timed.
+        different: number of different images; None for repeated calls on one image, whose number
+            then decides.
     """
     if latency is None:
         return ["-"] * len(LATENCY_HEADINGS)
@@ -33,14 +33,14 @@ def latency_cells(latency: LatencySummary | None, different: int | None = None) 
 
 
 def few_note(counts: Sequence[int], what: str) -> str:
-    """Say how many of ``what`` the percentiles need that some of ``counts`` are too small for."""
+    """Return how many of ``what`` percentiles need, for those that some of ``counts`` miss."""
     needed = {name: count_for_point(float(name[1:])) for name in LATENCIES if name != "mean"}
     missing = [f"{name} needs {least}" for name, least in needed.items() if min(counts) < least]
     return f"Where there is '-': {', '.join(missing)} {what} or more" if missing else ""
 
 
 def percentile_cells(found: Sequence[Percentile]) -> list[str]:
-    """Return each percentile with its interval in a second line, ``-`` where there is none."""
+    """Return each percentile with its interval on a second line; ``-`` if it is not known."""
     cells = []
     for it in found:
         ends = [None, None] if it.value_ms is None else [it.low_ms, it.high_ms]
@@ -53,11 +53,11 @@ def percentile_cells(found: Sequence[Percentile]) -> list[str]:
 
 
 def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
-    """Say what the second lines are, and why percentiles or ends of intervals are missing.
+    """Explain the second lines, and why percentiles or ends of intervals are missing.
 
     Args:
         found: of one candidate; the counts are the same for all.
-        what: was counted.
+        what: the counted unit.
     """
     notes = []
     if any(it.low_ms is not None or it.high_ms is not None for it in found):
@@ -74,5 +74,5 @@ def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
 
 
 def _digits(milliseconds: float) -> str:
-    """Return milliseconds to the microsecond, and no more than five digits of them."""
+    """Return milliseconds to the microsecond, or to 0.1 ms from 100 ms on."""
     return f"{milliseconds:.{3 if milliseconds < 100 else 1}f}"

@@ -1,4 +1,4 @@
-"""Why a measured ratio is not Eq. 5's, in sentences that an engineer can act on."""
+"""Why a measured ratio differs from Eq. 5's, as sentences."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgeexit.bench.results.explanation import (
 )
 from edgeexit.bench.results.roofline import PartRoofline
 
-SMALL = 0.005  # of the plain backbone's time; less is in "the rest"
-MOST, FEW = 6, 3  # are told one by one, and in a summary
+SMALL = 0.005  # of the plain backbone's time; smaller reasons are in "the rest"
+MOST, FEW = 6, 3  # reasons listed one by one, in full and in a summary
 MORE = {
     BYTES: "bytes of {part}",
     UTILIZATION: "low utilization of {part}",
@@ -35,9 +35,9 @@ KINDS_IN_WORDS = {"Gemm": "fully connected layer", "MatMul": "matrix product"}
 
 
 def reasons_text(explanation: Explanation) -> str:
-    """Return the largest reasons of early exit, or of the last path where there is none.
+    """Return the largest reasons for early exit, or for the last path if it was not measured.
 
-    What is behind them is left to :func:`breakdown_text`.
+    Details of each reason are in :func:`breakdown_text`.
     """
     if not explanation.breakdowns:
         return peaks_text(explanation)
@@ -45,7 +45,7 @@ def reasons_text(explanation: Explanation) -> str:
 
 
 def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
-    """Return one path in a sentence: Eq. 5's ratio, the measured one, and what lies between."""
+    """Return a sentence on one path: Eq. 5's ratio, the measured one, and the reasons."""
 
     def words(reason: Reason) -> str:
         noise = ", within the noise" if reason.is_noise else ""
@@ -55,10 +55,10 @@ def breakdown_text(breakdown: Breakdown, explanation: Explanation) -> str:
 
 
 def _between_text(breakdown: Breakdown, most: int, words: Callable[[Reason], str]) -> str:
-    """Tell so many reasons one by one, as far as they matter, and the others as the rest."""
-    told = [reason for reason in breakdown.reasons[:most] if abs(reason.ratio) >= SMALL]
-    between = [f"{reason.ratio:+.3f} {words(reason)}" for reason in told]
-    rest = breakdown.rest(told)
+    """List up to ``most`` reasons that are not small, and sum up the others as the rest."""
+    listed = [reason for reason in breakdown.reasons[:most] if abs(reason.ratio) >= SMALL]
+    between = [f"{reason.ratio:+.3f} {words(reason)}" for reason in listed]
+    rest = breakdown.rest(listed)
     if abs(rest) >= SMALL / 10:
         between.append(f"{rest:+.3f} the rest")
     return (
@@ -72,7 +72,7 @@ def _words(reason: Reason) -> str:
 
 
 def _behind(reason: Reason, explanation: Explanation) -> str:
-    """Return what is behind a reason, in brackets; nothing where it speaks for itself."""
+    """Return details of a reason, in brackets; empty if it needs none."""
     if reason.term == SLOW:
         return " (what is reported is above quick calls)"
     if reason.term == SESSION and reason.ratio < 0:

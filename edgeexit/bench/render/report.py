@@ -1,4 +1,4 @@
-"""A report as a whole: its sections, which the terminal and the page draw, and its JSON."""
+"""A whole report: its sections, for the terminal and the page, and its JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.report import SCHEMA_VERSION, BenchReport
 from edgeexit.formats import Table
 
-# titles; pictures are put into sections by them
+# titles; the page finds a section's pictures by its title
 FRONT = "Accuracy against time"
 PATHS = "Exit paths"
 WHY = "Why not Eq. 5"
@@ -56,9 +56,9 @@ class Section:
     Attributes:
         title: its heading.
         words: paragraphs.
-        tables: below them.
-        details: more paragraphs; the page shows them when they are asked for.
-        missing: why there is nothing, where there is nothing.
+        tables: below the paragraphs.
+        details: more paragraphs; collapsed on the page.
+        missing: why the section is empty; None if it is not.
     """
 
     title: str
@@ -75,7 +75,7 @@ def report_json(report: BenchReport) -> dict[str, Any]:
 
 
 def sections(report: BenchReport) -> Iterator[Section]:
-    """Yield the sections of a report in order; what it lacks is said in a sentence."""
+    """Yield the sections of a report in order; a section without results says why."""
     yield _front(report)
     yield Section(PATHS, tables=(paths_table(report), parts_table(report)))
     if report.backends is not None:

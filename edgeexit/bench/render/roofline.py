@@ -1,4 +1,4 @@
-"""Parts against the machine's peak, and what Eq. 5 would have to be: in tables and in words."""
+"""Parts against the machine's peaks, and the linear model, as tables and sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TERM_HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncall
 
 
 def roofline_table(explanation: Explanation) -> Table:
-    """Return what each part moves, computes and takes."""
+    """Return each part's MACs, traffic and times."""
     rows = [
         (
             part.label,
@@ -40,7 +40,7 @@ def roofline_table(explanation: Explanation) -> Table:
 
 
 def breakdown_table(explanation: Explanation) -> Table:
-    """Return one row per path: what lies between Eq. 5's ratio and the measured one."""
+    """Return one row per path: the terms between Eq. 5's ratio and the measured one."""
     return Table.of(
         "from Eq. 5's ratio to the measured one",
         named_numbers("path", "Eq. 5", *TERM_HEADINGS, "measured"),
@@ -63,7 +63,7 @@ def _term_cell(term: Term) -> str:
 
 
 def peaks_text(explanation: Explanation) -> str:
-    """Return the machine's peak in a sentence, or why it is not known."""
+    """Return a sentence on the machine's peaks, or why they are not known."""
     peaks = explanation.peaks
     if peaks is None:
         return f"No breakdown: {explanation.not_measured}."
@@ -78,7 +78,7 @@ def peaks_text(explanation: Explanation) -> str:
 
 
 def faster_text(explanation: Explanation) -> str | None:
-    """Name the parts that are faster than their roofline; None where there are none."""
+    """Name the parts that are faster than their roofline; None if there are none."""
     ahead = [
         f"{part.name} ({part.over_roofline:.2f})" for part in explanation.parts if part.is_ahead
     ]
@@ -92,7 +92,7 @@ def faster_text(explanation: Explanation) -> str | None:
 
 
 def model_text(model: LinearModel | None, parts: int) -> list[str]:
-    """Return what Eq. 5 would have to be, a sentence each."""
+    """Return sentences on the linear model, or why there is none."""
     if model is None:
         return [
             f"No linear model of time: {parts} stages and branches are too few for its 3 "

@@ -65,7 +65,7 @@ def _offline_table(results: tuple[OfflineResult, ...]) -> Table:
 
 
 def _rate_cell(result: OfflineResult, size: int) -> str:
-    """Return a throughput with a star where it is the best."""
+    """Return a throughput, with a star if it is the best."""
     for rate in result.rates:
         if rate.batch_size == size:
             star = "*" if size == result.best_batch_size else " "

@@ -1,4 +1,4 @@
-"""What a benchmark was made with: the set-up, the warm-up, clocks, temperatures and throttling."""
+"""Set-up of a benchmark, warm-up, clocks, temperatures and throttling, as text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edgeexit.formats import Table, format_threads, texts
 
 
 def setup_table(report: BenchReport) -> Table:
-    """Return all that is known of a report's set-up."""
+    """Return all facts of a report's set-up."""
     return Table.of("what it was measured with", texts("", ""), setup_facts(report))
 
 
 def device_text(device: DeviceInfo) -> str:
-    """Return what ran it, in a line."""
+    """Return the device as one line."""
     return (
         f"{device.cpu}, {device.cores} cores, {device.backend_device}, threads per graph: "
         f"{format_threads(device.threads)}"
@@ -23,7 +23,7 @@ def device_text(device: DeviceInfo) -> str:
 
 
 def warm_up_text(warm_up: WarmUp) -> str:
-    """Say how long it took until the device was at its speed."""
+    """Return how long the warm-up took, and whether the device's speed became stable."""
     rounds = f"{warm_up.rounds} round{'s' * (warm_up.rounds != 1)}"
     if warm_up.stable:
         return f"warm-up: stable after {warm_up.seconds:.1f} s, {rounds}"
@@ -31,7 +31,7 @@ def warm_up_text(warm_up: WarmUp) -> str:
 
 
 def throttle_warning(state: RunState) -> str:
-    """Return what a verdict must begin with where the device was slowed down, else nothing."""
+    """Return the start of a verdict if the device was throttled, otherwise an empty string."""
     if not state.throttled:
         return ""
     return (
@@ -42,7 +42,7 @@ def throttle_warning(state: RunState) -> str:
 
 
 def clock_lines(state: RunState) -> list[str]:
-    """Return the clocks before and after in words, one line for all of a kind that is alike."""
+    """Return the clocks before and after, one line per group of clocks with the same limits."""
     after = {clock.name: clock for clock in state.after.clocks}
     groups: dict[tuple[float, float, float], list[tuple[Clock, Clock]]] = {}
     for before in state.before.clocks:
@@ -54,7 +54,7 @@ def clock_lines(state: RunState) -> list[str]:
 
 
 def temperature_lines(state: RunState) -> list[str]:
-    """Return the temperatures before and after in words: one line, or none."""
+    """Return the temperatures before and after: one line, or none."""
     after = {zone.name: zone.celsius for zone in state.after.temperatures}
     changes = [
         f"{zone.name} {zone.celsius:.0f} to {after[zone.name]:.0f} °C"

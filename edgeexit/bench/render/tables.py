@@ -1,4 +1,4 @@
-"""Tables of what was measured: parts, paths, the mixture, and energy."""
+"""Tables of measurements: the summary, parts, paths, the mixture, and energy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BASELINE = in_two_lines(BASELINE_NAME)
 
 
 def summary_table(report: BenchReport) -> Table:
-    """Return one row per exit path, early exit as a whole and what else was compared with it."""
+    """Return one row per exit path, for early exit as a whole, and for models compared with it."""
     mixture = report.mixture
     shares = {} if mixture is None else {exit_.name: exit_.share for exit_ in mixture.exits}
     runs = () if mixture is None else mixture.runs
@@ -117,7 +117,7 @@ def _path_row(name: str, path: PathTiming) -> Row:
 
 
 def mixture_table(mixture: Mixture) -> Table:
-    """Return one row per exit, and early exit as a whole beside the baseline."""
+    """Return one row per exit, for early exit as a whole, and for the baseline."""
     counts = mixture.images_at
     early_exit = mixture.early_exit
     return Table.of(
@@ -173,7 +173,7 @@ def runs_table(mixture: Mixture) -> Table:
 
 
 def energy_table(energy: Energy) -> Table:
-    """Return one row per candidate, and the idle device."""
+    """Return one row per candidate, and one for the idle device."""
     sensors = ", ".join(f"{sensor.kind} {sensor.name}" for sensor in energy.sensors)
     return Table.of(
         f"energy on {energy.source}, one by one",

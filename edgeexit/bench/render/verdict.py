@@ -1,4 +1,4 @@
-"""What a benchmark comes to, in words."""
+"""The verdict of a benchmark, as sentences."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def verdict(report: BenchReport) -> str:
 
 
 def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
-    """Say whether early exit pays on this device, how far Eq. 5 was off, and if to believe it.
+    """Return whether early exit pays on this device, how far Eq. 5 was off, and any warnings.
 
-    Where another model was named that is the better choice, that comes first; what makes the
-    figures less sure than they look comes last, in a line for all of it where it is to be short.
+    If another model is the better choice, that comes first. Warnings that make the figures less
+    reliable come last; with ``short``, several are merged into one line.
     """
     mixture = report.mixture
     if len(report.paths) == 1:
@@ -66,7 +66,7 @@ def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
 
 
 def _warnings(report: BenchReport) -> Iterator[tuple[str, str]]:
-    """Yield what makes the figures less sure than they look, in a few words and in a sentence."""
+    """Yield warnings that make the figures less reliable, each as a phrase and as a sentence."""
     if report.baseline.is_unsteady:
         spread = report.baseline.spread
         yield (

@@ -1,4 +1,4 @@
-"""Early exit against another model: which is the better choice, in words."""
+"""Early exit against another model: which is the better choice, as sentences."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgeexit.statistics import Interval
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is to be said of the other model; ``first`` where it is the better choice."""
+    """Text on the comparison with the other model; ``first`` if that is the better choice."""
 
     first: bool
     text: str
 
 
 def compare(mixture: Mixture) -> Comparison | None:
-    """Say how early exit compares with another model; None where none was named."""
+    """Return how early exit compares with another model; None if none was named."""
     versus, iso_accuracy = mixture.versus, mixture.iso_accuracy
     if versus is None or mixture.over_versus is None:
         return None
@@ -29,7 +29,7 @@ def compare(mixture: Mixture) -> Comparison | None:
 
 
 def _as_they_are(mixture: Mixture, versus: Run, ratio: Interval) -> Comparison:
-    """Compare at the bundle's own thresholds, where no accuracy could be matched."""
+    """Compare at the bundle's own thresholds, since accuracies could not be matched."""
     ours = mixture.early_exit
     why = "accuracies were not matched"
     if mixture.no_iso_accuracy is not None:

@@ -1,4 +1,4 @@
-"""The options of ``edgeexit bench`` but those of what runs a bundle, of images and of files."""
+"""Options of ``edgeexit bench``, except those of the backend, of images and of files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class MeasureOptions:
-    """What is measured, and for how long.
-
-    Values of :data:`backends_option`, :data:`compared_options` and :data:`length_options`.
-    """
+    """Values of :data:`backends_option`, :data:`compared_options` and :data:`length_options`."""
 
     backends: tuple[str, ...] | None
     versus: Path | None
@@ -37,7 +34,7 @@ class MeasureOptions:
     seed: int
 
     def chosen(self, backend: BackendOptions, device: str | None) -> BenchOptions:
-        """Return what :func:`edgeexit.bench.run_bench` takes."""
+        """Return the options of :func:`edgeexit.bench.run_bench`."""
         from edgeexit.bench import BenchOptions
 
         asked = {*(self.scenarios or ())}
@@ -61,9 +58,9 @@ def _scenarios() -> tuple[str, ...]:
 
 
 def _some_of(known: Callable[[], Iterable[str]]) -> Callable[[str], tuple[str, ...]]:
-    """Return what reads some of these names, ``single-stream,offline``, or ``all`` alone.
+    """Return a parser of a list of known names, ``single-stream,offline``, or ``all``.
 
-    What a name has behind a colon is for who uses it.
+    Text after a colon in a name is passed on unchecked.
     """
 
     def read(text: str) -> tuple[str, ...]:

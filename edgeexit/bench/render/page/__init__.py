@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no script, no font, no picture from elsewhere."""
+"""A report as one self-contained HTML page, without scripts, fonts or external pictures."""
 
 from edgeexit.bench.render.page.writing import check_page_path, render_page, write_page
 

@@ -1,7 +1,7 @@
-"""Pictures as SVG inside a page: in the page's own colours, light or dark, and with names in text.
+"""Pictures as inline SVG in the page's own colors, light or dark, with a text description.
 
-matplotlib draws with stand-ins that are replaced by the page's CSS variables. Text becomes
-outlines: it looks the same wherever the page is opened, and no font has to be there.
+matplotlib draws with placeholder colors, which are replaced by the page's CSS variables. Text
+becomes outlines, so it looks the same everywhere and needs no font.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-# Stand-ins, as the palette's colours are
+# Placeholders, like the palette's colors
 INK, MUTED, GRID, PAPER = "#101112", "#737475", "#d8d9da", "#fdfcfb"
 SERIES = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 VARIABLES = {
@@ -65,7 +65,7 @@ _VIEW = re.compile(r'viewBox="[0-9. -]+"')
 
 
 def drawn(picture: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorate a function that draws: all that it makes is in the page's style."""
+    """Decorate a drawing function to use the page's style."""
 
     @functools.wraps(picture)
     def in_style(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
@@ -78,7 +78,7 @@ def drawn(picture: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure as wide as the page's text and its axes, one or an array of them."""
+    """Return a figure as wide as the page's text, and its axes, one or an array of them."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -88,19 +88,19 @@ def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Figure, An
 
 
 def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
-    """Take away the frame's upper and right line, and put a grid behind."""
+    """Remove the top and right spines, and draw a grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid)
     axes.set_axisbelow(True)
 
 
 def legend_beside(axes: Axes, **options: Any) -> None:
-    """Put the legend to the right of the axes, where it hides nothing."""
+    """Place the legend to the right of the axes, where it covers nothing."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9, **options)
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at round values: as many as can be read by."""
+    """Make an axis logarithmic, with plain numbers at enough round values to be readable."""
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
@@ -111,7 +111,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def _round_values() -> LogLocator:
-    """Return what places ticks at powers of ten, and between them where few are in view."""
+    """Return a locator of ticks at powers of ten, and between them if few are in view."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     class RoundValues(LogLocator):
@@ -132,9 +132,8 @@ def to_svg(figure: Figure, name: str, described: str) -> Markup:
 
     Args:
         figure: of :func:`new_figure`.
-        name: of the picture: what it defines is named after it, so that pictures on one page do
-            not define the same names.
-        described: what it shows, for who cannot see it.
+        name: of the picture; prefixes its SVG ids, so that pictures on one page do not clash.
+        described: text alternative for people who cannot see it.
     """
     import matplotlib as mpl
 

@@ -1,4 +1,4 @@
-"""Pictures of why measured times are not Eq. 5's: step by step, and under the machine's roof."""
+"""Pictures of why measured times differ from Eq. 5: waterfalls of terms, and the roofline."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TERM_NAMES = {BYTES: "bytes moved", UTILIZATION: "low utilization", GATE: "gate 
 
 @drawn
 def breakdown_picture(explanation: Explanation) -> Markup:
-    """Return, path by path, the steps from Eq. 5's ratio to the measured one."""
+    """Return a waterfall for each path, from Eq. 5's ratio to the measured one."""
     breakdowns = explanation.breakdowns
     steps = len(breakdowns[0].terms) + 2
     figure, axes = new_figure(
@@ -94,7 +94,7 @@ def _bar(axes: Axes, row: int, start: float, length: float, color: str, text: st
 
 @drawn
 def roofline_picture(explanation: Explanation) -> Markup | None:
-    """Return what each part achieves under the machine's roof; None where nothing has MACs."""
+    """Return each part's achieved rate under the roofline; None without peaks or MACs."""
     peaks = explanation.peaks
     parts = [part for part in explanation.parts if part.moved_bytes and part.macs]
     if peaks is None or not parts:
@@ -130,7 +130,7 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
 
 
 def _draw_achieved(axes: Axes, parts: Sequence[PartRoofline]) -> None:
-    """Draw the parts: kinds differ in colour, parts of a kind in shape, branches are hollow."""
+    """Draw the parts: kinds differ in color, parts of a kind in shape; branches are hollow."""
     colors = {"stage": BLUE, "branch": ORANGE, "baseline": INK}
     markers = {kind: cycle("osD^v<>ph") for kind in colors}
     for part in parts:

@@ -1,4 +1,4 @@
-"""The picture of exit paths, measured against Eq. 5: in the page, and as a file of its own."""
+"""The picture of exit paths, measured against Eq. 5, for the page or as a separate file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MEASURED = "time over the plain backbone's: ● measured, | Eq. 5; left of 1 is 
 
 
 def check_plot_path(path: str | Path) -> None:
-    """Raise :class:`InputError` where the ending of ``path`` is not of a known kind of picture."""
+    """Raise :class:`InputError` if the suffix of ``path`` is not that of a supported picture."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
 
@@ -43,7 +43,7 @@ def plot_reports(reports: Sequence[BenchReport], path: str | Path) -> None:
     """Write the picture of one report or more, a frame for each, on one scale.
 
     Raises:
-        InputError: the ending of ``path``, which chooses PNG, PDF or SVG, is another.
+        InputError: the suffix of ``path`` is not that of PNG, PDF or SVG.
         ValueError: there are no reports.
         WriteError: the file cannot be written.
     """
@@ -53,7 +53,7 @@ def plot_reports(reports: Sequence[BenchReport], path: str | Path) -> None:
 
 @drawn
 def draw_reports(reports: Sequence[BenchReport]) -> Figure:
-    """Return the picture of one report or more."""
+    """Return the picture of one or more reports."""
     figure = _figure(reports)
     for axes, report in zip(figure.axes, reports, strict=True):
         axes.set_title(report.bundle.label, loc="left", fontweight="bold")
@@ -72,7 +72,7 @@ def paths_picture(report: BenchReport) -> Markup:
 
 
 def _rows(report: BenchReport) -> list[tuple[str, float, float]]:
-    """Return name, Eq. 5's ratio and the measured one of every path, and of early exit."""
+    """Return name, Eq. 5's ratio and the measured ratio of every path and of early exit."""
     rows = [(path.name, path.macs_ratio, path.ratio) for path in report.paths]
     mixture = report.mixture
     if mixture is not None:

@@ -1,4 +1,4 @@
-"""Pictures of what was measured: accuracy against time, latencies, throughput, and energy."""
+"""Pictures of measurements: accuracy against time, latencies, throughput, and energy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COLORS = {
     ISO_ACCURACY: ORANGE,
     BACKEND: BLUE,
 }
-MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # of the others each has another
+MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # other candidates get a marker each
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _look(color: str, marker: str, hollow: bool = False) -> dict[str, Any]:
 
 @drawn
 def latency_picture(mixture: Mixture) -> Markup:
-    """Return which share of the images was answered within which time, by exit."""
+    """Return the cumulative distribution of latencies, by exit."""
     figure, axes = new_figure(3.4)
     baseline, early_exit = mixture.baseline, mixture.early_exit
     times_ms, left_at = np.array(early_exit.times_ms), np.array(mixture.left_at)
@@ -149,7 +149,7 @@ def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:
 
 @drawn
 def energy_picture(energy: Energy) -> Markup:
-    """Return millijoules per image: what the idle device takes in the same time, and the rest."""
+    """Return millijoules per image, split into the idle device's in the same time and the rest."""
     items = energy.runs
     figure, axes = new_figure(1.0 + 0.42 * len(items))
     for row, item in enumerate(items):

@@ -1,4 +1,4 @@
-"""Report -> HTML file: its sections, with a few numbers in large print and pictures."""
+"""Report -> HTML file: its sections, with key figures and pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEMPLATE = "report.html.j2"
 
 
 def check_page_path(path: str | Path) -> None:
-    """Raise :class:`InputError` where the ending of ``path`` is not that of a page."""
+    """Raise :class:`InputError` if the suffix of ``path`` is not that of an HTML page."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: expected a page's name that ends in {' or '.join(SUFFIXES)}")
 
@@ -43,11 +43,11 @@ def write_page(report: BenchReport, path: str | Path) -> None:
     """Write the page of a report.
 
     Args:
-        report: what was measured.
-        path: the file; what stood there before stays where the page cannot be made.
+        report: to write.
+        path: the file; an existing file is kept if the page cannot be made.
 
     Raises:
-        InputError: another ending.
+        InputError: the file has another suffix.
         WriteError: the file cannot be written.
     """
     check_page_path(path)
@@ -57,7 +57,7 @@ def write_page(report: BenchReport, path: str | Path) -> None:
 
 
 def render_page(report: BenchReport) -> str:
-    """Return the page. Every name and word in it is escaped; pictures are SVG elements."""
+    """Return the page. All text is escaped; pictures are SVG elements."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -79,7 +79,7 @@ def render_page(report: BenchReport) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture, as an SVG element, and a sentence below it."""
+    """One picture as an SVG element, with a caption."""
 
     svg: Markup
     words: str = ""
@@ -87,14 +87,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class KeyFigure:
-    """One number in large print and what it is."""
+    """One number in large print, and its meaning."""
 
     value: str
     what: str
 
 
 def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
-    """Return the few numbers that a reader looks for first."""
+    """Return the most important numbers."""
     mixture = report.mixture
     if mixture is None:
         return tuple(
