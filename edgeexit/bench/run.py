@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from edgeexit_runtime import Manifest
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 
 from edgeexit.bench.advice.advise import advise
 from edgeexit.bench.advice.basis import Basis, basis_of
@@ -37,7 +37,7 @@ def run_bench(
     engine_dir: str | Path,
     images: BenchImages | None,
     options: BenchOptions,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
     sysfs: str | Path | None = None,
 ) -> BenchReport:
     """Measure the bundle in ``engine_dir``, which must include the plain backbone.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from edgeexit_runtime.bundle.manifest import ModelInfo
 from edgeexit_runtime.bundle.schema import encode
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
 from edgeexit.cost import partition_cost
@@ -46,7 +46,7 @@ def export_bundle(
     options: ExportOptions,
     samples: NDArray[np.float32],
     source: str,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
     *,
     model: ModelSource | None = None,
     labels: NDArray[np.int64] | None = None,

@@ -31,7 +31,7 @@ from edgeexit_runtime.bundle.quantization_entry import CLASSIFIER, QuantizationE
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.engines.files import TIMING_CACHE, is_leftover
 from edgeexit_runtime.images.preprocess import Preprocessing
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from edgeexit_runtime.system.locks import LOCK_NAME
 from numpy.typing import NDArray
 
@@ -127,7 +127,7 @@ def write_bundle(
     options: ExportOptions,
     samples: NDArray[np.float32],
     source: str,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
     *,
     labels: NDArray[np.int64] | None = None,
     calibration: CalibrationImages | None = None,

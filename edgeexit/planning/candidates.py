@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from edgeexit_runtime import Preprocessing
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
 from edgeexit.data import DataConfig
@@ -34,7 +34,7 @@ def write_candidates(
     folder: Path,
     precision: Precision,
     model: ModelSource | None = None,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
 ) -> list[Path]:
     """Write a bundle for each pattern of branches, with its plain backbone, for batch 1.
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
 from edgeexit.bench.advice.basis import Basis, halves
@@ -53,7 +53,7 @@ def choose_iso_accuracy(
     images: BenchImages,
     basis: Basis | str,
     seed: int,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
 ) -> IsoAccuracyChoice | str:
     """Choose the thresholds of the least cost at which early exit is as accurate as ``versus``.
 

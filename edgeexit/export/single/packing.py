@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from edgeexit_runtime.bundle.folder import open_bundle
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
@@ -42,7 +42,7 @@ def pack_bundle(
     output: Path,
     samples: NDArray[np.float32],
     source: str,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
     *,
     required_thresholds: bool = False,
 ) -> PackedFile:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeexit_runtime.backends.reference import open_reference, open_reference_model
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.bundle.manifest import IMAGES
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
@@ -62,7 +62,7 @@ def prove_single(
     bundle: Bundle,
     samples: NDArray[np.float32],
     source: str,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
 ) -> SingleProof:
     """Compare a single file with its bundle, both run by ONNX Runtime on the CPU.
 

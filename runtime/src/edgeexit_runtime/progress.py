@@ -8,5 +8,5 @@ Progress = Callable[[str, float], None]
 """Called with the current step and the fraction of all work that is done, 0 to 1."""
 
 
-def untold(step: str, done: float) -> None:
+def ignore_progress(step: str, done: float) -> None:
     """Ignore progress."""

@@ -15,7 +15,7 @@ import pytest
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import decode, encode
-from edgeexit_runtime.progress import untold
+from edgeexit_runtime.progress import ignore_progress
 from numpy.typing import NDArray
 from support.messages import missing
 
@@ -381,7 +381,7 @@ def test_without_a_peak_there_is_no_breakdown_and_the_report_says_why(
     image = leaving_at([1], [0])
     with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
         explainer = Explainer(session, plain, image, bundle_traffic(bundle), "no peak here")
-        times = measure_paths(session, plain, image, OPTIONS, untold, explainer.turns)
+        times = measure_paths(session, plain, image, OPTIONS, ignore_progress, explainer.turns)
         found = explainer.explain(times, None)
     assert (found.peaks, found.not_measured, found.breakdowns) == (None, "no peak here", ())
     assert found.model is not None  # it needs no peak
@@ -392,7 +392,7 @@ def test_a_graph_that_cannot_be_counted_is_said(bundle: Path, leaving_at: Leavin
     with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
         (bundle / "exit1.onnx").unlink()
         explainer = explainer_of(bundle, session, plain, image)
-        times = measure_paths(session, plain, image, OPTIONS, untold, explainer.turns)
+        times = measure_paths(session, plain, image, OPTIONS, ignore_progress, explainer.turns)
         found = explainer.explain(times, None)
     assert found == Explanation(None, found.not_measured, (), (), None)
     assert not missing(found.not_measured, "exit1.onnx")

@@ -46,7 +46,7 @@ from edgeexit_runtime.engines.files import (
 )
 from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, Report, build_engine
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from edgeexit_runtime.system.files import sync, temporary_path
 from edgeexit_runtime.system.locks import lock_folder
 
@@ -81,7 +81,7 @@ def build_engines(
     library: str = AUTO,
     compute_capability: str | None = None,
     rebuild: bool = False,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
 ) -> BuildReport:
     """Build the engines of a bundle that are missing or do not fit, one after another.
 

@@ -21,7 +21,7 @@ from edgeexit_runtime.bundle.manifest import ExitEntry
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.errors import InputError
 from edgeexit_runtime.loading import load, load_baseline
-from edgeexit_runtime.progress import Progress, untold
+from edgeexit_runtime.progress import Progress, ignore_progress
 from edgeexit_runtime.session import Session
 from edgeexit_runtime.system.files import replace_file
 from edgeexit_runtime.system.machine import cores_available, cpu_model
@@ -105,7 +105,7 @@ def time_bundles(
     rounds: int = 100,
     duration_s: float = 20.0,
     seed: int = 0,
-    progress: Progress = untold,
+    progress: Progress = ignore_progress,
     **chosen: Any,
 ) -> MeasuredTimes:
     """Time the plain backbone and every exit path of several bundles, interleaved, at batch 1.
