@@ -161,7 +161,7 @@ def folder_labels(found: FoundImages, class_names: Sequence[str]) -> list[int] |
         if {*folders} & {*class_names}:
             raise DataError(
                 f"{found.folder}: expected images in class folders or images without, got both, "
-                f"{folders.count('')} beside the folders; move these into them or take them away"
+                f"{folders.count('')} beside the folders; move these into them or remove them"
             )
         return None
     if others:

@@ -39,10 +39,10 @@ NOTHING = "which measures nothing"
 @click.command("bench", cls=SectionedCommand)
 @section("Bundle", engine_dir_option(), backend_options, backends_option)
 @section("Images", image_options)
-@section("What else is measured", compared_options)
-@section("How long", length_options)
+@section("Comparisons and scenarios", compared_options)
+@section("Length and seed", length_options)
 @section("Results", report_file_options, details_option)
-@section("Saved results; nothing is measured", saved_options)
+@section("Saved reports", saved_options)
 def command(
     engine_dir: Path,
     device: str | None,
@@ -53,13 +53,14 @@ def command(
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
-    With images, test images of the bundle's data set where it is here, also the mixture: the images
-    one by one at the bundle's thresholds, with each exit switched off, the plain backbone, and what
-    --versus names, also at its accuracy: thresholds that reach it are chosen on half of the images
-    and judged on the other half. All alternatives take turns within one run.
+    Real images, by default test images of the bundle's data set if available, are also run one by
+    one: at the bundle's thresholds, with each exit switched off, through the plain backbone, and
+    through the model of --versus. Early exit is compared with that model at its accuracy, too:
+    thresholds that reach it are chosen on half of the images and evaluated on the other half. All
+    candidates are interleaved within one run.
 
-    Then it says why measured ratios are not Eq. 5's: bytes, utilization, gate and copies, session;
-    and, where images have labels, which exits to keep and which thresholds to take.
+    The report explains why measured ratios differ from Eq. 5's: bytes, utilization, gate and
+    copies, session. If images have labels, it says which exits to keep, at which thresholds.
 
     \b
     Examples:

@@ -141,7 +141,7 @@ def test_an_unreadable_image_is_named(
         picture(0, 64, 64).save(path)
         content = path.read_bytes()[:500]
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"broken\.png: not a readable image \(.*\); replace it"):
+    with pytest.raises(DataError, match=r"broken\.png: not a readable image \(.*\); replace or"):
         images_from_folder(tmp_path, manifest, 5, 0)
 
 

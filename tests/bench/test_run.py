@@ -238,4 +238,4 @@ print(json.dumps([name for name in ("torch", "click", "edgeexit.cli") if name in
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == []
-    assert "exit paths, everyone made to leave" in (tmp_path / "report.html").read_text()
+    assert "exit paths, every image forced to leave" in (tmp_path / "report.html").read_text()

@@ -99,7 +99,7 @@ def test_tables_show_parts_paths_and_the_mixture(
     assert one_line(verdict(report)) in said
     assert rows["runs on"] == [["CPUExecutionProvider"]]
     assert rows["threads per graph"] == [["1"]]
-    assert rows["onnxruntime there"] == [[report.device.versions["onnxruntime"]]]
+    assert rows["onnxruntime on the device"] == [[report.device.versions["onnxruntime"]]]
 
 
 def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Path) -> None:
@@ -132,8 +132,8 @@ def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> N
     ratio = explanation.breakdowns[0].measured_ratio
     assert f"exit1: Eq. 5 says 0.350, measured {ratio:.3f}" in said
     assert "Peak of CPUExecutionProvider, fp32: " in said
-    assert "What Eq. 5 would have to be here: time = " in said
-    assert "No advice: it takes images with labels, and none were given." in said
+    assert "A linear model in place of Eq. 5: time = " in said
+    assert "No advice: images with labels are needed, and none were given." in said
     (measured,) = rows["plain backbone"]
     assert measured[0] == "1000"
 
@@ -159,9 +159,8 @@ def test_advice_is_printed_beside_eq5s_choice(
     assert rows["average ms"] == [[*averages, f"{advice.baseline_ms:.3f}"]]
     assert rows["threshold of exit1"][0][2] == "0.5"
     said = one_line(result.stdout)
-    assert (
-        "thresholds chosen on 25 images for an accuracy of 1.0000, judged on the other 25" in said
-    )
+    chosen = "thresholds chosen on 25 images for an accuracy of 1.0000"
+    assert f"{chosen}, evaluated on the other 25" in said
     assert f"Against the plain backbone: {gain_text(advice.over_baseline)}." in said
 
 

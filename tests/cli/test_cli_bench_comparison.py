@@ -35,7 +35,7 @@ def test_two_reports_are_set_side_by_side(
     value = json.loads((tmp_path / "compared.json").read_text())
     assert said.startswith(one_line(value["verdict"])), "what it comes to stands first"
     assert "plain backbone (exit paths, median) is slower" in said
-    assert "The set-ups are the same in all that the reports hold." in said
+    assert "The reports record the same set-up." in said
     cells = table_rows(result.stdout)
     (plain,) = (row for row in cells if row[:2] == ["plain backbone", "median, ms"])
     assert plain[-1] == "worse"

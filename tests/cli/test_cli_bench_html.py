@@ -33,9 +33,9 @@ def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path
     assert f"wrote {page}" in result.stderr
     assert plot.is_file()
     text = page.read_text(encoding="utf-8")
-    assert "<caption>exit paths, everyone made to leave there, ms</caption>" in text
+    assert "<caption>exit paths, every image forced to leave there, ms</caption>" in text
     assert "<caption>early exit: 200 images of photos at the bundle&#39;s thresholds, ms" in text
-    assert "<td>onnxruntime there</td>" in text
+    assert "<td>onnxruntime on the device</td>" in text
 
 
 def test_files_without_a_name(

@@ -49,13 +49,13 @@ def advise(
         basis: to choose thresholds by, or the reason why none can be chosen.
     """
     if len(manifest.exits) == 1:
-        return None, "no advice: this network has no branches, so that there is nothing to choose"
+        return None, "no advice: this network has no branches, so there is nothing to choose"
     if isinstance(basis, str):
         return None, f"no advice: {basis}"
     images = len(basis.predictions.targets)
     if images < MIN_IMAGES:
         return None, (
-            f"no advice: expected {MIN_IMAGES} images with labels or more, to choose on half of "
+            f"no advice: expected at least {MIN_IMAGES} images with labels, to choose on half of "
             f"them, got {images}"
         )
     return _advise(engine_dir, manifest, times, basis, options), None

@@ -34,7 +34,7 @@ def basis_of(session: Session, images: BenchImages | None, times: PathTimes) -> 
     """Return the basis for choosing a bundle's thresholds, or the reason why there is none."""
     if images is None or images.labels is None:
         got = "none were given" if images is None else "these have none"
-        return f"it takes images with labels, and {got}"
+        return f"images with labels are needed, and {got}"
     from edgeexit.bench.path_costs import measured_costs  # imports torch
 
     try:

@@ -73,7 +73,7 @@ def choose_iso_accuracy(
         return basis
     labels = basis.predictions.targets
     if len(labels) < 2 * MIN_HALF:
-        return f"expected {2 * MIN_HALF} images with labels or more, got {len(labels)}"
+        return f"expected at least {2 * MIN_HALF} images with labels, got {len(labels)}"
     # imports torch
     from edgeexit.errors import TuningError
     from edgeexit.thresholds import Limits, best_setting, search_thresholds

@@ -36,13 +36,13 @@ def compare_energy(first: BenchReport, second: BenchReport) -> Section:
 
 def _not_comparable(one: Energy, other: Energy) -> str | None:
     if not one.runs or not other.runs:
-        return "Energy was measured in one of the reports alone."
+        return "Energy was measured in only one of the reports."
     if one.source != other.source:
         return "Energy was measured on different images."
     kinds, others = ([sensor.kind for sensor in energy.sensors] for energy in (one, other))
     if kinds != others:
         return (
-            "Energy was read by different sensors, which see different parts of a device: "
+            "Energy was read by different sensors, which measure different parts of a device: "
             f"{', '.join(kinds)} and {', '.join(others)}."
         )
     return None

@@ -84,4 +84,4 @@ def of_one_alone(what: str, first: Iterable[str], second: Iterable[str]) -> Iter
     """Yield a sentence about the names that only one report has, if there are any."""
     lone = sorted({*first} ^ {*second})
     if lone:
-        yield f"{what} of one report alone: {'; '.join(lone)}."
+        yield f"{what} in only one of the reports: {'; '.join(lone)}."

@@ -16,12 +16,13 @@ def compare_mixtures(first: BenchReport, second: BenchReport) -> Section:
     """Compare means, and ratios to the plain backbone, if the images are the same."""
     one, other = first.mixture, second.mixture
     if one is None or other is None:
-        lone = "Real images were run one by one in one of the reports alone."
+        lone = "Real images were run one by one in only one of the reports."
         return Section(left_out=() if one is other else (lone,))
     if (one.source, one.samples) != (other.source, other.samples):
         different = (
-            f"The images run one by one are different ones ({one.samples} of {one.source}, "
-            f"{other.samples} of {other.source}): how many leave where is not comparable."
+            f"Different images were run one by one ({one.samples} of {one.source}, "
+            f"{other.samples} of {other.source}): the shares that leave at each exit are not "
+            "comparable."
         )
         return Section(left_out=(different,))
     runs, others = ({run.label: run for run in mixture.runs} for mixture in (one, other))

@@ -19,7 +19,7 @@ def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
     """Compare leading percentiles of queries, and throughput, if the images are the same."""
     one, other = first.scenarios, second.scenarios
     if one is None or other is None:
-        lone = "Scenarios were measured in one of the reports alone."
+        lone = "Scenarios were measured in only one of the reports."
         return Section(left_out=() if one is other else (lone,))
     if (one.source, one.samples) != (other.source, other.samples):
         return Section(left_out=("The scenarios were run on different images.",))
@@ -41,7 +41,7 @@ def compare_scenarios(first: BenchReport, second: BenchReport) -> Section:
 
 def _compare_servers(one: Server, other: Server, noise: float) -> Section:
     if (one.qps, one.duration_s, one.queries) != (other.qps, other.duration_s, other.queries):
-        said = "The server scenarios had other arrivals: latencies follow from these."
+        said = "The server scenarios had different arrivals, on which latencies depend."
         return Section(left_out=(said,))
     grew = {it.name for server in (one, other) for it in server.results if not it.stable}
     ours, theirs = ([it for it in server.results if it.name not in grew] for server in (one, other))

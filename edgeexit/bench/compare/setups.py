@@ -36,7 +36,7 @@ def setup_facts(report: BenchReport) -> Iterator[tuple[str, str]]:
     yield "threads per graph", format_threads(device.threads)
     yield "system", device.system
     for name, version in sorted(device.versions.items()):
-        yield f"{name} there", version
+        yield f"{name} on the device", version
     for name, version in sorted(bundle.versions.items()):
         yield f"{name} at export", version
     if report.mixture is not None:

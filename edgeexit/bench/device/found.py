@@ -66,7 +66,7 @@ def find_meters(
     if gpu_meter is not None:
         meters.append(gpu_meter)
     elif gpu is not None:
-        notes.append(f"NVML: {gpu.name} tells neither its energy nor its power")
+        notes.append(f"NVML: {gpu.name} reports neither energy nor power")
     if not meters:
         notes.insert(0, NONE_FOUND)
     return FoundMeters(tuple(meters), tuple(notes))

@@ -31,7 +31,7 @@ def rapl_meters(root: Path) -> tuple[list[CounterMeter], list[str]]:
             read_integer(zone / "energy_uj")
         except PermissionError:
             notes.append(
-                f"RAPL: {zone / 'energy_uj'} is for root alone; run as root, or let others read "
+                f"RAPL: only root may read {zone / 'energy_uj'}; run as root, or let others read "
                 f"it: sudo chmod o+r {zone / 'energy_uj'}"
             )
         except OSError as error:

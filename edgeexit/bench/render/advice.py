@@ -6,7 +6,7 @@ from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import Table, format_ms, format_threshold, in_two_lines, named_numbers
 
-_LEAVE = "Leave the bundle's thresholds: the best that were found gain nothing."
+_LEAVE = "Keep the bundle's thresholds: the best that were found gain nothing."
 
 
 def advice_table(advice: Advice) -> Table:
@@ -16,7 +16,7 @@ def advice_table(advice: Advice) -> Table:
     accuracies = [choice.accuracy for choice in choices]
     return Table.of(
         f"thresholds chosen on {advice.validation_images} images for an accuracy of "
-        f"{advice.target_accuracy:.4f}, judged on the other {advice.test_images}",
+        f"{advice.target_accuracy:.4f}, evaluated on the other {advice.test_images}",
         named_numbers("", *map(in_two_lines, names)),
         (
             (
@@ -88,10 +88,10 @@ def _apply_text(advice: Advice) -> str:
     now = advice.now.accuracy.value
     if advice.by_latency.accuracy.high < now:
         return (
-            f"But on these images it is less accurate than now ({now:.4f}): choose with more "
-            "images."
+            "But on these images it is less accurate than the bundle's thresholds "
+            f"({now:.4f}): choose with more images."
         )
-    return f"To choose so, by its validation images, and apply it: {advice.command}"
+    return f"To choose such thresholds on validation images and apply them: {advice.command}"
 
 
 def gain_text(gain: Gain) -> str:
@@ -108,7 +108,7 @@ def _exits_text(choice: Choice) -> str:
     kept = " and ".join(name for name in choice.thresholds if name not in choice.switched_off)
     off = " and ".join(choice.switched_off)
     if not kept:
-        return f"By measured latency: keep no exit; with {off} off every image goes all the way."
+        return f"By measured latency: keep no exit; switch off {off}, so no image leaves early."
     if off:
         return f"By measured latency: keep {kept}, switch off {off}, where too few would leave."
     return f"By measured latency: keep {kept}."

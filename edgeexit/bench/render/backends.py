@@ -19,7 +19,7 @@ def backends_text(report: BenchReport) -> Iterator[str]:
     if backends.fastest:
         yield _verdict(backends, report.mixture)
     else:
-        yield f"No other backend than {backends.measured} runs this bundle here."
+        yield f"No backend other than {backends.measured} runs this bundle here."
     for left_out in backends.left_out:
         yield f"Left out: {left_out.reason.rstrip('.')}."
 
@@ -99,11 +99,11 @@ def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str
     run = mixture and next(it for it in mixture.runs if (it.role, it.name) == (BACKEND, name))
     if run and run.same_answers is not None:
         yield (
-            f"It gives {run.same_answers:.1%} of the images the label and exit that "
-            f"{backends.measured} gives."
+            f"For {run.same_answers:.1%} of the images its label and exit are those of "
+            f"{backends.measured}."
         )
     yield (
-        f"All else here is of {backends.measured}: 'edgeexit bench "
+        f"All other figures are of {backends.measured}: 'edgeexit bench "
         f"{BackendChoice.parse(name).options}' measures {name} alone."
     )
 
@@ -127,6 +127,6 @@ def _undecided(found: Sequence[Fastest]) -> str:
         for it in found
     )
     return (
-        f"Which backend to load depends on where images leave (the fastest to {each}): with "
-        "images, by --dataset, --images or --npz, early exit itself is measured."
+        f"Which backend to load depends on where images leave (the fastest to {each}): give "
+        "images by --dataset, --images or --npz to measure early exit itself."
     )

@@ -22,7 +22,7 @@ LISTED = 3  # differences listed one by one; early exit and runs of images come 
 def differences_text(comparison: ReportComparison) -> list[str]:
     """Return the differences between the set-ups, one line each."""
     if not comparison.differences:
-        return ["The set-ups are the same in all that the reports hold."]
+        return ["The reports record the same set-up."]
     return [f"differs: {it.what}: {it.first} -> {it.second}" for it in comparison.differences]
 
 
@@ -43,9 +43,9 @@ def figures_table(comparison: ReportComparison, *, ratios: bool) -> Table:
         ),
         *(_section(title, figures) for title, figures in sections),
         notes=[
-            "a difference counts where the whole interval is farther from 1 than the noise: what "
-            "the plain backbone, and the path itself, drifted by or was held up by within either "
-            "run, 2% at least"
+            "a difference counts if the whole interval is farther from 1 than the noise: the drift "
+            "and hold-ups of the plain backbone, and of the path itself, within either run, at "
+            "least 2%"
         ],
     )
 
@@ -81,7 +81,7 @@ def comparison_verdict(comparison: ReportComparison) -> str:
     """Return what differs by more than the noise, or that nothing does."""
     known = [figure for figure in comparison.figures if figure.differs is not None]
     if not known:
-        return "No difference can be told: the reports hold too few raw times for intervals."
+        return "No difference can be determined: the reports hold too few raw times for intervals."
     beyond = [figure for figure in known if figure.differs]
     if not beyond:
         return (
@@ -95,8 +95,8 @@ def comparison_verdict(comparison: ReportComparison) -> str:
         ""
         if comparison.differences
         else (
-            " The set-ups are the same in all that the reports hold: what differs is the state of "
-            "the device, or something that they do not hold; run both again."
+            " The reports record the same set-up: the state of the device differs, or something "
+            "that they do not record; run both again."
         )
     )
     return f"{comparison.second} against {comparison.first}: {said}.{others}{same}"

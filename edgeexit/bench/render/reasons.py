@@ -74,9 +74,9 @@ def _words(reason: Reason) -> str:
 def _behind(reason: Reason, explanation: Explanation) -> str:
     """Return details of a reason, in brackets; empty if it needs none."""
     if reason.term == SLOW:
-        return " (what is reported is above quick calls)"
+        return " (the reported time is above the 10th percentile of calls)"
     if reason.term == SESSION and reason.ratio < 0:
-        return " (graphs are faster in a row than timed one by one)"
+        return " (graphs are faster in sequence than timed alone)"
     if reason.part is None or reason.ratio < 0:
         return ""
     parts = {part.name: part for part in explanation.parts}

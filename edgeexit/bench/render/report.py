@@ -44,8 +44,8 @@ LATENCY = "Latency"
 SCENARIOS = "Scenarios"
 ENERGY = "Energy and clocks"
 NO_IMAGES = (
-    "Not measured: no images were given. Run it again with --dataset, --images or --npz to see "
-    "what early exit takes of real images."
+    "Not measured: no images were given. Run it again with --dataset, --images or --npz to "
+    "measure early exit on real images."
 )
 
 
@@ -123,14 +123,16 @@ def _advice(report: BenchReport) -> Section:
     title, advice = "Advice", report.advice
     if advice is not None:
         return Section(title, tuple(advice_text(advice)), (advice_table(advice),))
-    why = report.no_advice or "no advice was asked for in this report"
+    why = report.no_advice or "no advice was requested in this report"
     return Section(title, missing=no_advice_text(why))
 
 
 def _scenarios(report: BenchReport) -> Section:
     title, scenarios = SCENARIOS, report.scenarios
     if scenarios is None:
-        return Section(title, missing="None was asked for: --scenario and --qps with real images.")
+        return Section(
+            title, missing="None was requested: give --scenario or --qps, with real images."
+        )
     return Section(title, tables=tuple(scenario_tables(scenarios)))
 
 
@@ -138,6 +140,6 @@ def _energy(report: BenchReport) -> Section:
     energy, state = report.energy, report.state
     words = [*clock_lines(state), *temperature_lines(state)]
     if not words:
-        words.append("The device tells neither its clocks nor its temperatures.")
+        words.append("The device reports neither clocks nor temperatures.")
     tables = (energy_table(energy),) if energy.runs else ()
     return Section(ENERGY, (*energy.notes, *words), tables)

@@ -34,7 +34,7 @@ def roofline_table(explanation: Explanation) -> Table:
         rows[-1:],
         notes=[
             "roofline: each operator's MACs at the peak, or its bytes if these take longer",
-            "measured: a quick call, the 10th percentile",
+            "measured: the 10th percentile of calls",
         ],
     )
 
@@ -99,7 +99,7 @@ def model_text(model: LinearModel | None, parts: int) -> list[str]:
             "coefficients."
         ]
     words = [
-        f"What Eq. 5 would have to be here: time = {model.ms_per_mac * MILLION:.4g} ms x MMACs + "
+        f"A linear model in place of Eq. 5: time = {model.ms_per_mac * MILLION:.4g} ms x MMACs + "
         f"{model.ms_per_byte * MILLION:.4g} ms x MB + {model.ms_per_call:.4g} ms x graphs.",
         f"Its ratios of the exit paths, which it was not fitted on, are off by "
         f"{model.model_error:.0%} on average, Eq. 5's by {model.eq5_error:.0%}; the plain "
@@ -107,14 +107,14 @@ def model_text(model: LinearModel | None, parts: int) -> list[str]:
     ]
     if model.leave_one_out_error is not None:
         words.append(
-            f"Fitted on {model.parts} stages and branches it is off by {model.fit_error:.0%}, and "
-            f"by {model.leave_one_out_error:.0%} on average on one by the others, "
-            f"{model.worst_left_out} worst."
+            f"On the {model.parts} stages and branches that it was fitted on, it is off by "
+            f"{model.fit_error:.0%} on average; predicting each from the others, by "
+            f"{model.leave_one_out_error:.0%}, with {model.worst_left_out} the worst."
         )
     if model.is_overfitted:
         words.append(
-            f"{model.parts} parts for 3 coefficients are few: take these for a description, not a "
-            "law."
+            f"{model.parts} parts are few for 3 coefficients: the model describes these parts and "
+            "may not predict others."
         )
     return words
 

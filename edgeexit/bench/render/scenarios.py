@@ -28,8 +28,8 @@ def _stream_table(name: str, stream: Stream) -> Table:
     samples = stream.samples_per_query
     lead = f"p{stream.leading_percent:g}"
     return Table.of(
-        f"{name}: queries of {samples} image{'s' * (samples > 1)} one after the other; {lead} "
-        "counts, ms",
+        f"{name}: queries of {samples} image{'s' * (samples > 1)} one after another; the metric is "
+        f"{lead}, ms",
         named_numbers("", "queries", "mean", "p50", "p90", "p99", f"ratio\nof {lead}"),
         (
             (
@@ -76,7 +76,7 @@ def _rate_cell(result: OfflineResult, size: int) -> str:
 def _server_table(server: Server) -> Table:
     return Table.of(
         f"server: {server.queries} queries in {server.duration_s:g} s, Poisson arrivals of "
-        f"{server.qps:g} per second, latency from when they were due, ms",
+        f"{server.qps:g} per second, latency from the scheduled arrival, ms",
         named_numbers("", "answered\nper s", "load,\nqueue", "mean", "ratio", "p50", "p90", "p99"),
         (
             (
@@ -104,19 +104,19 @@ def _queue(result: ServerResult) -> str:
 
 
 def _server_notes(server: Server) -> Iterator[str]:
-    yield "load: arrivals per second times the mean time of one; from 1 on the queue only grows."
+    yield "load: arrivals per second times the mean service time; from 1 on the queue only grows."
     if any(not result.stable for result in server.results):
         yield (
-            "Where it grows, latencies depend on how long one waits: they are not shown. In "
-            "brackets: how many waited when the last query arrived."
+            "Latencies of a growing queue depend on how long the run is: they are not shown. In "
+            "brackets: queries that waited when the last one arrived."
         )
     stable = [result for result in server.results if result.stable]
     if any(result.load >= NEAR_ITS_LIMIT for result in stable):
-        yield "Near the limit, a longer run has longer latencies: give more --duration."
+        yield "Near the limit, a longer run has longer latencies: give a longer --duration."
     if stable:
         yield (
-            "Ratio: mean over the plain backbone's. Intervals are by stretches of queries, since "
-            "those that wait for each other are not independent."
+            "Ratio: mean over the plain backbone's. Intervals resample blocks of queries, since "
+            "queries that wait for each other are not independent."
         )
         note = percentile_note(stable[0].percentiles, "images or queries")
         if note:

@@ -35,9 +35,9 @@ def throttle_warning(state: RunState) -> str:
     if not state.throttled:
         return ""
     return (
-        f"THE DEVICE WAS SLOWED DOWN DURING THIS RUN ({'; '.join(state.throttled)}): its times are "
-        "of no steady device and their means say little; cool it, or set a lower power mode, and "
-        "measure again. "
+        f"THE DEVICE WAS SLOWED DOWN DURING THIS RUN ({'; '.join(state.throttled)}): its speed "
+        "changed, so that its times and their means say little; cool it, or set a lower power "
+        "mode, and measure again. "
     )
 
 

@@ -100,7 +100,7 @@ def parts_table(report: BenchReport) -> Table:
 def paths_table(report: BenchReport) -> Table:
     """Return one row per exit path, the baseline first."""
     return Table.of(
-        "exit paths, everyone made to leave there, ms",
+        "exit paths, every image forced to leave there, ms",
         named_numbers("path", "MACs", "Eq. 5", *LATENCY_HEADINGS, "measured"),
         [_path_row(BASELINE, report.baseline)],
         (_path_row(path.name, path) for path in report.paths),
@@ -161,7 +161,7 @@ def runs_table(mixture: Mixture) -> Table:
         for run in mixture.runs
     ]
     return Table.of(
-        f"the same {mixture.samples} images, every candidate in turn, ms",
+        f"the same {mixture.samples} images, candidates interleaved, ms",
         named_numbers("", "accuracy", "mean", "ratio", "p50", "p90", "p99"),
         rows[:2],
         rows[2:],
@@ -193,5 +193,5 @@ def energy_table(energy: Energy) -> Table:
             for run in energy.runs
         ),
         [("idle", f"{energy.idle_w or 0:.2f}", "", "", "", str(len(energy.idle_turns)))],
-        notes=[f"of {sensors}; everything that they see, this benchmark or not"],
+        notes=[f"of {sensors}; everything that they measure, including other load"],
     )

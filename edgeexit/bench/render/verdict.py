@@ -27,7 +27,7 @@ OUTCOMES = {
     BREAKS_EVEN: f"Early exit breaks even {HERE}",
     NOT_KNOWN: (
         f"Whether early exit pays {HERE} is within the noise (a longer --duration or more images "
-        "make it narrower)"
+        "narrow the interval)"
     ),
 }
 
@@ -46,8 +46,8 @@ def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
     mixture = report.mixture
     if len(report.paths) == 1:
         found = (
-            "This network has no branches, so that nothing leaves early; its parts take "
-            f"{report.paths[0].ratio:.2f} times the backbone as one graph."
+            "This network has no branches, so no image leaves early; its parts take "
+            f"{report.paths[0].ratio:.2f} times as long as the backbone as one graph."
         )
     else:
         found = _paths_verdict(report) if mixture is None else _mixture_verdict(mixture)
@@ -91,10 +91,10 @@ def _warnings(report: BenchReport) -> Iterator[tuple[str, str]]:
         if drift.drifted:
             measured = ONE_BY_ONE if drift.measurement == "mixture" else drift.measurement
             yield (
-                f"its speed drifted by {drift.ratio:.2f} times over the {measured}",
+                f"its speed drifted by a factor of {drift.ratio:.2f} over the {measured}",
                 f"The device's speed drifted in the measurement of the {measured}: the plain "
                 f"backbone's medians of the first, second and last third are "
-                f"{_milliseconds(drift.medians_ms)}, {drift.ratio:.2f} times from fastest to "
+                f"{_milliseconds(drift.medians_ms)}, a factor of {drift.ratio:.2f} from fastest to "
                 "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
                 "measure again.",
             )
@@ -114,9 +114,10 @@ def _paths_verdict(report: BenchReport) -> str:
     last = report.paths[-1]
     off = ", ".join(f"{path.name} {_off(path.above_eq5)}" for path in report.paths)
     return (
-        f"{pays}; one that goes all the way takes {last.ratio:.2f} times the plain backbone. "
-        f"Measured against Eq. 5: {off}. Early exit itself was not measured, because no "
-        "images were given: whether it pays on average depends on how many leave where."
+        f"{pays}; one that leaves at the last exit takes {last.ratio:.2f} times as long as the "
+        f"plain backbone. Measured against Eq. 5: {off}. Early exit itself was not measured, "
+        "because no images were given: whether it pays on average depends on how many leave at "
+        "each exit."
     )
 
 
@@ -125,7 +126,7 @@ def _mixture_verdict(mixture: Mixture) -> str:
     return (
         f"{OUTCOMES[mixture.outcome]}: an image takes {early_exit.latency.mean_ms:.3g} ms on "
         f"average, the plain backbone {baseline.latency.mean_ms:.3g} ms, a ratio of "
-        f"{early_exit.ratio:.3f}. Eq. 5 says {mixture.macs_ratio:.3f}; measured is "
+        f"{early_exit.ratio:.3f}. Eq. 5 says {mixture.macs_ratio:.3f}; the measured ratio is "
         f"{_off(mixture.above_eq5)}."
     )
 

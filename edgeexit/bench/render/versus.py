@@ -45,7 +45,7 @@ def _out_of_reach(mixture: Mixture, iso_accuracy: IsoAccuracy, versus: Run) -> C
         True,
         f"Early exit cannot be as accurate as {versus.name} on this network: no thresholds reach "
         f"its accuracy of {iso_accuracy.target_accuracy:.4f} on {iso_accuracy.validation_images} "
-        f"images, the most is {iso_accuracy.best_accuracy:.4f}. {versus.name} takes "
+        f"images, the highest is {iso_accuracy.best_accuracy:.4f}. {versus.name} takes "
         f"{versus.latency.mean_ms:.3g} ms on average, early exit at the bundle's thresholds "
         f"{mixture.early_exit.latency.mean_ms:.3g} ms.",
     )
@@ -65,8 +65,8 @@ def _at_its_accuracy(iso_accuracy: IsoAccuracy, reached: Reached, name: str) -> 
     )
     if not reached.as_accurate:
         text += (
-            " That is less than chance explains: what was matched on the images of the choice "
-            "does not hold on others."
+            " Chance does not explain the difference: the accuracy matched on the validation "
+            "images does not hold on others."
         )
     return Comparison(slower, text)
 

@@ -98,7 +98,7 @@ def last_level_cache_bytes(caches: Path = CACHES) -> int:
 def peak_runs(session: Session, precision: str) -> PeakRuns | str:
     """Return the peak graphs for a session's device, or the reason why there are none."""
     if precision not in PRODUCT_BY_PRECISION:
-        return f"the peak is not measured: no product of matrices in {precision} is known"
+        return f"the peak is not measured: no matrix product in {precision} is defined"
     try:
         graphs = session.runner.bare_graphs()
     except BackendError as error:

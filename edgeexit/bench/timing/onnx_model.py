@@ -60,8 +60,8 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     size = manifest.preprocessing.input_size
     if any(got not in (None, expected) for got, expected in zip(shape[1:], size, strict=True)):
         raise InputError(
-            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both have to see "
-            "the same images"
+            f"{file}: expected images of the bundle's {size}, got {shape[1:]}; both must take the "
+            "same images"
         )
     logits = _logits(file, model, manifest)
     content = _with_gate(model, images.name, logits.name, manifest).SerializeToString()

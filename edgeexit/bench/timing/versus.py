@@ -23,8 +23,8 @@ def check_versus(images: BenchImages | None, options: BenchOptions) -> None:
     """Raise :class:`InputError` if another model is named and there are no images."""
     if images is None and options.versus is not None:
         raise InputError(
-            "versus: expected real images, got none: two networks are compared by what they make "
-            "of the same ones; give --dataset, --images or --npz"
+            "versus: expected real images, got none: two networks are compared on the same "
+            "images; give --dataset, --images or --npz"
         )
 
 

@@ -77,31 +77,31 @@ backends_option = click.option(
     "--backends",
     metavar="B1,B2|all",
     type=_some_of(lambda: BACKENDS),
-    help="Compare backends in the same run, and say which to load: these, onnxruntime:1 for "
-    "one with one thread; or all that run the bundle here, on the CPU with one thread too. All "
-    "else is of --backend.",
+    help="Compare backends in the same run, and say which to load. onnxruntime:1 is one with one "
+    "thread; all are those that run the bundle here, on the CPU also with one thread. All other "
+    "figures are of --backend.",
 )
 compared_options = option_group(
     click.option(
         "--versus",
         type=click.Path(path_type=Path),
         help="Compare with another bundle, or a plain .onnx classifier: one input float32 "
-        "(N,C,H,W), normalized as the bundle's, one output logits (N,K); same input size and "
-        "classes. Another precision of the same network shows what it gains.",
+        "(N,C,H,W), normalized like the bundle's, one output logits (N,K); same input size and "
+        "classes. It may be the same network in another precision.",
     ),
     click.option(
         "--scenario",
         "scenarios",
         metavar="S1,S2|all",
         type=_some_of(_scenarios),
-        help="MLPerf's: single-stream, multi-stream (queries of 8 images), offline (images per "
-        "second), or all.",
+        help="MLPerf scenarios: single-stream, multi-stream (queries of 8 images), offline "
+        "(images per second), or all.",
     ),
     click.option(
         "--qps",
         type=click.FloatRange(min=0, min_open=True),
-        help="MLPerf's server: so many queries per second arrive on average, for --duration, "
-        "whether the last one is answered or not.",
+        help="MLPerf server scenario: average queries per second, which arrive for --duration "
+        "whether or not the last one is answered.",
     ),
 )
 length_options = option_group(
@@ -110,49 +110,48 @@ length_options = option_group(
         default=100,
         show_default=True,
         type=click.IntRange(min=1),
-        help="Rounds of 5 calls of everything, and passes over the images, at most.",
+        help="Maximum number of rounds, of 5 calls each, and of passes over the images.",
     ),
     click.option(
         "--duration",
         default=10.0,
         show_default=True,
         type=click.FloatRange(min=0, min_open=True),
-        help="Seconds after which no round and no pass begins; 10 rounds and 1 pass are always "
-        "made.",
+        help="Seconds after which no round or pass starts; at least 10 rounds and 1 pass are run.",
     ),
     click.option(
         "--warm-up",
         default=10.0,
         show_default=True,
         type=click.FloatRange(min=0),
-        help="Seconds of untimed rounds at most; they end when the device is at its speed.",
+        help="Maximum seconds of untimed rounds; they end when the device's speed is stable.",
     ),
     click.option(
         "--seed",
         default=0,
         show_default=True,
         type=click.IntRange(min=0),
-        help="Of the choice and order of images, and of arrivals.",
+        help="Seed of the choice and order of images, and of arrivals.",
     ),
 )
 details_option = click.option(
     "--details",
     is_flag=True,
-    help="Print stages and branches, roofline, every reason and the linear model too, of "
-    "--compare all ratios; the page and the JSON always have them.",
+    help="Also print stages and branches, roofline, every reason and the linear model; for "
+    "--compare, all ratios. The page and the JSON always have them.",
 )
 saved_options = option_group(
     click.option(
         "--report",
         "report_file",
         type=click.Path(path_type=Path),
-        help="Measure nothing: show a report of --json again, with --plot and --html.",
+        help="Measure nothing: show a saved report of --json, also with --plot and --html.",
     ),
     click.option(
         "--compare",
         nargs=2,
         metavar="A.json B.json",
         type=click.Path(path_type=Path),
-        help="Measure nothing: set two reports of --json side by side.",
+        help="Measure nothing: compare two saved reports of --json.",
     ),
 )

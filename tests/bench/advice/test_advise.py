@@ -129,7 +129,7 @@ def test_an_exit_that_eq5_keeps_and_the_clock_does_not(bundle: Path, images: Ben
     assert advice.over_eq5.ms.value > 0
     assert not advice.over_eq5.is_none
     words = " ".join(advice_text(advice))
-    assert "keep no exit; with exit1 off every image goes all the way" in words
+    assert "keep no exit; switch off exit1, so no image leaves early" in words
     assert "Against the plain backbone: +0.5 ms (+0.5 to +0.5 ms), 9% more." in words
 
 
@@ -161,7 +161,7 @@ def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: Bench
     advice = advice_of(bundle, images, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
     assert advice.over_now.is_none
     words = advice_text(advice)
-    assert words[0].startswith("Leave the bundle's thresholds")
+    assert words[0].startswith("Keep the bundle's thresholds")
     assert not any("edgeexit tune" in sentence for sentence in words)
 
 
@@ -205,9 +205,9 @@ def test_words_name_exits_that_are_switched_off_and_lost_accuracy() -> None:
 @pytest.mark.parametrize(
     ("count", "labelled", "expected"),
     [
-        (None, False, "no advice: it takes images with labels, and none were given"),
-        (60, False, "no advice: it takes images with labels, and these have none"),
-        (39, True, "no advice: expected 40 images with labels or more, to choose on half of them"),
+        (None, False, "no advice: images with labels are needed, and none were given"),
+        (60, False, "no advice: images with labels are needed, and these have none"),
+        (39, True, "no advice: expected at least 40 images with labels, to choose on half of them"),
     ],
 )
 def test_no_advice_says_why(

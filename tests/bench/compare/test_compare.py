@@ -191,7 +191,7 @@ def test_too_few_rounds_give_no_interval_and_no_verdict(make_report: MakeReport)
     one, other = make_report(rounds=2, images=0), make_report(rounds=2, images=0, scale=3)
     comparison = compare_reports(one, other)
     assert all(figure.differs is None for figure in comparison.figures)
-    assert not missing(comparison_verdict(comparison), "No difference can be told", "too few")
+    assert not missing(comparison_verdict(comparison), "No difference can be determined", "too few")
 
 
 # what differs between the set-ups
@@ -211,7 +211,7 @@ def test_differences_of_the_setups_come_in_order(make_report: MakeReport) -> Non
         SetupDifference("precision", "fp32", "int8"),
         SetupDifference("processor", "Test CPU, 4 cores", "Other CPU, 4 cores"),
         SetupDifference("threads per graph", "1", "the backend's choice"),
-        SetupDifference("onnxruntime there", "1.23.2", "1.24.0"),
+        SetupDifference("onnxruntime on the device", "1.23.2", "1.24.0"),
     )
     assert comparison.warnings == ()
 
@@ -249,17 +249,15 @@ def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> 
     comparison = compare_reports(first, replace(without, paths=without.paths[:1]))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     paths, mixture = comparison.left_out
-    assert not missing(paths, "one report alone", "final")
-    assert not missing(mixture, "one by one", "one of the reports alone")
+    assert not missing(paths, "only one of the reports", "final")
+    assert not missing(mixture, "one by one", "only one of the reports")
 
 
 def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
     comparison = compare_reports(make_report(), make_report(images=100))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     (sentence,) = comparison.left_out
-    assert sentence.startswith(
-        "The images run one by one are different ones (200 of photos, 100 of photo"
-    )
+    assert sentence.startswith("Different images were run one by one (200 of photos, 100 of photo")
 
 
 # scenarios and energy
@@ -318,7 +316,7 @@ def test_servers_of_other_arrivals_or_queues_that_grow_are_left_out(
     other = replace(make_report(), scenarios=served(1.0, 0, qps=30.0))
     grown = replace(make_report(), scenarios=served(1.0, 0, stable=False))
     for second, said in (
-        (other, "other arrivals"),
+        (other, "different arrivals"),
         (grown, "queue grew"),
     ):
         comparison = compare_reports(first, second)
@@ -357,4 +355,4 @@ def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> Non
     nothing = dataclasses.replace(energy(1.0), runs=())
     comparison = compare_reports(first, replace(second, energy=nothing))
     (left_out,) = comparison.left_out
-    assert not missing(left_out, "Energy", "one of the reports alone")
+    assert not missing(left_out, "Energy", "only one of the reports")

@@ -89,4 +89,4 @@ def test_throttling_comes_first_in_the_verdict() -> None:
     quiet = RunState(state(), state(), ())
     assert throttle_warning(quiet) == ""
     said = throttle_warning(RunState(state(), state(), ("a", "b")))
-    assert said.startswith("THE DEVICE WAS SLOWED DOWN DURING THIS RUN (a; b): its times are of no")
+    assert said.startswith("THE DEVICE WAS SLOWED DOWN DURING THIS RUN (a; b): its speed changed")

@@ -225,8 +225,8 @@ def test_what_was_not_measured_is_said(make_report: MakeReport) -> None:
         ("Accuracy against time", "Not measured: no images were given."),
         ("Latency", "Not measured: no images were given."),
         ("Why not Eq. 5", "No explanation was measured in this report."),
-        ("Advice", "No advice was asked for in this report."),
-        ("Scenarios", "None was asked for: --scenario and --qps with real images."),
+        ("Advice", "No advice was requested in this report."),
+        ("Scenarios", "None was requested: give --scenario or --qps, with real images."),
         ("Energy and clocks", "No energy was measured"),
     ):
         assert expected in page.said[title]
@@ -251,12 +251,15 @@ def test_why_there_is_no_energy_stands_there(full: BenchReport) -> None:
 def test_tables_stand_in_their_sections(full: BenchReport) -> None:
     page = Page(render_page(full))
     for title, captions in (
-        ("Exit paths", ("exit paths, everyone made to leave there, ms", "stages and branches")),
+        (
+            "Exit paths",
+            ("exit paths, every image forced to leave there, ms", "stages and branches"),
+        ),
         ("Why not Eq. 5", ("from Eq. 5's ratio to the measured one", "the machine's peak, ms")),
         ("Latency", ("early exit: 200 images of photos", "the same 200 images")),
         ("Scenarios", ("offline: images per second by batch size",)),
         ("Energy and clocks", ("energy on photos, one by one",)),
-        ("Set-up", ("onnxruntime there",)),
+        ("Set-up", ("onnxruntime on the device",)),
     ):
         for caption in captions:
             assert caption in page.said[title]

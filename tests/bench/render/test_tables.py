@@ -44,7 +44,7 @@ def test_energy_of_candidates_and_of_the_idle_device() -> None:
         (("idle", "1.50", "", "", "", "3"),),
     )
     (note,) = table.notes
-    assert not missing(note, "RAPL package-0", "everything that they see")
+    assert not missing(note, "RAPL package-0", "everything that they measure")
 
 
 def test_percentiles_that_there_are_too_few_for_are_no_numbers() -> None:
@@ -92,9 +92,9 @@ def test_a_queue_that_grows_shows_no_latencies_and_says_why() -> None:
     assert quick[3:] == ("12.000", "-", *("12.000",) * 3)
     assert slow[3:] == ("-",) * 5
     (said,) = table.notes
-    assert "latencies depend on how long one waits: they are not shown" in said
-    assert "a longer run has longer latencies: give more --duration" in said
-    assert "Intervals are by stretches of queries" in said
+    assert "Latencies of a growing queue depend on how long the run is: they are not shown" in said
+    assert "a longer run has longer latencies: give a longer --duration" in said
+    assert "Intervals resample blocks of queries" in said
 
 
 def test_a_server_has_ratios_and_intervals() -> None:

@@ -31,11 +31,13 @@ PATHS = ((0.5, 0.4), (0.9, 0.8), (1.3, 1.2))
         ((1.01, 0.9), "Early exit breaks even on this device at these thresholds: an image"),
         (
             (0.6, 0.5),
-            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.500; measured is 20 % above it.",
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.500; the measured ratio is 20 % above "
+            "it.",
         ),
         (
             (0.6, 0.8),
-            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.800; measured is 25 % below it.",
+            "a ratio of 0.600 [0.600, 0.600]. Eq. 5 says 0.800; the measured ratio is 25 % below "
+            "it.",
         ),
     ],
 )
@@ -118,14 +120,14 @@ def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> No
         return verdict(dataclasses.replace(report, drifts=(drift,)))
 
     assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
-    facts = ("drifted", "images one by one", "1, 1.1, 1.5 ms", "1.50 times", "measure again")
+    facts = ("drifted", "images one by one", "1, 1.1, 1.5 ms", "factor of 1.50", "measure again")
     assert not missing(with_thirds(1.0, 1.1, 1.5), *facts)
 
 
 def test_verdict_on_a_plain_backbone() -> None:
     branched = report_with(PATHS, None)
     said = verdict(replace(branched, paths=branched.paths[-1:]))
-    assert said.startswith("This network has no branches, so that nothing leaves early")
+    assert said.startswith("This network has no branches, so no image leaves early")
 
 
 def test_each_thing_is_said_in_a_line_of_its_own() -> None:
@@ -142,7 +144,7 @@ def test_in_short_all_warnings_are_one_line(report: BenchReport) -> None:
     unsure = dataclasses.replace(report, warm_up=slow, drifts=(drift,))
     first, warning = verdict_lines(unsure, short=True)
     assert [first] == verdict_lines(report)
-    assert not missing(warning, "again", "warm-up never became stable", "1.50 times", "one by one")
+    assert not missing(warning, "again", "warm-up never became stable", "of 1.50", "one by one")
     assert len(verdict_lines(unsure)) == 3
     one = dataclasses.replace(report, drifts=(drift,))
     assert verdict_lines(one, short=True) == verdict_lines(one), "one is told in full"

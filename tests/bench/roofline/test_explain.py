@@ -237,7 +237,7 @@ def test_words_of_terms_below_0_and_within_the_noise(explanation: Explanation) -
         dataclasses.replace(explanation, parts=tuple(parts.values())),
     )
     assert "-0.125 stage1 is better utilized than the plain backbone" in said
-    session = "session (graphs are faster in a row than timed one by one), within the noise"
+    session = "session (graphs are faster in sequence than timed alone), within the noise"
     assert session in said
     slow = faster_text(dataclasses.replace(explanation, parts=tuple(parts.values())))
     assert slow is not None
@@ -267,7 +267,7 @@ def test_words_of_the_model() -> None:
     formula, errors, doubt = said
     assert "0.01 ms x MMACs + 0.1 ms x MB + 0.02 ms x graphs" in formula
     assert not missing(errors, "not fitted on", "100%", "Eq. 5's by 100%", "backbone", "-50%")
-    assert not missing(doubt, "4 parts for 3 coefficients", "few")
+    assert not missing(doubt, "4 parts are few for 3 coefficients")
 
 
 # measured

@@ -219,14 +219,14 @@ def test_nothing_asked_for_and_one_scenario(bundle: Path, leaving_at: LeavingAt)
         (
             0,
             {"scenarios": ("offline",)},
-            "scenarios: expected real images, got none: how long one takes depends on where it "
-            "leaves; give --dataset, --images or --npz",
+            "scenarios: expected real images, got none: latency depends on the exit where an "
+            "image leaves; give --dataset, --images or --npz",
         ),
         (0, {"qps": 5.0}, "scenarios: expected real images, got none"),
         (
             7,
             {"scenarios": ("multi-stream",)},
-            "multi-stream: expected 8 images or more, a query's, got 7; give more of them",
+            "multi-stream: expected at least 8 images, for one query, got 7; give more",
         ),
         (
             7,

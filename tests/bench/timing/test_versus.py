@@ -252,7 +252,7 @@ def test_a_bundle_of_another_number_of_classes(bundle: Path, manifest: Manifest)
 @pytest.mark.parametrize(
     ("options", "kind", "expected"),
     [
-        ({"size": (3, 9, 8)}, InputError, "of the bundle's (3, 8, 8), got (3, 9, 8); both have to"),
+        ({"size": (3, 9, 8)}, InputError, "of the bundle's (3, 8, 8), got (3, 9, 8); both must"),
         ({"size": (1, 8, 8)}, InputError, "of the bundle's (3, 8, 8), got (1, 8, 8)"),
         ({"classes": 7}, InputError, "expected the bundle's 10 classes, got 7; compare networks"),
         ({"batch": 5}, DataError, "images: expected a batch that is dynamic or 1, got 5; export"),
@@ -402,6 +402,6 @@ def test_what_is_not_there_and_a_folder_without_a_bundle(
 
 def test_versus_needs_images(bundle: Path, tmp_path: Path) -> None:
     options = dataclasses.replace(QUICK, versus=str(tmp_path / "small.onnx"))
-    expected = "versus: expected real images, got none: two networks are compared by what they make"
+    expected = "versus: expected real images, got none: two networks are compared on the same"
     with pytest.raises(InputError, match=expected):
         run_bench(bundle, None, options)

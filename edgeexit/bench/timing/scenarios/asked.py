@@ -31,14 +31,14 @@ def check_scenarios(images: BenchImages | None, options: BenchOptions) -> None:
     if images is None:
         if options.scenarios or options.qps is not None:
             raise InputError(
-                "scenarios: expected real images, got none: how long one takes depends on where "
-                "it leaves; give --dataset, --images or --npz"
+                "scenarios: expected real images, got none: latency depends on the exit where an "
+                "image leaves; give --dataset, --images or --npz"
             )
         return
     if MULTI_STREAM in options.scenarios and len(images.images) < SAMPLES_PER_QUERY:
         raise InputError(
-            f"{MULTI_STREAM}: expected {SAMPLES_PER_QUERY} images or more, a query's, got "
-            f"{len(images.images)}; give more of them"
+            f"{MULTI_STREAM}: expected at least {SAMPLES_PER_QUERY} images, for one query, got "
+            f"{len(images.images)}; give more"
         )
     if options.qps is not None:
         arrivals = poisson_arrivals(options.qps, options.duration_s, options.seed)
