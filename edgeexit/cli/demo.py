@@ -117,7 +117,7 @@ class Demo:
     def run_once(self, target: Path, source: Path, *words: object) -> None:
         """Run a command unless its result exists and is not older than its source."""
         if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
-            click.secho(f"\n{target} is there: not made again", bold=True)
+            click.secho(f"\n{target} exists: not made again", bold=True)
         else:
             self.run(*words)
 

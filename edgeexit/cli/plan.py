@@ -135,7 +135,10 @@ def command(
     if times is None:
         patterns = _patterns(branches)
         if bundle_out is not None:
-            refuse(("accuracies", "duration", "as_json"), "goes with what is measured")
+            refuse(
+                ("accuracies", "duration", "as_json"),
+                "does not go with --bundle-out, which measures nothing",
+            )
         build = _builder(backbone, model, exits, num_classes, input_size)
         backend = BACKENDS.get(chosen["backend"])  # auto takes none that needs engines
         needs_engines = backend is not None and backend.needs_engines
@@ -146,7 +149,10 @@ def command(
             return
         measured = _measure(candidates, chosen, duration)
     else:
-        refuse(all_but("times", "accuracies", "as_json"), "goes with what is measured here")
+        refuse(
+            all_but("times", "accuracies", "as_json"),
+            "does not go with --times, which replaces the measurement",
+        )
         measured = read_times(times)
     plan = make_plan(measured, known)
     if as_json:

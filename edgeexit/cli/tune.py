@@ -74,8 +74,8 @@ def command(as_json: bool, **values: Any) -> None:
     with target.held():
         subject = target.subject()
         with shown_progress("thresholds") as progress:
-            told = partial(progress, "thresholds")
-            tuning = tune(subject, options.limits, promise, options.grid_size, told)
+            report = partial(progress, "thresholds")
+            tuning = tune(subject, options.limits, promise, options.grid_size, report)
         _write_front(tuning, options)
         is_written = tuning.thresholds is not None and not options.dry_run
         dropped = target.save(tuning) if is_written else None

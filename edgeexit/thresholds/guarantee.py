@@ -72,7 +72,7 @@ class Promise:
         if not 0 < self.target < 1:
             raise TuningError(
                 f"expected a {self.risk} above 0 and below 1, got {self.target}: no number of "
-                "images shows that there is none, and 1 needs no showing; ask for 0.01 or more"
+                "images can show 0, and 1 always holds; ask for 0.01 or more"
             )
         if not 0 < self.confidence < 1:
             raise TuningError(
@@ -275,8 +275,8 @@ def _check_enough(images: int, testing: int, promise: Promise) -> None:
         lowest = reachable_target(LossCounts(testing, 0), promise.level)
         reachable = f", or ask for {_up(lowest)} or more"
     raise TuningError(
-        f"{images} images are too few for {promise.words}: half of them test it, and it takes "
-        f"{needed} of which none is lost; give {2 * needed:,} or more{reachable}"
+        f"{images} images are too few for {promise.words}: half of them are for the test, which "
+        f"needs {needed} without a loss; give {2 * needed:,} or more{reachable}"
     )
 
 
@@ -289,7 +289,7 @@ def _not_shown(images: int, counts: LossCounts, promise: Promise) -> TuningError
     elif needed is None:
         more = "more than a million images would be needed"
     else:
-        more = f"should that share stay, about {2 * needed:,} images in place of {images:,} show it"
+        more = f"at that share, about {2 * needed:,} images instead of {images:,} would show it"
     return TuningError(
         f"no thresholds were shown to have {promise.words}: the safest lose {counts.lost} of the "
         f"{counts.images} images that test them ({share:.4f}); {more}, or ask for "

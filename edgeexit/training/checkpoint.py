@@ -136,7 +136,7 @@ class Checkpoint:
             advice = "" if self.spec.is_registered else "give the model that it was made from, or "
             raise CheckpointError(
                 f"the weights do not fit {self.spec.backbone} with branches {self.spec.pattern} "
-                f"({textwrap.shorten(first, 160, placeholder=' ...')}); {advice}train it anew"
+                f"({textwrap.shorten(first, 160, placeholder=' ...')}); {advice}train it again"
             ) from error
         net.temperatures = dict(self.temperatures)
         net.score = self.score
@@ -146,7 +146,7 @@ class Checkpoint:
         name = self.spec.backbone
         if not self.spec.is_registered:
             raise CheckpointError(
-                f"this network was made from {name}, which is code that a checkpoint cannot hold: "
+                f"this network was made from {name}, whose code is not in the checkpoint: "
                 f"name it again with {model_option(name)} (from Python: "
                 "checkpoint.build(model=...))"
             )
@@ -156,8 +156,8 @@ class Checkpoint:
     def _attached_net(self, model: ModelSource) -> MultiExitNet:
         if self.spec.is_registered:
             raise CheckpointError(
-                f"{self.spec.backbone} is a registered backbone, which needs no model: leave "
-                "--model out (from Python: checkpoint.build())"
+                f"{self.spec.backbone} is a registered backbone, which needs no model: omit "
+                "--model (from Python: checkpoint.build())"
             )
         # not on "meta": tensors that are not among the weights keep the model's values
         return network_of(create_model(model, self.spec.num_classes).cpu(), self.spec)

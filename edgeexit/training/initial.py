@@ -30,7 +30,7 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
         DataError, CheckpointError: they could not be fetched or read.
     """
     if config.pretrained:
-        return pretrained_loader(config.backbone, "leave --pretrained out")(net.backbone)
+        return pretrained_loader(config.backbone, "omit --pretrained")(net.backbone)
     if config.init and _is_checkpoint(config):
         return _from_checkpoint(net, config)
     return _from_elsewhere(_named_as_elsewhere(net), config) if config.init else None
@@ -90,8 +90,8 @@ def _from_checkpoint(net: MultiExitNet, config: TrainConfig) -> LoadedWeights:
     path = _init_path(config)
     if config.weights_key:
         raise CheckpointError(
-            f"--init {path} is a checkpoint of edgeexit, which holds one network: leave "
-            "--weights-key out"
+            f"--init {path} is a checkpoint of edgeexit, which has only one network: omit "
+            "--weights-key"
         )
     try:
         checkpoint = load_checkpoint(path)

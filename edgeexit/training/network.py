@@ -22,18 +22,18 @@ def check_model(config: TrainConfig, model: ModelSource | None, *, resume: bool)
     if model is None and not config.is_registered:
         action = "continue" if resume else "train"
         raise TrainingError(
-            f"{config.backbone} is no registered backbone and its code is not stored: {action} it "
+            f"{config.backbone} is not registered and its code is not stored: {action} it "
             f"with {model_option(config.backbone)} (from Python: train(..., model=...))"
         )
     if model is not None and config.is_registered and not isinstance(model, MultiExitNet):
         raise TrainingError(
-            f"backbone {config.backbone!r} is the name of a registered one, and a model was given: "
-            "leave model out, or call the backbone package.module:factory"
+            f"backbone {config.backbone!r} is a registered one, but a model was given: omit "
+            "model, or name the backbone package.module:factory"
         )
     if config.pretrained and model is not None:
         raise SpecError(
-            f"--pretrained is for registered backbones: {config.backbone} comes with the weights "
-            "that its factory gives it; leave --pretrained out"
+            f"--pretrained is for registered backbones: {config.backbone} has the weights "
+            "that its factory gives it; omit --pretrained"
         )
 
 
@@ -99,5 +99,5 @@ def _check_ready(
     if different:
         raise TrainingError(
             f"expected a network that agrees with the configuration ({'; '.join(different)}): "
-            "change the one or the other"
+            "change one of them"
         )

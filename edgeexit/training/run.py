@@ -140,7 +140,7 @@ class TrainingRun:
         except ImageError as error:
             if self.setup.config.data.skip_corrupt:  # it was damaged after the check
                 raise
-            raise ImageError(f"{error}, or leave out all such with --skip-corrupt") from error
+            raise ImageError(f"{error}, or skip all such files with --skip-corrupt") from error
         except DivergedError as error:
             raise TrainingError(f"{error}; {self._what_is_saved.partition(';')[0]}") from error
 
@@ -157,12 +157,12 @@ class TrainingRun:
             return
         weights = fingerprint(setup.net.backbone)
         final = self.trainer.validate()[FINAL]
-        self._remark(f"the backbone stays as it is: final {final:.2%} on val")
+        self._remark(f"the backbone is frozen: final {final:.2%} on val")
         yield
         if fingerprint(setup.net.backbone) != weights:
             raise TrainingError(
-                f"{setup.config.backbone} changes weights of its own when it runs, though nothing "
-                "trains them: branches-only cannot keep it as it is"
+                f"{setup.config.backbone} changes its own weights when it runs, although nothing "
+                "trains them: branches-only cannot keep it unchanged"
             )
         final = self.trainer.validate()[FINAL]
         self._remark(f"the backbone is unchanged: final {final:.2%} on val")
@@ -187,7 +187,7 @@ class TrainingRun:
         if self._started_from is not None:
             yield f"starting from {self._started_from}"
         if spec.points:
-            yield f"exits behind {', '.join(spec.points)}"
+            yield f"exits after {', '.join(spec.points)}"
         if spec.outputs:
             yield f"its own exits: outputs {', '.join(spec.outputs)}"
         yield from setup.net.notes

@@ -30,7 +30,7 @@ from edgeexit.training.teaching.teachers import (
 )
 
 OTHER_NETWORK = (
-    "last.pt does not fit the network that the run trains; start it anew with another -o"
+    "last.pt does not fit the network that the run trains; start a new run with another -o"
 )
 
 
@@ -135,8 +135,7 @@ def _check_execution(config: TrainConfig, world: World) -> None:
     """Raise InputError if the device does not support an option of ``config``."""
     if config.sync_batch_norm and world.device.type == "cpu":
         raise InputError(
-            "--sync-batch-norm: torch synchronizes batch norm on GPUs alone; leave it out on the "
-            "CPU"
+            "--sync-batch-norm: torch synchronizes batch norm only on GPUs; omit it on the CPU"
         )
     if config.amp == "bf16" and world.device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise InputError("--amp bf16: this GPU does not compute in bfloat16; use --amp fp16")
@@ -152,7 +151,7 @@ def _check_batches(config: TrainConfig, data: ImageData, world: World) -> None:
         )
     if config.batch_size % shares or config.batch_size < 2 * shares:
         raise TrainingError(
-            f"a batch of {config.batch_size} images cannot be shared out to {world.size} processes "
+            f"a batch of {config.batch_size} images cannot be divided among {world.size} processes "
             f"and {config.accumulate} accumulated parts with 2 or more each: choose a --batch-size "
             f"that is a multiple of {shares}, at least {2 * shares}"
         )

@@ -91,7 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         patch.setattr(sys, "path", sys.path.copy())
         result = succeed("train", *NETWORK, *DATA, *TRAINING)
-    assert "exits behind layer1, down\n" in result.stderr
+    assert "exits after layer1, down\n" in result.stderr
     following = "next: edgeexit tune run/ckpt.pt --model my_network:Net --max-drop 0.01\n"
     assert following in result.stdout
     return folder
@@ -151,7 +151,7 @@ def _middle_gap(confidences: NDArray[np.float32]) -> float:
 )
 def test_a_checkpoint_alone_imports_nothing(folder: Path, arguments: tuple[object, ...]) -> None:
     message = fail(*arguments)
-    assert "made from my_network:Net, which is code that a checkpoint cannot hold" in message
+    assert "made from my_network:Net, whose code is not in the checkpoint" in message
     assert "name it again with --model my_network:Net (from Python" in message
     assert not (folder / "imported").exists()
     assert "my_network" not in sys.modules
@@ -175,7 +175,7 @@ def test_another_model_than_the_checkpoints(folder: Path, command: str) -> None:
     more = {"eval": (), "tune": ("--max-drop", 0.5), "export": ("-o", "elsewhere")}[command]
     message = fail(command, "run/ckpt.pt", "--model", "my_network:narrow", *more)
     assert "the weights do not fit my_network:Net with branches 2+n (size mismatch" in message
-    assert "give the model that it was made from, or train it anew" in message
+    assert "give the model that it was made from, or train it again" in message
     message = fail(command, "run/ckpt.pt", "--model", "my_netwrk:Net", *more, code=2)
     assert "there is no module my_netwrk" in message
     assert "did you mean my_network?" in message
@@ -186,7 +186,7 @@ def test_another_model_than_the_checkpoints(folder: Path, command: str) -> None:
     ("options", "code", "message"),
     [
         (("--backbone", "resnet20"), 2, "expected one of --backbone and --model, got both"),
-        (("--pretrained",), 2, "--pretrained is for registered backbones: my_network:Net comes"),
+        (("--pretrained",), 2, "--pretrained is for registered backbones: my_network:Net has"),
         (("--branches", "2"), 2, "branches 2: expected one for each of the 2 points (layer1, dow"),
         (("--exits", "layer1,layer3"), 2, "no cut at 'layer3': it is no module of the model"),
         (("--model", "my_network.py:Net"), 2, "there is no module my_network.py"),

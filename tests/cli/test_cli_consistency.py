@@ -222,4 +222,4 @@ def test_a_network_of_the_users_own(
     assert report["baseline_accuracy"] == json.loads(evaluated.stdout)["backbone_accuracy"]
     missing = run(tmp_path, "plain/ckpt.pt", "branched/ckpt.pt", *QUICK)
     assert missing.exit_code == 1
-    assert "is code that a checkpoint cannot hold: name it again with --model" in missing.stderr
+    assert "whose code is not in the checkpoint: name it again with --model" in missing.stderr

@@ -101,7 +101,7 @@ def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     demo.make()
     second = capsys.readouterr()
     assert "is finished" in second.err
-    assert second.out.count("is there: not made again") == 7
+    assert second.out.count("exists: not made again") == 7
     assert {path: path.stat().st_mtime for path in demo.folder.rglob("*.onnx")} == made
 
 

@@ -132,14 +132,14 @@ def test_resuming_with_another_option(arguments: list[str], tmp_path: Path) -> N
     _invoke(*arguments)
     result = _invoke("train", "--resume", "-o", _run(tmp_path), "--epochs", "5")
     assert result.exit_code == 1
-    assert "was started with --epochs 2, got 5: leave the options out" in result.stderr
+    assert "was started with --epochs 2, got 5: omit the options" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 def test_resuming_with_a_switch(arguments: list[str], tmp_path: Path) -> None:
     _invoke(*arguments)
     result = _invoke("train", "--resume", "-o", _run(tmp_path), "--skip-corrupt")
-    assert "was started with --skip-corrupt off, got on: leave the options out" in result.stderr
+    assert "was started with --skip-corrupt off, got on: omit the options" in result.stderr
 
 
 def test_resuming_on_other_classes(arguments: list[str], images: Path, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_corrupt_image_stops_a_run_that_was_not_told_to_skip_it(
     assert result.exit_code == 1
     message = (
         r"Error: .*images/dark/[0-9]\.png: not a readable image \(\w+\); replace or remove "
-        r"it, or leave out all such with --skip-corrupt"
+        r"it, or skip all such files with --skip-corrupt"
     )
     assert re.fullmatch(message, result.stderr.splitlines()[-1])
 

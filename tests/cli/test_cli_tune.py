@@ -411,9 +411,9 @@ def test_a_picture_of_no_known_kind_is_refused_before_any_work(tmp_path: Path) -
         (["--engine-dir", "out", "--batch-size", "8"], "--batch-size goes with a checkpoint"),
         (
             ["--engine-dir", "out", "--front", "out/manifest.json"],
-            "--front out/manifest.json would lie in the bundle",
+            "--front out/manifest.json would be in the bundle",
         ),
-        (["--engine-dir", "out", "--plot", "out/a/b.png"], "out/a/b.png would lie in the bundle"),
+        (["--engine-dir", "out", "--plot", "out/a/b.png"], "out/a/b.png would be in the bundle"),
         (["CKPT", "--front", "CKPT"], "CKPT and --front are the same file"),
         (["CKPT", "--costs", "a.csv", "--front", "./a.csv"], "--costs and --front are the same"),
         (

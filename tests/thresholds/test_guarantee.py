@@ -100,7 +100,7 @@ def test_too_few_images_are_told_how_many_it_takes(images: int) -> None:
         find_guaranteed(answers(images), COSTS, Promise(DROP, 0.02, 0.95))
     told = str(caught.value)
     assert f"{images} images are too few for a drop in accuracy" in told
-    assert "149 of which none is lost" in told  # 0.98**149 < 0.05
+    assert "needs 149 without a loss" in told  # 0.98**149 < 0.05
     assert "give 298 or more" in told
     reachable = float(re.findall(r"ask for ([0-9.]+) or more", told)[0])
     assert 0.02 < reachable <= 1
@@ -140,7 +140,7 @@ def test_images_that_are_nearly_enough_are_told_how_many_would_do() -> None:
         ("exit1", "final"), np.ones((2, 600), np.float32), wrong, np.zeros(600, int)
     )
     costs = PathCosts(("exit1", "final"), (40, 120), (10, 0), 100)
-    with pytest.raises(TuningError, match=r"about ([0-9,]+) images in place of 600") as caught:
+    with pytest.raises(TuningError, match=r"about ([0-9,]+) images instead of 600") as caught:
         find_guaranteed(predictions, costs, Promise(ERROR, 0.025, 0.95))
     needed = int(re.findall(r"about ([0-9,]+) images", str(caught.value))[0].replace(",", ""))
     assert needed > 1200

@@ -154,7 +154,7 @@ def test_a_run_of_one_process_goes_on_with_two(tmp_path: Path) -> None:
 def test_a_run_of_two_processes_goes_on_with_one(tmp_path: Path) -> None:
     _run(tmp_path, 1, str(tmp_path / "whole"), "own", "1")
     stopped = _run(tmp_path, 2, str(tmp_path / "parts"), "own", "1", "stop", fails=True)
-    assert stopped.stdout.count("remark: exits behind first") == 1, "one process tells"
+    assert stopped.stdout.count("remark: exits after first") == 1, "one process tells"
     _run(tmp_path, 1, str(tmp_path / "parts"), "own", "1", "resume")
     _check_same(tmp_path / "whole", tmp_path / "parts")
 

@@ -64,7 +64,7 @@ def test_a_run_goes_on_however_the_path_is_written(
     again = train(tiny_config(init=plain.name, epochs=1), tmp_path / "run", resume=True)
     assert again.finished_before
     assert again.history == first.history
-    with pytest.raises(TrainingError, match=r"was started with --init .*, got other\.pt: leave"):
+    with pytest.raises(TrainingError, match=r"was started with --init .*, got other\.pt: omit"):
         train(tiny_config(init="other.pt", epochs=1), tmp_path / "run", resume=True)
 
 
@@ -97,7 +97,7 @@ def test_branches_only_skips_the_backbone_that_is_there(
     final = load_checkpoint(plain).metrics["accuracy"]["final"]
     assert listener.lines == [
         f"starting from {plain}",
-        f"the backbone stays as it is: final {final:.2%} on val",
+        f"the backbone is frozen: final {final:.2%} on val",
         f"the backbone is unchanged: final {final:.2%} on val",
     ]
     assert [record.phase for record in result.history] == ["branches"]
@@ -132,7 +132,9 @@ def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
 
 
 def test_both_ways_to_start(tiny_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match=r"init: expected nothing beside pretrained, got 'x\.pt'"):
+    with pytest.raises(
+        ValueError, match=r"init: expected nothing together with pretrained, got 'x\.pt'"
+    ):
         tiny_config(init="x.pt", pretrained=True)
 
 
@@ -256,7 +258,7 @@ def test_own_exits_are_trained_further_and_started_from(
     own = setup.net.state_dict()
     assert all(torch.equal(own[name], value) for name, value in checkpoint.weights.items())
     assert "branches too" in str(setup.started_from)
-    with pytest.raises(CheckpointError, match=r"--init .*last\.pt.*leave --weights-key out"):
+    with pytest.raises(CheckpointError, match=r"--init .*last\.pt.*omit --weights-key"):
         _start(replace(setup.config, weights_key="ema"), Internal(classes=2))
 
 

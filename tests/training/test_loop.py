@@ -269,7 +269,7 @@ def test_other_options_are_named(tmp_path: Path, tiny_config: MakeConfig) -> Non
     config = tiny_config(epochs=1)
     train(config, tmp_path)
     other = replace(config, epochs=3, weight_decay=0.5)
-    message = r"was started with --epochs 1, got 3; --weight-decay 0.0001, got 0.5: leave the"
+    message = r"was started with --epochs 1, got 3; --weight-decay 0.0001, got 0.5: omit the"
     with pytest.raises(TrainingError, match=message):
         train(other, tmp_path, resume=True)
 
@@ -278,7 +278,7 @@ def test_an_option_of_the_data_is_named(tmp_path: Path, tiny_config: MakeConfig)
     config = tiny_config(epochs=1)
     train(config, tmp_path)
     other = replace(config, data=replace(config.data, hold_out=9))
-    with pytest.raises(TrainingError, match="was started with --hold-out as usual, got 9: leave"):
+    with pytest.raises(TrainingError, match="was started with --hold-out by default, got 9: omit"):
         train(other, tmp_path, resume=True)
 
 
@@ -292,7 +292,7 @@ def test_the_data_may_have_moved(tmp_path: Path, tiny_config: MakeConfig) -> Non
 def test_a_plain_checkpoint_is_no_run(tmp_path: Path, tiny_config: MakeConfig) -> None:
     train(tiny_config(epochs=1), tmp_path)
     (tmp_path / "ckpt.pt").replace(tmp_path / "last.pt")
-    with pytest.raises(CheckpointError, match=r"last\.pt: not the last state of a run"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: not the state of a run"):
         train(tiny_config(epochs=1), tmp_path, resume=True)
 
 
@@ -345,7 +345,7 @@ def test_equal_epochs_the_later_is_best() -> None:
 def test_pretrained_weights(
     tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SpecError, match="resnet20 has no pretrained weights: leave --pretrained"):
+    with pytest.raises(SpecError, match="resnet20 has no pretrained weights: omit --pretrained"):
         train(tiny_config(pretrained=True), tmp_path / "none")
 
     def load(backbone: torch.nn.Module) -> LoadedWeights:

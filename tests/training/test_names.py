@@ -38,12 +38,14 @@ def test_unknown_names() -> None:
 
 
 def test_a_plain_backbone_has_nobody_to_teach() -> None:
-    with pytest.raises(SpecError, match="--distill teaches branches, and this resnet20 has none"):
+    with pytest.raises(SpecError, match="--distill teaches branches, but this resnet20 has none"):
         _plan(_net(), "coop", taught=True)
 
 
 def test_a_plain_backbone_has_no_branches_to_train_apart() -> None:
-    message = "--strategy branches-only trains branches apart from their backbone, and this resnet"
+    message = (
+        "--strategy branches-only trains branches separately from the backbone, but this resnet"
+    )
     with pytest.raises(SpecError, match=message):
         _plan(_net(), "branches-only")
 

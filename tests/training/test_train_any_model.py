@@ -84,7 +84,7 @@ def test_a_factory_is_trained(tmp_path: Path, tiny_config: MakeConfig) -> None:
     listener = Stop()
     config = tiny_config(**{**OWN, "branches": "1+1"}, epochs=6)
     result = train(config, tmp_path, model=Small, progress=listener)
-    assert listener.remarks == ["exits behind stem, block1"]
+    assert listener.remarks == ["exits after stem, block1"]
     assert list(result.best.accuracy) == ["exit1", "exit2", "final"]
     assert result.history[-1].loss < result.history[0].loss / 2
     assert result.best.mean_accuracy > 0.9
@@ -217,7 +217,7 @@ def test_a_network_for_images_of_another_size(tmp_path: Path, tiny_config: MakeC
     ("options", "model", "kind", "message"),
     [
         (OWN, None, TrainingError, f"code is not stored: train it with --model {NAME} .from Pyt"),
-        ({"branches": "n+n"}, Small, TrainingError, "'resnet20' is the name of a registered one"),
+        ({"branches": "n+n"}, Small, TrainingError, "'resnet20' is a registered one, but a model"),
         ({**OWN, "pretrained": True}, Small, SpecError, "--pretrained is for registered backbones"),
         ({**OWN, "branches": "n"}, Small, SpecError, "branches n: expected one for each of the 2"),
         ({**OWN, "exits": "stem,blok1"}, Small, SpecError, "no cut at 'blok1'.*block1"),
@@ -247,7 +247,7 @@ def test_exits_of_a_registered_backbone(tiny_config: MakeConfig) -> None:
     ("changes", "model", "message"),
     [
         ({}, None, f"its code is not stored: continue it with --model {NAME} "),
-        ({"exits": "auto"}, Small, "was started with --exits stem,block1, got auto: leave the"),
+        ({"exits": "auto"}, Small, "was started with --exits stem,block1, got auto: omit the"),
         ({"backbone": "other:Net"}, Small, f"was started with --model {NAME}, got other:Net"),
     ],
 )
@@ -293,7 +293,7 @@ def test_buffers_that_are_not_stored_come_from_the_model(checkpoint: Checkpoint)
 @pytest.mark.parametrize(
     ("model", "kind", "message"),
     [
-        (None, CheckpointError, f"made from {NAME}, which is code that a checkpoint cannot hold"),
+        (None, CheckpointError, f"made from {NAME}, whose code is not in the checkpoint"),
         (None, CheckpointError, f"name it again with --model {NAME} .from Python: checkpoint.bui"),
         (lambda: Small(2, 9), CheckpointError, "do not fit .*mismatch.*give the model that it was"),
         (lambda: Small(3), SpecError, "expected a model with logits of 2 classes, got 3"),
@@ -310,7 +310,7 @@ def test_other_models_than_the_checkpoints(
 
 def test_a_registered_backbone_needs_no_model(tmp_path: Path, tiny_config: MakeConfig) -> None:
     result = train(tiny_config(branches="none", epochs=1), tmp_path)
-    with pytest.raises(CheckpointError, match=r"resnet20 is a registered backbone.* leave --model"):
+    with pytest.raises(CheckpointError, match=r"resnet20 is a registered backbone.* omit --model"):
         load_checkpoint(result.last).build(Small)
 
 

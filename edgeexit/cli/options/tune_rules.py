@@ -99,7 +99,7 @@ def _check_files(options: TuneOptions) -> None:
     for name in given.keys() & {"--front", "--plot"}:
         if options.engine_dir is not None and options.engine_dir.resolve() in given[name].parents:
             raise click.UsageError(
-                f"{name} {files[name]} would lie in the bundle, which holds nothing but its own "
+                f"{name} {files[name]} would be in the bundle, which may contain only its own "
                 "files: choose another folder"
             )
     if options.plot is not None:

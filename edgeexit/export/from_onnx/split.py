@@ -150,7 +150,7 @@ def split_onnx(
     uncounted = sorted({name for count in counted.values() for name in count.uncounted})
     notes = classifier.notes
     if uncounted:
-        notes += (f"MACs are too low: {', '.join(uncounted)} are not among them",)
+        notes += (f"MACs are too low: {', '.join(uncounted)} are not counted",)
     return OnnxParts(
         classifier,
         graphs,

@@ -112,12 +112,12 @@ class RunFolder:
             saved = read_entry(checkpoint, plain[_ENTRY])
         except (KeyError, TypeError, SchemaError) as error:
             raise CheckpointError(
-                f"{self.last}: not the last state of a run ({error}); start it anew with another -o"
+                f"{self.last}: not the state of a run ({error}); start a new run with another -o"
             ) from error
         if saved.history and not self.best.exists():
             raise TrainingError(
-                f"{self.best} is missing, the best epoch of the run: put it back or start anew "
-                "with another -o"
+                f"{self.best} is missing, the best epoch of the run: restore it or start a new "
+                "run with another -o"
             )
         return saved
 

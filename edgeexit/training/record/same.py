@@ -41,7 +41,7 @@ def check_same_options(folder: Path, saved: SavedRun, asked: TrainConfig) -> Non
     ]
     if different:
         raise TrainingError(
-            f"{folder} was started with {'; '.join(different)}: leave the options out to "
+            f"{folder} was started with {'; '.join(different)}: omit the options to "
             "continue it, or choose another -o"
         )
 
@@ -71,7 +71,7 @@ def _option(field: str) -> str:
 def _shown(value: object) -> object:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "as usual" if value is None else value
+    return "by default" if value is None else value
 
 
 def _options(config: TrainConfig) -> dict[str, Any]:

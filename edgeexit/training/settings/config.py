@@ -112,15 +112,15 @@ class TrainConfig:
             "workers": (self.workers >= 0, "at least 0"),
             "exits": (
                 not (self.exits and self.is_registered),
-                "nothing for a registered backbone, whose branches have their places",
+                "nothing for a registered backbone, whose branching points are fixed",
             ),
             "outputs": (
                 not self.outputs or not (self.is_registered or self.exits),
-                "nothing for a registered backbone, nor beside exits",
+                "nothing for a registered backbone or together with exits",
             ),
             "branches": (
                 not self.outputs or self.branches in ("none", OWN),
-                "none beside outputs, which bring their own branches",
+                "none together with outputs, which have their own branches",
             ),
             "accumulate": (
                 self.accumulate >= 1 and self.batch_size % max(1, self.accumulate) == 0,
@@ -128,7 +128,7 @@ class TrainConfig:
             ),
             "amp": (self.amp in AMP, f"one of {', '.join(AMP)}"),
             "save_minutes": (0 <= self.save_minutes < math.inf, "at least 0"),
-            "init": (not (self.init and self.pretrained), "nothing beside pretrained"),
+            "init": (not (self.init and self.pretrained), "nothing together with pretrained"),
             "weights_key": (bool(self.init) or not self.weights_key, "nothing without init"),
             "new_classifier": (bool(self.init) or not self.new_classifier, "nothing without init"),
             "device": (self.device in DEVICES, f"one of {', '.join(DEVICES)}"),

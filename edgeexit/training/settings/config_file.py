@@ -79,7 +79,7 @@ def _parse(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = tomllib.loads(start.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: no TOML ({reason}); give the config.toml of a run") from error
+        raise InputError(f"{path}: not TOML ({reason}); give the config.toml of a run") from error
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
         refused = getattr(error, "strerror", error)
         raise InputError(

@@ -145,7 +145,7 @@ class Stepper:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise TrainingError(
-                f"torch.compile cannot compile this network here ({reason}): leave --compile out"
+                f"torch.compile cannot compile this network here ({reason}): omit --compile"
             ) from error
 
     def _check_targets(self, targets: Tensor) -> None:

@@ -42,18 +42,18 @@ def plan_phases(
     phases = STRATEGIES[name](net)
     if not net.spec.exits and len(phases) > 1:
         raise SpecError(
-            f"--strategy {name} trains branches apart from their backbone, and this "
+            f"--strategy {name} trains branches separately from the backbone, but this "
             f"{net.spec.backbone} has none; add --branches or use --strategy coop"
         )
     if taught and not net.spec.exits:
         raise SpecError(
-            f"--distill teaches branches, and this {net.spec.backbone} has none; add --branches or "
+            f"--distill teaches branches, but this {net.spec.backbone} has none; add --branches or "
             "use --distill none"
         )
     if taught and not any(phase.taught for phase in phases):
         raise SpecError(
-            f"--strategy {name} has no phase that a teacher takes part in: use --distill none, or "
-            "--strategy coop or branches-only"
+            f"--strategy {name} has no phase with a teacher: use --distill none, or --strategy "
+            "coop or branches-only"
         )
     if backbone_is_trained and len(phases) > 1:
         phases = tuple(phase for phase in phases if phase.name != BACKBONE)
@@ -86,13 +86,13 @@ def _check_apart(net: MultiExitNet) -> None:
     shared = [name for name, w in net.branches.named_parameters() if id(w) in inside]
     if shared:
         raise SpecError(
-            f"--strategy branches-only: {', '.join(shared[:3])} of the branches are weights of the "
-            f"backbone of {net.spec.backbone} too, which must not change; use --strategy coop"
+            f"--strategy branches-only: {', '.join(shared[:3])} of the branches are also weights "
+            f"of the backbone of {net.spec.backbone}, which must not change; use --strategy coop"
         )
     if net.spec.exits and not any(True for _ in net.branches.parameters()):
         raise SpecError(
-            f"--strategy branches-only: the branches of {net.spec.backbone} have no weights that "
-            "no later exit reads; use --strategy coop"
+            f"--strategy branches-only: the branches of {net.spec.backbone} have no weights of "
+            "their own, later exits use all of them; use --strategy coop"
         )
 
 

@@ -63,7 +63,7 @@ def load_dark_knowledge(
     if not config.teacher:
         raise SpecError(
             f"--distill {config.distill} needs a trained plain backbone: name its checkpoint with "
-            "--teacher, or take public weights with --teacher pretrained"
+            "--teacher, or use public weights with --teacher pretrained"
         )
     if config.teacher.partition(":")[0] == PRETRAINED:
         return _public(config, data)
@@ -98,8 +98,8 @@ def _check_fits(path: Path, checkpoint: Checkpoint, data: ImageData) -> None:
         different += class_differences(ours, theirs)
     if different:
         raise SpecError(
-            f"--teacher {path}: expected {'; '.join(different)}: a teacher reads the images that "
-            "it teaches on; train it on the same data set and input size"
+            f"--teacher {path}: expected {'; '.join(different)}: a teacher gets the same images as "
+            "the exits; train it on the same data set and input size"
         )
 
 
@@ -107,8 +107,8 @@ def _own_copy(model: ModelSource | None) -> ModelSource | None:
     """Return a model source that shares no weights with the trained network."""
     if isinstance(model, MultiExitNet):
         raise CheckpointError(
-            "a teacher of the user's own code cannot be built from a network with exits: pass "
-            "train(model=...) the factory"
+            "a teacher from the user's own code cannot be built from a network with exits: pass "
+            "the factory to train(model=...)"
         )
     return copy.deepcopy(model) if isinstance(model, nn.Module) else model
 

@@ -104,7 +104,7 @@ def create_teacher(
     if config.teacher:
         raise InputError(
             f"--teacher {config.teacher} goes with --distill {DK}, got --distill {config.distill}: "
-            "leave the one out or change the other"
+            "omit the one or change the other"
         )
     return None if config.distill == NO_TEACHER else Ensemble(ENSEMBLES[config.distill])
 

@@ -79,9 +79,9 @@ def test_a_file_may_set_a_few_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"epochs 3", "no TOML \\(Expected '=' after a key"),
-        (b"lr = " + b"[" * 5000, "no TOML \\(maximum recursion depth"),
-        (b"\xff\xfe", "no TOML \\('utf-8' codec"),
+        (b"epochs 3", "not TOML \\(Expected '=' after a key"),
+        (b"lr = " + b"[" * 5000, "not TOML \\(maximum recursion depth"),
+        (b"\xff\xfe", "not TOML \\('utf-8' codec"),
         (b"epochz = 3", "epochz: there is no such option; did you mean epochs"),
         (b"zzz = 3", "zzz: there is no such option; known: backbone, branches"),
         (b"epochs = 'three'", 'epochs: expected an integer, got "three"; correct the file'),

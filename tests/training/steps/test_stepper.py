@@ -156,7 +156,9 @@ def test_a_network_that_cannot_be_compiled(
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    message = r"torch.compile cannot compile this network here \(no compiler found\): leave --compi"
+    message = (
+        r"torch.compile cannot compile this network here \(no compiler found\): omit --compile"
+    )
     with pytest.raises(TrainingError, match=message):
         train(tiny_config(compile=True), tmp_path / "run")
 
@@ -165,14 +167,14 @@ def test_batches_that_cannot_be_had(tmp_path: Path, tiny_config: MakeConfig) -> 
     message = "expected at least one batch of 32 training images, got 25 images: lower --batch-size"
     with pytest.raises(TrainingError, match=message):
         train(tiny_config(batch_size=32), tmp_path / "large")
-    with pytest.raises(TrainingError, match=r"a batch of 8 images cannot be shared out to 1 proc"):
+    with pytest.raises(TrainingError, match=r"a batch of 8 images cannot be divided among 1 proc"):
         train(tiny_config(accumulate=8), tmp_path / "parts")
     with pytest.raises(ValueError, match="accumulate: expected a divisor of batch_size, 8, got 3"):
         tiny_config(accumulate=3)
 
 
 def test_batch_norm_over_processes_is_for_gpus(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    message = "--sync-batch-norm: torch synchronizes batch norm on GPUs alone; leave it out on the"
+    message = "--sync-batch-norm: torch synchronizes batch norm only on GPUs; omit it on the"
     with pytest.raises(InputError, match=message):
         train(tiny_config(sync_batch_norm=True), tmp_path / "run")
 

@@ -129,7 +129,7 @@ def test_a_teacher_that_nobody_named(tmp_path: Path, tiny_config: MakeConfig) ->
 
 
 def test_a_teacher_that_nobody_asked_for(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(InputError, match="goes with --distill dk, got --distill wed: leave"):
+    with pytest.raises(InputError, match="goes with --distill dk, got --distill wed: omit"):
         train(tiny_config(distill="wed", teacher="x.pt"), tmp_path)
 
 
