@@ -44,7 +44,7 @@ def figure(
     ratios: NDArray[np.float64] | None,
     noise: float,
 ) -> ComparedFigure:
-    """Return a figure; the arguments are those of :class:`ComparedFigure` except:
+    """Return a figure; other arguments are as in :class:`ComparedFigure`.
 
     Args:
         values: in the first report and in the second.

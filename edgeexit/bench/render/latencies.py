@@ -33,7 +33,7 @@ def latency_cells(latency: LatencySummary | None, different: int | None = None) 
 
 
 def few_note(counts: Sequence[int], what: str) -> str:
-    """Return how many of ``what`` percentiles need, for those that some of ``counts`` miss."""
+    """Return how many of ``what`` each percentile needs that is missing for some of ``counts``."""
     needed = {name: count_for_point(float(name[1:])) for name in LATENCIES if name != "mean"}
     missing = [f"{name} needs {least}" for name, least in needed.items() if min(counts) < least]
     return f"Where there is '-': {', '.join(missing)} {what} or more" if missing else ""

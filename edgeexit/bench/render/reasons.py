@@ -90,7 +90,7 @@ def _bytes_text(part: PartRoofline) -> str:
         return ""
     kind = KINDS_IN_WORDS.get(heaviest.kind, heaviest.kind)
     share = heaviest.bytes / part.moved_bytes
-    return f" ({part.moved_bytes / 1e6:.3g} MB, {share:.0%} of it its {kind})"
+    return f" ({part.moved_bytes / 1e6:.3g} MB, {share:.0%} of it in its {kind})"
 
 
 def _utilization_text(part: PartRoofline, baseline: PartRoofline) -> str:

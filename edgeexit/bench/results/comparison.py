@@ -23,7 +23,7 @@ class ComparedFigure:
         statistic: ``median``, ``mean``, ``p90``, ...
         first, second: the figure in each.
         ratio: second over first.
-        interval: of it; None where the reports hold too few raw values.
+        interval: of the ratio; None if the reports hold too few raw values.
         noise: difference of the ratio from 1 that means nothing; 0.02 for 2 %.
     """
 
@@ -39,7 +39,7 @@ class ComparedFigure:
 
     @property
     def differs(self) -> bool | None:
-        """Whether the difference is larger than the noise; None where no interval is known."""
+        """Whether the difference is larger than the noise; None without an interval."""
         if self.interval is None:
             return None
         return self.interval.is_above(1 + self.noise) or self.interval.is_below(

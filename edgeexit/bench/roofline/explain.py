@@ -73,7 +73,7 @@ class Explainer:
         return *self._turns, Turn(PEAKS, lambda: None, self._peaks.call)
 
     def explain(self, times: PathTimes, mixture: Mixture | None) -> Explanation:
-        """Return the explanation of what was measured."""
+        """Return the explanation of measured times."""
         if not self._traffic:
             return Explanation(None, str(self._peaks), (), (), None)
         calls = call_times(times, mixture)

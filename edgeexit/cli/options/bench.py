@@ -77,9 +77,9 @@ backends_option = click.option(
     "--backends",
     metavar="B1,B2|all",
     type=_some_of(lambda: BACKENDS),
-    help="Compare backends in the same run, and say which to load. onnxruntime:1 is one with one "
-    "thread; all are those that run the bundle here, on the CPU also with one thread. All other "
-    "figures are of --backend.",
+    help="Compare backends in the same run, and say which to load. onnxruntime:1 runs with one "
+    "thread; all takes every backend that runs the bundle here, on the CPU also with one thread. "
+    "All other figures are of --backend.",
 )
 compared_options = option_group(
     click.option(

@@ -210,7 +210,7 @@ def test_words_name_what_is_heavy_largest_first(explanation: Explanation) -> Non
     (breakdown,) = explanation.breakdowns
     terms = [
         *("exit1: Eq. 5 says 0.375, measured 1.300", "+0.580 bytes of exit1"),
-        *("6.1 MB, 98% of it its fully connected layer", "+0.207 low utilization of exit1"),
+        *("6.1 MB, 98% of it in its fully connected layer", "+0.207 low utilization of exit1"),
         *("2.2 ms", "0.125 for as many MACs", "2 operators of 0.5 MMACs"),
         *("+0.072 session", "+0.041 gate and copies", "+0.025 low utilization of stage1"),
         *("0.5 ms", "0.25 for as many MACs", "one operator of 2 MMACs"),

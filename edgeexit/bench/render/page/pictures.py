@@ -167,7 +167,7 @@ def energy_picture(energy: Energy) -> Markup:
     axes.set_xlim(0, 1.5 * max(1e3 * item.sample_j for item in items))
     axes.set_yticks(range(len(items)), [item.name for item in items])
     axes.set_ylim(len(items) - 0.5, -0.5)
-    axes.set_xlabel("mJ per image: light what the idle device takes too, dark above it")
+    axes.set_xlabel("mJ per image: light, the idle device's share; dark, above idle")
     tidy(axes, "x")
     shown = "; ".join(f"{it.name}: {1e3 * it.sample_j:.3g} mJ" for it in items)
     return to_svg(figure, "energy", f"Energy per image. {shown}")

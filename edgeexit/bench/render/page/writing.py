@@ -134,10 +134,7 @@ def pictures(report: BenchReport) -> dict[str, list[Picture]]:
             "better."
         )
         found[FRONT] = [] if front is None else [Picture(front, words)]
-        words = (
-            "Which share of the images was answered within which time: up and to the left is "
-            "sooner."
-        )
+        words = "Share of the images answered within a given time. Up and to the left is faster."
         found[LATENCY] = [Picture(latency_picture(mixture), words)]
     if explanation is not None:
         roofline = roofline_picture(explanation)
