@@ -127,7 +127,7 @@ def _basis(
 ) -> Basis | str:
     """Return the basis for choosing thresholds, or the reason why there is none."""
     if not options.explain and opened.versus is None:
-        return "no thresholds are to be chosen"
+        return "no choice of thresholds was requested"
     return basis_of(opened.early_exit.session, images, times)
 
 

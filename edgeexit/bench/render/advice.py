@@ -91,7 +91,10 @@ def _apply_text(advice: Advice) -> str:
             "But on these images it is less accurate than the bundle's thresholds "
             f"({now:.4f}): choose with more images."
         )
-    return f"To choose such thresholds on validation images and apply them: {advice.command}"
+    return (
+        "To choose such thresholds on the data set's validation images and apply them: "
+        f"{advice.command}"
+    )
 
 
 def gain_text(gain: Gain) -> str:
