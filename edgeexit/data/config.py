@@ -82,7 +82,7 @@ class DataConfig:
             DataError: the requested values do not fit the channels or the size.
         """
         if self.resize is not None and resize is None:
-            raise DataError(f"{self.name}: its images are not cropped; leave resize out")
+            raise DataError(f"{self.name}: its images are not cropped; omit resize")
         if self.resize is not None and self.resize < min(size[1:]):
             raise DataError(
                 f"{self.name}: expected resize from {min(size[1:])} pixels, the input's shorter "

@@ -29,9 +29,7 @@ MOVED = 1 / 16  # largest shift as a share of the size: 2 of 32 pixels
 @register_dataset
 def digits(config: DataConfig) -> ImageData:
     if config.data_dir is not None or config.download:
-        raise DataError(
-            "digits: the images come with scikit-learn; leave out --data-dir, --download"
-        )
+        raise DataError("digits: the images come with scikit-learn; omit --data-dir, --download")
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:

@@ -82,7 +82,7 @@ class ImageFiles(ImageDataset):
 @register_dataset(any_size=True)
 def imagefolder(config: DataConfig) -> ImageData:
     if config.download:
-        raise DataError("imagefolder: your own images cannot be downloaded; leave --download out")
+        raise DataError("imagefolder: your own images cannot be downloaded; omit --download")
     if config.data_dir is None:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
     found = _find(Path(config.data_dir), config)
@@ -123,7 +123,7 @@ def _find(root: Path, config: DataConfig) -> _Found:
     if config.hold_out is not None and {"val", "test"} <= folders.keys():
         raise DataError(
             f"imagefolder: {root} has train/, val/ and test/, so nothing has to be held out; "
-            "leave --hold-out out"
+            "omit --hold-out"
         )
     found = {name: find_classes(folder) for name, folder in (folders or {TREE: root}).items()}
     check_same_classes([*found.values()])

@@ -91,8 +91,8 @@ def load_data(config: DataConfig) -> ImageData:
     data = load(config)
     if config.skip_corrupt and data.skipped is None:
         raise DataError(
-            f"{config.name}: its images are not single files that could be left out; leave "
-            "--skip-corrupt out"
+            f"{config.name}: its images are not single files that could be skipped; omit "
+            "--skip-corrupt"
         )
     _check_labels(config.name, data)
     return data

@@ -155,14 +155,14 @@ def _check_order(evaluation: Trace, names: Sequence[str], *, asked: bool) -> Non
     for node, name in zip(evaluation.outputs, names, strict=True):
         if node in seen:
             raise SpecError(
-                f"outputs: {seen[node]} and {name} are the same tensor; leave one of them out"
+                f"outputs: {seen[node]} and {name} are the same tensor; omit one of them"
             )
         seen[node] = name
     idle = [names[number] for number in idle_exits(evaluation)]
     orders = _working_orders(evaluation)
     if idle:
         what = "output {} adds" if len(idle) == 1 else "outputs {} add"
-        advice = f"leave {' and '.join(idle)} out"
+        advice = f"omit {' and '.join(idle)}"
         if orders:
             advice = (
                 "give the outputs in the order of execution, the final exit last, for example "

@@ -76,7 +76,7 @@ def test_another_input_size() -> None:
 
 
 def test_a_folder_is_refused() -> None:
-    with pytest.raises(DataError, match="digits: the images come with scikit-learn; leave out"):
+    with pytest.raises(DataError, match="digits: the images come with scikit-learn; omit"):
         load_data(DataConfig("digits", data_dir="somewhere"))
 
 

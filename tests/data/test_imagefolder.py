@@ -117,7 +117,7 @@ def test_no_folder_given() -> None:
 
 
 def test_download_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be downloaded; leave --download out"):
+    with pytest.raises(DataError, match="cannot be downloaded; omit --download"):
         load_data(DataConfig("imagefolder", str(tmp_path), download=True))
 
 
@@ -187,7 +187,7 @@ def test_more_held_out_than_there_is(tmp_path: Path) -> None:
 
 def test_nothing_has_to_be_held_out(tmp_path: Path) -> None:
     config = replace(_tree(tmp_path, ("train", "val", "test")), hold_out=2)
-    with pytest.raises(DataError, match="so nothing has to be held out; leave --hold-out out"):
+    with pytest.raises(DataError, match="so nothing has to be held out; omit --hold-out"):
         load_data(config)
 
 

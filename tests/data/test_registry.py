@@ -56,7 +56,7 @@ def test_images_have_three_channels_or_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_coloured_data_sets_stay_coloured(name: str) -> None:
-    with pytest.raises(DataError, match=rf"{name}: its images have 3 channels, got 1; take 3"):
+    with pytest.raises(DataError, match=rf"{name}: its images have 3 channels, got 1; use 3"):
         load_data(DataConfig(name, input_size=(1, 32, 32)))
 
 

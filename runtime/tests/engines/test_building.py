@@ -105,7 +105,7 @@ def test_rtx_needs_no_gpu_and_takes_a_compute_capability(bundle: Path, doubles: 
             False,
             {},
             {"library": "tensorrt", "compute_capability": "8.6"},
-            "compute capability: TensorRT builds for the GPU that is here; leave it out, or choose "
+            "compute capability: TensorRT builds for the GPU that is here; omit it, or choose "
             "tensorrt-rtx",
         ),
         (
@@ -122,7 +122,7 @@ def test_rtx_needs_no_gpu_and_takes_a_compute_capability(bundle: Path, doubles: 
             {"hardware_compatibility": "ampere+"},
             {},
             "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute capability 8.6, "
-            "8.9, 12.0, or of a requested one; leave it out",
+            "8.9, 12.0, or of a requested one; omit it",
         ),
         (
             "1.7.1",

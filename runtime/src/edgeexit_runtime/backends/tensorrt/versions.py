@@ -107,15 +107,15 @@ class TensorRt:
                 raise InputError(
                     "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute "
                     f"capability {', '.join(PORTABLE_CAPABILITIES)}, or of a requested one; "
-                    "leave it out"
+                    "omit it"
                 )
         elif options.hardware_compatibility != "none" and l4t_version() is not None:
             raise InputError(
-                "hardware compatibility: TensorRT does not have it on a Jetson; leave it out"
+                "hardware compatibility: TensorRT does not have it on a Jetson; omit it"
             )
         if not self.is_rtx and compute_capability is not None:
             raise InputError(
-                "compute capability: TensorRT builds for the GPU that is here; leave it out, or "
+                "compute capability: TensorRT builds for the GPU that is here; omit it, or "
                 f"choose {RTX}"
             )
         if compute_capability is not None:
