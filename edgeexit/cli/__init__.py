@@ -76,7 +76,8 @@ class LazyGroup(click.Group):
                         f"out of memory ({reason}): choose smaller images or batches, where the "
                         "command has options for them, or a machine with more memory"
                     ) from error
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                # an error without a file's name is one of the output, see guarded_streams
+                if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename:
                     raise click.ClickException(
                         f"{printable(str(error), 300)}: make room there; TMPDIR sets the folder "
                         "of temporary files"

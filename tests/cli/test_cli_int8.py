@@ -197,7 +197,7 @@ def test_auto_follows_the_engine() -> None:
         chosen = options.precision("int8", builds_engines=builds).quantization
         assert chosen is not None
         assert (chosen.target, chosen.fallback) == (target, fallback)
-    assert "by tensorrt-rtx" in options.reason(EngineChoice("tensorrt-rtx"))
+    assert "with tensorrt-rtx" in options.reason(EngineChoice("tensorrt-rtx"))
     assert "no engines are built: no GPU" in options.reason(EngineChoice(reason="no GPU"))
 
 
