@@ -29,4 +29,4 @@ def add_nodes(nodes: Nodes) -> str:
     return nodes.add("Max", nodes.add("Min", score, nodes.constant(1)), nodes.constant(0))
 
 
-SCORES.register("entropy")(Score("1 - entropy over its largest", of, add_nodes))
+SCORES.register("entropy")(Score("1 - entropy / maximum entropy", of, add_nodes))

@@ -62,7 +62,7 @@ bundle_options = option_group(
         "--score",
         metavar="softmax|margin|entropy",
         help="Confidence of an exit: its largest softmax value, the difference of the two "
-        "largest, or 1 - entropy over its largest.  [default: the checkpoint's; softmax]",
+        "largest, or 1 - entropy / maximum entropy.  [default: the checkpoint's; softmax]",
     ),
     click.option(
         "--max-batch",
