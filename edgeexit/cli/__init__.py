@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 from typing import Any
 
@@ -28,8 +27,6 @@ COMMANDS = {
     )
     for name in names.split()
 }
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _Explained(click.ClickException):
@@ -75,12 +72,6 @@ class LazyGroup(click.Group):
                     raise click.ClickException(
                         f"out of memory ({reason}): choose smaller images or batches, where the "
                         "command has options for them, or a machine with more memory"
-                    ) from error
-                # an error without a file's name is one of the output, see guarded_streams
-                if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename:
-                    raise click.ClickException(
-                        f"{printable(str(error), 300)}: make room there; TMPDIR sets the folder "
-                        "of temporary files"
                     ) from error
                 raise
 

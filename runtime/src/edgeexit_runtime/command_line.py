@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from edgeexit_runtime.errors import MESSAGE_CHARACTERS, printable
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
@@ -80,6 +82,9 @@ def _line(error: Exception) -> str | None:
     name = error.filename  # or the number of an open file
     if name is not None:
         path = os.fsdecode(name) if isinstance(name, bytes) else name
-        return f"{path}: {error.strerror}; check this path"
+        advice = "check this path"
+        if error.errno in NO_ROOM:
+            advice = "make room there, or set TMPDIR if it is a temporary file"
+        return f"{path}: {error.strerror}; {advice}"
     # an error of an open stream or file
     return f"could not write the output: {error.strerror}; free space or send it elsewhere"
