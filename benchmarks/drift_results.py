@@ -2,7 +2,7 @@
 
     python benchmarks/drift_results.py [--jobs 2] [--runs results] [-o docs/results]
 
-Answers are those of a network of training_results.py, trained below ``--runs`` if it is missing, to
+Answers are those of a network of digits_runs.py, trained below ``--runs`` if it is missing, to
 the digits that it was not trained on. Images are drawn from them independently, with replacement,
 and counted and tested by the session's own code.
 """
@@ -10,21 +10,19 @@ and counted and tested by the session's own code.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from digits_runs import METHODS, SETTING, folder, process_pool, runs_parser, train_one
 from edgeexit_runtime import Predictions
 from edgeexit_runtime.bundle.expected_entry import Expected
-from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.field.drift import Drift, find_drift
 from edgeexit_runtime.field.statistics import Tally
 from numpy.typing import NDArray
-from training_results import METHODS, SETTING, folder, runs_parser, train_one
+from report_files import Row, markdown, write_results
 
 NETWORK = "Coop"  # branches 3+1
 THRESHOLDS = {"exit1": 0.75, "exit2": 0.75}
@@ -35,7 +33,6 @@ EXPECTED = (100, 256, 1300)
 SESSIONS, LIFE = 500, 50_000
 DELAYS, LONGEST = 100, 20_000
 BEFORE = (0, 10_000)
-Row = tuple[object, ...]
 
 REPORT = """# Drift in the field
 
@@ -239,8 +236,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="of each false alarm rate")
     options = parser.parse_args()
     start = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+    with process_pool(options.jobs) as pool:
         method = next(method for method in METHODS if method.name == NETWORK)
         print(pool.submit(train_one, method, 0, options.runs, SETTING).result(), flush=True)
         answers = network_answers(options.runs)
@@ -276,8 +272,7 @@ def main() -> None:
             if name != "none"
         ]
     write_report(options.output, usual, alarms, moved, options.sessions)
-    spent = (time.monotonic() - start) / 60
-    print(f"wrote {options.output}/drift.md and drift.json: {spent:.1f} min")
+    print(f"{(time.monotonic() - start) / 60:.1f} min")
 
 
 def cases() -> Iterator[tuple[int, int]]:
@@ -295,10 +290,6 @@ def write_report(
     sessions: int,
 ) -> None:
     """Write ``drift.md`` and ``drift.json``."""
-    from evaluation_report import markdown
-
-    from edgeexit.files import replace_file, write_json
-
     head: Row = (
         "images expected",
         "level",
@@ -338,9 +329,7 @@ def write_report(
         shifts=markdown([shift_head, usual_row, *shift_rows]),
         most=EXPECTED[-1],
     )
-    write_json(output / "drift.json", {"alarms": encode(alarms), "shifts": encode(moved)})
-    with replace_file(output / "drift.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_results(output, "drift", text, {"alarms": alarms, "shifts": moved})
 
 
 def shown(delays: Sequence[int | None]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeexit_runtime.gate import NEVER
+from edgeexit_runtime.system.machine import cpu_model
 from evaluation_text import CAPTIONS, REPORT
 from knowledge import Knowledge, pool_studies
+from report_files import Row, markdown, spread, write_results
 
 if TYPE_CHECKING:
     from edgeexit.evaluation import PathCosts
@@ -21,7 +22,6 @@ SHOWN_OF = "3+1"
 """Figures that exist per network are shown for this one only, except Fig. 4."""
 WIDTH = 1200
 """Of pictures in the repository, in pixels, at most."""
-Row = Sequence[object]
 SPLITS = ("val", "test")
 
 HEADS: dict[str, Row] = {
@@ -74,10 +74,6 @@ class Evaluation:
 
 def write_report(output: Path, evaluation: Evaluation) -> None:
     """Write ``evaluation.md``, ``evaluation.json`` and the folder ``evaluation`` to ``output``."""
-    from edgeexit_runtime.bundle.schema import encode
-
-    from edgeexit.files import replace_file, write_json
-
     knowledge = pool_studies(evaluation.studies)
     by_pattern: dict[str, Callable[[str, Mapping[str, Any]], Iterator[Row]]] = {
         "switching": switching_rows,
@@ -111,21 +107,22 @@ def write_report(output: Path, evaluation: Evaluation) -> None:
         samples=evaluation.plain["test"]["samples"],
         validation=evaluation.plain["val"]["samples"],
         step=f"{100 / evaluation.plain['test']['samples']:.2f}",
-        cpu=processor(),
+        cpu=cpu_model(),
         seeds=knowledge.report.runs,
         train_images=settings.train_images,
         baseline=f"{100 * knowledge.report.baseline_accuracy:.2f}",
         control=knowledge.control,
         fit_batch=settings.fit.batch_size,
     )
-    with replace_file(output / "evaluation.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    lines = {name: [list(map(str, row)) for row in rows] for name, rows in tables.items()}
-    about = {"setting": evaluation.setting, "accuracy": evaluation.accuracy, "tables": lines}
-    write_json(
-        output / "evaluation.json",
-        {**about, "fronts": evaluation.fronts, "consistency": encode(knowledge.report)},
-    )
+    shown = {name: [list(map(str, row)) for row in rows] for name, rows in tables.items()}
+    values = {
+        "setting": evaluation.setting,
+        "accuracy": evaluation.accuracy,
+        "tables": shown,
+        "fronts": evaluation.fronts,
+        "consistency": knowledge.report,
+    }
+    write_results(output, "evaluation", text, values)
 
 
 def front_rows(evaluation: Evaluation) -> list[Row]:
@@ -246,18 +243,6 @@ def time_ratio(chosen: Mapping[str, Any], costs: PathCosts) -> float:
     return float(average / costs.in_unit(costs.baseline))
 
 
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    std = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.{digits}f} ± {std:.{digits}f}"
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Return rows as a table; the first one is its head."""
-    head, *others = rows
-    lines = [head, ["---"] * len(head), *others]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
 def copy_pictures(evaluation: Evaluation, folder: Path) -> dict[str, list[str]]:
     """Copy pictures, scaled down, and their numbers; return the pictures' names by figure."""
     if folder.exists():
@@ -300,9 +285,3 @@ def draw_knowledge(knowledge: Knowledge, folder: Path) -> list[str]:
     shrink(path, path)
     write_csv(knowledge.drawn, folder / "consistency.csv")
     return [path.name]
-
-
-def processor() -> str:
-    from edgeexit_runtime.system.machine import cpu_model
-
-    return cpu_model()

@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation_results.py [--jobs 2] [--runs results] [-o docs/results]
 
-Networks are trained below ``--runs``, where training_results.py has its own; finished runs are kept
+Networks are trained below ``--runs``, where digits_runs.py has its own; finished runs are kept
 and interrupted ones resume. Then the commands of edgeexit are run as a user would run them, and
 their output and pictures are put into a report.
 """
@@ -11,29 +11,30 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evaluation_report import Evaluation, write_report
-from training_results import (
+from digits_runs import (
     INPUT_SIZE,
     METHODS,
     PLAIN,
     SETTING,
     Method,
+    finish_all,
     folder,
     runs_parser,
     train_one,
 )
-from training_results import PATTERNS as ALL_PATTERNS
+from digits_runs import PATTERNS as ALL_PATTERNS
+from evaluation_report import Evaluation, write_report
 
 PATTERNS = ("1+3", "2+2", "3+1")
 MARGIN = 0.002
@@ -67,30 +68,21 @@ def main() -> None:
     studies = run_studies(options.runs, seeds, options.jobs, {**STUDY, **fit})
     evaluation = evaluate(options.runs, studies, {**FULL_SETTING, **short}, {**SETTING, **short})
     write_report(options.output, evaluation)
-    spent = (time.monotonic() - start) / 60
-    print(f"wrote {options.output}/evaluation.md, evaluation.json, evaluation/: {spent:.1f} min")
+    print(f"{(time.monotonic() - start) / 60:.1f} min")
 
 
 def train_all(runs: Path, seeds: Sequence[int], jobs: int, short: dict[str, Any]) -> None:
     """Train the missing networks: four on few images, the others on all of them."""
-    hard = {**SETTING, **short}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = [pool.submit(train_one, method, 0, runs, hard) for method in hard_methods()]
-        waiting += [
-            pool.submit(train_full, pattern, seed, runs, {**FULL_SETTING, **short})
-            for pattern, seed in full_networks(seeds)
-        ]
-        try:
-            for future in as_completed(waiting):
-                print(future.result(), flush=True)
-        except BaseException:  # Ctrl-C as well: pending runs must not start
-            pool.shutdown(cancel_futures=True)
-            raise
+    few = [partial(train_one, method, 0, runs, {**SETTING, **short}) for method in hard_methods()]
+    full = [
+        partial(train_full, pattern, seed, runs, {**FULL_SETTING, **short})
+        for pattern, seed in full_networks(seeds)
+    ]
+    finish_all([*few, *full], jobs)
 
 
 def hard_methods() -> list[Method]:
-    """Return the methods of training_results.py for the plain backbone and the patterns."""
+    """Return the methods of digits_runs.py for the plain backbone and the patterns."""
     by_name = {method.name: method for method in (*METHODS, *ALL_PATTERNS)}
     return [by_name[name] for name in (PLAIN, *PATTERNS)]
 

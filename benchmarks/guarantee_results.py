@@ -5,24 +5,23 @@
 This is a simulation: data sets are drawn repeatedly from a distribution whose risks are known
 exactly, and thresholds are chosen on each draw, with a guarantee and without. Two distributions are
 synthetic, so that a guarantee is easily broken; the others are the answers of trained networks to
-the digits. The networks are those of training_results.py below ``--runs``, trained if they are
+the digits. The networks are those of digits_runs.py below ``--runs``, trained if they are
 missing.
 """
 
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from digits_runs import METHODS, PATTERNS, SETTING, folder, process_pool, runs_parser, train_one
 from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR, RISKS
-from training_results import METHODS, PATTERNS, SETTING, folder, runs_parser, train_one
+from report_files import Row, markdown, write_results
 
 from edgeexit.errors import TuningError
 from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
@@ -42,7 +41,6 @@ TARGETS = (0.01, 0.02, 0.05)
 SHARES = ((0.0, 0.0), (0.005, 0.0), (0.01, 0.0), (0.01, 0.01), (0.02, 0.02), (0.03, 0.03))
 """Shares of images lost and gained, in the table of bounds."""
 BOUND_TARGET = 0.02
-Row = tuple[object, ...]
 
 REPORT = """# Thresholds with a guarantee
 
@@ -167,7 +165,7 @@ def made_up(name: str) -> Population:
 
 
 def network_answers(pattern: str, runs: Path) -> tuple[dict[str, ExitPredictions], PathCosts]:
-    """Return the answers of a network of training_results.py to the digits of val and test."""
+    """Return the answers of a network of digits_runs.py to the digits of val and test."""
     from edgeexit.cost import network_cost
     from edgeexit.data import load_data
     from edgeexit.evaluation import predict
@@ -349,8 +347,7 @@ def main() -> None:
     options = parser.parse_args()
     start = time.monotonic()
     methods = {method.name: method for method in (*METHODS, *PATTERNS)}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+    with process_pool(options.jobs) as pool:
         trained = [
             pool.submit(train_one, methods[pattern], 0, options.runs, SETTING)
             for pattern in NETWORKS
@@ -364,8 +361,7 @@ def main() -> None:
         simulated = [future.result() for future in waiting]
     digits = [row for pattern in NETWORKS for row in digits_rows(pattern, *networks[pattern])]
     write_report(options.output, simulated, digits, network)
-    spent = (time.monotonic() - start) / 60
-    print(f"wrote {options.output}/guarantee.md and guarantee.json: {spent:.1f} min")
+    print(f"{(time.monotonic() - start) / 60:.1f} min")
 
 
 def write_report(
@@ -375,11 +371,6 @@ def write_report(
     network: Population,
 ) -> None:
     """Write ``guarantee.md`` and ``guarantee.json``."""
-    from edgeexit_runtime.bundle.schema import encode
-    from evaluation_report import markdown
-
-    from edgeexit.files import replace_file, write_json
-
     found = bounds()
     head: Row = (
         *("", "risk", "target", "images", "broken, %", "none, %", "by betting, %", "cost"),
@@ -416,13 +407,11 @@ def write_report(
     )
     values: dict[str, Any] = {
         "confidence": CONFIDENCE,
-        "simulated": encode(tuple(simulated)),
-        "digits": encode([digits_head, *digits]),
-        "bounds": encode([bounds_head, *found]),
+        "simulated": simulated,
+        "digits": [digits_head, *digits],
+        "bounds": [bounds_head, *found],
     }
-    write_json(output / "guarantee.json", values)
-    with replace_file(output / "guarantee.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_results(output, "guarantee", text, values)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from report_files import Row, spread
+
 if TYPE_CHECKING:
     from edgeexit.paper.consistency import Cell, ConsistencyReport, NetworkCells
 
 ITSELF = "the baseline itself"
 PLAIN, OTHERS = "plain", "plain, other seeds"
 ALPHA = 0.05
-Row = Sequence[object]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +83,7 @@ class Knowledge:
                         * (_mean(report, one, stage, figure) - _mean(report, other, stage, figure))
                         for report in self.by_seed
                     ]
-                    std = statistics.stdev(points) if len(points) > 1 else 0.0
-                    cells += [f"{statistics.fmean(points):+.2f} ± {std:.2f}", _apart(points)]
+                    cells += [spread(points, sign="+"), _apart(points)]
                 rows.append(cells)
         return rows
 

@@ -25,6 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from report_files import Row, markdown, write_results
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -54,14 +56,10 @@ them, else the size that the model is meant for. From timm, it is the first mode
 with at most 100 million parameters, or the first one if none is that small; from torchvision, every
 classifier. {versions}.
 
-| | tried | all steps passed |
-| --- | --- | --- |
 {summary}
 
 ## Refused networks
 
-| network | at | reason |
-| --- | --- | --- |
 {refused}
 
 *auto* is the proposal of branching points, *attach* the cut there, *process* a limit of memory or
@@ -72,8 +70,6 @@ time.
 *difference* is the largest of any logit between the export and PyTorch, relative to the exit's
 largest logit.
 
-| network | pixels | parameters | exits behind | difference |
-| --- | --- | --- | --- | --- |
 {accepted}
 """
 
@@ -382,37 +378,30 @@ def write_report(output: Path, tried: Sequence[Tried], known: Sequence[str]) -> 
         tried: the results for networks.
         known: the names of all networks to try.
     """
-    from edgeexit.files import replace_file, write_json
-
-    summary = []
+    summary: list[Row] = [("", "tried", "all steps passed")]
     for library in ("timm", "torchvision"):
         own = [one for one in tried if one.library == library]
         total = sum(name.startswith(f"{library}-") for name in known)
         done = sum(one.refused_at is None for one in own)
-        summary.append(f"| {library} | {len(own)} of {total} | {done} |")
-    refused = [
-        f"| {one.shown} | {one.refused_at} | {one.reason.replace('|', chr(92) + '|')} |"
-        for one in tried
-        if one.refused_at is not None
-    ]
-    accepted = [
-        f"| {one.shown} | {one.pixels} | {one.parameters / 1e6:.1f}M | {', '.join(one.exits)} "
-        f"| {one.difference:.1g} |"
-        for one in tried
-        if one.refused_at is None
-    ]
+        summary.append((library, f"{len(own)} of {total}", done))
+    refused: list[Row] = [("network", "at", "reason")]
+    accepted: list[Row] = [("network", "pixels", "parameters", "exits behind", "difference")]
+    for one in tried:
+        if one.refused_at is not None:
+            refused.append((one.shown, one.refused_at, one.reason))
+            continue
+        size, exits = f"{one.parameters / 1e6:.1f}M", ", ".join(one.exits)
+        accepted.append((one.shown, one.pixels, size, exits, f"{one.difference:.1g}"))
     text = REPORT.format(
         classes=CLASSES,
         pixels=PIXELS,
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        summary="\n".join(summary),
-        refused="\n".join(refused),
-        accepted="\n".join(accepted),
+        summary=markdown(summary),
+        refused=markdown(refused),
+        accepted=markdown(accepted),
     )
-    with replace_file(output / "networks.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    networks = {one.name: dataclasses.asdict(one) for one in tried}
-    write_json(output / "networks.json", {"versions": versions(), "networks": networks})
+    networks = {one.name: one for one in tried}
+    write_results(output, "networks", text, {"versions": versions(), "networks": networks})
 
 
 if __name__ == "__main__":

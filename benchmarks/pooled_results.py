@@ -2,22 +2,22 @@
 
     python benchmarks/pooled_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
-Both are trained as ``training_results.py`` trains its patterns, in the same setting and folders:
-finished runs are kept, interrupted ones resume. Accuracies are compared seed by seed. Then
+Both are trained by ``digits_runs.py``. Accuracies are compared seed by seed. Then
 every path is timed, in FP32 and INT8, both networks interleaved.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from training_results import INPUT_SIZE, SETTING, Method, folder, results_parser, train_methods
+from digits_runs import INPUT_SIZE, SETTING, Method, folder, results_parser, train_all
+from report_files import Row, markdown, over_seeds, percent, write_results
+
+from edgeexit.statistics import Interval
 
 if TYPE_CHECKING:
     from edgeexit.training.comparison import ComparedRun
@@ -38,15 +38,11 @@ training without a teacher, {seeds} seeds. `{pooled}` has the blocks of `{flat}`
 mean of their features instead of all of them. The difference is {pooled} - {flat}, seed by seed,
 with its 95 % interval by Student's t; if that contains 0, the two cannot be told apart.
 
-| accuracy on the test images, % | {flat} | {pooled} | difference in points | |
-| --- | --- | --- | --- | --- |
 {accuracies}
 
 *Adaptive* is the accuracy with early exit, at the thresholds that are best on the validation images
 within an average cost (Eq. 5), given as a share of the plain backbone's.
 
-| to | Eq. 5 | time in FP32 | time in INT8 |
-| --- | --- | --- | --- |
 {times}
 
 {pooled} over {flat}: MACs of the path, and its time in ONNX Runtime on one thread, interleaved
@@ -59,8 +55,7 @@ def main() -> None:
     parser = results_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="calls of each path")
     options = parser.parse_args()
-    setting = {**SETTING, "epochs": options.epochs}
-    train_methods([METHODS], options.runs, options.seeds, options.jobs, setting)
+    setting = train_all([METHODS], options)
     accuracies = [compare(options.runs, method, options.seeds) for method in METHODS]
     write_report(options.output, accuracies, path_ratios(options.rounds), setting, options.seeds)
 
@@ -127,28 +122,11 @@ def path_ratios(rounds: int) -> dict[str, dict[str, float]]:
         }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Difference:
-    """The mean of paired differences and its 95 % interval by Student's t, in points."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, points: Sequence[float]) -> Difference:
-        """Return the difference of two pairs or more."""
-        from scipy import stats
-
-        mean = statistics.fmean(points)
-        half = stats.t.ppf(0.975, len(points) - 1) * statistics.stdev(points) / len(points) ** 0.5
-        return cls(mean, mean - half, mean + half)
-
-    @property
-    def verdict(self) -> str:
-        if self.low > 0:
-            return f"{POOLED} is better"
-        return f"{FLAT} is better" if self.high < 0 else "no significant difference"
+def verdict(difference: Interval) -> str:
+    """Name the better pattern, if the difference in favor of the pooled one is significant."""
+    if difference.is_above(0):
+        return f"{POOLED} is better"
+    return f"{FLAT} is better" if difference.is_below(0) else "no significant difference"
 
 
 def write_report(
@@ -161,45 +139,30 @@ def write_report(
     """Write ``pooled.md`` and ``pooled.json`` to the folder ``output``."""
     from edgeexit_runtime.system.machine import cpu_model
 
-    from edgeexit.files import replace_file, write_json
-
     flat, pooled = accuracies
-    rows = []
+    rows: list[Row] = [("accuracy on the test images, %", FLAT, POOLED, "difference in points", "")]
     differences = {}
     for figure in sorted(flat, key=lambda name: name.startswith("adaptive")):
         points = [100 * (b - a) for a, b in zip(flat[figure], pooled[figure], strict=True)]
-        difference = differences[figure] = Difference.of(points)
-        interval = f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"
-        cells = [figure, *(spread(values[figure]) for values in accuracies), interval]
-        rows.append(f"| {' | '.join([*cells, difference.verdict])} |")
-    times = [
-        f"| {name} | {' | '.join(f'{value:.3f}' for value in ratio.values())} |"
-        for name, ratio in ratios.items()
-    ]
+        difference = differences[figure] = over_seeds(points)
+        shown = (percent(values[figure]) for values in accuracies)
+        rows.append((figure, *shown, f"{difference:+.2f}", verdict(difference)))
+    times: list[Row] = [("to", "Eq. 5", "time in FP32", "time in INT8")]
+    for name, ratio in ratios.items():
+        times.append((name, *(f"{value:.3f}" for value in ratio.values())))
     text = REPORT.format(
         epochs=setting["epochs"],
         seeds=seeds,
         flat=FLAT,
         pooled=POOLED,
-        accuracies="\n".join(rows),
-        times="\n".join(times),
+        accuracies=markdown(rows),
+        times=markdown(times),
         cpu=cpu_model(),
     )
-    with replace_file(output / "pooled.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
     about = {**setting, "input_size": INPUT_SIZE, "seeds": seeds}
-    figures = {name: dataclasses.asdict(value) for name, value in differences.items()}
     accuracy = {FLAT: flat, POOLED: pooled}
-    write_json(
-        output / "pooled.json",
-        {"setting": about, "accuracy": accuracy, "differences": figures, "ratios": ratios},
-    )
-    print(text)
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation in percent."""
-    return f"{100 * statistics.fmean(values):.2f} ± {100 * statistics.stdev(values):.2f}"
+    values = {"accuracy": accuracy, "differences": differences, "ratios": ratios}
+    write_results(output, "pooled", text, {"setting": about, **values})
 
 
 if __name__ == "__main__":

@@ -2,28 +2,24 @@
 
     python benchmarks/score_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
-Networks are those of training_results.py with branches 3+1, trained below ``--runs`` if they are
+Networks are those of digits_runs.py with branches 3+1, trained below ``--runs`` if they are
 missing. The comparison is that of ``edgeexit tune --score all``.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeexit_runtime.bundle.schema import encode
-from training_results import METHODS, SETTING, folder, results_parser, train_methods
+from digits_runs import METHODS, folder, results_parser, train_all
+from report_files import Row, markdown, over_seeds, write_results
 
 from edgeexit.scores import SCORES, SOFTMAX
 from edgeexit.statistics import Interval
 from edgeexit.thresholds.score_areas import ScoreArea, compare_scores
 
 NETWORK = "Coop"  # branches 3+1
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""Two-sided 95 % of Student's t, by the number of seeds."""
-Row = tuple[object, ...]
 
 REPORT = """# Scores
 
@@ -67,21 +63,8 @@ def network_areas(path: Path) -> list[ScoreArea]:
     return compare_scores(answers, PathCosts.in_macs(network_cost(net).exits))
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Return the mean over seeds and its interval."""
-    mean = statistics.fmean(values)
-    if len(values) not in STUDENT:
-        return Interval(mean, -math.inf, math.inf)
-    reach = STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-    return Interval(mean, mean - reach, mean + reach)
-
-
 def write_report(output: Path, found: Sequence[Sequence[ScoreArea]]) -> None:
     """Write ``scores.md`` and ``scores.json``."""
-    from evaluation_report import markdown
-
-    from edgeexit.files import replace_file, write_json
-
     names = [area.score for area in found[0]]
     by_score = dict(zip(names, zip(*found, strict=True), strict=True))
     above = {
@@ -110,9 +93,7 @@ def write_report(output: Path, found: Sequence[Sequence[ScoreArea]]) -> None:
         verdict=verdict({name: above[name] for name in others}),
         by_seed=markdown([("seed", *(f"`{name}`" for name in others)), *seed_rows]),
     )
-    write_json(output / "scores.json", {"seeds": encode(found), "over_softmax": encode(above)})
-    with replace_file(output / "scores.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_results(output, "scores", text, {"seeds": found, "over_softmax": above})
 
 
 def verdict(above: dict[str, Interval]) -> str:
@@ -131,15 +112,13 @@ def _points(fraction: Interval) -> Interval:
 
 def main() -> None:
     options = results_parser(__doc__).parse_args()
-    setting = {**SETTING, "epochs": options.epochs}
     method = next(method for method in METHODS if method.name == NETWORK)
-    train_methods([[method]], options.runs, options.seeds, options.jobs, setting)
+    train_all([[method]], options)
     found = [
         network_areas(folder(options.runs, NETWORK, seed) / "ckpt.pt")
         for seed in range(options.seeds)
     ]
     write_report(options.output, found)
-    print(f"wrote {options.output}/scores.md and scores.json")
 
 
 if __name__ == "__main__":

@@ -2,81 +2,35 @@
 
     python benchmarks/training_results.py [--seeds 5] [--jobs 2] [--runs results] [-o docs/results]
 
-Each run is a folder below ``--runs``. Finished runs there are kept and interrupted ones resume, so
-the program may be stopped and started again at any time; the report is written at the end, from
-the runs of all seeds.
-
-The setting is deliberately hard, with few and small images, because the digits are easy: with all
-of them every method is right on more than 98 %.
+The report is written at the end, from the runs of all seeds.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import multiprocessing
-import os
-import statistics
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from digits_runs import (
+    HOLD_OUT,
+    INPUT_SIZE,
+    METHODS,
+    PATTERNS,
+    SAME,
+    Method,
+    folder,
+    results_parser,
+    train_all,
+)
+from report_files import Row, markdown, over_seeds, spread, write_results
 
 if TYPE_CHECKING:
     from edgeexit.training.comparison import ComparedRun, RunGroup, Spread
 
 Tables = dict[str, tuple[Sequence[str], Sequence["RunGroup"]]]
 """By title, the names of the rows and their groups of runs."""
-
-SETTING: dict[str, Any] = {
-    "backbone": "resnet20",
-    "epochs": 20,
-    "batch_size": 16,
-    "lr": 0.03,
-    "device": "cpu",
-}
-INPUT_SIZE = (3, 16, 16)
-HOLD_OUT = 130
-PATTERN = "3+1"
-PLAIN = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One row of a table.
-
-    Attributes:
-        name: of the row and of the folders of its runs.
-        options: fields of the training configuration.
-        needs_plain: the field that takes the plain backbone's checkpoint of the same seed.
-    """
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-    needs_plain: str = ""
-
-
-METHODS = (
-    Method(PLAIN, {"branches": "none"}),
-    Method("BO", {"strategy": "branches-only"}, needs_plain="init"),
-    Method("SW", {"strategy": "stage-wise"}),
-    Method("Coop"),
-    Method("DK", {"distill": "dk"}, needs_plain="teacher"),
-    Method("OFA", {"distill": "ofa"}),
-    Method("MED", {"distill": "med"}),
-    Method("WED", {"distill": "wed"}),
-)
-PATTERNS = (
-    Method("1+3", {"branches": "1+3"}),
-    Method("2+2", {"branches": "2+2"}),
-    Method("3+1", {"branches": "3+1"}),
-    Method("1+3 without SE", {"branches": "1p+3p"}),
-    Method("2+2 without SE", {"branches": "2p+2p"}),
-    Method("3+1 without SE", {"branches": "3p+1p"}),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,69 +103,15 @@ in the paper.
 ![accuracy of every method](training.png)
 """
 
-SAME = {"3+1": "Coop"}
-"""Rows of the second table that are rows of the first."""
-
-
-def runs_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the options of programs that need networks trained on the digits."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
-    parser.add_argument("--runs", type=Path, default=Path("results"))
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
-    return parser
-
-
-def results_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the options of programs that train every network with several seeds."""
-    parser = runs_parser(description)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=SETTING["epochs"])
-    return parser
-
 
 def main() -> None:
     options = results_parser(__doc__).parse_args()
-    setting = {**SETTING, "epochs": options.epochs}
-    train_all(options.runs, options.seeds, options.jobs, setting)
+    others = [*METHODS[1:], *(method for method in PATTERNS if method.name not in SAME)]
+    setting = train_all([METHODS[:1], others], options)  # others start from the plain backbones
     strategies, patterns = (
         compare(options.runs, methods, options.seeds) for methods in (METHODS, PATTERNS)
     )
     write_report(options.output, strategies, patterns, setting, options.seeds)
-
-
-def train_all(runs: Path, seeds: int, jobs: int, setting: dict[str, Any]) -> None:
-    """Train the missing networks, the plain backbones first, since others start from them."""
-    train_methods([METHODS[:1], list(_others())], runs, seeds, jobs, setting)
-
-
-def train_methods(
-    methods: Sequence[Sequence[Method]], runs: Path, seeds: int, jobs: int, setting: dict[str, Any]
-) -> None:
-    """Train the missing networks, one group of methods with all its seeds after another."""
-    waves = [[(method, seed) for seed in range(seeds) for method in group] for group in methods]
-    total, done, start = sum(map(len, waves)), 0, time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    for wave in waves:
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            waiting: list[Future[str]] = [
-                pool.submit(train_one, method, seed, runs, setting) for method, seed in wave
-            ]
-            try:
-                for future in as_completed(waiting):
-                    done += 1
-                    minutes = (time.monotonic() - start) / 60
-                    print(f"{done}/{total}  {minutes:.1f} min  {future.result()}", flush=True)
-            except BaseException:  # Ctrl-C as well: pending runs must not start
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-def folder(runs: Path, method: str, seed: int) -> Path:
-    """Return the folder of a method's run."""
-    return runs / f"{SAME.get(method, method).replace(' ', '-')}-seed{seed}"
 
 
 def compare(runs: Path, methods: Sequence[Method], seeds: int) -> list[RunGroup]:
@@ -244,7 +144,6 @@ def write_report(
     from edgeexit_runtime.bundle.schema import encode
 
     from edgeexit.data import load_data
-    from edgeexit.files import replace_file, write_json
 
     data = load_data(strategies[0].runs[0].config.data)
     samples = len(data.splits["test"])
@@ -256,7 +155,6 @@ def write_report(
         for title, table in tables.items()
     }
     about = {**setting, "input_size": INPUT_SIZE, "hold_out": HOLD_OUT, "seeds": seeds}
-    write_json(output / "training.json", {"setting": about, **figures})
     text = REPORT.format(
         epochs=setting["epochs"],
         batch_size=setting["batch_size"],
@@ -276,26 +174,26 @@ def write_report(
             }
         ),
     )
-    with replace_file(output / "training.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_results(output, "training", text, {"setting": about, **figures})
     _plot(output / "training.png", tables)
-    print(f"wrote {output}/training.md, training.json, training.png: {json.dumps(about)}")
 
 
 def _table(names: Sequence[str], groups: Sequence[RunGroup]) -> str:
-    rows = [["", "exit1", "exit2", "final", "teacher", "adaptive", "MACs (Eq. 5)", "ratio"]]
-    rows.append(["---"] * len(rows[0]))
+    rows: list[Row] = [
+        ("", "exit1", "exit2", "final", "teacher", "adaptive", "MACs (Eq. 5)", "ratio")
+    ]
     for name, group in zip(names, groups, strict=True):
-        exits = [_percent(group.accuracy.get(exit_)) for exit_ in ("exit1", "exit2", "final")]
-        early = [_percent(group.adaptive_accuracy), f"{group.average_macs.mean / 1e6:.2f}M"]
+        accuracies = [group.accuracy.get(exit_) for exit_ in ("exit1", "exit2", "final")]
+        shown = map(_percent, (*accuracies, group.teacher_accuracy, group.adaptive_accuracy))
         ratio = f"{group.macs_ratio.mean:.3f} ± {group.macs_ratio.std or 0:.3f}"
-        rows.append([name, *exits, _percent(group.teacher_accuracy), *early, ratio])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append((name, *shown, f"{group.average_macs.mean / 1e6:.2f}M", ratio))
+    return markdown(rows)
 
 
 def _claims_table(groups: Mapping[str, RunGroup]) -> str:
-    rows = [["the paper", "figure", "difference", "in points", "seeds that agree", "here"]]
-    rows.append(["---"] * len(rows[0]))
+    rows: list[Row] = [
+        ("the paper", "figure", "difference", "in points", "seeds that agree", "here")
+    ]
     for claim in CLAIMS:
         if not {claim.above, claim.below} <= groups.keys():
             continue
@@ -304,16 +202,16 @@ def _claims_table(groups: Mapping[str, RunGroup]) -> str:
             for above, below in zip(groups[claim.above].runs, groups[claim.below].runs, strict=True)
         ]
         rows.append(
-            [
+            (
                 claim.text,
                 claim.figure,
                 f"{claim.above} - {claim.below}",
-                f"{statistics.fmean(points):+.2f} ± {_std(points):.2f}",
+                spread(points, sign="+"),
                 f"{sum(point > 0 for point in points)} of {len(points)}",
                 _verdict(points),
-            ]
+            )
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(rows)
 
 
 def _figure(run: ComparedRun, name: str) -> float:
@@ -326,16 +224,10 @@ def _figure(run: ComparedRun, name: str) -> float:
 
 
 def _verdict(points: Sequence[float]) -> str:
-    from scipy import stats
-
-    mean = statistics.fmean(points)
-    if len(points) < 2 or stats.ttest_1samp(points, 0).pvalue > 0.05:
-        return "no significant difference"
-    return "clearly agrees" if mean > 0 else "clearly the other way"
-
-
-def _std(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else math.inf
+    difference = over_seeds(points)
+    if difference.is_above(0):
+        return "clearly agrees"
+    return "clearly the other way" if difference.is_below(0) else "no significant difference"
 
 
 def _percent(spread: Spread | None) -> str:
@@ -382,30 +274,6 @@ def _plot(path: Path, tables: Tables) -> None:
     with replace_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
     plt.close(figure)
-
-
-def _others() -> Iterator[Method]:
-    yield from METHODS[1:]
-    yield from (method for method in PATTERNS if method.name not in SAME)
-
-
-def train_one(method: Method, seed: int, runs: Path, setting: dict[str, Any]) -> str:
-    """Finish one run; return a line about it."""
-    import torch
-
-    from edgeexit.data import DataConfig
-    from edgeexit.training import TrainConfig, train
-
-    torch.set_num_threads(1)
-    data = DataConfig("digits", input_size=INPUT_SIZE, hold_out=HOLD_OUT)
-    options = {"branches": PATTERN, **setting, **method.options}
-    if method.needs_plain:
-        options[method.needs_plain] = str(folder(runs, PLAIN, seed) / "ckpt.pt")
-    config = TrainConfig(data=data, seed=seed, **options)
-    output = folder(runs, method.name, seed)
-    result = train(config, output, resume=(output / "last.pt").exists())
-    accuracy = "  ".join(f"{name} {share:.4f}" for name, share in result.best.accuracy.items())
-    return f"{output.name}: validation {accuracy}"
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,22 +16,7 @@ from edgeexit.paper.consistency import Cell, ConsistencyReport, FitSettings, Net
 from edgeexit.paper.consistency.record import StudySettings
 from edgeexit.training.comparison import Spread
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-MODULES = (
-    *("evaluation_results", "evaluation_report", "evaluation_text"),
-    *("knowledge", "training_results"),
-)
-
-
-@pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in MODULES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    loaded = {name: importlib.import_module(name) for name in MODULES}
-    for name in MODULES:  # gone again after the test
-        monkeypatch.setitem(sys.modules, name, loaded[name])
-    return loaded
+Program = Callable[[str], ModuleType]
 
 
 def study(
@@ -60,8 +45,8 @@ STUDIES = [
 ]
 
 
-def test_the_spread_of_a_pattern_is_over_its_trainings(modules: dict[str, ModuleType]) -> None:
-    knowledge = modules["knowledge"].pool_studies(STUDIES)
+def test_the_spread_of_a_pattern_is_over_its_trainings(program: Program) -> None:
+    knowledge = program("knowledge").pool_studies(STUDIES)
     rows = knowledge.rows("accuracy")
     assert rows[0] == ["after", "features of", "N = 0", "std of fits"]
     assert rows[1] == ("stage1", "the baseline, its own", "98.00", "")
@@ -73,8 +58,8 @@ def test_the_spread_of_a_pattern_is_over_its_trainings(modules: dict[str, Module
     assert knowledge.report.runs == 2
 
 
-def test_patterns_are_compared_seed_by_seed(modules: dict[str, ModuleType]) -> None:
-    _, row = modules["knowledge"].pool_studies(STUDIES).differences()
+def test_patterns_are_compared_seed_by_seed(program: Program) -> None:
+    _, row = program("knowledge").pool_studies(STUDIES).differences()
     # 96 - 91 and 98 - 94
     assert row[:3] == ["stage1", "3+1 - 1+3", "+4.50 ± 0.71"]
     assert row[3] == "no (p = 0.07)"
@@ -86,9 +71,9 @@ def test_patterns_are_compared_seed_by_seed(modules: dict[str, ModuleType]) -> N
     [([1.0, 1.1, 0.9], "yes (p = 0.0033)"), ([1.0, -1.1, 0.9], "no (p = 0.73)"), ([1.0], "no")],
 )
 def test_a_difference_is_above_what_seeds_make(
-    modules: dict[str, ModuleType], points: list[float], expected: str
+    program: Program, points: list[float], expected: str
 ) -> None:
-    assert modules["knowledge"]._apart(points) == expected
+    assert program("knowledge")._apart(points) == expected
 
 
 def answer(gammas: tuple[float, float], shares: tuple[float, float, float]) -> dict[str, Any]:
@@ -109,8 +94,8 @@ def answer(gammas: tuple[float, float], shares: tuple[float, float, float]) -> d
     }
 
 
-def test_both_choices_are_judged_at_the_same_times(modules: dict[str, ModuleType]) -> None:
-    report = modules["evaluation_report"]
+def test_both_choices_are_judged_at_the_same_times(program: Program) -> None:
+    report = program("evaluation_report")
     said: dict[str, Any] = {
         "bundle, MACs": answer((0.5, 0.75), (0.5, 0.25, 0.25)),
         "bundle, ms": [answer((0.5, 2.0), (0.5, 0.0, 0.5))],
@@ -129,8 +114,8 @@ def test_both_choices_are_judged_at_the_same_times(modules: dict[str, ModuleType
     assert by_time[-2:] == (f"{(0.5 * 1 + 0.5 * (3 - 0.5)) / 2:.3f} ± 0.000", "1 of 1")
 
 
-def test_an_accuracy_out_of_reach_is_told(modules: dict[str, ModuleType]) -> None:
-    report = modules["evaluation_report"]
+def test_an_accuracy_out_of_reach_is_told(program: Program) -> None:
+    report = program("evaluation_report")
     chosen = answer((0.5, 2.0), (0.5, 0.0, 0.5))
     chosen |= {"average_cost": {"val": 1.0}, "front": [chosen, answer((0.5, 0.7), (1, 0, 0))]}
     always = {**chosen, "average_cost": {"val": 1.5}}
@@ -140,24 +125,19 @@ def test_an_accuracy_out_of_reach_is_told(modules: dict[str, ModuleType]) -> Non
     assert row == ("3+1", 2, 0, 1, "0.500 / off", "0.500", "0.750", "cannot be reached", "")
 
 
-def test_rows_become_a_table(modules: dict[str, ModuleType]) -> None:
-    table = modules["evaluation_report"].markdown([("", "N"), ("a", 1)])
-    assert table == "|  | N |\n| --- | --- |\n| a | 1 |"
-
-
 @pytest.mark.slow
 def test_the_report_is_written(
-    modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("sklearn")
-    program = modules["evaluation_results"]
-    monkeypatch.setattr(program, "PATTERNS", ("3+1",))
-    monkeypatch.setattr(program, "MEASUREMENTS", 1)
-    monkeypatch.setattr(program, "STUDY", {"depths": "0,1", "runs": "1", "fit-batch-size": "64"})
+    results = program("evaluation_results")
+    monkeypatch.setattr(results, "PATTERNS", ("3+1",))
+    monkeypatch.setattr(results, "MEASUREMENTS", 1)
+    monkeypatch.setattr(results, "STUDY", {"depths": "0,1", "runs": "1", "fit-batch-size": "64"})
     options = ["--seeds", "2", "--epochs", "2", "--fit-epochs", "1", "--jobs", "2"]
     folders = ["--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["evaluation_results.py", *options, *folders])
-    program.main()
+    results.main()
 
     text = (tmp_path / "out" / "evaluation.md").read_text()
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-
-import pytest
 
 from edgeexit.statistics import Interval
 from edgeexit.thresholds.score_areas import ScoreArea
@@ -20,13 +17,6 @@ def area(score: str, value: float, above: float) -> ScoreArea:
     return ScoreArea(
         score, Interval(value, value, value), Interval(above, above, above), Interval(1, 1, 1)
     )
-
-
-def test_an_interval_over_seeds_is_students(program: Program) -> None:
-    interval = program("score_results").over_seeds([1, 2, 3, 4, 5])
-    reach = 2.776 * math.sqrt(2.5 / 5)
-    assert (interval.value, interval.low, interval.high) == pytest.approx((3, 3 - reach, 3 + reach))
-    assert program("score_results").over_seeds([3]).high == math.inf
 
 
 def test_the_report_says_which_score_is_told_apart(program: Program, tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,24 +11,14 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "training_results.py"
+Program = Callable[[str], ModuleType]
 
 
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("training_results", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "training_results", module)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_methods_are_the_papers(program: ModuleType) -> None:
-    names = [method.name for method in program.METHODS]
+def test_the_methods_are_the_papers(program: Program) -> None:
+    runs = program("digits_runs")
+    names = [method.name for method in runs.METHODS]
     assert names == ["plain", "BO", "SW", "Coop", "DK", "OFA", "MED", "WED"]
-    assert len(program.PATTERNS) == 6
+    assert len(runs.PATTERNS) == 6
 
 
 @pytest.mark.parametrize(
@@ -41,40 +30,39 @@ def test_the_methods_are_the_papers(program: ModuleType) -> None:
         ([1.0], "no significant difference"),
     ],
 )
-def test_what_the_seeds_say_of_a_claim(
-    program: ModuleType, points: list[float], verdict: str
-) -> None:
-    assert program._verdict(points) == verdict
+def test_what_the_seeds_say_of_a_claim(program: Program, points: list[float], verdict: str) -> None:
+    assert program("training_results")._verdict(points) == verdict
 
 
-def test_claims_compare_the_runs_seed_by_seed(program: ModuleType) -> None:
+def test_claims_compare_the_runs_seed_by_seed(program: Program) -> None:
     def group(*teachers: float) -> SimpleNamespace:
         report = SimpleNamespace(exits=[], adaptive_accuracy=0.5)
         runs = [SimpleNamespace(report=report, teacher_accuracy=value) for value in teachers]
         return SimpleNamespace(runs=runs)
 
-    table = program._claims_table({"WED": group(0.9, 0.95), "OFA": group(0.89, 0.93)})
-    (row,) = table.splitlines()[2:]
+    groups = {"WED": group(0.9, 0.95), "OFA": group(0.89, 0.93)}
+    (row,) = program("training_results")._claims_table(groups).splitlines()[2:]
     assert "| teacher | WED - OFA | +1.50 ± 0.71 | 2 of 2 |" in row
     assert row.endswith("| no significant difference |")
 
 
 @pytest.mark.slow
 def test_a_report_is_written_from_the_runs(
-    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strategies = [m for m in program.METHODS if m.name in ("plain", "Coop", "DK")]
-    monkeypatch.setattr(program, "METHODS", strategies)
-    monkeypatch.setattr(program, "PATTERNS", [m for m in program.PATTERNS if m.name == "3+1"])
-    setting = {**program.SETTING, "epochs": 1}
-    runs = tmp_path / "runs"
+    runs, results = program("digits_runs"), program("training_results")
+    strategies = [m for m in results.METHODS if m.name in ("plain", "Coop", "DK")]
+    monkeypatch.setattr(results, "METHODS", strategies)
+    monkeypatch.setattr(results, "PATTERNS", [m for m in results.PATTERNS if m.name == "3+1"])
+    setting = {**runs.SETTING, "epochs": 1}
+    folder = tmp_path / "runs"
     for method in strategies:
         for seed in (0, 1):
-            line = program.train_one(method, seed, runs, setting)
+            line = runs.train_one(method, seed, folder, setting)
             assert line.startswith(f"{method.name}-seed{seed}: validation ")
-    assert program.train_one(strategies[0], 0, runs, setting), "a finished run is kept"
-    groups = [program.compare(runs, methods, 2) for methods in (strategies, program.PATTERNS)]
-    program.write_report(tmp_path / "out", *groups, setting, 2)
+    assert runs.train_one(strategies[0], 0, folder, setting), "a finished run is kept"
+    groups = [results.compare(folder, methods, 2) for methods in (strategies, results.PATTERNS)]
+    results.write_report(tmp_path / "out", *groups, setting, 2)
 
     figures = json.loads((tmp_path / "out" / "training.json").read_text())
     coop = figures["strategies"]["Coop"]
