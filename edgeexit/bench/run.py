@@ -19,7 +19,6 @@ from edgeexit.bench.results.mixture import ONE_BY_ONE, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
 from edgeexit.bench.results.scenarios import Scenarios
-from edgeexit.bench.roofline.explain import explainer_of
 from edgeexit.bench.timing.backend_plan import BackendPlan, plan_backends
 from edgeexit.bench.timing.backends import judge_backends
 from edgeexit.bench.timing.candidates import with_exits_off
@@ -81,7 +80,11 @@ def _measure(
     manifest = session.manifest
     shown = _noise(manifest, options.seed) if images is None else images
     image = shown.images[:1]
-    explainer = explainer_of(engine_dir, session, baseline, image) if options.explain else None
+    explainer = None
+    if options.explain:
+        from edgeexit.bench.roofline.explain import explainer_of  # imports onnx
+
+        explainer = explainer_of(engine_dir, session, baseline, image)
     of_others = [turn for other in opened.backends for turn in other.turns(image)]
     turns = [*(() if explainer is None else explainer.turns), *of_others]
     times = measure_paths(session, baseline, image, options, progress, turns)

@@ -32,16 +32,13 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import onnx
 from edgeexit_runtime.bundle.folder import open_bundle
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, shape_inference
 
 from edgeexit.bench.results.roofline import OperatorTraffic
-from edgeexit.bench.roofline.graph_tensors import constant_bytes, tensor_sizes
 from edgeexit.errors import BundleError
-
-if TYPE_CHECKING:  # a report is read without it
-    from onnx import ModelProto, NodeProto
 
 _UNARY = """
     Abs BatchNormalization Cast Celu Clip Elu Erf Exp Gelu HardSigmoid HardSwish LeakyRelu Mish Neg
@@ -56,8 +53,7 @@ CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"}
 PRODUCTS = frozenset({"FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
 QUANTIZE = "QuantizeLinear"
 SECOND_MATRIX = {"QLinearConv": 3, "QLinearMatMul": 3}  # index of that input, if it is not 1
-IF_SHAPE_IS_UNKNOWN = "export the bundle again, or report it: its traffic cannot be counted"
-
+SMALL = 1024  # bytes; larger initializers hold no shapes, so shape inference needs no values
 
 Traffic = tuple[OperatorTraffic, ...]
 """The operators of one graph in the order of execution."""
@@ -69,8 +65,6 @@ def bundle_traffic(folder: str | Path) -> dict[str, Traffic]:
     Raises:
         BundleError: a file does not match the manifest, or the size of a tensor is unknown.
     """
-    import onnx
-
     bundle = open_bundle(folder)
     return {
         name: graph_traffic(name, onnx.load_from_string(bundle.read(entry)))
@@ -79,7 +73,7 @@ def bundle_traffic(folder: str | Path) -> dict[str, Traffic]:
 
 
 def graph_traffic(name: str, model: ModelProto) -> Traffic:
-    """Count one graph; ``name`` is for errors.
+    """Count one graph, and change it; ``name`` is for errors.
 
     Raises:
         BundleError: the shape of a tensor that an operator reads or writes is unknown.
@@ -103,8 +97,8 @@ class _Count:
     def __init__(self, name: str, model: ModelProto) -> None:
         self._name = name
         self._nodes = list(model.graph.node)
-        self._weights = constant_bytes(model.graph)
-        self._sizes = tensor_sizes(model, self._weights)
+        self._weights = _constant_bytes(model.graph)
+        self._sizes = _tensor_sizes(model, self._weights)
         self._readers = Counter(tensor for node in self._nodes for tensor in node.input)
         self._readers.update(output.name for output in model.graph.output)
         self._alias: dict[str, str] = {}
@@ -203,11 +197,68 @@ class _Count:
     def _known(self, tensor: str) -> tuple[tuple[int, ...], int]:
         if tensor not in self._sizes:
             raise BundleError(
-                f"{self._name}: the shape of its tensor {tensor!r} is not known; "
-                f"{IF_SHAPE_IS_UNKNOWN}"
+                f"{self._name}: the shape of its tensor {tensor!r} is not known; export the bundle "
+                "again, or report it: its traffic cannot be counted"
             )
         return self._sizes[tensor]
 
 
 def _second_matrix(node: NodeProto) -> str:
     return str(node.input[SECOND_MATRIX.get(node.op_type, 1)])
+
+
+def _constant_bytes(graph: GraphProto) -> dict[str, int]:
+    """Return the bytes of every initializer and Constant."""
+    found = {tensor.name: _tensor_bytes(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            values = [a.t for a in node.attribute if a.name == "value"]
+            found[node.output[0]] = sum(map(_tensor_bytes, values))
+    return found
+
+
+def _tensor_bytes(tensor: TensorProto) -> int:
+    return int(math.prod(tensor.dims)) * _item_bits(tensor.data_type) // 8
+
+
+def _item_bits(data_type: int) -> int:
+    if data_type in (TensorProto.INT4, TensorProto.UINT4):
+        return 4
+    item_bytes: int = helper.tensor_dtype_to_np_dtype(data_type).itemsize
+    return 8 * item_bytes
+
+
+def _tensor_sizes(
+    model: ModelProto, weights: dict[str, int]
+) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Return shape and bits per value of every tensor whose shape is known, at batch 1.
+
+    The model's large initializers become inputs, since only shapes matter.
+    """
+    graph = model.graph
+    listed = {info.name for info in graph.input}
+    for index in reversed(range(len(graph.initializer))):
+        tensor = graph.initializer[index]
+        if weights[tensor.name] > SMALL:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            graph.input.extend([] if tensor.name in listed else [info])
+            del graph.initializer[index]
+    for info in graph.input:
+        for dim in info.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value"):
+                dim.dim_value = 1
+    for info in graph.output:
+        info.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+    known = {
+        tensor.name: (tuple(tensor.dims), _item_bits(tensor.data_type))
+        for tensor in inferred.initializer
+    }
+    for info in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor_type = info.type.tensor_type
+        dims = tensor_type.shape.dim
+        if tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+            shape = tuple(dim.dim_value for dim in dims)
+            known[info.name] = shape, _item_bits(tensor_type.elem_type)
+    return known

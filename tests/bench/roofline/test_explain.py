@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import edgeexit_runtime as ee
+import edgeexit_runtime.testing as tiny
 import numpy as np
-import onnx
 import pytest
-from edgeexit_runtime.bundle.manifest import MANIFEST_NAME, manifest_json
+from edgeexit_runtime.backends.onnxruntime.runner import OnnxRuntimeRunner
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import decode, encode
 from edgeexit_runtime.progress import ignore_progress
+from edgeexit_runtime.timing.calls import summarize
 from numpy.typing import NDArray
 from support.messages import missing
+from support.tiny_bundle import NETWORK
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
 from edgeexit.bench.render.reasons import breakdown_text, reasons_text
-from edgeexit.bench.render.roofline import faster_text, model_text, peaks_text
+from edgeexit.bench.render.roofline import faster_text, peaks_text
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,
@@ -34,12 +36,12 @@ from edgeexit.bench.results.explanation import (
     Explanation,
 )
 from edgeexit.bench.results.roofline import Bandwidth, OperatorTraffic, PartRoofline, Peaks
+from edgeexit.bench.results.timings import PartTiming
 from edgeexit.bench.roofline.breakdown import Inference, break_down, part_roofline
-from edgeexit.bench.roofline.explain import Explainer, explainer_of, product_precision
-from edgeexit.bench.roofline.inferences import path_runs
-from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
-from edgeexit.bench.roofline.traffic import bundle_traffic
+from edgeexit.bench.roofline.explain import explainer_of, product_precision
+from edgeexit.bench.roofline.inferences import path_graphs
 from edgeexit.bench.timing.paths import measure_paths
+from edgeexit.errors import BackendError
 from edgeexit.statistics import Interval
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
@@ -168,33 +170,19 @@ def test_any_numbers_add_up(seed: int) -> None:
     assert adds_up(break_down(ours, plain, parts))
 
 
-def test_an_inference_that_is_the_plain_backbone_has_no_terms() -> None:
-    breakdown = break_down(PLAIN_RUN, PLAIN_RUN, PARTS)
-    assert (breakdown.macs_ratio, breakdown.measured_ratio) == (1, 1)
-    assert [term.ms for term in breakdown.terms] == [0] * 5
-
-
-@pytest.mark.parametrize("weights", [0, MB, 6 * MB, 40 * MB])
-def test_the_heavier_the_classifier_the_larger_the_term_of_bytes(weights: int) -> None:
-    """Its measured time grows with its bytes: utilization stays as it is."""
-    heavy = part("exit1", "branch", 3.0 + weights / MB, ("Gemm", MB, weights, 0))
-    run = dataclasses.replace(EXIT1_RUN, p10_ms=20.0, measured_ms=20.0)
-    breakdown = break_down(run, PLAIN_RUN, {**PARTS, "exit1": heavy})
-    assert breakdown.term(BYTES).ratio == pytest.approx(max(0, weights - MB) / MB / 10)
-    assert adds_up(breakdown)
-
-
-def test_parts_of_the_paths() -> None:
-    steps = {"exit1": "stage1", "exit2": "stage2", "final": "stage3"}
-    assert path_runs(steps)["final"] == [
-        "stage1", "exit1", "stage2", "exit2", "stage3", "final",
-    ]  # fmt: skip
-    assert path_runs(steps, ["exit1"]) == {
+def test_graphs_of_the_paths() -> None:
+    rows = [
+        *(("stage1", "stage"), ("exit1", "branch"), ("stage2", "stage"), ("exit2", "branch")),
+        ("final", "branch"),  # of the same stage
+    ]
+    none = summarize(np.ones(1))
+    parts = [PartTiming(name, kind, 0, none, (1.0,)) for name, kind in rows]
+    assert path_graphs(parts)["final"] == ["stage1", "exit1", "stage2", "exit2", "final"]
+    assert path_graphs(parts, ["exit1"]) == {
         "exit1": ["stage1", "exit1"],
         "exit2": ["stage1", "stage2", "exit2"],
-        "final": ["stage1", "stage2", "exit2", "stage3", "final"],
+        "final": ["stage1", "stage2", "exit2", "final"],
     }
-    assert path_runs({"final": None}) == {"final": ["final"]}
 
 
 # words
@@ -255,21 +243,6 @@ def test_words_of_the_peak_and_of_one_that_is_not_known(explanation: Explanation
     assert not missing(peaks_text(unknown), "No breakdown", "the peak of it is not measured")
 
 
-def test_words_of_the_model() -> None:
-    (none,) = model_text(None, 2)
-    assert not missing(none, "No linear model", "2 stages and branches", "too few", "3 coefficient")
-    seen = [
-        Observation(f"part{i}", macs, moved, 1, 1e-8 * macs + 1e-7 * moved + 0.02)
-        for i, (macs, moved) in enumerate([(1e6, 1e5), (9e6, 2e5), (1e5, 4e6), (5e6, 5e6)])
-    ]
-    path, plain = (Observation("final", 2e7, 1e7, 4, ms) for ms in (1.28, 2.56))
-    said = model_text(fit_linear_model(seen, [path], plain), 4)
-    formula, errors, doubt = said
-    assert "0.01 ms x MMACs + 0.1 ms x MB + 0.02 ms x graphs" in formula
-    assert not missing(errors, "not fitted on", "100%", "Eq. 5's by 100%", "backbone", "-50%")
-    assert not missing(doubt, "4 parts are few for 3 coefficients")
-
-
 # measured
 
 
@@ -293,6 +266,10 @@ def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
         assert breakdown.measured_ratio == path.ratio
         assert breakdown.macs_ratio == path.macs_ratio
         assert adds_up(breakdown)
+        slow, plain_slow = (
+            it.latency.p50_ms - np.quantile(it.times_ms, 0.1) for it in (path, report.baseline)
+        )
+        assert breakdown.term(SLOW).ms == pytest.approx(slow - path.macs_ratio * plain_slow)
         for term in breakdown.terms:
             assert term.interval is not None
             assert term.interval.value == term.ratio
@@ -304,13 +281,10 @@ def test_everything_of_a_bundle_is_explained(bundle: Path) -> None:
 
 
 def test_the_mixture_is_explained_without_branches_that_are_switched_off(
-    bundle: Path, leaving_at: LeavingAt
+    tmp_path: Path, leaving_at: LeavingAt
 ) -> None:
-    manifest = ee.load_manifest(bundle)
-    exit1, final = manifest.exits
-    off = dataclasses.replace(exit1, threshold=ee.NEVER)
-    text = manifest_json(dataclasses.replace(manifest, exits=(off, final)))
-    (bundle / MANIFEST_NAME).write_text(text)
+    network = dataclasses.replace(NETWORK, threshold=ee.NEVER)
+    bundle = tiny.write_bundle(tmp_path, network, baseline=True)
     images = BenchImages("test", leaving_at([0, 1, 0, 0], [3, 4, 5, 6]), None)
     report = run_bench(bundle, images, OPTIONS)
     assert report.explanation is not None
@@ -329,26 +303,10 @@ def test_one_round_has_no_intervals(bundle: Path) -> None:
     assert report.explanation.breakdowns[0].terms[0].interval is None
 
 
-def test_a_network_without_branches(bundle: Path) -> None:
-    """Only the last stage and exit are left: nothing to choose, and too few parts to fit."""
-    manifest = ee.load_manifest(bundle)
-    stage, final = manifest.stages[1], manifest.exits[1]
-    # stage2 reads what stage1 wrote: of the same shape as the images
-    model = onnx.load(bundle / stage.graph.file)
-    model.graph.input[0].name = model.graph.node[0].input[0] = "images"
-    content = model.SerializeToString()
-    (bundle / stage.graph.file).write_bytes(content)
-    graph = dataclasses.replace(
-        stage.graph,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        inputs=(dataclasses.replace(stage.graph.inputs[0], name="images"),),
-    )
-    stages = (dataclasses.replace(stage, graph=graph),)
-    text = manifest_json(dataclasses.replace(manifest, stages=stages, exits=(final,)))
-    (bundle / MANIFEST_NAME).write_text(text)
-    for name in ("stage1.onnx", "exit1.onnx"):
-        (bundle / name).unlink()
+def test_a_network_without_branches(tmp_path: Path) -> None:
+    """One stage and one exit: nothing to choose, and too few parts to fit."""
+    one = dataclasses.replace(NETWORK, stages=NETWORK.stages[:1], stage_macs=(300,))
+    bundle = tiny.write_bundle(tmp_path, one, baseline=True)
     report = run_bench(bundle, None, OPTIONS)
     assert report.explanation is not None
     (breakdown,) = report.explanation.breakdowns
@@ -375,40 +333,31 @@ def test_the_peak_is_of_the_precision_that_convolutions_run_in(
     assert product_precision(int8) == expected
 
 
-def test_without_a_peak_there_is_no_breakdown_and_the_report_says_why(
-    bundle: Path, leaving_at: LeavingAt
+@pytest.mark.parametrize(
+    ("graph", "peak", "why"),
+    [(True, False, "no peak here"), (False, True, "exit1.onnx"), (False, False, "exit1.onnx")],
+)
+def test_without_peak_or_graph_there_is_no_breakdown_and_the_report_says_why(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, graph: bool, peak: bool, why: str
 ) -> None:
-    image = leaving_at([1], [0])
-    with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
-        explainer = Explainer(session, plain, image, bundle_traffic(bundle), "no peak here")
-        times = measure_paths(session, plain, image, OPTIONS, ignore_progress, explainer.turns)
-        found = explainer.explain(times, None)
-    assert (found.peaks, found.not_measured, found.breakdowns) == (None, "no peak here", ())
-    assert found.model is not None  # it needs no peak
+    def no_graphs(runner: Any) -> Any:
+        raise BackendError("no peak here")
 
-
-def test_a_graph_that_cannot_be_counted_is_said(bundle: Path, leaving_at: LeavingAt) -> None:
-    image = leaving_at([1], [0])
+    if not peak:
+        monkeypatch.setattr(OnnxRuntimeRunner, "bare_graphs", no_graphs)
+    image = np.zeros((1, 3, 8, 8), np.float32)
     with ee.load(bundle, threads=1) as session, ee.load_baseline(bundle, threads=1) as plain:
-        (bundle / "exit1.onnx").unlink()
+        if not graph:
+            (bundle / "exit1.onnx").unlink()
         explainer = explainer_of(bundle, session, plain, image)
         times = measure_paths(session, plain, image, OPTIONS, ignore_progress, explainer.turns)
         found = explainer.explain(times, None)
-    assert found == Explanation(None, found.not_measured, (), (), None)
-    assert not missing(found.not_measured, "exit1.onnx")
+    assert (found.peaks, found.parts, found.breakdowns) == (None, (), ())
+    assert not missing(found.not_measured, why)
+    assert (found.model is not None) is graph  # it needs no peak
     assert len(times.paths) == 2
 
 
 def test_what_is_not_asked_for_is_not_measured(bundle: Path) -> None:
     report = run_bench(bundle, None, dataclasses.replace(OPTIONS, explain=False))
     assert (report.explanation, report.advice, report.no_advice) == (None, None, None)
-
-
-def test_what_a_median_is_above_quick_calls_is_a_term(bundle: Path) -> None:
-    report = run_bench(bundle, None, OPTIONS)
-    assert report.explanation is not None
-    breakdown, path = report.explanation.breakdowns[0], report.paths[0]
-    slow, plain_slow = (
-        it.latency.p50_ms - float(np.quantile(it.times_ms, 0.1)) for it in (path, report.baseline)
-    )
-    assert breakdown.term(SLOW).ms == pytest.approx(slow - path.macs_ratio * plain_slow)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.messages import missing
 
 from edgeexit.bench.render.roofline import model_text
 from edgeexit.bench.results.explanation import LinearModel
@@ -41,8 +42,6 @@ def test_planted_coefficients_are_recovered() -> None:
     model = fit(parts())
     found = model.ms_per_mac, model.ms_per_byte, model.ms_per_call
     assert found == pytest.approx((PER_MAC, PER_BYTE, PER_CALL))
-    said = model_text(model, 8)[0]
-    assert said.endswith(": time = 0.02 ms x MMACs + 0.1 ms x MB + 0.02 ms x graphs.")
     assert (model.parts, model.is_overfitted) == (8, False)
     for error in (
         model.fit_error,
@@ -89,19 +88,23 @@ def test_too_few_parts() -> None:
     assert five.is_overfitted
 
 
-def test_leaving_one_out_tells_what_the_fit_hides() -> None:
-    on = parts(6)
-    on[2] = dataclasses.replace(on[2], measured_ms=3 * on[2].measured_ms)
-    model = fit(on)
-    assert model.leave_one_out_error is not None
-    assert model.leave_one_out_error > model.fit_error > 0
-    assert model.worst_left_out is not None
-
-
-def test_the_part_that_the_others_say_least_of_is_named() -> None:
+def test_the_part_that_the_others_predict_worst_is_named_and_its_error_exceeds_the_fits() -> None:
     """Nothing else takes so long for nothing but being called."""
     on = [
         Observation(f"part{i}", macs, 0, 1, 1e-8 * macs) for i, macs in enumerate((1e6, 2e6, 4e6))
     ]
     on += [Observation("part3", 8e6, 0, 1, 0.08), Observation("odd", 1e4, 0, 1, 5.0)]
-    assert fit(on).worst_left_out == "odd"
+    model = fit(on)
+    assert model.leave_one_out_error is not None
+    assert model.leave_one_out_error > model.fit_error > 0
+    assert model.worst_left_out == "odd"
+
+
+def test_words_of_the_model() -> None:
+    (none,) = model_text(None, 2)
+    assert not missing(none, "No linear model", "2 stages and branches", "too few", "3 coefficient")
+    slow = dataclasses.replace(PLAIN, measured_ms=2 * PLAIN.measured_ms)
+    formula, errors, doubt = model_text(fit_linear_model(parts(4), PATHS, slow), 4)
+    assert formula.endswith(": time = 0.02 ms x MMACs + 0.1 ms x MB + 0.02 ms x graphs.")
+    assert not missing(errors, "not fitted on", "100%", "Eq. 5's by 66%", "backbone", "-50%")
+    assert not missing(doubt, "4 parts are few for 3 coefficients")

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.backends.onnxruntime.bare import OnnxRuntimeGraphs
@@ -49,7 +48,9 @@ def test_the_fastest_product_and_every_stream_count(precision: str) -> None:
     runs = PeakRuns(OnnxRuntimeGraphs(CPU, 1), precision)
     assert len(runs.call()) == 5  # two products and three bandwidths, of conftest.py's sizes
     assert min(runs.call()) > 0
-    found = runs.peaks([(1.0, 4.0, 2.0, 4.0, 8.0)] * 3)
+    calls = [(1.0, 4.0, 2.0, 4.0, 8.0)] * 3
+    found = runs.peaks([*calls, *[(900.0,) * 5] * 3])  # calls that were held up do not count
+    assert found == runs.peaks(calls)
     # 16^3 MACs in 1 ms are less than 32^3 in 4 ms
     assert (found.macs_per_s, found.matrix_size) == (32**3 / 4e-3, 32)
     assert (found.provider, found.precision) == (CPU, precision)
@@ -60,12 +61,6 @@ def test_the_fastest_product_and_every_stream_count(precision: str) -> None:
     assert vector.working_set_bytes == 2**16
     side = 45  # 8 matrices within 64 KiB
     assert vector.bytes_per_s == pytest.approx(8 * 4 * (side * side + 2 * side) / 8e-3)
-
-
-def test_calls_that_were_held_up_do_not_count() -> None:
-    runs = PeakRuns(OnnxRuntimeGraphs(CPU, 1), "fp32")
-    calls = [(1.0, 4.0, 2.0, 4.0, 8.0)] * 3 + [(900.0,) * 5] * 3
-    assert runs.peaks(calls) == runs.peaks(calls[:1])
 
 
 def cache(folder: Path, index: int, size: str) -> None:
@@ -89,13 +84,6 @@ def test_an_engine_that_opens_no_onnx_files_is_measured_by_one_that_does_or_not_
     assert isinstance(said, str)
     assert said.startswith("the peak of cuda:0 Orin is not measured: ")
     assert "CUDAExecutionProvider is not in this onnxruntime" in said
-
-
-def test_a_precision_that_has_no_product_is_not_measured(bundle: Path) -> None:
-    with ee.load(bundle, threads=1) as session:
-        said = peak_runs(session, "fp4")
-        assert not missing(said, "not measured", "matrix product", "fp4")
-        assert isinstance(peak_runs(session, "fp32"), PeakRuns)
 
 
 @pytest.mark.parametrize(
