@@ -85,7 +85,7 @@ def partition_cost(parts: Partition) -> NetworkCost:
     """Count a partitioned network; otherwise the same as :func:`network_cost`."""
     device = next(parts.baseline.module.parameters()).device  # single parts may have no weights
     stages = tuple(_part_cost(part, device) for part in parts.stages)
-    branches = tuple(_part_cost(exit_.part, device) for exit_ in parts.exits)
+    branches = tuple(_part_cost(exit_, device) for exit_ in parts.exits)
     exits = exit_costs(
         [branch.name for branch in branches],
         [stage.macs for stage in stages],

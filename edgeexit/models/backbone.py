@@ -54,7 +54,8 @@ class Backbone(nn.Module):
             tensor to the next.
         classifier: maps the tensors of ``classifier_inputs`` to logits, ``(N, num_classes)``.
         exit_stages: the stages that end in a branching point, by the paper's rule (Section
-            III-A): before each change of the resolution, but not before the first decrease.
+            III-A): before each change of the resolution, but not before the first decrease. By
+            default, all stages but the last.
         classifier_inputs: the classifier's input tensors; by default, the last output of the last
             stage.
 
@@ -67,14 +68,14 @@ class Backbone(nn.Module):
         self,
         stages: Mapping[str, Stage],
         classifier: nn.Module,
-        exit_stages: Sequence[str],
+        exit_stages: Sequence[str] | None = None,
         classifier_inputs: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.classifier = classifier
         self.classifier_inputs = tuple(classifier_inputs) or list(stages.values())[-1].outputs[-1:]
-        self.exit_stages = tuple(exit_stages)
+        self.exit_stages = tuple(stages)[:-1] if exit_stages is None else tuple(exit_stages)
         self.original_names: dict[str, str] = {}
         self._plain = self.needed_stages(self.classifier_inputs)
 

@@ -10,13 +10,7 @@ from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import Backbone, feature_infos
-from edgeexit.models.registry import (
-    BranchSite,
-    backbone_entry,
-    branch_entry,
-    create_backbone,
-    create_branch,
-)
+from edgeexit.models.registry import BranchSite, backbone_entry, branch_entry, create_branch
 from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
 from edgeexit.scores import SOFTMAX
 
@@ -68,8 +62,8 @@ class MultiExitNet(nn.Module):
         self.temperatures: dict[str, float] = {}
         self.score = SOFTMAX
         self.notes: tuple[str, ...] = ()
-        self.backbone = backbone or create_backbone(
-            spec.backbone, spec.num_classes, spec.input_size
+        self.backbone = backbone or backbone_entry(spec.backbone).build(
+            spec.num_classes, spec.input_size
         )
         self.features = self._feature_infos()
         self._check_stages()

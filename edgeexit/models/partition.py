@@ -29,19 +29,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class ExitPart:
-    """An exit's classifier, and the name of the stage that precedes it."""
-
-    stage: str
-    part: Part
-
-
-@dataclass(frozen=True, slots=True)
 class Partition:
-    """All parts of a network in execution order, and the plain backbone as one part."""
+    """All parts of a network in execution order, and the plain backbone as one part.
+
+    Behind each stage is one exit: its classifier.
+    """
 
     stages: tuple[Part, ...]
-    exits: tuple[ExitPart, ...]
+    exits: tuple[Part, ...]
     baseline: Part
 
 
@@ -82,28 +77,21 @@ class _Logits(nn.Module):
 def partition(net: MultiExitNet) -> Partition:
     """Return the parts of ``net``; they share its weights."""
     groups = _stage_groups(net)
-    images, logits = net.features[IMAGES], FeatureInfo(LOGITS, (net.spec.num_classes,))
+    logits = FeatureInfo(LOGITS, (net.spec.num_classes,))
     stages: list[Part] = []
-    exits: list[ExitPart] = []
-    for number, (exit_name, group) in enumerate(groups.items(), start=1):
-        name, reads = f"stage{number}", net.exit_inputs(exit_name)
-        later = list(groups)[number - 1 :]
-        needed = {tensor for exit_ in later for tensor in net.exit_inputs(exit_)}
-        needed.update(tensor for exit_ in later[1:] for tensor in _inputs(groups[exit_]))
+    exits: list[Part] = []
+    for number, (exit_, group) in enumerate(groups.items()):
+        later = list(groups)[number:]
+        needed = {tensor for name in later for tensor in net.exit_inputs(name)}
+        needed.update(tensor for name in later[1:] for tensor in _inputs(groups[name]))
         inputs, outputs = _inputs(group), _outputs(group, needed)
         chain = _Chain(group, inputs, outputs)
-        stages.append(Part(name, chain, _infos(net, inputs), _infos(net, outputs)))
-        final = exit_name == FINAL
-        classifier = net.backbone.classifier if final else net.branches[exit_name]
-        part = Part(
-            exit_name,
-            _Logits(classifier, net.temperatures.get(exit_name)),
-            _infos(net, reads),
-            (logits,),
-        )
-        exits.append(ExitPart(name, part))
+        stages.append(Part(f"stage{number + 1}", chain, _infos(net, inputs), _infos(net, outputs)))
+        classifier = net.backbone.classifier if exit_ == FINAL else net.branches[exit_]
+        module = _Logits(classifier, net.temperatures.get(exit_))
+        exits.append(Part(exit_, module, _infos(net, net.exit_inputs(exit_)), (logits,)))
     plain = _Logits(net.backbone, net.temperatures.get(FINAL))
-    baseline = Part("baseline", plain, (images,), (logits,))
+    baseline = Part("baseline", plain, (net.features[IMAGES],), (logits,))
     return Partition(tuple(stages), tuple(exits), baseline)
 
 

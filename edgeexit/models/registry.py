@@ -87,15 +87,16 @@ _BRANCHES: Registry[BranchEntry] = Registry("branch", package="edgeexit.models.b
 
 
 def register_backbone(
+    name: str | None = None,
     *,
     input_size: tuple[int, int, int],
     pretrained: Callable[[Backbone], LoadedWeights] | None = None,
 ) -> Callable[[Builder], Builder]:
-    """Register a builder under its own name, with its default input size."""
+    """Register a builder under ``name``, by default its own, with its default input size."""
 
     def register(build: Builder) -> Builder:
-        name = build.__name__
-        _BACKBONES.register(name)(BackboneEntry(name, build, input_size, pretrained))
+        key = name or build.__name__
+        _BACKBONES.register(key)(BackboneEntry(key, build, input_size, pretrained))
         return build
 
     return register
@@ -160,11 +161,6 @@ def pretrained_loader(name: str, advice: str) -> Callable[[Backbone], LoadedWeig
             f"{name} has no pretrained weights: {advice} or use one of {', '.join(known)}"
         )
     return load
-
-
-def create_backbone(name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    """Build a registered backbone with new weights."""
-    return backbone_entry(name).build(num_classes, input_size)
 
 
 def create_branch(token: str, site: BranchSite) -> nn.Module:

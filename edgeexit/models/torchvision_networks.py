@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pickle import UnpicklingError
 from typing import Any
 
@@ -18,52 +17,41 @@ from torch import nn
 
 from edgeexit.errors import DataError, SpecError
 from edgeexit.models.backbone import Backbone
+from edgeexit.models.registry import register_backbone
 from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
 
-INPUT_SIZE = (3, 224, 224)
 PRETRAINED_WEIGHTS = "IMAGENET1K_V1"  # what the paper starts from
 
 
-@dataclass(frozen=True, slots=True)
-class TorchvisionFamily:
-    """Networks of torchvision that are cut the same way.
+def register_network(
+    name: str, title: str, cut: Callable[[nn.Module], Backbone], **options: Any
+) -> None:
+    """Register torchvision's network ``name`` and its ``IMAGENET1K_V1`` weights.
 
-    Attributes:
-        title: their name in messages, in the plural.
+    Args:
+        name: its name, also as a backbone.
+        title: its family in messages, in the plural.
         cut: makes the backbone from torchvision's network; the two share their modules.
         options: further arguments of torchvision's builder besides the number of classes.
     """
 
-    title: str
-    cut: Callable[[nn.Module], Backbone]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    def load(backbone: Backbone) -> LoadedWeights:
+        weights = cut(_fetch(name)).state_dict()
+        return fill_backbone(backbone, weights, f"torchvision's {name} {PRETRAINED_WEIGHTS}")
 
-    def build(self, name: str, num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-        """Return torchvision's network ``name`` with new weights.
-
-        Raises:
-            SpecError: the images do not have 3 channels.
-        """
+    @register_backbone(name, input_size=(3, 224, 224), pretrained=load)
+    def build(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
         if input_size[0] != 3:
-            raise SpecError(f"torchvision's {self.title} read 3 channels, got {input_size[0]}")
+            raise SpecError(f"torchvision's {title} read 3 channels, got {input_size[0]}")
         network = torchvision.models.get_model(
-            name, weights=None, num_classes=num_classes, **self.options
+            name, weights=None, num_classes=num_classes, **options
         )
         names = {id(value): key for key, value in network.state_dict(keep_vars=True).items()}
-        backbone = self.cut(network)
+        backbone = cut(network)
         backbone.original_names = {
             names[id(value)]: key for key, value in backbone.state_dict(keep_vars=True).items()
         }
         return backbone
-
-    def pretrained(self, name: str) -> Callable[[Backbone], LoadedWeights]:
-        """Return a loader for torchvision's ``IMAGENET1K_V1`` weights of ``name``."""
-
-        def load(backbone: Backbone) -> LoadedWeights:
-            weights = self.cut(_fetch(name)).state_dict()
-            return fill_backbone(backbone, weights, f"torchvision's {name} {PRETRAINED_WEIGHTS}")
-
-        return load
 
 
 def _fetch(name: str) -> nn.Module:

@@ -292,7 +292,7 @@ def _check_graphs(net: MultiExitNet, manifest: Manifest, folder: Path, images: T
     """Each graph alone on PyTorch's features gives what the part of the network gives."""
     parts = partition(net.eval())
     modules = {part.name: part for part in parts.stages}
-    modules.update({exit_.part.name: exit_.part for exit_ in parts.exits})
+    modules.update({exit_.name: exit_ for exit_ in parts.exits})
     features = {"images": images}
     for name, graph in manifest.graphs():
         session = onnxruntime.InferenceSession(

@@ -256,10 +256,8 @@ def test_chained_parts_are_the_network(attached: tuple[nn.Module, MultiExitNet])
             for info, output in zip(stage.outputs, outputs, strict=True):
                 assert tuple(output.shape[1:]) == info.shape
                 features[info.name] = output
-            (logits,) = exit_.part.module.eval()(
-                *(features[info.name] for info in exit_.part.inputs)
-            )
-            torch.testing.assert_close(logits, expected[exit_.part.name])
+            (logits,) = exit_.module.eval()(*(features[info.name] for info in exit_.inputs))
+            torch.testing.assert_close(logits, expected[exit_.name])
 
 
 def test_a_second_network_of_the_same_spec_takes_the_weights(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from support.messages import missing
@@ -60,15 +58,6 @@ def test_plain_backbone_has_the_weights_of_the_branched_one(net: MultiExitNet) -
     plain.backbone.load_state_dict(net.backbone.state_dict())
 
 
-def test_the_example_of_the_docstring() -> None:
-    logits = MultiExitNet(make_spec("resnet20", "3+1", num_classes=10))(torch.zeros(8, 3, 32, 32))
-    assert {name: tuple(tensor.shape) for name, tensor in logits.items()} == {
-        "exit1": (8, 10),
-        "exit2": (8, 10),
-        "final": (8, 10),
-    }
-
-
 def test_spec_names_exits_stages_and_pattern() -> None:
     spec = make_spec("resnet18", "4+n+2", num_classes=1000)
     assert spec == ModelSpec(
@@ -86,15 +75,6 @@ def test_spec_names_exits_stages_and_pattern() -> None:
     assert make_spec("resnet20", "none", 10).pattern == "none"
 
 
-def test_pattern_of_another_length() -> None:
-    with pytest.raises(SpecError) as caught:
-        make_spec("resnet18", "4+3", num_classes=10)
-    assert not missing(
-        caught.value, "'4+3'", "resnet18", "3 branching points", "stage1, stage2, stage3", "got 2"
-    )
-    assert "write for example 4+3+2" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
@@ -104,9 +84,14 @@ def test_pattern_of_another_length() -> None:
         ("msdnet_cifar100", "3+3+2+2+1+1"),
     ],
 )
-def test_the_example_in_that_message_is_the_papers_pattern(name: str, pattern: str) -> None:
-    with pytest.raises(SpecError, match=rf"; write for example {re.escape(pattern)}$"):
+def test_pattern_of_another_length(name: str, pattern: str) -> None:
+    with pytest.raises(SpecError) as caught:
         make_spec(name, "1", num_classes=10)
+    points = pattern.count("+") + 1
+    stages = ", ".join(f"stage{number}" for number in range(1, points + 1))
+    facts = ("'1'", name, f"{points} branching points ({stages})", "got 1")
+    assert not missing(caught.value, *facts)
+    assert str(caught.value).endswith(f"write for example {pattern}")
 
 
 def test_the_example_in_that_message_fits(backbone: str) -> None:
@@ -115,7 +100,10 @@ def test_the_example_in_that_message_fits(backbone: str) -> None:
     make_spec(backbone, str(caught.value).rpartition(" ")[2], num_classes=10)
 
 
-@pytest.mark.parametrize("token", ["x", "0", "-1", "1.5", "N", "", "03", "100", " 1"])
+@pytest.mark.parametrize(
+    "token",
+    ["x", "0", "-1", "1.5", "N", "", "03", "100", " 1", *("m0", "m01", "m12345", "mm", "s2", "sm")],
+)
 def test_unknown_branch_is_refused_before_anything_is_built(token: str) -> None:
     with pytest.raises(SpecError) as caught:
         make_spec("resnet20", f"3+{token}", num_classes=10)
@@ -124,10 +112,11 @@ def test_unknown_branch_is_refused_before_anything_is_built(token: str) -> None:
     assert str(caught.value) == (f"unknown branch {token!r} in the pattern: known are {known}")
 
 
-def test_the_examples_in_that_message_are_branches() -> None:
-    for entry in list_branches():
-        pattern = f"{entry.example}+{entry.example}"
-        assert make_spec("resnet20", pattern, num_classes=10).pattern == pattern
+@pytest.mark.parametrize("token", [entry.example for entry in list_branches()])
+def test_the_examples_in_that_message_are_branches(token: str) -> None:
+    net = MultiExitNet(make_spec("resnet20", f"{token}+{token}", 10, (3, 16, 16)))
+    logits = net(torch.randn(2, 3, 16, 16))
+    assert [value.shape for value in logits.values()] == [(2, 10)] * 3
 
 
 @pytest.mark.parametrize("classes", [1, 0, -3])
@@ -147,11 +136,6 @@ def test_images_too_small_for_the_branch() -> None:
     assert not missing(
         caught.value, "stage2_out (128, 1, 1)", "4x4", "another input size", "multiple of 32"
     )
-
-
-def test_channels_that_the_backbone_does_not_read() -> None:
-    with pytest.raises(SpecError, match="torchvision's ResNets read 3 channels, got 1"):
-        MultiExitNet(make_spec("resnet18", "none", 10, (1, 64, 64)))
 
 
 def test_stage_that_the_backbone_does_not_have() -> None:

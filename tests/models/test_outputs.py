@@ -77,12 +77,12 @@ def test_chained_parts_give_what_the_model_gives(
         answers, features = {}, {"images": x.clone()}
         parts = partition(net)
         for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-            for part in (stage, exit_.part):
+            for part in (stage, exit_):
                 results = part.module(*(features[info.name] for info in part.inputs))
                 assert [tuple(t.shape[1:]) for t in results] == [i.shape for i in part.outputs]
                 if part is stage:
                     features.update(zip((i.name for i in part.outputs), results, strict=True))
-            answers[exit_.part.name] = results[0]
+            answers[exit_.name] = results[0]
         (plain,) = parts.baseline.module(x.clone())
     for name, output in zip(answers, ALL[kind][1].split(","), strict=True):
         answer = answers[name]

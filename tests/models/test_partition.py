@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,57 +19,40 @@ def run(part: Part, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def test_chained_parts_equal_the_whole_network(net: MultiExitNet, images: Tensor) -> None:
+@pytest.mark.parametrize("temperatures", [{}, {"exit1": 0.5, FINAL: 4.0}], ids=["1", "others"])
+def test_chained_parts_equal_the_whole_network(
+    net: MultiExitNet,
+    images: Tensor,
+    temperatures: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     net.eval()
+    monkeypatch.setattr(net, "temperatures", temperatures)
     parts = partition(net)
     tensors = {"images": images}
     logits = {}
     with torch.no_grad():
         for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-            assert exit_.stage == stage.name
             tensors.update(run(stage, tensors))
-            logits[exit_.part.name] = run(exit_.part, tensors)[LOGITS]
+            logits[exit_.name] = run(exit_, tensors)[LOGITS]
         expected = net(images)
+        baseline = run(parts.baseline, {"images": images})[LOGITS]
+        assert torch.equal(baseline, net.backbone(images) / temperatures.get(FINAL, 1))
     assert tuple(logits) == net.spec.exit_names
     for name in expected:
         assert torch.equal(logits[name], expected[name])
 
 
-def test_baseline_equals_the_backbone(net: MultiExitNet, images: Tensor) -> None:
-    net.eval()
-    baseline = partition(net).baseline
-    with torch.no_grad():
-        logits = run(baseline, {"images": images})[LOGITS]
-        assert torch.equal(logits, net.backbone(images))
-
-
-def test_temperatures_are_in_the_exits_and_the_baseline_has_the_last_ones(
-    net: MultiExitNet, images: Tensor
-) -> None:
-    net.eval()
-    net.temperatures = {"exit1": 0.5, FINAL: 4.0}
-    parts = partition(net)
-    with torch.no_grad():
-        assert torch.equal(
-            run(parts.baseline, {"images": images})[LOGITS], net.backbone(images) / 4
-        )
-        tensors = {"images": images}
-        expected = net(images)
-        for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-            tensors.update(run(stage, tensors))
-            assert torch.equal(run(exit_.part, tensors)[LOGITS], expected[exit_.part.name])
-
-
 def test_stages_without_a_branch_between_them_are_one_part() -> None:
     parts = partition(MultiExitNet(make_spec("resnet20", "none", 10)))
     assert [stage.name for stage in parts.stages] == ["stage1"]
-    assert [exit_.part.name for exit_ in parts.exits] == [FINAL]
+    assert [exit_.name for exit_ in parts.exits] == [FINAL]
     assert [info.name for info in parts.stages[0].outputs] == ["stage3_out"]
 
 
 def test_parts_share_the_weights_and_leave_none_out(net: MultiExitNet) -> None:
     parts = partition(net)
-    modules = [part.module for part in (*parts.stages, *(exit_.part for exit_ in parts.exits))]
+    modules = [part.module for part in (*parts.stages, *parts.exits)]
     shared = {id(value) for module in modules for value in module.parameters()}
     assert shared == {id(value) for value in net.parameters()}
 

@@ -37,14 +37,14 @@ class _Network(nn.Module):
     def __init__(self, parts: Partition, dtype: torch.dtype) -> None:
         super().__init__()
         self.steps = [
-            (stage.inputs, stage.outputs, exit_.part.inputs)
+            (stage.inputs, stage.outputs, exit_.inputs)
             for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
         ]
         # copied together, so that weights shared by parts stay shared
         modules = nn.ModuleList(
             module
             for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
-            for module in (stage.module, exit_.part.module)
+            for module in (stage.module, exit_.module)
         )
         self.parts = copy.deepcopy(modules).to(device="cpu", dtype=dtype)
         self.dtype = dtype
@@ -83,10 +83,10 @@ def export_graphs(
     cuts = [
         Cut(
             stage.name,
-            exit_.part.name,
+            exit_.name,
             *(
                 _tensor_infos(infos, precision)
-                for infos in (stage.inputs, stage.outputs, exit_.part.inputs)
+                for infos in (stage.inputs, stage.outputs, exit_.inputs)
             ),
         )
         for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
@@ -102,7 +102,7 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
     names: list[str] = []
     for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
         names += [info.name for info in stage.outputs]
-        names.append(logits_name(exit_.part.name))
+        names.append(logits_name(exit_.name))
     try:
         with _quiet(), plain_attention(), AttentionOfFourDimensions():
             program = torch.onnx.export(

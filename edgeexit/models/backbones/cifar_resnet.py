@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import Backbone, chained
-from edgeexit.models.layers.squeeze_excitation import squeeze_excitation
+from edgeexit.models.layers.common import he_initialized, pooled_linear, squeeze_excitation
 from edgeexit.models.registry import register_backbone
 
-INPUT_SIZE = (3, 32, 32)
 WIDTHS = (16, 32, 64)
 
 Excitation = Callable[[int], nn.Module]
@@ -65,29 +64,24 @@ def _no_excitation(channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def _cifar_resnet(
-    depth: int, num_classes: int, channels: int, excitation: Excitation = _no_excitation
-) -> Backbone:
+def _register(name: str, depth: int, excitation: Excitation = _no_excitation) -> None:
+    """Register the ResNet of ``depth`` layers."""
     blocks = (depth - 2) // 6
-    stem = OrderedDict(
-        conv=nn.Conv2d(channels, WIDTHS[0], 3, 1, 1, bias=False),
-        bn=nn.BatchNorm2d(WIDTHS[0]),
-        relu=nn.ReLU(inplace=True),
-    )
-    layer1 = _layer(blocks, WIDTHS[0], WIDTHS[0], excitation)
-    bodies: dict[str, nn.Module] = {
-        "stage1": nn.Sequential(OrderedDict(**stem, layer=layer1)),
-        "stage2": _layer(blocks, WIDTHS[0], WIDTHS[1], excitation),
-        "stage3": _layer(blocks, WIDTHS[1], WIDTHS[2], excitation),
-    }
-    classifier = nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[2], num_classes)
-    )
-    backbone = Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return backbone
+
+    @register_backbone(name, input_size=(3, 32, 32))
+    def build(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+        stem = OrderedDict(
+            conv=nn.Conv2d(input_size[0], WIDTHS[0], 3, 1, 1, bias=False),
+            bn=nn.BatchNorm2d(WIDTHS[0]),
+            relu=nn.ReLU(inplace=True),
+        )
+        layer1 = _layer(blocks, WIDTHS[0], WIDTHS[0], excitation)
+        bodies: dict[str, nn.Module] = {
+            "stage1": nn.Sequential(OrderedDict(**stem, layer=layer1)),
+            "stage2": _layer(blocks, WIDTHS[0], WIDTHS[1], excitation),
+            "stage3": _layer(blocks, WIDTHS[1], WIDTHS[2], excitation),
+        }
+        return he_initialized(Backbone(chained(bodies), pooled_linear(WIDTHS[2], num_classes)))
 
 
 def _layer(
@@ -100,31 +94,9 @@ def _layer(
     )
 
 
-@register_backbone(input_size=INPUT_SIZE)
-def resnet20(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(20, num_classes, input_size[0])
-
-
-@register_backbone(input_size=INPUT_SIZE)
-def resnet32(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(32, num_classes, input_size[0])
-
-
-@register_backbone(input_size=INPUT_SIZE)
-def resnet44(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(44, num_classes, input_size[0])
-
-
-@register_backbone(input_size=INPUT_SIZE)
-def resnet56(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(56, num_classes, input_size[0])
-
-
-@register_backbone(input_size=INPUT_SIZE)
-def resnet110(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(110, num_classes, input_size[0])
-
-
-@register_backbone(input_size=INPUT_SIZE)
-def se_resnet56(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return _cifar_resnet(56, num_classes, input_size[0], squeeze_excitation)
+_register("resnet20", 20)
+_register("resnet32", 32)
+_register("resnet44", 44)
+_register("resnet56", 56)
+_register("resnet110", 110)
+_register("se_resnet56", 56, squeeze_excitation)

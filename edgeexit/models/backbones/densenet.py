@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.layers.common import he_initialized, pooled_linear
 from edgeexit.models.registry import register_backbone
 
-INPUT_SIZE = (3, 32, 32)
 BLOCKS = 3
 
 
@@ -58,16 +58,10 @@ def _densenet(depth: int, growth: int, num_classes: int, in_channels: int) -> Ba
         else:
             modules["norm"], modules["relu"] = nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
         bodies[f"stage{block}"] = nn.Sequential(modules)
-    classifier = nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
-    )
-    backbone = Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-    return backbone
+    backbone = Backbone(chained(bodies), pooled_linear(channels, num_classes))
+    return he_initialized(backbone, mode="fan_in")
 
 
-@register_backbone(input_size=INPUT_SIZE)
+@register_backbone(input_size=(3, 32, 32))
 def densenet40_12(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     return _densenet(40, 12, num_classes, input_size[0])

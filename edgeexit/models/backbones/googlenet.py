@@ -16,14 +16,9 @@ from torchvision.models.googlenet import BasicConv2d
 from torchvision.models.googlenet import Inception as TorchvisionInception
 
 from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.layers.common import he_initialized, pooled_linear
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import (
-    INPUT_SIZE,
-    TorchvisionFamily,
-    stage_bodies,
-)
-
-CIFAR_SIZE = (3, 32, 32)
+from edgeexit.models.torchvision_networks import register_network, stage_bodies
 
 
 class InputTransform(nn.Module):
@@ -62,17 +57,10 @@ def _cut(network: nn.Module) -> Backbone:
         {"transform_input": InputTransform(), **modules},
         ("maxpool2", "maxpool3", "maxpool4", "inception5b"),
     )
-    return Backbone(
-        chained(bodies), nn.Sequential(head), exit_stages=("stage1", "stage2", "stage3")
-    )
+    return Backbone(chained(bodies), nn.Sequential(head))
 
 
-FAMILY = TorchvisionFamily("GoogLeNets", _cut, {"aux_logits": False, "init_weights": True})
-
-
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("googlenet"))
-def googlenet(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("googlenet", num_classes, input_size)
+register_network("googlenet", "GoogLeNets", _cut, aux_logits=False, init_weights=True)
 
 
 class Inception(TorchvisionInception):
@@ -94,7 +82,7 @@ def _pool() -> nn.MaxPool2d:
     return nn.MaxPool2d(3, stride=2, padding=1)
 
 
-@register_backbone(input_size=CIFAR_SIZE)
+@register_backbone(input_size=(3, 32, 32))
 def googlenet_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     """GoogLeNet for 32x32 images, as determined by the costs of Table III.
 
@@ -116,9 +104,4 @@ def googlenet_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backb
         "inception5b": Inception(832, 384, (192, 384), (48, 128), 128),  # (N, 1024, 8, 8)
     }
     bodies = stage_bodies(modules, ("maxpool3", "maxpool4", "inception5b"))
-    classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, num_classes))
-    backbone = Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2"))
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return backbone
+    return he_initialized(Backbone(chained(bodies), pooled_linear(1024, num_classes)))

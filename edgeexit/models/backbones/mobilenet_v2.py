@@ -14,13 +14,8 @@ from torchvision.models import MobileNetV2
 
 from edgeexit.models.backbone import Backbone, chained
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import (
-    INPUT_SIZE,
-    TorchvisionFamily,
-    stage_bodies,
-)
+from edgeexit.models.torchvision_networks import register_network, stage_bodies
 
-CIFAR_SIZE = (3, 32, 32)
 CIFAR_BLOCKS = [  # Table 2 of the MobileNetV2 paper: expansion, channels, blocks, stride
     [1, 16, 1, 1],
     [6, 24, 2, 1],  # 2 on ImageNet
@@ -45,18 +40,13 @@ def _cut(network: nn.Module) -> Backbone:
             classifier=modules["classifier"],
         )
     )
-    return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2", "stage3"))
+    return Backbone(chained(bodies), classifier)
 
 
-FAMILY = TorchvisionFamily("MobileNets", _cut)
+register_network("mobilenet_v2", "MobileNets", _cut)
 
 
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("mobilenet_v2"))
-def mobilenet_v2(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("mobilenet_v2", num_classes, input_size)
-
-
-@register_backbone(input_size=CIFAR_SIZE)
+@register_backbone(input_size=(3, 32, 32))
 def mobilenet_v2_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     network = MobileNetV2(num_classes, inverted_residual_setting=CIFAR_BLOCKS)
     stem = nn.Conv2d(input_size[0], 32, 3, stride=1, padding=1, bias=False)

@@ -133,7 +133,7 @@ def msdnet(layout: Layout, num_classes: int, image_channels: int) -> Backbone:
         reads = writes
     _, _, channels = blocks[-1]
     own = classifier(channels, layout.classifier_width or channels, num_classes)
-    return Backbone(stages, own, exit_stages=list(stages)[:-1])
+    return Backbone(stages, own)
 
 
 @register_backbone(input_size=(3, 32, 32))

@@ -10,8 +10,7 @@ from collections import OrderedDict
 from torch import nn
 
 from edgeexit.models.backbone import Backbone, chained
-from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import INPUT_SIZE, TorchvisionFamily
+from edgeexit.models.torchvision_networks import register_network
 
 
 def _cut(network: nn.Module) -> Backbone:
@@ -26,22 +25,9 @@ def _cut(network: nn.Module) -> Backbone:
     classifier = nn.Sequential(
         OrderedDict(avgpool=modules["avgpool"], flatten=nn.Flatten(), fc=modules["fc"])
     )
-    return Backbone(chained(bodies), classifier, exit_stages=("stage1", "stage2", "stage3"))
+    return Backbone(chained(bodies), classifier)
 
 
-FAMILY = TorchvisionFamily("ResNets", _cut)
-
-
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("resnet18"))
-def resnet18(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("resnet18", num_classes, input_size)
-
-
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("resnet34"))
-def resnet34(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("resnet34", num_classes, input_size)
-
-
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("resnet50"))
-def resnet50(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("resnet50", num_classes, input_size)
+register_network("resnet18", "ResNets", _cut)
+register_network("resnet34", "ResNets", _cut)
+register_network("resnet50", "ResNets", _cut)

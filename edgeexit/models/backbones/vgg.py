@@ -16,15 +16,9 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from edgeexit.models.backbone import Backbone, chained
+from edgeexit.models.layers.common import he_initialized, pooled_linear
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.torchvision_networks import (
-    INPUT_SIZE,
-    TorchvisionFamily,
-    stage_bodies,
-)
-
-CIFAR_SIZE = (3, 32, 32)
-EXIT_STAGES = ("stage1", "stage2", "stage3")
+from edgeexit.models.torchvision_networks import register_network, stage_bodies
 
 
 def _stages(features: nn.Module) -> dict[str, nn.Module]:
@@ -41,31 +35,20 @@ def _cut(network: nn.Module) -> Backbone:
             avgpool=modules["avgpool"], flatten=nn.Flatten(), classifier=modules["classifier"]
         )
     )
-    return Backbone(chained(_stages(modules["features"])), classifier, EXIT_STAGES)
+    return Backbone(chained(_stages(modules["features"])), classifier)
 
 
-FAMILY = TorchvisionFamily("VGGs", _cut)
+register_network("vgg16", "VGGs", _cut)
+register_network("vgg16_bn", "VGGs", _cut)
 
 
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("vgg16"))
-def vgg16(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("vgg16", num_classes, input_size)
-
-
-@register_backbone(input_size=INPUT_SIZE, pretrained=FAMILY.pretrained("vgg16_bn"))
-def vgg16_bn(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
-    return FAMILY.build("vgg16_bn", num_classes, input_size)
-
-
-@register_backbone(input_size=CIFAR_SIZE)
+@register_backbone(input_size=(3, 32, 32))
 def vgg16_bn_cifar(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
     features = make_layers(cfgs["D"], batch_norm=True)
     features[0] = nn.Conv2d(input_size[0], 64, 3, padding=1)  # torchvision's reads 3 channels
-    classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
-    backbone = Backbone(chained(_stages(features)), classifier, EXIT_STAGES)
-    for module in backbone.modules():  # as torchvision does
+    backbone = Backbone(chained(_stages(features)), pooled_linear(512, num_classes))
+    for module in features:
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             assert module.bias is not None
-            nn.init.zeros_(module.bias)
-    return backbone
+            nn.init.zeros_(module.bias)  # as torchvision does
+    return he_initialized(backbone)

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
+from edgeexit.models.layers.common import pooled_linear
 from edgeexit.models.registry import BranchSite, register_branch
-from edgeexit.models.spec import FeatureInfo
-
-
-class NaiveBranch(nn.Module):
-    """Global average pooling and one fully connected layer (Section IV-B)."""
-
-    def __init__(self, features: FeatureInfo, classes: int) -> None:
-        super().__init__()
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features.shape[0], classes)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (N, c, h, w) to logits (N, K)."""
-        logits: Tensor = self.classifier(features)
-        return logits
 
 
 class TokenBranch(nn.Module):
     """The naive branch on a transformer's tokens: their mean and one fully connected layer."""
 
-    def __init__(self, features: FeatureInfo, classes: int) -> None:
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.classifier = nn.Linear(features.shape[-1], classes)
+        self.classifier = nn.Linear(channels, classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map tokens (N, L, c) to logits (N, K)."""
@@ -39,5 +26,6 @@ class TokenBranch(nn.Module):
 @register_branch("naive", token="n", example="n")
 def naive_branch(site: BranchSite, token: str) -> nn.Module:
     if len(site.features.shape) == 2:
-        return TokenBranch(site.features, site.num_classes)
-    return NaiveBranch(site.feature_map, site.num_classes)
+        return TokenBranch(site.features.shape[-1], site.num_classes)
+    classifier = pooled_linear(site.feature_map.shape[0], site.num_classes)
+    return nn.Sequential(OrderedDict(classifier=classifier))

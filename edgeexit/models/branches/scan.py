@@ -8,9 +8,11 @@ it.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from edgeexit.models.layers.common import pooled_linear
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
@@ -52,48 +54,35 @@ class Attention(nn.Module):
         return weighted
 
 
-class ScanBranch(nn.Module):
-    """Attention, a bottleneck, global average pooling, and one fully connected layer.
-
-    The bottleneck's output has the shape of the last stage's in the authors' networks: twice the
-    channels of the last branched features at half their resolution. The kernel of its middle
-    convolution is as large as its stride.
-    """
-
-    def __init__(self, features: FeatureInfo, last: FeatureInfo, classes: int) -> None:
-        super().__init__()
-        channels, *size = features.shape
-        width, out_channels = BOTTLENECK_WIDTH, 2 * last.shape[0]
-        height, breadth = map(_stride, size, last.shape[1:])
-        self.attention = Attention(features)
-        self.bottleneck = nn.Sequential(
-            nn.Conv2d(channels, width, kernel_size=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, (height, breadth), stride=(height, breadth), bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, out_channels, kernel_size=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
+@register_branch("SCAN's", token="s", example="s")
+def scan_branch(site: BranchSite, token: str) -> nn.Module:
+    # The bottleneck's output has the shape of the last stage's in the authors' networks: twice the
+    # channels of the last branched features at half their resolution. The kernel of its middle
+    # convolution is as large as its stride.
+    channels, *size = site.feature_map.shape
+    width, out_channels = BOTTLENECK_WIDTH, 2 * site.last.shape[0]
+    height, breadth = map(_stride, size, site.last.shape[1:])
+    attention = Attention(site.features)
+    bottleneck = nn.Sequential(
+        nn.Conv2d(channels, width, kernel_size=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, width, (height, breadth), stride=(height, breadth), bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, out_channels, kernel_size=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+    return nn.Sequential(
+        OrderedDict(
+            attention=attention,  # (N, c, h, w)
+            bottleneck=bottleneck,  # (N, 2 * c_last, s / 2, s / 2)
+            classifier=pooled_linear(out_channels, site.num_classes),  # (N, K)
         )
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(out_channels, classes)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (N, c, h, w) to logits (N, K)."""
-        x = self.attention(features)  # (N, c, h, w)
-        x = self.bottleneck(x)  # (N, 2 * c_last, s / 2, s / 2)
-        logits: Tensor = self.classifier(x)  # (N, K)
-        return logits
+    )
 
 
 def _stride(pixels: int, last_pixels: int) -> int:
     """Return the stride that brings ``pixels`` closest to half of ``last_pixels``."""
     return min(pixels, max(1, round(pixels / math.ceil(last_pixels / 2))))
-
-
-@register_branch("SCAN's", token="s", example="s")
-def scan_branch(site: BranchSite, token: str) -> nn.Module:
-    return ScanBranch(site.feature_map, site.last, site.num_classes)

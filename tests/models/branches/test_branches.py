@@ -9,14 +9,21 @@ from torch import nn
 
 from edgeexit.errors import SpecError
 from edgeexit.models import FeatureInfo
-from edgeexit.models.branches.bottleneck import BottleneckBranch
-from edgeexit.models.branches.naive import NaiveBranch
-from edgeexit.models.branches.plain import plain_block
-from edgeexit.models.branches.se import se_block
-from edgeexit.models.branches.variable_convolution import variable_convolution
-from edgeexit.models.registry import BranchSite, backbone_entry, create_backbone, create_branch
+from edgeexit.models.branches.bottleneck import variable_convolution
+from edgeexit.models.registry import BranchSite, backbone_entry, create_branch
 
 LAST = FeatureInfo("stage3_out", (256, 14, 14))
+SMALL_LAST = FeatureInfo("last", (32, 4, 4))
+TOKENS = ("2", "2p", "2g", "m", "m128", "s")
+
+
+def branch(
+    token: str,
+    shape: tuple[int, ...] = (16, 8, 8),
+    last: FeatureInfo = SMALL_LAST,
+) -> nn.Module:
+    torch.manual_seed(0)
+    return create_branch(token, BranchSite(FeatureInfo("here", shape), last, 10)).eval()
 
 
 @pytest.mark.parametrize(
@@ -56,78 +63,53 @@ def test_variable_convolution_reaches_every_size() -> None:
             assert output.shape[1:] == goal.shape, f"{pixels} pixels"
 
 
-def test_convolution_that_cannot_reach_the_size() -> None:
-    here, last = FeatureInfo("stage1_out", (64, 1, 1)), FeatureInfo("last", (256, 1, 1))
-    with pytest.raises(SpecError) as caught:
-        variable_convolution(here, last)
-    assert not missing(
-        caught.value, "stage1_out (64, 1, 1)", "6x6", "another input size", "multiple of 32"
-    )
-
-
 @pytest.mark.parametrize("level", [1, 2, 4])
 @pytest.mark.parametrize("shape", [(64, 56, 56), (128, 28, 28), (256, 14, 14)])
 def test_shapes_inside_the_branch(level: int, shape: tuple[int, ...]) -> None:
-    branch = BottleneckBranch(FeatureInfo("here", shape), LAST, level, 10, se_block).eval()
+    net = branch(str(level), shape, LAST)
     with torch.no_grad():
-        reduced = branch.reduce(torch.zeros(1, *shape))
+        reduced = net.reduce(torch.zeros(1, *shape))
         blocks = [reduced]
-        for block in branch.blocks:
+        for block in net.blocks:
             blocks.append(block(blocks[-1]))
     assert reduced.shape == (1, 256, 14, 14)
     assert [tuple(tensor.shape) for tensor in blocks[1:]] == [(1, 512, 7, 7)] * level
-    flatten, linear = branch.classifier
+    flatten, linear = net.classifier
     assert isinstance(flatten, nn.Flatten)
     assert (linear.in_features, linear.out_features) == (512 * 7 * 7, 10)
 
 
 def test_block_of_the_paper() -> None:
-    block = se_block(256, 512, stride=2)
-    convolutions = [m for m in block.bottleneck if isinstance(m, nn.Conv2d)]
+    first, second = branch("2", (256, 14, 14), LAST).blocks
+    convolutions = [m for m in first.bottleneck if isinstance(m, nn.Conv2d)]
     found = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions]
     assert found == [(256, 128, 1, 1), (128, 128, 3, 2), (128, 512, 1, 1)]
-    assert (block.excitation.fc1.out_channels, block.excitation.fc2.out_channels) == (32, 512)
-    shortcut = block.shortcut[0]
+    assert (first.excitation.fc1.out_channels, first.excitation.fc2.out_channels) == (32, 512)
+    shortcut = first.shortcut[0]
     assert (shortcut.kernel_size, shortcut.stride) == ((1, 1), (2, 2))
-    kinds = [type(module) for module in block.bottleneck]
+    kinds = [type(module) for module in first.bottleneck]
     assert kinds == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 2 + [nn.Conv2d, nn.BatchNorm2d]
-
-
-def test_block_that_keeps_its_shape_has_a_projection_too() -> None:
-    shortcut = se_block(64, 64, stride=1).shortcut[0]
-    assert isinstance(shortcut, nn.Conv2d)
-    assert shortcut.weight.shape == (64, 64, 1, 1)
+    projection = second.shortcut[0]  # though the shape stays the same
+    assert isinstance(projection, nn.Conv2d)
+    assert projection.weight.shape == (512, 512, 1, 1)
 
 
 def test_block_adds_the_excited_bottleneck_to_the_shortcut() -> None:
-    torch.manual_seed(0)
-    block = se_block(16, 32, stride=2).eval()
-    x = torch.randn(2, 16, 8, 8)
+    (block,), (plain,) = branch("1").blocks, branch("1p").blocks
+    shared = {name: value for name, value in block.state_dict().items() if "excit" not in name}
+    plain.load_state_dict(shared)
+    x = torch.randn(2, 32, 4, 4)
     with torch.no_grad():
-        main = block.bottleneck(x)
+        main, shortcut = block.bottleneck(x), block.shortcut(x)
         squeezed = main.mean((2, 3), keepdim=True)
         scale = block.excitation.fc2(block.excitation.fc1(squeezed).relu()).sigmoid()
-        expected = (main * scale + block.shortcut(x)).relu()
-        torch.testing.assert_close(block(x), expected)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_block_without_se_is_the_se_block_less_its_excitation(stride: int) -> None:
-    torch.manual_seed(0)
-    excited, plain = se_block(16, 32, stride).eval(), plain_block(16, 32, stride).eval()
-    shared = {name: value for name, value in excited.state_dict().items() if "excit" not in name}
-    assert list(plain.state_dict()) == list(shared)
-    plain.load_state_dict(shared)
-    x = torch.randn(2, 16, 8, 8)
-    with torch.no_grad():
-        assert torch.equal(plain(x), (excited.bottleneck(x) + excited.shortcut(x)).relu())
-        assert not torch.allclose(plain(x), excited(x))
+        torch.testing.assert_close(block(x), (main * scale + shortcut).relu())
+        assert torch.equal(plain(x), (main + shortcut).relu())
 
 
 @pytest.mark.parametrize("level", [1, 3, 12])
 def test_token_p_is_the_branch_of_that_level_without_se(level: int) -> None:
-    site = BranchSite(FeatureInfo("here", (16, 8, 8)), FeatureInfo("last", (32, 4, 4)), 10)
-    plain, excited = create_branch(f"{level}p", site), create_branch(str(level), site)
+    plain, excited = branch(f"{level}p"), branch(str(level))
     assert len(plain.blocks) == level
     own = {name: value.shape for name, value in plain.state_dict().items()}
     others = {name: value.shape for name, value in excited.state_dict().items()}
@@ -137,8 +119,7 @@ def test_token_p_is_the_branch_of_that_level_without_se(level: int) -> None:
 
 @pytest.mark.parametrize("level", [1, 3, 12])
 def test_token_g_is_the_branch_of_that_level_with_pooled_features(level: int) -> None:
-    site = BranchSite(FeatureInfo("here", (16, 8, 8)), FeatureInfo("last", (32, 4, 4)), 10)
-    pooled, flat = create_branch(f"{level}g", site).eval(), create_branch(str(level), site).eval()
+    pooled, flat = branch(f"{level}g"), branch(str(level))
     shared = {name: value for name, value in flat.state_dict().items() if "classifier" not in name}
     missing, unexpected = pooled.load_state_dict(shared, strict=False)
     assert not unexpected
@@ -151,12 +132,15 @@ def test_token_g_is_the_branch_of_that_level_with_pooled_features(level: int) ->
         torch.testing.assert_close(pooled(x), linear(features.mean((2, 3))))
 
 
-def test_naive_branch_is_pooling_and_one_layer() -> None:
-    branch = NaiveBranch(FeatureInfo("here", (64, 56, 56)), classes=10)
-    x = torch.randn(2, 64, 56, 56)
-    linear = branch.classifier[-1]
-    torch.testing.assert_close(branch(x), linear(x.mean((2, 3))))
-    assert sum(value.numel() for value in branch.parameters()) == 64 * 10 + 10
+@pytest.mark.parametrize(("shape", "pooled"), [((64, 9, 7), (2, 3)), ((17, 64), 1)])
+def test_naive_branch_is_pooling_and_one_layer(
+    shape: tuple[int, ...], pooled: int | tuple[int, ...]
+) -> None:
+    net = branch("n", shape)
+    (linear,) = (module for module in net.modules() if isinstance(module, nn.Linear))
+    x = torch.randn(2, *shape)
+    torch.testing.assert_close(net(x), linear(x.mean(pooled)))
+    assert sum(value.numel() for value in net.parameters()) == 64 * 10 + 10
 
 
 BRANCHED_MAPS = {
@@ -176,25 +160,17 @@ BRANCHED_MAPS = {
 def test_branches_sit_where_the_paper_puts_them(name: str) -> None:
     size = backbone_entry(name).input_size
     with torch.device("meta"):  # shapes are enough
-        backbone = create_backbone(name, 10, size).eval()
+        backbone = backbone_entry(name).build(10, size).eval()
         features = backbone.extract(torch.empty(1, *size))
     found = [tuple(features[f"{stage}_out"].shape[1:]) for stage in backbone.exit_stages]
     assert found == BRANCHED_MAPS[name]
 
 
 @pytest.mark.parametrize(
-    ("token", "shape"), [("n", (768,)), ("2", (197, 768)), ("2p", (197, 768)), ("2g", (768,))]
+    ("token", "shape"), [("n", (768,)), *((token, (197, 768)) for token in TOKENS)]
 )
 def test_branch_on_something_that_is_no_feature_map(token: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(SpecError) as caught:
-        create_branch(token, BranchSite(FeatureInfo("tokens", shape), LAST, 10))
+        branch(token, shape)
     expected = "expected a feature map (channels, height, width)"
-    assert not missing(caught.value, "tokens", expected, f"got shape {shape}", "naive branch, n")
-
-
-def test_naive_branch_on_tokens_is_the_linear_layer_of_their_mean() -> None:
-    tokens = FeatureInfo("tokens", (17, 8))
-    branch = create_branch("n", BranchSite(tokens, tokens, 5))
-    values = torch.randn(2, 17, 8)
-    (linear,) = (module for module in branch.modules() if isinstance(module, nn.Linear))
-    torch.testing.assert_close(branch(values), linear(values.sum(1) / 17))
+    assert not missing(caught.value, "here", expected, f"got shape {shape}", "naive branch, n")

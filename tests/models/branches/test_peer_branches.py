@@ -9,20 +9,19 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeexit.errors import SpecError
-from edgeexit.models import FeatureInfo, MultiExitNet, make_spec
-from edgeexit.models.branches.msdnet import MSDNetBranch
-from edgeexit.models.branches.scan import Attention, ScanBranch
-from edgeexit.models.registry import BranchSite, branch_entry, create_branch
+from edgeexit.models import FeatureInfo
+from edgeexit.models.registry import BranchSite, create_branch
 
 FIRST, LAST = FeatureInfo("stage1_out", (64, 56, 56)), FeatureInfo("stage3_out", (256, 14, 14))
 SIZES = [(1, 1), (2, 2), (3, 5), (4, 4), (7, 7), (8, 8), (9, 6), (28, 28)]
 TOKENS = ["m", "m128", "s"]
 
 
-def branch(token: str, features: FeatureInfo, last: FeatureInfo = LAST) -> nn.Module:
+def branch(
+    token: str, features: FeatureInfo, last: FeatureInfo = LAST, classes: int = 10
+) -> nn.Module:
     torch.manual_seed(0)
-    return create_branch(token, BranchSite(features, last, num_classes=10))
+    return create_branch(token, BranchSite(features, last, classes))
 
 
 def macs(token: str, features: FeatureInfo, last: FeatureInfo) -> int:
@@ -69,45 +68,6 @@ def test_logits_from_features_of_any_size(token: str, size: tuple[int, int]) -> 
     assert [name for name, value in module.named_parameters() if value.grad is None] == []
 
 
-@pytest.mark.parametrize("token", TOKENS)
-def test_samples_do_not_see_each_other(token: str) -> None:
-    module = with_statistics(branch(token, FeatureInfo("here", (12, 7, 8))))
-    x = torch.randn(4, 12, 7, 8)
-    torch.testing.assert_close(module(x)[1:2], module(x[1:2]), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("token", TOKENS)
-def test_branch_on_something_that_is_no_feature_map(token: str) -> None:
-    expected = r"branch on tokens: expected a feature map .*, got shape \(197, 768\)"
-    with pytest.raises(SpecError, match=expected):
-        branch(token, FeatureInfo("tokens", (197, 768)))
-
-
-@pytest.mark.parametrize("token", ["m0", "m01", "m-1", "m12345", "mm", "M", "s2", "S", "sm"])
-def test_tokens_that_mean_neither(token: str) -> None:
-    with pytest.raises(SpecError, match=f"unknown branch '{token}' in the pattern"):
-        branch_entry(token)
-
-
-def test_the_message_for_an_unknown_branch_shows_both() -> None:
-    with pytest.raises(SpecError) as caught:
-        branch_entry("x")
-    assert "m (MSDNet's, m128 with 128 channels)" in str(caught.value)
-    assert "s (SCAN's)" in str(caught.value)
-
-
-def test_all_kinds_of_branch_on_one_network() -> None:
-    torch.manual_seed(0)
-    net = MultiExitNet(make_spec("resnet18", "m+s+n", 10, (3, 64, 64)))
-    logits = net(torch.randn(2, 3, 64, 64))
-    assert {name: tuple(value.shape) for name, value in logits.items()} == {
-        "exit1": (2, 10),
-        "exit2": (2, 10),
-        "exit3": (2, 10),
-        "final": (2, 10),
-    }
-
-
 @pytest.mark.parametrize(("token", "width"), [("m", 64), ("m128", 128), ("m7", 7)])
 def test_msdnet_branch_by_hand(token: str, width: int) -> None:
     """On ResNet-18's first branching point, 64x56x56, as in Table VI."""
@@ -119,7 +79,7 @@ def test_msdnet_branch_by_hand(token: str, width: int) -> None:
 
 @pytest.mark.parametrize("pixels", [8, 7, 13])
 def test_msdnet_branch_is_what_its_authors_define(pixels: int) -> None:
-    module = with_statistics(MSDNetBranch(FeatureInfo("here", (6, pixels, pixels)), 9, classes=4))
+    module = with_statistics(branch("m9", FeatureInfo("here", (6, pixels, pixels))))
     (conv1, norm1, _), (conv2, norm2, _) = module.classifier.conv1, module.classifier.conv2
     x = torch.randn(2, 6, pixels, pixels)
     y = batch_norm(F.conv2d(x, conv1.weight, stride=2, padding=1), norm1).relu()
@@ -157,14 +117,14 @@ def test_scan_branch_has_the_parameters_of_its_authors(
     the biases of convolutions, which are all followed by batch norm, are not counted.
     """
     last = FeatureInfo("last", (256, 8, 8))
-    module = ScanBranch(FeatureInfo("here", shape), last, classes=100)
+    module = branch("s", FeatureInfo("here", shape), last, classes=100)
     assert count(module) == parameters
 
 
 @pytest.mark.parametrize("pixels", [8, 7])
 def test_scan_branch_is_what_its_authors_define(pixels: int) -> None:
     here, last = FeatureInfo("here", (6, pixels, pixels)), FeatureInfo("last", (5, 4, 4))
-    module = with_statistics(ScanBranch(here, last, classes=4))
+    module = with_statistics(branch("s", here, last))
     x = torch.randn(2, 6, pixels, pixels)
     down, norm1, _, up, norm2, _ = module.attention.mask
     mask = batch_norm(F.conv2d(x, down.weight, stride=2, padding=1), norm1).relu()
@@ -180,15 +140,3 @@ def test_scan_branch_is_what_its_authors_define(pixels: int) -> None:
     linear = module.classifier[-1]
     expected = y.mean((2, 3)) @ linear.weight.T + linear.bias
     torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_attention_weighs_every_value_between_0_and_1(size: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    attention = with_statistics(Attention(FeatureInfo("here", (3, *size))))
-    x = torch.randn(2, 3, *size)
-    with torch.no_grad():
-        mask, weighted = attention.mask(x), attention(x)
-    assert mask.shape == weighted.shape == x.shape
-    assert bool(((mask > 0) & (mask < 1)).all())
-    assert torch.equal(weighted, x * mask)

@@ -14,7 +14,7 @@ from torch import nn
 
 from edgeexit.errors import DataError
 from edgeexit.models.backbone import Backbone
-from edgeexit.models.registry import backbone_entry, create_backbone, list_backbones
+from edgeexit.models.registry import backbone_entry, list_backbones
 
 IMAGENET_CLASSES = 1000
 get_model = torchvision.models.get_model
@@ -78,12 +78,15 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     "name",
     [
         *("resnet18", "googlenet", "mobilenet_v2"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "vgg16_bn")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("resnet34", "resnet50", "vgg16", "vgg16_bn")
+        ),
     ],
 )
 def test_weights_are_loaded(fetched: Callable[[str], nn.Module], name: str) -> None:
     source = fetched(name)
-    backbone = create_backbone(name, IMAGENET_CLASSES, (3, 64, 64)).eval()
+    backbone = backbone_entry(name).build(IMAGENET_CLASSES, (3, 64, 64)).eval()
     assert load(backbone, name) == f"torchvision's {name} IMAGENET1K_V1"
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -91,7 +94,7 @@ def test_weights_are_loaded(fetched: Callable[[str], nn.Module], name: str) -> N
 
 
 def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(source: nn.Module) -> None:
-    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
     before = backbone.classifier.fc.weight.clone()
     assert load(backbone) == (
         "torchvision's resnet18 IMAGENET1K_V1; new, of another shape: "
@@ -104,7 +107,7 @@ def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(source: n
 
 def test_no_network(failing: Callable[[Exception], None]) -> None:
     failing(urllib.error.URLError("Name or service not known"))
-    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
     with pytest.raises(DataError) as caught:
         load(backbone)
     folder = f"{torch.hub.get_dir()}/checkpoints"
@@ -116,7 +119,7 @@ def test_no_network(failing: Callable[[Exception], None]) -> None:
 )
 def test_damaged_file(error: Exception, failing: Callable[[Exception], None]) -> None:
     failing(error)
-    backbone = create_backbone("resnet18", 10, (3, 64, 64))
+    backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
     with pytest.raises(DataError) as caught:
         load(backbone)
     folder = f"{torch.hub.get_dir()}/checkpoints"
