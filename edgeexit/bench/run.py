@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,15 @@ from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import ONE_BY_ONE, Mixture
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.results.report import BenchReport, BundleInfo
-from edgeexit.bench.results.scenarios import Scenarios
-from edgeexit.bench.timing.backend_plan import BackendPlan, plan_backends
-from edgeexit.bench.timing.backends import judge_backends
+from edgeexit.bench.timing.backends import BackendPlan, judge_backends, plan_backends
 from edgeexit.bench.timing.candidates import with_exits_off
 from edgeexit.bench.timing.energy import forced_paths, measure_energy
 from edgeexit.bench.timing.mixture import mixture_of
 from edgeexit.bench.timing.opened import Opened, open_candidates
 from edgeexit.bench.timing.passes import take_passes
 from edgeexit.bench.timing.paths import PathTimes, measure_paths
-from edgeexit.bench.timing.scenarios.asked import check_scenarios, measure_scenarios
-from edgeexit.bench.timing.versus import check_versus
+from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
+from edgeexit.errors import InputError
 from edgeexit.statistics.drift import Drift, find_drift
 
 
@@ -59,7 +56,11 @@ def run_bench(
         DataError: the file of ``versus`` is no ONNX model.
     """
     check_scenarios(images, options)
-    check_versus(images, options)
+    if images is None and options.versus is not None:
+        raise InputError(
+            "versus: expected real images, got none: two networks are compared on the same "
+            "images; give --dataset, --images or --npz"
+        )
     plan = plan_backends(engine_dir, options)
     with open_candidates(engine_dir, plan, options) as opened:
         device = device_of(opened.early_exit.session, Path(sysfs or SYSFS))
@@ -90,14 +91,17 @@ def _measure(
     times = measure_paths(session, baseline, image, options, progress, turns)
 
     basis = _basis(opened, images, times, options)
-    on_images = _run_images(opened, images, basis, options, progress)
+    mixture = drift = scenarios = None
+    if images is not None:
+        mixture, drift = _run_images(opened, images, basis, options, progress)
+        scenarios = measure_scenarios(opened.compared, mixture, images, options, progress)
     explanation = advice = no_advice = None
     if explainer is not None:
-        explanation = explainer.explain(times, on_images.mixture)
+        explanation = explainer.explain(times, mixture)
         advice, no_advice = advise(engine_dir, manifest, times, basis, options)
     consumers = forced_paths(session, baseline) if images is None else opened.compared
     energy = measure_energy(consumers, shown, device.meters, options, progress)
-    drifts = find_drift("paths", times.baseline.times_ms), on_images.drift
+    drifts = find_drift("paths", times.baseline.times_ms), drift
     return BenchReport(
         bundle=_bundle_info(engine_dir, manifest),
         device=device_info(session),
@@ -107,14 +111,14 @@ def _measure(
         parts=times.parts,
         baseline=times.baseline,
         paths=times.paths,
-        mixture=on_images.mixture,
-        scenarios=on_images.scenarios,
+        mixture=mixture,
+        scenarios=scenarios,
         explanation=explanation,
         advice=advice,
         no_advice=no_advice,
         energy=energy,
         state=device.watch.finish(),
-        backends=judge_backends(plan, opened.backends, times, on_images.mixture),
+        backends=judge_backends(plan, opened.backends, times, mixture),
     )
 
 
@@ -134,25 +138,14 @@ def _basis(
     return basis_of(opened.early_exit.session, images, times)
 
 
-@dataclass(frozen=True, slots=True)
-class _OnImages:
-    """Results on real images; all None without images."""
-
-    mixture: Mixture | None = None
-    drift: Drift | None = None
-    scenarios: Scenarios | None = None
-
-
 def _run_images(
     opened: Opened,
-    images: BenchImages | None,
+    images: BenchImages,
     basis: Basis | str,
     options: BenchOptions,
     progress: Progress,
-) -> _OnImages:
-    """Run the images through all candidates and through variants of early exit."""
-    if images is None:
-        return _OnImages()
+) -> tuple[Mixture, Drift | None]:
+    """Run the images through all candidates and variants of early exit; return the drift too."""
     baseline, early_exit, *others = opened.compared
     choice = choose_iso_accuracy(early_exit, opened.versus, images, basis, options.seed, progress)
     candidates = [baseline, early_exit, *with_exits_off(early_exit), *others]
@@ -160,12 +153,8 @@ def _run_images(
         candidates.append(choice.candidate)
     passes = take_passes(candidates, images.images, 1, options, progress, ONE_BY_ONE)
     iso_accuracy = choice if isinstance(choice, str) else judge_iso_accuracy(choice, passes)
-    mixture = mixture_of(passes, images, iso_accuracy)
-    return _OnImages(
-        mixture,
-        find_drift("mixture", passes.runs[0].times_ms.tolist()),
-        measure_scenarios(opened.compared, mixture, images, options, progress),
-    )
+    drift = find_drift("mixture", passes.runs[0].times_ms.tolist())
+    return mixture_of(passes, images, iso_accuracy), drift
 
 
 def _bundle_info(engine_dir: str | Path, manifest: Manifest) -> BundleInfo:

@@ -64,7 +64,7 @@ def read_rival(folder: Path) -> Answer:
     """Classify eight images with an ONNX file that a bundle is compared with."""
     import edgeexit_runtime as ee
 
-    from edgeexit.bench.timing.onnx_model import write_static_bundle
+    from edgeexit.bench.timing.versus import write_static_bundle
 
     (folder / "rival").mkdir(exist_ok=True)
     write_static_bundle(folder / "rival.onnx", ee.load_manifest(folder), folder / "rival")

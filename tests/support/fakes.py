@@ -10,7 +10,7 @@ import numpy as np
 from edgeexit_runtime import Predictions
 from numpy.typing import NDArray
 
-from edgeexit.bench.timing.scenarios.arrivals import Clock
+from edgeexit.bench.timing.server import Clock
 
 
 class FakeClock(Clock):

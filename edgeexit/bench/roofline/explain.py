@@ -54,7 +54,7 @@ class Explainer:
         model = self._model(times, calls) if self.traffic else None
         if isinstance(self.peaks, str):
             return Explanation(None, self.peaks, (), (), model)
-        peaks = self.peaks.peaks(times.more[PEAKS])
+        peaks = self.peaks.peaks(times.calls[PEAKS])
         parts = self._parts(times, calls, peaks)
         breakdowns = _breakdowns(calls, parts)
         samples = [

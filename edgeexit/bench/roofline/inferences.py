@@ -111,9 +111,9 @@ def call_times(
         return Inference(path.name, path.path_macs, runs, p10(chosen(gate_ms)), p10_ms, median_ms)
 
     graphs = {part.name: p10(chosen(part.times_ms)) for part in times.parts}
-    graphs[plain.name] = p10(chosen([ms for (ms,) in times.more[BASELINE_GRAPH]]))
+    graphs[plain.name] = p10(chosen([ms for (ms,) in times.calls[BASELINE_GRAPH]]))
     graphs_of = {**path_graphs(times.parts), plain.name: [plain.name]}
-    gates_ms = zip(*times.more[GATES], strict=True)
+    gates_ms = zip(*times.calls[GATES], strict=True)
     paths = tuple(map(forced, (*times.paths, plain), gates_ms))
     mixed = None if mixture is None else _mixed(mixture, times.parts, paths, passes)
     return CallTimes(graphs, paths, mixed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeexit_runtime import Session
@@ -55,11 +55,6 @@ def baseline_candidate(baseline: Session) -> Candidate:
 def early_exit_candidate(session: Session) -> Candidate:
     """Return a bundle at its own thresholds."""
     return Candidate(EARLY_EXIT, EARLY_EXIT_NAME, session, session.manifest.thresholds)
-
-
-def baseline_of(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the candidate that is the reference of all ratios."""
-    return next(candidate for candidate in candidates if candidate.role == BASELINE)
 
 
 def with_exits_off(early_exit: Candidate) -> tuple[Candidate, ...]:

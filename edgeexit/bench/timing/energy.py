@@ -6,8 +6,9 @@ The candidates and the idle device are therefore interleaved, in a new random or
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,30 +28,6 @@ TURN_S = 1.0
 REST_S = 0.2  # threads of a backend keep spinning for some 10 ms after the last call
 MIN_ROUNDS = 3
 PATH = "path"  # role of a bundle whose images are all forced to leave at one exit
-
-
-class _Runner:
-    """One candidate; cycles through the images, and resumes where its last turn stopped."""
-
-    def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
-        self._candidate = candidate
-        self._images = images
-        self._next = 0
-
-    def run(self, meters: Sequence[Meter], turn_s: float) -> EnergyTurn:
-        """Run images one by one for ``turn_s`` seconds."""
-        self._candidate.prepare()
-        session = self._candidate.session
-        settle(partial(session.infer, self._images[:1]))
-        samples = 0
-        _start(meters)
-        start = time.perf_counter()
-        while samples == 0 or time.perf_counter() - start < turn_s:
-            session.infer(self._images[self._next : self._next + 1])
-            self._next = (self._next + 1) % len(self._images)
-            samples += 1
-        session.runner.synchronize()
-        return EnergyTurn(time.perf_counter() - start, _stop(meters), samples)
 
 
 def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
@@ -82,10 +59,9 @@ def measure_energy(
         return Energy((), found.notes, images.source, None, (), ())
     rng = np.random.default_rng(options.seed)
     shuffled = images.images[rng.permutation(len(images.images))]
-    runners = [_Runner(candidate, shuffled) for candidate in candidates]
     takes = [
         partial(_rest, found.meters, turn_s, rest_s),
-        *(partial(runner.run, found.meters, turn_s) for runner in runners),
+        *(partial(_run, it, _one_by_one(shuffled), found.meters, turn_s) for it in candidates),
     ]
     try:
         idle, *turns = _take_turns(takes, options, rng, progress)
@@ -125,6 +101,32 @@ def _take_turns(
         rounds += 1
     progress("energy", 1)
     return turns
+
+
+def _one_by_one(images: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield single images (1, C, H, W) as views, again and again."""
+    for index in itertools.cycle(range(len(images))):
+        yield images[index : index + 1]
+
+
+def _run(
+    candidate: Candidate,
+    images: Iterator[NDArray[np.float32]],
+    meters: Sequence[Meter],
+    turn_s: float,
+) -> EnergyTurn:
+    """Run images one by one for ``turn_s`` seconds, from where the last turn stopped."""
+    candidate.prepare()
+    session = candidate.session
+    settle(partial(session.infer, next(images)))
+    samples = 0
+    _start(meters)
+    start = time.perf_counter()
+    while samples == 0 or time.perf_counter() - start < turn_s:
+        session.infer(next(images))
+        samples += 1
+    session.runner.synchronize()
+    return EnergyTurn(time.perf_counter() - start, _stop(meters), samples)
 
 
 def _rest(meters: Sequence[Meter], turn_s: float, rest_s: float) -> EnergyTurn:

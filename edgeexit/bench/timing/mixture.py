@@ -53,8 +53,16 @@ def mixture_of(passes: Passes, images: BenchImages, iso_accuracy: IsoAccuracy | 
 
 def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
     series = [passes.by_image(runs) for runs in passes.runs]
-    return tuple(
-        Run(
+    ratios = ratios_of_means(series, series[0])
+    found = []
+    for runs, times_ms, ratio in zip(passes.runs, series, ratios, strict=True):
+        over_early_exit = same_answers = None
+        if runs.candidate.role == BACKEND:
+            early_exit = passes.runs[1]
+            (over_early_exit,) = ratios_of_means([times_ms], series[1])
+            same = (runs.labels == early_exit.labels) & (runs.left_at == early_exit.left_at)
+            same_answers = float(same.mean())
+        run = Run(
             role=runs.candidate.role,
             name=runs.candidate.name,
             thresholds=dict(runs.candidate.thresholds),
@@ -63,30 +71,11 @@ def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
             percentiles=percentiles(times_ms, independent=times_ms.shape[1]),
             ratio=ratio,
             times_ms=tuple(map(tuple, times_ms.tolist())),
-            over_early_exit=_over_early_exit(runs, passes),
-            same_answers=_same_answers(runs, passes),
+            over_early_exit=over_early_exit,
+            same_answers=same_answers,
         )
-        for runs, times_ms, ratio in zip(
-            passes.runs, series, ratios_of_means(series, series[0]), strict=True
-        )
-    )
-
-
-def _over_early_exit(runs: Runs, passes: Passes) -> Interval | None:
-    """Return another backend's mean over early exit's."""
-    if runs.candidate.role != BACKEND:
-        return None
-    (ratio,) = ratios_of_means([passes.by_image(runs)], passes.by_image(passes.runs[1]))
-    return ratio
-
-
-def _same_answers(runs: Runs, passes: Passes) -> float | None:
-    """Return the share of images with early exit's label and exit, for another backend."""
-    if runs.candidate.role != BACKEND:
-        return None
-    early_exit = passes.runs[1]
-    same = (runs.labels == early_exit.labels) & (runs.left_at == early_exit.left_at)
-    return float(same.mean())
+        found.append(run)
+    return tuple(found)
 
 
 def _over_versus(passes: Passes) -> Interval | None:

@@ -10,10 +10,8 @@ from pathlib import Path
 from edgeexit_runtime import load, load_baseline
 
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.timing.backend_plan import BackendPlan
-from edgeexit.bench.timing.backends import OtherBackend
+from edgeexit.bench.timing.backends import BackendPlan, OtherBackend
 from edgeexit.bench.timing.candidates import Candidate, baseline_candidate, early_exit_candidate
-from edgeexit.bench.timing.versus import open_versus
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +55,8 @@ def open_candidates(
         session = stack.enter_context(load(engine_dir, **chosen))
         versus = None
         if options.versus is not None:
+            from edgeexit.bench.timing.versus import open_versus  # imports onnx
+
             opened = open_versus(Path(options.versus), session.manifest, chosen)
             versus = stack.enter_context(opened)
         backends = tuple(_load_others(stack, engine_dir, plan, options))

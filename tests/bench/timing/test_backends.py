@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
 from edgeexit.bench.results.mixture import BACKEND, EARLY_EXIT
-from edgeexit.bench.timing.backend_plan import plan_backends
+from edgeexit.bench.timing.backends import plan_backends
 from edgeexit.errors import InputError
 
 QUICK = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)

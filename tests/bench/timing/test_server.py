@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
 from edgeexit.bench.results.scenarios import Server
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.scenarios import arrivals as arrivals_module
-from edgeexit.bench.timing.scenarios.arrivals import poisson_arrivals
-from edgeexit.bench.timing.scenarios.server import measure_server
+from edgeexit.bench.timing.server import Clock, measure_server, poisson_arrivals
 from edgeexit.statistics import Interval
 
 Serve = Callable[..., tuple[Server, list[Any]]]
@@ -28,7 +24,9 @@ Serve = Callable[..., tuple[Server, list[Any]]]
 @pytest.fixture
 def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Let queries arrive at candidates that take so many seconds by the query's number."""
-    monkeypatch.setattr(arrivals_module, "settle", lambda call: None)  # no calls but the queries'
+    monkeypatch.setattr(
+        "edgeexit.bench.timing.server.settle", lambda call: None
+    )  # no calls but the queries'
 
     def run(
         arrivals: list[float],
@@ -37,7 +35,6 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
         qps: float = 1.0,
         images: int = 4,
         seed: int = 0,
-        roles: Sequence[str] = (),
     ) -> tuple[Server, list[Any]]:
         clock = fakes.Clock()
         sessions = [fakes.Session(str(number)) for number in range(len(service_s))]
@@ -49,8 +46,8 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
             session.on_infer = partial(work, session, seconds)
         found = measure_server(
             [
-                Candidate(role, session.name, session, {})
-                for role, session in zip_longest(roles, sessions, fillvalue=EARLY_EXIT)
+                Candidate(EARLY_EXIT if number else BASELINE, session.name, session, {})
+                for number, session in enumerate(sessions)
             ],
             BenchImages("test", fakes.images(images), None),
             BenchOptions(duration_s=duration_s, qps=qps, seed=seed),
@@ -63,8 +60,10 @@ def serve(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Serve:
     return run
 
 
-def test_arrivals_are_a_poisson_process() -> None:
+def test_arrivals_are_a_poisson_process_by_seed() -> None:
     arrivals = poisson_arrivals(200, 100, seed=3)
+    np.testing.assert_array_equal(arrivals, poisson_arrivals(200, 100, seed=3))
+    assert arrivals.tolist() != poisson_arrivals(200, 100, seed=4).tolist()
     gaps = np.diff(arrivals)
     count = len(arrivals)
     assert 0 <= arrivals[0] <= arrivals[-1] < 100
@@ -77,12 +76,6 @@ def test_arrivals_are_a_poisson_process() -> None:
     counts = [len(poisson_arrivals(5, 2, seed)) for seed in range(2000)]
     assert np.mean(counts) == pytest.approx(10, abs=0.3)
     assert np.var(counts) == pytest.approx(10, rel=0.15)
-
-
-def test_arrivals_follow_the_seed() -> None:
-    first = poisson_arrivals(50, 2, seed=0)
-    np.testing.assert_array_equal(first, poisson_arrivals(50, 2, seed=0))
-    assert first.tolist() != poisson_arrivals(50, 2, seed=1).tolist()
 
 
 def test_a_queue_by_hand(serve: Serve) -> None:
@@ -131,8 +124,7 @@ def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> 
     # whole parts of a power of 2, which the test's clock adds without rounding
     arrivals = np.round(poisson_arrivals(50, 20, seed=0) * 1024) / 1024
     quick, slow = (lambda number: 1 / 256), (lambda number: 1 / 128)
-    roles = [BASELINE, EARLY_EXIT]
-    found, _ = serve(arrivals.tolist(), [slow, quick], 20, 50, images=2000, roles=roles)
+    found, _ = serve(arrivals.tolist(), [slow, quick], 20, 50, images=2000)
     baseline, early_exit = found.results
     assert baseline.ratio == Interval(1.0, 1.0, 1.0)
     ratio = early_exit.ratio
@@ -140,6 +132,7 @@ def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> 
     assert ratio.value == pytest.approx(early_exit.mean_ms / baseline.mean_ms)
     # less work, and less waiting for it: by M/D/1 4.38 ms over 10.32 ms
     assert ratio.low < 4.38 / 10.32 < ratio.high
+    assert baseline.load == pytest.approx(50 / 128, rel=0.1)
     assert 0 < ratio.high - ratio.low < 0.2
     for it in early_exit.percentiles:
         assert it.value_ms is not None
@@ -151,7 +144,7 @@ def test_a_stable_queue_has_intervals_by_stretches_and_a_ratio(serve: Serve) -> 
 def test_a_queue_that_grows_has_no_ratio_and_gives_none(serve: Serve) -> None:
     arrivals = (np.arange(500) / 64).tolist()
     slow, quick = (lambda number: 1 / 16), (lambda number: 1 / 1024)
-    found, _ = serve(arrivals, [slow, quick], qps=50, images=500, roles=[BASELINE, EARLY_EXIT])
+    found, _ = serve(arrivals, [slow, quick], qps=50, images=500)
     assert [it.stable for it in found.results] == [False, True]
     assert [it.ratio for it in found.results] == [None, None]
     assert found.results[0].percentiles[0].low_ms is None
@@ -176,17 +169,8 @@ def test_the_order_of_the_images_follows_the_seed(serve: Serve) -> None:
     assert sorted(first) == sorted(other)
 
 
-def test_waiting_times_are_those_of_queueing_theory(serve: Serve) -> None:
-    """An M/D/1 queue: the mean wait is load / (2 (1 - load)) service times."""
-    arrivals: NDArray[np.float64] = poisson_arrivals(50, 1000, seed=0)
-    found, _ = serve(arrivals.tolist(), [lambda number: 0.01], 1000, 50)
-    (result,) = found.results
-    assert result.load == pytest.approx(0.5)
-    assert result.mean_ms - result.service_mean_ms == pytest.approx(5, rel=0.05)
-
-
 def test_the_real_clock_waits_and_never_returns_early() -> None:
-    clock = arrivals_module.Clock()
+    clock = Clock()
     moment = clock.now() + 0.005
     clock.wait_until(moment)
     assert clock.now() >= moment

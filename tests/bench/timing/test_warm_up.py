@@ -9,7 +9,7 @@ from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn
 
 from edgeexit.bench import BenchOptions
 from edgeexit.bench.results.timings import WarmUp
-from edgeexit.bench.timing.warming import AGREE, WINDOW_S, warm_up
+from edgeexit.bench.timing.paths import AGREE, WINDOW_S, warm_up
 
 
 def warmed(

@@ -1,1 +1,0 @@
-"""MLPerf's scenarios for the edge: single stream, multi stream, offline and server."""
