@@ -53,7 +53,7 @@ def test_the_verdict_stands_first_and_a_screen_holds_it_all(
     report = load_report(file)
     assert report.mixture is not None
     said = one_line(result.stdout)
-    assert said.startswith(one_line(" ".join(verdict_lines(report, short=True))))
+    assert said.startswith(one_line(" ".join(verdict_lines(report))))
     rows = rows_of(result.stdout)
     (path,) = rows["exit1"]
     assert [path[0], path[3], path[4]] == ["75.0%", "0.350", f"{report.paths[0].ratio:.3f}"]
@@ -90,12 +90,13 @@ def test_tables_show_parts_paths_and_the_mixture(
     assert branch[0] == "branch"
     assert (path[1], path[-1]) == ("0.350", f"{report.paths[0].ratio:.3f}")
     assert leaving[:3] == ["0.5", "75.0%", "1.0000"]
-    assert rows["all"][0][:3] == ["", "", "1.0000"]
-    path, mixture = rows["plain"]
+    path, *others = rows["plain backbone"]
     assert (path[1], path[-1]) == ("1.000", "1.000")
-    assert mixture[2] == "0.2500"
+    assert "0.2500" in [row[0] for row in others], "the accuracy"
+    early_exit = report.mixture.early_exit
+    mean, ratio = f"{early_exit.latency.mean_ms:.3f}", f"{early_exit.ratio.value:.3f}"
+    assert ["1.0000", mean, ratio] in [row[:3] for row in rows["early exit"]]
     said = one_line(result.stdout)
-    assert f"measured {report.mixture.early_exit.ratio.value:.3f}, Eq. 5 0.525" in said
     assert one_line(verdict(report)) in said
     assert rows["runs on"] == [["CPUExecutionProvider"]]
     assert rows["threads per graph"] == [["1"]]
@@ -134,8 +135,7 @@ def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> N
     assert "Peak of CPUExecutionProvider, fp32: " in said
     assert "A linear model in place of Eq. 5: time = " in said
     assert "No advice: images with labels are needed, and none were given." in said
-    (measured,) = rows["plain backbone"]
-    assert measured[0] == "1000"
+    assert "1000" in [cells[0] for cells in rows["plain backbone"]]
 
 
 def test_advice_is_printed_beside_eq5s_choice(

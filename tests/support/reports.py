@@ -20,7 +20,7 @@ from edgeexit.bench import (
     PathTiming,
     Run,
 )
-from edgeexit.bench.results.energy import Energy
+from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
 from edgeexit.bench.results.state import DeviceState, RunState
 from edgeexit.bench.results.timings import WarmUp
@@ -143,6 +143,16 @@ def made_report(
         energy=Energy((), ("No energy was measured: no sensor.",), "photos", None, (), ()),
         state=RunState(NOTHING_TOLD, NOTHING_TOLD, ()),
     )
+
+
+def made_energy(scale: float = 1.0, kind: str = "RAPL", name: str = "early exit") -> Energy:
+    """Return the energy of one candidate, 40 mJ a sample, read by one sensor."""
+    joules = scale * np.array([4.0, 4.04, 3.96, 4.0])
+    turns = tuple(EnergyTurn(1.0, each, 100) for each in joules.tolist())
+    idle = tuple(EnergyTurn(1.0, each, 0) for each in (1.5, 1.503, 1.5, 1.5))
+    per_sample = scale * np.array([0.04, 0.039, 0.0425, 0.025])  # median, lowest, highest, above
+    run = EnergyRun(name, 4.0 * scale, *per_sample.tolist(), turns)
+    return Energy((EnergySensor(kind, "package-0", "energy_uj"),), (), "photos", 1.5, idle, (run,))
 
 
 def path_timing(name: str, ratio: float, macs_ratio: float) -> PathTiming:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeexit.bench.compare.energy import compare_energy
-from edgeexit.bench.compare.mixture import compare_mixtures
-from edgeexit.bench.compare.paths import compare_paths
+from edgeexit.bench.compare.figures import compare_energy, compare_mixtures, compare_paths
 from edgeexit.bench.compare.scenarios import compare_scenarios
 from edgeexit.bench.compare.setups import setup_differences
 from edgeexit.bench.results.comparison import ReportComparison

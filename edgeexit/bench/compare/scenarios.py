@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.bench.compare.figures import SEED, Section, figure, plain_noise, resampled_ratios
+from edgeexit.bench.compare.figures import (
+    SEED,
+    Section,
+    by_rounds,
+    figure,
+    plain_noise,
+    resampled_ratios,
+)
 from edgeexit.bench.results.comparison import ComparedFigure
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.bench.results.scenarios import OfflineResult, Server, ServerResult, StreamResult
@@ -69,14 +76,11 @@ def _percentiles(
 
     others: Mapping[str, Sequence[float]] = {it.name: it.times_ms for it in second}
     for ours in first:
-        theirs_ms = others.get(ours.name, ())
-        ratios = resampled_ratios(ours.times_ms, theirs_ms, leading, rng)
+        series = by_rounds(ours.times_ms), by_rounds(others.get(ours.name, ()))
+        (ratios,) = resampled_ratios(series[:1], series[1:], leading, rng)
         if ratios is not None:
-            values = (
-                float(np.percentile(ours.times_ms, percent)),
-                float(np.percentile(theirs_ms, percent)),
-            )
-            yield figure(section, ours.name, "ms", f"p{percent:g}", values, ratios, noise)
+            one, other = (float(np.percentile(times_ms, percent)) for times_ms in series)
+            yield figure(section, ours.name, "ms", f"p{percent:g}", (one, other), ratios, noise)
 
 
 def _rates(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeexit.bench.render.latencies import interval_cell
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import Table, format_ms, format_threshold, in_two_lines, named_numbers
@@ -29,13 +30,8 @@ def advice_table(advice: Advice) -> Table:
         [
             (
                 "accuracy",
-                *(f"{accuracy.value:.4f}" for accuracy in accuracies),
+                *(interval_cell(accuracy, 4) for accuracy in accuracies),
                 f"{advice.baseline_accuracy:.4f}",
-            ),
-            (
-                "  from\n  to",
-                *(f"{accuracy.low:.4f}\n{accuracy.high:.4f}" for accuracy in accuracies),
-                "",
             ),
             (
                 "average ms",
@@ -48,27 +44,27 @@ def advice_table(advice: Advice) -> Table:
     )
 
 
-def advice_summary(advice: Advice) -> list[str]:
-    """Return whether to change the bundle's thresholds, and if so, how and what it gains."""
-    if not advice.over_now.is_worth_it:
+def advice_text(advice: Advice, *, short: bool = False) -> list[str]:
+    """Return the advice and its gain over each of the alternatives, one sentence each.
+
+    With ``short``, the only gain is that over the bundle's thresholds; none if it is not worth it.
+    """
+    is_worth_it = advice.over_now.is_worth_it
+    if short and not is_worth_it:
         return [_LEAVE]
-    return [_best_text(advice), _over_now_text(advice), _apply_text(advice)]
+    gains = {
+        "the bundle's thresholds": advice.over_now,
+        "Eq. 5's choice": advice.over_eq5,
+        "the plain backbone": advice.over_baseline,
+    }
+    over = [f"Against {what}: {gain_text(gain)}." for what, gain in gains.items()]
+    said = [_best_text(advice), *(over[:1] if short else over)]
+    return [*said, _apply_text(advice)] if is_worth_it else [_LEAVE, *said]
 
 
 def no_advice_text(why: str) -> str:
     """Return a sentence that says why there is no advice."""
     return f"{why[0].upper()}{why[1:]}."
-
-
-def advice_text(advice: Advice) -> list[str]:
-    """Return the advice, and its gain over each of the alternatives, one sentence each."""
-    said = [
-        _best_text(advice),
-        _over_now_text(advice),
-        f"Against Eq. 5's choice: {gain_text(advice.over_eq5)}.",
-        f"Against the plain backbone: {gain_text(advice.over_baseline)}.",
-    ]
-    return [*said, _apply_text(advice)] if advice.over_now.is_worth_it else [_LEAVE, *said]
 
 
 def _best_text(advice: Advice) -> str:
@@ -78,10 +74,6 @@ def _best_text(advice: Advice) -> str:
         f"{_exits_text(best)} An image then takes {best.average_ms.value:.3g} ms on average{p99}, "
         f"at an accuracy of {best.accuracy:.4f}, now {advice.now.accuracy.value:.4f}."
     )
-
-
-def _over_now_text(advice: Advice) -> str:
-    return f"Against the bundle's thresholds: {gain_text(advice.over_now)}."
 
 
 def _apply_text(advice: Advice) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 
 from edgeexit.bench.results.comparison import (
@@ -61,7 +61,7 @@ def _section_name(section: str) -> str:
 def _row(figure: ComparedFigure) -> Row:
     interval = "-"
     if figure.interval is not None:
-        interval = f"{figure.interval.low:.3f} to {figure.interval.high:.3f}"
+        interval = f"{figure.interval.low:.3f}..{figure.interval.high:.3f}"
     beyond = "not known"
     if figure.differs is not None:
         beyond = ("better" if figure.second_is_better else "worse") if figure.differs else "no"
@@ -84,36 +84,27 @@ def comparison_verdict(comparison: ReportComparison) -> str:
         return "No difference can be determined: the reports hold too few raw times for intervals."
     beyond = [figure for figure in known if figure.differs]
     if not beyond:
+        most = max(figure.noise for figure in known)
         return (
-            f"No difference is larger than the noise ({_noise_range(known)}): {comparison.second} "
-            f"is neither faster nor slower than {comparison.first} as far as these runs can tell."
+            f"No difference is larger than the noise (up to {most:.0%}): {comparison.second} is "
+            f"neither faster nor slower than {comparison.first} as far as these runs can tell."
         )
     beyond.sort(key=lambda figure: (figure.name != EARLY_EXIT_NAME, figure.section == PATHS))
     said = "; ".join(_difference_text(figure) for figure in beyond[:LISTED])
-    others = _others_text(beyond[LISTED:], len(known) - len(beyond))
-    same = (
-        ""
-        if comparison.differences
-        else (
-            " The reports record the same set-up: the state of the device differs, or something "
+    lines = [f"{comparison.second} against {comparison.first}: {said}."]
+    if others := beyond[LISTED:]:
+        better = sum(figure.second_is_better for figure in others)
+        lines.append(
+            f"Of {len(others)} more, {better} are better and {len(others) - better} worse."
+        )
+    if rest := len(known) - len(beyond):
+        lines.append(f"The other {rest} figures differ by no more than the noise.")
+    if not comparison.differences:
+        lines.append(
+            "The reports record the same set-up: the state of the device differs, or something "
             "that they do not record; run both again."
         )
-    )
-    return f"{comparison.second} against {comparison.first}: {said}.{others}{same}"
-
-
-def _others_text(beyond: Sequence[ComparedFigure], rest: int) -> str:
-    """Count the figures that are not listed one by one, and those within the noise."""
-    text = ""
-    if beyond:
-        better = sum(figure.second_is_better for figure in beyond)
-        text = f" Of {len(beyond)} more, {better} are better and {len(beyond) - better} worse."
-    return text + (f" The other {rest} figures differ by no more than the noise." if rest else "")
-
-
-def _noise_range(figures: Sequence[ComparedFigure]) -> str:
-    low, high = (f(figure.noise for figure in figures) for f in (min, max))
-    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+    return " ".join(lines)
 
 
 def _difference_text(figure: ComparedFigure) -> str:

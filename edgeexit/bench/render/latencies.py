@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgeexit_runtime.timing.calls import LatencySummary
 
 from edgeexit.formats import format_ms
-from edgeexit.statistics import CONFIDENCE_LEVEL
+from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
 from edgeexit.statistics.percentiles import Percentile, count_for_interval, count_for_point
 
 LATENCIES = ("p50", "p90", "p95", "p99", "mean")
@@ -39,17 +39,25 @@ def few_note(counts: Sequence[int], what: str) -> str:
     return f"Where there is '-': {', '.join(missing)} {what} or more" if missing else ""
 
 
+def interval_cell(figure: Interval | None, digits: int = 3) -> str:
+    """Return a figure with its interval on a second line; ``-`` if it is not known."""
+    return "-" if figure is None else _cell(figure.value, figure.low, figure.high, digits)
+
+
 def percentile_cells(found: Sequence[Percentile]) -> list[str]:
-    """Return each percentile with its interval on a second line; ``-`` if it is not known."""
-    cells = []
-    for it in found:
-        ends = [None, None] if it.value_ms is None else [it.low_ms, it.high_ms]
-        value = "-" if it.value_ms is None else _digits(it.value_ms)
-        if ends != [None, None]:
-            low, high = ("" if end is None else _digits(end) for end in ends)
-            value += f"\n{low}..{high}"
-        cells.append(value)
-    return cells
+    """Return each percentile and what is known of its interval; from 100 ms on to 0.1 ms."""
+    return [
+        "-"
+        if it.value_ms is None
+        else _cell(it.value_ms, it.low_ms, it.high_ms, 3 if it.value_ms < 100 else 1)
+        for it in found
+    ]
+
+
+def _cell(value: float, low: float | None, high: float | None, digits: int) -> str:
+    shown = f"{value:.{digits}f}"
+    ends = ("" if end is None else f"{end:.{digits}f}" for end in (low, high))
+    return shown if low is None and high is None else f"{shown}\n{'..'.join(ends)}"
 
 
 def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
@@ -71,8 +79,3 @@ def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
             continue
         notes.append(f"{needed} different {what}, there are {it.count}.")
     return " ".join(notes)
-
-
-def _digits(milliseconds: float) -> str:
-    """Return milliseconds to the microsecond, or to 0.1 ms from 100 ms on."""
-    return f"{milliseconds:.{3 if milliseconds < 100 else 1}f}"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeexit.bench.render.latencies import percentile_cells, percentile_note
+from edgeexit.bench.render.latencies import interval_cell, percentile_cells, percentile_note
 from edgeexit.bench.results.scenarios import OfflineResult, Scenarios, Server, ServerResult, Stream
 from edgeexit.formats import Row, Table, format_ms, in_two_lines, named_numbers
-from edgeexit.statistics import Interval
 
 NEAR_ITS_LIMIT = 0.9
 
@@ -84,17 +83,13 @@ def _server_table(server: Server) -> Table:
                 f"{result.achieved_qps:.1f}",
                 f"{result.load:.3f}\n{_queue(result)}",
                 format_ms(result.mean_ms if result.stable else None),
-                _ratio_cell(result.ratio),
+                interval_cell(result.ratio),
                 *percentile_cells(result.percentiles),
             )
             for result in server.results
         ),
         notes=[" ".join(_server_notes(server))],
     )
-
-
-def _ratio_cell(ratio: Interval | None) -> str:
-    return "-" if ratio is None else f"{ratio.value:.3f}\n{ratio.low:.3f}..{ratio.high:.3f}"
 
 
 def _queue(result: ServerResult) -> str:

@@ -29,50 +29,36 @@ from edgeexit.formats import (
     format_fraction,
     format_macs,
     format_threshold,
-    in_two_lines,
     named_numbers,
 )
-
-BASELINE = in_two_lines(BASELINE_NAME)
 
 
 def summary_table(report: BenchReport) -> Table:
     """Return one row per exit path, for early exit as a whole, and for models compared with it."""
     mixture = report.mixture
-    shares = {} if mixture is None else {exit_.name: exit_.share for exit_ in mixture.exits}
-    runs = () if mixture is None else mixture.runs
-    images = (
-        "" if mixture is None else f"; early exit: {mixture.samples} images of {mixture.source}"
-    )
+    shares: dict[str, str] = {}
+    runs: list[Row] = []
+    images = ""
+    if mixture is not None:
+        images = f"; early exit: {mixture.samples} images of {mixture.source}"
+        shares = {exit_.name: f"{exit_.share:.1%}" for exit_ in mixture.exits}
+        for run in mixture.runs:
+            if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY, BACKEND):
+                macs_ratio = f"{mixture.macs_ratio:.3f}" if run.role == EARLY_EXIT else ""
+                runs.append(_summary_row(run.label, "", run.latency, macs_ratio, run.ratio.value))
+    paths = [
+        _summary_row(
+            path.name, shares.get(path.name, ""), path.latency, f"{path.macs_ratio:.3f}", path.ratio
+        )
+        for path in report.paths
+    ]
     return Table.of(
         f"one image at a time{images}",
         named_numbers(
             "path", "leave\nhere", "p50\nms", "p99\nms", "Eq. 5\nratio", "measured\nratio"
         ),
-        (
-            _summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0),
-            *(
-                _summary_row(
-                    path.name,
-                    f"{shares[path.name]:.1%}" if shares else "",
-                    path.latency,
-                    f"{path.macs_ratio:.3f}",
-                    path.ratio,
-                )
-                for path in report.paths
-            ),
-        ),
-        (
-            _summary_row(
-                run.label,
-                "",
-                run.latency,
-                f"{mixture.macs_ratio:.3f}" if run.role == EARLY_EXIT and mixture else "",
-                run.ratio.value,
-            )
-            for run in runs
-            if run.role in (EARLY_EXIT, VERSUS, ISO_ACCURACY, BACKEND)
-        ),
+        [_summary_row(BASELINE_NAME, "", report.baseline.latency, "1.000", 1.0), *paths],
+        runs,
         notes=[device_text(report.device)],
     )
 
@@ -80,8 +66,8 @@ def summary_table(report: BenchReport) -> Table:
 def _summary_row(
     name: str, leaving: str, latency: LatencySummary, macs_ratio: str, ratio: float
 ) -> Row:
-    cells = dict(zip(LATENCY_HEADINGS, latency_cells(latency), strict=True))
-    return name, leaving, cells["p50"], cells["p99"], macs_ratio, f"{ratio:.3f}"
+    p50, _, _, p99, *_ = latency_cells(latency)
+    return name, leaving, p50, p99, macs_ratio, f"{ratio:.3f}"
 
 
 def parts_table(report: BenchReport) -> Table:
@@ -102,7 +88,7 @@ def paths_table(report: BenchReport) -> Table:
     return Table.of(
         "exit paths, every image forced to leave there, ms",
         named_numbers("path", "MACs", "Eq. 5", *LATENCY_HEADINGS, "measured"),
-        [_path_row(BASELINE, report.baseline)],
+        [_path_row(BASELINE_NAME, report.baseline)],
         (_path_row(path.name, path) for path in report.paths),
         notes=[
             "Eq. 5 and measured: ratio to the plain backbone, of MACs and of medians.",
@@ -117,9 +103,8 @@ def _path_row(name: str, path: PathTiming) -> Row:
 
 
 def mixture_table(mixture: Mixture) -> Table:
-    """Return one row per exit, for early exit as a whole, and for the baseline."""
+    """Return one row per exit; :func:`runs_table` has early exit as a whole."""
     counts = mixture.images_at
-    early_exit = mixture.early_exit
     return Table.of(
         f"early exit: {mixture.samples} images of {mixture.source} at the bundle's thresholds, ms",
         named_numbers("leaving at", "threshold", "share", "accuracy", *LATENCY_HEADINGS),
@@ -133,18 +118,7 @@ def mixture_table(mixture: Mixture) -> Table:
             )
             for exit_, count in zip(mixture.exits, counts, strict=True)
         ),
-        (
-            (
-                *(name, "", "", format_fraction(run.accuracy)),
-                *latency_cells(run.latency, mixture.samples),
-            )
-            for name, run in (("all", early_exit), (BASELINE, mixture.baseline))
-        ),
-        notes=[
-            "ratio of means to the plain backbone on the same images: measured "
-            f"{early_exit.ratio.value:.3f}, Eq. 5 {mixture.macs_ratio:.3f}.",
-            few_note([count for count in counts if count], "different images"),
-        ],
+        notes=[few_note([count for count in counts if count], "different images")],
     )
 
 

@@ -37,11 +37,11 @@ def verdict(report: BenchReport) -> str:
     return " ".join(verdict_lines(report))
 
 
-def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
+def verdict_lines(report: BenchReport) -> list[str]:
     """Return whether early exit pays on this device, how far Eq. 5 was off, and any warnings.
 
-    If another model is the better choice, that comes first. Warnings that make the figures less
-    reliable come last; with ``short``, several are merged into one line.
+    If another model is the better choice, that comes first. What makes the figures less reliable
+    comes last, in one line.
     """
     mixture = report.mixture
     if len(report.paths) == 1:
@@ -58,45 +58,37 @@ def verdict_lines(report: BenchReport, *, short: bool = False) -> list[str]:
             said.insert(0 if compared.first else 1, compared.text)
     said += backends_text(report)
     said[0] = throttle_warning(report.state) + said[0]
-    warnings = dict(_warnings(report))
-    if short and len(warnings) > 1:
-        what = ", ".join(warnings)
-        return [*said, f"Measure again when nothing else runs here: {what}; --details says more."]
-    return [*said, *warnings.values()]
+    if warnings := "; ".join(_warnings(report)):
+        said.append(f"Measure again when nothing else runs here: {warnings}.")
+    return said
 
 
-def _warnings(report: BenchReport) -> Iterator[tuple[str, str]]:
-    """Yield warnings that make the figures less reliable, each as a phrase and as a sentence."""
+def _warnings(report: BenchReport) -> Iterator[str]:
+    """Yield what makes the figures less reliable."""
     if report.baseline.is_unsteady:
-        spread = report.baseline.spread
         yield (
-            f"times are unsteady (p90 is {spread:.1f} times the fastest call)",
-            f"The times are unsteady (p90 of the plain backbone is {spread:.1f} times its "
-            "fastest call): something else runs on this device, measure again when it is idle.",
+            "times are unsteady (p90 of the plain backbone is "
+            f"{report.baseline.spread:.1f} times its fastest call)"
         )
     warm_up = report.warm_up
     if not warm_up.stable and report.options.warm_up_s > 0:
         last = warm_up.window_medians_ms[-3:]
         why = (
-            f"the medians of its last windows still differed ({_milliseconds(last)})"
+            f"the medians of its last windows still differed, {_milliseconds(last)}"
             if len(last) > 1
             else "there were no two windows to compare"
         )
         yield (
-            "the warm-up never became stable",
-            f"The warm-up never became stable: after {warm_up.seconds:.1f} s {why}; measure again "
-            "with a longer --warm-up, or when nothing else runs.",
+            f"the warm-up never became stable (after {warm_up.seconds:.1f} s {why}): give a longer "
+            "--warm-up"
         )
     for drift in report.drifts:
         if drift.drifted:
             measured = ONE_BY_ONE if drift.measurement == "mixture" else drift.measurement
             yield (
-                f"its speed drifted by a factor of {drift.ratio:.2f} over the {measured}",
-                f"The device's speed drifted in the measurement of the {measured}: the plain "
-                f"backbone's medians of the first, second and last third are "
-                f"{_milliseconds(drift.medians_ms)}, a factor of {drift.ratio:.2f} from fastest to "
-                "slowest; it may throttle, or something else runs: cool it or fix its clock, and "
-                "measure again.",
+                f"the speed drifted by a factor of {drift.ratio:.2f} over the {measured} (medians "
+                f"of the plain backbone's thirds: {_milliseconds(drift.medians_ms)}): the device "
+                "may throttle, cool it or fix its clock"
             )
 
 

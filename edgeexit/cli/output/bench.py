@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 def print_summary(report: BenchReport, out: Console) -> None:
     """Print a benchmark's summary: the verdict, the paths, the advice, and the reasons."""
-    from edgeexit.bench.render.advice import advice_summary, no_advice_text
+    from edgeexit.bench.render.advice import advice_text, no_advice_text
     from edgeexit.bench.render.backends import backends_table
     from edgeexit.bench.render.reasons import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
     from edgeexit.bench.render.tables import summary_table
 
-    _print_verdict(report, out, short=True)
+    _print_verdict(report, out)
     print_table(summary_table(report), out)
     if report.backends is not None:
         print_table(backends_table(report, report.backends), out)
     for table in scenario_tables(report.scenarios) if report.scenarios is not None else ():
         print_table(table, out)
     if report.advice is not None:
-        for sentence in advice_summary(report.advice):
+        for sentence in advice_text(report.advice, short=True):
             out.print(sentence, soft_wrap=True)  # a command in it can be copied
     elif report.no_advice is not None:
         out.print(no_advice_text(report.no_advice))
@@ -41,7 +41,7 @@ def print_details(report: BenchReport, out: Console) -> None:
     """Print all of a benchmark's tables and sentences, the verdict first."""
     from edgeexit.bench.render.report import sections
 
-    _print_verdict(report, out, short=False)
+    _print_verdict(report, out)
     for section in sections(report):
         for table in section.tables:
             print_table(table, out)
@@ -69,12 +69,12 @@ def print_comparison(comparison: ReportComparison, details: bool, out: Console) 
         out.print("Ratios to the plain backbone: --details.")
 
 
-def _print_verdict(report: BenchReport, out: Console, *, short: bool) -> None:
+def _print_verdict(report: BenchReport, out: Console) -> None:
     """Print the verdict, each statement on its own line, and the guarantee."""
     from edgeexit.bench.render.verdict import verdict_lines
     from edgeexit.formats import format_guarantee
 
-    for line in verdict_lines(report, short=short):
+    for line in verdict_lines(report):
         out.print(line)
     bundle = report.bundle
     if bundle.guarantee is not None:

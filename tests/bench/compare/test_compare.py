@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from support.messages import missing
+from support.messages import missing, refused
+from support.reports import made_energy
 
 from edgeexit.bench import BenchReport
 from edgeexit.bench.compare.compare import compare_reports
 from edgeexit.bench.render.comparison import comparison_verdict
+from edgeexit.bench.results.backends import BackendPaths, Backends
 from edgeexit.bench.results.comparison import (
     TO_BASELINE,
     ComparedFigure,
     ReportComparison,
     SetupDifference,
 )
-from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
+from edgeexit.bench.results.energy import Energy
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -31,7 +33,7 @@ from edgeexit.bench.results.scenarios import (
 )
 from edgeexit.bench.results.state import DeviceState, RunState
 from edgeexit.errors import InputError
-from edgeexit.statistics import BREAK_EVEN
+from edgeexit.statistics import BREAK_EVEN, Interval
 from edgeexit.statistics.drift import Drift
 from edgeexit.statistics.percentiles import percentiles
 
@@ -66,13 +68,6 @@ def test_two_runs_of_the_same_are_no_difference(
     assert "b.json is neither faster nor slower than a.json" in said
 
 
-def test_a_report_and_itself(make_report: MakeReport) -> None:
-    report = make_report()
-    comparison = compare_reports(report, report)
-    assert {figure.ratio for figure in comparison.figures} == {1.0}
-    assert beyond(comparison) == set()
-
-
 def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) -> None:
     comparison = compare_reports(
         make_report(scatter=1e-4), make_report(seed=1, scatter=1e-4, scale=1.015)
@@ -88,16 +83,9 @@ def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) ->
 
 def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: MakeReport) -> None:
     comparison = compare_reports(make_report(), make_report(seed=1, scale=1.5), NAMES)
-    assert beyond(comparison) == {
-        (section, name, "ms")
-        for section, name in (
-            ("exit paths", "plain backbone"),
-            ("exit paths", "exit1"),
-            ("exit paths", "final"),
-            ("mixture", "plain backbone"),
-            ("mixture", "early exit"),
-        )
-    }
+    paths = {("exit paths", name, "ms") for name in ("plain backbone", "exit1", "final")}
+    mixture = {("mixture", name, "ms") for name in ("plain backbone", "early exit")}
+    assert beyond(comparison) == paths | mixture
     for figure in comparison.figures:
         assert figure.interval is not None
         expected = 1.0 if figure.unit == TO_BASELINE else 1.5
@@ -228,11 +216,9 @@ def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> 
 def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
     first = make_report()
     second = replace(first, bundle=replace(first.bundle, num_classes=1000))
-    with pytest.raises(InputError) as raised:
+    facts = ("tiny n fp32", "expected", "same classes", "got 10 and 1000", "benchmark two")
+    with refused(InputError, *facts):
         compare_reports(first, second)
-    assert not missing(
-        raised.value, "tiny n fp32", "expected", "same classes", "got 10 and 1000", "benchmark two"
-    )
 
 
 def test_a_device_that_was_slowed_down_is_said(make_report: MakeReport) -> None:
@@ -251,6 +237,20 @@ def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> 
     paths, mixture = comparison.left_out
     assert not missing(paths, "only one of the reports", "final")
     assert not missing(mixture, "one by one", "only one of the reports")
+
+
+def test_other_backends_are_compared_path_by_path(make_report: MakeReport) -> None:
+    def measured(seed: int) -> BenchReport:
+        report = make_report(seed=seed)
+        over = (Interval(1, 1, 1),) * 3
+        other = BackendPaths("openvino", "CPU", "fp32 4", report.baseline, report.paths, over)
+        return replace(report, backends=Backends("onnxruntime", "openvino", (other,), (), ()))
+
+    names = {figure.name for figure in compare_reports(measured(1), measured(2)).figures}
+    assert {"exit1, openvino", "plain backbone, openvino"} <= names
+    alone = compare_reports(measured(1), make_report(seed=2))
+    assert any("exit1, openvino" in line for line in alone.left_out)
+    assert "layers in openvino computed in" in [it.what for it in alone.differences]
 
 
 def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
@@ -309,50 +309,38 @@ def test_servers_are_compared_by_p99_and_a_noise_that_waiting_makes_larger(
     assert server.noise >= BREAK_EVEN * (2 - 0.4) / (1 - 0.4) > path.noise
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"qps": 30.0}, "different arrivals"), ({"stable": False}, "queue grew")]
+)
 def test_servers_of_other_arrivals_or_queues_that_grow_are_left_out(
-    make_report: MakeReport,
+    make_report: MakeReport, changes: dict[str, Any], said: str
 ) -> None:
     first = replace(make_report(), scenarios=served(1.0, 0))
-    other = replace(make_report(), scenarios=served(1.0, 0, qps=30.0))
-    grown = replace(make_report(), scenarios=served(1.0, 0, stable=False))
-    for second, said in (
-        (other, "different arrivals"),
-        (grown, "queue grew"),
-    ):
-        comparison = compare_reports(first, second)
-        assert not any(figure.section == "server" for figure in comparison.figures)
-        assert any(said in sentence for sentence in comparison.left_out)
-
-
-def energy(scale: float, kind: str = "RAPL") -> Energy:
-    turns = tuple(EnergyTurn(1.0, scale * joules, 100) for joules in (1.0, 1.01, 0.99, 1.0))
-    idle = tuple(EnergyTurn(1.0, joules, 0) for joules in (0.5, 0.501, 0.5, 0.5))
-    return Energy(
-        (EnergySensor(kind, "package-0", "energy_uj"),),
-        (),
-        "photos",
-        0.5,
-        idle,
-        (EnergyRun("early exit", scale, scale * 0.01, 0, 0, 0, turns),),
-    )
+    second = replace(make_report(), scenarios=served(1.0, 0, **changes))
+    comparison = compare_reports(first, second)
+    assert not any(figure.section == "server" for figure in comparison.figures)
+    assert any(said in sentence for sentence in comparison.left_out)
 
 
 def test_energy_is_compared_by_turns(make_report: MakeReport) -> None:
-    first = replace(make_report(), energy=energy(1.0))
-    second = replace(make_report(seed=1), energy=energy(1.3))
+    first = replace(make_report(), energy=made_energy())
+    second = replace(make_report(seed=1), energy=made_energy(1.3))
     figure = figures_of(compare_reports(first, second))["energy", "early exit", "mJ"]
-    assert (figure.first, figure.second) == pytest.approx((10.0, 13.0))
+    assert (figure.first, figure.second) == pytest.approx((40.0, 52.0))
     assert figure.differs is True
     assert not figure.second_is_better
 
 
-def test_energy_of_other_sensors_is_not_compared(make_report: MakeReport) -> None:
-    first = replace(make_report(), energy=energy(1.0))
-    second = replace(make_report(), energy=energy(1.0, "INA3221"))
-    comparison = compare_reports(first, second)
-    (left_out,) = comparison.left_out
-    assert not missing(left_out, "different sensors", "RAPL and INA3221")
-    nothing = dataclasses.replace(energy(1.0), runs=())
-    comparison = compare_reports(first, replace(second, energy=nothing))
-    (left_out,) = comparison.left_out
-    assert not missing(left_out, "Energy", "only one of the reports")
+@pytest.mark.parametrize(
+    ("other", "facts"),
+    [
+        (made_energy(kind="INA3221"), ("different sensors", "RAPL and INA3221")),
+        (replace(made_energy(), runs=()), ("Energy", "only one of the reports")),
+    ],
+)
+def test_energy_of_other_sensors_is_not_compared(
+    make_report: MakeReport, other: Energy, facts: tuple[str, ...]
+) -> None:
+    first = replace(make_report(), energy=made_energy())
+    (left_out,) = compare_reports(first, replace(make_report(), energy=other)).left_out
+    assert not missing(left_out, *facts)

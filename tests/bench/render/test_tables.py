@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 from support.messages import missing
+from support.reports import made_energy
 
 from edgeexit.bench.render.latencies import percentile_cells, percentile_note
 from edgeexit.bench.render.scenarios import scenario_tables
 from edgeexit.bench.render.setup import warm_up_text
 from edgeexit.bench.render.tables import energy_table
-from edgeexit.bench.results.energy import Energy, EnergyRun, EnergySensor, EnergyTurn
 from edgeexit.bench.results.scenarios import (
     BatchRate,
     OfflineResult,
@@ -34,17 +34,13 @@ def test_a_table_leaves_out_groups_and_notes_that_are_empty() -> None:
 
 
 def test_energy_of_candidates_and_of_the_idle_device() -> None:
-    turn = EnergyTurn(1.0, 4.0, 100)
-    run = EnergyRun("plain backbone", 4.0, 0.04, 0.039, 0.0425, 0.025, (turn,) * 3)
-    sensor = EnergySensor("RAPL", "package-0", "energy_uj")
-    table = energy_table(Energy((sensor,), (), "photos", 1.5, (turn,) * 3, (run,)))
+    table = energy_table(made_energy())
     assert table.title == "energy on photos, one by one"
     assert table.groups == (
-        (("plain backbone", "4.00", "40.000", "39.000 to 42.500", "25.000", "3"),),
-        (("idle", "1.50", "", "", "", "3"),),
+        (("early exit", "4.00", "40.000", "39.000 to 42.500", "25.000", "4"),),
+        (("idle", "1.50", "", "", "", "4"),),
     )
-    (note,) = table.notes
-    assert not missing(note, "RAPL package-0", "everything that they measure")
+    assert not missing(*table.notes, "RAPL package-0", "everything that they measure")
 
 
 def test_percentiles_that_there_are_too_few_for_are_no_numbers() -> None:
@@ -76,7 +72,7 @@ def test_the_best_batch_size_is_marked() -> None:
 
 def served(name: str, load: float, stable: bool) -> ServerResult:
     found = tuple(
-        dataclasses.replace(it, low_ms=None, high_ms=None, value_ms=it.value_ms if stable else None)
+        replace(it, low_ms=None, high_ms=None, value_ms=it.value_ms if stable else None)
         for it in percentiles(np.full(200, 12.0))
     )
     return ServerResult(name, 200, 37, 19.5, load, stable, 0.9, 10.0, 12.0, found, (12.0,) * 200)
@@ -98,13 +94,11 @@ def test_a_queue_that_grows_shows_no_latencies_and_says_why() -> None:
 
 
 def test_a_server_has_ratios_and_intervals() -> None:
-    found = dataclasses.replace(served("early exit", 0.3, True), ratio=Interval(0.7, 0.65, 0.76))
-    percentile = dataclasses.replace(found.percentiles[0], low_ms=11.5, high_ms=12.5)
-    found = dataclasses.replace(found, percentiles=(percentile, *found.percentiles[1:]))
+    found = replace(served("early exit", 0.3, True), ratio=Interval(0.7, 0.65, 0.76))
+    percentile = replace(found.percentiles[0], low_ms=11.5, high_ms=12.5)
+    found = replace(found, percentiles=(percentile, *found.percentiles[1:]))
     (table,) = scenario_tables(Scenarios("test", 200, server=Server(20.0, 10.0, 200, (found,))))
-    (((*_, ratio, p50, _, _),),) = table.groups
-    assert ratio == "0.700\n0.650..0.760"
-    assert p50 == "12.000\n11.500..12.500"
+    assert table.groups[0][0][-4:-2] == ("0.700\n0.650..0.760", "12.000\n11.500..12.500")
 
 
 def test_a_stream_without_its_leading_percentile_has_no_ratio() -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from support.messages import missing
 from support.reports import baseline_and_early_exit, made_run, report_with
 
-from edgeexit.bench import (
-    BenchReport,
-    verdict,
-)
+from edgeexit.bench import BenchReport, verdict
 from edgeexit.bench.render.verdict import verdict_lines
 from edgeexit.bench.results.mixture import VERSUS
 from edgeexit.bench.results.timings import WarmUp
@@ -51,8 +48,8 @@ def test_verdict_claims_nothing_that_is_within_the_noise(ratio: float) -> None:
     assert report.mixture is not None
     # of two images one takes four times as long with early exit, the other with the baseline
     runs = baseline_and_early_exit(np.array(((ratio, 4 * ratio),) * 2), np.array(((4.0, 1.0),) * 2))
-    noisy = dataclasses.replace(report.mixture, runs=runs)
-    said = verdict(dataclasses.replace(report, mixture=noisy))
+    noisy = replace(report.mixture, runs=runs)
+    said = verdict(replace(report, mixture=noisy))
     assert said.startswith("Whether early exit pays")
     assert not missing(said, "within the noise", "--duration", "more images", "an image takes")
 
@@ -71,15 +68,6 @@ def test_verdict_where_no_exit_is_faster() -> None:
     assert not missing(said, "no exit is faster than the plain backbone")
 
 
-def test_verdict_warns_of_unsteady_times(report: BenchReport) -> None:
-    assert "unsteady" not in verdict(report)
-    slow = dataclasses.replace(
-        report.baseline, latency=dataclasses.replace(report.baseline.latency, p90_ms=6.0)
-    )
-    said = verdict(dataclasses.replace(report, baseline=slow))
-    assert not missing(said, "unsteady", "p90 of the plain backbone", "3.0 times", "measure again")
-
-
 def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> None:
     assert report.mixture is not None
 
@@ -90,8 +78,8 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
             made_run(VERSUS, "small.onnx", other, theirs),
         )
         (over_versus,) = ratios_of_means([ours], other)
-        mixed = dataclasses.replace(report.mixture, runs=runs, over_versus=over_versus)  # type: ignore[type-var]
-        return verdict(dataclasses.replace(report, mixture=mixed))
+        mixed = replace(report.mixture, runs=runs, over_versus=over_versus)  # type: ignore[type-var]
+        return verdict(replace(report, mixture=mixed))
 
     assert against(0.2).startswith(
         "At the bundle's thresholds early exit is slower than small.onnx: 1.2 ms on average"
@@ -100,51 +88,53 @@ def test_verdict_says_first_what_is_the_better_choice(report: BenchReport) -> No
     assert "At the bundle's thresholds early exit is faster than small.onnx" in against(5.0)
 
 
-def test_verdict_warns_of_a_warm_up_that_never_became_stable(report: BenchReport) -> None:
-    def after(warm_up: WarmUp, warm_up_s: float = 10.0) -> str:
-        options = dataclasses.replace(report.options, warm_up_s=warm_up_s)
-        return verdict(dataclasses.replace(report, options=options, warm_up=warm_up))
+def warnings(report: BenchReport, **changes: Any) -> str:
+    """Return what the verdict warns of: its last line, if it has one more than without changes."""
+    usual, lines = verdict_lines(report), verdict_lines(replace(report, **changes))
+    assert lines[: len(usual)] == usual
+    assert len(lines) <= len(usual) + 1
+    return "".join(lines[len(usual) :])
 
-    assert after(WarmUp(1.5, 20, True, (9.0, 9.0))) == verdict(report)
-    said = after(WarmUp(10.1, 40, False, (9.0, 7.0, 9.5, 8.0)))
-    assert not missing(said, "never became stable", "10.1 s", "7, 9.5, 8 ms", "longer --warm-up")
-    said = after(WarmUp(3.1, 14, False, (9.0,)), warm_up_s=3)
-    assert not missing(said, "never became stable", "3.1 s", "no two windows", "longer --warm-up")
-    # none was asked for
-    assert after(WarmUp(0.1, 10, False, ()), warm_up_s=0) == verdict(report)
+
+def test_verdict_warns_of_unsteady_times(report: BenchReport) -> None:
+    slow = replace(report.baseline, latency=replace(report.baseline.latency, p90_ms=6.0))
+    said = warnings(report, baseline=slow)
+    assert not missing(said, "Measure again", "unsteady", "p90 of the plain backbone", "3.0 times")
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "asked_s", "facts"),
+    [
+        (WarmUp(1.5, 20, True, (9.0, 9.0)), 10, ()),
+        (WarmUp(0.1, 10, False, ()), 0, ()),  # none was asked for
+        (WarmUp(10.1, 40, False, (9.0, 7.0, 9.5, 8.0)), 10, ("10.1 s", "7, 9.5, 8 ms")),
+        (WarmUp(3.1, 14, False, (9.0,)), 3, ("3.1 s", "no two windows")),
+    ],
+)
+def test_verdict_warns_of_a_warm_up_that_never_became_stable(
+    report: BenchReport, warm_up: WarmUp, asked_s: float, facts: tuple[str, ...]
+) -> None:
+    options = replace(report.options, warm_up_s=asked_s)
+    said = warnings(report, options=options, warm_up=warm_up)
+    assert bool(said) == bool(facts)
+    if facts:
+        assert not missing(said, "Measure again", "never became stable", *facts, "longer --warm-up")
 
 
 def test_verdict_warns_of_a_device_whose_speed_drifts(report: BenchReport) -> None:
-    def with_thirds(*medians_ms: float) -> str:
-        drift = Drift("mixture", medians_ms)  # type: ignore[arg-type]
-        return verdict(dataclasses.replace(report, drifts=(drift,)))
+    assert not warnings(report, drifts=(Drift("mixture", (1.0, 1.02, 1.05)),))
+    said = warnings(report, drifts=(Drift("mixture", (1.0, 1.1, 1.5)),))
+    facts = ("Measure again", "drifted", "factor of 1.50", "images one by one", "1, 1.1, 1.5 ms")
+    assert not missing(said, *facts)
 
-    assert with_thirds(1.0, 1.02, 1.05) == verdict(report)
-    facts = ("drifted", "images one by one", "1, 1.1, 1.5 ms", "factor of 1.50", "measure again")
-    assert not missing(with_thirds(1.0, 1.1, 1.5), *facts)
+
+def test_all_warnings_are_one_line(report: BenchReport) -> None:
+    slow = replace(report.warm_up, stable=False)
+    said = warnings(report, warm_up=slow, drifts=(Drift("mixture", (1.0, 1.1, 1.5)),))
+    assert not missing(said, "Measure again", "never became stable", "drifted")
 
 
 def test_verdict_on_a_plain_backbone() -> None:
     branched = report_with(PATHS, None)
     said = verdict(replace(branched, paths=branched.paths[-1:]))
     assert said.startswith("This network has no branches, so no image leaves early")
-
-
-def test_each_thing_is_said_in_a_line_of_its_own() -> None:
-    report = report_with(PATHS, None)
-    slow = dataclasses.replace(report.warm_up, stable=False)
-    lines = verdict_lines(dataclasses.replace(report, warm_up=slow))
-    assert len(lines) == 2
-    assert lines[1].startswith("The warm-up never became stable")
-
-
-def test_in_short_all_warnings_are_one_line(report: BenchReport) -> None:
-    slow = dataclasses.replace(report.warm_up, stable=False)
-    drift = Drift("mixture", (1.0, 1.1, 1.5))
-    unsure = dataclasses.replace(report, warm_up=slow, drifts=(drift,))
-    first, warning = verdict_lines(unsure, short=True)
-    assert [first] == verdict_lines(report)
-    assert not missing(warning, "again", "warm-up never became stable", "of 1.50", "one by one")
-    assert len(verdict_lines(unsure)) == 3
-    one = dataclasses.replace(report, drifts=(drift,))
-    assert verdict_lines(one, short=True) == verdict_lines(one), "one is told in full"

@@ -6,11 +6,11 @@ becomes outlines, so it looks the same everywhere and needs no font.
 
 from __future__ import annotations
 
-import functools
 import io
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 from markupsafe import Markup, escape
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 # Placeholders, like the palette's colors
 INK, MUTED, GRID, PAPER = "#101112", "#737475", "#d8d9da", "#fdfcfb"
@@ -64,17 +61,13 @@ _HEAD = re.compile(r"<svg\b[^>]*>")
 _VIEW = re.compile(r'viewBox="[0-9. -]+"')
 
 
-def drawn(picture: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorate a drawing function to use the page's style."""
+@contextmanager
+def page_style() -> Iterator[None]:
+    """Draw and save in the page's style; also a decorator of functions that do."""
+    import matplotlib as mpl
 
-    @functools.wraps(picture)
-    def in_style(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
-        import matplotlib as mpl
-
-        with mpl.rc_context(STYLE):
-            return picture(*arguments, **options)
-
-    return in_style
+    with mpl.rc_context(STYLE):
+        yield
 
 
 def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -87,16 +80,28 @@ def new_figure(height: float, rows: int = 1, **options: Any) -> tuple[Figure, An
     return figure, figure.subplots(rows, **options)
 
 
-def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+def tidy(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
     """Remove the top and right spines, and draw a grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid)
     axes.set_axisbelow(True)
 
 
-def legend_beside(axes: Axes, **options: Any) -> None:
+def legend_beside(axes: Axes) -> None:
     """Place the legend to the right of the axes, where it covers nothing."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9, **options)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+
+
+def note(axes: Axes, text: str, at: tuple[float, float], offset: Any, **options: Any) -> None:
+    """Write ``text`` beside a point; the offset is in points."""
+    axes.annotate(text, at, offset, textcoords="offset points", **options)
+
+
+def name_rows(axes: Axes, names: Sequence[str], margin: float = 0.7) -> None:
+    """Name the rows of a picture, 0, 1, ... from the top, with a margin above and below."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 1 + margin, -margin)
+    tidy(axes, "x")
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from edgeexit.bench.render.page.drawing import (
     INK,
     MUTED,
-    drawn,
     legend_beside,
     log_axis,
+    name_rows,
     new_figure,
+    note,
     tidy,
     to_svg,
 )
@@ -29,7 +30,6 @@ HUNDREDTH = 0.01
 TERM_NAMES = {BYTES: "bytes moved", UTILIZATION: "low utilization", GATE: "gate and copies"}
 
 
-@drawn
 def breakdown_picture(explanation: Explanation) -> Markup:
     """Return a waterfall for each path, from Eq. 5's ratio to the measured one."""
     breakdowns = explanation.breakdowns
@@ -61,38 +61,30 @@ def _reach(breakdown: Breakdown) -> tuple[float, float]:
 
 def _draw_steps(axes: Axes, breakdown: Breakdown) -> None:
     """Draw a waterfall: each bar begins where the one above ended."""
-    names = ["Eq. 5"]
+    names = [
+        "Eq. 5",
+        *(TERM_NAMES.get(term.name, term.name) for term in breakdown.terms),
+        "measured",
+    ]
     _bar(axes, 0, 0, breakdown.macs_ratio, MUTED, f"{breakdown.macs_ratio:.2f}")
     at = breakdown.macs_ratio
     for row, term in enumerate(breakdown.terms, start=1):
-        names.append(TERM_NAMES.get(term.name, term.name))
         value = "0.00" if abs(term.ratio) < HUNDREDTH / 2 else f"{term.ratio:+.2f}"
         shown = value + (" (noise)" if term.is_noise else "")
         _bar(axes, row, at, term.ratio, ORANGE if term.ratio > 0 else SKY, shown)
         axes.plot([at, at], [row - 1, row], color=MUTED, linewidth=0.8)
         at += term.ratio
-    last = len(names)
-    names.append("measured")
-    _bar(axes, last, 0, breakdown.measured_ratio, BLUE, f"{breakdown.measured_ratio:.2f}")
+    _bar(axes, len(names) - 1, 0, breakdown.measured_ratio, BLUE, f"{breakdown.measured_ratio:.2f}")
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1, zorder=0)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(last + 0.7, -0.7)
     axes.set_title(breakdown.label, loc="left", fontweight="bold")
-    tidy(axes, "x")
+    name_rows(axes, names)
 
 
 def _bar(axes: Axes, row: int, start: float, length: float, color: str, text: str) -> None:
     axes.barh(row, length, left=start, height=0.72, color=color)
-    axes.annotate(
-        text,
-        (max(start, start + length), row),
-        (4, 0),
-        textcoords="offset points",
-        verticalalignment="center",
-    )
+    note(axes, text, (max(start, start + length), row), (4, 0), verticalalignment="center")
 
 
-@drawn
 def roofline_picture(explanation: Explanation) -> Markup | None:
     """Return each part's achieved rate under the roofline; None without peaks or MACs."""
     peaks = explanation.peaks
@@ -110,19 +102,19 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
     reach = [part.macs_per_byte for part in parts]
     left = min(*reach, peak / slopes["memory"] / 15) / 2
     right = 2 * max(*reach, peak / slopes["memory"])
-    axes.set_xlim(left, right)
-    axes.set_ylim(min(part.gmacs_per_s for part in parts) / 2, 2.5 * peak)
+    lowest = min(part.gmacs_per_s for part in parts)
+    axes.set(xlim=(left, right), ylim=(lowest / 2, 2.5 * peak))
     axes.plot([left, right], [peak, peak], color=INK, linewidth=1.3)
-    _note(axes, f"peak, {peak:.3g} GMAC/s", (left, peak), (6, 4))
+    note(axes, f"peak, {peak:.3g} GMAC/s", (left, peak), (6, 4))
     for (name, slope), style, below in zip(slopes.items(), (":", "-"), (False, True), strict=True):
         ridge = peak / slope
         axes.plot([left, ridge], [slope * left, peak], style, color=INK, linewidth=1.3)
         at = (left * ridge**2) ** (1 / 3)  # names are written to the left of it
-        place = ((8, -12), "left") if below else ((-8, 6), "right")
-        _note(axes, f"{name}, {slope:.3g} GB/s", (at, slope * at), *place)
+        offset, side = ((8, -12), "left") if below else ((-8, 6), "right")
+        text = f"{name}, {slope:.3g} GB/s"
+        note(axes, text, (at, slope * at), offset, horizontalalignment=side)
     _draw_achieved(axes, parts)
-    axes.set_xlabel("MACs per byte moved")
-    axes.set_ylabel("GMAC/s achieved")
+    axes.set(xlabel="MACs per byte moved", ylabel="GMAC/s achieved")
     tidy(axes)
     legend_beside(axes)
     shown = "; ".join(f"{part.label}: {part.gmacs_per_s:.3g} GMAC/s" for part in parts)
@@ -146,13 +138,3 @@ def _draw_achieved(axes: Axes, parts: Sequence[PartRoofline]) -> None:
             label=f"{part.label}, {part.gmacs_per_s:.3g}",
             zorder=3,
         )
-
-
-def _note(
-    axes: Axes,
-    text: str,
-    place: tuple[float, float],
-    offset: tuple[float, float],
-    align: str = "left",
-) -> None:
-    axes.annotate(text, place, offset, textcoords="offset points", horizontalalignment=align)

@@ -12,11 +12,13 @@ from edgeexit.bench.render.page.drawing import (
     INK,
     MUTED,
     PAPER,
-    drawn,
+    name_rows,
     new_figure,
-    tidy,
+    note,
+    page_style,
     to_svg,
 )
+from edgeexit.bench.render.setup import device_text
 from edgeexit.bench.results.mixture import BASELINE_NAME, EARLY_EXIT_NAME
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.drawing.saving import save_picture
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 FRAME, ROW = 0.6, 0.42  # inches
+MARGIN = 0.8  # rows; the name of the plain backbone stands in it
 MEASURED = "time over the plain backbone's: ● measured, | Eq. 5; left of 1 is faster"
 
 
@@ -38,7 +41,7 @@ def check_plot_path(path: str | Path) -> None:
         raise InputError(f"{path}: expected a picture's name that ends in {', '.join(SUFFIXES)}")
 
 
-@drawn
+@page_style()
 def plot_reports(reports: Sequence[BenchReport], path: str | Path) -> None:
     """Write the picture of one report or more, a frame for each, on one scale.
 
@@ -51,17 +54,16 @@ def plot_reports(reports: Sequence[BenchReport], path: str | Path) -> None:
     save_picture(draw_reports(reports), Path(path))
 
 
-@drawn
 def draw_reports(reports: Sequence[BenchReport]) -> Figure:
-    """Return the picture of one or more reports."""
+    """Return the picture of one or more reports, drawn in the current style."""
     figure = _figure(reports)
     for axes, report in zip(figure.axes, reports, strict=True):
         axes.set_title(report.bundle.label, loc="left", fontweight="bold")
-    figure.suptitle("\n".join(dict.fromkeys(map(_device_line, reports))), fontsize=9)
+    devices = dict.fromkeys(device_text(report.device) for report in reports)
+    figure.suptitle("\n".join(devices), fontsize=9)
     return figure
 
 
-@drawn
 def paths_picture(report: BenchReport) -> Markup:
     """Return each path's measured ratio to the plain backbone beside Eq. 5's."""
     shown = "; ".join(
@@ -91,8 +93,7 @@ def _figure(reports: Sequence[BenchReport]) -> Figure:
     for frame, rows in zip(axes[:, 0], tables, strict=True):
         _draw(frame, rows)
     longest = max(max(row[1:]) for rows in tables for row in rows)
-    axes[-1, 0].set_xlim(0, 1.35 * max(1.0, longest))
-    axes[-1, 0].set_xlabel(MEASURED)
+    axes[-1, 0].set(xlim=(0, 1.35 * max(1.0, longest)), xlabel=MEASURED)
     return figure
 
 
@@ -102,29 +103,14 @@ def _draw(axes: Axes, rows: Sequence[tuple[str, float, float]]) -> None:
         axes.plot([analytic, measured], [row, row], color=MUTED, linewidth=1.5, zorder=1)
         axes.plot(analytic, row, "|", color=INK, markersize=15, markeredgewidth=2.5)
         axes.plot(measured, row, "o", color=color, markersize=9)
-        axes.annotate(
+        note(
+            axes,
             f"{measured:.2f}, Eq. 5 {analytic:.2f}",
             (max(analytic, measured), row),
             (9, 0),
-            textcoords="offset points",
             verticalalignment="center",
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},  # over the lines behind it
         )
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1.2, zorder=0)
-    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.8)
-    axes.annotate(
-        BASELINE_NAME,
-        (1, -0.8),
-        (4, -3),
-        textcoords="offset points",
-        color=MUTED,
-        verticalalignment="top",
-    )
-    tidy(axes, "x")
-
-
-def _device_line(report: BenchReport) -> str:
-    device = report.device
-    threads = "" if device.threads is None else f", threads per graph: {device.threads}"
-    return f"{device.cpu}, {device.backend_device}{threads}"
+    name_rows(axes, [name for name, _, _ in rows], MARGIN)
+    note(axes, BASELINE_NAME, (1, -MARGIN), (4, -3), color=MUTED, verticalalignment="top")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,10 +11,11 @@ from edgeexit.bench.render.page.drawing import (
     INK,
     MUTED,
     SERIES,
-    drawn,
     legend_beside,
     log_axis,
+    name_rows,
     new_figure,
+    note,
     tidy,
     to_svg,
 )
@@ -45,57 +43,39 @@ COLORS = {
 MARKERS = {BASELINE: "s", EARLY_EXIT: "o"}  # other candidates get a marker each
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    name: str
-    mean_ms: float
-    accuracy: float
-    look: dict[str, Any]
-
-
-@drawn
 def front_picture(mixture: Mixture) -> Markup | None:
     """Return accuracy against mean latency of all candidates; None without labels."""
-    points = list(_points(mixture))
+    points = [(run, run.accuracy) for run in mixture.runs if run.accuracy is not None]
     if not points:
         return None
     figure, axes = new_figure(3.6)
-    for point in points:
-        axes.plot(point.mean_ms, 100 * point.accuracy, **point.look)
-    low, high = min(it.accuracy for it in points), max(it.accuracy for it in points)
+    others = cycle("^vD<>ph")
+    for run, accuracy in points:
+        color = COLORS[run.role]
+        axes.plot(
+            run.latency.mean_ms,
+            100 * accuracy,
+            MARKERS.get(run.role) or next(others),
+            color=color,
+            markersize=9,
+            markeredgewidth=1.8,
+            markerfacecolor="none" if run.role == EXIT_OFF else color,
+            label=run.label,
+        )
+    low, high = (end(accuracy for _, accuracy in points) for end in (min, max))
     room = max(0.002, 0.25 * (high - low))
-    axes.set_ylim(100 * (low - room), 100 * min(1.001, high + room))
-    axes.set_xlim(0, 1.25 * max(point.mean_ms for point in points))
-    axes.set_xlabel("mean latency, ms per image")
-    axes.set_ylabel("accuracy, %")
+    axes.set(
+        xlim=(0, 1.25 * max(run.latency.mean_ms for run, _ in points)),
+        ylim=(100 * (low - room), 100 * min(1.001, high + room)),
+        xlabel="mean latency, ms per image",
+        ylabel="accuracy, %",
+    )
     tidy(axes)
-    handles = [axes.plot([], [], label=point.name, **point.look)[0] for point in points]
-    legend_beside(axes, handles=handles)
-    shown = "; ".join(f"{it.name}: {it.mean_ms:.3g} ms, {it.accuracy:.1%}" for it in points)
+    legend_beside(axes)
+    shown = "; ".join(f"{it.label}: {it.latency.mean_ms:.3g} ms, {its:.1%}" for it, its in points)
     return to_svg(figure, "front", f"Accuracy against mean latency. {shown}")
 
 
-def _points(mixture: Mixture) -> Iterator[_Point]:
-    markers = cycle("^vD<>ph")
-    for run in mixture.runs:
-        if run.accuracy is not None:
-            color, marker = COLORS[run.role], MARKERS.get(run.role) or next(markers)
-            look = _look(color, marker, hollow=run.role == EXIT_OFF)
-            yield _Point(run.label, run.latency.mean_ms, run.accuracy, look)
-
-
-def _look(color: str, marker: str, hollow: bool = False) -> dict[str, Any]:
-    return {
-        "color": color,
-        "marker": marker,
-        "linestyle": "none",
-        "markersize": 9,
-        "markeredgewidth": 1.8,
-        "markerfacecolor": "none" if hollow else color,
-    }
-
-
-@drawn
 def latency_picture(mixture: Mixture) -> Markup:
     """Return the cumulative distribution of latencies, by exit."""
     figure, axes = new_figure(3.4)
@@ -112,17 +92,14 @@ def latency_picture(mixture: Mixture) -> Markup:
     for name, values, color, style, width in lines:
         axes.ecdf(values, color=color, linestyle=style, linewidth=width, label=name)
     log_axis(axes, "x")
-    axes.set_xlabel("latency, ms (logarithmic)")
-    axes.set_ylabel("share of images answered by then")
-    axes.set_yticks((0, 0.25, 0.5, 0.75, 0.9, 0.99))
-    axes.set_yticklabels(("0", "25%", "50%", "75%", "90%", "99%"))
+    axes.set(xlabel="latency, ms (logarithmic)", ylabel="share of images answered by then")
+    axes.set_yticks((0, 0.25, 0.5, 0.75, 0.9, 0.99), ("0", "25%", "50%", "75%", "90%", "99%"))
     tidy(axes)
     legend_beside(axes)
     medians = "; ".join(f"{name}: median {np.median(values):.3g} ms" for name, values, *_ in lines)
     return to_svg(figure, "latency", f"Latency distributions. {medians}")
 
 
-@drawn
 def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:
     """Return images per second by batch size."""
     figure, axes = new_figure(3.0)
@@ -138,16 +115,13 @@ def offline_picture(results: tuple[OfflineResult, ...]) -> Markup:
     if len(sizes) > 1:
         log_axis(axes, "x")
         axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("batch size")
-    axes.set_ylabel("images per second")
+    axes.set(xlabel="batch size", ylabel="images per second", ylim=(0, None))
     tidy(axes)
     legend_beside(axes)
     shown = "; ".join(f"{it.name}: best {it.best_samples_per_s:.4g}" for it in results)
     return to_svg(figure, "offline", f"Images per second by batch size. {shown}")
 
 
-@drawn
 def energy_picture(energy: Energy) -> Markup:
     """Return millijoules per image, split into the idle device's in the same time and the rest."""
     items = energy.runs
@@ -156,18 +130,12 @@ def energy_picture(energy: Energy) -> Markup:
         total, above = 1e3 * item.sample_j, 1e3 * item.above_idle_j
         axes.barh(row, total - above, height=0.6, color=SKY)
         axes.barh(row, above, left=total - above, height=0.6, color=BLUE)
-        low, high = 1e3 * item.sample_min_j, 1e3 * item.sample_max_j
-        axes.annotate(
-            f"{total:.3g}, turns {low:.3g} to {high:.3g}",
-            (total, row),
-            (5, 0),
-            textcoords="offset points",
-            verticalalignment="center",
-        )
-    axes.set_xlim(0, 1.5 * max(1e3 * item.sample_j for item in items))
-    axes.set_yticks(range(len(items)), [item.name for item in items])
-    axes.set_ylim(len(items) - 0.5, -0.5)
-    axes.set_xlabel("mJ per image: light, the idle device's share; dark, above idle")
-    tidy(axes, "x")
+        turns = f"turns {1e3 * item.sample_min_j:.3g} to {1e3 * item.sample_max_j:.3g}"
+        note(axes, f"{total:.3g}, {turns}", (total, row), (5, 0), verticalalignment="center")
+    axes.set(
+        xlim=(0, 1.5 * max(1e3 * item.sample_j for item in items)),
+        xlabel="mJ per image: light, the idle device's share; dark, above idle",
+    )
+    name_rows(axes, [item.name for item in items], 0.5)
     shown = "; ".join(f"{it.name}: {1e3 * it.sample_j:.3g} mJ" for it in items)
     return to_svg(figure, "energy", f"Energy per image. {shown}")

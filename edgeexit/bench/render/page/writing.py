@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
+from edgeexit.bench.render.page.drawing import page_style
 from edgeexit.bench.render.page.explanation_pictures import breakdown_picture, roofline_picture
 from edgeexit.bench.render.page.paths_picture import paths_picture
 from edgeexit.bench.render.page.pictures import (
@@ -77,72 +77,46 @@ def render_page(report: BenchReport) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture as an SVG element, with a caption."""
-
-    svg: Markup
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFigure:
-    """One number in large print, and its meaning."""
-
-    value: str
-    what: str
-
-
-def key_figures(report: BenchReport) -> tuple[KeyFigure, ...]:
-    """Return the most important numbers."""
+def key_figures(report: BenchReport) -> list[tuple[str, str]]:
+    """Return the most important numbers, each with its meaning."""
     mixture = report.mixture
     if mixture is None:
-        return tuple(
-            KeyFigure(f"{path.ratio:.2f}×", f"of the plain backbone's time to {path.name}")
+        return [
+            (f"{path.ratio:.2f}×", f"of the plain backbone's time to {path.name}")
             for path in report.paths[:4]
-        )
-    ours, theirs = mixture.early_exit, mixture.baseline
+        ]
+    ours, theirs, first = mixture.early_exit, mixture.baseline, mixture.exits[0]
+    eq5 = f"{mixture.macs_ratio:.2f}×"
     found = [
-        KeyFigure(
-            f"{ours.ratio.value:.2f}×",
-            f"of the plain backbone's time; Eq. 5 says {mixture.macs_ratio:.2f}×",
-        ),
-        KeyFigure(
+        (f"{ours.ratio.value:.2f}×", f"of the plain backbone's time; Eq. 5 says {eq5}"),
+        (
             f"{ours.latency.mean_ms:.3g} ms",
             f"per image on average; plain backbone {theirs.latency.mean_ms:.3g} ms",
         ),
     ]
     if ours.accuracy is not None and theirs.accuracy is not None:
-        found.append(
-            KeyFigure(f"{ours.accuracy:.1%}", f"accuracy; plain backbone {theirs.accuracy:.1%}")
-        )
-    first = mixture.exits[0]
-    found.append(
-        KeyFigure(f"{first.share:.0%}", f"of {mixture.samples} images left at {first.name}")
-    )
-    return tuple(found)
+        found.append((f"{ours.accuracy:.1%}", f"accuracy; plain backbone {theirs.accuracy:.1%}"))
+    return [*found, (f"{first.share:.0%}", f"of {mixture.samples} images left at {first.name}")]
 
 
-def pictures(report: BenchReport) -> dict[str, list[Picture]]:
-    """Return the pictures by the titles of their sections."""
+@page_style()
+def pictures(report: BenchReport) -> dict[str, list[tuple[Markup, str]]]:
+    """Return the pictures and their captions by the titles of their sections."""
     mixture, explanation, scenarios = report.mixture, report.explanation, report.scenarios
-    found: dict[str, list[Picture]] = {PATHS: [Picture(paths_picture(report))]}
+    found = {PATHS: [(paths_picture(report), "")]}
     if mixture is not None:
         front = front_picture(mixture)
-        words = (
-            f"{mixture.samples} images of {mixture.source}, one by one. Up and to the left is "
-            "better."
-        )
-        found[FRONT] = [] if front is None else [Picture(front, words)]
-        words = "Share of the images answered within a given time. Up and to the left is faster."
-        found[LATENCY] = [Picture(latency_picture(mixture), words)]
-    if explanation is not None:
+        if front is not None:
+            images = f"{mixture.samples} images of {mixture.source}, one by one"
+            found[FRONT] = [(front, f"{images}. Up and to the left is better.")]
+        caption = "Share of the images answered within a given time. Up and to the left is faster."
+        found[LATENCY] = [(latency_picture(mixture), caption)]
+    if explanation is not None and explanation.breakdowns:
+        found[WHY] = [(breakdown_picture(explanation), "")]
         roofline = roofline_picture(explanation)
-        drawn = [breakdown_picture(explanation)] if explanation.breakdowns else []
-        drawn += [roofline] if roofline is not None else []
-        found[WHY] = [Picture(svg) for svg in drawn]
+        found[WHY] += [(roofline, "")] if roofline is not None else []
     if scenarios is not None and scenarios.offline is not None:
-        found[SCENARIOS] = [Picture(offline_picture(scenarios.offline))]
+        found[SCENARIOS] = [(offline_picture(scenarios.offline), "")]
     if report.energy.runs:
-        found[ENERGY] = [Picture(energy_picture(report.energy))]
+        found[ENERGY] = [(energy_picture(report.energy), "")]
     return found
