@@ -96,11 +96,11 @@ def command(as_json: bool, **values: Any) -> None:
 
 
 def _write_front(tuning: Tuning, options: TuneOptions) -> None:
-    from edgeexit.thresholds.front_file import write_front
+    from edgeexit.thresholds.front import write_front
     from edgeexit.thresholds.front_picture import write_tuned
 
     if options.front is not None:
-        write_front(options.front, tuning.front, tuning.points)
+        write_front(options.front, tuning.front, tuning.front_by_split)
         remark(f"wrote {options.front}: {len(tuning.front)} settings")
     if options.plot is not None:
         write_tuned(options.plot, tuning)

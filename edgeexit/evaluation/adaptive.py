@@ -1,4 +1,7 @@
-"""Adaptive accuracy and average cost of early exit at fixed thresholds (Section V-A)."""
+"""Adaptive accuracy and average cost of early exit at fixed thresholds (Section V-A).
+
+Figures of some samples have bootstrap intervals for other samples from the same source.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 from edgeexit.cost import ExitCost, ExitCosts, average_macs
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.statistics import Interval
+from edgeexit.statistics.bootstrap import mean_intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,24 @@ class AdaptiveReport:
     macs_ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReportIntervals:
+    """Intervals of an adaptive report's figures, for other samples from the same source.
+
+    Attributes:
+        adaptive_accuracy: fraction, 0 to 1.
+        backbone_accuracy: accuracy of the final exit alone.
+        accuracy_drop: backbone minus adaptive, paired by sample: much narrower than from the two
+            intervals.
+        average_cost: Eq. 5, in the unit of the costs.
+    """
+
+    adaptive_accuracy: Interval
+    backbone_accuracy: Interval
+    accuracy_drop: Interval
+    average_cost: Interval
+
+
 def leaving_exits(
     predictions: ExitPredictions, thresholds: Mapping[str, float]
 ) -> NDArray[np.int64]:
@@ -91,6 +114,35 @@ def routed(predictions: ExitPredictions, thresholds: Mapping[str, float]) -> Pre
     return Predictions(
         predictions.labels[left_at, samples], predictions.confidences[left_at, samples], left_at
     )
+
+
+def sample_outcomes(
+    predictions: ExitPredictions, thresholds: Mapping[str, float], costs: PathCosts
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return whether each sample leaves with the right label, and its cost in the unit, (N,) each.
+
+    Raises:
+        InputError: a threshold is missing, of an unknown exit, or outside 0 to 2.
+    """
+    left_at = leaving_exits(predictions, thresholds)
+    paid = np.array([*costs.paid(thresholds).values()])
+    return predictions.correct[left_at, np.arange(len(left_at))], paid[left_at]
+
+
+def bootstrap_intervals(
+    predictions: ExitPredictions, thresholds: Mapping[str, float], costs: PathCosts
+) -> ReportIntervals:
+    """Return the intervals of the figures of :func:`evaluate_adaptive`.
+
+    The thresholds are treated as fixed. If they were chosen on the same samples, the intervals are
+    too narrow and too high; choose them on other samples.
+    """
+    correct, paid = sample_outcomes(predictions, thresholds, costs)
+    right, backbone_right = correct.astype(np.float64), predictions.correct[-1].astype(np.float64)
+    average_cost, adaptive, backbone, drop = mean_intervals(
+        np.stack([paid, right, backbone_right, backbone_right - right])
+    )
+    return ReportIntervals(adaptive, backbone, drop, average_cost)
 
 
 def evaluate_adaptive(

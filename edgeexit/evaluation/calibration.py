@@ -8,7 +8,6 @@ Section 4.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,26 +80,17 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
 
 
 def collect_logits(
-    net: nn.Module,
-    dataset: Dataset[Any],
-    *,
-    batch_size: int = 256,
-    device: str | torch.device = "cpu",
-    workers: int = 0,
-    progress: Callable[[int], None] | None = None,
+    net: nn.Module, dataset: Dataset[Any], **options: Any
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return the logits (N, K) float32 of every exit and the true classes (N,), on the CPU.
 
-    The arguments are those of :func:`edgeexit.evaluation.predict`.
+    The options are those of :func:`edgeexit.evaluation.predict`.
     """
     batches, targets = run_batches(
         net,
         dataset,
         lambda logits: {name: tensor.float().cpu() for name, tensor in logits.items()},
-        batch_size=batch_size,
-        device=device,
-        workers=workers,
-        progress=progress,
+        **options,
     )
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, targets
 

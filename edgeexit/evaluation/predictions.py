@@ -128,10 +128,10 @@ def run_batches(
     dataset: Dataset[Any],
     keep: Callable[[dict[str, Tensor]], Kept],
     *,
-    batch_size: int,
-    device: str | torch.device,
-    workers: int,
-    progress: Callable[[int], None] | None,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[list[Kept], Tensor]:
     """Return the result of ``keep`` for the logits of each batch, and the true classes (N,).
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
-from edgeexit.evaluation.path_costs import PathCosts
+from edgeexit.evaluation.adaptive import sample_outcomes
+from edgeexit.evaluation.path_costs import MACS, PathCosts
+from edgeexit.evaluation.predictions import ExitPredictions
+from edgeexit.files import write_csv
 
 NO_COST = np.iinfo(np.int64).max
 """The cost of settings that are not allowed."""
@@ -25,23 +28,6 @@ class Setting:
     thresholds: dict[str, float]
     accuracy: float
     average_cost: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The result of a search: the front as indices into the grids.
-
-    Attributes:
-        indices: (P, B), one index into the grid of each exit.
-        correct: (P,) int64, ascending.
-        cost: (P,) int64, ascending, in steps.
-        settings: number of settings that were evaluated.
-    """
-
-    indices: NDArray[np.intp]
-    correct: NDArray[np.int64]
-    cost: NDArray[np.int64]
-    settings: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,12 +90,35 @@ def unbeaten(correct: NDArray[np.int32], cost: NDArray[np.int64], samples: int) 
     return found
 
 
-def describe_setting(setting: Setting, unit: str) -> str:
-    """Return a phrase that describes a setting."""
-    thresholds = ", ".join(
-        f"{name} {'never' if value == NEVER else value}"
-        for name, value in setting.thresholds.items()
-    )
-    cost = f"{setting.average_cost:,.0f}" if unit == "MACs" else f"{setting.average_cost:.6g}"
-    at = thresholds or "no branches"
-    return f"accuracy {setting.accuracy:.4f} at {cost} {unit} on average ({at})"
+def front_by_split(front: Front, test: ExitPredictions) -> dict[str, list[Setting]]:
+    """Return the front's settings on ``val``, where they were searched, and on ``test``."""
+    on_test = []
+    for setting in front:
+        correct, paid = sample_outcomes(test, setting.thresholds, front.costs)
+        on_test.append(Setting(setting.thresholds, float(correct.mean()), float(paid.mean())))
+    return {"val": list(front), "test": on_test}
+
+
+def spread_points(front: Front, count: int) -> list[int]:
+    """Return up to ``count`` indices into the front, evenly spaced in cost, both ends included."""
+    wanted = np.linspace(front.cost[0], front.cost[-1], count)
+    nearest = np.abs(front.cost[:, None] - wanted).argmin(axis=0)
+    return [int(place) for place in np.unique(nearest)]
+
+
+def write_front(path: Path, front: Front, by_split: Mapping[str, Sequence[Setting]]) -> None:
+    """Write one line of CSV per setting, from the cheapest to the most accurate, atomically.
+
+    A threshold of 2 means that the exit is switched off.
+    """
+    unit = "macs" if front.costs.unit == MACS else front.costs.unit  # keeps case: mJ is not MJ
+    columns = [f"{name}_threshold" for name in front.costs.exit_names[:-1]]
+    for split in by_split:
+        columns += [f"{split}_accuracy", f"{split}_average_{unit}"]
+    rows = []
+    for settings in zip(*by_split.values(), strict=True):
+        row = [*settings[0].thresholds.values()]
+        for setting in settings:
+            row += [setting.accuracy, setting.average_cost]
+        rows.append(row)
+    write_csv(path, columns, rows)

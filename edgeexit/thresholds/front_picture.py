@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeexit.drawing.saving import save_picture
 from edgeexit.drawing.style import (
@@ -17,8 +17,7 @@ from edgeexit.drawing.style import (
     shorten,
 )
 from edgeexit.evaluation.path_costs import MACS
-from edgeexit.thresholds.front import Front
-from edgeexit.thresholds.front_file import FrontPoint
+from edgeexit.thresholds.front import Front, Setting
 from edgeexit.thresholds.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -42,50 +41,39 @@ def write_tuned(path: Path, tuning: Tuning) -> None:
     *_, alone = tuning.last_accuracy.values()
     title, chosen = tuning.subject.title, tuning.thresholds
     with print_style():
-        save_picture(draw_tuned(tuning.front, tuning.points, chosen, alone, title), path)
+        save_picture(draw_tuned(tuning.front, tuning.front_by_split, chosen, alone, title), path)
 
 
 def draw_tuned(
     front: Front,
-    points: Sequence[FrontPoint],
+    by_split: Mapping[str, Sequence[Setting]],
     chosen: Mapping[str, float] | None,
     backbone_accuracy: float,
     title: str,
 ) -> Figure:
     """Return the picture; ``backbone_accuracy`` is a fraction of the test samples."""
-    scale, unit = (MEGA, "M MACs") if front.costs.unit == MACS else (1.0, front.costs.unit)
+    costs = front.costs
+    scale, unit = (MEGA, "M MACs") if costs.unit == MACS else (1.0, costs.unit)
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
-    for split, color, dashes in (("val", BLUE, "-"), ("test", ORANGE, "--")):
-        settings = [getattr(point, split) for point in points]
-        axes.plot(
-            [setting.average_cost / scale for setting in settings],
-            [100 * setting.accuracy for setting in settings],
-            dashes,
-            color=color,
-            label=f"{split}, where thresholds are chosen" if split == "val" else split,
-        )
-        for setting in settings:
-            if chosen is not None and setting.thresholds == chosen:
-                axes.plot(
-                    setting.average_cost / scale,
-                    100 * setting.accuracy,
-                    "o",
-                    color=color,
-                    label=f"chosen, on {split}",
-                )
-    if front.costs.baseline is not None:
-        alone = (front.backbone_correct / front.samples, backbone_accuracy)
-        for split, color, accuracy in zip(("val", "test"), (BLUE, ORANGE), alone, strict=True):
-            axes.plot(
-                front.costs.in_unit(front.costs.baseline) / scale,
-                100 * accuracy,
-                "D",
-                color=color,
-                markerfacecolor="none",
-                clip_on=False,
-                label=f"the backbone alone, on {split}",
-            )
+
+    def draw(settings: Sequence[Setting], style: str, label: str, **options: Any) -> None:
+        places = [(it.average_cost / scale, 100 * it.accuracy) for it in settings]
+        axes.plot(*zip(*places, strict=True), style, label=label, **options)
+
+    alone = {"val": front.backbone_correct / front.samples, "test": backbone_accuracy}
+    for (split, settings), color, dashes in zip(
+        by_split.items(), (BLUE, ORANGE), ("-", "--"), strict=True
+    ):
+        where = ", where thresholds are chosen" if split == "val" else ""
+        draw(settings, dashes, f"{split}{where}", color=color)
+        marked = [setting for setting in settings if setting.thresholds == chosen]
+        if marked:
+            draw(marked, "o", f"chosen, on {split}", color=color)
+        if costs.baseline is not None:
+            backbone = Setting({}, alone[split], costs.in_unit(costs.baseline))
+            label = f"the backbone alone, on {split}"
+            draw([backbone], "D", label, color=color, markerfacecolor="none", clip_on=False)
     axes.set_xlabel(f"average cost ({unit})")
     percent_axis(axes, "y", "accuracy", None)
     axes.grid(True)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.thresholds.front import NO_COST, Found, unbeaten
-from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
+from edgeexit.thresholds.front import NO_COST, Front, unbeaten
+from edgeexit.thresholds.outcomes import SearchSpace, count_outcomes
 from edgeexit.thresholds.worst_path import allowed_settings
 
 NEIGHBORHOODS = 4_000
@@ -34,7 +34,7 @@ Setting = tuple[int, ...]
 
 def find_front(
     space: SearchSpace, max_path: int | None, progress: Callable[[float], None]
-) -> Found:
+) -> Front:
     """Return the best settings found; the search is deterministic.
 
     Args:
@@ -64,7 +64,7 @@ class _Search:
         self.at_least = np.full(space.samples + 2, NO_COST)
         self.indices = np.zeros((space.samples + 1, space.branches), np.intp)
 
-    def run(self, progress: Callable[[float], None]) -> Found:
+    def run(self, progress: Callable[[float], None]) -> Front:
         self._start()
         while self.counted < NEIGHBORHOODS:
             waiting = self._waiting()
@@ -75,14 +75,15 @@ class _Search:
             progress(min(self.counted / NEIGHBORHOODS, 1))
         progress(1)
         members = self._members()
-        return Found(self.indices[members], members, self.cost[members], self.settings)
+        indices, cost = self.indices[members], self.cost[members]
+        return self.space.front(indices, members, cost, self.settings, exact=False)
 
     def _start(self) -> None:
         grids = self.space.grids
         last = tuple(len(grid) - 1 for grid in grids)  # switched off if the grid has NEVER
         for free in itertools.combinations(range(len(grids)), 3):
             spread = [_spread(len(grids[exit_])) for exit_ in free]
-            self._count(Place(self.space, last), free, spread)
+            self._count(last, free, spread)
 
     def _members(self) -> Index:
         """Return the numbers of correct samples of the settings on the front."""
@@ -108,7 +109,6 @@ class _Search:
     def _take_turn(self, setting: Setting) -> None:
         if setting not in self.turns:
             self.turns[setting] = self.random.permutation(len(self.neighborhoods)).tolist()
-        place = Place(self.space, setting)
         turns = self.turns[setting]
         for number in turns[:TURN]:
             free = self.neighborhoods[number]
@@ -120,25 +120,25 @@ class _Search:
                     _near(setting[exit_], length)
                     for exit_, length in zip(free, lengths, strict=True)
                 ]
-            self._count(place, free, values)
+            self._count(setting, free, values)
         del turns[:TURN]
 
-    def _count(self, place: Place, free: tuple[int, ...], values: Sequence[Index]) -> None:
+    def _count(self, setting: Setting, free: tuple[int, ...], values: Sequence[Index]) -> None:
         """Evaluate a neighborhood and add its undominated settings to the front."""
-        outcomes = count_outcomes(self.space, place, free, values)
+        correct, cost = count_outcomes(self.space, setting, free, values)
         self.counted += 1
-        self.settings += outcomes.cost.size
-        correct, cost = outcomes.correct.ravel(), outcomes.cost.ravel()
+        self.settings += cost.size
         if self.max_path is not None:
-            cost = np.where(self._allowed(place, free, values), cost, NO_COST)
+            cost[~self._allowed(setting, free, values)] = NO_COST
+        shape, correct, cost = cost.shape, correct.ravel(), cost.ravel()
         better = np.flatnonzero(cost < self.at_least[correct])
         if not len(better):
             return
         chosen = better[unbeaten(correct[better], cost[better], self.space.samples)]
         joining = correct[chosen]
         self.cost[joining] = cost[chosen]
-        self.indices[joining] = place.setting
-        where = np.unravel_index(chosen, outcomes.cost.shape)
+        self.indices[joining] = setting
+        where = np.unravel_index(chosen, shape)
         for exit_, numbers, index in zip(free, values, where, strict=True):
             self.indices[joining, exit_] = numbers[index]
         self.at_least[:-1] = np.minimum(
@@ -146,14 +146,15 @@ class _Search:
         )
 
     def _allowed(
-        self, place: Place, free: tuple[int, ...], values: Sequence[Index]
+        self, setting: Setting, free: tuple[int, ...], values: Sequence[Index]
     ) -> NDArray[np.bool_]:
         grids = self.space.grids
-        thresholds = [grid[[value]] for grid, value in zip(grids, place.setting, strict=True)]
+        thresholds = [grid[[value]] for grid, value in zip(grids, setting, strict=True)]
         for exit_, numbers in zip(free, values, strict=True):
             thresholds[exit_] = grids[exit_][numbers]
         assert self.max_path is not None
-        return allowed_settings(self.space.costs, thresholds, self.max_path).ravel()
+        shape = tuple(map(len, values))
+        return allowed_settings(self.space.costs, thresholds, self.max_path).reshape(shape)
 
 
 def _spread(length: int) -> Index:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit.evaluation.adaptive import leaving_exits
+from edgeexit.evaluation.adaptive import sample_outcomes
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.scores import SOFTMAX
@@ -87,14 +87,11 @@ def _over_budgets(
     if high <= low:  # the only budget is that of the last setting
         lengths[-1] = 1
     lengths = lengths / lengths.sum()
-    samples = np.arange(len(test.targets))
-    right, cost = np.zeros(len(samples)), np.zeros(len(samples))
+    right, cost = np.zeros((2, len(test.targets)))
     for place in np.flatnonzero(lengths).tolist():
-        thresholds = front.setting(place).thresholds
-        left_at = leaving_exits(test, thresholds)
-        paid = np.array([*front.costs.paid(thresholds).values()])
-        right += lengths[place] * test.correct[left_at, samples]
-        cost += lengths[place] * paid[left_at]
+        correct, paid = sample_outcomes(test, front.setting(place).thresholds, front.costs)
+        right += lengths[place] * correct
+        cost += lengths[place] * paid
     return right, cost
 
 

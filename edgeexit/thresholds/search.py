@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edgeexit.errors import TuningError
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.thresholds.front import NO_COST, Found, Front, unbeaten
+from edgeexit.thresholds.front import NO_COST, Front, unbeaten
 from edgeexit.thresholds.grids import confidence_grids
 from edgeexit.thresholds.local_search import find_front
-from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
+from edgeexit.thresholds.outcomes import SearchSpace, count_outcomes
 from edgeexit.thresholds.worst_path import allowed_settings, least_worst_path
 
 MAX_EXACT_BRANCHES = 3
@@ -58,24 +58,12 @@ def search_thresholds(
     _check_grids(predictions.exit_names[:-1], grids)
     max_path = None if max_path_cost is None else _max_path(costs, grids, max_path_cost)
     space = SearchSpace(predictions, costs, grids)
-    exact = len(grids) <= most_exact
-    found = _count_all(space, max_path) if exact else find_front(space, max_path, progress)
-    thresholds = np.empty(found.indices.shape, np.float32)
-    for exit_, grid in enumerate(grids):
-        thresholds[:, exit_] = grid[found.indices[:, exit_]]
-    return Front(
-        costs=costs,
-        thresholds=thresholds,
-        correct=found.correct,
-        cost=found.cost,
-        samples=space.samples,
-        backbone_correct=int(predictions.correct[-1].sum()),
-        settings=found.settings,
-        exact=exact,
-    )
+    if len(grids) <= most_exact:
+        return _count_all(space, max_path)
+    return find_front(space, max_path, progress)
 
 
-def _count_all(space: SearchSpace, max_path: int | None) -> Found:
+def _count_all(space: SearchSpace, max_path: int | None) -> Front:
     """Evaluate all combinations of the grids' values."""
     shape = tuple(map(len, space.grids))
     settings = math.prod(shape)
@@ -85,15 +73,13 @@ def _count_all(space: SearchSpace, max_path: int | None) -> Found:
             f"{MAX_SETTINGS:,}: choose a smaller grid"
         )
     everywhere = [np.arange(length) for length in shape]
-    place = Place(space, (0,) * len(shape))
-    outcomes = count_outcomes(space, place, range(len(shape)), everywhere)
-    cost = outcomes.cost
+    correct, cost = count_outcomes(space, [0] * len(shape), range(len(shape)), everywhere)
     if max_path is not None:
         cost[~allowed_settings(space.costs, space.grids, max_path)] = NO_COST
-    chosen = unbeaten(outcomes.correct, cost, space.samples)
+    chosen = unbeaten(correct, cost, space.samples)
     indices = np.stack(np.unravel_index(chosen, shape), 1) if shape else np.empty((1, 0), np.intp)
-    correct = outcomes.correct.ravel()[chosen].astype(np.int64)
-    return Found(indices, correct, cost.ravel()[chosen], settings)
+    found = correct.ravel()[chosen].astype(np.int64), cost.ravel()[chosen]
+    return space.front(indices, *found, settings, exact=True)
 
 
 def _max_path(costs: PathCosts, grids: Grids, max_path_cost: float) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
 
 from edgeexit.errors import TuningError
-from edgeexit.thresholds.front import Front, Setting, describe_setting
+from edgeexit.thresholds.front import Front, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +128,12 @@ def _not_both(front: Front, accurate: int, cheap: int) -> TuningError:
 
 
 def _describe(front: Front, index: int) -> str:
-    return describe_setting(front.setting(index), front.costs.unit)
+    """Return a phrase that describes a setting."""
+    setting, costs = front.setting(index), front.costs
+    thresholds = ", ".join(
+        f"{name} {'never' if value == NEVER else value}"
+        for name, value in setting.thresholds.items()
+    )
+    cost = costs.show(setting.average_cost)
+    at = thresholds or "no branches"
+    return f"accuracy {setting.accuracy:.4f} at {cost} {costs.unit} on average ({at})"

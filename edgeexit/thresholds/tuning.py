@@ -13,12 +13,15 @@ from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cost import ExitCosts
-from edgeexit.evaluation.adaptive import AdaptiveReport, evaluate_adaptive
-from edgeexit.evaluation.bootstrap import ReportIntervals, bootstrap_intervals
+from edgeexit.evaluation.adaptive import (
+    AdaptiveReport,
+    ReportIntervals,
+    bootstrap_intervals,
+    evaluate_adaptive,
+)
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
-from edgeexit.thresholds.front import Front
-from edgeexit.thresholds.front_file import FrontPoint, front_points
+from edgeexit.thresholds.front import Front, Setting, front_by_split
 from edgeexit.thresholds.grids import confidence_grids
 from edgeexit.thresholds.guarantee import Guaranteed, Promise, find_guaranteed
 from edgeexit.thresholds.search import search_thresholds
@@ -114,9 +117,9 @@ class Tuning:
         return None if self.guaranteed is None else self.guaranteed.entry(self.subject.chosen_on)
 
     @cached_property
-    def points(self) -> list[FrontPoint]:
-        """The front on ``val``, with its settings evaluated on ``test``."""
-        return front_points(self.front, self.subject.test)
+    def front_by_split(self) -> dict[str, list[Setting]]:
+        """The front on ``val``, and its settings evaluated on ``test``."""
+        return front_by_split(self.front, self.subject.test)
 
     def choice_json(self) -> dict[str, Any]:
         """Return everything but the front as JSON values."""
@@ -160,10 +163,10 @@ class Tuning:
         if self.guaranteed is not None:
             return {}
         settings = []
-        for point in self.points:
-            setting: dict[str, Any] = {"thresholds": point.val.thresholds}
-            for split, found in (("val", point.val), ("test", point.test)):
-                setting[split] = {"accuracy": found.accuracy, "average_cost": found.average_cost}
+        for found in zip(*self.front_by_split.values(), strict=True):
+            setting: dict[str, Any] = {"thresholds": found[0].thresholds}
+            for split, its in zip(self.front_by_split, found, strict=True):
+                setting[split] = {"accuracy": its.accuracy, "average_cost": its.average_cost}
             settings.append(setting)
         return {"front": settings}
 

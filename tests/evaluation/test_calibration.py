@@ -39,25 +39,25 @@ def test_the_ends_of_the_range() -> None:
     assert 0.05 <= fit_temperature(1e38 * logits, torch.tensor([0, 1, 2])) <= 20
 
 
-def test_calibration_error_written_out() -> None:
-    # two bins are hit: (0.6, 0.667] with one right of two, (0.933, 1] with one right of one
+@pytest.mark.parametrize(
+    ("confidences", "labels", "expected"),
+    [
+        # two bins are hit: (0.6, 0.667] with one right of two, (0.933, 1] with one right of one
+        ([0.62, 0.66, 1.0], [0, 1, 0], (abs((0.62 + 0.66) / 2 - 1 / 2) * 2 + 0) / 3),
+        # bins are closed above: apart it would be (|0.95 - 1| + |1 - 0|) / 2
+        ([0.95, 1.0], [0, 1], abs(1.95 - 1) / 2),
+    ],
+)
+def test_calibration_error_written_out(
+    confidences: list[float], labels: list[int], expected: float
+) -> None:
     predictions = ExitPredictions(
         ("final",),
-        np.array([[0.62, 0.66, 1.0]], np.float32),
-        np.array([[0, 1, 0]]),
-        np.zeros(3, np.int64),
+        np.array([confidences], np.float32),
+        np.array([labels]),
+        np.zeros(len(labels), np.int64),
     )
-    expected = (abs((0.62 + 0.66) / 2 - 1 / 2) * 2 + 0) / 3
-    assert expected_calibration_error(predictions) == {"final": pytest.approx(expected, abs=1e-7)}
-
-
-def test_bins_are_closed_above() -> None:
-    predictions = ExitPredictions(
-        ("final",), np.array([[0.95, 1.0]], np.float32), np.array([[0, 1]]), np.zeros(2, np.int64)
-    )
-    # apart it would be (|0.95 - 1| + |1 - 0|) / 2
-    got = expected_calibration_error(predictions)["final"]
-    assert got == pytest.approx(abs(1.95 - 1) / 2, abs=1e-6)
+    assert expected_calibration_error(predictions) == {"final": pytest.approx(expected, abs=1e-6)}
 
 
 def test_logits_of_all_exits_are_collected() -> None:
@@ -75,16 +75,3 @@ def test_logits_of_all_exits_are_collected() -> None:
         expected = net.eval()(images)
     for name, tensor in expected.items():
         torch.testing.assert_close(logits[name], tensor)
-
-
-def test_a_network_divides_its_logits() -> None:
-    torch.manual_seed(0)
-    net = MultiExitNet(make_spec("resnet20", "1+1", 3, (3, 8, 8))).eval()
-    images = torch.randn(2, 3, 8, 8)
-    with torch.inference_mode():
-        plain = net(images)
-        net.temperatures = {"exit1": 2.0, "final": 0.5}
-        got = net(images)
-    torch.testing.assert_close(got["exit1"], plain["exit1"] / 2)
-    torch.testing.assert_close(got["exit2"], plain["exit2"], rtol=0, atol=0)
-    torch.testing.assert_close(got["final"], plain["final"] * 2)

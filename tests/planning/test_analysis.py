@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.timing.paths import BundleTimes, MeasuredTimes, PathTimes
+from support.messages import missing
 
 from edgeexit.errors import DataError, InputError
 from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
@@ -49,13 +50,10 @@ def test_ratios_and_the_shares_that_have_to_leave() -> None:
     assert slow.exits[1].break_even is None
     assert never.exits[0].break_even is None
     assert [it.on_front for it in plan.patterns] == [True, False, False]
+    (no_slower,) = make_plan(measured(bundle("n+n", 4.0, 8.0, 9.9)), {}).patterns
+    assert no_slower.exits[0].break_even == 0
     for exit_ in fast.exits:
         assert exit_.ratio.low <= exit_.ratio.value <= exit_.ratio.high
-
-
-def test_nothing_has_to_leave_where_the_end_is_no_slower() -> None:
-    (pattern,) = make_plan(measured(bundle("n+n", 4.0, 8.0, 9.9)), {}).patterns
-    assert pattern.exits[0].break_even == 0
 
 
 def test_an_estimate_from_accuracies() -> None:
@@ -72,32 +70,22 @@ def test_an_estimate_from_accuracies() -> None:
     assert slow.ratio.value == pytest.approx(0.7 * 0.6 + 0.1 * 1.1 + 0.2 * 1.4)
     assert [it.on_front for it in plan.patterns] == [True, True], "one is faster, one better"
     text = " ".join(plan_text(plan))
-    for fact in ("Train 3g+1g", "0.68", "70.0%", "Or 3+1", "90.0%"):
-        assert fact in text
+    assert not missing(text, "Train 3g+1g", "0.68", "70.0%", "Or 3+1", "90.0%")
 
 
 def test_what_it_says_without_accuracies() -> None:
     text = " ".join(plan_text(make_plan(measured(FAST, SLOW, NEVER), {})))
-    for fact in (
-        "3g+1g needs the fewest",
-        "25%",
-        "1.20",
-        "cannot pay with 9+9",
-        "1.00 to 2.50 times",
-    ):
-        assert fact in text
+    facts = ("3g+1g needs the fewest", "25%", "1.20", "cannot pay with 9+9", "1.00 to 2.50 times")
+    assert not missing(text, *facts)
     none = " ".join(plan_text(make_plan(measured(NEVER), {})))
-    assert "None of these branches pays" in none
-    assert "exits later" in none
+    assert not missing(none, "None of these branches pays", "exits later")
 
 
 def test_unsteady_times_are_told() -> None:
     steady = " ".join(plan_text(make_plan(measured(FAST), {})))
     assert "unsteady" not in steady
-    last = PathTimes("final", 1200, (6.0, 24.0, 12.0, 12.0, 9.0) * ROUNDS)
-    drifting = PathTimes(
-        "final", 1200, (*last.times_ms[:25], *(ms * 2 for ms in last.times_ms[25:]))
-    )
+    times_ms = (6.0, 24.0, 12.0, 12.0, 9.0) * ROUNDS
+    drifting = PathTimes("final", 1200, (*times_ms[:25], *(2 * ms for ms in times_ms[25:])))
     shaken = dataclasses.replace(FAST, exits=(*FAST.exits[:2], drifting))
     assert "unsteady" in " ".join(plan_text(make_plan(measured(shaken), {})))
 
@@ -110,20 +98,19 @@ def test_the_table_has_a_row_for_each_exit() -> None:
     assert {"90.0%", "never", "0.40 [0.40, 0.40]"} <= {cell for row in rows for cell in row}
 
 
-def test_bundles_of_one_kind_alone() -> None:
-    other = dataclasses.replace(SLOW, precision="int8")
-    with pytest.raises(InputError, match="one precision, got fp32 and int8"):
-        make_plan(measured(FAST, other), {})
-
-
-def test_accuracies_of_other_patterns() -> None:
-    with pytest.raises(InputError, match=r"some of 3\+1, got 4\+3\+2"):
-        make_plan(measured(SLOW), {"4+3+2": (0.7, 0.8, 0.9, 0.9)})
-
-
-def test_accuracies_of_another_number_of_exits() -> None:
-    with pytest.raises(InputError, match=r"3\+1: expected 3, .* got 2"):
-        make_plan(measured(SLOW), {"3+1": (0.7, 0.8)})
+@pytest.mark.parametrize(
+    ("bundles", "accuracies", "message"),
+    [
+        ((FAST, dataclasses.replace(SLOW, precision="int8")), {}, "one precision, got fp32 and"),
+        ((SLOW,), {"4+3+2": (0.7, 0.8, 0.9, 0.9)}, r"some of 3\+1, got 4\+3\+2"),
+        ((SLOW,), {"3+1": (0.7, 0.8)}, r"3\+1: expected 3, .* got 2"),
+    ],
+)
+def test_times_and_accuracies_that_do_not_fit(
+    bundles: tuple[BundleTimes, ...], accuracies: dict[str, tuple[float, ...]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        make_plan(measured(*bundles), accuracies)
 
 
 def test_times_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -170,18 +157,10 @@ def test_accuracies_in_shares_or_percent(
     assert found == {name: pytest.approx(each) for name, each in expected.items()}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "[]",
-        '{"3+1": 0.6}',
-        '{"3+1": []}',
-        '{"3+1": [true]}',
-        '{"3+1": [-1]}',
-        '{"3+1": [101]}',
-        '{"3+1": ["a"]}',
-    ],
-)
+NO_ACCURACIES = ("0.6", "[]", "[true]", "[-1]", "[101]", '["a"]')
+
+
+@pytest.mark.parametrize("content", ["[]", *(f'{{"3+1": {value}}}' for value in NO_ACCURACIES)])
 def test_files_that_are_no_accuracies(content: str, tmp_path: Path) -> None:
     file = tmp_path / "accuracies.json"
     file.write_text(content)

@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-from edgeexit_runtime.gate import NEVER
 from support.messages import missing
+from support.settings import GRID, costs_of, one_by_one, random_predictions
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import ExitPredictions, PathCosts, leaving_exits
+from edgeexit.evaluation import PathCosts, leaving_exits
 from edgeexit.thresholds import search_thresholds
 from edgeexit.thresholds.front import NO_COST, unbeaten
 from edgeexit.thresholds.worst_path import worst_path
-
-Draw = Callable[..., ExitPredictions]
-Costs = Callable[[ExitPredictions], PathCosts]
-GRID = np.array([0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, NEVER], np.float32)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -35,23 +31,12 @@ def test_unbeaten_is_what_no_other_beats(seed: int) -> None:
     assert [pairs[index] for index in got] == sorted(front)
     last = {pair: index for index, pair in enumerate(pairs)}
     assert got == [last[pair] for pair in sorted(front)]
-
-
-def test_nothing_allowed_is_an_empty_front() -> None:
-    assert unbeaten(np.zeros(3, np.int32), np.full(3, NO_COST), 5).tolist() == []
+    assert unbeaten(correct, np.full_like(cost, NO_COST), 20).tolist() == []
 
 
 @pytest.mark.parametrize("max_path", [None, 34, 12])
 @pytest.mark.parametrize("branches", [0, 1, 2, 3])
-def test_front_of_every_setting_tried(
-    random_predictions: Draw,
-    costs_of: Costs,
-    one_by_one: Any,
-    branches: int,
-    max_path: int | None,
-) -> None:
-    from itertools import product
-
+def test_front_of_every_setting_tried(branches: int, max_path: int | None) -> None:
     predictions = random_predictions(branches)
     costs = costs_of(predictions)
     grids = (GRID,) * branches
@@ -76,7 +61,7 @@ def test_front_of_every_setting_tried(
     assert len(front) == len(list(front)) == len(want)
 
 
-def test_settings_read_as_what_was_searched(random_predictions: Draw, costs_of: Costs) -> None:
+def test_settings_read_as_what_was_searched() -> None:
     random = np.random.default_rng(2)
     predictions = random_predictions(2, samples=3000)
     predictions.confidences[:] = random.random((3, 3000), np.float32)
@@ -94,7 +79,7 @@ def test_settings_read_as_what_was_searched(random_predictions: Draw, costs_of: 
     assert all(len(str(value)) <= 12 for value in shown)  # not 0.9399999976158142
 
 
-def test_costs_in_any_unit(random_predictions: Draw, costs_of: Costs) -> None:
+def test_costs_in_any_unit() -> None:
     predictions = random_predictions(2)
     macs = costs_of(predictions)
     names = predictions.exit_names
@@ -110,23 +95,14 @@ def test_costs_in_any_unit(random_predictions: Draw, costs_of: Costs) -> None:
         assert other.average_cost == pytest.approx(one.average_cost / 16, rel=1e-12)
 
 
-def test_too_many_settings_are_refused(random_predictions: Draw, costs_of: Costs) -> None:
+def test_too_many_settings_are_refused() -> None:
     predictions = random_predictions(3)
     values = np.linspace(0, 1, 1000, dtype=np.float32)
     with pytest.raises(TuningError, match="1000 x 1000 x 1000 values make 1,000,000,000 settings"):
         search_thresholds(predictions, costs_of(predictions), (values,) * 3)
 
 
-def test_a_path_limit_out_of_reach_names_the_least(random_predictions: Draw) -> None:
-    predictions = random_predictions(2)
-    costs = PathCosts(predictions.exit_names, (7, 19, 30), (1, 8, 2), 21)
-    with pytest.raises(TuningError) as error:
-        search_thresholds(predictions, costs, max_path_cost=6)
-    assert not missing(error.value, "every path within 6 MACs", "cheapest", "costs 7", "allow that")
-    assert search_thresholds(predictions, costs, max_path_cost=7).cost.tolist() == [7 * 60]
-
-
-def test_a_path_limit_just_below_a_path_leaves_it_out(random_predictions: Draw) -> None:
+def test_a_path_limit_leaves_out_what_is_dearer_and_names_the_least() -> None:
     predictions = random_predictions(2)
     costs = PathCosts(predictions.exit_names, (7, 19, 30), (1, 8, 2), 21)
     dearest = {
@@ -135,28 +111,25 @@ def test_a_path_limit_just_below_a_path_leaves_it_out(random_predictions: Draw) 
         for front in [search_thresholds(predictions, costs, max_path_cost=limit)]
     }
     assert [worst == 30 for worst in dearest.values()] == [True, False]
-    with pytest.raises(TuningError, match="costs 7; allow that or more"):
-        search_thresholds(predictions, costs, max_path_cost=np.nextafter(7.0, 0))
+    assert search_thresholds(predictions, costs, max_path_cost=7).cost.tolist() == [7 * 60]
+    for limit in (6, np.nextafter(7.0, 0)):
+        with pytest.raises(TuningError) as error:
+            search_thresholds(predictions, costs, max_path_cost=limit)
+        shown = f"within {limit:.0f} MACs"
+        assert not missing(error.value, "every path", shown, "cheapest", "costs 7", "allow that")
 
 
 @pytest.mark.parametrize(
     "grids",
-    [
-        (GRID,),
-        (GRID, np.empty(0, np.float32)),
-        (GRID, GRID[[2, 2]]),
-        (GRID, np.zeros(1)),
-    ],
+    [(GRID,), (GRID, np.empty(0, np.float32)), (GRID, GRID[[2, 2]]), (GRID, np.zeros(1))],
     ids=["one missing", "empty", "not ascending", "float64"],
 )
-def test_grids_that_do_not_fit_are_refused(
-    random_predictions: Draw, costs_of: Costs, grids: tuple[Any, ...]
-) -> None:
+def test_grids_that_do_not_fit_are_refused(grids: tuple[Any, ...]) -> None:
     predictions = random_predictions(2)
     with pytest.raises(ValueError, match=r"expected (a grid for each|ascending float32 values)"):
         search_thresholds(predictions, costs_of(predictions), grids)
 
 
-def test_costs_of_other_exits_are_refused(random_predictions: Draw, costs_of: Costs) -> None:
+def test_costs_of_other_exits_are_refused() -> None:
     with pytest.raises(ValueError, match=r"predictions of .*, costs of"):
         search_thresholds(random_predictions(2), costs_of(random_predictions(1)))

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
+from support.settings import random_predictions
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import ExitPredictions
 from edgeexit.thresholds import confidence_grids
 
-Draw = Callable[..., ExitPredictions]
 
-
-def test_grid_holds_hundredths_never_and_quantiles(random_predictions: Draw) -> None:
+def test_grid_holds_hundredths_never_and_quantiles() -> None:
     random = np.random.default_rng(0)
     predictions = random_predictions(3, samples=5000)
     predictions.confidences[:] = 1 - 1e-3 * random.random((4, 5000), np.float32)  # all above 0.999
@@ -29,7 +25,7 @@ def test_grid_holds_hundredths_never_and_quantiles(random_predictions: Draw) -> 
         assert -shares.min() < 0.02
 
 
-def test_quantiles_lie_between_samples(random_predictions: Draw) -> None:
+def test_quantiles_lie_between_samples() -> None:
     predictions = random_predictions(1, samples=4)
     predictions.confidences[0] = [0.901, 0.909, 0.905, 0.903]
     (values,) = confidence_grids(predictions, 150)
@@ -39,7 +35,7 @@ def test_quantiles_lie_between_samples(random_predictions: Draw) -> None:
 
 
 @pytest.mark.parametrize(("branches", "most"), [(1, 10_000), (2, 2000), (3, 200), (6, 200)])
-def test_fewer_branches_get_finer_grids(random_predictions: Draw, branches: int, most: int) -> None:
+def test_fewer_branches_get_finer_grids(branches: int, most: int) -> None:
     random = np.random.default_rng(2)
     predictions = random_predictions(branches, samples=4000)
     predictions.confidences[:] = random.random((branches + 1, 4000), np.float32)
@@ -47,6 +43,6 @@ def test_fewer_branches_get_finer_grids(random_predictions: Draw, branches: int,
         assert min(most, 3000) <= len(values) <= most
 
 
-def test_too_small_a_grid_is_refused(random_predictions: Draw) -> None:
+def test_too_small_a_grid_is_refused() -> None:
     with pytest.raises(TuningError, match=r"grid of at least 102 values per exit .*got 101"):
         confidence_grids(random_predictions(1), 101)

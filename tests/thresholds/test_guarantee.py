@@ -40,6 +40,9 @@ def test_what_each_exit_loses() -> None:
 def test_the_other_half_shows_what_is_promised(risk: str) -> None:
     predictions, promise = answers(), Promise(risk, 0.06, 0.95)
     found = find_guaranteed(predictions, COSTS, promise)
+    if risk == DISAGREEMENT:  # needs no labels
+        unknown = dataclasses.replace(predictions, targets=np.full(2000, -1))
+        assert find_guaranteed(unknown, COSTS, promise).thresholds == found.thresholds
     order = np.random.default_rng(0).permutation(2000)
     test = predictions.take(np.sort(order[1000:]))
     left_at = leaving_exits(test, found.thresholds)
@@ -77,13 +80,6 @@ def test_a_looser_target_or_less_confidence_is_cheaper() -> None:
 
     assert cost(0.1, 0.95) < cost(0.05, 0.95) < cost(0.02, 0.95)
     assert cost(0.05, 0.6) <= cost(0.05, 0.95) <= cost(0.05, 0.9999)
-
-
-def test_disagreement_needs_no_labels() -> None:
-    predictions, promise = answers(), Promise(DISAGREEMENT, 0.05, 0.95)
-    unknown = dataclasses.replace(predictions, targets=np.full(2000, -1))
-    found = find_guaranteed(unknown, COSTS, promise)
-    assert found.thresholds == find_guaranteed(predictions, COSTS, promise).thresholds
 
 
 def test_no_path_is_dearer_than_allowed() -> None:
@@ -154,13 +150,9 @@ def test_where_leaving_early_saves_nothing_there_is_nothing_to_guarantee() -> No
         find_guaranteed(predictions, dear, Promise(DISAGREEMENT, 0.05, 0.95))
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, float("nan")])
-def test_targets_that_cannot_be_promised(target: float) -> None:
-    with pytest.raises(TuningError, match=f"above 0 and below 1, got {target}"):
-        Promise(DROP, target, 0.95)
-
-
-@pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, float("nan")])
-def test_confidences_that_there_are_not(confidence: float) -> None:
-    with pytest.raises(TuningError, match=f"a confidence above 0 and below 1.*got {confidence}"):
-        Promise(DROP, 0.01, confidence)
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 95.0, float("nan")])
+def test_targets_and_confidences_that_cannot_be_promised(value: float) -> None:
+    with pytest.raises(TuningError, match=f"a drop above 0 and below 1, got {value}"):
+        Promise(DROP, value, 0.95)
+    with pytest.raises(TuningError, match=f"a confidence above 0 and below 1.*got {value}"):
+        Promise(DROP, 0.01, value)

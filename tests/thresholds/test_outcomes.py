@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
 from numpy.typing import NDArray
+from support.settings import costs_of, one_by_one, random_predictions
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
-from edgeexit.thresholds.outcomes import Place, SearchSpace, count_outcomes
-
-Draw = Callable[..., ExitPredictions]
-Costs = Callable[[ExitPredictions], PathCosts]
+from edgeexit.thresholds.outcomes import SearchSpace, count_outcomes
 
 
 def grid(*values: float) -> NDArray[np.float32]:
@@ -28,58 +24,48 @@ GRIDS = {
 }
 
 
+def check_all(
+    space: SearchSpace,
+    setting: tuple[int, ...],
+    free: tuple[int, ...],
+    values: list[NDArray[np.intp]],
+) -> None:
+    """Compare each combination of values with a loop over samples."""
+    correct, cost = count_outcomes(space, setting, free, values)
+    assert correct.shape == cost.shape == tuple(map(len, values))
+    for index in itertools.product(*(range(len(numbers)) for numbers in values)):
+        tried = list(setting)
+        for exit_, numbers, place in zip(free, values, index, strict=True):
+            tried[exit_] = int(numbers[place])
+        gammas = [numbers[t] for numbers, t in zip(space.grids, tried, strict=True)]
+        want = one_by_one(space.predictions, space.costs, gammas)
+        assert (correct[index], cost[index]) == (want.correct, want.cost), gammas
+
+
 @pytest.mark.parametrize("kind", GRIDS)
 @pytest.mark.parametrize("branches", [0, 1, 2, 3])
-def test_all_exits_free(
-    random_predictions: Draw, costs_of: Costs, one_by_one: Any, branches: int, kind: str
-) -> None:
+def test_all_exits_free(branches: int, kind: str) -> None:
     predictions = random_predictions(branches)
-    grids = GRIDS[kind][:branches]
-    costs = costs_of(predictions)
-    space = SearchSpace(predictions, costs, grids)
-    shape = tuple(map(len, grids))
-    place = Place(space, (0,) * branches)
-    got = count_outcomes(space, place, range(branches), [np.arange(n) for n in shape])
-    assert got.correct.shape == got.cost.shape == shape
-    for index in itertools.product(*map(range, shape)):
-        gammas = tuple(values[t] for values, t in zip(grids, index, strict=True))
-        want = one_by_one(predictions, costs, gammas)
-        assert (got.correct[index], got.cost[index]) == (want.correct, want.cost), gammas
+    space = SearchSpace(predictions, costs_of(predictions), GRIDS[kind][:branches])
+    everything = [np.arange(len(values)) for values in space.grids]
+    check_all(space, (0,) * branches, tuple(range(branches)), everything)
 
 
 @pytest.mark.parametrize("free", [(), (0,), (3,), (0, 1), (1, 4), (0, 2, 3), (1, 2, 4)])
 @pytest.mark.parametrize("seed", range(4))
-def test_some_exits_fixed(
-    random_predictions: Draw, costs_of: Costs, one_by_one: Any, free: tuple[int, ...], seed: int
-) -> None:
+def test_some_exits_fixed(free: tuple[int, ...], seed: int) -> None:
     predictions = random_predictions(5, seed=seed)
-    costs = costs_of(predictions)
-    grids = (grid(0, 0.3, 0.5, 0.8, NEVER),) * 5
-    space = SearchSpace(predictions, costs, grids)
+    space = SearchSpace(predictions, costs_of(predictions), (grid(0, 0.3, 0.5, 0.8, NEVER),) * 5)
     random = np.random.default_rng(seed)
     setting = tuple(random.integers(0, 5, 5).tolist())  # some are switched off among them
-    values = [np.sort(random.permutation(5)[:3]) for _ in free]
-    got = count_outcomes(space, Place(space, setting), free, values)
-    assert got.cost.shape == (3,) * len(free)
-    for index in itertools.product(range(3), repeat=len(free)):
-        tried = list(setting)
-        for exit_, numbers, place in zip(free, values, index, strict=True):
-            tried[exit_] = int(numbers[place])
-        gammas = [values_[t] for values_, t in zip(grids, tried, strict=True)]
-        want = one_by_one(predictions, costs, gammas)
-        assert (got.correct[index], got.cost[index]) == (want.correct, want.cost), gammas
+    check_all(space, setting, free, [np.sort(random.permutation(5)[:3]) for _ in free])
 
 
-def test_nan_confidences_leave_nowhere(
-    random_predictions: Draw, costs_of: Costs, one_by_one: Any
-) -> None:
+def test_nan_confidences_leave_nowhere() -> None:
     predictions = random_predictions(2)
     predictions.confidences[:, ::3] = np.nan
-    costs = costs_of(predictions)
-    space = SearchSpace(predictions, costs, GRIDS["with never"][:2])
-    got = count_outcomes(space, Place(space, (0, 0)), (0, 1), [np.arange(1), np.arange(1)])
-    want = one_by_one(predictions, costs, (0.0, 0.5))
-    assert (got.correct.item(), got.cost.item()) == (want.correct, want.cost)
+    space = SearchSpace(predictions, costs_of(predictions), GRIDS["with never"][:2])
+    check_all(space, (0, 0), (0, 1), [np.arange(1), np.arange(1)])
 
 
 @pytest.mark.parametrize("free", [(0,), (0, 1)])
@@ -94,10 +80,9 @@ def test_cost_is_exact_beyond_the_integers_of_float64(free: tuple[int, ...]) -> 
     paths = (9_007_199_999, 9_007_200_001, 30_007_200_003)
     costs = PathCosts(predictions.exit_names, paths, (1, 1, 1), None)
     space = SearchSpace(predictions, costs, (grid(0.5, 0.6), grid(0.5, 0.6)))
-    place = Place(space, (1, 1))
-    got = count_outcomes(space, place, free, [np.arange(2) for _ in free])
+    _, cost = count_outcomes(space, (1, 1), free, [np.arange(2) for _ in free])
     expected = {
         (0,): [samples * paths[0], samples * paths[2]],
         (0, 1): [[samples * paths[0]] * 2, [samples * paths[1], samples * paths[2]]],
     }
-    assert got.cost.tolist() == expected[free]
+    assert cost.tolist() == expected[free]

@@ -32,11 +32,11 @@ def test_an_area_is_the_mean_accuracy_over_budgets() -> None:
     front = search_thresholds(val, COSTS, confidence_grids(val))
     settings = list(front)
     accuracies = []
-    for budget in np.linspace(settings[0].average_cost, settings[-1].average_cost, 20_001):
+    for budget in np.linspace(settings[0].average_cost, settings[-1].average_cost, 2_001):
         within = [setting for setting in settings if setting.average_cost <= budget + 1e-9]
         left_at = leaving_exits(test, within[-1].thresholds)
         accuracies.append(test.correct[left_at, np.arange(400)].mean())
-    assert area.area.value == pytest.approx(np.mean(accuracies), abs=1e-4)
+    assert area.area.value == pytest.approx(np.mean(accuracies), abs=1e-3)
     assert area.area.low < area.area.value < area.area.high
     assert (area.over_softmax.value, area.average_cost.value) == pytest.approx((0, 1))
 

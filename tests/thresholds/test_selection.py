@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
-from support.messages import missing
+from support.messages import refused
+from support.settings import GRID, costs_of, one_by_one, random_predictions
 
 from edgeexit.errors import TuningError
-from edgeexit.evaluation import ExitPredictions, PathCosts
+from edgeexit.evaluation import PathCosts
 from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thresholds
 
 SAMPLES = 60
-GRID = np.array([0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, NEVER], np.float32)
 
 
 def table(
@@ -38,12 +36,7 @@ def table(
 
 
 @pytest.mark.parametrize("branches", [1, 2, 3])
-def test_choices_equal_those_of_a_list_of_all_settings(
-    random_predictions: Callable[..., ExitPredictions],
-    costs_of: Callable[..., PathCosts],
-    one_by_one: Any,
-    branches: int,
-) -> None:
+def test_choices_equal_those_of_a_list_of_all_settings(branches: int) -> None:
     predictions = random_predictions(branches, samples=SAMPLES, seed=3)
     costs = costs_of(predictions)
     front = search_thresholds(predictions, costs, (GRID,) * branches)
@@ -63,20 +56,15 @@ def test_choices_equal_those_of_a_list_of_all_settings(
     for needed, budget in itertools.product(
         (None, 0, best - 6, best - 2, best, best + 1), (None, 0.9, 1, 1.5, 2.5, 100)
     ):
-        lost = None if needed is None else front.backbone_correct - needed
-        for limits in (
-            Limits(
-                min_accuracy=None if needed is None else needed / SAMPLES,
-                max_cost=None if budget is None else budget * least / SAMPLES,
-            ),
-            Limits(
-                max_drop=None if lost is None or lost < 0 else lost / SAMPLES,
-                min_accuracy=None if lost is None or lost >= 0 else (needed or 0) / SAMPLES,
-                max_cost=None if budget is None else budget * least / SAMPLES,
-            ),
-        ):
-            affordable = 1e9 if limits.max_cost is None else limits.max_cost
-            want = expected(needed or 0, affordable, limits.asks_for_accuracy)
+        max_cost = None if budget is None else budget * least / SAMPLES
+        asked = [
+            Limits(min_accuracy=None if needed is None else needed / SAMPLES, max_cost=max_cost)
+        ]
+        if needed is not None and needed <= front.backbone_correct:
+            drop = (front.backbone_correct - needed) / SAMPLES
+            asked.append(Limits(max_drop=drop, max_cost=max_cost))
+        for limits in asked:
+            want = expected(needed or 0, 1e9 if max_cost is None else max_cost, needed is not None)
             if want is None:
                 with pytest.raises(TuningError, match="no thresholds"):
                     best_setting(front, limits)
@@ -98,16 +86,60 @@ def test_limits_are_met_exactly_where_fractions_are_not_exact_in_binary(samples:
             assert best_setting(front, Limits(max_cost=cost)).average_cost <= cost
 
 
-def test_accuracy_out_of_reach_names_the_nearest() -> None:
-    front = table([80, 93], [100, 20_000])
-    with pytest.raises(TuningError) as error:
-        best_setting(front, Limits(min_accuracy=0.94))
-    assert not missing(
-        error.value,
-        *("0.9400", "100 samples", "nearest", "0.9300 at 200 MACs", "exit1 0.01"),
-        "ask for 0.9300 or less",
-    )
-    assert error.value.exit_code == 1
+MEASURED = PathCosts.measured({"exit1": 0.123456789, "final": 2.0}, {}, None, "ms")
+
+
+@pytest.mark.parametrize(
+    ("front", "limits", "facts"),
+    [
+        (
+            table([80, 93], [100, 20_000]),
+            Limits(min_accuracy=0.94),
+            ("0.9400", "100 samples", "nearest", "0.9300 at 200 MACs", "exit1 0.01", "0.9300 or"),
+        ),
+        (
+            table([80, 93], [100, 200], backbone=95),
+            Limits(max_drop=0.01),
+            ("the backbone's accuracy of 0.9500 within 0.0100", "accuracy 0.9300"),
+        ),
+        (
+            table([85, 90], [5_000_050, 9_000_000]),
+            Limits(max_cost=20_000),
+            ("within 20,000 MACs", "0.8500 at 50,000 MACs", "exit1 0.0", "allow 50,001"),
+        ),
+        (
+            table([85], [100 * MEASURED.paths[0]], costs=MEASURED),
+            Limits(max_cost=0.1),
+            ("within 0.1 ms", "allow 0.123457 or more"),
+        ),
+        (
+            table([80, 90, 95], [1000, 2000, 4000]),
+            Limits(min_accuracy=0.92, max_cost=25),
+            (
+                *("cheapest", "accuracy 0.9500 at 40 MACs", "exit1 0.02"),
+                *("most accurate", "accuracy 0.9000 at 20 MACs", "exit1 0.01", "give up some"),
+            ),
+        ),
+    ],
+    ids=["accuracy", "drop", "cost", "measured cost", "both"],
+)
+def test_limits_out_of_reach_name_the_nearest(
+    front: Front, limits: Limits, facts: tuple[str, ...]
+) -> None:
+    with refused(TuningError, *facts):
+        best_setting(front, limits)
+
+
+@pytest.mark.parametrize(
+    ("front", "limits", "accuracy"),
+    [
+        (table([80, 93], [100, 200], backbone=95), Limits(max_drop=0.02), 0.93),
+        (table([85, 90], [5_000_050, 9_000_000]), Limits(max_cost=50_001), 0.85),
+        (table([85], [100 * MEASURED.paths[0]], costs=MEASURED), Limits(max_cost=0.123457), 0.85),
+    ],
+)
+def test_what_is_offered_can_be_had(front: Front, limits: Limits, accuracy: float) -> None:
+    assert best_setting(front, limits).accuracy == accuracy
 
 
 def test_an_exit_that_is_off_is_named_so() -> None:
@@ -124,53 +156,13 @@ def test_the_accuracy_that_is_offered_can_be_reached() -> None:
     assert best_setting(front, Limits(min_accuracy=0.6666)).accuracy == 2 / 3
 
 
-def test_drop_out_of_reach_names_the_nearest() -> None:
-    front = table([80, 93], [100, 200], backbone=95)
-    with pytest.raises(
-        TuningError, match=r"the backbone's accuracy of 0\.9500 within 0\.0100 .*accuracy 0\.9300"
-    ):
-        best_setting(front, Limits(max_drop=0.01))
-    assert best_setting(front, Limits(max_drop=0.02)).accuracy == 0.93
-
-
 @pytest.mark.parametrize("drop", [-0.01, float("nan")])
 def test_a_drop_that_is_none_is_refused(drop: float) -> None:
     with pytest.raises(TuningError, match=f"expected a drop in accuracy of 0 to 1, got {drop}"):
         Limits(max_drop=drop)
 
 
-def test_cost_out_of_reach_names_the_nearest() -> None:
-    front = table([85, 90], [5_000_050, 9_000_000])
-    with pytest.raises(TuningError) as error:
-        best_setting(front, Limits(max_cost=20_000))
-    assert not missing(
-        error.value, "within 20,000 MACs", "0.8500 at 50,000 MACs", "exit1 0.0", "allow 50,001"
-    )
-    assert best_setting(front, Limits(max_cost=50_001)).accuracy == 0.85
-
-
-def test_measured_cost_out_of_reach_names_what_can_be_reached() -> None:
-    costs = PathCosts.measured({"exit1": 0.123456789, "final": 2.0}, {}, None, "ms")
-    front = table([85], [100 * costs.paths[0]], costs=costs)
-    with pytest.raises(TuningError, match=r"within 0\.1 ms: .* allow 0\.123457 or more"):
-        best_setting(front, Limits(max_cost=0.1))
-    assert best_setting(front, Limits(max_cost=0.123457)).accuracy == 0.85
-
-
-def test_limits_that_contradict_each_other_say_what_each_allows() -> None:
-    front = table([80, 90, 95], [1000, 2000, 4000])
-    with pytest.raises(TuningError) as error:
-        best_setting(front, Limits(min_accuracy=0.92, max_cost=25))
-    assert not missing(
-        error.value,
-        *("cheapest", "accuracy 0.9500 at 40 MACs", "exit1 0.02"),
-        *("most accurate", "accuracy 0.9000 at 20 MACs", "exit1 0.01", "give up some"),
-    )
-
-
-def test_a_plain_backbone_has_one_setting(
-    random_predictions: Callable[..., ExitPredictions], costs_of: Callable[..., PathCosts]
-) -> None:
+def test_a_plain_backbone_has_one_setting() -> None:
     predictions = random_predictions(0)
     front = search_thresholds(predictions, costs_of(predictions))
     setting = best_setting(front, Limits(max_drop=0.0))

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from edgeexit_runtime.gate import NEVER
+from support.settings import one_by_one
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
 from edgeexit.thresholds.worst_path import allowed_settings, least_worst_path, worst_path
@@ -18,9 +17,7 @@ NOISY = PathCosts(COSTS.exit_names, (10, 25, 20, 22), (4, 3, 2, 1), 55)
 
 
 @pytest.mark.parametrize("costs", [COSTS, NOISY], ids=["exact", "noisy"])
-def test_every_setting_against_samples_that_take_every_path(
-    costs: PathCosts, one_by_one: Any
-) -> None:
+def test_every_setting_against_samples_that_take_every_path(costs: PathCosts) -> None:
     # confidences of 0 and 1 at every exit, in all combinations: whatever is open is taken
     confidences = np.array(list(itertools.product((0, 1), repeat=3)), np.float32).T
     some = np.concatenate([confidences, np.ones((1, 8), np.float32)])
@@ -52,7 +49,7 @@ def test_without_branches() -> None:
     assert allowed_settings(plain, (), 40).item() is False
 
 
-def test_fixed_exits_are_one_value(costs_of: Callable[..., PathCosts]) -> None:
+def test_fixed_exits_are_one_value() -> None:
     fixed = [VALUES[[3]], VALUES, VALUES[[1]]]
     got = allowed_settings(COSTS, fixed, 66)
     assert got.shape == (1, 4, 1)

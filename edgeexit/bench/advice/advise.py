@@ -108,7 +108,7 @@ def _judge(
 ) -> Choice:
     """Return the results of thresholds on the test half."""
     from edgeexit.evaluation import evaluate_adaptive
-    from edgeexit.evaluation.bootstrap import bootstrap_intervals
+    from edgeexit.evaluation.adaptive import bootstrap_intervals
 
     report = evaluate_adaptive(test, thresholds, exits)
     intervals = bootstrap_intervals(test, thresholds, costs)

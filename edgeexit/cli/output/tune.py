@@ -110,10 +110,9 @@ def _calibration_text(calibration: Calibration) -> str:
 
 
 def _front_table(tuning: Tuning) -> Table:
-    from edgeexit.thresholds.front_file import spread_points
+    from edgeexit.thresholds.front import spread_points
 
-    front, points = tuning.front, tuning.points
-    costs = front.costs
+    front, costs = tuning.front, tuning.front.costs
     chosen = spread_points(front, SHOWN)
     branches = costs.exit_names[:-1]
     apart = len(branches) <= APART
@@ -121,17 +120,17 @@ def _front_table(tuning: Tuning) -> Table:
         columns = numbers(*(f"{name}\nthreshold" for name in branches))
     else:
         columns = texts(f"thresholds of\n{branches[0]} to {branches[-1]}")
-    for split in ("val", "test"):
+    for split in tuning.front_by_split:
         columns += numbers(f"{split}:\naccuracy", f"\naverage {costs.unit}")
     rows = []
     for place in chosen:
-        point = points[place]
-        values = point.val.thresholds.values()
+        values = front.setting(place).thresholds.values()
         cells = [format_threshold(value) for value in values]
         if not apart:
             cells = [" ".join("never" if value > 1 else f"{value:.4f}" for value in values)]
-        for setting in (point.val, point.test):
-            cells += [f"{setting.accuracy:.4f}", format_bare_cost(setting.average_cost, costs.unit)]
+        for settings in tuning.front_by_split.values():
+            accuracy, cost = settings[place].accuracy, settings[place].average_cost
+            cells += [f"{accuracy:.4f}", format_bare_cost(cost, costs.unit)]
         rows.append(tuple(cells))
     return Table.of(
         f"{tuning.subject.title}: accuracy against average {costs.unit}, {len(chosen)} of the "

@@ -12,7 +12,7 @@ from edgeexit.errors import TuningError
 from edgeexit.evaluation import AdaptiveReport, PathCosts, evaluate_adaptive
 from edgeexit.paper.figures.subject import Subject
 from edgeexit.thresholds import Front, Limits, Setting, best_setting, search_thresholds
-from edgeexit.thresholds.front_file import spread_points
+from edgeexit.thresholds.front import spread_points
 
 DEFAULT_DROP = 0.01
 """Default accuracy: so much below the highest accuracy that all networks reach."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.evaluation import ExitPredictions, PathCosts
 
+GRID = np.array([0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, NEVER], np.float32)
 # not even ascending: nothing may rest on it
 PATHS, BRANCHES = (7, 19, 11, 40, 45, 62), (3, 8, 1, 6, 2, 4)
 
@@ -24,7 +24,7 @@ class Outcome:
     dearest: int
 
 
-def _predictions(branches: int, samples: int = 60, seed: int = 0) -> ExitPredictions:
+def random_predictions(branches: int, samples: int = 60, seed: int = 0) -> ExitPredictions:
     """Return predictions whose confidences are few, so that many are equal to grid values."""
     random = np.random.default_rng(seed)
     exits = branches + 1
@@ -36,12 +36,12 @@ def _predictions(branches: int, samples: int = 60, seed: int = 0) -> ExitPredict
     )
 
 
-def _costs(predictions: ExitPredictions) -> PathCosts:
+def costs_of(predictions: ExitPredictions) -> PathCosts:
     exits = len(predictions.exit_names)
     return PathCosts(predictions.exit_names, PATHS[:exits], BRANCHES[:exits], 30)
 
 
-def _one_by_one(predictions: ExitPredictions, costs: PathCosts, gammas: Sequence[float]) -> Outcome:
+def one_by_one(predictions: ExitPredictions, costs: PathCosts, gammas: Sequence[float]) -> Outcome:
     """Try one setting by a loop over samples and exits."""
     increments = np.diff([0, *costs.paths])
     correct = cost = dearest = 0
@@ -57,18 +57,3 @@ def _one_by_one(predictions: ExitPredictions, costs: PathCosts, gammas: Sequence
         cost += paid
         dearest = max(dearest, paid)
     return Outcome(correct, cost, dearest)
-
-
-@pytest.fixture(scope="session")
-def random_predictions() -> Callable[..., ExitPredictions]:
-    return _predictions
-
-
-@pytest.fixture(scope="session")
-def costs_of() -> Callable[[ExitPredictions], PathCosts]:
-    return _costs
-
-
-@pytest.fixture(scope="session")
-def one_by_one() -> Callable[[ExitPredictions, PathCosts, Sequence[float]], Outcome]:
-    return _one_by_one
