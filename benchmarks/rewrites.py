@@ -49,9 +49,7 @@ def compare(
     """Yield a figure for every part of a network."""
     size = (3, pixels, pixels)
     parts = partition(random_network(make_spec(backbone, branches, classes, size)))
-    traced = list(
-        export_graphs(parts, PRECISIONS["fp32"], OPSET, baseline=True, tell=lambda step: None)
-    )
+    traced = list(export_graphs(parts, PRECISIONS["fp32"], True, lambda step: None, opset=OPSET))
     flow = GraphFlow(traced)
     for graph, (_, inputs, outputs) in zip(traced, flow.run(noise(1, size, seed)), strict=True):
         feeds = {**inputs, **({"threshold": np.zeros(1, np.float32)} if "exits" in outputs else {})}

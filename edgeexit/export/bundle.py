@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from numpy.typing import NDArray
 from edgeexit.cost import partition_cost
 from edgeexit.errors import ExportError
 from edgeexit.export.graphs.making import export_graphs
-from edgeexit.export.graphs.parts import Graph, Tell
 from edgeexit.export.int8.calibration_images import CalibrationImages
-from edgeexit.export.precision import Precision
 from edgeexit.export.verification import batches
 from edgeexit.export.writing import (
     ExportedBundle,
@@ -30,7 +27,7 @@ from edgeexit.export.writing import (
 from edgeexit.models.agreement import check_each_alone
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.partition import Partition, partition
+from edgeexit.models.partition import partition
 from edgeexit.training.checkpoint import Checkpoint
 
 LOOKED_AT = 8
@@ -104,24 +101,13 @@ def network_subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Su
         thresholds=checkpoint.thresholds,
         stage_macs=cost.stage_macs,
         cost=cost,
-        graphs=partial(_graphs, parts, opset, checkpoint.score),
+        graphs=partial(export_graphs, parts, opset=opset, score=checkpoint.score),
         logits=partial(_logits, net),
         packages=PACKAGES,
         temperatures=checkpoint.temperatures,
         guarantee=checkpoint.guarantee,
         score=checkpoint.score,
     )
-
-
-def _graphs(
-    parts: Partition,
-    opset: int,
-    score: str,
-    precision: Precision,
-    baseline: bool,
-    tell: Tell,
-) -> Iterable[Graph]:
-    return export_graphs(parts, precision, opset, baseline=baseline, tell=tell, score=score)
 
 
 @torch.inference_mode()

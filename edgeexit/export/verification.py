@@ -15,6 +15,7 @@ from edgeexit_runtime.bundle.folder import Bundle, baseline_bundle, open_bundle
 from numpy.typing import NDArray
 
 from edgeexit.errors import ExportError
+from edgeexit.export.graphs.parts import BASELINE
 from edgeexit.export.precision import PRECISIONS, Precision
 from edgeexit.scores import SCORES, Score
 
@@ -97,27 +98,30 @@ def verify_bundle(
     """
     bundle, reference = open_bundle(folder), logits(samples)
     with _session(bundle) as session:
-        answers = _bundle_answers(session, samples)
+        got = _bundle_answers(session, samples)
         routed = session.infer(samples)
         versions = session.runner.versions
         thresholds = {**session.thresholds, session.manifest.exit_names[-1]: 0.0}
     score = SCORES[bundle.manifest.score]
-    expected = _leaving(reference, thresholds, score)
-    exits = [
-        _agreement(name, answers[name], reference[name], thresholds[name], labels, score)
-        for name in reference
-    ]
+    expected = {
+        name: _network_answers(values, thresholds[name], score)
+        for name, values in reference.items()
+    }
+    left_at = np.stack([answers.leaves for answers in expected.values()]).argmax(0)  # (N,)
+    answered = np.stack([answers.labels for answers in expected.values()])  # (M, N)
+    same = (routed.exits == left_at) & (routed.labels == answered[left_at, np.arange(len(samples))])
+    *_, last = reference
     if bundle.manifest.baseline is not None:
         with _session(baseline_bundle(bundle)) as session:
-            (alone,) = _bundle_answers(session, samples).values()
-        last = reference[list(reference)[-1]]
-        exits.append(_agreement("baseline", alone, last, 0.0, labels, score))
+            (got[BASELINE],) = _bundle_answers(session, samples).values()
+        expected[BASELINE] = expected[last]
+    exits = [_agreement(name, got[name], expected[name], labels) for name in expected]
     if any(exit_.relative_logit_difference > precision.max_logit_error for exit_ in exits):
         moved = logits(_last_bits_changed(samples))
         roundings = {name: _relative(moved[name], reference[name]) for name in reference}
-        roundings["baseline"] = roundings[list(reference)[-1]]
-        exits = [replace(exit_, rounding=roundings[exit_.name]) for exit_ in exits]
-    same = (routed.exits == expected.exits) & (routed.labels == expected.labels)
+        exits = [
+            replace(exit_, rounding=roundings.get(exit_.name, roundings[last])) for exit_ in exits
+        ]
     verification = Verification(
         len(samples),
         source,
@@ -162,16 +166,15 @@ def require_agreement(verification: Verification) -> None:
 
 def _session(bundle: Bundle) -> ee.Session:
     """Open a bundle on the CPU, whatever engine it is for: here only its answers matter."""
-    runner = open_reference(bundle)
-    return ee.Session(bundle.manifest, runner)
+    return ee.Session(bundle.manifest, open_reference(bundle))
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """Outputs of an exit's graph for N samples, as the graph itself computed them."""
+    """Answers of an exit to N samples, of the network or as the exit's graph computed them."""
 
     logits: NDArray[np.float32]  # (N, K)
-    labels: NDArray[np.int32]  # (N,)
+    labels: NDArray[np.integer]  # (N,)
     leaves: NDArray[np.bool_]  # (N,)
 
 
@@ -194,23 +197,25 @@ def _bundle_answers(session: ee.Session, samples: NDArray[np.float32]) -> dict[s
     }
 
 
+def _network_answers(logits: NDArray[np.float32], threshold: float, score: Score) -> _Answers:
+    """Return the answers of an exit of the network, which applies its threshold as a graph does."""
+    with np.errstate(invalid="ignore"):  # NaN where logits are not finite
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    confidences = score.of(powers / powers.sum(axis=1, keepdims=True))
+    return _Answers(logits, logits.argmax(1), confidences >= np.float32(threshold))
+
+
 def _agreement(
-    name: str,
-    got: _Answers,
-    expected: NDArray[np.float32],
-    threshold: float,
-    labels: NDArray[np.int64] | None,
-    score: Score,
+    name: str, got: _Answers, expected: _Answers, labels: NDArray[np.int64] | None
 ) -> ExitAgreement:
-    leaves = score.of(_probabilities(expected)) >= np.float32(threshold)
     return ExitAgreement(
         name,
-        float(np.abs(got.logits - expected).max()),
-        _relative(got.logits, expected),
-        float((got.labels == expected.argmax(1)).mean()),
-        float((got.leaves == leaves).mean()),
+        float(np.abs(got.logits - expected.logits).max()),
+        _relative(got.logits, expected.logits),
+        float((got.labels == expected.labels).mean()),
+        float((got.leaves == expected.leaves).mean()),
         None if labels is None else float((got.labels == labels).mean()),
-        None if labels is None else float((expected.argmax(1) == labels).mean()),
+        None if labels is None else float((expected.labels == labels).mean()),
     )
 
 
@@ -224,26 +229,6 @@ def _last_bits_changed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the samples with every pixel replaced by the next float above or below it."""
     is_up = np.random.default_rng(0).random(samples.shape, np.float32) < 0.5
     return np.nextafter(samples, np.where(is_up, np.inf, -np.inf).astype(np.float32))
-
-
-def _leaving(
-    logits: Mapping[str, NDArray[np.float32]], thresholds: Mapping[str, float], score: Score
-) -> ee.Predictions:
-    """Return the exit at which each sample leaves the network, and its answer (Section III-C)."""
-    confidences = np.stack([score.of(_probabilities(values)) for values in logits.values()])
-    labels = np.stack([values.argmax(1) for values in logits.values()])  # (M, N)
-    gammas = np.array([thresholds[name] for name in logits], np.float32)[:, None]
-    exits = (confidences >= gammas).argmax(0)
-    samples = np.arange(len(exits))
-    return ee.Predictions(labels[exits, samples], confidences[exits, samples], exits)
-
-
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the softmax of (N, K) logits; NaN where they are not finite."""
-    with np.errstate(invalid="ignore"):
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

@@ -136,9 +136,7 @@ def write_bundle(
     check_output(output)
     if len(samples) == 0:
         raise ExportError("no samples to verify the bundle on; give a data set with images")
-    judged = np.ones(len(samples), np.bool_)
-    if calibration is not None:
-        judged = _judged(samples, source, calibration, subject.preprocessing)
+    judged = _judged(samples, source, calibration, subject.preprocessing)
     total = 2 * len(subject.stage_macs) + options.baseline + 1
     entries: dict[str, GraphEntry] = {}
 
@@ -146,10 +144,10 @@ def write_bundle(
         progress(step, len(entries) / total)
 
     with replace_folder(output) as folder:
-        made = _make_graphs(subject, options, calibration, tell)
-        for graph in made.graphs:
+        graphs, before, entry = _make_graphs(subject, options, calibration, tell)
+        for graph in graphs:
             entries[graph.name] = _write(graph, folder)
-        manifest = _manifest(subject, options, entries, made.entry)
+        manifest = _manifest(subject, options, entries, entry)
         path = folder / MANIFEST_NAME
         path.write_text(manifest_json(manifest), encoding="utf-8")
         tell("verification")
@@ -172,8 +170,8 @@ def write_bundle(
         path.write_text(manifest_json(manifest), encoding="utf-8")
         check_output(output)  # again: files may have appeared there since
         progress("done", 1.0)
-    after = tuple(made.graphs) if made.before else ()
-    return ExportedBundle(output, manifest, verification, made.before, after)
+    after = tuple(graphs) if before else ()
+    return ExportedBundle(output, manifest, verification, before, after)
 
 
 def check_output(output: Path) -> None:
@@ -215,10 +213,12 @@ def _holds_alone(folder: Path, path: Path) -> bool:
 def _judged(
     samples: NDArray[np.float32],
     source: str,
-    calibration: CalibrationImages,
+    calibration: CalibrationImages | None,
     preprocessing: Preprocessing,
 ) -> NDArray[np.bool_]:
     """Return a mask (N,) of the samples that are not among the calibration images."""
+    if calibration is None:
+        return np.ones(len(samples), np.bool_)
     judged = distinct_from(samples, calibration, preprocessing)
     if not judged.any():
         raise DataError(
@@ -228,33 +228,27 @@ def _judged(
     return judged
 
 
-@dataclass(frozen=True, slots=True)
-class _MadeGraphs:
-    """The graphs to write; for INT8 also the FP32 graphs before it and the manifest's entry."""
-
-    graphs: Iterable[Graph]
-    before: tuple[Graph, ...] = ()
-    entry: QuantizationEntry | None = None
-
-
 def _make_graphs(
     subject: Subject,
     options: ExportOptions,
     calibration: CalibrationImages | None,
     tell: Tell,
-) -> _MadeGraphs:
-    """Make the graphs; lazily, one at a time, unless quantization needs all of them."""
+) -> tuple[Iterable[Graph], tuple[Graph, ...], QuantizationEntry | None]:
+    """Return the graphs to write; for INT8 also the FP32 graphs before it and the manifest's entry.
+
+    They are made lazily, one at a time, unless quantization needs all of them.
+    """
     quantization = options.precision.quantization
     precision = options.precision if quantization is None else PRECISIONS["fp32"]
     made = subject.graphs(precision, options.baseline, tell)
     if quantization is None:
-        return _MadeGraphs(map(keep_in_blocks, made) if precision.name == "fp32" else made)
+        return map(keep_in_blocks, made) if precision.name == "fp32" else made, (), None
     plain = tuple(made)
     before = tuple(map(keep_in_blocks, plain))
     in_fp32 = quantization.extent == CLASSIFIER and quantization.fallback == "fp32"
     graphs = before if in_fp32 else plain
     quantized = quantize_graphs(graphs, quantization, calibration, subject.thresholds, tell)
-    return _MadeGraphs(quantized.graphs, before, quantized.entry)
+    return quantized.graphs, before, quantized.entry
 
 
 def _manifest(

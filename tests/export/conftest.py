@@ -147,8 +147,7 @@ def residual(samples: NDArray[np.float32]) -> Checkpoint:
 def residual_graphs(residual: Checkpoint) -> tuple[Graph, ...]:
     """The FP32 graphs of :func:`residual`, in opset 19, which FP16 around INT8 takes."""
     parts = partition(residual.build())
-    traced = export_graphs(parts, PRECISIONS["fp32"], 19, baseline=True, tell=lambda step: None)
-    return tuple(traced)
+    return tuple(export_graphs(parts, PRECISIONS["fp32"], True, lambda step: None, opset=19))
 
 
 @pytest.fixture(scope="session")

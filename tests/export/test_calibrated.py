@@ -28,7 +28,8 @@ def test_the_bundle_is_as_sure_as_the_calibrated_network(
 ) -> None:
     calibrated = replace(checkpoint, temperatures=TEMPERATURES)
     options = ExportOptions(PRECISIONS[precision], max_batch=16)
-    export_bundle(calibrated, tmp_path / "out", options, samples, "noise")
+    bundle = export_bundle(calibrated, tmp_path / "out", options, samples, "noise")
+    assert [exit_.temperature for exit_ in bundle.manifest.exits] == [2.0, 1.0, 0.5]
     with torch.inference_mode():
         logits = calibrated.build()(torch.from_numpy(samples))
         plain = checkpoint.build()(torch.from_numpy(samples))
@@ -47,16 +48,6 @@ def test_the_bundle_is_as_sure_as_the_calibrated_network(
     np.testing.assert_allclose(
         alone.confidences, logits["final"].softmax(1).amax(1).numpy(), atol=tolerance
     )
-
-
-def test_the_manifest_has_them(
-    checkpoint: Checkpoint, samples: NDArray[np.float32], tmp_path: Path
-) -> None:
-    options = ExportOptions(PRECISIONS["fp32"], max_batch=16)
-    calibrated = replace(checkpoint, temperatures=TEMPERATURES)
-    bundle = export_bundle(calibrated, tmp_path / "out", options, samples, "noise")
-    exits = ee.load_manifest(bundle.folder).exits
-    assert [exit_.temperature for exit_ in exits] == [2.0, 1.0, 0.5]
 
 
 def test_a_temperature_costs_no_macs(checkpoint: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""Every registered backbone, and classifiers that know nothing of exits, up to the runtime.
+"""Every registered backbone, and classifiers with exits of their own or none, up to the runtime.
 
 ONNX gives what PyTorch gives for every stage and exit, the manifest survives a round trip, and
 the runtime answers as PyTorch does at thresholds where every exit is used.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -21,8 +22,10 @@ from edgeexit_runtime.bundle.manifest import Manifest, load_manifest, manifest_j
 from edgeexit_runtime.bundle.schema import decode
 from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
+from support import own_exits
 from torch import Tensor, nn
 
+from edgeexit.cost import network_cost
 from edgeexit.data import DataConfig
 from edgeexit.errors import ExportError
 from edgeexit.export import PRECISIONS, ExportOptions, export_bundle
@@ -34,7 +37,11 @@ from edgeexit.models import (
     list_backbones,
     make_spec,
     partition,
+    register_backbone,
 )
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.backbones.msdnet import Layout, msdnet
+from edgeexit.models.outputs import from_outputs
 from edgeexit.models.registry import backbone_entry
 from edgeexit.training import Checkpoint
 
@@ -118,61 +125,36 @@ def torchvision_model(name: str, **arguments: object) -> Callable[[], nn.Module]
 
 
 # model, exits, branches, pixels
-CASES: dict[str, tuple[Callable[[], nn.Module], list[str], str, int]] = {
-    "skips": (lambda: Skips(CLASSES), ["first", "second"], "1+n", 32),
-    "attention": (lambda: Attention(CLASSES), ["first"], "n", 32),
-    "windows": (lambda: Windows(CLASSES), ["first"], "n", 32),
-    "squeezenet1_1": (
-        torchvision_model("squeezenet1_1"),
-        ["features.4", "features.7"],
-        "1+n",
-        48,
-    ),
-    "densenet121": (
-        torchvision_model("densenet121"),
-        ["features.denseblock1", "features.denseblock2", "features.denseblock3"],
-        "2+1+n",
-        64,
-    ),
-    "efficientnet_b0": (
-        torchvision_model("efficientnet_b0"),
-        ["features.2", "features.3", "features.5"],
-        "2+1+n",
-        64,
-    ),
-    "mobilenet_v3_large": (
-        torchvision_model("mobilenet_v3_large"),
-        ["features.3", "features.6", "features.12"],
-        "2+1+n",
-        64,
-    ),
-    "regnet_y_400mf": (
-        torchvision_model("regnet_y_400mf"),
-        ["trunk_output.block1", "trunk_output.block2", "trunk_output.block3"],
-        "2+1+n",
-        64,
-    ),
-    "shufflenet_v2_x1_0": (
-        torchvision_model("shufflenet_v2_x1_0"),
-        ["stage2", "stage3"],
-        "2+1",
-        64,
-    ),
-    "convnext_tiny": (
-        torchvision_model("convnext_tiny"),
-        ["features.1", "features.3", "features.5"],
-        "2+1+n",
-        64,
-    ),
-    "swin_t": (
-        torchvision_model("swin_t"),
-        ["features.1", "features.3", "features.5"],
-        "2+1+n",
-        64,
-    ),
+CASES: dict[str, tuple[Callable[[], nn.Module], str, str, int]] = {
+    "skips": (lambda: Skips(CLASSES), "first second", "1+n", 32),
+    "attention": (lambda: Attention(CLASSES), "first", "n", 32),
+    "windows": (lambda: Windows(CLASSES), "first", "n", 32),
+    **{
+        name: (torchvision_model(name), exits, branches, pixels)
+        for name, exits, branches, pixels in (
+            ("squeezenet1_1", "features.4 features.7", "1+n", 48),
+            (
+                "densenet121",
+                "features.denseblock1 features.denseblock2 features.denseblock3",
+                "2+1+n",
+                64,
+            ),
+            ("efficientnet_b0", "features.2 features.3 features.5", "2+1+n", 64),
+            ("mobilenet_v3_large", "features.3 features.6 features.12", "2+1+n", 64),
+            (
+                "regnet_y_400mf",
+                "trunk_output.block1 trunk_output.block2 trunk_output.block3",
+                "2+1+n",
+                64,
+            ),
+            ("shufflenet_v2_x1_0", "stage2 stage3", "2+1", 64),
+            ("convnext_tiny", "features.1 features.3 features.5", "2+1+n", 64),
+            ("swin_t", "features.1 features.3 features.5", "2+1+n", 64),
+        )
+    },
     "vit_b_16": (
         torchvision_model("vit_b_16", image_size=64),
-        ["encoder.layers.encoder_layer_2", "encoder.layers.encoder_layer_8"],
+        "encoder.layers.encoder_layer_2 encoder.layers.encoder_layer_8",
         "n+n",
         64,
     ),
@@ -195,9 +177,13 @@ def cases(precisions: tuple[str, ...]) -> list[object]:
     ]
 
 
-def trained(net: MultiExitNet, images: Tensor) -> MultiExitNet:
+def random_images(size: tuple[int, int, int]) -> Tensor:
+    return torch.randn(SAMPLES, *size, generator=torch.Generator().manual_seed(1))
+
+
+def trained(net: MultiExitNet) -> MultiExitNet:
     """Give batch norm the images' own statistics, and the exits logits that differ by image."""
-    heads = _last_linear_layers(net)
+    images, heads = random_images(net.spec.input_size), _last_linear_layers(net)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -229,7 +215,8 @@ def test_any_model_runs_as_in_pytorch(name: str, precision: str, tmp_path: Path)
     build, exits, branches, pixels = CASES[name]
     torch.manual_seed(0)
     model = build()
-    net = attach_exits(model, exits, branches=branches, input_size=(3, pixels, pixels))
+    size = (3, pixels, pixels)
+    net = trained(attach_exits(model, exits.split(), branches=branches, input_size=size))
     check_bundle(net, model, precision, tmp_path / "out")
 
 
@@ -248,15 +235,73 @@ def test_every_registered_backbone_runs_as_in_pytorch(name: str, tmp_path: Path)
     branches = "+".join(["2", *"1" * (points - 2), "n"])
     torch.manual_seed(0)
     net = MultiExitNet(make_spec(name, branches, CLASSES, (3, pixels, pixels)))
-    check_bundle(net, None, "fp32", tmp_path / "out")
+    check_bundle(trained(net), None, "fp32", tmp_path / "out")
 
 
-def check_bundle(net: MultiExitNet, model: nn.Module | None, precision: str, folder: Path) -> None:
-    """Export ``net`` and compare every graph, the manifest and the routing with it."""
-    size = net.spec.input_size
-    images = torch.randn(SAMPLES, *size, generator=torch.Generator().manual_seed(1))
+@register_backbone(input_size=(3, 16, 16))
+def msdnet_of_three_blocks(num_classes: int, input_size: tuple[int, int, int]) -> Backbone:
+    """The first block hands on two scales."""
+    layout = Layout((2, 1, 1), 4, 4, (1, 2), large_images=False, classifier_width=8)
+    return msdnet(layout, num_classes, input_size[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "branches", "scales"),
+    [
+        ("msdnet_of_three_blocks", "m+s", [2, 1, 1]),
+        *(
+            pytest.param("msdnet_cifar100", branches, [3, 3, 2, 2, 2, 1, 1], marks=pytest.mark.slow)
+            for branches in (
+                "m128+m128+m128+m128+m128+m128",  # its own classifiers
+                "3+3+2+2+1+1",  # the paper's in their place
+                "m+s+n+1+s+m128",
+            )
+        ),
+    ],
+)
+def test_stages_that_hand_on_several_scales(
+    name: str, branches: str, scales: list[int], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = MultiExitNet(make_spec(name, branches, CLASSES, (3, 16, 16)))
+    manifest = check_bundle(trained(net), None, "fp32", tmp_path / "out")
+    assert [len(stage.graph.outputs) for stage in manifest.stages] == scales
+    for stage, exit_ in zip(manifest.stages, manifest.exits, strict=True):
+        assert exit_.graph.inputs == stage.graph.outputs[-1:]
+        model = onnx.load(tmp_path / "out" / stage.graph.file)
+        assert [v.name for v in model.graph.input] == [t.name for t in stage.graph.inputs]
+        assert [v.name for v in model.graph.output] == [t.name for t in stage.graph.outputs]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in ("cascade", "aside", "MSDNet") else pytest.mark.slow)
+        for kind in own_exits.ALL
+    ],
+)
+def test_exits_of_the_models_own(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, outputs = own_exits.ALL[kind]
+    model = network().train()
     with torch.no_grad():
-        logits = {name: value.double() for name, value in trained(net, images)(images).items()}
+        for _ in range(5):
+            model(torch.randn(32, *own_exits.SIZE))
+        for module in model.modules():
+            if isinstance(module, nn.Linear):  # logits that differ between images
+                module.weight.mul_(8)
+    net = from_outputs(model.eval(), input_size=own_exits.SIZE, outputs=outputs)
+    check_bundle(net, model, "fp32", tmp_path / "out")
+
+
+def check_bundle(
+    net: MultiExitNet, model: nn.Module | None, precision: str, folder: Path
+) -> Manifest:
+    """Export ``net`` and compare every graph, the manifest, the costs and the routing with it."""
+    size = net.spec.input_size
+    images = random_images(size)
+    with torch.no_grad():
+        logits = {name: value.double() for name, value in net.eval()(images).items()}
     confidences = np.stack([value.softmax(1).amax(1).numpy() for value in logits.values()], 1)
     thresholds = _thresholds(confidences, list(logits)[:-1])
     # the heads are scaled up until confidences spread, and with them every rounding
@@ -268,24 +313,30 @@ def check_bundle(net: MultiExitNet, model: nn.Module | None, precision: str, fol
             net.spec,
             net.state_dict(),
             Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-            tuple(str(number) for number in range(CLASSES)),
+            tuple(str(number) for number in range(net.spec.num_classes)),
             thresholds,
             DataConfig("none"),
             {},
             {},
         ),
         folder,
-        ExportOptions(proof, baseline=False),
+        ExportOptions(proof),
         images.numpy(),
         "random images",
         model=model,
     )
     manifest = load_manifest(folder)
     assert decode(Manifest, json.loads(manifest_json(manifest))) == manifest
+    cost = network_cost(net)
+    assert tuple(stage.macs for stage in manifest.stages) == cost.stage_macs
+    assert [exit_.path_macs for exit_ in manifest.exits] == [it.path_macs for it in cost.exits]
+    assert manifest.baseline is not None
+    assert manifest.baseline.path_macs == cost.baseline_macs
     if precision == "fp32":
         _check_graphs(net, manifest, folder, images)
     expected = (confidences >= np.array([*thresholds.values(), 0.0])).argmax(axis=1)
     _check_routing(folder, images, expected, logits, floor)
+    return manifest
 
 
 def _check_graphs(net: MultiExitNet, manifest: Manifest, folder: Path, images: Tensor) -> None:
@@ -321,7 +372,7 @@ def _check_routing(
     floor: float,
 ) -> None:
     with ee.load(folder) as session:
-        for batch in (SAMPLES, 1):
+        for batch in (SAMPLES, 5, 1):
             results = [
                 session.infer(images[start : start + batch].numpy())
                 for start in range(0, SAMPLES, batch)
@@ -334,6 +385,9 @@ def _check_routing(
                 int(list(logits.values())[exit_][row].argmax()) for row, exit_ in enumerate(exits)
             ]
             assert (labels == wanted).mean() >= floor
+    with ee.load_baseline(folder) as session:
+        alone = session.infer(images.numpy()).labels
+    assert (alone == logits[FINAL].argmax(1).numpy()).mean() >= floor
 
 
 def _thresholds(confidences: NDArray[np.float64], branches: list[str]) -> dict[str, float]:
@@ -356,9 +410,7 @@ class HasNoOnnx(Skips):
 
 def test_an_operator_that_onnx_does_not_have_is_named() -> None:
     net = attach_exits(HasNoOnnx(CLASSES), ["second"], branches="n", input_size=(3, 16, 16))
-    graphs = export_graphs(
-        partition(net), PRECISIONS["fp32"], 18, baseline=False, tell=lambda step: None
-    )
+    graphs = export_graphs(partition(net), PRECISIONS["fp32"], False, lambda step: None, opset=18)
     with pytest.raises(ExportError, match="kthvalue") as caught:
         next(graphs)
     for fact in ("opset 18", "other operators"):

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeexit.errors import ExportError
 from edgeexit.export.from_onnx.classifier import PREFIX, OnnxClassifier
 from edgeexit.export.from_onnx.running import WatchedModel, random_images
+from edgeexit.export.graphs.editing import add_constant, replace_nodes
 
 BATCHES = (2, 3)
 MAX_SIZES = 64
@@ -34,9 +35,9 @@ class Traced:
 
     Attributes:
         model: nodes are in the order of execution; sizes come from constants or the batch.
-        shapes: by tensor that depends on the images or their number, its shape at each of
-            :data:`BATCHES`.
-        floating: the names of the float32 tensors among these.
+        shapes: of the images, and of each tensor that depends on them or on their number, at each
+            of :data:`BATCHES`.
+        floating: the names of the float32 tensors among the latter.
         path: the tensors that depend on the images' values.
     """
 
@@ -70,12 +71,12 @@ def trace(classifier: OnnxClassifier) -> Traced:
             "export it with a dynamic batch"
         ) from error
     shapes = {name: (seen[0][name].shape, seen[1][name].shape) for name in names}
-    nodes = [*_written(model, seen, shapes, of_sizes)]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    replace_nodes(model.graph, _written(model, seen, shapes, of_sizes))
     del model.graph.value_info[:]
     floating = frozenset(name for name in names if seen[0][name].dtype == np.float32)
-    return Traced(model, shapes, floating, path & shapes.keys())
+    path &= shapes.keys()
+    first, second = ((batch, *classifier.input_size) for batch in BATCHES)
+    return Traced(model, {IMAGES: (first, second), **shapes}, floating, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,8 @@ def _opened(model: onnx.ModelProto, classifier: OnnxClassifier) -> onnx.ModelPro
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if node.output[0] in shapes:
-            name = f"{node.output[0]}/open"
-            sizes = [-1, *list(shapes[node.output[0]].shape)[1:]]
-            model.graph.initializer.append(numpy_helper.from_array(np.array(sizes), name))
-            node.input[1] = name
+            sizes = [-1, *shapes[node.output[0]].shape[1:]]
+            node.input[1] = add_constant(model.graph, f"{node.output[0]}/open", np.array(sizes))
         elif node.op_type == "Concat" and node.output[0] in path:
             for position, name in enumerate(node.input):
                 dims = list(constants[name].dims) if name in constants else []
@@ -175,8 +174,7 @@ def _opened(model: onnx.ModelProto, classifier: OnnxClassifier) -> onnx.ModelPro
                     )
                     node.input[position] = repeated
         nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    replace_nodes(model.graph, nodes)
     return model
 
 
@@ -198,9 +196,9 @@ def _written(
         if node.op_type == "Reshape":
             sizes = _open_sizes(*shapes.get(node.output[0], ((), ())))
             if sizes is not None:
-                name = f"{node.output[0]}/sizes"
-                model.graph.initializer.append(numpy_helper.from_array(np.array(sizes), name))
-                node.input[1] = name
+                node.input[1] = add_constant(
+                    model.graph, f"{node.output[0]}/sizes", np.array(sizes)
+                )
                 kept = [item for item in node.attribute if item.name != "allowzero"]
                 del node.attribute[:]
                 node.attribute.extend(kept)

@@ -169,7 +169,7 @@ def _in_front_of_softmax(
             node is not None
             and node.op_type == "Softmax"
             and view.attribute(node, "axis", -1) in ROWS
-            and view.rank(node.input[0]) == 2
+            and len(view.shape(node.input[0])) == 2
         ):
             notes.append(
                 f"output {printable(name, SHOWN)} ends in a softmax: the logits in front of it "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,24 +108,15 @@ def _parse(file: Path) -> onnx.ModelProto:
         if file.stat().st_size > MAX_BYTES:
             raise DataError(f"{file}: larger than {MAX_BYTES} bytes, no ONNX file")
         model = onnx.load_model_from_string(file.read_bytes())
+        if not model.graph.node or not all(map(_is_text, _messages(model))):
+            raise ValueError("no nodes, or names that are no text")
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
     except Exception as error:  # protobuf's; protobuf is no direct dependency
         raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file") from error
-    if not model.graph.node or not all(map(_is_text, _messages(model))):
-        raise DataError(f"{file}: not an ONNX model; expected a classifier's .onnx file")
     return model
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Location of a tensor's data: a file in the model's folder, with links resolved."""
-
-    file: Path
-    offset: int
-    length: int
 
 
 def _take_in(file: Path, model: onnx.ModelProto) -> None:
@@ -134,25 +124,25 @@ def _take_in(file: Path, model: onnx.ModelProto) -> None:
     tensors = [it for it in _messages(model) if isinstance(it, onnx.TensorProto)]
     outside = [it for it in tensors if it.data_location == TensorProto.EXTERNAL]
     places = [_place(file, tensor) for tensor in outside]
-    total = file.stat().st_size + sum(place.length for place in places)
+    total = file.stat().st_size + sum(length for _, _, length in places)
     if total > MAX_BYTES:
         raise DataError(
             f"{file}: expected {MAX_BYTES:,} bytes of weights or less, got {total:,}; give "
             "a smaller model"
         )
-    for tensor, place in zip(outside, places, strict=True):
+    for tensor, (where, offset, length) in zip(outside, places, strict=True):
         try:
-            with place.file.open("rb") as opened:
-                opened.seek(place.offset)
-                data = opened.read(place.length)
+            with where.open("rb") as opened:
+                opened.seek(offset)
+                tensor.raw_data = opened.read(length)
         except OSError as error:
-            raise DataError(f"{place.file}: cannot be read ({error.strerror})") from error
-        tensor.raw_data = data
+            raise DataError(f"{where}: cannot be read ({error.strerror})") from error
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
 
 
-def _place(file: Path, tensor: onnx.TensorProto) -> _Place:
+def _place(file: Path, tensor: onnx.TensorProto) -> tuple[Path, int, int]:
+    """Return the file in the model's folder that has a tensor's data, links resolved, and where."""
     fields = {entry.key: entry.value for entry in tensor.external_data}
     location = fields.get("location", "")
     where = f"{file}: its weights lie in {printable(location, SHOWN)!r}"
@@ -177,7 +167,7 @@ def _place(file: Path, tensor: onnx.TensorProto) -> _Place:
             f"{where}: expected {offset + length:,} bytes there or more, got {size_bytes:,}; it is "
             "truncated or from another model, copy both together"
         )
-    return _Place(data, offset, length)
+    return data, offset, length
 
 
 def _number(file: Path, text: str) -> int:

@@ -77,19 +77,15 @@ class _Flow:
             for name in node.output
             if name in traced.path
         }
-        self._reads = [
-            sum(
-                1 << number
-                for number in {self.producer[n] for n in node.input if n in self.producer}
-            )
-            for node in self._nodes
-        ]
+        self._reads: list[Nodes] = []
         self._needs: list[Nodes] = []
         self.batched = self.maps = self.layers = 0
         for number, node in enumerate(self._nodes):
-            needs = 1 << number
-            for source in members(self._reads[number]):
+            reads, needs = 0, 1 << number
+            for source in {self.producer[name] for name in node.input if name in self.producer}:
+                reads |= 1 << source
                 needs |= self._needs[source]
+            self._reads.append(reads)
             self._needs.append(needs)
             name = node.output[0] if len(node.output) == 1 else ""
             self.layers |= (node.op_type in LAYERS) << number
@@ -135,15 +131,7 @@ class _Flow:
         return handed
 
     def info(self, name: str, called: str) -> TensorInfo:
-        shape = (
-            tuple(
-                dim.dim_value
-                for dim in self._traced.model.graph.input[0].type.tensor_type.shape.dim
-            )
-            if name == IMAGES
-            else self._traced.shapes[name][0]
-        )
-        return TensorInfo(called, "float32", shape[1:])
+        return TensorInfo(called, "float32", self._traced.shapes[name][0][1:])
 
     def _is_batched(self, name: str) -> bool:
         first, second = self._traced.shapes[name]

@@ -15,7 +15,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from edgeexit.export.graphs.editing import add_constant, drop_unread, replace_nodes
+from edgeexit.export.graphs.editing import (
+    add_constant,
+    add_grown,
+    drop_unread,
+    replace_nodes,
+)
 from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_mean
 from edgeexit.export.graphs.widening import as_global_pooling
@@ -43,11 +48,10 @@ def keep_in_blocks(graph: Graph) -> Graph:
     """
     model = onnx.load_from_string(graph.content)
     view = GraphView(model)
-    nodes = [
-        new
-        for node in view.nodes
-        for new in REWRITES.get(node.op_type, _as_it_is)(node, view, model.graph)
-    ]
+    nodes: list[onnx.NodeProto] = []
+    for node in view.nodes:
+        rewrite = REWRITES.get(node.op_type)
+        nodes += [node] if rewrite is None else rewrite(node, view)
     replace_nodes(model.graph, nodes)
     drop_unread(model.graph)
     del model.graph.value_info[:]  # some shapes have changed
@@ -55,52 +59,32 @@ def keep_in_blocks(graph: Graph) -> Graph:
     return replace(graph, content=model.SerializeToString(deterministic=True))
 
 
-def _as_it_is(
-    node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
-) -> list[onnx.NodeProto]:
-    return [node]
-
-
-def _pool(node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def _pool(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:
     """Pool computed maps; a graph's inputs are in the plain layout, where a mean is faster."""
     if node.input[0] in view.producers and is_global_mean(node, view):
         as_global_pooling(node)
     return [node]
 
 
-def _fill_block(
-    node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
-) -> list[onnx.NodeProto]:
+def _fill_block(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:
     """Pad the channels between the two layers of squeeze-and-excitation to a whole block."""
     relu = view.only_reader(node.output[0])
-    second = view.only_reader(relu.output[0]) if relu is not None else None
-    if (
-        second is None
-        or relu is None
-        or relu.op_type != "Relu"
-        or not (_is_pooled_layer(node, view) and _is_pooled_layer(second, view))
-    ):
+    is_relu = relu is not None and relu.op_type == "Relu"
+    second = view.only_reader(relu.output[0]) if relu is not None and is_relu else None
+    if second is None or not (_is_pooled_layer(node, view) and _is_pooled_layer(second, view)):
         return [node]
-    first_weight, second_weight = (view.constant(layer.input[1]) for layer in (node, second))
-    assert first_weight is not None
-    assert second_weight is not None
-    added = -len(first_weight) % BLOCK
+    added = -view.initializers[node.input[1]].dims[0] % BLOCK
     if added == 0:
         return [node]
-    name = node.output[0]
-    node.input[1] = add_constant(graph, f"{name}_weight", _grown(first_weight, 0, added))
-    second.input[1] = add_constant(
-        graph, f"{second.output[0]}_weight", _grown(second_weight, 1, added)
-    )
-    bias = view.constant(node.input[2]) if len(node.input) > 2 else None
-    if bias is not None:
-        node.input[2] = add_constant(graph, f"{name}_bias", _grown(bias, 0, added))
+    for layer, position, axis in ((node, 1, 0), (second, 1, 1), (node, 2, 0)):
+        if position < len(layer.input):
+            name = f"{layer.output[0]}_{('weight', 'bias')[position - 1]}"
+            tensor = view.initializers[layer.input[position]]
+            layer.input[position] = add_grown(view.graph, name, tensor, axis, added)
     return [node]
 
 
-def _repeat_gate(
-    node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
-) -> list[onnx.NodeProto]:
+def _repeat_gate(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:
     """Repeat a gate (N, C, 1, 1) over its map (N, C, H, W) before the two are multiplied.
 
     A MaxPool does so, with a window that contains the one value at every position. Later versions
@@ -118,23 +102,17 @@ def _repeat_gate(
             and min(size) > 0
         ):
             repeated = f"{node.output[0]}_gate"
-            pads = [size[1] - 1, size[2] - 1] * 2
             window = helper.make_node(
-                "MaxPool",
-                [node.input[gate]],
-                [repeated],
-                repeated,
+                *("MaxPool", [node.input[gate]], [repeated], repeated),
                 kernel_shape=size[1:],
-                pads=pads,
+                pads=[size[1] - 1, size[2] - 1] * 2,
             )
             node.input[gate] = repeated
             return [window, node]
     return [node]
 
 
-def _convolve_shortcut(
-    node: onnx.NodeProto, view: GraphView, graph: onnx.GraphProto
-) -> list[onnx.NodeProto]:
+def _convolve_shortcut(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:
     """Replace a Slice of every n-th pixel and a Pad of channels by one convolution."""
     if node.op_type == "Slice":
         pad = view.only_reader(node.output[0])
@@ -147,7 +125,7 @@ def _convolve_shortcut(
         return [node]
     strides, weight = found
     name = node.output[0]
-    constant = add_constant(graph, f"{name}_weight", weight)
+    constant = add_constant(view.graph, f"{name}_weight", weight)
     return [
         helper.make_node(
             *("Conv", [producer.input[0], constant], [name], name),
@@ -164,18 +142,17 @@ def _shortcut(
     shape = view.shape(cut.input[0])
     if cut.op_type != "Slice" or pad.op_type != "Pad" or len(shape) != FEATURE_MAP_RANK:
         return None
-    values = [view.constant(name) for name in (*cut.input[1:], pad.input[1])]
-    if len(values) != 5 or any(value is None for value in values) or len(pad.input) > 2:
+    values = [view.constant(name) for name in (*cut.input[1:], *pad.input[1:])]
+    if len(values) != 5 or any(value is None for value in values):
         return None
     starts, ends, axes, steps, pads = (value.tolist() for value in values if value is not None)
-    mode = view.attribute(pad, "mode", b"constant")
     whole = starts == [0, 0] and axes == [2, 3] and min(steps) > 0
     whole = whole and all(end >= size for end, size in zip(ends, shape[2:], strict=True))
-    before, after = pads[1], pads[5]
-    rest = [pads[place] for place in (0, 2, 3, 4, 6, 7)]
-    if not whole or mode != b"constant" or any(rest) or min(before, after) < 0:
+    is_constant = view.attribute(pad, "mode", b"constant") == b"constant"
+    channels, before, after = shape[1], pads[1], pads[5]
+    pads[1] = pads[5] = 0
+    if not whole or not is_constant or any(pads) or min(before, after) < 0:
         return None
-    channels = shape[1]
     weight = np.zeros((before + channels + after, channels, 1, 1), np.float32)
     weight[before + np.arange(channels), np.arange(channels)] = 1
     return steps, weight
@@ -200,8 +177,3 @@ def _is_pooled_layer(node: onnx.NodeProto, view: GraphView) -> bool:
         and view.shape(node.output[0])[2:] == (1, 1)
         and all(name in view.initializers for name in node.input[1:])
     )
-
-
-def _grown(value: NDArray[np.float32], axis: int, added: int) -> NDArray[np.float32]:
-    """Return a value with ``added`` zeros appended along one axis."""
-    return np.pad(value, [(0, added * (axis == place)) for place in range(value.ndim)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, THRESHOLD
+from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, THRESHOLD, TensorInfo
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.scores import SCORES, SOFTMAX, check_score
@@ -55,11 +55,16 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int, score: str =
     )
     graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
     del graph.output[:]
-    shapes = ((num_classes,), (), (), ())
     graph.output.extend(
-        helper.make_tensor_value_info(name, TYPES[dtype], ["batch", *shape])
-        for name, dtype, shape in zip(GATE_OUTPUTS, GATE_DTYPES, shapes, strict=True)
+        helper.make_tensor_value_info(info.name, TYPES[info.dtype], ["batch", *info.shape])
+        for info in gate_outputs(num_classes)
     )
+
+
+def gate_outputs(num_classes: int) -> tuple[TensorInfo, ...]:
+    """Return the outputs of an exit's graph, in order."""
+    shapes = ((num_classes,), (), (), ())
+    return tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
 
 
 class _Nodes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import onnx
 from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, THRESHOLD
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxscript import ir
 
+from edgeexit.export.graphs.editing import drop_unread, replace_nodes
 from edgeexit.export.graphs.parts import Graph, rewritten
 from edgeexit.export.graphs.view import GraphView, descendants
 
@@ -24,14 +23,25 @@ def to_half(model: onnx.ModelProto, until: str = LOGITS) -> onnx.ModelProto:
             tensor of that name, becomes FP16 as a whole.
     """
     if not any(until in node.output for node in model.graph.node):
-        return _converted(model, ())
-    trunk, tail = _cut(model, until)
-    result = _converted(trunk, (until,))
-    result.graph.node.extend(tail.nodes)
-    result.graph.initializer.extend(tail.initializers)
-    result.graph.input.extend(info for info in model.graph.input if info.name == THRESHOLD)
-    del result.graph.output[:]
-    result.graph.output.extend(model.graph.output)
+        return _converted(model)
+    behind = descendants(GraphView(model), until)
+    trunk = onnx.ModelProto()
+    trunk.CopyFrom(model)
+    graph = trunk.graph
+    replace_nodes(graph, [node for node in graph.node if node.output[0] not in behind])
+    drop_unread(graph)
+    for info in [info for info in graph.input if info.name == THRESHOLD]:
+        graph.input.remove(info)
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(until, onnx.TensorProto.FLOAT, None))
+    kept = {tensor.name for tensor in graph.initializer}
+    result = _converted(trunk, until)
+    graph = result.graph
+    graph.node.extend(node for node in model.graph.node if node.output[0] in behind)
+    graph.initializer.extend(it for it in model.graph.initializer if it.name not in kept)
+    graph.input.extend(info for info in model.graph.input if info.name == THRESHOLD)
+    del graph.output[:]
+    graph.output.extend(model.graph.output)
     return result
 
 
@@ -40,39 +50,7 @@ def half_graph(graph: Graph) -> Graph:
     return rewritten(graph, to_half(onnx.load_from_string(graph.content)), "float16")
 
 
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    nodes: tuple[onnx.NodeProto, ...]
-    initializers: tuple[onnx.TensorProto, ...]
-
-
-def _cut(model: onnx.ModelProto, at: str) -> tuple[onnx.ModelProto, _Tail]:
-    """Return the model that computes the tensor ``at``, and the nodes that are computed from it."""
-    behind = descendants(GraphView(model), at)
-    nodes = tuple(node for node in model.graph.node if node.output[0] in behind)
-    reads = {name for node in nodes for name in node.input}
-    trunk = onnx.ModelProto()
-    trunk.CopyFrom(model)
-    graph = trunk.graph
-    for node in [node for node in graph.node if node.output[0] in behind]:
-        graph.node.remove(node)
-    still_read = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in still_read]:
-        graph.initializer.remove(tensor)
-    for info in [info for info in graph.input if info.name == THRESHOLD]:
-        graph.input.remove(info)
-    del graph.output[:]
-    graph.output.append(onnx.helper.make_tensor_value_info(at, onnx.TensorProto.FLOAT, None))
-    kept = {tensor.name for tensor in graph.initializer}
-    initializers = tuple(
-        tensor
-        for tensor in model.graph.initializer
-        if tensor.name in reads and tensor.name not in kept
-    )
-    return trunk, _Tail(nodes, initializers)
-
-
-def _converted(model: onnx.ModelProto, keep: tuple[str, ...]) -> onnx.ModelProto:
+def _converted(model: onnx.ModelProto, *keep: str) -> onnx.ModelProto:
     """Return a model in FP16, with its nodes in order; the converter's casts come last."""
     converted = convert_float_to_float16(model, keep_io_types=[IMAGES, *keep])
     in_order = ir.from_proto(converted)

@@ -64,10 +64,10 @@ class _Network(nn.Module):
 def export_graphs(
     parts: Partition,
     precision: Precision,
-    opset: int,
-    *,
     baseline: bool,
     tell: Tell,
+    *,
+    opset: int,
     score: str = SOFTMAX,
 ) -> Iterator[Graph]:
     """Yield the graphs of a network: see :func:`edgeexit.export.graphs.parts.cut_graphs`.
@@ -80,17 +80,11 @@ def export_graphs(
     tell("tracing")
     model = _trace(parts, precision, opset)
     (logits,) = parts.baseline.outputs
-    cuts = [
-        Cut(
-            stage.name,
-            exit_.name,
-            *(
-                _tensor_infos(infos, precision)
-                for infos in (stage.inputs, stage.outputs, exit_.inputs)
-            ),
-        )
-        for stage, exit_ in zip(parts.stages, parts.exits, strict=True)
-    ]
+    cuts = []
+    for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
+        crossing = (stage.inputs, stage.outputs, exit_.inputs)
+        tensors = (_tensor_infos(infos, precision) for infos in crossing)
+        cuts.append(Cut(stage.name, exit_.name, *tensors))
     yield from cut_graphs(model, cuts, logits.shape[0], baseline=baseline, tell=tell, score=score)
 
 
@@ -145,11 +139,7 @@ def check_size(network: nn.Module) -> None:
 
 def _tensor_infos(infos: Sequence[FeatureInfo], precision: Precision) -> tuple[TensorInfo, ...]:
     return tuple(
-        TensorInfo(
-            info.name,
-            "float32" if info.name == IMAGES else precision.dtype,
-            info.shape,
-        )
+        TensorInfo(info.name, "float32" if info.name == IMAGES else precision.dtype, info.shape)
         for info in infos
     )
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import onnx
 import onnx.utils
 import onnxsim
-from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, IMAGES, UINT8, TensorInfo
+from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, UINT8, TensorInfo
 
 from edgeexit.errors import ExportError
-from edgeexit.export.graphs.gate import add_gate
+from edgeexit.export.graphs.gate import add_gate, gate_outputs
 from edgeexit.scores import SOFTMAX
 
 BASELINE = "baseline"
@@ -134,11 +134,9 @@ def _exit_graph(
 ) -> Graph:
     """Extract the subgraph from the inputs to the logits of an exit, and add its gate."""
     logits = logits_name(exit_name)
-    shapes = ((num_classes,), (), (), ())
-    outputs = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
     model = _extract(extractor, _names(inputs), [logits])
     add_gate(model, logits, num_classes, score)
-    return Graph(name, _finish(name, model), inputs, outputs)
+    return Graph(name, _finish(name, model), inputs, gate_outputs(num_classes))
 
 
 def _extract(

@@ -13,16 +13,16 @@ FEATURE_MAP_RANK = 4
 GLOBAL_POOLING = ("GlobalAveragePool", "GlobalMaxPool")
 REDUCTIONS = ("ReduceMean", "ReduceMax")
 SPATIAL_AXES = {2, 3}
-UNKNOWN_RANK = -1
 
 
 class GraphView:
-    """A model's initializers, and the producer and readers of each tensor.
+    """A model's graph and initializers, and the producer and readers of each tensor.
 
     A node is identified by its first output, which is unique; node names need not be.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = model.graph
         self.nodes = tuple(model.graph.node)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.producers = {name: node for node in self.nodes for name in node.output}
@@ -32,19 +32,14 @@ class GraphView:
                 self.readers.setdefault(name, []).append(node)
         self._outputs = {info.name for info in model.graph.output}
         inferred = onnx.shape_inference.infer_shapes(model).graph
-        described = (*inferred.input, *inferred.value_info, *inferred.output)
         self._shapes = {
             info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
-            for info in described
+            for info in (*inferred.input, *inferred.value_info, *inferred.output)
         }
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape, 0 for an unknown dimension; () if its rank is unknown."""
         return self._shapes.get(name, ())
-
-    def rank(self, name: str) -> int:
-        """Return the number of dimensions of a tensor; -1 if unknown."""
-        return len(self._shapes[name]) if name in self._shapes else UNKNOWN_RANK
 
     def only_reader(self, name: str) -> onnx.NodeProto | None:
         """Return the only reader of a tensor; None if it has none or several, or is an output."""
@@ -63,12 +58,9 @@ class GraphView:
         """Return the output channels' axis of a layer's weight; None if the node is no layer."""
         if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in self.initializers:
             return None
-        rank = len(self.initializers[node.input[1]].dims)
-        if node.op_type == "Conv":
-            return 0
-        if node.op_type == "Gemm":
-            return 0 if self.attribute(node, "transB", 0) else 1
-        return 1 if rank == 2 else None
+        if node.op_type == "MatMul":
+            return 1 if len(self.initializers[node.input[1]].dims) == 2 else None
+        return 0 if node.op_type == "Conv" or self.attribute(node, "transB", 0) else 1
 
     @staticmethod
     def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
@@ -131,7 +123,7 @@ def _pools(node: onnx.NodeProto, view: GraphView) -> bool:
     """Whether a node pools feature maps (N, C, H, W) over all of H and W."""
     if node.op_type in GLOBAL_POOLING:
         return True
-    if node.op_type not in REDUCTIONS or view.rank(node.input[0]) != 4:
+    if node.op_type not in REDUCTIONS or len(view.shape(node.input[0])) != FEATURE_MAP_RANK:
         return False
     axes = view.attribute(node, "axes", None)
     if axes is None and len(node.input) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgeexit.export.graphs.editing import drop_unread, replace_nodes
+from edgeexit.export.graphs.editing import add_constant, add_grown, drop_unread, replace_nodes
 from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_mean
 
 CHANNEL_BLOCK = 4
@@ -17,15 +17,12 @@ fourth channel of zeros.
 """
 
 
-def pool_globally(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which means over height and width are GlobalAveragePool nodes."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    view = GraphView(result)
-    for node in result.graph.node:
+def pool_globally(model: onnx.ModelProto) -> None:
+    """Turn means over height and width into GlobalAveragePool nodes."""
+    view = GraphView(model)
+    for node in view.nodes:
         if is_global_mean(node, view):
             as_global_pooling(node)
-    return result
 
 
 def as_global_pooling(node: onnx.NodeProto) -> None:
@@ -35,29 +32,27 @@ def as_global_pooling(node: onnx.NodeProto) -> None:
     del node.attribute[:]
 
 
-def classify_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which classifiers of flattened maps (N, C, H, W) read them as (N, H, W, C).
+def classify_channels_last(model: onnx.ModelProto) -> None:
+    """Let classifiers of flattened maps (N, C, H, W) read them as (N, H, W, C).
 
     Convolutions in 8 bits write channels last. A Transpose before the flattening cancels with the
     provider's own behind the convolution; otherwise each tensor of the last block is transposed.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    view = GraphView(result)
+    view = GraphView(model)
     nodes = []
-    for node in model.graph.node:
+    for node in view.nodes:
         shape = view.shape(node.input[0])
         layer = view.only_reader(node.output[0])
         if layer is not None and _flattens(node, shape, view) and _is_classifier(layer, view):
             name = f"{node.output[0]}_channels_last"
-            moved = helper.make_node("Transpose", [node.input[0]], [name], name, perm=[0, 2, 3, 1])
-            nodes.append(moved)
-            node = _reading(node, [name])
+            nodes.append(
+                helper.make_node("Transpose", [node.input[0]], [name], name, perm=[0, 2, 3, 1])
+            )
+            node.input[0] = name
             weight = view.initializers[layer.input[1]]
             weight.CopyFrom(_channels_last(weight, shape[1:], view.channel_axis(layer) == 0))
         nodes.append(node)
-    replace_nodes(result.graph, nodes)
-    return result
+    replace_nodes(model.graph, nodes)
 
 
 def _flattens(node: onnx.NodeProto, shape: tuple[int, ...], view: GraphView) -> bool:
@@ -89,48 +84,30 @@ def _channels_last(
     return numpy_helper.from_array(ordered, weight.name)
 
 
-def widen_channels(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which convolutions read a multiple of four channels, padded with zeros.
+def widen_channels(model: onnx.ModelProto) -> None:
+    """Let convolutions read a multiple of four channels, padded with zeros.
 
-    Grouped convolutions are not changed.
+    Grouped convolutions, and those of one or three dimensions, are not changed.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    view = GraphView(result)
+    view = GraphView(model)
     nodes = []
-    for node in model.graph.node:
-        if _is_widened(node, view):
-            nodes.append(_pad_channels(node, result.graph, view))
-            node = _reading(node, [f"{node.output[0]}_wide", f"{node.output[0]}_wide_weight"])
+    for node in view.nodes:
+        weight = view.initializers.get(node.input[1]) if node.op_type == "Conv" else None
+        if weight is not None and len(weight.dims) == 4 and view.attribute(node, "group", 1) == 1:
+            added = -weight.dims[1] % CHANNEL_BLOCK
+            nodes += [_pad_channels(node, weight, added, model.graph)] if added else []
         nodes.append(node)
-    replace_nodes(result.graph, nodes)
-    drop_unread(result.graph)
-    return result
+    replace_nodes(model.graph, nodes)
+    drop_unread(model.graph)
 
 
-def _is_widened(node: onnx.NodeProto, view: GraphView) -> bool:
-    if node.op_type != "Conv" or node.input[1] not in view.initializers:
-        return False
-    dims = view.initializers[node.input[1]].dims
-    is_map = len(dims) == 4  # 2D, not 1D or 3D
-    return is_map and view.attribute(node, "group", 1) == 1 and dims[1] % CHANNEL_BLOCK != 0
-
-
-def _pad_channels(node: onnx.NodeProto, graph: onnx.GraphProto, view: GraphView) -> onnx.NodeProto:
-    """Add a padded weight to the graph, and return the node that pads the features."""
-    weight = numpy_helper.to_array(view.initializers[node.input[1]])
-    added = -weight.shape[1] % CHANNEL_BLOCK
+def _pad_channels(
+    node: onnx.NodeProto, weight: onnx.TensorProto, added: int, graph: onnx.GraphProto
+) -> onnx.NodeProto:
+    """Pad a convolution's weight, and return the node that pads its features."""
     name = f"{node.output[0]}_wide"
-    wide = np.pad(weight, ((0, 0), (0, added), (0, 0), (0, 0)))
+    node.input[1] = add_grown(graph, f"{name}_weight", weight, 1, added)
     pads = np.array([0, 0, 0, 0, 0, added, 0, 0], np.int64)
-    graph.initializer.append(numpy_helper.from_array(wide, f"{name}_weight"))
-    graph.initializer.append(numpy_helper.from_array(pads, f"{name}_pads"))
-    return helper.make_node("Pad", [node.input[0], f"{name}_pads"], [name], f"{name}/pad")
-
-
-def _reading(node: onnx.NodeProto, inputs: list[str]) -> onnx.NodeProto:
-    """Return a copy of a node with its first inputs replaced."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    copy.input[: len(inputs)] = inputs
-    return copy
+    padded = [node.input[0], add_constant(graph, f"{name}_pads", pads)]
+    node.input[0] = name
+    return helper.make_node("Pad", padded, [name], f"{name}/pad")

@@ -11,7 +11,6 @@ import contextlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.parts import Graph
 from edgeexit.export.int8.rounding import Bounds
+from edgeexit.export.verification import batches
 
 CHUNK = 16  # images at once: every watched tensor of one graph is in memory
 PERCENTILE = 99.99
@@ -30,12 +30,8 @@ ENTROPY_BINS, QUANTIZED_BINS = 512, 128
 PERCENTILE_BINS = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """Result of one method: the least and greatest value to represent, by graph and tensor."""
-
-    method: str
-    bounds: dict[str, dict[str, Bounds]]
+Ranges = dict[str, dict[str, Bounds]]
+"""Result of one method: the least and greatest value to represent, by graph and tensor."""
 
 
 def measure_ranges(
@@ -58,14 +54,12 @@ def measure_ranges(
     """
     flow = GraphFlow(graphs, tensors)
     meters = {graph.name: _Meters(methods) for graph in graphs}
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK]
-        for name, inputs, outputs in flow.run(chunk):
+    for part in batches(len(images), CHUNK):
+        for name, inputs, outputs in flow.run(images[part]):
             values = {**inputs, **outputs}
             meters[name].see({tensor: values[tensor] for tensor in tensors.get(name, ())})
     return {
-        method: Ranges(method, {name: meter.bounds(method) for name, meter in meters.items()})
-        for method in methods
+        method: {name: meter.bounds(method) for name, meter in meters.items()} for method in methods
     }
 
 

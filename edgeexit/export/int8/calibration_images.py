@@ -91,13 +91,26 @@ def load_calibration_images(
             normalized.
     """
     path = Path(path)
+
+    def choose(count: int) -> list[int]:
+        chosen: list[int] = np.random.default_rng(seed).permutation(count)[:most].tolist()
+        return sorted(chosen)
+
     if is_folder(path):
-        return _from_folder(path, preprocessing, seed, max_pixels, most)
-    if is_file(path):
-        return _from_array(path, preprocessing, seed, most)
-    raise DataError(
-        f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
-    )
+        folder = find_images(path)
+        files = [folder.paths[index] for index in choose(len(folder.paths))]
+        pixels = np.stack([read_pixels(file, preprocessing, max_pixels) for file in files])
+        return CalibrationImages(str(path), preprocessing(pixels), folder.notes)
+    if not is_file(path):
+        raise DataError(
+            f"{path}: no such file or folder; expected a folder of images, a .npy or a .npz file"
+        )
+    found = read_images(path, preprocessing, choose)
+    if found.doubt is not None:
+        raise DataError(
+            f"{path}: {found.doubt}; give uint8 (N, height, width, channels), or normalize them so"
+        )
+    return CalibrationImages(str(path), found.images)
 
 
 def distinct_from(
@@ -117,29 +130,3 @@ def _digests(images: NDArray[np.float32], preprocessing: Preprocessing) -> Itera
     for image in images:
         pixels = np.rint((image * std + mean) * 255).clip(0, 255).astype(np.uint8)
         yield hashlib.sha256(pixels.tobytes()).digest()
-
-
-def _from_folder(
-    folder: Path, preprocessing: Preprocessing, seed: int, max_pixels: int, most: int
-) -> CalibrationImages:
-    found = find_images(folder)
-    chosen = [found.paths[index] for index in _choose(len(found.paths), seed, most)]
-    pixels = np.stack([read_pixels(path, preprocessing, max_pixels) for path in chosen])
-    return CalibrationImages(str(folder), preprocessing(pixels), found.notes)
-
-
-def _from_array(
-    file: Path, preprocessing: Preprocessing, seed: int, most: int
-) -> CalibrationImages:
-    found = read_images(file, preprocessing, lambda count: _choose(count, seed, most))
-    if found.doubt is not None:
-        raise DataError(
-            f"{file}: {found.doubt}; give uint8 (N, height, width, channels), or normalize them so"
-        )
-    return CalibrationImages(str(file), found.images)
-
-
-def _choose(count: int, seed: int, most: int) -> list[int]:
-    """Return the sorted indices of up to ``most`` of ``count`` images."""
-    chosen: list[int] = np.random.default_rng(seed).permutation(count)[:most].tolist()
-    return sorted(chosen)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 
+from edgeexit.export.graphs.editing import replace_nodes
 from edgeexit.export.int8.nodes import quantized
 
 
@@ -21,15 +22,20 @@ def cross_in_8_bits(model: onnx.ModelProto, features: Iterable[str]) -> None:
     """
     graph = model.graph
     names = set(features)
-    read = _retype(graph.input, names)
-    written = _retype(graph.output, names)
-    for name in read:
-        rounding = next(node for node in graph.node if list(node.output) == [quantized(name)])
-        graph.node.remove(rounding)
-    values = {name: f"{name}_value" for name in written}
-    steps = {quantized(name): name for name in (*read, *written)}
-    _rename(graph.node, lambda name: values.get(name) or steps.get(name, name))
-    _drop_unread(graph)
+    read, written = _retype(graph.input, names), _retype(graph.output, names)
+    read_in_8_bits = {quantized(name) for name in read}
+    renamed = {quantized(name): name for name in (*read, *written)}
+    renamed |= {name: f"{name}_value" for name in written}
+    nodes = [node for node in graph.node if read_in_8_bits.isdisjoint(node.output)]
+    for node in nodes:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    used = {name for node in nodes for name in node.input} | {info.name for info in graph.output}
+    # a DequantizeLinear has no readers left if all of them move 8 bits
+    replace_nodes(
+        graph,
+        (it for it in nodes if it.op_type != "DequantizeLinear" or it.output[0] in used),
+    )
 
 
 def _retype(infos: Sequence[onnx.ValueInfoProto], names: set[str]) -> list[str]:
@@ -38,18 +44,3 @@ def _retype(infos: Sequence[onnx.ValueInfoProto], names: set[str]) -> list[str]:
     for info in found:
         info.type.tensor_type.elem_type = onnx.TensorProto.UINT8
     return [info.name for info in found]
-
-
-def _rename(nodes: Iterable[onnx.NodeProto], new: Callable[[str], str]) -> None:
-    for node in nodes:
-        node.input[:] = [new(name) for name in node.input]
-        node.output[:] = [new(name) for name in node.output]
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove DequantizeLinear nodes without readers: all readers of the value move 8 bits."""
-    read = {name for node in graph.node for name in node.input}
-    read |= {info.name for info in graph.output}
-    for node in list(graph.node):
-        if node.op_type == "DequantizeLinear" and node.output[0] not in read:
-            graph.node.remove(node)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +22,8 @@ from numpy.typing import NDArray
 from edgeexit.errors import DataError, ExportError
 from edgeexit.export.graphs.flow import GraphFlow
 from edgeexit.export.graphs.half import LOGITS, to_half
-from edgeexit.export.graphs.parts import Graph, rewritten
-from edgeexit.export.int8.calibration import Ranges, measure_ranges
+from edgeexit.export.graphs.parts import Graph, Tell, rewritten
+from edgeexit.export.int8.calibration import CHUNK, Ranges, measure_ranges
 from edgeexit.export.int8.calibration_images import CalibrationImages
 from edgeexit.export.int8.crossing import cross_in_8_bits
 from edgeexit.export.int8.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
@@ -32,14 +31,11 @@ from edgeexit.export.int8.nodes import insert_qdq
 from edgeexit.export.int8.rounding import LEVELS, Rounding, weight_levels
 from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization
+from edgeexit.export.verification import batches
 
 HOLD_OUT_EVERY = 5
 MIN_HELD_OUT = 2
 SEED = 0
-LEAST_SCORE = MethodScore(-1.0, -1.0, -math.inf)
-
-Tell = Callable[[str], None]
-"""Called with the name of the current step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +88,9 @@ class _Recipe:
     def __init__(self, graphs: Sequence[Graph], quantization: Quantization) -> None:
         self.fallback = quantization.fallback
         self.target = TARGETS[quantization.target]
-        self.graphs = tuple(self._prepared(graph) for graph in graphs)
-        self.plans = {}
-        self.tensors = {}
-        for graph, model in self._models():
-            self.plans[graph.name] = self.target.plan(model)
-            self.tensors[graph.name] = self.plans[graph.name].tensors
+        self.graphs = tuple(map(self._prepared, graphs))
+        self.plans = {graph.name: self.target.plan(model) for graph, model in self._models()}
+        self.tensors = {name: plan.tensors for name, plan in self.plans.items()}
 
     def apply(self, ranges: Ranges) -> tuple[Graph, ...]:
         """Return the graphs with their Q/DQ nodes."""
@@ -129,10 +122,8 @@ class _Recipe:
 
     def _prepared(self, graph: Graph) -> Graph:
         model = onnx.load_from_string(graph.content)
-        prepared = self.target.prepare(model)
-        if prepared is model:
-            return graph
-        return replace(graph, content=prepared.SerializeToString(deterministic=True))
+        self.target.prepare(model)
+        return replace(graph, content=model.SerializeToString(deterministic=True))
 
     def _models(self) -> Iterator[tuple[Graph, onnx.ModelProto]]:
         for graph in self.graphs:  # one at a time: memory may hold a large network only once
@@ -145,7 +136,7 @@ class _Recipe:
             ExportError: a range is too large for the type of scales.
         """
         most = LEVELS * float(np.finfo(self._dtype).max)
-        for name, bounds in ranges.bounds[graph].items():
+        for name, bounds in ranges[graph].items():
             largest = max(map(abs, bounds))
             if largest > most:
                 raise ExportError(
@@ -155,7 +146,7 @@ class _Recipe:
                 )
         return {
             name: self.target.rounding(bounds, self._dtype)
-            for name, bounds in ranges.bounds[graph].items()
+            for name, bounds in ranges[graph].items()
         }
 
     def _crossing(self, ranges: Ranges) -> dict[str, Rounding]:
@@ -180,12 +171,10 @@ class _Recipe:
         read = {info.name: crossing[info.name] for info in graph.inputs if info.name in crossing}
         roundings.update(read)
         levels = weight_levels(self.target.entry.weight_bits)
-        quantized = insert_qdq(model, self.plans[graph.name], roundings, self._dtype, levels)
+        insert_qdq(model, self.plans[graph.name], roundings, self._dtype, levels)
         if crossing:
-            cross_in_8_bits(quantized, crossing)
-        if self.fallback == "fp16":
-            quantized = to_half(quantized)
-        return rewritten(graph, quantized, PRECISIONS[self.fallback].dtype, crossing)
+            cross_in_8_bits(model, crossing)
+        return _in_fallback(graph, model, self.fallback, in_8_bits=crossing)
 
 
 def _quantize_best(
@@ -199,18 +188,15 @@ def _quantize_best(
     tell("calibration")
     ranges = measure_ranges(recipe.graphs, recipe.tensors, kept.images, CALIBRATION_METHODS)
     reference = _answers(recipe.graphs, held_out.images, thresholds)
-    best: tuple[Graph, ...] = ()
     scores: dict[str, MethodScore] = {}
     for method in CALIBRATION_METHODS:
         tell(f"calibration by {method}")
-        graphs = recipe.apply(ranges[method])
-        score = _score(_answers(graphs, held_out.images, thresholds), reference)
-        if score > max(scores.values(), default=LEAST_SCORE):  # the first of equals is kept
-            best, chosen = graphs, method
-        scores[method] = score
-    entry = recipe.entry(chosen, kept, ranges[chosen])
+        got = _answers(recipe.apply(ranges[method]), held_out.images, thresholds)
+        scores[method] = _score(got, reference)
+    best = max(scores, key=lambda method: scores[method])  # the first of equals
+    entry = recipe.entry(best, kept, ranges[best])
     entry = replace(entry, held_out=len(held_out.images), candidates=scores)
-    return QuantizedGraphs(best, entry)
+    return QuantizedGraphs(recipe.apply(ranges[best]), entry)
 
 
 def _split(calibration: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages]:
@@ -233,14 +219,14 @@ def _answers(
 ) -> Answers:
     """Return logits, labels and decisions of every exit for all images."""
     flow = GraphFlow([graph for graph in graphs if graph.name != "baseline"], None, thresholds)
-    names = ("logits", "label", "exits")
-    collected: dict[str, list[tuple[NDArray[np.float32], ...]]] = {}
-    for start in range(0, len(images), 16):
-        for name, _, outputs in flow.run(images[start : start + 16]):
-            if set(names) <= set(outputs):
-                collected.setdefault(name, []).append(tuple(outputs[key] for key in names))
+    collected: dict[str, list[tuple[NDArray[Any], ...]]] = {}
+    for part in batches(len(images), CHUNK):
+        for name, _, outputs in flow.run(images[part]):
+            if LOGITS in outputs:
+                answers = tuple(outputs[key] for key in (LOGITS, "label", "exits"))
+                collected.setdefault(name, []).append(answers)
     return {
-        name: tuple(np.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[misc]
+        name: tuple(map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[misc]
         for name, parts in collected.items()
     }
 
@@ -263,10 +249,9 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
         until = LOGITS
         if classifier is not None:
             found = True
-            model, until = quantize_classifier(model, classifier), classifier.inputs
-        if quantization.fallback == "fp16":
-            model = to_half(model, until)
-        results.append(rewritten(graph, model, PRECISIONS[quantization.fallback].dtype))
+            until = classifier.input[0]
+            quantize_classifier(model, classifier)
+        results.append(_in_fallback(graph, model, quantization.fallback, until))
     if not found:
         raise ExportError(
             f"no exit ends in a linear layer of {MIN_WEIGHTS} weights or more, and smaller ones "
@@ -274,3 +259,16 @@ def _quantize_classifiers(graphs: Sequence[Graph], quantization: Quantization) -
         )
     entry = QuantizationEntry(quantization.extent, DYNAMIC, quantization.fallback)
     return QuantizedGraphs(tuple(results), entry)
+
+
+def _in_fallback(
+    graph: Graph,
+    model: onnx.ModelProto,
+    fallback: str,
+    until: str = LOGITS,
+    in_8_bits: Collection[str] = (),
+) -> Graph:
+    """Return a graph of a quantized model, with everything else in the fallback up to ``until``."""
+    if fallback == "fp16":
+        model = to_half(model, until)
+    return rewritten(graph, model, PRECISIONS[fallback].dtype, in_8_bits)

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from edgeexit.export.graphs.editing import replace_nodes
+from edgeexit.export.graphs.editing import add_constant, drop_unread, replace_nodes
 from edgeexit.export.int8.rounding import (
     LEVELS,
     Rounding,
@@ -79,8 +79,8 @@ def insert_qdq(
     roundings: Mapping[str, Rounding],
     dtype: np.dtype[Any],
     levels: int = LEVELS,
-) -> onnx.ModelProto:
-    """Return a copy of a graph with its Q/DQ nodes.
+) -> None:
+    """Insert the Q/DQ nodes of a graph.
 
     Args:
         model: the graph, FP32.
@@ -90,15 +90,13 @@ def insert_qdq(
             keeps exactly.
         levels: the largest integer of a weight.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    graph = model.graph
     for node in graph.node:
         for position, name in enumerate(node.input):
             if (node.output[0], position) in plan.edges:
                 node.input[position] = dequantized(name)
-    inserter = _Inserter(model, graph, plan, roundings, dtype, levels)
-    nodes = [node for name, axis in plan.weights.items() for node in inserter.weight(name, axis)]
+    inserter = _Inserter(graph, plan, roundings, dtype, levels)
+    nodes = [inserter.weight(name, axis) for name, axis in plan.weights.items()]
     nodes += inserter.pairs([info.name for info in graph.input])
     for node in graph.node:
         if node.output[0] in plan.moves:
@@ -106,8 +104,7 @@ def insert_qdq(
         else:
             nodes += [*inserter.bias(node), node, *inserter.pairs(node.output)]
     replace_nodes(graph, nodes)
-    _drop_unread(graph, {*plan.weights, *(bias.name for bias in plan.biases.values())})
-    return result
+    drop_unread(graph)
 
 
 class _Inserter:
@@ -115,7 +112,6 @@ class _Inserter:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
         graph: onnx.GraphProto,
         plan: QuantizationPlan,
         roundings: Mapping[str, Rounding],
@@ -126,27 +122,21 @@ class _Inserter:
         self._levels = levels
         self._plan = plan
         self._roundings = roundings
+        read = {*plan.weights, *(bias.name for bias in plan.biases.values())}
         self._values = {
             tensor.name: numpy_helper.to_array(tensor)
-            for tensor in model.graph.initializer
-            if tensor.name in {*plan.weights, *(bias.name for bias in plan.biases.values())}
+            for tensor in graph.initializer
+            if tensor.name in read
         }
         self._scales = {
             name: self._weight_scales(name, axis, dtype) for name, axis in plan.weights.items()
         }
 
-    def weight(self, name: str, axis: int) -> Iterator[onnx.NodeProto]:
-        """Yield the node that dequantizes a weight stored in 8 bits."""
+    def weight(self, name: str, axis: int) -> onnx.NodeProto:
+        """Return the node that dequantizes a weight stored in 8 bits."""
         scales = self._scales[name]
-        steps = weight_steps(self._values[name], scales, axis, self._levels)
-        self._add(quantized(name), steps)
-        constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int8))
-        yield helper.make_node(
-            "DequantizeLinear",
-            [quantized(name), *constants],
-            [dequantized(name)],
-            f"{name}/dequantize",
-            axis=axis,
+        return self._stored(
+            name, weight_steps(self._values[name], scales, axis, self._levels), scales, axis
         )
 
     def bias(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
@@ -155,17 +145,9 @@ class _Inserter:
         if bias is None:
             return
         name = f"{node.output[0]}_bias"  # two nodes may share a bias, with different scales
-        scales = self._product_scales(bias)
-        self._add(quantized(name), bias_steps(self._values[bias.name], scales))
-        constants = self._add_rounding(name, scales, np.zeros(len(scales), np.int32))
+        scales = self._scales[bias.weight] * self._roundings[bias.tensor].scale
         node.input[2] = dequantized(name)
-        yield helper.make_node(
-            "DequantizeLinear",
-            [quantized(name), *constants],
-            [dequantized(name)],
-            f"{name}/dequantize",
-            axis=0,
-        )
+        yield self._stored(name, bias_steps(self._values[bias.name], scales), scales, 0)
 
     def pairs(self, names: Sequence[str]) -> Iterator[onnx.NodeProto]:
         """Yield the Q/DQ pair of each of ``names`` that the plan rounds."""
@@ -176,26 +158,19 @@ class _Inserter:
                 yield helper.make_node(
                     "QuantizeLinear", [name, *constants], [quantized(name)], f"{name}/quantize"
                 )
-                yield helper.make_node(
-                    "DequantizeLinear",
-                    [quantized(name), *constants],
-                    [dequantized(name)],
-                    f"{name}/dequantize",
-                )
+                yield _dequantize(name, constants, dequantized(name))
 
     def move(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """Yield a node rewritten to move 8 bits, and the one that dequantizes its output."""
         name, origin = node.output[0], self._plan.moves[node.output[0]]
-        constants = (f"{origin}_scale", f"{origin}_zero_point")
+        constants = _rounding_names(origin)
         node.input[0] = quantized(node.input[0])
         node.output[0] = quantized(name)
         if node.op_type == "Pad":
             node.input[:] = [*node.input, ""][:3] + list(node.input[3:])
             node.input[2] = constants[1]
         yield node
-        yield helper.make_node(
-            "DequantizeLinear", [node.output[0], *constants], [name], f"{name}/dequantize"
-        )
+        yield _dequantize(name, constants, name)
 
     def _weight_scales(self, name: str, axis: int, dtype: np.dtype[Any]) -> NDArray[np.float32]:
         """Return scales that are also large enough for the channels' biases to fit into int32."""
@@ -207,29 +182,31 @@ class _Inserter:
                 scales = np.maximum(scales, least)
         return scales
 
-    def _product_scales(self, bias: Bias) -> NDArray[np.float32]:
-        scales: NDArray[np.float32] = self._scales[bias.weight] * self._roundings[bias.tensor].scale
-        return scales
+    def _stored(
+        self, name: str, steps: NDArray[Any], scales: NDArray[np.float32], axis: int
+    ) -> onnx.NodeProto:
+        """Add a constant as integers, and return the node that dequantizes it."""
+        add_constant(self._graph, quantized(name), steps)
+        constants = self._add_rounding(name, scales, np.zeros(len(scales), steps.dtype))
+        return _dequantize(name, constants, dequantized(name), axis=axis)
 
     def _add_rounding(
         self, name: str, scale: NDArray[Any], zero_point: NDArray[Any]
     ) -> tuple[str, str]:
-        names = (f"{name}_scale", f"{name}_zero_point")
+        names = _rounding_names(name)
         for constant, value in zip(names, (scale, zero_point), strict=True):
-            self._add(constant, value)
+            add_constant(self._graph, constant, value)
         return names
 
-    def _add(self, name: str, value: NDArray[Any]) -> None:
-        self._graph.initializer.append(numpy_helper.from_array(value, name))
+
+def _rounding_names(name: str) -> tuple[str, str]:
+    """Return the names of a tensor's scale and zero point."""
+    return f"{name}_scale", f"{name}_zero_point"
 
 
-def _drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
-    """Remove the FP32 form of constants that no node reads any longer."""
-    read = {name for node in graph.node for name in node.input}
-    kept = [
-        tensor for tensor in graph.initializer if tensor.name not in names or tensor.name in read
-    ]
-    if len(kept) < len(graph.initializer):
-        copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
-        del graph.initializer[:]
-        graph.initializer.extend(copies)
+def _dequantize(
+    name: str, constants: tuple[str, str], output: str, axis: int | None = None
+) -> onnx.NodeProto:
+    """Return the node that makes a tensor's form in 8 bits real numbers again."""
+    inputs = [quantized(name), *constants]
+    return helper.make_node("DequantizeLinear", inputs, [output], f"{name}/dequantize", axis=axis)

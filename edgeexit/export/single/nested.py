@@ -17,7 +17,6 @@ from edgeexit_runtime.bundle.manifest import (
     GATE_OUTPUTS,
     IMAGES,
     THRESHOLD,
-    ExitEntry,
     GraphEntry,
     Manifest,
 )
@@ -25,31 +24,23 @@ from edgeexit_runtime.gate import NEVER
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.errors import BundleError
+from edgeexit.export.from_onnx.file import MAX_BYTES
 from edgeexit.export.graphs.parts import first_line
 
 THRESHOLDS = "thresholds"
 OUTPUTS = ("labels", "confidences", "exits", "logits")
 """int32 (N,), float32 (N,), int32 (N,) that indexes the bundle's exits, float32 (N, K)."""
-MAX_BYTES = 2**31 - 2**20  # of a protobuf message, with room for what is added to it
 
 _CLASSES = "classes/axis"  # of (N, K)
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
-    """The graphs of all parts, by name, and the number of classes."""
-
-    graphs: Mapping[str, onnx.GraphProto]
-    num_classes: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Exit:
-    """An exit that is on: its index in the bundle, and the parts up to it, its own graph last."""
+    """An exit that is on: its index in the bundle, and the graph of all parts up to it."""
 
     number: int
-    entry: ExitEntry
-    parts: tuple[tuple[str, GraphEntry], ...]
+    name: str
+    graph: onnx.GraphProto
 
 
 def exits_that_are_on(manifest: Manifest) -> tuple[str, ...]:
@@ -83,9 +74,8 @@ def nested_model(bundle: Bundle, *, required_thresholds: bool = False) -> onnx.M
     models = {name: _read(bundle, name, entry) for name, entry in manifest.graphs()}
     names = exits_that_are_on(manifest)
     num_classes = manifest.model.num_classes
-    graph = onnx.GraphProto(name="early_exit")
-    parts = _Parts({name: model.graph for name, model in models.items()}, num_classes)
-    _add_exits(graph, _exits(manifest, names), parts, "", OUTPUTS)
+    graph = _nested(_exits(manifest, names, models), num_classes, "", OUTPUTS)
+    graph.name = "early_exit"
     graph.input.append(
         helper.make_tensor_value_info(
             IMAGES, TensorProto.FLOAT, ["batch", *manifest.preprocessing.input_size]
@@ -115,21 +105,16 @@ def nested_model(bundle: Bundle, *, required_thresholds: bool = False) -> onnx.M
 
 def _read(bundle: Bundle, name: str, entry: GraphEntry) -> onnx.ModelProto:
     """Return a part as a model."""
+    content = bundle.read(entry)
     try:
-        model = onnx.load_from_string(bundle.read(entry))
-        _only_graphs(model)
-    except BundleError:
-        raise
-    except Exception as error:  # protobuf's; protobuf is no direct dependency
+        model = onnx.load_from_string(content)
+        if model.functions or not model.graph.node:
+            raise ValueError("expected nodes, and no functions")
+    except Exception as error:  # also protobuf's
         raise BundleError(
             f"{bundle.folder / entry.file}: {name} is not a readable ONNX model; export it again"
         ) from error
     return model
-
-
-def _only_graphs(model: onnx.ModelProto) -> None:
-    if model.functions or not model.graph.node:
-        raise ValueError
 
 
 def _opsets(bundle: Bundle, models: Mapping[str, onnx.ModelProto]) -> list[onnx.OperatorSetIdProto]:
@@ -145,44 +130,40 @@ def _opsets(bundle: Bundle, models: Mapping[str, onnx.ModelProto]) -> list[onnx.
     return [helper.make_operatorsetid(domain, version) for domain, version in versions.items()]
 
 
-def _exits(manifest: Manifest, names: Sequence[str]) -> list[_Exit]:
+def _exits(
+    manifest: Manifest, names: Sequence[str], models: Mapping[str, onnx.ModelProto]
+) -> list[_Exit]:
     """Return the exits that are on; the stage of an exit that is off belongs to the next."""
     stages = {stage.name: stage.graph for stage in manifest.stages}
-    exits, waiting = [], []
+    exits, graph = [], onnx.GraphProto()
     for number, exit_ in enumerate(manifest.exits):
         if exit_.stage is not None:
-            waiting.append((exit_.stage, stages[exit_.stage]))
+            _take_over(graph, models[exit_.stage].graph, exit_.stage, stages[exit_.stage])
         if exit_.name in names or exit_ is manifest.exits[-1]:
-            exits.append(_Exit(number, exit_, (*waiting, (exit_.name, exit_.graph))))
-            waiting = []
+            _take_over(graph, models[exit_.name].graph, exit_.name, exit_.graph)
+            exits.append(_Exit(number, exit_.name, graph))
+            graph = onnx.GraphProto()
     return exits
 
 
-def _add_exits(
-    graph: onnx.GraphProto,
-    exits: Sequence[_Exit],
-    parts: _Parts,
-    left: str,
-    results: Sequence[str],
-) -> None:
-    """Add the first of these exits to a graph, and an If with the others for images that continue.
+def _nested(
+    exits: Sequence[_Exit], num_classes: int, left: str, results: Sequence[str]
+) -> onnx.GraphProto:
+    """Return the graph of the first of these exits, with an If of the others for those who stay.
 
     Args:
-        graph: receives the nodes and weights.
-        exits: the exits that remain, in order.
-        parts: the graphs of all parts.
+        exits: the exits that remain, in order; their graphs are edited.
+        num_classes: K.
         left: the tensor, bool (N,), of images that have left before; "" before the first exit.
         results: names for the tensors of the answers to all N images, as :data:`OUTPUTS`.
     """
     exit_, later = exits[0], exits[1:]
-    name = exit_.entry.name
-    for part, entry in exit_.parts:
-        _take_over(graph, parts.graphs[part], part, entry)
+    name, graph = exit_.name, exit_.graph
     if not later:
         zero = helper.make_tensor(f"{name}/{THRESHOLD}", TensorProto.FLOAT, [1], [0.0])
         graph.initializer.append(zero)
         graph.node.extend(_answers_here(exit_, results))
-        return
+        return graph
     leaves, everyone = f"{name}/exits", f"{name}/everyone"
     if left:
         graph.node.append(helper.make_node("Or", [left, leaves], [f"{name}/left"]))
@@ -196,28 +177,30 @@ def _add_exits(
             helper.make_node("Cast", [f"{name}/least"], [everyone], to=TensorProto.BOOL),
         ]
     )
-    here, further = onnx.GraphProto(name=f"{name}/here"), onnx.GraphProto(name=f"{name}/further")
     answers, beyond, chosen = (
         [f"{name}/{where}/{output}" for output in OUTPUTS]
         for where in ("here", "beyond", "further")
     )
+    here = onnx.GraphProto(name=f"{name}/here")
     here.node.extend(_answers_here(exit_, answers))
-    here.output.extend(_described(answers, parts.num_classes))
-    _add_exits(further, later, parts, left, beyond)
+    here.output.extend(_described(answers, num_classes))
+    further = _nested(later, num_classes, left, beyond)
+    further.name = f"{name}/further"
     further.node.extend(_chosen(exit_, beyond, chosen))
     number = helper.make_tensor(f"{name}/number", TensorProto.INT32, [1], [exit_.number])
     further.initializer.append(number)
-    further.output.extend(_described(chosen, parts.num_classes))
+    further.output.extend(_described(chosen, num_classes))
     graph.node.append(
         helper.make_node(
             "If", [everyone], list(results), name, then_branch=here, else_branch=further
         )
     )
+    return graph
 
 
 def _answers_here(exit_: _Exit, results: Sequence[str]) -> list[onnx.NodeProto]:
     """Return nodes that give every image an exit's answer."""
-    logits, confidence, label, _ = (f"{exit_.entry.name}/{output}" for output in GATE_OUTPUTS)
+    logits, confidence, label, _ = (f"{exit_.name}/{output}" for output in GATE_OUTPUTS)
     labels, confidences, exits, all_logits = results
     number = helper.make_tensor("value", TensorProto.INT32, [1], [exit_.number])
     return [
@@ -231,7 +214,7 @@ def _answers_here(exit_: _Exit, results: Sequence[str]) -> list[onnx.NodeProto]:
 
 def _chosen(exit_: _Exit, beyond: Sequence[str], results: Sequence[str]) -> list[onnx.NodeProto]:
     """Return nodes that choose an exit's answers for images that leave there, else ``beyond``."""
-    name = exit_.entry.name
+    name = exit_.name
     logits, confidence, label, leaves = (f"{name}/{output}" for output in GATE_OUTPUTS)
     column = f"{name}/column"
     mine = ((leaves, label), (leaves, confidence), (leaves, f"{name}/number"), (column, logits))
@@ -265,7 +248,7 @@ def _add_thresholds(graph: onnx.GraphProto, names: Sequence[str]) -> None:
 
 
 def _take_over(graph: onnx.GraphProto, part: onnx.GraphProto, name: str, entry: GraphEntry) -> None:
-    """Copy the nodes and weights of a part, with the part's name as a prefix of their names.
+    """Take over the nodes and weights of a part, with the part's name as a prefix of their names.
 
     Features between parts get one name in all parts. Images keep their name.
     """
@@ -273,12 +256,9 @@ def _take_over(graph: onnx.GraphProto, part: onnx.GraphProto, name: str, entry: 
     if entry.outputs[0].name not in GATE_OUTPUTS:
         shared |= {tensor.name for tensor in entry.outputs}
     names = {tensor: f"features/{tensor}" for tensor in shared} | {IMAGES: IMAGES, "": ""}
-    copy = onnx.GraphProto()
-    copy.node.extend(part.node)
-    copy.initializer.extend(part.initializer)
-    _rename(copy, name, lambda tensor: names.get(tensor, f"{name}/{tensor}"))
-    graph.node.extend(copy.node)
-    graph.initializer.extend(copy.initializer)
+    _rename(part, name, lambda tensor: names.get(tensor, f"{name}/{tensor}"))
+    graph.node.extend(part.node)
+    graph.initializer.extend(part.initializer)
 
 
 def _rename(graph: onnx.GraphProto, part: str, named: Callable[[str], str]) -> None:

@@ -24,7 +24,8 @@ def quantized_product(weight: NDArray[np.float32]) -> bytes:
     )
     classifier = find_classifier(model)
     assert classifier is not None
-    content: bytes = quantize_classifier(model, classifier).SerializeToString()
+    quantize_classifier(model, classifier)
+    content: bytes = model.SerializeToString()
     return content
 
 

@@ -28,7 +28,7 @@ class QuantizationTarget:
         entry: the manifest's entry.
         says: what is in 8 bits, in a few words for people.
         fallbacks: the allowed precisions of everything else, ``fp32`` or ``fp16``.
-        prepare: rewrites a graph so that more of it can be in 8 bits; results do not change.
+        prepare: rewrites a graph so that more of it can be in 8 bits; its results stay the same.
         plan: selects the tensors and biases of a prepared graph that are rounded.
         rounding: the rounding of a feature, from its bounds and the type of scales.
         crosses: whether feature maps are in 8 bits between graphs, too.
@@ -37,7 +37,7 @@ class QuantizationTarget:
     entry: TargetEntry
     says: str
     fallbacks: tuple[str, ...]
-    prepare: Callable[[onnx.ModelProto], onnx.ModelProto]
+    prepare: Callable[[onnx.ModelProto], None]
     plan: Callable[[onnx.ModelProto], QuantizationPlan]
     rounding: Callable[[Bounds, np.dtype[Any]], Rounding]
     crosses: bool

@@ -30,20 +30,21 @@ ACTIVATIONS = ("Relu", "Clip")
 """Activations that the rounding of their output includes."""
 
 
-def prepare_cpu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph in operators that have fast 8-bit kernels in the CPU provider."""
-    return widen_channels(classify_channels_last(pool_globally(model)))
+def prepare_cpu(model: onnx.ModelProto) -> None:
+    """Rewrite a graph in operators that have fast 8-bit kernels in the CPU provider."""
+    pool_globally(model)
+    classify_channels_last(model)
+    widen_channels(model)
 
 
 def plan_cpu(model: onnx.ModelProto) -> QuantizationPlan:
     """Return the plan of a prepared graph for ONNX Runtime's CPU provider."""
-    return _Planner(GraphView(model), model.graph).plan()
+    return _Planner(GraphView(model)).plan()
 
 
 class _Planner:
-    def __init__(self, view: GraphView, graph: onnx.GraphProto) -> None:
+    def __init__(self, view: GraphView) -> None:
         self._view = view
-        self._graph = graph
         self._floating = {*GATE_OUTPUTS, *self._moved_to(GATE_OUTPUTS[0])}
         self._tensors: dict[str, None] = {}  # an ordered set
         self._moves: dict[str, str] = {}
@@ -51,7 +52,7 @@ class _Planner:
         self._biases: dict[str, Bias] = {}
 
     def plan(self) -> QuantizationPlan:
-        for name in self._crossing(self._graph.input):
+        for name in self._crossing(self._view.graph.input):
             self._tensors[name] = None
         for node in self._view.nodes:
             axis = self._view.channel_axis(node)
@@ -61,7 +62,7 @@ class _Planner:
                 for name in node.input:
                     self._round(name)
                 self._round_result(node)
-        for name in self._crossing(self._graph.output):
+        for name in self._crossing(self._view.graph.output):
             self._round(name)
         return QuantizationPlan(
             self._weights,
@@ -102,7 +103,7 @@ class _Planner:
     def _is_on_maps(self, node: onnx.NodeProto) -> bool:
         """Whether a node has an 8-bit kernel, and reads only feature maps or pooled ones."""
         return node.op_type in ON_MAPS and all(
-            name not in self._view.initializers and self._view.rank(name) == FEATURE_MAP_RANK
+            name not in self._view.initializers and len(self._view.shape(name)) == FEATURE_MAP_RANK
             for name in node.input
         )
 
@@ -128,7 +129,7 @@ class _Planner:
         return [
             info.name
             for info in infos
-            if info.name not in own and self._view.rank(info.name) == FEATURE_MAP_RANK
+            if info.name not in own and len(self._view.shape(info.name)) == FEATURE_MAP_RANK
         ]
 
     def _edges(self) -> Iterator[tuple[str, int]]:

@@ -52,7 +52,7 @@ def _is_residual(node: onnx.NodeProto, view: GraphView, pooled: frozenset[str]) 
         and all(
             name not in view.initializers
             and name not in pooled
-            and view.rank(name) == FEATURE_MAP_RANK
+            and len(view.shape(name)) == FEATURE_MAP_RANK
             for name in node.input
         )
     )
@@ -67,8 +67,8 @@ def _shortcut(node: onnx.NodeProto, view: GraphView) -> int:
     return 1
 
 
-def _as_it_is(model: onnx.ModelProto) -> onnx.ModelProto:
-    return model
+def _keep(model: onnx.ModelProto) -> None:
+    """TensorRT needs no other operators."""
 
 
 TARGETS.register("tensorrt")(
@@ -82,7 +82,7 @@ TARGETS.register("tensorrt")(
         ),
         says="convolutions, linear layers, residual additions",
         fallbacks=("fp32", "fp16"),
-        prepare=_as_it_is,
+        prepare=_keep,
         plan=plan_tensorrt,
         rounding=signed_symmetric,
         crosses=False,
