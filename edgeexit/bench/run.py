@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.progress import Progress, ignore_progress
+from numpy.typing import NDArray
 
 from edgeexit.bench.advice.advise import advise
 from edgeexit.bench.advice.basis import Basis, basis_of
 from edgeexit.bench.advice.iso_accuracy import choose_iso_accuracy, judge_iso_accuracy
-from edgeexit.bench.device import SYSFS, Device, device_of
 from edgeexit.bench.device.info import device_info
+from edgeexit.bench.device.sysfs import SYSFS
+from edgeexit.bench.device.watch import Device, device_of
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.mixture import ONE_BY_ONE, Mixture
 from edgeexit.bench.results.options import BenchOptions
@@ -27,6 +30,9 @@ from edgeexit.bench.timing.paths import PathTimes, measure_paths
 from edgeexit.bench.timing.scenarios import check_scenarios, measure_scenarios
 from edgeexit.errors import InputError
 from edgeexit.statistics.drift import Drift, find_drift
+
+if TYPE_CHECKING:
+    from edgeexit.bench.roofline.explain import Explainer
 
 
 def run_bench(
@@ -81,13 +87,9 @@ def _measure(
     manifest = session.manifest
     shown = _noise(manifest, options.seed) if images is None else images
     image = shown.images[:1]
-    explainer = None
-    if options.explain:
-        from edgeexit.bench.roofline.explain import explainer_of  # imports onnx
-
-        explainer = explainer_of(engine_dir, session, baseline, image)
-    of_others = [turn for other in opened.backends for turn in other.turns(image)]
-    turns = [*(() if explainer is None else explainer.turns), *of_others]
+    explainer = _explainer(engine_dir, opened, image) if options.explain else None
+    turns = [] if explainer is None else [*explainer.turns]
+    turns += [turn for other in opened.backends for turn in other.turns(image)]
     times = measure_paths(session, baseline, image, options, progress, turns)
 
     basis = _basis(opened, images, times, options)
@@ -99,7 +101,7 @@ def _measure(
     if explainer is not None:
         explanation = explainer.explain(times, mixture)
         advice, no_advice = advise(engine_dir, manifest, times, basis, options)
-    consumers = forced_paths(session, baseline) if images is None else opened.compared
+    consumers = (opened.baseline, *forced_paths(session)) if images is None else opened.compared
     energy = measure_energy(consumers, shown, device.meters, options, progress)
     drifts = find_drift("paths", times.baseline.times_ms), drift
     return BenchReport(
@@ -120,6 +122,12 @@ def _measure(
         state=device.watch.finish(),
         backends=judge_backends(plan, opened.backends, times, mixture),
     )
+
+
+def _explainer(engine_dir: str | Path, opened: Opened, image: NDArray[np.float32]) -> Explainer:
+    from edgeexit.bench.roofline.explain import explainer_of  # imports onnx
+
+    return explainer_of(engine_dir, opened.early_exit.session, opened.baseline.session, image)
 
 
 def _noise(manifest: Manifest, seed: int) -> BenchImages:
@@ -151,10 +159,10 @@ def _run_images(
     candidates = [baseline, early_exit, *with_exits_off(early_exit), *others]
     if not isinstance(choice, str) and choice.candidate is not None:
         candidates.append(choice.candidate)
-    passes = take_passes(candidates, images.images, 1, options, progress, ONE_BY_ONE)
-    iso_accuracy = choice if isinstance(choice, str) else judge_iso_accuracy(choice, passes)
-    drift = find_drift("mixture", passes.runs[0].times_ms.tolist())
-    return mixture_of(passes, images, iso_accuracy), drift
+    runs = take_passes(candidates, images.images, 1, options, progress, ONE_BY_ONE)
+    iso_accuracy = choice if isinstance(choice, str) else judge_iso_accuracy(choice, runs)
+    drift = find_drift("mixture", runs[0].times_ms.tolist())
+    return mixture_of(runs, images, iso_accuracy), drift
 
 
 def _bundle_info(engine_dir: str | Path, manifest: Manifest) -> BundleInfo:

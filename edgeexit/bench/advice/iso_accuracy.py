@@ -6,6 +6,7 @@ the test half.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from edgeexit.statistics.bootstrap import mean_intervals, ratios_of_means
 
 if TYPE_CHECKING:
     from edgeexit.bench.images import BenchImages
-    from edgeexit.bench.timing.passes import Passes
+    from edgeexit.bench.timing.passes import Runs
 
 STEP = "thresholds"
 MIN_HALF = 50  # one image is then 2 % of the accuracy
@@ -97,17 +98,17 @@ def choose_iso_accuracy(
     return IsoAccuracyChoice(candidate, labels, test, len(validation), target, best)
 
 
-def judge_iso_accuracy(choice: IsoAccuracyChoice, passes: Passes) -> IsoAccuracy:
+def judge_iso_accuracy(choice: IsoAccuracyChoice, runs: Sequence[Runs]) -> IsoAccuracy:
     """Return the results of the choice on the test half.
 
     Args:
-        passes: of queries of one image; its runs include both candidates.
+        runs: of queries of one image, including those of both candidates.
     """
     test = choice.test
 
     def on_test(role: str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        run = next(it for it in passes.runs if it.candidate.role == role)
-        return (run.labels == choice.labels)[test], passes.by_image(run)[:, test]
+        found = next(it for it in runs if it.candidate.role == role)
+        return (found.labels == choice.labels)[test], found.by_image()[:, test]
 
     versus_right, versus_ms = on_test(VERSUS)
     reached = None

@@ -13,13 +13,14 @@ from edgeexit.bench.results.report import DeviceInfo
 
 def device_info(session: Session) -> DeviceInfo:
     """Return a description of the machine and device that a session runs on."""
+    hardware = session.runner.hardware.name
     computed_in = session.runner.computed_in()
     packages = ("edgeexit", "edgeexit-runtime", "numpy")
     return DeviceInfo(
         cpu=cpu_model(),
         cores=cores_available(),
         system=platform.platform(),
-        backend_device=_named(session),
+        backend_device=f"{session.device} on {hardware}" if hardware else session.device,
         threads=session.threads,
         versions={
             **session.runner.versions,
@@ -28,9 +29,3 @@ def device_info(session: Session) -> DeviceInfo:
             "python": platform.python_version(),
         },
     )
-
-
-def _named(session: Session) -> str:
-    """Return the session's device, with the hardware's name if it is known."""
-    name = session.runner.hardware.name
-    return f"{session.device} on {name}" if name else session.device

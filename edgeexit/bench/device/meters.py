@@ -5,26 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from edgeexit.bench.results.energy import EnergySensor
 
 # Interval between readings of the polling thread. Power sensors average over some ten milliseconds,
 # and a reading takes about one millisecond on the I2C bus, so polling itself costs little.
 POLL_S = 0.05
-
-
-class Meter(Protocol):
-    """One sensor. It must not be started again before :meth:`stop`."""
-
-    sensor: EnergySensor
-
-    def start(self) -> None:
-        """Start measuring; raise OSError if the sensor cannot be read."""
-
-    def stop(self) -> float:
-        """Return the joules since :meth:`start`; raise OSError if a reading failed."""
 
 
 class CounterMeter:
@@ -45,11 +32,15 @@ class CounterMeter:
         self._start_j = 0.0
 
     def start(self) -> None:
-        """Read the counter."""
+        """Read the counter; raise OSError if it cannot be read."""
         self._start_j = self._read_j()
 
     def stop(self) -> float:
-        """Return the difference, assuming at most one wraparound in a turn of seconds."""
+        """Return the joules since :meth:`start`, assuming at most one wraparound in a turn.
+
+        Raises:
+            OSError: the counter cannot be read, or went backwards.
+        """
         joules = self._read_j() - self._start_j
         if joules < 0:
             if self._range_j is None:
@@ -87,7 +78,7 @@ class PowerMeter:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Read once, and start the polling thread."""
+        """Read once, and start the polling thread; raise OSError if it cannot be read."""
         self._readings, self._error = [], None
         self._read()
         self._ended.clear()
@@ -95,14 +86,21 @@ class PowerMeter:
         self._thread.start()
 
     def stop(self) -> float:
-        """Stop the polling thread, read once more and return the joules."""
+        """Stop the polling thread, read once more and return the joules since :meth:`start`.
+
+        Raises:
+            OSError: a reading failed.
+        """
         assert self._thread is not None
         self._ended.set()
         self._thread.join()
         if self._error is not None:
             raise self._error
         self._read()
-        return integrate(self._readings)
+        return sum(
+            (later - earlier) * (one + other) / 2
+            for (earlier, one), (later, other) in itertools.pairwise(self._readings)
+        )
 
     def _poll(self) -> None:
         while not self._ended.wait(self._poll_s):
@@ -117,9 +115,5 @@ class PowerMeter:
         self._readings.append((self._clock(), watts))
 
 
-def integrate(readings: Sequence[tuple[float, float]]) -> float:
-    """Return the joules of readings (seconds, watts), in order of time, by the trapezoidal rule."""
-    return sum(
-        (later - earlier) * (one + other) / 2
-        for (earlier, one), (later, other) in itertools.pairwise(readings)
-    )
+Meter = CounterMeter | PowerMeter
+"""One sensor. It must not be started again before it is stopped."""

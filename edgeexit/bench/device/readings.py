@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeexit.bench.device.nvml import Gpu
-from edgeexit.bench.device.sysfs import SYSFS, numbered, try_integer, try_text
+from edgeexit.bench.device.sysfs import numbered, try_integer, try_text
 from edgeexit.bench.results.state import Clock, DeviceState, Temperature, ThrottleSign
 
 MHZ_PER_KHZ, MHZ_PER_HZ, CELSIUS_PER_MILLI = 1e-3, 1e-6, 1e-3
@@ -27,7 +27,7 @@ GPU_WORDS = ("gpu", "gv11b", "gp10b", "ga10b", "gpc")  # of integrated NVIDIA GP
 HOLDS_BACK = ("cpufreq", "devfreq", "throttle", "gpu", "processor", "hot-surface")
 
 
-def read_state(root: Path = SYSFS, gpu: Gpu | None = None) -> DeviceState:
+def read_state(root: Path, gpu: Gpu | None = None) -> DeviceState:
     """Return the device's current state; what it does not report is omitted."""
     return DeviceState(
         clocks=(*_cpu_clocks(root), *_gpu_clocks(root), *(gpu.clocks() if gpu else ())),
@@ -52,10 +52,10 @@ def _cpu_clocks(root: Path) -> Iterator[Clock]:
 
 def _gpu_clocks(root: Path) -> Iterator[Clock]:
     for device in numbered(root / "class/devfreq", "*"):
-        node = try_text(device / "device/of_node/name") or ""
+        node = try_text(device / "device/of_node/name")
         if not any(word in name for word in GPU_WORDS for name in (device.name, node)):
             continue
-        frequencies = (try_text(device / "available_frequencies") or "").split()
+        frequencies = try_text(device / "available_frequencies").split()
         limit = try_integer(device / "max_freq")
         most = max((int(hz) for hz in frequencies if hz.isdigit()), default=limit)
         yield from _clock(device.name, [try_integer(device / "cur_freq"), limit, most], MHZ_PER_HZ)
@@ -104,7 +104,7 @@ def _over_current_counters(root: Path) -> Iterator[ThrottleSign]:
 
 def _cooling_devices(root: Path) -> Iterator[ThrottleSign]:
     for device in numbered(root / "class/thermal", "cooling_device*"):
-        kind = try_text(device / "type") or ""
+        kind = try_text(device / "type")
         value = try_integer(device / "cur_state")
         if value is not None and any(word in kind.lower() for word in HOLDS_BACK):
             yield ThrottleSign(f"{kind} ({device.name})", False, value)

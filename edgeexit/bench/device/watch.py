@@ -1,14 +1,43 @@
-"""Watches for throttling of the device during a measurement."""
+"""The device of a run: a watch for throttling, and its energy sensors."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from edgeexit_runtime import Session
+from edgeexit_runtime.backends.base import NVIDIA
+from edgeexit_runtime.progress import Progress
+
+from edgeexit.bench.device.nvml import open_gpu
+from edgeexit.bench.device.readings import read_state
+from edgeexit.bench.device.sensors import FoundMeters, find_meters
 from edgeexit.bench.results.state import DeviceState, RunState
 
 LOOK_EVERY_S = 1.0
 LIMIT_FELL = 0.99  # a smaller change may be rounding to steps of the clock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Device:
+    """The readers of the device of a run."""
+
+    watch: StateWatch
+    meters: FoundMeters
+
+
+def device_of(session: Session, root: Path) -> Device:
+    """Return the device that a session runs on, and start watching its state.
+
+    Args:
+        root: of the sysfs tree.
+    """
+    on_nvidia = session.runner.hardware.maker == NVIDIA
+    gpu, gpu_note = open_gpu() if on_nvidia else (None, None)
+    return Device(StateWatch(partial(read_state, root, gpu)), find_meters(root, gpu, gpu_note))
 
 
 class StateWatch:
@@ -32,20 +61,16 @@ class StateWatch:
             if sign.value > 0 and not sign.is_counter:
                 self._found[f"{sign.name} from the start"] = None
 
-    def during(self, progress: Callable[[str, float], None]) -> Callable[[str, float], None]:
-        """Return a progress callback that also checks the device whenever it is called."""
+    def during(self, progress: Progress) -> Progress:
+        """Return a progress callback that also reads the state, every ``every_s`` at most."""
 
         def watched(step: str, done: float) -> None:
-            self.look()
+            if time.perf_counter() - self._last_s >= self._every_s:
+                self._compare(self._read())
+                self._last_s = time.perf_counter()
             progress(step, done)
 
         return watched
-
-    def look(self) -> None:
-        """Read the state, unless the last reading is less than ``every_s`` ago."""
-        if time.perf_counter() - self._last_s >= self._every_s:
-            self._compare(self._read())
-            self._last_s = time.perf_counter()
 
     def finish(self) -> RunState:
         """Read for the last time and return the result."""

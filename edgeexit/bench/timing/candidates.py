@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from edgeexit_runtime import Session
 from edgeexit_runtime.gate import NEVER
 
-from edgeexit.bench.results.mixture import (
-    BASELINE,
-    BASELINE_NAME,
-    EARLY_EXIT,
-    EARLY_EXIT_NAME,
-    EXIT_OFF,
-    label,
-)
+from edgeexit.bench.results.mixture import EXIT_OFF, label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,16 +38,6 @@ class Candidate:
     def label(self) -> str:
         """The name in tables."""
         return label(self.role, self.name)
-
-
-def baseline_candidate(baseline: Session) -> Candidate:
-    """Return a bundle's plain backbone, the reference of all ratios."""
-    return Candidate(BASELINE, BASELINE_NAME, baseline, {})
-
-
-def early_exit_candidate(session: Session) -> Candidate:
-    """Return a bundle at its own thresholds."""
-    return Candidate(EARLY_EXIT, EARLY_EXIT_NAME, session, session.manifest.thresholds)
 
 
 def with_exits_off(early_exit: Candidate) -> tuple[Candidate, ...]:

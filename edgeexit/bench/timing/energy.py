@@ -18,11 +18,12 @@ from edgeexit_runtime.timing.paths import forcing
 from edgeexit_runtime.timing.turns import settle
 from numpy.typing import NDArray
 
-from edgeexit.bench.device import FoundMeters, Meter
+from edgeexit.bench.device.meters import Meter
+from edgeexit.bench.device.sensors import FoundMeters
 from edgeexit.bench.images import BenchImages
 from edgeexit.bench.results.energy import Energy, EnergyRun, EnergyTurn
 from edgeexit.bench.results.options import BenchOptions
-from edgeexit.bench.timing.candidates import Candidate, baseline_candidate
+from edgeexit.bench.timing.candidates import Candidate
 
 TURN_S = 1.0
 REST_S = 0.2  # threads of a backend keep spinning for some 10 ms after the last call
@@ -30,11 +31,11 @@ MIN_ROUNDS = 3
 PATH = "path"  # role of a bundle whose images are all forced to leave at one exit
 
 
-def forced_paths(session: Session, baseline: Session) -> tuple[Candidate, ...]:
-    """Return the baseline and every exit path; the candidates when there are no real images."""
+def forced_paths(session: Session) -> Iterator[Candidate]:
+    """Yield every exit path; with the baseline, the candidates when there are no real images."""
     names = session.manifest.exit_names
-    paths = (Candidate(PATH, f"path {name}", session, forcing(names, name)) for name in names)
-    return baseline_candidate(baseline), *paths
+    for name in names:
+        yield Candidate(PATH, f"path {name}", session, forcing(names, name))
 
 
 def measure_energy(

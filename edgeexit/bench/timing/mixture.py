@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from edgeexit_runtime import Manifest
 from edgeexit_runtime.gate import average_macs
@@ -18,25 +20,27 @@ from edgeexit.bench.results.mixture import (
     MixtureExit,
     Run,
 )
-from edgeexit.bench.timing.passes import Passes, Runs
+from edgeexit.bench.timing.passes import Runs
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import ratios_of_means
 from edgeexit.statistics.percentiles import percentiles
 
 
-def mixture_of(passes: Passes, images: BenchImages, iso_accuracy: IsoAccuracy | str) -> Mixture:
+def mixture_of(
+    runs: Sequence[Runs], images: BenchImages, iso_accuracy: IsoAccuracy | str
+) -> Mixture:
     """Return the results of passes over images.
 
     Args:
-        passes: of queries of one image; the baseline's runs first, then early exit's.
+        runs: of queries of one image; the baseline's first, then early exit's.
         images: that were run.
         iso_accuracy: early exit and another model at the same accuracy, or the reason why there
             is no such comparison.
     """
-    baseline, early_exit, *_ = passes.runs
+    baseline, early_exit, *_ = runs
     (plain,) = baseline.candidate.session.manifest.exits
     manifest, labels = early_exit.candidate.session.manifest, images.labels
-    exits = _mixture_exits(manifest, early_exit, passes.by_image(early_exit), labels)
+    exits = _mixture_exits(manifest, early_exit, labels)
     shares = {exit_.name: exit_.share for exit_ in exits}
     return Mixture(
         source=images.source,
@@ -44,21 +48,22 @@ def mixture_of(passes: Passes, images: BenchImages, iso_accuracy: IsoAccuracy | 
         exits=exits,
         left_at=tuple(early_exit.left_at.tolist()),
         macs_ratio=average_macs(shares, manifest.paid_macs) / plain.path_macs,
-        runs=_runs(passes, labels),
-        over_versus=_over_versus(passes),
+        runs=_results(runs, labels),
+        over_versus=_over_versus(runs),
         iso_accuracy=None if isinstance(iso_accuracy, str) else iso_accuracy,
         no_iso_accuracy=iso_accuracy if isinstance(iso_accuracy, str) else None,
     )
 
 
-def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
-    series = [passes.by_image(runs) for runs in passes.runs]
-    ratios = ratios_of_means(series, series[0])
+def _results(all_runs: Sequence[Runs], labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
+    series = [runs.by_image() for runs in all_runs]
+    early_exit = all_runs[1]
     found = []
-    for runs, times_ms, ratio in zip(passes.runs, series, ratios, strict=True):
+    for runs, times_ms, ratio in zip(
+        all_runs, series, ratios_of_means(series, series[0]), strict=True
+    ):
         over_early_exit = same_answers = None
         if runs.candidate.role == BACKEND:
-            early_exit = passes.runs[1]
             (over_early_exit,) = ratios_of_means([times_ms], series[1])
             same = (runs.labels == early_exit.labels) & (runs.left_at == early_exit.left_at)
             same_answers = float(same.mean())
@@ -78,9 +83,9 @@ def _runs(passes: Passes, labels: NDArray[np.int64] | None) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def _over_versus(passes: Passes) -> Interval | None:
+def _over_versus(all_runs: Sequence[Runs]) -> Interval | None:
     """Return early exit's mean over the other model's; None without another model."""
-    times_ms = {runs.candidate.role: passes.by_image(runs) for runs in passes.runs}
+    times_ms = {runs.candidate.role: runs.by_image() for runs in all_runs}
     if VERSUS not in times_ms:
         return None
     (ratio,) = ratios_of_means([times_ms[EARLY_EXIT]], times_ms[VERSUS])
@@ -88,12 +93,9 @@ def _over_versus(passes: Passes) -> Interval | None:
 
 
 def _mixture_exits(
-    manifest: Manifest,
-    runs: Runs,
-    times_ms: NDArray[np.float64],
-    labels: NDArray[np.int64] | None,
+    manifest: Manifest, runs: Runs, labels: NDArray[np.int64] | None
 ) -> tuple[MixtureExit, ...]:
-    exits = []
+    times_ms, exits = runs.by_image(), []
     for index, name in enumerate(manifest.exit_names):
         here = runs.left_at == index
         some = bool(here.any())

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from edgeexit_runtime import load, load_baseline
 
+from edgeexit.bench.results.mixture import BASELINE, BASELINE_NAME, EARLY_EXIT, EARLY_EXIT_NAME
 from edgeexit.bench.results.options import BenchOptions
 from edgeexit.bench.timing.backends import BackendPlan, OtherBackend
-from edgeexit.bench.timing.candidates import Candidate, baseline_candidate, early_exit_candidate
+from edgeexit.bench.timing.candidates import Candidate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,12 @@ def open_candidates(
             opened = open_versus(Path(options.versus), session.manifest, chosen)
             versus = stack.enter_context(opened)
         backends = tuple(_load_others(stack, engine_dir, plan, options))
-        yield Opened(baseline_candidate(baseline), early_exit_candidate(session), versus, backends)
+        yield Opened(
+            Candidate(BASELINE, BASELINE_NAME, baseline, {}),
+            Candidate(EARLY_EXIT, EARLY_EXIT_NAME, session, session.manifest.thresholds),
+            versus,
+            backends,
+        )
 
 
 def _load_others(

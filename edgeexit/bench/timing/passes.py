@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,12 +26,15 @@ class Runs:
     Attributes:
         candidate: that ran.
         left_at, labels: (N,) int64, the exit and the predicted label of each image's last run.
+        queries: (q,) each, the images of every query by index, in the order of execution; the same
+            for all candidates.
     """
 
     def __init__(self, candidate: Candidate, images: NDArray[np.float32]) -> None:
         self.candidate = candidate
         self.left_at = np.zeros(len(images), np.int64)
         self.labels = np.zeros(len(images), np.int64)
+        self.queries: list[NDArray[np.intp]] = []
         self._images = images
         self._times_ms: list[float] = []
 
@@ -40,6 +42,13 @@ class Runs:
     def times_ms(self) -> NDArray[np.float64]:
         """(queries,) over all passes, in the order of execution."""
         return np.array(self._times_ms)
+
+    def by_image(self) -> NDArray[np.float64]:
+        """Return the times of queries of one image as (passes, N), in the order of the images."""
+        order = np.concatenate(self.queries).reshape(-1, len(self.labels))
+        times_ms = np.empty(order.shape)
+        np.put_along_axis(times_ms, order, self.times_ms.reshape(order.shape), axis=1)
+        return times_ms
 
     def run(self, queries: NDArray[np.intp]) -> None:
         """Time queries (b, q), each of q images by index; record their labels and exits."""
@@ -50,6 +59,7 @@ class Runs:
         for query in queries:
             images = self._take(query)
             milliseconds, answer = time_call(partial(infer, images), wait)
+            self.queries.append(query)
             self._times_ms.append(milliseconds)
             self.left_at[query], self.labels[query] = answer.exits, answer.labels
 
@@ -60,28 +70,6 @@ class Runs:
         return self._images[query]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Passes:
-    """The passes of all candidates.
-
-    Attributes:
-        orders: (passes, queries, q), the images of each query by index; the same for all.
-        runs: one per candidate.
-    """
-
-    orders: NDArray[np.intp]
-    runs: tuple[Runs, ...]
-
-    def by_image(self, runs: Runs) -> NDArray[np.float64]:
-        """Return the times of queries of one image as (passes, N), in the order of the images."""
-        passes, queries, _ = self.orders.shape
-        times_ms = np.empty((passes, queries))
-        np.put_along_axis(
-            times_ms, self.orders[..., 0], runs.times_ms.reshape(passes, queries), axis=1
-        )
-        return times_ms
-
-
 def take_passes(
     candidates: Sequence[Candidate],
     images: NDArray[np.float32],
@@ -89,7 +77,7 @@ def take_passes(
     options: BenchOptions,
     progress: Progress,
     step: str,
-) -> Passes:
+) -> tuple[Runs, ...]:
     """Run all candidates over all images until there are enough passes or time is up.
 
     Every pass is complete, in a new order of the images that follows from the seed. If
@@ -103,17 +91,16 @@ def take_passes(
     """
     rng = np.random.default_rng(options.seed)
     runs = tuple(Runs(candidate, images) for candidate in candidates)
-    queries = len(images) // samples_per_query
+    count = len(images) // samples_per_query
     block = max(1, BLOCK // samples_per_query)
-    orders: list[NDArray[np.intp]] = []
     for report in each_pass(options, progress, step):
-        shuffled = rng.permutation(len(images))[: queries * samples_per_query]
-        orders.append(shuffled.reshape(queries, samples_per_query))
-        for first in range(0, queries, block):
+        shuffled = rng.permutation(len(images))[: count * samples_per_query]
+        queries = shuffled.reshape(count, samples_per_query)
+        for first in range(0, count, block):
             for index in rng.permutation(len(runs)):
-                runs[index].run(orders[-1][first : first + block])
-            report(min(first + block, queries) / queries)
-    return Passes(np.stack(orders), runs)
+                runs[index].run(queries[first : first + block])
+            report(min(first + block, count) / count)
+    return runs
 
 
 def each_pass(

@@ -7,7 +7,7 @@ once: throughput by batch size.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -122,11 +122,10 @@ def measure_multi_stream(
         candidates: to compare, the baseline first.
         images: at least eight real images, grouped into new queries in every pass.
     """
-    passes = take_passes(
-        candidates, images.images, SAMPLES_PER_QUERY, options, progress, step="multi stream"
-    )
     results = []
-    for runs in passes.runs:
+    for runs in take_passes(
+        candidates, images.images, SAMPLES_PER_QUERY, options, progress, "multi stream"
+    ):
         times_ms = runs.times_ms
         found = percentiles(times_ms, independent=len(images.images))
         mean_ms, name = float(times_ms.mean()), runs.candidate.label
@@ -185,18 +184,24 @@ def measure_offline(
                 milliseconds[index] += took_ms
                 samples[index] += done
             report(min(first + chunk, count) / count)
-    rates: dict[str, list[BatchRate]] = {candidate.label: [] for candidate in candidates}
+    rates: dict[str, list[BatchRate]] = {}
     for (candidate, size), done, took_ms in zip(turns, samples, milliseconds, strict=True):
-        rates[candidate.label].append(BatchRate(size, done, done * MS_PER_S / took_ms))
+        rate = BatchRate(size, done, done * MS_PER_S / took_ms)
+        rates.setdefault(candidate.label, []).append(rate)
+    return _offline_results(rates)
+
+
+def _offline_results(rates: Mapping[str, Sequence[BatchRate]]) -> tuple[OfflineResult, ...]:
+    """Return the results of the candidates; ratios are to the first."""
     best = {name: max(own, key=lambda rate: rate.samples_per_s) for name, own in rates.items()}
-    baseline = best[candidates[0].label]
+    over, *_ = best.values()
     return tuple(
         OfflineResult(
             name=name,
             rates=tuple(rates[name]),
             best_batch_size=rate.batch_size,
             best_samples_per_s=rate.samples_per_s,
-            ratio=rate.samples_per_s / baseline.samples_per_s,
+            ratio=rate.samples_per_s / over.samples_per_s,
         )
         for name, rate in best.items()
     )

@@ -31,7 +31,6 @@ from edgeexit.bench.results.mixture import (
     Reached,
 )
 from edgeexit.bench.timing.candidates import Candidate
-from edgeexit.bench.timing.passes import Passes
 from edgeexit.errors import DataError
 from edgeexit.evaluation import PathCosts
 from edgeexit.statistics import Interval
@@ -167,17 +166,16 @@ def test_judged_on_the_other_half_alone() -> None:
     test = np.arange(100, 200)
     ours = Candidate(ISO_ACCURACY, "as accurate as small.onnx", None, {"exit1": 0.4})  # type: ignore[arg-type]
     versus = Candidate(VERSUS, "small.onnx", None, {})  # type: ignore[arg-type]
-    order = np.arange(COUNT)[None, :, None]
 
     def runs(candidate: Candidate, wrong: slice, milliseconds: float) -> Any:
         labels = LABELS.copy()
         labels[wrong] += 1
-        times_ms = np.where(np.arange(COUNT) < 100, 999.0, milliseconds)
-        return SimpleNamespace(candidate=candidate, labels=labels, times_ms=times_ms)
+        times_ms = np.where(np.arange(COUNT) < 100, 999.0, milliseconds)[None]
+        return SimpleNamespace(candidate=candidate, labels=labels, by_image=lambda: times_ms)
 
-    passes = Passes(order, (runs(versus, slice(90, 110), 2.0), runs(ours, slice(95, 105), 3.0)))
+    both = runs(versus, slice(90, 110), 2.0), runs(ours, slice(95, 105), 3.0)
     choice = IsoAccuracyChoice(ours, LABELS, test, 100, 0.9, 0.95)
-    found = judge_iso_accuracy(choice, passes)
+    found = judge_iso_accuracy(choice, both)
     assert (found.validation_images, found.test_images) == (100, 100)
     assert (found.versus_accuracy, found.versus_mean_ms) == (0.9, 2)
     reached = found.reached
@@ -190,7 +188,7 @@ def test_judged_on_the_other_half_alone() -> None:
     margin = 1.96 * np.sqrt(0.0475 / 100)
     assert lost.value == pytest.approx(-0.05)
     assert (lost.low, lost.high) == pytest.approx((-0.05 - margin, -0.05 + margin), abs=0.01)
-    assert judge_iso_accuracy(dataclasses.replace(choice, candidate=None), passes).reached is None
+    assert judge_iso_accuracy(dataclasses.replace(choice, candidate=None), both).reached is None
 
 
 def test_a_bundle_is_matched_with_itself(bundle: Path, leaving_at: LeavingAt) -> None:

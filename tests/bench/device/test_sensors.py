@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 from support.messages import missing
 
-from edgeexit.bench.device import CounterMeter, Gpu, PowerMeter, find_meters, open_gpu, read_state
-from edgeexit.bench.device.ina3221 import ina3221_meters
-from edgeexit.bench.device.meters import integrate
-from edgeexit.bench.device.rapl import rapl_meters
+from edgeexit.bench.device.meters import CounterMeter, PowerMeter
+from edgeexit.bench.device.nvml import Gpu, open_gpu
+from edgeexit.bench.device.readings import read_state
+from edgeexit.bench.device.sensors import find_meters, ina3221_meters, rapl_meters
 from edgeexit.bench.results.energy import EnergySensor
 from edgeexit.bench.results.state import Clock, Temperature, ThrottleSign
 
@@ -29,102 +30,63 @@ def write_tree(root: Path, files: dict[str, object]) -> Path:
     return root
 
 
+def ina3221(root: Path, number: int, *rails: tuple[str, int, int], **more: object) -> Path:
+    """A chip whose rails have a label, mV and mA each, and more files."""
+    files: dict[str, object] = {"name": "ina3221", **more}
+    for channel, (label, voltage, current) in enumerate(rails, 1):
+        files[f"in{channel}_label"] = label
+        files |= {f"in{channel}_input": voltage, f"curr{channel}_input": current}
+    return write_tree(root, {f"class/hwmon/hwmon{number}/{it}": files[it] for it in files})
+
+
 def orin_nano(root: Path) -> Path:
     """The power rails of a Jetson Orin Nano under JetPack 6: one INA3221, among other monitors."""
-    hwmon = "class/hwmon"
-    return write_tree(
-        root,
-        {
-            f"{hwmon}/hwmon0/name": "pwmfan",
-            f"{hwmon}/hwmon1/name": "ina3221",
-            f"{hwmon}/hwmon1/in1_label": "VDD_IN",
-            f"{hwmon}/hwmon1/in1_input": 4984,
-            f"{hwmon}/hwmon1/curr1_input": 1500,
-            f"{hwmon}/hwmon1/in2_label": "VDD_CPU_GPU_CV",
-            f"{hwmon}/hwmon1/in2_input": 4976,
-            f"{hwmon}/hwmon1/curr2_input": 600,
-            f"{hwmon}/hwmon1/in3_label": "VDD_SOC",
-            f"{hwmon}/hwmon1/in3_input": 4984,
-            f"{hwmon}/hwmon1/curr3_input": 300,
-            f"{hwmon}/hwmon1/in7_label": "sum of shunt voltages",
-            f"{hwmon}/hwmon1/in7_input": 12,
-            f"{hwmon}/hwmon1/curr4_input": 2400,
-        },
-    )
+    write_tree(root, {"class/hwmon/hwmon0/name": "pwmfan"})
+    rails = ("VDD_IN", 4984, 1500), ("VDD_CPU_GPU_CV", 4976, 600), ("VDD_SOC", 4984, 300)
+    return ina3221(root, 1, *rails, in7_label="shunt voltages", in7_input=12, curr4_input=2400)
 
 
 def agx_orin(root: Path) -> Path:
     """An AGX Orin's two chips; not every channel is connected, and no rail is the input."""
-    first, second = "class/hwmon/hwmon3", "class/hwmon/hwmon4"
-    return write_tree(
-        root,
-        {
-            f"{first}/name": "ina3221",
-            f"{first}/in1_label": "VDD_GPU_SOC",
-            f"{first}/in1_input": 20000,
-            f"{first}/curr1_input": 100,
-            f"{first}/in2_label": "VDD_CPU_CV",
-            f"{first}/in2_input": 20000,
-            f"{first}/curr2_input": 50,
-            f"{second}/name": "ina3221",
-            f"{second}/in1_label": "NC",
-            f"{second}/in1_input": 0,
-            f"{second}/curr1_input": 0,
-            f"{second}/in2_label": "VDDQ_VDD2_1V8AO",
-            f"{second}/in2_input": 5000,
-            f"{second}/curr2_input": 80,
-        },
-    )
+    ina3221(root, 3, ("VDD_GPU_SOC", 20000, 100), ("VDD_CPU_CV", 20000, 50))
+    return ina3221(root, 4, ("NC", 0, 0), ("VDDQ_VDD2_1V8AO", 5000, 80))
 
 
 def rapl(root: Path, energy_uj: int = 5_000_000) -> Path:
-    zones = "class/powercap"
-    files: dict[str, object] = {}
-    for zone, name in (
-        ("intel-rapl:0", "package-0"),
-        ("intel-rapl:0:0", "core"),
-        ("intel-rapl:0:1", "dram"),
-        ("intel-rapl:1", "psys"),
-        ("intel-rapl-mmio:0", "package-0"),
-    ):
-        files[f"{zones}/{zone}/name"] = name
-        files[f"{zones}/{zone}/energy_uj"] = energy_uj
-        files[f"{zones}/{zone}/max_energy_range_uj"] = 262_143_328_850
-    files[f"{zones}/intel-rapl/enabled"] = 1
-    return write_tree(root, files)
+    zones = {
+        "intel-rapl:0": "package-0",
+        "intel-rapl:0:0": "core",
+        "intel-rapl:0:1": "dram",
+        "intel-rapl:1": "psys",
+        "intel-rapl-mmio:0": "package-0",
+    }
+    files: dict[str, object] = {"intel-rapl/enabled": 1}
+    for zone, name in zones.items():
+        files |= {f"{zone}/name": name, f"{zone}/energy_uj": energy_uj}
+        files[f"{zone}/max_energy_range_uj"] = 262_143_328_850
+    return write_tree(root / "class/powercap", files).parent.parent
 
 
 # meters
 
 
-def test_a_counter_gives_the_difference() -> None:
-    values = iter([10.0, 12.5])
-    meter = CounterMeter(SENSOR, lambda: next(values), range_j=100.0)
+@pytest.mark.parametrize(
+    ("range_j", "stop_j", "joules"), [(100.0, 100.5, 2.5), (100.0, 3.0, 5.0), (None, 3.0, None)]
+)
+def test_a_counter_gives_the_difference_and_wraps_around_at_its_range_alone(
+    range_j: float | None, stop_j: float, joules: float | None
+) -> None:
+    values = iter([98.0, stop_j])
+    meter = CounterMeter(SENSOR, lambda: next(values), range_j)
     meter.start()
-    assert meter.stop() == 2.5
-
-
-def test_a_counter_that_wraps_around_goes_on() -> None:
-    values = iter([98.0, 3.0])
-    meter = CounterMeter(SENSOR, lambda: next(values), range_j=100.0)
-    meter.start()
-    assert meter.stop() == 5.0
-
-
-def test_a_counter_without_a_range_must_not_go_back() -> None:
-    values = iter([98.0, 3.0])
-    meter = CounterMeter(SENSOR, lambda: next(values))
-    meter.start()
+    if joules is not None:
+        assert meter.stop() == joules
+        return
     with pytest.raises(OSError, match="energy_uj: the energy counter went backwards"):
         meter.stop()
 
 
-def test_power_is_added_up_over_time() -> None:
-    # 1 s at 10 W, then up to 20 W within 2 s
-    assert integrate([(0.0, 10.0), (1.0, 10.0), (3.0, 20.0)]) == 10 + 30
-
-
-def test_a_power_meter_reads_at_both_ends() -> None:
+def test_a_power_meter_reads_at_both_ends_and_adds_up_over_time() -> None:
     seconds = iter([0.0, 2.0, 10.0, 10.5])
     watts = iter([4.0, 6.0, 8.0, 8.0])
     read, clock = partial(next, watts), partial(next, seconds)
@@ -161,18 +123,11 @@ def test_the_input_of_the_whole_module_is_enough(tmp_path: Path) -> None:
 
 
 def test_rails_are_added_up_where_none_is_the_input(tmp_path: Path) -> None:
-    meters = ina3221_meters(agx_orin(tmp_path))
-    assert [meter.sensor.name for meter in meters] == [
-        "VDD_GPU_SOC",
-        "VDD_CPU_CV",
-        "VDDQ_VDD2_1V8AO",
-    ]
-    assert [meter._read_w() for meter in meters] == pytest.approx([2.0, 1.0, 0.4])
-
-
-def test_a_rail_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     root = agx_orin(tmp_path)
-    (root / "class/hwmon/hwmon3/curr2_input").write_text("")
+    watts = {meter.sensor.name: meter._read_w() for meter in ina3221_meters(root)}
+    expected = {"VDD_GPU_SOC": 2.0, "VDD_CPU_CV": 1.0, "VDDQ_VDD2_1V8AO": 0.4}
+    assert watts == pytest.approx(expected)
+    (root / "class/hwmon/hwmon3/curr2_input").write_text("")  # cannot be read
     names = [meter.sensor.name for meter in ina3221_meters(root)]
     assert names == ["VDD_GPU_SOC", "VDDQ_VDD2_1V8AO"]
 
@@ -181,22 +136,15 @@ def test_a_rail_that_cannot_be_read_is_none(tmp_path: Path) -> None:
 
 
 def test_packages_and_memory_are_read_and_nothing_twice(tmp_path: Path) -> None:
-    meters, notes = rapl_meters(rapl(tmp_path))
+    meters, notes = rapl_meters(rapl(tmp_path, energy_uj=262_143_328_850 - 1_000_000))
     assert [meter.sensor.name for meter in meters] == [
         "package-0 (intel-rapl:0)",
         "dram (intel-rapl:0:1)",
     ]
     assert notes == []
     meters[0].start()
-    (tmp_path / "class/powercap/intel-rapl:0/energy_uj").write_text("7500000\n")
-    assert meters[0].stop() == pytest.approx(2.5)
-
-
-def test_rapl_wraps_around_at_its_range(tmp_path: Path) -> None:
-    (package, _), _ = rapl_meters(rapl(tmp_path, energy_uj=262_143_328_850 - 1_000_000))
-    package.start()
-    (tmp_path / "class/powercap/intel-rapl:0/energy_uj").write_text("500000\n")
-    assert package.stop() == pytest.approx(1.5)
+    (tmp_path / "class/powercap/intel-rapl:0/energy_uj").write_text("500000\n")  # wrapped around
+    assert meters[0].stop() == pytest.approx(1.5)
 
 
 def test_rapl_for_root_alone_says_what_to_do(
@@ -236,28 +184,29 @@ def deny(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 def test_no_sensor_is_said_in_one_line(tmp_path: Path) -> None:
     found = find_meters(tmp_path)
-    assert found.meters == ()
     note = "No energy was measured: no INA3221, RAPL or NVML sensor could be read."
-    assert found.notes == (note,)
+    assert (found.meters, found.notes) == ((), (note,))
 
 
-def test_a_jetson_is_read_by_its_rails_alone(tmp_path: Path, nvml: Any) -> None:
-    gpu, _ = open_gpu(nvml, {})
-    found = find_meters(orin_nano(tmp_path), gpu)
-    assert [meter.sensor.kind for meter in found.meters] == ["INA3221"]
-
-
-def test_processor_and_gpu_are_added_up(tmp_path: Path, nvml: Any) -> None:
-    gpu, _ = open_gpu(nvml, {})
-    found = find_meters(rapl(tmp_path), gpu)
-    assert [meter.sensor.kind for meter in found.meters] == ["RAPL", "RAPL", "NVML"]
-    assert found.notes == ()
-
-
-def test_a_gpu_that_cannot_be_asked_is_said(tmp_path: Path) -> None:
-    found = find_meters(rapl(tmp_path), None, "NVML: nvidia-ml-py is not installed; ...")
-    assert len(found.meters) == 2
-    assert found.notes == ("NVML: nvidia-ml-py is not installed; ...",)
+@pytest.mark.parametrize(
+    ("tree", "has_gpu", "note", "kinds"),
+    [
+        (orin_nano, True, None, ["INA3221"]),
+        (rapl, True, None, ["RAPL", "RAPL", "NVML"]),
+        (rapl, False, "NVML: nvidia-ml-py is not installed; ...", ["RAPL", "RAPL"]),
+    ],
+)
+def test_a_jetson_is_read_by_its_rails_alone_others_by_processor_and_gpu(
+    tmp_path: Path,
+    nvml: Any,
+    tree: Callable[[Path], Path],
+    has_gpu: bool,
+    note: str | None,
+    kinds: list[str],
+) -> None:
+    found = find_meters(tree(tmp_path), open_one(nvml) if has_gpu else None, note)
+    assert [meter.sensor.kind for meter in found.meters] == kinds
+    assert found.notes == (() if note is None else (note,))
 
 
 # NVML
@@ -339,15 +288,11 @@ def test_clocks_temperature_and_reasons_of_a_gpu(nvml: Any) -> None:
     gpu = open_one(nvml)
     assert gpu.clocks() == (Clock("NVIDIA Test", 1200.0, 1980.0, 1980.0),)
     assert gpu.temperatures() == (Temperature("NVIDIA Test", 61.0),)
-    active = [sign.name for sign in gpu.signs() if sign.value]
-    assert active == ["NVIDIA Test: hardware thermal slowdown"]  # idle is no reason to complain
-
-
-def test_the_older_name_of_the_reasons(nvml: Any) -> None:
-    del nvml.nvmlDeviceGetCurrentClocksEventReasons
-    nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x04
-    active = [sign.name for sign in open_one(nvml).signs() if sign.value]
-    assert active == ["NVIDIA Test: power cap"]
+    slow = ["NVIDIA Test: hardware thermal slowdown"]  # idle is no reason to complain
+    assert [sign.name for sign in gpu.signs() if sign.value] == slow
+    older = "nvmlDeviceGetCurrentClocksThrottleReasons"
+    setattr(nvml, older, nvml.__dict__.pop("nvmlDeviceGetCurrentClocksEventReasons"))
+    assert [sign.name for sign in gpu.signs() if sign.value] == slow
 
 
 @pytest.mark.parametrize(
@@ -382,41 +327,47 @@ def test_a_missing_module_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 # state
 
 
+def cooling(root: Path, devices: dict[int, tuple[str, int]]) -> Path:
+    """Write cooling devices, type and state by number."""
+    for number, (kind, value) in devices.items():
+        folder = f"class/thermal/cooling_device{number}"
+        write_tree(root, {f"{folder}/type": kind, f"{folder}/cur_state": value})
+    return root
+
+
 def test_a_device_that_tells_nothing(tmp_path: Path) -> None:
     state = read_state(tmp_path)
     assert (state.clocks, state.temperatures, state.signs) == ((), (), ())
 
 
 def test_a_jetson_tells_clocks_temperatures_and_signs(tmp_path: Path) -> None:
-    policy, gpu = "devices/system/cpu/cpufreq", "class/devfreq/17000000.gpu"
-    thermal = "class/thermal"
     root = write_tree(
         tmp_path,
         {
-            f"{policy}/policy0/scaling_cur_freq": 729_600,
-            f"{policy}/policy0/scaling_max_freq": 1_190_400,
-            f"{policy}/policy0/cpuinfo_max_freq": 1_510_400,
-            f"{policy}/policy0/affected_cpus": "0 1 2 3",
-            f"{policy}/policy4/scaling_cur_freq": 729_600,  # and no limit
-            f"{gpu}/cur_freq": 306_000_000,
-            f"{gpu}/max_freq": 612_000_000,
-            f"{gpu}/available_frequencies": "306000000 612000000 624750000",
+            **{
+                f"devices/system/cpu/cpufreq/{name}": value
+                for name, value in {
+                    "policy0/scaling_cur_freq": 729_600,
+                    "policy0/scaling_max_freq": 1_190_400,
+                    "policy0/cpuinfo_max_freq": 1_510_400,
+                    "policy0/affected_cpus": "0 1 2 3",
+                    "policy4/scaling_cur_freq": 729_600,  # and no limit
+                }.items()
+            },
+            "class/devfreq/17000000.gpu/cur_freq": 306_000_000,
+            "class/devfreq/17000000.gpu/max_freq": 612_000_000,
+            "class/devfreq/17000000.gpu/available_frequencies": "306000000 612000000 624750000",
             "class/devfreq/15340000.vic/cur_freq": 1,
             "class/devfreq/15340000.vic/max_freq": 1,
-            f"{thermal}/thermal_zone0/type": "cpu-thermal",
-            f"{thermal}/thermal_zone0/temp": 48_500,
-            f"{thermal}/thermal_zone1/type": "cv0-thermal",
-            f"{thermal}/thermal_zone1/temp": "",  # off
-            f"{thermal}/cooling_device0/type": "pwm-fan",
-            f"{thermal}/cooling_device0/cur_state": 3,
-            f"{thermal}/cooling_device2/type": "cpu-throttle-alert",
-            f"{thermal}/cooling_device2/cur_state": 1,
-            f"{thermal}/cooling_device10/type": "devfreq-17000000.gpu",
-            f"{thermal}/cooling_device10/cur_state": 0,
+            "class/thermal/thermal_zone0/type": "cpu-thermal",
+            "class/thermal/thermal_zone0/temp": 48_500,
+            "class/thermal/thermal_zone1/type": "cv0-thermal",
+            "class/thermal/thermal_zone1/temp": "",  # off
             "class/hwmon/hwmon2/name": "soctherm_oc",
             "class/hwmon/hwmon2/oc3_event_cnt": 27,
         },
     )
+    cooling(root, {0: ("pwm-fan", 3), 2: ("cpu-throttle-alert", 1), 10: ("devfreq-1.gpu", 0)})
     state = read_state(root)
     assert [clock.name for clock in state.clocks] == ["cpu0-3", "17000000.gpu"]
     values = [(clock.current_mhz, clock.limit_mhz, clock.max_mhz) for clock in state.clocks]
@@ -426,7 +377,7 @@ def test_a_jetson_tells_clocks_temperatures_and_signs(tmp_path: Path) -> None:
     assert state.signs == (
         ThrottleSign("over-current or under-voltage (oc3)", True, 27),
         ThrottleSign("cpu-throttle-alert (cooling_device2)", False, 1),
-        ThrottleSign("devfreq-17000000.gpu (cooling_device10)", False, 0),
+        ThrottleSign("devfreq-1.gpu (cooling_device10)", False, 0),
     )
 
 
@@ -444,16 +395,6 @@ def test_x86_counts_each_core_and_each_package_once(tmp_path: Path) -> None:
 
 
 def test_limits_of_other_machines_are_no_throttling(tmp_path: Path) -> None:
-    thermal = "class/thermal"
-    root = write_tree(
-        tmp_path,
-        {
-            f"{thermal}/cooling_device0/type": "TCC Offset",  # a setting
-            f"{thermal}/cooling_device0/cur_state": 5,
-            f"{thermal}/cooling_device1/type": "intel_powerclamp",
-            f"{thermal}/cooling_device1/cur_state": -1,
-            f"{thermal}/cooling_device2/type": "Processor",
-            f"{thermal}/cooling_device2/cur_state": 0,
-        },
-    )
-    assert read_state(root).signs == (ThrottleSign("Processor (cooling_device2)", False, 0),)
+    settings = {0: ("TCC Offset", 5), 1: ("intel_powerclamp", -1), 2: ("Processor", 0)}
+    state = read_state(cooling(tmp_path, settings))
+    assert state.signs == (ThrottleSign("Processor (cooling_device2)", False, 0),)

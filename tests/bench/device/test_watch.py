@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from edgeexit_runtime.progress import ignore_progress
 
 from edgeexit.bench.device.watch import StateWatch
 from edgeexit.bench.render.setup import clock_lines, temperature_lines, throttle_warning
@@ -59,7 +60,7 @@ def test_the_device_is_not_read_all_the_time() -> None:
 
     watch = StateWatch(read)
     for _ in range(100):
-        watch.look()
+        watch.during(ignore_progress)("parts", 0.5)
     assert count == 1
 
 

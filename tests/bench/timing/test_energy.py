@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from support.messages import missing
 
 from edgeexit.bench import BenchImages, BenchOptions, load_report, report_json, run_bench, verdict
-from edgeexit.bench.device import CounterMeter, FoundMeters
+from edgeexit.bench.device.meters import CounterMeter
+from edgeexit.bench.device.sensors import FoundMeters
 from edgeexit.bench.results.energy import Energy, EnergySensor
+from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
 from edgeexit.bench.results.state import DeviceState, RunState
-from edgeexit.bench.timing.candidates import baseline_candidate, early_exit_candidate
+from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.energy import MIN_ROUNDS, forced_paths, measure_energy
 
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
@@ -44,7 +46,10 @@ def measured(
     bundle: Path, images: NDArray[np.float32], meters: FoundMeters, turn_s: float = 0.001
 ) -> Energy:
     with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
-        pair = baseline_candidate(plain), early_exit_candidate(chain)
+        pair = (
+            Candidate(BASELINE, "plain backbone", plain, {}),
+            Candidate(EARLY_EXIT, "early exit", chain, chain.thresholds),
+        )
         photos = BenchImages("photos", images, None)
         return measure_energy(
             pair, photos, meters, OPTIONS, lambda step, done: None, turn_s, rest_s=0
@@ -114,14 +119,12 @@ def test_a_sensor_that_fails_in_the_middle_is_said(bundle: Path) -> None:
 
 
 def test_without_images_every_path_is_a_candidate(bundle: Path) -> None:
-    with ee.load_baseline(bundle, threads=1) as plain, ee.load(bundle, threads=1) as chain:
-        candidates = forced_paths(chain, plain)
+    with ee.load(bundle, threads=1) as session:
         left = []
-        for candidate in candidates[1:]:
+        for candidate in forced_paths(session):
             candidate.prepare()
             answer = candidate.session.infer(np.zeros((1, 3, 8, 8), np.float32))
             left.append((candidate.name, int(answer.exits[0])))
-    assert candidates[0].session is plain
     assert left == [("path exit1", 0), ("path final", 1)]
 
 

@@ -40,24 +40,24 @@ def test_every_image_runs_once_a_pass_for_everyone_in_an_order_by_seed(
 ) -> None:
     images = fakes.images(70)
 
-    def orders(seed: int) -> list[list[int]]:
+    def order(seed: int) -> list[int]:
         both = two_candidates(fakes)
         options = dataclasses.replace(QUICK, seed=seed)
-        passes = take_passes(both, images, 1, options, lambda *_: None, "mixture")
-        assert passes.orders.shape == (2, 70, 1)
-        for runs in passes.runs:
+        found = take_passes(both, images, 1, options, lambda *_: None, "mixture")
+        for runs in found:
             assert runs.times_ms.shape == (140,)
             np.testing.assert_array_equal(runs.labels, np.arange(70))
             np.testing.assert_array_equal(runs.left_at, np.arange(70) % 2)
             blocks = -(-70 // BLOCK)  # each begins with one settling call
             seen = [image for (image,) in runs.candidate.session.seen]
             assert len(seen) == 2 * (70 + blocks)
-        found: list[list[int]] = passes.orders[..., 0].tolist()
-        assert all(sorted(order) == list(range(70)) for order in found)
-        assert found[0] != found[1]
-        return found
+        by_turn: list[int] = np.concatenate(found[0].queries).tolist()
+        assert np.array_equal(by_turn, np.concatenate(found[1].queries))
+        assert sorted(by_turn[:70]) == sorted(by_turn[70:]) == list(range(70))
+        assert by_turn[:70] != by_turn[70:]
+        return by_turn
 
-    assert orders(1) == orders(1) != orders(2)
+    assert order(1) == order(1) != order(2)
 
 
 def test_candidates_take_turns_in_blocks(fakes: SimpleNamespace) -> None:
@@ -76,15 +76,14 @@ def test_candidates_take_turns_in_blocks(fakes: SimpleNamespace) -> None:
 
 
 def test_times_by_image_are_put_back_in_order(fakes: SimpleNamespace) -> None:
-    (chain, _) = two_candidates(fakes)
-    passes = take_passes([chain], fakes.images(5), 1, QUICK, lambda *_: None, "mixture")
-    (runs,) = passes.runs
-    by_image = passes.by_image(runs)
-    for number, (order, times_ms) in enumerate(
-        zip(passes.orders, runs.times_ms.reshape(2, 5), strict=True)
+    candidates = two_candidates(fakes)[:1]
+    (runs,) = take_passes(candidates, fakes.images(5), 1, QUICK, lambda *_: None, "mixture")
+    by_image = runs.by_image()
+    assert by_image.shape == (2, 5)
+    for number, ((image,), milliseconds) in enumerate(
+        zip(runs.queries, runs.times_ms, strict=True)
     ):
-        for image, milliseconds in zip(order[:, 0], times_ms, strict=True):
-            assert by_image[number, image] == milliseconds
+        assert by_image[number // 5, image] == milliseconds
 
 
 # multi stream
