@@ -86,11 +86,8 @@ def command(engine_dir: Path, **options: Any) -> None:
       edgeexit serve --engine-dir out/ --sessions 4 --threads 1
       curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
     """
-    from edgeexit_runtime.serving.options import ServeOptions, missing
+    from edgeexit_runtime.serving import serve
+    from edgeexit_runtime.serving.options import ServeOptions
 
-    try:
-        from edgeexit_runtime.serving.server import serve
-    except ModuleNotFoundError as error:
-        raise missing(error) from error
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     serve(engine_dir, ServeOptions(**options))

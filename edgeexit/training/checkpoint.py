@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from edgeexit_runtime.bundle.guarantee_entry import Guarantee
-from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
+from edgeexit_runtime.bundle.schema import SchemaError, check_keys, decode, encode
 from edgeexit_runtime.gate import NEVER
 from edgeexit_runtime.images.preprocess import Preprocessing
 from edgeexit_runtime.system.untrusted import parse_json
@@ -74,11 +74,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         branches = self.spec.exit_names[:-1]
-        if sorted(self.thresholds) != sorted(branches):
-            raise ValueError(
-                f"thresholds: expected one for each of {list(branches)}, got "
-                f"{list(self.thresholds)}"
-            )
+        check_keys("thresholds", self.thresholds, branches)
         if not all(0 <= value <= NEVER for value in self.thresholds.values()):
             raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
         if not set(self.temperatures) <= set(self.spec.exit_names):
@@ -89,7 +85,7 @@ class Checkpoint:
         if not all(0 < value < math.inf for value in self.temperatures.values()):
             raise ValueError(f"temperatures: expected above 0, got {self.temperatures}")
         if self.guarantee is not None:
-            self.guarantee.check_exits(self.spec.exit_names)
+            check_keys("guarantee.thresholds", self.guarantee.thresholds, branches)
         check_score(self.score, self.spec.num_classes)
         if len(self.class_names) != self.spec.num_classes:
             raise ValueError(

@@ -46,11 +46,7 @@ def test_the_block_blocks() -> None:
     assert printed == "onnxruntime"
 
 
-def test_importing_needs_no_engine() -> None:
-    assert run("import edgeexit_runtime as ee; print(ee.load.__name__)") == "load"
-
-
-def test_importing_imports_numpy_and_nothing_else() -> None:
+def test_importing_needs_no_engine_and_imports_numpy_and_nothing_else() -> None:
     printed = run("""
         import sys
         before = set(sys.modules)  # what the interpreter's start brings, such as editable installs

@@ -112,9 +112,9 @@ def test_ratio_to_a_backbone_that_is_never_right() -> None:
 @pytest.mark.parametrize(
     ("thresholds", "message"),
     [
-        ({"exit1": 0.5, "exit2": 0.5, "exit3": 0.5}, "no exit 'exit3'.*known: exit1, exit2"),
-        ({"exit1": 0.5, "exit2": 0.5, "final": 0.5}, "no exit 'final'"),
-        ({"exit1": 0.5}, "none given for exit2"),
+        ({"exit1": 0.5, "exit2": 0.5, "exit3": 0.5}, r"expected .*'exit1', 'exit2'\], got .*exit3"),
+        ({"exit1": 0.5, "exit2": 0.5, "final": 0.5}, "got .*final"),
+        ({"exit1": 0.5}, r"for each of .*'exit2'\], got \['exit1'\]"),
         ({"exit1": 0.5, "exit2": 2.5}, "exit2: expected 0 to 1 .*got 2.5"),
         ({"exit1": -0.1, "exit2": 0.5}, "exit1: expected 0 to 1 .*got -0.1"),
         ({"exit1": float("nan"), "exit2": 0.5}, "exit1: expected 0 to 1 .*got nan"),

@@ -70,6 +70,15 @@ def assert_same(rows: list[Any], want: ee.Predictions, tolerance: float) -> None
 
 # in Node
 
+each_engine = pytest.mark.parametrize(
+    ("engine", "precision", "tolerance"),
+    [
+        pytest.param("onnxruntime-node", "fp32", 1e-6, marks=needs("onnxruntime-node")),
+        pytest.param("onnxruntime-node", "int8", 1e-6, marks=needs("onnxruntime-node")),
+        pytest.param("onnxruntime-web", "fp32", WASM, marks=needs("onnxruntime-web")),
+    ],
+)
+
 
 @pytest.fixture(scope="module")
 def single_files(bundles: dict[str, Path], frames: Path) -> dict[str, Path]:
@@ -82,14 +91,7 @@ def single_files(bundles: dict[str, Path], frames: Path) -> dict[str, Path]:
     return files
 
 
-@pytest.mark.parametrize(
-    ("engine", "precision", "tolerance"),
-    [
-        pytest.param("onnxruntime-node", "fp32", 1e-6, marks=needs("onnxruntime-node")),
-        pytest.param("onnxruntime-node", "int8", 1e-6, marks=needs("onnxruntime-node")),
-        pytest.param("onnxruntime-web", "fp32", WASM, marks=needs("onnxruntime-web")),
-    ],
-)
+@each_engine
 def test_a_single_file_in_node(
     bundles: dict[str, Path],
     single_files: dict[str, Path],
@@ -127,14 +129,7 @@ def test_single_files_that_do_not_fit(
     assert "--required-thresholds" in told(file.read_bytes())
 
 
-@pytest.mark.parametrize(
-    ("engine", "precision", "tolerance"),
-    [
-        pytest.param("onnxruntime-node", "fp32", 1e-6, marks=needs("onnxruntime-node")),
-        pytest.param("onnxruntime-node", "int8", 1e-6, marks=needs("onnxruntime-node")),
-        pytest.param("onnxruntime-web", "fp32", WASM, marks=needs("onnxruntime-web")),
-    ],
-)
+@each_engine
 @pytest.mark.parametrize("batch", [1, 20])
 def test_answers_in_node(
     bundles: dict[str, Path],

@@ -118,35 +118,43 @@ class Reader:
 def reader(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Reader]]:
-    """``reader(name, whole)`` starts a :class:`Reader`."""
-    started: list[Reader] = []
+    """``reader(name, whole)`` is a :class:`Reader`, started once."""
+    started: dict[tuple[str, Path, float], Reader] = {}
 
     def start(name: str, whole: Path, timeout_s: float = TIMEOUT_S) -> Reader:
-        folder = tmp_path_factory.mktemp(name) / "damaged"
-        started.append(Reader(name, whole, folder, timeout_s))
-        return started[-1]
+        key = name, whole, timeout_s
+        if key not in started:
+            started[key] = Reader(*key[:2], tmp_path_factory.mktemp(name) / "damaged", timeout_s)
+        return started[key]
 
     yield start
-    for one in started:
+    for one in started.values():
         one.close()
 
 
 @pytest.fixture
-def fuzz(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """``fuzz(read, damage, runs, other=True)`` gives damaged contents to a :class:`Reader`.
+def fuzz(
+    reader: Callable[..., Reader],
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., None]:
+    """``fuzz(name, whole, damage, runs, other=True)`` gives damaged contents to a reader.
 
-    ``damage`` draws contents by file name, ``runs`` is how many where no minutes are given, and
-    ``other`` says whether another answer than that of the whole files is a good one.
+    ``name`` is the worker's, ``whole`` the folder that is damaged. ``damage`` draws contents by
+    file name, ``runs`` is how many where no minutes are given, and ``other`` says whether another
+    answer than that of the whole files is a good one.
     """
     seconds = 60 * MINUTES / request.session.testscollected
 
     def run(
-        read: Reader,
+        name: str,
+        whole: Path,
         damage: st.SearchStrategy[Mapping[str, bytes]],
         runs: int,
         *,
         other: bool = True,
     ) -> None:
+        read = reader(name, whole)
         counts, finds = Counter[str](), dict[Path, str]()
         end = time.monotonic() + seconds
         good = ("refused", "same", "other") if other else ("refused", "same")

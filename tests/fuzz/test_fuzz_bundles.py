@@ -21,10 +21,9 @@ from edgeexit_runtime.testing import make_model
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 from onnx import helper
-from support.damage import damaged_bytes, damaged_tree
+from support.damage import constants, damaged_bytes, damaged_tree
 from support.tiny_bundle import write_bundle
 
-Read = Callable[..., Any]
 Fuzz = Callable[..., None]
 
 MANIFEST = "manifest.json"
@@ -69,42 +68,33 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def read(reader: Callable[[str, Path], Read], bundle: Path) -> Read:
-    return reader("bundle", bundle)
-
-
-def test_manifest_bytes(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+def test_manifest_bytes(fuzz: Fuzz, bundle: Path) -> None:
     contents = damaged_bytes((bundle / MANIFEST).read_bytes())
-    fuzz(read, contents.map(lambda content: {MANIFEST: content}), runs=60)
+    fuzz("bundle", bundle, contents.map(lambda content: {MANIFEST: content}), runs=60)
 
 
-def test_manifest_values(fuzz: Fuzz, read: Read, bundle: Path) -> None:
+def test_manifest_values(fuzz: Fuzz, bundle: Path) -> None:
     text = (bundle / MANIFEST).read_text(encoding="utf-8")
 
     def written(manifest: Any) -> dict[str, bytes]:
         deep = "[" * 5000 + "]" * 5000
         return {MANIFEST: json.dumps(manifest).replace(json.dumps(DEEP), deep).encode()}
 
-    makes = [lambda old, value=value: value for value in VALUES]
-    fuzz(read, damaged_tree(lambda: json.loads(text), makes).map(written), runs=150)
+    trees = damaged_tree(lambda: json.loads(text), constants(*VALUES))
+    fuzz("bundle", bundle, trees.map(written), runs=150)
 
 
-def test_graph_bytes(fuzz: Fuzz, read: Read, bundle: Path) -> None:
-    fuzz(read, _graphs(bundle, damaged_bytes), runs=100)
+def test_graph_bytes(fuzz: Fuzz, bundle: Path) -> None:
+    fuzz("bundle", bundle, _graphs(bundle, damaged_bytes), runs=100)
 
 
-def test_graph_fields(fuzz: Fuzz, read: Read, bundle: Path) -> None:
-    fuzz(read, _graphs(bundle, _damaged_fields), runs=150)
+def test_graph_fields(fuzz: Fuzz, bundle: Path) -> None:
+    fuzz("bundle", bundle, _graphs(bundle, _damaged_fields), runs=150)
 
 
-def test_rival(
-    fuzz: Fuzz,
-    reader: Callable[[str, Path], Read],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_rival(fuzz: Fuzz, tmp_path: Path) -> None:
     """An ONNX file of somebody else's, whose weights lie beside it."""
-    folder = write_bundle(tmp_path_factory.mktemp("rival"))
+    write_bundle(tmp_path)
     weights = np.random.default_rng(0).normal(0, 0.1, (192, 10)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["images"], ["flat"]),
@@ -113,10 +103,10 @@ def test_rival(
     reads, writes = {"images": ["batch", 3, 8, 8]}, {"logits": ["batch", 10]}
     model = make_model(nodes, reads, writes, {"weights": weights}, opset=13)
     beside = {"save_as_external_data": True, "location": "rival.data", "size_threshold": 0}
-    onnx.save(model, folder / "rival.onnx", **beside)
-    content = (folder / "rival.onnx").read_bytes()
+    onnx.save(model, tmp_path / "rival.onnx", **beside)
+    content = (tmp_path / "rival.onnx").read_bytes()
     contents = st.one_of(_damaged_fields(content), damaged_bytes(content))
-    fuzz(reader("rival", folder), contents.map(lambda it: {"rival.onnx": it}), runs=60)
+    fuzz("rival", tmp_path, contents.map(lambda it: {"rival.onnx": it}), runs=60)
 
 
 def _graphs(

@@ -15,7 +15,7 @@ import torch
 from edgeexit_runtime.images.preprocess import Preprocessing
 from hypothesis import strategies as st
 from support import tiny_backbones  # noqa: F401  registers them
-from support.damage import damaged_bytes, damaged_tree
+from support.damage import constants, damaged_bytes, damaged_tree
 from support.registries import keep_registries
 from support.tiny_data import short_run, tiny
 
@@ -25,7 +25,6 @@ from edgeexit.training import Checkpoint, save_checkpoint, train
 from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.run import InterruptedRunError
 
-Read = Callable[..., Any]
 Fuzz = Callable[..., None]
 
 SIZE = (3, 8, 8)
@@ -75,26 +74,21 @@ def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def read(reader: Callable[[str, Path], Read], whole: Path) -> Read:
-    return reader("checkpoint", whole)
-
-
-def test_checkpoint_bytes(fuzz: Fuzz, read: Read, whole: Path) -> None:
+def test_checkpoint_bytes(fuzz: Fuzz, whole: Path) -> None:
     """Damage as disks and copies make it: it is never taken for another checkpoint."""
     contents = damaged_bytes((whole / FILE).read_bytes())
-    fuzz(read, contents.map(lambda content: {FILE: content}), runs=40, other=False)
+    fuzz("checkpoint", whole, contents.map(lambda content: {FILE: content}), runs=40, other=False)
 
 
-def test_checkpoint_directory(fuzz: Fuzz, read: Read, whole: Path) -> None:
+def test_checkpoint_directory(fuzz: Fuzz, whole: Path) -> None:
     """Methods, versions, flags, sizes and places of the entries."""
     content = (whole / FILE).read_bytes()
     start = content.index(b"PK\x01\x02")
-    directories = damaged_bytes(content[start:])
-    fuzz(read, directories.map(lambda it: {FILE: content[:start] + it}), runs=40, other=False)
+    files = damaged_bytes(content[start:]).map(lambda it: {FILE: content[:start] + it})
+    fuzz("checkpoint", whole, files, runs=40, other=False)
 
 
-def test_checkpoint_pickle(fuzz: Fuzz, read: Read, whole: Path) -> None:
+def test_checkpoint_pickle(fuzz: Fuzz, whole: Path) -> None:
     """What the file says of its tensors and values, its checksum put right."""
     with zipfile.ZipFile(whole / FILE) as archive:
         entries = {member.filename: archive.read(member) for member in archive.infolist()}
@@ -107,18 +101,18 @@ def test_checkpoint_pickle(fuzz: Fuzz, read: Read, whole: Path) -> None:
                 archive.writestr(name, entry)
         return {FILE: buffer.getvalue()}
 
-    fuzz(read, damaged_bytes(entries[pickle]).map(packed), runs=60)
+    fuzz("checkpoint", whole, damaged_bytes(entries[pickle]).map(packed), runs=60)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's, of the kinds of tensor that are made here
-def test_checkpoint_values(fuzz: Fuzz, read: Read, whole: Path) -> None:
-    fuzz(read, _damaged_values(whole / FILE), runs=100)
+def test_checkpoint_values(fuzz: Fuzz, whole: Path) -> None:
+    fuzz("checkpoint", whole, _damaged_values(whole / FILE), runs=100)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_run_values(fuzz: Fuzz, reader: Callable[[str, Path], Read], stopped_run: Path) -> None:
+def test_run_values(fuzz: Fuzz, stopped_run: Path) -> None:
     """A run goes on from what its last state says, to finite weights, or not at all."""
-    fuzz(reader("run", stopped_run), _damaged_values(stopped_run / "last.pt"), runs=40)
+    fuzz("run", stopped_run, _damaged_values(stopped_run / "last.pt"), runs=40)
 
 
 def _damaged_values(file: Path) -> st.SearchStrategy[dict[str, bytes]]:
@@ -158,32 +152,16 @@ def _tensor(value: Any) -> Any:
 
 
 MAKES: list[Callable[[Any], Any]] = [
-    lambda old: None,
-    lambda old: True,
-    lambda old: 0,
-    lambda old: -1,
-    lambda old: 2**70,
-    lambda old: 0.5,
-    lambda old: math.nan,
-    lambda old: math.inf,
-    lambda old: "",
-    lambda old: "final",
-    lambda old: "\x1b[31m\n\ud800",
+    *constants(None, True, 0, -1, 2**70, 0.5, math.nan, math.inf, "", "final"),
+    *constants("\x1b[31m\n\ud800", Counter("abc"), {1, 2}, b"abc", bytearray(10), 1j),
+    *constants(torch.float32, torch.Size([2, 3]), torch.zeros(3)),
     lambda old: [old],
     lambda old: {"a": old},
     lambda old: OrderedDict(a=old),
-    lambda old: Counter("abc"),
     lambda old: (old, old, old),
-    lambda old: {1, 2},
-    lambda old: b"abc",
-    lambda old: bytearray(10),
-    lambda old: 1j,
-    lambda old: torch.float32,
-    lambda old: torch.Size([2, 3]),
     lambda old: _nested(old, 200),
     lambda old: _shared(9),
     lambda old: _endless(),
-    lambda old: torch.zeros(3),
     lambda old: torch.nn.Parameter(_tensor(old).float()),
     lambda old: _tensor(old).double(),
     lambda old: _tensor(old).half(),

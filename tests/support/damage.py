@@ -16,6 +16,11 @@ Make = Callable[[Any], Any]
 """Makes what is put into a value's place of that value."""
 
 
+def constants(*values: Any) -> list[Make]:
+    """Put these values in a value's place, whatever that is."""
+    return [lambda old, value=value: value for value in values]
+
+
 def damaged_bytes(content: bytes) -> st.SearchStrategy[bytes]:
     """Bytes changed, lost, put between, repeated elsewhere, or cut off."""
     places = st.integers(0, len(content))

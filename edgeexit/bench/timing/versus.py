@@ -19,8 +19,6 @@ from typing import Any
 import onnx
 from edgeexit_runtime import load, load_manifest
 from edgeexit_runtime.bundle.manifest import (
-    GATE_DTYPES,
-    GATE_OUTPUTS,
     IMAGES,
     MANIFEST_NAME,
     ExitEntry,
@@ -28,6 +26,7 @@ from edgeexit_runtime.bundle.manifest import (
     Manifest,
     ModelInfo,
     TensorInfo,
+    gate_tensors,
     manifest_json,
 )
 from edgeexit_runtime.errors import printable
@@ -130,13 +129,12 @@ def write_static_bundle(file: Path, manifest: Manifest, folder: Path) -> None:
     name = file.name if plain else "m.onnx"
     (folder / name).write_bytes(content)
     info = TensorInfo(IMAGES, "float32", size)
-    shapes = ((manifest.model.num_classes,), (), (), ())
     graph = GraphEntry(
         name,
         hashlib.sha256(content).hexdigest(),
         len(content),
         (info,),
-        tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes)),
+        gate_tensors(manifest.model.num_classes),
     )
     static = dataclasses.replace(
         manifest,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS, THRESHOLD, TensorInfo
+from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, THRESHOLD, gate_tensors
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit.scores import SCORES, SOFTMAX, check_score
@@ -56,15 +56,9 @@ def add_gate(model: onnx.ModelProto, logits: str, num_classes: int, score: str =
     graph.input.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
     del graph.output[:]
     graph.output.extend(
-        helper.make_tensor_value_info(info.name, TYPES[info.dtype], ["batch", *info.shape])
-        for info in gate_outputs(num_classes)
+        helper.make_tensor_value_info(it.name, TYPES[it.dtype], ["batch", *it.shape])
+        for it in gate_tensors(num_classes)
     )
-
-
-def gate_outputs(num_classes: int) -> tuple[TensorInfo, ...]:
-    """Return the outputs of an exit's graph, in order."""
-    shapes = ((num_classes,), (), (), ())
-    return tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
 
 
 class _Nodes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import onnx
 import onnx.utils
 import onnxsim
-from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, UINT8, TensorInfo
+from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, UINT8, TensorInfo, gate_tensors
 
 from edgeexit.errors import ExportError
-from edgeexit.export.graphs.gate import add_gate, gate_outputs
+from edgeexit.export.graphs.gate import add_gate
 from edgeexit.scores import SOFTMAX
 
 BASELINE = "baseline"
@@ -136,7 +136,7 @@ def _exit_graph(
     logits = logits_name(exit_name)
     model = _extract(extractor, _names(inputs), [logits])
     add_gate(model, logits, num_classes, score)
-    return Graph(name, _finish(name, model), inputs, gate_outputs(num_classes))
+    return Graph(name, _finish(name, model), inputs, gate_tensors(num_classes))
 
 
 def _extract(

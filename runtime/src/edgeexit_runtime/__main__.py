@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from edgeexit_runtime.command_line import guarded_streams
 from edgeexit_runtime.engines.building import build_engines, describe
 from edgeexit_runtime.errors import EdgeExitError
 from edgeexit_runtime.progress import Progress
-from edgeexit_runtime.serving.options import ServeOptions, missing
+from edgeexit_runtime.serving import serve
+from edgeexit_runtime.serving.options import ServeOptions
 from edgeexit_runtime.system.signals import StopSignals
 from edgeexit_runtime.timing.paths import describe_times, time_bundles, write_times
 
@@ -39,74 +41,49 @@ OPTIONAL: dict[str, Callable[[str], Any]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     values = vars(_parser().parse_args(arguments))
-    run: Callable[[argparse.Namespace], int] = values.pop("run")
-    return run(argparse.Namespace(**values))
-
-
-def _serve(values: argparse.Namespace) -> int:
-    try:
-        from edgeexit_runtime.serving.server import serve
-    except ModuleNotFoundError as error:
-        return _fail(str(missing(error)), 1)
-    options = vars(values)
-    folder = options.pop("folder")
-    try:
-        serve(folder, ServeOptions(**options))
-    except EdgeExitError as error:
-        return _fail(str(error), error.exit_code)
-    return 0
-
-
-def _build(values: argparse.Namespace) -> int:
-    try:
-        options = EngineOptions(
-            opt_batch=values.opt_batch,
-            workspace_mib=values.workspace,
-            optimization_level=values.optimization_level,
-            version_compatible=values.version_compatible,
-            hardware_compatibility=values.hardware_compatibility,
-            tf32=values.tf32,
-        )
-    except ValueError as error:
-        return _fail(str(error), 2)
+    run: Callable[..., Iterable[str]] = values.pop("run")
     with StopSignals() as stop:
         try:
-            report = build_engines(
-                values.folder,
-                options,
-                library=values.library,
-                compute_capability=values.compute_capability,
-                rebuild=values.rebuild,
-                progress=_progress(),
-            )
+            lines = run(**values)
         except EdgeExitError as error:
             return _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            return _fail(f"{stop.cause}; the bundle is unchanged", stop.exit_code)
+            return _fail(f"{stop.cause}; nothing was changed", stop.exit_code)
     _clear()
-    _print(describe(report))
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 
 
-def _time(values: argparse.Namespace) -> int:
-    with StopSignals() as stop:
-        try:
-            times = time_bundles(
-                values.folders,
-                duration_s=values.duration,
-                progress=_progress(),
-                backend=values.backend,
-                device=values.device,
-                threads=values.threads,
-            )
-            write_times(values.output, times)
-        except EdgeExitError as error:
-            return _fail(str(error), error.exit_code)
-        except KeyboardInterrupt:
-            return _fail(f"{stop.cause}; nothing was written", stop.exit_code)
-    _clear()
-    _print([*describe_times(times), f"wrote {values.output}"])
-    return 0
+def _serve(folder: Path, **options: Any) -> Iterable[str]:
+    serve(folder, ServeOptions(**options))
+    return ()
+
+
+def _build(
+    folder: str, library: str, compute_capability: str | None, rebuild: bool, **options: Any
+) -> Iterable[str]:
+    report = build_engines(
+        folder,
+        EngineOptions(**options),
+        library=library,
+        compute_capability=compute_capability,
+        rebuild=rebuild,
+        progress=_progress(),
+    )
+    return describe(report)
+
+
+def _above_0(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
+
+
+def _time(folders: Sequence[Path], output: Path, duration: float, **options: Any) -> Iterable[str]:
+    times = time_bundles(folders, duration_s=duration, progress=_progress(), **options)
+    write_times(output, times)
+    return (*describe_times(times), f"wrote {output}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,9 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--rebuild", action="store_true", help="build all, even those that fit")
     build.add_argument(
-        "--opt-batch", type=int, default=1, help="batch size that kernels are chosen for (1)"
+        "--opt-batch", type=_above_0, default=1, help="batch size that kernels are chosen for (1)"
     )
-    build.add_argument("--workspace", type=int, metavar="MIB", help="limit on scratch memory")
+    build.add_argument(
+        "--workspace",
+        type=_above_0,
+        dest="workspace_mib",
+        metavar="MIB",
+        help="limit on scratch memory",
+    )
     build.add_argument(
         "--optimization-level",
         type=int,
@@ -158,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a bundle over the Open Inference Protocol, and image files at /predict.",
     )
     serve.add_argument("folder", type=Path, help="the bundle")
-    for name, default in ServeOptions.defaults().items():
+    for name, default in asdict(ServeOptions()).items():
         kind: Callable[[str], Any] = OPTIONAL.get(name) or type(default)
         serve.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default)
     serve.set_defaults(run=_serve)
@@ -203,11 +186,6 @@ def _progress() -> Progress:
 def _clear() -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
 
 
 def _fail(message: str, code: int) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import InputError
-from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, check_gate
+from edgeexit_runtime.gate import GateOutputs, Predictions, Routing, as_number, check_gate
 from edgeexit_runtime.steps import Step
 
 RECENT = 8
@@ -31,13 +31,13 @@ class _Record:
 
     __slots__ = ("fastest", "recent", "refusals")
 
-    def __init__(self) -> None:
+    def __init__(self, took: int) -> None:
         self.recent: list[int] = []
-        self.fastest = 0
+        self.fastest = took
         self.refusals = 0
 
     def add(self, took: int) -> None:
-        self.fastest = min(self.fastest, took) if self.recent or self.fastest else took
+        self.fastest = min(self.fastest, took)
         self.recent.append(took)
         del self.recent[:-RECENT]
         self.refusals = 0
@@ -72,7 +72,7 @@ class StepTimes:
         key = (index, answers, _size_class(count))
         record = self._records.get(key)
         if record is None:
-            record = self._records[key] = _Record()
+            record = self._records[key] = _Record(took)
         record.add(took)
 
     def expected(self, index: int, answers: bool, count: int) -> int:
@@ -231,10 +231,7 @@ def check_deadline(deadline_ms: float) -> int:
     Raises:
         InputError: it is not a finite number above 0.
     """
-    try:
-        value = float(deadline_ms)
-    except (TypeError, ValueError):
-        value = math.nan
+    value = as_number(deadline_ms)
     if isinstance(deadline_ms, (bool, np.bool_, str)) or not 0 < value < math.inf:
         raise InputError(
             f"deadline_ms: expected milliseconds above 0, or None for none, got {deadline_ms!r}"

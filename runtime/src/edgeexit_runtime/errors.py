@@ -21,7 +21,9 @@ def printable(text: str, limit: int | None = None) -> str:
     """
     text = _cut(text, limit)
     if not text.isprintable():
-        text = "".join(c if c.isprintable() else _escaped(c) for c in text)
+        text = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+        )
     return _cut(text, limit)
 
 
@@ -30,10 +32,6 @@ def _cut(text: str, limit: int | None) -> str:
         return text
     end = limit // 2  # the beginning says where it is, the end what to do
     return f"{text[: limit - end - 3]}...{text[-end:]}"
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 class EdgeExitError(Exception):

@@ -222,15 +222,12 @@ def check_thresholds(thresholds: Mapping[str, float], exits: tuple[str, ...]) ->
         raise InputError(
             f"thresholds: expected a mapping such as {{'exit1': 0.8}}, got {thresholds!r}"
         )
-    for name in thresholds:
-        if name not in exits:
-            known = ", ".join(exits) or "none"
-            raise InputError(f"thresholds: no exit {name!r} takes one; known: {known}")
-    missing = [name for name in exits if name not in thresholds]
-    if missing:
-        raise InputError(f"thresholds: none given for {', '.join(missing)}")
+    if set(thresholds) != set(exits):
+        raise InputError(
+            f"thresholds: expected one for each of {list(exits)}, got {list(thresholds)}"
+        )
     for name, value in thresholds.items():
-        if not 0 <= _number(value) <= NEVER:
+        if not 0 <= as_number(value) <= NEVER:
             raise InputError(
                 f"thresholds: {name}: expected 0 to 1 (or {NEVER} for never), got {value}"
             )
@@ -258,7 +255,7 @@ def average_macs(shares: Mapping[str, float], path_macs: Mapping[str, int]) -> f
     return sum(share * path_macs[name] for name, share in shares.items())
 
 
-def _number(value: object) -> float:
+def as_number(value: object) -> float:
     """Return ``value`` as a float, or NaN if it is not a number."""
     try:
         return float(value)  # type: ignore[arg-type]

@@ -9,13 +9,11 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.bundle.manifest import MANIFEST_NAME
-
-NAMES = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
+from edgeexit_runtime.testing import images_leaving_at
 
 
 def refused(folder: Path, file: str, message: str) -> None:
@@ -24,42 +22,56 @@ def refused(folder: Path, file: str, message: str) -> None:
         ee.load(folder)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_file(bundle: Path, name: str) -> None:
-    (bundle / f"{name}.onnx").unlink()
-    refused(bundle, f"{name}.onnx", "missing from the bundle; export or copy it again")
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:10])
 
 
-def test_folder_in_place_of_a_file(bundle: Path) -> None:
-    (bundle / "stage1.onnx").unlink()
-    (bundle / "stage1.onnx").mkdir()
-    refused(bundle, "stage1.onnx", "missing from the bundle; export or copy it again")
-
-
-@pytest.mark.parametrize("size", [0, 10])
-def test_truncated_file(bundle: Path, size: int) -> None:
-    path = bundle / "exit2.onnx"
-    whole = path.stat().st_size
-    path.write_bytes(path.read_bytes()[:size])
-    refused(
-        bundle,
-        "exit2.onnx",
-        f"expected {whole} bytes, got {size}; it is truncated or of another bundle, export or "
-        "copy it again",
-    )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_changed_file(bundle: Path, name: str) -> None:
-    path = bundle / f"{name}.onnx"
+def change(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    refused(
-        bundle,
-        f"{name}.onnx",
-        "changed since it was exported (SHA-256 differs); export or copy it again",
-    )
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def link_outside(path: Path) -> None:
+    path.symlink_to(shutil.move(path, path.parents[1]))
+
+
+def break_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.parents[1] / "nowhere.onnx")
+
+
+MISSING = "missing from the bundle; export or copy it again"
+
+
+@pytest.mark.parametrize("name", ["stage1", "exit1", "stage2", "exit2", "stage3", "final"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (Path.unlink, MISSING),
+        (make_folder, MISSING),
+        (break_link, MISSING),
+        (link_outside, "a link out of the bundle's folder; copy the file itself"),
+        (
+            truncate,
+            "expected {whole} bytes, got 10; it is truncated or of another bundle, export or copy "
+            "it again",
+        ),
+        (change, "changed since it was exported (SHA-256 differs); export or copy it again"),
+    ],
+)
+def test_files_that_are_not_the_manifests(
+    bundle: Path, name: str, damage: Callable[[Path], object], message: str
+) -> None:
+    path = bundle / f"{name}.onnx"
+    whole = path.stat().st_size
+    damage(path)
+    refused(bundle, path.name, message.format(whole=whole))
 
 
 def test_changed_baseline_matters_where_it_is_loaded(bundle: Path) -> None:
@@ -76,11 +88,6 @@ def test_unreadable_file(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "read_bytes", fail)
     refused(bundle, "stage1.onnx", "cannot be read (Input/output error)")
-
-
-def test_engine_that_nobody_recorded_is_never_read(bundle: Path) -> None:
-    (bundle / "stage1.engine").write_bytes(b"left of a build that was killed")
-    ee.load(bundle, threads=1).close()
 
 
 @pytest.mark.parametrize("name", ["other.onnx", "stage1.onnx.data"])
@@ -119,40 +126,14 @@ def test_bundle_that_is_replaced_while_it_is_read(
 def test_other_files_do_no_harm(bundle: Path) -> None:
     (bundle / "README.txt").write_text("notes", encoding="utf-8")
     (bundle / "plots").mkdir()
+    (bundle / "stage1.engine").write_bytes(b"left of a build that was killed, and never read")
     ee.load(bundle, threads=1).close()
 
 
-def test_link_out_of_the_folder(bundle: Path, tmp_path: Path) -> None:
-    path = bundle / "stage2.onnx"
-    outside = tmp_path / "stage2.onnx"
-    shutil.move(path, outside)
-    path.symlink_to(outside)
-    refused(bundle, "stage2.onnx", "a link out of the bundle's folder; copy the file itself")
-
-
-def test_broken_link(bundle: Path, tmp_path: Path) -> None:
-    path = bundle / "stage2.onnx"
-    path.unlink()
-    path.symlink_to(tmp_path / "nowhere.onnx")
-    refused(bundle, "stage2.onnx", "missing from the bundle; export or copy it again")
-
-
-def test_link_to_the_folder_itself_is_fine(
-    bundle: Path,
-    tmp_path: Path,
-    images_leaving_at: Callable[[list[int]], Any],
+def test_the_folder_may_be_relative_and_a_link(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    link = tmp_path / "latest"
-    link.symlink_to(bundle, target_is_directory=True)
-    with ee.load(link, threads=1) as session:
+    (tmp_path / "latest").symlink_to(bundle, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    with ee.load("latest", threads=1) as session:
         assert session.infer(images_leaving_at([1, 0])).exits.tolist() == [1, 0]
-
-
-def test_relative_folder(
-    bundle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    images_leaving_at: Callable[[list[int]], Any],
-) -> None:
-    monkeypatch.chdir(bundle)
-    with ee.load(".", threads=1) as session:
-        assert session.infer(images_leaving_at([2])).exits.tolist() == [2]

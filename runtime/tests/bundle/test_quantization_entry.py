@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.bundle.quantization_entry import MethodScore, QuantizationEntry, TargetEntry
 from edgeexit_runtime.engines.building import build_engines
-
-Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
+from edgeexit_runtime.testing import edit_manifest
 
 SCORE = {"equal_decisions": 0.99, "equal_labels": 0.98, "closeness": -0.01}
 GOOD: dict[str, Any] = {
@@ -28,7 +26,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_read(bundle: Path, edit_manifest: Edit) -> None:
+def test_read(bundle: Path) -> None:
     assert ee.load_manifest(bundle).quantization is None
     edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=GOOD))
     entry = ee.load_manifest(bundle).quantization
@@ -76,20 +74,20 @@ def test_read(bundle: Path, edit_manifest: Edit) -> None:
         ),
     ],
 )
-def test_refused(wrong: dict[str, Any], message: str, bundle: Path, edit_manifest: Edit) -> None:
+def test_refused(wrong: dict[str, Any], message: str, bundle: Path) -> None:
     quantization = {**GOOD, **wrong}
     edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=quantization))
     with pytest.raises(ee.BundleError, match=re.escape(message)):
         ee.load(bundle)
 
 
-def test_of_int8_alone(bundle: Path, edit_manifest: Edit) -> None:
+def test_of_int8_alone(bundle: Path) -> None:
     edit_manifest(bundle, lambda m: m.update(quantization=GOOD))
     with pytest.raises(ee.BundleError, match="quantization: expected null in fp32, it is for int8"):
         ee.load(bundle)
 
 
-def test_tensorrt_cannot_build_classifiers_for_cpus(bundle: Path, edit_manifest: Edit) -> None:
+def test_tensorrt_cannot_build_classifiers_for_cpus(bundle: Path) -> None:
     entry = {"extent": "classifier", "method": "dynamic", "fallback": "fp32"}
     edit_manifest(bundle, lambda m: m.update(precision="int8", quantization=entry))
     with pytest.raises(

@@ -165,7 +165,7 @@ def test_options_that_do_not_fit(
     ("options", "message"),
     [
         ({"opt_batch": 0}, "opt batch: expected 1 or more, got 0"),
-        ({"workspace_mib": 0}, "workspace: expected 1 MiB or more, got 0"),
+        ({"workspace_mib": 0}, "workspace, MiB: expected 1 or more, got 0"),
         ({"optimization_level": 6}, "optimization level: expected 0 to 5, got 6"),
         (
             {"hardware_compatibility": "all"},

@@ -451,7 +451,7 @@ def test_changed_engine_file(bundle: Path, doubles: Any) -> None:
         ({"layers": {"\ud800": 1.0}}, "layers: expected printable text, got '\\ud800'"),
         ({"floating": ["conv\n1"]}, "floating: expected printable text, got 'conv\\n1'"),
         ({"size_bytes": 2**31}, "size_bytes: expected 0 to 2147483647, got 2147483648"),
-        ({"layers_from": "trust"}, "layers_from: expected inspector or network, got 'trust'"),
+        ({"layers_from": "trust"}, "layers_from: expected one of inspector, network, got 'trust'"),
         ({"options": {"opt_batch": 0}}, "opt batch: expected 1 or more, got 0"),
     ],
 )
@@ -484,7 +484,9 @@ def test_command_line(bundle: Path, doubles: Any, capsys: pytest.CaptureFixture[
     assert "stage1.engine: 0.00 MB, layers 100% fp32 (kept, it fits)" in capsys.readouterr().out
     assert main(["build", str(bundle), "--opt-batch", "9"]) == 1
     assert capsys.readouterr().err.startswith("Error: opt batch: expected 1 to 4")
-    assert main(["build", str(bundle), "--workspace", "0"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["build", str(bundle), "--workspace", "0"])
+    assert "--workspace: expected 1 or more, got 0" in capsys.readouterr().err
     assert main(["build", str(bundle / "no")]) == 1
     assert json.loads((bundle / "manifest.json").read_text())["engines"]
 
@@ -496,4 +498,4 @@ def test_command_line_interrupted(
 
     doubles.install(engine=KeyboardInterrupt())
     assert main(["build", str(bundle)]) == 130
-    assert capsys.readouterr().err.endswith("Error: interrupted; the bundle is unchanged\n")
+    assert capsys.readouterr().err.endswith("Error: interrupted; nothing was changed\n")

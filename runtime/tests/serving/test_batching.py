@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.serving.batching import Batcher, RefusedError
+from edgeexit_runtime.testing import images_leaving_at
 from numpy.typing import NDArray
-
-Leaving = Callable[[list[int]], NDArray[np.float32]]
 
 
 class Held(ee.Session):
@@ -59,19 +58,17 @@ def make(held: Held) -> Iterator[Callable[..., Batcher]]:
         each.close()
 
 
-def busy(batcher: Batcher, held: Held, images: NDArray[np.float32]) -> Any:
+def busy(batcher: Batcher, held: Held) -> Any:
     """Let the only session be at work; return the future of that."""
-    future = batcher.submit(images)
+    future = batcher.submit(images_leaving_at([0]))
     assert held.begun.acquire(timeout=20)
     return future
 
 
-def test_who_waits_is_answered_together_in_order(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_who_waits_is_answered_together_in_order(make: Callable[..., Batcher], held: Held) -> None:
     sizes: list[int] = []
     batcher = make(observe=sizes.append)
-    first = busy(batcher, held, images_leaving_at([0]))
+    first = busy(batcher, held)
     exits = [[2, 0], [1], [0, 1], [2]]
     futures = [batcher.submit(images_leaving_at(wanted)) for wanted in exits]
     assert batcher.waiting == 6
@@ -84,9 +81,7 @@ def test_who_waits_is_answered_together_in_order(
     assert batcher.waiting == 0
 
 
-def test_a_batch_waits_for_more_but_not_longer(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_a_batch_waits_for_more_but_not_longer(make: Callable[..., Batcher], held: Held) -> None:
     held.go_on.set()
     batcher = make(max_wait_ms=300)
     futures = [batcher.submit(images_leaving_at([0])) for _ in range(3)]
@@ -97,11 +92,9 @@ def test_a_batch_waits_for_more_but_not_longer(
     assert held.sizes == [3, 4]
 
 
-def test_more_than_the_queue_holds_are_refused(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_more_than_the_queue_holds_are_refused(make: Callable[..., Batcher], held: Held) -> None:
     batcher = make(queue=3)
-    busy(batcher, held, images_leaving_at([0]))
+    busy(batcher, held)
     kept = batcher.submit(images_leaving_at([0, 0]))
     with pytest.raises(RefusedError, match="2 images are waiting, at most 3 may") as caught:
         batcher.submit(images_leaving_at([0, 0]))
@@ -111,11 +104,9 @@ def test_more_than_the_queue_holds_are_refused(
     assert len(batcher.submit(images_leaving_at([0] * 7)).result(20).predictions.exits) == 7
 
 
-def test_a_stop_answers_what_was_taken(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_a_stop_answers_what_was_taken(make: Callable[..., Batcher], held: Held) -> None:
     batcher = make()
-    futures = [busy(batcher, held, images_leaving_at([0]))]
+    futures = [busy(batcher, held)]
     futures += [batcher.submit(images_leaving_at([1])) for _ in range(6)]
     stop = threading.Thread(target=batcher.close)
     stop.start()
@@ -136,10 +127,10 @@ def test_a_stop_answers_what_was_taken(
 
 
 def test_another_bundle_answers_from_the_next_batch_on(
-    make: Callable[..., Batcher], held: Held, bundle: Path, images_leaving_at: Leaving
+    make: Callable[..., Batcher], held: Held, bundle: Path
 ) -> None:
     batcher = make()
-    old = busy(batcher, held, images_leaving_at([0]))
+    old = busy(batcher, held)
     waiting = batcher.submit(images_leaving_at([1]))
     new = ee.load(bundle, threads=1)
     new.thresholds = {"exit1": 0.0, "exit2": 0.0}
@@ -153,11 +144,9 @@ def test_another_bundle_answers_from_the_next_batch_on(
     assert len(held.sizes) == 1
 
 
-def test_who_fails_fails_alone(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_who_fails_fails_alone(make: Callable[..., Batcher], held: Held) -> None:
     batcher = make()
-    busy(batcher, held, images_leaving_at([0]))
+    busy(batcher, held)
     futures = [batcher.submit(images_leaving_at([1])) for _ in range(3)]
     bad = images_leaving_at([1])
     bad[0, 0, 0, 0] = np.nan
@@ -169,11 +158,11 @@ def test_who_fails_fails_alone(
 
 
 def test_images_of_another_size_are_not_answered_with_others(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
+    make: Callable[..., Batcher], held: Held
 ) -> None:
     """As they may be left of a bundle that was replaced."""
     batcher = make()
-    busy(batcher, held, images_leaving_at([0]))
+    busy(batcher, held)
     small = batcher.submit(np.zeros((1, 3, 2, 2), np.float32))
     fitting = batcher.submit(images_leaving_at([1]))
     held.go_on.set()
@@ -182,11 +171,9 @@ def test_images_of_another_size_are_not_answered_with_others(
     assert fitting.result(20).predictions.exits.tolist() == [1]
 
 
-def test_who_hung_up_is_not_answered(
-    make: Callable[..., Batcher], held: Held, images_leaving_at: Leaving
-) -> None:
+def test_who_hung_up_is_not_answered(make: Callable[..., Batcher], held: Held) -> None:
     batcher = make()
-    busy(batcher, held, images_leaving_at([0]))
+    busy(batcher, held)
     gone, here = (batcher.submit(images_leaving_at([1])) for _ in range(2))
     assert gone.cancel()
     held.go_on.set()
@@ -195,10 +182,7 @@ def test_who_hung_up_is_not_answered(
 
 
 def test_the_thread_goes_on_after_any_error(
-    make: Callable[..., Batcher],
-    held: Held,
-    images_leaving_at: Leaving,
-    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[..., Batcher], held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batcher = make()
     held.go_on.set()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
@@ -15,10 +13,10 @@ from edgeexit_runtime.bundle.expected_entry import Expected
 from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.field.drift import DOUBT, Drift, find_drift, intervals
 from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
+from edgeexit_runtime.testing import edit_manifest, images_leaving_at
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
-LeavingAt = Callable[[list[int]], Images]
 NAMES = ("exit1", "final")
 THRESHOLDS = {"exit1": 0.8}
 
@@ -140,25 +138,14 @@ def test_starts_are_few_and_near_every_age() -> None:
     assert (numbers[0], sorted(set(numbers))) == (0, numbers)
 
 
-def put(expected: Any) -> Callable[[dict[str, Any]], object]:
-    def change(manifest: dict[str, Any]) -> None:
-        manifest["expected"] = expected
-
-    return change
-
-
-def test_a_session_tests_what_it_has_answered(
-    bundle: Path,
-    edit_manifest: Callable[[Path, Callable[[dict[str, Any]], object]], None],
-    images_leaving_at: LeavingAt,
-) -> None:
+def test_a_session_tests_what_it_has_answered(bundle: Path) -> None:
     with ee.load(bundle, threads=1) as session:
         with pytest.raises(ee.InputError, match=r"does not say what to expect at all; .*tune"):
             session.drift()
         usual = session.infer(images_leaving_at([0, 0, 1, 2] * 50))
         manifest = session.manifest
     expected = Expected.of(usual, manifest.exit_names, manifest.thresholds, "the shelf")
-    edit_manifest(bundle, put(encode(expected)))
+    edit_manifest(bundle, lambda manifest: manifest.update(expected=encode(expected)))
     with ee.load(bundle, threads=1) as session:
         assert session.expected == expected
         for _ in range(20):

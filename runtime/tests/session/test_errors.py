@@ -37,8 +37,10 @@ def session(bundle: Path) -> Iterator[ee.Session]:
 def test_images_of_another_dtype_or_shape(
     session: ee.Session, images: Any, facts: tuple[str, ...]
 ) -> None:
-    with refused(ee.InputError, "images", *facts):
-        session.infer(images)
+    for infer in (session.infer, session.infer_all_exits):
+        with refused(ee.InputError, "images", *facts):
+            infer(images)
+    assert len(session.infer(np.zeros(SHAPE, np.float32)).labels) == 2
 
 
 @pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf, np.nan]])

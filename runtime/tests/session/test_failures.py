@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,16 @@ import edgeexit_runtime as ee
 import numpy as np
 import onnxruntime
 import pytest
+from edgeexit_runtime.testing import CHAIN, Network, random_images, replace_graph, write_bundle
 from edgeexit_runtime.testing.conformance.failures import CALLS, THRESHOLDS, changed_by, spoiled
-from numpy.typing import NDArray
-
-Images = NDArray[np.float32]
-Draw = Callable[[int, int], Images]
-Expected = Callable[[Any, Images, Mapping[str, float]], ee.Predictions]
-Write = Callable[[Any], Path]
+from edgeexit_runtime.testing.conformance.support import assert_same
 
 
-def check_answers(session: ee.Session, network: Any, random_images: Draw, of: Expected) -> None:
+def check_answers(session: ee.Session, network: Network) -> None:
     """The session answers as the network does at the thresholds that the session says it has."""
     for count in (4, 1, 3):
         images = random_images(count, count)
-        got, want = session.infer(images), of(network, images, session.thresholds)
-        np.testing.assert_array_equal(got.exits, want.exits)
-        np.testing.assert_array_equal(got.labels, want.labels)
-        np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
+        assert_same(session.infer(images), network.expected(images, session.thresholds))
 
 
 # failures at any moment
@@ -50,15 +43,11 @@ def test_a_call_may_fail_at_any_line(
     call: str,
     error: type[BaseException],
     fail_at: Callable[[BaseException, int], Any],
-    chain: Any,
-    write_bundle: Write,
-    random_images: Draw,
-    expected: Expected,
+    bundle: Path,
 ) -> None:
     """Each is the first call of a session, so that its buffers have to grow."""
-    folder = write_bundle(chain)
     for step in range(10**6):
-        session = ee.load(folder, threads=1)
+        session = ee.load(bundle, threads=1)
         failure = fail_at(error(), step)
         try:
             with failure:
@@ -66,7 +55,7 @@ def test_a_call_may_fail_at_any_line(
         except (error, ee.BackendError):
             assert failure.has_come
         try:
-            check_answers(session, chain, random_images, expected)
+            check_answers(session, CHAIN)
         except ee.InputError:
             assert call == "thresholds"
             with pytest.raises(ee.InputError, match="the session is closed"):
@@ -78,12 +67,7 @@ def test_a_call_may_fail_at_any_line(
 
 @pytest.mark.parametrize("error", [MemoryError("std::bad_alloc"), RuntimeError("no room\nat x.cc")])
 def test_memory_may_end_at_any_buffer(
-    error: Exception,
-    network: Any,
-    write_bundle: Write,
-    random_images: Draw,
-    expected: Expected,
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allocate = onnxruntime.OrtValue.ortvalue_from_shape_and_type
     made, allowed = 0, 10**6
@@ -95,7 +79,7 @@ def test_memory_may_end_at_any_buffer(
             raise error
         return allocate(*arguments)
 
-    folder = write_bundle(network)
+    folder = write_bundle(tmp_path, network)
     monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", run_out)
     with ee.load(folder, threads=1) as session:
         made = 0
@@ -112,14 +96,14 @@ def test_memory_may_end_at_any_buffer(
                 str(told.value),
             )
             one = random_images(1, allowed)
-            want = expected(network, one, session.thresholds)
+            want = network.expected(one, session.thresholds)
             assert session.infer(one).labels.tolist() == want.labels.tolist()
         allowed = 10**6
-        check_answers(session, network, random_images, expected)
+        check_answers(session, network)
 
 
 def test_a_threshold_that_is_not_taken_closes_the_session(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, random_images: Draw
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One exit has its new threshold then, the other its old one."""
     session = ee.load(bundle, threads=1)
@@ -140,9 +124,7 @@ def test_a_threshold_that_is_not_taken_closes_the_session(
 # graphs that fail, and answers that cannot be
 
 
-def test_the_answer_that_a_deadline_needs_is_checked(
-    bundle: Path, replace_graph: Callable[[Path, str, bytes], None], random_images: Draw
-) -> None:
+def test_the_answer_that_a_deadline_needs_is_checked(bundle: Path) -> None:
     """That of an exit which is off."""
     content = (bundle / "exit1.onnx").read_bytes()
     change = changed_by("Add", np.float32("nan"))

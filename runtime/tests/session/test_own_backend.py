@@ -2,147 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
-from edgeexit_runtime.backends.base import Runner
 from edgeexit_runtime.bundle.expected_entry import BINS, Expected
-from edgeexit_runtime.gate import GateOutputs
 from edgeexit_runtime.steps import Step, begin_ahead
 from edgeexit_runtime.testing import edit_manifest
-from numpy.typing import NDArray
-
-Images = NDArray[np.float32]
-
-
-class ScriptedRunner(Runner):
-    """Lets image i leave where its first pixel says, and notes down all that it is asked."""
-
-    device = "imagination"
-    threads = None
-    versions: dict[str, str] = {}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-        self.images: Images = np.empty(0, np.float32)
-        self.waiting: Images = np.empty(0, np.float32)
-
-    def set_images(self, images: Images) -> None:
-        self.calls.append(("images", len(images)))
-        self.images = images
-        self.waiting = images[:, 0, 0, 0]
-
-    def run_stage(self, name: str) -> None:
-        self.calls.append(name)
-
-    def run_exit(self, name: str) -> GateOutputs:
-        self.calls.append(name)
-        index = {"exit1": 0, "exit2": 1, "final": 2}[name]
-        exits = self.waiting == index
-        labels = self.waiting.astype(np.int32)
-        return GateOutputs(exits, labels, self.waiting / 10)
-
-    def logits(self, name: str) -> NDArray[np.float32]:
-        raise NotImplementedError
-
-    def keep(self, name: str, rows: NDArray[np.int64]) -> None:
-        assert rows.dtype == np.int64
-        self.calls.append((name, rows.tolist()))
-        self.waiting = self.waiting[rows]
-
-    def set_threshold(self, name: str, threshold: float) -> None:
-        self.calls.append((name, threshold))
-
-    def close(self) -> None:
-        self.calls.append("close")
-
-
-@pytest.fixture
-def runner() -> ScriptedRunner:
-    return ScriptedRunner()
-
-
-@pytest.fixture
-def session(bundle: Path, runner: ScriptedRunner) -> ee.Session:
-    """A session of ``chain``, which takes four images at a time."""
-    return ee.Session(ee.load_manifest(bundle), runner)
-
-
-def leaving_at(exits: list[int]) -> Images:
-    images = np.zeros((len(exits), 3, 4, 4), np.float32)
-    images[:, 0, 0, 0] = exits
-    return images
+from support.timed_runner import TimedRunner, leaving_at
 
 
 @pytest.mark.parametrize(
     ("exits", "calls"),
     [
-        ([0], ["stage1", "exit1"]),
-        ([0, 0, 0], ["stage1", "exit1"]),
-        ([1], ["stage1", "exit1", "stage2", "exit2"]),
-        ([2, 2], ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]),
+        ([], []),
+        ([0], ["images 1", "stage1", "exit1"]),
+        ([0, 0, 0], ["images 3", "stage1", "exit1"]),
+        ([1], ["images 1", "stage1", "exit1", "stage2", "exit2"]),
+        ([2, 2], ["images 2", "stage1", "exit1", "stage2", "exit2", "stage3", "final"]),
         (
             [2, 0, 1],
             [
-                *("stage1", "exit1", ("exit1", [0, 2])),
-                *("stage2", "exit2", ("exit2", [0])),
+                *("images 3", "stage1", "exit1", "keep exit1 [0, 2]"),
+                *("stage2", "exit2", "keep exit2 [0]"),
                 *("stage3", "final"),
             ],
         ),
-        ([1, 0, 1], ["stage1", "exit1", ("exit1", [0, 2]), "stage2", "exit2"]),
+        ([1, 0, 1], ["images 3", "stage1", "exit1", "keep exit1 [0, 2]", "stage2", "exit2"]),
+        (
+            [0, 0, 0, 0, 1, 0, 0, 1, 0],
+            [
+                *("images 4", "stage1", "exit1"),
+                *("images 4", "stage1", "exit1", "keep exit1 [0, 3]", "stage2", "exit2"),
+                *("images 1", "stage1", "exit1"),
+            ],
+        ),
     ],
 )
 def test_no_part_runs_in_vain_and_nothing_is_copied_in_vain(
-    session: ee.Session, runner: ScriptedRunner, exits: list[int], calls: list[Any]
+    session: ee.Session, runner: TimedRunner, exits: list[int], calls: list[str]
 ) -> None:
-    result = session.infer(leaving_at(exits))
-    assert runner.calls == [("images", len(exits)), *calls]
+    result = session.infer(leaving_at(*exits))
+    assert runner.calls == calls
     assert result.exits.tolist() == exits
-    assert result.labels.tolist() == exits
-    np.testing.assert_allclose(result.confidences, np.array(exits) / 10)
+    np.testing.assert_array_equal(result.labels, 2 * np.array(exits) % 3)
+    np.testing.assert_allclose(result.confidences, (np.array(exits) + 1) / 10)
 
 
-def test_many_images_are_taken_in_turns(session: ee.Session, runner: ScriptedRunner) -> None:
-    exits = [0, 1, 2, 0, 1, 2, 0, 1, 2]
-    assert session.infer(leaving_at(exits)).exits.tolist() == exits
-    batches = [call for call in runner.calls if call[0] == "images"]
-    assert batches == [("images", 4), ("images", 4), ("images", 1)]
-
-
-def test_no_images_are_no_turn(session: ee.Session, runner: ScriptedRunner) -> None:
-    session.infer(leaving_at([]))
-    assert runner.calls == []
-
-
-def test_images_are_read_where_they_lie(session: ee.Session, runner: ScriptedRunner) -> None:
-    images = leaving_at([0, 1, 2])
+def test_images_are_read_where_they_lie(session: ee.Session, runner: TimedRunner) -> None:
+    images = leaving_at(0, 1, 2)
     session.infer(images)
     assert np.shares_memory(runner.images, images)
     session.infer(images[::-1])
     assert runner.images.flags.c_contiguous
 
 
-def test_thresholds_reach_the_backend(session: ee.Session, runner: ScriptedRunner) -> None:
+def test_the_backend_is_told_thresholds_and_closed_once(
+    session: ee.Session, runner: TimedRunner
+) -> None:
     session.thresholds = {"exit2": 0.25, "exit1": 0.75}
-    assert runner.calls == [("exit1", 0.75), ("exit2", 0.25)]
-
-
-def test_backend_is_closed_once(session: ee.Session, runner: ScriptedRunner) -> None:
     session.close()
     session.close()
-    assert runner.calls == ["close"]
-
-
-def test_backend_names_its_device(session: ee.Session) -> None:
-    assert session.device == "imagination"
+    assert runner.calls == ["exit1 0.75", "exit2 0.25", "close"]
 
 
 def test_session_goes_on_after_a_failure_of_the_backend(
-    session: ee.Session, runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch
+    session: ee.Session, runner: TimedRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(name: str) -> None:
         raise RuntimeError(f"no {name} today")
@@ -150,16 +76,8 @@ def test_session_goes_on_after_a_failure_of_the_backend(
     with monkeypatch.context() as patch:
         patch.setattr(runner, "run_stage", fail)
         with pytest.raises(RuntimeError, match="no stage1 today"):
-            session.infer(leaving_at([1]))
-    assert session.infer(leaving_at([1])).exits.tolist() == [1]
-
-
-def test_preprocess_is_the_manifests(
-    session: ee.Session, images_leaving_at: Callable[[list[int]], Images]
-) -> None:
-    images = np.full((1, 4, 4, 3), 255, np.uint8)
-    expected = (1 - np.array([0.5, 0.4, 0.3])) / np.array([0.25, 0.5, 1.0])
-    np.testing.assert_allclose(session.preprocess(images)[0, :, 0, 0], expected, rtol=1e-6)
+            session.infer(leaving_at(1))
+    assert session.infer(leaving_at(1)).exits.tolist() == [1]
 
 
 EXPECTED = {"exit1": 10, "exit2": 60, "final": 30}  # of 100 images: 10 % and 67 % of those who come
@@ -175,7 +93,7 @@ def measured(bundle: Path) -> Path:
     return bundle
 
 
-def test_a_stage_is_begun_ahead_where_few_leave(measured: Path, runner: ScriptedRunner) -> None:
+def test_a_stage_is_begun_ahead_where_few_leave(measured: Path, runner: TimedRunner) -> None:
     """An image that comes alone, and behind exit1 alone."""
     runner.ahead_below = 0.5
     session = ee.Session(ee.load_manifest(measured), runner)
@@ -185,13 +103,13 @@ def test_a_stage_is_begun_ahead_where_few_leave(measured: Path, runner: Scripted
         (2, ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]),
     ):
         runner.calls.clear()
-        assert session.infer(leaving_at([exit_])).exits.tolist() == [exit_]
-        assert runner.calls == [("images", 1), *calls]
-    session.infer(leaving_at([0]))
+        assert session.infer(leaving_at(exit_)).exits.tolist() == [exit_]
+        assert runner.calls == ["images 1", *calls]
+    session.infer(leaving_at(0))
     assert session.statistics().wasted_stages == 2
     runner.calls.clear()
-    session.infer(leaving_at([0, 0]))  # a batch is not
-    session.infer(leaving_at([0]), deadline_ms=1000)  # nor what has a deadline
+    session.infer(leaving_at(0, 0))  # a batch is not
+    session.infer(leaving_at(0), deadline_ms=1000)  # nor what has a deadline
     assert "stage2" not in runner.calls
     assert session.statistics(reset=True).wasted_stages == 2
     assert session.statistics().wasted_stages == 0
@@ -199,22 +117,22 @@ def test_a_stage_is_begun_ahead_where_few_leave(measured: Path, runner: Scripted
 
 @pytest.mark.parametrize("below", [0.0, 0.1])  # the share itself is not below
 def test_nothing_is_begun_ahead_otherwise(
-    measured: Path, runner: ScriptedRunner, below: float
+    measured: Path, runner: TimedRunner, below: float
 ) -> None:
     runner.ahead_below = below
     session = ee.Session(ee.load_manifest(measured), runner)
-    session.infer(leaving_at([0]))
+    session.infer(leaving_at(0))
     assert "stage2" not in runner.calls
 
 
-def test_what_is_begun_ahead_follows_the_thresholds(measured: Path, runner: ScriptedRunner) -> None:
+def test_what_is_begun_ahead_follows_the_thresholds(measured: Path, runner: TimedRunner) -> None:
     runner.ahead_below = 1.0
     session = ee.Session(ee.load_manifest(measured), runner)
     session.thresholds = {"exit1": 0.7, "exit2": 0.6}  # nothing is known at these
-    session.infer(leaving_at([0]))
+    session.infer(leaving_at(0))
     assert "stage2" not in runner.calls
     session.thresholds = {"exit1": 0.6, "exit2": 0.6}
-    session.infer(leaving_at([0]))
+    session.infer(leaving_at(0))
     assert "stage2" in runner.calls
 
 

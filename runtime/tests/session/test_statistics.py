@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import edgeexit_runtime as ee
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 from edgeexit_runtime.bundle.expected_entry import BINS, CONFIDENCE_EDGES
 from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
+from edgeexit_runtime.testing import images_leaving_at
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
-LeavingAt = Callable[[list[int]], Images]
 NAMES = ("exit1", "final")
 MS = 1_000_000
 
@@ -85,7 +84,7 @@ def test_percentiles_of_latencies_are_within_a_percent() -> None:
     assert latency.max_ms == pytest.approx(took_ms.max(), rel=1e-6)
 
 
-def test_a_session_counts_what_infer_answers(bundle: Path, images_leaving_at: LeavingAt) -> None:
+def test_a_session_counts_what_infer_answers(bundle: Path) -> None:
     images = images_leaving_at([0, 1, 2, 0, 0, 0, 0, 1, 2])  # of more than one turn
     with ee.load(bundle, threads=1) as session:
         session.infer(images)
@@ -101,7 +100,7 @@ def test_a_session_counts_what_infer_answers(bundle: Path, images_leaving_at: Le
     assert (found.images, found.calls) == (9, 1)
 
 
-def test_other_thresholds_start_anew(bundle: Path, images_leaving_at: LeavingAt) -> None:
+def test_other_thresholds_start_anew(bundle: Path) -> None:
     with ee.load(bundle, threads=1) as session:
         session.infer(images_leaving_at([0, 1]))
         session.thresholds = dict(session.thresholds)
@@ -110,7 +109,7 @@ def test_other_thresholds_start_anew(bundle: Path, images_leaving_at: LeavingAt)
         assert session.statistics().images == 0
 
 
-def test_threads_see_whole_calls(bundle: Path, images_leaving_at: LeavingAt) -> None:
+def test_threads_see_whole_calls(bundle: Path) -> None:
     images = images_leaving_at([0, 1, 2, 0])
     seen: list[ee.Statistics] = []
     with ee.load(bundle, threads=1) as session:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeexit_runtime.bundle.schema import check_file_name, check_model_size, check_text
+from edgeexit_runtime.bundle.schema import (
+    check_choice,
+    check_model_file,
+    check_positive,
+    check_range,
+    check_text,
+)
 
 ENGINE_SUFFIX = ".engine"
 
@@ -41,20 +47,12 @@ class EngineOptions:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        if self.opt_batch < 1:
-            raise ValueError(f"opt batch: expected 1 or more, got {self.opt_batch}")
-        if self.workspace_mib is not None and self.workspace_mib < 1:
-            raise ValueError(f"workspace: expected 1 MiB or more, got {self.workspace_mib}")
-        if self.optimization_level not in OPTIMIZATION_LEVELS:
-            raise ValueError(
-                f"optimization level: expected 0 to {OPTIMIZATION_LEVELS[-1]}, got "
-                f"{self.optimization_level}"
-            )
-        if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
-            raise ValueError(
-                f"hardware compatibility: expected one of {', '.join(HARDWARE_COMPATIBILITY)}, "
-                f"got {self.hardware_compatibility!r}"
-            )
+        check_positive("opt batch", self.opt_batch)
+        if self.workspace_mib is not None:
+            check_positive("workspace, MiB", self.workspace_mib)
+        levels = OPTIMIZATION_LEVELS
+        check_range("optimization level", self.optimization_level, levels[0], levels[-1])
+        check_choice("hardware compatibility", self.hardware_compatibility, HARDWARE_COMPATIBILITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +102,7 @@ class EngineEntry:
     l4t: str | None = None
 
     def __post_init__(self) -> None:
-        check_file_name(self.file)
-        check_model_size(self.size_bytes)
+        check_model_file(self.file, self.size_bytes)
         check_text("library, version and precision", self.library, self.version, self.precision)
         check_text("gpu and compute capability", self.gpu or "", self.compute_capability or "")
         check_text("platform and l4t", self.platform or "", self.l4t or "")
@@ -113,8 +110,4 @@ class EngineEntry:
         check_text("floating", *self.floating)
         if not self.file.endswith(ENGINE_SUFFIX):
             raise ValueError(f"file: expected a name that ends with {ENGINE_SUFFIX}")
-        if self.layers_from not in (FROM_INSPECTOR, FROM_NETWORK):
-            raise ValueError(
-                f"layers_from: expected {FROM_INSPECTOR} or {FROM_NETWORK}, got "
-                f"{self.layers_from!r}"
-            )
+        check_choice("layers_from", self.layers_from, (FROM_INSPECTOR, FROM_NETWORK))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeexit_runtime.bundle.schema import check_text
+from edgeexit_runtime.bundle.schema import check_range, check_text
 from edgeexit_runtime.gate import NEVER, Predictions
 
 CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
@@ -52,8 +52,8 @@ class Expected:
 
     def __post_init__(self) -> None:
         check_text("data", self.data)
-        if not all(0 <= value <= NEVER for value in self.thresholds.values()):
-            raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
+        for name, value in self.thresholds.items():
+            check_range(f"thresholds.{name}", value, 0, NEVER)
         for name, counts in self.histograms.items():
             if len(counts) != BINS or not all(0 <= count <= MAX_IMAGES for count in counts):
                 raise ValueError(
@@ -64,17 +64,6 @@ class Expected:
             raise ValueError(
                 f"histograms: expected {self.images} images, 1 or more, in all, got {total}"
             )
-
-    def check_exits(self, exit_names: Sequence[str]) -> None:
-        """Raise :class:`ValueError` unless the exits are these, ``final`` last."""
-        for what, got, names in (
-            ("thresholds", self.thresholds, exit_names[:-1]),
-            ("histograms", self.histograms, exit_names),
-        ):
-            if set(got) != set(names):
-                raise ValueError(
-                    f"expected.{what}: expected one for each of {list(names)}, got {list(got)}"
-                )
 
     def leaving_shares(self, exit_names: Sequence[str]) -> dict[str, float]:
         """Return, for each exit that was reached, the share of the images reaching it that left.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgeexit_runtime.bundle.schema import check_text
+from edgeexit_runtime.bundle.schema import check_choice, check_positive, check_range, check_text
 from edgeexit_runtime.gate import NEVER
 
 DROP, ERROR, DISAGREEMENT = "drop", "error", "disagreement"
@@ -38,26 +38,15 @@ class Guarantee:
     thresholds: dict[str, float]
 
     def __post_init__(self) -> None:
-        if self.risk not in RISKS:
-            raise ValueError(f"risk: expected one of {', '.join(RISKS)}, got {self.risk!r}")
+        check_choice("risk", self.risk, RISKS)
         for what, value in (("target", self.target), ("confidence", self.confidence)):
             if not 0 < value < 1:
                 raise ValueError(f"{what}: expected above 0 and below 1, got {value}")
-        if self.images < 1:
-            raise ValueError(f"images: expected 1 or more, got {self.images}")
-        if not -1 <= self.observed <= 1:
-            raise ValueError(f"observed: expected -1 to 1, got {self.observed}")
+        check_positive("images", self.images)
+        check_range("observed", self.observed, -1, 1)
         check_text("data", self.data)
-        if not all(0 <= value <= NEVER for value in self.thresholds.values()):
-            raise ValueError(f"thresholds: expected 0 to {NEVER}, got {self.thresholds}")
-
-    def check_exits(self, exit_names: tuple[str, ...]) -> None:
-        """Raise :class:`ValueError` unless the exits are these, ``final`` last."""
-        if set(self.thresholds) != set(exit_names[:-1]):
-            raise ValueError(
-                f"guarantee.thresholds: expected one for each of {list(exit_names[:-1])}, got "
-                f"{list(self.thresholds)}"
-            )
+        for name, value in self.thresholds.items():
+            check_range(f"thresholds.{name}", value, 0, NEVER)
 
     def holds_for(self, thresholds: Mapping[str, float]) -> bool:
         """Whether the guarantee is for these thresholds."""

@@ -19,9 +19,12 @@ from edgeexit_runtime.bundle.guarantee_entry import Guarantee
 from edgeexit_runtime.bundle.quantization_entry import QuantizationEntry
 from edgeexit_runtime.bundle.schema import (
     SchemaError,
-    check_file_name,
-    check_model_size,
+    check_choice,
+    check_keys,
+    check_model_file,
     check_name,
+    check_positive,
+    check_range,
     check_text,
     decode,
     encode,
@@ -39,11 +42,11 @@ IMAGES = "images"
 THRESHOLD = "threshold"
 FINAL = "final"
 GATE_OUTPUTS = ("logits", "confidence", "label", "exits")
-"""Outputs of every exit's graph: float32 (N, K), float32 (N,), int32 (N,), bool (N,)."""
 INT8 = "int8"
 PRECISIONS = ("fp32", "fp16", INT8)
 SOFTMAX = "softmax"
 GATE_DTYPES = ("float32", "float32", "int32", "bool")
+"""Outputs of every exit's graph, see :func:`gate_tensors`."""
 
 UINT8 = "uint8"
 DTYPES = ("float32", "float16", "int32", "int64", UINT8, "bool")
@@ -60,8 +63,7 @@ class TensorInfo:
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        check_choice("dtype", self.dtype, DTYPES)
         if any(size < 1 for size in self.shape):
             raise ValueError(f"shape: expected sizes above 0, got {self.shape}")
         if len(self.shape) > MAX_RANK or math.prod(self.shape) > MAX_VALUES:
@@ -69,6 +71,12 @@ class TensorInfo:
                 f"shape: expected at most {MAX_RANK} sizes and {MAX_VALUES} values, got "
                 f"{self.shape}"
             )
+
+
+def gate_tensors(num_classes: int) -> tuple[TensorInfo, ...]:
+    """Return an exit's outputs: float32 (N, K), float32 (N,), int32 (N,) and bool (N,)."""
+    shapes = ((num_classes,), (), (), ())
+    return tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,7 @@ class GraphEntry:
     outputs: tuple[TensorInfo, ...]
 
     def __post_init__(self) -> None:
-        check_file_name(self.file)
-        check_model_size(self.size_bytes)
+        check_model_file(self.file, self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +125,7 @@ class ExitEntry:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not 0 <= self.threshold <= NEVER:
-            raise ValueError(f"threshold: expected 0 to {NEVER}, got {self.threshold}")
+        check_range("threshold", self.threshold, 0, NEVER)
 
     @property
     def macs(self) -> int:
@@ -136,8 +142,7 @@ class ModelInfo:
     num_classes: int
 
     def __post_init__(self) -> None:
-        check_text("backbone", self.backbone)
-        check_text("branches", self.branches)
+        check_text("backbone, branches", self.backbone, self.branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +190,8 @@ class Manifest:
     score: str = SOFTMAX
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise ValueError(f"precision: expected one of {known}, got {self.precision!r}")
+        check_choice("precision", self.precision, PRECISIONS)
+        check_positive("max_batch", self.max_batch)
         check_text("versions", *self.versions, *self.versions.values())
         check_name(self.score, "score")
         _check_names(self)
@@ -196,9 +200,10 @@ class Manifest:
         _check_engines(self)
         _check_rounded(self)
         if self.guarantee is not None:
-            self.guarantee.check_exits(self.exit_names)
+            check_keys("guarantee.thresholds", self.guarantee.thresholds, self.exit_names[:-1])
         if self.expected is not None:
-            self.expected.check_exits(self.exit_names)
+            check_keys("expected.thresholds", self.expected.thresholds, self.exit_names[:-1])
+            check_keys("expected.histograms", self.expected.histograms, self.exit_names)
 
     @property
     def exit_names(self) -> tuple[str, ...]:
@@ -254,10 +259,10 @@ def load_manifest(folder: str | Path) -> Manifest:
     path = Path(folder) / MANIFEST_NAME
     value = _read_json(path)
     version = value.get("schema_version") if isinstance(value, dict) else None
-    if not isinstance(version, int):
-        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (no schema_version)")
-    if version < 1:
-        raise BundleError(f"{path}: not the manifest of an edgeexit bundle (schema {version})")
+    if not isinstance(version, int) or version < 1:
+        raise BundleError(
+            f"{path}: not the manifest of an edgeexit bundle (schema_version {version!r})"
+        )
     if version > SCHEMA_VERSION:
         raise BundleError(
             f"{path}: made by a newer edgeexit (schema {version}, this reads {SCHEMA_VERSION}); "
@@ -301,8 +306,6 @@ def _check_names(manifest: Manifest) -> None:
         )
     if manifest.quantization is not None and manifest.precision != INT8:
         raise ValueError(f"quantization: expected null in {manifest.precision}, it is for {INT8}")
-    if manifest.max_batch < 1:
-        raise ValueError(f"max_batch: expected 1 or more, got {manifest.max_batch}")
 
 
 def _check_flow(manifest: Manifest) -> None:
@@ -331,8 +334,7 @@ def _check_exits(manifest: Manifest) -> None:
     baseline = manifest.baseline
     if baseline is not None and (baseline.stage, baseline.graph.inputs) != (None, (images,)):
         raise ValueError("baseline: expected no stage and the images as its one input")
-    shapes = ((manifest.model.num_classes,), (), (), ())
-    expected = tuple(map(TensorInfo, GATE_OUTPUTS, GATE_DTYPES, shapes))
+    expected = gate_tensors(manifest.model.num_classes)
     for exit_ in (*manifest.exits, *([baseline] if baseline is not None else [])):
         if exit_.graph.outputs != expected:
             shown = ", ".join(f"{tensor.name} {tensor.dtype} {tensor.shape}" for tensor in expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeexit_runtime.bundle.schema import check_name, check_text
+from edgeexit_runtime.bundle.schema import check_choice, check_name, check_range, check_text
 
 ALL, CLASSIFIER = "all", "classifier"
 EXTENTS = (ALL, CLASSIFIER)
@@ -15,7 +15,6 @@ FALLBACKS = ("fp32", "fp16")
 CPU, GPU = "cpu", "gpu"
 ENGINES = (CPU, GPU)
 """Kinds of engines that an INT8 form is written for."""
-WEIGHT_BITS = (7, 8)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,10 +54,8 @@ class TargetEntry:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_text("target", self.assumes, self.elsewhere)
-        if self.engine not in ENGINES:
-            raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
-        if self.weight_bits not in WEIGHT_BITS:
-            raise ValueError(f"weight_bits: expected 7 or 8, got {self.weight_bits}")
+        check_choice("engine", self.engine, ENGINES)
+        check_range("weight_bits", self.weight_bits, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +103,11 @@ class QuantizationEntry:
 
     def __post_init__(self) -> None:
         methods = (DYNAMIC,) if self.extent == CLASSIFIER else CALIBRATION_METHODS
-        for what, got, known in (
-            ("extent", self.extent, EXTENTS),
-            ("method", self.method, methods),
-            ("fallback", self.fallback, FALLBACKS),
-            *(("candidates", name, CALIBRATION_METHODS) for name in self.candidates or ()),
-        ):
-            if got not in known:
-                raise ValueError(f"{what}: expected one of {', '.join(known)}, got {got!r}")
+        check_choice("extent", self.extent, EXTENTS)
+        check_choice("method", self.method, methods)
+        check_choice("fallback", self.fallback, FALLBACKS)
+        for name in self.candidates or ():
+            check_choice("candidates", name, CALIBRATION_METHODS)
         if self.samples < 0 or self.held_out < 0:
             raise ValueError("samples, held_out: expected 0 or more")
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import re
+import sys
 import types
 import typing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ FILE_NAME_CHARACTERS = 128
 
 MODEL_MAX_BYTES = 2**31 - 1
 """Protobuf's limit, and so an ONNX file's."""
+
+SCALARS = {float: "a finite number", int: "an integer", str: "a string", bool: "true or false"}
 
 
 class SchemaError(ValueError):
@@ -42,32 +45,50 @@ def encode(value: Any) -> Any:
     return value
 
 
-def check_name(name: str, what: str = "name") -> None:
-    """Check a name of a stage or exit, which becomes part of file names.
+def check_name(name: str, what: str = "name", characters: int = NAME_CHARACTERS) -> None:
+    """Check a name, such as that of a stage or exit, which becomes part of file names.
 
     Raises:
-        ValueError: it cannot be part of a file name.
+        ValueError: it cannot be part of a file name: it is a path, hidden, or too long.
     """
-    _check_plain(what, name, NAME_CHARACTERS)
+    if not PLAIN_NAME.fullmatch(name) or len(name) > characters:
+        raise ValueError(
+            f"{what}: expected a plain name of up to {characters} characters, got {name!r}"
+        )
 
 
-def check_file_name(name: str) -> None:
-    """Check the name of a file in a bundle's folder.
+def check_model_file(name: str, size_bytes: int) -> None:
+    """Check a file in a bundle's folder, which is read into memory as a whole.
 
     Raises:
-        ValueError: ``name`` is a path, hidden, or too long.
+        ValueError: no model file can have this name or this size.
     """
-    _check_plain("file", name, FILE_NAME_CHARACTERS)
+    check_name(name, "file", FILE_NAME_CHARACTERS)
+    check_range("size_bytes", size_bytes, 0, MODEL_MAX_BYTES)
 
 
-def check_model_size(size_bytes: int) -> None:
-    """Check the size of a model file, which is read into memory as a whole.
+def check_range(what: str, value: float, least: float, most: float) -> None:
+    """Raise :class:`ValueError` unless ``value`` is from ``least`` to ``most``."""
+    if not least <= value <= most:
+        raise ValueError(f"{what}: expected {least} to {most}, got {value}")
 
-    Raises:
-        ValueError: no model file can have this size.
-    """
-    if not 0 <= size_bytes <= MODEL_MAX_BYTES:
-        raise ValueError(f"size_bytes: expected 0 to {MODEL_MAX_BYTES}, got {size_bytes}")
+
+def check_positive(what: str, value: int) -> None:
+    """Raise :class:`ValueError` if ``value`` is below 1."""
+    if value < 1:
+        raise ValueError(f"{what}: expected 1 or more, got {value}")
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raise :class:`ValueError` unless ``value`` is one of the ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{what}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def check_keys(what: str, got: Mapping[str, object], names: Sequence[str]) -> None:
+    """Raise :class:`ValueError` unless ``got`` has a value for each of the ``names`` alone."""
+    if set(got) != set(names):
+        raise ValueError(f"{what}: expected one for each of {list(names)}, got {list(got)}")
 
 
 def check_text(what: str, *values: str) -> None:
@@ -79,13 +100,6 @@ def check_text(what: str, *values: str) -> None:
     for value in values:
         if not value.isprintable():
             raise ValueError(f"{what}: expected printable text, got {value!r}")
-
-
-def _check_plain(what: str, name: str, characters: int) -> None:
-    if not PLAIN_NAME.fullmatch(name) or len(name) > characters:
-        raise ValueError(
-            f"{what}: expected a plain name of up to {characters} characters, got {name!r}"
-        )
 
 
 def decode(kind: type[T], value: Any, where: str = "") -> T:
@@ -126,7 +140,7 @@ def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
         if field.name in value:
             path = prefix + field.name
             arguments[field.name] = _decode(hints[field.name], value[field.name], path)
-        elif _is_required(field):
+        elif field.default is field.default_factory:  # both MISSING
             raise SchemaError(f"{prefix}{field.name}: missing")
     try:
         return kind(**arguments)
@@ -151,19 +165,13 @@ def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[A
 
 
 def _decode_scalar(kind: Any, value: Any, where: str) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if kind is not bool:
+        fits = fits and not isinstance(value, bool)  # which Python takes for an integer
     if kind is float:
-        _expect(number and _is_finite(value), "a finite number", value, where)
-        return float(value)
-    if kind is int:
-        _expect(number and isinstance(value, int), "an integer", value, where)
-    elif kind is str:
-        _expect(isinstance(value, str), "a string", value, where)
-    elif kind is bool:
-        _expect(isinstance(value, bool), "true or false", value, where)
-    else:
-        raise TypeError(f"{kind!r} has no JSON form")
-    return value
+        fits = fits and abs(value) <= sys.float_info.max
+    _expect(fits, SCALARS[kind], value, where)
+    return kind(value)
 
 
 def _expect(fits: bool, expected: str, got: Any, where: str) -> None:
@@ -171,17 +179,6 @@ def _expect(fits: bool, expected: str, got: Any, where: str) -> None:
         shown = json.dumps(got, default=repr)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         raise SchemaError(f"{where or 'top level'}: expected {expected}, got {shown}")
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer larger than any float
-        return False
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 @functools.cache

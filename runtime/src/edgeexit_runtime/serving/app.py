@@ -12,8 +12,6 @@ import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,19 +42,15 @@ BODIES = 16
 LARGE_BODY = 2**16
 PATHS = "POST /predict with an image file, POST /v2/models/NAME/infer, GET /v2 and GET /metrics"
 
+ERRORS = (HTTPException, EdgeExitError)
+"""Errors that are answers; all others are bugs."""
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(service: Service) -> Starlette:
-    """Return the app, which closes the service when it stops."""
+    """Return the app."""
     paths = _Paths(service)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await run_in_threadpool(service.close)
-
-    model = "/v2/models/{name}"
     routes = [
         Route("/v2", paths.server),
         Route("/v2/health/live", paths.live),
@@ -64,14 +58,13 @@ def make_app(service: Service) -> Starlette:
         Route("/predict", paths.counted(paths.predict), methods=["POST"]),
         Route("/metrics", paths.metrics),
     ]
-    for prefix in (model, f"{model}/versions/{{version}}"):
+    for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         routes += [
             Route(prefix, paths.model),
             Route(f"{prefix}/ready", paths.model_ready),
             Route(f"{prefix}/infer", paths.counted(paths.infer), methods=["POST"]),
         ]
-    handlers: dict[Any, Any] = {HTTPException: _http_error, EdgeExitError: _failed}
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys(ERRORS, _failed))
 
 
 class _Paths:
@@ -128,16 +121,12 @@ class _Paths:
                 prepare, [io.BytesIO(body)], preprocessing, self._options.max_pixels
             )
         answer = await self._classify(images)
-        manifest, (label,), (exit_,) = (
-            answer.manifest,
-            answer.predictions.labels,
-            answer.predictions.exits,
-        )
+        manifest, predictions = answer.manifest, answer.predictions
         return JSONResponse(
             {
-                "label": manifest.class_names[label],
-                "confidence": round(float(answer.predictions.confidences[0]), 4),
-                "exit": manifest.exit_names[exit_],
+                "label": manifest.class_names[predictions.labels[0]],
+                "confidence": round(float(predictions.confidences[0]), 4),
+                "exit": manifest.exit_names[predictions.exits[0]],
             }
         )
 
@@ -149,9 +138,7 @@ class _Paths:
             start = time.perf_counter()
             try:
                 response = await handler(request)
-            except HTTPException as error:
-                response = await _http_error(request, error)
-            except EdgeExitError as error:
+            except ERRORS as error:
                 response = await _failed(request, error)
             metrics.requests.labels(response.status_code).inc()
             metrics.seconds.observe(time.perf_counter() - start)
@@ -166,9 +153,7 @@ class _Paths:
     def _check_model(self, request: Request) -> None:
         name, wanted = request.path_params["name"], request.path_params.get("version", VERSION)
         if (name, wanted) != (self._options.name, VERSION):
-            raise HTTPException(
-                404, f"expected model {self._options.name!r}, version {VERSION}; see /v2"
-            )
+            raise HTTPException(404, f"expected model {self._options.name!r}, version {VERSION}")
 
     @asynccontextmanager
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
@@ -198,19 +183,15 @@ class _Paths:
                 raise HTTPException(503, "too many bodies are being received", {"Retry-After": "1"})
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = error.detail
-    if detail in (HTTPStatus.NOT_FOUND.phrase, HTTPStatus.METHOD_NOT_ALLOWED.phrase):
-        detail = f"{detail}; there are {PATHS}"
-    return JSONResponse({"error": detail}, error.status_code, error.headers)
-
-
 async def _failed(_: Request, error: Exception) -> Response:
     """Return an error's response: 400 for bad input, 429 or 503 for a refusal, 500 for the rest."""
-    headers = None
-    if isinstance(error, RefusedError):
+    message, headers = str(error), None
+    if isinstance(error, HTTPException):
+        message, status, headers = error.detail, error.status_code, error.headers
+        if status in (404, 405):
+            message = f"{message}; there are {PATHS}"
+    elif isinstance(error, RefusedError):
         status, headers = (503 if error.is_stopping else 429), {"Retry-After": "1"}
     else:
         status = 400 if isinstance(error, InputError) else 500
-    return JSONResponse({"error": str(error)}, status, headers)
+    return JSONResponse({"error": message}, status, headers)

@@ -90,8 +90,7 @@ class Batcher:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions for the next requests."""
-        with self._changed:
-            return tuple(self._sessions)
+        return tuple(self._sessions)
 
     @property
     def manifest(self) -> Manifest:

@@ -50,10 +50,6 @@ class Metrics:
         """Return all metrics in Prometheus's format; waits for batches that are running."""
         return bytes(generate_latest(self._registry))
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Return no names: the registry allows names that are known only once collected."""
-        return iter(())
-
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         """Yield the metrics of the batcher and its sessions."""
         assert self._batcher is not None

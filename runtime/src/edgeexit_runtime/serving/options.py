@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from edgeexit_runtime.errors import BackendError, InputError
-
-
-def missing(error: ModuleNotFoundError) -> BackendError:
-    """Return the error for a package of the service that is not installed."""
-    name = (error.name or "").partition(".")[0]
-    return BackendError(f"{name} is not installed: pip install 'edgeexit-runtime[serve]'")
+from edgeexit_runtime.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +51,3 @@ class ServeOptions:
                 "max_wait_ms, timeout_s: expected 0 or more and above 0, got "
                 f"{self.max_wait_ms} and {self.timeout_s}"
             )
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Return every option and its default value."""
-        return asdict(cls())
-
-    @property
-    def loading(self) -> dict[str, Any]:
-        """The keyword arguments of :func:`edgeexit_runtime.load`."""
-        return {
-            "backend": self.backend,
-            "providers": self.providers,
-            "threads": self.threads,
-            "device": self.device,
-        }

@@ -23,6 +23,7 @@ from edgeexit_runtime.system.untrusted import parse_json
 HEADER_LENGTH = "inference-header-content-length"
 VERSION = "1"
 OUTPUTS = {"labels": "INT64", "confidences": "FP32", "exits": "INT64"}
+"""Attributes of :class:`~edgeexit_runtime.Predictions`, and their datatypes."""
 BINARY, BINARY_SIZE, BINARY_OUTPUT = "binary_data", "binary_data_size", "binary_data_output"
 MAX_RANK = 8
 
@@ -98,14 +99,9 @@ def write_answer(
     name: str, request: InferRequest, predictions: Predictions
 ) -> tuple[bytes, dict[str, str]]:
     """Return the body and headers of a response."""
-    arrays: dict[str, NDArray[Any]] = {
-        "labels": predictions.labels,
-        "confidences": predictions.confidences,
-        "exits": predictions.exits,
-    }
     outputs, tail = [], b""
     for output, is_binary in request.outputs.items():
-        array = arrays[output]
+        array: NDArray[Any] = getattr(predictions, output)
         entry: dict[str, Any] = {
             "name": output,
             "datatype": OUTPUTS[output],

@@ -18,8 +18,6 @@ from edgeexit_runtime.serving.app import make_app
 from edgeexit_runtime.serving.options import ServeOptions
 from edgeexit_runtime.serving.service import Service
 
-HEADER_TIMEOUT_S = 5
-
 
 def serve(folder: Path, options: ServeOptions) -> None:
     """Serve a bundle until SIGTERM or Ctrl-C, which let running requests finish.
@@ -32,15 +30,15 @@ def serve(folder: Path, options: ServeOptions) -> None:
     """
     _check_address(options.host, options.port)
     service = Service(folder, options)
-    config = uvicorn.Config(
-        make_app(service),
-        host=options.host,
-        port=options.port,
-        http=Connection,
-        access_log=False,
-        timeout_graceful_shutdown=max(1, round(options.timeout_s)),
-    )
     try:
+        config = uvicorn.Config(
+            make_app(service),
+            host=options.host,
+            port=options.port,
+            http=Connection,
+            access_log=False,
+            timeout_graceful_shutdown=max(1, round(options.timeout_s)),
+        )
         asyncio.run(_Server(config, service).serve())
     finally:
         service.close()
@@ -67,7 +65,7 @@ class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be insta
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self._reloads: set[asyncio.Task[bool]] = set()
+        self._reloads: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +88,7 @@ class _Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn may not be insta
 class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn may not be installed
     """uvicorn's connection, with a timeout for a request's headers, which uvicorn lacks."""
 
-    header_timeout_s: float = HEADER_TIMEOUT_S
+    header_timeout_s: float = 5
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)

@@ -42,8 +42,8 @@ class Service:
         )
         self.metrics.watch(self.batcher)
 
-    def reload(self) -> bool:
-        """Load the folder again and use it from the next batch on; return whether that worked.
+    def reload(self) -> None:
+        """Load the folder again and use it from the next batch on.
 
         If it cannot be loaded, the old bundle stays in service.
         """
@@ -53,10 +53,9 @@ class Service:
             except EdgeExitError as error:
                 logger.error("the old bundle stays, the new one cannot be loaded: %s", error)
                 self.metrics.reloads.labels("failed").inc()
-                return False
+                return
         logger.info("%s was loaded again", self.folder)
         self.metrics.reloads.labels("done").inc()
-        return True
 
     def close(self) -> None:
         """Answer all queued requests, and accept no more."""
@@ -64,15 +63,18 @@ class Service:
 
     def _load(self) -> list[Session]:
         """Load and warm up sessions, all of the same bundle."""
+        options = self.options
+        names = ("backend", "providers", "threads", "device")
+        loading = {name: getattr(options, name) for name in names}
         while True:
             with ExitStack() as held:
                 sessions = [
-                    held.enter_context(load(self.folder, **self.options.loading))
-                    for _ in range(self.options.sessions)
+                    held.enter_context(load(self.folder, **loading))
+                    for _ in range(options.sessions)
                 ]
                 if any(session.manifest != sessions[0].manifest for session in sessions):
                     continue  # it was replaced between two of them
                 for session in sessions:
-                    session.warm_up(min(self.options.max_batch, session.manifest.max_batch), runs=2)
+                    session.warm_up(min(options.max_batch, session.manifest.max_batch), runs=2)
                 held.pop_all()
                 return sessions

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeexit_runtime.bundle.manifest import (
-    GATE_DTYPES,
-    GATE_OUTPUTS,
     IMAGES,
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -27,6 +25,7 @@ from edgeexit_runtime.bundle.manifest import (
     ModelInfo,
     StageEntry,
     TensorInfo,
+    gate_tensors,
     manifest_json,
 )
 from edgeexit_runtime.testing.networks import CHAIN, Network, Tensor
@@ -39,6 +38,7 @@ def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = Tru
     folder.mkdir(parents=True, exist_ok=True)
     images = TensorInfo(IMAGES, "float32", network.preprocessing.input_size)
     infos = {IMAGES: images} | {t.name: t.info for stage in network.stages for t in stage}
+    gate = gate_tensors(len(network.class_names))
     stages, exits = [], []
     for index, tensors in enumerate(network.stages):
         stage, name = f"stage{index + 1}", network.exit_names[index]
@@ -52,7 +52,7 @@ def write_bundle(folder: Path, network: Network = CHAIN, *, baseline: bool = Tru
         )
         stages.append(StageEntry(stage, network.stage_macs[index], graph))
         inputs = tuple(infos[read] for read in network.exit_reads[index])
-        graph = _write_exit(folder, name, network, _exit_nodes(network, index), inputs)
+        graph = _write_graph(folder, name, _exit_nodes(network, index), inputs, gate)
         backbone, own = sum(network.stage_macs[: index + 1]), network.branch_macs[index]
         path_macs = backbone + sum(network.branch_macs[: index + 1])
         threshold = 0.0 if name == "final" else network.threshold
@@ -97,7 +97,7 @@ def replace_graph(folder: Path, name: str, content: bytes) -> None:
 def _baseline(network: Network, folder: Path, images: TensorInfo, final: ExitEntry) -> ExitEntry:
     nodes = [node for stage in network.stages for node in _stage_nodes(stage)]
     nodes += _exit_nodes(network, len(network.stages) - 1)
-    graph = _write_exit(folder, "baseline", network, nodes, (images,))
+    graph = _write_graph(folder, "baseline", nodes, (images,), final.graph.outputs)
     return dataclasses.replace(
         final, name="baseline", stage=None, path_macs=final.macs, graph=graph
     )
@@ -114,14 +114,11 @@ def _tensor_nodes(tensor: Tensor) -> list[onnx.NodeProto]:
         _constant(f"{name}_scale", np.array(tensor.scale, tensor.dtype)),
         helper.make_node("Mul", [f"{name}_sum", f"{name}_scale"], [f"{name}_scaled"]),
     ]
-    operators: list[tuple[str, dict[str, Any]]] = []
     if tensor.has_relu:
-        operators.append(("Relu", {}))
+        nodes.append(helper.make_node("Relu", [f"{name}_scaled"], [f"{name}_relu"]))
     if tensor.shape[1:] == (1, 1):
-        operators.append(("ReduceMax", {"axes": [2, 3], "keepdims": 1}))
-    for operator, attributes in operators:
         read = nodes[-1].output[0]
-        nodes.append(helper.make_node(operator, [read], [f"{read}_{operator}"], **attributes))
+        nodes.append(helper.make_node("ReduceMax", [read], [name], axes=[2, 3], keepdims=1))
     nodes[-1].output[0] = name
     return nodes
 
@@ -160,33 +157,17 @@ def _constant(name: str, value: NDArray[Any]) -> onnx.NodeProto:
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
 
 
-def _write_exit(
-    folder: Path,
-    name: str,
-    network: Network,
-    nodes: list[onnx.NodeProto],
-    inputs: tuple[TensorInfo, ...],
-) -> GraphEntry:
-    shapes: tuple[tuple[int, ...], ...] = ((len(network.class_names),), (), (), ())
-    outputs = tuple(
-        TensorInfo(output, dtype, shape)
-        for output, dtype, shape in zip(GATE_OUTPUTS, GATE_DTYPES, shapes, strict=True)
-    )
-    threshold = helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1])
-    return _write_graph(folder, name, nodes, inputs, outputs, threshold)
-
-
 def _write_graph(
     folder: Path,
     name: str,
     nodes: list[onnx.NodeProto],
     inputs: tuple[TensorInfo, ...],
     outputs: tuple[TensorInfo, ...],
-    *more_inputs: onnx.ValueInfoProto,
 ) -> GraphEntry:
-    graph = helper.make_graph(
-        nodes, name, [*map(_value_info, inputs), *more_inputs], [*map(_value_info, outputs)]
-    )
+    reads, writes = ([*map(_value_info, tensors)] for tensors in (inputs, outputs))
+    if any(THRESHOLD in node.input for node in nodes):
+        reads.append(helper.make_tensor_value_info(THRESHOLD, TensorProto.FLOAT, [1]))
+    graph = helper.make_graph(nodes, name, reads, writes)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,19 @@ from edgeexit_runtime.testing import CHAIN, Network, edit_manifest, images_leavi
 from edgeexit_runtime.testing.conformance.support import Images, Load, Suite, all_sizes, assert_same
 
 
-def check_sizes(load: Load, network: Network, folder: Path, sizes: Iterable[int]) -> set[int]:
-    """Compare batches of these sizes with the reference; return the exits that images left at."""
-    seen: set[int] = set()
-    with load(folder) as session:
-        for seed, size in enumerate(sizes):
-            images = random_images(size, seed)
-            want = network.expected(images, session.thresholds)
-            assert_same(session.infer(images), want)
-            seen |= set(want.exits.tolist())
-    return seen
-
-
 class Answers(Suite):
     """Predictions of the session loop, batch by batch."""
 
     def test_batches_of_every_size(self, load: Load, network: Network, folder: Path) -> None:
-        seen = check_sizes(load, network, folder, all_sizes(network))
+        sizes = [*all_sizes(network)] * 6
+        seen: set[int] = set()
+        with load(folder) as session:
+            for seed, size in enumerate(np.random.default_rng(0).permutation(sizes).tolist()):
+                images = random_images(size, seed)
+                want = network.expected(images, session.thresholds)
+                assert_same(session.infer(images), want)
+                seen |= set(want.exits.tolist())
         assert seen == set(range(len(network.exit_names)))  # the batches were mixed
-
-    def test_sizes_that_grow_shrink_and_come_again(
-        self, load: Load, network: Network, folder: Path
-    ) -> None:
-        sizes = np.random.default_rng(0).permutation([*all_sizes(network)] * 6).tolist()
-        check_sizes(load, network, folder, sizes)
 
     def test_baseline_answers_like_the_last_exit(
         self, load: Load, network: Network, folder: Path
@@ -53,10 +42,9 @@ class Answers(Suite):
         np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
         np.testing.assert_array_equal(got.exits, np.zeros(len(images)))
 
-    def test_results_come_in_the_order_of_the_images(self, load: Load, bundle: Path) -> None:
+    def test_results_come_in_the_order_of_the_images(self, session: ee.Session) -> None:
         exits = [2, 0, 1, 1, 0, 2, 2, 1, 0, 0]
-        with load(bundle) as session:
-            result = session.infer(images_leaving_at(exits))
+        result = session.infer(images_leaving_at(exits))
         assert result.exits.tolist() == exits
         assert result.labels.tolist() == exits
         assert result.labels.dtype == np.int64
@@ -64,9 +52,8 @@ class Answers(Suite):
         assert result.confidences.dtype == np.float32
         assert (result.confidences > 0.99).all()
 
-    def test_no_images_give_no_results(self, load: Load, bundle: Path) -> None:
-        with load(bundle) as session:
-            result = session.infer(np.empty((0, 3, 4, 4), np.float32))
+    def test_no_images_give_no_results(self, session: ee.Session) -> None:
+        result = session.infer(np.empty((0, 3, 4, 4), np.float32))
         for array, dtype in (
             (result.labels, np.int64),
             (result.confidences, np.float32),
@@ -75,18 +62,15 @@ class Answers(Suite):
             assert array.shape == (0,)
             assert array.dtype == dtype
 
-    def test_threshold_0_lets_everyone_leave_and_never_nobody(
-        self, load: Load, bundle: Path
-    ) -> None:
+    def test_threshold_0_lets_everyone_leave_and_never_nobody(self, session: ee.Session) -> None:
         images = random_images(9, 0)
         images[0, 0, 0, :2] = 200, 0  # a confidence of 1 exactly
-        with load(bundle) as session:
-            session.thresholds = {"exit1": 0, "exit2": 0.5}
-            assert session.infer(images).exits.tolist() == [0] * 9
-            session.thresholds = {"exit1": ee.NEVER, "exit2": 0}
-            assert session.infer(images).exits.tolist() == [1] * 9
-            session.thresholds = {"exit1": ee.NEVER, "exit2": ee.NEVER}
-            assert session.infer(images).exits.tolist() == [2] * 9
+        session.thresholds = {"exit1": 0, "exit2": 0.5}
+        assert session.infer(images).exits.tolist() == [0] * 9
+        session.thresholds = {"exit1": ee.NEVER, "exit2": 0}
+        assert session.infer(images).exits.tolist() == [1] * 9
+        session.thresholds = {"exit1": ee.NEVER, "exit2": ee.NEVER}
+        assert session.infer(images).exits.tolist() == [2] * 9
 
     @pytest.mark.parametrize(
         ("thresholds", "run"),
@@ -128,29 +112,27 @@ class Answers(Suite):
         with load(bundle) as session:
             assert branches_run(session) == run
 
-    def test_an_exit_may_be_switched_off_in_mixed_batches(self, load: Load, bundle: Path) -> None:
+    def test_an_exit_may_be_switched_off_in_mixed_batches(self, session: ee.Session) -> None:
         images = images_leaving_at([2, 0, 1, 1, 0, 2])
         thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
-        with load(bundle) as session:
-            session.thresholds = thresholds
-            got = session.infer(images)
+        session.thresholds = thresholds
+        got = session.infer(images)
         assert_same(got, CHAIN.expected(images, thresholds))
         assert set(got.exits.tolist()) == {1, 2}
 
     @pytest.mark.parametrize("size", [1, 3])
     def test_a_confidence_equal_to_the_threshold_leaves(
-        self, load: Load, bundle: Path, size: int
+        self, session: ee.Session, size: int
     ) -> None:
         images = np.repeat(random_images(1, 4), size, axis=0)
-        with load(bundle) as session:
-            session.thresholds = {"exit1": 0, "exit2": 0}
-            confidence = session.infer(images).confidences[0]
-            assert 0.4 < confidence < 0.99
-            session.thresholds = {"exit1": float(confidence), "exit2": 0}
-            assert session.infer(images).exits.tolist() == [0] * size
-            above = np.nextafter(confidence, np.float32(1))
-            session.thresholds = {"exit1": float(above), "exit2": 0}
-            assert session.infer(images).exits.tolist() == [1] * size
+        session.thresholds = {"exit1": 0, "exit2": 0}
+        confidence = session.infer(images).confidences[0]
+        assert 0.4 < confidence < 0.99
+        session.thresholds = {"exit1": float(confidence), "exit2": 0}
+        assert session.infer(images).exits.tolist() == [0] * size
+        above = np.nextafter(confidence, np.float32(1))
+        session.thresholds = {"exit1": float(above), "exit2": 0}
+        assert session.infer(images).exits.tolist() == [1] * size
 
     def test_thresholds_hold_from_the_next_call_on(self, load: Load, bundle: Path) -> None:
         rng = np.random.default_rng(0)
@@ -166,15 +148,14 @@ class Answers(Suite):
             assert dict(session.thresholds) == {"exit1": 0.6, "exit2": 0.6}
 
     def test_thresholds_cannot_be_changed_behind_the_sessions_back(
-        self, load: Load, bundle: Path
+        self, session: ee.Session
     ) -> None:
         given = {"exit1": 0.7, "exit2": 0.8}
-        with load(bundle) as session:
-            session.thresholds = given
-            given["exit1"] = 0.1
-            assert session.thresholds["exit1"] == 0.7
-            with pytest.raises(TypeError, match="does not support item assignment"):
-                session.thresholds["exit1"] = 0.1
+        session.thresholds = given
+        given["exit1"] = 0.1
+        assert session.thresholds["exit1"] == 0.7
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            session.thresholds["exit1"] = 0.1
 
     @pytest.mark.parametrize(
         "arrange",
@@ -191,50 +172,41 @@ class Answers(Suite):
         ],
     )
     def test_images_of_any_memory_layout(
-        self, load: Load, bundle: Path, arrange: Callable[[Images], Images]
+        self, session: ee.Session, arrange: Callable[[Images], Images]
     ) -> None:
         images = random_images(7, 0)
         arranged = arrange(images)
         assert not arranged.flags.c_contiguous
-        with load(bundle) as session:
-            assert_same(session.infer(arranged), CHAIN.expected(images, session.thresholds))
+        assert_same(session.infer(arranged), CHAIN.expected(images, session.thresholds))
 
-    def test_images_that_may_not_be_written_to(
+    def test_images_that_may_not_be_written_to_are_left_as_they_are(
         self, load: Load, network: Network, folder: Path
     ) -> None:
         images = random_images(7, 0)
         images.flags.writeable = False
         with load(folder) as session:
             assert_same(session.infer(images), network.expected(images, session.thresholds))
-
-    def test_images_are_left_as_they_are(self, load: Load, network: Network, folder: Path) -> None:
-        images = random_images(7, 0)
-        with load(folder) as session:
-            session.infer(images)
         np.testing.assert_array_equal(images, random_images(7, 0))
 
-    def test_values_whose_sum_overflows_are_fine(self, load: Load, bundle: Path) -> None:
+    def test_values_whose_sum_overflows_are_fine(self, session: ee.Session) -> None:
         images = np.zeros((2, 3, 4, 4), np.float32)
         images[:, 2] = 1e30  # its square is not finite; no exit reads this channel
-        with load(bundle) as session:
-            assert session.infer(images).exits.tolist() == [2, 2]
+        assert session.infer(images).exits.tolist() == [2, 2]
 
-    def test_earlier_results_are_not_changed_by_later_calls(self, load: Load, bundle: Path) -> None:
-        with load(bundle) as session:
-            result = session.infer(random_images(5, 0))
-            copies = [array.copy() for array in (result.labels, result.confidences, result.exits)]
-            for seed in range(1, 10):
-                session.infer(random_images(5, seed))
+    def test_earlier_results_are_not_changed_by_later_calls(self, session: ee.Session) -> None:
+        result = session.infer(random_images(5, 0))
+        copies = [array.copy() for array in (result.labels, result.confidences, result.exits)]
+        for seed in range(1, 10):
+            session.infer(random_images(5, seed))
         for array, copy in zip(
             (result.labels, result.confidences, result.exits), copies, strict=True
         ):
             np.testing.assert_array_equal(array, copy)
 
-    def test_uint8_images_through_preprocess(self, load: Load, bundle: Path) -> None:
+    def test_uint8_images_through_preprocess(self, session: ee.Session) -> None:
         images = np.zeros((2, 4, 4, 3), np.uint8)
         images[0, 0, 1, 0] = 255  # exit1 is sure of class 1: (1 - 0.5) / 0.25 = 2, twice that is 4
-        with load(bundle) as session:
-            result = session.infer(session.preprocess(images))
+        result = session.infer(session.preprocess(images))
         assert result.exits.tolist() == [0, 2]
         assert result.labels[0] == 1
         assert result.confidences[0] == pytest.approx(np.exp(4) / (np.exp(4) + 2), rel=1e-5)
@@ -258,11 +230,3 @@ class Answers(Suite):
                 want = network.expected(images, off | ({name: 0.0} if name in off else {}))
                 np.testing.assert_array_equal(answers.labels[index], want.labels)
                 np.testing.assert_allclose(answers.confidences[index], want.confidences, rtol=1e-6)
-
-    def test_every_exit_is_asked_about_images_that_fit(self, load: Load, bundle: Path) -> None:
-        with load(bundle) as session:
-            with pytest.raises(ee.InputError, match="images: expected shape"):
-                session.infer_all_exits(np.zeros((1, 3, 5, 5), np.float32))
-            session.close()
-            with pytest.raises(ee.InputError, match="the session is closed"):
-                session.infer_all_exits(np.zeros((1, 3, 4, 4), np.float32))

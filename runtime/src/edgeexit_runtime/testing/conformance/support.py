@@ -56,6 +56,11 @@ class Suite:
         """The bundle of :data:`~edgeexit_runtime.testing.CHAIN`."""
         return write_bundle(tmp_path / "bundle")
 
+    @pytest.fixture
+    def session(self, load: Load, bundle: Path) -> ee.Session:
+        """A session of this bundle."""
+        return load(bundle)
+
 
 def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
     """Assert equal labels and exits, and confidences equal within rounding."""
