@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from edgeexit_runtime.errors import BackendError as BackendError  # re-exported
 from edgeexit_runtime.errors import BundleError as BundleError
@@ -52,6 +53,15 @@ class ExportError(EdgeExitError):
 
 class WriteError(EdgeExitError):
     """A file could not be written; an existing file is left unchanged."""
+
+
+@contextmanager
+def prefixed(text: str, kind: type[EdgeExitError]) -> Iterator[None]:
+    """Put ``text`` before the message of an error of that kind: what it is an error of."""
+    try:
+        yield
+    except kind as error:
+        raise kind(f"{text}{error}") from error
 
 
 def check_fields(record: object, rules: Mapping[str, tuple[bool, str]]) -> None:

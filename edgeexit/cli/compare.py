@@ -75,7 +75,7 @@ def _compare(
     model: str | None,
 ) -> list[ComparedRun]:
     from edgeexit.devices import resolve_device
-    from edgeexit.errors import TuningError
+    from edgeexit.errors import TuningError, prefixed
     from edgeexit.training.comparison import (
         Execution,
         check_comparable,
@@ -94,10 +94,8 @@ def _compare(
         for run in finished:
             data = _data(run, samples, loaded)
             source = None if run.checkpoint.spec.is_registered else factory
-            try:
+            with prefixed(f"{run.name}: ", TuningError):
                 compared.append(compare_run(run, data, limits, execution, source))
-            except TuningError as error:
-                raise TuningError(f"{run.name}: {error}") from error
             bar.advance(task)
     for entry in compared:
         if entry.teacher_problem:
@@ -169,10 +167,7 @@ def _as_json(groups: Sequence[RunGroup], limits: Limits) -> dict[str, Any]:
 
 
 def _percent(spread: Spread | None) -> str:
-    if spread is None:
-        return ""
-    std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
-    return f"{100 * spread.mean:.2f}{std}"
+    return "" if spread is None else spread.in_percent()
 
 
 def _macs(spread: Spread) -> str:

@@ -8,7 +8,7 @@ the run's folder (``record``).
 
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeexit.training.loop import stored_config, train
-from edgeexit.training.record.result import TrainResult
+from edgeexit.training.record.reports import TrainResult
 from edgeexit.training.settings.config import TrainConfig
 
 __all__ = [

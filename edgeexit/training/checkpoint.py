@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import textwrap
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,16 @@ def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Che
         training={},
         metrics={},
     )
+
+
+def weights_digest(weights: Mapping[str, Tensor], about: str = "") -> str:
+    """Return the SHA-256 of ``about`` and of all weights, by which a network is recognized."""
+    digest = hashlib.sha256(about.encode())
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:

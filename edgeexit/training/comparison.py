@@ -6,12 +6,15 @@ import math
 import re
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from edgeexit.cost import network_cost
 from edgeexit.data import ImageData
+from edgeexit.data.dataset import ImageDataset
 from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
 from edgeexit.evaluation import (
     AdaptiveReport,
@@ -53,6 +56,19 @@ class Execution:
     workers: int = 0
     device: str = "cpu"
 
+    def predict(
+        self, net: nn.Module, images: ImageDataset, progress: Callable[[int], None] | None = None
+    ) -> ExitPredictions:
+        """Run every exit of ``net`` on every image."""
+        return predict(
+            net,
+            images,
+            batch_size=self.batch_size,
+            device=self.device,
+            workers=self.workers,
+            progress=progress,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
@@ -87,6 +103,11 @@ class Spread:
         """Return the spread of one value or more."""
         std = statistics.stdev(values) if len(values) > 1 else None
         return cls(math.fsum(values) / len(values), std)
+
+    def in_percent(self) -> str:
+        """Return a fraction's spread in percent, such as ``93.17 ± 0.42``."""
+        std = "" if self.std is None else f" ± {100 * self.std:.2f}"
+        return f"{100 * self.mean:.2f}{std}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +196,7 @@ def compare_run(
     """
     net = run.checkpoint.build(model)
     cost = network_cost(net)
-    val = _predict(net, data, "val", execution)
+    val = execution.predict(net, data.splits["val"])
     front = search_thresholds(
         val, PathCosts.in_macs(cost.exits), max_path_cost=limits.max_path_cost
     )
@@ -243,31 +264,13 @@ def _load_teacher(
         return None, f"the teacher of {run.name} could not be loaded: {error}"
 
 
-def _predict(
-    net: MultiExitNet, data: ImageData, split: str, execution: Execution
-) -> ExitPredictions:
-    return predict(
-        net,
-        data.splits[split],
-        batch_size=execution.batch_size,
-        device=execution.device,
-        workers=execution.workers,
-    )
-
-
 def _predict_taught(
     net: MultiExitNet, teacher: Teacher | None, data: ImageData, execution: Execution
 ) -> tuple[ExitPredictions, float | None]:
     """Return the predictions on the test images and the teacher's accuracy on them."""
     if teacher is None:
-        return _predict(net, data, "test", execution), None
-    both = predict(
-        TaughtNet(net, teacher).to(execution.device),
-        data.splits["test"],
-        batch_size=execution.batch_size,
-        device=execution.device,
-        workers=execution.workers,
-    )
+        return execution.predict(net, data.splits["test"]), None
+    both = execution.predict(TaughtNet(net, teacher), data.splits["test"])
     assert both.exit_names[-1] == TEACHER
     exits = ExitPredictions(
         both.exit_names[:-1], both.confidences[:-1], both.labels[:-1], both.targets

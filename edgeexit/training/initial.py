@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.errors import CheckpointError, SpecError, prefixed
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
@@ -31,9 +31,12 @@ def load_initial_weights(net: MultiExitNet, config: TrainConfig) -> LoadedWeight
     """
     if config.pretrained:
         return pretrained_loader(config.backbone, "omit --pretrained")(net.backbone)
-    if config.init and _is_checkpoint(config):
-        return _from_checkpoint(net, config)
-    return _from_elsewhere(_named_as_elsewhere(net), config) if config.init else None
+    if not config.init:
+        return None
+    with prefixed("--init ", CheckpointError):
+        if is_checkpoint(Path(config.init)):
+            return _from_checkpoint(net, config)
+        return _from_elsewhere(_named_as_elsewhere(net), config)
 
 
 def load_model_weights(model: nn.Module, config: TrainConfig) -> LoadedWeights | None:
@@ -42,34 +45,21 @@ def load_model_weights(model: nn.Module, config: TrainConfig) -> LoadedWeights |
     Raises:
         CheckpointError: they cannot be read, or do not fit.
     """
-    if not config.init or _is_checkpoint(config):
-        return None
-    return _from_elsewhere(own_weights(model), config)
-
-
-def _init_path(config: TrainConfig) -> Path:
-    return Path(config.init)
-
-
-def _is_checkpoint(config: TrainConfig) -> bool:
-    try:
-        return is_checkpoint(_init_path(config))
-    except CheckpointError as error:
-        raise CheckpointError(f"--init {error}") from error
+    with prefixed("--init ", CheckpointError):
+        if not config.init or is_checkpoint(Path(config.init)):
+            return None
+        return _from_elsewhere(own_weights(model), config)
 
 
 def _from_elsewhere(weights: Mapping[str, Tensor], config: TrainConfig) -> LoadedWeights:
     """Fill ``weights``, keyed by the names expected in the file, from a foreign weights file."""
-    try:
-        return load_weights(
-            weights,
-            _init_path(config),
-            what=config.backbone,
-            key=config.weights_key,
-            new_classifier=config.new_classifier,
-        )
-    except CheckpointError as error:
-        raise CheckpointError(f"--init {error}") from error
+    return load_weights(
+        weights,
+        Path(config.init),
+        what=config.backbone,
+        key=config.weights_key,
+        new_classifier=config.new_classifier,
+    )
 
 
 def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
@@ -87,39 +77,27 @@ def _named_as_elsewhere(net: MultiExitNet) -> dict[str, Tensor]:
 
 
 def _from_checkpoint(net: MultiExitNet, config: TrainConfig) -> LoadedWeights:
-    path = _init_path(config)
+    path = Path(config.init)
     if config.weights_key:
         raise CheckpointError(
-            f"--init {path} is a checkpoint of edgeexit, which has only one network: omit "
-            "--weights-key"
+            f"{path} is a checkpoint of edgeexit, which has only one network: omit --weights-key"
         )
-    try:
-        checkpoint = load_checkpoint(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"--init {error}") from error
-    ours, theirs = net.spec.backbone, checkpoint.spec.backbone
-    if ours != theirs:
+    checkpoint = load_checkpoint(path)
+    ours, theirs = net.spec, checkpoint.spec
+    if ours.backbone != theirs.backbone:
         raise SpecError(
-            f"--init {path}: expected a checkpoint of the backbone {ours}, got one of {theirs}"
+            f"--init {path}: expected a checkpoint of the backbone {ours.backbone}, got one of "
+            f"{theirs.backbone}"
         )
-    if net.spec.outputs and net.spec.outputs == checkpoint.spec.outputs:
-        return _whole(net, checkpoint, config)
-    return fill_from_checkpoint(net, checkpoint, str(path))
-
-
-def _whole(net: MultiExitNet, checkpoint: Checkpoint, config: TrainConfig) -> LoadedWeights:
-    """Fill backbone and branches of a network that came with its branches."""
-    path = _init_path(config)
-    try:
-        loaded = fit_weights(
-            own_weights(net),
-            checkpoint.weights,
-            path,
-            what=config.backbone,
-            new_classifier=config.new_classifier,
-        )
-    except CheckpointError as error:
-        raise CheckpointError(f"--init {error}") from error
+    if not ours.outputs or ours.outputs != theirs.outputs:
+        return fill_from_checkpoint(net, checkpoint, str(path))
+    loaded = fit_weights(  # the network came with its branches
+        own_weights(net),
+        checkpoint.weights,
+        path,
+        what=config.backbone,
+        new_classifier=config.new_classifier,
+    )
     return LoadedWeights(f"{path}, branches too", loaded.new)
 
 
@@ -134,7 +112,12 @@ def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str)
     Raises:
         SpecError: the weights do not fit.
     """
-    weights = _backbone_weights(checkpoint)
+    prefix = "backbone."
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint.weights.items()
+        if name.startswith(prefix)
+    }
     if not net.spec.is_registered:  # it may be cut at other points, with or without exits
         names = {_OWNER.sub("", name): name for name in net.backbone.state_dict()}
         weights = {
@@ -143,12 +126,3 @@ def fill_from_checkpoint(net: MultiExitNet, checkpoint: Checkpoint, source: str)
             if (own := _OWNER.sub("", name)) in names
         }
     return fill_backbone(net.backbone, weights, source)
-
-
-def _backbone_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    prefix = "backbone."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in checkpoint.weights.items()
-        if name.startswith(prefix)
-    }

@@ -9,14 +9,13 @@ from edgeexit.models.factories import ModelSource
 from edgeexit.training.distributed import joined_world
 from edgeexit.training.network import check_model
 from edgeexit.training.record.folder import RunFolder
-from edgeexit.training.record.progress import RunProgress
-from edgeexit.training.record.result import TrainResult
+from edgeexit.training.record.reports import TrainResult
 from edgeexit.training.record.same import (
     check_same_classes,
     check_same_options,
     check_same_teacher,
 )
-from edgeexit.training.run import EpochCallback, TrainingRun
+from edgeexit.training.run import EpochCallback, RunProgress, TrainingRun
 from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.settings.resolving import resolve, resolve_input_size
 from edgeexit.training.setup import set_up

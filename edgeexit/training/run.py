@@ -5,28 +5,39 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cost import network_cost
 from edgeexit.errors import TrainingError, WriteError
 from edgeexit.images.files import ImageError
 from edgeexit.models.spec import FINAL
-from edgeexit.training.checkpoint import DEFAULT_THRESHOLD, Checkpoint
-from edgeexit.training.record.folder import RunFolder
-from edgeexit.training.record.metrics import EpochRecord
-from edgeexit.training.record.progress import RunPlan, RunProgress, StepStatus
-from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.checkpoint import Checkpoint, checkpoint_of, weights_digest
+from edgeexit.training.record.folder import RunFolder, SavedRun
+from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.record.tensorboard import tensorboard_log
 from edgeexit.training.setup import TrainSetup
 from edgeexit.training.steps.sums import EpochSums
-from edgeexit.training.teaching.dark_knowledge import DarkKnowledge, fingerprint
-from edgeexit.training.trainer import DivergedError, Trainer
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge
+from edgeexit.training.trainer import Trainer
 
 EpochCallback = Callable[[EpochRecord], None]
+
+
+class RunProgress(Protocol):
+    """Receives the progress of a training run."""
+
+    def begin(self, setup: TrainSetup) -> None:
+        """Receive the setup, before the first step of a new or resumed run."""
+
+    def remark(self, text: str) -> None:
+        """Receive a line about the run, such as what it starts from."""
+
+    def step(self, status: StepStatus) -> None:
+        """Receive the state after a step; on a GPU, not after every step."""
 
 
 class InterruptedRunError(TrainingError):
@@ -80,27 +91,25 @@ class TrainingRun:
             TrainingError, WriteError, DataError: it cannot continue; the last save is kept.
         """
         self._begin()
-        main = self.setup.world.is_main
-        board = tensorboard_log(self.folder.path, len(self.history)) if main else None
+        main, done = self.setup.world.is_main, len(self.history)
+        board = tensorboard_log(self.folder.path, done) if main else nullcontext(None)
         try:
-            with self._with_what_is_saved(), self._backbone_kept():
+            with board as log, self._with_what_is_saved(), self._backbone_kept():
                 if main:
                     self.folder.remove_leftovers()
                     self.folder.write_config(self.setup.config)
                 if not self.history and not self.trainer.sums.steps:
                     self._save(None)
-                for epoch in range(len(self.history) + 1, self.setup.epochs + 1):
+                for epoch in range(done + 1, self.setup.epochs + 1):
                     record = self.trainer.run_epoch(epoch, self._on_step)
                     self.history = (*self.history, record)
-                    if board is not None:  # before saving: a resumed run hides repeated epochs
-                        board.write(record)
+                    if log is not None:  # before saving: a resumed run hides repeated epochs
+                        log(record)
                     self._save(None)
                     if self.on_epoch is not None and main:
                         self.on_epoch(record)
         finally:
             self.trainer.release()
-            if board is not None:
-                board.close()
 
     def _on_step(self, status: StepStatus) -> None:
         if self.progress is not None:
@@ -141,7 +150,7 @@ class TrainingRun:
             if self.setup.config.data.skip_corrupt:  # it was damaged after the check
                 raise
             raise ImageError(f"{error}, or skip all such files with --skip-corrupt") from error
-        except DivergedError as error:
+        except TrainingError as error:
             raise TrainingError(f"{error}; {self._what_is_saved.partition(';')[0]}") from error
 
     @contextmanager
@@ -155,11 +164,11 @@ class TrainingRun:
         if not setup.keeps_backbone:
             yield
             return
-        weights = fingerprint(setup.net.backbone)
+        weights = weights_digest(setup.net.backbone.state_dict())
         final = self.trainer.validate()[FINAL]
         self._remark(f"the backbone is frozen: final {final:.2%} on val")
         yield
-        if fingerprint(setup.net.backbone) != weights:
+        if weights_digest(setup.net.backbone.state_dict()) != weights:
             raise TrainingError(
                 f"{setup.config.backbone} changes its own weights when it runs, although nothing "
                 "trains them: branches-only cannot keep it unchanged"
@@ -168,14 +177,11 @@ class TrainingRun:
         self._remark(f"the backbone is unchanged: final {final:.2%} on val")
 
     def _begin(self) -> None:
-        """Report the plan of the run and what it starts from."""
-        setup = self.setup
-        if self.progress is None:
-            return
-        cost = network_cost(setup.net)
-        self.progress.begin(RunPlan(setup.config, setup.data, cost, setup.epochs, setup.steps))
-        for line in self._first_lines():
-            self.progress.remark(line)
+        """Report the setup of the run and what it starts from."""
+        if self.progress is not None:
+            self.progress.begin(self.setup)
+            for line in self._first_lines():
+                self.progress.remark(line)
 
     def _first_lines(self) -> Iterator[str]:
         """Yield remarks on what the run starts from, one line each."""
@@ -213,6 +219,14 @@ def _checkpoint(
         "edgeexit": importlib.metadata.version("edgeexit"),
         "torch": str(torch.__version__),  # a str subclass of torch, not allowed in a checkpoint
     }
+    metrics: dict[str, Any] = {}
+    if history and is_validated:
+        metrics = {
+            "split": "val",
+            "accuracy": history[-1].accuracy,
+            "mean_accuracy": history[-1].mean_accuracy,
+            "teacher_accuracy": history[-1].teacher_accuracy,
+        }
     training: dict[str, Any] = {
         "config": encode(setup.config),
         "epoch": len(history),
@@ -221,23 +235,5 @@ def _checkpoint(
         "teacher_digest": setup.teacher_digest,
         "versions": versions,
     }
-    spec, data = setup.net.spec, setup.data
-    return Checkpoint(
-        spec=spec,
-        weights=setup.net.state_dict(),
-        preprocessing=data.preprocessing,
-        class_names=data.class_names,
-        thresholds=dict.fromkeys(spec.exit_names[:-1], DEFAULT_THRESHOLD),
-        data=setup.config.data,
-        training=training,
-        metrics=_metrics(history[-1]) if history and is_validated else {},
-    )
-
-
-def _metrics(record: EpochRecord) -> dict[str, Any]:
-    return {
-        "split": "val",
-        "accuracy": record.accuracy,
-        "mean_accuracy": record.mean_accuracy,
-        "teacher_accuracy": record.teacher_accuracy,
-    }
+    checkpoint = checkpoint_of(setup.net, setup.data, setup.config.data)
+    return replace(checkpoint, training=training, metrics=metrics)

@@ -15,7 +15,7 @@ from edgeexit.models.weights.filling import LoadedWeights
 from edgeexit.training.distributed import World
 from edgeexit.training.initial import load_initial_weights, load_model_weights
 from edgeexit.training.network import create_network
-from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.record.folder import SavedRun
 from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.steps.loading import seed_at
 from edgeexit.training.steps.phases import Phase
@@ -113,11 +113,13 @@ def set_up(
     torch.manual_seed(seed_at(config.seed, 0))
     check_teacher(config.distill)
     net, started_from = _network(config, data, world, model, saved)
+    # a user's own model counts as trained even without initial weights
+    is_trained = not net.spec.is_registered if started_from is None else not started_from.new
     phases = plan_phases(
         config.strategy,
         net,
         taught=config.distill != NO_TEACHER,
-        backbone_is_trained=saved is None and _is_trained(net, started_from),
+        backbone_is_trained=saved is None and is_trained,
     )
     if saved is not None:
         phases = _going_on(phases, saved)
@@ -176,13 +178,6 @@ def _network(
         with world.main_first():  # it may fetch files
             started = load_initial_weights(net, config)
     return net, started
-
-
-def _is_trained(net: MultiExitNet, started_from: LoadedWeights | None) -> bool:
-    """Whether the backbone counts as trained; a user's own model always does without ``init``."""
-    if started_from is not None:
-        return not started_from.new
-    return not net.spec.is_registered
 
 
 def _going_on(phases: tuple[Phase, ...], saved: SavedRun) -> tuple[Phase, ...]:

@@ -9,29 +9,24 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from edgeexit.errors import CheckpointError, TrainingError
-from edgeexit.training.record.metrics import EpochRecord
-from edgeexit.training.record.progress import StepStatus
-from edgeexit.training.record.saved import SavedRun
+from edgeexit.evaluation.predictions import predict
+from edgeexit.training.record.folder import SavedRun
+from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.setup import OTHER_NETWORK, TrainSetup
 from edgeexit.training.steps.loading import load_batches, seed_at
 from edgeexit.training.steps.phases import Phase, learn_only, set_modes
-from edgeexit.training.steps.schedule import rate_at
 from edgeexit.training.steps.stepper import Stepper
 from edgeexit.training.steps.sums import EpochSums
-from edgeexit.training.steps.validation import exit_accuracies
-from edgeexit.training.teaching.teachers import TEACHER
+from edgeexit.training.teaching.teachers import TEACHER, TaughtNet
 
 READ_EVERY = 16
 """Steps per read of results from a GPU: every read synchronizes with the device."""
 
 OnStep = Callable[[StepStatus], None]
-
-
-class DivergedError(TrainingError):
-    """The loss or a weight is no longer finite."""
 
 
 class Trainer:
@@ -65,7 +60,7 @@ class Trainer:
             on_step: called with the epoch's status after steps with a finite loss.
 
         Raises:
-            DivergedError: the loss or a weight is no longer finite.
+            TrainingError: the loss or a weight is no longer finite.
             DataError: an image cannot be read, or its label is not a class index.
         """
         setup, stepper = self.setup, self._enter(epoch)
@@ -80,7 +75,7 @@ class Trainer:
         return EpochRecord(
             epoch=epoch,
             loss=total.loss / total.samples,
-            lr=rate_at(setup.config.lr, epoch, setup.config.epochs),
+            lr=setup.config.lr * (1 - (epoch - 1) % setup.config.epochs / setup.config.epochs),
             accuracy=accuracy,
             teacher_accuracy=teacher_accuracy,
             samples_per_second=total.samples * setup.world.size / total.seconds,
@@ -89,17 +84,30 @@ class Trainer:
         )
 
     def validate(self) -> dict[str, float]:
-        """Return the validation accuracies; a collective call, made by all processes."""
-        setup = self.setup
-        images, workers = setup.data.splits["val"], setup.config.workers
-        return exit_accuracies(setup.net, setup.teacher, images, setup.world, workers)
+        """Return each exit's validation accuracy and, under :data:`TEACHER`, the teacher's if any.
+
+        Every process evaluates its share of the images: a collective call, made by all of them.
+        """
+        setup, world = self.setup, self.setup.world
+        images, names = setup.data.splits["val"], list(setup.net.spec.exit_names)
+        judged: nn.Module = setup.net
+        if setup.teacher is not None:
+            judged, names = TaughtNet(setup.net, setup.teacher), [*names, TEACHER]
+        share = range(world.rank, len(images), world.size)
+        correct = [0.0] * len(names)
+        if share:
+            subset = Subset(images, share)
+            found = predict(judged, subset, device=world.device, workers=setup.config.workers)
+            correct = found.correct.sum(axis=1).tolist()
+        counts = zip(names, world.sum(correct), strict=True)
+        return {name: count / len(images) for name, count in counts}
 
     def total_sums(self) -> EpochSums:
         """Return the epoch's sums over all processes; a collective call, made by all of them."""
         return EpochSums.of(self.sums.steps, self.setup.world.sum(self.sums.values))
 
     def check_weights(self, epoch: int) -> None:
-        """Raise DivergedError if a weight is not finite."""
+        """Raise TrainingError if a weight is not finite."""
         weights = self.setup.net.state_dict().values()
         if not all(bool(value.isfinite().all()) for value in weights):
             raise self._diverged("weights", epoch, self.sums.steps)
@@ -191,8 +199,8 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CheckpointError(OTHER_NETWORK) from error
 
-    def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
-        return DivergedError(
+    def _diverged(self, what: str, epoch: int, step: int) -> TrainingError:
+        return TrainingError(
             f"the {what} became infinite or not a number in epoch {epoch}, step {step}: lower "
             f"--lr, now {self.setup.config.lr}"
         )

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 from support.command_line import invoke
+from support.runs import Listener
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation import leaving_exits, predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.teaching.teachers import wed
 
@@ -134,18 +134,9 @@ def test_the_table_and_its_markdown(runs: Path) -> None:
     assert lines[3].count(" ± ") == 6
 
 
-class Stop:
-    def begin(self, plan: RunPlan) -> None: ...
-
-    def remark(self, text: str) -> None: ...
-
-    def step(self, status: StepStatus) -> None:
-        raise KeyboardInterrupt
-
-
 def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
-        train(CONFIG, tmp_path / "half way", progress=Stop())
+        train(CONFIG, tmp_path / "half way", progress=Listener((1, 1)))
     result = _invoke(runs / "plain", tmp_path / "half way")
     assert result.exit_code == 1
     assert "half way is not finished: epoch 0 of 1 is done" in result.stderr

@@ -27,8 +27,7 @@ from edgeexit.data.augmentation import AUGMENTATIONS
 from edgeexit.formats import format_macs
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint
-from edgeexit.training.record.metrics import EpochRecord
-from edgeexit.training.record.progress import StepStatus
+from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.settings.recipes import RECIPES
 from edgeexit.training.steps.strategies import STRATEGIES
 from edgeexit.training.teaching.teachers import list_teachers

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from support import tiny_backbones  # noqa: F401  registers them
 from support.damage import constants, damaged_bytes, damaged_tree
 from support.registries import keep_registries
+from support.runs import Listener
 from support.tiny_data import short_run, tiny
 
 from edgeexit.data import DataConfig, register_dataset
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint, train
-from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.run import InterruptedRunError
 
 Fuzz = Callable[..., None]
@@ -56,21 +56,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped in the second step of its second epoch."""
     folder = tmp_path_factory.mktemp("run")
-
-    class Stop:
-        def begin(self, plan: RunPlan) -> None: ...
-
-        def remark(self, text: str) -> None: ...
-
-        def step(self, status: StepStatus) -> None:
-            if (status.epoch, status.step) == (2, 2):
-                raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as patch:
         keep_registries(patch)
         register_dataset(tiny)
         with pytest.raises(InterruptedRunError):
-            train(short_run(), folder, progress=Stop())
+            train(short_run(), folder, progress=Listener((2, 2)))
     return folder
 
 

@@ -17,7 +17,7 @@ import torch
 from edgeexit.data import DataConfig, load_data
 from edgeexit.evaluation.predictions import predict
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.reports import EpochRecord
 
 pytestmark = pytest.mark.gpu
 

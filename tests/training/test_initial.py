@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from support.own_exits import Cascade, Internal, Shared
+from support.runs import Listener, MakeConfig
 from torch import Tensor, nn
 
 from edgeexit.data import load_data
@@ -15,25 +15,10 @@ from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.models.factories import ModelSource
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.distributed import World
-from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.setup import TrainSetup, set_up
 
-MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))
-
-
-class Remarks:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def begin(self, plan: RunPlan) -> None: ...
-
-    def remark(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, status: StepStatus) -> None:
-        pass
 
 
 def _start(config: TrainConfig, model: ModelSource | None = None) -> TrainSetup:
@@ -54,18 +39,6 @@ def test_a_run_starts_from_a_plain_backbone(plain: Path, tiny_config: MakeConfig
     fresh = _start(tiny_config()).net.branches.state_dict()
     branches = setup.net.branches.state_dict()
     assert all(torch.equal(branches[name], value) for name, value in fresh.items())
-
-
-def test_a_run_goes_on_however_the_path_is_written(
-    plain: Path, tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = train(tiny_config(init=str(plain), epochs=1), tmp_path / "run")
-    monkeypatch.chdir(plain.parent)
-    again = train(tiny_config(init=plain.name, epochs=1), tmp_path / "run", resume=True)
-    assert again.finished_before
-    assert again.history == first.history
-    with pytest.raises(TrainingError, match=r"was started with --init .*, got other\.pt: omit"):
-        train(tiny_config(init="other.pt", epochs=1), tmp_path / "run", resume=True)
 
 
 def test_the_branches_of_a_checkpoint_are_not_taken(
@@ -89,13 +62,13 @@ def test_other_classes_leave_the_classifier_new(plain: Path, tiny_config: MakeCo
 
 
 def test_branches_only_skips_the_backbone_that_is_there(
-    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(strategy="branches-only", init=str(plain), epochs=1)
-    listener = Remarks()
+    listener = Listener()
     result = train(config, tmp_path / "run", progress=listener)
     final = load_checkpoint(plain).metrics["accuracy"]["final"]
-    assert listener.lines == [
+    assert listener.remarks == [
         f"starting from {plain}",
         f"the backbone is frozen: final {final:.2%} on val",
         f"the backbone is unchanged: final {final:.2%} on val",
@@ -103,14 +76,18 @@ def test_branches_only_skips_the_backbone_that_is_there(
     assert [record.phase for record in result.history] == ["branches"]
     before, after = load_checkpoint(plain).weights, load_checkpoint(result.checkpoint).weights
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert result.best.accuracy["final"] == load_checkpoint(plain).metrics["accuracy"]["final"]
-    assert train(config, tmp_path / "run", resume=True).finished_before
+    assert result.best.accuracy["final"] == final
+    monkeypatch.chdir(plain.parent)
+    same, other = replace(config, init=plain.name), replace(config, init="other.pt")
+    assert train(same, tmp_path / "run", resume=True).finished_before, "the same file"
+    with pytest.raises(TrainingError, match=r"was started with --init .*, got other\.pt: omit"):
+        train(other, tmp_path / "run", resume=True)
 
 
 def test_ctrl_c_while_the_kept_backbone_is_measured(
     plain: Path, tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
-    class Interrupted(Remarks):
+    class Interrupted(Listener):
         def remark(self, text: str) -> None:
             if text.startswith("the backbone"):
                 raise KeyboardInterrupt
@@ -120,21 +97,14 @@ def test_ctrl_c_while_the_kept_backbone_is_measured(
         train(config, tmp_path / "run", progress=Interrupted())
 
 
-def test_another_backbone(plain: Path, tiny_config: MakeConfig) -> None:
+def test_weights_that_cannot_be_had(plain: Path, tmp_path: Path, tiny_config: MakeConfig) -> None:
     with pytest.raises(SpecError, match=r"expected a checkpoint of the backbone resnet32, got one"):
         _start(tiny_config(init=str(plain), backbone="resnet32"))
-
-
-def test_a_damaged_checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> None:
     (tmp_path / "x.pt").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError, match=r"^--init .*x\.pt: expected weights"):
         _start(tiny_config(init=str(tmp_path / "x.pt")))
-
-
-def test_both_ways_to_start(tiny_config: MakeConfig) -> None:
-    with pytest.raises(
-        ValueError, match=r"init: expected nothing together with pretrained, got 'x\.pt'"
-    ):
+    message = r"init: expected nothing together with pretrained, got 'x\.pt'"
+    with pytest.raises(ValueError, match=message):
         tiny_config(init="x.pt", pretrained=True)
 
 
@@ -196,16 +166,16 @@ def test_branches_only_changes_nothing_of_a_trained_model(
         backbone="my:Own", branches="n+n", exits="first,second", strategy="branches-only", init=init
     )
     sources: dict[str, Any] = {"factory": trained_elsewhere, "module": trained}
-    listener = Remarks()
+    listener = Listener()
     result = train(config, tmp_path / "run", progress=listener, model=sources.get(way, Drops))
     assert {record.phase for record in result.history} == {"branches"}
     module = trained_elsewhere()
     load_checkpoint(result.last).build(module)  # fills it
     own = module.state_dict()
     assert all(torch.equal(own[name], value) for name, value in expected.items())
-    kept = [line for line in listener.lines if "the backbone" in line]
+    kept = [line for line in listener.remarks if "the backbone" in line]
     assert [line.partition(":")[2] for line in kept] == 2 * [kept[0].partition(":")[2]]
-    assert ("13 of 13 tensors loaded" in listener.lines[0]) == bool(init)
+    assert ("13 of 13 tensors loaded" in listener.remarks[0]) == bool(init)
 
 
 def test_weights_of_other_classes_need_a_word(tmp_path: Path, tiny_config: MakeConfig) -> None:

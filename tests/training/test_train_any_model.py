@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.runs import Listener, MakeConfig
 from torch import Tensor, nn
 
 from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.models import MultiExitNet, attach, attach_exits, make_spec
 from edgeexit.training import (
     Checkpoint,
-    TrainConfig,
     load_checkpoint,
     save_checkpoint,
     train,
 )
-from edgeexit.training.record.progress import RunPlan, StepStatus
 from edgeexit.training.run import InterruptedRunError
-
-MakeConfig = Callable[..., TrainConfig]
 
 NAME = "somewhere.models:Small"
 OWN = {"backbone": NAME, "branches": "n+n", "exits": "stem,block1", "lr": 0.05}
@@ -57,23 +53,6 @@ class Small(nn.Module):
         return logits
 
 
-class Stop:
-    """Ends a run in the middle of an epoch, and keeps what it remarks."""
-
-    def __init__(self, epoch: int = 0) -> None:
-        self.epoch = epoch
-        self.remarks: list[str] = []
-
-    def begin(self, plan: RunPlan) -> None: ...
-
-    def remark(self, text: str) -> None:
-        self.remarks.append(text)
-
-    def step(self, status: StepStatus) -> None:
-        if status.epoch == self.epoch and status.step == 2:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture
 def checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> Checkpoint:
     result = train(tiny_config(**OWN, epochs=1), tmp_path / "trained", model=Small)
@@ -81,7 +60,7 @@ def checkpoint(tmp_path: Path, tiny_config: MakeConfig) -> Checkpoint:
 
 
 def test_a_factory_is_trained(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    listener = Stop()
+    listener = Listener()
     config = tiny_config(**{**OWN, "branches": "1+1"}, epochs=6)
     result = train(config, tmp_path, model=Small, progress=listener)
     assert listener.remarks == ["exits after stem, block1"]
@@ -91,27 +70,6 @@ def test_a_factory_is_trained(tmp_path: Path, tiny_config: MakeConfig) -> None:
     spec = load_checkpoint(result.checkpoint).spec
     assert (spec.backbone, spec.pattern, spec.points) == (NAME, "1+1", ("stem", "block1"))
     assert (spec.num_classes, spec.input_size) == (2, (3, 8, 8))
-
-
-@pytest.mark.parametrize("stop", [1, 2])
-def test_a_resumed_run_of_a_factory_ends_with_the_same_weights(
-    tmp_path: Path, tiny_config: MakeConfig, stop: int
-) -> None:
-    config = tiny_config(**OWN, epochs=3, distill="wed")
-    train(config, tmp_path / "whole", model=Small)
-    with pytest.raises(InterruptedRunError):
-        train(config, tmp_path / "parts", model=Small, progress=Stop(stop + 1))
-    torch.rand(3)
-    listener = Stop()
-    parts = train(config, tmp_path / "parts", model=Small, resume=True, progress=listener)
-    assert listener.remarks == [f"continuing after epoch {stop} of 3"]
-    assert len(parts.history) == 3
-    for name in ("last.pt", "ckpt.pt"):
-        first, second = (load_checkpoint(tmp_path / run / name) for run in ("whole", "parts"))
-        assert first.metrics == second.metrics
-        assert list(first.weights) == list(second.weights)
-        for key, value in first.weights.items():
-            assert torch.equal(value, second.weights[key]), (name, key)
 
 
 def test_the_seed_decides_the_weights_of_a_factory(tmp_path: Path, tiny_config: MakeConfig) -> None:
@@ -145,18 +103,11 @@ def test_proposed_exits_stay_when_the_proposal_changes(
 ) -> None:
     config = tiny_config(**{**OWN, "exits": "auto"})
     with pytest.raises(InterruptedRunError):
-        train(config, tmp_path, model=Small, progress=Stop(2))
+        train(config, tmp_path, model=Small, progress=Listener((2, 2)))
     points = load_checkpoint(tmp_path / "last.pt").spec.points
     monkeypatch.setattr(attach, "propose_points", lambda points, input_size: [])
     train(config, tmp_path, model=Small, resume=True)
     assert load_checkpoint(tmp_path / "last.pt").spec.points == points
-
-
-def test_a_plain_model_is_trained_without_exits(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    config = tiny_config(**{**OWN, "exits": "auto", "branches": "none"}, epochs=1)
-    result = train(config, tmp_path, model=Small)
-    assert list(result.best.accuracy) == ["final"]
-    assert load_checkpoint(result.last).build(Small).spec.points == ()
 
 
 def _ready(**changes: Any) -> MultiExitNet:
@@ -173,7 +124,7 @@ def _ready(**changes: Any) -> MultiExitNet:
 def test_a_network_with_its_exits_is_trained(tmp_path: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(**{**OWN, "exits": ""})
     with pytest.raises(InterruptedRunError):
-        train(config, tmp_path, model=_ready(), progress=Stop(2))
+        train(config, tmp_path, model=_ready(), progress=Listener((2, 2)))
     result = train(config, tmp_path, model=_ready(), resume=True)
     assert result.config.exits == "stem,block1"
     assert load_checkpoint(result.last).build(Small).spec == _ready().spec
@@ -188,6 +139,10 @@ def test_a_network_of_a_registered_backbone_is_trained(
     result = train(tiny_config(branches="n+n", epochs=1), tmp_path, model=net)
     assert not torch.equal(weight, before)
     assert torch.equal(next(load_checkpoint(result.last).build().parameters()), weight)
+    large = MultiExitNet(make_spec("resnet20", "n+n", 2, (3, 16, 16)))
+    message = r"input size of the data: \(3, 8, 8\), got \(3, 16, 16\)"
+    with pytest.raises(TrainingError, match=message):
+        train(tiny_config(branches="n+n"), tmp_path / "large", model=large)
 
 
 @pytest.mark.parametrize(
@@ -204,13 +159,6 @@ def test_a_network_that_does_not_agree(
 ) -> None:
     with pytest.raises(TrainingError, match=f"agrees with the configuration .{message}"):
         train(tiny_config(**OWN), tmp_path, model=_ready(**changes))
-
-
-def test_a_network_for_images_of_another_size(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    net = MultiExitNet(make_spec("resnet20", "n+n", 2, (3, 16, 16)))
-    message = r"input size of the data: \(3, 8, 8\), got \(3, 16, 16\)"
-    with pytest.raises(TrainingError, match=message):
-        train(tiny_config(branches="n+n"), tmp_path, model=net)
 
 
 @pytest.mark.parametrize(
@@ -238,26 +186,17 @@ def test_models_that_do_not_fit(
     assert not (tmp_path / "run").exists()
 
 
-def test_exits_of_a_registered_backbone(tiny_config: MakeConfig) -> None:
-    with pytest.raises(ValueError, match="exits: expected nothing for a registered backbone"):
-        tiny_config(exits="auto")
-
-
-@pytest.mark.parametrize(
-    ("changes", "model", "message"),
-    [
+def test_resuming_with_something_else(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    config = tiny_config(**OWN, epochs=1)
+    train(config, tmp_path, model=Small)
+    changes: dict[str, Any]
+    for changes, model, message in (
         ({}, None, f"its code is not stored: continue it with --model {NAME} "),
         ({"exits": "auto"}, Small, "was started with --exits stem,block1, got auto: omit the"),
         ({"backbone": "other:Net"}, Small, f"was started with --model {NAME}, got other:Net"),
-    ],
-)
-def test_resuming_with_something_else(
-    tmp_path: Path, tiny_config: MakeConfig, changes: dict[str, Any], model: Any, message: str
-) -> None:
-    config = tiny_config(**OWN, epochs=1)
-    train(config, tmp_path, model=Small)
-    with pytest.raises(TrainingError, match=message):
-        train(replace(config, **changes), tmp_path, model=model, resume=True)
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train(replace(config, **changes), tmp_path, model=model, resume=True)
 
 
 def test_a_checkpoint_is_built_from_the_model_again(checkpoint: Checkpoint) -> None:

@@ -15,8 +15,8 @@ from edgeexit.formats import format_macs
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeexit.training.record.metrics import EpochRecord
-    from edgeexit.training.record.progress import RunPlan, StepStatus
+    from edgeexit.training.record.reports import EpochRecord, StepStatus
+    from edgeexit.training.setup import TrainSetup
 
 MUCH_WAITING = 0.05
 """Least share of the time spent waiting for images that is shown."""
@@ -82,20 +82,21 @@ class TrainProgress:
         )
         self.task = self.bar.add_task("loading", total=None, left="", status="")
 
-    def begin(self, plan: RunPlan) -> None:
+    def begin(self, setup: TrainSetup) -> None:
         """Print data, network and schedule."""
+        from edgeexit.cost import network_cost
         from edgeexit.data.words import describe_data
 
-        config, cost = plan.config, plan.cost
-        channels, height, width = plan.data.preprocessing.input_size
+        config, cost = setup.config, network_cost(setup.net)
+        channels, height, width = setup.data.preprocessing.input_size
         pixels = f"{height}x{width} {'grey ' if channels == 1 else ''}pixels"
         macs = f"{'at least ' if cost.uncounted else ''}{format_macs(cost.total_macs)} MACs"
         alone = f", {format_macs(cost.baseline_macs)} without branches"
         for line in (
-            *describe_data(config.data.name, plan.data),
+            *describe_data(config.data.name, setup.data),
             f"{config.backbone}, branches {config.branches}, {pixels}: {macs} per image"
             f"{'' if config.branches == 'none' else alone}",
-            f"{plan.epochs} epoch{'s' if plan.epochs > 1 else ''} of {plan.steps:,} batches of "
+            f"{setup.epochs} epoch{'s' if setup.epochs > 1 else ''} of {setup.steps:,} batches of "
             f"{config.batch_size} images, on {config.device}",
         ):
             self.remark(line)

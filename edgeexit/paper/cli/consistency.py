@@ -16,7 +16,6 @@ from edgeexit.formats import Table, numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit.paper.consistency import ConsistencyReport, StudyOptions
-    from edgeexit.training.comparison import Spread
 
 GIB = 2**30
 ENDINGS = ("json", "csv", "png", "pdf")
@@ -204,7 +203,7 @@ def _table(report: ConsistencyReport) -> Table:
         for network in report.networks:
             cells = {c.depth: c for c in network.cells if c.stage == stage}
             if cells:
-                row = [_percent(cells[depth].accuracy) for depth in depths]
+                row = [cells[depth].accuracy.in_percent() for depth in depths]
                 rows.append(("", network.name, *row))
         groups.append(rows)
     return Table.of(
@@ -213,8 +212,3 @@ def _table(report: ConsistencyReport) -> Table:
         (*texts("stage", "features of"), *numbers(*(f"N = {depth}" for depth in depths))),
         *groups,
     )
-
-
-def _percent(spread: Spread) -> str:
-    std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
-    return f"{100 * spread.mean:.2f}{std}"

@@ -18,11 +18,11 @@ class ConsistencyProgress(StudyProgress):
     def remark(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
-    def work(self, what: str, steps: int) -> None:
-        self.bar.reset(self.now, description=what, total=steps)
+    def work(self, what: str, total: int) -> None:
+        self.bar.reset(self.now, description=what, total=total)
 
-    def step(self) -> None:
-        self.bar.advance(self.now)
+    def done(self, count: int) -> None:
+        self.bar.update(self.now, completed=count)
 
     def fits(self, done: int, total: int, last: Fit | None) -> None:
         self.bar.update(self.all, completed=done, total=total)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +12,6 @@ from edgeexit.cli.inputs.samples import SampleOptions, sample_options
 from edgeexit.cli.options import typed
 from edgeexit.cli.options.shared import taken
 from edgeexit.cli.terminal import print_json, progress_bar, remark, say
-
-if TYPE_CHECKING:
-    from edgeexit.paper.figures import FigureOptions, Plan, WrittenFigure
 
 
 @click.command("figures")
@@ -86,6 +82,7 @@ def command(
         FigureOptions,
         find_sources,
         list_figures,
+        make_figures,
         plan_figures,
         select_figures,
     )
@@ -101,22 +98,12 @@ def command(
     plans, remarks = plan_figures(kinds, subjects)
     for line in remarks:
         remark(line)
-    written = _make(plans, FigureOptions(accuracy, examples_per_exit, seed), output)
+    figures = make_figures(plans, FigureOptions(accuracy, examples_per_exit, seed), output)
+    with progress_bar() as bar:
+        written = list(bar.track(figures, len(plans), description="figures"))
     if as_json:
         print_json({"output": str(output), "figures": written, "remarks": remarks})
         return
     for figure in written:
         endings = ", ".join(Path(file).suffix[1:] for file in figure.files)
         say(f"{Path(figure.files[0]).with_suffix('')}  {endings}")
-
-
-def _make(plans: Sequence[Plan], options: FigureOptions, output: Path) -> list[WrittenFigure]:
-    from edgeexit.paper.figures import make_figures
-
-    written = []
-    with progress_bar() as bar:
-        task = bar.add_task("figures", total=len(plans))
-        for figure in make_figures(plans, options, output):
-            written.append(figure)
-            bar.update(task, completed=len(written), description=figure.figure)
-    return written

@@ -1,9 +1,8 @@
 """Knowledge consistency of a plain network with networks with branches (Section IV-C)."""
 
 from edgeexit.paper.consistency.networks import TrainedNetwork, check_comparable, name_networks
-from edgeexit.paper.consistency.options import StudyOptions
+from edgeexit.paper.consistency.options import StudyOptions, StudyProgress
 from edgeexit.paper.consistency.plot import plot_consistency
-from edgeexit.paper.consistency.progress import StudyProgress
 from edgeexit.paper.consistency.reconstruction import FitSettings
 from edgeexit.paper.consistency.record import Fit
 from edgeexit.paper.consistency.report import Cell, ConsistencyReport, NetworkCells, write_csv

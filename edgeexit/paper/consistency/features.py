@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,48 +19,92 @@ from edgeexit.training.comparison import Execution
 Features = dict[str, Tensor]
 """Feature maps (N, C, H, W) by name."""
 
-Batches = Sequence[Sequence[int]]
-"""Indices of images, batch by batch."""
-
 BYTES = 4  # of a float32
 
 
-class FeatureSource(Protocol):
-    """Features of a number of images."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-
-    def batches(self, batches: Batches) -> Iterator[Features]:
-        """Yield the features of each batch of images, on the device that networks run on."""
-
-
-class ComputedFeatures:
-    """Features that a network computes each time.
+class StageFeatures:
+    """The features of a number of images, computed for each batch until :meth:`keep` is called.
 
     Args:
         backbone: the backbone, on the device of ``execution``.
+        stage: the last stage that is run.
+        infos: the features to extract.
         dataset: items (image, label), the same on every access.
+        execution: how the network is run.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         stage: str,
-        names: Sequence[str],
+        infos: Sequence[FeatureInfo],
         dataset: Dataset[Any],
         execution: Execution,
     ) -> None:
-        self.backbone, self.stage, self.names = backbone, stage, tuple(names)
+        self.backbone, self.stage, self.infos = backbone, stage, infos
         self.dataset, self.execution = dataset, execution
+        self.order: Sequence[int] = range(len(dataset))  # type: ignore[arg-type]  # torch leaves it to its subclasses
+        self._kept: Features | None = None
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]  # torch leaves it to its subclasses
+        return len(self.order)
 
-    def batches(self, batches: Batches) -> Iterator[Features]:
+    @property
+    def size(self) -> int:
+        """Bytes that all features take."""
+        return BYTES * len(self) * sum(math.prod(info.shape) for info in self.infos)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of memory that are taken now."""
+        return 0 if self._kept is None else self.size
+
+    def keep(self, on_images: Callable[[int], None]) -> None:
+        """Compute all features once, and keep them in memory.
+
+        Args:
+            on_images: called with the number of images that are done.
+        """
+        kept = {info.name: torch.empty(len(self), *info.shape) for info in self.infos}
+        done = 0
+        for features in self.in_order():
+            start = done
+            for name, tensor in features.items():
+                done = start + len(tensor)
+                kept[name][start:done] = tensor
+            on_images(done)
+        self._kept = kept
+
+    def shuffle(self, seed: int) -> None:
+        """Permute the features across images, so that no reconstruction can learn from them."""
+        generator = torch.Generator().manual_seed(seed)
+        self.order = torch.randperm(len(self), generator=generator).tolist()
+
+    def in_order(self) -> Iterator[Features]:
+        """Yield the features of all images, in batches of the execution's size."""
+        size, count = self.execution.batch_size, len(self)
+        return self.batches([range(i, min(i + size, count)) for i in range(0, count, size)])
+
+    def batches(self, batches: Sequence[Sequence[int]]) -> Iterator[Features]:
+        """Yield the features of each batch of images, on the device that networks run on.
+
+        Args:
+            batches: indices of images.
+        """
+        images = [[self.order[index] for index in batch] for batch in batches]
+        if self._kept is None:
+            yield from self._computed(images)
+            return
+        for batch in images:
+            index = torch.as_tensor(batch)
+            yield {
+                name: tensor[index].to(self.execution.device) for name, tensor in self._kept.items()
+            }
+
+    def _computed(self, batches: list[list[int]]) -> Iterator[Features]:
         loader = DataLoader(
             self.dataset,
-            batch_sampler=[list(batch) for batch in batches],
+            batch_sampler=batches,
             num_workers=self.execution.workers,
             generator=torch.Generator(),  # the loader draws a seed; not from the global generator
         )
@@ -68,60 +112,7 @@ class ComputedFeatures:
             # no inference mode: its tensors cannot be used in training
             with evaluating(self.backbone), torch.no_grad():
                 features = self.backbone.extract(images.to(self.execution.device), self.stage)
-            yield {name: features[name] for name in self.names}
-
-
-class KeptFeatures:
-    """Features that are computed once and kept in memory.
-
-    Args:
-        on_batch: called after each batch that was computed.
-    """
-
-    def __init__(
-        self,
-        source: ComputedFeatures,
-        infos: Sequence[FeatureInfo],
-        on_batch: Callable[[], None] = lambda: None,
-    ) -> None:
-        count = len(source)
-        self.device = source.execution.device
-        self.kept = {info.name: torch.empty(count, *info.shape) for info in infos}
-        done = 0
-        for features in source.batches(in_order(count, source.execution.batch_size)):
-            size = 0
-            for name, tensor in features.items():
-                size = len(tensor)
-                self.kept[name][done : done + size] = tensor
-            done += size
-            on_batch()
-
-    def __len__(self) -> int:
-        return len(next(iter(self.kept.values())))
-
-    def batches(self, batches: Batches) -> Iterator[Features]:
-        for batch in batches:
-            index = torch.as_tensor(batch)
-            yield {name: tensor[index].to(self.device) for name, tensor in self.kept.items()}
-
-
-class ShuffledFeatures:
-    """Features permuted across images, from which a reconstruction cannot learn.
-
-    Args:
-        seed: seed of the permutation.
-    """
-
-    def __init__(self, source: FeatureSource, seed: int) -> None:
-        self.source = source
-        generator = torch.Generator().manual_seed(seed)
-        self.order: list[int] = torch.randperm(len(source), generator=generator).tolist()
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def batches(self, batches: Batches) -> Iterator[Features]:
-        return self.source.batches([[self.order[index] for index in batch] for batch in batches])
+            yield {info.name: features[info.name] for info in self.infos}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +120,20 @@ class FeatureStatistics:
     """Statistics of the features to reconstruct.
 
     Attributes:
-        variance: by tensor, the variance over images, averaged over channels and pixels.
+        variance: the variance over images, averaged over channels and pixels, summed over tensors.
         signed: names of the tensors that have values below zero.
     """
 
-    variance: dict[str, float]
+    variance: float
     signed: frozenset[str]
 
 
-def feature_bytes(infos: Sequence[FeatureInfo], images: int) -> int:
-    """Return the memory that the features of ``images`` images take."""
-    return BYTES * images * sum(math.prod(info.shape) for info in infos)
-
-
-def feature_statistics(source: FeatureSource, batch_size: int) -> FeatureStatistics:
+def feature_statistics(source: StageFeatures) -> FeatureStatistics:
     """Return the statistics of all features of ``source``, read once."""
     sums: dict[str, Tensor] = {}
     squares: dict[str, Tensor] = {}
     signed = set()
-    for features in source.batches(in_order(len(source), batch_size)):
+    for features in source.in_order():
         for name, tensor in features.items():
             values = tensor.double().cpu()  # (n, C, H, W)
             sums[name] = sums.get(name, torch.zeros(())) + values.sum(0)
@@ -155,12 +141,5 @@ def feature_statistics(source: FeatureSource, batch_size: int) -> FeatureStatist
             if bool((tensor < 0).any()):
                 signed.add(name)
     count = len(source)
-    variance = {
-        name: float((squares[name] / count - (sums[name] / count).square()).mean()) for name in sums
-    }
-    return FeatureStatistics(variance, frozenset(signed))
-
-
-def in_order(count: int, batch_size: int) -> list[range]:
-    """Return the indices below ``count`` in batches; the last one may be smaller."""
-    return [range(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+    variances = (squares[name] / count - (sums[name] / count).square() for name in sums)
+    return FeatureStatistics(sum(float(v.mean()) for v in variances), frozenset(signed))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from edgeexit.errors import CheckpointError, DataError, SpecError
+from edgeexit.errors import DataError, SpecError
 from edgeexit.models.attach import attach_spec
 from edgeexit.models.factories import ModelSource, create_model
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.training.checkpoint import Checkpoint
+from edgeexit.training.checkpoint import Checkpoint, weights_digest
 from edgeexit.training.initial import fill_from_checkpoint
 
 DIGITS = 16  # of a fingerprint, short enough for people to read
@@ -66,12 +64,7 @@ def name_networks(paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> l
 
 def fingerprint(checkpoint: Checkpoint) -> str:
     """Return a digest of the network and its weights, which does not depend on thresholds."""
-    digest = hashlib.sha256(repr(checkpoint.spec).encode())
-    for name, value in sorted(checkpoint.weights.items()):
-        digest.update(name.encode())
-        plain = value.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:DIGITS]
+    return weights_digest(checkpoint.weights, repr(checkpoint.spec))[:DIGITS]
 
 
 def check_comparable(
@@ -102,13 +95,6 @@ def check_comparable(
                     f"expected the same {what}, {_short(expected)}, got {_short(got)}; train both "
                     "alike"
                 )
-    for network in (baseline, *networks):
-        if not all(
-            bool(torch.isfinite(value).all()) for value in network.checkpoint.weights.values()
-        ):
-            raise CheckpointError(
-                f"{network.path}: the weights are not finite, train or copy the checkpoint again"
-            )
 
 
 def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiExitNet:

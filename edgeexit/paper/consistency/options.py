@@ -1,10 +1,11 @@
-"""Options of a study."""
+"""What a caller hands to a study: its options, and a receiver of its progress."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from edgeexit.paper.consistency.reconstruction import FitSettings
+from edgeexit.paper.consistency.record import Fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,19 @@ class StudyOptions:
             raise ValueError(f"runs: expected at least 1, got {self.runs}")
         if not self.cache_bytes >= 0:
             raise ValueError(f"cache_bytes: expected at least 0, got {self.cache_bytes}")
+
+
+class StudyProgress:
+    """Receives the progress of a study. This base class ignores it."""
+
+    def remark(self, text: str) -> None:
+        """Handle a line about the study."""
+
+    def work(self, what: str, total: int) -> None:
+        """Handle the start of some work: so many images, or steps of a fit."""
+
+    def done(self, count: int) -> None:
+        """Handle the number of them that are done."""
+
+    def fits(self, done: int, total: int, last: Fit | None) -> None:
+        """Handle the number of finished fits, with those of earlier runs, and the last fit."""

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from edgeexit.errors import TrainingError, check_fields
 from edgeexit.models.spec import FeatureInfo
-from edgeexit.paper.consistency.features import Features, FeatureSource, FeatureStatistics
-from edgeexit.training.steps.order import epoch_batches
+from edgeexit.paper.consistency.features import Features, StageFeatures
+from edgeexit.training.steps.loading import epoch_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,38 +95,24 @@ class Reconstruction(nn.Module):
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedReconstruction:
-    """A fitted reconstruction.
-
-    Attributes:
-        network: the reconstruction, in evaluation mode.
-        mse: mean squared error over the last epoch, summed over the tensors.
-        unexplained: ``mse`` over the variance of the target features, 0 to about 1: the share that
-            the reconstruction does not explain.
-    """
-
-    network: Reconstruction
-    mse: float
-    unexplained: float
-
-
 def fit_reconstruction(
     network: Reconstruction,
-    source: FeatureSource,
-    target: FeatureSource,
-    statistics: FeatureStatistics,
+    source: StageFeatures,
+    target: StageFeatures,
     settings: FitSettings,
     seed: int,
-    on_step: Callable[[], None] = lambda: None,
-) -> FittedReconstruction:
+    on_step: Callable[[int], None],
+) -> float:
     """Train a reconstruction of ``target``'s features from ``source``'s, of the same images.
+
+    Afterwards it is in evaluation mode. Return the mean squared error over the last epoch, summed
+    over the tensors.
 
     Args:
         network: the reconstruction to train, on its device.
         target: the baseline's features of the same images.
         seed: seed of the order of the images.
-        on_step: called after each step.
+        on_step: called after each step with the number of steps so far.
 
     Raises:
         TrainingError: the error is not finite.
@@ -141,7 +127,7 @@ def fit_reconstruction(
     seeds = torch.Generator().manual_seed(seed)
     batch_size = min(settings.batch_size, len(source))
     network.train()
-    mse = math.nan
+    mse, steps = math.nan, 0
     for epoch in range(1, settings.epochs + 1):
         order = int(torch.randint(2**62, (), generator=seeds))
         batches = epoch_batches(len(source), batch_size, seed=order)
@@ -152,7 +138,8 @@ def fit_reconstruction(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += float(loss.detach())
-            on_step()
+            steps += 1
+            on_step(steps)
         mse = total / len(batches)
         if not math.isfinite(mse):
             raise TrainingError(
@@ -160,8 +147,8 @@ def fit_reconstruction(
                 f"{settings.lr} is too high for these features"
             )
         schedule.step()
-    variance = sum(statistics.variance.values())
-    return FittedReconstruction(network.eval(), mse, mse / max(variance, 1e-12))
+    network.eval()
+    return mse
 
 
 def _squared_error(given: Features, wanted: Features) -> Tensor:

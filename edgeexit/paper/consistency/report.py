@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,21 +71,11 @@ class ConsistencyReport:
         return tuple(dict.fromkeys(cell.stage for n in self.networks for cell in n.cells))
 
 
-def make_cells(
-    fits: Mapping[tuple[str, int, int], Fit],
-    stages: Sequence[str],
-    depths: Sequence[int],
-    runs: int,
-) -> tuple[Cell, ...]:
-    """Return the cells of one network from its fits by stage, depth and run."""
-    cells = []
-    for stage in stages:
-        for depth in depths:
-            found = [fits[stage, depth, run] for run in range(1, runs + 1)]
-            accuracies = tuple(fit.accuracy for fit in found)
-            unexplained = Spread.of([fit.unexplained for fit in found])
-            cells.append(Cell(stage, depth, Spread.of(accuracies), unexplained, accuracies))
-    return tuple(cells)
+def make_cell(stage: str, depth: int, fits: Sequence[Fit]) -> Cell:
+    """Return the cell of all runs of one network at ``stage`` and ``depth``."""
+    accuracies = tuple(fit.accuracy for fit in fits)
+    unexplained = Spread.of([fit.unexplained for fit in fits])
+    return Cell(stage, depth, Spread.of(accuracies), unexplained, accuracies)
 
 
 def write_csv(report: ConsistencyReport, path: Path) -> None:
@@ -94,11 +84,13 @@ def write_csv(report: ConsistencyReport, path: Path) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    rows = []
-    for network in report.networks:
-        for cell in network.cells:
-            row: list[object] = [network.name, int(network.control), cell.stage, cell.depth]
-            row += [report.runs, cell.accuracy.mean, cell.accuracy.std]
-            row += [cell.unexplained.mean, cell.unexplained.std, report.baseline_accuracy]
-            rows.append(row)
+    rows = [
+        (
+            *(network.name, int(network.control), cell.stage, cell.depth, report.runs),
+            *(cell.accuracy.mean, cell.accuracy.std, cell.unexplained.mean, cell.unexplained.std),
+            report.baseline_accuracy,
+        )
+        for network in report.networks
+        for cell in network.cells
+    ]
     files.write_csv(path, CSV_COLUMNS, rows)

@@ -56,14 +56,13 @@ def crossing_features(net: MultiExitNet, stage: str) -> tuple[FeatureInfo, ...]:
     return features
 
 
-def check_same_features(
-    baseline: tuple[FeatureInfo, ...], network: tuple[FeatureInfo, ...], stage: str, name: str
-) -> None:
-    """Raise SpecError if the features that cross at ``stage`` differ in name or shape."""
-    if baseline != network:
+def check_same_features(baseline: MultiExitNet, net: MultiExitNet, stage: str, name: str) -> None:
+    """Raise SpecError if the features of ``net`` cannot replace the baseline's at ``stage``."""
+    expected, got = (crossing_features(each, stage) for each in (baseline, net))
+    if expected != got:
         raise SpecError(
             f"{name} cannot replace the baseline at {stage}: expected the baseline's features "
-            f"{_listed(baseline)}, got {_listed(network)}; give networks of one backbone"
+            f"{_listed(expected)}, got {_listed(got)}; give networks of one backbone"
         )
 
 

@@ -7,15 +7,14 @@ reconstruction replaces them, and the rest of the baseline classifies the test i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from edgeexit.data import ImageData
-from edgeexit.errors import EdgeExitError, TrainingError
-from edgeexit.evaluation import predict
+from edgeexit.errors import EdgeExitError, TrainingError, prefixed
 from edgeexit.files import write_into
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
@@ -25,16 +24,11 @@ from edgeexit.paper.consistency.networks import (
     build_network,
     check_comparable,
 )
-from edgeexit.paper.consistency.options import StudyOptions
-from edgeexit.paper.consistency.pairing import Labels, StagePair, open_stage
-from edgeexit.paper.consistency.progress import StudyProgress, step_to_count
-from edgeexit.paper.consistency.record import Fit, StudyRecord, StudySettings
-from edgeexit.paper.consistency.report import ConsistencyReport, NetworkCells, make_cells
-from edgeexit.paper.consistency.stages import (
-    check_same_features,
-    compared_stages,
-    crossing_features,
-)
+from edgeexit.paper.consistency.options import StudyOptions, StudyProgress
+from edgeexit.paper.consistency.pairing import BaselineStage, StagePair
+from edgeexit.paper.consistency.record import Fit, FitKey, StudyRecord, StudySettings
+from edgeexit.paper.consistency.report import ConsistencyReport, NetworkCells, make_cell
+from edgeexit.paper.consistency.stages import check_same_features, compared_stages
 from edgeexit.training.comparison import Execution
 
 RECORD = "consistency.json"
@@ -46,17 +40,6 @@ class InterruptedStudyError(EdgeExitError):
     """Ctrl-C; finished fits are kept."""
 
     exit_code = 130
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Subject:
-    """A network under study, or the control with its shuffled features."""
-
-    name: str
-    fingerprint: str
-    control: bool
-    net: MultiExitNet
-    stages: tuple[str, ...]
 
 
 def study_consistency(
@@ -102,85 +85,98 @@ def study_consistency(
     output = Path(output)
     options = options or StudyOptions()
     check_comparable(baseline, networks, same_folder=False)
-    study = _Study(data, options, execution or Execution(), progress or StudyProgress())
     with write_into(output):
         record = StudyRecord(output / RECORD, _settings(baseline, data, dataset, options))
-        return study.run(baseline, networks, record, model)
+        subjects = _subjects(networks, model, with_control=options.control)
+        study = _Study(
+            subjects, data, options, record, execution or Execution(), progress or StudyProgress()
+        )
+        return study.run(baseline, model)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subject:
+    """A network under study, or the control with its shuffled features."""
+
+    name: str
+    fingerprint: str
+    control: bool
+    net: MultiExitNet
+    stages: tuple[str, ...]
+
+
+def _subjects(
+    networks: Sequence[TrainedNetwork], model: ModelSource | None, *, with_control: bool
+) -> list[_Subject]:
+    subjects = []
+    for network in networks:
+        net = build_network(network, model)
+        stages = compared_stages(net)
+        subjects.append(_Subject(network.name, network.fingerprint, False, net, stages))
+    if with_control:
+        first = subjects[0]
+        subjects.append(replace(first, name=f"{first.name}, shuffled", control=True))
+    return subjects
 
 
 class _Study:
     """A running study."""
 
     def __init__(
-        self, data: ImageData, options: StudyOptions, execution: Execution, progress: StudyProgress
-    ) -> None:
-        self.data, self.options = data, options
-        self.execution, self.progress = execution, progress
-
-    def run(
         self,
-        baseline: TrainedNetwork,
-        networks: Sequence[TrainedNetwork],
+        subjects: list[_Subject],
+        data: ImageData,
+        options: StudyOptions,
         record: StudyRecord,
-        model: ModelSource | None,
-    ) -> ConsistencyReport:
-        self.record = record
-        subjects = self._subjects(networks, model)
-        cuts = dict.fromkeys(subject.net.spec.points for subject in subjects)
-        baselines = {points: build_baseline(baseline, points, model) for points in cuts}
-        for subject in subjects:
-            _check_features(baselines[subject.net.spec.points], subject)
+        execution: Execution,
+        progress: StudyProgress,
+    ) -> None:
+        self.subjects, self.data, self.options = subjects, data, options
+        self.record, self.execution, self.progress = record, execution, progress
         self.wanted = {
-            (subject.fingerprint, subject.control, stage, depth, run)
+            key
             for subject in subjects
             for stage in subject.stages
-            for depth, run in self._fits()
+            for key in self._keys(subject, stage)
         }
-        labels, accuracy = self._judge(next(iter(baselines.values())))
+
+    def run(self, baseline: TrainedNetwork, model: ModelSource | None) -> ConsistencyReport:
+        cuts = dict.fromkeys(subject.net.spec.points for subject in self.subjects)
+        baselines = {points: build_baseline(baseline, points, model) for points in cuts}
+        for subject in self.subjects:
+            for stage in subject.stages:
+                net = baselines[subject.net.spec.points]
+                check_same_features(net, subject.net, stage, subject.name)
+        accuracy = self._judge(next(iter(baselines.values())))
         self._show_fits(None)
         try:
             for points, net in baselines.items():
-                members = [s for s in subjects if s.net.spec.points == points]
-                self._run_baseline(net, members, labels)
+                self._run_baseline(net, [s for s in self.subjects if s.net.spec.points == points])
         except KeyboardInterrupt:
             raise InterruptedStudyError(
                 f"interrupted after {self._done()} of {len(self.wanted)} fits, which are kept in "
                 f"{self.record.path}; the same command resumes"
             ) from None
-        report = self._report(baseline, accuracy, subjects)
+        report = ConsistencyReport(
+            baseline=baseline.name,
+            backbone=baseline.checkpoint.spec.backbone,
+            baseline_accuracy=accuracy,
+            settings=self.record.settings,
+            runs=self.options.runs,
+            networks=tuple(self._cells(subject) for subject in self.subjects),
+        )
         self.record.finish(report)
         return report
 
-    def _subjects(
-        self, networks: Sequence[TrainedNetwork], model: ModelSource | None
-    ) -> list[_Subject]:
-        subjects = []
-        for network in networks:
-            net = build_network(network, model)
-            stages = compared_stages(net)
-            subjects.append(_Subject(network.name, network.fingerprint, False, net, stages))
-        if self.options.control:
-            first = subjects[0]
-            subjects.append(replace(first, name=f"{first.name}, shuffled", control=True))
-        return subjects
-
-    def _judge(self, baseline: MultiExitNet) -> tuple[Labels, float]:
-        """Return the classes of the test images, and the accuracy of the baseline alone."""
-        test, batch_size = self.data.splits["test"], self.execution.batch_size
+    def _judge(self, baseline: MultiExitNet) -> float:
+        """Return the accuracy of the baseline alone; keep the classes of the test images."""
+        test = self.data.splits["test"]
         self.progress.work("baseline", len(test))
-        answers = predict(
-            baseline,
-            test,
-            batch_size=batch_size,
-            device=self.execution.device,
-            workers=self.execution.workers,
-            progress=step_to_count(self.progress),
-        )
-        return torch.from_numpy(answers.targets), float(answers.correct[-1].mean())
+        answers = self.execution.predict(baseline, test, self.progress.done)
+        self.labels = torch.from_numpy(answers.targets)
+        return float(answers.correct[-1].mean())
 
-    def _run_baseline(
-        self, baseline: MultiExitNet, subjects: list[_Subject], labels: Labels
-    ) -> None:
+    def _run_baseline(self, baseline: MultiExitNet, subjects: list[_Subject]) -> None:
         images = len(self.data.splits["train"])
         steps = self.options.fit.steps(images)
         if steps < FEW_STEPS and self._done() < len(self.wanted):
@@ -189,52 +185,38 @@ class _Study:
                 "more epochs or smaller batches make more steps"
             )
         for stage, _ in baseline.backbone.named_stages():
-            todo = [s for s in subjects if stage in s.stages and any(self._missing(s, stage))]
+            todo = [s for s in subjects if stage in s.stages and self._missing(s, stage)]
             if not todo:
                 continue
-            open_pair = open_stage(
-                baseline, stage, self.data, self.execution, self.options.cache_bytes, self.progress
-            )
+            cache = self.options.cache_bytes
+            at = BaselineStage(baseline, stage, self.data, self.execution, cache, self.progress)
             for subject in todo:
-                pair = open_pair(subject.net, subject.name, subject.control)
-                for depth, run in self._missing(subject, stage):
-                    self._fit(pair, subject, stage, depth, run, labels)
+                pair = at.pair(subject.net, subject.name, subject.control)
+                for key in self._missing(subject, stage):
+                    self._fit(pair, subject.name, key)
 
-    def _fit(
-        self, pair: StagePair, subject: _Subject, stage: str, depth: int, run: int, labels: Labels
-    ) -> None:
+    def _fit(self, pair: StagePair, name: str, key: FitKey) -> None:
+        _, _, stage, depth, run = key
         settings = self.options.fit
-        what = f"{stage}  {subject.name}  N = {depth}  run {run}"
+        what = f"{stage}  {name}  N = {depth}  run {run}"
         self.progress.work(what, settings.steps(len(pair.source)))
         seed = _seed(settings.seed, stage, depth, run)
-        try:
-            fitted = pair.fit(depth, settings, seed, self.progress.step)
-        except TrainingError as error:
-            raise TrainingError(f"{what}: {error}") from error
-        accuracy = pair.accuracy(fitted.network, labels)
-        fit = Fit(
-            network=subject.name,
-            fingerprint=subject.fingerprint,
-            control=subject.control,
-            stage=stage,
-            depth=depth,
-            run=run,
-            accuracy=accuracy,
-            mse=fitted.mse,
-            unexplained=fitted.unexplained,
-        )
+        with prefixed(f"{what}: ", TrainingError):
+            accuracy, mse, unexplained = pair.fit(
+                depth, settings, seed, self.labels, self.progress.done
+            )
+        fit = Fit(name, *key, accuracy=accuracy, mse=mse, unexplained=unexplained)
         self.record.add(fit)
         self._show_fits(fit)
 
-    def _fits(self) -> list[tuple[int, int]]:
+    def _keys(self, subject: _Subject, stage: str) -> list[FitKey]:
+        """Return what identifies the subject's fits at a stage, all runs of a depth together."""
         runs = range(1, self.options.runs + 1)
-        return [(depth, run) for depth in self.options.depths for run in runs]
+        own = (subject.fingerprint, subject.control, stage)
+        return [(*own, depth, run) for depth in self.options.depths for run in runs]
 
-    def _missing(self, subject: _Subject, stage: str) -> Iterator[tuple[int, int]]:
-        for depth, run in self._fits():
-            key = (subject.fingerprint, subject.control, stage, depth, run)
-            if key not in self.record.fits:
-                yield depth, run
+    def _missing(self, subject: _Subject, stage: str) -> list[FitKey]:
+        return [key for key in self._keys(subject, stage) if key not in self.record.fits]
 
     def _done(self) -> int:
         return len(self.wanted & self.record.fits.keys())
@@ -242,23 +224,14 @@ class _Study:
     def _show_fits(self, last: Fit | None) -> None:
         self.progress.fits(self._done(), len(self.wanted), last)
 
-    def _report(
-        self, baseline: TrainedNetwork, accuracy: float, subjects: Sequence[_Subject]
-    ) -> ConsistencyReport:
+    def _cells(self, subject: _Subject) -> NetworkCells:
         cells = []
-        for subject in subjects:
-            own = (subject.fingerprint, subject.control)
-            fits = {key[2:]: fit for key, fit in self.record.fits.items() if key[:2] == own}
-            found = make_cells(fits, subject.stages, self.options.depths, self.options.runs)
-            cells.append(NetworkCells(subject.name, subject.fingerprint, subject.control, found))
-        return ConsistencyReport(
-            baseline=baseline.name,
-            backbone=baseline.checkpoint.spec.backbone,
-            baseline_accuracy=accuracy,
-            settings=self.record.settings,
-            runs=self.options.runs,
-            networks=tuple(cells),
-        )
+        for stage in subject.stages:
+            fits = [self.record.fits[key] for key in self._keys(subject, stage)]
+            for depth in self.options.depths:
+                runs = [fit for fit in fits if fit.depth == depth]
+                cells.append(make_cell(stage, depth, runs))
+        return NetworkCells(subject.name, subject.fingerprint, subject.control, tuple(cells))
 
 
 def _settings(
@@ -275,12 +248,6 @@ def _settings(
         test_images=len(data.splits["test"]),
         fit=options.fit,
     )
-
-
-def _check_features(baseline: MultiExitNet, subject: _Subject) -> None:
-    for stage in subject.stages:
-        ours, theirs = (crossing_features(net, stage) for net in (baseline, subject.net))
-        check_same_features(ours, theirs, stage, subject.name)
 
 
 def _seed(seed: int, stage: str, depth: int, run: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from edgeexit.drawing.style import (
     percent_axis,
     shorten,
 )
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -56,12 +56,9 @@ class ClassRow:
     adaptive_running_percent: float | None
 
 
-@network_figure(
-    "classes",
-    papers=(9,),
-    about="share leaving at each exit and accuracy, class by class",
-)
-def classes(subject: Subject, options: FigureOptions) -> Drawn:
+@figure("classes", papers=(9,), each=True)
+def classes(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
+    (subject,) = subjects
     rows = class_rows(subject)
     return Drawn(draw_classes(rows, subject.title), rows)
 
@@ -71,45 +68,33 @@ def class_rows(subject: Subject) -> list[ClassRow]:
 
     Ties are in the order of the classes.
     """
-    first = subject.exit_names[0]
+    targets = subject.test.targets  # (N,), as the three below
     left_at, right = subject.left_at(), subject.adaptive_correct()
-    labels = np.unique(subject.test.targets).tolist()
-    rows = [_of_class(subject, label, left_at, right) for label in labels]
-    rows.sort(key=lambda row: row.leaving_percent[first])
-    backbone = _running_means([row.backbone_accuracy_percent for row in rows])
-    adaptive = _running_means([row.adaptive_accuracy_percent for row in rows])
-    return [
-        replace(
-            row,
-            rank=index + 1,
-            backbone_running_percent=backbone[index],
-            adaptive_running_percent=adaptive[index],
+    alone = subject.test.correct[-1]
+    of_class = {label: targets == label for label in np.unique(targets).tolist()}
+    labels = sorted(of_class, key=lambda label: float(np.mean(left_at[of_class[label]] == 0)))
+    backbone = [100 * float(alone[of_class[label]].mean()) for label in labels]
+    adaptive = [100 * float(right[of_class[label]].mean()) for label in labels]
+    backbone_running = _running_means(backbone)
+    adaptive_running = _running_means(adaptive)
+    rows = []
+    for index, label in enumerate(labels):
+        leaving = np.bincount(left_at[of_class[label]], minlength=len(subject.exit_names))
+        samples = int(leaving.sum())
+        shares = (100 * leaving / samples).tolist()
+        rows.append(
+            ClassRow(
+                rank=index + 1,
+                class_name=subject.class_names[label],
+                samples=samples,
+                leaving_percent=dict(zip(subject.exit_names, shares, strict=True)),
+                backbone_accuracy_percent=backbone[index],
+                adaptive_accuracy_percent=adaptive[index],
+                backbone_running_percent=backbone_running[index],
+                adaptive_running_percent=adaptive_running[index],
+            )
         )
-        for index, row in enumerate(rows)
-    ]
-
-
-def _of_class(
-    subject: Subject,
-    label: int,
-    left_at: NDArray[np.int64],  # (N,)
-    right: NDArray[np.bool_],  # (N,)
-) -> ClassRow:
-    """Return the row of one class that has test samples, not yet ranked."""
-    members = subject.test.targets == label
-    samples = int(np.count_nonzero(members))
-    leaving = np.bincount(left_at[members], minlength=len(subject.exit_names))
-    shares = (100 * leaving / samples).tolist()
-    return ClassRow(
-        rank=0,
-        class_name=subject.class_names[label],
-        samples=samples,
-        leaving_percent=dict(zip(subject.exit_names, shares, strict=True)),
-        backbone_accuracy_percent=100 * float(subject.test.correct[-1][members].mean()),
-        adaptive_accuracy_percent=100 * float(right[members].mean()),
-        backbone_running_percent=None,
-        adaptive_running_percent=None,
-    )
+    return rows
 
 
 def _running_means(values: Sequence[float]) -> Sequence[float | None]:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeexit_runtime.gate import NEVER
 
 from edgeexit.drawing.style import BLUE, ORANGE, PAGE_WIDTH, new_figure, shorten
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -48,12 +48,9 @@ class ConfidenceRow:
     incorrect_percent: float | None
 
 
-@network_figure(
-    "confidence",
-    papers=(4,),
-    about="histograms of the largest softmax, right and wrong answers apart, for each exit",
-)
-def confidence(subject: Subject, options: FigureOptions) -> Drawn:
+@figure("confidence", papers=(4,), each=True)
+def confidence(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
+    (subject,) = subjects
     rows = confidence_rows(subject)
     return Drawn(draw_confidence(rows, subject.title), rows)
 

@@ -11,7 +11,7 @@ from edgeexit_runtime.images.preprocess import Preprocessing
 from numpy.typing import NDArray
 
 from edgeexit.drawing.style import GREY, ORANGE, PAGE_WIDTH, new_figure, shorten
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -48,12 +48,9 @@ class ExampleRow:
     right: bool
 
 
-@network_figure(
-    "examples",
-    papers=(11,),
-    about="images that leave at each exit, with every exit's answer",
-)
-def examples(subject: Subject, options: FigureOptions) -> Drawn:
+@figure("examples", papers=(11,), each=True)
+def examples(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
+    (subject,) = subjects
     rows = example_rows(subject, options.examples_per_exit, options.seed)
     pictures = [
         to_picture(subject.test_images[row.sample][0].numpy(), subject.preprocessing)

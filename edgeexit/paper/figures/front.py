@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeexit.drawing.style import GREY, MEGA, line_style, new_figure, percent_axis, shorten
 from edgeexit.paper.figures.choosing import choose_front
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, joint_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -41,16 +41,10 @@ class FrontRow:
     threshold_softmax: dict[str, float]
 
 
-@joint_figure(
-    "front",
-    papers=(6, 7, 8),
-    about="accuracy against average cost, thresholds chosen on val, the backbone alone marked",
-    needs_branches=False,
-)
+@figure("front", papers=(6, 7, 8), needs_branches=False)
 def front(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
     rows = front_rows(subjects)
-    images = f"{len(subjects[0].test.targets)} test images of {subjects[0].dataset}"
-    return Drawn(draw_front(rows, images), rows)
+    return Drawn(draw_front(rows, subjects[0].images), rows)
 
 
 def front_rows(subjects: Sequence[Subject]) -> list[FrontRow]:
@@ -65,11 +59,11 @@ def front_rows(subjects: Sequence[Subject]) -> list[FrontRow]:
                 FrontRow(
                     subject.name,
                     ADAPTIVE,
-                    chosen.report.average_macs,
-                    100 * chosen.report.adaptive_accuracy,
-                    chosen.thresholds,
+                    report.average_macs,
+                    100 * report.adaptive_accuracy,
+                    thresholds,
                 )
-                for chosen in choose_front(subject, MOST_POINTS)
+                for thresholds, report in choose_front(subject, MOST_POINTS)
             ]
         alone = 100 * float(subject.test.correct[-1].mean())
         rows.append(FrontRow(subject.name, BACKBONE, subject.cost.baseline_macs, alone, {}))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeexit.drawing.style import BLUE, MEGA, ORANGE, PAGE_WIDTH, new_figure, percent_axis, shorten
-from edgeexit.paper.figures.choosing import as_given
+from edgeexit.evaluation import evaluate_adaptive
 from edgeexit.paper.figures.classes import class_rows
 from edgeexit.paper.figures.labels import PointLabel, place_labels
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, network_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -48,12 +48,9 @@ class GroupRow:
     average_cost_macs: float | None
 
 
-@network_figure(
-    "groups",
-    papers=(10,),
-    about="accuracy of classes that leave late and early; backbone, first exit and adaptive",
-)
-def groups(subject: Subject, options: FigureOptions) -> Drawn:
+@figure("groups", papers=(10,), each=True)
+def groups(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
+    (subject,) = subjects
     rows = group_rows(subject)
     return Drawn(draw_groups(rows, subject.title, subject.exit_names[0]), rows)
 
@@ -74,7 +71,7 @@ def group_rows(subject: Subject) -> list[GroupRow]:
             leaving = float(np.mean([row.leaving_percent[first] for row in group]))
             accuracy = float(np.mean([row.adaptive_accuracy_percent for row in group]))
             rows.append(GroupRow(kind, str(size), leaving, accuracy, None))
-    report = as_given(subject)
+    report = evaluate_adaptive(subject.test, subject.thresholds, subject.cost)
     for name, right, macs in (
         ("backbone alone", report.backbone_accuracy, report.baseline_macs),
         (f"all at {first}", report.exits[0].accuracy, report.exits[0].path_macs),

@@ -19,7 +19,7 @@ from edgeexit.drawing.style import (
     shorten,
 )
 from edgeexit.paper.figures.choosing import choose_at_accuracy, default_accuracy
-from edgeexit.paper.figures.registry import Drawn, FigureOptions, joint_figure
+from edgeexit.paper.figures.registry import Drawn, FigureOptions, figure
 from edgeexit.paper.figures.subject import Subject
 
 if TYPE_CHECKING:
@@ -54,18 +54,13 @@ class PatternRow:
     backbone_cost_macs: int
 
 
-@joint_figure(
-    "patterns",
-    papers=(5,),
-    about="share leaving at each exit, average cost and thresholds at one adaptive accuracy",
-)
+@figure("patterns", papers=(5,))
 def patterns(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
     accuracy = options.accuracy
     if accuracy is None:
         accuracy = default_accuracy(subjects)
     rows = pattern_rows(subjects, accuracy)
-    images = f"{len(subjects[0].test.targets)} test images of {subjects[0].dataset}"
-    return Drawn(draw_patterns(rows, images), rows)
+    return Drawn(draw_patterns(rows, subjects[0].images), rows)
 
 
 def pattern_rows(subjects: Sequence[Subject], accuracy: float) -> list[PatternRow]:
@@ -79,15 +74,14 @@ def pattern_rows(subjects: Sequence[Subject], accuracy: float) -> list[PatternRo
     """
     rows = []
     for subject in subjects:
-        chosen = choose_at_accuracy(subject, accuracy)
-        report = chosen.report
+        thresholds, report = choose_at_accuracy(subject, accuracy)
         rows.append(
             PatternRow(
                 network=subject.name,
                 asked_accuracy_percent=100 * accuracy,
                 accuracy_percent=100 * report.adaptive_accuracy,
                 leaving_percent={exit_.name: 100 * exit_.share for exit_ in report.exits},
-                threshold_softmax=chosen.thresholds,
+                threshold_softmax=thresholds,
                 average_cost_macs=report.average_macs,
                 backbone_cost_macs=report.baseline_macs,
             )
@@ -170,8 +164,9 @@ def _draw_costs(axes: Axes, rows: Sequence[PatternRow]) -> None:
 
 def _draw_thresholds(axes: Axes, rows: Sequence[PatternRow], names: Sequence[str]) -> None:
     styles = exit_styles([*names, "final"])
+    thresholds = [row.threshold_softmax for row in rows]
     for number, name in enumerate(names):
-        known = [(i, row.threshold_softmax[name]) for i, row in enumerate(rows) if name in _of(row)]
+        known = [(i, given[name]) for i, given in enumerate(thresholds) if name in given]
         # shifted, since thresholds may be equal
         shift = 0.5 * ((number + 0.5) / len(names) - 0.5)
         axes.plot(
@@ -185,7 +180,7 @@ def _draw_thresholds(axes: Axes, rows: Sequence[PatternRow], names: Sequence[str
             color=styles[name].color,
             label=f"γ of {name}",
         )
-    never = any(gamma == NEVER for row in rows for gamma in _of(row).values())
+    never = any(NEVER in given.values() for given in thresholds)
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set_xticks(
         [*ticks, NEVER_AT] if never else ticks, ["0", "", "0.5", "", "1", "never"][: 5 + never]
@@ -193,10 +188,6 @@ def _draw_thresholds(axes: Axes, rows: Sequence[PatternRow], names: Sequence[str
     axes.set_xlim(-0.04, 1.42 if never else 1.04)
     axes.set_xlabel("threshold γ (softmax value)")
     axes.grid(True, axis="x")
-
-
-def _of(row: PatternRow) -> dict[str, float]:
-    return row.threshold_softmax
 
 
 _LABEL: dict[str, Any] = {

@@ -2,10 +2,7 @@
 
 A new figure is one file in this folder with a decorated function; nothing else changes::
 
-    @network_figure("confidence", papers=(4,), about="...")
-    def confidence(subject: Subject, options: FigureOptions) -> Drawn: ...
-
-    @joint_figure("front", papers=(6, 7, 8), about="...")
+    @figure("front", papers=(6, 7, 8))
     def front(subjects: Sequence[Subject], options: FigureOptions) -> Drawn: ...
 """
 
@@ -48,7 +45,6 @@ class Drawn:
 
 
 Draw = Callable[[Sequence[Subject], FigureOptions], Drawn]
-NetworkDraw = Callable[[Subject, FigureOptions], Drawn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +54,13 @@ class FigureKind:
     Attributes:
         name: name of the figure, and prefix of its files.
         papers: the numbers of the paper's figures that it reproduces.
-        about: its content, in a phrase.
-        draw: draws it for all networks, or for one.
+        draw: draws it for all networks, or for a single one.
         each: whether there is one figure per network.
         needs_branches: whether plain backbones are omitted.
     """
 
     name: str
     papers: tuple[int, ...]
-    about: str
     draw: Draw
     each: bool
     needs_branches: bool
@@ -75,29 +69,13 @@ class FigureKind:
 _FIGURES: Registry[FigureKind] = Registry("figure", package="edgeexit.paper.figures")
 
 
-def joint_figure(
-    name: str, *, papers: tuple[int, ...], about: str, needs_branches: bool = True
+def figure(
+    name: str, *, papers: tuple[int, ...], each: bool = False, needs_branches: bool = True
 ) -> Callable[[Draw], Draw]:
-    """Return a decorator that registers a figure of all networks."""
+    """Return a decorator that registers a figure of all networks, or of ``each`` one."""
 
     def register(draw: Draw) -> Draw:
-        _FIGURES.register(name)(FigureKind(name, papers, about, draw, False, needs_branches))
-        return draw
-
-    return register
-
-
-def network_figure(
-    name: str, *, papers: tuple[int, ...], about: str, needs_branches: bool = True
-) -> Callable[[NetworkDraw], NetworkDraw]:
-    """Return a decorator that registers a figure of one network, drawn for each."""
-
-    def register(draw: NetworkDraw) -> NetworkDraw:
-        def draw_one(subjects: Sequence[Subject], options: FigureOptions) -> Drawn:
-            (subject,) = subjects
-            return draw(subject, options)
-
-        _FIGURES.register(name)(FigureKind(name, papers, about, draw_one, True, needs_branches))
+        _FIGURES.register(name)(FigureKind(name, papers, draw, each, needs_branches))
         return draw
 
     return register
@@ -105,7 +83,7 @@ def network_figure(
 
 def list_figures() -> list[FigureKind]:
     """Return all figures in the order of the paper."""
-    return sorted(_FIGURES.values(), key=lambda kind: (kind.papers or (1000,), kind.name))
+    return sorted(_FIGURES.values(), key=lambda kind: kind.papers)
 
 
 def select_figures(names: Iterable[str]) -> list[FigureKind]:

@@ -54,9 +54,14 @@ class Subject:
         return len(self.exit_names) > 1
 
     @property
+    def images(self) -> str:
+        """The images that it is evaluated on."""
+        return f"{len(self.test.targets)} test images of {self.dataset}"
+
+    @property
     def title(self) -> str:
         """Name, backbone and branches, and the images that it is evaluated on."""
-        return f"{self.name} ({self.about}), {len(self.test.targets)} test images of {self.dataset}"
+        return f"{self.name} ({self.about}), {self.images}"
 
     def left_at(self) -> NDArray[np.int64]:
         """Return the 0-based exit at which each test sample leaves, (N,)."""
@@ -85,11 +90,8 @@ def check_same_images(subjects: Sequence[Subject]) -> None:
                 )
 
 
-def _short(value: object) -> str:
-    return repr(value) if isinstance(value, str) else _listed(value)
-
-
-def _listed(value: object) -> str:
-    assert isinstance(value, (tuple, list))
+def _short(value: str | Sequence[object]) -> str:
+    if isinstance(value, str):
+        return repr(value)
     shown = ", ".join(map(str, value[:3]))
     return f"{len(value)} ({shown}{', ...' if len(value) > 3 else ''})"

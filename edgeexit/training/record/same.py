@@ -9,7 +9,7 @@ from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.errors import TrainingError
 from edgeexit.fitting import class_differences
-from edgeexit.training.record.saved import SavedRun
+from edgeexit.training.record.folder import SavedRun
 from edgeexit.training.settings.config import TrainConfig
 
 FREE_OPTIONS = (

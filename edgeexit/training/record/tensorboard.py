@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from edgeexit.training.record.metrics import EpochRecord
+from edgeexit.training.record.reports import EpochRecord
 
 FOLDER = "tensorboard"
 
 
-class TensorBoardLog:
-    """The curves of a run.
+@contextmanager
+def tensorboard_log(run: Path, epochs_done: int) -> Iterator[Callable[[EpochRecord], None]]:
+    """Yield what adds an epoch to the curves of a run; it does nothing without TensorBoard.
 
     Args:
-        folder: folder of the event files.
+        run: the run's folder.
         epochs_done: number of finished epochs; points of later epochs, which an interrupted
             process may have written, are hidden.
     """
+    if importlib.util.find_spec("tensorboard") is None:
+        yield lambda record: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
 
-    def __init__(self, folder: Path, epochs_done: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    writer = SummaryWriter(str(run / FOLDER), purge_step=epochs_done + 1)
 
-        self.writer: Any = SummaryWriter(str(folder), purge_step=epochs_done + 1)
-
-    def write(self, record: EpochRecord) -> None:
-        """Add an epoch."""
+    def write(record: EpochRecord) -> None:
         scalars = {
             "loss": record.loss,
             "lr": record.lr,
@@ -37,16 +39,10 @@ class TensorBoardLog:
         if record.teacher_accuracy is not None:
             scalars["accuracy/teacher"] = record.teacher_accuracy
         for name, value in scalars.items():
-            self.writer.add_scalar(name, value, record.epoch)
-        self.writer.flush()
+            writer.add_scalar(name, value, record.epoch)
+        writer.flush()
 
-    def close(self) -> None:
-        """Flush and close the event file."""
-        self.writer.close()
-
-
-def tensorboard_log(run: Path, epochs_done: int) -> TensorBoardLog | None:
-    """Return the log in a run's folder; None if TensorBoard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    return TensorBoardLog(run / FOLDER, epochs_done)
+    try:
+        yield write
+    finally:
+        writer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import typing
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import tomli_w
 from edgeexit_runtime.bundle.schema import SchemaError, decode, encode
 
 from edgeexit.data.config import DataConfig
-from edgeexit.errors import InputError
+from edgeexit.errors import InputError, UnknownNameError
 from edgeexit.files import replace_file
 from edgeexit.training.settings.config import TrainConfig
 
@@ -94,9 +93,8 @@ def _checked(path: Path, kind: type[Any], given: Mapping[str, Any], prefix: str)
     options = {}
     for name, value in given.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
-            raise InputError(f"{path}: {prefix}{name}: there is no such option; {hint}")
+            every = [prefix + other for other in known]
+            raise InputError(f"{path}: {UnknownNameError('option', prefix + name, every)}")
         try:
             options[name] = decode(hints[name], value, prefix + name)
         except SchemaError as error:

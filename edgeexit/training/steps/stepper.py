@@ -15,7 +15,6 @@ from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.training.distributed import World
 from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.steps.phases import Phase, PhaseNet
-from edgeexit.training.steps.schedule import linear_decay
 from edgeexit.training.teaching.losses import distillation_loss, joint_cross_entropy
 from edgeexit.training.teaching.teachers import Teacher
 
@@ -35,7 +34,8 @@ class Stepper:
         config: resolved.
         world: the training processes.
         teacher: used if the phase is taught; None without.
-        steps: number of steps in the whole phase.
+        steps: number of steps in the whole phase, in which the learning rate falls linearly to 0
+            (Section V).
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class Stepper:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
-        self.scheduler = linear_decay(self.optimizer, steps)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: max(0.0, 1 - step / steps)
+        )
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.amp == "fp16")
 
     def step(self, parts: Sequence[Batch]) -> Tensor:
@@ -84,7 +86,8 @@ class Stepper:
             with self._synchronized(number == len(parts)):
                 loss, logits, targets = self._loss(*part)
                 self.scaler.scale(loss / len(parts)).backward()  # type: ignore[no-untyped-call]
-            sums.append(self._sums(loss, logits, targets))
+            correct = [(z.argmax(dim=1) == targets).sum() for z in logits.values()]
+            sums.append(torch.stack([loss.detach() * len(targets), *correct]).double())
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -155,10 +158,6 @@ class Stepper:
                 f"expected labels of 0 to {self.classes - 1}, got {int(outside[0])}: correct the "
                 "labels of the training images"
             )
-
-    def _sums(self, loss: Tensor, logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-        correct = [(z.argmax(dim=1) == targets).sum() for z in logits.values()]
-        return torch.stack([loss.detach() * len(targets), *correct]).double()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.amp == "off":

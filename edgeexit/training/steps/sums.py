@@ -54,11 +54,6 @@ class EpochSums:
             seconds, waited_seconds: total for all these steps.
         """
         loss, *correct = (math.fsum(column) for column in zip(*rows, strict=True))
-        return EpochSums(
-            self.steps + len(rows),
-            self.samples + images * len(rows),
-            self.loss + loss,
-            tuple(a + b for a, b in zip(self.correct, correct, strict=True)),
-            self.seconds + seconds,
-            self.waited_seconds + waited_seconds,
-        )
+        added = [images * len(rows), loss, *correct, seconds, waited_seconds]
+        sums = [one + more for one, more in zip(self.values, added, strict=True)]
+        return EpochSums.of(self.steps + len(rows), sums)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.data import ImageData
-from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.errors import CheckpointError, SpecError, prefixed
 from edgeexit.fitting import class_differences, image_differences
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet, make_spec
 from edgeexit.models.registry import pretrained_loader
 from edgeexit.models.spec import FINAL
-from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
+from edgeexit.training.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from edgeexit.training.settings.config import TrainConfig
 
 PRETRAINED = "pretrained"
@@ -37,7 +36,7 @@ class DarkKnowledge(nn.Module):
         super().__init__()
         self.net = net.eval().requires_grad_(False)
         self.source = source
-        self.digest = fingerprint(net)
+        self.digest = weights_digest(net.state_dict())
 
     def forward(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
         """Map images (N, C, H, W) to the teacher's logits (N, K); ``logits`` are not used."""
@@ -68,10 +67,8 @@ def load_dark_knowledge(
     if config.teacher.partition(":")[0] == PRETRAINED:
         return _public(config, data)
     path = Path(config.teacher)
-    try:
+    with prefixed("--teacher ", CheckpointError):
         checkpoint = load_checkpoint(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"--teacher {error}") from error
     _check_fits(path, checkpoint, data)
     source = _own_copy(model) if not checkpoint.spec.is_registered else None
     return DarkKnowledge(checkpoint.build(source), str(path))
@@ -111,12 +108,3 @@ def _own_copy(model: ModelSource | None) -> ModelSource | None:
             "the factory to train(model=...)"
         )
     return copy.deepcopy(model) if isinstance(model, nn.Module) else model
-
-
-def fingerprint(net: nn.Module) -> str:
-    """Return the SHA-256 of all weights, which identifies a teacher."""
-    digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from edgeexit.data import ImageData
 from edgeexit.errors import InputError, UnknownNameError
 from edgeexit.models.factories import ModelSource
+from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.registry import Registry
 from edgeexit.training.settings.config import TrainConfig
-from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
+from edgeexit.training.teaching.dark_knowledge import DarkKnowledge, load_dark_knowledge
 
 NO_TEACHER = "none"
 TEACHER = "teacher"
@@ -35,39 +36,35 @@ EnsembleFunction = Callable[[Mapping[str, Tensor]], Tensor]
 ENSEMBLES: Registry[EnsembleFunction] = Registry("distillation")
 
 
-class Teacher(Protocol):
-    """Computes the logits that the exits learn from, without gradient."""
-
-    @property
-    def reads_exits(self) -> bool:
-        """Whether it needs the logits of all exits."""
-
-    def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
-        """Map images (N, C, H, W) and logits (N, K) per exit to logits (N, K), detached."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """A teacher that combines the logits of the exits."""
 
     combine: EnsembleFunction
-    reads_exits: bool = True
+    reads_exits: ClassVar[bool] = True
+    """Whether it needs the logits of all exits."""
 
     def __call__(self, images: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
         return self.combine({name: z.detach() for name, z in logits.items()})
 
 
+Teacher = Ensemble | DarkKnowledge
+"""Maps images (N, C, H, W) and logits (N, K) per exit to the logits (N, K), detached, that the
+exits learn from."""
+
+
 class TaughtNet(nn.Module):
     """A network with its teacher as an additional exit, to evaluate both in one pass."""
 
-    def __init__(self, net: nn.Module, teacher: Teacher) -> None:
+    def __init__(self, net: MultiExitNet, teacher: Teacher) -> None:
         super().__init__()
         self.net = net
         self.teacher = teacher
+        self.score = net.score
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, C, H, W) to logits (N, K) of every exit, and of ``teacher``."""
-        logits: dict[str, Tensor] = self.net(images)
+        logits = self.net(images)
         return {**logits, TEACHER: self.teacher(images, logits)}
 
 
@@ -98,7 +95,6 @@ def create_teacher(
         SpecError, CheckpointError, DataError: see
             :func:`edgeexit.training.teaching.dark_knowledge.load_dark_knowledge`.
     """
-    check_teacher(config.distill)
     if config.distill == DK:
         return load_dark_knowledge(config, data, model)
     if config.teacher:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -58,12 +57,9 @@ def test_the_picture_shows_every_network_but_the_control(
 ) -> None:
     figures: list[Figure] = []
     save = Figure.savefig
-
-    def watched(self: Figure, path: Path, **options: Any) -> None:
-        figures.append(self)
-        save(self, path, **options)
-
-    monkeypatch.setattr(Figure, "savefig", watched)
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *to, **how: (figures.append(self), save(self, *to, **how))
+    )
     plot_consistency(report, [tmp_path / "a.png", tmp_path / "a.pdf"])
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")

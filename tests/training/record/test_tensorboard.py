@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.runs import MakeConfig
 
-from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.record import tensorboard as module
-
-MakeConfig = Callable[..., TrainConfig]
+from edgeexit.training import load_checkpoint, train
 
 
 class Writer:
@@ -44,8 +41,18 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stub")
-def test_every_epoch_is_logged(tmp_path: Path, tiny_config: MakeConfig) -> None:
+def test_every_epoch_is_logged_before_it_is_saved(
+    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed in between goes on before the epoch, and hides its first curve."""
+    saved: list[int] = []
+
+    def flush(self: Writer) -> None:
+        saved.append(load_checkpoint(tmp_path / "run" / "last.pt").training["epoch"])
+
+    monkeypatch.setattr(Writer, "flush", flush)
     result = train(tiny_config(distill="wed"), tmp_path / "run")
+    assert saved == [0, 1]
     (writer,) = Writer.made
     assert writer.folder == str(tmp_path / "run" / "tensorboard")
     assert writer.purge_step == 1
@@ -57,26 +64,10 @@ def test_every_epoch_is_logged(tmp_path: Path, tiny_config: MakeConfig) -> None:
     assert writer.scalars["accuracy/exit1", 2] == result.history[1].accuracy["exit1"]
 
 
-@pytest.mark.usefixtures("stub")
-def test_an_epoch_is_logged_before_it_is_saved(
-    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that is killed in between goes on before the epoch, and hides its first curve."""
-    saved: list[int] = []
-
-    def flush(self: Writer) -> None:
-        saved.append(load_checkpoint(tmp_path / "run" / "last.pt").training["epoch"])
-
-    monkeypatch.setattr(Writer, "flush", flush)
-    train(tiny_config(epochs=3), tmp_path / "run")
-    assert saved == [0, 1, 2]
-
-
 def test_without_tensorboard_there_is_none(
     tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    assert module.tensorboard_log(tmp_path, 0) is None
     train(tiny_config(epochs=1), tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeexit.data import DataConfig
-from edgeexit.errors import InputError, WriteError
+from edgeexit.errors import InputError
 from edgeexit.training import TrainConfig
 from edgeexit.training.settings.config_file import read_options, write_config
 
@@ -82,10 +82,10 @@ def test_a_file_may_set_a_few_options(tmp_path: Path) -> None:
         (b"epochs 3", "not TOML \\(Expected '=' after a key"),
         (b"lr = " + b"[" * 5000, "not TOML \\(maximum recursion depth"),
         (b"\xff\xfe", "not TOML \\('utf-8' codec"),
-        (b"epochz = 3", "epochz: there is no such option; did you mean epochs"),
-        (b"zzz = 3", "zzz: there is no such option; known: backbone, branches"),
+        (b"epochz = 3", "unknown option 'epochz': did you mean epochs"),
+        (b"zzz = 3", "unknown option 'zzz': known: accumulate, amp, backbone, batch"),
         (b"epochs = 'three'", 'epochs: expected an integer, got "three"; correct the file'),
-        (b"[data]\nnames = 'x'", "data.names: there is no such option; did you mean name"),
+        (b"[data]\nnames = 'x'", "unknown option 'data.names': did you mean data.name"),
         (b"data = 3", "expected a table, got 3"),
         (b"#" * (1 << 21), "more than 1048576 bytes; give the config.toml of a run"),
     ],
@@ -102,9 +102,3 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_options(tmp_path / "none.toml")
     with pytest.raises(InputError, match="could not read the configuration"):
         read_options(tmp_path)
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match="could not write"):
-        write_config(tmp_path / "file" / "config.toml", _different())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeexit.training.steps.order import epoch_batches
+from edgeexit.training.steps.loading import epoch_batches
 
 
 def test_every_image_once_but_for_what_is_left_over() -> None:

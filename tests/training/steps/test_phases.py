@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from support.runs import Listener, MakeConfig
 from torch import Tensor
 
-from edgeexit.errors import CheckpointError, SpecError
+from edgeexit.errors import CheckpointError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, train
-from edgeexit.training.record.metrics import EpochRecord
-from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.steps.phases import PhaseNet, learn_only, set_modes
 from edgeexit.training.steps.strategies import plan_phases
 from edgeexit.training.teaching.losses import joint_cross_entropy
 
-MakeConfig = Callable[..., TrainConfig]
 
-
-class Watcher:
+class Watcher(Listener):
     """Keeps the weights and batch norm's statistics that ``last.pt`` holds after each phase."""
 
-    def __init__(self, run: Path, stop_after: int = 0) -> None:
-        self.run, self.stop_after = run, stop_after
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self.run = run
         self.weights: dict[str, dict[str, Tensor]] = {}
-        self.statuses: list[StepStatus] = []
-        self.remarks: list[str] = []
-
-    def begin(self, plan: RunPlan) -> None: ...
-
-    def remark(self, text: str) -> None:
-        self.remarks.append(text)
-        if not self.weights and (self.run / "last.pt").exists():
-            self.weights["start"] = load_checkpoint(self.run / "last.pt").weights
 
     def step(self, status: StepStatus) -> None:
+        super().step(status)
         if "start" not in self.weights:
             self.weights["start"] = load_checkpoint(self.run / "last.pt").weights
-        self.statuses.append(status)
-        if (status.epoch, status.step) == (self.stop_after + 1, 1) and self.stop_after:
-            raise KeyboardInterrupt
 
     def epoch(self, record: EpochRecord) -> None:
         self.weights[record.phase] = load_checkpoint(self.run / "last.pt").weights
@@ -75,7 +62,8 @@ def test_coop_moves_everything(tmp_path: Path, tiny_config: MakeConfig) -> None:
 def test_branches_only_leaves_the_backbone_as_it_was_learned(
     tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
-    watcher = _watched(tiny_config(strategy="branches-only", epochs=1), tmp_path / "run")
+    config = tiny_config(strategy="branches-only", distill="ofa", distill_lambda=0.0, epochs=1)
+    watcher = _watched(config, tmp_path / "run")
     backbone = {"stage1", "stage2", "stage3", "classifier"}
     assert watcher.moved("start", "backbone") == backbone
     assert watcher.moved("backbone", "branches") == {"exit1", "exit2"}
@@ -105,28 +93,6 @@ def test_every_phase_has_its_own_fall_of_the_rate(tmp_path: Path, tiny_config: M
     assert [record.phase for record in result.history] == ["backbone"] * 2 + ["branches"] * 2
     assert result.best.phase == "branches"
     assert load_checkpoint(result.checkpoint).training["epoch"] == result.best.epoch
-
-
-def test_a_teacher_may_teach_the_branches_alone(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    config = tiny_config(strategy="branches-only", distill="ofa", distill_lambda=0.0, epochs=1)
-    watcher = _watched(config, tmp_path / "run")
-    assert watcher.moved("backbone", "branches") == {"exit1", "exit2"}
-    assert list(watcher.statuses[-1].accuracy) == ["exit1", "exit2"]
-
-
-def test_stage_wise_has_nobody_to_teach(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(SpecError, match="--strategy stage-wise has no phase with a teacher"):
-        train(tiny_config(strategy="stage-wise", distill="wed"), tmp_path / "run")
-
-
-def test_parameters_that_their_author_froze_stay_frozen() -> None:
-    net = MultiExitNet(make_spec("resnet20", "1+1", 4, (3, 8, 8)))
-    frozen = next(net.parameters()).requires_grad_(False)
-    learnable = [p for p in net.parameters() if p.requires_grad]
-    for name in ("coop", "branches-only"):
-        for phase in plan_phases(name, net, taught=False, backbone_is_trained=False):
-            learn_only(phase, learnable)
-            assert not frozen.requires_grad
 
 
 @pytest.mark.parametrize("name", ["branches-only", "stage-wise"])
@@ -165,26 +131,11 @@ def test_a_phase_computes_its_exits_as_the_whole_network_does() -> None:
         assert len(ran) == stages
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
-@pytest.mark.parametrize("strategy", ["branches-only", "stage-wise"])
-def test_a_run_in_phases_goes_on_with_the_same_result(
-    tmp_path: Path, tiny_config: MakeConfig, strategy: str, stop: int
-) -> None:
-    config = tiny_config(strategy=strategy, epochs=2, lr=0.05)
-    whole = train(config, tmp_path / "whole")
-    with pytest.raises(InterruptedRunError):
-        train(config, tmp_path / "parts", progress=Watcher(tmp_path / "parts", stop_after=stop))
-    parts = train(config, tmp_path / "parts", resume=True)
-    assert [r.loss for r in whole.history] == [r.loss for r in parts.history]
-    first, second = (load_checkpoint(result.last).weights for result in (whole, parts))
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
-
-
 def test_a_run_of_other_phases_is_refused(tmp_path: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(strategy="branches-only", epochs=1)
     run = tmp_path / "run"
     with pytest.raises(InterruptedRunError):
-        train(config, run, progress=Watcher(run, stop_after=1))
+        train(config, run, progress=Listener((2, 1)))
     plain = torch.load(run / "last.pt", weights_only=True)
     plain["training"]["phases"] = ["branches", "something else"]
     torch.save(plain, run / "last.pt")

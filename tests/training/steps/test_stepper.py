@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from support.runs import MakeConfig
 from torch import Tensor, nn
 
 from edgeexit.errors import DataError, InputError, TrainingError
@@ -19,7 +20,6 @@ from edgeexit.training.distributed import World
 from edgeexit.training.steps.stepper import Stepper
 from edgeexit.training.steps.strategies import plan_phases
 
-MakeConfig = Callable[..., TrainConfig]
 ALONE = World(0, 1, torch.device("cpu"))
 
 
@@ -173,10 +173,26 @@ def test_batches_that_cannot_be_had(tmp_path: Path, tiny_config: MakeConfig) -> 
         tiny_config(accumulate=3)
 
 
-def test_batch_norm_over_processes_is_for_gpus(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    message = "--sync-batch-norm: torch synchronizes batch norm only on GPUs; omit it on the"
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"sync_batch_norm": True},
+            "--sync-batch-norm: torch synchronizes batch norm only on GP",
+        ),
+        ({"device": "cuda"}, "torch finds no CUDA device here; use --device cpu"),
+    ],
+)
+def test_options_of_gpus(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=message):
-        train(tiny_config(sync_batch_norm=True), tmp_path / "run")
+        train(tiny_config(**options), tmp_path / "run")
 
 
 def test_a_net_is_as_learnable_after_a_run_as_before(
@@ -185,5 +201,7 @@ def test_a_net_is_as_learnable_after_a_run_as_before(
     net = MultiExitNet(make_spec("resnet20", "1+1", 2, (3, 8, 8)))
     next(net.parameters()).requires_grad_(False)
     before = [p.requires_grad for p in net.parameters()]
+    frozen = next(net.parameters()).clone()
     train(tiny_config(strategy="branches-only", epochs=1), tmp_path / "run", model=net)
     assert [p.requires_grad for p in net.parameters()] == before
+    assert torch.equal(next(net.parameters()), frozen), "its author froze it"

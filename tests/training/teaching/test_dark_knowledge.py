@@ -1,39 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.registries import keep_registries
+from support.runs import Listener, MakeConfig
 from torch import nn
 
 from edgeexit.data import DataConfig, load_data
 from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
+from edgeexit.evaluation import predict
 from edgeexit.models import registry as model_registry
 from edgeexit.models.weights.filling import LoadedWeights
-from edgeexit.training import TrainConfig, load_checkpoint, save_checkpoint, train
-from edgeexit.training.record.progress import RunPlan, StepStatus
+from edgeexit.training import load_checkpoint, save_checkpoint, train
 from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
-
-MakeConfig = Callable[..., TrainConfig]
-
-
-class Remarks:
-    def __init__(self, stop: bool = False) -> None:
-        self.stop = stop
-        self.lines: list[str] = []
-
-    def begin(self, plan: RunPlan) -> None: ...
-
-    def remark(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, status: StepStatus) -> None:
-        if self.stop and (status.epoch, status.step) == (2, 1):
-            raise KeyboardInterrupt
+from edgeexit.training.teaching.teachers import Ensemble, TaughtNet, ofa
 
 
 @pytest.fixture
@@ -66,9 +51,9 @@ def test_the_teacher_is_the_final_exit_of_the_other_network(
     assert not answer.requires_grad
     assert not teacher.reads_exits
 
-    listener = Remarks()
+    listener = Listener()
     result = train(config, tmp_path / "run", progress=listener)
-    assert listener.lines == [f"taught by {plain}"]
+    assert listener.remarks == [f"taught by {plain}"]
     assert result.best.teacher_accuracy == load_checkpoint(plain).metrics["accuracy"]["final"]
     weights = load_checkpoint(plain).weights
     assert all(torch.equal(weights[k], v) for k, v in teacher.net.state_dict().items())
@@ -116,26 +101,32 @@ def test_public_weights_of_other_classes(
         load_dark_knowledge(config, load_data(config.data), None)
 
 
-def test_no_public_weights(tiny_config: MakeConfig) -> None:
-    config = tiny_config(distill="dk", teacher="pretrained")
-    with pytest.raises(SpecError, match="resnet20 has no pretrained weights: give --teacher a"):
-        load_dark_knowledge(config, load_data(config.data), None)
-
-
-def test_a_teacher_that_nobody_named(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    message = "--distill dk needs a trained plain backbone: name its checkpoint with --teacher"
-    with pytest.raises(SpecError, match=message):
-        train(tiny_config(distill="dk"), tmp_path)
-
-
-def test_a_teacher_that_nobody_asked_for(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(InputError, match="goes with --distill dk, got --distill wed: omit"):
-        train(tiny_config(distill="wed", teacher="x.pt"), tmp_path)
-
-
-def test_a_teacher_that_is_not_there(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(CheckpointError, match=r"^--teacher .*none\.pt: could not read the"):
-        train(tiny_config(distill="dk", teacher=str(tmp_path / "none.pt")), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"teacher": "pretrained"}, SpecError, "resnet20 has no pretrained weights: give --teache"),
+        (
+            {},
+            SpecError,
+            "--distill dk needs a trained plain backbone: name its checkpoint with --t",
+        ),
+        (
+            {"distill": "wed", "teacher": "x.pt"},
+            InputError,
+            "goes with --distill dk, got --distill wed: omit",
+        ),
+        ({"teacher": "none.pt"}, CheckpointError, r"^--teacher none\.pt: could not read the"),
+    ],
+)
+def test_teachers_that_cannot_be_had(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    options: dict[str, str],
+    kind: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(kind, match=message):
+        train(tiny_config(**{"distill": "dk", **options}), tmp_path / "run")
 
 
 def test_a_teacher_of_other_images(plain: Path, tiny_config: MakeConfig) -> None:
@@ -145,13 +136,21 @@ def test_a_teacher_of_other_images(plain: Path, tiny_config: MakeConfig) -> None
         load_dark_knowledge(config, load_data(config.data), None)
 
 
+def test_a_network_with_its_teacher_keeps_its_score(plain: Path, tiny_config: MakeConfig) -> None:
+    net, images = load_checkpoint(plain).build(), load_data(tiny_config().data).splits["val"]
+    net.score = "margin"
+    alone, taught = predict(net, images), predict(TaughtNet(net, Ensemble(ofa)), images)
+    assert taught.exit_names == ("final", "teacher")
+    assert np.array_equal(taught.confidences[:1], alone.confidences)
+
+
 def test_a_run_goes_on_with_the_same_teacher_alone(
     plain: Path, tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
     config = tiny_config(distill="dk", teacher=str(plain))
     run = tmp_path / "run"
     with pytest.raises(InterruptedRunError):
-        train(config, run, progress=Remarks(stop=True))
+        train(config, run, progress=Listener((2, 1)))
     other = train(tiny_config(branches="none", epochs=1, seed=6), tmp_path / "other").checkpoint
     message = f"was started with a teacher of other weights than {other}: give it that one"
     with pytest.raises(TrainingError, match=message):
