@@ -18,7 +18,7 @@ from edgeexit.bench.images import (
     images_from_npz,
 )
 from edgeexit.bench.render.page import check_page_path, write_page
-from edgeexit.bench.render.page.paths_picture import check_plot_path, plot_reports
+from edgeexit.bench.render.page.pictures import check_plot_path, plot_reports
 from edgeexit.bench.render.report import report_json
 from edgeexit.bench.render.verdict import verdict
 from edgeexit.bench.results.advice import Advice

@@ -12,7 +12,7 @@ import numpy as np
 from edgeexit_runtime.gate import Predictions, check_thresholds
 from numpy.typing import NDArray
 
-from edgeexit.cost import ExitCost, ExitCosts, average_macs
+from edgeexit.cost import ExitCosts, average_macs
 from edgeexit.evaluation.path_costs import PathCosts
 from edgeexit.evaluation.predictions import ExitPredictions
 from edgeexit.statistics import Interval
@@ -163,12 +163,22 @@ def evaluate_adaptive(
     if names != predictions.exit_names:
         raise ValueError(f"predictions of exits {predictions.exit_names}, costs of {names}")
     left_at = leaving_exits(predictions, thresholds)
+    samples = len(left_at)
     paid = PathCosts.in_macs(cost.exits).paid(thresholds)
     exits = tuple(
-        _exit_report(exit_, thresholds.get(exit_.name), paid, correct, left_at == index)
-        for index, (exit_, correct) in enumerate(zip(cost.exits, predictions.correct, strict=True))
+        ExitReport(
+            name=exit_.name,
+            threshold=thresholds.get(exit_.name),
+            accuracy=float(correct.mean()),
+            share=np.count_nonzero(leaves) / samples,
+            leaving_accuracy=float(correct[leaves].mean()) if leaves.any() else None,
+            macs=exit_.macs,
+            path_macs=round(paid[exit_.name]),
+        )
+        for exit_, correct, leaves in zip(
+            cost.exits, predictions.correct, left_at == np.arange(len(names))[:, None], strict=True
+        )
     )
-    samples = len(left_at)
     right = int(np.count_nonzero(predictions.correct[left_at, np.arange(samples)]))
     backbone_right = int(np.count_nonzero(predictions.correct[-1]))
     average = average_macs(
@@ -184,23 +194,4 @@ def evaluate_adaptive(
         baseline_macs=cost.baseline_macs,
         accuracy_ratio=right / backbone_right if backbone_right else None,
         macs_ratio=average / cost.baseline_macs,
-    )
-
-
-def _exit_report(
-    cost: ExitCost,
-    threshold: float | None,
-    paid_macs: Mapping[str, float],
-    correct: NDArray[np.bool_],  # (N,)
-    leaves: NDArray[np.bool_],  # (N,)
-) -> ExitReport:
-    leaving = int(np.count_nonzero(leaves))
-    return ExitReport(
-        name=cost.name,
-        threshold=threshold,
-        accuracy=float(correct.mean()),
-        share=leaving / len(leaves),
-        leaving_accuracy=float(correct[leaves].mean()) if leaving else None,
-        macs=cost.macs,
-        path_macs=round(paid_macs[cost.name]),
     )

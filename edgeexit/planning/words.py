@@ -108,21 +108,22 @@ def _better(pattern: PatternPlan, best: PatternPlan) -> str:
 
 
 def _rows(pattern: PatternPlan, has_estimates: bool) -> Iterator[Row]:
-    for at, exit_ in enumerate(pattern.exits):
-        is_first = at == 0
+    """Yield a row per exit; what belongs to the whole pattern stands in the first."""
+    name = f"{pattern.branches}{' *' if pattern.on_front else ''}"
+    size, estimate = f"{pattern.size_bytes / MIB:.1f}", pattern.estimate
+    about = ("", "")
+    if estimate is not None:
+        about = (f"{estimate.ratio:.2f}", f"{estimate.accuracy:.1%}")
+    for exit_ in pattern.exits:
         share = "never" if exit_.break_even is None else f"{exit_.break_even:.0%}"
-        is_last = at == len(pattern.exits) - 1
-        cells = (
+        yield (
+            name,
             exit_.name,
             f"{exit_.path_ms:.3f}",
             f"{exit_.ratio:.2f}",
             f"{exit_.macs_ratio:.2f}",
-            "" if is_last else share,
-            f"{pattern.size_bytes / MIB:.1f}" if is_first else "",
+            "" if exit_ is pattern.exits[-1] else share,
+            size,
+            *(about if has_estimates else ()),
         )
-        estimate = pattern.estimate if is_first else None
-        more = ("", "")
-        if estimate is not None:
-            more = (f"{estimate.ratio:.2f}", f"{estimate.accuracy:.1%}")
-        name = f"{pattern.branches}{' *' if pattern.on_front else ''}" if is_first else ""
-        yield (name, *cells, *(more if has_estimates else ()))
+        name, size, about = "", "", ("", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit.bench.render.latencies import interval_cell
+from edgeexit.bench.render.latencies import SECOND_LINES, interval_cell
 from edgeexit.bench.results.advice import Advice, Choice, Gain
 from edgeexit.bench.results.mixture import BASELINE_NAME
 from edgeexit.formats import Table, format_ms, format_threshold, in_two_lines, named_numbers
@@ -41,6 +41,7 @@ def advice_table(advice: Advice) -> Table:
             ("p99 ms", *(format_ms(choice.p99_ms) for choice in choices), ""),
             ("Eq. 5", *(f"{choice.macs_ratio:.3f}" for choice in choices), "1.000"),
         ],
+        notes=[SECOND_LINES],
     )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edgeexit.bench.results.backends import BackendChoice, Backends, Fastest
-from edgeexit.bench.results.mixture import BACKEND, BASELINE_NAME, EARLY_EXIT, Mixture
+from edgeexit.bench.results.mixture import (
+    BACKEND,
+    BASELINE_NAME,
+    EARLY_EXIT,
+    EARLY_EXIT_NAME,
+    Mixture,
+)
 from edgeexit.bench.results.report import BenchReport
 from edgeexit.formats import Row, Table, named_numbers
 from edgeexit.statistics import CONFIDENCE_LEVEL, Interval
@@ -74,15 +80,11 @@ def _verdict(backends: Backends, mixture: Mixture | None) -> str:
     if len(names) > 1 or not all(fastest.ratio.is_faster for fastest in found):
         return _undecided(found)
     (name,) = names
-    if found[0].what == EARLY_EXIT:
-        (first,) = found
-        why = (
-            f"early exit takes {first.time_ms:.3g} ms an image there and {first.next_ms:.3g} ms in "
-            f"{first.next_name}, a ratio of {first.ratio:.3f}"
-        )
-    else:
-        each = ", ".join(f"{it.what} {it.ratio:.3f} of {it.next_name}" for it in found)
-        why = f"every exit path is faster there ({each})"
+    why = "; ".join(
+        f"{EARLY_EXIT_NAME if it.what == EARLY_EXIT else it.what} takes {it.time_ms:.3g} ms an "
+        f"image there and {it.next_ms:.3g} ms in {it.next_name}, a ratio of {it.ratio:.3f}"
+        for it in found
+    )
     said = [
         f"Load {name} on this device ({BackendChoice.parse(name).arguments}): {why}.",
         *_how(backends, name, mixture),
@@ -109,17 +111,17 @@ def _how(backends: Backends, name: str, mixture: Mixture | None) -> Iterator[str
 
 
 def _undecided(found: Sequence[Fastest]) -> str:
-    first = found[0]
-    if first.what == EARLY_EXIT:
+    if found[0].what == EARLY_EXIT:
+        (it,) = found
         what_to_do = (
             "load either"
-            if first.is_break_even
+            if it.is_break_even
             else "a longer --duration or more images may tell which is faster"
         )
         return (
-            f"{first.name} and {first.next_name} do not differ beyond the noise in early exit: "
-            f"{first.time_ms:.3g} ms and {first.next_ms:.3g} ms an image, a ratio of "
-            f"{first.ratio:.3f}; {what_to_do}."
+            f"{it.name} and {it.next_name} do not differ beyond the noise in early exit: "
+            f"{it.time_ms:.3g} ms and {it.next_ms:.3g} ms an image, a ratio of {it.ratio:.3f}; "
+            f"{what_to_do}."
         )
     each = "; ".join(
         f"{it.what} {it.name if it.ratio.is_faster else 'none beyond the noise'}, "

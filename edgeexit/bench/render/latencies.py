@@ -12,6 +12,7 @@ from edgeexit.statistics.percentiles import Percentile, count_for_interval, coun
 
 LATENCIES = ("p50", "p90", "p95", "p99", "mean")
 LATENCY_HEADINGS = (*LATENCIES, "calls")
+SECOND_LINES = f"Second lines: {CONFIDENCE_LEVEL:.0%} intervals."
 
 
 def latency_cells(latency: LatencySummary | None, different: int | None = None) -> list[str]:
@@ -69,7 +70,7 @@ def percentile_note(found: Sequence[Percentile], what: str = "images") -> str:
     """
     notes = []
     if any(it.low_ms is not None or it.high_ms is not None for it in found):
-        notes.append(f"Second lines: {CONFIDENCE_LEVEL:.0%} intervals.")
+        notes.append(SECOND_LINES)
     for it in found:
         if it.count < count_for_point(it.percent):
             needed = f"p{it.percent:g} needs {count_for_point(it.percent)}"

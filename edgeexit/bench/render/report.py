@@ -10,9 +10,9 @@ from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.bench.render.advice import advice_table, advice_text, no_advice_text
 from edgeexit.bench.render.backends import backends_table, backends_text
-from edgeexit.bench.render.reasons import breakdown_text
-from edgeexit.bench.render.roofline import (
+from edgeexit.bench.render.explanation import (
     breakdown_table,
+    breakdown_text,
     faster_text,
     model_text,
     peaks_text,

@@ -17,7 +17,7 @@ def print_summary(report: BenchReport, out: Console) -> None:
     """Print a benchmark's summary: the verdict, the paths, the advice, and the reasons."""
     from edgeexit.bench.render.advice import advice_text, no_advice_text
     from edgeexit.bench.render.backends import backends_table
-    from edgeexit.bench.render.reasons import reasons_text
+    from edgeexit.bench.render.explanation import reasons_text
     from edgeexit.bench.render.scenarios import scenario_tables
     from edgeexit.bench.render.tables import summary_table
 

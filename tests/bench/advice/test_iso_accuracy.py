@@ -23,7 +23,7 @@ from edgeexit.bench.advice.iso_accuracy import (
     choose_iso_accuracy,
     judge_iso_accuracy,
 )
-from edgeexit.bench.render.versus import Comparison, compare
+from edgeexit.bench.render.verdict import Comparison, compare
 from edgeexit.bench.results.mixture import (
     EARLY_EXIT,
     ISO_ACCURACY,

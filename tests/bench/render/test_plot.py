@@ -12,7 +12,7 @@ from support.reports import report_with
 
 from edgeexit.bench import BenchReport, plot_reports
 from edgeexit.bench.render.page import drawing
-from edgeexit.bench.render.page.paths_picture import draw_reports
+from edgeexit.bench.render.page.pictures import draw_reports
 from edgeexit.errors import InputError
 
 

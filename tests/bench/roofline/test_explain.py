@@ -22,8 +22,7 @@ from support.messages import missing
 from support.tiny_bundle import NETWORK
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.render.reasons import breakdown_text, reasons_text
-from edgeexit.bench.render.roofline import faster_text, peaks_text
+from edgeexit.bench.render.explanation import breakdown_text, faster_text, peaks_text, reasons_text
 from edgeexit.bench.results.explanation import (
     BYTES,
     GATE,

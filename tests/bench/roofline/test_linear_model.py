@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.messages import missing
 
-from edgeexit.bench.render.roofline import model_text
+from edgeexit.bench.render.explanation import model_text
 from edgeexit.bench.results.explanation import LinearModel
 from edgeexit.bench.roofline.linear_model import Observation, fit_linear_model
 

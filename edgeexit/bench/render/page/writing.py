@@ -8,12 +8,12 @@ from markupsafe import Markup
 
 from edgeexit.bench.render.page.drawing import page_style
 from edgeexit.bench.render.page.explanation_pictures import breakdown_picture, roofline_picture
-from edgeexit.bench.render.page.paths_picture import paths_picture
 from edgeexit.bench.render.page.pictures import (
     energy_picture,
     front_picture,
     latency_picture,
     offline_picture,
+    paths_picture,
 )
 from edgeexit.bench.render.report import (
     ENERGY,

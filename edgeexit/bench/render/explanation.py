@@ -1,12 +1,104 @@
-"""Parts against the machine's peaks, and the linear model, as tables and sentences."""
+"""Why measured times differ from Eq. 5: parts against the machine's peaks, the terms and reasons of
+each path, and the linear model, as tables and sentences.
+"""
 
 from __future__ import annotations
 
-from edgeexit.bench.results.explanation import Explanation, LinearModel, Term
+from edgeexit.bench.results.explanation import (
+    BYTES,
+    GATE,
+    SESSION,
+    SLOW,
+    UTILIZATION,
+    Breakdown,
+    Explanation,
+    LinearModel,
+    Reason,
+    Term,
+)
+from edgeexit.bench.results.roofline import PartRoofline
 from edgeexit.formats import Table, format_macs, named_numbers
 
 MILLION = 1e6
 TERM_HEADINGS = ("bytes", "utilization", "gate,\ncopies", "session", "slow\ncalls")
+SMALL = 0.005  # of the plain backbone's time; smaller reasons are in "the rest"
+MOST, FEW = 6, 3  # reasons listed one by one, in full and in a summary
+MORE = {
+    BYTES: "bytes of {part}",
+    UTILIZATION: "low utilization of {part}",
+    GATE: "gate and copies",
+    SESSION: "session",
+    SLOW: "slow calls",
+}
+LESS = {
+    **MORE,
+    BYTES: "fewer bytes per MAC in {part} than in the plain backbone",
+    UTILIZATION: "{part} is better utilized than the plain backbone",
+}
+KINDS_IN_WORDS = {"Gemm": "fully connected layer", "MatMul": "matrix product"}
+
+
+def reasons_text(explanation: Explanation) -> str:
+    """Return the largest reasons for early exit, or for the last path if it was not measured."""
+    if not explanation.breakdowns:
+        return peaks_text(explanation)
+    return breakdown_text(explanation.breakdowns[-1], explanation, short=True)
+
+
+def breakdown_text(breakdown: Breakdown, explanation: Explanation, *, short: bool = False) -> str:
+    """Return a sentence on one path: Eq. 5's ratio, the measured one, and the largest reasons.
+
+    Others are summed up as the rest. With ``short``, fewer are listed, and without details.
+    """
+    reasons = breakdown.reasons[: FEW if short else MOST]
+    listed = [reason for reason in reasons if abs(reason.ratio) >= SMALL]
+    between = []
+    for reason in listed:
+        words = (LESS if reason.ratio < 0 else MORE)[reason.term].format(part=reason.part)
+        details = "" if short else _behind(reason, explanation)
+        noise = ", within the noise" if reason.is_noise else ""
+        between.append(f"{reason.ratio:+.3f} {words}{details}{noise}")
+    rest = breakdown.rest(listed)
+    if abs(rest) >= SMALL / 10:
+        between.append(f"{rest:+.3f} the rest")
+    return (
+        f"{breakdown.label}: Eq. 5 says {breakdown.macs_ratio:.3f}, measured "
+        f"{breakdown.measured_ratio:.3f}: {', '.join(between) or 'no difference'}"
+    )
+
+
+def _behind(reason: Reason, explanation: Explanation) -> str:
+    """Return details of a reason, in brackets; empty if it needs none."""
+    if reason.term == SLOW:
+        return " (the reported time is above the 10th percentile of calls)"
+    if reason.term == SESSION and reason.ratio < 0:
+        return " (graphs are faster in sequence than timed alone)"
+    if reason.part is None or reason.ratio < 0:
+        return ""
+    parts = {part.name: part for part in explanation.parts}
+    part, baseline = parts[reason.part], explanation.parts[-1]
+    return _bytes_text(part) if reason.term == BYTES else _utilization_text(part, baseline)
+
+
+def _bytes_text(part: PartRoofline) -> str:
+    heaviest = part.heaviest
+    if heaviest is None:
+        return ""
+    kind = KINDS_IN_WORDS.get(heaviest.kind, heaviest.kind)
+    share = heaviest.bytes / part.moved_bytes
+    return f" ({part.moved_bytes / 1e6:.3g} MB, {share:.0%} of it in its {kind})"
+
+
+def _utilization_text(part: PartRoofline, baseline: PartRoofline) -> str:
+    count, each = len(part.operators), part.macs_per_operator
+    small = ""
+    if count and each < baseline.macs_per_operator:
+        operators = f"{count} operators" if count > 1 else "one operator"
+        small = f"; {operators} of {each / 1e6:.2g} MMACs"
+    return (
+        f" ({part.utilization_ms:.3g} ms beyond its roofline, the plain backbone "
+        f"{baseline.utilization_of(part.macs):.3g} for as many MACs{small})"
+    )
 
 
 def roofline_table(explanation: Explanation) -> Table:
