@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from edgeexit_runtime.errors import BackendError as BackendError  # re-exported
@@ -19,6 +19,12 @@ class SpecError(EdgeExitError):
     exit_code = 2
 
 
+def did_you_mean(name: str, known: Sequence[str], otherwise: str) -> str:
+    """Return a question with the ``known`` names that are close to ``name``, or ``otherwise``."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
 class UnknownNameError(EdgeExitError):
     """A name that is not registered; the message suggests close matches."""
 
@@ -26,8 +32,7 @@ class UnknownNameError(EdgeExitError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known: {', '.join(known)}")
         super().__init__(f"unknown {kind} {name!r}: {hint}")
 
 

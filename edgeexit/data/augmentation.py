@@ -26,14 +26,12 @@ class Augmentation:
     """An augmentation of training images.
 
     Attributes:
-        title: a short description.
         steps: returns the steps, given the output (height, width) and the largest shift as a share
             of it.
         resizes: whether the steps accept images of any size; otherwise images have the output
             size before.
     """
 
-    title: str
     steps: Callable[[tuple[int, int], float], list[nn.Module]]
     resizes: bool = False
 
@@ -53,15 +51,18 @@ def resolve_augmentation(asked: str, usual: str) -> str:
 
 
 def _crop(size: tuple[int, int], padding: float) -> list[nn.Module]:
+    """Shift images, padded with zeros."""
     borders = [max(1, round(padding * pixels)) for pixels in reversed(size)]
     return [v2.RandomCrop(size, padding=borders)]
 
 
 def _crop_flip(size: tuple[int, int], padding: float) -> list[nn.Module]:
+    """Shift images by up to 4 of 32 pixels and mirror them: CIFAR's standard."""
     return [*_crop(size, padding), v2.RandomHorizontalFlip()]
 
 
 def _resize_crop_flip(size: tuple[int, int], padding: float) -> list[nn.Module]:
+    """Resize images to 256/224 of the size, crop and mirror them: the paper's for ImageNet."""
     enlarged = [round(pixels * RESIZE_RATIO) for pixels in size]
     return [
         v2.Resize(enlarged, antialias=True),
@@ -71,25 +72,14 @@ def _resize_crop_flip(size: tuple[int, int], padding: float) -> list[nn.Module]:
 
 
 def _random_resized_crop_flip(size: tuple[int, int], padding: float) -> list[nn.Module]:
+    """Resize a random part of 8 to 100 % and mirror it: the standard for ImageNet."""
     return [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
 
 
-AUGMENTATIONS.register("none")(Augmentation("unchanged images", lambda size, padding: []))
-AUGMENTATIONS.register("crop")(Augmentation("shifted, padded with zeros", _crop))
-AUGMENTATIONS.register("crop-flip")(
-    Augmentation("shifted by up to 4 of 32 pixels and mirrored: CIFAR's standard", _crop_flip)
-)
-AUGMENTATIONS.register("resize-crop-flip")(
-    Augmentation(
-        "resized to 256/224 of the size, cropped, mirrored: the paper's for ImageNet",
-        _resize_crop_flip,
-        resizes=True,
-    )
-)
+AUGMENTATIONS.register("none")(Augmentation(lambda size, padding: []))
+AUGMENTATIONS.register("crop")(Augmentation(_crop))
+AUGMENTATIONS.register("crop-flip")(Augmentation(_crop_flip))
+AUGMENTATIONS.register("resize-crop-flip")(Augmentation(_resize_crop_flip, resizes=True))
 AUGMENTATIONS.register("random-resized-crop-flip")(
-    Augmentation(
-        "a random part of 8 to 100 %, resized, mirrored: the standard for ImageNet",
-        _random_resized_crop_flip,
-        resizes=True,
-    )
+    Augmentation(_random_resized_crop_flip, resizes=True)
 )

@@ -12,17 +12,17 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms import v2
 
 from edgeexit.data.augmentation import AUGMENTATIONS, PADDING, resolve_augmentation
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageArrays, ImageData
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import hold_out_split, stratified_split
-from edgeexit.data.transforms import compose, resize_exactly
+from edgeexit.data.splits import hold_out_split
+from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError
 
 IMAGE_SIZE = (32, 32)
-HELD_OUT = 0.1
 DEFAULT_FOLDER = "data"
 
 
@@ -56,7 +56,8 @@ def _load(
     if channels != 3:
         raise DataError(f"{config.name}: its images have 3 channels, got {channels}; use 3")
     preprocessing = config.preprocessing((3, height, width), mean, std)
-    resize = resize_exactly((height, width), IMAGE_SIZE)
+    size = (height, width)
+    resize = [] if size == IMAGE_SIZE else [v2.Resize(size, antialias=True)]
     augmentation = resolve_augmentation(config.augmentation, "crop-flip")
     vary = AUGMENTATIONS[augmentation].steps(IMAGE_SIZE, PADDING)
     augmented = compose([*vary, *resize], preprocessing)
@@ -64,7 +65,7 @@ def _load(
 
     training, test = (_read(kind, config, train=train) for train in (True, False))
     targets = np.asarray(training.targets)
-    train, val = _split(training, config)
+    train, val = hold_out_split(training.targets, config.hold_out, config.name, training.classes)
     images = _tensor(training.data)
     return ImageData(
         class_names=tuple(training.classes),
@@ -77,15 +78,6 @@ def _load(
         },
         augmentation=augmentation,
     )
-
-
-def _split(
-    training: torchvision.datasets.CIFAR10, config: DataConfig
-) -> tuple[NDArray[np.int64], ...]:
-    """Return the indices of the images for training and of those held out for validation."""
-    if config.hold_out is not None:
-        return hold_out_split(training.targets, config.hold_out, config.name, training.classes)
-    return stratified_split(training.targets, (1 - HELD_OUT, HELD_OUT), config.name)
 
 
 def _read(

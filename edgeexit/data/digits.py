@@ -15,13 +15,13 @@ from edgeexit.data.augmentation import AUGMENTATIONS, resolve_augmentation
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageArrays, ImageData
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import hold_out_split, stratified_split
+from edgeexit.data.splits import three_way_split
 from edgeexit.data.transforms import compose
 from edgeexit.errors import DataError
 
 INPUT_SIZE = (3, 32, 32)
 LARGEST_VALUE = 16
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+SHARES = (0.6, 0.2, 0.2)
 MEAN, STD = 0.305, 0.324  # of the training images at 32x32
 MOVED = 1 / 16  # largest shift as a share of the size: 2 of 32 pixels
 
@@ -46,7 +46,7 @@ def digits(config: DataConfig) -> ImageData:
     augmented = compose(AUGMENTATIONS[augmentation].steps(size[1:], MOVED), preprocessing)
     plain = compose([], preprocessing)
     class_names = tuple(str(name) for name in bunch.target_names)
-    indices = _split(bunch.target, config.hold_out, class_names)
+    indices = three_way_split(bunch.target, SHARES, config.hold_out, "digits", class_names)
     parts = {
         name: (images[torch.from_numpy(part)].expand(-1, size[0], -1, -1), bunch.target[part])
         for name, part in indices.items()
@@ -58,18 +58,6 @@ def digits(config: DataConfig) -> ImageData:
         splits={name: ImageArrays(*part, plain) for name, part in parts.items()},
         augmentation=augmentation,
     )
-
-
-def _split(
-    targets: NDArray[np.int64], hold_out: int | None, class_names: tuple[str, ...]
-) -> dict[str, NDArray[np.int64]]:
-    parts = stratified_split(targets, list(SHARES.values()), "digits")
-    train, val, test = parts
-    if hold_out is not None:  # from all images that are not for testing
-        train = np.sort(np.concatenate([train, val]))
-        stays, held = hold_out_split(targets[train], hold_out, "digits", class_names)
-        train, val = train[stays], train[held]
-    return {"train": train, "val": val, "test": test}
 
 
 def _enlarge(images: NDArray[np.float64], size: tuple[int, int]) -> Tensor:

@@ -10,8 +10,6 @@ folders is split 80/10/10. Preprocessing is the paper's for ImageNet (Section V)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +22,17 @@ from torch import nn
 from torchvision.transforms import v2
 
 from edgeexit.data.augmentation import AUGMENTATIONS, PADDING, RESIZE_RATIO, resolve_augmentation
-from edgeexit.data.class_folders import Files, check_same_classes, find_classes, find_splits
+from edgeexit.data.class_folders import (
+    ClassFolders,
+    Files,
+    check_same_classes,
+    find_classes,
+    find_splits,
+)
 from edgeexit.data.config import DataConfig
 from edgeexit.data.dataset import ImageData, ImageDataset, Sample, Transform
 from edgeexit.data.registry import register_dataset
-from edgeexit.data.splits import hold_out_split, stratified_split
+from edgeexit.data.splits import hold_out_split, stratified_split, three_way_split
 from edgeexit.data.transforms import FitImage, compose
 from edgeexit.data.words import some
 from edgeexit.errors import DataError
@@ -39,20 +43,8 @@ INPUT_SIZE = (3, 224, 224)
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.459,)}
 STD = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
 """ImageNet's, by number of channels; those of grey are the colors' with the weights of grey."""
-SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
-HELD_OUT = 0.1
+SHARES = (0.8, 0.1, 0.1)
 TREE = "all"  # one tree of class folders, which is split here
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The files found; the fields are those of :class:`edgeexit.data.ImageData`."""
-
-    class_names: tuple[str, ...]
-    splits: dict[str, Files]
-    skipped: tuple[str, ...]
-    left_out: Mapping[str, int]
-    notes: tuple[str, ...]
 
 
 class ImageFiles(ImageDataset):
@@ -85,7 +77,18 @@ def imagefolder(config: DataConfig) -> ImageData:
         raise DataError("imagefolder: your own images cannot be downloaded; omit --download")
     if config.data_dir is None:
         raise DataError("imagefolder: expected the folder of the images; give it with --data-dir")
-    found = _find(Path(config.data_dir), config)
+    root = Path(config.data_dir)
+    found, notes = _find(root, config.hold_out)
+    class_names = next(iter(found.values())).class_names
+    files = {name: folder.files for name, folder in found.items()}
+    skipped: list[str] = []
+    if config.skip_corrupt:
+        for name in files:
+            files[name], unreadable = _without_unreadable(files[name], class_names, config)
+            skipped += unreadable
+    splits = _split(root, class_names, files, config.hold_out)
+    notes += _missing_classes(root, class_names, splits)
+
     size = config.size_or(INPUT_SIZE)
     mean, std = MEAN[size[0]], STD[size[0]]
     preprocessing = config.preprocessing(size, mean, std, round(min(size[1:]) * RESIZE_RATIO))
@@ -96,14 +99,14 @@ def imagefolder(config: DataConfig) -> ImageData:
         ImageFiles, mode=MODES[size[0]], max_pixels=config.max_pixels or MAX_PIXELS
     )
     return ImageData(
-        class_names=found.class_names,
+        class_names=class_names,
         preprocessing=preprocessing,
-        training=read_files(found.splits["train"], augmented),
-        splits={name: read_files(files, plain) for name, files in found.splits.items()},
+        training=read_files(splits["train"], augmented),
+        splits={name: read_files(files, plain) for name, files in splits.items()},
         augmentation=augmentation,
-        skipped=found.skipped,
-        left_out=found.left_out,
-        notes=found.notes,
+        skipped=tuple(skipped),
+        left_out=sum((Counter(folder.left_out) for folder in found.values()), Counter[str]()),
+        notes=tuple(notes),
     )
 
 
@@ -115,33 +118,23 @@ def _training_steps(augmentation: str, preprocessing: Preprocessing) -> list[nn.
     return [FitImage(preprocessing), *steps]
 
 
-def _find(root: Path, config: DataConfig) -> _Found:
-    """Return the classes, the files of each split below ``root``, and the files left out."""
+def _find(root: Path, hold_out: int | None) -> tuple[dict[str, ClassFolders], list[str]]:
+    """Return the class folders of each split in ``root``, or of all images, and notes."""
     if not is_folder(root):
         raise DataError(f"imagefolder: there is no folder {root}; check --data-dir")
     folders = find_splits(root)
-    if config.hold_out is not None and {"val", "test"} <= folders.keys():
+    if hold_out is not None and {"val", "test"} <= folders.keys():
         raise DataError(
             f"imagefolder: {root} has train/, val/ and test/, so nothing has to be held out; "
             "omit --hold-out"
         )
     found = {name: find_classes(folder) for name, folder in (folders or {TREE: root}).items()}
     check_same_classes([*found.values()])
-    class_names = next(iter(found.values())).class_names
-    files = {name: folder.files for name, folder in found.items()}
-    skipped: list[str] = []
-    if config.skip_corrupt:
-        for name in files:
-            files[name], unreadable = _without_unreadable(files[name], class_names, config)
-            skipped += unreadable
-    splits = _split(root, class_names, files, config.hold_out)
     notes = [note for folder in found.values() for note in folder.notes]
     others = [f"{name}/" for name in list_folders(root) if root / name not in folders.values()]
     if folders and others:
         notes.append(f"not read: {some(others)} in {root}, beside the splits")
-    notes += _missing_classes(root, class_names, splits)
-    left_out = sum((Counter(folder.left_out) for folder in found.values()), Counter[str]())
-    return _Found(class_names, splits, tuple(skipped), left_out, tuple(notes))
+    return found, notes
 
 
 def _split(
@@ -151,22 +144,16 @@ def _split(
     name = f"imagefolder {root}"
     if TREE in found:
         files = found[TREE]
-        parts = stratified_split(files.labels, list(SHARES.values()), name)
-        if hold_out is None:
-            return {split: files.take(part) for split, part in zip(SHARES, parts, strict=True)}
-        train, test = files.take(np.sort(np.concatenate(parts[:2]))), files.take(parts[2])
-    elif {"val", "test"} <= found.keys():
+        parts = three_way_split(files.labels, SHARES, hold_out, name, class_names)
+        return {split: files.take(part) for split, part in parts.items()}
+    if {"val", "test"} <= found.keys():
         return found
-    elif "val" in found and hold_out is None:
+    if "val" in found and hold_out is None:
         val = found["val"]
         first, second = stratified_split(val.labels, (0.5, 0.5), f"{name}, val")
         return {"train": found["train"], "val": val.take(first), "test": val.take(second)}
-    else:
-        train, test = found["train"], found["val" if "val" in found else "test"]
-    if hold_out is None:
-        stays, held = stratified_split(train.labels, (1 - HELD_OUT, HELD_OUT), f"{name}, train")
-    else:
-        stays, held = hold_out_split(train.labels, hold_out, name, class_names)
+    train, test = found["train"], found["val" if "val" in found else "test"]
+    stays, held = hold_out_split(train.labels, hold_out, f"{name}, train", class_names)
     return {"train": train.take(stays), "val": train.take(held), "test": test}
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edgeexit.errors import DataError
 
+HELD_OUT = 0.1
+"""The share of the training images that is held out for validation, as in the paper (Section V)."""
 SPLIT_SEED = 0
 """Independent of the training seed, so that networks of all seeds are compared on one split."""
 
@@ -46,20 +48,48 @@ def stratified_split(
     return tuple(np.sort(part) for part in parts)
 
 
+def three_way_split(
+    labels: Sequence[int] | NDArray[np.int64],
+    shares: Sequence[float],
+    per_class: int | None,
+    name: str,
+    class_names: Sequence[str],
+) -> dict[str, NDArray[np.int64]]:
+    """Return the indices of ``train``, ``val`` and ``test``, in ascending order, by their shares.
+
+    If ``per_class`` is not None, that many samples of each class are for validation instead, of all
+    that are not for testing.
+
+    Raises:
+        DataError: a split would be empty, or a class would have no samples left.
+    """
+    train, val, test = stratified_split(labels, shares, name)
+    if per_class is not None:
+        rest = np.sort(np.concatenate([train, val]))
+        stays, held = hold_out_split(np.asarray(labels)[rest], per_class, name, class_names)
+        train, val = rest[stays], rest[held]
+    return {"train": train, "val": val, "test": test}
+
+
 def hold_out_split(
-    labels: Sequence[int] | NDArray[np.int64], per_class: int, name: str, class_names: Sequence[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    labels: Sequence[int] | NDArray[np.int64],
+    per_class: int | None,
+    name: str,
+    class_names: Sequence[str],
+) -> tuple[NDArray[np.int64], ...]:
     """Hold out ``per_class`` samples per class; return the other indices and theirs, ascending.
 
     Args:
         labels: the label of each sample.
-        per_class: number of samples of each class to hold out.
+        per_class: number of samples of each class to hold out; None for a tenth of all.
         name: the data set's name, for the error.
         class_names: the name of each label, for the error.
 
     Raises:
         DataError: a class would have no samples left.
     """
+    if per_class is None:
+        return stratified_split(labels, (1 - HELD_OUT, HELD_OUT), name)
     random = np.random.RandomState(SPLIT_SEED)  # frozen, see stratified_split
     targets = np.asarray(labels)
     held = np.zeros(len(targets), np.bool_)

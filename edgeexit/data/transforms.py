@@ -38,8 +38,3 @@ def compose(steps: list[nn.Module], preprocessing: Preprocessing) -> Transform:
     ]
     transform: Transform = v2.Compose([*steps, *normalization])
     return transform
-
-
-def resize_exactly(size: tuple[int, int], given: tuple[int, int]) -> list[nn.Module]:
-    """Return the step from images of ``given`` (height, width) to ``size``; none if equal."""
-    return [] if size == given else [v2.Resize(size, antialias=True)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeexit.errors import SpecError
+from edgeexit.models.spec import ModelSpec
+from edgeexit.models.tracing.user_code import explained
 
 RELATIVE_TOLERANCE = 1e-4
 """For the chained parts against the model; they run the same operators, so most are equal."""
@@ -22,12 +24,71 @@ Answers = Mapping[str, Tensor]
 """Logits (N, K), or what a model returns in their place, by output name."""
 
 
-def has_values(model: nn.Module) -> bool:
-    """Whether a model's weights have values, so that its outputs can be compared."""
-    return not any(weight.is_meta for weight in (*model.parameters(), *model.buffers()))
+Run = Callable[[Tensor], Answers]
+"""Maps images (N, C, H, W) to logits by output name."""
 
 
-def random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int) -> Tensor:
+def check_agreement(
+    model: nn.Module,
+    run: Run,
+    chained: Run,
+    spec: ModelSpec,
+    *,
+    softmaxed: Collection[str],
+    batches: Sequence[int],
+    where: str,
+    advice: str,
+) -> tuple[str, ...]:
+    """Check that the network made from a model has the model's outputs on random images.
+
+    Nothing is checked if the model's weights have no values.
+
+    Args:
+        model: the model, in evaluation mode.
+        run: returns what the model returns.
+        chained: returns the logits of the network that was made from it.
+        spec: the network's specification.
+        softmaxed: the outputs of which the model returns the softmax.
+        batches: the numbers of images to compare; the last one is also compared with one image.
+        where, advice: the beginning and the end of the message if the outputs differ.
+
+    Returns:
+        Notes on the outputs.
+
+    Raises:
+        SpecError: the model raises, its outputs depend on the batch or are no logits, or differ
+            from the network's.
+    """
+    if any(weight.is_meta for weight in (*model.parameters(), *model.buffers())):
+        return ()
+    notes: tuple[str, ...] = ()
+
+    def answers_of(images: Tensor) -> Answers:
+        with explained(f"{spec.backbone} on random images raised"):
+            return run(images.clone())
+
+    check_each_alone(
+        spec.backbone, model, answers_of, _random_images(model, spec.input_size, batches[-1])
+    )
+    for batch in batches:
+        images = _random_images(model, spec.input_size, batch)
+        expected = answers_of(images)
+        notes = _check_answers(
+            spec.backbone, {name: expected[name] for name in expected if name not in softmaxed}
+        )
+        for name, logits in chained(images.clone()).items():
+            want = expected[name]
+            got = logits.softmax(1) if name in softmaxed else logits
+            difference = float((got - want).abs().max())
+            if not difference <= RELATIVE_TOLERANCE * max(1.0, float(want.abs().max())):
+                raise SpecError(
+                    f"{where}: the chained stages differ from the model by {difference:.3g} in "
+                    f"its {name}, for {batch} images; {advice}"
+                )
+    return notes
+
+
+def _random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int) -> Tensor:
     """Return images (N, C, H, W) of normal values on the model's device, the same every time."""
     weights = [*model.parameters(), *model.buffers()]
     device = weights[0].device if weights else torch.device("cpu")
@@ -35,14 +96,7 @@ def random_images(model: nn.Module, input_size: tuple[int, int, int], batch: int
     return torch.randn(batch, *input_size, generator=generator).to(device)
 
 
-def tolerated(expected: Tensor) -> float:
-    """Return the largest difference from the chained parts that rounding explains."""
-    return RELATIVE_TOLERANCE * max(1.0, float(expected.abs().max()))
-
-
-def check_each_alone(
-    name: str, model: nn.Module, run: Callable[[Tensor], Answers], images: Tensor
-) -> None:
+def check_each_alone(name: str, model: nn.Module, run: Run, images: Tensor) -> None:
     """Check that the output for an image does not depend on the other images of its batch.
 
     Args:
@@ -77,7 +131,7 @@ def check_each_alone(
             )
 
 
-def check_answers(name: str, answers: Answers) -> tuple[str, ...]:
+def _check_answers(name: str, answers: Answers) -> tuple[str, ...]:
     """Check what a model returns as logits; return notes on it.
 
     Raises:

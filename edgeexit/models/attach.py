@@ -8,24 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.agreement import (
-    check_answers,
-    check_each_alone,
-    has_values,
-    random_images,
-    tolerated,
-)
-from edgeexit.models.backbone import IMAGES, Backbone
+from edgeexit.models.agreement import check_agreement
+from edgeexit.models.backbone import IMAGES
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet, pattern_tokens
-from edgeexit.models.spec import ExitSpec, ModelSpec
+from edgeexit.models.spec import ModelSpec, exit_specs
 from edgeexit.models.tracing.cuts.cutting import cut
 from edgeexit.models.tracing.cuts.points import Point, list_points, propose_points
 from edgeexit.models.tracing.trace import Traces, trace
-from edgeexit.models.tracing.user_code import explained
 
 AUTO = "auto"
-
+LOGITS = "logits"
 CHECK_BATCH = 3
 
 
@@ -69,17 +62,12 @@ def attach_exits(
         ['exit1', 'exit2', 'final']
     """
     traces = trace(model, input_size)
-    classes = _num_classes(traces, num_classes)
+    classes = count_classes(traces, num_classes)
     tokens = pattern_tokens(branches)
+    places = _points(traces, exits, tokens, input_size)
+    stages = [f"stage{number}" for number in range(1, len(places) + 1)]
     spec = ModelSpec(
-        name or f"{type(model).__module__}:{type(model).__qualname__}",
-        classes,
-        input_size,
-        tuple(
-            ExitSpec(f"exit{number}", f"stage{number}", token)
-            for number, token in enumerate(tokens, start=1)
-        ),
-        _points(traces, exits, tokens, input_size),
+        name or class_name(model), classes, input_size, exit_specs(stages, tokens), places
     )
     return _build(model, traces, spec)
 
@@ -91,7 +79,7 @@ def attach_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
         SpecError: the model is not the one that the specification was made for.
     """
     traces = trace(model, spec.input_size)
-    _num_classes(traces, spec.num_classes)
+    count_classes(traces, spec.num_classes)
     return _build(model, traces, spec)
 
 
@@ -133,7 +121,17 @@ def _points(
     return points
 
 
-def _num_classes(traces: Traces, expected: int | None) -> int:
+def class_name(model: nn.Module) -> str:
+    """Return the name of a model's class, as a specification has it: ``package.module:class``."""
+    return f"{type(model).__module__}:{type(model).__qualname__}"
+
+
+def count_classes(traces: Traces, expected: int | None) -> int:
+    """Return the number of classes of a model.
+
+    Raises:
+        SpecError: it is not the ``expected`` one, or below 2.
+    """
     evaluation = traces.evaluation
     classes = int(evaluation.values[evaluation.output][0].shape[1])
     if expected is not None and classes != expected:
@@ -149,47 +147,36 @@ def _num_classes(traces: Traces, expected: int | None) -> int:
 def _build(model: nn.Module, traces: Traces, spec: ModelSpec) -> MultiExitNet:
     backbone = cut(traces, spec.points, spec.input_size)
     (softmaxed,) = traces.evaluation.softmaxed
-    notes = []
-    if softmaxed:
-        notes.append("it ends in a softmax: the logits in front of it are taken")
-    if has_values(model):
-        notes += _compare(model, backbone, spec, softmaxed)
-    net = MultiExitNet(spec, backbone).train(model.training)
-    net.notes = tuple(notes)
-    return net
+    where = f"cut at {', '.join(spec.points) or 'the end'}"
 
-
-def _compare(
-    model: nn.Module, backbone: Backbone, spec: ModelSpec, softmaxed: bool
-) -> tuple[str, ...]:
-    """Return notes on the model's logits; raise if those of the chained stages differ."""
-    images = random_images(model, spec.input_size, CHECK_BATCH)
-
-    def run(images: Tensor) -> dict[str, Tensor]:
-        with explained(f"{spec.backbone} on random images raised"):
-            return {"logits": model(images.clone())}
-
-    with evaluating(model), evaluating(backbone), torch.no_grad():
-        expected = run(images)["logits"]
-        check_each_alone(spec.backbone, model, run, images)
-        notes = () if softmaxed else check_answers(spec.backbone, {"logits": expected})
-        features = {IMAGES: images.clone()}
-        written = {IMAGES: images}
+    def chained(images: Tensor) -> dict[str, Tensor]:
+        features = {IMAGES: images}
+        written = {IMAGES: images.clone()}
         for _, stage in backbone.named_stages():
             stage.apply_to(features)
             written.update({name: features[name].clone() for name in stage.outputs})
         logits = backbone.classify(features)
-    where = ", ".join(spec.points) or "the end"
-    changed = [name for name in written if not torch.equal(written[name], features[name])]
-    if changed:
-        raise SpecError(
-            f"cut at {where}: a later part overwrites {', '.join(changed)}, which branches read; "
-            "cut behind the module that works in place"
+        changed = [name for name in written if not torch.equal(written[name], features[name])]
+        if changed:
+            raise SpecError(
+                f"{where}: a later part overwrites {', '.join(changed)}, which branches read; cut "
+                "behind the module that works in place"
+            )
+        return {LOGITS: logits}
+
+    with evaluating(model), evaluating(backbone), torch.no_grad():
+        notes = check_agreement(
+            model,
+            lambda images: {LOGITS: model(images)},
+            chained,
+            spec,
+            softmaxed=[LOGITS] if softmaxed else [],
+            batches=[CHECK_BATCH],
+            where=where,
+            advice="choose other points",
         )
-    difference = float(((logits.softmax(1) if softmaxed else logits) - expected).abs().max())
-    if not difference <= tolerated(expected):
-        raise SpecError(
-            f"cut at {where}: the chained stages differ from the model by {difference:.3g} in its "
-            "logits; choose other points"
-        )
-    return notes
+    if softmaxed:
+        notes = ("it ends in a softmax: the logits in front of it are taken", *notes)
+    net = MultiExitNet(spec, backbone).train(model.training)
+    net.notes = notes
+    return net

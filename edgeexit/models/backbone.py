@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 from edgeexit_runtime.bundle.manifest import IMAGES as IMAGES
 from torch import Tensor, nn
-
-from edgeexit.models.mode import evaluating, shapes_alone
-from edgeexit.models.spec import FeatureInfo
 
 
 class Stage(nn.Module):
@@ -77,20 +73,20 @@ class Backbone(nn.Module):
         self.classifier_inputs = tuple(classifier_inputs) or list(stages.values())[-1].outputs[-1:]
         self.exit_stages = tuple(stages)[:-1] if exit_stages is None else tuple(exit_stages)
         self.original_names: dict[str, str] = {}
-        self._plain = self.needed_stages(self.classifier_inputs)
+        self._plain = self._needed_stages()
 
     def named_stages(self) -> list[tuple[str, Stage]]:
         """Return the stages in order, each with its name."""
         return [(name, stage) for name, stage in self.stages.items() if isinstance(stage, Stage)]
 
-    def needed_stages(self, features: Collection[str]) -> frozenset[str]:
-        """Return the stages that the named tensors depend on."""
-        wanted, needed = set(features), set[str]()
+    def _needed_stages(self) -> set[str]:
+        """Return the stages that the classifier depends on."""
+        wanted, needed = set(self.classifier_inputs), set[str]()
         for name, stage in reversed(self.named_stages()):
             if wanted.intersection(stage.outputs):
                 needed.add(name)
                 wanted.update(stage.inputs)
-        return frozenset(needed)
+        return needed
 
     def extract(self, images: Tensor, last: str | None = None) -> dict[str, Tensor]:
         """Map images to every tensor between stages by name, images included.
@@ -121,17 +117,3 @@ class Backbone(nn.Module):
             if name in self._plain:
                 stage.apply_to(features)
         return self.classify(features)
-
-
-def feature_infos(backbone: Backbone, input_size: tuple[int, int, int]) -> dict[str, FeatureInfo]:
-    """Return the name and shape of every tensor between stages, ``images`` included.
-
-    Only shapes are propagated; no memory is allocated.
-
-    Raises:
-        RuntimeError: the images are too small for the backbone (raised by torch).
-    """
-    with evaluating(backbone), shapes_alone(), torch.no_grad():
-        device = next(backbone.parameters()).device
-        features = backbone.extract(torch.empty(1, *input_size, device=device))
-    return {name: FeatureInfo(name, tuple(t.shape[1:])) for name, t in features.items()}

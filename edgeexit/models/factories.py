@@ -5,7 +5,6 @@ Only names that the user typed are imported. Callers never pass a name from a ch
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -17,7 +16,7 @@ from types import ModuleType
 
 from torch import nn
 
-from edgeexit.errors import SpecError
+from edgeexit.errors import SpecError, did_you_mean
 from edgeexit.models.tracing.user_code import explained
 
 Factory = Callable[..., nn.Module]
@@ -111,8 +110,7 @@ def _import_module(reference: str, name: str) -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
-            close = difflib.get_close_matches(name, _modules_here(), n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else "is it installed?"
+            hint = did_you_mean(name, _modules_here(), "is it installed?")
             raise SpecError(
                 f"model {reference!r}: there is no module {error.name}, neither in the current "
                 f"folder nor among the installed packages; {hint}"
@@ -129,8 +127,7 @@ def _attribute(reference: str, owner: object, name: str) -> object:
         return getattr(owner, name)
     except AttributeError as error:
         known = [other for other in dir(owner) if not other.startswith("_")]
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else "check the name"
+        hint = did_you_mean(name, known, "check the name")
         where = getattr(owner, "__name__", type(owner).__name__)
         raise SpecError(f"model {reference!r}: {where} has no {name}; {hint}") from error
 

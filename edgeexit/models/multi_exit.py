@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.backbone import Backbone, feature_infos
+from edgeexit.models.backbone import Backbone
+from edgeexit.models.mode import evaluating, shapes_alone
 from edgeexit.models.registry import BranchSite, backbone_entry, branch_entry, create_branch
-from edgeexit.models.spec import FINAL, ExitSpec, FeatureInfo, ModelSpec
+from edgeexit.models.spec import FINAL, FeatureInfo, ModelSpec, exit_specs
 from edgeexit.scores import SOFTMAX
 
 PAPER_PATTERNS = {2: "3+1", 3: "4+3+2", 4: "4+3+2+1", 6: "3+3+2+2+1+1"}
@@ -126,13 +127,17 @@ class MultiExitNet(nn.Module):
             )
 
     def _feature_infos(self) -> dict[str, FeatureInfo]:
-        spec = self.spec
+        """Return every tensor between stages by name; only shapes are propagated."""
+        spec, backbone = self.spec, self.backbone
+        device = next(backbone.parameters()).device
         try:
-            return feature_infos(self.backbone, spec.input_size)
+            with evaluating(backbone), shapes_alone(), torch.no_grad():
+                features = backbone.extract(torch.empty(1, *spec.input_size, device=device))
         except RuntimeError as error:
             raise SpecError(
                 f"{spec.backbone} cannot read images of {spec.input_size}: {str(error).strip()}"
             ) from error
+        return {name: FeatureInfo(name, tuple(t.shape[1:])) for name, t in features.items()}
 
 
 def make_spec(
@@ -170,11 +175,7 @@ def make_spec(
             f"({', '.join(points)}), got {len(tokens)}; "
             f"write for example {example_pattern(len(points))}"
         )
-    exits = tuple(
-        ExitSpec(f"exit{number}", stage, token)
-        for number, (stage, token) in enumerate(zip(points, tokens, strict=True), start=1)
-    )
-    return ModelSpec(backbone, num_classes, size, exits)
+    return ModelSpec(backbone, num_classes, size, exit_specs(points, tokens))
 
 
 def example_pattern(count: int) -> str:

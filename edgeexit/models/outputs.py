@@ -10,26 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.agreement import (
-    check_answers,
-    check_each_alone,
-    has_values,
-    random_images,
-    tolerated,
-)
-from edgeexit.models.attach import attach_spec
+from edgeexit.models.agreement import check_agreement
+from edgeexit.models.attach import attach_spec, class_name, count_classes
 from edgeexit.models.mode import evaluating
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import ModelSpec
 from edgeexit.models.tracing.cuts.splitting import idle_exits, probable_orders, split
 from edgeexit.models.tracing.outputs import choose_outputs, list_outputs
 from edgeexit.models.tracing.results import giving
-from edgeexit.models.tracing.trace import Trace, Traces, trace
-from edgeexit.models.tracing.user_code import explained
+from edgeexit.models.tracing.trace import Trace, trace
 from edgeexit.models.weights.fitting import load_weights, own_weights
 
 AUTO = "auto"
-
 COMPARED_BATCHES = (1, 3, 5)
 
 
@@ -88,24 +80,22 @@ def from_outputs(
     names = choose_outputs(list_outputs(model, input_size), asked, num_classes)
     traces = trace(model, input_size, names)
     _check_order(traces.evaluation, names, asked=bool(asked))
-    classes = int(traces.evaluation.values[traces.evaluation.output][0].shape[1])
-    if num_classes not in (None, classes):
-        raise SpecError(
-            f"expected a model with logits of {num_classes} classes, got {classes}; build it with "
-            "that many"
-        )
-    label = name or f"{type(model).__module__}:{type(model).__qualname__}"
-    net = _build(model, traces, label, classes, input_size, names)
-    net.notes = (*notes, *net.notes)
-    return net
+    classes = count_classes(traces, num_classes)
+    backbone, branches, exits = split(traces)
+    spec = ModelSpec(name or class_name(model), classes, input_size, exits, outputs=names)
+    net = MultiExitNet(spec, backbone, branches)
+    net.notes = (*notes, *_compare(model, net, traces.evaluation.softmaxed))
+    return net.train(model.training)
 
 
-def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
-    """Split ``model`` as :func:`from_outputs` did when ``spec`` was made.
+def network_of(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
+    """Make the network of ``spec`` from ``model``, with the model's own exits or attached ones.
 
     Raises:
         SpecError: the model is not the one that the specification was made for.
     """
+    if not spec.outputs:
+        return attach_spec(model, spec)
     net = from_outputs(
         model,
         input_size=spec.input_size,
@@ -119,15 +109,6 @@ def split_spec(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
             "was made from it; give the model as it was then"
         )
     return net
-
-
-def network_of(model: nn.Module, spec: ModelSpec) -> MultiExitNet:
-    """Make the network of ``spec`` from ``model``, with the model's own exits or attached ones.
-
-    Raises:
-        SpecError: the model is not the one that the specification was made for.
-    """
-    return split_spec(model, spec) if spec.outputs else attach_spec(model, spec)
 
 
 def ordered_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[str, ...]:
@@ -194,59 +175,30 @@ def _typed(order: Sequence[int], names: Sequence[str]) -> str:
     return ",".join(names[number] for number in order)
 
 
-def _build(
-    model: nn.Module,
-    traces: Traces,
-    label: str,
-    classes: int,
-    input_size: tuple[int, int, int],
-    names: tuple[str, ...],
-) -> MultiExitNet:
-    parts = split(traces)
-    spec = ModelSpec(label, classes, input_size, parts.exits, outputs=names)
-    net = MultiExitNet(spec, parts.backbone, parts.branches)
-    softmaxed = traces.evaluation.softmaxed
-    notes = [
-        f"output {name} ends in a softmax: the logits in front of it are taken"
-        for name, cut in zip(names, softmaxed, strict=True)
-        if cut
-    ]
-    if has_values(model):
-        notes += _compare(model, net, softmaxed)
-    net.notes = tuple(notes)
-    return net.train(model.training)
-
-
 def _compare(model: nn.Module, net: MultiExitNet, softmaxed: Sequence[bool]) -> tuple[str, ...]:
     """Return notes on the model's outputs; raise if the network's differ from them."""
     spec = net.spec
-    notes: tuple[str, ...] = ()
+    outputs = [f"output {name}" for name in spec.outputs]
+    cut = [output for output, is_cut in zip(outputs, softmaxed, strict=True) if is_cut]
 
     def run(images: Tensor) -> dict[str, Tensor]:
-        with giving(model, spec.outputs), explained(f"{spec.backbone} on random images raised"):
-            answers: tuple[Tensor, ...] = model(images.clone())
-        return dict(zip(map(_shown, spec.outputs), answers, strict=True))
+        with giving(model, spec.outputs):
+            return dict(zip(outputs, model(images), strict=True))
+
+    def chained(images: Tensor) -> dict[str, Tensor]:
+        return dict(zip(outputs, net(images).values(), strict=True))
 
     with evaluating(model), evaluating(net), torch.no_grad():
-        images = random_images(model, spec.input_size, max(COMPARED_BATCHES))
-        check_each_alone(spec.backbone, model, run, images)
-        for batch in COMPARED_BATCHES:
-            images = random_images(model, spec.input_size, batch)
-            expected = run(images)
-            pairs = zip(expected.items(), softmaxed, strict=True)
-            notes = check_answers(spec.backbone, {n: v for (n, v), cut in pairs if not cut})
-            for (name, want), got, cut in zip(
-                expected.items(), net(images.clone()).values(), softmaxed, strict=True
-            ):
-                difference = float(((got.softmax(1) if cut else got) - want).abs().max())
-                if not difference <= tolerated(want):
-                    raise SpecError(
-                        f"{spec.backbone}: the chained parts differ from the model by "
-                        f"{difference:.3g} in its {name}, for {batch} images; write what it "
-                        "changes in place or keeps from call to call so that it makes new tensors"
-                    )
-    return notes
-
-
-def _shown(name: str) -> str:
-    return f"output {name}"
+        notes = check_agreement(
+            model,
+            run,
+            chained,
+            spec,
+            softmaxed=cut,
+            batches=COMPARED_BATCHES,
+            where=spec.backbone,
+            advice="write what it changes in place or keeps from call to call so that it makes new "
+            "tensors",
+        )
+    taken = [f"{output} ends in a softmax: the logits in front of it are taken" for output in cut]
+    return (*taken, *notes)

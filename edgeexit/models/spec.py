@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeexit_runtime.bundle.manifest import FINAL as FINAL
@@ -40,6 +41,14 @@ class ExitSpec:
     def __post_init__(self) -> None:
         if not EXIT_NAME.fullmatch(self.name):
             raise ValueError(f"name: expected exit1, exit2 and so on, got {self.name!r}")
+
+
+def exit_specs(stages: Iterable[str], branches: Iterable[str]) -> tuple[ExitSpec, ...]:
+    """Return the exits behind ``stages``, in order, with a branch each."""
+    return tuple(
+        ExitSpec(f"exit{number}", stage, branch)
+        for number, (stage, branch) in enumerate(zip(stages, branches, strict=True), start=1)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,16 @@ def refused(root: Path, *facts: str) -> None:
 # splits
 
 
-@pytest.mark.parametrize("train", ["train", "Train", "TRAIN", "training"])
-@pytest.mark.parametrize("val", ["val", "Val", "valid", "Validation", "dev"])
-@pytest.mark.parametrize("test", ["test", "Testing"])
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train", "val", "test"),
+        ("Train", "Validation", "Testing"),
+        ("TRAIN", "valid", "test"),
+        ("training", "dev", "testing"),
+        ("train", "Val", "Test"),
+    ],
+)
 def test_splits_are_known_by_their_usual_names(
     tmp_path: Path, train: str, val: str, test: str
 ) -> None:
@@ -64,14 +71,47 @@ def test_splits_are_known_by_their_usual_names(
     assert data.notes == ()
 
 
-def test_without_val_a_tenth_is_held_out_of_train(tmp_path: Path) -> None:
-    split(tmp_path, "Train", "Test", count=20)
-    data = load(tmp_path)
-    assert data.class_names == CLASSES, "not Train and Test"
-    assert sizes(data) == {"train": 36, "val": 4, "test": 40}
-    assert all("/Train/" in path for path in data.splits["val"].files.paths)  # type: ignore[attr-defined]
-    assert Counter(data.splits["val"].files.labels) == {0: 2, 1: 2}  # type: ignore[attr-defined]
-    assert sizes(load(tmp_path, hold_out=5)) == {"train": 30, "val": 10, "test": 40}
+@pytest.mark.parametrize(
+    ("folders", "hold_out", "expected"),
+    [
+        (("train", "val"), None, (40, 20, 20)),
+        (("train", "val"), 3, (34, 6, 40)),
+        (("Train", "Test"), None, (36, 4, 40)),
+        (("Train", "Test"), 5, (30, 10, 40)),
+        ((".",), None, (32, 4, 4)),
+        ((".",), 3, (30, 6, 4)),
+    ],
+)
+def test_images_that_are_held_out(
+    tmp_path: Path, folders: tuple[str, ...], hold_out: int | None, expected: tuple[int, ...]
+) -> None:
+    split(tmp_path, *folders, count=20)
+    data = load(tmp_path, hold_out)
+    assert data.class_names == CLASSES
+    assert tuple(sizes(data).values()) == expected
+    files = {name: images.files for name, images in data.splits.items()}  # type: ignore[attr-defined]
+    assert len({path for part in files.values() for path in part.paths}) == sum(expected)
+    assert files == {name: s.files for name, s in load(tmp_path, hold_out).splits.items()}  # type: ignore[attr-defined]
+    assert files["test"].labels.count(0) == files["test"].labels.count(1)
+    if hold_out is not None:
+        assert Counter(files["val"].labels) == {0: hold_out, 1: hold_out}
+        assert all(folders[0] in path for path in files["val"].paths)
+        assert files["test"] == load(tmp_path, 1).splits["test"].files  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("folders", "hold_out", "fact"),
+    [
+        (("train", "val"), 10, "more than 10 training images of class cat to hold out 10, got 10"),
+        (("train", "val", "test"), 2, "so nothing has to be held out; omit --hold-out"),
+    ],
+)
+def test_hold_out_that_cannot_be(
+    tmp_path: Path, folders: tuple[str, ...], hold_out: int, fact: str
+) -> None:
+    split(tmp_path, *folders)
+    with pytest.raises(DataError, match=fact):
+        load(tmp_path, hold_out)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +248,25 @@ def test_a_class_folder_may_be_a_link_but_not_to_another_class(tmp_path: Path) -
 
 
 # names
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "facts"),
+    [
+        (("cat",), ("cat", "fox"), ("val has the class fox, which train lacks; use",)),
+        (
+            ("cat", "emu", "gnu"),
+            ("cat",),
+            ("train has the class emu, which val lacks, and 1 more such",),
+        ),
+    ],
+)
+def test_classes_that_one_split_lacks(
+    tmp_path: Path, train: tuple[str, ...], val: tuple[str, ...], facts: tuple[str, ...]
+) -> None:
+    fill(tmp_path, *(f"train/{name}" for name in ("dog", *train)))
+    fill(tmp_path, *(f"val/{name}" for name in ("dog", *val)))
+    refused(tmp_path, *facts)
 
 
 def test_names_in_two_forms_of_unicode_are_told_apart(tmp_path: Path) -> None:

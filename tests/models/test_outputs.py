@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from support.messages import refused
 from support.own_exits import (
     ALL,
     CLASSES,
@@ -23,6 +25,7 @@ from support.own_exits import (
     convolution,
     head,
 )
+from support.parts import chained_logits
 from torch import Tensor, nn
 
 from edgeexit.cost import network_cost
@@ -30,63 +33,51 @@ from edgeexit.errors import SpecError
 from edgeexit.models.attach import attach_exits
 from edgeexit.models.mode import in_mode
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.outputs import from_outputs, ordered_outputs, split_spec
+from edgeexit.models.outputs import from_outputs, network_of, ordered_outputs
 from edgeexit.models.partition import partition
 from edgeexit.models.tracing.outputs import list_outputs
-from edgeexit.models.tracing.results import named_results
-from edgeexit.models.tracing.stacks import named_result
+from edgeexit.models.tracing.results import named_result, named_results
 
 
 def images(batch: int = 3) -> Tensor:
     return torch.randn(batch, *SIZE, generator=torch.Generator().manual_seed(7 + batch))
 
 
-def refused(model: nn.Module, outputs: str = "auto", **options: Any) -> str:
-    """Return what from_outputs says about a model that it does not take."""
-    with pytest.raises(SpecError) as caught:
-        from_outputs(model, input_size=SIZE, outputs=outputs, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.fixture(params=ALL)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Every kind of network that comes with exits."""
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def model(kind: str) -> nn.Module:
+@pytest.fixture(params=ALL, scope="module")
+def made(request: pytest.FixtureRequest) -> tuple[str, nn.Module, MultiExitNet]:
+    """Every kind of network that comes with exits, and what is made of it."""
     torch.manual_seed(0)
-    return ALL[kind][0]().eval()
+    build, outputs = ALL[request.param]
+    model = build().eval()
+    return request.param, model, from_outputs(model, input_size=SIZE, outputs=outputs)
 
 
 @pytest.fixture
-def net(kind: str, model: nn.Module) -> MultiExitNet:
-    return from_outputs(model, input_size=SIZE, outputs=ALL[kind][1])
+def kind(made: tuple[str, nn.Module, MultiExitNet]) -> str:
+    return made[0]
+
+
+@pytest.fixture
+def model(made: tuple[str, nn.Module, MultiExitNet]) -> nn.Module:
+    return made[1]
+
+
+@pytest.fixture
+def net(made: tuple[str, nn.Module, MultiExitNet]) -> MultiExitNet:
+    return made[2].eval()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 5])
 def test_chained_parts_give_what_the_model_gives(
     kind: str, model: nn.Module, net: MultiExitNet, batch: int
 ) -> None:
-    x = images(batch)
+    x, parts = images(batch), partition(net)
+    answers = chained_logits(parts, x.clone())
     with torch.no_grad():
         expected = named_results(model(x.clone()))
-        answers, features = {}, {"images": x.clone()}
-        parts = partition(net)
-        for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-            for part in (stage, exit_):
-                results = part.module(*(features[info.name] for info in part.inputs))
-                assert [tuple(t.shape[1:]) for t in results] == [i.shape for i in part.outputs]
-                if part is stage:
-                    features.update(zip((i.name for i in part.outputs), results, strict=True))
-            answers[exit_.name] = results[0]
         (plain,) = parts.baseline.module(x.clone())
-    for name, output in zip(answers, ALL[kind][1].split(","), strict=True):
-        answer = answers[name]
-        if kind == "softmax" and output != "2":
+    for (name, answer), output in zip(answers.items(), net.spec.outputs, strict=True):
+        if kind == "softmax" and name != "final":
             answer = answer.softmax(1)
         torch.testing.assert_close(answer, named_result(expected, output), rtol=0, atol=1e-6)
     torch.testing.assert_close(plain, answers["final"], rtol=0, atol=0)
@@ -110,7 +101,7 @@ def test_the_parts_share_the_weights_of_the_model(model: nn.Module, net: MultiEx
 def test_it_is_split_again_from_its_specification(
     model: nn.Module, net: MultiExitNet, kind: str
 ) -> None:
-    twin = split_spec(copy.deepcopy(model), net.spec)
+    twin = network_of(copy.deepcopy(model), net.spec)
     assert twin.spec == net.spec
     twin.load_state_dict(net.state_dict())
     with torch.no_grad():
@@ -120,6 +111,7 @@ def test_it_is_split_again_from_its_specification(
 
 def test_every_weight_that_the_exits_read_learns(net: MultiExitNet) -> None:
     net.train()
+    net.zero_grad(set_to_none=True)
     loss = sum(logits.square().mean() for logits in net(images(4)).values())
     assert isinstance(loss, Tensor)
     loss.backward()
@@ -195,17 +187,6 @@ def test_exits_in_one_tensor() -> None:
     names = [output.name for output in list_outputs(Stacked(), SIZE) if output.is_logits]
     assert names == ["0.0", "0.1", "0.2"]
     assert from_outputs(Stacked(), input_size=SIZE).spec.outputs == tuple(names)
-    assert "choose from 0.0 (2, 5), 0.1" in refused(Stacked(), "0")
-    with pytest.raises(SpecError, match=r"--outputs auto"):
-        attach_exits(Stacked(), input_size=SIZE, branches="n")
-
-    class Together(Internal):
-        def result(self, answers: list[Tensor]) -> Any:
-            return torch.stack(answers).softmax(-1)
-
-    message = refused(Together())
-    assert "output 0.0" in message
-    assert "in a list" in message
 
 
 def test_softmax_at_the_end_is_taken_off_and_said() -> None:
@@ -216,23 +197,18 @@ def test_softmax_at_the_end_is_taken_off_and_said() -> None:
     assert "output 2 ends in a log-softmax" in notes
 
 
-def test_order_of_exits_that_add_no_stage() -> None:
-    message = refused(FinalFirst(), "0,1,2")
-    assert "output 1 adds no stage" in message
-    assert message.endswith("1,2,0")
+def test_order_of_exits_that_is_proposed() -> None:
     assert ordered_outputs(FinalFirst(), SIZE) == ("1", "2", "0")
-
-
-def test_order_that_nobody_named_is_asked_for() -> None:
-    class Auxiliary(Branchy):
-        def forward(self, x: Tensor, threshold: float | None = None) -> Any:
-            x = self.first(x)
-            early = F.pad(x.mean((2, 3)), (0, 4))
-            return self.classifier(self.second(x).mean((2, 3))), self.classifier(early)
-
-    message = refused(Auxiliary())
-    assert message.endswith("1,0")
     assert from_outputs(Auxiliary(), input_size=SIZE, outputs="1,0").spec.outputs == ("1", "0")
+
+
+class Auxiliary(Branchy):
+    """The early answer reads less than the final one, and comes behind it."""
+
+    def forward(self, x: Tensor, threshold: float | None = None) -> Any:
+        x = self.first(x)
+        early = F.pad(x.mean((2, 3)), (0, 4))
+        return self.classifier(self.second(x).mean((2, 3))), self.classifier(early)
 
 
 class Returns(Internal):
@@ -244,127 +220,99 @@ class Returns(Internal):
 
     def result(self, answers: list[Tensor]) -> Any:
         first, second, third = answers
+        if self.what == "chosen" and first.softmax(1).max() > 0.9:
+            return answers[:1]
         return {
-            "one": {"out": third},
-            "widths": (first[:, :3], second, third),
-            "twice": (first, first, third),
-            "probabilities": (first, second.softmax(1) * 1.0, third),
-            "together": (first - first.mean(0), second, third),
-        }[self.what]
+            "one": lambda: {"out": third},
+            "widths": lambda: (first[:, :3], second, third),
+            "twice": lambda: (first, first, third),
+            "probabilities": lambda: (first, second.softmax(1) * 1.0, third),
+            "together": lambda: (first - first.mean(0), second, third),
+            "random": lambda: (first, F.dropout(second), third),
+            "chosen": lambda: answers,
+            "numpy": lambda: [torch.from_numpy(answer.detach().numpy()) for answer in answers],
+            "less": lambda: answers[:2] if self.training else answers,
+            "softmax of all": lambda: torch.stack(answers).softmax(-1),
+        }[self.what]()
 
 
-def test_outputs_that_are_none() -> None:
-    assert "'hiden.0'" in (message := refused(ALL["dataclass"][0](), "hiden.0,logits"))
-    assert "did you mean hidden.0" in message
-    assert "3 (3, 2, 5)" in refused(FinalFirst(), "1,3")
-    assert "twice" in refused(FinalFirst(), "1,1")
-    assert "out (2, 5)" in refused(Returns("one"))
-    assert "0 (2, 3), 1 (2, 5), 2 (2, 5)" in refused(Returns("widths"))
-    assert "0 and 1 are the same tensor" in refused(Returns("twice"))
-    assert "'7'; there are 0 (2, 5)" in refused(Internal(), "7,0")
-    assert "expected a model with logits of 4 classes, got 5" in refused(
-        Internal(), "0,1,2", num_classes=4
-    )
-    assert from_outputs(Returns("widths"), input_size=SIZE, num_classes=CLASSES).spec.outputs == (
-        "1",
-        "2",
-    )
+class NoStatistics(Internal):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks[1][1] = nn.BatchNorm2d(8, track_running_stats=False)
 
 
-def test_probabilities_without_a_softmax_at_the_end() -> None:
-    message = refused(Returns("probabilities"))
-    assert "output 1" in message
-    assert "logarithm" in message
+class Pairs(Internal):
+    def forward(self, x: Tensor, y: Tensor) -> Any:  # type: ignore[override]
+        return super().forward(x + y)
 
 
-def test_answers_that_depend_on_the_batch() -> None:
-    message = refused(Returns("together"))
-    assert "output 0" in message
-    assert "images beside it" in message
-    assert "batch of 5" in message
+class Windows(nn.Module):
+    """What crosses the cut is no batch."""
 
-    class NoStatistics(Internal):
-        def __init__(self) -> None:
-            super().__init__()
-            self.blocks[1][1] = nn.BatchNorm2d(8, track_running_stats=False)
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.mix = convolution(3, 8, 2), nn.Linear(8, 8)
+        self.first, self.last = head(8), nn.Linear(8, CLASSES)
 
-    message = refused(NoStatistics())
-    assert "blocks.1.1" in message
-    assert "track_running_stats=True" in message
-
-
-def test_answers_at_random() -> None:
-    class Random(Internal):
-        def result(self, answers: list[Tensor]) -> Any:
-            return answers[0], F.dropout(answers[1]), answers[2]
-
-    assert "output 1 is random" in refused(Random())
+    def forward(self, x: Tensor) -> Any:
+        n = x.shape[0]
+        x = self.stem(x)
+        rows = x.permute(0, 2, 3, 1).reshape(-1, 8)
+        first = self.first(rows.view(n, 8, 8, 8).permute(0, 3, 1, 2))
+        return first, self.last(self.mix(rows).view(n, 64, 8).mean(1))
 
 
-def test_exit_that_is_chosen_by_values_is_named_with_its_line() -> None:
-    class Chooses(Internal):
-        def result(self, answers: list[Tensor]) -> Any:
-            if answers[0].softmax(1).max() > 0.9:
-                return answers[:1]
-            return answers
-
-    message = refused(Chooses())
-    assert "if answers[0].softmax(1).max() > 0.9" in message
-    assert "test_outputs.py:" in message
-    assert "give a module that returns every exit" in message
-
-    class Leaves(Internal):
-        def result(self, answers: list[Tensor]) -> Any:
-            return [torch.from_numpy(answer.detach().numpy()) for answer in answers]
-
-    message = refused(Leaves())
-    assert ".numpy()" in message
-    assert "give a module that returns every exit" in message
+EVERY_EXIT = "give a module that returns every exit"
 
 
-def test_several_inputs() -> None:
-    class Pairs(Internal):
-        def forward(self, x: Tensor, y: Tensor) -> Any:  # type: ignore[override]
-            return super().forward(x + y)
-
-    message = refused(Pairs())
-    assert "x, y" in message
-    assert "default" in message
-
-
-def test_fewer_outputs_in_training_mode() -> None:
-    class Less(Internal):
-        def result(self, answers: list[Tensor]) -> Any:
-            return answers[:2] if self.training else answers
-
-    message = refused(Less())
-    assert "in training mode: expected the output 2, got 0, 1" in message
-
-
-def test_tensor_that_is_no_batch_cannot_cross() -> None:
-    class Windows(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem, self.mix = convolution(3, 8, 2), nn.Linear(8, 8)
-            self.first, self.last = head(8), nn.Linear(8, CLASSES)
-
-        def forward(self, x: Tensor) -> Any:
-            n = x.shape[0]
-            x = self.stem(x)
-            rows = x.permute(0, 2, 3, 1).reshape(-1, 8)
-            first = self.first(rows.view(n, 8, 8, 8).permute(0, 3, 1, 2))
-            return first, self.last(self.mix(rows).view(n, 64, 8).mean(1))
-
-    message = refused(Windows())
-    assert "first dimension is the batch" in message
-    assert "(128, 8)" in message
+@pytest.mark.parametrize(
+    ("build", "outputs", "facts"),
+    [
+        (FinalFirst, "0,1,2", ("output 1 adds no stage", "1,2,0")),
+        (Auxiliary, "auto", ("1,0",)),
+        (ALL["dataclass"][0], "hiden.0,logits", ("'hiden.0'", "did you mean hidden.0")),
+        (FinalFirst, "1,3", ("3 (3, 2, 5)",)),
+        (FinalFirst, "1,1", ("twice",)),
+        (Internal, "7,0", ("'7'; there are 0 (2, 5)",)),
+        (lambda: Returns("one"), "auto", ("out (2, 5)",)),
+        (lambda: Returns("widths"), "auto", ("0 (2, 3), 1 (2, 5), 2 (2, 5)",)),
+        (lambda: Returns("twice"), "auto", ("0 and 1 are the same tensor",)),
+        (lambda: Returns("probabilities"), "auto", ("output 1", "logarithm")),
+        (lambda: Returns("together"), "auto", ("output 0", "images beside it", "batch of 5")),
+        (NoStatistics, "auto", ("blocks.1.1", "track_running_stats=True")),
+        (lambda: Returns("random"), "auto", ("output 1 is random",)),
+        (
+            lambda: Returns("chosen"),
+            "auto",
+            ("test_outputs.py:", "first.softmax(1).max() > 0.9", EVERY_EXIT),
+        ),
+        (lambda: Returns("numpy"), "auto", (".numpy()", EVERY_EXIT)),
+        (Pairs, "auto", ("x, y", "default")),
+        (lambda: Returns("less"), "auto", ("in training mode: expected the output 2, got 0, 1",)),
+        (Windows, "auto", ("first dimension is the batch", "(128, 8)")),
+        (lambda: Returns("softmax of all"), "auto", ("output 0.0", "in a list")),
+        (Stacked, "0", ("choose from 0.0 (2, 5), 0.1",)),
+    ],
+)
+def test_outputs_that_are_refused(
+    build: Callable[[], nn.Module], outputs: str, facts: tuple[str, ...]
+) -> None:
+    with refused(SpecError, *facts):
+        from_outputs(build(), input_size=SIZE, outputs=outputs)
 
 
-def test_attach_names_the_outputs() -> None:
-    with pytest.raises(SpecError) as caught:
-        attach_exits(Internal(), "stem", branches="n", input_size=SIZE)
-    assert "--outputs 0,1,2" in str(caught.value)
-    assert "from_outputs" in str(caught.value)
+def test_number_of_classes_finds_the_outputs() -> None:
+    net = from_outputs(Returns("widths"), input_size=SIZE, num_classes=CLASSES)
+    assert net.spec.outputs == ("1", "2")
+    with refused(SpecError, "expected a model with logits of 4 classes, got 5"):
+        from_outputs(Internal(), input_size=SIZE, outputs="0,1,2", num_classes=4)
+
+
+@pytest.mark.parametrize(("build", "outputs"), [(Internal, "0,1,2"), (Stacked, "auto")])
+def test_attach_names_the_outputs(build: type[nn.Module], outputs: str) -> None:
+    with refused(SpecError, f"--outputs {outputs}", "from_outputs"):
+        attach_exits(build(), branches="n", input_size=SIZE)
 
 
 class Plain(Internal):
@@ -385,12 +333,3 @@ def test_attach_says_softmax_and_log_softmax() -> None:
     assert not torch.allclose(logits.sum(1), torch.ones(3), atol=1e-2)
     net = attach_exits(Plain(nn.LogSoftmax(1)), "stem", branches="n", input_size=SIZE)
     assert "log-softmax" in net.notes[0]
-
-
-def test_attach_refuses_answers_that_depend_on_the_batch() -> None:
-    class Together(nn.Module):
-        def forward(self, logits: Tensor) -> Tensor:
-            return logits - logits.mean(0)
-
-    with pytest.raises(SpecError, match="images beside it"):
-        attach_exits(Plain(Together()), "stem", branches="n", input_size=SIZE)

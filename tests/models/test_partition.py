@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.parts import chained_logits, run_part
 from torch import Tensor
 
 from edgeexit.models import FINAL, MultiExitNet, make_spec, partition
-from edgeexit.models.partition import LOGITS, Part
-
-
-def run(part: Part, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Run a part on the tensors that it names, as the runtime will; check what it promises."""
-    outputs = part.module(*(tensors[info.name] for info in part.inputs))
-    named = dict(zip((info.name for info in part.outputs), outputs, strict=True))
-    for info in part.outputs:
-        assert named[info.name].shape[1:] == info.shape
-    return named
 
 
 @pytest.mark.parametrize("temperatures", [{}, {"exit1": 0.5, FINAL: 4.0}], ids=["1", "others"])
@@ -29,18 +20,13 @@ def test_chained_parts_equal_the_whole_network(
     net.eval()
     monkeypatch.setattr(net, "temperatures", temperatures)
     parts = partition(net)
-    tensors = {"images": images}
-    logits = {}
+    logits = chained_logits(parts, images)
     with torch.no_grad():
-        for stage, exit_ in zip(parts.stages, parts.exits, strict=True):
-            tensors.update(run(stage, tensors))
-            logits[exit_.name] = run(exit_, tensors)[LOGITS]
-        expected = net(images)
-        baseline = run(parts.baseline, {"images": images})[LOGITS]
-        assert torch.equal(baseline, net.backbone(images) / temperatures.get(FINAL, 1))
+        expected, plain = net(images), net.backbone(images) / temperatures.get(FINAL, 1)
+        baseline = run_part(parts.baseline, {"images": images})
     assert tuple(logits) == net.spec.exit_names
-    for name in expected:
-        assert torch.equal(logits[name], expected[name])
+    assert all(torch.equal(logits[name], expected[name]) for name in expected)
+    assert torch.equal(baseline["logits"], plain)
 
 
 def test_stages_without_a_branch_between_them_are_one_part() -> None:

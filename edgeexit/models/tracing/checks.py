@@ -13,8 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from edgeexit.errors import SpecError
 from edgeexit.models.mode import in_mode, shapes_alone
-from edgeexit.models.tracing.results import named_results
-from edgeexit.models.tracing.stacks import exits_in
+from edgeexit.models.tracing.results import named_results, stacked_results
 from edgeexit.models.tracing.tracers import BATCHES, first_device
 from edgeexit.models.tracing.user_code import explained
 
@@ -23,8 +22,39 @@ EVERY_EXIT = "; give a module that returns every exit, and leaves the choice to 
 """Advice for a model that chooses an exit itself, depending on values."""
 
 
-def check_kind(model: nn.Module, name: str) -> None:
-    """Reject models that the tracers cannot handle, and weights that are not in FP32."""
+def check_kind(model: nn.Module) -> None:
+    """Reject models that the tracers cannot handle, and weights that are not in FP32.
+
+    Raises:
+        SpecError: the model is of such a kind, needs more than the images, or raised.
+    """
+    name = type(model).__name__
+    with explained(f"{name} cannot be inspected:"):
+        _check_weights(model, name)
+        instead = None
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            instead = "its .module"
+        elif isinstance(model, torch.jit.ScriptModule):
+            instead = "the module that was scripted"
+        elif hasattr(model, "_orig_mod"):
+            instead = "the model before torch.compile"
+        if instead is not None:
+            raise SpecError(f"{name} cannot be cut: expected a plain model, give {instead}")
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(model.forward).parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        if len(needed) > 1:
+            raise SpecError(
+                f"{name}: expected a model that reads only the images, got one that needs "
+                f"{', '.join(needed)}; give the others a default, or wrap the model in one that "
+                "passes them"
+            )
+
+
+def _check_weights(model: nn.Module, name: str) -> None:
     lazy = [
         weight_name
         for weight_name, weight in (*model.named_parameters(), *model.named_buffers())
@@ -35,35 +65,10 @@ def check_kind(model: nn.Module, name: str) -> None:
             f"{name}: {', '.join(lazy[:SHOWN])} of lazy layers have no size yet; give the layers "
             "their sizes, or let the factory run the model once on images of zeros"
         )
-    instead = None
-    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        instead = "its .module"
-    elif isinstance(model, torch.jit.ScriptModule):
-        instead = "the module that was scripted"
-    elif hasattr(model, "_orig_mod"):
-        instead = "the model before torch.compile"
-    if instead is not None:
-        raise SpecError(f"{name} cannot be cut: expected a plain model, give {instead}")
     dtypes = {weight.dtype for weight in model.parameters()} - {torch.float32}
     if dtypes:
         found = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
         raise SpecError(f"{name}: expected weights in float32, got {found}; call model.float()")
-
-
-def check_arguments(model: nn.Module, name: str) -> None:
-    """Reject a model with required inputs other than the images."""
-    needed = [
-        parameter.name
-        for parameter in inspect.signature(model.forward).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if len(needed) > 1:
-        raise SpecError(
-            f"{name}: expected a model that reads only the images, got one that needs "
-            f"{', '.join(needed)}; give the others a default, or wrap the model in one that "
-            "passes them"
-        )
 
 
 def run_on_shapes(
@@ -89,18 +94,15 @@ def run_on_shapes(
 
 
 def check_model(
-    model: nn.Module,
-    name: str,
-    input_size: tuple[int, int, int],
-    training: bool,
-    outputs: Sequence[str],
+    model: nn.Module, input_size: tuple[int, int, int], training: bool, outputs: Sequence[str]
 ) -> None:
     """Raise SpecError if a model does not return the logits of each image."""
+    name = type(model).__name__
+    mode = "training" if training else "evaluation"
     advice = EVERY_EXIT if outputs else ""
     for batch in BATCHES:
         result = run_on_shapes(model, input_size, batch, training, advice)
         named = named_results(result)
-        mode = "training" if training else "evaluation"
         wrong = [path for path, tensor in named.items() if not are_logits(tensor, batch)]
         if outputs and wrong:
             raise SpecError(
@@ -119,7 +121,7 @@ def _instead(results: Mapping[str, Any], batch: int) -> str:
     paths = [path for path, tensor in results.items() if are_logits(tensor, batch)]
     wrap = "wrap the model in one that returns the logits of every image"
     if len(paths) < 2:
-        if not any(exits_in(path, tensor, batch) for path, tensor in results.items()):
+        if not stacked_results(results, batch):
             features = [isinstance(value, Tensor) and value.ndim > 2 for value in results.values()]
             is_encoder = bool(features) and all(features)
             first = "build it with its classifier" if is_encoder else "turn auxiliary outputs off"

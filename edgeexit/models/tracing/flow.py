@@ -6,6 +6,7 @@ a node that it does not need.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -17,39 +18,45 @@ from edgeexit.models.tracing.tracers import BATCHES
 
 
 class Flow:
-    """The order and the dependencies of a trace."""
+    """The order and the dependencies of a trace.
+
+    Attributes:
+        images: the node of the images.
+        path: all nodes of tensors between the images and the logits.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.nodes = list(trace.graph.nodes)
         self.position = {node: number for number, node in enumerate(self.nodes)}
+        (self.images,) = trace.graph.find_nodes(op="placeholder")
         self._needs: list[Nodes] = []
-        self._images: Nodes = 0
+        self._images: Nodes = self.set_of([self.images])
         self._tensors: Nodes = 0
         for number, node in enumerate(self.nodes):
             needs = 1 << number
-            from_images = node.op == "placeholder"
+            from_images = bool(self._images & self.set_of(node.all_input_nodes))
             is_tensor = has_tensor(trace.values[node][0])
             for source in node.all_input_nodes:
                 if has_tensor(trace.values[source][0]):  # sizes are derived from the batch
                     needs |= self._needs[self.position[source]]
-                from_images |= bool(self._images >> self.position[source] & 1)
             self._needs.append(needs)
             self._images |= from_images << number
             self._tensors |= is_tensor << number
         self._used = 0
         for output in trace.outputs:
             self._used |= self._needs[self.position[output]]
-        self._path = self._used & self._images & self._tensors
-        self._users = [sum(1 << self.position[user] for user in node.users) for node in self.nodes]
+        self.path = self._used & self._images & self._tensors
+        self._users = [self.set_of(node.users) for node in self.nodes]
         self._splits = [
             node
             for node in self.nodes
             if not isinstance(trace.values[node][0], Tensor) and has_tensor(trace.values[node][0])
         ]
-        self._macs = {
-            1 << self.position[node]: count for node, count in trace.macs.items() if count
-        }
+
+    def set_of(self, nodes: Iterable[fx.Node]) -> Nodes:
+        """Return different nodes as a set."""
+        return sum(1 << self.position[node] for node in nodes)
 
     def needed(self, node: fx.Node) -> Nodes:
         """Return ``node`` and its ancestors.
@@ -70,13 +77,9 @@ class Flow:
         """Whether ``other`` depends on ``node``."""
         return bool(self._needs[self.position[other]] >> self.position[node] & 1)
 
-    def is_used(self, node: fx.Node) -> bool:
-        """Whether the logits depend on ``node``."""
-        return bool(self._used >> self.position[node] & 1)
-
-    def from_images(self, node: fx.Node) -> bool:
-        """Whether ``node`` depends on the images, unlike weights and constants."""
-        return bool(self._images >> self.position[node] & 1)
+    def is_on_path(self, node: fx.Node) -> bool:
+        """Whether a node's tensor depends on the images, and the logits on it."""
+        return bool(self.path >> self.position[node] & 1)
 
     def members(self, nodes: Nodes) -> list[fx.Node]:
         """Return the nodes of a set that compute tensors from the images, in execution order."""
@@ -95,24 +98,15 @@ class Flow:
         for number, node in enumerate(self.nodes):
             if is_update(node):
                 updates.append(node)
-            elif self._path >> number & 1 and node.op != "placeholder":
+            elif self.is_on_path(node) and node is not self.images:
                 inside = bool(nodes >> number & 1)
                 chosen += [*updates, node] if inside else []
                 updates.clear()
         return chosen + (updates if inside else [])
 
-    @property
-    def path(self) -> frozenset[fx.Node]:
-        """All tensors between the images and the logits."""
-        return frozenset(self.members(self._path))
-
-    def on_path(self, nodes: Nodes) -> Nodes:
-        """Return the nodes of a set that are on the path from the images to the logits."""
-        return nodes & self._path
-
     def readers(self, node: fx.Node) -> Nodes:
         """Return the nodes on the path to the logits that read ``node``."""
-        return self._users[self.position[node]] & self._path
+        return self._users[self.position[node]] & self.path
 
     def crossing(self, done: Nodes) -> list[fx.Node]:
         """Return the tensors that the nodes outside ``done`` read from those in it, in order.
@@ -132,8 +126,8 @@ class Flow:
         reached: dict[fx.Node, Nodes] = {}  # the readers of values that depend only on weights
         users: dict[str, Nodes] = {}
         for node in reversed(self.nodes):
-            if self.from_images(node):
-                reached[node] = 1 << self.position[node]
+            if self._images >> self.position[node] & 1:
+                reached[node] = self.set_of([node])
             else:
                 reached[node] = 0
                 for user in node.users:
@@ -148,7 +142,11 @@ class Flow:
 
     def macs(self, nodes: Nodes) -> int:
         """Return the multiply-accumulates per image of a set of nodes."""
-        return sum(count for node, count in self._macs.items() if nodes & node)
+        return sum(
+            count
+            for node, count in self.trace.macs.items()
+            if count and nodes >> self.position[node] & 1
+        )
 
 
 def owned_by(root: nn.Module, node: fx.Node) -> Any:
@@ -168,6 +166,11 @@ def has_tensor(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(has_tensor, value.values()))
     return isinstance(value, Tensor)
+
+
+def has_positions(tensor: Tensor) -> bool:
+    """Whether a tensor is a feature map or tokens, at more than one place."""
+    return tensor.ndim >= 3 and tensor[0].numel() > max(tensor.shape[1:])
 
 
 def is_batched(value: tuple[Any, Any]) -> bool:

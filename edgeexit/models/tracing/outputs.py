@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from edgeexit.errors import SpecError
-from edgeexit.models.tracing.checks import (
-    EVERY_EXIT,
-    are_logits,
-    check_arguments,
-    check_kind,
-    run_on_shapes,
-)
-from edgeexit.models.tracing.results import named_results
-from edgeexit.models.tracing.stacks import exits_in
+from edgeexit.errors import SpecError, did_you_mean
+from edgeexit.models.tracing.checks import EVERY_EXIT, are_logits, check_kind, run_on_shapes
+from edgeexit.models.tracing.results import named_results, stacked_results
 from edgeexit.models.tracing.tracers import BATCHES
-from edgeexit.models.tracing.user_code import explained
 
 SHOWN = 16  # outputs in a message
 
@@ -49,10 +40,7 @@ def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Out
     Raises:
         SpecError: the model raises, or its outputs depend on the images' values.
     """
-    name = type(model).__name__
-    with explained(f"{name} cannot be inspected:"):
-        check_kind(model, name)
-        check_arguments(model, name)
+    check_kind(model)
     first, second = (
         named_results(run_on_shapes(model, input_size, batch, False, EVERY_EXIT))
         for batch in BATCHES
@@ -60,14 +48,7 @@ def list_outputs(model: nn.Module, input_size: tuple[int, int, int]) -> list[Out
     outputs = _outputs(first, second)
     if sum(output.is_logits for output in outputs) > 1:
         return outputs
-    return outputs + _outputs(*map(_exits_of_stacks, (first, second), BATCHES))
-
-
-def _exits_of_stacks(results: dict[str, Any], batch: int) -> dict[str, Any]:
-    exits: dict[str, Any] = {}
-    for name, value in results.items():
-        exits |= exits_in(name, value, batch)
-    return exits
+    return outputs + _outputs(*map(stacked_results, (first, second), BATCHES))
 
 
 def _outputs(first: dict[str, Any], second: dict[str, Any]) -> list[Output]:
@@ -132,7 +113,6 @@ def listed(outputs: Sequence[Output]) -> str:
 def _named(found: Sequence[Output], name: str) -> Output:
     names = [output.name for output in found]
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {listed(found)}"
+        hint = did_you_mean(name, names, f"there are {listed(found)}")
         raise SpecError(f"outputs: the model returns no {name!r}; {hint}")
     return found[names.index(name)]

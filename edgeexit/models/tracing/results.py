@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.tracing.stacks import named_result
 
 SHOWN = 16  # names in a message
+MOST_EXITS = 32
+"""A tensor (M, N, K) or (N, M, K) may hold the logits of M exits; one with more rows, tokens."""
+_EXIT = re.compile(r"(?P<path>.+?)(?P<images>\.:)?\.(?P<number>\d+)")
 
 
 def named_results(value: Any, path: str = "") -> dict[str, Any]:
@@ -37,6 +40,30 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, (list, tuple)):
         return list(zip(getattr(value, "_fields", range(len(value))), value, strict=True))
     return []
+
+
+def stacked_results(results: Mapping[str, Any], batch: int) -> dict[str, Tensor]:
+    """Return the possible logits of each exit in stacked results.
+
+    For a result ``logits``, names are ``logits.1`` if it is (M, N, K), ``logits.:.1`` if (N, M, K).
+    """
+    exits: dict[str, Tensor] = {}
+    for path, tensor in results.items():
+        if not isinstance(tensor, Tensor) or tensor.ndim != 3:
+            continue
+        for dim, images in enumerate(("", ".:")):
+            count = tensor.shape[dim]
+            if tensor.shape[1 - dim] == batch and 1 < count <= MOST_EXITS:
+                exits |= {f"{path}{images}.{n}": tensor.select(dim, n) for n in range(count)}
+    return exits
+
+
+def named_result(results: Mapping[str, Any], name: str) -> Any:
+    """Return a result, or one exit of a stacked result; None if the name does not exist."""
+    match = _EXIT.fullmatch(name)
+    if name in results or match is None or match["path"] not in results:
+        return results.get(name)
+    return results[match["path"]].select(1 if match["images"] else 0, int(match["number"]))
 
 
 @contextmanager

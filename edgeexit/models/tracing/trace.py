@@ -23,15 +23,13 @@ from edgeexit.models.mode import in_mode, plain_attention, shapes_alone
 from edgeexit.models.tracing.checks import (
     EVERY_EXIT,
     are_logits,
-    check_arguments,
     check_kind,
     check_model,
     unchanged,
 )
 from edgeexit.models.tracing.in_place import check_updates, follow_overwritten
+from edgeexit.models.tracing.logits import in_front_of_softmax, out_of_stack
 from edgeexit.models.tracing.results import giving
-from edgeexit.models.tracing.softmax import in_front_of_softmax
-from edgeexit.models.tracing.stacks import out_of_stack
 from edgeexit.models.tracing.tracers import (
     BATCHES,
     CONSTANT,
@@ -40,7 +38,7 @@ from edgeexit.models.tracing.tracers import (
     first_device,
     symbolic_graph,
 )
-from edgeexit.models.tracing.user_code import RAISED, explained, failure
+from edgeexit.models.tracing.user_code import RAISED, failure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,17 +95,12 @@ def trace(
         SpecError: the model cannot read images of that size, does not return one tensor of
             logits, or neither tracer can trace it; the message names the line of code.
     """
-    name = type(model).__name__
-    with explained(f"{name} cannot be inspected:"):
-        check_kind(model, name)
-        check_arguments(model, name)
+    check_kind(model)
     with giving(model, outputs) if outputs else nullcontext():
-        return _trace(model, name, input_size, outputs)
+        return _trace(model, input_size, outputs)
 
 
-def _trace(
-    model: nn.Module, name: str, input_size: tuple[int, int, int], outputs: Sequence[str]
-) -> Traces:
+def _trace(model: nn.Module, input_size: tuple[int, int, int], outputs: Sequence[str]) -> Traces:
     try:
         return _trace_modes(symbolic_graph, model, input_size, outputs)
     except SpecError:
@@ -115,15 +108,15 @@ def _trace(
     except RAISED as fx_error:
         reason = failure(fx_error)
     for training in (True, False):  # errors of the model itself are reported first
-        check_model(model, name, input_size, training, outputs)
+        check_model(model, input_size, training, outputs)
     try:
         return _trace_modes(exported_graph, model, input_size, outputs)
     except SpecError:
         raise
     except RAISED as export_error:
         raise SpecError(
-            f"{name} cannot be traced, so it cannot be cut: torch.fx stops at {reason}; "
-            f"torch.export at {failure(export_error)}; rewrite that part so that it "
+            f"{type(model).__name__} cannot be traced, so it cannot be cut: torch.fx stops at "
+            f"{reason}; torch.export at {failure(export_error)}; rewrite that part so that it "
             "depends neither on the images' values nor on len(images), for which there is shape[0]"
             f"{EVERY_EXIT if outputs else ''}"
         ) from export_error

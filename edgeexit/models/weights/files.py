@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +33,8 @@ USUAL_KEYS = (
 """Keys under which programs store weights, in the order in which they are searched."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundWeights:
-    """The tensors of a file by name.
-
-    Attributes:
-        tensors: on the CPU, in the dtypes of the file.
-        notes: remarks on where in the file they were found.
-    """
-
-    tensors: dict[str, Tensor]
-    notes: tuple[str, ...] = ()
+FoundWeights = tuple[dict[str, Tensor], tuple[str, ...]]
+"""The tensors of a file by name, on the CPU in its dtypes, and remarks on where they were found."""
 
 
 def read_weights(path: Path, key: str = "") -> FoundWeights:
@@ -86,8 +76,8 @@ def read_weights(path: Path, key: str = "") -> FoundWeights:
                 f"{path}: expected weights by name, got {', '.join(map(str, names[:SHOWN]))}; save "
                 "model.state_dict(), or that under 'state_dict'"
             )
-        found = _chosen(sets, key, path)
-        return FoundWeights(stored.copied(found.tensors), found.notes)
+        tensors, notes = _chosen(sets, key, path)
+        return stored.copied(tensors), notes
     except CheckpointError:
         raise
     except Exception as error:  # torch and its unpickler raise many types
@@ -148,7 +138,7 @@ def _chosen(sets: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> Foun
     others = [name for name in _large(sets) if name != where]
     if others:
         notes.append(f"the file also holds {_listed(sets, others)}; {CHOOSE}")
-    return FoundWeights(found[where], tuple(notes))
+    return found[where], tuple(notes)
 
 
 def _of_key(sets: Mapping[str, dict[str, Tensor]], key: str) -> dict[str, dict[str, Tensor]]:

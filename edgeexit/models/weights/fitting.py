@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,14 +21,6 @@ COUNTER = "num_batches_tracked"
 FOREIGN = ("n_averaged", "total_ops", "total_params")
 """Counters that tools for averaging weights and counting MACs add to the weights."""
 SHOWN = 3  # names in a message
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """The prefix to remove from, or to add to, a file's names to get those of the model."""
-
-    removed: str = ""
-    added: str = ""
 
 
 def load_weights(
@@ -55,9 +46,9 @@ def load_weights(
         CheckpointError: the file cannot be read, or names or shapes differ; the message gives the
             first of each kind and the nearest match.
     """
-    found = read_weights(path, key)
+    tensors, notes = read_weights(path, key)
     loaded = fit_weights(
-        weights, found.tensors, path, what=what, new_classifier=new_classifier, notes=found.notes
+        weights, tensors, path, what=what, new_classifier=new_classifier, notes=notes
     )
     return LoadedWeights(f"{path}: {loaded.source}", loaded.new)
 
@@ -77,8 +68,8 @@ def fit_weights(
         CheckpointError: names or shapes differ, as there.
     """
     theirs = {name.replace(COMPILED, ""): value for name, value in tensors.items()}
-    match = _best_match(weights, theirs)
-    fitting, left_out, unexpected = _renamed(weights, theirs, match)
+    removed, added = _prefixes(weights, theirs)
+    fitting, left_out, unexpected = _renamed(weights, theirs, removed, added)
     new = _check(weights, fitting, unexpected, path, what, new_classifier)
     _check_values(fitting, path)
     converted = set()
@@ -93,8 +84,8 @@ def fit_weights(
     parts = [
         f"{count} of {len(weights)} tensors loaded",
         *notes,
-        *([f"prefix `{match.removed}` removed"] if match.removed else []),
-        *([f"prefix `{match.added}` added"] if match.added else []),
+        *([f"prefix `{removed}` removed"] if removed else []),
+        *([f"prefix `{added}` added"] if added else []),
         *([f"{COMPILED.rstrip('.')} removed"] if theirs.keys() != tensors.keys() else []),
         *sorted(converted),
         *([_left_out(left_out, weights)] if left_out else []),
@@ -107,10 +98,11 @@ def own_weights(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.state_dict(keep_vars=True))
 
 
-def _best_match(weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> _Match:
+def _prefixes(weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return the prefix to remove from a file's names and that to add; one of them is empty."""
     removed, removed_count = _prefix(theirs, weights)
     added, added_count = _prefix(weights, theirs)
-    return _Match(added=added) if added_count > removed_count else _Match(removed=removed)
+    return ("", added) if added_count > removed_count else (removed, "")
 
 
 def _prefix(long: Iterable[str], short: Mapping[str, Tensor]) -> tuple[str, int]:
@@ -126,16 +118,16 @@ def _prefix(long: Iterable[str], short: Mapping[str, Tensor]) -> tuple[str, int]
 
 
 def _renamed(
-    weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor], match: _Match
+    weights: Mapping[str, Tensor], theirs: Mapping[str, Tensor], removed: str, added: str
 ) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """Return weights that fit by name, names without the prefix, and names the model lacks."""
     fitting: dict[str, Tensor] = {}
     left_out, unexpected = [], []
     for name, value in theirs.items():
-        own = match.added + name.removeprefix(match.removed)
+        own = added + name.removeprefix(removed)
         if name.rpartition(".")[2] in FOREIGN and own not in weights:
             continue
-        if not name.startswith(match.removed):
+        if not name.startswith(removed):
             left_out.append(name)
         elif own in weights:
             fitting[own] = value

@@ -11,11 +11,11 @@ from torch import nn
 
 from edgeexit.data.imagefolder import MEAN, STD
 from edgeexit.errors import SpecError
-from edgeexit.models import FeatureInfo, list_backbones
-from edgeexit.models.backbone import Backbone, feature_infos
+from edgeexit.models import FeatureInfo, ModelSpec, MultiExitNet, list_backbones
+from edgeexit.models.backbone import Backbone
 from edgeexit.models.backbones.cifar_resnet import BasicBlock, OptionAShortcut
 from edgeexit.models.backbones.densenet import DenseLayer
-from edgeexit.models.backbones.googlenet import Inception, InputTransform
+from edgeexit.models.backbones.googlenet import InputTransform
 from edgeexit.models.layers.common import squeeze_excitation
 from edgeexit.models.registry import backbone_entry
 from edgeexit.models.torchvision_networks import stage_bodies
@@ -178,14 +178,6 @@ def test_cifar_size_differs_from_torchvisions_network_where_it_says(name: str) -
     assert in_stages(name) - in_stages(original) == expected
 
 
-def test_inception_of_cifar_size_has_two_3x3_convolutions_for_the_5x5() -> None:
-    block = Inception(192, 64, (96, 128), (16, 32), 32)
-    convolutions = [module for module in block.branch3.modules() if isinstance(module, nn.Conv2d)]
-    found = [(c.in_channels, c.out_channels, c.kernel_size[0]) for c in convolutions]
-    assert found == [(192, 16, 1), (16, 32, 3), (32, 32, 3)]
-    assert block(torch.zeros(2, 192, 8, 8)).shape == (2, 64 + 128 + 32 + 32, 8, 8)
-
-
 def test_input_transform_takes_imagenets_normalization_to_that_of_the_weights() -> None:
     """Images as the data sets give them come out with mean and standard deviation 0.5."""
     images = torch.rand(2, 3, 8, 8)
@@ -216,8 +208,12 @@ def test_stage_bodies_leave_no_module_out() -> None:
         stage_bodies(modules, ("a", "b"))
 
 
-def test_feature_infos_name_every_tensor_between_stages() -> None:
-    assert feature_infos(build("resnet18"), (3, 224, 224)) == {
+def features(backbone: Backbone, size: tuple[int, int, int]) -> dict[str, FeatureInfo]:
+    return MultiExitNet(ModelSpec("of the test", 10, size), backbone).features
+
+
+def test_features_name_every_tensor_between_stages() -> None:
+    assert features(build("resnet18"), (3, 224, 224)) == {
         "images": FeatureInfo("images", (3, 224, 224)),
         "stage1_out": FeatureInfo("stage1_out", (64, 56, 56)),
         "stage2_out": FeatureInfo("stage2_out", (128, 28, 28)),
@@ -228,20 +224,18 @@ def test_feature_infos_name_every_tensor_between_stages() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("size", [(3, 32, 32), (3, 0, 0)])
-def test_feature_infos_leave_the_backbone_as_it_was(
-    training: bool, size: tuple[int, int, int]
-) -> None:
+def test_the_backbone_is_left_as_it_was(training: bool, size: tuple[int, int, int]) -> None:
     net = build("resnet20").train(training)
     net.stages["stage1"].train(not training)  # such as one that is frozen while the rest trains
     modes = [module.training for module in net.modules()]
     state = {name: value.clone() for name, value in net.state_dict().items()}
-    with pytest.raises(RuntimeError) if size[1] == 0 else nullcontext():
-        feature_infos(net, size)
+    with pytest.raises(SpecError) if size[1] == 0 else nullcontext():
+        features(net, size)
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
 
 
-def test_feature_infos_compute_nothing() -> None:
+def test_nothing_is_computed_for_the_features() -> None:
     """Images of a million by a million pixels would not fit into any memory."""
-    shapes = feature_infos(build("resnet20"), (3, 2**20, 2**20))
+    shapes = features(build("resnet20"), (3, 2**20, 2**20))
     assert shapes["stage3_out"].shape == (64, 2**18, 2**18)

@@ -16,7 +16,7 @@ from torch import nn
 
 from edgeexit.cost import network_cost
 from edgeexit.models import ExitSpec, ModelSpec, MultiExitNet, make_spec, partition
-from edgeexit.models.layers.msdnet import DenseLayer, Stem, Transition, classifier, convolution
+from edgeexit.models.layers.msdnet import DenseLayer, classifier
 from edgeexit.models.registry import backbone_entry
 
 
@@ -220,46 +220,6 @@ def test_dropped_scale_is_read_a_last_time() -> None:
         (changed,) = layer([fine + 1, coarse])
     assert output.shape == (1, 20, 4, 4)
     assert (output != changed)[:, 8:14].any()
-
-
-@pytest.mark.parametrize(
-    ("base", "width"),
-    [(4, 4), (8, 8), (100, 12)],  # never wider than what it reads, nor than factor * added
-)
-def test_bottleneck_width(base: int, width: int) -> None:
-    finest = DenseLayer(base, growth=12, factors=(1,), drops=False).scales[0]
-    assert finest.same[0].out_channels == width
-    assert finest.same[3].weight.shape == (12, width, 3, 3)
-
-
-def test_bottleneck_of_a_coarse_scale_goes_by_the_factor_of_what_it_reads() -> None:
-    coarse = DenseLayer(base=100, growth=6, factors=(2, 4), drops=True).scales[0]
-    assert coarse.down[0].weight.shape == (2 * 12, 200, 1, 1)
-    assert coarse.same[0].weight.shape == (4 * 12, 400, 1, 1)
-
-
-def test_stem_makes_each_scale_from_the_finer_one() -> None:
-    torch.manual_seed(0)
-    stem = Stem(convolution(3, 4), channels=(4, 8, 16)).eval()
-    with torch.no_grad():
-        first, second, third = stem([torch.randn(2, 3, 8, 8)])
-        assert torch.equal(second, stem.scales[1](first))
-        assert torch.equal(third, stem.scales[2](second))
-    assert [x.shape[1:] for x in (first, second, third)] == [(4, 8, 8), (8, 4, 4), (16, 2, 2)]
-
-
-def test_transition_mixes_the_channels_of_every_pixel_alone() -> None:
-    torch.manual_seed(0)
-    transition = Transition(base=4, reduced=2, factors=(2, 4)).eval()
-    inputs = [torch.randn(1, 8, 4, 4), torch.randn(1, 16, 2, 2)]
-    changed = [value.clone() for value in inputs]
-    changed[0][:, :, 1, 2] += 1
-    with torch.no_grad():
-        outputs, others = transition(inputs), transition(changed)
-    assert [x.shape[1:] for x in outputs] == [(4, 4, 4), (8, 2, 2)]
-    differs = (outputs[0] != others[0]).any(1)[0]
-    assert differs.nonzero().tolist() == [[1, 2]]
-    assert torch.equal(outputs[1], others[1])
 
 
 @pytest.mark.parametrize("pixels", [8, 7])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.messages import missing
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
@@ -130,14 +131,9 @@ NOT_LOGITS = "expected one tensor of logits (N, K) for N images, got {}"
     ],
 )
 def test_models_that_cannot_be_cut(build: Callable[[], nn.Module], facts: tuple[str, ...]) -> None:
-    for use in (
-        lambda: attach_exits(build(), ["body.0"], branches="n", input_size=SIZE),
-        lambda: inspect_points(build(), SIZE),
-    ):
-        with pytest.raises(SpecError) as caught:
-            use()
-        for fact in facts:
-            assert fact in str(caught.value)
+    with pytest.raises(SpecError) as caught:
+        inspect_points(build(), SIZE)
+    assert not missing(caught.value, *facts)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +149,7 @@ def test_models_whose_answers_cannot_be_compared(
 ) -> None:
     with pytest.raises(SpecError) as caught:
         attach_exits(giving(change), ["body.0"], branches="n", input_size=SIZE)
-    for fact in facts:
-        assert fact in str(caught.value)
+    assert not missing(caught.value, *facts)
 
 
 def test_what_passes() -> None:

@@ -36,42 +36,23 @@ def as_fetched(name: str) -> nn.Module:
     return get_model(name, weights=None, num_classes=IMAGENET_CLASSES, **options)
 
 
+Answer = Callable[[str], nn.Module]
+
+
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], nn.Module]:
-    """Makes a network whose weights are what torchvision would fetch from then on."""
+def torchvision_gives(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], None]:
+    """Makes a function answer for torchvision when public weights are asked for."""
 
-    def put(wanted: str) -> nn.Module:
-        torch.manual_seed(1)
-        network = as_fetched(wanted)
-
+    def put(answer: Answer) -> None:
         def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
             if weights is None:
                 return get_model(name, weights=None, **options)
-            assert (name, weights, options) == (wanted, "IMAGENET1K_V1", {})
-            return network
+            assert (weights, options) == ("IMAGENET1K_V1", {})
+            return answer(name)
 
         monkeypatch.setattr(torchvision.models, "get_model", fake)
-        return network
 
     return put
-
-
-@pytest.fixture
-def source(fetched: Callable[[str], nn.Module]) -> nn.Module:
-    return fetched("resnet18")
-
-
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    def fail_with(error: Exception) -> None:
-        def fake(name: str, *, weights: str | None = None, **options: Any) -> nn.Module:
-            if weights is None:
-                return get_model(name, weights=None, **options)
-            raise error
-
-        monkeypatch.setattr(torchvision.models, "get_model", fake)
-
-    return fail_with
 
 
 @pytest.mark.parametrize(
@@ -84,8 +65,10 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
         ),
     ],
 )
-def test_weights_are_loaded(fetched: Callable[[str], nn.Module], name: str) -> None:
-    source = fetched(name)
+def test_weights_are_loaded(torchvision_gives: Callable[[Answer], None], name: str) -> None:
+    torch.manual_seed(1)
+    source = as_fetched(name)
+    torchvision_gives({name: source}.__getitem__)
     backbone = backbone_entry(name).build(IMAGENET_CLASSES, (3, 64, 64)).eval()
     assert load(backbone, name) == f"torchvision's {name} IMAGENET1K_V1"
     images = torch.randn(1, 3, 64, 64)
@@ -93,7 +76,11 @@ def test_weights_are_loaded(fetched: Callable[[str], nn.Module], name: str) -> N
         assert torch.equal(backbone(images), source.eval()(images))
 
 
-def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(source: nn.Module) -> None:
+def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(
+    torchvision_gives: Callable[[Answer], None],
+) -> None:
+    source = as_fetched("resnet18")
+    torchvision_gives(lambda name: source)
     backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
     before = backbone.classifier.fc.weight.clone()
     assert load(backbone) == (
@@ -105,25 +92,26 @@ def test_other_number_of_classes_leaves_the_classifier_new_and_says_so(source: n
     assert torch.equal(first, source.conv1.weight)
 
 
-def test_no_network(failing: Callable[[Exception], None]) -> None:
-    failing(urllib.error.URLError("Name or service not known"))
-    backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
-    with pytest.raises(DataError) as caught:
-        load(backbone)
-    folder = f"{torch.hub.get_dir()}/checkpoints"
-    assert not missing(caught.value, "resnet18", "not fetch", "Name or service not known", folder)
-
-
 @pytest.mark.parametrize(
-    "error", [RuntimeError("invalid hash value"), EOFError("Ran out of input")], ids=repr
+    ("error", "facts"),
+    [
+        (urllib.error.URLError("Name not known"), ("not fetch", "Name not known")),
+        (RuntimeError("invalid hash value"), ("damaged", "delete the file")),
+        (EOFError("Ran out of input"), ("damaged", "delete the file")),
+    ],
+    ids=lambda value: type(value).__name__,
 )
-def test_damaged_file(error: Exception, failing: Callable[[Exception], None]) -> None:
-    failing(error)
-    backbone = backbone_entry("resnet18").build(10, (3, 64, 64))
+def test_weights_that_cannot_be_had(
+    torchvision_gives: Callable[[Answer], None], error: Exception, facts: tuple[str, ...]
+) -> None:
+    def fail(name: str) -> nn.Module:
+        raise error
+
+    torchvision_gives(fail)
     with pytest.raises(DataError) as caught:
-        load(backbone)
-    folder = f"{torch.hub.get_dir()}/checkpoints"
-    assert not missing(caught.value, "resnet18", folder, "damaged", "delete the file")
+        load(backbone_entry("resnet18").build(10, (3, 64, 64)))
+    assert not missing(caught.value, "resnet18", *facts)
+    assert f"{torch.hub.get_dir()}/checkpoints" in str(caught.value)
 
 
 def test_which_backbones_have_weights_to_load() -> None:

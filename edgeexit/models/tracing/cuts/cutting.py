@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, fx
 from torch.nn.modules.batchnorm import _NormBase
 
 from edgeexit.errors import SpecError
-from edgeexit.models.backbone import IMAGES, Backbone, Stage
+from edgeexit.models.backbone import Backbone, Stage
 from edgeexit.models.tracing.cuts.points import find_point, is_channels_last
-from edgeexit.models.tracing.cuts.segments import Segment, inputs_of, traced_bodies
-from edgeexit.models.tracing.cuts.traced_stage import TracedStage
-from edgeexit.models.tracing.flow import Flow, is_batched
+from edgeexit.models.tracing.cuts.traced_stage import (
+    Segment,
+    Segments,
+    TracedStage,
+    traced_stages,
+)
+from edgeexit.models.tracing.flow import Flow, has_positions, is_batched
 from edgeexit.models.tracing.trace import Trace, Traces
 
 
@@ -28,51 +32,34 @@ def cut(traces: Traces, points: Sequence[str], input_size: tuple[int, int, int])
     """
     training = _segments(traces.training, points, input_size)
     evaluation = _segments(traces.evaluation, points, input_size)
-    bodies = traced_bodies(traces, training, evaluation)
+    bodies = traced_stages(training, evaluation)
     _check_weights(bodies)
-    classifier = bodies.pop("classifier")
-    stages = {
-        name: Stage(body, tuple(evaluation[name].inputs), _outputs(evaluation[name]))
-        for name, body in bodies.items()
-    }
-    return Backbone(
-        stages,
-        classifier,
-        exit_stages=list(stages)[:-1],
-        classifier_inputs=tuple(evaluation["classifier"].inputs),
-    )
+    stages = {}
+    for name, segment in evaluation.items():
+        permuted = [f"{name}_nchw"] if segment.permuted else []
+        stages[name] = Stage(bodies[name], [*segment.inputs], [*segment.outputs, *permuted])
+    classifier = stages.pop("classifier")
+    return Backbone(stages, bodies["classifier"], classifier_inputs=classifier.inputs)
 
 
 def _segments(
     trace: Trace, points: Sequence[str], input_size: tuple[int, int, int]
 ) -> dict[str, Segment]:
     flow = Flow(trace)
-    ends = [find_point(trace, flow, point) for point in points]
+    ends = [find_point(flow, point) for point in points]
     _check_order(flow, points, ends)
-    ends.append(_last_feature_map(trace, flow, ends))
-    segments: dict[str, Segment] = {}
-    (images,) = (node for node in flow.nodes if node.op == "placeholder")
-    names = {images: IMAGES}
-    path = flow.path
+    ends.append(_last_feature_map(flow, ends))
+    segments = Segments(flow)
     done = 0
     for number, end in enumerate(ends, start=1):
-        needed = flow.needed(end)
-        nodes = flow.segment(needed & ~done)
-        done |= needed
+        new = flow.needed(end) & ~done
+        done |= new
         stage = f"stage{number}"
-        outputs = _new_outputs(trace, flow.crossing(done), end, names, stage)
-        names.update({node: name for name, node in outputs.items()})
-        channels_last = number <= len(points) and is_channels_last(trace.values[end], input_size)
-        segments[stage] = Segment(
-            nodes,
-            inputs_of(nodes, names),
-            outputs,
-            path,
-            f"{stage}_nchw" if channels_last else None,
-        )
-    nodes = flow.segment(flow.needed(trace.output) & ~done)
-    segments["classifier"] = Segment(nodes, inputs_of(nodes, names), {"logits": trace.output}, path)
-    return segments
+        permuted = number <= len(points) and is_channels_last(trace.values[end], input_size)
+        outputs = _new_outputs(flow, flow.crossing(done), end, segments.names, stage)
+        segments.add(stage, new, outputs, permuted)
+    segments.add("classifier", flow.needed(trace.output) & ~done, {"logits": trace.output})
+    return segments.made
 
 
 def _check_order(flow: Flow, points: Sequence[str], ends: Sequence[fx.Node]) -> None:
@@ -87,27 +74,28 @@ def _check_order(flow: Flow, points: Sequence[str], ends: Sequence[fx.Node]) -> 
                 )
 
 
-def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.Node:
+def _last_feature_map(flow: Flow, ends: Sequence[fx.Node]) -> fx.Node:
     """Return the last tensor with several positions that is the only one to cross its cut.
 
     If there is none, return the last such tensor of any shape before the logits. If several tensors
     run in parallel up to the logits, return the last one with several positions; the classifier
     then reads the others, too.
     """
+    trace = flow.trace
     last = ends[-1] if ends else None
     nearest: fx.Node | None = None
     beside: fx.Node | None = None
     for node in reversed(flow.members(flow.needed(trace.output))):
-        if node.op == "placeholder" or node is trace.output:
+        if node in (flow.images, trace.output, last):
             continue
-        if last is not None and (node is last or not flow.before(last, node)):
+        if last is not None and not flow.before(last, node):
             continue
         if not is_batched(trace.values[node]):
             continue
         if flow.crossing(flow.needed(node)) != [node]:
-            beside = beside or (node if _has_positions(trace.values[node][0]) else None)
+            beside = beside or (node if has_positions(trace.values[node][0]) else None)
             continue
-        if _has_positions(trace.values[node][0]):
+        if has_positions(trace.values[node][0]):
             return node
         nearest = nearest or node
     nearest = nearest or beside
@@ -119,29 +107,21 @@ def _last_feature_map(trace: Trace, flow: Flow, ends: Sequence[fx.Node]) -> fx.N
     return nearest
 
 
-def _has_positions(tensor: Tensor) -> bool:
-    return tensor.ndim >= 3 and tensor[0].numel() > max(tensor.shape[1:])
-
-
 def _new_outputs(
-    trace: Trace, crossing: list[fx.Node], end: fx.Node, names: dict[fx.Node, str], stage: str
+    flow: Flow, crossing: list[fx.Node], end: fx.Node, names: Mapping[fx.Node, str], stage: str
 ) -> dict[str, fx.Node]:
     """Return the outputs of a stage by name; the last is the one that a branch reads."""
     others = [node for node in crossing if node not in names and node is not end]
     for node in (*others, end):
-        if not is_batched(trace.values[node]):
-            shape = tuple(trace.values[node][0].shape)
+        value = flow.trace.values[node]
+        if not is_batched(value):
+            shape = tuple(value[0].shape)
             raise SpecError(
                 f"cut at the end of {stage}: {node.name}, of shape {shape} for a batch of 2, "
                 "crosses it and its first dimension is not the batch; choose another point"
             )
     named = {f"{stage}_out{number}": node for number, node in enumerate(others, start=2)}
     return {**named, f"{stage}_out": end}
-
-
-def _outputs(segment: Segment) -> tuple[str, ...]:
-    extra = () if segment.channels_last is None else (segment.channels_last,)
-    return (*segment.outputs, *extra)
 
 
 def _check_weights(bodies: dict[str, TracedStage]) -> None:

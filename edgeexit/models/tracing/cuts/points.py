@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, fx
+from torch import fx
 
 from edgeexit.errors import SpecError
 from edgeexit.models.tracing.flow import Flow, is_batched
@@ -57,16 +57,17 @@ class Point:
         return math.prod(self.resolution)
 
 
-def find_point(trace: Trace, flow: Flow, name: str) -> fx.Node:
+def find_point(flow: Flow, name: str) -> fx.Node:
     """Return the node that the module ``name`` returned.
 
     Raises:
         SpecError: there is none that a branch can read; the message suggests the nearest.
     """
-    node = trace.points.get(name)
-    if node is not None and _fits(trace, flow, node):
+    ends = flow.trace.points
+    node = ends.get(name)
+    if node is not None and _fits(flow, node):
         return node
-    known = [point for point, end in trace.points.items() if _fits(trace, flow, end)]
+    known = [point for point, end in ends.items() if _fits(flow, end)]
     if not known:
         raise SpecError(
             f"no cut at {name!r}: no module of the model gives features of each image to cut at"
@@ -92,7 +93,7 @@ def list_points(trace: Trace, input_size: tuple[int, int, int]) -> list[Point]:
     total = flow.macs(flow.needed(trace.output)) or 1
     names: dict[fx.Node, str] = {}
     for name, node in trace.points.items():
-        if _fits(trace, flow, node) and len(name) < len(names.get(node, name + ".")):
+        if _fits(flow, node) and len(name) < len(names.get(node, name + ".")):
             names[node] = name
     points = []
     used_together = flow.weight_users()
@@ -192,18 +193,15 @@ def is_channels_last(value: tuple[Any, Any], input_size: tuple[int, int, int]) -
     return differs(*shape[:2]) < differs(*shape[1:])
 
 
-def _fits(trace: Trace, flow: Flow, node: fx.Node) -> bool:
+def _fits(flow: Flow, node: fx.Node) -> bool:
     """Whether a branch can read a node: a tensor between images and logits."""
-    value = trace.values[node]
+    value = flow.trace.values[node]
     return (
         is_batched(value)
-        and isinstance(value[0], Tensor)
         and value[0].is_floating_point()
         and value[0].ndim in (3, 4)
-        and flow.from_images(node)
-        and flow.is_used(node)
-        and node is not trace.output
-        and node.op != "placeholder"
+        and flow.is_on_path(node)
+        and node not in (flow.images, flow.trace.output)
     )
 
 

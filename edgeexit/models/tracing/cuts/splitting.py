@@ -5,37 +5,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from torch import Tensor, fx
+from torch import fx
 
 from edgeexit import exit_steps
 from edgeexit.errors import SpecError
 from edgeexit.exit_steps import Nodes, Step
-from edgeexit.models.backbone import IMAGES, Backbone, Stage
+from edgeexit.models.backbone import Backbone, Stage
 from edgeexit.models.multi_exit import Branch
-from edgeexit.models.spec import FINAL, OWN, ExitSpec
+from edgeexit.models.spec import FINAL, OWN, ExitSpec, exit_specs
 from edgeexit.models.tracing.checks import described
-from edgeexit.models.tracing.cuts.segments import Segment, inputs_of, traced_bodies
-from edgeexit.models.tracing.flow import Flow, is_batched
+from edgeexit.models.tracing.cuts.traced_stage import Segment, Segments, traced_stages
+from edgeexit.models.tracing.flow import Flow, has_positions, is_batched
 from edgeexit.models.tracing.trace import Trace, Traces
 
 LOGITS = "logits"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Split:
-    """The parts of a model as a network of stages and branches."""
-
-    backbone: Backbone
-    branches: dict[str, Branch]
-    exits: tuple[ExitSpec, ...]
-
-
-def split(traces: Traces) -> Split:
+def split(traces: Traces) -> tuple[Backbone, dict[str, Branch], tuple[ExitSpec, ...]]:
     """Return the stages, branches and exits of a model that was traced to all its logits.
 
-    The parts share the weights of the model.
+    The parts share the weights of the model. The branches have the names of the exits.
 
     Raises:
         SpecError: an exit adds no stage, or a part reads a value that cannot be passed from one
@@ -47,23 +36,19 @@ def split(traces: Traces) -> Split:
             "the exits share other parts in training than in evaluation mode; give a model that "
             "computes the same in both, but for dropout and batch norm"
         )
-    bodies = traced_bodies(traces, training, evaluation)
+    bodies = traced_stages(training, evaluation)
     names = _exit_names(len(traces.evaluation.outputs))
     stages = {
-        name: Stage(bodies[name], tuple(segment.inputs), tuple(segment.outputs))
+        name: Stage(bodies[name], [*segment.inputs], [*segment.outputs])
         for name, segment in evaluation.items()
         if name not in names
     }
     branches = {name: Branch(bodies[name], tuple(evaluation[name].inputs)) for name in names}
     final = branches.pop(FINAL)
-    exits = tuple(
-        ExitSpec(name, _last_stage(number, stages), OWN)
-        for number, name in enumerate(branches, start=1)
-    )
-    backbone = Backbone(
-        stages, final.module, [exit_.stage for exit_ in exits], classifier_inputs=final.inputs
-    )
-    return Split(backbone, branches, exits)
+    asides = [f"stage{number}_aside" for number in range(1, len(names))]
+    last = [aside if aside in stages else aside.removesuffix("_aside") for aside in asides]
+    backbone = Backbone(stages, final.module, last, classifier_inputs=final.inputs)
+    return backbone, branches, exit_specs(last, [OWN] * len(last))
 
 
 def idle_exits(trace: Trace) -> list[int]:
@@ -82,35 +67,20 @@ def _exit_names(count: int) -> list[str]:
     return [*(f"exit{number}" for number in range(1, count)), FINAL]
 
 
-def _last_stage(number: int, stages: dict[str, Stage]) -> str:
-    aside = f"stage{number}_aside"
-    return aside if aside in stages else f"stage{number}"
-
-
 def _segments(trace: Trace) -> dict[str, Segment]:
     """Return every stage and every exit's branch by name, in execution order."""
     flow = Flow(trace)
-    path = flow.path
     steps = _steps(flow)
     if not all(step.adds_stage for step in steps):
         raise SpecError("an exit adds no stage to those before it; give the outputs in order")
-    (images,) = (node for node in flow.nodes if node.op == "placeholder")
-    names = {images: IMAGES}
-    segments: dict[str, Segment] = {}
+    segments = Segments(flow)
     exits = zip(_exit_names(len(steps)), trace.outputs, steps, strict=True)
     for number, (exit_name, logits, step) in enumerate(exits, start=1):
         for name, nodes in ((f"stage{number}", step.stage), (f"stage{number}_aside", step.aside)):
-            if not nodes:
-                continue
-            executed = flow.segment(nodes)
-            inputs = inputs_of(executed, names)
-            outputs = _stage_outputs(flow, nodes, name)
-            names.update({node: tensor for tensor, node in outputs.items()})
-            segments[name] = Segment(executed, inputs, outputs, path)
-        executed = flow.segment(step.branch)
-        read = inputs_of(executed, names) if executed else {names[logits]: logits}
-        segments[exit_name] = Segment(executed, read, {LOGITS: logits}, path)
-    return segments
+            if nodes:
+                segments.add(name, nodes, _stage_outputs(flow, nodes, name))
+        segments.add(exit_name, step.branch, {LOGITS: logits})
+    return segments.made
 
 
 class _Dataflow:
@@ -118,32 +88,24 @@ class _Dataflow:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self.batched = self.maps = self.layers = 0
         values, macs = flow.trace.values, flow.trace.macs
-        for node in flow.path:
-            bit = 1 << flow.position[node]
-            self.layers |= bit if macs.get(node) else 0
-            if is_batched(values[node]) and node is not flow.trace.output:
-                self.batched |= bit
-                self.maps |= bit if _has_positions(values[node][0]) else 0
+        nodes = flow.members(flow.path)
+        batched = [n for n in nodes if is_batched(values[n]) and n is not flow.trace.output]
+        self.batched = flow.set_of(batched)
+        self.maps = flow.set_of(node for node in batched if has_positions(values[node][0]))
+        self.layers = flow.set_of(node for node in nodes if macs.get(node))
 
     def needed(self, node: int) -> Nodes:
-        return self._flow.on_path(self._flow.needed(self._flow.nodes[node]))
+        return self._flow.needed(self._flow.nodes[node]) & self._flow.path
 
     def reads(self, node: int) -> Nodes:
-        position = self._flow.position
-        sources = self._flow.nodes[node].all_input_nodes
-        return self._flow.on_path(sum(1 << position[source] for source in sources))
+        return self._flow.set_of(self._flow.nodes[node].all_input_nodes) & self._flow.path
 
 
 def _steps(flow: Flow) -> list[Step]:
     outputs = [flow.position[node] for node in flow.trace.outputs]
-    images = sum(1 << flow.position[node] for node in flow.nodes if node.op == "placeholder")
-    return exit_steps.exit_steps(_Dataflow(flow), outputs, flow.on_path(images))
-
-
-def _has_positions(tensor: Tensor) -> bool:
-    return tensor.ndim >= 3 and tensor[0].numel() > max(tensor.shape[1:])
+    images = flow.set_of([flow.images]) & flow.path
+    return exit_steps.exit_steps(_Dataflow(flow), outputs, images)
 
 
 def _stage_outputs(flow: Flow, nodes: Nodes, name: str) -> dict[str, fx.Node]:

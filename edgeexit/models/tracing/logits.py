@@ -1,4 +1,4 @@
-"""Find the logits in front of a softmax; losses and gates apply the softmax themselves."""
+"""Find the logits in front of a softmax or a stack of all exits; losses apply the softmax."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from edgeexit.errors import SpecError
+
 FUNCTIONS = (
     torch.softmax,
     torch.special.softmax,
@@ -18,6 +20,9 @@ FUNCTIONS = (
 )
 ROWS = (None, 1, -1)
 """Dimensions of a softmax of logits (N, K); torch uses the last one for None."""
+
+STACKS = (torch.stack, torch.ops.aten.stack.default)
+SELECTS = ("select", torch.ops.aten.select.int)
 
 
 def in_front_of_softmax(
@@ -39,3 +44,24 @@ def _is_softmax(root: nn.Module, node: fx.Node) -> bool:
         return False
     dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
     return dim in ROWS
+
+
+def out_of_stack(node: fx.Node, name: str) -> fx.Node:
+    """Return the logits before they were stacked if ``node`` selects one exit; else ``node``.
+
+    Raises:
+        SpecError: the model computes the exits together.
+    """
+    if node.target not in SELECTS:
+        return node
+    arguments: Any = node.args
+    stack, dim, number = arguments[:3]
+    if stack.target in STACKS:
+        parts, stacked_at = (*stack.args, stack.kwargs.get("dim", 0))[:2]
+        if stacked_at in (dim, dim - 3):
+            part: fx.Node = parts[number]
+            return part
+    raise SpecError(
+        f"output {name}: it cannot be separated from the tensor with the logits of several "
+        "exits, which is no torch.stack of them; give a model that returns them in a list"
+    )
