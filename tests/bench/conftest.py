@@ -10,18 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.fakes import FakeClock, FakeSession, numbered_images
-from support.reports import made_report, report_with
+from support.reports import report_with
 from support.tiny_bundle import write_bundle, write_images
 
 from edgeexit.bench import BenchReport
-
-ReportFactory = Callable[..., BenchReport]
-
-
-@pytest.fixture
-def make_report() -> ReportFactory:
-    """See :func:`support.reports.made_report`."""
-    return made_report
 
 
 @pytest.fixture

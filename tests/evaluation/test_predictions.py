@@ -8,7 +8,6 @@ from torch.utils.data import TensorDataset
 
 from edgeexit.errors import CheckpointError, DataError
 from edgeexit.evaluation import ExitPredictions, predict
-from edgeexit.models import MultiExitNet, make_spec
 
 
 class TwoExits(nn.Module):
@@ -75,20 +74,6 @@ def test_modes_are_restored_module_by_module_and_after_an_error(training: bool) 
 
     assert net.training is training
     assert net.norm.training is not training
-
-
-def test_a_multi_exit_net_gives_its_exits_in_order() -> None:
-    spec = make_spec("resnet20", "3+1", num_classes=4)
-    random = torch.Generator().manual_seed(0)
-    images = torch.randn(3, 3, 32, 32, generator=random)
-    net = MultiExitNet(spec).eval()
-    predictions = predict(net, TensorDataset(images, torch.arange(3)), batch_size=2)
-
-    assert predictions.exit_names == spec.exit_names
-    with torch.no_grad():
-        logits = net(images)
-    for name, labels in zip(predictions.exit_names, predictions.labels, strict=True):
-        assert labels.tolist() == logits[name].argmax(1).tolist()
 
 
 def test_an_empty_data_set_is_an_error() -> None:

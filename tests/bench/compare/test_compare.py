@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from support.messages import missing, refused
-from support.reports import made_energy
+from support.reports import made_energy, made_report
 
 from edgeexit.bench import BenchReport
 from edgeexit.bench.compare.compare import compare_reports
@@ -37,8 +36,6 @@ from edgeexit.statistics import BREAK_EVEN, Interval
 from edgeexit.statistics.drift import Drift
 from edgeexit.statistics.percentiles import percentiles
 
-MakeReport = Callable[..., BenchReport]
-
 NAMES = ("a.json", "b.json")
 
 
@@ -55,11 +52,9 @@ def beyond(comparison: ReportComparison) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("scatter", [0.003, 0.05])
-def test_two_runs_of_the_same_are_no_difference(
-    make_report: MakeReport, seed: int, scatter: float
-) -> None:
-    first = make_report(seed=2 * seed, scatter=scatter)
-    second = make_report(seed=2 * seed + 1, scatter=scatter)
+def test_two_runs_of_the_same_are_no_difference(seed: int, scatter: float) -> None:
+    first = made_report(seed=2 * seed, scatter=scatter)
+    second = made_report(seed=2 * seed + 1, scatter=scatter)
     comparison = compare_reports(first, second, NAMES)
     assert comparison.differences == ()
     assert beyond(comparison) == set()
@@ -68,9 +63,9 @@ def test_two_runs_of_the_same_are_no_difference(
     assert "b.json is neither faster nor slower than a.json" in said
 
 
-def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) -> None:
+def test_less_than_two_percent_is_never_a_difference() -> None:
     comparison = compare_reports(
-        make_report(scatter=1e-4), make_report(seed=1, scatter=1e-4, scale=1.015)
+        made_report(scatter=1e-4), made_report(seed=1, scatter=1e-4, scale=1.015)
     )
     figure = figures_of(comparison)["exit paths", "plain backbone", "ms"]
     assert figure.interval is not None
@@ -81,8 +76,8 @@ def test_less_than_two_percent_is_never_a_difference(make_report: MakeReport) ->
 # planted differences
 
 
-def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: MakeReport) -> None:
-    comparison = compare_reports(make_report(), make_report(seed=1, scale=1.5), NAMES)
+def test_a_slower_device_is_slower_everywhere_and_gains_the_same() -> None:
+    comparison = compare_reports(made_report(), made_report(seed=1, scale=1.5), NAMES)
     paths = {("exit paths", name, "ms") for name in ("plain backbone", "exit1", "final")}
     mixture = {("mixture", name, "ms") for name in ("plain backbone", "early exit")}
     assert beyond(comparison) == paths | mixture
@@ -102,8 +97,8 @@ def test_a_slower_device_is_slower_everywhere_and_gains_the_same(make_report: Ma
     assert "run both again" in said  # the set-ups are the same
 
 
-def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> None:
-    comparison = compare_reports(make_report(), make_report(seed=1, path_scale=0.7))
+def test_a_faster_exit_alone_is_found_where_it_is() -> None:
+    comparison = compare_reports(made_report(), made_report(seed=1, path_scale=0.7))
     assert beyond(comparison) == {
         ("exit paths", "exit1", "ms"),
         ("exit paths", "exit1", TO_BASELINE),
@@ -117,40 +112,40 @@ def test_a_faster_exit_alone_is_found_where_it_is(make_report: MakeReport) -> No
     assert "Of 1 more, 1 are better" in said
 
 
-def test_a_device_that_wandered_hides_what_is_smaller(make_report: MakeReport) -> None:
-    first = make_report()
+def test_a_device_that_wandered_hides_what_is_smaller() -> None:
+    first = made_report()
     baseline = first.baseline
     times_ms = np.array(baseline.times_ms) * np.repeat([1.0, 1.0, 1.4, 1.4, 1.0], 60)
     wandering = replace(first, baseline=replace(baseline, times_ms=tuple(times_ms.tolist())))
-    comparison = compare_reports(wandering, make_report(seed=1, path_scale=0.8))
+    comparison = compare_reports(wandering, made_report(seed=1, path_scale=0.8))
     figure = figures_of(comparison)["exit paths", "exit1", "ms"]
     assert figure.noise == pytest.approx(0.4, abs=0.02)
     assert figure.differs is False
 
 
-def test_a_path_that_wandered_is_not_judged_by_the_others(make_report: MakeReport) -> None:
-    first = make_report()
+def test_a_path_that_wandered_is_not_judged_by_the_others() -> None:
+    first = made_report()
     exit1, final = first.paths
     times_ms = np.array(final.times_ms) * np.repeat([1.0, 3.0, 1.0, 1.0, 3.0], 60)
     final = replace(final, times_ms=tuple(times_ms.tolist()))
-    second = make_report(seed=1, scale=1.5)
+    second = made_report(seed=1, scale=1.5)
     comparison = compare_reports(replace(first, paths=(exit1, final)), second)
     found = beyond(comparison)
     assert ("exit paths", "exit1", "ms") in found
     assert ("exit paths", "final", "ms") not in found
 
 
-def test_a_drift_during_the_mixture_widens_its_noise(make_report: MakeReport) -> None:
-    first = replace(make_report(), drifts=(Drift("mixture", (2.0, 2.0, 2.5)),))
-    comparison = compare_reports(first, make_report(seed=1, scale=1.2))
+def test_a_drift_during_the_mixture_widens_its_noise() -> None:
+    first = replace(made_report(), drifts=(Drift("mixture", (2.0, 2.0, 2.5)),))
+    comparison = compare_reports(first, made_report(seed=1, scale=1.2))
     figures = figures_of(comparison)
     assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.25)
     assert figures["mixture", "early exit", "ms"].differs is False
     assert figures["exit paths", "plain backbone", "ms"].differs is True
 
 
-def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: MakeReport) -> None:
-    first = make_report()
+def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means() -> None:
+    first = made_report()
     mixture = first.mixture
     assert mixture is not None
     baseline, early_exit = mixture.runs
@@ -158,14 +153,14 @@ def test_hold_ups_of_the_plain_backbone_widen_the_noise_of_means(make_report: Ma
     times_ms[:, ::10] += 8.0  # a tenth of the calls waits for something else: 0.8 ms on average
     baseline = replace(baseline, times_ms=tuple(map(tuple, times_ms.tolist())))
     held_up = replace(mixture, runs=(baseline, early_exit))
-    second = make_report(seed=1, scale=1.3)
+    second = made_report(seed=1, scale=1.3)
     figures = figures_of(compare_reports(replace(first, mixture=held_up), second))
     assert figures["mixture", "early exit", "ms"].noise == pytest.approx(0.4, abs=0.01)
     assert figures["mixture", "early exit", "ms"].differs is False
 
 
-def test_the_same_images_are_drawn_of_both(make_report: MakeReport) -> None:
-    first, second = make_report(scatter=1e-3), make_report(seed=1, scatter=1e-3)
+def test_the_same_images_are_drawn_of_both() -> None:
+    first, second = made_report(scatter=1e-3), made_report(seed=1, scatter=1e-3)
     paired = figures_of(compare_reports(first, second))["mixture", "early exit", "ms"].interval
     other_seed = replace(second, options=replace(second.options, seed=1))
     apart = figures_of(compare_reports(first, other_seed))["mixture", "early exit", "ms"].interval
@@ -175,8 +170,8 @@ def test_the_same_images_are_drawn_of_both(make_report: MakeReport) -> None:
     assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
 
 
-def test_too_few_rounds_give_no_interval_and_no_verdict(make_report: MakeReport) -> None:
-    one, other = make_report(rounds=2, images=0), make_report(rounds=2, images=0, scale=3)
+def test_too_few_rounds_give_no_interval_and_no_verdict() -> None:
+    one, other = made_report(rounds=2, images=0), made_report(rounds=2, images=0, scale=3)
     comparison = compare_reports(one, other)
     assert all(figure.differs is None for figure in comparison.figures)
     assert not missing(comparison_verdict(comparison), "No difference can be determined", "too few")
@@ -185,8 +180,8 @@ def test_too_few_rounds_give_no_interval_and_no_verdict(make_report: MakeReport)
 # what differs between the set-ups
 
 
-def test_differences_of_the_setups_come_in_order(make_report: MakeReport) -> None:
-    first = make_report()
+def test_differences_of_the_setups_come_in_order() -> None:
+    first = made_report()
     second = replace(
         first,
         bundle=replace(first.bundle, precision="int8", folder="elsewhere"),
@@ -204,8 +199,8 @@ def test_differences_of_the_setups_come_in_order(make_report: MakeReport) -> Non
     assert comparison.warnings == ()
 
 
-def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> None:
-    first = make_report()
+def test_other_networks_are_compared_with_a_warning() -> None:
+    first = made_report()
     bundle = replace(first.bundle, backbone="resnet18", input_size=(3, 224, 224))
     second = replace(first, bundle=bundle)
     (networks, sizes) = compare_reports(first, second).warnings
@@ -213,25 +208,25 @@ def test_other_networks_are_compared_with_a_warning(make_report: MakeReport) -> 
     assert not missing(sizes, "size", "(3, 8, 8)", "(3, 224, 224)")
 
 
-def test_networks_of_other_classes_are_refused(make_report: MakeReport) -> None:
-    first = make_report()
+def test_networks_of_other_classes_are_refused() -> None:
+    first = made_report()
     second = replace(first, bundle=replace(first.bundle, num_classes=1000))
     facts = ("tiny n fp32", "expected", "same classes", "got 10 and 1000", "benchmark two")
     with refused(InputError, *facts):
         compare_reports(first, second)
 
 
-def test_a_device_that_was_slowed_down_is_said(make_report: MakeReport) -> None:
+def test_a_device_that_was_slowed_down_is_said() -> None:
     nothing = DeviceState((), (), ())
-    second = replace(make_report(), state=RunState(nothing, nothing, ("hot",)))
-    (warning,) = compare_reports(make_report(), second).warnings
+    second = replace(made_report(), state=RunState(nothing, nothing, ("hot",)))
+    (warning,) = compare_reports(made_report(), second).warnings
     assert warning.startswith(
         "THE DEVICE OF THE SECOND REPORT WAS SLOWED DOWN DURING ITS RUN (hot)"
     )
 
 
-def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> None:
-    first, without = make_report(), make_report(images=0)
+def test_what_one_report_lacks_is_left_out_and_said() -> None:
+    first, without = made_report(), made_report(images=0)
     comparison = compare_reports(first, replace(without, paths=without.paths[:1]))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     paths, mixture = comparison.left_out
@@ -239,22 +234,22 @@ def test_what_one_report_lacks_is_left_out_and_said(make_report: MakeReport) -> 
     assert not missing(mixture, "one by one", "only one of the reports")
 
 
-def test_other_backends_are_compared_path_by_path(make_report: MakeReport) -> None:
+def test_other_backends_are_compared_path_by_path() -> None:
     def measured(seed: int) -> BenchReport:
-        report = make_report(seed=seed)
+        report = made_report(seed=seed)
         over = (Interval(1, 1, 1),) * 3
         other = BackendPaths("openvino", "CPU", "fp32 4", report.baseline, report.paths, over)
         return replace(report, backends=Backends("onnxruntime", "openvino", (other,), (), ()))
 
     names = {figure.name for figure in compare_reports(measured(1), measured(2)).figures}
     assert {"exit1, openvino", "plain backbone, openvino"} <= names
-    alone = compare_reports(measured(1), make_report(seed=2))
+    alone = compare_reports(measured(1), made_report(seed=2))
     assert any("exit1, openvino" in line for line in alone.left_out)
     assert "layers in openvino computed in" in [it.what for it in alone.differences]
 
 
-def test_mixtures_of_other_images_are_not_compared(make_report: MakeReport) -> None:
-    comparison = compare_reports(make_report(), make_report(images=100))
+def test_mixtures_of_other_images_are_not_compared() -> None:
+    comparison = compare_reports(made_report(), made_report(images=100))
     assert {figure.section for figure in comparison.figures} == {"exit paths"}
     (sentence,) = comparison.left_out
     assert sentence.startswith("Different images were run one by one (200 of photos, 100 of photo")
@@ -273,9 +268,9 @@ def scenarios(scale: float, seed: int) -> Scenarios:
     return Scenarios("photos", 200, Stream(1, 90, (stream,)), None, (offline,), None)
 
 
-def test_streams_are_compared_by_their_leading_percentile(make_report: MakeReport) -> None:
-    first = replace(make_report(), scenarios=scenarios(1.0, 0))
-    second = replace(make_report(seed=1), scenarios=scenarios(2.0, 1))
+def test_streams_are_compared_by_their_leading_percentile() -> None:
+    first = replace(made_report(), scenarios=scenarios(1.0, 0))
+    second = replace(made_report(seed=1), scenarios=scenarios(2.0, 1))
     comparison = compare_reports(first, second)
     figures = figures_of(comparison)
     stream = figures["single stream", "early exit", "ms"]
@@ -296,11 +291,9 @@ def served(scale: float, seed: int, qps: float = 20.0, stable: bool = True) -> S
     return Scenarios("photos", 200, server=Server(qps, 25.0, 500, (result,)))
 
 
-def test_servers_are_compared_by_p99_and_a_noise_that_waiting_makes_larger(
-    make_report: MakeReport,
-) -> None:
-    first = replace(make_report(), scenarios=served(1.0, 0))
-    second = replace(make_report(seed=1), scenarios=served(2.0, 1))
+def test_servers_are_compared_by_p99_and_a_noise_that_waiting_makes_larger() -> None:
+    first = replace(made_report(), scenarios=served(1.0, 0))
+    second = replace(made_report(seed=1), scenarios=served(2.0, 1))
     figures = figures_of(compare_reports(first, second))
     server, path = figures["server", "early exit", "ms"], figures["exit paths", "exit1", "ms"]
     assert server.statistic == "p99"
@@ -313,18 +306,18 @@ def test_servers_are_compared_by_p99_and_a_noise_that_waiting_makes_larger(
     ("changes", "said"), [({"qps": 30.0}, "different arrivals"), ({"stable": False}, "queue grew")]
 )
 def test_servers_of_other_arrivals_or_queues_that_grow_are_left_out(
-    make_report: MakeReport, changes: dict[str, Any], said: str
+    changes: dict[str, Any], said: str
 ) -> None:
-    first = replace(make_report(), scenarios=served(1.0, 0))
-    second = replace(make_report(), scenarios=served(1.0, 0, **changes))
+    first = replace(made_report(), scenarios=served(1.0, 0))
+    second = replace(made_report(), scenarios=served(1.0, 0, **changes))
     comparison = compare_reports(first, second)
     assert not any(figure.section == "server" for figure in comparison.figures)
     assert any(said in sentence for sentence in comparison.left_out)
 
 
-def test_energy_is_compared_by_turns(make_report: MakeReport) -> None:
-    first = replace(make_report(), energy=made_energy())
-    second = replace(make_report(seed=1), energy=made_energy(1.3))
+def test_energy_is_compared_by_turns() -> None:
+    first = replace(made_report(), energy=made_energy())
+    second = replace(made_report(seed=1), energy=made_energy(1.3))
     figure = figures_of(compare_reports(first, second))["energy", "early exit", "mJ"]
     assert (figure.first, figure.second) == pytest.approx((40.0, 52.0))
     assert figure.differs is True
@@ -338,9 +331,7 @@ def test_energy_is_compared_by_turns(make_report: MakeReport) -> None:
         (replace(made_energy(), runs=()), ("Energy", "only one of the reports")),
     ],
 )
-def test_energy_of_other_sensors_is_not_compared(
-    make_report: MakeReport, other: Energy, facts: tuple[str, ...]
-) -> None:
-    first = replace(make_report(), energy=made_energy())
-    (left_out,) = compare_reports(first, replace(make_report(), energy=other)).left_out
+def test_energy_of_other_sensors_is_not_compared(other: Energy, facts: tuple[str, ...]) -> None:
+    first = replace(made_report(), energy=made_energy())
+    (left_out,) = compare_reports(first, replace(made_report(), energy=other)).left_out
     assert not missing(left_out, *facts)

@@ -7,11 +7,13 @@ becomes outlines, so it looks the same everywhere and needs no font.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from markupsafe import Markup, escape
 
 from edgeexit.drawing.style import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
@@ -19,7 +21,6 @@ from edgeexit.drawing.style import AMBER, BLUE, GREEN, ORANGE, PINK, SKY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator
 
 # Placeholders, like the palette's colors
 INK, MUTED, GRID, PAPER = "#101112", "#737475", "#d8d9da", "#fdfcfb"
@@ -105,31 +106,22 @@ def name_rows(axes: Axes, names: Sequence[str], margin: float = 0.7) -> None:
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at enough round values to be readable."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    """Make an axis of a finished drawing logarithmic, with enough round numbers to be readable.
 
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    They are powers of ten, with more values between them if few of them are in view.
+    """
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(_round_values())
+    low, high = axis.get_view_interval()
+    powers = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    choices = [np.outer(powers, digits).ravel() for digits in STEPS]
+    even = MaxNLocator(MOST_TICKS, steps=(1, 2, 2.5, 5, 10)).tick_values(low, high)
+    in_view = [it[(low <= it) & (it <= high)] for it in (*choices, np.array(even))]
+    ticks = next((it for it in in_view if len(it) >= FEW_TICKS), in_view[-1])
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _round_values() -> LogLocator:
-    """Return a locator of ticks at powers of ten, and between them if few are in view."""
-    from matplotlib.ticker import LogLocator, MaxNLocator
-
-    class RoundValues(LogLocator):
-        def tick_values(self, vmin: float, vmax: float) -> Any:
-            low, high = sorted((vmin, vmax))
-            for digits in STEPS:
-                self.set_params(subs=digits)
-                ticks = super().tick_values(low, high)
-                if sum(low <= tick <= high for tick in ticks) >= FEW_TICKS:
-                    return ticks
-            return MaxNLocator(MOST_TICKS, steps=(1, 2, 2.5, 5, 10)).tick_values(low, high)
-
-    return RoundValues()
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def to_svg(figure: Figure, name: str, described: str) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import numpy as np
 from markupsafe import Markup
 
 from edgeexit.bench.render.page.drawing import (
@@ -39,8 +40,8 @@ def breakdown_picture(explanation: Explanation) -> Markup:
     )
     for frame, breakdown in zip(axes[:, 0], breakdowns, strict=True):
         _draw_steps(frame, breakdown)
-    lows, highs = zip(*map(_reach, breakdowns), strict=True)
-    low, high = min(0.0, *lows), max(highs)
+    reached = [np.cumsum([it.macs_ratio, *(t.ratio for t in it.terms)]) for it in breakdowns]
+    low, high = min(0.0, *map(np.min, reached)), max(map(np.max, reached))
     axes[0, 0].set_xlim(low - 0.06 * (high - low), high + 0.22 * (high - low))
     axes[-1, 0].set_xlabel("time over the plain backbone's")
     shown = "; ".join(
@@ -50,13 +51,6 @@ def breakdown_picture(explanation: Explanation) -> Markup:
         for it in breakdowns
     )
     return to_svg(figure, "breakdown", f"From Eq. 5's ratio to the measured one. {shown}")
-
-
-def _reach(breakdown: Breakdown) -> tuple[float, float]:
-    at = [breakdown.macs_ratio]
-    for term in breakdown.terms:
-        at.append(at[-1] + term.ratio)
-    return min(at), max(at)
 
 
 def _draw_steps(axes: Axes, breakdown: Breakdown) -> None:
@@ -92,8 +86,6 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
     if peaks is None or not parts:
         return None
     figure, axes = new_figure(4.0)
-    log_axis(axes, "x")
-    log_axis(axes, "y")
     peak = peaks.macs_per_s / 1e9
     slopes = {
         "cache": peaks.bandwidths[0].bytes_per_s / 1e9,
@@ -115,6 +107,8 @@ def roofline_picture(explanation: Explanation) -> Markup | None:
         note(axes, text, (at, slope * at), offset, horizontalalignment=side)
     _draw_achieved(axes, parts)
     axes.set(xlabel="MACs per byte moved", ylabel="GMAC/s achieved")
+    log_axis(axes, "x")
+    log_axis(axes, "y")
     tidy(axes)
     legend_beside(axes)
     shown = "; ".join(f"{part.label}: {part.gmacs_per_s:.3g} GMAC/s" for part in parts)
