@@ -124,23 +124,13 @@ def test_class_folders_of_other_classes(manifest: Manifest, tmp_path: Path) -> N
 def test_no_folder_and_an_empty_one(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no folder .*none; expected one with images"):
         images_from_folder(tmp_path / "none", manifest, 5, 0)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "a.heic").touch()
-    with pytest.raises(
-        DataError, match=r"empty: expected images .*, got 1 \.heic; .* end in \.jpg"
-    ):
-        images_from_folder(tmp_path / "empty", manifest, 5, 0)
+    (tmp_path / "a.heic").touch()
+    with pytest.raises(DataError, match=r": expected images .*, 1 \.heic, .* end in \.jpg"):
+        images_from_folder(tmp_path, manifest, 5, 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all", "truncated"])
-def test_an_unreadable_image_is_named(
-    manifest: Manifest, tmp_path: Path, content: bytes | str
-) -> None:
-    path = tmp_path / "broken.png"
-    if isinstance(content, str):
-        picture(0, 64, 64).save(path)
-        content = path.read_bytes()[:500]
-    path.write_bytes(content)
+def test_an_unreadable_image_is_named(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image at all")
     with pytest.raises(DataError, match=r"broken\.png: not a readable image \(.*\); replace or"):
         images_from_folder(tmp_path, manifest, 5, 0)
 
@@ -187,16 +177,10 @@ def test_an_archive_of_normalized_images_is_taken_as_it_is(
     )
     found = images_from_npz(save(tmp_path, images=images), manifest, 9, 0)
     assert (found.labels, found.notes) == (None, ())
+    (note,) = images_from_npz(save(tmp_path, images=abs(images) * 40), manifest, 9, 0).notes
+    assert "images.npz: values from " in note
     assert sorted(found.images[:, 0, 0, 0]) == sorted(images[:, 0, 0, 0])
     assert found.images.flags.c_contiguous
-
-
-def test_an_archive_that_looks_as_if_it_was_not_normalized_is_told(
-    manifest: Manifest, tmp_path: Path
-) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8)).astype(np.float32)
-    (note,) = images_from_npz(save(tmp_path, images=images), manifest, 9, 0).notes
-    assert "images.npz: values from 0 to 255 look 0 to 255, neither divided by 255 nor" in note
 
 
 FLOATS = np.zeros((2, 3, 8, 8), np.float32)
@@ -206,11 +190,7 @@ FLOATS = np.zeros((2, 3, 8, 8), np.float32)
     ("arrays", "expected"),
     [
         ({"labels": np.zeros(2)}, "expected an array 'images', got labels"),
-        ({"other": np.zeros(2)}, "expected an array 'images', got other"),
-        (
-            {"images": FLOATS.astype(np.float64)},
-            "float32 (N, channels, height, width), got float64",
-        ),
+        ({"images": np.zeros((2, 3, 8, 8))}, "(N, channels, height, width), got float64"),
         ({"images": FLOATS[0]}, "float32 (N, channels, height, width), got float32 (3, 8, 8)"),
         ({"images": FLOATS[:0]}, "images.npz: expected at least one image, got none"),
         ({"images": FLOATS[..., :4]}, "takes float32 images (N, 3, 8, 8), got (2, 3, 8, 4)"),
@@ -226,7 +206,6 @@ FLOATS = np.zeros((2, 3, 8, 8), np.float32)
         ),
         ({"images": FLOATS, "labels": np.array([0, 10])}, "expected 0 to 9, got 0 to 10"),
         ({"images": FLOATS, "labels": np.array([-1, 0])}, "expected 0 to 9, got -1 to 0"),
-        ({"images": np.array([None])}, "not a NumPy file of plain arrays; expected"),
     ],
 )
 def test_an_archive_that_does_not_fit(
@@ -240,11 +219,9 @@ def test_an_archive_that_is_none(manifest: Manifest, tmp_path: Path) -> None:
     path = tmp_path / "images.npz"
     with pytest.raises(DataError, match=r"images\.npz: no such file; expected a NumPy archive"):
         images_from_npz(path, manifest, 5, 0)
-    whole = save(tmp_path, images=FLOATS).read_bytes()
-    for content in (b"", b"text", whole[:-40]):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"images\.npz: not a NumPy file of plain arrays"):
-            images_from_npz(path, manifest, 5, 0)
+    path.write_bytes(b"text")
+    with pytest.raises(DataError, match=r"images\.npz: not a NumPy file of plain arrays; expected"):
+        images_from_npz(path, manifest, 5, 0)
 
 
 def test_no_images_or_too_few_labels() -> None:

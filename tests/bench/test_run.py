@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
+from edgeexit_runtime.progress import ignore_progress
 from edgeexit_runtime.timing.calls import summarize
 from edgeexit_runtime.timing.turns import MIN_ROUNDS, Turn, take_turns
 from numpy.typing import NDArray
@@ -29,6 +31,12 @@ LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 def test_without_images_every_part_and_path_is_timed(bundle: Path) -> None:
     report = run_bench(bundle, None, QUICK)
 
+    about, device = report.bundle, report.device
+    assert (about.backbone, about.branches, about.precision) == ("tiny", "n", "fp32")
+    assert (about.thresholds, report.options) == ({"exit1": 0.5}, QUICK)
+    assert (device.backend_device, device.threads) == ("CPUExecutionProvider", 1)
+    software = {"onnxruntime", "edgeexit", "edgeexit-runtime", "numpy", "python"}
+    assert software <= set(device.versions)
     parts = [(part.name, part.kind, part.macs) for part in report.parts]
     assert parts == [
         ("stage1", "stage", 300),
@@ -36,16 +44,10 @@ def test_without_images_every_part_and_path_is_timed(bundle: Path) -> None:
         ("stage2", "stage", 600),
         ("final", "branch", 100),
     ]
-    assert [(path.name, path.path_macs) for path in report.paths] == [
-        ("exit1", 350),
-        ("final", 1050),
-    ]
-    assert [path.macs_ratio for path in report.paths] == [0.35, 1.05]
-    assert (report.baseline.path_macs, report.baseline.ratio, report.baseline.macs_ratio) == (
-        1000,
-        1,
-        1,
-    )
+    paths = [(path.name, path.path_macs, path.macs_ratio) for path in report.paths]
+    assert paths == [("exit1", 350, 0.35), ("final", 1050, 1.05)]
+    plain = report.baseline
+    assert (plain.path_macs, plain.ratio, plain.macs_ratio) == (1000, 1, 1)
     for timing in (*report.parts, *report.paths, report.baseline):
         assert len(timing.times_ms) == 3 * 5  # rounds of five calls
         assert min(timing.times_ms) > 0
@@ -53,22 +55,6 @@ def test_without_images_every_part_and_path_is_timed(bundle: Path) -> None:
     for path in report.paths:
         assert path.ratio == path.latency.p50_ms / report.baseline.latency.p50_ms
     assert report.mixture is None
-
-
-def test_report_names_bundle_device_and_versions(bundle: Path) -> None:
-    report = run_bench(bundle, None, QUICK)
-    assert (report.bundle.backbone, report.bundle.branches, report.bundle.precision) == (
-        "tiny",
-        "n",
-        "fp32",
-    )
-    assert report.bundle.thresholds == {"exit1": 0.5}
-    assert report.device.backend_device == "CPUExecutionProvider"
-    assert report.device.threads == 1
-    assert {"onnxruntime", "edgeexit", "edgeexit-runtime", "numpy", "python"} <= set(
-        report.device.versions
-    )
-    assert report.options == QUICK
 
 
 def test_forced_paths_leave_where_they_are_made_to(
@@ -151,22 +137,21 @@ def test_progress_goes_up_to_the_end_of_each_measurement(
         assert 0 <= fractions[0] < fractions[-1] == 1
 
 
-def recording_turns(names: str, order: list[str]) -> list[Turn]:
-    def turn(name: str) -> Turn:
-        def call() -> tuple[float, ...]:
-            order.append(name)
-            return (float(len(order)),)
-
-        return Turn(name, lambda: order.append(f"prepare {name}"), call)
-
-    return [turn(name) for name in names]
-
-
 def test_turns_are_prepared_settled_timed_and_shuffled_by_seed() -> None:
     def order_of(seed: int) -> list[str]:
         order: list[str] = []
-        times = take_turns(recording_turns("abc", order), 4, 60.0, seed, lambda *_: None)
+
+        def call(name: str) -> tuple[float, ...]:
+            order.append(name)
+            return (float(len(order)),)
+
+        turns = [
+            Turn(it, partial(order.append, f"prepare {it}"), partial(call, it)) for it in "abc"
+        ]
+        times = take_turns(turns, 4, 60.0, seed, ignore_progress)
         assert {name: len(calls) for name, calls in times.items()} == {"a": 20, "b": 20, "c": 20}
+        settled = {float(at + 2) for at, name in enumerate(order) if name.startswith("prepare")}
+        assert not settled & {ms for calls in times.values() for (ms,) in calls}
         return order
 
     order = order_of(seed=1)
@@ -179,12 +164,6 @@ def test_turns_are_prepared_settled_timed_and_shuffled_by_seed() -> None:
     assert len(set(rounds)) > 1
     assert order_of(seed=1) == order
     assert order_of(seed=2) != order
-
-
-def test_settling_calls_are_not_among_the_times() -> None:
-    order: list[str] = []
-    times = take_turns(recording_turns("a", order), 1, 60.0, 0, lambda *_: None)
-    assert times == {"a": ((3.0,), (4.0,), (5.0,), (6.0,), (7.0,))}  # prepared, settled, timed
 
 
 @pytest.mark.parametrize(

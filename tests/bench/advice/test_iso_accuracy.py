@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from support.messages import missing
 from support.reports import baseline_and_early_exit, made_run
 
-from edgeexit.bench import BenchImages, BenchOptions, IsoAccuracy, Mixture, run_bench, verdict
+from edgeexit.bench import (
+    BenchImages,
+    BenchOptions,
+    BenchReport,
+    IsoAccuracy,
+    Mixture,
+    run_bench,
+    verdict,
+)
 from edgeexit.bench.advice.basis import Basis, predict_exits
 from edgeexit.bench.advice.iso_accuracy import (
     MIN_HALF,
@@ -23,7 +31,7 @@ from edgeexit.bench.advice.iso_accuracy import (
     choose_iso_accuracy,
     judge_iso_accuracy,
 )
-from edgeexit.bench.render.verdict import Comparison, compare
+from edgeexit.bench.render.verdict import compare
 from edgeexit.bench.results.mixture import (
     EARLY_EXIT,
     ISO_ACCURACY,
@@ -39,7 +47,6 @@ from edgeexit.statistics.bootstrap import ratios_of_means
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 COUNT = 200
 LABELS = np.arange(COUNT) % 10
-COSTS = PathCosts.measured({"exit1": 1.0, "final": 3.0}, {"exit1": 0.5}, 2.0, "ms")
 
 
 class Chain:
@@ -47,6 +54,7 @@ class Chain:
 
     def __init__(self, confidences: NDArray[np.float64], sure: float, final_right: float) -> None:
         self.manifest = SimpleNamespace(exit_names=("exit1", "final"))
+        self.costs = PathCosts.measured({"exit1": 1.0, "final": 3.0}, {"exit1": 0.5}, 2.0, "ms")
         right = np.stack([confidences >= sure, np.arange(COUNT) < final_right * COUNT])
         self.answers = ExitAnswers(
             np.where(right, LABELS, (LABELS + 1) % 10),
@@ -73,15 +81,21 @@ class Static:
         )
 
 
-def choose(session: Any, versus: Any, count: int = COUNT, seed: int = 0) -> IsoAccuracyChoice | str:
+def ask(session: Any, versus: Any, count: int = COUNT, seed: int = 0) -> IsoAccuracyChoice | str:
     images = BenchImages("test", np.zeros((count, 1, 2, 2), np.float32), LABELS[:count])
     return choose_iso_accuracy(
-        Candidate(EARLY_EXIT, "early exit", session, {"exit1": 0.5}),
+        Candidate(EARLY_EXIT, "early exit", session, {}),
         Candidate(VERSUS, "small.onnx", versus, {}),
         images,
-        Basis(predict_exits(session, images.images, LABELS[:count]), COSTS),
+        Basis(predict_exits(session, images.images, LABELS[:count]), session.costs),
         seed,
     )
+
+
+def choose(session: Any, versus: Any, seed: int = 0) -> IsoAccuracyChoice:
+    choice = ask(session, versus, seed=seed)
+    assert isinstance(choice, IsoAccuracyChoice)
+    return choice
 
 
 def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
@@ -89,7 +103,6 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
     confidences = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, COUNT))
     versus = Static(every=COUNT + 1)  # one image wrong, the first
     choice = choose(Chain(confidences, 0.3, 1.0), versus)
-    assert isinstance(choice, IsoAccuracyChoice)
     assert choice.candidate is not None
     assert choice.best_accuracy == 1
     assert choice.target_accuracy in (1, 0.99)
@@ -97,7 +110,6 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
     assert choice.candidate.thresholds["exit1"] == pytest.approx(0.3, abs=0.02)
     # a weaker target allows more to leave, down to where as many are wrong
     weaker = choose(Chain(confidences, 0.3, 1.0), Static(every=5))
-    assert isinstance(weaker, IsoAccuracyChoice)
     assert weaker.candidate is not None
     assert weaker.target_accuracy == pytest.approx(0.8, abs=0.08)
     assert weaker.candidate.thresholds["exit1"] < 0.2
@@ -106,60 +118,36 @@ def test_the_cheapest_thresholds_that_reach_the_accuracy_are_chosen() -> None:
 def test_halves_are_apart_and_follow_the_seed() -> None:
     chain, versus = Chain(np.linspace(0, 1, COUNT), 0.3, 1.0), Static(5)
     choice = choose(chain, versus)
-    assert isinstance(choice, IsoAccuracyChoice)
     assert (choice.validation_images, len(choice.test)) == (100, 100)
     assert len(set(choice.test.tolist())) == 100
     chosen_on = np.setdiff1d(np.arange(COUNT), choice.test)
     assert choice.target_accuracy == (versus.labels == LABELS)[chosen_on].mean()
-    again, other = choose(chain, versus), choose(chain, versus, seed=1)
-    assert isinstance(again, IsoAccuracyChoice)
-    assert isinstance(other, IsoAccuracyChoice)
-    np.testing.assert_array_equal(choice.test, again.test)
-    assert choice.test.tolist() != other.test.tolist()
+    np.testing.assert_array_equal(choice.test, choose(chain, versus).test)
+    assert choice.test.tolist() != choose(chain, versus, seed=1).test.tolist()
 
 
 def test_an_accuracy_out_of_reach_is_no_error() -> None:
     choice = choose(Chain(np.zeros(COUNT), 0.3, 0.5), Static(every=10))
-    assert isinstance(choice, IsoAccuracyChoice)
     assert choice.candidate is None
     assert choice.best_accuracy < 0.65 < choice.target_accuracy
 
 
 def test_with_few_images_nothing_is_matched() -> None:
     chain, versus = Chain(np.ones(COUNT), 0.3, 1.0), Static(10)
-    assert isinstance(choose(chain, versus, count=2 * MIN_HALF), IsoAccuracyChoice)
-    said = choose(chain, versus, count=2 * MIN_HALF - 1)
+    assert isinstance(ask(chain, versus, count=2 * MIN_HALF), IsoAccuracyChoice)
+    said = ask(chain, versus, count=2 * MIN_HALF - 1)
     assert not missing(said, "expected at least 100 images with labels", "got 99")
 
 
 def test_a_network_without_branches_is_matched_as_it_is() -> None:
     chain = Chain(np.ones(COUNT), 0.3, 0.9)
     chain.manifest.exit_names = ("final",)
-    answers = chain.answers
-    chain.answers = ExitAnswers(answers.labels[1:], answers.confidences[1:])
-    images = BenchImages("test", np.zeros((COUNT, 1, 2, 2), np.float32), LABELS)
-    told: list[float] = []
-    found = {
-        every: choose_iso_accuracy(
-            Candidate(EARLY_EXIT, "early exit", chain, {}),  # type: ignore[arg-type]
-            Candidate(VERSUS, "x", Static(every), {}),  # type: ignore[arg-type]
-            images,
-            Basis(
-                predict_exits(chain, images.images, LABELS),  # type: ignore[arg-type]
-                PathCosts.measured({"final": 3.0}, {}, 2.0, "ms"),
-            ),
-            0,
-            lambda step, done: told.append(done),
-        )
-        for every in (2, 100)
-    }
-    weaker, stronger = found[2], found[100]
-    assert isinstance(weaker, IsoAccuracyChoice)
-    assert weaker.candidate is not None
-    assert weaker.candidate.thresholds == {}
-    assert isinstance(stronger, IsoAccuracyChoice)
-    assert stronger.candidate is None
-    assert told == [0, 1] * 2
+    chain.costs = PathCosts.measured({"final": 3.0}, {}, 2.0, "ms")
+    chain.answers = ExitAnswers(chain.answers.labels[1:], chain.answers.confidences[1:])
+    weaker = choose(chain, Static(every=2)).candidate
+    assert weaker is not None
+    assert weaker.thresholds == {}
+    assert choose(chain, Static(every=100)).candidate is None
 
 
 def test_judged_on_the_other_half_alone() -> None:
@@ -191,11 +179,29 @@ def test_judged_on_the_other_half_alone() -> None:
     assert judge_iso_accuracy(dataclasses.replace(choice, candidate=None), both).reached is None
 
 
-def test_a_bundle_is_matched_with_itself(bundle: Path, leaving_at: LeavingAt) -> None:
-    exits = [0, 1] * 60
-    images = BenchImages("test", leaving_at(exits, LABELS[:120].tolist()), LABELS[:120])
+@pytest.fixture
+def images(leaving_at: LeavingAt) -> BenchImages:
+    return BenchImages("test", leaving_at([0, 1] * 60, LABELS[:120].tolist()), LABELS[:120])
+
+
+def run_with_itself(bundle: Path, images: BenchImages) -> BenchReport:
     options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))
-    mixture = run_bench(bundle, images, options).mixture
+    return run_bench(bundle, images, options)
+
+
+def test_a_bundle_is_matched_with_itself_and_every_exit_is_asked_once(
+    bundle: Path, images: BenchImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    infer_all_exits = Session.infer_all_exits
+
+    def watched(self: Session, images: NDArray[np.float32]) -> ExitAnswers:
+        asked.append(len(images))
+        return infer_all_exits(self, images)
+
+    monkeypatch.setattr(Session, "infer_all_exits", watched)
+    mixture = run_with_itself(bundle, images).mixture
+    assert asked == [120]  # for the other model's accuracy and for the advice
     assert mixture is not None
     assert [(run.role, run.label) for run in mixture.runs] == [
         ("baseline", "plain backbone"),
@@ -212,35 +218,17 @@ def test_a_bundle_is_matched_with_itself(bundle: Path, leaving_at: LeavingAt) ->
     assert (found.validation_images, found.test_images) == (60, 60)
     with load(bundle) as session:
         session.thresholds = found.reached.thresholds
-        np.testing.assert_array_equal(session.infer(images.images).exits, exits)
-
-
-def test_every_exit_is_asked_once_of_all_images(
-    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    infer_all_exits = Session.infer_all_exits
-
-    def watched(self: Session, images: NDArray[np.float32]) -> ExitAnswers:
-        asked.append(len(images))
-        return infer_all_exits(self, images)
-
-    monkeypatch.setattr(Session, "infer_all_exits", watched)
-    images = BenchImages("test", leaving_at([0, 1] * 60, LABELS[:120].tolist()), LABELS[:120])
-    run_bench(bundle, images, BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle)))
-    assert asked == [120]  # for the other model's accuracy and for the advice
+        np.testing.assert_array_equal(session.infer(images.images).exits, [0, 1] * 60)
 
 
 def test_times_that_contradict_each_other_cost_the_match_alone(
-    bundle: Path, leaving_at: LeavingAt, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, images: BenchImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(times: object) -> PathCosts:
         raise DataError("the measured times contradict each other: measure again")
 
     monkeypatch.setattr("edgeexit.bench.path_costs.measured_costs", busy)
-    images = BenchImages("test", leaving_at([0, 1] * 60, LABELS[:120].tolist()), LABELS[:120])
-    options = BenchOptions(threads=1, rounds=1, warm_up_s=0, versus=str(bundle))
-    report = run_bench(bundle, images, options)
+    report = run_with_itself(bundle, images)
     assert report.mixture is not None
     assert report.mixture.over_versus is not None
     assert report.mixture.iso_accuracy is None
@@ -286,71 +274,61 @@ def reached_at(
     return dataclasses.replace(out_of_reach(versus_ms), best_accuracy=0.96, reached=reached)
 
 
-def said(mixture: Mixture) -> Comparison:
-    found = compare(mixture)
-    assert found is not None
-    return found
-
-
-def test_a_model_that_is_faster_at_the_same_accuracy_is_named_first() -> None:
-    found = said(mixture_of(0.4, reached_at(0.8, 0.4)))
-    assert found.first
-    assert not missing(
-        found.text,
-        *("small.onnx is the better choice", "slower", "0.8 ms", "0.4 ms", "2.000 [1.990, 2.010]"),
-        *("100 images", "not chosen on", "0.9000 and 0.9100"),
-    )
+SAME = "does not differ beyond the noise from small.onnx: 0.8 ms on average"
 
 
 @pytest.mark.parametrize(
-    ("versus_ms", "noise", "word"),
+    ("found", "comes_first", "facts"),
     [
-        (1.6, 0.01, "is faster than"),
-        (0.79, 0.001, "does not differ beyond the noise from"),  # by 1.3 %, which is nothing
-        (0.6, 0.4, "does not differ beyond the noise from"),
-        (1.2, 0.4, "does not differ beyond the noise from"),
+        (
+            mixture_of(0.4, reached_at(0.8, 0.4)),
+            True,
+            "small.onnx is the better choice|slower|0.8 ms|0.4 ms|2.000 [1.990, 2.010]|100 images|"
+            "not chosen on|0.9000 and 0.9100",
+        ),
+        (mixture_of(1.6, reached_at(0.8, 1.6)), False, "is faster than small.onnx: 0.8 ms"),
+        # by 1.3 %, which is nothing
+        (mixture_of(0.79, reached_at(0.8, 0.79, noise=0.001)), False, SAME),
+        (mixture_of(0.6, reached_at(0.8, 0.6, noise=0.4)), False, SAME),
+        (mixture_of(1.2, reached_at(0.8, 1.2, noise=0.4)), False, SAME),
+        (
+            mixture_of(1.6, out_of_reach(1.6)),
+            True,
+            "cannot be as accurate as small.onnx|0.9200 on 100 images|0.8800|"
+            "small.onnx takes 1.6 ms|bundle's thresholds 1 ms",
+        ),
+        (
+            mixture_of(0.4, "no labels", accuracy=None, versus_accuracy=None),
+            True,
+            "bundle's thresholds|slower than small.onnx|1 ms|0.4 ms|2.500 [2.500, 2.500]|no labels",
+        ),
+        (
+            mixture_of(1.5, "expected 100 images, got 4"),
+            False,
+            "not matched: expected 100 images, got 4|0.9500 and 0.9000",
+        ),
+        (mixture_of(1.5, None), False, "not matched; accuracy is 0.9500 and 0.9000"),
     ],
 )
-def test_a_model_that_does_not_win_beyond_the_noise_comes_second(
-    versus_ms: float, noise: float, word: str
+def test_who_wins_and_whether_that_is_said_first(
+    found: Mixture, comes_first: bool, facts: str
 ) -> None:
-    found = said(mixture_of(versus_ms, reached_at(0.8, versus_ms, noise=noise)))
-    assert not found.first
-    assert found.text.startswith(
-        f"At the accuracy of small.onnx, early exit {word} small.onnx: 0.8 ms on average"
-    )
+    said = compare(found)
+    assert said is not None
+    assert said.first is comes_first
+    assert not missing(said.text, *facts.split("|"))
 
 
-def test_an_accuracy_that_did_not_hold_on_other_images_is_said() -> None:
-    kept = said(mixture_of(1.6, reached_at(0.8, 1.6, accuracy=0.885)))
-    lost = said(mixture_of(1.6, reached_at(0.8, 1.6, accuracy=0.87)))
+@pytest.mark.parametrize(("accuracy", "holds"), [(0.885, True), (0.87, False)])
+def test_an_accuracy_that_did_not_hold_on_other_images_is_said(
+    accuracy: float, holds: bool
+) -> None:
+    said = compare(mixture_of(1.6, reached_at(0.8, 1.6, accuracy=accuracy)))
+    assert said is not None
     words = "the accuracy matched on the validation images does not hold on others"
-    assert words not in kept.text
-    assert words in lost.text
+    assert (words not in said.text) is holds
 
 
-def test_an_accuracy_out_of_reach_is_said_first() -> None:
-    found = said(mixture_of(1.6, out_of_reach(1.6)))
-    assert found.first
-    assert not missing(
-        found.text,
-        *("cannot be as accurate as small.onnx", "0.9200 on 100 images", "0.8800"),
-        *("small.onnx takes 1.6 ms", "bundle's thresholds 1 ms"),
-    )
-
-
-def test_without_a_match_the_times_are_compared_and_the_reason_is_given() -> None:
-    unknown = said(mixture_of(0.4, "no labels", accuracy=None, versus_accuracy=None))
-    assert unknown.first
-    assert not missing(
-        unknown.text,
-        *("bundle's thresholds", "slower than small.onnx", "1 ms", "0.4 ms"),
-        *("2.500 [2.500, 2.500]", "no labels"),
-    )
-    few = said(mixture_of(1.5, "expected 100 images, got 4"))
-    assert not few.first
-    assert not missing(few.text, "not matched: expected 100 images, got 4", "0.9500 and 0.9000")
-    older = said(mixture_of(1.5, None))
-    assert not missing(older.text, "not matched; accuracy is 0.9500 and 0.9000")
-    alone = dataclasses.replace(mixture_of(1, None), runs=mixture_of(1, None).runs[:2])
-    assert compare(alone) is None
+def test_without_another_model_nothing_is_compared() -> None:
+    found = mixture_of(1, None)
+    assert compare(dataclasses.replace(found, runs=found.runs[:2])) is None
