@@ -36,7 +36,7 @@ def medians(times: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
-def mean_intervals(values: NDArray[np.float64], seed: int = 0) -> tuple[Interval, ...]:
+def mean_intervals(values: NDArray[np.float64]) -> tuple[Interval, ...]:
     """Return the means of K figures over the same N samples.
 
     Few columns of ``values`` differ, and only the number of samples with each distinct column
@@ -48,7 +48,7 @@ def mean_intervals(values: NDArray[np.float64], seed: int = 0) -> tuple[Interval
     """
     samples = values.shape[1]
     kinds, counts = np.unique(values, axis=1, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(samples, counts / samples, KIND_RESAMPLES)
+    drawn = np.random.default_rng(0).multinomial(samples, counts / samples, KIND_RESAMPLES)
     means, resampled = values.mean(axis=1), kinds @ drawn.T / samples
     return tuple(Interval.of(float(mean), row) for mean, row in zip(means, resampled, strict=True))
 

@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 
 from edgeexit.statistics.intervals import CONFIDENCE_LEVEL
 
+PERCENTS = (50, 90, 99)
+
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
@@ -57,21 +59,19 @@ def count_for_point(percent: float) -> int:
     return math.ceil(round(100 / rarer, 9))
 
 
-def count_for_interval(percent: float, confidence: float = CONFIDENCE_LEVEL) -> int:
+def count_for_interval(percent: float) -> int:
     """Return the number of samples that an interval with both ends needs."""
     commoner = max(percent, 100 - percent) / 100
-    return math.ceil(math.log((1 - confidence) / 2) / math.log(commoner))
+    return math.ceil(math.log((1 - CONFIDENCE_LEVEL) / 2) / math.log(commoner))
 
 
-def interval_ranks(
-    count: int, percent: float, confidence: float = CONFIDENCE_LEVEL
-) -> tuple[int | None, int | None]:
+def interval_ranks(count: int, percent: float) -> tuple[int | None, int | None]:
     """Return the 1-based ranks of the order statistics that enclose a percentile.
 
-    Each end misses it with a probability of at most half of ``1 - confidence``; None if no rank is
-    far enough out.
+    Each end misses it with a probability of at most half of what :data:`CONFIDENCE_LEVEL` leaves;
+    None if no rank is far enough out.
     """
-    outside = (1 - confidence) / 2
+    outside = (1 - CONFIDENCE_LEVEL) / 2
     below = np.cumsum(_binomial(count, percent / 100))  # P(at most k samples are below), k = 0..n
     # the percentile is below the low end if fewer than low samples are below it
     low = int(np.searchsorted(below, outside, side="right"))
@@ -94,7 +94,7 @@ def percentile(
     """
     ordered = np.sort(times_ms, axis=None)
     queries = len(ordered)
-    count = queries if independent is None else min(queries, independent)
+    count = min(queries, independent or queries)
     if count < count_for_point(percent):
         return Percentile(percent, queries, count, None, None, None)
     low, high = interval_ranks(count, percent)
@@ -110,12 +110,10 @@ def percentile(
 
 
 def percentiles(
-    times_ms: NDArray[np.float64],
-    percents: Sequence[float] = (50, 90, 99),
-    independent: int | None = None,
+    times_ms: NDArray[np.float64], independent: int | None = None
 ) -> tuple[Percentile, ...]:
-    """Return several percentiles; see :func:`percentile`."""
-    return tuple(percentile(times_ms, percent, independent) for percent in percents)
+    """Return :data:`PERCENTS`; see :func:`percentile`."""
+    return tuple(percentile(times_ms, percent, independent) for percent in PERCENTS)
 
 
 def p10(calls_ms: Sequence[float] | NDArray[np.float64]) -> float:

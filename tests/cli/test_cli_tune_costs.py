@@ -129,11 +129,11 @@ def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> N
         ('{"unit": "mJ", "paths": {"exit1": "dear"}}', "paths"),
         (
             '{"unit": "mJ", "paths": {"exit1": 1, "final": 4}}',
-            "expected the costs of exit1, exit2, final, got those of exit1, final; measure the",
+            "exit1, exit2, final in this order, got those of exit1, final; measure the network",
         ),
         (
             '{"unit": "mJ", "paths": {"exit2": 1, "exit1": 3, "final": 4}}',
-            "expected the exits in the order exit1, exit2, final, got exit2, exit1, final",
+            "exit1, exit2, final in this order, got those of exit2, exit1, final; measure",
         ),
         (
             '{"unit": "mJ", "paths": {"exit1": -1, "exit2": 3, "final": 4}}',

@@ -20,15 +20,16 @@ from edgeexit.statistics.percentiles import (
 @pytest.mark.parametrize(("percent", "needed"), [(50, 2), (90, 10), (95, 20), (99, 100), (1, 100)])
 def test_a_point_needs_one_sample_expected_beyond_it(percent: float, needed: int) -> None:
     assert count_for_point(percent) == needed
-    assert percentile(np.arange(float(needed)), percent).value_ms is not None
-    few = percentile(np.arange(float(needed - 1)), percent)
+    assert percentile(np.arange(float(needed)), percent, needed).value_ms is not None
+    few = percentile(np.arange(float(needed - 1)), percent, needed)
     assert (few.value_ms, few.low_ms, few.high_ms) == (None, None, None)
     assert few.count == needed - 1
 
 
 def test_an_interval_needs_a_sample_that_is_hardly_ever_below() -> None:
+    # of 6 samples all lie on one side of the median with a chance of 2 / 64; with 5 of 2 / 32
+    assert (interval_ranks(6, 50), interval_ranks(5, 50)) == ((1, 6), (None, None))
     assert count_for_interval(99) == 368  # 0.99**368 < 0.025 < 0.99**367
-    assert count_for_interval(99, confidence=0.98) == 459  # 1 % on that side
     for percent in (50, 90, 99):
         needed = count_for_interval(percent)
         assert interval_ranks(needed, percent)[1] is not None
@@ -36,12 +37,6 @@ def test_an_interval_needs_a_sample_that_is_hardly_ever_below() -> None:
         assert count_for_interval(100 - percent) == needed
         assert interval_ranks(needed, 100 - percent)[0] is not None
         assert interval_ranks(needed - 1, 100 - percent)[0] is None
-
-
-def test_ranks_by_hand() -> None:
-    # of 6 samples all lie on one side of the median with a chance of 2 / 64; with 5 of 2 / 32
-    assert interval_ranks(6, 50) == (1, 6)
-    assert interval_ranks(5, 50) == (None, None)
 
 
 @pytest.mark.parametrize(("count", "percent"), [(9, 50), (100, 90), (400, 99), (1000, 99)])
@@ -63,7 +58,7 @@ def test_intervals_cover_the_percentile_as_often_as_they_say(count: int, percent
     runs = 2000
     covered = missed_low = missed_high = 0
     for _ in range(runs):
-        found = percentile(rng.exponential(size=count), percent)
+        found = percentile(rng.exponential(size=count), percent, count)
         assert found.low_ms is not None
         assert found.high_ms is not None
         covered += found.low_ms <= true_ms <= found.high_ms
@@ -77,8 +72,8 @@ def test_intervals_cover_the_percentile_as_often_as_they_say(count: int, percent
 
 def test_repetitions_of_the_same_images_are_no_evidence() -> None:
     once = np.random.default_rng(0).exponential(size=(1, 400))
-    found = percentiles(once, (50, 90, 99), independent=400)
-    repeated = percentiles(np.repeat(once, 7, axis=0), (50, 90, 99), independent=400)
+    found = percentiles(once, independent=400)
+    repeated = percentiles(np.repeat(once, 7, axis=0), independent=400)
     for one, many in zip(found, repeated, strict=True):
         assert (many.queries, many.count, one.count) == (2800, 400, 400)
         assert (many.low_ms, many.high_ms) == (one.low_ms, one.high_ms)
@@ -88,10 +83,8 @@ def test_repetitions_of_the_same_images_are_no_evidence() -> None:
 
 def test_value_is_numpys_and_the_ends_are_samples() -> None:
     times_ms = np.random.default_rng(1).exponential(size=(4, 120))
-    found = percentile(times_ms, 90)
+    found = percentile(times_ms, 90, 480)
     assert found.value_ms == np.percentile(times_ms, 90)
-    low, high = interval_ranks(480, 90)
-    assert low is not None
-    assert high is not None
     ordered = np.sort(times_ms, axis=None)
-    assert (found.low_ms, found.high_ms) == (ordered[low - 1], ordered[high - 1])
+    ends = [ordered[rank - 1] for rank in interval_ranks(480, 90) if rank is not None]
+    assert [found.low_ms, found.high_ms] == ends

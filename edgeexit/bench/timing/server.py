@@ -27,12 +27,11 @@ from edgeexit.bench.results.scenarios import Server, ServerResult
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.statistics import Interval
 from edgeexit.statistics.bootstrap import RESAMPLES, resample_rounds
-from edgeexit.statistics.percentiles import Percentile, percentiles
+from edgeexit.statistics.percentiles import PERCENTS, Percentile, percentiles
 
 GIVE_UP = 2  # times the duration; queries that still wait then are dropped
 SPIN_S = 0.001  # a sleeping thread may wake up this much too late
 SEGMENT_S = 0.5
-PERCENTS = (50, 90, 99)
 FEWEST_RESAMPLES, MOST_DRAWN = 200, 4_000_000  # fewer resamples of long series, to take a second
 
 
@@ -145,7 +144,7 @@ class Queue:
             utilization=float(service_s.sum()) / span,
             service_mean_ms=float(service_s.mean()) * MS_PER_S,
             mean_ms=float(latency_ms.mean()),
-            percentiles=percentiles(latency_ms, PERCENTS, independent=len(self._images)),
+            percentiles=percentiles(latency_ms, independent=len(self._images)),
             times_ms=tuple(latency_ms.tolist()),
         )
 
