@@ -20,7 +20,7 @@ from edgeexit.export.single.nested import THRESHOLDS, exits_that_are_on
 from edgeexit.export.verification import batches
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
+    from edgeexit_runtime.backends.onnxruntime.bare import ModelInMemory
 
 MIXED = ((0.5,), (0.8, 0.3))
 """By setting and exit, cyclically: the share of images with confidences below the threshold."""

@@ -147,7 +147,6 @@ def test_engines_without_a_cuda_device_are_no_surprise(
     assert backend.why_not(built) == WhyNot(
         "no CUDA device is here: nvidia-smi, or tegrastats, should show one"
     )
-    assert not backend.is_available(built)
 
 
 def test_a_module_belongs_to_the_backend_that_needs_it() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.engines.building import build_engines
-from edgeexit_runtime.engines.layers import network_layers
+from edgeexit_runtime.engines.layers import network_layers, shares
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
@@ -55,7 +55,7 @@ def test_layers_that_only_move_data_are_left_out(doubles: Any) -> None:
     assert layers.layers == {"fp16": 2, "fp32": 1}
     assert layers.weighted == {"fp16": 1}
     assert layers.promised == "fp16"
-    assert layers.shares == {"fp16": 2 / 3, "fp32": 1 / 3}
+    assert shares(layers.layers) == {"fp16": 2 / 3, "fp32": 1 / 3}
 
 
 def test_int8_layers_read_quantized_features_and_weights(doubles: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import edgeexit_runtime as ee
 import pytest
-from edgeexit_runtime.backends.tensorrt.engine_check import check_engine, here
+from edgeexit_runtime.backends.tensorrt.engine_check import Here, check_engine
 from edgeexit_runtime.bundle.engine_entry import EngineOptions
 from edgeexit_runtime.engines.building import build_engines
 from edgeexit_runtime.testing import make_model
@@ -73,7 +73,8 @@ def test_engines_fit_the_library_that_built_them(bundle: Path, no_gpu: None) -> 
 
     build_engines(bundle, EngineOptions(opt_batch=4, workspace_mib=64, optimization_level=0))
     opened = open_bundle(bundle)
-    place = here(open_library("tensorrt-rtx"))
+    library = open_library("tensorrt-rtx")
+    place = Here("tensorrt-rtx", library.version, None)
     assert len(opened.read(check_engine(opened, "exit1", place))) > 1000
 
 

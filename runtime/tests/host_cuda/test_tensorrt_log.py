@@ -14,7 +14,6 @@ import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
-from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from numpy.typing import NDArray
@@ -67,7 +66,7 @@ def log(world: World) -> Any:
 
 
 def reasons() -> Reasons:
-    return Reasons(logging.getLogger("of the test"), logging.INFO, Cancelled())
+    return Reasons(logging.getLogger("of the test"), logging.INFO)
 
 
 def test_the_innermost_caller_of_the_thread_is_told(log: Any) -> None:

@@ -13,12 +13,9 @@ from edgeexit_runtime.system.files import replace_file, temporary_path
 from edgeexit_runtime.system.signals import StopSignals
 from support.kills import killed_at_each_step
 
-OLD_FORMAT = [".la[s]t.0123456a.pt"]
 OF_OTHERS = [
     ".la[s]t.pt",
-    ".la[s]t.20240131.pt",  # a date
-    ".la[s]t.0123456.pt",
-    ".la[s]t.0123456g.pt",
+    ".la[s]t.0123456a.pt",
     ".last.edgeexit-01234567.pt",
     ".la[s]t.edgeexit-01234567.pth",
     "la[s]t.edgeexit-01234567.pt",
@@ -63,7 +60,7 @@ def test_file_is_whole_wherever_its_writer_is_killed(
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "la[s]t.pt"
     ours = [temporary_path(path).name for _ in range(3)]
-    for name in [*ours, *OLD_FORMAT, *OF_OTHERS, path.name]:
+    for name in [*ours, *OF_OTHERS, path.name]:
         (tmp_path / name).touch()
     (tmp_path / ".la[s]t.edgeexit-89abcdef.pt").mkdir()
     put(path, "new")

@@ -45,17 +45,16 @@ def open_runner(name: str | Backend, bundle: Bundle, options: LoadOptions) -> Ru
         BackendError: its engine is not installed, or does not start.
         BundleError: a file of the bundle is missing or changed.
     """
-    backend = name if isinstance(name, Backend) else _named(name, bundle, options)
+    if isinstance(name, Backend):
+        backend = name
+    elif name == AUTO:
+        backend = choose_backend(bundle, options)
+    elif name in BACKENDS:
+        backend = BACKENDS[name]
+    else:
+        raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
     backend.check(options)
     return backend.open(bundle, options)
-
-
-def _named(name: str, bundle: Bundle, options: LoadOptions) -> Backend:
-    if name == AUTO:
-        return choose_backend(bundle, options)
-    if name not in BACKENDS:
-        raise InputError(f"backend: expected one of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
-    return BACKENDS[name]
 
 
 def choose_backend(bundle: Bundle, options: LoadOptions) -> Backend:

@@ -92,10 +92,6 @@ class Backend(ABC):
     """Path in a bundle's folder of compiled files to keep; they are part of the bundle."""
 
     @abstractmethod
-    def why_not(self, bundle: Bundle) -> WhyNot | None:
-        """Return why it cannot run a bundle here, None if it can; imports no engine."""
-
-    @abstractmethod
     def open(self, bundle: Bundle, options: LoadOptions) -> Runner:
         """Load a bundle's graphs, with options that :meth:`takes` accepts.
 
@@ -104,9 +100,13 @@ class Backend(ABC):
             BundleError: a file of the bundle is missing, changed, or not what the manifest says.
         """
 
-    def is_available(self, bundle: Bundle) -> bool:
-        """Whether it can run a bundle here."""
-        return self.why_not(bundle) is None
+    def why_not(self, bundle: Bundle) -> WhyNot | None:
+        """Return why it cannot run a bundle here, None if it can; imports no engine.
+
+        By default, it can if its modules are installed.
+        """
+        missing = self.not_installed(self.modules)
+        return WhyNot(missing) if missing else None
 
     def takes(self, options: LoadOptions) -> bool:
         """Whether the backend accepts the options."""

@@ -9,7 +9,7 @@ from edgeexit_runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from edgeexit_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
-    from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
+    from edgeexit_runtime.backends.onnxruntime.bare import ModelInMemory
 
 
 def open_reference(bundle: Bundle) -> Runner:
@@ -26,6 +26,6 @@ def open_reference_model(
     content: bytes, is_optimized: bool = True, rounds_biases: bool = False
 ) -> ModelInMemory:
     """Open a serialized ONNX model, with tensors of any shape."""
-    from edgeexit_runtime.backends.onnxruntime.in_memory import ModelInMemory
+    from edgeexit_runtime.backends.onnxruntime.bare import ModelInMemory
 
     return ModelInMemory(content, is_optimized, rounds_biases)

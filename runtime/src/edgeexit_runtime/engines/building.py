@@ -22,9 +22,8 @@ from edgeexit_runtime.backends.tensorrt.engine_check import (
     find_engine,
     misfit,
     require_use_here,
-    runs_on,
 )
-from edgeexit_runtime.backends.tensorrt.library import AUTO, PORTABLE_CAPABILITIES, RTX
+from edgeexit_runtime.backends.tensorrt.library import AUTO, PORTABLE, RTX
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt, open_library
 from edgeexit_runtime.bundle.engine_entry import (
     ENGINE_SUFFIX,
@@ -44,7 +43,7 @@ from edgeexit_runtime.engines.files import (
     remove_leftovers,
     write_file,
 )
-from edgeexit_runtime.engines.graph_build import BuiltEngine, Plan, Report, build_engine
+from edgeexit_runtime.engines.graph_build import BuiltEngine, GraphBuild, Plan, Report
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.progress import Progress, ignore_progress
 from edgeexit_runtime.system.files import sync, temporary_path
@@ -93,7 +92,7 @@ def build_engines(
         options: build options; None for the defaults.
         library: ``tensorrt``, ``tensorrt-rtx``, or ``auto`` for the one that can build here.
         compute_capability: with TensorRT-RTX, of the GPUs to build for, such as ``8.0``; None for
-            all of :data:`PORTABLE_CAPABILITIES`.
+            all of ``PORTABLE_CAPABILITIES``.
         rebuild: build all engines, even those that fit.
         progress: progress callback.
 
@@ -112,16 +111,16 @@ def build_engines(
     place = Here(trt.library.name, trt.version, trt.require_place())
     if library == AUTO and compute_capability is None and place.gpu is not None:
         require_use_here(trt, place.gpu)  # a named library may build for another machine
-    wanted = _Wanted(place, options, compute_capability)
-    reasons = _reasons(bundle, wanted, rebuild)
+    plan = Plan(place, options, compute_capability)
+    reasons = _reasons(bundle, plan, rebuild)
     if not any(reasons.values()):  # nothing to build: a read-only folder is fine
-        return BuildReport(folder, trt.title, _build_all(bundle, trt, wanted, reasons, progress))
+        return BuildReport(folder, trt.title, _build_all(bundle, trt, plan, reasons, progress))
     with lock_folder(folder):
         bundle = Bundle(folder, load_manifest(folder))  # another build may just have ended
         _check_bundle(options, bundle)
         remove_leftovers(bundle)
-        reasons = _reasons(bundle, wanted, rebuild)
-        reports = _build_all(bundle, trt, wanted, reasons, progress)
+        reasons = _reasons(bundle, plan, rebuild)
+        reports = _build_all(bundle, trt, plan, reasons, progress)
     return BuildReport(folder, trt.title, reports)
 
 
@@ -131,11 +130,8 @@ def describe(report: BuildReport) -> list[str]:
     for engine in report.engines:
         entry = engine.entry
         layers = ", ".join(f"{share:.0%} {name}" for name, share in entry.layers.items())
-        what = (
-            "kept, it fits"
-            if engine.seconds is None
-            else f"{engine.seconds:.1f} s, {engine.reason}"
-        )
+        seconds, reason = engine.seconds, engine.reason
+        what = "kept, it fits" if seconds is None else f"{seconds:.1f} s, {reason}"
         lines.append(f"{entry.file}: {entry.size_bytes / 1e6:.2f} MB, layers {layers} ({what})")
     if FROM_NETWORK in {engine.entry.layers_from for engine in report.engines}:
         lines.append(
@@ -180,17 +176,10 @@ def _check_bundle(options: EngineOptions, bundle: Bundle) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    place: Here
-    options: EngineOptions
-    compute_capability: str | None
-
-
 def _build_all(
     bundle: Bundle,
     trt: TensorRt,
-    wanted: _Wanted,
+    plan: Plan,
     reasons: dict[str, str | None],
     progress: Progress,
 ) -> tuple[EngineReport, ...]:
@@ -212,7 +201,7 @@ def _build_all(
             started = time.perf_counter()
             temporary = temporary_path(bundle.folder / f"{name}{ENGINE_SUFFIX}")
             leftovers.callback(temporary.unlink, missing_ok=True)
-            written[temporary] = _build_one(bundle, trt, name, wanted, temporary, report)
+            written[temporary] = _build_one(bundle, trt, name, plan, temporary, report)
             reports.append(EngineReport(written[temporary], time.perf_counter() - started, reason))
         engines = tuple(report.entry for report in reports)
         _require_some_int8(bundle, engines)
@@ -223,44 +212,29 @@ def _build_all(
 
 
 def _build_one(
-    bundle: Bundle,
-    trt: TensorRt,
-    name: str,
-    wanted: _Wanted,
-    output: Path,
-    report: Report,
+    bundle: Bundle, trt: TensorRt, name: str, plan: Plan, output: Path, report: Report
 ) -> EngineEntry:
     """Build one engine into a file, and keep nothing of it in memory."""
     manifest = bundle.manifest
-    graph = manifest.all_graphs()[name]
-    gpu = wanted.place.gpu
-    plan = Plan(
-        name=name,
-        graph=graph,
-        precision=manifest.precision,
-        max_batch=manifest.max_batch,
-        options=wanted.options,
-        compute_capability=wanted.compute_capability,
-        target_is_here=gpu is not None and runs_on(wanted.compute_capability, gpu, trt.is_rtx),
-    )
     cache = bundle.folder / TIMING_CACHE
     measured = b""
     with contextlib.suppress(OSError):  # the cache only saves time
         if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
             measured = cache.read_bytes()
-    engine = build_engine(trt, plan, bundle.read(graph), measured, report)
+    content = bundle.read(manifest.all_graphs()[name])
+    engine = GraphBuild(trt, plan, manifest, name).run(content, measured, report)
     if engine.timing_cache:  # saved now: if a later engine fails, the next build is faster
         write_file(cache, engine.timing_cache)
     with explained(output):
         output.write_bytes(engine.content)
         sync(output)
-    return _entry(manifest, trt, name, wanted, engine)
+    return _entry(manifest, trt, name, plan, engine)
 
 
 def _entry(
-    manifest: Manifest, trt: TensorRt, name: str, wanted: _Wanted, engine: BuiltEngine
+    manifest: Manifest, trt: TensorRt, name: str, plan: Plan, engine: BuiltEngine
 ) -> EngineEntry:
-    gpu = None if trt.is_rtx else wanted.place.gpu  # TensorRT-RTX's engines are of no single GPU
+    gpu = None if trt.is_rtx else plan.place.gpu  # TensorRT-RTX's engines are of no single GPU
     content = memoryview(engine.content)
     sha256 = hashlib.sha256(content).hexdigest()
     return EngineEntry(
@@ -272,41 +246,41 @@ def _entry(
         library=trt.library.name,
         version=trt.version,
         gpu=gpu.name if gpu is not None else None,
-        compute_capability=gpu.compute_capability if gpu else wanted.compute_capability,
+        compute_capability=gpu.compute_capability if gpu else plan.compute_capability,
         precision=manifest.precision,
         max_batch=manifest.max_batch,
-        options=wanted.options,
+        options=plan.options,
         layers={precision: round(share, 4) for precision, share in engine.layers.items()},
         layers_from=engine.layers_from,
         floating=engine.floating,
         multiprocessors=gpu.multiprocessors if gpu is not None else None,
         memory_gib=gpu.memory_gib if gpu is not None else None,
-        platform=wanted.place.platform if gpu is not None else None,
-        l4t=wanted.place.l4t if gpu is not None else None,
+        platform=plan.place.platform if gpu is not None else None,
+        l4t=plan.place.l4t if gpu is not None else None,
     )
 
 
-def _reasons(bundle: Bundle, wanted: _Wanted, rebuild: bool) -> dict[str, str | None]:
+def _reasons(bundle: Bundle, plan: Plan, rebuild: bool) -> dict[str, str | None]:
     """Return for every graph why its engine must be built; None if it is kept."""
     return {
-        name: "asked to" if rebuild else _reason(bundle, name, wanted)
+        name: "asked to" if rebuild else _reason(bundle, name, plan)
         for name in bundle.manifest.all_graphs()
     }
 
 
-def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
+def _reason(bundle: Bundle, name: str, plan: Plan) -> str | None:
     """Return why a graph's engine must be built; None if it is intact and as wanted."""
     entry = find_engine(bundle.manifest, name)
     if entry is None:
         return "not built yet"
-    unfit = misfit(entry, bundle.manifest, wanted.place)
+    unfit = misfit(entry, bundle.manifest, plan.place)
     if unfit is not None:
         return unfit
-    if wanted.place.library == RTX and entry.compute_capability != wanted.compute_capability:
-        built, asked = _gpus(entry.compute_capability), _gpus(wanted.compute_capability)
+    if plan.place.library == RTX and entry.compute_capability != plan.compute_capability:
+        built, asked = _gpus(entry.compute_capability), _gpus(plan.compute_capability)
         return f"built for {built}, asked for {asked}"
     for field in dataclasses.fields(EngineOptions):
-        before, now = getattr(entry.options, field.name), getattr(wanted.options, field.name)
+        before, now = getattr(entry.options, field.name), getattr(plan.options, field.name)
         if before != now:
             return f"built with {field.name.replace('_', ' ')} {before}, asked for {now}"
     try:
@@ -318,7 +292,7 @@ def _reason(bundle: Bundle, name: str, wanted: _Wanted) -> str | None:
 
 def _gpus(compute_capability: str | None) -> str:
     if compute_capability is None:
-        return f"compute capabilities {', '.join(PORTABLE_CAPABILITIES)}"
+        return f"compute capabilities {PORTABLE}"
     return f"compute capability {compute_capability}"
 
 

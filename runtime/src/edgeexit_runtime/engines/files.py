@@ -25,7 +25,6 @@ TIMING_CACHE = "timing.cache"
 """Kernel timings of earlier builds, which make the next one faster; TensorRT's own format."""
 TIMING_CACHE_MAX_BYTES = 2**28
 
-OLD_TEMPORARY = ".building"  # of older versions
 ENGINE = re.compile(rf"(.+?)(-[0-9a-f]{{8}})?{re.escape(ENGINE_SUFFIX)}")  # see free_name
 
 
@@ -70,17 +69,9 @@ def is_leftover(name: str, manifest: Manifest) -> bool:
     engine = ENGINE.fullmatch(name)
     if engine is not None and engine[1] in graphs:
         return name not in manifest.files()
-    written = (
-        MANIFEST_NAME,
-        TIMING_CACHE,
-        RUNTIME_CACHE,
-        *(f"{graph}{ENGINE_SUFFIX}" for graph in graphs),
-    )
-    return (
-        name == LOCK_NAME
-        or any(is_temporary(name, target) for target in written)
-        or (name.startswith(".") and name.endswith(OLD_TEMPORARY))
-    )
+    engines = (f"{graph}{ENGINE_SUFFIX}" for graph in graphs)
+    written = (MANIFEST_NAME, TIMING_CACHE, RUNTIME_CACHE, *engines)
+    return name == LOCK_NAME or any(is_temporary(name, target) for target in written)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,39 +49,28 @@ class FloatingConvolutions:
         """
         nodes = " ".join(found[1] for text in errors if (found := NO_KERNEL.search(text)))
         before = len(self.names)
-        for convolution in _quantized(self._network) if nodes else ():
-            name = convolution.layer.name
-            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", nodes):
-                self._put_back(convolution)
-                self.names.append(name)
+        for layer, features, stored, scales in _quantized(self._network) if nodes else ():
+            if re.search(rf"(?<!\w){re.escape(layer.name)}(?!\w)", nodes):
+                layer.set_input(0, features)
+                layer.set_input(1, self._floating_weights(stored, scales))
+                self.names.append(layer.name)
         return len(self.names) > before
 
-    def _put_back(self, convolution: _Convolution) -> None:
-        stored, scales = self._value(convolution.stored), self._value(convolution.scales)
-        shape = tuple(convolution.stored.get_output(0).shape)
+    def _floating_weights(self, stored: Any, scales: Any) -> Any:
+        shape = tuple(stored.get_output(0).shape)
         # one scale per output channel, in the type that the layer will compute in
-        weights = stored.reshape(shape) * scales.reshape(-1, *[1] * (len(shape) - 1))
+        steps = self._value(scales).reshape(-1, *[1] * (len(shape) - 1))
+        weights = self._value(stored).reshape(shape) * steps
         self._weights.append(weights)
-        constant = self._network.add_constant(shape, weights)
-        convolution.layer.set_input(0, convolution.features)
-        convolution.layer.set_input(1, constant.get_output(0))
+        return self._network.add_constant(shape, weights).get_output(0)
 
     def _value(self, constant: Any) -> NDArray[Any]:
         constant.__class__ = self._module.IConstantLayer  # bindings return every layer as ILayer
         return np.asarray(constant.weights)
 
 
-@dataclass(frozen=True, slots=True)
-class _Convolution:
-    """An INT8 convolution: its features before rounding, its weights and their scales."""
-
-    layer: Any
-    features: Any
-    stored: Any
-    scales: Any
-
-
-def _quantized(network: Any) -> Iterator[_Convolution]:
+def _quantized(network: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Yield INT8 convolutions: layer, features before rounding, stored weights, their scales."""
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     writer = writers(layers)
 
@@ -99,4 +87,4 @@ def _quantized(network: Any) -> Iterator[_Convolution]:
         weights = before(layer, 1, "DEQUANTIZE")
         stored, scales = before(weights, 0, "CONSTANT"), before(weights, 1, "CONSTANT")
         if None not in (rounded, stored, scales):
-            yield _Convolution(layer, rounded.get_input(0), stored, scales)
+            yield layer, rounded.get_input(0), stored, scales

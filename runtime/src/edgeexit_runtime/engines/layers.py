@@ -24,14 +24,7 @@ MOVING = (
 # layers of the engine, by the inspector's LayerType in lower case
 OPAQUE = "myelin"
 MOVING_IN_ENGINE = (
-    "constant",
-    "identity",
-    "noop",
-    "reformat",
-    "shape",
-    "shuffle",
-    "signal",
-    "wait",
+    *("constant", "identity", "noop", "reformat", "shape", "shuffle", "signal", "wait"),
 )
 
 # names of trt.DataType -> the manifest's; integers do not count as a precision
@@ -56,11 +49,6 @@ class NetworkLayers:
         layers = self.weighted or self.layers
         return next((name for name in FINEST_LAST if name in layers), None)
 
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of layers per precision."""
-        return _shares(self.layers)
-
 
 @dataclass(frozen=True, slots=True)
 class EngineLayers:
@@ -71,15 +59,6 @@ class EngineLayers:
 
     layers: dict[str, int]
     opaque: bool
-
-    def shows(self, precision: str) -> bool:
-        """Whether a layer is known to compute in this precision."""
-        return precision in self.layers
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of layers per precision."""
-        return _shares(self.layers)
 
 
 def network_layers(network: Any) -> NetworkLayers:
@@ -155,11 +134,11 @@ def require_precision(
             f"{name}: the bundle is {asked}, but its ONNX file computes in {network.promised}; "
             "export the bundle again"
         )
-    if engine is not None and not engine.shows(network.promised):
+    if engine is not None and network.promised not in engine.layers:
         raise BackendError(
             f"{name}: expected {network.promised} layers as in its ONNX file, but {title} built "
-            f"it of {', '.join(engine.shares)} alone; this GPU may lack {network.promised}, export "
-            "in another precision"
+            f"it of {', '.join(shares(engine.layers))} alone; this GPU may lack "
+            f"{network.promised}, export in another precision"
         )
 
 
@@ -199,6 +178,7 @@ def _engine_precision(trt: TensorRt, layer: dict[str, Any]) -> str | None:
     return None
 
 
-def _shares(counts: dict[str, int]) -> dict[str, float]:
+def shares(counts: dict[str, int]) -> dict[str, float]:
+    """Return the share of layers per precision, of their numbers."""
     total = sum(counts.values())
     return {name: counts[name] / total for name in FINEST_LAST if counts.get(name)}

@@ -30,9 +30,8 @@ def temporary_path(target: Path) -> Path:
 def is_temporary(name: str, target: str) -> bool:
     """Whether ``name`` could be from :func:`temporary_path` for a file or folder ``target``."""
     stem, suffix = re.escape(Path(target).stem), re.escape(Path(target).suffix)
-    # older names have no mark; for these, a date is not mistaken for a token
-    token = rf"({MARK}|(?=\d*[a-f]))[0-9a-f]{{{2 * TOKEN_BYTES}}}"
-    return re.fullmatch(rf"\.{stem}\.{token}{suffix}", name) is not None
+    token = f"[0-9a-f]{{{2 * TOKEN_BYTES}}}"
+    return re.fullmatch(rf"\.{stem}\.{MARK}{token}{suffix}", name) is not None
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import threading
 from types import TracebackType
-from typing import Any
 
 import pycuda.driver as cuda
 
@@ -51,10 +50,12 @@ class PrimaryContext:
             self.shares_memory = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self.lost: str | None = None
             self._thread = _Thread()
-            self._driver = driver_library()
+            self._driver = load_driver()
             self._context = device.retain_primary_context()
         except cuda.Error as error:
             raise BackendError(f"no CUDA device can be used here: {error}") from error
+        except OSError as error:
+            raise BackendError(f"CUDA's driver cannot be loaded: {error}") from error
 
     def __enter__(self) -> PrimaryContext:
         if self.lost is not None:
@@ -117,18 +118,6 @@ class PrimaryContext:
         popped = ctypes.c_void_p()
         self._driver.cuCtxPopCurrent_v2(ctypes.byref(popped))
         self._context.detach()
-
-
-def driver_library() -> Any:
-    """Return the driver's library, for functions that PyCUDA does not wrap.
-
-    Raises:
-        BackendError: it cannot be loaded by its usual name.
-    """
-    try:
-        return load_driver()
-    except OSError as error:
-        raise BackendError(f"CUDA's driver cannot be loaded: {error}") from error
 
 
 def _translated(error: Exception) -> BackendError:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from edgeexit_runtime.backends.cuda.context import driver_library
-from edgeexit_runtime.backends.cuda.device import error_text
+from edgeexit_runtime.backends.cuda.device import error_text, load_driver
 from edgeexit_runtime.errors import BackendError
 
 THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
@@ -30,7 +29,7 @@ class CudaGraph:
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
-        self._driver = driver_library()
+        self._driver = load_driver()
         self._graph = ctypes.c_void_p()  # set first: close() must work after an interrupt
         self._exec = ctypes.c_void_p()
         handle = ctypes.c_void_p(stream)

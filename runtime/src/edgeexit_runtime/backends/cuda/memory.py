@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pycuda.driver as cuda
 from numpy.typing import DTypeLike, NDArray
 
@@ -78,9 +77,9 @@ def require_free_memory(size_bytes: int, purpose: str, *, shared: bool = False) 
     if size_bytes <= free_bytes:
         return
     message = (
-        f"{purpose}: needs {_mebibytes(size_bytes)} MiB of device memory, "
-        f"{_mebibytes(free_bytes)} of {_mebibytes(total_bytes)} MiB are free; close what else "
-        "uses the device, or export the bundle with a smaller --max-batch"
+        f"{purpose}: needs {size_bytes / MEBIBYTE:.1f} MiB of device memory, "
+        f"{free_bytes / MEBIBYTE:.1f} of {total_bytes / MEBIBYTE:.1f} MiB are free; close what "
+        "else uses the device, or export the bundle with a smaller --max-batch"
     )
     if not shared:
         raise BackendError(message)
@@ -94,7 +93,3 @@ def available_memory(meminfo: Path) -> int:
     except OSError:
         return 0
     return int(found[1]) * KIBIBYTE if found else 0
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return np.format_float_positional(size_bytes / MEBIBYTE, precision=1, min_digits=1)

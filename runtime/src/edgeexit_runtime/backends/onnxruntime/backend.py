@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit_runtime.backends.base import Backend, BareGraphs, LoadOptions, Runner, WhyNot
+from edgeexit_runtime.backends.base import Backend, BareGraphs, LoadOptions, Runner
 from edgeexit_runtime.backends.onnxruntime.providers import CACHE_FOLDER, CPU, CUDA
 from edgeexit_runtime.bundle.folder import Bundle
 from edgeexit_runtime.errors import InputError
@@ -21,10 +21,6 @@ class OnnxRuntimeBackend(Backend):
     devices = tuple(PROVIDERS)
     takes_providers = True
     keeps = CACHE_FOLDER
-
-    def why_not(self, bundle: Bundle) -> WhyNot | None:
-        missing = self.not_installed(self.modules)
-        return WhyNot(missing) if missing else None
 
     def check(self, options: LoadOptions) -> None:
         super().check(options)

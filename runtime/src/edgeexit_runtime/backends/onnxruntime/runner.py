@@ -19,6 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import NVIDIA, BareGraphs, Hardware, Runner
+from edgeexit_runtime.backends.buffer_plan import plan_buffers
 from edgeexit_runtime.backends.cuda.device import find_gpu
 from edgeexit_runtime.backends.onnxruntime.bare import OnnxRuntimeGraphs
 from edgeexit_runtime.backends.onnxruntime.graphs import (
@@ -28,13 +29,12 @@ from edgeexit_runtime.backends.onnxruntime.graphs import (
     Feature,
     GateBuffers,
     Graph,
-    gate_buffers,
 )
 from edgeexit_runtime.backends.onnxruntime.profile import layer_precisions
 from edgeexit_runtime.backends.onnxruntime.providers import GPU_PROVIDERS
 from edgeexit_runtime.backends.onnxruntime.sessions import SessionOpener, first_line
 from edgeexit_runtime.bundle.folder import Bundle
-from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, GraphEntry, TensorInfo
+from edgeexit_runtime.bundle.manifest import IMAGES, THRESHOLD, TensorInfo
 from edgeexit_runtime.bundle.quantization_entry import ALL, CPU, GPU
 from edgeexit_runtime.errors import BackendError, InputError
 from edgeexit_runtime.gate import GateOutputs
@@ -66,7 +66,7 @@ class OnnxRuntimeRunner(Runner):
         half_scales = int8 is not None and (int8.extent, int8.fallback) == (ALL, "fp16")
         opener = SessionOpener(bundle, providers, threads, half_scales=half_scales)
         self._opener, self._bundle = opener, bundle
-        self._stream = opener.share_stream()
+        self._stream = opener.stream
         self._without_waiting = None if self._stream is None else _run_without_waiting()
         self._is_running = False  # whether a stage may be running that was not waited for
         self._features = {
@@ -78,8 +78,16 @@ class OnnxRuntimeRunner(Runner):
         self._graphs: dict[str, Graph] = {}
         for name, entry in manifest.graphs():
             gated = name not in stages
-            session = opener.open_graph(entry, bundle.read(entry), gated=gated)
-            self._graphs[name] = Graph(name, session, entry, gated, self._features)
+            inputs = [tensor.name for tensor in entry.inputs]
+            self._graphs[name] = Graph(
+                name,
+                opener.open_graph(entry, bundle.read(entry), gated=gated),
+                entry,
+                gated,
+                reads=[self._features[tensor] for tensor in inputs if tensor != IMAGES],
+                writes=[] if gated else [self._features[tensor.name] for tensor in entry.outputs],
+                reads_images=IMAGES in inputs,
+            )
         first = next(iter(self._graphs.values()))
         self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
@@ -93,7 +101,7 @@ class OnnxRuntimeRunner(Runner):
         self.threads = None if on_gpu else threads
         self.versions = {"onnxruntime": onnxruntime.__version__}
         self._max_batch = manifest.max_batch
-        self._read_later = _tensors_read_later(list(manifest.graphs()))
+        self._read_later = plan_buffers(manifest).read_later
         self._thresholds = {
             exit_.name: np.array([exit_.threshold], np.float32) for exit_ in manifest.exits
         }
@@ -249,7 +257,7 @@ class OnnxRuntimeRunner(Runner):
                 for name, feature in self._features.items()
             }
             gates = {
-                name: gate_buffers(self._allocate(capacity, graph.entry.outputs[0]))
+                name: GateBuffers(self._allocate(capacity, graph.entry.outputs[0]), capacity)
                 for name, graph in self._graphs.items()
                 if graph.gated
             }
@@ -283,14 +291,3 @@ def _run_without_waiting() -> Any:
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("disable_synchronize_execution_providers", "1")
     return options
-
-
-def _tensors_read_later(graphs: list[tuple[str, GraphEntry]]) -> dict[str, list[str]]:
-    """Return for each graph the tensors that are written by its end and read by later graphs."""
-    later: dict[str, list[str]] = {}
-    written = {IMAGES}
-    for position, (name, graph) in enumerate(graphs):
-        written |= {tensor.name for tensor in graph.outputs}
-        read = {tensor.name for _, other in graphs[position + 1 :] for tensor in other.inputs}
-        later[name] = sorted(written & read)
-    return later

@@ -14,13 +14,8 @@ from typing import Any
 
 import onnxruntime
 
-from edgeexit_runtime.backends.cuda.stream import CudaStream, open_stream
-from edgeexit_runtime.backends.onnxruntime.providers import (
-    CPU,
-    CUDA,
-    TENSORRT,
-    provider_options,
-)
+from edgeexit_runtime.backends.cuda.stream import open_stream
+from edgeexit_runtime.backends.onnxruntime.providers import CPU, CUDA, TENSORRT, provider_options
 from edgeexit_runtime.backends.onnxruntime.x86_products import (
     PRECISE_PRODUCTS,
     needs_exact_products,
@@ -63,6 +58,8 @@ class SessionOpener:
             :data:`BIAS_ROUNDING` is then disabled.
 
     Attributes:
+        stream: the stream that all graphs of the bundle compute in, which must outlive them; None
+            if no provider accepts one, or there is no device.
         widens: whether 8-bit products are widened, because they could saturate on this CPU.
 
     Raises:
@@ -78,22 +75,14 @@ class SessionOpener:
         half_scales: bool = False,
     ) -> None:
         self._bundle = bundle
-        self._stream: CudaStream | None = None
         self._providers = _choose_providers(providers)
+        shares = bundle is not None and not set(STREAMING).isdisjoint(self._providers)
+        self.stream = open_stream() if shares else None
         self._required = self._providers if providers is not None else ()
         self._threads = threads
         self._disabled = [BIAS_ROUNDING] if half_scales else []
         int8 = None if bundle is None else bundle.manifest.quantization
         self.widens = (int8 is None or int8.needs_vnni) and needs_exact_products()
-
-    def share_stream(self) -> CudaStream | None:
-        """Return a stream in which all graphs that are opened later will compute.
-
-        It must outlive them. None if no provider accepts one, or there is no device.
-        """
-        if any(provider in STREAMING for provider in self._providers):
-            self._stream = open_stream()
-        return self._stream
 
     def open_graph(
         self, entry: GraphEntry, content: bytes, *, gated: bool, profile: Path | None = None
@@ -107,7 +96,8 @@ class SessionOpener:
             BundleError: its tensors are not those of the manifest.
         """
         try:
-            session = self._open(content, self._threads, self._options(entry), profile)
+            options = self._options(self._providers, entry)
+            session = self._open(content, self._threads, options, profile)
             _check_tensors(entry, session, gated)  # ONNX Runtime reads names only now
         except (BackendError, BundleError):
             raise
@@ -127,10 +117,8 @@ class SessionOpener:
         file = resources.files(__package__) / f"select_rows_{dtype}.onnx"
         # one thread: a copy of rows ends before a second thread is awake
         # TensorRT has no engines for features of any rank, so CUDA copies rows on the same device
-        options: dict[str, dict[str, str]] = {
-            CUDA if provider == TENSORRT else provider: {} for provider in self._providers
-        }
-        return self._open(file.read_bytes(), 1, options)
+        providers = [CUDA if name == TENSORRT else name for name in self._providers]
+        return self._open(file.read_bytes(), 1, self._options(providers, None))
 
     def started_provider(self, session: Any) -> str:
         """Return the provider that a session runs on; a fallback only if none was named."""
@@ -139,13 +127,17 @@ class SessionOpener:
             logger.warning("%s did not start, running on %s", self._providers[0], started)
         return started
 
-    def _options(self, entry: GraphEntry) -> dict[str, dict[str, str]]:
-        if self._bundle is None:
-            return {provider: {} for provider in self._providers}
-        return {
-            provider: provider_options(provider, self._bundle, entry)
-            for provider in self._providers
-        }
+    def _options(
+        self, providers: Iterable[str], entry: GraphEntry | None
+    ) -> dict[str, dict[str, str]]:
+        """Return each provider's options, for a graph of the bundle or for any other."""
+        options: dict[str, dict[str, str]] = {name: {} for name in providers}
+        for name, more in options.items():
+            if self._bundle is not None and entry is not None:
+                more |= provider_options(name, self._bundle, entry)
+            if self.stream is not None and name in STREAMING:
+                more["user_compute_stream"] = str(self.stream.handle)
+        return options
 
     def _open(
         self,
@@ -173,7 +165,7 @@ class SessionOpener:
         session = onnxruntime.InferenceSession(
             content,
             options,
-            providers=[(name, self._with_stream(name, more)) for name, more in providers.items()],
+            providers=list(providers.items()),
             disabled_optimizers=self._disabled,
         )
         started = session.get_providers()
@@ -182,14 +174,9 @@ class SessionOpener:
         if missing:
             raise BackendError(
                 f"{missing[0]} is in this onnxruntime but did not start here (driver or "
-                f"library missing?); started: {_listed(started)}"
+                f"library missing?); started: {', '.join(started)}"
             )
         return session
-
-    def _with_stream(self, provider: str, options: dict[str, str]) -> dict[str, str]:
-        if self._stream is None or provider not in STREAMING:
-            return options
-        return {**options, "user_compute_stream": str(self._stream.handle)}
 
 
 def first_line(error: Exception) -> str:
@@ -211,8 +198,8 @@ def _check_tensors(entry: GraphEntry, session: Any, gated: bool) -> None:
         got = {tensor.name: tensor for tensor in tensors}
         if set(got) != {tensor.name for tensor in expected}:
             raise BundleError(
-                f"{entry.file}: expected {kind} {_listed(info.name for info in expected)} by the "
-                f"manifest, got {_listed(got)}; export the bundle again"
+                f"{entry.file}: expected {kind} {', '.join(info.name for info in expected)} by the "
+                f"manifest, got {', '.join(got)}; export the bundle again"
             )
         for info in expected:
             if not _fits(info, got[info.name]):
@@ -243,14 +230,10 @@ def _choose_providers(providers: Sequence[str] | None) -> tuple[str, ...]:
     if providers is None:
         return (CUDA, CPU) if CUDA in available else (CPU,)
     if not providers:
-        raise BackendError(f"providers: expected at least one of {_listed(available)}")
+        raise BackendError(f"providers: expected at least one of {', '.join(available)}")
     for provider in providers:
         if provider not in available:
             raise BackendError(
-                f"providers: {provider} is not in this onnxruntime; it has {_listed(available)}"
+                f"providers: {provider} is not in this onnxruntime; it has {', '.join(available)}"
             )
     return tuple(providers)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

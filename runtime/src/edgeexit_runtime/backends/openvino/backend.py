@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner, WhyNot
+from edgeexit_runtime.backends.base import Backend, LoadOptions, Runner
 from edgeexit_runtime.bundle.folder import Bundle
 
 RUNNER = "edgeexit_runtime.backends.openvino.runner:OpenVinoRunner"
@@ -16,10 +16,6 @@ class OpenVinoBackend(Backend):
     modules = ("openvino",)
     install = "pip install 'edgeexit-runtime[openvino]'"
     devices = (CPU, "GPU", "NPU")
-
-    def why_not(self, bundle: Bundle) -> WhyNot | None:
-        missing = self.not_installed(self.modules)
-        return WhyNot(missing) if missing else None
 
     def has_device(self, device: str) -> bool:
         """As the base class; a number may follow, as in ``GPU.1``."""

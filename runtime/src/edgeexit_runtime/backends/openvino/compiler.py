@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from edgeexit_runtime.backends.openvino.backend import CPU
 from edgeexit_runtime.backends.openvino.library import FrontEndManager, new_core
 from edgeexit_runtime.backends.openvino.products import EXACT, are_products_exact
 from edgeexit_runtime.bundle.manifest import THRESHOLD, GraphEntry, Manifest, TensorInfo
 from edgeexit_runtime.errors import BackendError, BundleError
 
-CPU = "CPU"
 NAMES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}  # of OpenVINO's precisions
 HEAVY = {"Convolution", "FullyConnected", "MatMul", "GroupConvolution", "Deconvolution"}
 
@@ -47,15 +47,14 @@ class ModelCompiler:
         found = list(self._core.available_devices)
         if device not in found and not any(name.startswith(f"{device}.") for name in found):
             raise BackendError(
-                f"device: expected one that OpenVINO finds here ({_listed(found) or 'none'}), got "
-                f"{device}; is its driver installed?"
+                f"device: expected one that OpenVINO finds here ({', '.join(found) or 'none'}), "
+                f"got {device}; is its driver installed?"
             )
         capable = self._core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-        wanted = [kind for kind in ("FP16", "BF16") if half and kind in capable]
+        hints = {"FP16": "f16", "BF16": "bf16"} if half else {}
+        wanted = [hint for kind, hint in hints.items() if kind in capable]
         self._config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": {"FP16": "f16", "BF16": "bf16"}[wanted[0]]
-            if wanted
-            else "f32",
+            "INFERENCE_PRECISION_HINT": wanted[0] if wanted else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "CACHE_DIR": "",  # nothing is written outside of the bundle
@@ -65,7 +64,7 @@ class ModelCompiler:
             self._config["ENABLE_CPU_PINNING"] = False
             if threads is not None:
                 self._config["INFERENCE_NUM_THREADS"] = threads
-        self.sums_exactly = not may_saturate or device != CPU or are_products_exact(device)
+        self.sums_exactly = not may_saturate or device != CPU or are_products_exact()
         if not self.sums_exactly:
             self._config |= EXACT
 
@@ -81,16 +80,14 @@ class ModelCompiler:
             BackendError: OpenVINO cannot load it.
             BundleError: its tensors are not those of the manifest.
         """
-        threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()
+        inputs = (*entry.inputs, *threshold_of(gated))
         try:
             frontend = FrontEndManager().load_by_framework("onnx")
             model = frontend.convert(frontend.load(io.BytesIO(content)))
-            _check_tensors(entry.file, "inputs", (*entry.inputs, *threshold), model.inputs)
+            _check_tensors(entry.file, "inputs", inputs, model.inputs)
             _check_tensors(entry.file, "outputs", entry.outputs, model.outputs)
             if max_batch == 1:  # a graph with static shapes is faster
-                inputs = ports(entry.inputs, model.inputs)
-                shapes = {inputs[info.name]: [1, *info.shape] for info in entry.inputs}
-                model.reshape(shapes)
+                model.reshape({info.name: [1, *info.shape] for info in entry.inputs})
             return self._core.compile_model(model, self.device, self._config)
         except (BackendError, BundleError):
             raise
@@ -106,7 +103,12 @@ def wants_half(manifest: Manifest) -> bool:
     return manifest.precision == "fp16" or (int8 is not None and int8.fallback == "fp16")
 
 
-def ports(infos: Iterable[TensorInfo], found: Iterable[Any]) -> Mapping[str, Any]:
+def threshold_of(gated: bool) -> tuple[TensorInfo, ...]:
+    """Return the threshold that a gated graph also reads; it is (1,) like a batch of 1."""
+    return (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()
+
+
+def ports(infos: Iterable[TensorInfo], found: Iterable[Any]) -> dict[str, Any]:
     """Return the port of each tensor; a port has all the names that a tensor had in its graph."""
     by_name = {name: port for port in found for name in port.get_names()}
     return {info.name: by_name[info.name] for info in infos if info.name in by_name}
@@ -142,8 +144,8 @@ def _check_tensors(
     if len(named) != len(expected) or len(found) != len(expected):
         got = (min(port.get_names(), default="?") for port in found)
         raise BundleError(
-            f"{file}: expected {kind} {_listed(info.name for info in expected)} by the manifest, "
-            f"got {_listed(got)}; export the bundle again"
+            f"{file}: expected {kind} {', '.join(info.name for info in expected)} by the manifest, "
+            f"got {', '.join(got)}; export the bundle again"
         )
     for info in expected:
         port = named[info.name]
@@ -168,7 +170,3 @@ def _fits(info: TensorInfo, shape: Any) -> bool:
 
 def _text(value: Any) -> str:
     return str(getattr(value, "value", value))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -8,7 +8,7 @@ request is bound when its batch size first occurs; from then on a run is only it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from edgeexit_runtime.backends.base import BareGraphs, Hardware, Runner
 from edgeexit_runtime.backends.buffer_plan import ALIGNMENT_BYTES, plan_buffers, row_moves
+from edgeexit_runtime.backends.openvino.backend import CPU
 from edgeexit_runtime.backends.openvino.compiler import (
-    CPU,
     ModelCompiler,
     first_line,
     layer_precisions,
     ports,
+    threshold_of,
     wants_half,
 )
 from edgeexit_runtime.backends.openvino.library import openvino
@@ -41,27 +42,23 @@ class Bound:
     gate: GateOutputs
 
 
+@dataclass(slots=True)
 class Part:
     """A compiled graph, its tensors for ``max_batch`` samples, and its requests by batch size."""
 
-    __slots__ = ("arrays", "bound", "gated", "inputs", "model", "name", "outputs")
-
-    def __init__(
-        self, name: str, model: Any, entry: GraphEntry, gated: bool, arrays: dict[str, NDArray[Any]]
-    ) -> None:
-        self.name = name
-        self.model = model
-        self.gated = gated
-        self.arrays = arrays
-        threshold = (TensorInfo(THRESHOLD, "float32", ()),) if gated else ()
-        self.inputs = ports((*entry.inputs, *threshold), model.inputs)
-        self.outputs = ports(entry.outputs, model.outputs)
-        self.bound: dict[int, Bound] = {}
+    name: str
+    model: Any
+    entry: GraphEntry
+    gated: bool
+    arrays: dict[str, NDArray[Any]]
+    bound: dict[int, Bound] = field(default_factory=dict)
 
     def bind(self, count: int) -> Bound:
         """Create a request on the first ``count`` rows of the tensors."""
         request = self.model.create_infer_request()
-        for name, port in (*self.inputs.items(), *self.outputs.items()):
+        inputs = ports((*self.entry.inputs, *threshold_of(self.gated)), self.model.inputs)
+        outputs = ports(self.entry.outputs, self.model.outputs)
+        for name, port in (*inputs.items(), *outputs.items()):
             rows = self.arrays[name] if name == THRESHOLD else self.arrays[name][:count]
             request.set_tensor(port, openvino.Tensor(rows, shared_memory=True))
         if not self.gated:

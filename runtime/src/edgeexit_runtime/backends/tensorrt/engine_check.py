@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
 from edgeexit_runtime.backends.tensorrt.library import (
     LIBRARIES,
+    PORTABLE,
     PORTABLE_CAPABILITIES,
     RTX,
 )
@@ -42,11 +43,6 @@ class Here:
     l4t: str | None = field(default_factory=l4t_version)
 
 
-def here(trt: TensorRt) -> Here:
-    """Return this machine and library."""
-    return Here(trt.library.name, trt.version, find_gpu())
-
-
 def open_for_this_gpu() -> TensorRt:
     """Import the library that builds engines for this machine's GPU.
 
@@ -69,7 +65,7 @@ def require_use_here(trt: TensorRt, gpu: Gpu) -> None:
     """
     if not runs_on(None, gpu, trt.is_rtx):
         raise BackendError(
-            f"{trt.title} builds for compute capabilities {_portable()}, this {gpu.name} has "
+            f"{trt.title} builds for compute capabilities {PORTABLE}, this {gpu.name} has "
             f"{gpu.compute_capability}: {trt.how_to_build_for(gpu.compute_capability)}"
         )
 
@@ -137,7 +133,7 @@ def _other_gpu(entry: EngineEntry, gpu: Gpu) -> str | None:
     if level == "ampere+" and float(gpu.compute_capability) >= AMPERE:
         return None
     if not runs_on(entry.compute_capability, gpu, entry.library == RTX):
-        built = entry.compute_capability or _portable()
+        built = entry.compute_capability or PORTABLE
         return f"built for compute capability {built}, this {gpu.name} has {gpu.compute_capability}"
     if entry.gpu is None or level != "none":
         return None
@@ -177,10 +173,6 @@ def runs_on(compute_capability: str | None, gpu: Gpu, is_rtx: bool) -> bool:
     if compute_capability is None:
         return not is_rtx or gpu.compute_capability in PORTABLE_CAPABILITIES
     return compute_capability == gpu.compute_capability
-
-
-def _portable() -> str:
-    return ", ".join(PORTABLE_CAPABILITIES)
 
 
 def _reads(entry: EngineEntry, version: str) -> bool:

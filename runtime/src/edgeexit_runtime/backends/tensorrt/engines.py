@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from edgeexit_runtime.backends.cuda.device import find_gpu
 from edgeexit_runtime.backends.tensorrt.engine_check import (
+    Here,
     check_engine,
-    here,
     how_to_build,
     require_engine,
 )
@@ -56,9 +55,10 @@ def engine_entries(bundle: Bundle, trt: TensorRt) -> dict[str, EngineEntry]:
         BackendError: there is no GPU; or an engine was not built, or does not fit the library, the
             GPU or the ONNX files.
     """
-    place = here(trt)
-    if place.gpu is None:
+    gpu = find_gpu()
+    if gpu is None:
         raise BackendError("no CUDA device can be used here: the driver shows none")
+    place = Here(trt.library.name, trt.version, gpu)
     return {name: check_engine(bundle, name, place) for name, _ in bundle.manifest.graphs()}
 
 
@@ -90,13 +90,17 @@ class Engine:
         self._engine = runtime.open_engine(content, entry.options)
         if self._engine is None:
             raise runtime.failed(f"{file}: {trt.title} cannot load it")
-        tensors = _tensors(self._engine)
         threshold = (TensorInfo(THRESHOLD, "float32", (1,)),) if gated else ()
-        _check_tensors(file, trt.module, tensors, "INPUT", graph.inputs, threshold)
-        _check_tensors(file, trt.module, tensors, "OUTPUT", graph.outputs, ())
+        _check_tensors(file, trt.module, self._engine, "INPUT", graph.inputs, threshold)
+        _check_tensors(file, trt.module, self._engine, "OUTPUT", graph.outputs, ())
         for tensor in graph.inputs:
-            smallest, _, largest = self._engine.get_tensor_profile_shape(tensor.name, 0)
-            _check_batches(file, smallest[0], largest[0], max_batch)
+            low, _, high = self._engine.get_tensor_profile_shape(tensor.name, 0)
+            smallest, largest = low[0], high[0]
+            if smallest > 1 or largest < max_batch:
+                raise BackendError(
+                    f"{file}: takes {smallest} to {largest} samples, the bundle's batches are 1 to "
+                    f"{max_batch}; build the engines again"
+                )
         self.scratch_bytes = int(self._engine.device_memory_size_v2)
 
     def open_context(
@@ -168,35 +172,10 @@ class FixedContext:
         self._context = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """The properties of one of an engine's tensors."""
-
-    mode: Any
-    dtype: Any
-    shape: tuple[int, ...]
-    location: Any
-    format: Any
-
-
-def _tensors(engine: Any) -> dict[str, _Tensor]:
-    tensors = {}
-    for index in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(index)
-        tensors[name] = _Tensor(
-            mode=engine.get_tensor_mode(name),
-            dtype=engine.get_tensor_dtype(name),
-            shape=tuple(engine.get_tensor_shape(name)),
-            location=engine.get_tensor_location(name),
-            format=engine.get_tensor_format(name),
-        )
-    return tensors
-
-
 def _check_tensors(
     file: str,
     trt: Any,
-    tensors: dict[str, _Tensor],
+    engine: Any,
     mode: str,
     batched: tuple[TensorInfo, ...],
     fixed: tuple[TensorInfo, ...],
@@ -207,41 +186,25 @@ def _check_tensors(
         BundleError: one differs from the manifest, or is not on the device in linear format.
     """
     wanted = getattr(trt.TensorIOMode, mode)
-    got = [name for name, tensor in tensors.items() if tensor.mode == wanted]
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    got = [name for name in names if engine.get_tensor_mode(name) == wanted]
     expected = [tensor.name for tensor in (*batched, *fixed)]
     if sorted(got) != sorted(expected):
         raise BundleError(
-            f"{file}: expected {mode.lower()}s {_listed(expected)} by the manifest, got "
-            f"{_listed(got)}; build the engines again"
+            f"{file}: expected {mode.lower()}s {', '.join(expected)} by the manifest, got "
+            f"{', '.join(got)}; build the engines again"
         )
     for info in (*batched, *fixed):
-        tensor = tensors[info.name]
         shape = info.shape if info in fixed else (-1, *info.shape)
-        if (tensor.dtype, tensor.shape) != (getattr(trt.DataType, TYPES[info.dtype]), shape):
+        found = engine.get_tensor_dtype(info.name), tuple(engine.get_tensor_shape(info.name))
+        if found != (getattr(trt.DataType, TYPES[info.dtype]), shape):
             raise BundleError(
                 f"{file}: expected {info.name} {info.dtype} {shape} by the manifest, got "
-                f"{tensor.dtype} {tensor.shape}; build the engines again"
+                f"{found[0]} {found[1]}; build the engines again"
             )
-        places = (tensor.location, tensor.format)
+        places = (engine.get_tensor_location(info.name), engine.get_tensor_format(info.name))
         if places != (trt.TensorLocation.DEVICE, trt.TensorFormat.LINEAR):
             raise BundleError(
                 f"{file}: expected {info.name} on the device and row by row, got {places}; build "
                 "the engines again"
             )
-
-
-def _check_batches(file: str, smallest: int, largest: int, max_batch: int) -> None:
-    """Check that the optimization profile accepts 1 to ``max_batch`` samples.
-
-    Raises:
-        BackendError: it does not.
-    """
-    if smallest > 1 or largest < max_batch:
-        raise BackendError(
-            f"{file}: takes {smallest} to {largest} samples, the bundle's batches are 1 to "
-            f"{max_batch}; build the engines again"
-        )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
+from edgeexit_runtime.backends.base import is_installed
 from edgeexit_runtime.backends.cuda.device import find_gpu
 from edgeexit_runtime.errors import BackendError, InputError
 
@@ -20,6 +20,7 @@ PORTABLE_CAPABILITIES = ("8.6", "8.9", "12.0")
 An engine for another one, such as 7.5, runs on that one only. TensorRT-RTX 1.7 lists neither 8.7
 (Orin) nor 9.0 (H100); on an H200 it refuses to run.
 """
+PORTABLE = ", ".join(PORTABLE_CAPABILITIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,7 @@ LIBRARIES = {
             (10, 3),
             "pip install tensorrt, or on a Jetson JetPack's python3-libnvinfer",
         ),
-        Library(
-            RTX,
-            "TensorRT-RTX",
-            "tensorrt_rtx",
-            (1, 0),
-            "pip install tensorrt-rtx",
-        ),
+        Library(RTX, "TensorRT-RTX", "tensorrt_rtx", (1, 0), "pip install tensorrt-rtx"),
     )
 }
 """The libraries by name."""
@@ -71,10 +66,10 @@ def find_library(name: str = AUTO, compute_capability: str | None = None) -> Lib
             known = ", ".join((AUTO, *LIBRARIES))
             raise InputError(f"library: expected one of {known}, got {name!r}")
         return LIBRARIES[name]
-    if compute_capability is None and is_installed(TENSORRT) and find_gpu() is not None:
+    if compute_capability is None and is_installed(tensorrt.module) and find_gpu() is not None:
         return tensorrt
     for library in (rtx, tensorrt):
-        if is_installed(library.name):
+        if is_installed(library.module):
             return library
     raise BackendError(
         f"neither TensorRT nor TensorRT-RTX is installed: {tensorrt.install}; to build without a "
@@ -102,8 +97,3 @@ def import_library(library: Library) -> Any:
         raise BackendError(
             f"{library.title} is installed but does not start: {reason}; install it again"
         ) from error
-
-
-def is_installed(name: str) -> bool:
-    """Whether a library is installed, without importing it."""
-    return importlib.util.find_spec(LIBRARIES[name].module) is not None

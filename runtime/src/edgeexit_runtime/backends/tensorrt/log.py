@@ -14,8 +14,6 @@ import threading
 from collections import deque
 from typing import Any
 
-from edgeexit_runtime.backends.tensorrt.progress import Cancelled
-
 logger = logging.getLogger(__name__)
 
 # TensorRT-RTX logs this as an error before every build, and it is harmless
@@ -28,17 +26,17 @@ class Reasons:
 
     Attributes:
         errors: the last errors, each as one line.
+        cancelled: whether Ctrl-C came while TensorRT was calling, through which a KeyboardInterrupt
+            must not propagate.
 
     Args:
         target: logger for warnings.
         warnings: their level there.
-        cancelled: set by Ctrl-C, whose KeyboardInterrupt may be raised in the logger and must not
-            propagate through TensorRT.
     """
 
-    def __init__(self, target: logging.Logger, warnings: int, cancelled: Cancelled) -> None:
+    def __init__(self, target: logging.Logger, warnings: int) -> None:
         self.errors: deque[str] = deque(maxlen=MAX_ERRORS)
-        self.cancelled = cancelled
+        self.cancelled = False
         self._target = target
         self._warnings = warnings
 
@@ -89,7 +87,7 @@ def process_log(module: Any) -> Any:
                 elif severity == module.ILogger.WARNING:
                     reasons.add_warning(msg)
             except KeyboardInterrupt:
-                reasons.cancelled.set()
+                reasons.cancelled = True
 
     return Log()
 
@@ -102,7 +100,7 @@ class _NoCaller(Reasons):
 
 
 _calls: dict[Reasons, int] = {}  # callers inside TensorRT and their threads, in order
-_no_caller = _NoCaller(logger, logging.WARNING, Cancelled())
+_no_caller = _NoCaller(logger, logging.WARNING)
 
 
 def _caller() -> Reasons:

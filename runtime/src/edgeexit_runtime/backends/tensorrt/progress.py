@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgeexit_runtime.backends.tensorrt.log import Reasons
+
 
 @dataclass(slots=True)
 class _Phase:
@@ -48,29 +50,11 @@ class Phases:
         return self._share
 
 
-class Cancelled:
-    """Whether Ctrl-C was received during a call of TensorRT."""
-
-    def __init__(self) -> None:
-        self._set = False
-
-    def set(self) -> None:
-        """Record a Ctrl-C."""
-        self._set = True
-
-    def clear(self) -> None:
-        """Reset, once KeyboardInterrupt is raised to the caller."""
-        self._set = False
-
-    def __bool__(self) -> bool:
-        return self._set
-
-
-def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: Cancelled) -> Any:
+def make_monitor(module: Any, report: Callable[[str, float], None], reasons: Reasons) -> Any:
     """Return a progress monitor, which TensorRT calls during the build.
 
     Ctrl-C may raise KeyboardInterrupt in any of its methods, which must not propagate through
-    TensorRT: ``cancelled`` is set instead, and the build stops.
+    TensorRT: ``reasons.cancelled`` is set instead, and the build stops.
     """
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]
@@ -83,7 +67,7 @@ def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: C
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             self._call(phase_name, lambda: self._phases.step(phase_name, step))
-            return not cancelled
+            return not reasons.cancelled
 
         def phase_finish(self, phase_name: str) -> None:
             self._call(phase_name, lambda: self._phases.finish(phase_name))
@@ -93,6 +77,6 @@ def make_monitor(module: Any, report: Callable[[str, float], None], cancelled: C
                 change()
                 report(phase, self._phases.share)
             except KeyboardInterrupt:
-                cancelled.set()
+                reasons.cancelled = True
 
     return Monitor()

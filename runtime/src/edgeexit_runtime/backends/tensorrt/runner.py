@@ -31,7 +31,7 @@ from edgeexit_runtime.backends.tensorrt.options import TensorRTOptions
 from edgeexit_runtime.backends.tensorrt.runs.captures import Captures
 from edgeexit_runtime.backends.tensorrt.runs.gate import GatePlan
 from edgeexit_runtime.backends.tensorrt.runs.images import ImageBuffer
-from edgeexit_runtime.backends.tensorrt.runs.parts import Part, Piece, Run, bucket_sizes
+from edgeexit_runtime.backends.tensorrt.runs.parts import Part, Run, bucket_sizes
 from edgeexit_runtime.backends.tensorrt.runtime import EngineRuntime
 from edgeexit_runtime.backends.tensorrt.versions import open_library
 from edgeexit_runtime.bundle.folder import Bundle
@@ -194,13 +194,14 @@ class TensorRTRunner(Runner):
             (self._max_batch, manifest.model.num_classes), np.float32
         )
         for name, graph in manifest.graphs():
-            part = self._parts[name]
-            tensors = [*graph.inputs, *([] if part.gated else graph.outputs)]
+            gated = name in manifest.exit_names
+            tensors = [*graph.inputs, *([] if gated else graph.outputs)]
             addresses = {tensor.name: self._addresses[tensor.name] for tensor in tensors}
-            if part.gated:
+            if gated:
                 addresses |= gates.addresses(name)
-            after = partial(gates.copies, name, self._stream) if part.gated else _nothing
-            part.bind(addresses, (scratch, scratch_bytes), self._max_batch, after)
+            copy_of = partial(gates.copy, name, self._stream) if gated else _no_copy
+            part = self._parts[name]
+            part.bind(addresses, (scratch, scratch_bytes), self._max_batch, copy_of)
         for exit_ in manifest.exits:
             self.set_threshold(exit_.name, exit_.threshold)
         self._prepare(manifest)
@@ -210,7 +211,7 @@ class TensorRTRunner(Runner):
         entry, size = self._entries[name], self._max_batch
         content = bundle.read(entry)
         engine = Engine(self._runtime, entry, graph, content, gated=gated, max_batch=size)
-        return Part(name, engine, gated)
+        return Part(name, engine)
 
     def _prepare(self, manifest: Manifest) -> None:
         """Run and capture everything once, so that no later call pays for a first run."""
@@ -229,7 +230,7 @@ class TensorRTRunner(Runner):
         """Capture a stage with its exit; if that fails, they are launched one by one."""
         first, second = self._parts[stage].runs, self._parts[exit_].runs
         for size in bucket_sizes(self._max_batch):
-            run = Run(*first[size].pieces, *second[size].pieces)
+            run = Run([*first[size].contexts, *second[size].contexts], second[size].copy)
             captures.prepare(run, f"{stage} with {exit_}")
             counts = [count for count in first if first[count] is first[size]]
             if run.graph is not None:
@@ -275,8 +276,8 @@ class TensorRTRunner(Runner):
         self._end = self._stream = None  # PyCUDA destroys them with their last reference
 
 
-def _nothing(size: int) -> tuple[Piece, ...]:
-    return ()
+def _no_copy(size: int) -> None:
+    return None
 
 
 def _forget_frames(error: BaseException | None) -> None:

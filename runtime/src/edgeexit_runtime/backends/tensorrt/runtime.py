@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeexit_runtime.backends.tensorrt.log import Reasons, process_log
-from edgeexit_runtime.backends.tensorrt.progress import Cancelled
 from edgeexit_runtime.backends.tensorrt.runtime_cache import RuntimeCache
 from edgeexit_runtime.backends.tensorrt.versions import TensorRt
 from edgeexit_runtime.bundle.engine_entry import EngineOptions
@@ -32,8 +31,7 @@ class EngineRuntime:
     def __init__(self, trt: TensorRt, folder: Path) -> None:
         self.trt = trt
         self.cache = RuntimeCache(folder)
-        self._cancelled = Cancelled()
-        self.reasons = Reasons(logger, logging.WARNING, self._cancelled)
+        self.reasons = Reasons(logger, logging.WARNING)
         self._runtime: Any = None
 
     def open_engine(self, content: bytes, options: EngineOptions) -> Any:
@@ -45,8 +43,8 @@ class EngineRuntime:
             if self._runtime is None:
                 self._runtime = self.trt.module.Runtime(process_log(self.trt.module))
             engine = self.trt.open_engine(self._runtime, content, options)
-        if self._cancelled:  # by Ctrl-C, while it was logging
-            self._cancelled.clear()
+        if self.reasons.cancelled:  # by Ctrl-C, while it was logging
+            self.reasons.cancelled = False
             raise KeyboardInterrupt
         return engine
 

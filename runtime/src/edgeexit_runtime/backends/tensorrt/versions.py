@@ -21,7 +21,7 @@ from typing import Any
 from edgeexit_runtime.backends.cuda.device import Gpu, find_gpu
 from edgeexit_runtime.backends.tensorrt.library import (
     AUTO,
-    PORTABLE_CAPABILITIES,
+    PORTABLE,
     RTX,
     Library,
     find_library,
@@ -106,7 +106,7 @@ class TensorRt:
             if options.hardware_compatibility != "none":
                 raise InputError(
                     "hardware compatibility: TensorRT-RTX's engines run on GPUs of compute "
-                    f"capability {', '.join(PORTABLE_CAPABILITIES)}, or of a requested one; "
+                    f"capability {PORTABLE}, or of a requested one; "
                     "omit it"
                 )
         elif options.hardware_compatibility != "none" and l4t_version() is not None:
@@ -183,7 +183,7 @@ class TensorRt:
 
     def parser_error(self, error: Any) -> str:
         """Return an error of the ONNX parser in one line: the node and the reason."""
-        reason = _one_line(error.desc())
+        reason = " ".join(error.desc().split())
         operator, name = error.node_operator(), error.node_name()
         return f"{operator} node {name!r}: {reason}" if operator else reason
 
@@ -254,7 +254,3 @@ class TensorRt:
                 f"hardware compatibility: {self.title} has {known}, got {compatibility!r}"
             )
         return levels[members[compatibility]]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -6,6 +6,8 @@ the device writes them directly into host memory, and nothing is copied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,27 +20,6 @@ from edgeexit_runtime.bundle.manifest import THRESHOLD, Manifest
 from edgeexit_runtime.gate import GateOutputs
 
 PARTS = (("confidence", np.float32), ("label", np.int32), ("exits", np.bool_))
-
-
-class CopyDown:
-    """A copy from the device into pinned memory, enqueued into a stream."""
-
-    def __init__(self, pinned: NDArray[np.uint8], address: int, stream: Any) -> None:
-        self._pinned = pinned
-        self._address = address
-        self._stream = stream
-
-    def enqueue(self, stream: int) -> None:
-        """Enqueue the copy into its own stream, which must be this one."""
-        cuda.memcpy_dtoh_async(self._pinned, self._address, self._stream)
-
-    def is_capturable(self, stream: int) -> bool:
-        """Whether the copy can be captured."""
-        return True
-
-    def close(self) -> None:
-        """Drop the reference to the stream; the memory is the session's."""
-        self._stream = None
 
 
 class GatePlan:
@@ -92,13 +73,14 @@ class GatePlan:
         """Return the mirror of an exit's threshold, (1,)."""
         return self._view(exit_name, THRESHOLD, np.float32, 1)
 
-    def copies(self, exit_name: str, stream: Any, count: int) -> tuple[CopyDown, ...]:
-        """Return the copies, in ``stream``, that bring ``count`` samples' outputs to the mirror."""
+    def copy(self, exit_name: str, stream: Any, count: int) -> Callable[[], object] | None:
+        """Return the copy, in ``stream``, of ``count`` outputs to the mirror; None if mapped."""
         if self._written != self._begin:
-            return ()
+            return None
         places = self._offsets[exit_name]
         first, end = places[PARTS[0][0]], places["exits"] + count
-        return (CopyDown(self._mirror[first:end], self._begin + first, stream),)
+        address = self._begin + first
+        return partial(cuda.memcpy_dtoh_async, self._mirror[first:end], address, stream)
 
     def outputs(self, exit_name: str, count: int) -> GateOutputs:
         """Return an exit's outputs for ``count`` samples, as views of the mirror."""

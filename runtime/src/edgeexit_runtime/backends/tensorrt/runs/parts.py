@@ -8,62 +8,55 @@ never read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from edgeexit_runtime.backends.cuda.graph import CudaGraph
-from edgeexit_runtime.backends.tensorrt.engines import Engine
+from edgeexit_runtime.backends.tensorrt.engines import Engine, FixedContext
 from edgeexit_runtime.bundle.manifest import IMAGES
 
+Copy = Callable[[], object]
+"""Enqueues a copy into the session's stream."""
 
-class Piece(Protocol):
-    """Work for a stream: the run of an engine, or a copy after it.
+
+@dataclass(slots=True)
+class Run:
+    """The run of one or two engines, perhaps with a copy behind it, and the graph captured of it.
 
     Methods take the stream's handle: an error's frames, which may outlive the session, would keep
     the stream object alive.
     """
 
-    def enqueue(self, stream: int) -> None:
-        """Enqueue the work, without waiting or allocating."""
-
-    def is_capturable(self, stream: int) -> bool:
-        """Whether the work can be captured, after it was run once."""
-
-    def close(self) -> None:
-        """Free its resources; closing twice is harmless."""
-
-
-class Run:
-    """A sequence of pieces, and the graph captured from them."""
-
-    __slots__ = ("graph", "pieces")
-
-    def __init__(self, *pieces: Piece) -> None:
-        self.pieces = pieces
-        self.graph: CudaGraph | None = None
+    contexts: Sequence[FixedContext]
+    copy: Copy | None
+    graph: CudaGraph | None = None
 
     def start(self, stream: int) -> None:
-        """Launch the graph, or enqueue the pieces if there is none."""
+        """Launch the graph, or enqueue the work if there is none."""
         if self.graph is not None:
             self.graph.launch(stream)
         else:
             self.enqueue(stream)
 
     def enqueue(self, stream: int) -> None:
-        """Enqueue the pieces into a stream, in order."""
-        for piece in self.pieces:
-            piece.enqueue(stream)
+        """Enqueue the work into a stream, without waiting or allocating."""
+        for context in self.contexts:
+            context.enqueue(stream)
+        if self.copy is not None:
+            self.copy()
 
     def is_capturable(self, stream: int) -> bool:
-        """Whether all pieces can be captured, after they were run once."""
-        return all(piece.is_capturable(stream) for piece in self.pieces)
+        """Whether the work can be captured, after it was run once."""
+        return all(context.is_capturable(stream) for context in self.contexts)
 
     def close(self) -> None:
-        """Free the graph, once. The pieces belong to their parts; other runs may share them."""
+        """Free the graph, once. The contexts belong to their parts; other runs may share them."""
+        self.copy = None  # it holds the stream
         if self.graph is not None:
             self.graph.close()
             self.graph = None
 
 
+@dataclass(slots=True)
 class Part:
     """A stage or an exit: its engine, the addresses of its tensors, and its runs.
 
@@ -72,22 +65,18 @@ class Part:
         runs: by number of samples; numbers in the same bucket share a run.
     """
 
-    __slots__ = ("addresses", "engine", "gated", "name", "reads_images", "runs")
-
-    def __init__(self, name: str, engine: Engine, gated: bool) -> None:
-        self.name = name
-        self.engine = engine
-        self.gated = gated
-        self.addresses: dict[str, int] = {}
-        self.reads_images = False
-        self.runs: dict[int, Run] = {}
+    name: str
+    engine: Engine
+    addresses: dict[str, int] = field(default_factory=dict)
+    reads_images: bool = False
+    runs: dict[int, Run] = field(default_factory=dict)
 
     def bind(
         self,
         addresses: dict[str, int],
         scratch: tuple[int, int],
         max_batch: int,
-        after: Callable[[int], Sequence[Piece]],
+        copy_of: Callable[[int], Copy | None],
     ) -> None:
         """Create a context for every bucket, all in the same memory.
 
@@ -95,7 +84,7 @@ class Part:
             addresses: addresses of the tensors.
             scratch: address and bytes of the scratch memory.
             max_batch: the largest batch.
-            after: returns the pieces to enqueue after a run of that many samples.
+            copy_of: returns the copy to enqueue after a run of that many samples, if any.
 
         Raises:
             BackendError: TensorRT rejects one.
@@ -104,7 +93,7 @@ class Part:
         self.reads_images = IMAGES in addresses
         smallest = 1
         for size in bucket_sizes(max_batch):
-            run = Run(self.engine.open_context(size, addresses, *scratch), *after(size))
+            run = Run([self.engine.open_context(size, addresses, *scratch)], copy_of(size))
             self.runs |= dict.fromkeys(range(smallest, size + 1), run)
             smallest = size + 1
 
@@ -112,8 +101,8 @@ class Part:
         """Free graphs and contexts, then the engine."""
         for run in self.runs.values():
             run.close()
-            for piece in run.pieces:
-                piece.close()
+            for context in run.contexts:
+                context.close()
         self.runs.clear()
         self.engine.close()
 
