@@ -23,6 +23,7 @@ from edgeexit_runtime.system.machine import this_platform
 from support.hardware import ORIN
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
+RTX = "tensorrt-rtx"
 PLACE = Here("tensorrt", "10.3.0", ORIN)
 
 
@@ -91,31 +92,19 @@ def test_only_what_no_longer_fits_is_built_again(bundle: Path, doubles: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("version", "gpu", "options", "reason"),
+    ("version", "options", "reason"),
     [
-        ("10.7.0", ORIN, {}, "built with TensorRT 10.3.0, this is TensorRT 10.7.0"),
-        (
-            "10.3.0",
-            Gpu("RTX 3090", "8.6"),
-            {},
-            "built for compute capability 8.7, this RTX 3090 has 8.6",
-        ),
-        ("10.3.0", Gpu("Orin NX", "8.7"), {}, "built on Orin, this is Orin NX"),
-        ("10.3.0", ORIN, {"opt_batch": 4}, "built with opt batch 1, asked for 4"),
-        ("10.3.0", ORIN, {"tf32": True}, "built with tf32 False, asked for True"),
+        ("10.7.0", {}, "built with TensorRT 10.3.0, this is TensorRT 10.7.0"),
+        ("10.3.0", {"opt_batch": 4}, "built with opt batch 1, asked for 4"),
+        ("10.3.0", {"tf32": True}, "built with tf32 False, asked for True"),
     ],
 )
 def test_reason_to_build_again(
-    version: str,
-    gpu: Gpu,
-    options: dict[str, Any],
-    reason: str,
-    bundle: Path,
-    doubles: Any,
+    version: str, options: dict[str, Any], reason: str, bundle: Path, doubles: Any
 ) -> None:
     doubles.install("10.3.0")
     build_engines(bundle)
-    doubles.install(version, gpu=gpu)
+    doubles.install(version)
     report = build_engines(bundle, EngineOptions(**options))
     assert {engine.reason for engine in report.engines} == {reason}
 
@@ -181,30 +170,30 @@ def test_thresholds_tuned_during_a_build_are_not_lost(
     assert ee.load_manifest(bundle).thresholds["exit1"] == 0.9
 
 
+def given_caches(behaviour: Any) -> list[bytes]:
+    return [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
+
+
 def test_timing_cache_goes_from_build_to_build(bundle: Path, doubles: Any) -> None:
     behaviour = doubles.install()
     build_engines(bundle)
-    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
-    assert given == [b"+" * count for count in range(7)]
+    assert given_caches(behaviour) == [b"+" * count for count in range(7)]
     assert (bundle / "timing.cache").read_bytes() == b"+" * 7
 
 
-def test_timing_cache_of_another_gpu_is_begun_anew(bundle: Path, doubles: Any) -> None:
-    (bundle / "timing.cache").write_bytes(b"other")
-    behaviour = doubles.install(cache_fits=False)
-    build_engines(bundle)
-    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
-    assert given[:2] == [b"other", b""]
-    assert (bundle / "timing.cache").read_bytes() == b"+"
-
-
-def test_timing_cache_beyond_all_bounds_is_not_read(bundle: Path, doubles: Any) -> None:
+@pytest.mark.parametrize(
+    ("size_bytes", "given"),
+    [(5, [bytes(5), b""]), (2**40, [b"", b"+"])],
+    ids=["of another GPU", "beyond all bounds"],
+)
+def test_timing_cache_that_is_of_no_use_is_begun_anew(
+    bundle: Path, doubles: Any, size_bytes: int, given: list[bytes]
+) -> None:
     with (bundle / "timing.cache").open("wb") as file:
-        file.truncate(2**40)  # takes no room on the disk
-    behaviour = doubles.install()
+        file.truncate(size_bytes)  # takes no room on the disk
+    behaviour = doubles.install(cache_fits=size_bytes > 5)
     build_engines(bundle)
-    given = [call[1] for call in behaviour.calls if call[0] == "set_timing_cache"]
-    assert given[0] == b""
+    assert given_caches(behaviour)[:2] == given
 
 
 def test_changed_onnx_file_is_not_built(bundle: Path, doubles: Any) -> None:
@@ -215,54 +204,49 @@ def test_changed_onnx_file_is_not_built(bundle: Path, doubles: Any) -> None:
         build_engines(bundle)
 
 
-def test_engine_that_fits(bundle: Path, doubles: Any) -> None:
+AT_RTX = {"library": RTX, "version": "1.7.1"}
+OF_RTX = {**AT_RTX, "gpu": None, "compute_capability": None, "platform": None}
+ARM, X86 = {"platform": "linux-aarch64"}, {"platform": "linux-x86_64"}
+JETSON = {**ARM, "l4t": "36.4.3"}
+COMPATIBLE = {"options": {"version_compatible": True}}
+SAME, AMPERE = (
+    {"options": {"hardware_compatibility": level}} for level in ("same-capability", "ampere+")
+)
+
+
+@pytest.fixture
+def checked(bundle: Path, doubles: Any, edit_manifest: Edit) -> Callable[..., Any]:
+    """``checked(change, place)`` checks stage1's engine, whose record is changed, at a place."""
     doubles.install("10.3.0")
     build_engines(bundle)
-    opened = open_bundle(bundle)
-    entry = check_engine(opened, "exit1", PLACE)
-    assert opened.read(entry) == b"engine"
-    assert check_engine(baseline_bundle(opened), "baseline", PLACE).file == "baseline.engine"
+    unrecorded = dict.fromkeys(("multiprocessors", "memory_gib", "platform", "l4t"))
+
+    def check(change: dict[str, Any], place: dict[str, Any]) -> Any:
+        edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(unrecorded | change))
+        return check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+
+    return check
 
 
 @pytest.mark.parametrize(
     ("change", "place", "reason"),
     [
-        (
-            {},
-            {"version": "10.7.0"},
-            "built with TensorRT 10.3.0, this is TensorRT 10.7.0",
-        ),
-        (
-            {},
-            {"library": "tensorrt-rtx", "version": "1.7.1"},
-            "built with TensorRT 10.3.0, this is TensorRT-RTX 1.7.1",
-        ),
-        (
-            {},
-            {"gpu": Gpu("Thor", "11.0")},
-            "built for compute capability 8.7, this Thor has 11.0",
-        ),
+        ({}, {"version": "10.7.0"}, "built with TensorRT 10.3.0, this is TensorRT 10.7.0"),
+        ({}, AT_RTX, "built with TensorRT 10.3.0, this is TensorRT-RTX 1.7.1"),
+        ({}, {"gpu": Gpu("Thor", "11.0")}, "built for compute capability 8.7, this Thor has 11.0"),
         ({}, {"gpu": Gpu("Orin NX", "8.7")}, "built on Orin, this is Orin NX"),
-        (
-            {"onnx_sha256": "0" * 64},
-            {},
-            "stage1.onnx was changed after the engine was built",
-        ),
+        ({"onnx_sha256": "0" * 64}, {}, "stage1.onnx was changed after the engine was built"),
         ({"precision": "fp16"}, {}, "built in fp16, the bundle is fp32"),
         ({"max_batch": 2}, {}, "built for batches up to 2, the bundle has 4"),
+        (COMPATIBLE, {"version": "10.2.0"}, "built with TensorRT 10.3.0, this is TensorRT 10.2.0"),
         (
-            {"options": {"version_compatible": True}},
-            {"version": "10.2.0"},
-            "built with TensorRT 10.3.0, this is TensorRT 10.2.0",
-        ),
-        (
-            {"library": "tensorrt-rtx", "version": "1.7.1", "compute_capability": None},
-            {"library": "tensorrt-rtx", "version": "1.7.1", "gpu": Gpu("RTX 2080", "7.5")},
+            OF_RTX,
+            {**AT_RTX, "gpu": Gpu("RTX 2080", "7.5")},
             "built for compute capability 8.6, 8.9, 12.0, this RTX 2080 has 7.5",
         ),
         (
-            {"library": "tensorrt-rtx", "version": "1.7.1", "compute_capability": None},
-            {"library": "tensorrt-rtx", "version": "1.7.1", "gpu": Gpu("NVIDIA H200", "9.0")},
+            OF_RTX,
+            {**AT_RTX, "gpu": Gpu("NVIDIA H200", "9.0")},
             "built for compute capability 8.6, 8.9, 12.0, this NVIDIA H200 has 9.0",
         ),
         (
@@ -275,108 +259,61 @@ def test_engine_that_fits(bundle: Path, doubles: Any) -> None:
             {"gpu": Gpu("Orin", "8.7", 8, 4)},
             "built on Orin with 8 GiB of memory, this one has 4",
         ),
+        (ARM, X86, "built on linux-aarch64, this is linux-x86_64"),
         (
-            {"platform": "linux-aarch64"},
-            {"platform": "linux-x86_64"},
+            {**ARM, **AMPERE},
+            {**X86, "gpu": Gpu("RTX 3090", "8.6")},
             "built on linux-aarch64, this is linux-x86_64",
         ),
+        ({**ARM, **AMPERE}, JETSON, "hardware compatible engines are not for a Jetson"),
         (
-            {"platform": "linux-aarch64", "options": {"hardware_compatibility": "ampere+"}},
-            {"platform": "linux-x86_64", "gpu": Gpu("RTX 3090", "8.6")},
-            "built on linux-aarch64, this is linux-x86_64",
-        ),
-        (
-            {"platform": "linux-aarch64", "options": {"hardware_compatibility": "ampere+"}},
-            {"platform": "linux-aarch64", "l4t": "36.4.3"},
-            "hardware compatible engines are not for a Jetson",
-        ),
-        (
-            {"platform": "linux-aarch64", "l4t": "35.6.0"},
-            {"platform": "linux-aarch64", "l4t": "36.4.3"},
+            {**ARM, "l4t": "35.6.0"},
+            JETSON,
             "built on a Jetson with L4T 35.6.0, this is a Jetson with L4T 36.4.3",
         ),
-        (
-            {"platform": "linux-aarch64"},
-            {"platform": "linux-aarch64", "l4t": "36.4.3"},
-            "built on a non-Jetson machine, this is a Jetson with L4T 36.4.3",
-        ),
+        (ARM, JETSON, "built on a non-Jetson machine, this is a Jetson with L4T 36.4.3"),
     ],
 )
 def test_engine_that_does_not_fit(
     change: dict[str, Any],
     place: dict[str, Any],
     reason: str,
+    checked: Callable[..., Any],
     bundle: Path,
-    doubles: Any,
-    edit_manifest: Edit,
 ) -> None:
-    doubles.install("10.3.0")
-    build_engines(bundle)
-    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(change))
-    message = (
-        f"{bundle / 'stage1.engine'}: {reason}; run: edgeexit build --engine-dir {bundle}/, or "
-        f"python -m edgeexit_runtime build {bundle}/"
-    )
+    how = f"edgeexit build --engine-dir {bundle}/, or python -m edgeexit_runtime build {bundle}/"
+    message = f"{bundle / 'stage1.engine'}: {reason}; run: {how}"
     with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
-        check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
-
-
-@pytest.mark.parametrize(
-    ("options", "place"),
-    [
-        ({"version_compatible": True}, {"version": "10.13.2"}),
-        ({"version_compatible": True}, {"version": "11.0.0"}),
-        ({"hardware_compatibility": "same-capability"}, {"gpu": Gpu("Orin NX", "8.7")}),
-        ({"hardware_compatibility": "ampere+"}, {"gpu": Gpu("Thor", "11.0")}),
-        ({}, {"gpu": None}),
-    ],
-)
-def test_compatible_engine_fits_elsewhere(
-    options: dict[str, Any],
-    place: dict[str, Any],
-    bundle: Path,
-    doubles: Any,
-    edit_manifest: Edit,
-) -> None:
-    doubles.install("10.3.0")
-    build_engines(bundle)
-    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(options=options))
-    check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+        checked(change, place)
 
 
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({}, {"gpu": Gpu("Orin", "8.7", 8, 8), "platform": "linux-aarch64"}),  # not recorded
+        ({}, {}),
+        ({}, {"gpu": None}),
+        ({}, {"gpu": Gpu("Orin", "8.7", 8, 8), **ARM}),  # not recorded
+        (COMPATIBLE, {"version": "10.13.2"}),
+        (COMPATIBLE, {"version": "11.0.0"}),
+        (SAME, {"gpu": Gpu("Orin NX", "8.7")}),
+        ({"multiprocessors": 16, **SAME}, {"gpu": Gpu("Orin", "8.7", 8)}),
+        (AMPERE, {"gpu": Gpu("Thor", "11.0")}),
         ({"multiprocessors": 8, "memory_gib": 8}, {"gpu": Gpu("Orin", "8.7", 8, 8)}),
-        (
-            {"platform": "linux-aarch64", "l4t": "36.4.0"},
-            {"platform": "linux-aarch64", "l4t": "36.4.3"},
-        ),
-        (
-            {"multiprocessors": 16, "options": {"hardware_compatibility": "same-capability"}},
-            {"gpu": Gpu("Orin", "8.7", 8)},
-        ),
-        (
-            {
-                **{"library": "tensorrt-rtx", "version": "1.7.1", "gpu": None},
-                **{"compute_capability": None, "platform": None},
-            },
-            {
-                **{"library": "tensorrt-rtx", "version": "1.7.1", "platform": "win32-x86_64"},
-                "gpu": Gpu("RTX 5090", "12.0"),
-            },
-        ),
+        ({**ARM, "l4t": "36.4.0"}, JETSON),
+        (OF_RTX, {**AT_RTX, "gpu": Gpu("RTX 5090", "12.0"), "platform": "win32-x86_64"}),
     ],
 )
-def test_engine_that_is_at_home(
-    change: dict[str, Any], place: dict[str, Any], bundle: Path, doubles: Any, edit_manifest: Edit
+def test_engine_that_fits(
+    change: dict[str, Any], place: dict[str, Any], checked: Callable[..., Any], bundle: Path
 ) -> None:
+    assert open_bundle(bundle).read(checked(change, place)) == b"engine"
+
+
+def test_engine_of_the_plain_backbone(bundle: Path, doubles: Any) -> None:
     doubles.install("10.3.0")
     build_engines(bundle)
-    unrecorded = dict.fromkeys(("multiprocessors", "memory_gib", "platform", "l4t"))
-    edit_manifest(bundle, lambda manifest: manifest["engines"][0].update(unrecorded | change))
-    check_engine(open_bundle(bundle), "stage1", dataclasses.replace(PLACE, **place))
+    backbone = baseline_bundle(open_bundle(bundle))
+    assert check_engine(backbone, "baseline", PLACE).file == "baseline.engine"
 
 
 def test_home_of_an_engine_is_recorded(bundle: Path, doubles: Any) -> None:
@@ -391,31 +328,9 @@ def test_home_of_an_engine_is_recorded(bundle: Path, doubles: Any) -> None:
     assert (entry.gpu, entry.multiprocessors, entry.memory_gib, entry.platform) == 4 * (None,)
 
 
-def test_manifest_of_before_homes_still_loads(
-    bundle: Path, doubles: Any, edit_manifest: Edit
-) -> None:
-    doubles.install("10.3.0")
-    build_engines(bundle)
-
-    def forget(manifest: dict[str, Any]) -> None:
-        for engine in manifest["engines"]:
-            for name in ("multiprocessors", "memory_gib", "platform", "l4t"):
-                del engine[name]
-
-    edit_manifest(bundle, forget)
-    check_engine(open_bundle(bundle), "stage1", PLACE)
-
-
-def test_engine_that_was_not_built(bundle: Path, tmp_path: Path) -> None:
-    message = (
-        f"{bundle}: no engine was built from exit1; run: edgeexit build --engine-dir {bundle}/, or "
-        f"python -m edgeexit_runtime build {bundle}/"
-    )
-    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
-        check_engine(open_bundle(bundle), "exit1", PLACE)
-    spaced = tmp_path / "my bundle"
-    bundle.rename(spaced)
-    with pytest.raises(ee.BackendError) as caught:
+def test_engine_that_was_not_built_in_a_folder_with_a_space(bundle: Path, tmp_path: Path) -> None:
+    spaced = bundle.rename(tmp_path / "my bundle")
+    with pytest.raises(ee.BackendError, match="no engine was built from exit1; run: ") as caught:
         check_engine(open_bundle(spaced), "exit1", PLACE)
     command, runtime = str(caught.value).partition("; run: ")[2].split(", or ")
     assert shlex.split(command) == ["edgeexit", "build", "--engine-dir", f"{spaced}/"]

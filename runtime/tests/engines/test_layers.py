@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import edgeexit_runtime as ee
 import pytest
 from edgeexit_runtime.engines.building import build_engines
 from edgeexit_runtime.engines.layers import network_layers, shares
+from support.messages import refused
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
@@ -150,41 +150,28 @@ def test_opaque_layers_are_no_proof(bundle: Path, doubles: Any, ask: Any) -> Non
     assert entry.layers_from == "network"
 
 
-def refused(folder: Path, message: str) -> None:
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".cache"}
-    with pytest.raises(ee.BackendError, match=f"^{re.escape(message)}$"):
-        build_engines(folder)
-    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".cache"}
-    assert after == before
-
-
-def test_fp16_bundle_whose_file_is_fp32(bundle: Path, doubles: Any, ask: Any) -> None:
-    ask(bundle, "fp16")
-    doubles.install(layers=[doubles.layer("CONVOLUTION", "FLOAT")])
-    refused(
-        bundle,
-        "stage1: the bundle is fp16, but its ONNX file computes in fp32; export the bundle again",
-    )
-
-
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_engine_that_came_out_in_fp32(precision: str, bundle: Path, doubles: Any, ask: Any) -> None:
+@pytest.mark.parametrize(
+    ("precision", "kinds", "facts"),
+    [
+        ("fp16", ["FLOAT"], ("stage1: the bundle is fp16", "in fp32", "export")),
+        ("fp16", ["HALF"], ("stage1: expected fp16 layers", "of fp32 alone", "lack fp16")),
+        ("int8", [], ("stage1: expected int8 layers", "of fp32 alone", "lack int8")),
+        ("int8", ["FLOAT"], ("the bundle is int8, but no layer", "export")),
+    ],
+)
+def test_another_precision_than_the_bundles_is_refused(
+    precision: str,
+    kinds: list[str],
+    facts: tuple[str, ...],
+    bundle: Path,
+    doubles: Any,
+    ask: Any,
+    files: Any,
+) -> None:
     ask(bundle, precision)
-    layers = [doubles.layer("CONVOLUTION", "HALF")]
-    if precision == "int8":
-        layers = quantized(doubles.layer)
+    layers = [doubles.layer("CONVOLUTION", kind) for kind in kinds] or quantized(doubles.layer)
     doubles.install(layers=layers, information=doubles.information(("CaskConvolution", "Float")))
-    refused(
-        bundle,
-        f"stage1: expected {precision} layers as in its ONNX file, but TensorRT 10.3.0 built it of "
-        f"fp32 alone; this GPU may lack {precision}, export in another precision",
-    )
-
-
-def test_int8_bundle_without_any_int8_layer(bundle: Path, doubles: Any, ask: Any) -> None:
-    ask(bundle, "int8")
-    doubles.install()
-    refused(
-        bundle,
-        f"{bundle}: the bundle is int8, but no layer of any engine is; export it again",
-    )
+    before = files(bundle)
+    with refused(ee.BackendError, *facts):
+        build_engines(bundle)
+    assert {name: read for name, read in files(bundle).items() if name != "timing.cache"} == before

@@ -46,13 +46,9 @@ class _Anywhere:
 class CudaEngine(ICudaEngine):
     """An engine that keeps its ONNX file: every context opens it for its own stream."""
 
-    _onnx: bytes
-
-    @classmethod
-    def _make(cls, runtime: Runtime, spec: EngineSpec, onnx: bytes) -> ICudaEngine | None:
-        engine: Any = super()._make(runtime, spec, onnx)
-        engine._onnx = onnx
-        return engine  # type: ignore[no-any-return]
+    def __init__(self, runtime: Runtime, spec: EngineSpec, onnx: bytes, weights: int) -> None:
+        super().__init__(runtime, spec, onnx, weights)
+        self._onnx = onnx
 
 
 class CudaContext(IExecutionContext):
@@ -87,7 +83,7 @@ class CudaContext(IExecutionContext):
             "use_tf32": "0",
         }
         providers = [("CUDAExecutionProvider", settings)]
-        onnx = self._engine._onnx
+        onnx = self._engine._onnx  # type: ignore[attr-defined]
         return onnxruntime.InferenceSession(onnx, options, providers=providers)
 
     def _bind(self, ranges: dict[str, tuple[int, int]]) -> Any:
@@ -107,8 +103,8 @@ def make_cuda_module() -> types.ModuleType:
     """Return the ``tensorrt`` of this process that runs the engines of ``engine_records``."""
     world = World(_Anywhere())  # type: ignore[arg-type]
     module: Any = make_module("tensorrt", world)
-    context = type("IExecutionContext", (CudaContext,), {"_world": world})
-    engine = type("ICudaEngine", (CudaEngine,), {"_world": world, "_context": context})
+    context = type("IExecutionContext", (CudaContext,), {})
+    engine = type("ICudaEngine", (CudaEngine,), {"_context": context})
     module.Runtime._engine = module.ICudaEngine = engine
     module.IExecutionContext = context
     return module

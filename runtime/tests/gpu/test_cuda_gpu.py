@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -41,54 +42,65 @@ def test_too_much_memory_is_refused_before_it_is_taken(context: Any) -> None:
         require_free_memory(2**50, "features")
 
 
-def test_a_graph_does_again_what_was_captured(context: Any) -> None:
-    import pycuda.driver as cuda
-    from edgeexit_runtime.backends.cuda.graph import CudaGraph
+@pytest.fixture
+def memory(context: Any) -> Iterator[Any]:
+    """Memory of a context that is pushed during the test."""
     from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     with context:
-        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
-        source, target = (memory.pinned((1000,), np.float32) for _ in range(2))
-        device = memory.device(4000)
-
-        def work() -> None:
-            cuda.memcpy_htod_async(device, source, stream)
-            cuda.memcpy_dtoh_async(target, device, stream)
-
-        target[:] = -1
-        graph = CudaGraph(stream.handle, work)
-        assert (target == -1).all()  # captured, not run
-        for value in range(1, 20):
-            source[:] = value
-            graph.launch(stream.handle)
-            stream.synchronize()
-            assert (target == value).all()
-        graph.close()
+        memory = CudaMemory()
+        yield memory
         memory.close()
 
 
-def test_a_call_that_cannot_be_captured_leaves_the_stream_usable(context: Any) -> None:
+@pytest.fixture
+def stream(memory: Any) -> Any:
+    """A stream in the same context."""
+    import pycuda.driver as cuda
+
+    return cuda.Stream(NON_BLOCKING)
+
+
+def test_a_graph_does_again_what_was_captured(memory: Any, stream: Any) -> None:
+    import pycuda.driver as cuda
+    from edgeexit_runtime.backends.cuda.graph import CudaGraph
+
+    source, target = (memory.pinned((1000,), np.float32) for _ in range(2))
+    device = memory.device(4000)
+
+    def work() -> None:
+        cuda.memcpy_htod_async(device, source, stream)
+        cuda.memcpy_dtoh_async(target, device, stream)
+
+    target[:] = -1
+    graph = CudaGraph(stream.handle, work)
+    assert (target == -1).all()  # captured, not run
+    for value in range(1, 20):
+        source[:] = value
+        graph.launch(stream.handle)
+        stream.synchronize()
+        assert (target == value).all()
+    graph.close()
+
+
+def test_a_call_that_cannot_be_captured_leaves_the_stream_usable(memory: Any, stream: Any) -> None:
     import pycuda.driver as cuda
     from edgeexit_runtime.backends.cuda.graph import CaptureError, CudaGraph
-    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
-    with context:
-        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
-        pinned = memory.pinned((10,), np.float32)
-        device = memory.device(40)
-        with pytest.raises(CaptureError) as caught:
-            CudaGraph(stream.handle, stream.synchronize)
-        sys.stdout.write(f"\nwaiting within a capture: {caught.value}\n")
-        pinned[:] = 3
-        cuda.memcpy_htod_async(device, pinned, stream)
-        stream.synchronize()
-        memory.close()
+    pinned, device = memory.pinned((10,), np.float32), memory.device(40)
+    with pytest.raises(CaptureError) as caught:
+        CudaGraph(stream.handle, stream.synchronize)
+    sys.stdout.write(f"\nwaiting within a capture: {caught.value}\n")
+    pinned[:] = 3
+    cuda.memcpy_htod_async(device, pinned, stream)
+    stream.synchronize()
 
 
-def test_another_thread_may_allocate_while_work_is_captured(context: Any) -> None:
+def test_another_thread_may_allocate_while_work_is_captured(
+    context: Any, memory: Any, stream: Any
+) -> None:
     import pycuda.driver as cuda
     from edgeexit_runtime.backends.cuda.graph import CudaGraph
-    from edgeexit_runtime.backends.cuda.memory import CudaMemory
 
     wrong: list[str] = []
 
@@ -96,27 +108,22 @@ def test_another_thread_may_allocate_while_work_is_captured(context: Any) -> Non
         try:
             with context:
                 for _ in range(50):
-                    memory = CudaMemory()
-                    memory.device(MIB)
-                    memory.close()
+                    cuda.mem_alloc(MIB).free()
         except BaseException as error:
             wrong.append(repr(error))
 
-    with context:
-        memory, stream = CudaMemory(), cuda.Stream(NON_BLOCKING)
-        pinned, device = memory.pinned((MIB,), np.uint8), memory.device(MIB)
+    pinned, device = memory.pinned((MIB,), np.uint8), memory.device(MIB)
 
-        def work() -> None:
-            other = threading.Thread(target=allocate)
-            other.start()
-            cuda.memcpy_htod_async(device, pinned, stream)
-            other.join()
+    def work() -> None:
+        other = threading.Thread(target=allocate)
+        other.start()
+        cuda.memcpy_htod_async(device, pinned, stream)
+        other.join()
 
-        graph = CudaGraph(stream.handle, work)
-        graph.launch(stream.handle)
-        stream.synchronize()
-        graph.close()
-        memory.close()
+    graph = CudaGraph(stream.handle, work)
+    graph.launch(stream.handle)
+    stream.synchronize()
+    graph.close()
     assert wrong == []
 
 

@@ -91,18 +91,6 @@ def test_a_replay_is_bit_by_bit_the_plain_run(with_engines: Path) -> None:
                 np.testing.assert_array_equal(got.labels, want.labels)
 
 
-def test_two_sessions_of_which_the_first_is_closed_first(with_engines: Path) -> None:
-    images = images_for(with_engines, 4, 6)
-    first = ee.load(with_engines, backend="tensorrt")
-    second = ee.load(with_engines, backend="tensorrt")
-    want = first.infer(images)
-    second.infer(images)
-    first.close()
-    for _ in range(5):
-        np.testing.assert_array_equal(second.infer(images).confidences, want.confidences)
-    second.close()
-
-
 def test_the_cuda_provider_decides_as_the_cpu(exported: Path) -> None:
     with (
         ee.load(exported, backend="onnxruntime", providers=[CUDA, "CPUExecutionProvider"]) as gpu,

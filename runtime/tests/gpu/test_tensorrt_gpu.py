@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,15 +220,3 @@ def test_opening_and_closing_takes_no_memory(folder: Path, random_images: Random
     sys.stdout.write(f"\nfree bytes after each session: {free}\n")
     # libraries take some for good at the first sessions, in steps of 2 MiB; a leak goes on
     assert free[10] - free[-1] < 4 * 2**20
-
-
-def test_time_of_a_call(folder: Path, random_images: RandomImages) -> None:
-    with ee.load(folder, backend="tensorrt") as session:
-        for size in (1, 4):
-            images, times = random_images(size, 0), []
-            for _ in range(300):
-                begin = time.perf_counter()
-                session.infer(images)
-                times.append(1e6 * (time.perf_counter() - begin))
-            low, middle, high = np.percentile(times[100:], [5, 50, 95])
-            sys.stdout.write(f"\nbatch {size}: {low:.0f} / {middle:.0f} / {high:.0f} us (5/50/95%)")

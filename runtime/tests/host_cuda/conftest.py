@@ -35,6 +35,7 @@ if IS_BUILT:
         DRIVER.set_integrated(False)
         gc.collect()
         assert DRIVER.counts() == before, "left behind"
+        DRIVER.forget_functions()
         assert DRIVER.depth() == 0, "a context is still pushed"
 
     @pytest.fixture

@@ -49,7 +49,7 @@ class HostDriver:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        self._functions: list[object] = []  # operations may call them until the process ends
+        self._functions: list[object] = []  # that operations and graphs may call
         library.host_cuda_resolve.restype = ctypes.c_void_p
         library.host_cuda_room.restype = ctypes.c_longlong
         library.host_cuda_calls.restype = ctypes.c_long
@@ -74,6 +74,12 @@ class HostDriver:
         counts = _Counts()
         self._library.host_cuda_counts(ctypes.byref(counts))
         return Counts(*(getattr(counts, name) for name in Counts.__dataclass_fields__))
+
+    def forget_functions(self) -> None:
+        """Free what was enqueued, where no operation waits and no graph is left."""
+        counts = self.counts()
+        if not (counts.waiting or counts.graphs or counts.graph_execs):
+            self._functions.clear()
 
     def calls(self, function: str) -> int:
         """How often a function of the driver was called."""

@@ -147,7 +147,12 @@ class Runtime:
             self._world.log(ILogger.Severity.ERROR, "the magic tag does not match\n")
             return None
         header, _, onnx = rest.partition(b"\n")
-        return self._engine._make(self, EngineSpec(**json.loads(header)), onnx)
+        spec, weights = EngineSpec(**json.loads(header)), ctypes.c_uint64()
+        size_bytes = ctypes.c_size_t(spec.weight_bytes)
+        if self._world.libcuda.cuMemAlloc_v2(ctypes.byref(weights), size_bytes):
+            self._world.log(ILogger.Severity.ERROR, "cannot allocate the weights")
+            return None
+        return self._engine(self, spec, onnx, weights.value)
 
     def __del__(self) -> None:
         if hasattr(self, "_logger"):
@@ -155,34 +160,20 @@ class Runtime:
 
 
 class ICudaEngine:
-    _world: World
     _context: type[IExecutionContext]
-    _runtime: Runtime
-    _spec: EngineSpec
-    _session: onnxruntime.InferenceSession
-    _weights: int
-    _name: str
 
-    @classmethod
-    def _make(cls, runtime: Runtime, spec: EngineSpec, onnx: bytes) -> ICudaEngine | None:
-        world = runtime._world
-        weights = ctypes.c_uint64()
-        if world.libcuda.cuMemAlloc_v2(ctypes.byref(weights), ctypes.c_size_t(spec.weight_bytes)):
-            world.log(ILogger.Severity.ERROR, "cannot allocate the weights")
-            return None
-        engine = object.__new__(cls)
-        engine._world, engine._runtime, engine._spec = world, runtime, spec
-        engine._weights = weights.value
-        engine._name = hashlib.sha256(onnx).hexdigest()
-        world.count("engine", 1)
+    def __init__(self, runtime: Runtime, spec: EngineSpec, onnx: bytes, weights: int) -> None:
+        self._world, self._runtime, self._spec = runtime._world, runtime, spec
+        self._weights = weights
+        self._name = hashlib.sha256(onnx).hexdigest()
+        self._world.count("engine", 1)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         # sums of 8-bit products are exact on CPUs without VNNI too, as on a GPU
         options.add_session_config_entry("session.x64quantprecision", "1")
         providers = ["CPUExecutionProvider"]
-        engine._session = onnxruntime.InferenceSession(onnx, options, providers=providers)
-        return engine
+        self._session = onnxruntime.InferenceSession(onnx, options, providers=providers)
 
     def __del__(self) -> None:
         if self._world.libcuda.cuMemFree_v2(ctypes.c_uint64(self._weights)):
@@ -242,7 +233,7 @@ class ICudaEngine:
             kernels = set()
         managed = ExecutionContextAllocationStrategy.USER_MANAGED
         require(strategy is managed, "the double allocates no scratch memory")
-        return self._context._make(self, kernels)
+        return self._context(self, kernels)
 
 
 class IRuntimeConfig:
@@ -255,7 +246,7 @@ class IRuntimeConfig:
         self._strategy = strategy
 
     def create_runtime_cache(self) -> IRuntimeCache:
-        return object.__new__(IRuntimeCache)._empty()
+        return IRuntimeCache()
 
     def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
         self._cache = cache
@@ -265,11 +256,8 @@ class IRuntimeConfig:
 class IRuntimeCache:
     """Kernels are names here, one to a line."""
 
-    _kernels: set[str]
-
-    def _empty(self) -> IRuntimeCache:
-        self._kernels = set()
-        return self
+    def __init__(self) -> None:
+        self._kernels: set[str] = set()
 
     def deserialize(self, blob: bytes) -> bool:
         head, *kernels = bytes(blob).decode(errors="replace").split("\n")
@@ -283,26 +271,15 @@ class IRuntimeCache:
 
 
 class IExecutionContext:
-    _world: World
-    _engine: ICudaEngine
-    _addresses: dict[str, int]
-    _shapes: dict[str, tuple[int, ...]]
-    _scratch: tuple[int, int]
-    _was_run: Any
-    _kernels: set[str]
-    _changes: list[str]
-    _destroyed: list[bool]
-
-    @classmethod
-    def _make(cls, engine: ICudaEngine, kernels: set[str]) -> IExecutionContext:
-        context = object.__new__(cls)
-        context._world, context._engine = engine._world, engine
-        context._addresses, context._shapes, context._scratch = {}, {}, (0, 0)
-        context._was_run, context._kernels = None, kernels
-        context._changes = []  # of shapes and addresses
-        context._destroyed = []
-        engine._world.count("context", 1)
-        return context
+    def __init__(self, engine: ICudaEngine, kernels: set[str]) -> None:
+        self._world, self._engine, self._kernels = engine._world, engine, kernels
+        self._addresses: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._scratch = (0, 0)
+        self._was_run: Any = None
+        self._changes: list[str] = []  # of shapes and addresses
+        self._destroyed: list[bool] = []
+        self._world.count("context", 1)
 
     def __del__(self) -> None:
         self._destroyed.append(True)
@@ -468,8 +445,8 @@ def make_module(name: str, world: World) -> types.ModuleType:
     module: Any = types.ModuleType(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     module.__version__ = VERSIONS[name.replace("_", "-")]
-    context: Any = type("IExecutionContext", (IExecutionContext,), {"_world": world})
-    engine: Any = type("ICudaEngine", (ICudaEngine,), {"_world": world, "_context": context})
+    context: Any = type("IExecutionContext", (IExecutionContext,), {})
+    engine: Any = type("ICudaEngine", (ICudaEngine,), {"_context": context})
     if is_rtx:
         engine.create_runtime_config = lambda self: IRuntimeConfig()
         context.is_stream_capturable = lambda self, stream: world.can_capture

@@ -55,15 +55,6 @@ def abort_of(code: str) -> str:
     return lines[0].removeprefix("host CUDA: ") if lines else f"signal {-result.returncode}"
 
 
-def test_pycuda_finds_the_device(context: cuda.Context) -> None:
-    device = cuda.Device(0)
-    assert cuda.Device.count() == 1
-    assert device.name() == "host CUDA"
-    assert device.compute_capability() == (8, 6)
-    assert cuda.mem_get_info() == (2**30, 2**30)
-    assert device.total_memory() == 2**30
-
-
 def test_asynchronous_copies_wait_for_the_stream_to_be_synchronized(context: cuda.Context) -> None:
     stream = cuda.Stream(1)
     device = cuda.mem_alloc(16)
@@ -111,31 +102,6 @@ def test_synchronous_copies_do_not_wait_for_streams_of_their_own(context: cuda.C
     cuda.Context.synchronize()
 
 
-def test_a_stream_waits_for_an_event_of_another(context: cuda.Context) -> None:
-    stream = cuda.Stream(1)
-    device, other, event = cuda.mem_alloc(16), cuda.Stream(1), cuda.Event()
-    source, target = cuda.pagelocked_empty(4, np.float32), cuda.pagelocked_zeros(4, np.float32)
-    source[:] = 1
-    cuda.memcpy_htod_async(device, source, stream)
-    event.record(stream)
-    other.wait_for_event(event)
-    cuda.memcpy_dtoh_async(target, device, other)
-    other.synchronize()
-    assert target.tolist() == [1] * 4
-
-
-def test_rows_move_on_the_device(context: cuda.Context) -> None:
-    stream = cuda.Stream(1)
-    device = cuda.mem_alloc(16)
-    rows = cuda.pagelocked_empty(4, np.float32)
-    rows[:] = range(4)
-    cuda.memcpy_htod_async(device, rows, stream)
-    cuda.memcpy_dtod_async(int(device), int(device) + 8, 8, stream)
-    cuda.memcpy_dtoh_async(rows, device, stream)
-    stream.synchronize()
-    assert rows.tolist() == [2, 3, 2, 3]
-
-
 def test_the_device_has_its_own_address_of_mapped_memory(
     driver: HostDriver, context: cuda.Context
 ) -> None:
@@ -171,16 +137,6 @@ def test_more_memory_than_there_is(driver: HostDriver, context: cuda.Context) ->
         cuda.mem_alloc(600)
     device.free()
     cuda.mem_alloc(600).free()
-
-
-def test_nth_call_fails(driver: HostDriver, context: cuda.Context) -> None:
-    driver.fail(2, "cuMemAlloc", error=719)
-    cuda.mem_alloc(8)
-    assert driver.failure_waits()
-    with pytest.raises(cuda.Error, match="unspecified launch failure"):
-        cuda.mem_alloc(8)
-    assert not driver.failure_waits()
-    cuda.mem_alloc(8)
 
 
 def test_functions_that_are_not_there_say_so(context: cuda.Context) -> None:

@@ -17,6 +17,7 @@ import edgeexit_runtime as ee
 import numpy as np
 import pycuda.driver as cuda
 import pytest
+from edgeexit_runtime.backends import TensorRTBackend, TensorRTOptions
 from edgeexit_runtime.backends.buffer_plan import plan_buffers
 from edgeexit_runtime.backends.cuda.context import PrimaryContext
 from edgeexit_runtime.backends.cuda.memory import available_memory, require_free_memory
@@ -40,20 +41,6 @@ def folder(bundle: Path, build_engines: Build) -> Path:
     """The bundle of ``chain``, with engines."""
     build_engines(bundle)
     return bundle
-
-
-def test_close_and_open_again(
-    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
-) -> None:
-    before = driver.counts()
-    for _ in range(5):
-        with ee.load(folder, backend="tensorrt") as session:
-            for _ in range(3):
-                assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
-            counts = driver.counts()
-            assert counts.device_allocations > before.device_allocations
-            assert counts.graph_execs > 0
-        assert driver.counts() == before
 
 
 def test_memory_is_what_was_planned(folder: Path, driver: HostDriver) -> None:
@@ -90,8 +77,9 @@ def test_no_call_is_the_first_of_its_kind(
     build_engines(bundle, library)
     with ee.load(bundle, backend="tensorrt") as session:
         compiled, before = world.compiled, driver.counts()
+        assert before.device_allocations > 0
         captures = driver.calls("cuStreamBeginCapture")
-        for size in (4, 3, 2, 1, 9):
+        for size in (4, 3, 2, 1, 9) * 8:
             session.infer(random_images(size, size))
         assert driver.calls("cuStreamBeginCapture") == captures
         assert driver.counts() == before
@@ -125,19 +113,6 @@ def test_a_cache_that_cannot_be_kept_is_done_without(rtx_folder: Path, world: Wo
     (rtx_folder / "runtime.cache").mkdir()
     assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
     assert compiled_by_a_load(rtx_folder, world) == ALL_RUNS
-
-
-def test_running_takes_no_more(
-    folder: Path, random_images: RandomImages, driver: HostDriver
-) -> None:
-    batches = [random_images(1 + seed % 9, seed) for seed in range(60)]
-    with ee.load(folder, backend="tensorrt") as session:
-        for images in batches * 3:
-            session.infer(images)
-        before = driver.counts()
-        for images in batches * 3:
-            session.infer(images)
-        assert driver.counts() == before
 
 
 def test_closing_in_another_thread(folder: Path, images_leaving_at: LeavingAt) -> None:
@@ -181,55 +156,57 @@ def test_a_thread_keeps_its_own_context(
         own.detach()
 
 
-def test_context_manager_frees_after_an_exception(folder: Path) -> None:
-    with pytest.raises(ZeroDivisionError), ee.load(folder, backend="tensorrt"):
-        raise ZeroDivisionError
+ALL_OPTIONS = {"join_graphs": True, "map_outputs": True, "map_images": True}
 
 
-@pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize(
+    ("library", "options", "stride"),
+    [("tensorrt", {}, 1), ("tensorrt-rtx", {}, 1), ("tensorrt", ALL_OPTIONS, 7)],
+    ids=["tensorrt", "rtx", "all options"],
+)
 def test_every_call_of_the_driver_fails_once_while_loading(
-    bundle: Path, build_engines: Build, driver: HostDriver, world: World, library: str
+    bundle: Path,
+    build_engines: Build,
+    driver: HostDriver,
+    world: World,
+    library: str,
+    options: dict[str, Any],
+    stride: int,
 ) -> None:
     build_engines(bundle, library)
-    before = driver.counts()
-    calls = 0
-    survived = 0
+    before, call, survived = driver.counts(), 0, 0
     while True:
-        calls += 1
-        error = load_with_failure(bundle, driver, calls)
+        call += stride
+        driver.fail(call)
+        error = None
+        try:
+            ee.load(bundle, backend=TensorRTBackend(TensorRTOptions(**options))).close()
+        except ee.BackendError as failure:
+            error = failure
         if driver.failure_waits():
-            driver.fail(0)
             break
-        assert error is None or isinstance(error, ee.BackendError)
         assert "\n" not in str(error)
         assert driver.depth() == 0
         # with the error still held, whose frames saw it all
-        assert driver.counts() == before, f"left behind by call {calls}: {error}"
+        assert driver.counts() == before, f"left behind by call {call}: {error}"
         assert world.alive == {"runtime": 0, "engine": 0, "context": 0}
         survived += error is None
-    assert calls > 100  # that may fail
-    # four calls of every capture, the copy of those that are gated, and the last wait
-    assert survived == 4 * ALL_RUNS + ALL_RUNS // 2 + 1
-
-
-def load_with_failure(folder: Path, driver: HostDriver, call: int) -> Exception | None:
-    driver.fail(call)
-    try:
-        ee.load(folder, backend="tensorrt").close()
-    except Exception as error:
-        return error
-    return None
+    driver.fail(0)
+    assert call > 100  # that may fail
+    if not options:  # four calls of each capture, the copy of those that are gated, the last wait
+        assert survived == 4 * ALL_RUNS + ALL_RUNS // 2 + 1
 
 
 def test_every_call_of_the_driver_fails_once_while_running(
-    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver, world: World
+    folder: Path, images_leaving_at: LeavingAt, driver: HostDriver
 ) -> None:
     images, errors = images_leaving_at(EXITS), 0
-    for world.spoil_captures in (0, FOR_EVER):
+    for graphs in (True, False):
         call, survived = 0, False
         while not survived:
             call += 1
-            with ee.load(folder, backend="tensorrt") as session:
+            backend = TensorRTBackend(TensorRTOptions(graphs=graphs))
+            with ee.load(folder, backend=backend) as session:
                 driver.fail(call)
                 try:
                     session.infer(images)
@@ -242,20 +219,19 @@ def test_every_call_of_the_driver_fails_once_while_running(
     assert errors > 30
 
 
-@pytest.mark.parametrize("spoiled", [0, FOR_EVER])
+@pytest.mark.parametrize("graphs", [True, False])
 def test_an_interrupt_may_come_at_any_line(
     folder: Path,
     images_leaving_at: LeavingAt,
     driver: HostDriver,
-    world: World,
     fail_at: Callable[..., Any],
-    spoiled: int,
+    graphs: bool,
 ) -> None:
     """But while a context is pushed or popped: then this thread keeps it."""
     images = images_leaving_at(EXITS)
-    world.spoil_captures = spoiled
+    backend = TensorRTBackend(TensorRTOptions(graphs=graphs))
     for step in range(10**6):
-        with ee.load(folder, backend="tensorrt") as session:
+        with ee.load(folder, backend=backend) as session:
             failure = fail_at(KeyboardInterrupt(), step, but="context.py")
             try:
                 with failure:
@@ -287,21 +263,26 @@ def test_tensorrt_refuses_a_run(folder: Path, images_leaving_at: LeavingAt, worl
                 assert session.infer(images).exits.tolist() == EXITS
 
 
-def test_tensorrt_refuses_a_run_while_loading(folder: Path, world: World) -> None:
+EACH = 1 + 2 * CAPTURES  # a run is enqueued once plainly, and again after every capture
+
+
+@pytest.mark.parametrize(
+    ("refusal", "number", "message"),
+    [
+        *(
+            ("refuse_in", n, "cannot be run over a batch of")
+            for n in (1, EACH * (ALL_RUNS - 1) + 1)
+        ),
+        *(("refuse_shape_in", n, "refuses a batch of") for n in (1, 2, 3, ALL_RUNS)),
+    ],
+)
+def test_tensorrt_refuses_while_loading(
+    folder: Path, world: World, refusal: str, number: int, message: str
+) -> None:
     world.can_capture = False
-    each = 1 + 2 * CAPTURES  # once plainly, and again after every capture
-    for n in (1, each * (ALL_RUNS - 1) + 1):
-        world.refuse_in = n
-        with pytest.raises(ee.BackendError, match=r"\.engine: cannot be run over a batch of \d: "):
-            ee.load(folder, backend="tensorrt")
-
-
-def test_tensorrt_refuses_a_shape(folder: Path, world: World) -> None:
-    message = r"^(stage|exit|final).*\.engine: refuses a batch of \d: a shape is refused; build"
-    for n in (1, 2, 3, ALL_RUNS):
-        world.refuse_shape_in = n
-        with pytest.raises(ee.BackendError, match=message):
-            ee.load(folder, backend="tensorrt")
+    setattr(world, refusal, number)
+    with pytest.raises(ee.BackendError, match=rf"^(stage|exit|final).*\.engine: {message} \d: "):
+        ee.load(folder, backend="tensorrt")
 
 
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
@@ -438,21 +419,14 @@ def test_memory_that_is_gone_all_the_same_says_what_to_do(folder: Path, driver: 
         ee.load(folder, backend="tensorrt")
 
 
-def load_with_a_full_page_cache(folder: Path, driver: HostDriver) -> None:
-    driver.set_cached_memory(2**30)
-    ee.load(folder, backend="tensorrt").close()
-
-
-def test_the_page_cache_is_not_the_device_s(folder: Path, driver: HostDriver) -> None:
-    with pytest.raises(ee.BackendError, match=r"0\.0 of 1024\.0 MiB are free"):
-        load_with_a_full_page_cache(folder, driver)
-
-
-def test_on_shared_memory_what_the_page_cache_has_can_be_had(
+def test_only_on_shared_memory_what_the_page_cache_has_can_be_had(
     folder: Path, driver: HostDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
+    driver.set_cached_memory(2**30)
+    with pytest.raises(ee.BackendError, match=r"0\.0 of 1024\.0 MiB are free"):
+        ee.load(folder, backend="tensorrt")
     driver.set_integrated(True)
-    load_with_a_full_page_cache(folder, driver)
+    ee.load(folder, backend="tensorrt").close()
     assert caplog.messages == []
 
 
@@ -467,7 +441,8 @@ def test_on_shared_memory_too_little_is_a_warning(
     meminfo.write_text("MemFree:             1 kB\nMemAvailable:        2 kB\n")
     monkeypatch.setattr("edgeexit_runtime.backends.cuda.memory.MEMINFO", meminfo)
     driver.set_integrated(True)
-    load_with_a_full_page_cache(folder, driver)
+    driver.set_cached_memory(2**30)
+    ee.load(folder, backend="tensorrt").close()
     engines, features = caplog.messages
     assert engines.startswith("engines and features: needs ")
     assert features.startswith("features and scratch memory: needs ")
@@ -484,8 +459,3 @@ def test_memory_that_linux_says_is_to_be_had(
     if text is not None:
         meminfo.write_text(text)
     assert available_memory(meminfo) == size_bytes
-
-
-def test_providers_are_of_another_backend(folder: Path) -> None:
-    with pytest.raises(ee.InputError, match=r"^providers: backend tensorrt has none"):
-        ee.load(folder, backend="tensorrt", providers=["CPUExecutionProvider"])

@@ -1,28 +1,26 @@
-"""The whole TensorRT session, against ONNX Runtime's and against the numpy reference."""
+"""What a TensorRT session asks of the driver; its answers are in the conformance suite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
+from edgeexit_runtime.backends import open_runner
+from edgeexit_runtime.backends.base import LoadOptions
+from edgeexit_runtime.bundle.folder import open_bundle
+from edgeexit_runtime.testing.conformance.support import assert_same
 from host_driver import HostDriver
 from numpy.typing import NDArray
 from tensorrt_double import World
 
 Images = NDArray[np.float32]
-Expected = Callable[[Any, Images, Mapping[str, float]], ee.Predictions]
 RandomImages = Callable[[int, int], Images]
 Build = Callable[..., dict[str, Any]]
-
-
-def assert_same(got: ee.Predictions, want: ee.Predictions) -> None:
-    np.testing.assert_array_equal(got.exits, want.exits)
-    np.testing.assert_array_equal(got.labels, want.labels)
-    np.testing.assert_allclose(got.confidences, want.confidences, rtol=1e-6)
 
 
 @pytest.mark.parametrize("library", ["tensorrt", "tensorrt-rtx"])
@@ -41,36 +39,6 @@ def test_no_graph_is_replayed_after_its_context_was_reshaped(
         assert world.failures == []
         assert world.alive["context"] == 6 * 3  # of every part, for batches of 1, 2 and 4
         assert driver.counts().graph_execs == 6 * 3
-
-
-def test_thresholds_of_every_call(
-    network: Any, folder: Path, random_images: RandomImages, expected: Expected
-) -> None:
-    rng = np.random.default_rng(1)
-    with ee.load(folder, backend="tensorrt") as session:
-        for seed in range(60):
-            values = rng.choice([0.0, 0.4, 0.5, 0.7, 0.9, ee.NEVER], len(session.thresholds))
-            session.thresholds = dict(zip(session.thresholds, values.tolist(), strict=True))
-            images = random_images(int(rng.integers(1, 6)), seed)
-            assert_same(session.infer(images), expected(network, images, session.thresholds))
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_answers_that_cannot_be(
-    chain_folder: Path, images_leaving_at: Callable[[list[int]], Images], count: int
-) -> None:
-    images = images_leaving_at([2] * count)
-    large = images.copy()
-    large[:, 2] = 3e38  # twice that is infinite, and by a weight of 0 it is NaN
-    with ee.load(chain_folder, backend="tensorrt") as session:
-        for call in (
-            session.infer,
-            lambda images: session.infer(images, deadline_ms=1e6),
-            session.infer_all_exits,
-        ):
-            with pytest.raises(ee.BackendError, match=r"^exit1: expected .*, got nan to nan, "):
-                call(large)
-            assert session.infer(images).exits.tolist() == [2] * count
 
 
 def test_images_may_change_once_set_images_has_returned(
@@ -141,6 +109,27 @@ def test_a_call_pushes_the_context_once(
         assert [driver.calls(name) for name in names] == [count + 1 for count in before]
         session.runner.synchronize()  # and each call by itself
         assert [driver.calls(name) for name in names] == [count + 2 for count in before]
+
+
+def test_a_stage_alone_is_waited_for_before_the_clock_is_read(
+    chain_folder: Path,
+    images_leaving_at: Callable[[list[int]], Images],
+    driver: HostDriver,
+) -> None:
+    waiting: list[int] = []
+    bundle = open_bundle(chain_folder)
+    ticks = itertools.count()
+
+    def clock() -> int:
+        waiting.append(driver.counts().waiting)
+        return next(ticks) * 1_000_000
+
+    runner = open_runner("tensorrt", bundle, LoadOptions())
+    with ee.Session(bundle.manifest, runner, clock) as session:
+        session.thresholds = {"exit1": ee.NEVER, "exit2": 0.6}
+        session.infer(images_leaving_at([2, 1]), deadline_ms=1000)
+    assert waiting == [0] * len(waiting)
+    assert len(waiting) == 6  # the call, the start, three steps, and the answer
 
 
 def test_both_libraries(

@@ -46,7 +46,7 @@ from edgeexit_runtime.engines.files import (
 from edgeexit_runtime.engines.graph_build import BuiltEngine, GraphBuild, Plan, Report
 from edgeexit_runtime.errors import BackendError, BundleError, InputError
 from edgeexit_runtime.progress import Progress, ignore_progress
-from edgeexit_runtime.system.files import sync, temporary_path
+from edgeexit_runtime.system.files import read_cache, sync, temporary_path
 from edgeexit_runtime.system.locks import lock_folder
 
 
@@ -217,10 +217,7 @@ def _build_one(
     """Build one engine into a file, and keep nothing of it in memory."""
     manifest = bundle.manifest
     cache = bundle.folder / TIMING_CACHE
-    measured = b""
-    with contextlib.suppress(OSError):  # the cache only saves time
-        if cache.stat().st_size <= TIMING_CACHE_MAX_BYTES:
-            measured = cache.read_bytes()
+    measured = read_cache(cache, TIMING_CACHE_MAX_BYTES)
     content = bundle.read(manifest.all_graphs()[name])
     engine = GraphBuild(trt, plan, manifest, name).run(content, measured, report)
     if engine.timing_cache:  # saved now: if a later engine fails, the next build is faster

@@ -66,6 +66,14 @@ def sweep(target: Path) -> None:
                     pass
 
 
+def read_cache(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file that only saves time; empty if it is too large or unreadable."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size <= max_bytes:
+            return path.read_bytes()
+    return b""
+
+
 def sync(path: Path) -> None:
     """Wait until the content of a file is on the disk."""
     with path.open("rb+") as file:

@@ -97,9 +97,6 @@ static void perform(Operation *operation)
         operation->function(operation->argument);
         pthread_mutex_lock(&hc_lock);
         break;
-    case WAIT:
-        drain(operation->until_stream, operation->until);
-        break;
     case RECORD:
         break;
     }
@@ -343,19 +340,6 @@ CUresult cuEventQuery(CUevent event)
         drain(event->stream, event->stream->done + 1);
     pthread_mutex_unlock(&hc_lock);
     return done ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
-}
-
-CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags)
-{
-    (void)flags;
-    BEGIN();
-    pthread_mutex_lock(&hc_lock);
-    stream = hc_stream(stream, __func__);
-    if (event->stream != NULL)
-        hc_enqueue(stream, (Operation){.kind = WAIT, .until = event->number,
-                                    .until_stream = event->stream});
-    pthread_mutex_unlock(&hc_lock);
-    return CUDA_SUCCESS;
 }
 
 int hc_graph_waits(CUgraphExec graph)

@@ -5,7 +5,7 @@
 #include "host_cuda.h"
 
 typedef struct Operation {
-    enum { COPY, CALL, RECORD, WAIT } kind;
+    enum { COPY, CALL, RECORD } kind;
     uint64_t to, from; /* COPY: device addresses, or the host's own */
     size_t bytes;
     int to_host, from_host;
@@ -13,11 +13,8 @@ typedef struct Operation {
     long argument;
     Range ranges[MAX_RANGES]; /* the device memory that a CALL uses */
     int range_count;
-    CUevent event;          /* WAIT */
-    long until;             /* WAIT: the operation of the event's stream to wait for */
-    CUstream until_stream;
-    CUgraphExec graph;      /* that it was launched with */
-    long number;            /* counted per stream */
+    CUgraphExec graph; /* that it was launched with */
+    long number;       /* counted per stream */
     struct Operation *next;
 } Operation;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from edgeexit_runtime.backends.cuda.device import find_gpu
@@ -113,44 +114,38 @@ class Engine:
         Raises:
             BackendError: it cannot be created, or rejects the size or an address.
         """
-        with self._runtime.reasons:
-            context = self._open_context(size, addresses)
+        runtime, file = self._runtime, self._file
+        with runtime.reasons:
+            context = runtime.trt.create_context(self._engine, runtime.cache)
+            if context is None:
+                title = runtime.trt.title
+                raise runtime.failed(f"{file}: {title} cannot make an execution context")
+            for tensor in self._batched:
+                if not context.set_input_shape(tensor.name, (size, *tensor.shape)):
+                    raise runtime.failed(f"{file}: refuses a batch of {size}")
+            for name, address in addresses.items():
+                if not context.set_tensor_address(name, address):
+                    raise runtime.failed(f"{file}: {name} cannot be bound")
             if self.scratch_bytes:
                 context.set_device_memory(scratch, scratch_bytes)
-        return FixedContext(self._runtime, context, self._file, size)
-
-    def _open_context(self, size: int, addresses: dict[str, int]) -> Any:
-        runtime, file = self._runtime, self._file
-        context = runtime.trt.create_context(self._engine, runtime.cache)
-        if context is None:
-            raise runtime.failed(f"{file}: {runtime.trt.title} cannot make an execution context")
-        for tensor in self._batched:
-            if not context.set_input_shape(tensor.name, (size, *tensor.shape)):
-                raise runtime.failed(f"{file}: refuses a batch of {size}")
-        for name, address in addresses.items():
-            if not context.set_tensor_address(name, address):
-                raise runtime.failed(f"{file}: {name} cannot be bound")
-        return context
+        return FixedContext(runtime, context, file, size)
 
     def close(self) -> None:
         """Free the engine, after its contexts."""
         self._engine = None
 
 
+@dataclass(slots=True)
 class FixedContext:
     """An execution context for one batch size. It is never reshaped.
 
     A CUDA graph captured from it depends on its internal state, which a new shape changes.
-
-    Attributes:
-        size: the batch size.
     """
 
-    def __init__(self, runtime: EngineRuntime, context: Any, file: str, size: int) -> None:
-        self.size = size
-        self._runtime = runtime
-        self._context = context
-        self._file = file
+    _runtime: EngineRuntime
+    _context: Any
+    _file: str
+    _size: int
 
     def enqueue(self, stream: int) -> None:
         """Enqueue a run into a stream.
@@ -161,7 +156,7 @@ class FixedContext:
         with self._runtime.reasons:
             accepted = self._context.execute_async_v3(stream)
         if not accepted:
-            raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {self.size}")
+            raise self._runtime.failed(f"{self._file}: cannot be run over a batch of {self._size}")
 
     def is_capturable(self, stream: int) -> bool:
         """Whether a run can be captured, after the first one."""

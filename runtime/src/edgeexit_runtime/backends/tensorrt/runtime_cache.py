@@ -6,12 +6,11 @@ GPU, driver and version are the same; else it rejects the cache and starts a new
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import Any
 
-from edgeexit_runtime.system.files import replace_file
+from edgeexit_runtime.system.files import read_cache, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class RuntimeCache:
         """Make contexts of a configuration use the cache."""
         if self._cache is None:
             self._cache = config.create_runtime_cache()
-            self._content = self._read()
+            self._content = read_cache(self._path, MAX_BYTES)
             if self._content and not self._cache.deserialize(self._content):
                 logger.info("%s is of another GPU, driver or version", self._path)
         config.set_runtime_cache(self._cache)
@@ -58,9 +57,3 @@ class RuntimeCache:
     def close(self) -> None:
         """Free the cache, after the contexts."""
         self._cache = None
-
-    def _read(self) -> bytes:
-        with contextlib.suppress(OSError):  # the cache only saves time
-            if self._path.stat().st_size <= MAX_BYTES:
-                return self._path.read_bytes()
-        return b""
