@@ -327,8 +327,8 @@ def start_again(path: Path, text: str | None) -> None:
 
 def test_folders_of_others_that_look_alike_stay(tmp_path: Path) -> None:
     others = [".out", ".out.20240131", ".out.backup", ".output.edgeexit-01234567", "out.old"]
-    others += [".out.edgeexit-01234567.old", ".out.edgeexit-0123456"]
-    for name in [*others, ".out.edgeexit-01234567", ".out.0123456a", ".out.edgeexit-old"]:
+    others += [".out.edgeexit-01234567.old", ".out.edgeexit-0123456", ".out.0123456a"]
+    for name in [*others, ".out.edgeexit-01234567", ".out.edgeexit-old"]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     (tmp_path / "out").mkdir()
