@@ -170,7 +170,7 @@ def evaluate_adaptive(
             name=exit_.name,
             threshold=thresholds.get(exit_.name),
             accuracy=float(correct.mean()),
-            share=np.count_nonzero(leaves) / samples,
+            share=int(np.count_nonzero(leaves)) / samples,
             leaving_accuracy=float(correct[leaves].mean()) if leaves.any() else None,
             macs=exit_.macs,
             path_macs=round(paid[exit_.name]),
