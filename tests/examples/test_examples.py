@@ -10,6 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """``a.png`` leaves at exit1 as a 3, ``deeper/b.png`` at final as a 4."""
+    for name, position in (("a.png", 3), ("deeper/b.png", 14)):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels.reshape(-1, 3)[position, 0] = 255
+        Image.fromarray(pixels).save(path)
+    return tmp_path / "photos"
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -23,8 +38,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_example_is_short_and_says_what_it_needs(examples: Path) -> None:
-    files = sorted(examples.glob("*.py"))
+def test_every_example_is_short_and_says_what_it_needs() -> None:
+    files = sorted(EXAMPLES.glob("*.py"))
     assert [file.name for file in files] == ["camera.py", "folder_to_csv.py"]
     for file in files:
         text = file.read_text(encoding="utf-8")
@@ -37,10 +52,10 @@ def test_every_example_is_short_and_says_what_it_needs(examples: Path) -> None:
 # the batch job
 
 
-def test_batch_job_writes_a_line_per_image(examples: Path, bundle: Path, photos: Path) -> None:
+def test_batch_job_writes_a_line_per_image(bundle: Path, photos: Path) -> None:
     output = photos.parent / "answers.csv"
     (photos / "broken.png").write_bytes(b"no image")
-    result = run(examples / "folder_to_csv.py", bundle, photos, output, "--batch", "2")
+    result = run(EXAMPLES / "folder_to_csv.py", bundle, photos, output, "--batch", "2")
     assert result.returncode == 0, result.stderr
     rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
     assert [(row["file"], row["label"], row["exit"]) for row in rows] == [
@@ -53,9 +68,9 @@ def test_batch_job_writes_a_line_per_image(examples: Path, bundle: Path, photos:
     assert sorted(path.name for path in photos.parent.glob("answers*")) == ["answers.csv"]
 
 
-def test_batch_job_without_images(examples: Path, bundle: Path, tmp_path: Path) -> None:
+def test_batch_job_without_images(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    result = run(examples / "folder_to_csv.py", bundle, tmp_path / "empty", tmp_path / "out.csv")
+    result = run(EXAMPLES / "folder_to_csv.py", bundle, tmp_path / "empty", tmp_path / "out.csv")
     assert result.returncode == 1
     assert result.stderr.strip() == f"{tmp_path / 'empty'}: no images there or below"
     assert not (tmp_path / "out.csv").exists()
@@ -77,12 +92,12 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_camera_loop_draws_on_every_frame_of_a_video(
-    examples: Path, bundle: Path, clip: Path, tmp_path: Path
+    bundle: Path, clip: Path, tmp_path: Path
 ) -> None:
     import cv2
 
     output = tmp_path / "seen.avi"
-    result = run(examples / "camera.py", bundle, clip, "--output", output)
+    result = run(EXAMPLES / "camera.py", bundle, clip, "--output", output)
     assert result.returncode == 0, result.stderr
     first, *lines = result.stdout.splitlines()
     lines, shares = lines[:-2], lines[-2:]
@@ -99,20 +114,18 @@ def test_camera_loop_draws_on_every_frame_of_a_video(
     assert not video.read()[0]
 
 
-def test_camera_loop_keeps_to_a_deadline(
-    examples: Path, bundle: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_camera_loop_keeps_to_a_deadline(bundle: Path, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     arguments = (bundle, photos, "--output", tmp_path / "seen.avi", "--deadline-ms", "0.001")
-    result = run(examples / "camera.py", *arguments)
+    result = run(EXAMPLES / "camera.py", *arguments)
     assert result.returncode == 0, result.stderr
     *frames, share, _ = result.stdout.splitlines()[1:]
     assert [line.split()[2] for line in frames] == ["exit1", "exit1"]
     assert share.startswith("100% answered by exit1")
 
 
-def test_camera_that_is_not_there(examples: Path, bundle: Path, tmp_path: Path) -> None:
+def test_camera_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
-    result = run(examples / "camera.py", bundle, tmp_path / "none.mp4")
+    result = run(EXAMPLES / "camera.py", bundle, tmp_path / "none.mp4")
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].endswith("expected a camera, a video or a folder")

@@ -14,9 +14,7 @@ from edgeexit_runtime.bundle.schema import encode
 from edgeexit_runtime.field.drift import DOUBT, Drift, find_drift, intervals
 from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
 from edgeexit_runtime.testing import edit_manifest, images_leaving_at
-from numpy.typing import NDArray
 
-Images = NDArray[np.float32]
 NAMES = ("exit1", "final")
 THRESHOLDS = {"exit1": 0.8}
 

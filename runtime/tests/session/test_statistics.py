@@ -11,9 +11,7 @@ import pytest
 from edgeexit_runtime.bundle.expected_entry import BINS, CONFIDENCE_EDGES
 from edgeexit_runtime.field.statistics import BUFFER_SIZE, Tally
 from edgeexit_runtime.testing import images_leaving_at
-from numpy.typing import NDArray
 
-Images = NDArray[np.float32]
 NAMES = ("exit1", "final")
 MS = 1_000_000
 
