@@ -76,9 +76,3 @@ def test_unknown_backend(bundle: Path) -> None:
     names = ("auto", "tensorrt", "onnxruntime", "openvino")
     with refused(ee.InputError, "backend", *names, "'abacus'"):
         ee.load(bundle, backend="abacus")
-
-
-def test_all_errors_are_edgeexits() -> None:
-    for error in (ee.BackendError, ee.BundleError, ee.InputError):
-        assert issubclass(error, ee.EdgeExitError)
-        assert error.exit_code == 1

@@ -50,12 +50,11 @@ def work_in_threads(network: Network, sessions: list[ee.Session]) -> list[str]:
 class Life(Suite):
     """Sessions side by side, and one after another."""
 
-    def test_threads_may_share_a_session(self, load: Load, network: Network, folder: Path) -> None:
-        session = load(folder)
-        assert work_in_threads(network, [session] * 3) == []
-
-    def test_threads_with_a_session_each(self, load: Load, network: Network, folder: Path) -> None:
-        sessions = [load(folder) for _ in range(3)]
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_threads_share_a_session_or_have_one_each(
+        self, load: Load, network: Network, folder: Path, shared: bool
+    ) -> None:
+        sessions = [load(folder)] * 3 if shared else [load(folder) for _ in range(3)]
         assert work_in_threads(network, sessions) == []
 
     def test_two_sessions_of_one_bundle_are_apart(self, load: Load, bundle: Path) -> None:
