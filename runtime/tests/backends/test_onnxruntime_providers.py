@@ -72,12 +72,8 @@ def test_tensorrt_keeps_its_engines_in_the_bundle(
     paths = [providers[TENSORRT]["trt_engine_cache_path"] for _, providers in opened[:6]]
     assert len(set(paths)) == 6
     assert all(Path(path).is_dir() for path in paths)
-
-
-def test_rows_are_selected_by_cuda(bundle: Path, opened: Opened) -> None:
-    ee.load(bundle, providers=[TENSORRT]).close()
-    # one for each tensor between graphs
-    assert [list(providers) for _, providers in opened] == [[TENSORRT]] * 6 + [[CUDA]] * 3
+    rows = [list(providers) for _, providers in opened[6:]]  # of each tensor between graphs
+    assert rows == [[CUDA]] * 3
 
 
 def test_other_weights_get_another_cache(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 LIBRARY_VARIABLE = "EDGEEXIT_HOST_CUDA"
@@ -85,6 +86,14 @@ class HostDriver:
         """How often a function of the driver was called."""
         calls: int = self._library.host_cuda_calls(function.encode())
         return calls
+
+    @contextmanager
+    def counted(self, *functions: str) -> Iterator[dict[str, int]]:
+        """How often functions of the driver are called within ``with``, to be read behind it."""
+        before = {name: self.calls(name) for name in functions}
+        made: dict[str, int] = {}
+        yield made
+        made |= {name: self.calls(name) - calls for name, calls in before.items()}
 
     def fail(
         self,

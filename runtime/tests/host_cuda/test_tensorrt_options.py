@@ -34,22 +34,6 @@ def open_with(chain_folder: Path) -> Open:
     return open_one
 
 
-class Calls:
-    """How often functions of the driver were called, within ``with``."""
-
-    def __init__(self, driver: HostDriver, *names: str) -> None:
-        self._driver, self._names = driver, names
-        self.made: dict[str, int] = {}
-
-    def __enter__(self) -> dict[str, int]:
-        self._before = {name: self._driver.calls(name) for name in self._names}
-        return self.made
-
-    def __exit__(self, *_: object) -> None:
-        for name, before in self._before.items():
-            self.made[name] = self._driver.calls(name) - before
-
-
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
@@ -73,7 +57,7 @@ def test_without_graphs_nothing_is_captured(
     open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver, caplog: Any
 ) -> None:
     names = ("cuStreamBeginCapture", "cuGraphLaunch")
-    with Calls(driver, *names) as made, open_with(graphs=False) as session:
+    with driver.counted(*names) as made, open_with(graphs=False) as session:
         assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
     assert made == dict.fromkeys(names, 0)
     assert caplog.messages == []
@@ -83,11 +67,11 @@ def test_an_end_is_asked_for_before_it_is_slept_for(
     open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver
 ) -> None:
     names = ("cuEventQuery", "cuEventSynchronize")
-    with open_with(poll_us=LONG_US) as session, Calls(driver, *names) as made:
+    with open_with(poll_us=LONG_US) as session, driver.counted(*names) as made:
         assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
     assert made["cuEventQuery"] >= 3  # of every exit
     assert made["cuEventSynchronize"] == 0
-    with open_with(poll_us=0.001) as session, Calls(driver, *names) as made:
+    with open_with(poll_us=0.001) as session, driver.counted(*names) as made:
         assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
     assert made["cuEventSynchronize"] == 3  # the time is over before the end
 
@@ -111,7 +95,7 @@ def test_exits_write_where_the_host_reads(
     shared: bool,
 ) -> None:
     driver.set_integrated(shared)
-    with Calls(driver, "cuMemcpyDtoHAsync") as made, open_with(map_outputs=option) as session:
+    with driver.counted("cuMemcpyDtoHAsync") as made, open_with(map_outputs=option) as session:
         for exits in (EXITS, [0], [2, 1], [1, 1, 1]):
             assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
     assert made == {"cuMemcpyDtoHAsync": 0}
@@ -122,7 +106,7 @@ def test_or_their_outputs_are_copied(
     open_with: Open, driver: HostDriver, option: bool | None, shared: bool
 ) -> None:
     driver.set_integrated(shared)
-    with Calls(driver, "cuMemcpyDtoHAsync") as made, open_with(map_outputs=option):
+    with driver.counted("cuMemcpyDtoHAsync") as made, open_with(map_outputs=option):
         pass
     assert made["cuMemcpyDtoHAsync"] == 2 * 3 * 3  # run and captured, of 3 exits and batch sizes
 
@@ -145,7 +129,7 @@ def test_images_are_read_where_the_host_puts_them(
     open_with: Open, images_leaving_at: LeavingAt, driver: HostDriver
 ) -> None:
     names = ("cuMemcpyHtoDAsync", "cuStreamSynchronize")
-    with open_with(map_images=True) as session, Calls(driver, *names) as made:
+    with open_with(map_images=True) as session, driver.counted(*names) as made:
         for exits in (EXITS, [0], [2, 1], [1, 1, 1], [2, 0, 2, 2, 1]):
             assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
     assert made == {"cuMemcpyHtoDAsync": 0, "cuStreamSynchronize": 0}
@@ -165,7 +149,7 @@ def test_images_that_may_still_be_read_are_not_overwritten(
         runner.run_stage("stage1")
         runner.run_exit("exit1")
         runner.run_stage("stage2")
-        with Calls(driver, "cuStreamSynchronize") as made:
+        with driver.counted("cuStreamSynchronize") as made:
             runner.set_images(others)
         assert made == {"cuStreamSynchronize": 1}
         for seed in range(20):
@@ -183,7 +167,7 @@ def test_images_of_a_run_that_nobody_could_wait_for_are_not_overwritten(
         with pytest.raises(ee.BackendError, match="cuEventSynchronize"):
             session.infer(images_leaving_at([2, 1]))
         for waits in (1, 0):
-            with Calls(driver, "cuStreamSynchronize") as made:
+            with driver.counted("cuStreamSynchronize") as made:
                 assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
             assert made == {"cuStreamSynchronize": waits}
 
@@ -212,7 +196,7 @@ def test_the_next_stage_is_begun_before_the_flags_are_read(
         session.infer(images_leaving_at([0]))
         assert driver.counts().waiting == 1  # stage2, for which nobody waits
         assert world.runs == runs + 2
-        with Calls(driver, "cuStreamSynchronize") as made:
+        with driver.counted("cuStreamSynchronize") as made:
             for index in [2, 1, 0, 0, 2, 1]:
                 assert session.infer(images_leaving_at([index])).exits.tolist() == [index]
         assert made == {"cuStreamSynchronize": 0}  # nothing waits for what was in vain
@@ -240,13 +224,13 @@ def test_a_stage_and_its_exit_are_one_launch(
 ) -> None:
     with open_with(join_graphs=True) as session:
         assert driver.counts().graph_execs == (6 + 3) * 3  # of each batch size; parts go alone too
-        with Calls(driver, "cuGraphLaunch") as made:
+        with driver.counted("cuGraphLaunch") as made:
             assert session.infer(images_leaving_at([2, 2, 2])).exits.tolist() == [2, 2, 2]
         assert made == {"cuGraphLaunch": 3}
         for exits in (EXITS, [0], [2, 1], [1, 0, 2, 2, 1]):
             assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
         session.thresholds = {"exit1": 2, "exit2": 0.6}
-        with Calls(driver, "cuGraphLaunch") as made:
+        with driver.counted("cuGraphLaunch") as made:
             session.infer(images_leaving_at([2]))
         assert made == {"cuGraphLaunch": 3}  # stage1 alone
 
@@ -265,6 +249,6 @@ def test_where_they_cannot_be_joined_each_part_keeps_its_graph(
     world.on_run = on_run
     with open_with(join_graphs=True) as session:
         assert driver.counts().graph_execs == 6 * 3
-        with Calls(driver, "cuGraphLaunch") as made:
+        with driver.counted("cuGraphLaunch") as made:
             assert session.infer(images_leaving_at(EXITS)).exits.tolist() == EXITS
         assert made == {"cuGraphLaunch": 6}

@@ -58,13 +58,13 @@ def test_a_batch_that_nobody_waited_for_does_not_disturb_the_next(
     with ee.load(chain_folder, backend="tensorrt") as session:
         session.runner.set_images(images_leaving_at([0, 0, 0]))
         session.runner.run_stage("stage1")
-        waits = driver.calls("cuStreamSynchronize")
-        session.runner.set_images(images_leaving_at([2, 1]))
-        assert driver.calls("cuStreamSynchronize") == waits + 1  # the pinned images were in use
+        with driver.counted("cuStreamSynchronize") as waits:
+            session.runner.set_images(images_leaving_at([2, 1]))
+        assert waits == {"cuStreamSynchronize": 1}  # the pinned images were in use
         assert session.infer(images_leaving_at([2, 1])).exits.tolist() == [2, 1]
-        waits = driver.calls("cuStreamSynchronize")
-        session.runner.set_images(images_leaving_at([0, 1, 2]))
-        assert driver.calls("cuStreamSynchronize") == waits  # the last exit was waited for
+        with driver.counted("cuStreamSynchronize") as waits:
+            session.runner.set_images(images_leaving_at([0, 1, 2]))
+        assert waits == {"cuStreamSynchronize": 0}  # the last exit was waited for
 
 
 def test_one_copy_and_one_event_per_exit(
@@ -76,10 +76,9 @@ def test_one_copy_and_one_event_per_exit(
     )
 
     def infer(exits: list[int]) -> dict[str, int]:
-        before = {name: driver.calls(name) for name in names}
-        assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
-        after = {name: driver.calls(name) - before[name] for name in names}
-        return {name: calls for name, calls in after.items() if calls}
+        with driver.counted(*names) as made:
+            assert session.infer(images_leaving_at(exits)).exits.tolist() == exits
+        return {name: calls for name, calls in made.items() if calls}
 
     with ee.load(chain_folder, backend="tensorrt") as session:
         assert infer([2, 2, 2]) == {  # the copies down are in the graphs
@@ -104,11 +103,12 @@ def test_a_call_pushes_the_context_once(
 ) -> None:
     names = ("cuCtxPushCurrent", "cuCtxPopCurrent")
     with ee.load(chain_folder, backend="tensorrt") as session:
-        before = [driver.calls(name) for name in names]
-        session.infer(images_leaving_at([2, 0, 1, 2, 2]), deadline_ms=deadline_ms)
-        assert [driver.calls(name) for name in names] == [count + 1 for count in before]
-        session.runner.synchronize()  # and each call by itself
-        assert [driver.calls(name) for name in names] == [count + 2 for count in before]
+        with driver.counted(*names) as made:
+            session.infer(images_leaving_at([2, 0, 1, 2, 2]), deadline_ms=deadline_ms)
+        assert made == dict.fromkeys(names, 1)
+        with driver.counted(*names) as made:
+            session.runner.synchronize()  # and each call by itself
+        assert made == dict.fromkeys(names, 1)
 
 
 def test_a_stage_alone_is_waited_for_before_the_clock_is_read(

@@ -37,7 +37,29 @@ def find_gpu() -> Gpu | None:
         driver = load_driver()
     except OSError:
         return None
-    return _first_gpu(driver)
+    device, size = ctypes.c_int(), ctypes.c_size_t()
+    major, minor, multiprocessors = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    failed = (
+        driver.cuInit(0)
+        or driver.cuDeviceGet(ctypes.byref(device), 0)
+        or driver.cuDeviceGetName(name, NAME_BYTES, device)
+        or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(minor), CAPABILITY_MINOR, device)
+        or driver.cuDeviceGetAttribute(ctypes.byref(multiprocessors), MULTIPROCESSORS, device)
+    )
+    if failed:
+        return None
+    memory_gib = 1
+    while memory_gib < size.value / GIBIBYTE:
+        memory_gib *= 2
+    return Gpu(
+        name.value.decode(errors="replace"),
+        f"{major.value}.{minor.value}",
+        multiprocessors.value,
+        memory_gib,
+    )
 
 
 def load_driver() -> Any:
@@ -56,33 +78,3 @@ def error_text(driver: Any, code: int) -> str:
     text = ctypes.c_char_p()
     driver.cuGetErrorString(ctypes.c_int(code), ctypes.byref(text))
     return (text.value or b"").decode() or str(code)
-
-
-def _first_gpu(driver: Any) -> Gpu | None:
-    device, size = ctypes.c_int(), ctypes.c_size_t()
-    major, minor, multiprocessors = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    name = ctypes.create_string_buffer(NAME_BYTES)
-    failed = (
-        driver.cuInit(0)
-        or driver.cuDeviceGet(ctypes.byref(device), 0)
-        or driver.cuDeviceGetName(name, NAME_BYTES, device)
-        or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(minor), CAPABILITY_MINOR, device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(multiprocessors), MULTIPROCESSORS, device)
-    )
-    if failed:
-        return None
-    return Gpu(
-        name.value.decode(errors="replace"),
-        f"{major.value}.{minor.value}",
-        multiprocessors.value,
-        _next_power(size.value / GIBIBYTE),
-    )
-
-
-def _next_power(number: float) -> int:
-    power = 1
-    while power < number:
-        power *= 2
-    return power

@@ -67,6 +67,10 @@ class TensorRt:
         library: the library.
         module: its imported module.
 
+    Attributes:
+        title: name and version, for messages.
+        is_rtx: whether it is TensorRT-RTX.
+
     Raises:
         BackendError: the version is too old.
     """
@@ -75,21 +79,13 @@ class TensorRt:
         self.library = library
         self.module = module
         self.version = str(module.__version__)
+        self.title = f"{library.title} {self.version}"
+        self.is_rtx = library.name == RTX
         numbers = re.findall(r"\d+", self.version)
         self._release = tuple(int(number) for number in numbers[:2])
         if self._release < library.oldest:
             oldest = ".".join(map(str, library.oldest))
             raise BackendError(f"{self.title}: expected {oldest} or later; install a newer one")
-
-    @property
-    def title(self) -> str:
-        """Name and version, for messages."""
-        return f"{self.library.title} {self.version}"
-
-    @property
-    def is_rtx(self) -> bool:
-        """Whether it is TensorRT-RTX."""
-        return self.library.name == RTX
 
     def check(self, options: EngineOptions, compute_capability: str | None) -> None:
         """Check, before anything is built, that this library has the options.
