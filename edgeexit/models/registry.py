@@ -22,7 +22,7 @@ from torch import nn
 from edgeexit.errors import SpecError
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.spec import FeatureInfo
-from edgeexit.models.weights.filling import LoadedWeights
+from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.registry import Registry
 
 BackboneBuilder = Callable[[int, tuple[int, int, int]], Backbone]

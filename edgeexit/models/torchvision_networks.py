@@ -18,7 +18,7 @@ from torch import nn
 from edgeexit.errors import DataError, SpecError
 from edgeexit.models.backbone import Backbone
 from edgeexit.models.registry import register_backbone
-from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
+from edgeexit.models.weights.fitting import LoadedWeights, fill_backbone
 
 PRETRAINED_WEIGHTS = "IMAGENET1K_V1"  # what the paper starts from
 

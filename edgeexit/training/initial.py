@@ -11,8 +11,13 @@ from torch import Tensor, nn
 from edgeexit.errors import CheckpointError, SpecError, prefixed
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.registry import pretrained_loader
-from edgeexit.models.weights.filling import LoadedWeights, fill_backbone
-from edgeexit.models.weights.fitting import fit_weights, load_weights, own_weights
+from edgeexit.models.weights.fitting import (
+    LoadedWeights,
+    fill_backbone,
+    fit_weights,
+    load_weights,
+    own_weights,
+)
 from edgeexit.training.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from edgeexit.training.settings.config import TrainConfig
 

@@ -11,7 +11,7 @@ from edgeexit.data import ImageData
 from edgeexit.errors import CheckpointError, InputError, TrainingError
 from edgeexit.models.factories import ModelSource, create_model
 from edgeexit.models.multi_exit import MultiExitNet
-from edgeexit.models.weights.filling import LoadedWeights
+from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.training.distributed import World
 from edgeexit.training.initial import load_initial_weights, load_model_weights
 from edgeexit.training.network import create_network

@@ -23,9 +23,14 @@ def fill(root: Path, *folders: str, count: int = 10, suffix: str = ".png") -> No
             (root / folder / f"{number:03}{suffix}").touch()
 
 
+def both(*names: str) -> tuple[str, ...]:
+    """Return the folders of both classes in folders of splits."""
+    return tuple(f"{name}/{class_}" for name in names for class_ in CLASSES)
+
+
 def split(root: Path, *names: str, count: int = 10) -> None:
     """Make folders of splits with both classes."""
-    fill(root, *(f"{name}/{class_}" for name in names for class_ in CLASSES), count=count)
+    fill(root, *both(*names), count=count)
 
 
 def load(root: Path, hold_out: int | None = None) -> ImageData:
@@ -117,16 +122,53 @@ def test_hold_out_that_cannot_be(
 @pytest.mark.parametrize(
     ("folders", "facts"),
     [
-        (("Train",), ("ROOT has Train/ but no val/",)),
-        (("Valid", "test"), ("ROOT has Valid/ but no train/",)),
-        (("train", "val", "Valid"), ("ROOT has Valid/ and val/", "names of the val split")),
-        (("train", "Train", "test"), ("ROOT has Train/ and train/",)),
+        # splits
+        (both("Train"), ("ROOT has Train/ but no val/",)),
+        (both("Valid", "test"), ("ROOT has Valid/ but no train/",)),
+        (both("train", "val", "Valid"), ("ROOT has Valid/ and val/", "names of the val split")),
+        (both("train", "Train", "test"), ("ROOT has Train/ and train/",)),
+        (("cat", "dog", "test"), ("ROOT has test/ but no train/",)),
+        # one level too high or too low
+        ((), ("one folder per class in ROOT, at least 2, got none",)),
+        (("",), ("got 10 images without one",)),
+        (("cat",), ("got cat/ alone; sort",)),
+        (
+            both("dataset"),
+            ("got dataset/ alone, with cat/, dog/ in dataset", "give --data-dir dataset"),
+        ),
+        (
+            both("a/b/train", "a/b/val"),
+            ("got a/ alone, with train/, val/ in a/b", "give --data-dir a/b"),
+        ),
+        (
+            ("archive/train/cat", "archive/val/cat", "models"),
+            ("archive holds train/ and val/", "give it as --data-dir", "as in train/archive/"),
+        ),
+        (("cat/train", "cat/test", "dog/train"), ("cat holds train/ and test/",)),
+        # classes that one split lacks, or names otherwise
+        (
+            (*both("train", "val"), "val/fox"),
+            ("val has the class fox, which train lacks; use",),
+        ),
+        (
+            (*both("train", "val"), "train/emu", "train/gnu"),
+            ("train has the class emu, which val lacks, and 1 more such",),
+        ),
+        (
+            (f"train/{NFC}", "train/dog", f"val/{NFD}", "val/dog"),
+            ("val has the class 'cafe\\u0301', train has 'caf\\xe9'", "Unicode"),
+        ),
+        *(
+            ((*both("train"), f"val/{name}", "val/dog"), ("'cat'", ascii(name), "the same word"))
+            for name in ("Cat", "cat ", "ｃat")
+        ),
+        ((NFC, NFD, "dog"), ("'cafe\\u0301' and 'caf\\xe9', one name in two forms of Unicode",)),
     ],
 )
-def test_splits_that_are_missing_or_there_twice(
+def test_layouts_that_are_refused(
     tmp_path: Path, folders: tuple[str, ...], facts: tuple[str, ...]
 ) -> None:
-    split(tmp_path, *folders)
+    fill(tmp_path, *folders)
     refused(tmp_path, *facts)
 
 
@@ -136,14 +178,14 @@ def test_one_folder_is_not_two_splits(tmp_path: Path) -> None:
     refused(tmp_path, "test/ and val/ in ROOT are one folder", "remove one")
 
 
-def test_a_test_folder_beside_classes_is_no_class(tmp_path: Path) -> None:
-    fill(tmp_path, "cat", "dog", "test")
-    refused(tmp_path, "ROOT has test/ but no train/")
-
-
 def test_trains_may_be_a_class(tmp_path: Path) -> None:
     fill(tmp_path, "bus", "car", "train")
     assert load(tmp_path).class_names == ("bus", "car", "train")
+
+
+def test_letter_case_tells_classes_apart(tmp_path: Path) -> None:
+    fill(tmp_path, "A", "a")
+    assert load(tmp_path).class_names == ("A", "a")
 
 
 def test_folders_beside_the_splits_are_named(tmp_path: Path) -> None:
@@ -162,34 +204,6 @@ def test_a_test_split_without_classes(tmp_path: Path) -> None:
 
 
 # classes
-
-
-@pytest.mark.parametrize(
-    ("folders", "facts"),
-    [
-        ((), ("one folder per class in ROOT, at least 2, got none",)),
-        (("",), ("got 10 images without one",)),
-        (("cat",), ("got cat/ alone; sort",)),
-        (
-            ("dataset/cat", "dataset/dog"),
-            ("got dataset/ alone, with cat/, dog/ in dataset", "give --data-dir dataset"),
-        ),
-        (
-            ("a/b/train/cat", "a/b/train/dog", "a/b/val/cat", "a/b/val/dog"),
-            ("got a/ alone, with train/, val/ in a/b", "give --data-dir a/b"),
-        ),
-        (
-            ("archive/train/cat", "archive/val/cat", "models"),
-            ("archive holds train/ and val/", "give it as --data-dir", "as in train/archive/"),
-        ),
-        (("cat/train", "cat/test", "dog/train"), ("cat holds train/ and test/",)),
-    ],
-)
-def test_folders_one_level_too_high_or_too_low(
-    tmp_path: Path, folders: tuple[str, ...], facts: tuple[str, ...]
-) -> None:
-    fill(tmp_path, *folders)
-    refused(tmp_path, *facts)
 
 
 def test_images_may_lie_deep_in_a_class(tmp_path: Path) -> None:
@@ -245,47 +259,6 @@ def test_a_class_folder_may_be_a_link_but_not_to_another_class(tmp_path: Path) -
     assert load(tmp_path / "photos").class_names == CLASSES
     (tmp_path / "photos" / "kitten").symlink_to(tmp_path / "photos" / "cat")
     refused(tmp_path / "photos", "no images in kitten")
-
-
-# names
-
-
-@pytest.mark.parametrize(
-    ("train", "val", "facts"),
-    [
-        (("cat",), ("cat", "fox"), ("val has the class fox, which train lacks; use",)),
-        (
-            ("cat", "emu", "gnu"),
-            ("cat",),
-            ("train has the class emu, which val lacks, and 1 more such",),
-        ),
-    ],
-)
-def test_classes_that_one_split_lacks(
-    tmp_path: Path, train: tuple[str, ...], val: tuple[str, ...], facts: tuple[str, ...]
-) -> None:
-    fill(tmp_path, *(f"train/{name}" for name in ("dog", *train)))
-    fill(tmp_path, *(f"val/{name}" for name in ("dog", *val)))
-    refused(tmp_path, *facts)
-
-
-def test_names_in_two_forms_of_unicode_are_told_apart(tmp_path: Path) -> None:
-    fill(tmp_path, f"train/{NFC}", "train/dog", f"val/{NFD}", "val/dog")
-    refused(tmp_path, "val has the class 'cafe\\u0301', train has 'caf\\xe9'", "Unicode")
-
-
-@pytest.mark.parametrize("other", ["Cat", "cat ", "ｃat"])
-def test_names_that_a_reader_takes_for_the_same(tmp_path: Path, other: str) -> None:
-    fill(tmp_path, "train/cat", "train/dog", f"val/{other}", "val/dog")
-    refused(tmp_path, "train has", "'cat'", ascii(other), "the same word")
-
-
-def test_two_folders_whose_names_look_the_same(tmp_path: Path) -> None:
-    fill(tmp_path, NFC, NFD, "dog")
-    refused(tmp_path, "'cafe\\u0301' and 'caf\\xe9', one name in two forms of Unicode")
-    letters = tmp_path / "letters"
-    fill(letters, "A", "a")
-    assert load(letters).class_names == ("A", "a"), "these do not look the same"
 
 
 # small classes

@@ -93,11 +93,6 @@ def test_a_factory_and_a_module_serve_as_well_as_a_name() -> None:
     assert create_model(module, 3) is module
 
 
-def test_a_factory_of_torchvision() -> None:
-    model = create_model("torchvision.models:squeezenet1_1", 11)
-    assert model.classifier[1].out_channels == 11  # type: ignore[index,union-attr]
-
-
 @pytest.mark.parametrize(
     "reference",
     ["factories_here", "", ":", "a:", ":b", "a:b:c", "a/b.py:make", "a b:c", "1a:b", "a..b:c"],

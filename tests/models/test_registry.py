@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from support.registries import keep_registries
@@ -28,13 +30,8 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("close", ["resnet-20", "ResNet20", "resnet2", "resnet200"])
 def test_unknown_backbone_offers_close_matches(close: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"unknown backbone '{close}': did you mean .*"):
+    with pytest.raises(UnknownNameError, match=f"unknown backbone '{close}': did you mean resnet"):
         make_spec(close, "3+1", 10)
-
-
-def test_the_closest_match_comes_first() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean resnet20"):
-        make_spec("resnet-20", "3+1", 10)
 
 
 def test_backbone_unlike_any_lists_all_of_them() -> None:
@@ -73,8 +70,6 @@ def test_own_backbone_and_branch_need_only_a_registration() -> None:
 
 
 def test_tokens_of_two_kinds_do_not_overlap() -> None:
-    import re
-
     for entry in list_branches():
         kinds = [
             other.name for other in list_branches() if re.fullmatch(other.token, entry.example)

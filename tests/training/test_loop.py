@@ -17,7 +17,7 @@ from edgeexit.data import load_data
 from edgeexit.errors import BusyError, CheckpointError, SpecError, TrainingError
 from edgeexit.evaluation.predictions import predict
 from edgeexit.models import registry as model_registry
-from edgeexit.models.weights.filling import LoadedWeights
+from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.training import load_checkpoint, stored_config, train
 from edgeexit.training.record.reports import EpochRecord, StepStatus, best_record
 from edgeexit.training.run import InterruptedRunError

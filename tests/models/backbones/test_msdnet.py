@@ -79,7 +79,6 @@ REFERENCE = {
         ),
     ),
 }
-SE_PATTERN = {"msdnet_cifar100": "3+3+2+2+1+1", "msdnet_imagenet": "4+3+2+1"}
 
 
 @pytest.fixture(params=list(REFERENCE))
@@ -161,36 +160,6 @@ def test_other_images(name: str, size: tuple[int, int, int]) -> None:
     net = backbone_entry(name).build(7, size).eval()
     with torch.no_grad():
         assert net(torch.zeros(2, *size)).shape == (2, 7)
-
-
-def test_se_branches_of_the_paper_cost(name: str) -> None:
-    reference = REFERENCE[name]
-    net = on_meta(make_spec(name, SE_PATTERN[name], reference.classes))
-    cost = network_cost(net)
-    assert cost.stage_macs == reference.block_macs
-    assert cost.exits[-1].branch_macs == reference.classifier_macs[-1]
-    assert cost.baseline_macs == sum(reference.block_macs) + reference.classifier_macs[-1]
-    last, pixels = reference.shapes[-2][-1]
-    half = -(-pixels // 2)
-    for exit_, level, scales in zip(
-        cost.exits[:-1], SE_PATTERN[name].split("+"), reference.shapes[:-1], strict=True
-    ):
-        by_hand = _se_branch_macs(scales[-1][0], last, pixels, half, int(level), reference.classes)
-        assert exit_.branch_macs == by_hand, exit_.name
-
-
-def _se_branch_macs(
-    channels: int, last: int, pixels: int, half: int, level: int, classes: int
-) -> int:
-    """An SE-B branch written out: all features of MSDNet have one size, so kernels are 3x3."""
-    width, narrow, squeezed = 2 * last, 2 * last // 4, 2 * last // 16
-    excitation = 2 * width * squeezed
-    total = pixels**2 * 9 * channels * last
-    total += pixels**2 * last * narrow + half**2 * 9 * narrow**2 + half**2 * narrow * width
-    total += excitation + half**2 * last * width
-    same = half**2 * (width * narrow + 9 * narrow**2 + narrow * width + width * width)
-    total += (level - 1) * (same + excitation)
-    return total + half**2 * width * classes
 
 
 def test_dense_layer_keeps_its_inputs_and_adds_from_the_finer_scale_and_its_own() -> None:

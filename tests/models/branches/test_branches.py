@@ -36,6 +36,8 @@ def branch(
         ((128, 56, 56), (512, 14, 14), 6, 4, 1),  # VGG-16
         ((168, 16, 16), (312, 8, 8), 4, 2, 1),  # DenseNet-40-12
         ((480, 16, 16), (832, 8, 8), 4, 2, 1),  # GoogLeNet
+        ((384, 7, 7), (304, 7, 7), 3, 1, 1),  # MSDNet for ImageNet
+        ((100, 8, 8), (200, 8, 8), 5, 1, 2),  # one size, which a kernel of 4 would not keep
     ],
 )
 def test_variable_convolution_of_the_paper(

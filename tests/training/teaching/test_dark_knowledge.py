@@ -14,7 +14,7 @@ from edgeexit.data import DataConfig, load_data
 from edgeexit.errors import CheckpointError, InputError, SpecError, TrainingError
 from edgeexit.evaluation import predict
 from edgeexit.models import registry as model_registry
-from edgeexit.models.weights.filling import LoadedWeights
+from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.training import load_checkpoint, save_checkpoint, train
 from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.teaching.dark_knowledge import load_dark_knowledge
