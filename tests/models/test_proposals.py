@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from edgeexit.models import attach_exits
 from edgeexit.models.attach import inspect_points
-from edgeexit.models.tracing.cuts.points import propose_points
 
 SIZE = (3, 32, 32)
 
@@ -136,37 +135,30 @@ class SideBySide(Classifier):
         return self.classify(coarse.flatten(2).transpose(1, 2))
 
 
-def proposed(model: nn.Module) -> list[str]:
-    return [point.name for point in propose_points(inspect_points(model, SIZE), SIZE)]
-
-
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (ShrinkingTokens, ["stages.0", "stages.1"]),
-        (ChannelsLast, ["stages.0", "stages.1"]),
-        (StemAndTokens, ["blocks.1", "blocks.3", "blocks.5"]),
+        (ShrinkingTokens, ("stages.0", "stages.1")),
+        (ChannelsLast, ("stages.0", "stages.1")),
+        (StemAndTokens, ("blocks.1", "blocks.3", "blocks.5")),
     ],
 )
-def test_where_one_tensor_leads_on(build: type[nn.Module], expected: list[str]) -> None:
-    assert proposed(build()) == expected
+def test_where_one_tensor_leads_on(build: type[nn.Module], expected: tuple[str, ...]) -> None:
+    pattern = "+".join("n" * len(expected))
+    net = attach_exits(build().eval(), branches=pattern, input_size=SIZE)
+    assert net.spec.points == expected
+    assert len(net(torch.zeros(2, *SIZE))) == len(expected) + 1
 
 
 def test_where_streams_run_side_by_side_several_tensors_cross() -> None:
-    points = {point.name: point for point in inspect_points(SideBySide(), SIZE)}
-    chosen = [points[name] for name in proposed(SideBySide())]
-    assert len(chosen) == 3
+    model = SideBySide().eval()
+    points = {point.name: point for point in inspect_points(model, SIZE)}
+    net = attach_exits(model, branches="n+n+n", input_size=SIZE)
+    chosen = [points[name] for name in net.spec.points]
     assert {point.crossing for point in chosen} == {2}
     shares = [point.macs_share for point in chosen]
     assert shares == pytest.approx([0.25, 0.5, 0.75], abs=0.125)
-
-
-@pytest.mark.parametrize("build", [ShrinkingTokens, ChannelsLast, StemAndTokens, SideBySide])
-def test_branches_fit_there(build: type[nn.Module]) -> None:
-    model = build().eval()
-    count = len(proposed(model))
-    net = attach_exits(model, branches="+".join("n" * count), input_size=SIZE)
-    assert len(net(torch.zeros(2, *SIZE))) == count + 1
+    assert len(net(torch.zeros(2, *SIZE))) == 4
 
 
 class SharedTable(Classifier):
@@ -191,7 +183,6 @@ class SharedTable(Classifier):
 
 def test_a_table_that_blocks_share_is_in_each_part() -> None:
     model = SharedTable(weight=False).eval()
-    assert len(proposed(model)) == 3
     net = attach_exits(model, branches="n+n+n", input_size=SIZE)
     images = torch.randn(2, *SIZE)
     torch.testing.assert_close(net(images)["final"], model(images))

@@ -10,19 +10,20 @@ https://arxiv.org/abs/1709.01507, Fig. 3).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeexit.models.backbone import Backbone, chained
-from edgeexit.models.layers.common import he_initialized, pooled_linear, squeeze_excitation
+from edgeexit.models.layers.common import (
+    Excitation,
+    he_initialized,
+    pooled_linear,
+    squeeze_excitation,
+)
 from edgeexit.models.registry import register_backbone
 
 WIDTHS = (16, 32, 64)
-
-Excitation = Callable[[int], nn.Module]
-"""Builds the layer that rescales a block's main path, given its number of channels."""
 
 
 class OptionAShortcut(nn.Module):
@@ -60,11 +61,7 @@ class BasicBlock(nn.Module):
         return F.relu(main + self.shortcut(x))
 
 
-def _no_excitation(channels: int) -> nn.Module:
-    return nn.Identity()
-
-
-def _register(name: str, depth: int, excitation: Excitation = _no_excitation) -> None:
+def _register(name: str, depth: int, excitation: Excitation = nn.Identity) -> None:
     """Register the ResNet of ``depth`` layers."""
     blocks = (depth - 2) // 6
 

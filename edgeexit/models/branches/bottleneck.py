@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
-from edgeexit.models.layers.common import squeeze_excitation
+from edgeexit.models.layers.common import Excitation, squeeze_excitation
 from edgeexit.models.registry import BranchSite, register_branch
 from edgeexit.models.spec import FeatureInfo
 
 BOTTLENECK_REDUCTION = 4
-
-Excitation = Callable[[int], nn.Module]
-"""Builds the layer that rescales a bottleneck's output, given its number of channels."""
 
 
 class BottleneckBlock(nn.Module):

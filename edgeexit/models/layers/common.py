@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import nn
@@ -10,6 +11,12 @@ from torchvision.ops import SqueezeExcitation
 from edgeexit.models.backbone import Backbone
 
 REDUCTION = 16
+
+Excitation = Callable[[int], nn.Module]
+"""Builds the layer that rescales a block's main path, given its number of channels.
+
+:class:`torch.nn.Identity` leaves it out.
+"""
 
 
 def squeeze_excitation(channels: int) -> SqueezeExcitation:

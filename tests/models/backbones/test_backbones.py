@@ -6,7 +6,6 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from edgeexit.data.imagefolder import MEAN, STD
@@ -117,12 +116,6 @@ def test_backbones_of_cifar_size_read_other_numbers_of_channels(name: str) -> No
 def test_torchvisions_networks_read_three_channels(name: str) -> None:
     with pytest.raises(SpecError, match=r"^torchvision's \w+s read 3 channels, got 1$"):
         backbone_entry(name).build(10, (1, 64, 64))
-
-
-@pytest.mark.parametrize("name", OF_TORCHVISION)
-def test_parameters_are_as_many_as_torchvision_states(name: str) -> None:
-    stated = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta["num_params"]
-    assert parameters(name, 1000) == stated
 
 
 def test_parameters_of_the_densenet() -> None:
