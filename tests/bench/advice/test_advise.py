@@ -27,6 +27,7 @@ from edgeexit.statistics import Interval
 LeavingAt = Callable[[list[int], list[int]], NDArray[np.float32]]
 
 NONE = Interval(0.0, 0.0, 0.0)
+PAYS = {"exit1": 1.0, "final": 10.0, "branch": 0.5, "plain": 9.0}  # ms
 OPTIONS = BenchOptions(threads=1, rounds=3, duration_s=60, warm_up_s=0)
 
 
@@ -97,7 +98,7 @@ def blank(count: int) -> BenchImages:
 
 def test_an_exit_that_saves_time_is_kept(bundle: Path, images: BenchImages) -> None:
     """The bundle lets nobody leave early; exit1 takes a tenth of the time and is right."""
-    advice = advice_of(bundle, images, thresholds=1.0, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
+    advice = advice_of(bundle, images, thresholds=1.0, **PAYS)
     best, now = advice.by_latency, advice.now
     assert (advice.validation_images, advice.test_images, advice.target_accuracy) == (30, 30, 1.0)
     assert best.switched_off == ()
@@ -137,12 +138,7 @@ def test_thresholds_are_chosen_on_one_half_and_judged_on_the_other(bundle: Path)
     """Exit 1 is right on the validation half alone; nobody could choose it on the other."""
     validation, _ = halves(80, OPTIONS.seed)
     right = np.isin(np.arange(80), validation)
-    advice = advice_of(
-        bundle,
-        blank(80),
-        predictions=answers(np.ones(80, bool), right),
-        **{"exit1": 1.0, "final": 10.0, "branch": 0.5, "plain": 9.0},
-    )
+    advice = advice_of(bundle, blank(80), predictions=answers(np.ones(80, bool), right), **PAYS)
     assert (advice.target_accuracy, advice.validation_images, advice.test_images) == (1, 40, 40)
     assert advice.by_latency.average_ms.value == 1  # all leave at exit 1
     assert advice.by_latency.accuracy.value == 0
@@ -151,14 +147,13 @@ def test_thresholds_are_chosen_on_one_half_and_judged_on_the_other(bundle: Path)
 def test_slow_calls_of_a_path_weigh_as_much_as_images_take_it(bundle: Path) -> None:
     """Of 400 images two go on: among 100 calls of either path every second would be final's."""
     hard = np.isin(np.arange(400), [int(part[0]) for part in halves(400, OPTIONS.seed)])
-    times = {"exit1": 1.0, "final": 10.0, "branch": 0.5, "plain": 9.0}
-    advice = advice_of(bundle, blank(400), predictions=answers(~hard, ~hard), **times)
+    advice = advice_of(bundle, blank(400), predictions=answers(~hard, ~hard), **PAYS)
     assert advice.now.average_ms.value == pytest.approx(1 + 9 / 200)
     assert advice.now.p99_ms == 2  # exit 1's slow call in a hundred
 
 
 def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: BenchImages) -> None:
-    advice = advice_of(bundle, images, exit1=1.0, final=10.0, branch=0.5, plain=9.0)
+    advice = advice_of(bundle, images, **PAYS)
     assert advice.over_now.is_none
     words = advice_text(advice)
     assert words[0].startswith("Keep the bundle's thresholds")
@@ -171,11 +166,7 @@ def test_thresholds_that_are_as_good_as_any_are_left(bundle: Path, images: Bench
         (Gain(Interval(1.0, 0.5, 1.5), 0.1), False, "-1 ms (-1.5 to -0.5 ms), 10% less"),
         (Gain(Interval(-1.0, -1.5, -0.5), -0.1), False, "+1 ms (+0.5 to +1.5 ms), 10% more"),
         (Gain(Interval(1.0, -0.1, 2.0), 0.1), True, "no difference beyond the noise (-1 ms)"),
-        (
-            Gain(NONE, 0.0),
-            True,
-            "no difference beyond the noise (the same time)",
-        ),
+        (Gain(NONE, 0.0), True, "no difference beyond the noise (the same time)"),
         (Gain(Interval(1.0, 0.9, 1.1), 0.019), True, "no difference beyond the noise (-1 ms)"),
     ],
 )

@@ -148,24 +148,24 @@ def test_shared_weights_count_once_a_call_and_what_they_make_is_a_weight_too() -
     assert sum(operator.macs for operator in traffic) == 72
 
 
+IMAGE = ("batch", 4, 6, 6)
+
+
 @pytest.mark.parametrize(
-    ("made", "macs"),
+    ("made", "shape", "macs"),
     [
-        (node("Conv", "x w", "y", group=4, pads=[1, 1, 1, 1]), 4 * 36 * 9),
-        (node("ConvTranspose", "x wt", "y", strides=[2, 2]), 4 * 36 * 2 * 4),
+        (node("Conv", "x w", "y", group=4, pads=[1, 1, 1, 1]), IMAGE, 4 * 36 * 9),
+        (node("ConvTranspose", "x wt", "y", strides=[2, 2]), IMAGE, 4 * 36 * 2 * 4),
+        (node("Gemm", "x m", "y", transA=1), (3, 2), 2 * 3 * 5),
     ],
 )
-def test_macs_of_other_convolutions(made: onnx.NodeProto, macs: int) -> None:
-    kept = {"w": ones(4, 1, 3, 3), "wt": ones(4, 2, 2, 2)}
+def test_macs_of_other_operators(
+    made: onnx.NodeProto, shape: tuple[int | str, ...], macs: int
+) -> None:
+    kept = {"w": ones(4, 1, 3, 3), "wt": ones(4, 2, 2, 2), "m": ones(3, 5)}
     weights = {name: kept[name] for name in made.input if name in kept}
-    (operator,) = count([made], weights, {"x": ("batch", 4, 6, 6)}, ("y",))
+    (operator,) = count([made], weights, {"x": shape}, ("y",))
     assert operator.macs == macs
-
-
-def test_macs_of_a_transposed_product() -> None:
-    nodes = [node("Gemm", "x w", "y", transA=1)]
-    (operator,) = count(nodes, {"w": ones(3, 5)}, {"x": (3, 2)}, ("y",))
-    assert operator.macs == 2 * 3 * 5
 
 
 def test_a_shape_that_is_not_known_is_named() -> None:
