@@ -63,6 +63,7 @@ def test_report_equals_a_loop_over_samples() -> None:
         assert exit_.name == given.exit_names[m]
         assert exit_.accuracy == everyone / 400
         assert exit_.share == leaving[m] / 400
+        assert type(exit_.share) is float, "a checkpoint stores it as it is"
         assert exit_.leaving_accuracy == pytest.approx(leaving_right[m] / leaving[m], rel=1e-12)
         assert exit_.path_macs == PATHS[m]
         assert exit_.macs == COST.exits[m].macs
