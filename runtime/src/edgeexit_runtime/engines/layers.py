@@ -24,7 +24,14 @@ MOVING = (
 # layers of the engine, by the inspector's LayerType in lower case
 OPAQUE = "myelin"
 MOVING_IN_ENGINE = (
-    *("constant", "identity", "noop", "reformat", "shape", "shuffle", "signal", "wait"),
+    "constant",
+    "identity",
+    "noop",
+    "reformat",
+    "shape",
+    "shuffle",
+    "signal",
+    "wait",
 )
 
 # names of trt.DataType -> the manifest's; integers do not count as a precision

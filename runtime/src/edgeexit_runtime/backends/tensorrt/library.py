@@ -44,7 +44,13 @@ LIBRARIES = {
             (10, 3),
             "pip install tensorrt, or on a Jetson JetPack's python3-libnvinfer",
         ),
-        Library(RTX, "TensorRT-RTX", "tensorrt_rtx", (1, 0), "pip install tensorrt-rtx"),
+        Library(
+            RTX,
+            "TensorRT-RTX",
+            "tensorrt_rtx",
+            (1, 0),
+            "pip install tensorrt-rtx",
+        ),
     )
 }
 """The libraries by name."""
