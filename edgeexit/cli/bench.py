@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images, image_options
-from edgeexit.cli.options.backend import BackendOptions, backend_options
-from edgeexit.cli.options.bench import (
-    MeasureOptions,
-    backends_option,
-    compared_options,
-    details_option,
-    length_options,
-    saved_options,
-)
-from edgeexit.cli.options.shared import (
-    SectionedCommand,
-    all_but,
-    engine_dir_option,
-    refuse,
-    section,
-    taken,
-)
+from edgeexit.cli.inputs.bench_images import ImageOptions, choose_images
+from edgeexit.cli.options.backend import BundleBackendOptions
+from edgeexit.cli.options.bench import MeasureOptions, SavedOptions
+from edgeexit.cli.options.fields import SectionedCommand, flag, takes
+from edgeexit.cli.options.shared import all_but, engine_dir_option, refuse
 from edgeexit.cli.output.bench import print_comparison, print_details, print_summary
-from edgeexit.cli.output.bench_files import ReportFiles, report_file_options
+from edgeexit.cli.output.bench_files import ReportFiles
 from edgeexit.cli.terminal import console, remark, shown_progress
 
 if TYPE_CHECKING:
@@ -36,20 +24,37 @@ if TYPE_CHECKING:
 NOTHING = "which measures nothing"
 
 
+@dataclass(frozen=True, slots=True)
+class BundleFolder:
+    """The bundle."""
+
+    engine_dir: Path = engine_dir_option()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions(ReportFiles):
+    """The files to write, and how much is printed."""
+
+    details: bool = flag(
+        "Also print stages and branches, roofline, every reason and the linear model; for "
+        "--compare, all ratios. The page and the JSON always have them."
+    )
+
+
 @click.command("bench", cls=SectionedCommand)
-@section("Bundle", engine_dir_option(), backend_options, backends_option)
-@section("Images", image_options)
-@section("Comparisons and scenarios", compared_options)
-@section("Length and seed", length_options)
-@section("Results", report_file_options, details_option)
-@section("Saved reports", saved_options)
+@takes(BundleFolder, "Bundle")
+@takes(BundleBackendOptions)
+@takes(ImageOptions, "Images")
+@takes(MeasureOptions, "Comparisons and scenarios")
+@takes(ResultOptions, "Results")
+@takes(SavedOptions, "Saved reports")
 def command(
-    engine_dir: Path,
-    device: str | None,
-    report_file: Path | None,
-    compare: tuple[Path, Path] | None,
-    details: bool,
-    **values: Any,
+    bundle: BundleFolder,
+    backend: BundleBackendOptions,
+    images: ImageOptions,
+    options: MeasureOptions,
+    results: ResultOptions,
+    saved: SavedOptions,
 ) -> None:
     """Time every stage, branch and exit path of a bundle beside the plain backbone, at batch 1.
 
@@ -72,22 +77,24 @@ def command(
       edgeexit bench --report report.json --plot bench.png
       edgeexit bench --compare nano.json orin.json
     """
-    files, backend = taken(ReportFiles, values), taken(BackendOptions, values)
-    options, images = taken(MeasureOptions, values), ImageOptions(**values)
-    if compare is not None:
-        _compare(*compare, details, files)
+    from edgeexit.bench import load_report
+
+    if saved.compare is not None:
+        _compare(*saved.compare, results)
         return
-    files.check()
-    if report_file is not None:
-        report = _saved(report_file)
+    results.check()
+    if saved.report is not None:
+        others = all_but("report", "plot_file", "html_file", "details")
+        refuse(others, f"does not go with --report, {NOTHING}")
+        report = load_report(saved.report)
     else:
-        report = _measured(engine_dir, images, options.chosen(backend, device))
-    show = print_details if details else print_summary
+        report = _measured(bundle.engine_dir, images, options.chosen(backend))
+    show = print_details if results.details else print_summary
     show(report, console())
-    files.write(report)
+    results.write(report)
 
 
-def _compare(first: Path, second: Path, details: bool, files: ReportFiles) -> None:
+def _compare(first: Path, second: Path, results: ResultOptions) -> None:
     """Print how two saved reports differ, and write the comparison as JSON if a file is named."""
     from edgeexit.bench import load_report
     from edgeexit.bench.compare.compare import compare_reports
@@ -95,21 +102,13 @@ def _compare(first: Path, second: Path, details: bool, files: ReportFiles) -> No
     from edgeexit.files import write_json
 
     refuse(all_but("compare", "json_file", "details"), f"does not go with --compare, {NOTHING}")
-    files.check_named()
+    results.check_named()
     comparison = compare_reports(load_report(first), load_report(second), (str(first), str(second)))
-    print_comparison(comparison, details, console())
-    if files.json_file is not None:
+    print_comparison(comparison, results.details, console())
+    if results.json_file is not None:
         value = {"verdict": comparison_verdict(comparison), **encode(comparison)}
-        write_json(files.json_file, value)
-        remark(f"wrote {files.json_file}")
-
-
-def _saved(file: Path) -> BenchReport:
-    from edgeexit.bench import load_report
-
-    others = all_but("report_file", "plot_file", "html_file", "details")
-    refuse(others, f"does not go with --report, {NOTHING}")
-    return load_report(file)
+        write_json(results.json_file, value)
+        remark(f"wrote {results.json_file}")
 
 
 def _measured(engine_dir: Path, images: ImageOptions, options: BenchOptions) -> BenchReport:

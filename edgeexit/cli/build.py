@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import click
 from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.options.shared import engine_dir_option
+from edgeexit.cli.options.fields import flag, option, takes
+from edgeexit.cli.options.shared import AT_LEAST_1, engine_dir_option
 from edgeexit.cli.terminal import print_json, print_table, remark, say, shown_progress
 from edgeexit.formats import Table, named_numbers, texts
 
@@ -20,69 +22,62 @@ if TYPE_CHECKING:
 AUTO, NONE = "auto", "none"
 
 
-def compute_capability_option(command: Any) -> Any:
-    """Add ``--compute-capability``, an option for TensorRT-RTX."""
-    return click.option(
-        "--compute-capability",
-        metavar="X.Y",
-        help="With TensorRT-RTX: compute capability of the GPUs to build for, such as 8.0.  "
-        "[default: 8.6, 8.9 and 12.0]",
-    )(command)
+compute_capability_option = partial(
+    option,
+    "With TensorRT-RTX: compute capability of the GPUs to build for, such as 8.0.  "
+    "[default: 8.6, 8.9 and 12.0]",
+    metavar="X.Y",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """A bundle, and how its engines are built."""
+
+    engine_dir: Path = engine_dir_option("; the engines are added to it")
+    library: str = option(
+        "Library that builds; auto: TensorRT if it and a GPU are available, else TensorRT-RTX.",
+        default=AUTO,
+        type=click.Choice([AUTO, *LIBRARIES]),
+    )
+    compute_capability: str | None = compute_capability_option()
+    rebuild: bool = flag("Build all engines, even those that still fit.")
+    as_json: bool = flag("Print the engines as JSON.", "--json")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOptions:
+    """The fields of the runtime's ``EngineOptions``."""
+
+    opt_batch: int = option(
+        "Batch size that kernels are optimized for; all up to the bundle's maximum run.",
+        default=1,
+        type=AT_LEAST_1,
+    )
+    workspace_mib: int | None = option(
+        "Limit of scratch memory per layer.  [default: all of the GPU's memory]",
+        "--workspace",
+        metavar="MIB",
+        type=AT_LEAST_1,
+    )
+    optimization_level: int = option(
+        "0 builds fastest, 5 searches longest.", default=3, type=click.IntRange(0, 5)
+    )
+    version_compatible: bool = flag(
+        "Engines also run in later versions of TensorRT; they may be slower."
+    )
+    hardware_compatibility: str = option(
+        "Engines also run on other GPUs; they may be slower.",
+        default="none",
+        type=click.Choice(["none", "same-capability", "ampere+"]),
+    )
+    tf32: bool = flag("Allow TF32 (10-bit mantissa) in FP32 layers.")
 
 
 @click.command("build")
-@engine_dir_option("; the engines are added to it")
-@click.option(
-    "--library",
-    default="auto",
-    show_default=True,
-    type=click.Choice([AUTO, *LIBRARIES]),
-    help="Library that builds; auto: TensorRT if it and a GPU are available, else TensorRT-RTX.",
-)
-@compute_capability_option
-@click.option("--rebuild", is_flag=True, help="Build all engines, even those that still fit.")
-@click.option(
-    "--opt-batch",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Batch size that kernels are optimized for; all up to the bundle's maximum run.",
-)
-@click.option(
-    "--workspace",
-    metavar="MIB",
-    type=click.IntRange(min=1),
-    help="Limit of scratch memory per layer.  [default: all of the GPU's memory]",
-)
-@click.option(
-    "--optimization-level",
-    default=3,
-    show_default=True,
-    type=click.IntRange(0, 5),
-    help="0 builds fastest, 5 searches longest.",
-)
-@click.option(
-    "--version-compatible",
-    is_flag=True,
-    help="Engines also run in later versions of TensorRT; they may be slower.",
-)
-@click.option(
-    "--hardware-compatibility",
-    default="none",
-    show_default=True,
-    type=click.Choice(["none", "same-capability", "ampere+"]),
-    help="Engines also run on other GPUs; they may be slower.",
-)
-@click.option("--tf32", is_flag=True, help="Allow TF32 (10-bit mantissa) in FP32 layers.")
-@click.option("--json", "as_json", is_flag=True, help="Print the engines as JSON.")
-def command(
-    engine_dir: Path,
-    library: str,
-    compute_capability: str | None,
-    rebuild: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+@takes(BuildOptions)
+@takes(KernelOptions)
+def command(options: BuildOptions, kernels: KernelOptions) -> None:
     """Build the TensorRT engines of a bundle, on the device that will run them.
 
     With TensorRT-RTX they are built ahead of time, without a GPU. Engines that still fit are
@@ -94,8 +89,16 @@ def command(
       edgeexit build --engine-dir out/
       edgeexit build --engine-dir out/ --library tensorrt-rtx --compute-capability 8.6
     """
-    report = run_build(engine_dir, library, compute_capability, rebuild, **options)
-    if as_json:
+    from edgeexit_runtime.bundle.engine_entry import EngineOptions
+
+    report = _build(
+        options.engine_dir,
+        options=EngineOptions(**asdict(kernels)),
+        library=options.library,
+        compute_capability=options.compute_capability,
+        rebuild=options.rebuild,
+    )
+    if options.as_json:
         print_json(_as_json(report))
     else:
         print_engines(report)
@@ -120,7 +123,8 @@ class EngineChoice:
         from edgeexit_runtime.backends.tensorrt.engine_check import how_to_build
 
         if self.library is not None:
-            return run_build(folder, self.library, self.compute_capability)
+            capability = self.compute_capability
+            return _build(folder, library=self.library, compute_capability=capability)
         if self.reason is not None:
             remark(
                 f"no TensorRT engines were built: {self.reason}; on the device: "
@@ -161,28 +165,12 @@ def choose_engines(engine: str, compute_capability: str | None) -> EngineChoice:
     return EngineChoice(engine, compute_capability)
 
 
-def run_build(
-    folder: Path,
-    library: str,
-    compute_capability: str | None,
-    rebuild: bool = False,
-    *,
-    workspace: int | None = None,
-    **options: Any,
-) -> BuildReport:
+def _build(folder: Path, **how: Any) -> BuildReport:
     """Build the engines of a bundle under a progress bar."""
-    from edgeexit_runtime.bundle.engine_entry import EngineOptions
     from edgeexit_runtime.engines.building import build_engines
 
     with shown_progress("engines") as progress:
-        return build_engines(
-            folder,
-            EngineOptions(workspace_mib=workspace, **options),
-            library=library,
-            compute_capability=compute_capability,
-            rebuild=rebuild,
-            progress=progress,
-        )
+        return build_engines(folder, progress=progress, **how)
 
 
 def print_engines(report: BuildReport) -> None:

@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
-from edgeexit.cli.options.limits import describe_limits, given_limits, limit_options
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples
+from edgeexit.cli.options.fields import PATH, argument, flag, takes
+from edgeexit.cli.options.limits import LimitOptions, describe_limits
 from edgeexit.cli.options.shared import import_model, model_option
-from edgeexit.cli.terminal import print_json, print_table, progress_bar, remark, say
+from edgeexit.cli.terminal import markdown, print_json, print_table, progress_bar, remark, say
 from edgeexit.formats import Column, Table, format_macs
 
 if TYPE_CHECKING:
     from edgeexit.data import DataConfig, ImageData
     from edgeexit.thresholds import Limits
-    from edgeexit.training.comparison import ComparedRun, FinishedRun, RunGroup, Spread
+    from edgeexit.training.comparison import ComparedRun, RunGroup, Spread
 
 DEFAULT_MAX_DROP = 0.01
 SETTING = ("backbone", "branches", "strategy", "teacher")
 
 
+@dataclass(frozen=True, slots=True)
+class CompareOptions(LimitOptions):
+    """The runs, the limits for their thresholds, and the form of the output."""
+
+    paths: tuple[Path, ...] = argument("RUN...", nargs=-1, required=True, type=PATH)
+    no_group: bool = flag("One row per run, even if only the seeds differ.")
+    as_json: bool = flag("Print JSON.", "--json")
+    markdown: bool = flag("Print a Markdown table.")
+    model: str | None = model_option()
+
+
 @click.command("compare")
-@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@limit_options
-@click.option("--no-group", is_flag=True, help="One row per run, even if only the seeds differ.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@model_option
-@sample_options
-def command(
-    paths: tuple[Path, ...],
-    no_group: bool,
-    as_json: bool,
-    markdown: bool,
-    model: str | None,
-    **options: Any,
-) -> None:
+@takes(CompareOptions)
+@takes(SampleOptions)
+def command(options: CompareOptions, samples: SampleOptions) -> None:
     """Print finished runs side by side: accuracy of each exit, of the teacher, and with early exit.
 
     Thresholds are chosen on each run's validation images, with --max-drop 0.01 unless other
@@ -50,30 +50,29 @@ def command(
     Example:
       edgeexit compare run-coop/ run-wed/ --max-drop 0.01
     """
-    if as_json and markdown:
+    from edgeexit.training.comparison import group_runs
+
+    if options.as_json and options.markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")
-    limits = given_limits(options)
+    limits = options.limits
     if limits.none_given:
         limits = replace(limits, max_drop=DEFAULT_MAX_DROP)
-    runs = _compare(paths, limits, SampleOptions(**options), model)
-    groups = _groups(runs, no_group)
-    chosen = f"thresholds chosen on val: {describe_limits(limits, 'MACs')}"
-    if as_json:
-        print_json(_as_json(groups, limits))
-    elif markdown:
-        click.echo(markdown_table(groups))
+    runs = _compare(options, limits, samples)
+    # a row per run, or per runs that differ only in their seeds
+    apart = [[run] for run in runs] if options.no_group else [runs]
+    groups = [group for together in apart for group in group_runs(together)]
+    headings, rows = _cells(groups)
+    if options.as_json:
+        print_json({"limits": limits, "split": "test", "groups": groups})
+    elif options.markdown:
+        click.echo(markdown(Table.of("", map(_column, headings), rows)))
     else:
-        samples = runs[0].report.samples
-        print_table(_table(groups, f"on {samples} test images of {runs[0].config.data.name}"))
-        say(chosen)
+        images = f"{runs[0].report.samples} test images of {runs[0].config.data.name}"
+        print_table(_table(headings, rows, images))
+        say(f"thresholds chosen on val: {describe_limits(limits, 'MACs')}")
 
 
-def _compare(
-    paths: Sequence[Path],
-    limits: Limits,
-    samples: SampleOptions,
-    model: str | None,
-) -> list[ComparedRun]:
+def _compare(options: CompareOptions, limits: Limits, samples: SampleOptions) -> list[ComparedRun]:
     from edgeexit.devices import resolve_device
     from edgeexit.errors import TuningError, prefixed
     from edgeexit.training.comparison import (
@@ -83,8 +82,8 @@ def _compare(
         load_finished_run,
     )
 
-    factory = import_model(model)
-    finished = [load_finished_run(path) for path in paths]
+    factory = import_model(options.model)
+    finished = [load_finished_run(path) for path in options.paths]
     check_comparable(finished)
     execution = Execution(samples.batch_size, samples.workers, resolve_device(samples.device))
     loaded: dict[DataConfig, ImageData] = {}
@@ -92,8 +91,10 @@ def _compare(
     with progress_bar() as bar:
         task = bar.add_task("runs", total=len(finished))
         for run in finished:
-            data = _data(run, samples, loaded)
+            if run.config.data not in loaded:
+                loaded[run.config.data] = load_samples(run.checkpoint, samples)
             source = None if run.checkpoint.spec.is_registered else factory
+            data = loaded[run.config.data]
             with prefixed(f"{run.name}: ", TuningError):
                 compared.append(compare_run(run, data, limits, execution, source))
             bar.advance(task)
@@ -103,27 +104,10 @@ def _compare(
     return compared
 
 
-def _data(
-    run: FinishedRun, samples: SampleOptions, loaded: dict[DataConfig, ImageData]
-) -> ImageData:
-    if run.config.data not in loaded:
-        loaded[run.config.data] = load_samples(run.checkpoint, samples)
-    return loaded[run.config.data]
-
-
-def _groups(runs: list[ComparedRun], no_group: bool) -> list[RunGroup]:
-    from edgeexit.training.comparison import group_runs
-
-    if no_group:
-        return [group for run in runs for group in group_runs([run])]
-    return group_runs(runs)
-
-
-def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
+def _cells(groups: Sequence[RunGroup]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return headings and rows; empty columns are omitted."""
     exits = max((list(group.accuracy) for group in groups), key=len)
-    headings = ["run", "backbone", "branches", "strategy", "teacher", "n"]
-    headings += [*exits, "y_t", "adaptive", "MACs (Eq. 5)", "ratio"]
+    headings = ["run", *SETTING, "n", *exits, "y_t", "adaptive", "MACs (Eq. 5)", "ratio"]
     several = any(len(group.runs) > 1 for group in groups)
     rows = []
     for group in groups:
@@ -132,15 +116,14 @@ def _columns(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
         cells += [str(len(group.runs)) if several else ""]
         cells += [_percent(group.accuracy.get(name)) for name in exits]
         cells += [_percent(group.teacher_accuracy), _percent(group.adaptive_accuracy)]
-        cells += [_macs(group.average_macs), _ratio(group.macs_ratio)]
+        cells += [format_macs(group.average_macs.mean), _ratio(group.macs_ratio)]
         rows.append(cells)
     kept = [i for i in range(len(headings)) if any(row[i] for row in rows)]
-    return [headings[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    return [headings[i] for i in kept], [tuple(row[i] for i in kept) for row in rows]
 
 
-def _table(groups: Sequence[RunGroup], title: str) -> Table:
+def _table(headings: list[str], rows: list[tuple[str, ...]], images: str) -> Table:
     """Return the table; settings that all rows share are in its title."""
-    headings, rows = _columns(groups)
     common = [
         index
         for index, heading in enumerate(headings)
@@ -149,29 +132,18 @@ def _table(groups: Sequence[RunGroup], title: str) -> Table:
     shared = ", ".join(f"{headings[index]} {rows[0][index]}" for index in common)
     shown = [index for index in range(len(headings)) if index not in common]
     return Table.of(
-        f"accuracy in %, {title}" + (f"\n{shared}" if shared else ""),
-        (Column(headings[index], headings[index] not in ("run", *SETTING)) for index in shown),
+        f"accuracy in %, on {images}" + (f"\n{shared}" if shared else ""),
+        (_column(headings[index]) for index in shown),
         (tuple(row[index] for index in shown) for row in rows),
     )
 
 
-def markdown_table(groups: Sequence[RunGroup]) -> str:
-    """Return the table in Markdown; accuracies in percent."""
-    headings, rows = _columns(groups)
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _as_json(groups: Sequence[RunGroup], limits: Limits) -> dict[str, Any]:
-    return {"limits": limits, "split": "test", "groups": list(groups)}
+def _column(heading: str) -> Column:
+    return Column(heading, heading not in ("run", *SETTING))
 
 
 def _percent(spread: Spread | None) -> str:
     return "" if spread is None else spread.in_percent()
-
-
-def _macs(spread: Spread) -> str:
-    return format_macs(spread.mean)
 
 
 def _ratio(spread: Spread) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeexit.cli.options.fields import FOLDER
 from edgeexit.cli.terminal import console, print_table
 from edgeexit.formats import Table, format_command, format_macs, format_threshold, named_numbers
 
@@ -141,7 +142,7 @@ class Demo:
     "--output",
     default="demo",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder for everything that the demo makes.",
 )
 def command(output: Path) -> None:

@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 from edgeexit_runtime.bundle.schema import encode
 
 from edgeexit.cli.inputs.opened import open_bundle, open_checkpoint
-from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network
+from edgeexit.cli.inputs.samples import BundleSampleOptions
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import BackendOptions, check_options_of, run_options
-from edgeexit.cli.options.shared import taken
+from edgeexit.cli.options.backend import BackendOptions, check_options_of
+from edgeexit.cli.options.fields import PATH, argument, flag, option, takes
 from edgeexit.cli.output.adaptive import judgement_table, judgement_text
 from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import format_guarantee
 
 
+@dataclass(frozen=True, slots=True)
+class EvalOptions:
+    """What is evaluated, at which thresholds."""
+
+    path: Path | None = argument("[CKPT]", required=False, type=PATH)
+    engine_dir: Path | None = option("Evaluate a bundle instead, with its own graphs.", type=PATH)
+    split: str = option(None, default="test", type=click.Choice(["train", "val", "test"]))
+    thresholds: tuple[float, ...] | None = option(
+        "One per branch, 0 to 1 or never.  [default: those of the checkpoint or bundle]",
+        type=typed.thresholds,
+        metavar="T1,T2,...",
+    )
+    as_json: bool = flag("Print JSON.", "--json")
+
+
 @click.command("eval")
-@click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--engine-dir",
-    type=click.Path(path_type=Path),
-    help="Evaluate a bundle instead, with its own graphs.",
-)
-@click.option(
-    "--split",
-    default="test",
-    show_default=True,
-    type=click.Choice(["train", "val", "test"]),
-)
-@click.option(
-    "--thresholds",
-    type=typed.thresholds,
-    metavar="T1,T2,...",
-    help="One per branch, 0 to 1 or never.  [default: those of the checkpoint or bundle]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@network_options
-@run_options
-@bundle_sample_options
+@takes(EvalOptions)
+@takes(NetworkOptions)
+@takes(BackendOptions)
+@takes(BundleSampleOptions)
 def command(
-    path: Path | None,
-    engine_dir: Path | None,
-    split: str,
-    thresholds: tuple[float, ...] | None,
-    as_json: bool,
-    **values: Any,
+    options: EvalOptions,
+    network: NetworkOptions,
+    backend: BackendOptions,
+    samples: BundleSampleOptions,
 ) -> None:
     """Print accuracy and cost of a trained network: exit by exit, and with early exit.
 
@@ -67,30 +62,30 @@ def command(
     from edgeexit.evaluation import PathCosts
     from edgeexit.thresholds.tuning import judge
 
-    check_options_of(path, engine_dir)
-    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
-    samples = SampleOptions(**values)
-    if path is not None:
-        checkpoint = load_network(path, network, samples)
+    check_options_of(options.path, options.engine_dir)
+    if options.path is not None:
+        checkpoint = load_network(options.path, network, samples)
         opening = open_checkpoint(checkpoint, network.factory(), samples)
+        where = {"checkpoint": str(options.path)}
     else:
-        assert engine_dir is not None
-        opening = open_bundle(engine_dir, backend, samples)
+        assert options.engine_dir is not None
+        opening = open_bundle(options.engine_dir, backend, samples)
+        where = {"engine_dir": str(options.engine_dir)}
     with opening as found:
-        predictions = found.predict(split)
-    branches, guarantee = predictions.exit_names[:-1], found.guarantee
-    gammas = found.thresholds if thresholds is None else _by_name(thresholds, branches)
+        predictions = found.predict(options.split)
+    guarantee, gammas = found.guarantee, found.thresholds
+    if options.thresholds is not None:
+        gammas = _by_name(options.thresholds, predictions.exit_names[:-1])
     costs = PathCosts.in_macs(found.costs.exits)
     judgement = judge(predictions, gammas, found.costs, costs)
-    if as_json:
-        where = {"engine_dir": str(engine_dir)} if path is None else {"checkpoint": str(path)}
+    if options.as_json:
         held = guarantee if guarantee is not None and guarantee.holds_for(gammas) else None
-        about = {**where, "dataset": found.dataset, "split": split}
+        about = {**where, "dataset": found.dataset, "split": options.split}
         print_json({**about, **encode(judgement.report), "guarantee": held})
         return
     form = f", {found.precision} by {found.device}" if found.precision else ""
     title = f"{found.backbone}, branches {found.branches}{form}, on {found.dataset}"
-    say(judgement_text(judgement, costs, f"{split} images"))
+    say(judgement_text(judgement, costs, f"{options.split} images"))
     print_table(judgement_table(judgement, costs, title))
     if guarantee is not None:
         say(format_guarantee(guarantee, gammas))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,19 +17,17 @@ from edgeexit_runtime.backends.tensorrt.library import LIBRARIES
 from edgeexit.cli.build import (
     AUTO,
     NONE,
+    EngineChoice,
     choose_engines,
     compute_capability_option,
     print_engines,
 )
-from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import DataOptions, data_options, load_samples, spread_samples
-from edgeexit.cli.options.bundle import (
-    BundleOptions,
-    bundle_options,
-    required_thresholds_option,
-)
-from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
-from edgeexit.cli.options.shared import DEFAULT_BUNDLE, taken
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network
+from edgeexit.cli.inputs.samples import DataOptions, load_samples, spread_samples
+from edgeexit.cli.options.bundle import BundleOptions, required_thresholds_option
+from edgeexit.cli.options.fields import PATH, argument, flag, option, takes
+from edgeexit.cli.options.quantize import QuantizeOptions
+from edgeexit.cli.options.shared import DEFAULT_BUNDLE
 from edgeexit.cli.output.export import print_summary, report_json
 from edgeexit.cli.output.pack import (
     packed_json,
@@ -40,12 +41,10 @@ from edgeexit.formats import format_command, format_promise
 if TYPE_CHECKING:
     import numpy as np
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
-    from edgeexit_runtime.engines.building import BuildReport
+    from edgeexit_runtime.progress import Progress
     from numpy.typing import NDArray
 
     from edgeexit.export import ExportedBundle
-    from edgeexit.export.single.packing import PackedFile
-    from edgeexit.export.triton.repository import ModelRepository
     from edgeexit.training import Checkpoint
 
 BUNDLE, SINGLE, TRITON = "bundle", "single", "triton"
@@ -53,46 +52,63 @@ FROM_BUNDLE = {SINGLE: "pack", TRITON: "triton"}
 """The command that writes each form from a bundle."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExportCommandOptions(BundleOptions):
+    """The checkpoint, the form that it gets, and what is built from it."""
+
+    path: Path = argument("CKPT", type=PATH)
+    form: str = option(
+        "single: one ONNX file with early exit inside, as 'edgeexit pack' writes it; triton: a "
+        "model repository, as 'edgeexit triton' writes it; -o is its name.",
+        "--format",
+        default=BUNDLE,
+        type=click.Choice([BUNDLE, SINGLE, TRITON]),
+    )
+    required_thresholds: bool = required_thresholds_option()
+    opset: int | None = option(
+        "ONNX opset.  [default: 18; 19 for INT8 with FP16 fallback]", type=click.IntRange(18, 20)
+    )
+    engine: str = option(
+        "Build TensorRT engines afterwards, as 'edgeexit build' does; auto: if there is a GPU and "
+        "a library that builds for it. tensorrt-rtx also builds without a GPU.",
+        default=AUTO,
+        type=click.Choice([AUTO, NONE, *LIBRARIES]),
+    )
+    compute_capability: str | None = compute_capability_option()
+    as_json: bool = flag("Print the verification as JSON.", "--json")
+
+    def check_output(self) -> None:
+        """Check the name of a single file or a repository before the slow export."""
+        from edgeexit.export.single.packing import check_file_name
+        from edgeexit.export.triton.repository import check_new
+
+        if self.form == SINGLE:
+            check_file_name(self.output)
+        elif self.form == TRITON:
+            check_new(self.output)
+
+    def engines(self, is_for_cpus: bool) -> EngineChoice:
+        """Return which engines to build, none of a bundle for CPUs or of another form."""
+        engine = self.engine
+        if engine == AUTO and (is_for_cpus or self.form != BUNDLE):
+            engine = NONE
+        if self.form != BUNDLE and engine != NONE:
+            raise click.UsageError(
+                f"--engine {engine} builds the parts of a bundle: omit --format {self.form}"
+            )
+        return choose_engines(engine, self.compute_capability)
+
+
 @click.command("export")
-@click.argument("path", metavar="CKPT", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "form",
-    default=BUNDLE,
-    show_default=True,
-    type=click.Choice([BUNDLE, SINGLE, TRITON]),
-    help="single: one ONNX file with early exit inside, as 'edgeexit pack' writes it; triton: a "
-    "model repository, as 'edgeexit triton' writes it; -o is its name.",
-)
-@required_thresholds_option
-@bundle_options
-@quantize_options
-@click.option(
-    "--opset",
-    type=click.IntRange(18, 20),
-    help="ONNX opset.  [default: 18; 19 for INT8 with FP16 fallback]",
-)
-@click.option(
-    "--engine",
-    default=AUTO,
-    show_default=True,
-    type=click.Choice([AUTO, NONE, *LIBRARIES]),
-    help="Build TensorRT engines afterwards, as 'edgeexit build' does; auto: if there is a GPU and "
-    "a library that builds for it. tensorrt-rtx also builds without a GPU.",
-)
-@compute_capability_option
-@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
-@network_options
-@data_options
+@takes(ExportCommandOptions)
+@takes(QuantizeOptions)
+@takes(NetworkOptions)
+@takes(DataOptions)
 def command(
-    path: Path,
-    form: str,
-    required_thresholds: bool,
-    opset: int | None,
-    engine: str,
-    compute_capability: str | None,
-    as_json: bool,
-    **options: Any,
+    options: ExportCommandOptions,
+    int8: QuantizeOptions,
+    network: NetworkOptions,
+    data: DataOptions,
 ) -> None:
     """Export a trained network: one ONNX file per stage and per branch, and a manifest.
 
@@ -117,85 +133,100 @@ def command(
     from edgeexit_runtime.images.decoding import MAX_PIXELS
 
     from edgeexit.export import ExportOptions, export_bundle
-    from edgeexit.export.single.packing import check_file_name, pack_bundle
-    from edgeexit.export.triton.repository import check_new, write_repository
 
-    asked, int8 = taken(BundleOptions, options), taken(QuantizeOptions, options)
-    output, is_bundle = asked.output, form == BUNDLE
-    if form == SINGLE:
-        check_file_name(output)
-    elif form == TRITON:
-        check_new(output)
-    if engine == AUTO and (int8.is_for_cpus or not is_bundle):
-        engine = NONE
-    if not is_bundle and engine != NONE:
-        raise click.UsageError(
-            f"--engine {engine} builds the parts of a bundle: omit --format {form}"
-        )
-    building = choose_engines(engine, compute_capability)
-    chosen = int8.precision(
-        asked.precision,
-        builds_engines=building.library is not None,
-        min_agreement=asked.min_agreement,
-    )
+    options.check_output()
+    building = options.engines(int8.is_for_cpus)
+    builds = building.library is not None
+    precision = int8.precision(options.precision, builds, options.min_agreement)
     # the plain backbone is only for comparisons, which need a bundle
-    baseline = asked.baseline and is_bundle
-    parts = ExportOptions(chosen, opset or chosen.least_opset, asked.max_batch, baseline)
-    network = taken(NetworkOptions, options)
-    data = DataOptions(**options)
-    checkpoint = loaded = load_network(path, network, data)
-    if asked.score is not None:
-        checkpoint = loaded.with_score(asked.score)
+    baseline = options.baseline and options.form == BUNDLE
+    opset = options.opset or precision.least_opset
+    parts = ExportOptions(precision, opset, options.max_batch, baseline)
+    checkpoint = loaded = load_network(options.path, network, data)
+    if options.score is not None:
+        checkpoint = loaded.with_score(options.score)
     factory = network.factory()
     calibration = int8.images(checkpoint.preprocessing, data.max_pixels or MAX_PIXELS)
-    images, labels, source = _validation_images(checkpoint, data, asked.samples)
-    with shown_progress("export") as progress, ExitStack() as held:
-        folder = output
-        if not is_bundle:
-            folder = Path(held.enter_context(TemporaryDirectory(prefix="edgeexit-"))) / "bundle"
+    samples = load_samples(checkpoint, data).splits["val"]
+    images, labels = spread_samples(samples, options.samples)
+    source = f"{data.dataset or checkpoint.data.name}, val"
+    more: dict[str, Any] = {}
+    with shown_progress("export") as progress, _bundle_folder(options) as folder:
         bundle = export_bundle(
             checkpoint,
             folder,
             parts,
             images,
             source,
-            progress=progress,
+            progress,
             model=factory,
             labels=labels,
             calibration=calibration,
         )
-        packed = repository = None
-        if form == SINGLE:
-            packed = pack_bundle(
-                folder, output, images, source, progress, required_thresholds=required_thresholds
-            )
-        elif form == TRITON:
-            repository = write_repository(folder, output)
-        bundle = dataclasses.replace(bundle, folder=output)
+        if options.form != BUNDLE:
+            more, show = _convert(options, folder, images, source, progress)
+    bundle = dataclasses.replace(bundle, folder=options.output)
     if checkpoint.guarantee is not None and bundle.manifest.guarantee is None:
-        remark(_not_guaranteed(bundle, form, checkpoint.guarantee))
+        remark(_not_guaranteed(bundle, options.form, checkpoint.guarantee))
     if checkpoint.score != loaded.score:
-        remark(_other_score(bundle, form, loaded))
-    if not as_json:
+        remark(_other_score(bundle, options.form, loaded))
+    if not options.as_json:
         print_summary(bundle, int8.reason(building))
-    engines = building.build(output) if is_bundle and _is_for_gpus(bundle) else None
-    if as_json:
-        print_json({**report_json(bundle), **_more_json(packed, repository, engines)})
-    elif packed is not None:
-        print_packed(packed)
-    elif repository is not None:
-        print_repository(repository)
+    if options.form == BUNDLE:
+        more, show = _build(bundle, building)
+    if options.as_json:
+        print_json({**report_json(bundle), **more})
     else:
-        _print_next(bundle, engines)
+        show()
 
 
-def _validation_images(
-    checkpoint: Checkpoint, options: DataOptions, limit: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], str]:
-    """Return up to ``limit`` validation images spread over the split, their labels, the source."""
-    data = load_samples(checkpoint, options)
-    images, labels = spread_samples(data.splits["val"], limit)
-    return images, labels, f"{options.dataset or checkpoint.data.name}, val"
+@contextmanager
+def _bundle_folder(options: ExportCommandOptions) -> Iterator[Path]:
+    """Yield the folder for the bundle, a temporary one if another form is made of it."""
+    if options.form == BUNDLE:
+        yield options.output
+        return
+    with TemporaryDirectory(prefix="edgeexit-") as folder:
+        yield Path(folder) / "bundle"
+
+
+def _convert(
+    options: ExportCommandOptions,
+    folder: Path,
+    images: NDArray[np.float32],
+    source: str,
+    progress: Progress,
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Write another form from a bundle; return it as JSON values, and what prints it."""
+    from edgeexit.export.single.packing import pack_bundle
+    from edgeexit.export.triton.repository import write_repository
+
+    if options.form == TRITON:
+        repository = write_repository(folder, options.output)
+        return repository_json(repository), partial(print_repository, repository)
+    required = options.required_thresholds
+    packed = pack_bundle(
+        folder, options.output, images, source, progress, required_thresholds=required
+    )
+    return packed_json(packed), partial(print_packed, packed)
+
+
+def _build(
+    bundle: ExportedBundle, building: EngineChoice
+) -> tuple[dict[str, Any], Callable[[], None]]:
+    """Build engines; return them as JSON values, and what prints them and the next command."""
+    engines = building.build(bundle.folder) if _is_for_gpus(bundle) else None
+    more = {} if engines is None else {"engines": [it.entry for it in engines.engines]}
+
+    def show() -> None:
+        if engines is not None:
+            print_engines(engines)
+        following = format_command("bench", "--engine-dir", f"{bundle.folder}/")
+        say(f"next: {following}")
+        if bundle.manifest.precision == "int8":
+            say("to measure what INT8 gains: add --versus FP32/, an export with --precision fp32")
+
+    return more, show
 
 
 def _is_for_gpus(bundle: ExportedBundle) -> bool:
@@ -231,23 +262,3 @@ def _tuning(bundle: ExportedBundle, form: str, *asked: object) -> str:
         return format_command("tune", "--engine-dir", f"{bundle.folder}/", *asked)
     command = format_command("tune", "--engine-dir", f"{DEFAULT_BUNDLE}/", *asked)
     return f"export a bundle, {command}, then {format_command(FROM_BUNDLE[form], DEFAULT_BUNDLE)}"
-
-
-def _print_next(bundle: ExportedBundle, engines: BuildReport | None) -> None:
-    if engines is not None:
-        print_engines(engines)
-    following = format_command("bench", "--engine-dir", f"{bundle.folder}/")
-    say(f"next: {following}")
-    if bundle.manifest.precision == "int8":
-        say("to measure what INT8 gains: add --versus FP32/, an export with --precision fp32")
-
-
-def _more_json(
-    packed: PackedFile | None, repository: ModelRepository | None, engines: BuildReport | None
-) -> dict[str, Any]:
-    """Return the JSON values of what was made from the bundle."""
-    if packed is not None:
-        return packed_json(packed)
-    if repository is not None:
-        return repository_json(repository)
-    return {} if engines is None else {"engines": [it.entry for it in engines.engines]}

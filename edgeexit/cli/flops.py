@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import (
-    LARGE_CLASSES,
-    USUAL_CLASSES,
-    exits_option,
-    model_option,
-    outputs_option,
-    usual_classes,
-)
+from edgeexit.cli.inputs.untrained import UntrainedOptions
+from edgeexit.cli.options.fields import flag, option, takes
+from edgeexit.cli.options.shared import outputs_option
 from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import Table, format_command, format_macs, named_numbers
 
@@ -24,38 +20,54 @@ if TYPE_CHECKING:
     from edgeexit.models.spec import ModelSpec
 
 MEGABYTE = 1e6
-DEFAULT_PIXELS = 224
+
+
+@dataclass(frozen=True, slots=True)
+class FlopsOptions(UntrainedOptions):
+    """A network, and the form of the output."""
+
+    outputs: str = outputs_option()
+    branches: str = option("Pattern, such as 4+3+2.", default="none")
+    as_json: bool = flag("Print JSON.", "--json")
+
+    def network(self) -> MultiExitNet:
+        """Return the network.
+
+        Raises:
+            click.UsageError: the options do not go together.
+        """
+        if (self.backbone is None) == (self.model is None) or (
+            self.backbone is not None and (self.exits or self.outputs)
+        ):
+            raise click.UsageError(
+                "expected either BACKBONE, or --model, optionally with --exits or --outputs"
+            )
+        if self.backbone is not None:
+            return self._registered(self.backbone)
+        if not self.outputs:
+            return self.attached(self.branches)
+        if self.exits or self.branches != "none":
+            raise click.UsageError("--outputs has its own branches: no --exits, no --branches")
+        return self.with_own_exits(self.outputs)
+
+    def _registered(self, backbone: str) -> MultiExitNet:
+        import torch
+
+        from edgeexit.models import MultiExitNet
+
+        if ":" in backbone:
+            command = format_command("flops", "--model", backbone)
+            raise click.UsageError(
+                f"{backbone} is not a registered backbone, but a model: {command}"
+            )
+        spec = self.spec(self.branches)
+        with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
+            return MultiExitNet(spec)
 
 
 @click.command("flops")
-@click.argument("backbone", required=False)
-@model_option
-@exits_option
-@outputs_option
-@click.option("--branches", default="none", show_default=True, help="Pattern, such as 4+3+2.")
-@click.option(
-    "--num-classes",
-    type=click.IntRange(min=2),
-    help=f"[default: {USUAL_CLASSES}; with --model {LARGE_CLASSES}, or the model's own number if "
-    "it is fixed]",
-)
-@click.option(
-    "--input-size",
-    type=typed.size,
-    help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's own size; "
-    f"{DEFAULT_PIXELS} with --model]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    backbone: str | None,
-    model: str | None,
-    exits: str,
-    outputs: str,
-    branches: str,
-    num_classes: int | None,
-    input_size: tuple[int, int] | None,
-    as_json: bool,
-) -> None:
+@takes(FlopsOptions)
+def command(options: FlopsOptions) -> None:
     """Print the cost of each exit of a network, and MACs and memory traffic of each part.
 
     The paper's "FLOPs" are multiply-accumulates (MACs) of convolutions and fully connected layers.
@@ -67,72 +79,7 @@ def command(
       edgeexit flops resnet56 --branches 3+1 --num-classes 100 --input-size 32
       edgeexit flops --model torchvision.models:densenet121 --branches n+n+n
     """
-    size = None if input_size is None else (3, *input_size)
-    if model is not None and backbone is None and outputs:
-        if exits or branches != "none":
-            raise click.UsageError("--outputs has its own branches: no --exits, no --branches")
-        net = _own_exits(model, outputs, num_classes, size)
-    elif model is not None and backbone is None:
-        net = _attached(model, exits or "auto", branches, num_classes, size)
-    elif backbone is not None and model is None and not exits and not outputs:
-        net = _registered(backbone, branches, num_classes, size)
-    else:
-        raise click.UsageError(
-            "expected either BACKBONE, or --model, optionally with --exits or --outputs"
-        )
-    print_costs(net, as_json)
-
-
-def _registered(
-    backbone: str, branches: str, num_classes: int | None, size: tuple[int, int, int] | None
-) -> MultiExitNet:
-    import torch
-
-    from edgeexit.models import MultiExitNet, make_spec
-    from edgeexit.models.registry import backbone_entry
-
-    if ":" in backbone:
-        command = format_command("flops", "--model", backbone)
-        raise click.UsageError(f"{backbone} is not a registered backbone, but a model: {command}")
-    classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
-    spec = make_spec(backbone, branches, classes, size)
-    with torch.device("meta"):  # shapes are enough; the branches of ResNet-50 weigh 2 GB
-        return MultiExitNet(spec)
-
-
-def _own_exits(
-    model: str, outputs: str, num_classes: int | None, size: tuple[int, int, int] | None
-) -> MultiExitNet:
-    from edgeexit.models import from_outputs
-    from edgeexit.models.factories import create_model
-
-    return from_outputs(
-        create_model(model, num_classes or LARGE_CLASSES),
-        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
-        outputs=outputs,
-        num_classes=num_classes,
-        name=model,
-    )
-
-
-def _attached(
-    model: str,
-    exits: str,
-    branches: str,
-    num_classes: int | None,
-    size: tuple[int, int, int] | None,
-) -> MultiExitNet:
-    from edgeexit.models import attach_exits
-    from edgeexit.models.factories import create_model
-
-    return attach_exits(
-        create_model(model, num_classes or LARGE_CLASSES),
-        exits,
-        branches=branches,
-        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
-        num_classes=num_classes,
-        name=model,
-    )
+    print_costs(options.network(), options.as_json)
 
 
 def print_costs(net: MultiExitNet, as_json: bool) -> None:
@@ -164,16 +111,7 @@ def _as_json(spec: ModelSpec, cost: NetworkCost) -> dict[str, Any]:
         "input_size": height if height == width else f"{height}x{width}",
         "baseline_macs": cost.baseline_macs,
         "total_macs": cost.total_macs,
-        "exits": [
-            {
-                "name": exit_.name,
-                "macs": exit_.macs,
-                "backbone_macs": exit_.backbone_macs,
-                "branch_macs": exit_.branch_macs,
-                "path_macs": exit_.path_macs,
-            }
-            for exit_ in cost.exits
-        ],
+        "exits": [{"name": it.name, "macs": it.macs, **encode(it)} for it in cost.exits],
         "stages": cost.stages,
         "branch_parts": cost.branches,
         "uncounted": list(cost.uncounted),

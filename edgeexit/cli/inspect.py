@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING
 import click
 from edgeexit_runtime.bundle.manifest import IMAGES
 
+from edgeexit.cli.inputs.untrained import (
+    DEFAULT_PIXELS,
+    LARGE_CLASSES,
+    USUAL_CLASSES,
+    created_model,
+    model_shape,
+    registered_spec,
+)
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import LARGE_CLASSES, USUAL_CLASSES, usual_classes
+from edgeexit.cli.options.fields import argument, flag, option, takes
+from edgeexit.cli.options.shared import AT_LEAST_2, all_but, refuse
 from edgeexit.cli.output.inspect_files import is_written, print_written
 from edgeexit.cli.output.inspect_outputs import print_outputs
 from edgeexit.cli.terminal import print_json, print_table, say
@@ -26,7 +35,6 @@ if TYPE_CHECKING:
     from edgeexit.models.backbone import Backbone
     from edgeexit.models.tracing.cuts.points import Point
 
-DEFAULT_PIXELS = 224
 MARK = "*"
 
 
@@ -56,37 +64,52 @@ class _Inspection:
     registered: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InspectOptions:
+    """What is described, and how much of it."""
+
+    reference: str | None = argument("MODEL", required=False)
+    model: str | None = option("Another way to write MODEL.", metavar="MODULE:FACTORY")
+    outputs: bool = flag("List its outputs, the exits.")
+    points: bool = flag("List the places for exits.")
+    every: bool = flag("With --points: also points where several tensors cross.", "--all")
+    input_size: tuple[int, int] | None = option(
+        f"Pixels: 224 or HEIGHTxWIDTH.  [default: {DEFAULT_PIXELS}; for a registered backbone "
+        "its own size]",
+        type=typed.size,
+    )
+    num_classes: int | None = option(
+        "Classes to build it with, unless their number is fixed.  [default: "
+        f"{LARGE_CLASSES}; for a registered backbone {USUAL_CLASSES}]",
+        type=AT_LEAST_2,
+    )
+    as_json: bool = flag("Print everything as JSON.", "--json")
+
+    @property
+    def name(self) -> str:
+        """What is described."""
+        return str(self.model or self.reference)
+
+    def check(self) -> None:
+        """Raise :class:`click.UsageError` if options do not go together."""
+        if (self.model is None) == (self.reference is None):
+            got = f"both, {self.model!r} and {self.reference!r}" if self.model else "neither"
+            raise click.UsageError(f"expected either MODEL or --model, got {got}")
+        if self.points and self.outputs:
+            raise click.UsageError("expected at most one of --points and --outputs, got both")
+        if self.every and not self.points:
+            raise click.UsageError("--all goes with --points")
+        if is_written(self.name):
+            refuse(
+                all_but("reference", "model", "as_json"),
+                f"does not go with {self.name}, a file of edgeexit, which is described "
+                "completely: omit the options",
+            )
+
+
 @click.command("inspect")
-@click.argument("reference", metavar="MODEL", required=False)
-@click.option("--model", metavar="MODULE:FACTORY", help="Another way to write MODEL.")
-@click.option("--outputs", "with_outputs", is_flag=True, help="List its outputs, the exits.")
-@click.option("--points", "with_points", is_flag=True, help="List the places for exits.")
-@click.option(
-    "--all", "every", is_flag=True, help="With --points: also points where several tensors cross."
-)
-@click.option(
-    "--input-size",
-    type=typed.size,
-    help=f"Pixels: 224 or HEIGHTxWIDTH.  [default: {DEFAULT_PIXELS}; for a registered backbone "
-    "its own size]",
-)
-@click.option(
-    "--num-classes",
-    type=click.IntRange(min=2),
-    help=f"Classes to build it with, unless their number is fixed.  [default: {LARGE_CLASSES}; for "
-    f"a registered backbone {USUAL_CLASSES}]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(
-    reference: str | None,
-    model: str | None,
-    with_outputs: bool,
-    with_points: bool,
-    every: bool,
-    input_size: tuple[int, int] | None,
-    num_classes: int | None,
-    as_json: bool,
-) -> None:
+@takes(InspectOptions)
+def command(options: InspectOptions) -> None:
     """Describe MODEL and the places where exits can be put on it, or a file of edgeexit.
 
     MODEL is package.module:factory, from a file here or installed, a registered backbone, or the
@@ -103,49 +126,39 @@ def command(
       edgeexit inspect run/ckpt.tuned.pt
       edgeexit inspect model.onnx
     """
-    name = model or reference
-    if name is None or (model and reference):
-        got = f"both, {model!r} and {reference!r}" if name else "neither"
-        raise click.UsageError(f"expected either MODEL or --model, got {got}")
-    if with_points and with_outputs:
-        raise click.UsageError("expected at most one of --points and --outputs, got both")
-    if every and not with_points:
-        raise click.UsageError("--all goes with --points")
-    if is_written(name):
-        if with_points or with_outputs or input_size is not None or num_classes is not None:
-            raise click.UsageError(
-                f"{name} is a file of edgeexit, which is described completely: omit the options"
-            )
-        print_written(Path(name), as_json)
+    options.check()
+    if is_written(options.name):
+        print_written(Path(options.name), options.as_json)
         return
-    size = None if input_size is None else (3, *input_size)
-    if with_outputs:
-        print_outputs(name, size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS), num_classes, as_json)
+    if options.outputs:
+        shape = model_shape(options.input_size)
+        print_outputs(options.name, shape, options.num_classes, options.as_json)
         return
-    inspect = _inspect_model if ":" in name else _inspect_backbone
-    inspection = inspect(name, size, num_classes)
-    if as_json:
+    inspection = _inspect_model(options) if ":" in options.name else _inspect_backbone(options)
+    if options.as_json:
         print_json(inspection)
-    elif with_points:
-        _print_points(inspection, every)
+        return
+    if options.points:
+        _print_points(inspection, options.every)
     else:
         _print_summary(inspection)
+    if inspection.uncounted:
+        names = ", ".join(inspection.uncounted)
+        say(f"not counted, so the true MACs are higher: {names}")
+    say(_advice(inspection))
 
 
-def _inspect_model(
-    reference: str, size: tuple[int, int, int] | None, num_classes: int | None
-) -> _Inspection:
-    from edgeexit.models.factories import create_model
+def _inspect_model(options: InspectOptions) -> _Inspection:
     from edgeexit.models.tracing.cuts.points import list_points, propose_points
     from edgeexit.models.tracing.trace import trace
 
-    input_size = size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS)
-    model = create_model(reference, num_classes or LARGE_CLASSES)
+    input_size = model_shape(options.input_size)
+    model = created_model(options.name, options.num_classes)
     evaluation = trace(model, input_size).evaluation
     points = list_points(evaluation, input_size)
     counted = _count(model, [input_size])
     return _Inspection(
-        name=reference,
+        name=options.name,
         kind=_kind(model),
         parameters=_parameters(model),
         input_size=input_size,
@@ -158,17 +171,13 @@ def _inspect_model(
     )
 
 
-def _inspect_backbone(
-    name: str, size: tuple[int, int, int] | None, num_classes: int | None
-) -> _Inspection:
+def _inspect_backbone(options: InspectOptions) -> _Inspection:
     """Inspect a registered backbone, whose points are the ends of its stages."""
     import torch
 
-    from edgeexit.models import MultiExitNet, make_spec
-    from edgeexit.models.registry import backbone_entry
+    from edgeexit.models import MultiExitNet
 
-    classes = num_classes or usual_classes(backbone_entry(name).input_size)
-    spec = make_spec(name, "none", classes, size)
+    spec = registered_spec(options.name, "none", options.num_classes, options.input_size)
     with torch.device("meta"):  # shapes are enough
         net = MultiExitNet(spec)
     backbone = net.backbone
@@ -180,7 +189,7 @@ def _inspect_backbone(
     counts = [_count(module, [shapes[name] for name in inputs]) for module, inputs in modules]
     macs = [counted.macs for counted in counts]
     return _Inspection(
-        name=name,
+        name=options.name,
         kind=_kind(backbone),
         parameters=_parameters(backbone),
         input_size=spec.input_size,
@@ -247,8 +256,6 @@ def _print_summary(inspection: _Inspection) -> None:
     say(inspection.name)
     for name, value in rows.items():
         say(f"  {name:11}{value}")
-    _print_not_counted(inspection)
-    say(_advice(inspection))
 
 
 def _print_points(inspection: _Inspection, every: bool) -> None:
@@ -259,8 +266,6 @@ def _print_points(inspection: _Inspection, every: bool) -> None:
     hidden = len(inspection.points) - len(shown)
     if hidden:
         say(f"{hidden} more points are crossed by several tensors: --all lists them")
-    _print_not_counted(inspection)
-    say(_advice(inspection))
 
 
 def _points_table(inspection: _Inspection, points: list[Point]) -> Table:
@@ -291,12 +296,6 @@ def _layout(point: Point) -> str:
     if len(point.shape) == 2:
         return "tokens, channels"
     return "channels last" if point.channels_last else "channels first"
-
-
-def _print_not_counted(inspection: _Inspection) -> None:
-    if inspection.uncounted:
-        names = ", ".join(inspection.uncounted)
-        say(f"not counted, so the true MACs are higher: {names}")
 
 
 def _advice(inspection: _Inspection) -> str:

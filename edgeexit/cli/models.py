@@ -9,24 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.options.shared import USUAL_CLASSES, usual_classes
-from edgeexit.cli.terminal import print_json, print_table, say
-from edgeexit.formats import Column, Table, format_macs
+from edgeexit.cli.inputs.untrained import USUAL_CLASSES, usual_classes
+from edgeexit.cli.options.fields import flag, option, takes
+from edgeexit.cli.options.shared import AT_LEAST_2
+from edgeexit.cli.terminal import markdown, print_json, print_table, say
+from edgeexit.formats import Table, format_macs, numbers, texts
 
 if TYPE_CHECKING:
     from edgeexit.models.registry import BackboneEntry, BranchEntry
-
-BACKBONE_HEADINGS = (
-    "backbone",
-    "pixels",
-    "classes",
-    "exits",
-    "branches behind",
-    "parameters",
-    "MACs",
-    "pretrained",
-)
-BRANCH_HEADINGS = ("token", "branch", "what it is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +51,20 @@ class BranchInfo:
     summary: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelsOptions:
+    """The form of the list."""
+
+    num_classes: int | None = option(
+        f"Classes to count with.  [default: {USUAL_CLASSES}]", type=AT_LEAST_2
+    )
+    as_json: bool = flag("Print JSON.", "--json")
+    markdown: bool = flag("Print the tables of docs/reference/networks.md.")
+
+
 @click.command("models")
-@click.option(
-    "--num-classes",
-    type=click.IntRange(min=2),
-    help=f"Classes to count with.  [default: {USUAL_CLASSES}]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print the tables of docs/reference/networks.md.")
-def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
+@takes(ModelsOptions)
+def command(options: ModelsOptions) -> None:
     """List the registered backbones and branches.
 
     Parameters and MACs are those of the backbone without branches.
@@ -78,15 +73,21 @@ def command(num_classes: int | None, as_json: bool, markdown: bool) -> None:
     Example:
       edgeexit models --num-classes 10
     """
-    if as_json and markdown:
+    if options.as_json and options.markdown:
         raise click.UsageError("expected at most one of --json and --markdown, got both")
-    backbones, branches = backbone_infos(num_classes), branch_infos()
-    if as_json:
+    backbones, branches = backbone_infos(options.num_classes), branch_infos()
+    tables = registry_tables(backbones, branches)
+    if options.as_json:
         print_json({"backbones": backbones, "branches": branches})
-    elif markdown:
-        click.echo(markdown_tables(backbones, branches))
+    elif options.markdown:
+        click.echo("\n\n".join(map(markdown, tables)))
     else:
-        _print_tables(backbones, branches)
+        for table in tables:
+            print_table(table)
+        say(
+            "parameters and multiply-accumulates (MACs) per image of the plain backbone, at this "
+            "size and number of classes; a branching pattern joins one token per point: 3+1"
+        )
 
 
 def backbone_infos(num_classes: int | None = None) -> list[BackboneInfo]:
@@ -106,16 +107,6 @@ def branch_infos() -> list[BranchInfo]:
     from edgeexit.models import list_branches
 
     return [BranchInfo(entry.example, entry.name, _summary(entry)) for entry in list_branches()]
-
-
-def markdown_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> str:
-    """Return both tables as docs/reference/networks.md has them."""
-    tables = []
-    for headings, rows in _tables(backbones, branches):
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-        cells = [headings, ["---"] * len(headings), *escaped]
-        tables.append("\n".join(f"| {' | '.join(row)} |" for row in cells))
-    return "\n\n".join(tables)
 
 
 def _backbone_info(entry: BackboneEntry, num_classes: int | None) -> BackboneInfo:
@@ -156,12 +147,10 @@ def _summary(entry: BranchEntry) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def _tables(
-    backbones: list[BackboneInfo], branches: list[BranchInfo]
-) -> list[tuple[tuple[str, ...], list[list[str]]]]:
-    """Return the headings and rows of both tables."""
+def registry_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> list[Table]:
+    """Return both as tables."""
     rows = [
-        [
+        (
             info.name,
             "x".join(str(pixels) for pixels in info.input_size[1:]),
             str(info.num_classes),
@@ -170,19 +159,16 @@ def _tables(
             f"{info.parameters / 1e6:.2f}M",
             format_macs(info.macs) + (" and more" if info.uncounted else ""),
             "yes" if info.pretrained else "-",
-        ]
+        )
         for info in backbones
     ]
-    kinds = [[info.token, info.name, info.summary] for info in branches]
-    return [(BACKBONE_HEADINGS, rows), (BRANCH_HEADINGS, kinds)]
-
-
-def _print_tables(backbones: list[BackboneInfo], branches: list[BranchInfo]) -> None:
-    right = {"exits", "classes", "parameters", "MACs"}
-    for headings, rows in _tables(backbones, branches):
-        columns = (Column(heading, heading in right) for heading in headings)
-        print_table(Table.of("", columns, map(tuple, rows)))
-    say(
-        "parameters and multiply-accumulates (MACs) per image of the plain backbone, at this size "
-        "and number of classes; a branching pattern joins one token per point: 3+1"
+    columns = (
+        *texts("backbone", "pixels"),
+        *numbers("classes", "exits"),
+        *texts("branches behind"),
+        *numbers("parameters", "MACs"),
+        *texts("pretrained"),
     )
+    kinds = [(info.token, info.name, info.summary) for info in branches]
+    headings = texts("token", "branch", "what it is")
+    return [Table.of("", columns, rows), Table.of("", headings, kinds)]

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from edgeexit.cli.inputs.bundle_samples import bundle_data
-from edgeexit.cli.inputs.samples import DataOptions, data_options, spread_samples
+from edgeexit.cli.inputs.samples import DataOptions, spread_samples
 from edgeexit.cli.options.bundle import (
     bundle_argument,
     required_thresholds_option,
     samples_option,
 )
+from edgeexit.cli.options.fields import PATH, flag, option, takes
 from edgeexit.cli.output.pack import packed_json, print_packed
 from edgeexit.cli.terminal import print_json, shown_progress
 
 
+@dataclass(frozen=True, slots=True)
+class PackOptions:
+    """The bundle, and the file to write."""
+
+    bundle: Path = bundle_argument()
+    output: Path = option(
+        "The file; an existing one is replaced.",
+        "-o",
+        "--output",
+        default=Path("model.onnx"),
+        type=PATH,
+    )
+    required_thresholds: bool = required_thresholds_option()
+    samples: int = samples_option()
+    as_json: bool = flag("Print the verification as JSON.", "--json")
+
+
 @click.command("pack")
-@bundle_argument
-@click.option(
-    "-o",
-    "--output",
-    default="model.onnx",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The file; an existing one is replaced.",
-)
-@required_thresholds_option
-@samples_option
-@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
-@data_options
-def command(
-    bundle: Path,
-    output: Path,
-    required_thresholds: bool,
-    samples: int,
-    as_json: bool,
-    **options: Any,
-) -> None:
+@takes(PackOptions)
+@takes(DataOptions)
+def command(options: PackOptions, data: DataOptions) -> None:
     """Write a bundle as one ONNX model, for programs that load only a single file.
 
     Everything behind an exit is in the branch of an If, so an image that leaves early does not pay
@@ -57,21 +57,20 @@ def command(
 
     from edgeexit.export.single.packing import check_file_name, pack_bundle
 
-    check_file_name(output)
-    manifest = load_manifest(bundle)
-    data = bundle_data(bundle, manifest, DataOptions(**options))
-    images, _ = spread_samples(data.splits["val"], samples)
-    name = options["dataset"] or manifest.data.get("name")
+    check_file_name(options.output)
+    manifest = load_manifest(options.bundle)
+    val = bundle_data(options.bundle, manifest, data).splits["val"]
+    images, _ = spread_samples(val, options.samples)
     with shown_progress("pack") as progress:
         packed = pack_bundle(
-            bundle,
-            output,
+            options.bundle,
+            options.output,
             images,
-            f"{name}, val",
+            f"{data.dataset or manifest.data.get('name')}, val",
             progress,
-            required_thresholds=required_thresholds,
+            required_thresholds=options.required_thresholds,
         )
-    if as_json:
+    if options.as_json:
         print_json(packed_json(packed))
     else:
         print_packed(packed)

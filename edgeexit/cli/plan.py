@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from edgeexit_runtime.backends import BACKENDS
 from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import backend_options
-from edgeexit.cli.options.shared import (
-    LARGE_CLASSES,
-    USUAL_CLASSES,
-    all_but,
-    exits_option,
-    model_option,
-    refuse,
-    usual_classes,
-)
+from edgeexit.cli.inputs.untrained import UntrainedOptions
+from edgeexit.cli.options.backend import BundleBackendOptions
+from edgeexit.cli.options.fields import PATH, flag, option, takes
+from edgeexit.cli.options.shared import ABOVE_0, all_but, refuse
 from edgeexit.cli.terminal import print_json, print_table, say, shown_progress
 from edgeexit.formats import format_command
 
@@ -33,87 +25,71 @@ if TYPE_CHECKING:
     from edgeexit.export import Precision
     from edgeexit.models import MultiExitNet
 
-DEFAULT_PIXELS = 224
-
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """The networks to compare.
+class PlanOptions(UntrainedOptions):
+    """The networks to compare, and how."""
 
-    Attributes:
-        build: builds the network of a branching pattern.
-        patterns: their branching patterns.
-        model: ``package.module:factory`` of a user's own model, or None.
-        form: their precision.
-        needs_engines: the backend runs only engines.
-    """
+    branches: str = option("Patterns: 4+3+2,3+2+1,4g+3g+2g.", default="", metavar="P1,P2,...")
+    precision: str = option(
+        "INT8 is quantized for the backend.",
+        default="fp32",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+    )
+    accuracies: Path | None = option(
+        "Accuracy of each exit, from the paper or earlier runs, to estimate early exit: "
+        '{"4+3+2": [0.66, 0.68, 0.70, 0.70]}, fractions or percent.',
+        metavar="FILE",
+        type=PATH,
+    )
+    duration: float = option("Seconds to measure; at least 10 rounds.", default=20.0, type=ABOVE_0)
+    bundle_out: Path | None = option(
+        "Measure nothing: write untrained bundles, for a device that has only the runtime.",
+        metavar="FOLDER",
+        type=PATH,
+    )
+    times: Path | None = option(
+        "Measure nothing: read a file that 'python -m edgeexit_runtime time' wrote on the device.",
+        metavar="FILE",
+        type=PATH,
+    )
+    as_json: bool = flag("Print JSON.", "--json")
 
-    build: Callable[[str], MultiExitNet]
-    patterns: tuple[str, ...]
-    model: str | None
-    form: Precision
-    needs_engines: bool
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The branching patterns, each once."""
+        names = (name.strip() for name in self.branches.split(","))
+        return tuple(dict.fromkeys(filter(None, names)))
+
+    def build(self, pattern: str) -> MultiExitNet:
+        """Return the network with a branching pattern."""
+        from edgeexit.planning.candidates import random_network
+
+        if self.backbone is not None:
+            return random_network(self.spec(pattern))
+        return self.attached(pattern)
+
+    def check(self) -> None:
+        """Raise :class:`click.UsageError` if options do not go together."""
+        if self.times is not None:
+            allowed = all_but("times", "accuracies", "as_json")
+            refuse(allowed, "does not go with --times, which replaces the measurement")
+            return
+        if not self.patterns:
+            raise click.UsageError("expected --branches, such as 3+2+1,4g+3g+2g, or --times")
+        if self.bundle_out is not None:
+            refuse(
+                ("accuracies", "duration", "as_json"),
+                "does not go with --bundle-out, which measures nothing",
+            )
+        if (self.backbone is None) == (self.model is None) or (self.exits and self.model is None):
+            raise click.UsageError("expected either BACKBONE, or --model and maybe --exits")
 
 
 @click.command("plan")
-@click.argument("backbone", required=False)
-@click.option("--branches", metavar="P1,P2,...", help="Patterns: 4+3+2,3+2+1,4g+3g+2g.")
-@model_option
-@exits_option
-@click.option("--num-classes", type=click.IntRange(min=2), help=f"[default: {USUAL_CLASSES}]")
-@click.option(
-    "--input-size", type=typed.size, help="Pixels: 224 or HEIGHTxWIDTH.  [default: the backbone's]"
-)
-@click.option(
-    "--precision",
-    default="fp32",
-    show_default=True,
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="INT8 is quantized for the backend.",
-)
-@backend_options
-@click.option(
-    "--accuracies",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Accuracy of each exit, from the paper or earlier runs, to estimate early exit: "
-    '{"4+3+2": [0.66, 0.68, 0.70, 0.70]}, fractions or percent.',
-)
-@click.option(
-    "--duration",
-    default=20.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds to measure; at least 10 rounds.",
-)
-@click.option(
-    "--bundle-out",
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    help="Measure nothing: write untrained bundles, for a device that has only the runtime.",
-)
-@click.option(
-    "--times",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Measure nothing: read a file that 'python -m edgeexit_runtime time' wrote on the device.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    backbone: str | None,
-    branches: str | None,
-    model: str | None,
-    exits: str,
-    num_classes: int | None,
-    input_size: tuple[int, int] | None,
-    precision: str,
-    accuracies: Path | None,
-    duration: float,
-    bundle_out: Path | None,
-    times: Path | None,
-    as_json: bool,
-    **chosen: Any,
-) -> None:
+@takes(PlanOptions)
+@takes(BundleBackendOptions)
+def command(options: PlanOptions, backend: BundleBackendOptions) -> None:
     """Show the cost of exits on this device, before any training.
 
     Builds the network with each branching pattern and random weights, exports it, and times the
@@ -131,77 +107,30 @@ def command(
     from edgeexit.planning.analysis import make_plan, read_accuracies, read_times
     from edgeexit.planning.words import plan_table, plan_text
 
-    known = {} if accuracies is None else read_accuracies(accuracies)
-    if times is None:
-        patterns = _patterns(branches)
-        if bundle_out is not None:
-            refuse(
-                ("accuracies", "duration", "as_json"),
-                "does not go with --bundle-out, which measures nothing",
-            )
-        build = _builder(backbone, model, exits, num_classes, input_size)
-        backend = BACKENDS.get(chosen["backend"])  # auto takes none that needs engines
-        needs_engines = backend is not None and backend.needs_engines
-        form = _form(precision, needs_engines, is_for_here=bundle_out is None)
-        candidates = Candidates(build, patterns, model, form, needs_engines)
-        if bundle_out is not None:
-            _write_for_a_device(candidates, bundle_out)
-            return
-        measured = _measure(candidates, chosen, duration)
+    options.check()
+    known = {} if options.accuracies is None else read_accuracies(options.accuracies)
+    runner = BACKENDS.get(backend.backend)  # auto takes none that needs engines
+    needs_engines = runner is not None and runner.needs_engines
+    if options.bundle_out is not None:
+        _write_for_a_device(options, needs_engines, options.bundle_out)
+        return
+    if options.times is None:
+        measured = _measure(options, needs_engines, backend)
     else:
-        refuse(
-            all_but("times", "accuracies", "as_json"),
-            "does not go with --times, which replaces the measurement",
-        )
-        measured = read_times(times)
+        measured = read_times(options.times)
     plan = make_plan(measured, known)
-    if as_json:
+    if options.as_json:
         print_json({"text": list(plan_text(plan)), **encode(plan)})
         return
     for sentence in plan_text(plan):
         say(sentence)
     print_table(plan_table(plan))
-    if times is None:
-        network = ("--model", model) if model is not None else ("--backbone", backbone or "")
+    if options.times is None:
+        network = ["--model", options.model]
+        if options.backbone is not None:
+            network = ["--backbone", options.backbone]
         following = format_command("train", *network, "--branches", plan.patterns[0].branches)
         say(f"next: {following} --dataset ...")
-
-
-def _patterns(branches: str | None) -> tuple[str, ...]:
-    patterns = tuple(dict.fromkeys(it.strip() for it in (branches or "").split(",") if it.strip()))
-    if not patterns:
-        raise click.UsageError("expected --branches, such as 3+2+1,4g+3g+2g, or --times")
-    return patterns
-
-
-def _builder(
-    backbone: str | None,
-    model: str | None,
-    exits: str,
-    num_classes: int | None,
-    pixels: tuple[int, int] | None,
-) -> Callable[[str], MultiExitNet]:
-    """Return a function that builds the network of a branching pattern."""
-    from edgeexit.models import attach_exits, make_spec
-    from edgeexit.models.factories import create_model
-    from edgeexit.models.registry import backbone_entry
-    from edgeexit.planning.candidates import random_network
-
-    if (backbone is None) == (model is None) or (exits and model is None):
-        raise click.UsageError("expected either BACKBONE, or --model and maybe --exits")
-    size = None if pixels is None else (3, *pixels)
-    if backbone is not None:
-        classes = num_classes or usual_classes(backbone_entry(backbone).input_size)
-        return lambda pattern: random_network(make_spec(backbone, pattern, classes, size))
-    assert model is not None
-    return lambda pattern: attach_exits(
-        create_model(model, num_classes or LARGE_CLASSES),
-        exits or "auto",
-        branches=pattern,
-        input_size=size or (3, DEFAULT_PIXELS, DEFAULT_PIXELS),
-        num_classes=num_classes,
-        name=model,
-    )
 
 
 def _form(name: str, needs_engines: bool, is_for_here: bool) -> Precision:
@@ -220,23 +149,20 @@ def _form(name: str, needs_engines: bool, is_for_here: bool) -> Precision:
     return form.quantized(Quantization("all", "minmax", target=target))
 
 
-def _write(candidates: Candidates, folder: Path) -> list[Path]:
+def _write(options: PlanOptions, needs_engines: bool, folder: Path) -> list[Path]:
     """Write the bundles."""
     from edgeexit.planning.candidates import untrained, write_candidates
 
+    is_for_here = options.bundle_out is None
+    form = untrained(_form(options.precision, needs_engines, is_for_here))
     with shown_progress("plan") as progress:
         return write_candidates(
-            candidates.build,
-            candidates.patterns,
-            folder,
-            untrained(candidates.form),
-            candidates.model,
-            progress,
+            options.build, options.patterns, folder, form, options.model, progress
         )
 
 
-def _write_for_a_device(candidates: Candidates, folder: Path) -> None:
-    folders = _write(candidates, folder)
+def _write_for_a_device(options: PlanOptions, needs_engines: bool, folder: Path) -> None:
+    folders = _write(options, needs_engines, folder)
     for each in folders:
         say(f"wrote {each}")
     names = " ".join(each.name for each in folders)
@@ -244,14 +170,18 @@ def _write_for_a_device(candidates: Candidates, folder: Path) -> None:
     say("here, with its times.json: edgeexit plan --times times.json")
 
 
-def _measure(candidates: Candidates, chosen: dict[str, Any], duration_s: float) -> MeasuredTimes:
+def _measure(
+    options: PlanOptions, needs_engines: bool, backend: BundleBackendOptions
+) -> MeasuredTimes:
     """Write the bundles to a temporary folder, build engines if needed, and time them."""
     from edgeexit_runtime.engines.building import build_engines
     from edgeexit_runtime.timing.paths import time_bundles
 
     with tempfile.TemporaryDirectory() as folder:
-        folders = _write(candidates, Path(folder))
-        for each in folders if candidates.needs_engines else ():
+        folders = _write(options, needs_engines, Path(folder))
+        for each in folders if needs_engines else ():
             build_engines(each)
         with shown_progress("plan") as progress:
-            return time_bundles(folders, duration_s=duration_s, progress=progress, **chosen)
+            return time_bundles(
+                folders, duration_s=options.duration, progress=progress, **asdict(backend)
+            )

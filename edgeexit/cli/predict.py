@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.errors import printable
 
-from edgeexit.cli.options.backend import BackendOptions, backend_options
-from edgeexit.cli.options.shared import engine_dir_option, max_pixels_option
+from edgeexit.cli.options.backend import BundleBackendOptions
+from edgeexit.cli.options.fields import PATH, argument, flag, option, takes
+from edgeexit.cli.options.shared import ABOVE_0, engine_dir_option, max_pixels_option
 from edgeexit.cli.terminal import print_notes, progress_bar, remark
 
 if TYPE_CHECKING:
@@ -23,30 +24,24 @@ if TYPE_CHECKING:
     from edgeexit_runtime.images.fitting import ImageSource
 
 
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """The images, the bundle, and the form of the output."""
+
+    sources: tuple[Path, ...] = argument(None, nargs=-1, required=True, type=PATH)
+    engine_dir: Path = engine_dir_option()
+    deadline_ms: float | None = option(
+        "Milliseconds per image, after which the best answer so far is given.", type=ABOVE_0
+    )
+    as_json: bool = flag("Print one JSON object per image.", "--json")
+    skip_corrupt: bool = flag("Report, count and skip files that cannot be read.")
+    max_pixels: int | None = max_pixels_option()
+
+
 @click.command("predict")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@engine_dir_option()
-@click.option(
-    "--deadline-ms",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Milliseconds per image, after which the best answer so far is given.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image.")
-@click.option(
-    "--skip-corrupt", is_flag=True, help="Report, count and skip files that cannot be read."
-)
-@max_pixels_option
-@backend_options
-def command(
-    sources: tuple[Path, ...],
-    engine_dir: Path,
-    deadline_ms: float | None,
-    as_json: bool,
-    skip_corrupt: bool,
-    max_pixels: int | None,
-    device: str | None,
-    **values: Any,
-) -> None:
+@takes(PredictOptions)
+@takes(BundleBackendOptions)
+def command(options: PredictOptions, backend: BundleBackendOptions) -> None:
     """Classify images, images in folders and their subfolders, and frames of videos.
 
     Each image is preprocessed as the bundle requires, and run alone. Its line shows label,
@@ -66,23 +61,23 @@ def command(
 
     from edgeexit.errors import DataError
 
-    limit = max_pixels or MAX_PIXELS
-    files = _files(sources)
+    limit = options.max_pixels or MAX_PIXELS
+    files = _files(options.sources)
     tally = _Tally()
-    chosen = BackendOptions(**values).chosen(device)
-    with ee.load(engine_dir, **chosen) as session, progress_bar() as bar:
+    with ee.load(options.engine_dir, **backend.arguments) as session, progress_bar() as bar:
         session.warm_up()  # otherwise the first image would include the start-up
         # no bar where answers go to the screen: they show the progress
         task = bar.add_task("", total=len(files), visible=not sys.stdout.isatty())
         for path in files:
             try:
                 for frame, image in _images_of(path):
-                    answer = _predict(session, path, frame, image, deadline_ms, limit)
+                    answer = _predict(session, path, frame, image, options.deadline_ms, limit)
                     tally.add(answer)
-                    click.echo(json.dumps(answer, allow_nan=False) if as_json else _line(answer))
+                    text = json.dumps(answer, allow_nan=False)
+                    click.echo(text if options.as_json else _line(answer))
                     bar.update(task, description=f"{tally.count} images")
             except ee.ImageError as error:
-                if not skip_corrupt:
+                if not options.skip_corrupt:
                     raise DataError(f"{error}; --skip-corrupt continues without") from error
                 tally.skipped += 1
                 remark(f"skipped {error}")

@@ -3,78 +3,62 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edgeexit.cli.options.backend import backend_options
-from edgeexit.cli.options.shared import engine_dir_option
+from edgeexit.cli.options.backend import BundleBackendOptions
+from edgeexit.cli.options.fields import option, takes
+from edgeexit.cli.options.shared import ABOVE_0, AT_LEAST_1, engine_dir_option
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """A bundle and the options of its service, see ``ServeOptions`` of the runtime."""
+
+    engine_dir: Path = engine_dir_option()
+    name: str = option("Name of the model in requests.", default="edgeexit")
+    host: str = option("Address to listen on.", default="127.0.0.1")
+    port: int = option(None, default=8000, type=click.IntRange(0, 65535))
+    sessions: int = option(
+        "Sessions that run in parallel; with --threads 1, use one per core.",
+        default=1,
+        type=AT_LEAST_1,
+    )
+    max_batch: int = option("Maximum number of images in a batch.", default=8, type=AT_LEAST_1)
+    max_wait_ms: float = option(
+        "How long an incomplete batch waits for more images.",
+        default=0.0,
+        type=click.FloatRange(min=0),
+    )
+    queue: int = option(
+        "Maximum number of waiting images; more are refused with status 429.",
+        default=256,
+        type=AT_LEAST_1,
+    )
+    deadline_ms: float | None = option(
+        "Milliseconds per batch, after which the best answer so far is given.", type=ABOVE_0
+    )
+    max_bytes: int = option(
+        "Maximum size of a request's body, in bytes.", default=10_000_000, type=AT_LEAST_1
+    )
+    max_pixels: int = option(
+        "Maximum size of an image; larger ones are refused before decoding.",
+        default=25_000_000,
+        type=AT_LEAST_1,
+    )
+    timeout_s: float = option(
+        "Time limit to receive a body, and to answer accepted requests on shutdown.",
+        default=10.0,
+        type=ABOVE_0,
+    )
 
 
 @click.command("serve")
-@engine_dir_option()
-@click.option(
-    "--name", default="edgeexit", show_default=True, help="Name of the model in requests."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option(
-    "--sessions",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Sessions that run in parallel; with --threads 1, use one per core.",
-)
-@click.option(
-    "--max-batch",
-    default=8,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Maximum number of images in a batch.",
-)
-@click.option(
-    "--max-wait-ms",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="How long an incomplete batch waits for more images.",
-)
-@click.option(
-    "--queue",
-    default=256,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Maximum number of waiting images; more are refused with status 429.",
-)
-@click.option(
-    "--deadline-ms",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Milliseconds per batch, after which the best answer so far is given.",
-)
-@click.option(
-    "--max-bytes",
-    default=10_000_000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Maximum size of a request's body, in bytes.",
-)
-@click.option(
-    "--max-pixels",
-    default=25_000_000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Maximum size of an image; larger ones are refused before decoding.",
-)
-@click.option(
-    "--timeout-s",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Time limit to receive a body, and to answer accepted requests on shutdown.",
-)
-@backend_options
-def command(engine_dir: Path, **options: Any) -> None:
+@takes(ServiceOptions)
+@takes(BundleBackendOptions)
+def command(service: ServiceOptions, backend: BundleBackendOptions) -> None:
     """Answer requests over HTTP: the Open Inference Protocol (KServe v2), and image files.
 
     Waiting requests are batched. SIGHUP reloads the bundle; SIGTERM and Ctrl-C answer accepted
@@ -90,4 +74,5 @@ def command(engine_dir: Path, **options: Any) -> None:
     from edgeexit_runtime.serving.options import ServeOptions
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    serve(engine_dir, ServeOptions(**options))
+    values = {**asdict(service), **asdict(backend)}
+    serve(values.pop("engine_dir"), ServeOptions(**values))

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.inputs.onnx_images import ProofOptions, proof_options
+from edgeexit.cli.inputs.onnx_images import ProofOptions
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.bundle import BundleOptions, bundle_options
-from edgeexit.cli.options.quantize import QuantizeOptions, quantize_options
-from edgeexit.cli.options.shared import taken
+from edgeexit.cli.options.bundle import BundleOptions
+from edgeexit.cli.options.fields import PATH, argument, flag, option, takes
+from edgeexit.cli.options.quantize import QuantizeOptions
 from edgeexit.cli.output.export import print_summary, report_json
 from edgeexit.cli.terminal import print_json, print_notes, say, shown_progress
 from edgeexit.formats import format_command
 
-if TYPE_CHECKING:
-    from edgeexit.export.from_onnx.split import OnnxParts
-
 NO_ENGINES = "chosen since split builds no engines; for a GPU name --target tensorrt"
 
 
+@dataclass(frozen=True, slots=True)
+class SplitOptions(BundleOptions):
+    """The ONNX file, and the bundle to write."""
+
+    file: Path = argument("ONNX", type=PATH)
+    outputs: str = option(
+        "The exits' logits among the outputs, in order, the final exit last; auto: all.",
+        default="auto",
+        metavar="auto|O1,O2,...",
+    )
+    input_size: tuple[int, int] | None = option(
+        "For a file with dynamic height and width: pixels, 224 or HEIGHTxWIDTH.", type=typed.size
+    )
+    as_json: bool = flag("Print the verification as JSON.", "--json")
+
+
 @click.command("split")
-@click.argument("file", metavar="ONNX", type=click.Path(path_type=Path))
-@click.option(
-    "--outputs",
-    default="auto",
-    show_default=True,
-    metavar="auto|O1,O2,...",
-    help="The exits' logits among the outputs, in order, the final exit last; auto: all.",
-)
-@click.option(
-    "--input-size",
-    type=typed.size,
-    help="For a file with dynamic height and width: pixels, 224 or HEIGHTxWIDTH.",
-)
-@bundle_options
-@quantize_options
-@click.option("--json", "as_json", is_flag=True, help="Print the verification as JSON.")
-@proof_options
-def command(
-    file: Path,
-    outputs: str,
-    input_size: tuple[int, int] | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+@takes(SplitOptions)
+@takes(QuantizeOptions)
+@takes(ProofOptions)
+def command(options: SplitOptions, int8: QuantizeOptions, proof: ProofOptions) -> None:
     """Make a bundle from an ONNX classifier that has exits of its own.
 
     The graph is split by the nodes that each output needs: stage k has the nodes that both exit k
@@ -66,43 +59,36 @@ def command(
     from edgeexit.export.writing import ExportOptions, write_bundle
     from edgeexit.scores import SOFTMAX
 
-    asked, int8 = taken(BundleOptions, options), taken(QuantizeOptions, options)
-    proof = ProofOptions(samples=asked.samples, **options)
-    chosen = int8.precision(
-        asked.precision, builds_engines=False, min_agreement=asked.min_agreement
-    )
+    precision = int8.precision(options.precision, False, options.min_agreement)
     with shown_progress("split") as progress:
         parts = split_onnx(
-            file,
-            outputs,
-            input_size=None if input_size is None else (3, *input_size),
-            least_opset=chosen.least_opset,
-            score=asked.score or SOFTMAX,
+            options.file,
+            options.outputs,
+            input_size=None if options.input_size is None else (3, *options.input_size),
+            least_opset=precision.least_opset,
+            score=options.score or SOFTMAX,
             tell=lambda step: progress(step, 0.0),
         )
     print_notes(parts.notes)
-    images = proof.read(parts)
+    images = proof.read(parts, options.samples)
     print_notes(images.notes)
     with shown_progress("bundle") as progress:
         bundle = write_bundle(
             parts.subject(images.preprocessing, images.class_names, images.data),
-            asked.output,
-            ExportOptions(chosen, parts.opset, asked.max_batch, asked.baseline),
+            options.output,
+            ExportOptions(precision, parts.opset, options.max_batch, options.baseline),
             images.samples,
             images.source,
             progress,
             labels=images.labels,
             calibration=int8.images(images.preprocessing, proof.max_pixels or MAX_PIXELS),
         )
-    if as_json:
-        print_json({**report_json(bundle), "macs": _macs(parts)})
+    macs = {exit_.name: exit_.path_macs for exit_ in parts.cost.exits}
+    if options.as_json:
+        print_json({**report_json(bundle), "macs": macs})
         return
     print_summary(bundle, "as --target says" if int8.target != "auto" else NO_ENGINES)
-    shares = ", ".join(f"{name} {macs / 1e6:.2f}M" for name, macs in _macs(parts).items())
+    shares = ", ".join(f"{name} {value / 1e6:.2f}M" for name, value in macs.items())
     say(f"MACs up to each exit, with the branches before it: {shares}")
-    following = format_command("tune", "--engine-dir", f"{asked.output}/", "--max-drop", "0.01")
+    following = format_command("tune", "--engine-dir", f"{options.output}/", "--max-drop", "0.01")
     say(f"next: {following}")
-
-
-def _macs(parts: OnnxParts) -> dict[str, int]:
-    return {exit_.name: exit_.path_macs for exit_ in parts.cost.exits}

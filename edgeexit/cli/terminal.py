@@ -104,3 +104,12 @@ def print_table(table: Table, out: Console | None = None) -> None:
     if out.measure(drawn, options=anywhere).maximum > out.width:
         drawn.padding = (0, 0)
     out.print(drawn)
+
+
+def markdown(table: Table) -> str:
+    """Return a table's columns and rows in Markdown."""
+    headings = [column.heading for column in table.columns]
+    rows = (row for rows in table.groups for row in rows)
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [headings, ["---"] * len(headings), *escaped]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

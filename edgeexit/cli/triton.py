@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from edgeexit.cli.options.bundle import bundle_argument
+from edgeexit.cli.options.fields import PATH, flag, option, takes
 from edgeexit.cli.output.pack import print_repository, repository_json
 from edgeexit.cli.terminal import print_json
 
 
+@dataclass(frozen=True, slots=True)
+class TritonOptions:
+    """The bundle, and the repository to write."""
+
+    bundle: Path = bundle_argument()
+    output: Path = option(
+        "The repository's folder, new or empty.",
+        "-o",
+        "--output",
+        default=Path("repository"),
+        type=PATH,
+    )
+    name: str = option(
+        "Name of the model for requests; the parts' names begin with it.", default="edgeexit"
+    )
+    platform: str = option(
+        "Backend of the parts: ONNX Runtime, or TensorRT with the engines that 'edgeexit build' "
+        "added to the bundle.",
+        default="onnxruntime_onnx",
+        type=click.Choice(["onnxruntime_onnx", "tensorrt_plan"]),
+    )
+    as_json: bool = flag("Print a description as JSON.", "--json")
+
+
 @click.command("triton")
-@bundle_argument
-@click.option(
-    "-o",
-    "--output",
-    default="repository",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The repository's folder, new or empty.",
-)
-@click.option(
-    "--name",
-    default="edgeexit",
-    show_default=True,
-    help="Name of the model for requests; the parts' names begin with it.",
-)
-@click.option(
-    "--platform",
-    default="onnxruntime_onnx",
-    show_default=True,
-    type=click.Choice(["onnxruntime_onnx", "tensorrt_plan"]),
-    help="Backend of the parts: ONNX Runtime, or TensorRT with the engines that 'edgeexit build' "
-    "added to the bundle.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a description as JSON.")
-def command(bundle: Path, output: Path, name: str, platform: str, as_json: bool) -> None:
+@takes(TritonOptions)
+def command(options: TritonOptions) -> None:
     """Write a bundle as a model repository that Triton Inference Server loads.
 
     There is one model per part, with the bundle's file, and an early-exit model in Python that
@@ -50,8 +53,8 @@ def command(bundle: Path, output: Path, name: str, platform: str, as_json: bool)
     """
     from edgeexit.export.triton.repository import write_repository
 
-    repository = write_repository(bundle, output, name, platform)
-    if as_json:
+    repository = write_repository(options.bundle, options.output, options.name, options.platform)
+    if options.as_json:
         print_json(repository_json(repository))
     else:
         print_repository(repository)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.inputs.own_weights import NetworkOptions, network_options
-from edgeexit.cli.inputs.samples import SampleOptions, bundle_sample_options
+from edgeexit.cli.inputs.own_weights import NetworkOptions
+from edgeexit.cli.inputs.samples import BundleSampleOptions
 from edgeexit.cli.options.backend import BackendOptions
-from edgeexit.cli.options.limits import given_limits
-from edgeexit.cli.options.shared import SectionedCommand, section, taken
-from edgeexit.cli.options.tune import ALL, TuneOptions, tune_options
+from edgeexit.cli.options.fields import SectionedCommand, takes
+from edgeexit.cli.options.tune import ALL, TuneOptions
 from edgeexit.cli.options.tune_rules import check_together
 from edgeexit.cli.terminal import console, print_json, remark, say, shown_progress
 from edgeexit.formats import format_dropped
@@ -24,10 +23,16 @@ if TYPE_CHECKING:
 
 
 @click.command("tune", cls=SectionedCommand)
-@tune_options
-@section("Images", bundle_sample_options)
-@section("Weights from another program", network_options)
-def command(as_json: bool, **values: Any) -> None:
+@takes(TuneOptions, "Limits")
+@takes(BackendOptions, "Backend of a bundle")
+@takes(BundleSampleOptions, "Images")
+@takes(NetworkOptions, "Weights from another program")
+def command(
+    options: TuneOptions,
+    backend: BackendOptions,
+    samples: BundleSampleOptions,
+    network: NetworkOptions,
+) -> None:
     """Choose the best thresholds within limits; without limits, show the front.
 
     Thresholds are chosen on the validation images and reported on these and on the test images,
@@ -56,21 +61,18 @@ def command(as_json: bool, **values: Any) -> None:
     from edgeexit.cli.output.tune import print_tuning
     from edgeexit.thresholds.tuning import tune
 
-    values["limits"] = given_limits(values)
-    options = taken(TuneOptions, values)
-    network, backend = taken(NetworkOptions, values), taken(BackendOptions, values)
-    samples = SampleOptions(**values)
     check_together(options)
     promise = options.promise()
     target: CheckpointTarget | BundleTarget
-    if options.engine_dir is not None:
-        target = BundleTarget(options.engine_dir, options, samples, backend)
-    else:
-        target = read_checkpoint(options, samples, network)
+    if options.path is not None:
+        target = read_checkpoint(options.path, options, samples, network)
         if options.score == ALL:
             areas, unit = target.score_areas()
-            print_areas(target.path, target.title, unit, areas, as_json)
+            print_areas(options.path, target.title, unit, areas, options.as_json)
             return
+    else:
+        assert options.engine_dir is not None
+        target = BundleTarget(options.engine_dir, options, samples, backend)
     with target.held():
         subject = target.subject()
         with shown_progress("thresholds") as progress:
@@ -81,13 +83,13 @@ def command(as_json: bool, **values: Any) -> None:
         dropped = target.save(tuning) if is_written else None
     if dropped is not None and tuning.guarantee is None:
         remark(format_dropped(dropped))
-    if as_json:
+    if options.as_json:
         print_json({**options.paths, **tuning.choice_json(), **tuning.front_json()})
     else:
         print_tuning(console(), tuning)
     if is_written:
         remark(f"wrote {target.written}")
-        if not as_json:
+        if not options.as_json:
             say(f"next: {target.next_command}")
     elif tuning.thresholds is None:
         remark("nothing was chosen: add a limit such as --max-drop 0.01")

@@ -17,7 +17,6 @@ from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import Checkpoint, save_checkpoint
 
 SIZE = (3, 8, 8)
-SMALL = (3, 16, 16)  # ResNet-20 is traced at any size
 DIGITS = DataConfig("digits", input_size=SIZE)
 STEPS = 60  # enough for exits that differ, few enough for exits that err
 
@@ -29,31 +28,6 @@ TinyBundle = Callable[..., Path]
 def registered_backbones() -> list[BackboneInfo]:
     """Every registered backbone, counted once for all tests: that takes seconds."""
     return backbone_infos()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained ResNet-20 with two naive branches, on small digits."""
-    torch.manual_seed(0)
-    config = DataConfig("digits", input_size=SMALL)
-    data = load_data(config)
-    spec = make_spec("resnet20", "n+n", num_classes=10, input_size=SMALL)
-    net = MultiExitNet(spec)
-    path: Path = tmp_path_factory.mktemp("checkpoint") / "ckpt.pt"
-    save_checkpoint(
-        path,
-        Checkpoint(
-            spec=spec,
-            weights=net.state_dict(),
-            preprocessing=data.preprocessing,
-            class_names=data.class_names,
-            thresholds={"exit1": 0.2, "exit2": 0.2},
-            data=config,
-            training={},
-            metrics={},
-        ),
-    )
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +84,7 @@ def tiny_file(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def shared_file(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tiny_checkpoint: TinyCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, one for all tests of a module."""
     return saved(tiny_checkpoint, tmp_path_factory)
 

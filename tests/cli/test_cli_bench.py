@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 from edgeexit_runtime.bundle.schema import encode
 from PIL import Image
-from support.command_line import SCREEN, invoke, message, one_line, table_rows
+from support.command_line import SCREEN, Command, message, one_line, table_rows
 from support.full_disk import full_disk
 from support.messages import missing
-from support.tiny_bundle import write_bundle, write_images
+from support.tiny_bundle import write_images
 
 from edgeexit.bench import load_report, verdict
 from edgeexit.bench.render.advice import gain_text
@@ -32,7 +31,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "images.npz"
 
 
-run = partial(invoke, "bench")
+run = Command("bench")
 
 
 def rows_of(output: str) -> dict[str, list[list[str]]]:
@@ -48,8 +47,7 @@ def test_the_verdict_stands_first_and_a_screen_holds_it_all(
 ) -> None:
     file = tmp_path / "bench.json"
     options = ("--npz", archive, "--versus", bundle, "--json", file, *QUICK)
-    result = run("--engine-dir", bundle, *options)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, *options)
     report = load_report(file)
     assert report.mixture is not None
     said = one_line(result.stdout)
@@ -71,9 +69,8 @@ def test_tables_show_parts_paths_and_the_mixture(
     bundle: Path, archive: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "bench.json"
-    result = run("--engine-dir", bundle, "--npz", archive, "--json", file, "--details", *QUICK)
+    result = run.ok("--engine-dir", bundle, "--npz", archive, "--json", file, "--details", *QUICK)
 
-    assert result.exit_code == 0, result.stderr
     report = load_report(file)
     assert report.mixture is not None
     rows = rows_of(result.stdout)
@@ -103,19 +100,9 @@ def test_tables_show_parts_paths_and_the_mixture(
     assert rows["onnxruntime on the device"] == [[report.device.versions["onnxruntime"]]]
 
 
-def test_without_images_the_report_says_that_no_mixture_was_measured(bundle: Path) -> None:
-    result = run("--engine-dir", bundle, "--rounds", "1", "--warm-up", "0")
-    assert result.exit_code == 0, result.stderr
-    said = one_line(result.stdout)
-    assert "Early exit itself was not measured, because no images were given" in said
-    assert "images that leave at exit1 or" not in said.partition("Early exit")[0]
-    assert "threads per graph: the backend's choice" in said
-
-
 def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    result = run("--engine-dir", bundle, "--json", file, "--details", *QUICK)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, "--json", file, "--details", *QUICK)
     explanation = load_report(file).explanation
     assert explanation is not None
     assert explanation.peaks is not None
@@ -135,6 +122,8 @@ def test_the_difference_to_eq5_is_broken_down(bundle: Path, tmp_path: Path) -> N
     assert "Peak of CPUExecutionProvider, fp32: " in said
     assert "A linear model in place of Eq. 5: time = " in said
     assert "No advice: images with labels are needed, and none were given." in said
+    assert "Early exit itself was not measured, because no images were given" in said
+    assert "images that leave at exit1 or" not in said.partition("Early exit")[0]
     assert "1000" in [cells[0] for cells in rows["plain backbone"]]
 
 
@@ -150,8 +139,7 @@ def test_advice_is_printed_beside_eq5s_choice(
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     file = tmp_path / "bench.json"
     images = ("--npz", tmp_path / "images.npz")
-    result = run("--engine-dir", bundle, *images, "--json", file, "--details", *QUICK)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, *images, "--json", file, "--details", *QUICK)
     advice = load_report(file).advice
     assert advice is not None
     rows = rows_of(result.stdout)
@@ -162,20 +150,6 @@ def test_advice_is_printed_beside_eq5s_choice(
     chosen = "thresholds chosen on 25 images for an accuracy of 1.0000"
     assert f"{chosen}, evaluated on the other 25" in said
     assert f"Against the plain backbone: {gain_text(advice.over_baseline)}." in said
-
-
-def test_images_of_a_data_set(bundle: Path, tmp_path: Path) -> None:
-    file = tmp_path / "bench.json"
-    options = ("--samples", 7, "--rounds", 1, "--warm-up", 0, "--json", file)
-    result = run("--engine-dir", bundle, "--dataset", "digits", *options)
-    assert result.exit_code == 0, result.stderr
-    assert "early exit: 7 images of digits (test)" in one_line(result.stdout)
-    mixture = json.loads(file.read_text())["mixture"]
-    assert [it["role"] for it in mixture["runs"]] == ["baseline", "early_exit", "exit_off"]
-    for it in mixture["runs"]:
-        assert np.shape(it["times_ms"]) == (1, 7)
-        assert 0 <= it["accuracy"] <= 1
-        assert it["ratio"]["low"] <= it["ratio"]["high"]
 
 
 def trained_on(bundle: Path, **data: Any) -> Path:
@@ -189,14 +163,12 @@ def trained_on(bundle: Path, **data: Any) -> Path:
 def test_the_bundles_own_data_set_is_the_default(bundle: Path) -> None:
     trained_on(bundle, name="digits")
     common = ("--engine-dir", bundle, "--samples", 7, "--rounds", 1, "--warm-up", 0)
-    result = run(*common)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok(*common)
     assert "early exit: 7 images of digits (test)" in one_line(result.stdout)
     (held,) = result.stderr.splitlines()
     assert held.startswith("digits: 1,078 train, 360 val, 359 test images; 10 classes: 0, 1, ")
 
-    none = run(*common, "--dataset", "none")
-    assert none.exit_code == 0, none.stderr
+    none = run.ok(*common, "--dataset", "none")
     assert "Early exit itself was not measured" in one_line(none.stdout)
     assert none.stderr == ""
 
@@ -224,8 +196,7 @@ def test_what_is_not_here_is_measured_without_images(
     if data:
         trained_on(bundle, **data)
     common = ("--engine-dir", bundle, "--rounds", 1, "--warm-up", 0)
-    result = run(*common)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok(*common)
     assert "Early exit itself was not measured" in one_line(result.stdout)
     (line,) = result.stderr.splitlines()
     assert line.startswith("measured without images: ")
@@ -243,27 +214,8 @@ def test_images_of_a_folder(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     folder = Path("[red] photos")  # no markup
     folder.mkdir()
     Image.new("RGB", (30, 20)).save(folder / "a.png")
-    result = run("--engine-dir", bundle, "--images", folder, *QUICK)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, "--images", folder, *QUICK)
     assert "early exit: 1 images of [red] photos" in one_line(result.stdout)
-
-
-def test_a_narrow_terminal_cuts_no_numbers_off(
-    bundle: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")  # the narrowest that is kept to is 100
-    result = run("--engine-dir", bundle, "--npz", archive, *QUICK)
-    assert result.exit_code == 0, result.stderr
-    assert "…" not in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 100
-
-
-def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
-    plot = tmp_path / "new" / "bench.png"
-    result = run("--engine-dir", bundle, "--npz", archive, "--plot", plot, *QUICK)
-    assert result.exit_code == 0, result.stderr
-    assert plot.read_bytes().startswith(b"\x89PNG")
-    assert f"wrote {plot}" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -281,6 +233,28 @@ def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
         (("--images", "nowhere"), 1, "there is no folder nowhere; expected one with images"),
         (("--npz", "none.npz"), 1, "none.npz: no such file; expected a NumPy archive (.npz)"),
         (("--plot", "plot.gif"), 1, "plot.gif: expected a picture's name that ends in .png, .pdf"),
+        (
+            ("--scenario", "servers"),
+            2,
+            "expected single-stream, multi-stream, offline or all, got 'servers'",
+        ),
+        (("--scenario", "all"), 1, "scenarios: expected real images, got none: latency depends"),
+        (("--qps", "5"), 1, "scenarios: expected real images, got none"),
+        (("--qps", "0"), 2, "Invalid value for '--qps'"),
+        (("--warm-up", "-1"), 2, "Invalid value for '--warm-up'"),
+        (("--versus", "small.onnx"), 1, "versus: expected real images, got none"),
+        (
+            ("--versus", "small.onnx", "--npz", "images.npz"),
+            1,
+            "small.onnx: no such file or folder; expected a bundle of 'edgeexit export' or an ONNX",
+        ),
+        (
+            ("--versus", "images.npz", "--npz", "images.npz"),
+            1,
+            "images.npz: not an ONNX model; expected a classifier's .onnx file",
+        ),
+        (("--backends", "onnx"), 2, "tensorrt, onnxruntime, openvino or all, got 'onnx'"),
+        (("--backends", "onnxruntime,onnx"), 2, "openvino or all, got 'onnx'"),
         (("--rounds", "0"), 2, "Invalid value for '--rounds'"),
         (("--duration", "0"), 2, "Invalid value for '--duration'"),
         (("--providers", "NoProvider"), 1, "providers: NoProvider is not in this onnxruntime"),
@@ -288,6 +262,7 @@ def test_picture(bundle: Path, archive: Path, tmp_path: Path) -> None:
 )
 def test_options_that_do_not_fit(
     bundle: Path,
+    archive: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
@@ -295,23 +270,9 @@ def test_options_that_do_not_fit(
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = run("--engine-dir", bundle, "--json", "bench.json", *options)
-    assert result.exit_code == exit_code
-    assert expected in message(result)
-    assert list(tmp_path.iterdir()) == [bundle]
-
-
-def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
-    result = run("--engine-dir", tmp_path)
-    assert result.exit_code == 1
-    assert "no such file; expected the folder that 'edgeexit export' wrote" in message(result)
-
-
-def test_a_bundle_without_the_plain_backbone(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", baseline=False)
-    result = run("--engine-dir", bundle)
-    assert result.exit_code == 1
-    assert "holds no plain backbone to compare with" in message(result)
+    told = run.refused("--engine-dir", bundle, "--json", "bench.json", *options, code=exit_code)
+    assert expected in told
+    assert sorted(tmp_path.iterdir()) == [bundle, archive]
 
 
 def test_an_interruption_leaves_no_file(
@@ -347,22 +308,12 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
     assert sorted(tmp_path.iterdir()) == [bundle, in_the_way]
 
 
-def test_help_has_an_example_and_all_options_in_sections() -> None:
-    said = run("--help").stdout
-    assert "  edgeexit bench --engine-dir out/\n" in said
-    *_, last = (line for line in said.splitlines() if line.endswith(":"))
-    others = said.partition(f"{last}\n")[2].split()
-    assert last == "Other:"
-    assert [word for word in others if word.startswith("--")] == ["--help"]
-
-
 def test_another_backend_is_measured_and_named(bundle: Path, archive: Path, tmp_path: Path) -> None:
     """Its own peak too, and what its layers were computed in."""
     pytest.importorskip("openvino")
     file = tmp_path / "bench.json"
     options = ("--npz", archive, "--backend", "openvino", "--device", "cpu", "--json", file)
-    result = run("--engine-dir", bundle, *options, *QUICK)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, *options, *QUICK)
     report = load_report(file)
     assert report.device.backend_device == "OpenVINO CPU"
     assert report.device.versions["layers computed in"].startswith("fp32 ")
@@ -377,8 +328,7 @@ def test_all_backends_in_one_run(bundle: Path, archive: Path, tmp_path: Path) ->
     pytest.importorskip("openvino")
     file, page = tmp_path / "bench.json", tmp_path / "bench.html"
     options = ("--npz", archive, "--backends", "all", "--json", file, "--html", page)
-    result = run("--engine-dir", bundle, *options, *QUICK)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--engine-dir", bundle, *options, *QUICK)
     report = load_report(file)
     assert report.backends is not None
     assert [other.name for other in report.backends.others] == ["openvino"]
@@ -387,11 +337,3 @@ def test_all_backends_in_one_run(bundle: Path, archive: Path, tmp_path: Path) ->
             assert fact in text
     shown = run("--report", file)
     assert one_line(shown.stdout) == one_line(result.stdout)
-
-
-@pytest.mark.parametrize("names", ["onnx", "onnxruntime,onnx"])
-def test_backends_that_there_are_not(names: str, bundle: Path) -> None:
-    result = run("--engine-dir", bundle, "--backends", names)
-    assert result.exit_code == 2
-    assert "'onnx'" in result.stderr
-    assert "tensorrt, onnxruntime, openvino or all" in one_line(result.stderr)

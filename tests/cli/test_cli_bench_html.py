@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.command_line import invoke
+from support.command_line import Command
 from support.reports import made_report
 from support.tiny_bundle import write_bundle, write_images
 
@@ -20,13 +19,12 @@ def report_file(tmp_path: Path) -> Path:
     return file
 
 
-run = partial(invoke, "bench")
+run = Command("bench")
 
 
 def test_a_saved_report_is_shown_again_with_its_page(report_file: Path, tmp_path: Path) -> None:
     page, plot = tmp_path / "report.html", tmp_path / "plot.svg"
-    result = run("--report", report_file, "--html", page, "--plot", plot)
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("--report", report_file, "--html", page, "--plot", plot)
     assert "one image at a time" in result.stdout
     said = " ".join(result.stdout.split())
     assert " ".join(verdict(load_report(report_file)).split()) in said
@@ -45,14 +43,12 @@ def test_files_without_a_name(
     options = ("--rounds", 1, "--duration", 0.1, "--warm-up", 0, "--dataset", "none")
     measured = ("--engine-dir", write_bundle(tmp_path / "out"), *options)
     for _ in range(2):  # the second time, over the first
-        result = run("--json", "--html", "--plot", *measured)
-        assert result.exit_code == 0, result.stderr
+        result = run.ok("--json", "--html", "--plot", *measured)
         wrote = {f"wrote report.{ending}" for ending in ("json", "html", "png")}
         assert set(result.stderr.splitlines()) == wrote
-    assert run("--report", "report.json", "--plot").exit_code == 0
-    result = run("--compare", "report.json", report_file, "--json")
-    assert result.exit_code == 2
-    assert "report.json is the name of a report: give --json another" in result.stderr
+    run.ok("--report", "report.json", "--plot")
+    told = run.refused("--compare", "report.json", report_file, "--json", code=2)
+    assert "report.json is the name of a report: give --json another" in told
 
 
 @pytest.mark.parametrize("ending", ["json", "html", "png"])
@@ -76,16 +72,15 @@ def test_a_measurement_writes_its_page(tmp_path: Path) -> None:
     np.savez(tmp_path / "images.npz", images=images, labels=np.array([3, 4, 5, 6]))
     page, file = tmp_path / "report.html", tmp_path / "bench.json"
     options = ("--rounds", 2, "--duration", 0.1, "--warm-up", 0, "--threads", 1)
-    result = run(
+    run.ok(
         *("--engine-dir", bundle, "--npz", tmp_path / "images.npz", *options),
         *("--html", page, "--json", file, "--scenario", "offline"),
     )
-    assert result.exit_code == 0, result.stderr
     first = page.read_text(encoding="utf-8")
     assert "<h2>Scenarios</h2>" in first
     assert "No energy was measured" in first
     # the saved report says all that the measurement did
-    assert run("--report", file, "--html", page).exit_code == 0
+    run.ok("--report", file, "--html", page)
     assert page.read_text(encoding="utf-8") == first
 
 
@@ -100,18 +95,5 @@ def test_a_measurement_writes_its_page(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(
     report_file: Path, tmp_path: Path, options: tuple[str, ...], exit_code: int, expected: str
 ) -> None:
-    result = run("--report", report_file, *options)
-    assert result.exit_code == exit_code
-    assert expected in result.stderr
-    assert result.stdout == ""
+    assert expected in run.refused("--report", report_file, *options, code=exit_code)
     assert list(tmp_path.iterdir()) == [report_file]
-
-
-def test_a_report_that_is_not_there(tmp_path: Path) -> None:
-    result = run("--report", tmp_path / "none.json", "--html", tmp_path / "page.html")
-    assert result.exit_code == 1
-    assert (
-        "none.json: cannot be read (No such file or directory); expected a file of --json"
-        in result.stderr
-    )
-    assert list(tmp_path.iterdir()) == []

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import edgeexit_runtime as ee
 import pytest
-from click.testing import Result
 from edgeexit_runtime.backends.cuda.device import Gpu
 from edgeexit_runtime.testing import edit_manifest
+from support.command_line import Command
 from support.command_line import invoke as run
 from support.hardware import place_gpu
 from support.messages import missing
@@ -20,9 +20,7 @@ GRAPHS = ["stage1", "exit1", "stage2", "exit2", "stage3", "final"]
 RTX = ("--compute-capability", "8.6")
 
 
-def export(checkpoint: Path, output: Path, *options: object) -> Result:
-    quick = ("--samples", 4, "--no-baseline", "--max-batch", 4)
-    return run("export", checkpoint, "-o", output, *quick, *options)
+export = Command("export", "--samples", 4, "--no-baseline", "--max-batch", 4)
 
 
 def test_export_builds_none_where_no_gpu_is_here(
@@ -30,15 +28,14 @@ def test_export_builds_none_where_no_gpu_is_here(
 ) -> None:
     place_gpu(monkeypatch, None)
     output = tmp_path / "my bundle"
-    result = export(tiny_file, output)
-    assert result.exit_code == 0, result.output
+    result = export.ok(tiny_file, "-o", output)
     _, line = result.stderr.splitlines()  # behind what the data set holds
     assert line.startswith("no TensorRT engines were built: there is no GPU here; ")
     first, _, second = line.partition(": edgeexit ")[2].partition(", or ")
     assert shlex.split(first) == ["build", "--engine-dir", f"{output}/"]
     assert shlex.split(second) == ["python", "-m", "edgeexit_runtime", "build", f"{output}/"]
     assert ee.load_manifest(output).engines == ()
-    assert "engines" not in export(tiny_file, output, "--engine", "none").stderr
+    assert "engines" not in export(tiny_file, "-o", output, "--engine", "none").stderr
 
 
 @pytest.mark.parametrize(
@@ -66,8 +63,7 @@ def test_export_builds_none_where_nothing_builds_for_the_gpu(
         pytest.importorskip("tensorrt_rtx")
     else:
         monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    result = export(tiny_file, tmp_path / "out", "--json")
-    assert result.exit_code == 0, result.output
+    result = export.ok(tiny_file, "-o", tmp_path / "out", "--json")
     _, line = result.stderr.splitlines()  # behind what the data set holds
     assert line.startswith("no TensorRT engines were built: ")
     assert reason in line
@@ -82,8 +78,7 @@ def test_export_builds_where_a_gpu_is_here(
     # seen by the export alone: TensorRT-RTX would ask a driver for more
     find_gpu = "edgeexit_runtime.backends.tensorrt.engine_check.find_gpu"
     monkeypatch.setattr(find_gpu, lambda: Gpu("RTX 3090", "8.6"))
-    result = export(tiny_file, tmp_path / "out", "--json")
-    assert result.exit_code == 0, result.output
+    result = export.ok(tiny_file, "-o", tmp_path / "out", "--json")
     assert "no TensorRT engines" not in result.stderr
     assert [entry["graph"] for entry in json.loads(result.stdout)["engines"]] == GRAPHS
 
@@ -92,29 +87,24 @@ def test_engines_from_export_to_tuning(checkpoint: Path, tmp_path: Path) -> None
     pytest.importorskip("tensorrt_rtx")
     output = tmp_path / "out"
     engine = ("--engine", "tensorrt-rtx", *RTX)
-    result = export(checkpoint, output, "--precision", "fp16", *engine, "--json")
-    assert result.exit_code == 0, result.output
-    engines = json.loads(result.stdout)["engines"]
+    engines = export.json(checkpoint, "-o", output, "--precision", "fp16", *engine)["engines"]
     assert [entry["graph"] for entry in engines] == GRAPHS
     assert {entry["compute_capability"] for entry in engines} == {"8.6"}
 
-    result = run("build", "--engine-dir", output, *RTX)
-    assert result.exit_code == 0, result.output
+    result = run.ok("build", "--engine-dir", output, *RTX)
     assert f"{output}: 0 engines built, 6 kept" in result.stdout
     assert "kept: it fits" in result.stdout
 
-    result = run("build", "--engine-dir", output, *RTX, "--rebuild", "--opt-batch", 2, "--json")
-    assert result.exit_code == 0, result.output
-    built = json.loads(result.stdout)["engines"]
+    built = run.json("build", "--engine-dir", output, *RTX, "--rebuild", "--opt-batch", 2)[
+        "engines"
+    ]
     assert {entry["reason"] for entry in built} == {"asked to"}
     assert {entry["options"]["opt_batch"] for entry in built} == {2}
 
-    result = run("tune", "--engine-dir", output, "--max-drop", 0.9)
-    assert result.exit_code == 0, result.output
+    result = run.ok("tune", "--engine-dir", output, "--max-drop", 0.9)
     assert len(ee.load_manifest(output).engines) == len(GRAPHS), "the manifest was rewritten"
 
-    result = export(checkpoint, output)  # over a bundle with engines
-    assert result.exit_code == 0, result.output
+    result = export.ok(checkpoint, "-o", output)  # over a bundle with engines
     assert not list(output.glob("*.engine"))
     with ee.load(output) as session:
         assert session.manifest.engines == ()
@@ -122,8 +112,7 @@ def test_engines_from_export_to_tuning(checkpoint: Path, tmp_path: Path) -> None
 
 def test_engines_are_shown(checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    result = export(checkpoint, tmp_path / "out", "--engine", "tensorrt-rtx", *RTX)
-    assert result.exit_code == 0, result.output
+    result = export.ok(checkpoint, "-o", tmp_path / "out", "--engine", "tensorrt-rtx", *RTX)
     assert "TensorRT-RTX" in result.stdout
     assert "100% fp32" in result.stdout
     assert "6 engines built, 0 kept" in result.stdout
@@ -153,9 +142,7 @@ def test_mistakes_are_told_before_anything_is_exported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    result = export(checkpoint, tmp_path / "out", *options)
-    assert result.exit_code == code
-    assert message in result.stderr
+    assert message in export.refused(checkpoint, "-o", tmp_path / "out", *options, code=code)
     assert not (tmp_path / "out").exists()
 
 
@@ -168,7 +155,7 @@ def test_failed_build_leaves_the_exported_bundle(
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     place_gpu(monkeypatch, Gpu("RTX 3090", "8.6"))  # of which the library finds nothing
-    result = export(tiny_file, tmp_path / "out", *options)
+    result = export(tiny_file, "-o", tmp_path / "out", *options)  # a summary is printed before it
     assert result.exit_code == 1
     assert not missing(result.stderr, "stage1: TensorRT-RTX", "could not build it")
     ee.load(tmp_path / "out").close()
@@ -180,6 +167,5 @@ def test_without_a_bundle_in_out(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.png").touch()
-    result = run(*command)
-    assert result.exit_code == 1
-    assert "out/manifest.json: no such file; expected the folder that 'edgeexit" in result.stderr
+    told = run.refused(*command)
+    assert "out/manifest.json: no such file; expected the folder that 'edgeexit" in told

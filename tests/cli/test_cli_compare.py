@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import statistics
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.command_line import invoke
+from support.command_line import Command, invoke
 from support.runs import Listener
 
 from edgeexit.data import DataConfig, load_data
@@ -39,13 +37,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-_invoke = partial(invoke, "compare", "--device", "cpu")
+_invoke = Command("compare", "--device", "cpu")
 
 
 def _json(*arguments: object) -> list[dict[str, Any]]:
-    result = _invoke(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    groups: list[dict[str, Any]] = json.loads(result.stdout)["groups"]
+    groups: list[dict[str, Any]] = _invoke.json(*arguments)["groups"]
     return groups
 
 
@@ -65,8 +61,8 @@ def test_every_figure_is_that_of_the_test_images(runs: Path) -> None:
     with torch.no_grad():
         taught = wed(net(images)).argmax(1).numpy() == expected.targets
     assert group["teacher_accuracy"]["mean"] == pytest.approx(taught.mean())
-    tuned = invoke("tune", runs / "wed-seed1" / "ckpt.pt", "--max-drop", "0.05", "--json")
-    assert json.loads(tuned.stdout)["thresholds"] == entry["thresholds"]
+    tuned = invoke.json("tune", runs / "wed-seed1" / "ckpt.pt", "--max-drop", "0.05")
+    assert tuned["thresholds"] == entry["thresholds"]
 
 
 def test_runs_of_other_seeds_are_one_row(runs: Path) -> None:
@@ -89,7 +85,7 @@ def test_limits_in_json_are_those_that_were_kept_to(runs: Path) -> None:
         ((), {"max_drop": 0.01}),
         (("--max-cost", "100M", "--max-drop", "0.5"), {"max_cost": 1e8, "max_drop": 0.5}),
     ):
-        printed = json.loads(_invoke(runs / "wed-seed0", *options, "--json").stdout)
+        printed = _invoke.json(runs / "wed-seed0", *options)
         assert printed["limits"] == {**none, **given}
         assert printed["split"] == "test"
 
@@ -122,8 +118,7 @@ def test_a_teacher_that_is_gone(runs: Path, tmp_path: Path) -> None:
 
 def test_the_table_and_its_markdown(runs: Path) -> None:
     arguments = [runs / "plain", runs / "wed-seed0", runs / "wed-seed1"]
-    table = _invoke(*arguments)
-    assert table.exit_code == 0
+    table = _invoke.ok(*arguments)
     assert "accuracy in %, on 359 test images of digits" in table.stdout
     assert "backbone resnet20, strategy coop " in table.stdout, "what all have in common"
     assert "lowest average cost with at most 0.01 less accuracy than the backbone" in table.stdout
@@ -137,10 +132,9 @@ def test_the_table_and_its_markdown(runs: Path) -> None:
 def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         train(CONFIG, tmp_path / "half way", progress=Listener((1, 1)))
-    result = _invoke(runs / "plain", tmp_path / "half way")
-    assert result.exit_code == 1
-    assert "half way is not finished: epoch 0 of 1 is done" in result.stderr
-    command = result.stderr.strip().partition("continue it with: edgeexit ")[2]
+    told = _invoke.refused(runs / "plain", tmp_path / "half way")
+    assert "half way is not finished: epoch 0 of 1 is done" in told
+    command = told.strip().partition("continue it with: edgeexit ")[2]
     assert shlex.split(command) == ["train", "--resume", "-o", str(tmp_path / "half way")]
 
 
@@ -158,10 +152,10 @@ def test_a_run_that_is_not_finished(runs: Path, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_explained(runs: Path, arguments: list[str], code: int, message: str) -> None:
-    result = _invoke(*(argument.replace("RUNS", str(runs)) for argument in arguments))
-    assert result.exit_code == code
-    assert message in result.stderr
-    assert isinstance(result.exception, SystemExit)
+    told = _invoke.refused(
+        *(argument.replace("RUNS", str(runs)) for argument in arguments), code=code
+    )
+    assert message in told
 
 
 def test_runs_on_other_images(runs: Path, tmp_path: Path) -> None:
@@ -171,8 +165,5 @@ def test_runs_on_other_images(runs: Path, tmp_path: Path) -> None:
         content = torch.load(path, weights_only=True)
         content["training"]["config"]["data"]["name"] = "cifar10"
         torch.save(content, path)
-    result = _invoke(runs / "plain", tmp_path / "moved")
-    assert result.exit_code == 1
-    assert "plain and moved cannot be compared: expected the same data set, got 'digits'" in (
-        result.stderr
-    )
+    told = _invoke.refused(runs / "plain", tmp_path / "moved")
+    assert "plain and moved cannot be compared: expected the same data set, got 'digits'" in (told)

@@ -6,12 +6,11 @@ import json
 import math
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from support.command_line import invoke, table_rows
+from support.command_line import Command, invoke, table_rows
 from support.messages import missing
 from torch import nn
 
@@ -86,7 +85,7 @@ SLOW = pytest.mark.slow
 NET = ("inspected:Net", "--input-size", "32", "--num-classes", "10")
 
 
-inspect = partial(invoke, "inspect")
+inspect = Command("inspect")
 
 
 def succeed(*arguments: str) -> str:
@@ -233,6 +232,7 @@ def test_a_registered_backbone(name: str) -> None:
         (("torchvision.models:resnet18", "--all"), "--all goes with --points"),
         (("--model", "own:Net", "--outputs", "0,9"), "got both, 'own:Net' and '0,9'"),
         ((), "expected either MODEL or --model, got neither"),
+        ((__file__, "--points"), "omit the options"),
         (("torchvision.models:squeezenet1_1", "--input-size", "4"), "cannot be run on 2 images of"),
         (("resnet18", "--input-size", "0"), "expected pixels such as 224, or height x width"),
     ],
@@ -240,11 +240,7 @@ def test_a_registered_backbone(name: str) -> None:
 def test_bad_input_is_explained_without_a_traceback(
     arguments: tuple[str, ...], message: str
 ) -> None:
-    result = inspect(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
+    assert message in inspect.refused(*arguments, code=2)
 
 
 @pytest.mark.slow

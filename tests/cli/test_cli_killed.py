@@ -93,7 +93,7 @@ def test_export(
 ) -> None:
     stored = load_checkpoint(checkpoint)
     new = tmp_path / "new.pt"
-    save_checkpoint(new, dataclasses.replace(stored, thresholds={"exit1": 0.75, "exit2": 0.2}))
+    save_checkpoint(new, dataclasses.replace(stored, thresholds={"exit1": 0.75, "exit2": 0.9}))
     old, output = tmp_path / "old", place / "out"
     if before is not None:
         edgeexit("export", checkpoint, "-o", old, "--engine", "none")
@@ -110,7 +110,7 @@ def test_export(
             shutil.rmtree(output)
         if before is not None:
             shutil.copytree(old, output)
-    assert found == {0.2 if before else None, 0.75}
+    assert found == {0.9 if before else None, 0.75}
     assert first_threshold(output) == 0.75
     assert names(place) == ["out"]
 

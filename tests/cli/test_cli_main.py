@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import math
 import os
+import re
 import signal
 import sys
 from types import SimpleNamespace
@@ -36,8 +38,7 @@ def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Resul
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_lists_the_commands_in_the_order_of_use(option: str) -> None:
-    result = run(option)
-    assert result.exit_code == 0
+    result = run.ok(option)
     listed = result.stdout.partition("Commands:")[2].split("\n")
     assert [line.split()[0] for line in listed if line.strip()] == list(COMMANDS)
 
@@ -49,17 +50,29 @@ def test_every_command_of_the_examples_exists() -> None:
     assert set(examples) <= set(COMMANDS)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_made_of_options_that_exist(name: str) -> None:
+    command = importlib.import_module(COMMANDS[name]).command
+    lines = command.help.replace("\\\n", " ").splitlines()
+    examples = [line.split() for line in lines if line.split()[:2] == ["edgeexit", name]]
+    assert examples
+    known = {word for option in command.params for word in option.opts}
+    assert {word for words in examples for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize("name", ["train", "tune", "bench", "consistency"])
+def test_all_options_but_help_are_in_sections(name: str) -> None:
+    said = run(name, "--help").stdout
+    assert re.findall("--[a-z-]+", said.partition("\nOther:\n")[2]) == ["--help"]
+
+
 def test_version() -> None:
-    result = run("--version")
-    assert result.exit_code == 0
+    result = run.ok("--version")
     assert result.stdout.startswith("edgeexit, version ")
 
 
 def test_unknown_command_offers_the_close_one() -> None:
-    result = run("flop")
-    assert result.exit_code == 2
-    assert "Error: unknown command 'flop': did you mean flops?" in result.stderr
-    assert result.stdout == ""
+    assert "Error: unknown command 'flop': did you mean flops?" in run.refused("flop", code=2)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +155,9 @@ def test_signal_is_no_traceback_whatever_becomes_of_it(
             raise kind("worker is killed") from interrupt
 
     monkeypatch.setitem(sys.modules, "edgeexit.cli.flops", SimpleNamespace(command=command))
-    result = run("flops")
-    assert result.exit_code == 128 + number
-    told = f"ended by {number.name}; no file is half-written"
-    assert result.stderr == f"Error: {'worker is killed' if kind is CheckpointError else told}\n"
+    ended = f"ended by {number.name}; no file is half-written"
+    expected = f"Error: {'worker is killed' if kind is CheckpointError else ended}"
+    assert run.refused("flops", code=128 + number) == expected
     assert signal.getsignal(number) == signal.SIG_DFL
 
 

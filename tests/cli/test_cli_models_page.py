@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeexit.cli.models import BackboneInfo, branch_infos, markdown_tables
+from edgeexit.cli.models import BackboneInfo, branch_infos, registry_tables
+from edgeexit.cli.terminal import markdown
 from edgeexit.models.registry import backbone_entry
 
 PAGE = Path(__file__).parents[2] / "docs/reference/networks.md"
@@ -22,7 +23,7 @@ def test_the_page_lists_what_is_registered(registered_backbones: list[BackboneIn
         for info in registered_backbones
         if backbone_entry(info.name).build.__module__.startswith("edgeexit.")
     ]
-    expected = markdown_tables(own, branch_infos())
+    expected = "\n\n".join(map(markdown, registry_tables(own, branch_infos())))
     assert block.strip() == expected, (
         "the tables are not those of the registry: put the output of "
         f"'edgeexit models --markdown' between {BEGIN.strip()} and {END}"

@@ -26,8 +26,7 @@ def inputs(file: Path) -> list[str]:
 
 def test_as_typed(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = invoke("pack", bundle, "--samples", 40)
-    assert result.exit_code == 0, result.output
+    result = invoke.ok("pack", bundle, "--samples", 40)
     text = one_line(result.stdout)
     assert text.startswith("model.onnx: ")
     assert "120 labels and exits are the bundle's, of 40 images (digits, val)" in text
@@ -39,7 +38,7 @@ def test_as_typed(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_inspect_explains_the_file(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
-    assert invoke("pack", bundle, "-o", file, "--samples", 5).exit_code == 0
+    invoke.ok("pack", bundle, "-o", file, "--samples", 5)
     text = invoke("inspect", file).stdout
     for fact in (
         f"{file}: single file of three_convolutions",
@@ -50,7 +49,7 @@ def test_inspect_explains_the_file(bundle: Path, tmp_path: Path) -> None:
         "4402",
     ):
         assert fact in text
-    said = json.loads(invoke("inspect", file, "--json").stdout)
+    said = invoke.json("inspect", file)
     assert said["kind"] == "single file"
     assert said["thresholds"] == {"exit1": 0.9, "exit2": 0.9}
     assert len(said["warnings"]) == 1
@@ -58,7 +57,7 @@ def test_inspect_explains_the_file(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_terminal_obeys_nothing_that_is_in_a_file(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
-    assert invoke("pack", bundle, "-o", file, "--samples", 5).exit_code == 0
+    invoke.ok("pack", bundle, "-o", file, "--samples", 5)
     model = onnx.load(file)
     (entry,) = [it for it in model.metadata_props if it.key == "edgeexit.data"]
     entry.value = json.dumps({"name": "a\x1b[31m" + "b" * 500})
@@ -72,8 +71,7 @@ def test_a_terminal_obeys_nothing_that_is_in_a_file(bundle: Path, tmp_path: Path
 def test_export_in_one_step(tiny_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
     options = ("--format", "single", "--samples", 20, "--required-thresholds", "--json")
-    result = invoke("export", tiny_file, "-o", file, *options)
-    assert result.exit_code == 0, result.output
+    result = invoke.ok("export", tiny_file, "-o", file, *options)
     said = json.loads(result.stdout)
     assert said["file"] == said["bundle"] == str(file)
     assert said["decisions"] == 60
@@ -90,10 +88,11 @@ def test_a_name_that_is_no_onnx_files(bundle: Path, tiny_file: Path) -> None:
         assert "-o: expected a file name that ends in .onnx" in message(result)
 
 
-def test_engines_are_of_a_bundles_parts(tiny_file: Path) -> None:
-    options = ("--format", "single", "-o", "m.onnx", "--engine", "tensorrt-rtx")
-    told = message(invoke("export", tiny_file, *options))
-    assert "--engine tensorrt-rtx builds the parts of a bundle" in told
+@pytest.mark.parametrize("form", ["single", "triton"])
+def test_engines_are_of_a_bundles_parts(tiny_file: Path, tmp_path: Path, form: str) -> None:
+    options = ("--format", form, "-o", tmp_path / "m.onnx", "--engine", "tensorrt-rtx")
+    told = invoke.refused("export", tiny_file, *options, code=2)
+    assert f"--engine tensorrt-rtx builds the parts of a bundle: omit --format {form}" in told
 
 
 def test_no_bundle(tmp_path: Path) -> None:
@@ -105,8 +104,7 @@ def test_thresholds_of_another_score_are_chosen_of_a_bundle(
     tiny_file: Path, tmp_path: Path, form: str, command: str
 ) -> None:
     options = ("--format", form, "-o", tmp_path / "m.onnx", "--score", "margin", "--samples", 20)
-    result = invoke("export", tiny_file, *options)
-    assert result.exit_code == 0, result.output
+    result = invoke.ok("export", tiny_file, *options)
     text = one_line(result.stderr)
     assert "edgeexit tune --engine-dir out/ --max-drop 0.01" in text
     assert f"edgeexit {command} out" in text

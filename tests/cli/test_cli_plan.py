@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 from support import tiny_backbones  # noqa: F401  registers them
-from support.command_line import invoke, one_line
+from support.command_line import Command, one_line
 
-plan = partial(invoke, "plan")
+plan = Command("plan")
 TINY = ("three_convolutions", "--branches", "n+n,1+1", "--num-classes", "3")
 QUICK = ("--threads", "1", "--duration", "0.1")
 
 
 def test_patterns_are_timed_and_the_best_named() -> None:
-    result = plan(*TINY, *QUICK, "--json")
-    assert result.exit_code == 0, result.stderr
-    value = json.loads(result.stdout)
+    value = plan.json(*TINY, *QUICK)
     assert {it["branches"] for it in value["patterns"]} == {"n+n", "1+1"}
     assert (value["backbone"], value["precision"], value["threads"]) == (
         "three_convolutions",
@@ -37,8 +33,7 @@ def test_patterns_are_timed_and_the_best_named() -> None:
 def test_what_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "accuracies.json"
     file.write_text('{"n+n": [60, 65, 70], "1+1": [65, 66, 70]}')
-    result = plan(*TINY, *QUICK, "--accuracies", file)
-    assert result.exit_code == 0, result.stderr
+    result = plan.ok(*TINY, *QUICK, "--accuracies", file)
     text = one_line(result.stdout)
     for fact in (
         "Train ",
@@ -52,8 +47,7 @@ def test_what_is_printed(tmp_path: Path) -> None:
 
 def test_a_device_that_has_the_runtime_alone(tmp_path: Path) -> None:
     """Bundles are written here, timed by the runtime's own command, and judged here."""
-    written = plan(*TINY, "--bundle-out", tmp_path / "bundles")
-    assert written.exit_code == 0, written.stderr
+    written = plan.ok(*TINY, "--bundle-out", tmp_path / "bundles")
     assert (
         "python -m edgeexit_runtime time three_convolutions_n+n three_convolutions_1+1"
         in one_line(written.stdout)
@@ -66,24 +60,25 @@ def test_a_device_that_has_the_runtime_alone(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         timeout=120,
     )
-    result = plan("--times", tmp_path / "bundles" / "times.json")
-    assert result.exit_code == 0, result.stderr
+    result = plan.ok("--times", tmp_path / "bundles" / "times.json")
     assert "three_convolutions, 8x8 pixels, fp32" in one_line(result.stdout)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions_need_not_agree(precision: str) -> None:
-    result = plan("resnet20", "--branches", "3g+1g", *QUICK, "--precision", precision, "--json")
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["precision"] == precision
+    assert (
+        plan.json("resnet20", "--branches", "3g+1g", *QUICK, "--precision", precision)["precision"]
+        == precision
+    )
 
 
 @pytest.mark.slow
 def test_a_network_of_ones_own() -> None:
     options = ("--exits", "auto", "--input-size", "64", *QUICK)
-    result = plan("--model", "torchvision.models:squeezenet1_1", "--branches", "n+n,1+1", *options)
-    assert result.exit_code == 0, result.stderr
+    result = plan.ok(
+        "--model", "torchvision.models:squeezenet1_1", "--branches", "n+n,1+1", *options
+    )
     assert "next: edgeexit train --model torchvision.models:squeezenet1_1" in one_line(
         result.stdout
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import edgeexit_runtime as ee
 import numpy as np
 import pytest
 from support.command_line import invoke as run
-from support.command_line import invoke_json as run_json
 from support.command_line import message
 
 from edgeexit.data import DataConfig, load_data
@@ -19,8 +17,8 @@ DATA = DataConfig("digits", input_size=(3, 8, 8))
 
 
 @pytest.fixture
-def checkpoint(shared_file: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(shared_file, tmp_path / "ckpt.pt"))
+def checkpoint(tiny_file: Path) -> Path:
+    return tiny_file
 
 
 def refused(*words: object) -> str:
@@ -29,16 +27,16 @@ def refused(*words: object) -> str:
 
 @pytest.mark.parametrize("score", ["margin", "entropy"])
 def test_a_score_goes_from_tune_to_the_bundle(checkpoint: Path, tmp_path: Path, score: str) -> None:
-    found = run_json("tune", checkpoint, "--score", score, "--max-drop", "0.1")
+    found = run.json("tune", checkpoint, "--score", score, "--max-drop", "0.1")
     tuned = checkpoint.with_name("ckpt.tuned.pt")
     assert load_checkpoint(tuned).score == score
-    assert run_json("inspect", tuned)["score"] == score
-    evaluated = run_json("eval", tuned)
+    assert run.json("inspect", tuned)["score"] == score
+    evaluated = run.json("eval", tuned)
     assert evaluated["adaptive_accuracy"] == found["test"]["adaptive_accuracy"]
 
     folder = tmp_path / "out"
-    assert run("export", tuned, "-o", folder, "--engine", "none").exit_code == 0
-    assert run_json("inspect", folder)["score"] == score
+    run.ok("export", tuned, "-o", folder, "--engine", "none")
+    assert run.json("inspect", folder)["score"] == score
     test = load_data(DATA).splits["test"]
     images = np.stack([image.numpy() for image, _ in test])
     with ee.load(folder, providers=("CPUExecutionProvider",), threads=1) as session:
@@ -48,17 +46,15 @@ def test_a_score_goes_from_tune_to_the_bundle(checkpoint: Path, tmp_path: Path, 
     assert np.bincount(exits, minlength=3) / len(exits) == pytest.approx(shares, abs=0.01)
 
     single = tmp_path / "single.onnx"
-    packed = run("pack", folder, "-o", single)
-    assert packed.exit_code == 0, packed.stderr
-    assert run_json("inspect", single)["score"] == score
+    run.ok("pack", folder, "-o", single)
+    assert run.json("inspect", single)["score"] == score
 
 
 def test_export_with_another_score_says_that_thresholds_are_of_the_old_one(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
-    result = run("export", checkpoint, "--score", "margin", "-o", folder, "--engine", "none")
-    assert result.exit_code == 0, result.stderr
+    result = run.ok("export", checkpoint, "--score", "margin", "-o", folder, "--engine", "none")
     told = "thresholds are for the score softmax, the bundle's is margin"
     assert told in result.stderr
     assert f"tune --engine-dir {folder}/" in result.stderr
@@ -70,14 +66,13 @@ def test_export_with_another_score_says_that_thresholds_are_of_the_old_one(
 
 
 def test_all_scores_are_compared(checkpoint: Path) -> None:
-    found = run_json("tune", checkpoint, "--score", "all")["scores"]
+    found = run.json("tune", checkpoint, "--score", "all")["scores"]
     assert [*found] == ["softmax", "entropy", "margin"]
     for area in found.values():
         assert area["area"]["low"] <= area["area"]["value"] <= area["area"]["high"]
     assert found["softmax"]["over_softmax"]["value"] == 0
     assert not checkpoint.with_name("ckpt.tuned.pt").exists()
-    shown = run("tune", checkpoint, "--score", "all")
-    assert shown.exit_code == 0
+    shown = run.ok("tune", checkpoint, "--score", "all")
     for word in ("softmax", "entropy", "margin", "points"):
         assert word in shown.stdout
 
@@ -99,6 +94,6 @@ def test_what_does_not_go_together(checkpoint: Path, words: tuple[str, ...], tol
 
 
 def test_the_papers_figures_are_of_softmax(checkpoint: Path, tmp_path: Path) -> None:
-    assert run("tune", checkpoint, "--score", "margin", "--max-drop", "0.3").exit_code == 0
+    run.ok("tune", checkpoint, "--score", "margin", "--max-drop", "0.3")
     told = refused("figures", checkpoint.with_name("ckpt.tuned.pt"), "-o", tmp_path / "figures")
     assert "expected the score softmax" in told

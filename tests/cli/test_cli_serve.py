@@ -23,7 +23,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, ServeOptions]]:
 
 
 def test_options_that_are_not_given_are_the_services(served: list[Any]) -> None:
-    assert invoke("serve").exit_code == 0
+    invoke.ok("serve")
     assert served == [(Path("out"), ServeOptions())]
 
 
@@ -54,7 +54,7 @@ def test_every_option_of_the_service_is_one_of_the_command(served: list[Any]) ->
             ",".join(value) if isinstance(value, tuple) else value,
         )
     ]
-    assert invoke("serve", "--engine-dir", "b", *words).exit_code == 0
+    invoke.ok("serve", "--engine-dir", "b", *words)
     assert served == [(Path("b"), ServeOptions(**given))]
 
 

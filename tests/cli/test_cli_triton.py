@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,7 @@ def bundle(tiny_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 
 def test_as_typed(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = invoke("triton", bundle)
-    assert result.exit_code == 0, result.output
+    result = invoke.ok("triton", bundle)
     text = one_line(result.stdout)
     assert text.startswith("repository: edgeexit, which chains 6 parts of onnxruntime_onnx, ")
     assert "thresholds exit1 0.9, exit2 0.9, batches of up to 64" in text
@@ -30,7 +28,7 @@ def test_as_typed(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_as_json(bundle: Path, tmp_path: Path) -> None:
     output = tmp_path / "repository"
-    said = json.loads(invoke("triton", bundle, "-o", output, "--name", "cats", "--json").stdout)
+    said = invoke.json("triton", bundle, "-o", output, "--name", "cats")
     assert said["repository"] == str(output)
     assert said["name"] == "cats"
     assert said["parts"][-1] == "cats_final"
@@ -41,18 +39,11 @@ def test_as_json(bundle: Path, tmp_path: Path) -> None:
 def test_export_in_one_step(tiny_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "repository"
     options = ("--format", "triton", "-o", output, "--samples", 20)
-    result = invoke("export", tiny_file, *options, "--json")
-    assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
+    said = invoke.json("export", tiny_file, *options)
     assert said["repository"] == said["bundle"] == str(output)
     assert [exit_["name"] for exit_ in said["exits"]] == ["exit1", "exit2", "final"]
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
     assert f"{output}: is there already" in message(invoke("export", tiny_file, *options))
-
-
-def test_engines_are_of_a_bundle(tiny_file: Path) -> None:
-    told = message(invoke("export", tiny_file, "--format", "triton", "--engine", "tensorrt-rtx"))
-    assert "--engine tensorrt-rtx builds the parts of a bundle: omit --format triton" in told
 
 
 def test_engines_that_are_not_there(bundle: Path, tmp_path: Path) -> None:

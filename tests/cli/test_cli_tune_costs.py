@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 from support.command_line import invoke, message, table_rows
-from support.command_line import invoke_json as run_json
+from torch.utils.data import Subset
 
 from edgeexit.data import DataConfig, load_data
+from edgeexit.data.splits import stratified_split
 from edgeexit.evaluation import predict
+from edgeexit.evaluation.calibration import (
+    collect_logits,
+    expected_calibration_error,
+    fit_temperature,
+)
 from edgeexit.training.checkpoint import Checkpoint, load_checkpoint
 
 DATA = DataConfig("digits", input_size=(3, 8, 8))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(shared_file: Path) -> Path:
-    return shared_file
 
 
 def write(file: Path, **content: Any) -> Path:
@@ -41,10 +42,10 @@ def test_a_branch_that_costs_more_than_it_saves_is_switched_off(
         branches={"exit1": 2.5, "exit2": 0.1},
         baseline=1.9,
     )
-    by_macs = run_json("tune", checkpoint, "--max-drop", "0.01")
+    by_macs = invoke.json("tune", checkpoint, "--max-drop", "0.01")
     assert by_macs["thresholds"]["exit2"] <= 1
     assert by_macs["objective"]["branches"]["exit1"] < by_macs["objective"]["paths"]["exit1"] / 50
-    printed = run_json("tune", checkpoint, "--max-drop", "0.01", "--costs", costs)
+    printed = invoke.json("tune", checkpoint, "--max-drop", "0.01", "--costs", costs)
     assert printed["thresholds"]["exit1"] == 2
     assert printed["thresholds"]["exit2"] <= 1
     assert printed["objective"] == {
@@ -62,8 +63,7 @@ def test_a_branch_that_costs_more_than_it_saves_is_switched_off(
 
 def test_the_tables_are_in_the_unit_of_the_file(checkpoint: Path, tmp_path: Path) -> None:
     costs = write(tmp_path / "costs.json", paths={"exit1": 1, "exit2": 2.5, "final": 4})
-    result = invoke("tune", checkpoint, "--max-cost", "2.75", "--costs", costs)
-    assert result.exit_code == 0, result.stderr
+    result = invoke.ok("tune", checkpoint, "--max-cost", "2.75", "--costs", costs)
     assert "of the backbone's MACs" in result.stdout, "in mJ that is not known"
     cells = {row[0]: row[1:] for row in table_rows(result.stdout)}
     assert cells["final"][1:3] == ["4", "-"]
@@ -71,8 +71,7 @@ def test_the_tables_are_in_the_unit_of_the_file(checkpoint: Path, tmp_path: Path
     assert "highest accuracy with an average cost of at most 2.75 mJ" in result.stdout
     assert f"by mJ of {costs}" in " ".join(result.stdout.split())
     front = tmp_path / "front.csv"
-    result = invoke("tune", checkpoint, "--costs", costs, "--front", front)
-    assert result.exit_code == 0, result.stderr
+    result = invoke.ok("tune", checkpoint, "--costs", costs, "--front", front)
     assert "accuracy against average mJ" in " ".join(result.stdout.split())
     assert "val_average_mJ" in front.read_text().splitlines()[0].split(",")
 
@@ -86,22 +85,21 @@ def test_the_lowest_cost_that_is_named_can_be_asked_for(
     told = message(invoke("tune", checkpoint, "--costs", costs, limit, "1.2"))
     assert "within 1.2 mJ" in told
     assert "1.23457" in told
-    printed = run_json("tune", checkpoint, "--costs", costs, limit, "1.23457")
+    printed = invoke.json("tune", checkpoint, "--costs", costs, limit, "1.23457")
     assert printed["average_cost"]["val"] == pytest.approx(1.23456123)
 
 
 def test_a_benchmark_says_what_paths_cost(checkpoint: Path, tmp_path: Path) -> None:
     """Exported, measured, and the checkpoint tuned by what was measured."""
     bundle, file = tmp_path / "bundle", tmp_path / "bench.json"
-    assert invoke("export", checkpoint, "-o", bundle).exit_code == 0
-    result = invoke(
+    invoke.ok("export", checkpoint, "-o", bundle)
+    invoke.ok(
         *("bench", "--engine-dir", bundle, "--rounds", "2", "--warm-up", "0"),
         *("--threads", "1", "--json", file),
     )
-    assert result.exit_code == 0, result.stderr
     report = json.loads(file.read_text())
     medians = {path["name"]: path["latency"]["p50_ms"] for path in report["paths"]}
-    printed = run_json("tune", checkpoint, "--max-drop", "0.02", "--costs", file)
+    printed = invoke.json("tune", checkpoint, "--max-drop", "0.02", "--costs", file)
     objective = printed["objective"]
     assert objective["unit"] == "ms"
     assert objective["paths"] == pytest.approx(medians)
@@ -175,31 +173,13 @@ def test_files_that_are_no_costs(
     file = tmp_path / "costs.json"
     if content is not None:
         file.write_text(content)
-    result = invoke("tune", checkpoint, "--max-drop", "0.01", "--costs", file)
-    assert result.exit_code == 1
-    assert expected in message(result)
-
-
-def error_by_hand(confidences: Any, correct: Any) -> float:
-    """Return the expected calibration error: 15 bins, closed above (Guo et al., Eq. 3)."""
-    total = 0.0
-    for place in range(15):
-        inside = [
-            sample
-            for sample, confidence in enumerate(confidences)
-            if place / 15 < confidence <= (place + 1) / 15
-        ]
-        if inside:
-            gap = np.mean(confidences[inside], dtype=np.float64) - np.mean(correct[inside])
-            total += len(inside) / len(confidences) * abs(gap)
-    return total
+    assert expected in invoke.refused("tune", checkpoint, "--max-drop", "0.01", "--costs", file)
 
 
 @pytest.fixture(scope="module")
 def calibrated(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output: Path = tmp_path_factory.mktemp("calibrated") / "tuned.pt"
-    result = invoke("tune", checkpoint, "--max-drop", "0.02", "--calibrate", "-o", output)
-    assert result.exit_code == 0, result.stderr
+    invoke.ok("tune", checkpoint, "--max-drop", "0.02", "--calibrate", "-o", output)
     return output
 
 
@@ -210,40 +190,18 @@ def test_fitted_on_one_half_and_judged_on_the_other(checkpoint: Path, calibrated
     assert calibration["temperatures"] == tuned.temperatures
     assert list(tuned.temperatures) == ["exit1", "exit2", "final"]
     val = load_data(DATA).splits["val"]
-    assert calibration["fitted_on"] + tuning["val"]["samples"] == len(val)
-    assert abs(calibration["fitted_on"] - tuning["val"]["samples"]) <= 1
-
-    # which samples are which is found by the errors: those of one half alone fit
-    from edgeexit.data.splits import stratified_split
-
     before, after = (
         predict(load_checkpoint(path).build(), val) for path in (checkpoint, calibrated)
     )
     fitted, judged = stratified_split(before.targets, (0.5, 0.5), "calibration")
-    assert not set(fitted) & set(judged)
-    for place, name in enumerate(before.exit_names):
-        for kind, answers in (("before", before), ("after", after)):
-            expected = error_by_hand(
-                answers.confidences[place, judged], answers.correct[place, judged]
-            )
-            got = calibration[f"expected_calibration_error_{kind}"][name]
-            assert got == pytest.approx(expected, abs=1e-6)
-        exit_ = tuning["val"]["exits"][place]
-        assert exit_["accuracy"] == pytest.approx(after.correct[place, judged].mean())
-        np.testing.assert_array_equal(before.labels[place], after.labels[place])
-
-    # the likelihood of the first half alone is as high as it gets
-    images = torch.stack([val[int(sample)][0] for sample in fitted])
-    targets = torch.from_numpy(before.targets[fitted])
-    net = load_checkpoint(checkpoint).build().eval()
-    with torch.no_grad():
-        for name, logits in net(images).items():
-            losses = [
-                torch.nn.functional.cross_entropy(logits.double() / (t * factor), targets)
-                for t in [tuned.temperatures[name]]
-                for factor in (0.99, 1, 1.01)
-            ]
-            assert losses[1] == min(losses)
+    half = Subset(val, fitted.tolist())
+    logits, targets = collect_logits(load_checkpoint(checkpoint).build(), half)
+    for name, temperature in tuned.temperatures.items():
+        assert temperature == pytest.approx(fit_temperature(logits[name], targets))
+    assert (calibration["fitted_on"], tuning["val"]["samples"]) == (len(fitted), len(judged))
+    for kind, answers in (("before", before), ("after", after)):
+        errors = expected_calibration_error(answers.take(judged))
+        assert calibration[f"expected_calibration_error_{kind}"] == pytest.approx(errors, abs=1e-6)
 
 
 def test_temperatures_are_used_from_then_on(
@@ -251,7 +209,7 @@ def test_temperatures_are_used_from_then_on(
 ) -> None:
     tuned = load_checkpoint(calibrated)
     test = load_data(DATA).splits["test"]
-    reported = run_json("eval", calibrated)
+    reported = invoke.json("eval", calibrated)
     assert reported["adaptive_accuracy"] == tuned.metrics["tuning"]["test"]["adaptive_accuracy"]
     plain = tiny_checkpoint("n+n").build().eval()
     images = torch.stack([image for image, _ in test])
@@ -262,7 +220,7 @@ def test_temperatures_are_used_from_then_on(
     assert reported["exits"][0]["share"] == pytest.approx(leaving)
 
     bundle = tmp_path / "bundle"
-    assert invoke("export", calibrated, "-o", bundle).exit_code == 0
+    invoke.ok("export", calibrated, "-o", bundle)
     with ee.load(bundle, providers=("CPUExecutionProvider",), threads=1) as session:
         assert session.manifest.exits[0].temperature == tuned.temperatures["exit1"]
         answers = session.infer_all_exits(images[:1].numpy())
@@ -274,13 +232,11 @@ def test_tuning_again_keeps_the_temperatures_and_calibrating_again_gives_the_sam
 ) -> None:
     before = load_checkpoint(calibrated)
     output = tmp_path / "again.pt"
-    assert invoke("tune", calibrated, "--max-drop", "0.05", "-o", output).exit_code == 0
+    invoke.ok("tune", calibrated, "--max-drop", "0.05", "-o", output)
     again = load_checkpoint(output)
     assert again.temperatures == before.temperatures
     assert "calibration" not in again.metrics["tuning"]
-    assert (
-        invoke("tune", calibrated, "--max-drop", "0.02", "--calibrate", "-o", output).exit_code == 0
-    )
+    invoke.ok("tune", calibrated, "--max-drop", "0.02", "--calibrate", "-o", output)
     twice = load_checkpoint(output)
     assert twice.temperatures == before.temperatures
     assert twice.thresholds == before.thresholds
@@ -288,8 +244,7 @@ def test_tuning_again_keeps_the_temperatures_and_calibrating_again_gives_the_sam
 
 def test_temperatures_and_what_they_gain_are_said(checkpoint: Path, calibrated: Path) -> None:
     calibration = load_checkpoint(calibrated).metrics["tuning"]["calibration"]
-    result = invoke("tune", checkpoint, "--calibrate")
-    assert result.exit_code == 0, result.stderr
+    result = invoke.ok("tune", checkpoint, "--calibrate")
     said = " ".join(result.stdout.split())
     assert f"fitted on {calibration['fitted_on']} images of val" in said
     errors = [calibration[f"expected_calibration_error_{kind}"] for kind in ("before", "after")]

@@ -13,16 +13,36 @@ SCREEN = 25
 """Lines that the results of a command may take, about as many as a terminal shows."""
 
 
-def invoke(*arguments: object, **options: Any) -> Result:
-    """Run ``edgeexit`` with these arguments; the options are those of click's ``invoke``."""
-    return CliRunner().invoke(main, [*map(str, arguments)], prog_name="edgeexit", **options)
+class Command:
+    """The command line, or one command with its first words, run in this process."""
+
+    def __init__(self, *words: object, **options: Any) -> None:
+        self.words = words
+        self.options = options  # of click's ``invoke``
+
+    def __call__(self, *arguments: object) -> Result:
+        """Run it with these further arguments."""
+        words = [*map(str, (*self.words, *arguments))]
+        return CliRunner().invoke(main, words, prog_name="edgeexit", **self.options)
+
+    def ok(self, *arguments: object) -> Result:
+        """Run it to its end."""
+        result = self(*arguments)
+        assert result.exit_code == 0, result.output
+        return result
+
+    def json(self, *arguments: object) -> Any:
+        """Return what it prints as JSON."""
+        return json.loads(self.ok(*arguments, "--json").stdout)
+
+    def refused(self, *arguments: object, code: int = 1) -> str:
+        """Return the one line that it says instead of a result."""
+        result = self(*arguments)
+        assert result.exit_code == code, result.output
+        return message(result)
 
 
-def invoke_json(*arguments: object) -> Any:
-    """Return what ``edgeexit`` prints as JSON."""
-    result = invoke(*arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
+invoke = Command()
 
 
 def message(result: Result) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeexit.cli.inputs.samples import (
     DataOptions,
     SampleOptions,
+    counting_bar,
     data_config,
     load_fitting,
-    predict_with_bar,
 )
 from edgeexit.cli.terminal import print_notes
 
@@ -69,8 +68,8 @@ def predict_bundle_split(
     """
     from edgeexit.evaluation import predict_bundle
 
-    run = partial(predict_bundle, session, dataset, workers=options.workers)
-    return predict_with_bar(run, split, len(dataset))
+    with counting_bar(split, len(dataset)) as progress:
+        return predict_bundle(session, dataset, workers=options.workers, progress=progress)
 
 
 def folder_images(

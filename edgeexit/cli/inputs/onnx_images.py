@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgeexit_runtime.bundle.schema import encode
 
-from edgeexit.cli.inputs.samples import data_options
+from edgeexit.cli.inputs.samples import DataOptions, print_data, spread_samples
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import option_group, resize_option
+from edgeexit.cli.options.fields import PATH, option
+from edgeexit.cli.options.shared import refuse, resize_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,22 +41,32 @@ class ProofImages:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofOptions:
-    """Values of :data:`proof_options`, and the maximum number of images."""
+class ProofOptions(DataOptions):
+    """Images and classes for an ONNX file."""
 
-    samples: int
-    images: Path | None
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    resize: int | None
-    class_names: Path | None
-    dataset: str | None
-    data_dir: Path | None
-    download: bool
-    max_pixels: int | None
+    dataset: str | None = option(
+        "Name of the data set that the images and classes are of.", metavar="NAME"
+    )
+    images: Path | None = option(
+        "Images to verify the bundle on, without labels.  [default: random values]",
+        type=PATH,
+        metavar="FOLDER|NPY|NPZ",
+    )
+    mean: tuple[float, ...] | None = option(
+        "Mean to subtract from images in 0 to 1, one number per channel.  [default: "
+        "ImageNet's, with a remark]",
+        type=typed.numbers,
+    )
+    std: tuple[float, ...] | None = option(
+        "Standard deviation to divide them by.", type=typed.numbers
+    )
+    resize: int | None = resize_option()
+    class_names: Path | None = option(
+        "A text file with one name per line.  [default: 0, 1, 2, ...]", type=PATH
+    )
 
-    def read(self, parts: OnnxParts) -> ProofImages:
-        """Read the images and classes that the options name.
+    def read(self, parts: OnnxParts, samples: int) -> ProofImages:
+        """Read up to ``samples`` images and the classes that the options name.
 
         Raises:
             DataError, InputError, UnknownNameError: they cannot be read, or do not fit the model.
@@ -63,33 +74,18 @@ class ProofOptions:
         """
         if (self.mean is None) != (self.std is None):
             raise click.UsageError("--mean and --std go together")
-        if self.dataset is None and self.resize is not None:
-            raise click.UsageError("--resize goes with --dataset: --images crops nothing")
         if self.dataset is None:
-            return self._without_dataset(parts)
-        for option, value in (
-            ("--images", self.images),
-            ("--class-names", self.class_names),
-        ):
-            if value is not None:
-                raise click.UsageError(f"{option} does not go with --dataset, which includes it")
-        return self._of_dataset(parts)
+            refuse(("resize",), "goes with --dataset: --images crops nothing")
+            return self._without_dataset(parts, samples)
+        refuse(("images", "class_names"), "does not go with --dataset, which includes it")
+        return self._of_dataset(parts, samples)
 
-    def _of_dataset(self, parts: OnnxParts) -> ProofImages:
-        from edgeexit.cli.inputs.samples import print_data, spread_samples
-        from edgeexit.data import DataConfig, load_data
+    def _of_dataset(self, parts: OnnxParts, count: int) -> ProofImages:
+        from edgeexit.data import load_data
         from edgeexit.errors import DataError
 
-        config = DataConfig(
-            str(self.dataset),
-            None if self.data_dir is None else str(self.data_dir),
-            parts.classifier.input_size,
-            self.download,
-            max_pixels=self.max_pixels,
-            mean=self.mean,
-            std=self.std,
-            resize=self.resize,
-        )
+        shape = parts.classifier.input_size
+        config = self.config(shape, mean=self.mean, std=self.std, resize=self.resize)
         data = load_data(config)
         print_data(config.name, data)
         if len(data.class_names) != parts.num_classes:
@@ -97,7 +93,7 @@ class ProofOptions:
                 f"expected a data set of {parts.num_classes} classes, as {parts.classifier.file} "
                 f"has, got {config.name} with {len(data.class_names)}; choose another --dataset"
             )
-        samples, labels = spread_samples(data.splits["val"], self.samples)
+        samples, labels = spread_samples(data.splits["val"], count)
         return ProofImages(
             samples,
             f"{config.name}, val",
@@ -107,7 +103,7 @@ class ProofOptions:
             encode(config),
         )
 
-    def _without_dataset(self, parts: OnnxParts) -> ProofImages:
+    def _without_dataset(self, parts: OnnxParts, count: int) -> ProofImages:
         from edgeexit_runtime.images.decoding import MAX_PIXELS
 
         from edgeexit.export.from_onnx.running import random_images
@@ -116,14 +112,14 @@ class ProofOptions:
         preprocessing, notes = self._preprocessing(parts)
         names = self._class_names(parts.num_classes)
         if self.images is None:
-            samples = random_images(parts.classifier.input_size, min(self.samples, 32))
+            samples = random_images(parts.classifier.input_size, min(count, 32))
             notes += ("verified on random images alone; give --images or --dataset to use yours",)
             return ProofImages(samples, "random values", preprocessing, names, notes=notes)
         found = load_calibration_images(
             self.images, preprocessing, max_pixels=self.max_pixels or MAX_PIXELS
         )
         return ProofImages(
-            found.images[: self.samples],
+            found.images[:count],
             found.source,
             preprocessing,
             names,
@@ -170,27 +166,3 @@ class ProofOptions:
                 f"{self.class_names}: expected {count} names, one on each line, got {len(names)}"
             )
         return names
-
-
-proof_options = option_group(
-    click.option(
-        "--images",
-        type=click.Path(path_type=Path),
-        metavar="FOLDER|NPY|NPZ",
-        help="Images to verify the bundle on, without labels.  [default: random values]",
-    ),
-    click.option(
-        "--mean",
-        type=typed.numbers,
-        help="Mean to subtract from images in 0 to 1, one number per channel.  [default: "
-        "ImageNet's, with a remark]",
-    ),
-    click.option("--std", type=typed.numbers, help="Standard deviation to divide them by."),
-    resize_option,
-    click.option(
-        "--class-names",
-        type=click.Path(path_type=Path),
-        help="A text file with one name per line.  [default: 0, 1, 2, ...]",
-    ),
-    data_options,
-)

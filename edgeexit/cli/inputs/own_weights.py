@@ -11,13 +11,15 @@ import click
 
 from edgeexit.cli.inputs.samples import DataOptions, print_data
 from edgeexit.cli.options import typed
+from edgeexit.cli.options.fields import option
 from edgeexit.cli.options.shared import (
     import_model,
     model_option,
-    option_group,
+    new_classifier_option,
     outputs_option,
     resize_option,
-    weights_options,
+    std_option,
+    weights_key_option,
 )
 from edgeexit.cli.terminal import print_notes
 
@@ -30,16 +32,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Values of :data:`network_options`."""
+    """A network of the user's own, and what its weights from another program need."""
 
-    model: str | None
-    outputs: str
-    input_size: tuple[int, int] | None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    resize: int | None = None
-    weights_key: str = ""
-    new_classifier: bool = False
+    model: str | None = model_option()
+    outputs: str = outputs_option()
+    weights_key: str = weights_key_option()
+    new_classifier: bool = new_classifier_option()
+    input_size: tuple[int, int] | None = option(
+        "For weights from another program: pixels, 224 or HEIGHTxWIDTH.  [default: the "
+        "usual size for the data set]",
+        type=typed.size,
+    )
+    mean: tuple[float, ...] | None = option(
+        "Likewise: mean to subtract from images in 0 to 1, one number per channel.  "
+        "[default: the usual mean for the data set]",
+        type=typed.numbers,
+    )
+    std: tuple[float, ...] | None = std_option()
+    resize: int | None = resize_option()
 
     def factory(self) -> Factory | None:
         """Import the factory of ``--model``.
@@ -48,29 +58,6 @@ class NetworkOptions:
             SpecError: it cannot be imported.
         """
         return import_model(self.model)
-
-
-network_options = option_group(
-    model_option,
-    outputs_option,
-    weights_options,
-    click.option(
-        "--input-size",
-        type=typed.size,
-        help="For weights from another program: pixels, 224 or HEIGHTxWIDTH.  [default: the "
-        "usual size for the data set]",
-    ),
-    click.option(
-        "--mean",
-        type=typed.numbers,
-        help="Likewise: mean to subtract from images in 0 to 1, one number per channel.  "
-        "[default: the usual mean for the data set]",
-    ),
-    click.option(
-        "--std", type=typed.numbers, help="Likewise: standard deviation to divide them by."
-    ),
-    resize_option,
-)
 
 
 def network_words(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -111,7 +98,7 @@ def load_network(path: Path, network: NetworkOptions, options: DataOptions) -> C
 
 
 def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> Checkpoint:
-    from edgeexit.data import DataConfig, load_data
+    from edgeexit.data import load_data
     from edgeexit.errors import DataError
     from edgeexit.models import attach_exits, from_outputs
     from edgeexit.models.factories import create_model
@@ -126,16 +113,8 @@ def _load_weights(path: Path, network: NetworkOptions, options: DataOptions) -> 
             f"{path} holds weights alone: give their network with --model and --outputs, and the "
             "images with --dataset"
         )
-    config = DataConfig(
-        options.dataset,
-        None if options.data_dir is None else str(options.data_dir),
-        None if network.input_size is None else (3, *network.input_size),
-        options.download,
-        max_pixels=options.max_pixels,
-        mean=network.mean,
-        std=network.std,
-        resize=network.resize,
-    )
+    size = None if network.input_size is None else (3, *network.input_size)
+    config = options.config(size, mean=network.mean, std=network.std, resize=network.resize)
     data = load_data(config)
     print_data(config.name, data)
     size, classes = data.preprocessing.input_size, len(data.class_names)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from edgeexit_runtime.backends import AUTO
 
-from edgeexit.cli.options.backend import DEVICES
-from edgeexit.cli.options.shared import max_pixels_option, option_group
+from edgeexit.cli.options.fields import option
+from edgeexit.cli.options.shared import (
+    AT_LEAST_1,
+    data_dir_option,
+    device_option,
+    download_option,
+    max_pixels_option,
+    workers_option,
+)
 from edgeexit.cli.terminal import print_notes, progress_bar
 
 if TYPE_CHECKING:
@@ -25,66 +33,48 @@ if TYPE_CHECKING:
     from edgeexit.evaluation import ExitPredictions
     from edgeexit.training.checkpoint import Checkpoint
 
-FILES_OPTIONS = (  # where the images of a data set are, and how large they may be
-    click.option(
-        "--data-dir", type=click.Path(path_type=Path), help="Folder of the data set's files."
-    ),
-    click.option("--download", is_flag=True, help="Download the data set if it is missing."),
-    max_pixels_option,
-)
-WORKERS_OPTION = click.option(
-    "--workers",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Processes that load images.",
-)
-DEVICE_OPTION = click.option(
-    "--device", default="auto", show_default=True, type=click.Choice(DEVICES)
-)
-data_options = option_group(
-    click.option(
-        "--dataset",
-        metavar="NAME",
-        help="Name of the data set.  [default: that of the network's training]",
-    ),
-    *FILES_OPTIONS,
-)
-_BATCH_SIZE_OPTION = click.option(
-    "--batch-size", default=256, show_default=True, type=click.IntRange(min=1)
-)
-sample_options = option_group(data_options, _BATCH_SIZE_OPTION, WORKERS_OPTION, DEVICE_OPTION)
-# for commands that also take bundles, whose backends have devices of their own
-bundle_sample_options = option_group(
-    data_options,
-    _BATCH_SIZE_OPTION,
-    WORKERS_OPTION,
-    click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        help="auto, cpu, cuda; for a bundle, a device of its backend, such as GPU.",
-    ),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """Values of :data:`data_options`; None leaves the choice to the checkpoint."""
+    """A data set; None leaves the choice to the checkpoint."""
 
-    dataset: str | None
-    data_dir: Path | None
-    download: bool
-    max_pixels: int | None
+    dataset: str | None = option(
+        "Name of the data set.  [default: that of the network's training]", metavar="NAME"
+    )
+    data_dir: Path | None = data_dir_option()
+    download: bool = download_option()
+    max_pixels: int | None = max_pixels_option()
+
+    def config(self, input_size: tuple[int, int, int] | None, **more: Any) -> DataConfig:
+        """Return the configuration of the data set that is named.
+
+        Args:
+            input_size: of the network; None for the usual size.
+            more: further fields of the configuration.
+        """
+        from edgeexit.data import DataConfig
+
+        folder = None if self.data_dir is None else str(self.data_dir)
+        sized = (folder, input_size, self.download)
+        return DataConfig(str(self.dataset), *sized, max_pixels=self.max_pixels, **more)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions(DataOptions):
-    """Values of :data:`sample_options`."""
+    """How every exit is run on a data set, for commands that take checkpoints."""
 
-    batch_size: int
-    workers: int
-    device: str
+    batch_size: int = option(None, default=256, type=AT_LEAST_1)
+    workers: int = workers_option()
+    device: str = device_option()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSampleOptions(SampleOptions):
+    """The same for commands that also take bundles, whose backends have devices of their own."""
+
+    device: str = option(
+        "auto, cpu, cuda; for a bundle, a device of its backend, such as GPU.", default=AUTO
+    )
 
 
 def load_samples(checkpoint: Checkpoint, options: DataOptions) -> ImageData:
@@ -153,24 +143,23 @@ def predict_split(
     from edgeexit.devices import resolve_device
     from edgeexit.evaluation import predict
 
-    run = partial(
-        predict,
-        net,
-        data.splits[split],
-        batch_size=options.batch_size,
-        device=resolve_device(options.device),
-        workers=options.workers,
-    )
-    return predict_with_bar(run, split, len(data.splits[split]))
+    with counting_bar(split, len(data.splits[split])) as progress:
+        return predict(
+            net,
+            data.splits[split],
+            batch_size=options.batch_size,
+            device=resolve_device(options.device),
+            workers=options.workers,
+            progress=progress,
+        )
 
 
-def predict_with_bar(
-    run: Callable[..., ExitPredictions], split: str, samples: int
-) -> ExitPredictions:
-    """Call a function that takes ``progress``, with a bar on stderr."""
+@contextmanager
+def counting_bar(split: str, samples: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes the number of samples done, and moves a bar on stderr."""
     with progress_bar() as bar:
         task = bar.add_task(split, total=samples)
-        return run(progress=lambda done: bar.update(task, completed=done))
+        yield lambda done: bar.update(task, completed=done)
 
 
 def data_config(
@@ -187,22 +176,13 @@ def data_config(
         input_size: input size of the network.
         options: options of the command line.
     """
-    from edgeexit.data import DataConfig
-
-    folder = None if options.data_dir is None else str(options.data_dir)
     if options.dataset not in (None, name):
-        return DataConfig(
-            str(options.dataset),
-            folder,
-            input_size,
-            options.download,
-            max_pixels=options.max_pixels,
-        )
+        return options.config(input_size)
     # the stored configuration includes the splits: validation images must not be training images
     config = stored()
     return replace(
         config,
-        data_dir=folder or config.data_dir,
+        data_dir=config.data_dir if options.data_dir is None else str(options.data_dir),
         input_size=input_size,
         download=options.download,
         max_pixels=options.max_pixels or config.max_pixels,

@@ -51,12 +51,6 @@ class CheckpointTarget:
         return f"{spec.backbone}, branches {spec.pattern}"
 
     @property
-    def path(self) -> Path:
-        """The checkpoint's file."""
-        assert self.options.path is not None
-        return self.options.path
-
-    @property
     def written(self) -> str:
         """The destination of the thresholds, in words."""
         return str(self.options.written)
@@ -148,7 +142,7 @@ class CheckpointTarget:
 
 
 def read_checkpoint(
-    options: TuneOptions, samples: SampleOptions, network: NetworkOptions
+    path: Path, options: TuneOptions, samples: SampleOptions, network: NetworkOptions
 ) -> CheckpointTarget:
     """Read a checkpoint, and check that only an earlier tuning of it would be overwritten.
 
@@ -159,8 +153,7 @@ def read_checkpoint(
     """
     from edgeexit.training.checkpoint import is_checkpoint
 
-    path, written = options.path, options.written
-    assert path is not None
+    written = options.written
     checkpoint = load_network(path, network, samples)
     if written == path and not is_checkpoint(path):
         raise click.UsageError(

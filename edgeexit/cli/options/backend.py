@@ -10,20 +10,26 @@ import click
 from edgeexit_runtime.backends import AUTO, BACKENDS
 
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import option_group, refuse
+from edgeexit.cli.options.fields import option
+from edgeexit.cli.options.shared import AT_LEAST_1, DEVICES, refuse
 
-DEVICES = (AUTO, "cpu", "cuda")  # of checkpoints
 OF_BUNDLES = ("backend", "providers", "threads")
 OF_CHECKPOINTS = ("model", "outputs", "input_size", "batch_size")
 
 
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
-    """Backend of a bundle: values of :data:`run_options`."""
+    """Backend of a bundle, for commands that also take checkpoints and have a ``--device``."""
 
-    backend: str
-    providers: tuple[str, ...] | None
-    threads: int | None
+    backend: str = option(None, default=AUTO, type=click.Choice([AUTO, *BACKENDS]))
+    providers: tuple[str, ...] | None = option(
+        "ONNX Runtime's execution providers, in order of preference.",
+        metavar="P1,P2",
+        type=typed.names,
+    )
+    threads: int | None = option(
+        "Threads per graph on the CPU.  [default: chosen by the backend]", type=AT_LEAST_1
+    )
 
     def chosen(self, device: str | None) -> dict[str, Any]:
         """Return arguments of :func:`edgeexit_runtime.load`; ``device`` is that of ``--device``."""
@@ -40,29 +46,18 @@ class BackendOptions:
         return () if self.backend == AUTO else ("--backend", self.backend)
 
 
-# for commands that also take checkpoints, and so have a --device already
-run_options = option_group(
-    click.option(
-        "--backend", default=AUTO, show_default=True, type=click.Choice([AUTO, *BACKENDS])
-    ),
-    click.option(
-        "--providers",
-        metavar="P1,P2",
-        type=typed.names,
-        help="ONNX Runtime's execution providers, in order of preference.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        help="Threads per graph on the CPU.  [default: chosen by the backend]",
-    ),
-)
-backend_options = option_group(
-    run_options,
-    click.option(
-        "--device", help="Device of the backend: cpu, cuda.  [default: chosen by the backend]"
-    ),
-)
+@dataclass(frozen=True, slots=True)
+class BundleBackendOptions(BackendOptions):
+    """Backend of a bundle, and its device."""
+
+    device: str | None = option(
+        "Device of the backend: cpu, cuda.  [default: chosen by the backend]"
+    )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of :func:`edgeexit_runtime.load`."""
+        return self.chosen(self.device)
 
 
 def check_options_of(path: Path | None, engine_dir: Path | None) -> None:

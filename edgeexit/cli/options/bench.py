@@ -11,44 +11,14 @@ import click
 from edgeexit_runtime.backends import BACKENDS
 
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import BackendOptions
-from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.options.backend import BundleBackendOptions
+from edgeexit.cli.options.fields import PATH, option
+from edgeexit.cli.options.shared import ABOVE_0, AT_LEAST_0, AT_LEAST_1
 
 if TYPE_CHECKING:
     from edgeexit.bench import BenchOptions
 
 ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureOptions:
-    """Values of :data:`backends_option`, :data:`compared_options` and :data:`length_options`."""
-
-    backends: tuple[str, ...] | None
-    versus: Path | None
-    scenarios: tuple[str, ...] | None
-    qps: float | None
-    rounds: int
-    duration: float
-    warm_up: float
-    seed: int
-
-    def chosen(self, backend: BackendOptions, device: str | None) -> BenchOptions:
-        """Return the options of :func:`edgeexit.bench.run_bench`."""
-        from edgeexit.bench import BenchOptions
-
-        asked = {*(self.scenarios or ())}
-        return BenchOptions(
-            **backend.chosen(device),
-            backends=self.backends or (),
-            rounds=self.rounds,
-            duration_s=self.duration,
-            warm_up_s=self.warm_up,
-            seed=self.seed,
-            versus=None if self.versus is None else str(self.versus),
-            scenarios=tuple(name for name in _scenarios() if asked & {name, ALL}),
-            qps=self.qps,
-        )
 
 
 def _scenarios() -> tuple[str, ...]:
@@ -73,85 +43,82 @@ def _some_of(known: Callable[[], Iterable[str]]) -> Callable[[str], tuple[str, .
     return read
 
 
-backends_option = click.option(
-    "--backends",
-    metavar="B1,B2|all",
-    type=_some_of(lambda: BACKENDS),
-    help="Compare backends in the same run, and say which to load. onnxruntime:1 runs with one "
-    "thread; all takes every backend that runs the bundle here, on the CPU also with one thread. "
-    "All other figures are of --backend.",
-)
-compared_options = option_group(
-    click.option(
-        "--versus",
-        type=click.Path(path_type=Path),
-        help="Compare with another bundle, or a plain .onnx classifier: one input float32 "
+@dataclass(frozen=True, slots=True)
+class MeasureOptions:
+    """What a benchmark measures, for how long."""
+
+    backends: tuple[str, ...] | None = option(
+        "Compare backends in the same run, and say which to load. onnxruntime:1 runs with one "
+        "thread; all takes every backend that runs the bundle here, on the CPU also with one "
+        "thread. All other figures are of --backend.",
+        metavar="B1,B2|all",
+        type=_some_of(lambda: BACKENDS),
+    )
+    versus: Path | None = option(
+        "Compare with another bundle, or a plain .onnx classifier: one input float32 "
         "(N,C,H,W), normalized like the bundle's, one output logits (N,K); same input size and "
         "classes. It may be the same network in another precision.",
-    ),
-    click.option(
-        "--scenario",
-        "scenarios",
+        type=PATH,
+    )
+    scenario: tuple[str, ...] | None = option(
+        "MLPerf scenarios: single-stream, multi-stream (queries of 8 images), offline "
+        "(images per second), or all.",
         metavar="S1,S2|all",
         type=_some_of(_scenarios),
-        help="MLPerf scenarios: single-stream, multi-stream (queries of 8 images), offline "
-        "(images per second), or all.",
-    ),
-    click.option(
-        "--qps",
-        type=click.FloatRange(min=0, min_open=True),
-        help="MLPerf server scenario: average queries per second, which arrive for --duration "
+    )
+    qps: float | None = option(
+        "MLPerf server scenario: average queries per second, which arrive for --duration "
         "whether or not the last one is answered.",
-    ),
-)
-length_options = option_group(
-    click.option(
-        "--rounds",
+        type=ABOVE_0,
+    )
+    rounds: int = option(
+        "Maximum number of rounds, of 5 calls each, and of passes over the images.",
+        section="Length and seed",
         default=100,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Maximum number of rounds, of 5 calls each, and of passes over the images.",
-    ),
-    click.option(
-        "--duration",
+        type=AT_LEAST_1,
+    )
+    duration: float = option(
+        "Seconds after which no round or pass starts; at least 10 rounds and 1 pass are run.",
         default=10.0,
-        show_default=True,
-        type=click.FloatRange(min=0, min_open=True),
-        help="Seconds after which no round or pass starts; at least 10 rounds and 1 pass are run.",
-    ),
-    click.option(
-        "--warm-up",
+        type=ABOVE_0,
+    )
+    warm_up: float = option(
+        "Maximum seconds of untimed rounds; they end when the device's speed is stable.",
         default=10.0,
-        show_default=True,
         type=click.FloatRange(min=0),
-        help="Maximum seconds of untimed rounds; they end when the device's speed is stable.",
-    ),
-    click.option(
-        "--seed",
-        default=0,
-        show_default=True,
-        type=click.IntRange(min=0),
-        help="Seed of the choice and order of images, and of arrivals.",
-    ),
-)
-details_option = click.option(
-    "--details",
-    is_flag=True,
-    help="Also print stages and branches, roofline, every reason and the linear model; for "
-    "--compare, all ratios. The page and the JSON always have them.",
-)
-saved_options = option_group(
-    click.option(
-        "--report",
-        "report_file",
-        type=click.Path(path_type=Path),
-        help="Measure nothing: show a saved report of --json, also with --plot and --html.",
-    ),
-    click.option(
-        "--compare",
+    )
+    seed: int = option(
+        "Seed of the choice and order of images, and of arrivals.", default=0, type=AT_LEAST_0
+    )
+
+    def chosen(self, backend: BundleBackendOptions) -> BenchOptions:
+        """Return the options of :func:`edgeexit.bench.run_bench`."""
+        from edgeexit.bench import BenchOptions
+
+        asked = {*(self.scenario or ())}
+        return BenchOptions(
+            **backend.arguments,
+            backends=self.backends or (),
+            rounds=self.rounds,
+            duration_s=self.duration,
+            warm_up_s=self.warm_up,
+            seed=self.seed,
+            versus=None if self.versus is None else str(self.versus),
+            scenarios=tuple(name for name in _scenarios() if asked & {name, ALL}),
+            qps=self.qps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedOptions:
+    """Saved reports to show instead of measuring."""
+
+    report: Path | None = option(
+        "Measure nothing: show a saved report of --json, also with --plot and --html.", type=PATH
+    )
+    compare: tuple[Path, Path] | None = option(
+        "Measure nothing: compare two saved reports of --json.",
         nargs=2,
         metavar="A.json B.json",
-        type=click.Path(path_type=Path),
-        help="Measure nothing: compare two saved reports of --json.",
-    ),
-)
+        type=PATH,
+    )

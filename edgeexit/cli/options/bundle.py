@@ -3,85 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
-from edgeexit.cli.options.shared import DEFAULT_BUNDLE, option_group
+from edgeexit.cli.options.fields import PATH, argument, flag, option
+from edgeexit.cli.options.shared import AT_LEAST_1, DEFAULT_BUNDLE
 
-
-@dataclass(frozen=True, slots=True)
-class BundleOptions:
-    """Values of :data:`bundle_options`."""
-
-    output: Path
-    precision: str
-    score: str | None
-    max_batch: int
-    baseline: bool
-    samples: int
-    min_agreement: float | None
-
-
-bundle_argument = click.argument(
-    "bundle", metavar="[BUNDLE]", default=DEFAULT_BUNDLE, type=click.Path(path_type=Path)
+bundle_argument = partial(argument, "[BUNDLE]", default=DEFAULT_BUNDLE, type=PATH)
+samples_option = partial(
+    option, "Maximum number of images for the verification.", default=256, type=AT_LEAST_1
 )
-
-samples_option = click.option(
-    "--samples",
-    default=256,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Maximum number of images for the verification.",
-)
-required_thresholds_option = click.option(
-    "--required-thresholds",
-    is_flag=True,
-    help="For a single file: every call must give thresholds, for engines without optional inputs, "
+required_thresholds_option = partial(
+    flag,
+    "For a single file: every call must give thresholds, for engines without optional inputs, "
     "such as onnxruntime-web and TensorRT.",
 )
 
 
-bundle_options = option_group(
-    click.option(
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """The bundle that ``export`` and ``split`` write."""
+
+    output: Path = option(
+        "The bundle's folder; an older bundle there is replaced, any other folder refused.",
         "-o",
         "--output",
         default=DEFAULT_BUNDLE,
-        show_default=True,
-        type=click.Path(path_type=Path),
-        help="The bundle's folder; an older bundle there is replaced, any other folder refused.",
-    ),
-    click.option(
-        "--precision",
+        type=PATH,
+    )
+    precision: str = option(
+        "Precision of weights and features; images, softmax and gate are always FP32.",
         default="fp32",
-        show_default=True,
         type=click.Choice(["fp32", "fp16", "int8"]),
-        help="Precision of weights and features; images, softmax and gate are always FP32.",
-    ),
-    click.option(
-        "--score",
-        metavar="softmax|margin|entropy",
-        help="Confidence of an exit: its largest softmax value, the difference of the two "
+    )
+    score: str | None = option(
+        "Confidence of an exit: its largest softmax value, the difference of the two "
         "largest, or 1 - entropy / maximum entropy.  [default: the checkpoint's; softmax]",
-    ),
-    click.option(
-        "--max-batch",
-        default=32,
-        show_default=True,
-        type=click.IntRange(min=1),
-        help="Maximum number of images per run of a graph.",
-    ),
-    click.option(
+        metavar="softmax|margin|entropy",
+    )
+    max_batch: int = option(
+        "Maximum number of images per run of a graph.", default=32, type=AT_LEAST_1
+    )
+    baseline: bool = option(
+        "Add the plain backbone as one graph, the baseline of benchmarks.",
         "--baseline/--no-baseline",
         default=True,
-        show_default=True,
-        help="Add the plain backbone as one graph, the baseline of benchmarks.",
-    ),
-    samples_option,
-    click.option(
-        "--min-agreement",
-        type=click.FloatRange(min=0, max=1),
-        help="Minimum share of samples with the network's label and decision at each exit.  "
+    )
+    samples: int = samples_option()
+    min_agreement: float | None = option(
+        "Minimum share of samples with the network's label and decision at each exit.  "
         "[default: 0.99 for fp32, 0.97 for fp16, 0.95 for int8]",
-    ),
-)
+        type=click.FloatRange(min=0, max=1),
+    )

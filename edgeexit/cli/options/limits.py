@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import click
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.options.fields import option
 from edgeexit.formats import format_cost
 
 if TYPE_CHECKING:
     from edgeexit.thresholds import Limits
 
-LIMITS = ("min_accuracy", "max_drop", "max_cost", "max_path_cost")
 
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """Limits on thresholds."""
 
-limit_options = option_group(
-    click.option(
-        "--min-accuracy",
+    min_accuracy: float | None = option(
+        "Lowest average cost with at least this accuracy, such as 0.95.", type=typed.fraction
+    )
+    max_drop: float | None = option(
+        "Lowest average cost with an accuracy at most this far below the backbone alone.",
         type=typed.fraction,
-        help="Lowest average cost with at least this accuracy, such as 0.95.",
-    ),
-    click.option(
-        "--max-drop",
-        type=typed.fraction,
-        help="Lowest average cost with an accuracy at most this far below the backbone alone.",
-    ),
-    click.option(
-        "--max-cost",
-        type=typed.cost,
-        help="Highest accuracy within this average cost, such as 91.5M; with an accuracy, both "
+    )
+    max_cost: float | None = option(
+        "Highest accuracy within this average cost, such as 91.5M; with an accuracy, both "
         "limits hold.",
-    ),
-    click.option(
-        "--max-path-cost",
         type=typed.cost,
-        help="In addition, limit the cost of every single image; exits are switched off for it.",
-    ),
-)
+    )
+    max_path_cost: float | None = option(
+        "In addition, limit the cost of every single image; exits are switched off for it.",
+        type=typed.cost,
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that were typed."""
+        from edgeexit.thresholds import Limits
+
+        return Limits(**{name: getattr(self, name) for name in LIMITS})
 
 
-def given_limits(options: dict[str, Any]) -> Limits:
-    """Remove the limits from a command's options and return them."""
-    from edgeexit.thresholds import Limits
-
-    return Limits(**{name: options.pop(name) for name in LIMITS})
+LIMITS = tuple(field.name for field in dataclasses.fields(LimitOptions))
 
 
 def describe_limits(limits: Limits, unit: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from edgeexit_runtime.bundle.quantization_entry import CPU, GPU
 
-from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.options.fields import PATH, option
+from edgeexit.cli.options.shared import refuse
 from edgeexit.cli.terminal import print_notes
 
 if TYPE_CHECKING:
@@ -19,17 +20,40 @@ if TYPE_CHECKING:
     from edgeexit.export import CalibrationImages, Precision
 
 AUTO, CLASSIFIER = "auto", "classifier"
+OF_INT8 = ("calibration_data", "method", "quantize", "fallback")
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
-    """Values of :data:`quantize_options`; None where not given."""
+    """How INT8 quantizes; None where not given."""
 
-    calibration_data: Path | None
-    method: str | None
-    quantize: str | None
-    fallback: str | None
-    target: str
+    calibration_data: Path | None = option(
+        "Images to measure the value ranges of INT8 on; see docs/guides/int8.md.",
+        type=PATH,
+        metavar="FOLDER|NPY|NPZ",
+    )
+    method: str | None = option(
+        "How INT8 chooses ranges; auto takes the method with the best exit decisions on "
+        "held-out images.  [default: auto]",
+        type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
+    )
+    quantize: str | None = option(
+        "What to quantize: everything that the target computes in 8 bits, or, for CPUs, large "
+        "classifiers alone.  [default: all]",
+        type=click.Choice(["all", CLASSIFIER]),
+    )
+    target: str = option(
+        "The engine to quantize for: cpu for ONNX Runtime and OpenVINO, cpu-7bit for "
+        "these on x86 CPUs without VNNI, tensorrt for GPUs; auto: tensorrt if this export "
+        "builds engines, else cpu.",
+        default=AUTO,
+        metavar="auto|cpu|cpu-7bit|tensorrt",
+    )
+    fallback: str | None = option(
+        "Precision of all that is not quantized, and of features between graphs.  "
+        "[default: fp16 if this export builds engines, else fp32]",
+        type=click.Choice(["fp32", "fp16"]),
+    )
 
     @property
     def is_for_cpus(self) -> bool:
@@ -40,25 +64,38 @@ class QuantizeOptions:
             return True
         return self.target != AUTO and TARGETS[self.target].entry.engine == CPU
 
-    def precision(
-        self, name: str, *, builds_engines: bool, min_agreement: float | None = None
-    ) -> Precision:
+    @property
+    def _named_target(self) -> tuple[str, ...]:
+        """The parameter ``target``, unless it is ``auto``, which goes with everything."""
+        return () if self.target == AUTO else ("target",)
+
+    def precision(self, name: str, builds_engines: bool, min_agreement: float | None) -> Precision:
         """Return the precision of that name, with the command line's options.
 
         Raises:
             click.UsageError: the options do not go together.
         """
-        chosen = self._precision(name, builds_engines)
-        return chosen if min_agreement is None else replace(chosen, min_agreement=min_agreement)
-
-    def _precision(self, name: str, builds_engines: bool) -> Precision:
         from edgeexit.export import PRECISIONS, TARGETS, Quantization
 
-        if name != "int8":
-            unused = self._given()
-            if unused:
-                raise click.UsageError(f"{unused[0]} goes with --precision int8, got {name}")
-            return PRECISIONS[name]
+        chosen = PRECISIONS[name]
+        if name == "int8":
+            self._check(builds_engines)
+            target = self._target(builds_engines)
+            fallback = self.fallback or ("fp16" if builds_engines else "fp32")
+            if self.quantize != CLASSIFIER and fallback not in TARGETS[target].fallbacks:
+                raise click.UsageError(
+                    f"--fallback {fallback} does not go with --target {target}, which takes "
+                    f"{', '.join(TARGETS[target].fallbacks)}; omit it, or name another --target"
+                )
+            chosen = chosen.quantized(
+                Quantization(self.quantize or "all", self.method or AUTO, fallback, target)
+            )
+        else:
+            refuse((*OF_INT8, *self._named_target), f"goes with --precision int8, got {name}")
+        return chosen if min_agreement is None else replace(chosen, min_agreement=min_agreement)
+
+    def _check(self, builds_engines: bool) -> None:
+        """Refuse options of INT8 that do not go together."""
         if builds_engines and self.is_for_cpus:
             which, other = f"--target {self.target}", "--target tensorrt"
             if self.quantize == CLASSIFIER:
@@ -67,22 +104,20 @@ class QuantizeOptions:
                 f"{which} is for CPUs, TensorRT cannot build it: omit --engine, or choose {other}"
             )
         if self.quantize == CLASSIFIER:
-            self._check_classifier()
+            goes = "goes with --quantize all:"
+            refuse(
+                self._named_target,
+                f"{goes} large classifiers alone have one form, for CPUs; omit it",
+            )
+            refuse(
+                ("calibration_data", "method"),
+                f"{goes} classifiers are rounded to the range of each image; omit it",
+            )
         elif self.calibration_data is None:
             raise click.UsageError(
                 "--precision int8 needs --calibration-data: a folder of images, a .npy or a .npz "
                 "file"
             )
-        target = self._target(builds_engines)
-        fallback = self.fallback or ("fp16" if builds_engines else "fp32")
-        if self.quantize != CLASSIFIER and fallback not in TARGETS[target].fallbacks:
-            raise click.UsageError(
-                f"--fallback {fallback} does not go with --target {target}, which takes "
-                f"{', '.join(TARGETS[target].fallbacks)}; omit it, or name another --target"
-            )
-        return PRECISIONS[name].quantized(
-            Quantization(self.quantize or "all", self.method or AUTO, fallback, target)
-        )
 
     def reason(self, building: EngineChoice) -> str:
         """Return the reason for the choice of target, in a few words."""
@@ -120,63 +155,3 @@ class QuantizeOptions:
         )
         print_notes(images.notes)
         return images
-
-    def _given(self) -> list[str]:
-        values = {
-            "--calibration-data": self.calibration_data,
-            "--method": self.method,
-            "--quantize": self.quantize,
-            "--fallback": self.fallback,
-            "--target": None if self.target == AUTO else self.target,
-        }
-        return [option for option, value in values.items() if value is not None]
-
-    def _check_classifier(self) -> None:
-        if "--target" in self._given():
-            raise click.UsageError(
-                "--target goes with --quantize all: large classifiers alone have one form, for "
-                "CPUs; omit it"
-            )
-        for option in ("--calibration-data", "--method"):
-            if option in self._given():
-                raise click.UsageError(
-                    f"{option} goes with --quantize all: classifiers are rounded to the range of "
-                    "each image; omit it"
-                )
-
-
-quantize_options = option_group(
-    click.option(
-        "--calibration-data",
-        type=click.Path(path_type=Path),
-        metavar="FOLDER|NPY|NPZ",
-        help="Images to measure the value ranges of INT8 on; see docs/guides/int8.md.",
-    ),
-    click.option(
-        "--method",
-        type=click.Choice([AUTO, "minmax", "entropy", "percentile"]),
-        help="How INT8 chooses ranges; auto takes the method with the best exit decisions on "
-        "held-out images.  [default: auto]",
-    ),
-    click.option(
-        "--quantize",
-        type=click.Choice(["all", CLASSIFIER]),
-        help="What to quantize: everything that the target computes in 8 bits, or, for CPUs, large "
-        "classifiers alone.  [default: all]",
-    ),
-    click.option(
-        "--target",
-        default=AUTO,
-        show_default=True,
-        metavar="auto|cpu|cpu-7bit|tensorrt",
-        help="The engine to quantize for: cpu for ONNX Runtime and OpenVINO, cpu-7bit for "
-        "these on x86 CPUs without VNNI, tensorrt for GPUs; auto: tensorrt if this export "
-        "builds engines, else cpu.",
-    ),
-    click.option(
-        "--fallback",
-        type=click.Choice(["fp32", "fp16"]),
-        help="Precision of all that is not quantized, and of features between graphs.  "
-        "[default: fp16 if this export builds engines, else fp32]",
-    ),
-)

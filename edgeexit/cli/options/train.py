@@ -1,193 +1,153 @@
-"""Typed options, a recipe and a file -> the configuration of a run."""
+"""The options of ``edgeexit train``; ``train_layers.py`` makes a configuration of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-if TYPE_CHECKING:
-    from edgeexit.training import TrainConfig
-
-DATA_FIELDS = {
-    "dataset": "name",
-    "data_dir": "data_dir",
-    "download": "download",
-    "input_size": "input_size",
-    "channels": "channels",
-    "mean": "mean",
-    "resize": "resize",
-    "std": "std",
-    "hold_out": "hold_out",
-    "augmentation": "augmentation",
-    "skip_corrupt": "skip_corrupt",
-    "max_pixels": "max_pixels",
-}
-"""By option, the field of DataConfig that it sets."""
-
-NOT_CONFIG = ("output", "resume", "as_json", "model", "recipe", "config_file")
+from edgeexit.cli.options import typed
+from edgeexit.cli.options.fields import FOLDER, PATH, flag, option
+from edgeexit.cli.options.shared import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    device_option,
+    download_option,
+    exits_option,
+    max_pixels_option,
+    model_option,
+    new_classifier_option,
+    outputs_option,
+    resize_option,
+    std_option,
+    weights_key_option,
+    workers_option,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """Options from one source: fields of TrainConfig, and of DataConfig."""
+class TrainOptions:
+    """A training run: mostly fields of ``TrainConfig`` and ``DataConfig``."""
 
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def named(self) -> dict[str, Any]:
-        """Every value, by the name of its option."""
-        names = {value: name for name, value in DATA_FIELDS.items()}
-        data = {names[name]: value for name, value in self.data.items()}
-        return {**self.fields, **data}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A configuration, and remarks on its sources."""
-
-    config: TrainConfig
-    remarks: tuple[str, ...]
-
-
-def choose_config(ctx: click.Context) -> Choice:
-    """Return the configuration of a new run: defaults, then a recipe, a file and typed options.
-
-    Raises:
-        UnknownNameError, InputError: there is no such recipe; the file cannot be used.
-        click.UsageError: the network or the data set is not given; a value is invalid.
-    """
-    from edgeexit.data import DataConfig
-    from edgeexit.training import TrainConfig
-
-    typed = _typed(ctx)
-    file = _file_layer(ctx.params["config_file"])
-    backbone = {**file.fields, **typed.fields}.get("backbone", "")
-    recipe = _recipe_layer(ctx.params["recipe"], backbone)
-    fields = {**recipe.fields, **file.fields, **typed.fields}
-    typed = _with_size(typed, {**recipe.data, **file.data})
-    data = {**recipe.data, **file.data, **typed.data}
-    fields.setdefault("branches", "none")
-    for what, given in (
-        ("'--backbone' or '--model'", fields.get("backbone")),
-        ("'--dataset'", data.get("name")),
-    ):
-        if given is None:
-            raise click.UsageError(f"Missing option {what} (or continue with --resume).", ctx)
-    remarks = _remarks(ctx, recipe, file, typed)
-    try:
-        return Choice(TrainConfig(data=DataConfig(**data), **fields), remarks)
-    except ValueError as error:  # a rule of the configuration, such as lr not being nan
-        raise click.UsageError(str(error), ctx) from error
-
-
-def resumed_config(ctx: click.Context, stored: TrainConfig) -> TrainConfig:
-    """Return a run's own configuration, overridden by the typed options."""
-    from dataclasses import asdict, replace
-
-    for name in ("recipe", "config_file"):
-        if ctx.params[name] is not None:
-            option = "--recipe" if name == "recipe" else "--config"
-            raise click.UsageError(f"{option} starts a run; omit it to continue one", ctx)
-    typed = _with_size(_typed(ctx), asdict(stored.data))
-    try:
-        return replace(stored, data=replace(stored.data, **typed.data), **typed.fields)
-    except ValueError as error:
-        raise click.UsageError(str(error), ctx) from error
-
-
-def _typed(ctx: click.Context) -> _Layer:
-    given = {
-        name: value
-        for name, value in ctx.params.items()
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    data = {DATA_FIELDS[name]: value for name, value in given.items() if name in DATA_FIELDS}
-    fields = {
-        name: value
-        for name, value in given.items()
-        if name not in DATA_FIELDS and name not in NOT_CONFIG
-    }
-    if given.get("model") is not None:
-        if "backbone" in fields:
-            raise click.UsageError("expected one of --backbone and --model, got both")
-        fields["backbone"] = given["model"]
-    elif "backbone" in fields:
-        for name in ("exits", "outputs"):
-            if fields.get(name):
-                raise click.UsageError(
-                    f"--{name} goes with --model; a registered backbone has its own"
-                )
-    return _Layer(fields, data)
-
-
-def _with_size(typed: _Layer, below: Mapping[str, Any]) -> _Layer:
-    """Return typed options with height, width and channels joined to one input size, if known.
-
-    Args:
-        typed: typed options, whose input size is (height, width).
-        below: the data's fields from a recipe, file or run, which typed options override.
-    """
-    data, size = typed.data, typed.data.get("input_size") or below.get("input_size")
-    if size is None or not {"input_size", "channels"} & data.keys():
-        return typed
-    channels = data.get("channels") or below.get("channels") or (below.get("input_size") or [3])[0]
-    sized = {**data, "channels": None, "input_size": (channels, *size[-2:])}
-    return _Layer(typed.fields, sized)
-
-
-def _file_layer(path: Path | None) -> _Layer:
-    if path is None:
-        return _Layer()
-    from edgeexit.training.settings.config_file import read_options
-
-    options = read_options(path)
-    data = options.pop("data", {})
-    return _Layer(options, data)
-
-
-def _recipe_layer(name: str | None, backbone: str) -> _Layer:
-    if name is None:
-        return _Layer()
-    from edgeexit.training.settings.recipes import RECIPES
-
-    recipe = RECIPES[name]
-    return _Layer(recipe.options(backbone), recipe.data)
-
-
-def _remarks(ctx: click.Context, recipe: _Layer, file: _Layer, typed: _Layer) -> tuple[str, ...]:
-    """Return lines on the options that a recipe and a file set, and which were overridden."""
-    lines = []
-    over_recipe = {**file.named, **typed.named}
-    if ctx.params["recipe"] is not None:
-        from edgeexit.training.settings.recipes import RECIPES
-
-        name = ctx.params["recipe"]
-        lines.append(f"recipe {name}: {RECIPES[name].title}")
-        lines.append(f"  sets {_list(recipe.named, over_recipe)}")
-    if ctx.params["config_file"] is not None:
-        changed = {n: v for n, v in file.named.items() if typed.named.get(n, v) != v}
-        but = f", but for {_list(changed, typed.named)}" if changed else ""
-        lines.append(f"configuration of {ctx.params['config_file']}{but}")
-    return tuple(lines)
-
-
-def _list(values: Mapping[str, Any], over: Mapping[str, Any]) -> str:
-    """Return ``values`` as text with overridden ones marked: ``epochs 300 (here 5), lr 0.01``."""
-    parts = []
-    for name, value in values.items():
-        here = f" (here {_shown(over[name])})" if over.get(name, value) != value else ""
-        parts.append(f"{name.replace('_', '-')} {_shown(value)}{here}")
-    return ", ".join(parts)
-
-
-def _shown(value: Any) -> str:
-    if not isinstance(value, tuple):
-        return str(value)
-    channels, height, width = value
-    return f"{height}x{width}" + ("" if channels == 3 else f" of {channels} channel")
+    backbone: str | None = option("E.g. resnet20.  [required unless --model or --resume]")
+    model: str | None = model_option()
+    exits: str = exits_option()
+    outputs: str = outputs_option()
+    branches: str = option("Pattern, e.g. 4+3+2.", default="none")
+    pretrained: bool = flag("Start from the backbone's public weights.")
+    init: str = option(
+        "Start from the backbone of this checkpoint, or from weights of another program: "
+        ".pth, .ckpt or .safetensors.",
+        default="",
+        metavar="CKPT|WEIGHTS",
+    )
+    weights_key: str = weights_key_option()
+    new_classifier: bool = new_classifier_option()
+    dataset: str | None = option(
+        "digits, cifar10, cifar100 or imagefolder.  [required unless --resume]", section="Data"
+    )
+    data_dir: str | None = option("Folder of the images.", type=click.Path())
+    download: bool = download_option()
+    input_size: tuple[int, int] | None = option(
+        "Height and width in pixels: 224, or 120x160.  [default: the usual size for the data "
+        "set; for imagefolder, the backbone's]",
+        type=typed.size,
+    )
+    channels: int | None = option(
+        "Read images as gray (1) or color (3).  [default: 3]", type=click.Choice([1, 3])
+    )
+    mean: tuple[float, ...] | None = option(
+        "Mean to subtract from images in 0 to 1, one number per channel, e.g. the one that "
+        "--init was trained with.  [default: the usual mean for the data set]",
+        type=typed.numbers,
+    )
+    std: tuple[float, ...] | None = std_option()
+    resize: int | None = resize_option()
+    hold_out: int | None = option(
+        "Training images per class to validate on.  [default: the usual ones for the data set]",
+        type=AT_LEAST_1,
+        metavar="N",
+    )
+    augmentation: str = option(
+        "none, crop, crop-flip, resize-crop-flip or random-resized-crop-flip; auto is the "
+        "usual one for the data set.",
+        default="auto",
+        metavar="NAME",
+    )
+    skip_corrupt: bool = flag("Skip files that cannot be read.")
+    max_pixels: int | None = max_pixels_option()
+    workers: int = workers_option()
+    recipe: str | None = option(
+        "The paper's settings: cifar100 or imagenet. Typed options take precedence.",
+        section="Training",
+        metavar="NAME",
+    )
+    config: Path | None = option(
+        "The config.toml of another run. Typed options take precedence.", type=PATH
+    )
+    strategy: str = option(
+        "coop (all jointly), branches-only (on a frozen backbone) or stage-wise.",
+        default="coop",
+        metavar="NAME",
+    )
+    epochs: int = option(
+        "Per phase of the strategy. The paper trains 300 on CIFAR-100, 60 on ImageNet.",
+        default=30,
+        type=AT_LEAST_1,
+    )
+    batch_size: int = option(
+        "Images per step, over all processes.", default=64, type=click.IntRange(min=2)
+    )
+    lr: float = option("Initial learning rate.", default=0.01, type=ABOVE_0)
+    momentum: float = option(None, default=0.9, type=click.FloatRange(min=0, max=1, max_open=True))
+    weight_decay: float = option(None, default=1e-4, type=click.FloatRange(min=0))
+    seed: int = option(None, default=0, type=AT_LEAST_0)
+    distill: str = option(
+        "Teacher: none, dk (a trained backbone), ofa (the last exit), med (the mean of all) "
+        "or wed (the weighted mean).",
+        section="Distillation (Eq. 3)",
+        default="none",
+        metavar="NAME",
+    )
+    teacher: str = option(
+        "For dk: a checkpoint, or pretrained[:BACKBONE] for public weights.",
+        default="",
+        metavar="CKPT",
+    )
+    distill_lambda: float = option(
+        "Weight of the labels against the teacher.",
+        default=0.9,
+        type=click.FloatRange(min=0, max=1),
+    )
+    temperature: float = option(
+        "Softens the class probabilities of the teacher and the exits.", default=1.0, type=ABOVE_0
+    )
+    device: str = device_option(section="Execution")
+    amp: str = option(
+        "Automatic mixed precision.", default="off", type=click.Choice(["off", "bf16", "fp16"])
+    )
+    accumulate: int = option(
+        "Process each batch in this many parts, to save memory.", default=1, type=AT_LEAST_1
+    )
+    channels_last: bool | None = option(
+        "Memory format.  [default: channels last, except for --model]",
+        "--channels-last/--no-channels-last",
+        default=None,
+    )
+    compile: bool = flag("Use torch.compile.")
+    sync_batch_norm: bool = flag("Share statistics among all processes (GPUs only).")
+    output: Path = option(
+        "The run's folder; an existing run is never overwritten.",
+        "-o",
+        "--output",
+        section="Output",
+        default=Path("run"),
+        type=FOLDER,
+    )
+    resume: bool = flag("Continue the run in the folder, with its options.")
+    save_minutes: float = option(
+        "Minutes between saves within long epochs.", default=5.0, type=click.FloatRange(min=0)
+    )
+    as_json: bool = flag("Print the summary as JSON.", "--json")

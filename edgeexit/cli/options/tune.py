@@ -9,41 +9,82 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.backend import run_options
-from edgeexit.cli.options.limits import limit_options
-from edgeexit.cli.options.shared import option_group, section
+from edgeexit.cli.options.fields import FILE, PATH, argument, flag, option
+from edgeexit.cli.options.limits import LimitOptions
 
 if TYPE_CHECKING:
-    from edgeexit.thresholds import Limits
     from edgeexit.thresholds.guarantee import Promise
 
 MACS, LATENCY = "macs", "latency"
 ALL = "all"
 DEFAULT_CONFIDENCE = 0.95
 TUNED = ".tuned"
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """Values of :data:`tune_options`, except for the backend's options."""
+class TuneOptions(LimitOptions):
+    """What is tuned, for what, and where the result goes."""
 
-    limits: Limits
-    path: Path | None
-    engine_dir: Path | None
-    images: Path | None
-    max_error: float | None
-    max_disagreement: float | None
-    confidence: float | None
-    objective: str | None
-    costs: Path | None
-    calibrate: bool
-    score: str | None
-    grid_size: int | None
-    front: Path | None
-    plot: Path | None
-    output: Path | None
-    dry_run: bool
+    path: Path | None = argument("[CKPT]", required=False, type=PATH)
+    confidence: float | None = option(
+        "Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
+        "half of the images are used to choose thresholds, the other half to test them.  "
+        f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
+        section="Guarantee",
+        type=typed.confidence,
+    )
+    max_error: float | None = option(
+        "Guarantee at most this error rate on images from the same source.", type=typed.fraction
+    )
+    max_disagreement: float | None = option(
+        "Guarantee at most this share of answers that differ from the last exit's; needs "
+        "no labels.",
+        type=typed.fraction,
+    )
+    images: Path | None = option(
+        "Use the images of this folder for the guarantee, such as those of the device. "
+        "Images in class folders have labels.",
+        type=PATH,
+    )
+    engine_dir: Path | None = option(
+        "Tune a bundle instead, by running its graphs, and write the thresholds into it.",
+        section="Tuning",
+        type=PATH,
+    )
+    objective: str | None = option(
+        "The average cost (Eq. 5) to minimize: MACs, or the bundle's latency, measured "
+        "on this device first.  [default: macs]",
+        type=click.Choice([MACS, LATENCY]),
+    )
+    costs: Path | None = option(
+        "Cost of each path: a file of 'edgeexit bench --json', or JSON of your own, "
+        'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
+        type=FILE,
+    )
+    calibrate: bool = flag("Fit a temperature per exit first, on half of the validation images.")
+    score: str | None = option(
+        "Confidence of an exit: its largest softmax value, the difference of the two "
+        "largest, or 1 - entropy / maximum entropy; all compares them and chooses nothing.  "
+        "[default: the checkpoint's]",
+        metavar="softmax|margin|entropy|all",
+    )
+    grid_size: int | None = option(
+        "Maximum number of values to try per exit.  [default: 10,000 for one branch, "
+        "2,000 for two, else 200]",
+        type=int,
+    )
+    output: Path | None = option(
+        "Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
+        "with .tuned: run/ckpt.tuned.pt for run/ckpt.pt]",
+        "-o",
+        "--output",
+        section="Output",
+        type=FILE,
+    )
+    dry_run: bool = flag("Write no thresholds; leave checkpoint and bundle unchanged.")
+    front: Path | None = option("Write the whole front to this CSV file.", type=FILE)
+    plot: Path | None = option("Draw the front: .png, .pdf or .svg.", type=FILE)
+    as_json: bool = flag("Print JSON, the whole front included.", "--json")
 
     @property
     def is_guaranteed(self) -> bool:
@@ -75,11 +116,7 @@ class TuneOptions:
         """Upper limits of the given risks; a guarantee needs exactly one."""
         from edgeexit_runtime.bundle.guarantee_entry import DISAGREEMENT, DROP, ERROR
 
-        named = {
-            ERROR: self.max_error,
-            DISAGREEMENT: self.max_disagreement,
-            DROP: self.limits.max_drop,
-        }
+        named = {ERROR: self.max_error, DISAGREEMENT: self.max_disagreement, DROP: self.max_drop}
         return {risk: target for risk, target in named.items() if target is not None}
 
     def promise(self) -> Promise | None:
@@ -94,95 +131,3 @@ class TuneOptions:
             return None
         ((risk, target),) = self.risks.items()
         return Promise(risk, target, self.confidence or DEFAULT_CONFIDENCE)
-
-
-tune_options = option_group(
-    click.argument("path", metavar="[CKPT]", required=False, type=click.Path(path_type=Path)),
-    section("Limits", limit_options),
-    section(
-        "Guarantee",
-        click.option(
-            "--confidence",
-            type=typed.confidence,
-            help="Guarantee --max-drop, --max-error or --max-disagreement with this probability: "
-            "half of the images are used to choose thresholds, the other half to test them.  "
-            f"[default: {DEFAULT_CONFIDENCE} with the last two; --max-drop alone is no guarantee]",
-        ),
-        click.option(
-            "--max-error",
-            type=typed.fraction,
-            help="Guarantee at most this error rate on images from the same source.",
-        ),
-        click.option(
-            "--max-disagreement",
-            type=typed.fraction,
-            help="Guarantee at most this share of answers that differ from the last exit's; needs "
-            "no labels.",
-        ),
-        click.option(
-            "--images",
-            type=click.Path(path_type=Path),
-            help="Use the images of this folder for the guarantee, such as those of the device. "
-            "Images in class folders have labels.",
-        ),
-    ),
-    section(
-        "Tuning",
-        click.option(
-            "--engine-dir",
-            type=click.Path(path_type=Path),
-            help="Tune a bundle instead, by running its graphs, and write the thresholds into it.",
-        ),
-        click.option(
-            "--objective",
-            type=click.Choice([MACS, LATENCY]),
-            help="The average cost (Eq. 5) to minimize: MACs, or the bundle's latency, measured "
-            "on this device first.  [default: macs]",
-        ),
-        click.option(
-            "--costs",
-            type=_FILE,
-            help="Cost of each path: a file of 'edgeexit bench --json', or JSON of your own, "
-            'such as {"unit": "mJ", "paths": {"exit1": 1.2, "final": 4.1}}.',
-        ),
-        click.option(
-            "--calibrate",
-            is_flag=True,
-            help="Fit a temperature per exit first, on half of the validation images.",
-        ),
-        click.option(
-            "--score",
-            metavar="softmax|margin|entropy|all",
-            help="Confidence of an exit: its largest softmax value, the difference of the two "
-            "largest, or 1 - entropy / maximum entropy; all compares them and chooses nothing.  "
-            "[default: the checkpoint's]",
-        ),
-        click.option(
-            "--grid-size",
-            type=int,
-            help="Maximum number of values to try per exit.  [default: 10,000 for one branch, "
-            "2,000 for two, else 200]",
-        ),
-    ),
-    section(
-        "Output",
-        click.option(
-            "-o",
-            "--output",
-            type=_FILE,
-            help="Checkpoint to write with the new thresholds; may be CKPT itself.  [default: CKPT "
-            "with .tuned: run/ckpt.tuned.pt for run/ckpt.pt]",
-        ),
-        click.option(
-            "--dry-run",
-            is_flag=True,
-            help="Write no thresholds; leave checkpoint and bundle unchanged.",
-        ),
-        click.option("--front", type=_FILE, help="Write the whole front to this CSV file."),
-        click.option("--plot", type=_FILE, help="Draw the front: .png, .pdf or .svg."),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print JSON, the whole front included."
-        ),
-    ),
-    section("Backend of a bundle", run_options),
-)

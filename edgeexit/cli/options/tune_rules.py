@@ -36,7 +36,7 @@ def check_together(options: TuneOptions) -> None:
 
 def _refuse_pairs(options: TuneOptions) -> None:
     """Refuse typed options that cannot be combined with others."""
-    error = 1 - (options.limits.min_accuracy or 0)
+    error = 1 - (options.min_accuracy or 0)
     if options.is_guaranteed:
         refuse(("min_accuracy",), f"is not a guarantee; for one, give --max-error {error:g} alone")
         refuse(

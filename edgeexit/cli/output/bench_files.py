@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeexit.cli.options.shared import option_group
+from edgeexit.cli.options.fields import FILE, option
 from edgeexit.cli.terminal import remark
 
 if TYPE_CHECKING:
@@ -21,13 +21,28 @@ JSON_HEAD = re.compile(rb'{\s*"schema_version": \d+,\s*"batch_size": 1,\s*"verdi
 HTML_HEAD = re.compile(rb'<meta name="generator" content="edgeexit">')
 
 
+def _file(name: str, default: Path, text: str) -> Any:
+    return option(
+        f"{text}  [without FILE: {default}]",
+        name,
+        is_flag=False,
+        flag_value=default,
+        metavar="[FILE]",
+        type=FILE,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Values of :data:`report_file_options`."""
+    """The files to write; each option takes an optional FILE."""
 
-    json_file: Path | None
-    html_file: Path | None
-    plot_file: Path | None
+    plot_file: Path | None = _file(
+        "--plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."
+    )
+    html_file: Path | None = _file(
+        "--html", HTML, "Write a self-contained page with pictures: .html."
+    )
+    json_file: Path | None = _file("--json", JSON, "Write everything, including raw times.")
 
     def check(self) -> None:
         """Check that every file can be written, before minutes are spent on measuring.
@@ -71,27 +86,6 @@ class ReportFiles:
         if self.html_file is not None:
             write_page(report, self.html_file)
             remark(f"wrote {self.html_file}")
-
-
-# each option takes an optional FILE
-report_file_options = option_group(
-    *(
-        click.option(
-            f"--{name}",
-            f"{name}_file",
-            is_flag=False,
-            flag_value=default,
-            metavar="[FILE]",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help=f"{text}  [without FILE: {default}]",
-        )
-        for name, default, text in (
-            ("plot", PNG, "Write a picture, measured against Eq. 5: .png, .pdf or .svg."),
-            ("html", HTML, "Write a self-contained page with pictures: .html."),
-            ("json", JSON, "Write everything, including raw times."),
-        )
-    )
-)
 
 
 def _is_report(file: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,10 @@ from edgeexit.cli.terminal import print_json, say
 from edgeexit.formats import format_guarantee, format_threshold
 
 if TYPE_CHECKING:
+    from edgeexit_runtime import Manifest
     from edgeexit_runtime.bundle.guarantee_entry import Guarantee
+
+    from edgeexit.export.single.about import SingleFile
 
 SHOWN = 80  # characters shown of a name that comes from the file
 
@@ -82,13 +85,6 @@ def _listed(thresholds: dict[str, float]) -> str:
     return ", ".join(f"{name} {format_threshold(value)}" for name, value in thresholds.items())
 
 
-def _thresholds_input(thresholds: dict[str, float]) -> dict[str, str]:
-    """Return the line on a single file's input ``thresholds``, which it has if exits are on."""
-    if not thresholds:
-        return {}
-    return {"thresholds": f"in, float32 ({len(thresholds)},): {_listed(thresholds)}"}
-
-
 def _checkpoint(path: Path) -> _Written:
     from edgeexit.training.checkpoint import load_checkpoint
 
@@ -111,39 +107,35 @@ def _checkpoint(path: Path) -> _Written:
 def _bundle(path: Path) -> _Written:
     from edgeexit_runtime import load_manifest
 
-    manifest = load_manifest(path)
-    model = manifest.model
-    return _Written(
-        "bundle",
-        model.backbone,
-        model.branches,
-        manifest.precision,
-        manifest.preprocessing.input_size,
-        model.num_classes,
-        str(manifest.data.get("name")),
-        manifest.score,
-        manifest.thresholds,
-        manifest.guarantee,
-    )
+    return _exported("bundle", load_manifest(path))
 
 
 def _single(path: Path) -> _Written:
     from edgeexit.export.single.about import read_single_file
 
     about = read_single_file(path)
-    model, size = about.model, "x".join(map(str, about.preprocessing.input_size))
+    size = "x".join(map(str, about.preprocessing.input_size))
+    thresholds = {}
+    if about.thresholds:  # without exits that are on there is no such input
+        listed = _listed(about.thresholds)
+        thresholds = {"thresholds": f"in, float32 ({len(about.thresholds)},): {listed}"}
     exits = ", ".join(f"{number} {name}" for number, name in enumerate(about.exits))
     tensors = {
         "images": f"in, float32 Nx{size}, N >= 1; normalized by mean "
         f"{about.preprocessing.mean}, std {about.preprocessing.std}",
-        **_thresholds_input(about.thresholds),
+        **thresholds,
         "labels": "out, int32 (N,)",
         "confidences": "out, float32 (N,)",
         "exits": f"out, int32 (N,): {exits}",
-        "logits": f"out, float32 (N, {model.num_classes})",
+        "logits": f"out, float32 (N, {about.model.num_classes})",
     }
+    return replace(_exported("single file", about), tensors=tensors, warnings=about.warnings)
+
+
+def _exported(kind: str, about: Manifest | SingleFile) -> _Written:
+    model = about.model
     return _Written(
-        "single file",
+        kind,
         model.backbone,
         model.branches,
         about.precision,
@@ -153,6 +145,4 @@ def _single(path: Path) -> _Written:
         about.score,
         about.thresholds,
         about.guarantee,
-        tensors,
-        about.warnings,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.options.shared import LARGE_CLASSES
+from edgeexit.cli.inputs.untrained import created_model
 from edgeexit.cli.terminal import print_json, print_table, say
 from edgeexit.formats import Table, texts
 
@@ -23,27 +23,22 @@ def print_outputs(
     Raises:
         SpecError: the model cannot be built, run without values, or traced.
     """
-    from edgeexit.models.factories import create_model
     from edgeexit.models.outputs import ordered_outputs
     from edgeexit.models.tracing.outputs import list_outputs
 
     if ":" not in reference:
         raise click.UsageError("--outputs goes with package.module:factory")
-    model = create_model(reference, num_classes or LARGE_CLASSES)
+    model = created_model(reference, num_classes)
     outputs = list_outputs(model, input_size)
-    exits = _exits(outputs)
-    order = ordered_outputs(model, input_size) if exits else ()
+    widths = [output.shape[1] for output in outputs if output.is_logits]
+    # exits have the same number of classes
+    are_exits = len(widths) > 1 and len(set(widths)) == 1
+    order = ordered_outputs(model, input_size) if are_exits else ()
     if as_json:
         print_json({"outputs": outputs, "proposed": list(order)})
         return
     print_table(_table(reference, outputs))
     say(_advice(reference, outputs, order))
-
-
-def _exits(outputs: list[Output]) -> bool:
-    """Whether the logits may be those of exits: two or more with the same number of classes."""
-    widths = [output.shape[1] for output in outputs if output.is_logits]
-    return len(widths) > 1 and len(set(widths)) == 1
 
 
 def _table(reference: str, outputs: list[Output]) -> Table:

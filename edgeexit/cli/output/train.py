@@ -115,7 +115,7 @@ class TrainProgress:
         self.speed.update(done)
         self.bar.update(
             self.task,
-            description=f"{_phase(status.phase, 'epoch')} {status.epoch}/{status.epochs}",
+            description=f"{_epoch(status.phase)} {status.epoch}/{status.epochs}",
             completed=done,
             left=self._expect(status.steps, total - done),
             status=f"loss {status.loss:.4f}  training: {accuracies(status.accuracy, None)}",
@@ -139,7 +139,7 @@ class TrainProgress:
         if record.data_wait_share >= MUCH_WAITING:
             waiting = f", {100 * record.data_wait_share:.0f} % waiting for images"
         self.remark(
-            f"{_phase(record.phase, 'epoch')} {record.epoch:{width}}/{self.epochs}  loss "
+            f"{_epoch(record.phase)} {record.epoch:{width}}/{self.epochs}  loss "
             f"{record.loss:.4f}  validation: {accuracies(record.accuracy, record.teacher_accuracy)}"
             f"  ({record.samples_per_second:.0f} images/s{waiting})"
         )
@@ -151,8 +151,8 @@ def accuracies(shares: dict[str, float], teacher: float | None) -> str:
     return "  ".join(f"{name} {100 * share:.2f} %" for name, share in shares.items())
 
 
-def _phase(phase: str, word: str) -> str:
-    return word if phase in ("", "coop") else f"{phase}, {word}"
+def _epoch(phase: str) -> str:
+    return "epoch" if phase in ("", "coop") else f"{phase}, epoch"
 
 
 def _duration(seconds: float) -> str:

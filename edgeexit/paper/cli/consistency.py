@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeexit.cli.inputs.samples import SampleOptions, load_samples, sample_options
+from edgeexit.cli.inputs.samples import SampleOptions, load_samples
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import SectionedCommand, import_model, model_option, section
+from edgeexit.cli.options.fields import (
+    FOLDER,
+    PATH,
+    SectionedCommand,
+    argument,
+    flag,
+    option,
+    takes,
+)
+from edgeexit.cli.options.shared import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    AT_LEAST_2,
+    import_model,
+    model_option,
+)
 from edgeexit.cli.terminal import print_json, print_table, remark
 from edgeexit.formats import Table, numbers, texts
 
@@ -19,88 +35,73 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 ENDINGS = ("json", "csv", "png", "pdf")
-FIT_OPTIONS = ("epochs", "lr", "fit_batch_size", "momentum", "weight_decay", "seed")
+FIT_OPTIONS = ("epochs", "lr", "momentum", "weight_decay", "seed")
 
 
-def _numbers(**defaults: tuple[Any, Any, str]) -> Callable[[Any], Any]:
-    """Add an option of each name, from its type, default and help."""
+@dataclass(frozen=True, slots=True)
+class ConsistencyOptions:
+    """The networks and the study of them."""
 
-    def add(command: Any) -> Any:
-        for name, (kind, default, text) in reversed(defaults.items()):
-            flag = "--" + name.replace("_", "-")
-            command = click.option(flag, type=kind, default=default, show_default=True, help=text)(
-                command
-            )
-        return command
+    baseline: Path = argument("BASELINE_CKPT", type=PATH)
+    paths: tuple[Path, ...] = argument("BRANCHED_CKPT...", nargs=-1, required=True, type=PATH)
+    depths: tuple[int, ...] = option(
+        "Numbers N of non-linear layers, Eq. 4.", default="0,1,2,3", type=typed.depths
+    )
+    runs: int = option("Fits per network, stage and N.", default=3, type=AT_LEAST_1)
+    control: bool = flag(
+        "Also fit the first network with its features shuffled across images: the chance "
+        "level of accuracy."
+    )
+    epochs: int = option(
+        "Passes over the training images in a fit.",
+        section="Training of reconstructions",
+        default=10,
+        type=AT_LEAST_1,
+    )
+    lr: float = option("Learning rate, x0.1 every 3 epochs.", default=0.01, type=ABOVE_0)
+    fit_batch_size: int = option("Images per step.", default=64, type=AT_LEAST_2)
+    momentum: float = option(
+        "Momentum of SGD.", default=0.9, type=click.FloatRange(0, 1, max_open=True)
+    )
+    weight_decay: float = option("Weight decay of SGD.", default=1e-4, type=click.FloatRange(min=0))
+    seed: int = option("Random seed of all fits.", default=0, type=AT_LEAST_0)
+    model: str | None = model_option(section="Networks and data")
+    cache_gib: float = option(
+        "Memory for features; others are recomputed.", default=2.0, type=click.FloatRange(min=0)
+    )
 
-    return add
+    def study(self) -> StudyOptions:
+        """Return the options of :func:`edgeexit.study_consistency`."""
+        from edgeexit.paper.consistency import FitSettings, StudyOptions
+
+        fit = {name: getattr(self, name) for name in FIT_OPTIONS}
+        try:  # nan and inf are numbers to click
+            settings = FitSettings(batch_size=self.fit_batch_size, **fit)
+            cache = self.cache_gib * GIB
+            return StudyOptions(self.depths, self.runs, settings, self.control, cache)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """Where the results go."""
+
+    output: Path = option(
+        "Folder for consistency.json, .csv, .png and .pdf; finished fits there are kept.",
+        "-o",
+        "--output",
+        default=Path("consistency"),
+        type=FOLDER,
+    )
+    as_json: bool = flag("Print JSON.", "--json")
 
 
 @click.command("consistency", cls=SectionedCommand)
-@click.argument("baseline", metavar="BASELINE_CKPT", type=click.Path(path_type=Path))
-@click.argument(
-    "paths",
-    metavar="BRANCHED_CKPT...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-)
-@section(
-    "Study",
-    _numbers(
-        depths=(typed.depths, "0,1,2,3", "Numbers N of non-linear layers, Eq. 4."),
-        runs=(click.IntRange(min=1), 3, "Fits per network, stage and N."),
-    ),
-    click.option(
-        "--control",
-        is_flag=True,
-        help="Also fit the first network with its features shuffled across images: the chance "
-        "level of accuracy.",
-    ),
-)
-@section(
-    "Training of reconstructions",
-    _numbers(
-        epochs=(click.IntRange(min=1), 10, "Passes over the training images in a fit."),
-        lr=(click.FloatRange(min=0, min_open=True), 0.01, "Learning rate, x0.1 every 3 epochs."),
-        fit_batch_size=(click.IntRange(min=2), 64, "Images per step."),
-        momentum=(click.FloatRange(0, 1, max_open=True), 0.9, "Momentum of SGD."),
-        weight_decay=(click.FloatRange(min=0), 1e-4, "Weight decay of SGD."),
-        seed=(click.IntRange(min=0), 0, "Random seed of all fits."),
-    ),
-)
-@section(
-    "Networks and data",
-    model_option,
-    sample_options,
-    _numbers(
-        cache_gib=(click.FloatRange(min=0), 2.0, "Memory for features; others are recomputed.")
-    ),
-)
-@section(
-    "Output",
-    click.option(
-        "-o",
-        "--output",
-        default="consistency",
-        show_default=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Folder for consistency.json, .csv, .png and .pdf; finished fits there are kept.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-)
-def command(
-    baseline: Path,
-    paths: tuple[Path, ...],
-    depths: tuple[int, ...],
-    runs: int,
-    control: bool,
-    cache_gib: float,
-    output: Path,
-    as_json: bool,
-    model: str | None,
-    **options: Any,
-) -> None:
+@takes(ConsistencyOptions, "Study")
+@takes(SampleOptions)
+@takes(ResultOptions, "Output")
+def command(options: ConsistencyOptions, samples: SampleOptions, results: ResultOptions) -> None:
     """Show how much of a plain network's knowledge is in networks with branches.
 
     At each stage with an exit behind it, the baseline's features are reconstructed from the
@@ -115,18 +116,11 @@ def command(
     Example:
       edgeexit consistency plain/ckpt.pt run-31/ckpt.pt run-13/ckpt.pt --depths 0,1,2,3 --runs 3
     """
-    from edgeexit.paper.consistency import FitSettings, StudyOptions
-
-    fit = {name: options.pop(name) for name in FIT_OPTIONS}
-    try:  # nan and inf are numbers to click
-        settings = FitSettings(batch_size=fit.pop("fit_batch_size"), **fit)
-        study = StudyOptions(depths, runs, settings, control, cache_gib * GIB)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    study, output = options.study(), results.output
     _check_output(output)
-    report = _study((baseline, *paths), SampleOptions(**options), study, output, model)
+    report = _study((options.baseline, *options.paths), samples, study, output, options.model)
     _write(report, output)
-    if as_json:
+    if results.as_json:
         print_json(report)
     else:
         print_table(_table(report))

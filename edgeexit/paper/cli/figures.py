@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network, network_options
-from edgeexit.cli.inputs.samples import SampleOptions, sample_options
+from edgeexit.cli.inputs.own_weights import NetworkOptions, load_network
+from edgeexit.cli.inputs.samples import SampleOptions
 from edgeexit.cli.options import typed
-from edgeexit.cli.options.shared import taken
+from edgeexit.cli.options.fields import options, taken
 from edgeexit.cli.terminal import print_json, progress_bar, remark, say
 
 
@@ -53,8 +53,8 @@ from edgeexit.cli.terminal import print_json, progress_bar, remark, say
     help="Seed of the choice of these images.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
-@network_options
-@sample_options
+@options(NetworkOptions)
+@options(SampleOptions)
 def command(
     paths: tuple[Path, ...],
     output: Path,
@@ -63,7 +63,7 @@ def command(
     examples_per_exit: int,
     seed: int,
     as_json: bool,
-    **options: Any,
+    **values: Any,
 ) -> None:
     """Draw the paper's figures of trained networks, on test images.
 
@@ -91,7 +91,7 @@ def command(
     kinds = list_figures() if names is None else select_figures(names)
     if output.exists() and not output.is_dir():
         raise WriteError(f"{output}: is a file, expected a folder; choose another name")
-    network, samples = taken(NetworkOptions, options), SampleOptions(**options)
+    network, samples = taken(NetworkOptions, values), SampleOptions(**values)
     factory = network.factory()
     sources = find_sources(paths, lambda path: load_network(path, network, samples))
     subjects = load_subjects(sources, samples, factory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeexit_runtime.backends import AUTO
 from edgeexit_runtime.bundle.manifest import Manifest
 from edgeexit_runtime.errors import printable
 
@@ -14,7 +13,7 @@ from edgeexit.cli.options.backend import BackendOptions
 from edgeexit.models.factories import Factory
 from edgeexit.paper.figures import Source, Subject, check_same_images
 
-ANY_BACKEND = BackendOptions(AUTO, providers=None, threads=None)
+ANY_BACKEND = BackendOptions()
 
 
 def load_subjects(
