@@ -73,11 +73,15 @@ both = pytest.mark.parametrize("replace", [replace_file, replace_folder])
 
 
 @both
-def test_new_content_takes_the_place_of_old(replace: Replace, tmp_path: Path) -> None:
+def test_old_content_stands_until_the_block_ends(replace: Replace, tmp_path: Path) -> None:
     path = tmp_path / "target.bin"
-    for text in ("old", "new"):
-        put(replace, path, text)
-        assert read(replace, path) == text
+    put(replace, path, "old")
+    with replace(path) as temporary:
+        assert read(replace, path) == "old"
+        assert temporary.parent == tmp_path, "a rename is atomic only on one file system"
+        assert temporary.suffix == ".bin", "kept for writers that choose by it"
+        (temporary / "content" if temporary.is_dir() else temporary).write_text("new")
+    assert read(replace, path) == "new"
     assert names(tmp_path) == ["target.bin"]
 
 
@@ -118,17 +122,6 @@ def test_interrupted_first_write_leaves_nothing(replace: Replace, tmp_path: Path
 
 
 @both
-def test_old_content_stands_until_the_block_ends(replace: Replace, tmp_path: Path) -> None:
-    path = tmp_path / "target"
-    put(replace, path, "old")
-    with replace(path) as temporary:
-        assert read(replace, path) == "old"
-        assert temporary.parent == tmp_path, "a rename is atomic only on one file system"
-        (temporary / "content" if temporary.is_dir() else temporary).write_text("new")
-    assert read(replace, path) == "new"
-
-
-@both
 def test_full_disk_is_explained_in_one_line(replace: Replace, tmp_path: Path) -> None:
     path = tmp_path / "target"
     with pytest.raises(EdgeExitError) as caught, replace(path):
@@ -166,35 +159,18 @@ def test_permissions_are_those_of_any_new_file(
     assert os.umask(umask) == umask, "the process's own mask is as it was"
 
 
-def test_the_ending_is_kept_for_writers_that_choose_by_it(tmp_path: Path) -> None:
-    with replace_file(tmp_path / "figure.png") as temporary:
-        assert temporary.suffix == ".png"
-        temporary.write_bytes(b"")
-
-
 @pytest.mark.usefixtures("without_exchange")
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "failed"), KeyboardInterrupt("failed")])
 def test_folder_that_cannot_take_its_place_gives_the_old_one_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out"
     put(replace_folder, path, "old")
-    fail_when_renamed_to(path, OSError(errno.EIO, "I/O error"), monkeypatch)
-    with pytest.raises(EdgeExitError, match="I/O error"):
+    fail_when_renamed_to(path, error, monkeypatch)
+    with pytest.raises((EdgeExitError, KeyboardInterrupt), match="failed"):
         put(replace_folder, path, "new")
     assert read(replace_folder, path) == "old"
     assert names(tmp_path) == ["out"]
-
-
-@pytest.mark.usefixtures("without_exchange")
-def test_interrupt_between_the_renames_gives_the_old_folder_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "out"
-    put(replace_folder, path, "old")
-    fail_when_renamed_to(path, KeyboardInterrupt(), monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        put(replace_folder, path, "new")
-    assert read(replace_folder, path) == "old"
 
 
 def fail_when_renamed_to(path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,21 +204,17 @@ def test_device_or_pipe_is_never_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+def test_files_and_folders_never_replace_each_other(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
     with pytest.raises(EdgeExitError, match="it is no folder; choose another name"):
         put(replace_folder, path, "new")
     assert path.read_text() == "mine"
-    assert names(tmp_path) == ["notes.txt"]
-
-
-def test_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     put(replace_folder, tmp_path / "out", "mine")
     with pytest.raises(EdgeExitError, match="could not write"):
         put(replace_file, tmp_path / "out", "new")
     assert read(replace_folder, tmp_path / "out") == "mine"
-    assert names(tmp_path) == ["out"]
+    assert names(tmp_path) == ["notes.txt", "out"]
 
 
 def test_json_is_readable_and_ends_with_a_line(tmp_path: Path) -> None:

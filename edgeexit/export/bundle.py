@@ -99,7 +99,6 @@ def network_subject(checkpoint: Checkpoint, net: MultiExitNet, opset: int) -> Su
         class_names=checkpoint.class_names,
         data=encode(checkpoint.data),
         thresholds=checkpoint.thresholds,
-        stage_macs=cost.stage_macs,
         cost=cost,
         graphs=partial(export_graphs, parts, opset=opset, score=checkpoint.score),
         logits=partial(_logits, net),

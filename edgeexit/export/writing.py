@@ -8,6 +8,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,6 @@ class Subject:
         guarantee: the guarantee shown for the FP32 network. It does not cover lower precisions, in
             which an image may leave at another exit and get another label.
         score: the score that the exits' graphs give as confidence.
-        stage_macs: MACs of each stage alone, in order.
         cost: costs of the exits.
         graphs: makes the graph of every stage and exit in order, in a floating-point precision; if
             its second argument is True, the plain backbone comes last. Calls its third with each
@@ -111,7 +111,6 @@ class Subject:
     class_names: tuple[str, ...]
     data: dict[str, Any]
     thresholds: Mapping[str, float]
-    stage_macs: tuple[int, ...]
     cost: ExitCosts
     graphs: Callable[[Precision, bool, Tell], Iterable[Graph]]
     logits: Logits
@@ -137,7 +136,7 @@ def write_bundle(
     if len(samples) == 0:
         raise ExportError("no samples to verify the bundle on; give a data set with images")
     judged = _judged(samples, source, calibration, subject.preprocessing)
-    total = 2 * len(subject.stage_macs) + options.baseline + 1
+    total = 2 * len(subject.cost.exits) + options.baseline + 1
     entries: dict[str, GraphEntry] = {}
 
     def tell(step: str) -> None:
@@ -259,9 +258,10 @@ def _manifest(
 ) -> Manifest:
     cost = subject.cost
     thresholds = {**subject.thresholds, FINAL: 0.0}
+    backbone_macs = pairwise([0, *(exit_.backbone_macs for exit_ in cost.exits)])
     stages = tuple(
-        StageEntry(f"stage{number}", macs, entries[f"stage{number}"])
-        for number, macs in enumerate(subject.stage_macs, start=1)
+        StageEntry(f"stage{number}", until - before, entries[f"stage{number}"])
+        for number, (before, until) in enumerate(backbone_macs, start=1)
     )
     exits = tuple(
         ExitEntry(

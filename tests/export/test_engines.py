@@ -7,26 +7,15 @@ import shutil
 from pathlib import Path
 
 import edgeexit_runtime as ee
-import numpy as np
 import pytest
-import torch
-from edgeexit_runtime import Preprocessing
 from edgeexit_runtime.bundle.folder import open_bundle
 from edgeexit_runtime.bundle.manifest import manifest_json
 from edgeexit_runtime.engines.building import BuildReport, build_engines
 
-from edgeexit.data import DataConfig
 from edgeexit.errors import BackendError
-from edgeexit.export import (
-    PRECISIONS,
-    CalibrationImages,
-    ExportedBundle,
-    ExportOptions,
-    Quantization,
-    export_bundle,
-)
-from edgeexit.models import MultiExitNet, make_spec
-from edgeexit.training import Checkpoint
+from edgeexit.export import PRECISIONS, ExportedBundle, Quantization
+from edgeexit.models import ModelSpec, make_spec
+from edgeexit.planning.candidates import export_untrained, random_network, untrained
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -35,33 +24,12 @@ def build(folder: Path) -> BuildReport:
     return build_engines(folder, library="tensorrt-rtx", compute_capability="8.6")
 
 
-def random_bundle(
-    folder: Path, backbone: str, branches: str, size: int, classes: int, precision: str
-) -> Path:
+def random_bundle(folder: Path, spec: ModelSpec, precision: str) -> Path:
     """The bundle of a network with random weights, which hardly agrees with itself in FP16."""
-    torch.manual_seed(0)
-    shape = (3, size, size)
-    spec = make_spec(backbone, branches, classes, input_size=shape)
-    early = branches.count("+") + 1
-    checkpoint = Checkpoint(
-        spec=spec,
-        weights=MultiExitNet(spec).state_dict(),
-        preprocessing=Preprocessing(shape, (0.5,) * 3, (0.25,) * 3),
-        class_names=tuple(map(str, range(classes))),
-        thresholds={f"exit{number}": 0.5 for number in range(1, early + 1)},
-        data=DataConfig("digits"),
-        training={},
-        metrics={},
-    )
     form = PRECISIONS[precision]
-    noise = np.random.default_rng(0).standard_normal((6, *shape), np.float32)
-    calibration = None
     if precision == "int8":
         form = form.quantized(Quantization("all", "minmax", "fp16"))
-        calibration = CalibrationImages("noise", noise[2:])
-    form = dataclasses.replace(form, min_agreement=0.0, max_logit_error=1e4)
-    options = ExportOptions(form, form.least_opset, max_batch=8)
-    export_bundle(checkpoint, folder, options, noise[:2], "noise", calibration=calibration)
+    export_untrained(random_network(spec), folder, untrained(form), max_batch=8)
     return folder
 
 
@@ -97,14 +65,15 @@ def test_small_network(exported: ExportedBundle, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_resnet20(precision: str, tmp_path: Path) -> None:
-    check_all(random_bundle(tmp_path / "out", "resnet20", "3+1", 32, 10, precision), precision)
+    spec = make_spec("resnet20", "3+1", 10)
+    check_all(random_bundle(tmp_path / "out", spec, precision), precision)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_resnet18(precision: str, tmp_path: Path) -> None:
-    folder = random_bundle(tmp_path / "out", "resnet18", "4+3+2", 224, 1000, precision)
-    check_all(folder, precision)
+    spec = make_spec("resnet18", "4+3+2", 1000)
+    check_all(random_bundle(tmp_path / "out", spec, precision), precision)
 
 
 def test_int8_bundle_without_int8_layers(fp16_bundle: ExportedBundle, tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from edgeexit_runtime.backends.reference import open_reference_model
-from google.protobuf import json_format
+from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 
-from edgeexit.export.triton.schema import read_config
+from edgeexit.export.triton.schema import new_config
 
 TYPES: dict[str, Any] = {
     "TYPE_FP32": np.float32,
@@ -30,6 +30,19 @@ TYPES: dict[str, Any] = {
     "TYPE_UINT8": np.uint8,
     "TYPE_BOOL": np.bool_,
 }
+
+
+def read_config(model: Path) -> Any:
+    """Return a model's ``config.pbtxt`` as a message of its schema."""
+    text = (model / "config.pbtxt").read_text(encoding="utf-8")
+    return text_format.Parse(text, new_config())
+
+
+def config_values(model: Path) -> dict[str, Any]:
+    """Return a model's ``config.pbtxt`` as JSON values."""
+    message = read_config(model)
+    values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return values
 
 
 class TritonError:
@@ -86,7 +99,7 @@ class Model:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.config = read_config((folder / "config.pbtxt").read_text(encoding="utf-8"))
+        self.config = read_config(folder)
         self._file = open_reference_model((folder / "1" / "model.onnx").read_bytes())
         self.batches: list[int] = []
         self.failing = False
@@ -129,8 +142,7 @@ class TritonDouble:
         folder = repository / name
         others = [path for path in repository.iterdir() if path.name != name]
         self.parts = {path.name: Model(path) for path in others}
-        message = read_config((folder / "config.pbtxt").read_text(encoding="utf-8"))
-        self.config = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        self.config = config_values(folder)
         change(self.config)
         with self._imported():
             spec = importlib.util.spec_from_file_location("model", folder / "1" / "model.py")

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgeexit.export.triton.schema import config_text, read_config
+from edgeexit.export.triton.schema import config_text
+from support.triton_double import read_config
 
 PYTHON = os.environ.get("TRITON_PYTHON")
 BACKENDS = os.environ.get("TRITON_BACKENDS")
@@ -34,10 +35,9 @@ STAND_IN = Path(__file__).with_name("triton_stand_in.py")
 
 def change_config(model: Path, change: Callable[[Any], object]) -> None:
     """Edit a model's ``config.pbtxt``, as a message of its schema."""
-    file = model / "config.pbtxt"
-    config = read_config(file.read_text(encoding="utf-8"))
+    config = read_config(model)
     change(config)
-    file.write_text(config_text(config), encoding="utf-8")
+    (model / "config.pbtxt").write_text(config_text(config), encoding="utf-8")
 
 
 class TritonServer:

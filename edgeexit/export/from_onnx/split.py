@@ -50,7 +50,6 @@ class OnnxParts:
         classifier: the original.
         graphs: in FP32: every stage and exit in the order of execution, the plain backbone last.
         num_classes: K.
-        stage_macs: MACs of each stage alone, in order.
         cost: cost of the exits.
         opset: opset of the graphs.
         score: the confidence measure of the graphs.
@@ -60,7 +59,6 @@ class OnnxParts:
     classifier: OnnxClassifier
     graphs: tuple[Graph, ...]
     num_classes: int
-    stage_macs: tuple[int, ...]
     cost: ExitCosts
     opset: int
     score: str
@@ -88,7 +86,6 @@ class OnnxParts:
             class_names=class_names,
             data=data,
             thresholds=dict.fromkeys(self.exit_names[:-1], NEVER_LEAVES),
-            stage_macs=self.stage_macs,
             cost=self.cost,
             graphs=self._graphs,
             logits=partial(_logits, self.classifier, self.exit_names),
@@ -135,18 +132,14 @@ def split_onnx(
     classifier = read_classifier(file, outputs, input_size, least_opset)
     tell("tracing")
     logits = tuple(PREFIX + name for name in classifier.logits)
-    pieces = split(trace(classifier), logits, classifier.names)
-    graphs = tuple(
-        cut_graphs(
-            pieces.model, pieces.cuts, pieces.num_classes, baseline=True, tell=tell, score=score
-        )
-    )
+    model, cuts, num_classes = split(trace(classifier), logits, classifier.names)
+    graphs = tuple(cut_graphs(model, cuts, num_classes, baseline=True, tell=tell, score=score))
     tell("comparing")
-    exits = tuple(cut.exit for cut in pieces.cuts)
+    exits = tuple(cut.exit for cut in cuts)
     _compare(classifier, graphs, exits)
     counted = {graph.name: count_macs(graph.content) for graph in graphs}
-    stage_macs = tuple(counted[cut.stage].macs for cut in pieces.cuts)
-    costs = exit_costs(exits, stage_macs, [counted[name].macs for name in exits])
+    macs = {name: count.macs for name, count in counted.items()}
+    costs = exit_costs(exits, [macs[cut.stage] for cut in cuts], [macs[name] for name in exits])
     uncounted = sorted({name for count in counted.values() for name in count.uncounted})
     notes = classifier.notes
     if uncounted:
@@ -154,9 +147,8 @@ def split_onnx(
     return OnnxParts(
         classifier,
         graphs,
-        pieces.num_classes,
-        stage_macs,
-        ExitCosts(costs, plain_macs=counted[BASELINE].macs),
+        num_classes,
+        ExitCosts(costs, plain_macs=macs[BASELINE]),
         max(entry.version for entry in classifier.model.opset_import if not entry.domain),
         score,
         notes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import onnx
 from edgeexit_runtime.bundle.manifest import FINAL, IMAGES, TensorInfo
@@ -17,17 +16,10 @@ from edgeexit.export.graphs.parts import Cut, logits_name
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pieces:
-    """A model whose tensors have the names of a bundle, and the cuts between its parts."""
-
-    model: onnx.ModelProto
-    cuts: tuple[Cut, ...]
-    num_classes: int
-
-
-def split(traced: Traced, logits: tuple[str, ...], names: tuple[str, ...]) -> Pieces:
-    """Return the model with its cuts into stages and branches.
+def split(
+    traced: Traced, logits: tuple[str, ...], names: tuple[str, ...]
+) -> tuple[onnx.ModelProto, list[Cut], int]:
+    """Return the model in a bundle's names, its cuts into stages and branches, and K.
 
     Args:
         traced: the model.
@@ -62,7 +54,7 @@ def split(traced: Traced, logits: tuple[str, ...], names: tuple[str, ...]) -> Pi
         cuts.append(Cut(stage, exit_name, *tensors))
     (num_classes,) = traced.shapes[logits[-1]][0][1:]
     model = _renamed(traced.model, renamed, dict(zip(exits, logits, strict=True)))
-    return Pieces(model, tuple(cuts), num_classes)
+    return model, cuts, num_classes
 
 
 class _Flow:

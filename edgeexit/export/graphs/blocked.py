@@ -8,8 +8,6 @@ it. Outputs of a graph change by rounding alone. All engines run the result, in 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from edgeexit.export.graphs.editing import (
     drop_unread,
     replace_nodes,
 )
-from edgeexit.export.graphs.parts import Graph
+from edgeexit.export.graphs.parts import Graph, rewritten
 from edgeexit.export.graphs.view import FEATURE_MAP_RANK, GraphView, is_global_mean
 from edgeexit.export.graphs.widening import as_global_pooling
 
@@ -54,9 +52,7 @@ def keep_in_blocks(graph: Graph) -> Graph:
         nodes += [node] if rewrite is None else rewrite(node, view)
     replace_nodes(model.graph, nodes)
     drop_unread(model.graph)
-    del model.graph.value_info[:]  # some shapes have changed
-    onnx.checker.check_model(model, full_check=True)
-    return replace(graph, content=model.SerializeToString(deterministic=True))
+    return rewritten(graph, model, "float32")
 
 
 def _pool(node: onnx.NodeProto, view: GraphView) -> list[onnx.NodeProto]:

@@ -12,16 +12,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import onnx
 import torch
 from edgeexit_runtime.bundle.manifest import IMAGES, TensorInfo
 from onnxscript import ir
+from onnxscript.rewriter import pattern, rewrite
 from torch import Tensor, nn
 
 from edgeexit.errors import ExportError
 from edgeexit.export.graphs.parts import Cut, Graph, Tell, cut_graphs, first_line, logits_name
-from edgeexit.export.graphs.rewrites import rewrite_graph
 from edgeexit.export.precision import Precision
 from edgeexit.models.mode import AttentionOfFourDimensions, plain_attention
 from edgeexit.models.partition import Partition
@@ -120,6 +121,36 @@ def _trace(parts: Partition, precision: Precision, opset: int) -> onnx.ModelProt
         value.name = name  # before 2.11, torch ignores the name of a tensor that is returned twice
     model: onnx.ModelProto = ir.to_proto(rewrite_graph(program.model))
     return model
+
+
+def rewrite_graph(model: ir.Model) -> ir.Model:
+    """Return the model with products moved before transpositions; its results stay the same.
+
+    A product with a weight moves before a transposition that keeps the last axis. In FP16, the CPU
+    provider of ONNX Runtime 1.32 crashes on the original order: Transpose of the first two axes,
+    the Cast that it inserts itself, MatMul. Batch-first attention layers have that order.
+    """
+    rule = pattern.RewriteRule(
+        _transpose_then_multiply,
+        _multiply_then_transpose,
+        _keeps_last_axis,
+        remove_nodes=False,  # other nodes may read the transposed tensor too
+    )
+    return rewrite(model, pattern_rewrite_rules=[rule])
+
+
+def _transpose_then_multiply(op: Any, x: Any, weight: Any, perm: Any) -> Any:
+    return op.MatMul(op.Transpose(x, perm=perm), weight)
+
+
+def _multiply_then_transpose(op: Any, x: Any, weight: Any, perm: Any) -> Any:
+    return op.Transpose(op.MatMul(x, weight), perm=perm)
+
+
+def _keeps_last_axis(context: Any, x: Any, weight: ir.Value, perm: ir.Attr, **_: Any) -> bool:
+    axes = perm.as_ints()
+    is_matrix = weight.is_initializer() and weight.shape is not None and len(weight.shape) == 2
+    return is_matrix and axes[-1] == len(axes) - 1
 
 
 def check_size(network: nn.Module) -> None:

@@ -12,6 +12,7 @@ from edgeexit_runtime.bundle.manifest import GATE_OUTPUTS, IMAGES, UINT8, Tensor
 
 from edgeexit.errors import ExportError
 from edgeexit.export.graphs.gate import add_gate
+from edgeexit.export.graphs.view import GraphView
 from edgeexit.scores import SOFTMAX
 
 BASELINE = "baseline"
@@ -73,7 +74,7 @@ def cut_graphs(
     extractor = onnx.utils.Extractor(model)
     for cut in cuts:
         tell(cut.stage)
-        part = _extract(extractor, _names(cut.inputs), _names(cut.outputs))
+        part = _extract(extractor, cut.inputs, [info.name for info in cut.outputs])
         yield Graph(cut.stage, _finish(cut.stage, part), cut.inputs, cut.outputs)
         tell(cut.exit)
         yield _exit_graph(extractor, cut.exit, cut.exit_inputs, cut.exit, num_classes, score)
@@ -134,30 +135,26 @@ def _exit_graph(
 ) -> Graph:
     """Extract the subgraph from the inputs to the logits of an exit, and add its gate."""
     logits = logits_name(exit_name)
-    model = _extract(extractor, _names(inputs), [logits])
+    model = _extract(extractor, inputs, [logits])
     add_gate(model, logits, num_classes, score)
     return Graph(name, _finish(name, model), inputs, gate_tensors(num_classes))
 
 
 def _extract(
-    extractor: onnx.utils.Extractor, inputs: Sequence[str], outputs: Sequence[str]
+    extractor: onnx.utils.Extractor, inputs: Sequence[TensorInfo], outputs: list[str]
 ) -> onnx.ModelProto:
     """Return the subgraph from ``inputs`` to ``outputs``, with the batch size of the first input.
 
     In the whole model every batch size is read from the images, even in parts without images.
     """
-    model: onnx.ModelProto = extractor.extract_model(list(inputs), list(outputs))
-    if IMAGES not in inputs:
-        for node in model.graph.node:
-            if node.op_type == "Shape" and node.input[0] == IMAGES and _is_batch_alone(node):
-                node.input[0] = inputs[0]
+    names = [info.name for info in inputs]
+    model: onnx.ModelProto = extractor.extract_model(names, outputs)
+    for node in model.graph.node if IMAGES not in names else ():
+        if node.op_type == "Shape" and node.input[0] == IMAGES:
+            start, end = (GraphView.attribute(node, bound, 0) for bound in ("start", "end"))
+            if (start, end) == (0, 1):  # the batch alone
+                node.input[0] = names[0]
     return model
-
-
-def _is_batch_alone(shape: onnx.NodeProto) -> bool:
-    """Whether a Shape node gives the first dimension alone."""
-    bounds = {item.name: onnx.helper.get_attribute_value(item) for item in shape.attribute}
-    return bounds.get("start", 0) == 0 and bounds.get("end") == 1
 
 
 def _finish(name: str, model: onnx.ModelProto) -> bytes:
@@ -175,10 +172,6 @@ def _finish(name: str, model: onnx.ModelProto) -> bytes:
         raise ExportError(f"{name}: ONNX does not accept the graph: {first_line(error)}") from error
     content: bytes = simple.SerializeToString(deterministic=True)
     return content
-
-
-def _names(tensors: Sequence[TensorInfo]) -> list[str]:
-    return [tensor.name for tensor in tensors]
 
 
 def _strip_metadata(model: onnx.ModelProto) -> None:

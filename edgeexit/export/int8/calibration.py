@@ -68,18 +68,26 @@ class _Meters:
 
     def __init__(self, methods: Sequence[str]) -> None:
         self._seen: dict[str, Bounds] = {}
-        self._collectors = {method: _collector(method) for method in methods if method != "minmax"}
+        self._collectors: dict[str, Any] = {
+            method: HistogramCollector(
+                method,
+                symmetric=True,
+                num_bins=ENTROPY_BINS if method == "entropy" else PERCENTILE_BINS,
+                num_quantized_bins=QUANTIZED_BINS,
+                percentile=PERCENTILE,
+                scenario="same",
+            )
+            for method in methods
+            if method != "minmax"
+        }
 
     def see(self, values: Mapping[str, NDArray[Any]]) -> None:
         for name, array in values.items():
             least, greatest = self._seen.get(name, (math.inf, -math.inf))
             self._seen[name] = min(least, float(array.min())), max(greatest, float(array.max()))
-        for method, collector in self._collectors.items():
-            # collect() chooses between these two by the method, but also prints
-            if method == "entropy":
-                collector.collect_value(values)
-            else:
-                collector.collect_absolute_value(values)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+            for collector in self._collectors.values():
+                collector.collect(values)
 
     def bounds(self, method: str) -> dict[str, Bounds]:
         if method == "minmax" or not self._seen:
@@ -93,15 +101,3 @@ class _Meters:
             chosen = max(abs(float(low)), abs(float(high))) or math.inf
             result[name] = max(least, -chosen), min(greatest, chosen)
         return result
-
-
-def _collector(method: str) -> Any:
-    bins = ENTROPY_BINS if method == "entropy" else PERCENTILE_BINS
-    return HistogramCollector(
-        method,
-        symmetric=True,
-        num_bins=bins,
-        num_quantized_bins=QUANTIZED_BINS,
-        percentile=PERCENTILE,
-        scenario="same",
-    )

@@ -25,9 +25,8 @@ from edgeexit.export.graphs.half import LOGITS, to_half
 from edgeexit.export.graphs.parts import Graph, Tell, rewritten
 from edgeexit.export.int8.calibration import CHUNK, Ranges, measure_ranges
 from edgeexit.export.int8.calibration_images import CalibrationImages
-from edgeexit.export.int8.crossing import cross_in_8_bits
 from edgeexit.export.int8.dynamic import MIN_WEIGHTS, find_classifier, quantize_classifier
-from edgeexit.export.int8.nodes import insert_qdq
+from edgeexit.export.int8.nodes import cross_in_8_bits, insert_qdq
 from edgeexit.export.int8.rounding import LEVELS, Rounding, weight_levels
 from edgeexit.export.int8.targets import TARGETS
 from edgeexit.export.precision import AUTO, PRECISIONS, Quantization

@@ -1,4 +1,4 @@
-"""Triton's schema of ``config.pbtxt``: creates, writes and reads its messages.
+"""Triton's schema of ``config.pbtxt``: creates and writes its messages.
 
 ``model_config.binpb`` is the compiled descriptor of the published ``model_config.proto``, of
 https://github.com/triton-inference-server/common (``model_config.LICENSE``); it equals
@@ -37,12 +37,3 @@ def new_config(**fields: Any) -> Any:
 def config_text(config: Any) -> str:
     """Return the text of a ``config.pbtxt``."""
     return str(text_format.MessageToString(config, use_short_repeated_primitives=True))
-
-
-def read_config(text: str) -> Any:
-    """Return the ``inference.ModelConfig`` that a ``config.pbtxt`` holds.
-
-    Raises:
-        google.protobuf.text_format.ParseError: the text is not a ``config.pbtxt``.
-    """
-    return text_format.Parse(text, _model_config()())

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgeexit_runtime.backends.reference import open_reference_model
 from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -89,15 +90,10 @@ def check_same(before: Graph, after: Graph) -> None:
     for batch in (1, 3):
         size = [dim.dim_value for dim in shape.dim][1:]
         x = np.random.default_rng(batch).standard_normal((batch, *size), np.float32)
-        (expected,) = run(before.content, x)
-        (got,) = run(after.content, x)
+        expected, got = (
+            open_reference_model(it.content).run({"x": x})["y"] for it in (before, after)
+        )
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
-
-
-def run(content: bytes, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(content, providers=CPU)
-    results: list[NDArray[np.float32]] = session.run(None, {"x": x})
-    return results
 
 
 @pytest.mark.parametrize("hidden", [4, 16, 20])

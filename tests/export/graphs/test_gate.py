@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from edgeexit_runtime.backends.onnxruntime.bare import ModelInMemory
+from edgeexit_runtime.backends.reference import open_reference_model
 from edgeexit_runtime.bundle.manifest import GATE_DTYPES, GATE_OUTPUTS
 from edgeexit_runtime.testing import make_model
 from numpy.typing import NDArray
@@ -21,22 +24,17 @@ LOGITS = np.array([[0, 3, 1, 2], [5, 5, 0, 0], [-9, -9, -9, -8], [40, 0, 0, 0]],
 
 def gated(
     opset: int, dtype: int = TensorProto.FLOAT, score: str = "softmax", classes: int = CLASSES
-) -> onnxruntime.InferenceSession:
+) -> ModelInMemory:
     """Open a model that gives what it gets, with a gate behind it."""
     shape, node = ["batch", classes], helper.make_node("Identity", ["x"], ["y"])
     model = make_model([node], {"x": shape}, {"y": shape}, dtype=dtype, opset=opset)
     add_gate(model, "y", classes, score)
     onnx.checker.check_model(model, full_check=True)
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    return open_reference_model(model.SerializeToString())
 
 
-def run(
-    session: onnxruntime.InferenceSession, logits: NDArray[np.generic], threshold: float
-) -> dict[str, NDArray[np.generic]]:
-    feed = {"x": logits, "threshold": np.array([threshold], np.float32)}
-    return dict(zip(GATE_OUTPUTS, session.run(list(GATE_OUTPUTS), feed), strict=True))
+def run(model: ModelInMemory, logits: NDArray[Any], threshold: float) -> dict[str, NDArray[Any]]:
+    return model.run({"x": logits, "threshold": np.array([threshold], np.float32)})
 
 
 @pytest.mark.parametrize("opset", OPSETS)
@@ -44,7 +42,7 @@ def test_answers_are_those_of_the_softmax(opset: int) -> None:
     answers = run(gated(opset), LOGITS, 0.6)
     exponentials = np.exp(LOGITS.astype(np.float64))
     expected = (exponentials / exponentials.sum(1, keepdims=True)).max(1)
-    assert [str(value.dtype) for value in answers.values()] == list(GATE_DTYPES)
+    assert [str(answers[name].dtype) for name in GATE_OUTPUTS] == list(GATE_DTYPES)
     np.testing.assert_array_equal(answers["logits"], LOGITS)
     np.testing.assert_allclose(answers["confidence"], expected, rtol=1e-6)
     np.testing.assert_array_equal(answers["label"], [1, 0, 3, 0])  # the first of equal ones

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from edgeexit_runtime.backends.onnxruntime.sessions import BIAS_ROUNDING
+from edgeexit_runtime.backends.reference import open_reference_model
 from numpy.typing import NDArray
 
 from edgeexit.errors import DataError, ExportError
@@ -67,32 +68,23 @@ def make(
     return written
 
 
-def is_half(bundle: ExportedBundle) -> bool:
-    entry = bundle.manifest.quantization
-    return entry is not None and entry.fallback == "fp16"
-
-
 def by_hand(
     bundle: ExportedBundle, images: NDArray[np.float32]
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Logits and confidences of every exit: the files run one after another by ONNX Runtime."""
     features, answers = {"images": images}, {}
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")  # exact without VNNI too
+    quantization = bundle.manifest.quantization
+    is_half = quantization is not None and quantization.fallback == "fp16"
     for name, entry in bundle.manifest.graphs():
-        session = onnxruntime.InferenceSession(
-            bundle.folder / entry.file,
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=[BIAS_ROUNDING] if is_half(bundle) else [],
-        )
+        content = (bundle.folder / entry.file).read_bytes()
+        model = open_reference_model(content, rounds_biases=not is_half)
         feeds = {tensor.name: features[tensor.name] for tensor in entry.inputs}
-        if name.startswith("stage"):
-            (features[entry.outputs[0].name],) = session.run(None, feeds)
-        else:
+        if "threshold" in model.inputs:
             feeds["threshold"] = np.zeros(1, np.float32)
-            logits, confidence, *_ = session.run(["logits", "confidence"], feeds)
-            answers[name] = (logits, confidence)
+        found = model.run(feeds)
+        if "logits" in found:
+            answers[name] = (found["logits"], found["confidence"])
+        features |= found
     return answers
 
 

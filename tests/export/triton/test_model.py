@@ -19,7 +19,6 @@ from edgeexit_runtime.testing import (
     random_images,
     write_bundle,
 )
-from edgeexit_runtime.testing.bundles import edit_manifest
 from numpy.typing import NDArray
 from support.digits_bundle import digits_bundle, digits_frames
 from support.triton_double import TritonDouble, TritonModelException
@@ -100,13 +99,8 @@ def test_requests_that_wait_together_are_one_batch_which_shrinks(repository: Pat
         "edgeexit_stage3": [1],
         "edgeexit_final": [1],
     }
-
-
-def test_who_has_left_pays_for_nothing_more(repository: Path) -> None:
-    triton = TritonDouble(repository)
     triton.ask(images_leaving_at([0, 0]))
-    run = {name for name, model in triton.parts.items() if model.batches}
-    assert run == {"edgeexit_stage1", "edgeexit_exit1"}
+    assert triton.parts["edgeexit_stage2"].batches == [2], "those who have left pay for no more"
 
 
 def test_a_threshold_of_2_switches_an_exit_off(repository: Path) -> None:
@@ -198,22 +192,20 @@ def test_a_threshold_that_is_none(repository: Path, text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
-def test_a_threshold_of_no_exit(repository: Path) -> None:
-    with pytest.raises(TritonModelException, match=r"threshold_exit1, .*got .*threshold_exit7"):
-        TritonDouble(repository, change=thresholds(exit7="0.5"))
-
-
-def test_a_missing_threshold(repository: Path) -> None:
-    with pytest.raises(TritonModelException, match=r"threshold_exit2, got threshold_exit1$"):
-        TritonDouble(repository, change=lambda it: it["parameters"].pop("threshold_exit2"))
-
-
-def test_thresholds_are_the_bundles(tmp_path: Path) -> None:
-    folder = write_bundle(tmp_path / "bundle")
-    edit_manifest(folder, lambda manifest: manifest["exits"][0].update(threshold=0.123456789012))
-    triton = TritonDouble(write_repository(folder, tmp_path / "repository").folder)
-    parameters = triton.config["parameters"]
-    assert float(parameters["threshold_exit1"]["string_value"]) == 0.123456789012
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (thresholds(exit7="0.5"), r"threshold_exit1, .*got .*threshold_exit7"),
+        (
+            lambda config: config["parameters"].pop("threshold_exit2"),
+            r"threshold_exit2, got threshold_exit1$",
+        ),
+    ],
+    ids=["of no exit", "missing"],
+)
+def test_thresholds_of_other_exits(repository: Path, change: Change, message: str) -> None:
+    with pytest.raises(TritonModelException, match=message):
+        TritonDouble(repository, change=change)
 
 
 # CPUs whose sums saturate

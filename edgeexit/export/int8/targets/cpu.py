@@ -136,12 +136,10 @@ class _Planner:
         for node in self._view.nodes:
             if node.output[0] in self._moves:
                 continue
+            is_layer = self._view.channel_axis(node) is not None
             for position, name in enumerate(node.input):
-                if name in self._tensors or (position == 1 and self._weight_of(node) == name):
+                if name in self._tensors or (is_layer and position == 1):
                     yield node.output[0], position
-
-    def _weight_of(self, node: onnx.NodeProto) -> str | None:
-        return node.input[1] if self._view.channel_axis(node) is not None else None
 
 
 CPU_TARGET = QuantizationTarget(

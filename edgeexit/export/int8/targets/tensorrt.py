@@ -27,21 +27,21 @@ def plan_tensorrt(model: onnx.ModelProto) -> QuantizationPlan:
     floating = excitation_nodes(view)
     pooled = pooled_tensors(view)
     weights: dict[str, int] = {}
-    edges: list[tuple[str, int, str]] = []
-    for node in model.graph.node:
+    tensors: dict[str, None] = {}  # an ordered set
+    edges: set[tuple[str, int]] = set()
+    for node in view.nodes:
         if node.output[0] in floating:
             continue
         axis = view.channel_axis(node)
         if axis is not None:
             weights[node.input[1]] = axis
-            edges += [(node.output[0], 0, node.input[0]), (node.output[0], 1, node.input[1])]
-        elif _is_residual(node, view, pooled):
-            position = _shortcut(node, view)
-            edges.append((node.output[0], position, node.input[position]))
-    tensors = dict.fromkeys(tensor for _, _, tensor in edges if tensor not in weights)
-    return QuantizationPlan(
-        weights, tuple(tensors), frozenset((output, position) for output, position, _ in edges)
-    )
+            edges.add((node.output[0], 1))
+        elif not _is_residual(node, view, pooled):
+            continue
+        position = 0 if axis is not None else _shortcut(node, view)
+        edges.add((node.output[0], position))
+        tensors[node.input[position]] = None
+    return QuantizationPlan(weights, tuple(tensors), frozenset(edges))
 
 
 def _is_residual(node: onnx.NodeProto, view: GraphView, pooled: frozenset[str]) -> bool:
