@@ -142,20 +142,14 @@ def test_with_batch_norm_they_train_what_one_trains_in_two_parts(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_run_of_one_process_goes_on_with_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, processes: int) -> None:
     _run(tmp_path, 1, str(tmp_path / "whole"), "own", "1")
-    stopped = _run(tmp_path, 1, str(tmp_path / "parts"), "own", "1", "stop", fails=True)
+    parts = str(tmp_path / "parts")
+    stopped = _run(tmp_path, processes, parts, "own", "1", "stop", fails=True)
     assert "holds step 4 of 16 in epoch 2" in stopped.stderr
-    _run(tmp_path, 2, str(tmp_path / "parts"), "own", "1", "resume")
-    _check_same(tmp_path / "whole", tmp_path / "parts")
-
-
-@pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_with_one(tmp_path: Path) -> None:
-    _run(tmp_path, 1, str(tmp_path / "whole"), "own", "1")
-    stopped = _run(tmp_path, 2, str(tmp_path / "parts"), "own", "1", "stop", fails=True)
     assert stopped.stdout.count("remark: exits after first") == 1, "one process tells"
-    _run(tmp_path, 1, str(tmp_path / "parts"), "own", "1", "resume")
+    _run(tmp_path, 3 - processes, parts, "own", "1", "resume")
     _check_same(tmp_path / "whole", tmp_path / "parts")
 
 

@@ -20,7 +20,6 @@ from edgeexit.models import registry as model_registry
 from edgeexit.models.weights.fitting import LoadedWeights
 from edgeexit.training import load_checkpoint, stored_config, train
 from edgeexit.training.record.reports import EpochRecord, StepStatus, best_record
-from edgeexit.training.run import InterruptedRunError
 from edgeexit.training.settings.config_file import write_config
 
 if sys.version_info >= (3, 11):
@@ -81,15 +80,6 @@ def test_the_best_checkpoint_has_the_accuracy_that_it_states(
     shares = dict(zip(predictions.exit_names, predictions.correct.mean(axis=1), strict=True))
     assert shares == pytest.approx(result.best.accuracy)
     assert load_checkpoint(result.last).training["epoch"] == 4
-
-
-def test_lines_after_the_resumed_epoch_are_cut_off(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    with pytest.raises(InterruptedRunError):
-        train(tiny_config(), tmp_path, progress=Listener((2, 3)))
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 2, "half a li')
-    train(tiny_config(), tmp_path, resume=True)
-    assert [line["epoch"] for line in _lines(tmp_path)] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl"])

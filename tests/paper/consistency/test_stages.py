@@ -83,16 +83,6 @@ class Tokens(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize(
-    ("last", "message"),
-    [(False, r"features of shape \(16, 8\)"), (True, r"channels last, \(4, 4, 8\)")],
-)
-def test_what_is_no_feature_map_is_refused(last: bool, message: str) -> None:
-    net = attach_exits(Tokens(last), ["tokens"], branches="n", input_size=(3, 16, 16))
-    with pytest.raises(SpecError, match=rf"cannot be compared at stage1: expected .*{message}$"):
-        crossing_features(net, "stage1")
-
-
 class LateImages(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -103,9 +93,17 @@ class LateImages(nn.Module):
         return logits
 
 
-def test_images_that_a_later_stage_reads_are_refused() -> None:
-    net = attach_exits(LateImages(), ["body"], branches="n", input_size=(3, 8, 8))
-    with pytest.raises(SpecError, match="the rest of the network reads the images themselves"):
+@pytest.mark.parametrize(
+    ("model", "point", "message"),
+    [
+        (Tokens(last=False), "tokens", r"features of shape \(16, 8\)"),
+        (Tokens(last=True), "tokens", r"channels last, \(4, 4, 8\)"),
+        (LateImages(), "body", "the images themselves, which are the same in every network"),
+    ],
+)
+def test_what_is_no_feature_map_is_refused(model: nn.Module, point: str, message: str) -> None:
+    net = attach_exits(model, [point], branches="n", input_size=(3, 16, 16))
+    with pytest.raises(SpecError, match=rf"cannot be compared at stage1: expected .*{message}$"):
         crossing_features(net, "stage1")
 
 

@@ -81,6 +81,7 @@ def test_a_run_goes_on_where_it_was_saved_to_the_same_result(
     for before, after in zip(whole.history, result.history, strict=True):
         times = {"samples_per_second": 0, "data_wait_share": 0}
         assert replace(before, **times) == replace(after, **times)
+    assert len((parts / "metrics.jsonl").read_text().splitlines()) == total
     for name in ("last.pt", "ckpt.pt"):
         assert same_weights(tmp_path / "whole" / name, parts / name)
 
