@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edgeexit_runtime.errors import printable
 from edgeexit_runtime.images.preprocess import Preprocessing
 
-from edgeexit.errors import DataError
+from edgeexit.errors import DataError, EdgeExitError
 
 
 def class_differences(expected: Sequence[str], got: Sequence[str]) -> list[str]:
@@ -58,3 +58,31 @@ def check_data_set(
         f"{name}: expected the network's {difference}; classes are compared by number"
         for difference in named
     )
+
+
+def check_same(
+    who: str,
+    advice: str,
+    pairs: Iterable[tuple[str, object, object]],
+    error: type[EdgeExitError] = DataError,
+) -> None:
+    """Raise an error that names the first thing in which two networks differ.
+
+    Args:
+        who: what cannot be done with them, such as ``a and b cannot be compared``.
+        advice: what to do about it.
+        pairs: for each thing, its name and its value in both.
+        error: the class of the error.
+    """
+    for what, one, other in pairs:
+        if one != other:
+            raise error(
+                f"{who}: expected the same {what}, got {_short(one)} and {_short(other)}; {advice}"
+            )
+
+
+def _short(value: object) -> str:
+    if not isinstance(value, (tuple, list)):
+        return "the usual" if value is None else str(value)
+    shown = ", ".join(printable(str(part)) for part in value[:3])
+    return f"{len(value)} ({shown}{', ...' if len(value) > 3 else ''})"

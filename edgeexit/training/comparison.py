@@ -15,7 +15,7 @@ from torch import nn
 from edgeexit.cost import network_cost
 from edgeexit.data import ImageData
 from edgeexit.data.dataset import ImageDataset
-from edgeexit.errors import CheckpointError, DataError, SpecError, TrainingError
+from edgeexit.errors import CheckpointError, SpecError, TrainingError
 from edgeexit.evaluation import (
     AdaptiveReport,
     ExitPredictions,
@@ -23,6 +23,7 @@ from edgeexit.evaluation import (
     evaluate_adaptive,
     predict,
 )
+from edgeexit.fitting import check_same
 from edgeexit.models.factories import ModelSource
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.thresholds import Limits, best_setting, search_thresholds
@@ -162,16 +163,15 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
     """
     first = runs[0]
     for run in runs[1:]:
-        for what, one, other in (
-            ("data set", first.config.data.name, run.config.data.name),
-            ("folder of images", first.config.data.data_dir, run.config.data.data_dir),
-            ("classes", first.checkpoint.class_names, run.checkpoint.class_names),
-        ):
-            if one != other:
-                raise DataError(
-                    f"{first.name} and {run.name} cannot be compared: expected the same {what}, "
-                    f"got {_short(one)} and {_short(other)}"
-                )
+        check_same(
+            f"{first.name} and {run.name} cannot be compared",
+            "compare runs on the same images",
+            (
+                ("data set", first.config.data.name, run.config.data.name),
+                ("folder of images", first.config.data.data_dir, run.config.data.data_dir),
+                ("classes", first.checkpoint.class_names, run.checkpoint.class_names),
+            ),
+        )
 
 
 def compare_run(
@@ -276,7 +276,3 @@ def _predict_taught(
         both.exit_names[:-1], both.confidences[:-1], both.labels[:-1], both.targets
     )
     return exits, float(both.correct[-1].mean())
-
-
-def _short(value: object) -> str:
-    return f"{len(value)} classes" if isinstance(value, tuple) else repr(value)

@@ -139,8 +139,8 @@ def test_an_interrupted_command_goes_on(
         (["plain.pt", "naive.pt", "--lr", "nan"], 2, "lr: expected above 0, got nan"),
         (["plain.pt", "naive.pt", "--cache-gib", "nan"], 2, "cache_bytes: expected at least 0"),
         (["plain.pt", "naive.pt", "naive.pt"], 2, "hold the same network: give it once"),
-        (["plain.pt", "deeper.pt"], 2, "expected the same backbone, resnet20, got resnet32; tra"),
-        (["plain.pt", "other.pt"], 1, "the same held-out images per class, 130, got 50; train b"),
+        (["plain.pt", "deeper.pt"], 2, "expected the same backbone, got resnet20 and resnet32; "),
+        (["plain.pt", "other.pt"], 1, "same held-out images per class, got 130 and 50; train bo"),
         (["plain.pt", "naive.pt", "--dataset", "x"], 2, "unknown data set 'x'"),
         (["plain.pt", "naive.pt", "--model", "os:path"], 2, "os:path"),
         (["plain.pt", "naive.pt", "--lr", "1e20"], 1, "stage1  1+n  N = 0  run 1: the error of t"),
@@ -182,7 +182,7 @@ def test_images_from_other_folders(networks: Path, tmp_path: Path) -> None:
     shutil.copy(networks / "plain.pt", tmp_path)
     result = run(tmp_path, "plain.pt", "moved.pt", *QUICK, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "expected the same folder of images, the usual, got elsewhere" in result.stderr
+    assert "expected the same folder of images, got the usual and elsewhere" in result.stderr
 
 
 SOURCE = """

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from edgeexit.errors import DataError, SpecError
+from edgeexit.errors import SpecError
+from edgeexit.fitting import check_same
 from edgeexit.models.attach import attach_spec
 from edgeexit.models.factories import ModelSource, create_model
 from edgeexit.models.multi_exit import MultiExitNet
@@ -75,26 +76,25 @@ def check_comparable(
     Args:
         same_folder: whether the images must come from the same folder.
     """
+    ours, advice = baseline.checkpoint, "train both alike"
     for network in networks:
-        ours, theirs = baseline.checkpoint, network.checkpoint
-        pairs: list[tuple[type[Exception], str, object, object]] = [
-            (SpecError, "backbone", ours.spec.backbone, theirs.spec.backbone),
-            (SpecError, "input size", ours.spec.input_size, theirs.spec.input_size),
-            (DataError, "data set", ours.data.name, theirs.data.name),
-            (DataError, "held-out images per class", ours.data.hold_out, theirs.data.hold_out),
-            (DataError, "classes", ours.class_names, theirs.class_names),
-            (DataError, "preprocessing", ours.preprocessing, theirs.preprocessing),
-        ]
+        theirs = network.checkpoint
+        who = f"the baseline {baseline.path} and {network.path} cannot be compared"
+        structure = (
+            ("backbone", ours.spec.backbone, theirs.spec.backbone),
+            ("input size", str(ours.spec.input_size), str(theirs.spec.input_size)),
+        )
+        data = (
+            ("data set", ours.data.name, theirs.data.name),
+            ("held-out images per class", ours.data.hold_out, theirs.data.hold_out),
+            ("classes", ours.class_names, theirs.class_names),
+            ("preprocessing", ours.preprocessing, theirs.preprocessing),
+        )
+        check_same(who, advice, structure, SpecError)
+        check_same(who, advice, data)
         if same_folder:
             folders = (ours.data.data_dir, theirs.data.data_dir)
-            pairs.append((DataError, "folder of images", *folders))
-        for error, what, expected, got in pairs:
-            if expected != got:
-                raise error(
-                    f"{network.path} cannot be compared with the baseline {baseline.path}: "
-                    f"expected the same {what}, {_short(expected)}, got {_short(got)}; train both "
-                    "alike"
-                )
+            check_same(who, advice, (("folder of images", *folders),))
 
 
 def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiExitNet:
@@ -135,9 +135,3 @@ def build_baseline(
 def _own_copy(model: ModelSource | None) -> ModelSource | None:
     """Return a copy of the source, so that no two networks share weights."""
     return copy.deepcopy(model) if isinstance(model, nn.Module) else model
-
-
-def _short(value: object) -> str:
-    if isinstance(value, tuple) and value and isinstance(value[0], str):
-        return f"{len(value)} from {value[0]!r} to {value[-1]!r}"
-    return "the usual" if value is None else str(value)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgeexit.cost import ExitCosts
 from edgeexit.data.dataset import ImageDataset
-from edgeexit.errors import DataError
 from edgeexit.evaluation import ExitPredictions, leaving_exits
+from edgeexit.fitting import check_same
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +78,12 @@ def check_same_images(subjects: Sequence[Subject]) -> None:
     """Raise DataError if networks were not evaluated on the same images."""
     first = subjects[0]
     for other in subjects[1:]:
-        for what, one, another in (
-            ("data set", first.dataset, other.dataset),
-            ("classes", first.class_names, other.class_names),
-            ("test images", first.test.targets.tolist(), other.test.targets.tolist()),
-        ):
-            if one != another:
-                raise DataError(
-                    f"{first.name} and {other.name} cannot share a figure: expected the same "
-                    f"{what}, got {_short(one)} and {_short(another)}; draw them separately"
-                )
-
-
-def _short(value: str | Sequence[object]) -> str:
-    if isinstance(value, str):
-        return repr(value)
-    shown = ", ".join(map(str, value[:3]))
-    return f"{len(value)} ({shown}{', ...' if len(value) > 3 else ''})"
+        check_same(
+            f"{first.name} and {other.name} cannot share a figure",
+            "draw them separately",
+            (
+                ("data set", first.dataset, other.dataset),
+                ("classes", first.class_names, other.class_names),
+                ("test images", first.test.targets.tolist(), other.test.targets.tolist()),
+            ),
+        )

@@ -236,7 +236,7 @@ def test_a_damaged_file_is_refused(
 
 
 def test_networks_of_other_data_cannot_be_compared(trained: NetworkFactory) -> None:
-    with pytest.raises(DataError, match="expected the same data set, noise, got digits; train b"):
+    with pytest.raises(DataError, match="expected the same data set, got noise and digits; train"):
         check_comparable(trained("none"), [trained(data=DataConfig("digits"))])
 
 
