@@ -45,7 +45,7 @@ def train(
             ``config.toml``, and ``tensorboard/`` where TensorBoard is installed.
         resume: continue the run in ``output`` from its last save instead of starting a new one.
         on_epoch: called with each finished epoch after it was saved.
-        progress: receives the plan, remarks and steps of the run.
+        progress: receives the setup, remarks and steps of the run.
         model: for a backbone that is not registered: a module or its factory, to attach exits
             to, or a network with exits. A module is trained in place; a factory is called after
             seeding. It is also needed to resume.

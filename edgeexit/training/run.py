@@ -54,7 +54,7 @@ class TrainingRun:
         folder: the run's folder.
         saved: the run to resume; None for a new one.
         on_epoch: called with each finished epoch after it was saved.
-        progress: receives the plan, remarks and steps; None for no reports.
+        progress: receives the setup, remarks and steps; None for no reports.
 
     Attributes:
         history: every finished epoch.

@@ -18,9 +18,8 @@ from edgeexit.training.network import create_network
 from edgeexit.training.record.folder import SavedRun
 from edgeexit.training.settings.config import TrainConfig
 from edgeexit.training.steps.loading import seed_at
-from edgeexit.training.steps.phases import Phase
 from edgeexit.training.steps.stepper import memory_format
-from edgeexit.training.steps.strategies import plan_phases
+from edgeexit.training.steps.strategies import Phase, plan_phases
 from edgeexit.training.teaching.dark_knowledge import DarkKnowledge
 from edgeexit.training.teaching.teachers import (
     NO_TEACHER,

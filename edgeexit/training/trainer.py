@@ -18,8 +18,8 @@ from edgeexit.training.record.folder import SavedRun
 from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.setup import OTHER_NETWORK, TrainSetup
 from edgeexit.training.steps.loading import load_batches, seed_at
-from edgeexit.training.steps.phases import Phase, learn_only, set_modes
 from edgeexit.training.steps.stepper import Stepper
+from edgeexit.training.steps.strategies import Phase, learn_only, set_modes
 from edgeexit.training.steps.sums import EpochSums
 from edgeexit.training.teaching.teachers import TEACHER, TaughtNet
 

@@ -6,8 +6,7 @@ from edgeexit.data import DataConfig
 from edgeexit.errors import SpecError, UnknownNameError
 from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig
-from edgeexit.training.steps.phases import Phase
-from edgeexit.training.steps.strategies import STRATEGIES, plan_phases
+from edgeexit.training.steps.strategies import STRATEGIES, Phase, plan_phases
 from edgeexit.training.teaching.teachers import check_teacher, list_teachers
 
 

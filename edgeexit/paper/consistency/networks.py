@@ -103,7 +103,9 @@ def build_network(network: TrainedNetwork, model: ModelSource | None) -> MultiEx
     Raises:
         CheckpointError, SpecError: see :meth:`edgeexit.training.Checkpoint.build`.
     """
-    return network.checkpoint.build(_own_copy(model)).requires_grad_(False)
+    if isinstance(model, nn.Module):
+        model = copy.deepcopy(model)  # so that no two networks share weights
+    return network.checkpoint.build(model).requires_grad_(False)
 
 
 def build_baseline(
@@ -120,9 +122,9 @@ def build_baseline(
     if model is None or checkpoint.spec.is_registered or checkpoint.spec.points == points:
         return build_network(baseline, model)
     spec = replace(checkpoint.spec, exits=(), points=points)
-    own = _own_copy(model)
-    assert own is not None
-    net = attach_spec(create_model(own, spec.num_classes).cpu(), spec)
+    if isinstance(model, nn.Module):
+        model = copy.deepcopy(model)
+    net = attach_spec(create_model(model, spec.num_classes).cpu(), spec)
     filled = fill_from_checkpoint(net, checkpoint, str(baseline.path))
     if filled.new:
         raise SpecError(
@@ -130,8 +132,3 @@ def build_baseline(
             "another shape; give the model that it was made from"
         )
     return net.eval().requires_grad_(False)
-
-
-def _own_copy(model: ModelSource | None) -> ModelSource | None:
-    """Return a copy of the source, so that no two networks share weights."""
-    return copy.deepcopy(model) if isinstance(model, nn.Module) else model

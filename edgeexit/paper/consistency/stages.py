@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from edgeexit.errors import SpecError
+from edgeexit.fitting import check_same
 from edgeexit.models.backbone import IMAGES, Backbone
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import FeatureInfo
@@ -58,12 +59,9 @@ def crossing_features(net: MultiExitNet, stage: str) -> tuple[FeatureInfo, ...]:
 
 def check_same_features(baseline: MultiExitNet, net: MultiExitNet, stage: str, name: str) -> None:
     """Raise SpecError if the features of ``net`` cannot replace the baseline's at ``stage``."""
-    expected, got = (crossing_features(each, stage) for each in (baseline, net))
-    if expected != got:
-        raise SpecError(
-            f"{name} cannot replace the baseline at {stage}: expected the baseline's features "
-            f"{_listed(expected)}, got {_listed(got)}; give networks of one backbone"
-        )
+    ours, theirs = (_listed(crossing_features(each, stage)) for each in (baseline, net))
+    who = f"{name} cannot replace the baseline at {stage}"
+    check_same(who, "give networks of one backbone", (("features", ours, theirs),), SpecError)
 
 
 def finish(backbone: Backbone, features: Mapping[str, Tensor], stage: str) -> Tensor:

@@ -14,7 +14,7 @@ from edgeexit.errors import DataError, TrainingError
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.training.distributed import World
 from edgeexit.training.settings.config import TrainConfig
-from edgeexit.training.steps.phases import Phase, PhaseNet
+from edgeexit.training.steps.strategies import Phase, PhaseNet
 from edgeexit.training.teaching.losses import distillation_loss, joint_cross_entropy
 from edgeexit.training.teaching.teachers import Teacher
 

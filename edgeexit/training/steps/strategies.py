@@ -8,13 +8,34 @@ A new strategy is one decorated function::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
 
 from edgeexit.errors import SpecError
 from edgeexit.models.multi_exit import MultiExitNet
 from edgeexit.models.spec import FINAL
 from edgeexit.registry import Registry
-from edgeexit.training.steps.phases import Phase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """A part of training with its own optimizer and learning rate schedule.
+
+    Attributes:
+        name: such as ``coop`` or ``stage 2``.
+        modules: the modules to train. All others are frozen: their parameters get no gradient,
+            and their batch norm uses its running statistics and does not update them.
+        exits: the exits whose losses are summed, in order.
+        taught: train on Eq. 3 if there is a teacher; otherwise on Eq. 2.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    exits: tuple[str, ...]
+    taught: bool = False
+
 
 Strategy = Callable[[MultiExitNet], tuple[Phase, ...]]
 
@@ -112,3 +133,36 @@ def stage_wise(net: MultiExitNet) -> tuple[Phase, ...]:
     modules = (*waiting.values(), net.backbone.classifier)
     phases.append(Phase(f"stage {len(phases) + 1}", modules, (FINAL,)))
     return tuple(phases)
+
+
+class PhaseNet(nn.Module):
+    """A network restricted to some exits; stages after the last of them do not run."""
+
+    def __init__(self, net: MultiExitNet, exits: Sequence[str]) -> None:
+        super().__init__()
+        self.net = net
+        self.exits = tuple(exits)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map images (N, C, H, W) to logits (N, K) by the exit's name."""
+        return self.net.logits(images, self.exits)
+
+
+def learn_only(phase: Phase, learnable: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Freeze all of ``learnable`` but the parameters that ``phase`` trains, and return those.
+
+    Args:
+        phase: a phase of the network that owns the parameters.
+        learnable: all trainable parameters, without those that the model's author froze.
+    """
+    inside = {parameter for module in phase.modules for parameter in module.parameters()}
+    for parameter in learnable:
+        parameter.requires_grad_(parameter in inside)
+    return [parameter for parameter in learnable if parameter in inside]
+
+
+def set_modes(net: MultiExitNet, phase: Phase) -> None:
+    """Set the modules that ``phase`` trains to training mode, all others to evaluation mode."""
+    net.eval()
+    for module in phase.modules:
+        module.train()

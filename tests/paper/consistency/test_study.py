@@ -107,17 +107,28 @@ def test_a_second_study_in_the_same_folder_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_stage_depth_and_run_is_fitted(
-    trained: NetworkFactory, noise: ImageData, tmp_path: Path
-) -> None:
-    told = Told()
-    networks = [trained("1+1", seed=1), trained("2+n", seed=2)]
-    report = study_consistency(trained("none"), networks, noise, tmp_path, QUICK, progress=told)
+@pytest.fixture(scope="module")
+def networks(trained: NetworkFactory) -> tuple[TrainedNetwork, list[TrainedNetwork]]:
+    """A baseline, and two networks to compare with it."""
+    return trained("none"), [trained("1+1", seed=1), trained("2+n", seed=2)]
+
+
+@pytest.fixture(scope="module")
+def whole(
+    networks: tuple[TrainedNetwork, list[TrainedNetwork]],
+    noise: ImageData,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[ConsistencyReport, Told, Path]:
+    """A quick study of them: its report, what it told, and its folder."""
+    told, folder = Told(), tmp_path_factory.mktemp("whole")
+    return study_consistency(*networks, noise, folder, QUICK, progress=told), told, folder
+
+
+def test_every_stage_depth_and_run_is_fitted(whole: tuple[ConsistencyReport, Told, Path]) -> None:
+    report, told, folder = whole
     assert [network.name for network in report.networks] == ["1+1", "2+n"]
-    assert (report.baseline, report.backbone, report.stages) == (
-        *("plain", "resnet20"),
-        ("stage1", "stage2"),
-    )
+    assert (report.baseline, report.backbone) == ("plain", "resnet20")
+    assert report.stages == ("stage1", "stage2")
     assert told.finished == list(range(17))
     assert told.left == 0
     fits = [what for what, _ in told.works if "run" in what]
@@ -127,41 +138,32 @@ def test_every_stage_depth_and_run_is_fitted(
     assert not missing(remark, "40 training images", "4 steps per fit", "more epochs or smaller")
     cell = report.networks[0].cells[0]
     assert cell.accuracy.std == pytest.approx(statistics.stdev(cell.accuracies))
-    stored = json.loads((tmp_path / "consistency.json").read_text())
+    stored = json.loads((folder / "consistency.json").read_text())
     assert len(stored["fits"]) == 16
     assert stored["report"]["baseline_accuracy"] == report.baseline_accuracy
 
 
-def test_a_stopped_study_goes_on_to_the_same_results(
-    trained: NetworkFactory, noise: ImageData, tmp_path: Path
+def test_a_study_is_extended_and_goes_on_to_the_same_results(
+    networks: tuple[TrainedNetwork, list[TrainedNetwork]],
+    whole: tuple[ConsistencyReport, Told, Path],
+    noise: ImageData,
+    tmp_path: Path,
 ) -> None:
-    baseline, network = trained("none"), trained("1+1", seed=1)
-    whole = study_consistency(baseline, [network], noise, tmp_path / "whole", QUICK)
-    part = tmp_path / "part"
+    baseline, (first, second) = networks
+    small = replace(QUICK, depths=(0,), runs=1)
+    study_consistency(baseline, [first], noise, tmp_path, small)  # one fit at both stages
+    both = (baseline, [first, second], noise, tmp_path, QUICK)
     with pytest.raises(InterruptedStudyError) as error:
-        study_consistency(baseline, [network], noise, part, QUICK, progress=Told(stop_at=3))
-    kept = str(part / "consistency.json")
-    assert not missing(error.value, "after 3 of 8 fits", kept, "the same command")
+        study_consistency(*both, progress=Told(stop_at=5))
+    kept = str(tmp_path / "consistency.json")
+    assert not missing(error.value, "after 5 of 16 fits", kept, "the same command")
     assert error.value.exit_code == 130
-    told = Told()
-    assert study_consistency(baseline, [network], noise, part, QUICK, progress=told) == whole
-    assert told.finished == [3, 4, 5, 6, 7, 8]
-    again = Told()
-    assert study_consistency(baseline, [network], noise, part, QUICK, progress=again) == whole
+    told, again = Told(), Told()
+    assert study_consistency(*both, progress=told) == whole[0]
+    assert told.finished == list(range(5, 17))
+    assert study_consistency(*both, progress=again) == whole[0]
     assert again.works == [("baseline", 20)], "nothing is left to do"
     assert again.remarks == []
-
-
-def test_a_study_is_extended_by_networks_depths_and_runs(
-    trained: NetworkFactory, noise: ImageData, tmp_path: Path
-) -> None:
-    baseline, networks = trained("none"), [trained("1+1", seed=1), trained("2+n", seed=2)]
-    small = replace(QUICK, depths=(0,), runs=1)
-    study_consistency(baseline, networks[:1], noise, tmp_path, small)
-    told = Told()
-    large = study_consistency(baseline, networks, noise, tmp_path, QUICK, progress=told)
-    assert told.finished[0] == 2
-    assert large == study_consistency(baseline, networks, noise, tmp_path / "new", QUICK)
 
 
 def test_features_that_do_not_fit_are_computed_anew(

@@ -14,8 +14,7 @@ from edgeexit.models import MultiExitNet, make_spec
 from edgeexit.training import TrainConfig, load_checkpoint, train
 from edgeexit.training.record.reports import EpochRecord, StepStatus
 from edgeexit.training.run import InterruptedRunError
-from edgeexit.training.steps.phases import PhaseNet, learn_only, set_modes
-from edgeexit.training.steps.strategies import plan_phases
+from edgeexit.training.steps.strategies import PhaseNet, learn_only, plan_phases, set_modes
 from edgeexit.training.teaching.losses import joint_cross_entropy
 
 
