@@ -127,8 +127,6 @@ def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, tiny_config: Make
     """Before the first ``last.pt`` there is nothing to go on from, and nothing to lose."""
     write_config(tmp_path / "config.toml", tiny_config())
     (tmp_path / "metrics.jsonl").touch()
-    for name in (".last.0123abcd.pt", ".ckpt.89abcdef.pt"):  # older versions wrote these
-        (tmp_path / name).write_bytes(b"half")
     for name in ("last.pt", "ckpt.pt", "metrics.jsonl", "config.toml"):
         temporary_path(tmp_path / name).write_bytes(b"half")
     train(tiny_config(epochs=1), tmp_path)
