@@ -91,7 +91,7 @@ def test_engines_go_with_the_bundle_that_they_are_of(
     write_bundle(subject, output, FP32, samples, "noise")
     cache = output / CACHE_FOLDER / "stage1-0123456789abcdef"
     cache.mkdir(parents=True)
-    left = (LOCK_NAME, ".stage1.engine.12-00ff00ff.building", "stage1-00ff00ff.engine")
+    left = (LOCK_NAME, ".stage1.edgeexit-00ff00ff.engine", "stage1-00ff00ff.engine")
     for name in (*left, "stage2.engine", ".manifest.edgeexit-00ff00ff.json"):
         (output / name).touch()
     mine = cache.parents[1] / "notes.txt"
