@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from torch import Tensor, nn
 
 from edgeexit.cost import NetworkCost, network_cost
 from edgeexit.models import FINAL, MultiExitNet, make_spec
@@ -160,6 +161,13 @@ def test_pooled_branches_cost_their_closed_form(
         assert flat.exits[number].branch_macs == expected + (small - 1) * w * classes
 
 
+def test_block_costs_what_section_4_says() -> None:
+    """13.7M per further block of ResNet-18's branches, the shortcut not counted."""
+    two, three = (cost_of("resnet18", f"{level}+2+2", 1000, 224).exits[0] for level in (2, 3))
+    shortcut = 512 * 512 * 7 * 7
+    assert round((three.macs - two.macs - shortcut) / 1e6, 1) == 13.7
+
+
 @pytest.mark.parametrize(
     ("backbone", "pattern", "classes", "size"),
     [("resnet56", "3+1", 100, 32), ("resnet18", "4+3+2", 10, 64), ("resnet20", "n+2", 10, 32)],
@@ -182,6 +190,27 @@ def test_plain_backbone_costs_as_much_as_with_branches() -> None:
     assert plain.baseline_macs == plain.total_macs == branched.baseline_macs
     assert [exit_.name for exit_ in plain.exits] == [FINAL]
     assert plain.exits[0].branch_macs == 64 * 10
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pattern", "size"), [("resnet20", "3+n", 33), ("resnet18", "2+n+1", 64)]
+)
+def test_total_equals_a_count_by_hooks(backbone: str, pattern: str, size: int) -> None:
+    net = MultiExitNet(make_spec(backbone, pattern, 10, (3, size, size))).eval()
+    counted = []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            counted.append(output.numel() * module.weight[0].numel())
+        elif isinstance(module, nn.Linear):
+            counted.append(output.numel() * module.in_features)
+
+    for module in net.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, 3, size, size))
+    by_hooks = sum(counted)
+    assert network_cost(net).total_macs == by_hooks
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

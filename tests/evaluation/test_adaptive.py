@@ -161,6 +161,15 @@ def test_intervals_are_those_of_resampled_samples() -> None:
         assert interval.high == pytest.approx(high, abs=0.012)
 
 
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    truth = 0.5 * 0.8 + 0.5 * 0.9
+    inside = 0
+    for seed in range(200):
+        got = bootstrap_intervals(draw(400, seed), {"exit1": 0.5}, TWO_COSTS).adaptive_accuracy
+        inside += got.low <= truth <= got.high
+    assert 0.9 <= inside / 200 <= 0.99
+
+
 def test_the_drop_is_paired() -> None:
     predictions = draw(400, 3)
     same = bootstrap_intervals(predictions, {"exit1": NEVER}, TWO_COSTS)

@@ -293,6 +293,7 @@ EVERY_EXIT = "give a module that returns every exit"
         (Windows, "auto", ("first dimension is the batch", "(128, 8)")),
         (lambda: Returns("softmax of all"), "auto", ("output 0.0", "in a list")),
         (Stacked, "0", ("choose from 0.0 (2, 5), 0.1",)),
+        (lambda: Internal(classes=1), "0,1,2", ("2 or more classes, got 1",)),
     ],
 )
 def test_outputs_that_are_refused(
