@@ -74,20 +74,7 @@ class OnnxRuntimeRunner(Runner):
             for stage in manifest.stages
             for tensor in stage.graph.outputs
         }
-        stages = {stage.name for stage in manifest.stages}
-        self._graphs: dict[str, Graph] = {}
-        for name, entry in manifest.graphs():
-            gated = name not in stages
-            inputs = [tensor.name for tensor in entry.inputs]
-            self._graphs[name] = Graph(
-                name,
-                opener.open_graph(entry, bundle.read(entry), gated=gated),
-                entry,
-                gated,
-                reads=[self._features[tensor] for tensor in inputs if tensor != IMAGES],
-                writes=[] if gated else [self._features[tensor.name] for tensor in entry.outputs],
-                reads_images=IMAGES in inputs,
-            )
+        self._graphs = self._open_graphs()
         first = next(iter(self._graphs.values()))
         self.device = opener.started_provider(first.session)  # the same for all
         on_gpu = self.device in GPU_PROVIDERS
@@ -115,6 +102,24 @@ class OnnxRuntimeRunner(Runner):
         self._count = 0
         self._capacity = 0
         self._reserve(1)
+
+    def _open_graphs(self) -> dict[str, Graph]:
+        """Return the graphs of stages and branches by name, connected by the features."""
+        stages = {stage.name for stage in self._bundle.manifest.stages}
+        graphs = {}
+        for name, entry in self._bundle.manifest.graphs():
+            gated = name not in stages
+            inputs = [tensor.name for tensor in entry.inputs]
+            graphs[name] = Graph(
+                name,
+                self._opener.open_graph(entry, self._bundle.read(entry), gated=gated),
+                entry,
+                gated,
+                reads=[self._features[tensor] for tensor in inputs if tensor != IMAGES],
+                writes=[] if gated else [self._features[tensor.name] for tensor in entry.outputs],
+                reads_images=IMAGES in inputs,
+            )
+        return graphs
 
     def set_images(self, images: NDArray[np.float32]) -> None:
         self.synchronize()  # with a batch that was not waited for
