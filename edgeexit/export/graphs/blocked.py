@@ -138,8 +138,10 @@ def _shortcut(
     shape = view.shape(cut.input[0])
     if cut.op_type != "Slice" or pad.op_type != "Pad" or len(shape) != FEATURE_MAP_RANK:
         return None
-    values = [view.constant(name) for name in (*cut.input[1:], *pad.input[1:])]
-    if len(values) != 5 or any(value is None for value in values):
+    if len(cut.input) != 5 or len(pad.input) != 2:
+        return None
+    values = [view.constant(name) for name in (*cut.input[1:], pad.input[1])]
+    if any(value is None for value in values):
         return None
     starts, ends, axes, steps, pads = (value.tolist() for value in values if value is not None)
     whole = starts == [0, 0] and axes == [2, 3] and min(steps) > 0

@@ -160,3 +160,19 @@ def test_a_shortcut_without_weights_becomes_a_convolution(before: int) -> None:
 def test_a_shortcut_of_other_pixels_stays() -> None:
     plain = shortcut(start=1)
     assert operators(keep_in_blocks(plain).content) == operators(plain.content)
+
+
+def test_a_shortcut_that_leaves_out_its_steps_and_names_its_padding_stays() -> None:
+    nodes = [
+        helper.make_node("Slice", ["x", "starts", "ends", "axes"], ["c"]),
+        helper.make_node("Pad", ["c", "pads", "value"], ["y"]),
+    ]
+    weights: dict[str, NDArray[np.generic]] = {
+        "starts": np.array([0, 0]),
+        "ends": np.array([4, 4]),
+        "axes": np.array([2, 3]),
+        "pads": np.array([0, 0, 0, 0, 0, 16, 0, 0]),
+        "value": np.array(0, np.float32),
+    }
+    plain = graph(nodes, weights, (9, 8), (4, 4), CHANNELS + 16)
+    assert operators(keep_in_blocks(plain).content) == {"Slice": 1, "Pad": 1}
