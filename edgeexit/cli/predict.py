@@ -61,7 +61,7 @@ def command(options: PredictOptions, backend: BundleBackendOptions) -> None:
 
     from edgeexit.errors import DataError
 
-    limit = options.max_pixels or MAX_PIXELS
+    limit, as_json = options.max_pixels or MAX_PIXELS, options.as_json
     files = _files(options.sources)
     tally = _Tally()
     with ee.load(options.engine_dir, **backend.arguments) as session, progress_bar() as bar:
@@ -73,8 +73,8 @@ def command(options: PredictOptions, backend: BundleBackendOptions) -> None:
                 for frame, image in _images_of(path):
                     answer = _predict(session, path, frame, image, options.deadline_ms, limit)
                     tally.add(answer)
-                    text = json.dumps(answer, allow_nan=False)
-                    click.echo(text if options.as_json else _line(answer))
+                    shown = json.dumps(answer, allow_nan=False) if as_json else _line(answer)
+                    click.echo(shown)
                     bar.update(task, description=f"{tally.count} images")
             except ee.ImageError as error:
                 if not options.skip_corrupt:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,22 @@ def test_answers_come_one_by_one(
     monkeypatch.setattr("click.echo", lambda *_, **__: events.append("print"))
     run("--engine-dir", bundle, photos)
     assert events == ["read", "print"] * 2
+
+
+def test_a_confidence_that_is_no_number_is_shown(
+    bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only JSON has no word for it."""
+    infer = Session.infer
+    monkeypatch.setattr(
+        Session,
+        "infer",
+        lambda self, images, **options: replace(
+            infer(self, images, **options), confidences=np.full(1, np.nan, np.float32)
+        ),
+    )
+    lines = run.ok("--engine-dir", bundle, photos).stdout.splitlines()
+    assert [line.split("  ")[1:3] for line in lines] == [["3", "nan"], ["4", "nan"]]
 
 
 # videos
