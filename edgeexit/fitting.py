@@ -83,6 +83,6 @@ def check_same(
 
 def _short(value: object) -> str:
     if not isinstance(value, (tuple, list)):
-        return "the usual" if value is None else str(value)
+        return "the usual" if value is None else printable(str(value))
     shown = ", ".join(printable(str(part)) for part in value[:3])
     return f"{len(value)} ({shown}{', ...' if len(value) > 3 else ''})"

@@ -147,6 +147,7 @@ def test_other_images_or_classes_cannot_share_a_figure(subject: MakeSubject) -> 
     shuffled = replace(first.test, targets=np.roll(first.test.targets, 1))
     for changed, message in (
         ({"dataset": "digits"}, "a and b cannot share a figure: expected the same data set, got"),
+        ({"dataset": "di\x1b[2Jgits"}, r"and di\\x1b\[2Jgits; draw"),  # a file chose the name
         (
             {"class_names": ("circle", "square", "moon")},
             r"same classes, got 3 \(circle, square, star\) and 3 \(cir",
