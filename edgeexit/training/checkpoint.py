@@ -192,7 +192,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def checkpoint_of(net: MultiExitNet, data: ImageData, config: DataConfig) -> Checkpoint:
-    """Return the checkpoint of a network that was trained elsewhere.
+    """Return the checkpoint of a network, such as one that was trained elsewhere.
 
     Args:
         net: the network, for example from :func:`edgeexit.from_outputs`.
