@@ -74,10 +74,9 @@ def _build(
 
 
 def _above_0(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return int(text)
 
 
 def _time(folders: Sequence[Path], output: Path, duration: float, **options: Any) -> Iterable[str]:

@@ -57,6 +57,14 @@ def test_read(bundle: Path) -> None:
             "quantization.target: engine: expected one of cpu, gpu, got 'npu'",
         ),
         (
+            {"target": {**GOOD["target"], "weight_bits": 9}},
+            "quantization.target: weight_bits: expected 7 to 8, got 9",
+        ),
+        (
+            {"target": {**GOOD["target"], "name": "../tpu"}},
+            "quantization.target: name: expected a plain name of up to 64 characters, got '../tpu'",
+        ),
+        (
             {"target": {**GOOD["target"], "elsewhere": "\x1b[31m"}},
             "quantization.target: target: expected printable text, got '\\x1b[31m'",
         ),

@@ -364,6 +364,7 @@ def test_changed_engine_file(bundle: Path, doubles: Any) -> None:
         ({"gpu": "\x1b[1m"}, "gpu and compute capability: expected printable text, got '\\x1b[1m'"),
         ({"version": "1\n0"}, "library, version and precision: expected printable text"),
         ({"layers": {"\ud800": 1.0}}, "layers: expected printable text, got '\\ud800'"),
+        ({"l4t": "36\x1b[2J"}, "platform and l4t: expected printable text, got '36\\x1b[2J'"),
         ({"floating": ["conv\n1"]}, "floating: expected printable text, got 'conv\\n1'"),
         ({"size_bytes": 2**31}, "size_bytes: expected 0 to 2147483647, got 2147483648"),
         ({"layers_from": "trust"}, "layers_from: expected one of inspector, network, got 'trust'"),
@@ -399,9 +400,10 @@ def test_command_line(bundle: Path, doubles: Any, capsys: pytest.CaptureFixture[
     assert "stage1.engine: 0.00 MB, layers 100% fp32 (kept, it fits)" in capsys.readouterr().out
     assert main(["build", str(bundle), "--opt-batch", "9"]) == 1
     assert capsys.readouterr().err.startswith("Error: opt batch: expected 1 to 4")
-    with pytest.raises(SystemExit, match="2"):
-        main(["build", str(bundle), "--workspace", "0"])
-    assert "--workspace: expected 1 or more, got 0" in capsys.readouterr().err
+    for value in ("0", "many"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["build", str(bundle), "--workspace", value])
+        assert f"--workspace: expected 1 or more, got {value}" in capsys.readouterr().err
     assert main(["build", str(bundle / "no")]) == 1
     assert json.loads((bundle / "manifest.json").read_text())["engines"]
 

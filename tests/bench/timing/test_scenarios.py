@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeexit.bench import BenchImages, BenchOptions, run_bench
-from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT
+from edgeexit.bench.results.mixture import BASELINE, EARLY_EXIT, VERSUS
 from edgeexit.bench.results.scenarios import SCENARIOS
 from edgeexit.bench.timing.candidates import Candidate
 from edgeexit.bench.timing.passes import BLOCK, take_passes
@@ -102,6 +102,14 @@ def test_multi_stream_asks_eight_at_a_time(fakes: SimpleNamespace) -> None:
         assert result.ratio is None  # four queries have no p99
 
 
+def test_multi_stream_counts_images_and_not_queries_of_the_same(fakes: SimpleNamespace) -> None:
+    images = BenchImages("test", fakes.images(16), None)
+    options = dataclasses.replace(QUICK, rounds=50)
+    stream = measure_multi_stream(two_candidates(fakes), images, options, lambda *_: None)
+    *_, p99 = stream.results[0].percentiles
+    assert (p99.queries, p99.count, p99.value_ms) == (100, 16, None)
+
+
 # offline
 
 
@@ -151,6 +159,13 @@ def test_offline_runs_all_sizes_on_the_same_images(fakes: SimpleNamespace) -> No
         # a settling call each, and every image once
         assert {size: len(seen) for size, seen in by_size.items()} == {1: 9, 2: 10, 4: 12}
         assert all(set(seen) == set(range(8)) for seen in by_size.values())
+
+
+def test_a_model_of_batch_one_has_one_rate(fakes: SimpleNamespace) -> None:
+    both = [*two_candidates(fakes), Candidate(VERSUS, "x", fakes.Session("x", max_batch=1), {})]
+    images = BenchImages("test", fakes.images(8), None)
+    *_, versus = measure_offline(both, images, QUICK, lambda *_: None)
+    assert [rate.batch_size for rate in versus.rates] == [1]
 
 
 # a bundle
