@@ -67,14 +67,14 @@ class Queue:
         starts, ends: seconds at which each query so far was started and answered.
 
     Args:
-        images: (N, C, H, W) float32, that the queries cycle through.
+        images: (1, C, H, W) float32 each, that the queries cycle through.
         options: ``qps``, and ``duration_s`` within which queries arrive.
     """
 
     def __init__(
         self,
         candidate: Candidate,
-        images: NDArray[np.float32],
+        images: Sequence[NDArray[np.float32]],
         arrivals: NDArray[np.float64],
         options: BenchOptions,
         clock: Clock,
@@ -122,9 +122,8 @@ class Queue:
             self.ends.append(self._now)
 
     def _answer(self, index: int) -> None:
-        image = index % len(self._images)
         session = self.candidate.session
-        session.infer(self._images[image : image + 1])
+        session.infer(self._images[index % len(self._images)])
         session.runner.synchronize()
 
     def result(self) -> ServerResult:
@@ -172,7 +171,8 @@ def measure_server(
     if arrivals is None:
         arrivals = poisson_arrivals(options.qps, options.duration_s, options.seed)
     rng = np.random.default_rng(options.seed)
-    shuffled = images.images[rng.permutation(len(images.images))]
+    order = rng.permutation(len(images.images)).tolist()
+    shuffled = [images.images[index : index + 1] for index in order]  # views, no copies
     queues = [Queue(it, shuffled, arrivals, options, clock or Clock()) for it in candidates]
     while waiting := [queue for queue in queues if queue.progress < 1]:
         for index in rng.permutation(len(waiting)):

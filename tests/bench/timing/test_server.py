@@ -169,6 +169,26 @@ def test_the_order_of_the_images_follows_the_seed(serve: Serve) -> None:
     assert sorted(first) == sorted(other)
 
 
+def test_images_are_not_copied(fakes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, images, shared = fakes.Session("x"), fakes.images(4), []
+    infer = session.infer
+
+    def watched(image: Any) -> Any:
+        shared.append(np.shares_memory(image, images))
+        return infer(image)
+
+    monkeypatch.setattr(session, "infer", watched)
+    measure_server(
+        [Candidate(BASELINE, "x", session, {})],
+        BenchImages("test", images, None),
+        BenchOptions(duration_s=1, qps=1.0),
+        lambda *_: None,
+        arrivals=np.array([0.001, 0.002]),
+    )
+    assert len(shared) >= 2
+    assert all(shared)
+
+
 def test_the_real_clock_waits_and_never_returns_early() -> None:
     clock = Clock()
     moment = clock.now() + 0.005
