@@ -240,6 +240,10 @@ def test_a_damaged_file_is_refused(
 def test_networks_of_other_data_cannot_be_compared(trained: NetworkFactory) -> None:
     with pytest.raises(DataError, match="expected the same data set, got noise and digits; train"):
         check_comparable(trained("none"), [trained(data=DataConfig("digits"))])
+    held_out = DataConfig("noise", input_size=(3, 8, 8), hold_out=7)
+    message = "expected the same held-out images per class, got the usual and 7; train"
+    with pytest.raises(DataError, match=message):
+        check_comparable(trained("none"), [trained(data=held_out)])
 
 
 def test_networks_are_named_by_what_tells_them_apart(trained: NetworkFactory) -> None:

@@ -67,6 +67,15 @@ def test_a_step_in_parts_is_the_step_of_the_whole(tiny_config: MakeConfig) -> No
     assert all(torch.allclose(value, second[n], atol=1e-7) for n, value in first.items())
 
 
+def test_the_rate_falls_linearly_to_zero(tiny_config: MakeConfig) -> None:
+    stepper, rates = _stepper(_own_net(), tiny_config(lr=0.2)), list[float]()
+    for _ in range(10):
+        rates += [group["lr"] for group in stepper.optimizer.param_groups]
+        stepper.step([_batch()])
+    rates += [group["lr"] for group in stepper.optimizer.param_groups]
+    assert rates == pytest.approx([0.2 - 0.02 * step for step in range(11)])
+
+
 def test_what_a_step_tells(tiny_config: MakeConfig) -> None:
     images, targets = _batch()
     net = _own_net()
