@@ -12,6 +12,7 @@ from edgeexit_runtime.bundle.schema import encode
 from support.command_line import SCREEN, Command, table_rows
 from support.messages import missing
 
+from edgeexit.cli.inputs.samples import DataOptions, data_config
 from edgeexit.cost import bundle_costs, network_cost
 from edgeexit.data import DataConfig, ImageData, load_data, registry
 from edgeexit.evaluation import evaluate_adaptive, predict, predict_bundle
@@ -124,6 +125,13 @@ def test_another_data_set_gets_the_networks_input_size_and_the_options(
     assert asked == [DataConfig("other", "folder", SIZE, download=True)]
     assert "expected the network's class 0 named 0, got a; classes are compared" in result.stderr
     assert json.loads(result.stdout)["dataset"] == "other"
+
+
+@pytest.mark.parametrize(("folder", "read"), [(None, "old"), (Path("new"), "new")])
+def test_images_that_have_moved(folder: Path | None, read: str) -> None:
+    stored = DataConfig("imagefolder", "old", hold_out=3)
+    config = data_config("imagefolder", lambda: stored, SIZE, DataOptions(data_dir=folder))
+    assert config == replace(stored, data_dir=read, input_size=SIZE)
 
 
 def test_images_that_were_trained_on_are_not_validated_on(checkpoint: Path, tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_a_run_starts_from_the_backbone_of_a_checkpoint(
         assert torch.equal(value, expected[name]), name
 
 
+def test_the_seed_decides_the_first_weights_and_what_follows(
+    plain: Path, tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    starts = [_start(tiny_config(seed=seed)).net.state_dict() for seed in (0, 1)]
+    first, other = (weights["backbone.classifier.2.weight"] for weights in starts)
+    assert not torch.equal(first, other)
+    config, losses = tiny_config(branches="none", init=str(plain), epochs=1), []
+    for number, seed in enumerate((0, 0, 1)):  # from the same weights
+        result = train(replace(config, seed=seed), tmp_path / str(number))
+        losses.append(result.history[0].loss)
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_other_classes_leave_the_classifier_new(plain: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(init=str(plain))
     data = replace(load_data(config.data), class_names=("upper", "lower", "left"))
